@@ -1,0 +1,41 @@
+# Every target sets up what it needs in .venv/; a second call is instant.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+STAMPS := pyproject.toml constraints.txt
+TEST_EXTRAS := dev,media,train,data,plots,e2e
+WORKERS ?= 2
+
+.PHONY: demo test lint types format bench docs clean
+
+$(VENV)/demo.stamp: $(STAMPS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt -e '.[plots]'
+	@touch $@
+
+$(VENV)/test.stamp: $(STAMPS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt -e '.[$(TEST_EXTRAS)]'
+	@touch $@ $(VENV)/demo.stamp
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/auricle demo
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,32 @@
+"""Auricle: one toolkit for general-purpose audio encoders. Names load when they are first used; importing does nothing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from auricle import models as _models
+from auricle.version import __version__
+
+_FACE = {
+    "load": "auricle.hub.load",
+    "embed": "auricle.inference.embed",
+}
+__all__ = ["__version__", "embed", "load", "models"]
+
+
+class _CallableModels(ModuleType):
+    """``auricle.models`` is a room of the house and, called, the table of published weights."""
+
+    def __call__(self, **filters: Any):
+        return importlib.import_module("auricle.hub.records").table(**filters)
+
+
+_models.__class__ = _CallableModels
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'auricle' has no attribute '{name}'")
+    return getattr(importlib.import_module(_FACE[name]), name)

@@ -1,0 +1,5 @@
+import sys
+
+from auricle.cli.main import main
+
+sys.exit(main())

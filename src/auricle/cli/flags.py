@@ -1,0 +1,82 @@
+"""Flags from a frozen config dataclass, and the config back from the parsed flags. Nested configs are flattened."""
+
+from __future__ import annotations
+
+import argparse
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
+
+
+def add_flags(parser: argparse.ArgumentParser, config: type) -> None:
+    """One flag per field of ``config`` and of the configs nested in it; ``batch_size`` becomes ``--batch-size``."""
+    for item, kind in leaves(config):
+        if item.metadata.get("positional"):
+            _add_positional(parser, item, kind)
+        else:
+            _add_option(parser, item, kind)
+
+
+def config_from(config: type, args: argparse.Namespace) -> Any:
+    """Build ``config`` (nested configs too) from parsed arguments."""
+    hints = typing.get_type_hints(config)
+    values = {}
+    for item in fields(config):
+        kind = hints[item.name]
+        values[item.name] = config_from(kind, args) if is_dataclass(kind) else _value(getattr(args, item.name), kind)
+    return config(**values)
+
+
+def leaves(config: type) -> Iterator[tuple[Field, Any]]:
+    """(field, type) of every field that is not itself a config."""
+    hints = typing.get_type_hints(config)
+    for item in fields(config):
+        if is_dataclass(hints[item.name]):
+            yield from leaves(hints[item.name])
+        else:
+            yield item, hints[item.name]
+
+
+def default_of(item: Field) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
+
+
+def _add_positional(parser: argparse.ArgumentParser, item: Field, kind: Any) -> None:
+    optional = default_of(item) is not MISSING
+    shape = ("*" if optional else "+") if item.metadata["many"] else ("?" if optional else None)
+    extra: dict[str, Any] = {"default": default_of(item)} if optional else {}
+    parser.add_argument(item.name, help=item.metadata["help"], nargs=shape, type=_element(kind), **extra)
+
+
+def _add_option(parser: argparse.ArgumentParser, item: Field, kind: Any) -> None:
+    name = "--" + (item.metadata.get("flag") or item.name).replace("_", "-")
+    text, default = item.metadata.get("help", "").replace("%", "%%"), default_of(item)
+    common: dict[str, Any] = {"dest": item.name, "default": default, "help": _with_default(text, default)}
+    if kind is bool:
+        parser.add_argument(name, action=argparse.BooleanOptionalAction, **common)
+    elif typing.get_origin(kind) is tuple:
+        parser.add_argument(name, nargs="*", type=_element(kind), **common)
+    else:
+        choices = item.metadata.get("choices") or None
+        metavar = None if choices else _element(kind).__name__.upper()
+        parser.add_argument(name, type=_element(kind), choices=choices, metavar=metavar, required=default is MISSING, **common)
+
+
+def _with_default(text: str, default: Any) -> str:
+    shown = default not in (None, MISSING, "", (), False, True)
+    return f"{text} (default: {default})".replace("%)", "%%)") if shown else text
+
+
+def _element(kind: Any) -> Any:
+    """The type of one value: int of ``int | None``, str of ``tuple[str, ...]``."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return _element(next(a for a in typing.get_args(kind) if a is not type(None)))
+    if typing.get_origin(kind) is tuple:
+        return _element(typing.get_args(kind)[0])
+    return kind
+
+
+def _value(value: Any, kind: Any) -> Any:
+    return tuple(value) if isinstance(value, list) and typing.get_origin(kind) is tuple else value

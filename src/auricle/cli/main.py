@@ -1,0 +1,79 @@
+"""``auricle VERB …``: finds the verb, parses its flags, runs its job. Answers on stdout, progress and errors on stderr.
+
+Exit codes: 0 all done, 1 some items failed (the rest is done), 2 nothing could be done (arguments, manifest, unknown model).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+
+from auricle.cli.verbs import VERBS
+from auricle.errors import AuricleError
+from auricle.version import __version__
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(overview())
+        return EXIT_OK
+    if argv[0] == "--version":
+        print(f"auricle {__version__}")
+        return EXIT_OK
+    if argv[0] not in VERBS:
+        close = difflib.get_close_matches(argv[0], VERBS, n=1)
+        hint = f"; did you mean 'auricle {close[0]}'?" if close else "; 'auricle --help' lists the verbs"
+        return refuse(f"unknown verb '{argv[0]}'{hint}")
+    return run_verb(argv[0], argv[1:])
+
+
+def run_verb(verb: str, argv: list[str]) -> int:
+    """Parse and run one verb; a mistake of the caller becomes one clear line and exit code 2."""
+    module = importlib.import_module(VERBS[verb].module)
+    parser = argparse.ArgumentParser(
+        prog=f"auricle {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    try:
+        return module.run(parser.parse_args(with_dashes(argv))) or EXIT_OK
+    except AuricleError as error:
+        return refuse(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'interrupted'}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def with_dashes(argv: list[str]) -> list[str]:
+    """``--batch_size=8`` means ``--batch-size=8``."""
+    return [_dashed(arg) if arg.startswith("--") and "_" in arg else arg for arg in argv]
+
+
+def _dashed(arg: str) -> str:
+    name, equals, value = arg.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def overview() -> str:
+    rows = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in VERBS.items())
+    return (
+        "usage: auricle VERB [options]\n\nPre-train, adapt, measure, shrink and run audio encoders.\n\n"
+        f"verbs:\n{rows}\n\n'auricle VERB --help' says all about a verb; 'auricle --version' prints the version."
+    )
+
+
+def refuse(message: str) -> int:
+    print(f"auricle: {message}", file=sys.stderr)
+    return EXIT_REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""The verbs: where each lives and what it is for. Nothing is imported until a verb is called."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    module: str
+    summary: str
+
+
+VERBS = {
+    "demo": Verb("auricle.cli.demo", "the main job on a laptop in minutes, with a report to look at"),
+    "prepare": Verb("auricle.cli.prepare", "audio to a manifest, log-mel files and statistics; resumable"),
+    "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
+    "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
+    "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
+    "models": Verb("auricle.cli.models", "list and show published weights"),
+    "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),
+}

@@ -1,0 +1,63 @@
+"""What the loader hands to an objective. Ids, not order, say which clip is which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``audio (B, S)`` or ``spec (B, F, T)``, never both; everything else is per clip or None.
+
+    lengths        (B,) valid samples of ``audio``, or valid frames of ``spec``
+    front_end      id of the front end that made ``spec`` (None with audio)
+    clean          same shape as the input, when the input was mixed with noise
+    positions      position of each clip in the epoch's global order: the key of its random draws
+    crop_start     (B,) seconds into the recording
+    labels         (B, C) float; label_mask (B, C) 1 where annotated; frame_labels (B, T, C)
+    targets        stored teacher outputs, (B, C) or (B, T', D); target_hop seconds; target_mask (B,) or (B, T')
+    """
+
+    lengths: Tensor
+    ids: tuple[str, ...]
+    rate: int
+    audio: Tensor | None = None
+    spec: Tensor | None = None
+    front_end: str | None = None
+    clean: Tensor | None = None
+    epoch: int = 0
+    positions: tuple[int, ...] = ()
+    crop_start: Tensor | None = None
+    labels: Tensor | None = None
+    label_mask: Tensor | None = None
+    frame_labels: Tensor | None = None
+    targets: Tensor | None = None
+    target_hop: float | None = None
+    target_mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.audio is None) != (self.spec is None), "a batch holds audio or a spectrogram, exactly one of them"
+        assert (self.spec is None) == (self.front_end is None), "a spectrogram names its front end, audio has none"
+        assert len(self.ids) == len(self.lengths), "one id per clip"
+
+    @property
+    def input(self) -> Tensor:
+        """The audio or the spectrogram, whichever it is."""
+        return self.audio if self.audio is not None else self.spec  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        return self._map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """Called by PyTorch's loader."""
+        return self._map(lambda x: x.pin_memory())
+
+    def _map(self, move) -> Batch:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: move(value) for name, value in tensors.items()})

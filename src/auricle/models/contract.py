@@ -1,0 +1,228 @@
+"""The contract of every network that turns sound into features.
+
+Inference, evaluation, export and serving know only this file: they have no branch per family.
+Shapes: B batch, S samples, F mel bins, T frames, N patches, D width, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from auricle.errors import AuricleError
+from auricle.signal.front_ends import FrontEnd, front_end
+
+Padding = Literal["exact", "published"]
+LayerChoice = Literal["all"] | Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What anybody needs to know of an encoder without looking inside.
+
+    hop_seconds is the spacing of ``Encoded.frames``; min_samples the shortest input that is not zero-padded first;
+    chunk_frames the spectrogram frames encoded in one piece (None: any length); depth the number of blocks that
+    ``layers`` may name; taps the names that ``taps`` may hold.
+    """
+
+    name: str
+    family: str
+    front_end: str
+    sample_rate: int
+    hop_seconds: float
+    frame_width: int
+    clip_width: int
+    token_width: int | None = None
+    classes: tuple[tuple[str, str], ...] | None = None  # (id, name) in the order of the logits
+    label_type: Literal["multilabel", "multiclass"] | None = None
+    min_samples: int = 1
+    chunk_frames: int | None = None
+    depth: int = 0
+    taps: tuple[str, ...] = ()
+    licence: str = "not stated"
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """values (B, F, T) float32, not normalised; lengths (B,) valid frames; the front end that made it."""
+
+    values: Tensor
+    lengths: Tensor
+    hop_seconds: float
+    front_end: str
+    normalised: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Output of one block: frames (B, T, D'), times (T,) seconds, lengths (B,) valid frames."""
+
+    frames: Tensor
+    times: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder says of a batch; everything float32.
+
+    frames (B, T, Df) stacked per-time-step features, or None with ``keep``; times (T,) seconds, the true centres;
+    lengths (B,) valid frames, at least 1; clip (B, Dc), the mean of the valid frames unless the head says otherwise;
+    logits (B, C) and frame_logits (B, T, C) or None; tokens (B, N, D) before stacking, in the family's order, or None;
+    layers: one Layer per block asked for; taps: raw internal maps by the family's names.
+    """
+
+    frames: Tensor | None
+    times: Tensor
+    lengths: Tensor
+    clip: Tensor
+    logits: Tensor | None = None
+    frame_logits: Tensor | None = None
+    tokens: Tensor | None = None
+    layers: tuple[Layer, ...] = ()
+    taps: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Encoder(nn.Module):
+    """Base of every family. A family sets ``info`` and implements ``encode``, ``core`` and ``architecture``.
+
+    ``inert`` names parameters that no gradient reaches by design (the contract test leaves them out).
+    """
+
+    info: EncoderInfo
+    inert: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("norm_stats", torch.tensor([0.0, 1.0]))
+
+    @property
+    def front(self) -> FrontEnd:
+        """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
+        return front_end(self.info.front_end)
+
+    def frontend(self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", draws=None) -> Spec:
+        """(B, S) float32 at ``info.sample_rate`` -> Spec. Always float32.
+
+        ``padding="exact"`` lets the front end reflect at each clip's own end; ``"published"`` treats the zero-padded
+        batch as one piece. Waves shorter than ``info.min_samples`` are zero-padded up to it.
+        """
+        wave, lengths = check_wave(wave, lengths, self.info)
+        if padding == "published":
+            lengths = torch.full_like(lengths, wave.shape[1])
+        lengths = lengths.clamp(min=self.info.min_samples)
+        wave = nn.functional.pad(wave, (0, max(0, self.info.min_samples - wave.shape[1])))
+        front = self.front
+        with torch.autocast(wave.device.type, enabled=False):
+            values = front(wave, lengths)
+        frames = torch.tensor([front.frames(int(n)) for n in lengths], device=wave.device)
+        return Spec(values, frames, front.hop_seconds, front.id)
+
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws=None,
+    ) -> Encoded:
+        """Spec -> Encoded. ``layers``: None, "all" or 0-based block indices; ``keep`` (B, K): visible token indices."""
+        raise NotImplementedError
+
+    def forward(self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options) -> Encoded:
+        """(B, S) waveform at ``info.sample_rate`` -> Encoded. ``rate``, if given, must be that rate."""
+        if rate is not None and rate != self.info.sample_rate:
+            raise AuricleError(
+                f"the audio is at {rate} Hz but {self.info.name} expects {self.info.sample_rate} Hz; resample it first"
+            )
+        padding = options.get("padding", "exact")
+        return self.encode(self.frontend(wave, lengths, padding=padding, draws=options.get("draws")), **options)
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None):
+        """Tensors in, tensors out, no data-dependent Python: what is trained, compiled and exported."""
+        raise NotImplementedError
+
+    def architecture(self) -> dict[str, Any]:
+        """JSON values from which ``hub`` builds the same network again (weights aside)."""
+        raise NotImplementedError
+
+    def normalise(self, values: Tensor) -> Tensor:
+        """(x - mean) / std with this encoder's statistics, float32."""
+        mean, std = self.norm_stats
+        return (values - mean) / std
+
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        """A copy that normalises with other statistics; all weights are shared, not copied."""
+        if not std > 0:
+            raise AuricleError(f"the standard deviation must be positive, not {std}")
+        twin = copy.copy(self)
+        twin._buffers = dict(self._buffers)
+        twin._buffers["norm_stats"] = torch.tensor([float(mean), float(std)], device=self.norm_stats.device)
+        return twin
+
+    def fingerprint(self) -> str:
+        """16 hex digits of a SHA-256 over configuration and every tensor: equal for equal encoders, on any machine."""
+        digest = hashlib.sha256(json.dumps(self.architecture(), sort_keys=True).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+    def rename(self, **changes: Any) -> None:
+        """Replace fields of ``info`` (name, licence, source, …)."""
+        self.info = replace(self.info, **changes)
+
+    def _apply(self, fn, recurse=True):
+        stats = self.norm_stats
+        super()._apply(fn, recurse)
+        self.norm_stats = stats.to(self.norm_stats.device)  # moves with the module, stays float32
+        return self
+
+
+def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple[Tensor, Tensor]:
+    """(B, S) float32 and (B,) int64 lengths, or AuricleError saying what was found and what to do."""
+    if not isinstance(wave, Tensor):
+        raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
+    if wave.ndim != 2:
+        raise AuricleError(f"expected a waveform (B, S), got shape {tuple(wave.shape)}; use wave[None] for a single clip")
+    if wave.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise AuricleError(f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale")
+    if wave.shape[0] == 0 or wave.shape[1] == 0:
+        raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); {info.name} needs at least one sample")
+    if not torch.isfinite(wave).all():
+        raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
+    if lengths is None:
+        lengths = torch.full((wave.shape[0],), wave.shape[1], device=wave.device)
+    lengths = torch.as_tensor(lengths, device=wave.device).long()
+    if lengths.shape != (wave.shape[0],) or lengths.min() < 1 or lengths.max() > wave.shape[1]:
+        raise AuricleError(f"lengths must be ({wave.shape[0]},) between 1 and {wave.shape[1]}, got {lengths.tolist()}")
+    return wave.float(), lengths
+
+
+def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
+    """0-based block indices in the order asked for; negatives count from the end.
+
+    Raises AuricleError for an index outside the network.
+    """
+    if layers is None:
+        return ()
+    wanted = range(depth) if isinstance(layers, str) and layers == "all" else layers
+    if isinstance(wanted, str) or any(not -depth <= i < depth for i in wanted):
+        raise AuricleError(f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}")
+    return tuple(i % depth for i in wanted)
+
+
+def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, D), (B,) -> (B, D): the mean of each clip's valid frames."""
+    valid = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+    return (frames * valid[..., None]).sum(1) / lengths[:, None].to(frames.dtype)
