@@ -1,0 +1,25 @@
+"""One progress bar for every job: on stderr, lively on a terminal, one line a minute in a log file."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(iterable: Any = None, *, total: int | None = None, what: str = "", unit: str = "clip", quiet: bool = False) -> tqdm:
+    """A tqdm bar. ``quiet`` shows nothing."""
+    live = sys.stderr.isatty()
+    return tqdm(
+        iterable,
+        total=total,
+        desc=what,
+        unit=unit,
+        file=sys.stderr,
+        disable=quiet,
+        dynamic_ncols=live,
+        mininterval=0.2 if live else 60.0,
+        maxinterval=10.0 if live else 120.0,
+        leave=True,
+    )

@@ -1,0 +1,22 @@
+"""Shared facts of the test suite: where the real data and the golden vectors stand, and one thread per process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+GOLDEN = Path(__file__).resolve().parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real audio, weights and all golden vectors; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("real data: ../shared does not stand beside this checkout")
+    return SHARED
