@@ -1,0 +1,35 @@
+"""Centred frames of a waveform: reflection at each clip's own end, and blocks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+BLOCK_FRAMES = 4096  # frames held at once over the whole batch; 16 MB at 1024 samples a frame
+
+
+def reflect(wave: Tensor, ends: Tensor | None, pad: int) -> Tensor:
+    """(B, S) -> (B, S + 2 pad), reflected at both ends (the end sample is not repeated).
+
+    ``ends`` (B,) are the clips' own lengths, each above ``pad``; None when all are S. What lies more than ``pad``
+    samples past a clip's own end is unspecified.
+    """
+    if ends is None:
+        return torch.nn.functional.pad(wave, (pad, pad), mode="reflect")
+    position = torch.arange(-pad, wave.shape[1] + pad, device=wave.device).abs()
+    last = (ends - 1)[:, None]
+    source = (last - (position - last).abs()).clamp_min(0)
+    return wave.gather(1, source)
+
+
+def blocks_of_frames(wave: Tensor, size: int, hop: int) -> Iterator[Tensor]:
+    """(B, S) -> views (B, t, size) of at most BLOCK_FRAMES / B frames, T = 1 + (S - size) // hop frames in all."""
+    frames = wave.unfold(1, size, hop)
+    total, block = frames.shape[1], max(1, BLOCK_FRAMES // frames.shape[0])
+    if total <= block:
+        yield frames
+        return
+    for start in range(0, total, block):
+        yield frames[:, start : start + block]
