@@ -1,0 +1,61 @@
+"""Metrics agree with scikit-learn and say NaN where nothing can be said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from auricle.errors import AuricleError
+from auricle.metrics.accuracy import accuracy, balanced_accuracy, recall_per_class
+from auricle.metrics.average_precision import average_precision, mean_average_precision
+from auricle.metrics.by_name import metric
+from auricle.metrics.confusion import confusion
+from auricle.metrics.d_prime import d_prime
+from auricle.metrics.roc_auc import roc_auc
+
+rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows)
+def test_average_precision_and_auc_agree_with_scikit_learn_also_with_ties(pairs):
+    scores, targets = np.array([p[0] / 6 for p in pairs]), np.array([p[1] for p in pairs])
+    if targets.any():
+        assert average_precision(scores, targets) == pytest.approx(reference.average_precision_score(targets, scores))
+    if targets.any() and not targets.all():
+        assert roc_auc(scores, targets) == pytest.approx(reference.roc_auc_score(targets, scores))
+
+
+def test_a_class_without_positives_is_not_scored():
+    targets = np.array([[1, 0], [0, 0], [1, 0]])
+    scores = np.random.default_rng(0).random((3, 2))
+    assert np.isnan(average_precision(scores[:, 1], targets[:, 1]))
+    assert mean_average_precision(scores, targets) == average_precision(scores[:, 0], targets[:, 0])
+
+
+def test_balanced_accuracy_weighs_classes_not_clips():
+    true, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
+    assert accuracy(predicted, true) == 0.75
+    assert balanced_accuracy(predicted, true, 3) == 0.5
+    assert np.isnan(recall_per_class(predicted, true, 3)[2])
+
+
+def test_confusion_has_true_classes_in_rows():
+    assert confusion(np.array([1, 1, 0]), np.array([0, 1, 0]), 2).tolist() == [[1, 1], [0, 1]]
+
+
+def test_d_prime_of_known_areas():
+    assert d_prime(0.5) == 0.0
+    assert d_prime(0.97) == pytest.approx(2.6599, abs=1e-4)
+    assert d_prime(1.0) == np.inf
+    assert np.isnan(d_prime(float("nan")))
+
+
+def test_unknown_and_unfit_metrics_are_refused_in_words():
+    with pytest.raises(AuricleError, match="did you mean accuracy"):
+        metric("acuracy")
+    with pytest.raises(AuricleError, match="exactly one label"):
+        metric("accuracy", multilabel=True)
