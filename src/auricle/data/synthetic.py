@@ -1,0 +1,150 @@
+"""The synthetic corpus: real audio files of procedural sounds with a manifest, for places with no audio.
+
+A clip is a function of (seed, class, index, rate, seconds) alone: more clips, other classes or more workers change none.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from auricle.data.synthesis import SOUNDS
+from auricle.data.synthesis.scene import recording
+from auricle.draws import Draws
+from auricle.errors import AuricleError, nearest
+from auricle.progress import progress
+
+CLASSES = tuple(SOUNDS)
+MIN_SECONDS, MIN_RATE = 0.5, 8000
+COLUMNS = ("id", "path", "labels", "fold", "rate", "num_samples")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the samples of every clip of a corpus: seed, rate in hertz, length in seconds."""
+
+    seed: int = 0
+    rate: int = 16000
+    seconds: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.rate < MIN_RATE:
+            raise AuricleError(f"rate is {self.rate} Hz; synthetic sounds need at least {MIN_RATE} Hz")
+        if not MIN_SECONDS <= self.seconds <= 3600:
+            raise AuricleError(f"clips of {self.seconds} s were asked for; give {MIN_SECONDS} to 3600 s")
+
+    @property
+    def num_samples(self) -> int:
+        return round(self.seconds * self.rate)
+
+
+def synthesise(name: str, index: int, recipe: Recipe) -> np.ndarray:
+    """(S,) float32 in [-1, 1]: the ``index``-th clip of class ``name``. Raises AuricleError for an unknown class."""
+    if name not in SOUNDS:
+        raise AuricleError(f"unknown synthetic class '{name}'{nearest(name, CLASSES)}")
+    source = Draws(recipe.seed, position=index).of(f"synthetic/{name}")
+    return recording(source, name, recipe.rate, recipe.seconds)
+
+
+def make_corpus(
+    out: Path | str,
+    *,
+    clips_per_class: int = 40,
+    seconds: float = 3.0,
+    rate: int = 16000,
+    seed: int = 0,
+    folds: int = 5,
+    classes: Sequence[str] | None = None,
+    workers: int = 0,
+    quiet: bool = False,
+) -> Path:
+    """Write ``out/<class>/<class>-0000.flac`` … and ``out/manifest.csv``, whose path is returned.
+
+    Every class has the same number of clips in every fold (1 to ``folds``), give or take one. Files already there are kept,
+    so a killed run goes on where it was. ``workers`` processes share the work; 0 does it in this one.
+    Raises AuricleError for unknown classes, impossible numbers, and a folder made with another seed, rate or length.
+    """
+    out, recipe = Path(out), Recipe(seed, rate, seconds)
+    names = _checked(classes, clips_per_class, folds)
+    _claim(out, recipe)
+    items = [(name, index) for index in range(clips_per_class) for name in names]
+    missing = [item for item in items if not (out / _path(*item)).exists()]
+    for name in names:
+        (out / name).mkdir(exist_ok=True)
+    with progress(total=len(missing), what="synthesise", quiet=quiet or not missing) as bar:
+        for _ in _written(out, recipe, missing, workers):
+            bar.update()
+    return _write_manifest(out, recipe, sorted(items), folds)
+
+
+def _checked(classes: Sequence[str] | None, clips_per_class: int, folds: int) -> tuple[str, ...]:
+    names = CLASSES if classes is None else tuple(dict.fromkeys(classes))
+    for name in names:
+        if name not in SOUNDS:
+            raise AuricleError(f"unknown synthetic class '{name}'{nearest(name, CLASSES)}")
+    if not names or clips_per_class < 1 or folds < 1:
+        raise AuricleError(
+            f"{len(names)} classes, {clips_per_class} clips per class and {folds} folds were asked for; give at least one each"
+        )
+    return names
+
+
+def _claim(out: Path, recipe: Recipe) -> None:
+    """Note the recipe in ``out/synthetic.json``; refuse a folder that was made by another one."""
+    note = out / "synthetic.json"
+    if note.exists():
+        found = json.loads(note.read_text(encoding="utf-8"))
+        if found != asdict(recipe):
+            raise AuricleError(f"{out} holds a synthetic corpus made with {found}, not {asdict(recipe)}; choose another folder")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    part = note.with_suffix(".json.part")
+    part.write_text(json.dumps(asdict(recipe)), encoding="utf-8")
+    os.replace(part, note)
+
+
+def _written(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
+    """Writes the clips; yields once per clip."""
+    write = partial(_write_clip, out, recipe)
+    return map(write, items) if workers < 1 or len(items) < 2 else _in_processes(write, items, workers)
+
+
+def _in_processes(write: partial[None], items: Sequence[tuple[str, int]], workers: int) -> Iterator[None]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write, items, chunksize=8)
+
+
+def _write_clip(out: Path, recipe: Recipe, item: tuple[str, int]) -> None:
+    import soundfile
+
+    path = out / _path(*item)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    soundfile.write(part, synthesise(*item, recipe), recipe.rate, format="FLAC", subtype="PCM_16")
+    os.replace(part, path)
+
+
+def _path(name: str, index: int) -> str:
+    return f"{name}/{name}-{index:04d}.flac"
+
+
+def _write_manifest(out: Path, recipe: Recipe, items: Iterable[tuple[str, int]], folds: int) -> Path:
+    path = out / "manifest.csv"
+    part = path.with_suffix(".csv.part")
+    with open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name, index in items:
+            where = _path(name, index)
+            writer.writerow([where, where, name, 1 + index % folds, recipe.rate, recipe.num_samples])
+    os.replace(part, path)
+    return path
