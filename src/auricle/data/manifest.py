@@ -1,7 +1,7 @@
 """The manifest: a table of clips. Everything is joined by id, never by order.
 
-Ids are unique; unless a table says otherwise an id is the path relative to the root, with ``@start-end`` (seconds) added
-for a clip that is a span of a recording. ``manifest_io`` reads and writes the files.
+Ids are unique; unless a table says otherwise an id is the path relative to the root, with ``@start-end`` (seconds)
+added for a clip that is a span of a recording. ``manifest_io`` reads and writes the files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Clip:
-    """One row. Its sound is ``path`` (relative to the manifest's root, or absolute), its spectrogram ``store`` + ``key``.
+    """One row. Its sound is ``path`` (relative to the manifest's root, or absolute), its spectrogram ``store/key``.
 
     start, end     seconds of the recording that the clip covers (None: from the first sample, to the last)
     rate           hertz of the recording, and num_samples its length at that rate, before any crop
@@ -166,7 +166,10 @@ class Manifest:
         if not torn:
             return ""
         shown = ", ".join(torn[:5]) + _and_more(len(torn) - 5)
-        return f"{len(torn)} of {len(parts)} groups stand in more than one {part} ({shown}): scores over {part}s will be too good"
+        return (
+            f"{len(torn)} of {len(parts)} groups stand in more than one {part} ({shown}): "
+            f"scores over {part}s will be too good"
+        )
 
 
 _PLAIN = Clip(id="")

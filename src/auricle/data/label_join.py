@@ -1,0 +1,55 @@
+"""Joining a table of labels to the clips of a folder, by name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from auricle.data.manifest import Manifest
+from auricle.errors import AuricleError, nearest
+from auricle.signal.decode import AUDIO_SUFFIXES
+
+
+def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
+    """What the table says (labels, fold, group, ...) joined to the clips, never by order.
+
+    A row is about the clip of the same id, else of the same file name, else of the same name without its suffix, where
+    that is unambiguous. Rows and clips without a partner are counted in ``notes``; labels from folder names go.
+    Raises AuricleError when no row is about any clip, or two rows are about the same one.
+    """
+    names = _names_of(manifest)
+    ids = {clip.id: id for clip in table if (id := names.get(clip.id) or names.get(_stem(clip.id))) is not None}
+    if not ids:
+        first = table.clips[0].id
+        near = nearest(first, list(manifest.ids))
+        raise AuricleError(f"no row of {where} is about a clip of {manifest.root}: its first is '{first}'{near}")
+    said = Manifest(tuple(replace(clip, id=ids[clip.id]) for clip in table if clip.id in ids))
+    notes = _unmatched(len(table) - len(said), len(manifest) - len(said), where)
+    plain = replace(manifest, clips=tuple(replace(clip, labels=()) for clip in manifest))
+    return replace(plain.joined(said), notes=(*manifest.notes, *notes))
+
+
+def _names_of(manifest: Manifest) -> dict[str, str]:
+    """Every unambiguous name of a clip -> its id; an id wins over a file name, a file name over a stem."""
+    names: dict[str, str] = {}
+    for name_of in (_stem, _file_name, str):
+        owners = defaultdict(list)
+        for id in manifest.ids:
+            owners[name_of(id)].append(id)
+        names |= {name: ids[0] for name, ids in owners.items() if len(ids) == 1}
+    return names
+
+
+def _file_name(id: str) -> str:
+    return id.rpartition("/")[2]
+
+
+def _stem(id: str) -> str:
+    name = _file_name(id)
+    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in AUDIO_SUFFIXES else name
+
+
+def _unmatched(rows: int, files: int, where: str) -> list[str]:
+    notes = [f"{rows} rows of {where} are about no clip here"] if rows else []
+    return notes + ([f"{files} clips have no row in {where} and stay without labels"] if files else [])
