@@ -1,12 +1,13 @@
 """EfficientAT's log-mel: pre-emphasis, symmetric Hann window, Kaldi mel bank, natural log.
 
-Specification efficientat 4. ``PreMel()`` is the published default (32 kHz, 128 bands, 10 ms). The values are already in the family's scale,
-(ln(m + 1e-5) + 4.5) / 5, so its encoders normalise with mean 0 and deviation 1.
+Specification efficientat 4. ``PreMel()`` is the published default (32 kHz, 128 bands, 10 ms).
+The values are already in the family's scale, (ln(m + 1e-5) + 4.5) / 5: its encoders normalise with mean 0, deviation 1.
 What training does to it (random band edges, masks) stands in ``signal/premel_training.py``.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,6 +115,7 @@ def power(frames: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def hann(window: int, fft: int, device: torch.device) -> Tensor:
     """(fft,) symmetric Hann window of ``window`` samples in the middle of zeros."""
     before = (fft - window) // 2
@@ -122,12 +124,13 @@ def hann(window: int, fft: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def mel_bank(bands: int, fft: int, rate: int, fmin: float, fmax: float, device: torch.device) -> Tensor:
     """(bands, fft / 2) Kaldi triangles in the mel domain, without the Nyquist bin, whose weight is 0.
 
     mel(f) = 1127 ln(1 + f / 700). The float32 order of operations is the original's (specification efficientat 4.3).
     """
-    low, high = (1127.0 * torch.tensor(1.0 + f / 700.0, dtype=torch.float64).log().item() for f in (fmin, fmax))
+    low, high = (1127.0 * math.log(1.0 + f / 700.0) for f in (fmin, fmax))
     step = (high - low) / (bands + 1)
     band = torch.arange(bands, dtype=torch.float32)[:, None]
     left, centre, right = (low + (band + n) * step for n in (0.0, 1.0, 2.0))

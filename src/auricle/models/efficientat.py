@@ -1,0 +1,210 @@
+"""What MN and DyMN share as encoders: 17 stages, a head, and the contract around them.
+
+Stages: 0 the stem, 1 to 15 the blocks, 16 the last unit Y (B, D, F', T'). Frames are Y averaged over frequency,
+``clip`` averages both axes, ``logits`` are the head's (specification efficientat 2.4). ``layers`` counts blocks 1 to 15
+and the last unit as 0 to 15, each averaged over frequency. Every column has seen seconds of context: the receptive
+field is several hundred mel frames.
+
+Lengths: any. Waves below ``min_samples`` are zero-padded up to it; there are no chunks. Clips of one batch are grouped
+by equal length, so each comes out as if alone; in training and with ``padding="published"`` a batch is one piece.
+Strides that multiply to s place column t of a stage on mel frame s t, that is on sample s t hop + 1/2 (pre-emphasis
+looks half a sample ahead); with the published strides, frames are 32 mel frames apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from auricle.errors import AuricleError, nearest
+from auricle.models.contract import (
+    Encoded,
+    Encoder,
+    EncoderInfo,
+    Layer,
+    LayerChoice,
+    Padding,
+    Spec,
+    check_wave,
+    chosen_layers,
+)
+from auricle.models.grouping import by_length
+from auricle.models.heads import AttentionPoolingHead, MLPHead
+from auricle.models.taps import capturing
+from auricle.signal.front_ends import front_end
+from auricle.signal.premel import PreMel
+from auricle.signal.premel_training import MelAugment, training_mel
+
+STAGES = 17
+LabelType = Literal["multilabel", "multiclass"]
+Classes = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one call of ``encode`` asks for beside the frames."""
+
+    stages: tuple[int, ...]
+    taps: tuple[str, ...]
+
+
+class EfficientAT(Encoder):
+    """Base of MN and DyMN. A subclass has ``classifier`` and gives ``stages``, ``strides`` and ``architecture``.
+
+    ``augment`` is what ``frontend`` does to the mel in training mode when it is given draws; None: nothing.
+    """
+
+    classifier: nn.Module
+    augment: MelAugment | None = None
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The 17 stages in order."""
+        raise NotImplementedError
+
+    def strides(self) -> Sequence[int]:
+        """Stride of each stage."""
+        raise NotImplementedError
+
+    def squeezes(self) -> dict[str, nn.Module]:
+        """First linear layer of the channel gate of each block that has one, as "se4" …: what HEAR reads."""
+        return {}
+
+    def describe(
+        self, family: str, name: str, front_id: str, width: int, classes: Classes | None, label_type: LabelType
+    ) -> None:
+        """Set ``info``; ``width`` is the number of channels of Y."""
+        front = front_end(front_id)
+        self.info = EncoderInfo(
+            name=name,
+            family=family,
+            front_end=front.id,
+            sample_rate=front.sample_rate,
+            hop_seconds=front.hop_seconds * self.spacing(STAGES - 1),
+            frame_width=width,
+            clip_width=width,
+            classes=None if classes is None else tuple((str(id), str(label)) for id, label in classes),
+            label_type=label_type,
+            min_samples=front.min_samples,
+            depth=STAGES - 1,
+            taps=self._tap_names(),
+        )
+
+    def _tap_names(self) -> tuple[str, ...]:
+        return ("mel", *(f"b{i}" for i in range(STAGES)), *self.squeezes(), "clf1", *self._head_taps(), "logits")
+
+    def _head_taps(self) -> tuple[str, ...]:
+        if isinstance(self.classifier, AttentionPoolingHead):
+            return ("attention",)
+        return ("clf2",) if isinstance(self.classifier, MLPHead) else ()
+
+    # ---- what is trained and exported
+    def trunk(self, values: Tensor) -> Tensor:
+        """(B, F, T) -> Y (B, D, F', T')."""
+        return self._maps(values, ())[0]
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, F, T) in the front end's scale -> logits (B, C), features (B, D), as the original returns them."""
+        y = self.trunk(values)
+        return self.classifier(y), y.mean((2, 3))
+
+    def _maps(self, values: Tensor, wanted: Sequence[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        """Y, and the maps of the stages wanted."""
+        x, kept = values.unsqueeze(1).to(next(self.parameters()).dtype), {}
+        for index, stage in enumerate(self.stages()):
+            x = stage(x)
+            if index in wanted:
+                kept[index] = x
+        return x, kept
+
+    # ---- the encoder contract
+    def frontend(
+        self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", draws: Any = None
+    ) -> Spec:
+        """As every encoder's; in training mode, with ``draws`` (BatchDraws) and ``augment``, the mel is augmented."""
+        if not (self.training and draws is not None and self.augment is not None):
+            return super().frontend(wave, lengths, padding=padding)
+        wave, lengths = check_wave(wave, lengths, self.info)
+        front = self.front
+        assert isinstance(front, PreMel)
+        with torch.autocast(wave.device.type, enabled=False):
+            values = training_mel(front, wave, self.augment, draws)
+        frames = 1 + (lengths - 1).div(front.hop, rounding_mode="floor")
+        return Spec(values, frames, front.hop_seconds, front.id)
+
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws: Any = None,
+    ) -> Encoded:
+        self.check_spec(spec)
+        if keep is not None:
+            raise AuricleError(f"{self.info.name} is convolutional: it has no tokens to keep")
+        stages = tuple(index + 1 for index in chosen_layers(layers, self.info.depth))
+        request = Request(stages, self._check_taps(taps))
+        values = spec.values if spec.normalised else self.normalise(spec.values)
+        if padding == "published" or self.training:
+            return self._encode_piece(values, request, spec.lengths)
+        return by_length(values, spec.lengths, lambda piece: self._encode_piece(piece, request))
+
+    def check_spec(self, spec: Spec) -> None:
+        """Raises AuricleError when the spectrogram is not what this network takes."""
+        if spec.front_end != self.info.front_end:
+            raise AuricleError(
+                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
+            )
+
+    def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
+        for name in taps:
+            if name not in self.info.taps:
+                raise AuricleError(f"{self.info.name} has no tap '{name}'{nearest(name, self.info.taps)}")
+        return tuple(taps)
+
+    def _encode_piece(self, values: Tensor, request: Request, lengths: Tensor | None = None) -> Encoded:
+        """(b, F, T) as one piece; ``lengths`` (b,) say how many of its T frames are a clip's own."""
+        if lengths is None:
+            lengths = torch.full((len(values),), values.shape[2], device=values.device)
+        modules = self.squeezes() | ({"clf2": self.classifier[3]} if isinstance(self.classifier, MLPHead) else {})
+        modules = {name: module for name, module in modules.items() if name in request.taps}
+        tapped = [int(name[1:]) for name in request.taps if name[1:].isdigit()]
+        with capturing(modules) as captured:
+            y, maps = self._maps(values, {*request.stages, *tapped, STAGES - 1})  # type: ignore[arg-type]
+            logits = self.classifier(y)
+        last = self._layer(y, STAGES - 1, lengths)
+        clip = y.mean((2, 3)).float()
+        found = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip, "logits": logits}
+        if "attention" in request.taps and isinstance(self.classifier, AttentionPoolingHead):
+            found["attention"] = self.classifier.attention(y)
+        return Encoded(
+            frames=last.frames,
+            times=last.times,
+            lengths=last.lengths,
+            clip=clip,
+            logits=logits.float(),
+            frame_logits=self.classifier.per_frame(y).float(),  # type: ignore[operator]
+            layers=tuple(self._layer(maps[i], i, lengths) for i in request.stages),
+            taps={name: found[name].float() for name in request.taps},
+        )
+
+    def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> Layer:
+        """A map (B, C, F', T') as frames (B, T', C), averaged over frequency."""
+        step = self.spacing(stage)
+        front = self.front
+        times = torch.arange(x.shape[3], device=x.device) * (step * front.hop_seconds) + 0.5 / front.sample_rate
+        own = (lengths - 1).div(step, rounding_mode="floor") + 1
+        return Layer(x.mean(2).transpose(1, 2).float(), times, own)
+
+    def spacing(self, stage: int) -> int:
+        """Mel frames between two columns of a stage."""
+        product = 1
+        for stride in list(self.strides())[: stage + 1]:
+            product *= stride
+        return product
