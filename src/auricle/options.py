@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any
+
+from auricle.errors import AuricleError, nearest
 
 
 def option(default: Any = MISSING, help: str = "", *, choices: tuple[str, ...] = (), flag: str = "", factory: Any = MISSING):
@@ -29,3 +32,29 @@ def as_plain(config: Any) -> Any:
     if isinstance(config, dict):
         return {key: as_plain(value) for key, value in config.items()}
     return config if isinstance(config, (int, float, bool, str, type(None))) else str(config)
+
+
+def from_plain(kind: type, values: dict[str, Any], where: str = "the configuration") -> Any:
+    """The inverse of ``as_plain``. Unknown names are refused with the nearest known one; absent ones keep their default."""
+    hints, known = typing.get_type_hints(kind), {f.name for f in fields(kind)}
+    for name in values.keys() - known:
+        raise AuricleError(f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}")
+    return kind(**{name: _restored(hints[name], value, where) for name, value in values.items()})
+
+
+def _restored(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return from_plain(kind, value, where)  # type: ignore[arg-type]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the settings in which two configs of one kind differ."""
+    found = []
+    for f in fields(one):
+        a, b = getattr(one, f.name), getattr(other, f.name)
+        if is_dataclass(a):
+            found += differences(a, b, f"{prefix}{f.name}.")
+        elif a != b:
+            found.append(prefix + f.name)
+    return found

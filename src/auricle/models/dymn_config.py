@@ -32,6 +32,7 @@ class DyMNConfig:
     front_end: str = option(FRONT_END, "front end id; any number of bands")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "strides", tuple(self.strides))  # a list where it was read from JSON
         check_common(self.num_classes, self.width, self.strides, self.dropout)
         if self.dynamic_blocks not in DYNAMIC:
             raise AuricleError(f"dynamic_blocks is one of {', '.join(DYNAMIC)}, not '{self.dynamic_blocks}'")

@@ -1,6 +1,7 @@
 """From the last feature map (B, D, F, T) to class scores, of the clip and of every column.
 
-Specification efficientat 2.4. ``head(y)`` is (B, C); ``head.per_frame(y)`` is (B, T, C). Every column has seen seconds of context around it.
+Specification efficientat 2.4. ``head(y)`` is (B, C); ``head.per_frame(y)`` is (B, T, C).
+Every column has seen seconds of context around it.
 """
 
 from __future__ import annotations

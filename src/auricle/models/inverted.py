@@ -64,7 +64,7 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenet_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """Specification efficientat 2.6: Kaiming-normal (fan out) convolutions, unit norms, N(0, 0.01) linears, zero biases."""
+    """Kaiming-normal convolutions (fan out), unit norms, N(0, 0.01) linears, zero biases (efficientat 2.6)."""
     if isinstance(owner, nn.BatchNorm2d):
         parameter.fill_(1.0 if local == "weight" else 0.0)
     elif local == "bias":

@@ -37,7 +37,7 @@ TABLE = (
 
 
 def round8(value: float) -> int:
-    """The nearest multiple of 8, at least 8, never more than a tenth below ``value`` (specification efficientat 2.1)."""
+    """The nearest multiple of 8, at least 8, never more than a tenth below ``value`` (efficientat 2.1)."""
     rounded = max(8, int(value + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * value else rounded
 
@@ -119,6 +119,7 @@ class MNConfig:
     front_end: str = option(FRONT_END, "front end id; its bands are the network's mel bins")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "strides", tuple(self.strides))  # a list where it was read from JSON
         check_common(self.num_classes, self.width, self.strides, self.dropout)
         if self.head not in HEADS:
             raise AuricleError(f"unknown head '{self.head}'; known: {', '.join(HEADS)}")

@@ -42,7 +42,12 @@ class Preview:
 
 
 class Objective(nn.Module):
-    """``forward(batch, progress, draws) -> (loss, log)``; all other methods are hooks with harmless defaults."""
+    """``forward(batch, progress, draws) -> (loss, log)``; all other methods are hooks with harmless defaults.
+
+    ``unused_parameters`` is True where some parameter takes no part in some step (ranks must then look for it).
+    """
+
+    unused_parameters: bool = False
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (a scalar) and what to log: detached scalars by name."""
@@ -67,7 +72,12 @@ class Objective(nn.Module):
         return {}
 
     def preview(self, batch: Batch, draws: BatchDraws) -> Preview | None:
+        """What is hidden and how well it is predicted, for reports; None where nothing is hidden."""
         return None
+
+    def diagnose(self, batch: Batch, draws: BatchDraws) -> dict[str, float]:
+        """Numbers that say whether learning is well (shares of the targets' variance, …); see ``training.health``."""
+        return {}
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Optimiser groups: no decay for 1-D parameters and biases, decay for all others (m2d.md 5.3)."""

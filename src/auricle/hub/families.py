@@ -1,0 +1,42 @@
+"""Every family of encoders, by explicit import: from the architecture in a file's metadata back to a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auricle.errors import AuricleError, nearest
+from auricle.models.contract import Encoder
+
+
+def _m2d(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.config import ViTConfig
+    from auricle.models.m2d import M2DEncoder
+
+    return M2DEncoder(ViTConfig(**config), **options)
+
+
+def _logmel_stats(front_end_id: str) -> Encoder:
+    from auricle.models.logmel_stats import LogMelStats
+
+    return LogMelStats(front_end_id)
+
+
+FAMILIES = {"m2d": _m2d, "logmel-stats": _logmel_stats}
+
+
+def build(architecture: dict[str, Any], **options: Any) -> Encoder:
+    """The network an ``Encoder.architecture()`` describes, freshly initialised (``seed=`` where the family draws)."""
+    settings = dict(architecture)
+    family = settings.pop("family", "none")
+    if family not in FAMILIES:
+        raise AuricleError(f"unknown family '{family}'{nearest(family, tuple(FAMILIES))}; a newer version wrote this file?")
+    return FAMILIES[family](**settings, **options)
+
+
+def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
+    """The same architecture and statistics with random weights: the floor that training must beat."""
+    options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}
+    twin = build(encoder.architecture(), **options)
+    twin.norm_stats = encoder.norm_stats.clone()
+    twin.rename(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
+    return twin.eval()

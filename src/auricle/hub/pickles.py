@@ -1,0 +1,43 @@
+"""Published checkpoints are pickles from strangers: they are read as data, nothing in them is executed."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from pathlib import Path
+from typing import Any
+
+from auricle.errors import AuricleError
+
+
+def read_pickle(path: Path) -> Any:
+    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, argparse namespaces and NumPy scalars only.
+
+    Raises AuricleError for anything else, for a truncated file and for one that is no checkpoint.
+    """
+    import torch
+
+    allowed = [argparse.Namespace, *_numpy_scalars()]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise AuricleError(f"there is no weight file {path}") from None
+    except pickle.UnpicklingError as error:
+        raise AuricleError(
+            f"{path} holds something other than tensors and settings and was refused: {_reason(error)}"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
+    return (lines or str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _numpy_scalars() -> list[Any]:
+    import numpy as np
+
+    kinds = [np.dtype(kind) for kind in ("f4", "f8", "i4", "i8", "bool")]
+    return [np._core.multiarray.scalar, np.dtype, *{type(kind) for kind in kinds}]

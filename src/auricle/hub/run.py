@@ -1,0 +1,97 @@
+"""The run folder: always the same names in it, so that nothing downstream guesses.
+
+config.yaml (resolved), command.txt, environment.json, metrics.jsonl, state/, encoder.safetensors (the last),
+encoder-best.safetensors (where there is a score), card.md, report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from auricle.atomic import write_text
+from auricle.errors import AuricleError
+from auricle.version import __version__
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state"
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "encoder-best.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+        """A new run. Raises AuricleError where there is one already: a run is never overwritten silently."""
+        run = cls(path)
+        if run.config.exists():
+            raise AuricleError(f"{path} holds a run already; continue it with --continue {path}, or choose another --out")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(run.config, yaml.safe_dump(config, sort_keys=False))
+        run.note_command()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run. Raises AuricleError where there is none."""
+        run = cls(path)
+        if not run.config.is_file():
+            raise AuricleError(f"{path} is not a run folder: it holds no config.yaml")
+        return run
+
+    def read_config(self) -> dict[str, Any]:
+        return yaml.safe_load(self.config.read_text())
+
+    def note_command(self) -> None:
+        """Append this call to command.txt and write the environment."""
+        with open(self.path / "command.txt", "a") as file:
+            file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
+        write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
+
+
+def environment() -> dict[str, Any]:
+    """What decides numbers and speed on this machine."""
+    import torch
+
+    return {
+        "auricle": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "world": int(os.environ.get("WORLD_SIZE", 1)),
+    }

@@ -1,0 +1,32 @@
+"""Fixed sine/cosine position tables (specification m2d 2.3) and their resizing (6.5)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def sincos(width: int, positions: np.ndarray) -> np.ndarray:
+    """(n,) -> (n, width) float64: all sines first, then all cosines, at frequencies 10000^(-j / (width/2))."""
+    half = width // 2
+    angles = np.outer(positions, 10000.0 ** (-np.arange(half, dtype=np.float64) / half))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+
+
+def grid_table(width: int, grid: tuple[int, int]) -> Tensor:
+    """(1, 1 + F*T, width) float32. Row 0, the class token's, is zero; token f*T + t is [e(t), e(f)]."""
+    rows, columns = grid
+    f, t = np.repeat(np.arange(rows), columns), np.tile(np.arange(columns), rows)
+    table = np.concatenate([sincos(width // 2, t), sincos(width // 2, f)], axis=1)
+    return torch.from_numpy(np.concatenate([np.zeros((1, width)), table])).float()[None]
+
+
+def resized(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """A table for another grid. Wider: bicubic over (F, T); not wider: the first columns (specification m2d 6.5)."""
+    head, body = table[:, :1], table[:, 1:].reshape(1, *old, -1)
+    if new[1] > old[1] or new[0] != old[0]:
+        body = functional.interpolate(body.permute(0, 3, 1, 2), size=new, mode="bicubic", align_corners=False)
+        body = body.permute(0, 2, 3, 1)
+    return torch.cat([head, body[:, :, : new[1]].reshape(1, new[0] * new[1], -1)], dim=1)

@@ -1,0 +1,57 @@
+"""Settings of the loop. No PyTorch here: the command line reads these for its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auricle.errors import AuricleError
+from auricle.options import option
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One loop for every objective. The defaults are M2D's published ones (specification m2d 5.1)."""
+
+    epochs: int = option(300, "passes over the data that the schedule spans")
+    max_updates: int = option(0, "span this many weight updates instead of epochs; 0: use epochs")
+    stop_at: int = option(0, "stop after this epoch while the schedule still spans all; 0: do not")
+    batch_size: int = option(512, "clips per process and micro-step")
+    accum_iter: int = option(1, "micro-steps per weight update")
+    optim: str = option("adamw", "optimiser", choices=("adamw", "sgd"))
+    lr: float = option(0.0, "peak learning rate; 0: blr * effective batch / 256")
+    blr: float = option(3e-4, "base learning rate, for an effective batch of 256")
+    min_lr: float = option(0.0, "learning rate at the end")
+    warmup_epochs: float = option(20.0, "epochs of linear warm-up (with max-updates: warm-up steps are --warmup-updates)")
+    warmup_updates: int = option(0, "weight updates of linear warm-up, with max-updates")
+    weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
+    clip_grad: float = option(3.0, "largest global L2 norm of the gradient; 0: no clipping")
+    precision: str = option("auto", "arithmetic of the networks", choices=("auto", "float32", "bf16", "fp16"))
+    checkpoint_activations: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    compile: bool = option(False, "compile the networks (pays on GPUs only)")
+    seed: int = option(0, "every random draw is a function of this number")
+    device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one")
+    workers: int = option(2, "processes that read data; 0: none. Changes nothing in the numbers")
+    log_interval: int = option(20, "weight updates between two lines of the log")
+    health_interval: int = option(50, "weight updates between two looks at the targets")
+    save_freq: int = option(100, "epochs between two kept encoders (encoder-epoch<k>.safetensors)")
+    state_minutes: float = option(10.0, "minutes between two saved states, from which a run continues")
+    state_steps: int = option(0, "weight updates between two saved states; 0: by time and at the end of each epoch")
+    keep_states: int = option(2, "saved states to keep (the best is kept besides)")
+    eval_freq: int = option(0, "epochs between two evaluations of the encoder; 0: none")
+    eval_after: int = option(0, "no evaluation before this epoch")
+    tensorboard: bool = option(False, "write TensorBoard scalars too (needs the [train] extra)")
+    wandb: str = option("", "project name: log to Weights & Biases too (needs wandb, installed by you)")
+
+    def __post_init__(self) -> None:
+        positive = ("batch_size", "accum_iter", "log_interval", "health_interval", "keep_states")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise AuricleError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.epochs < 1 and self.max_updates < 1:
+            raise AuricleError("a run needs --epochs or --max-updates of at least 1")
+        if not self.max_updates and self.warmup_epochs >= self.epochs and self.epochs > 1:
+            raise AuricleError(f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs)")
+
+    def peak_lr(self, ranks: int) -> float:
+        """lr, or blr * effective batch / 256 (specification m2d 5.3)."""
+        return self.lr or self.blr * self.batch_size * self.accum_iter * ranks / 256

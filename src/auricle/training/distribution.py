@@ -1,0 +1,80 @@
+"""Several processes as one run: ``torchrun`` starts them, this file is all that knows of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from auricle.training.precision import pick_device
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among ``world``; rank 0 alone writes, prints and evaluates."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """True on every rank when it is true on one of them."""
+        if self.world == 1:
+            return flag
+        shared = torch.tensor([float(flag)], device=self.device)
+        distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
+        return bool(shared.item())
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean over ranks."""
+        if self.world > 1:
+            value = value.clone()
+            distributed.all_reduce(value)
+            value /= self.world
+        return value
+
+    def agree(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        box = [value]
+        if self.world > 1:
+            distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def wrap(self, objective: nn.Module, *, unused: bool) -> nn.Module:
+        """Gradients averaged over ranks in the backward pass; batch norm sees the whole batch."""
+        if self.world == 1:
+            return objective
+        return nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
+
+
+@contextmanager
+def ranks_of(device: str) -> Iterator[Ranks]:
+    """The processes that ``torchrun`` started, or this one alone."""
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    picked = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if picked.type == "cuda":
+        torch.cuda.set_device(picked)
+    if world == 1:
+        yield Ranks(0, 1, picked)
+        return
+    backend = "nccl" if picked.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield Ranks(rank, world, picked)
+    finally:
+        distributed.destroy_process_group()
+
+
+def without_sync(module: nn.Module, skip: bool):
+    """Inside an accumulation group gradients stay local until its last micro-step."""
+    return module.no_sync() if skip and isinstance(module, nn.parallel.DistributedDataParallel) else nullcontext()

@@ -1,0 +1,63 @@
+"""Is the run well? Watches what the loop measures anyway and says in words what is wrong and what to try."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+EXPLODING = 10.0  # times the running median of the gradient norm
+CLIP_SHARE = 0.8  # of the targets' variance: above it only "which clip is it" is left to predict
+CONSTANT_SHARE = 0.9
+LOW_RANK = 2.0
+WAITING = 0.2  # of the time
+REPEAT_AFTER = 10  # looks before the same warning is said again
+
+
+@dataclass
+class Health:
+    """Feed it numbers; ``words`` are the warnings of the last look, empty when all is well."""
+
+    norms: deque[float] = field(default_factory=lambda: deque(maxlen=200))
+    said: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+
+    def look(self, *, norm: float, waiting: float, log: dict[str, float]) -> list[str]:
+        """New warnings: a gradient norm, the share of time waiting for data (0 to 1), the objective's own numbers."""
+        self.looks += 1
+        words = [*self._norm(norm), *collapse_words(log), *waiting_words(waiting)]
+        return [word for kind, word in words if self._is_new(kind)]
+
+    def _norm(self, norm: float) -> list[tuple[str, str]]:
+        usual = sorted(self.norms)[len(self.norms) // 2] if len(self.norms) >= 10 else math.inf
+        self.norms.append(norm)
+        if norm <= EXPLODING * usual:
+            return []
+        text = f"the gradient norm is exploding: {norm:.3g}, usually {usual:.3g}; try a lower --lr or --clip-grad, a longer warm-up"
+        return [("gradient", text)]
+
+    def _is_new(self, kind: str) -> bool:
+        fresh = self.looks - self.said.get(kind, -REPEAT_AFTER) >= REPEAT_AFTER
+        if fresh:
+            self.said[kind] = self.looks
+        return fresh
+
+
+def collapse_words(log: dict[str, float]) -> list[tuple[str, str]]:
+    """From the shares of ``objectives.collapse.target_shares``."""
+    words = []
+    if log.get("target_clip", 0.0) > CLIP_SHARE:
+        text = "the targets are collapsing to a constant of the clip ({:.0%} of their variance): the predictor only has to say "
+        words.append(("clip", (text + "which clip it is; try centred targets, a faster teacher, or more varied data").format(log["target_clip"])))
+    if log.get("target_constant", 0.0) > CONSTANT_SHARE:
+        words.append(("constant", f"the targets are collapsing to one constant ({log['target_constant']:.0%} of their mean square)"))
+    if log.get("target_rank", math.inf) < LOW_RANK:
+        words.append(("rank", f"the targets fill only {log['target_rank']:.1f} directions (effective rank): they are collapsing"))
+    return words
+
+
+def waiting_words(share: float) -> list[tuple[str, str]]:
+    if share <= WAITING:
+        return []
+    remedy = "raise --workers, or prepare the data as log-mel files ('auricle prepare')"
+    return [("waiting", f"{share:.0%} of the time is spent waiting for data; {remedy}")]

@@ -1,0 +1,32 @@
+"""Ctrl-C during training: the first one asks the loop to save and stop between two updates, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+
+class Interrupt:
+    """A context; ``asked`` turns True at the first SIGINT or SIGTERM. Does nothing outside the main thread."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interrupt:
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nsaving at the next weight update, then stopping (once more: stop at once)", file=sys.stderr)

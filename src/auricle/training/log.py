@@ -1,0 +1,76 @@
+"""What a run says while it goes: JSON lines always, TensorBoard and Weights & Biases where asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from auricle.errors import AuricleError, MissingExtra
+
+
+class MetricsLog:
+    """``metrics.jsonl``: one object a line, each with its ``kind`` (step, epoch, health, evaluation) and ``micro_step``."""
+
+    def __init__(self, path: Path, sinks: tuple[Any, ...] = ()):
+        self.path, self.sinks = path, sinks
+        self.path.touch()
+
+    def write(self, row: dict[str, Any]) -> None:
+        try:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise AuricleError(f"cannot write {self.path}: {error.strerror}; the last saved state is intact") from error
+        for sink in self.sinks:
+            sink.write(row)
+
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def cut(self, size: int) -> None:
+        """Forget what was logged after a state: a continued run writes it again."""
+        if self.size() > size:
+            os.truncate(self.path, size)
+
+
+def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
+    """All rows of a log, or those of one kind; a half-written last line is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return [row for row in rows if kind is None or row.get("kind") == kind]
+
+
+def _scalars(row: dict[str, Any]) -> dict[str, float]:
+    return {k: v for k, v in row.items() if isinstance(v, (int, float)) and k != "micro_step"}
+
+
+class TensorBoardSink:
+    def __init__(self, folder: Path):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise MissingExtra("TensorBoard logging", "train") from error
+        self.writer = SummaryWriter(str(folder))
+
+    def write(self, row: dict[str, Any]) -> None:
+        for name, value in _scalars(row).items():
+            self.writer.add_scalar(f"{row['kind']}/{name}", value, row["micro_step"])
+        self.writer.flush()
+
+
+class WandbSink:
+    def __init__(self, project: str, folder: Path):
+        try:
+            import wandb
+        except ImportError as error:
+            raise AuricleError("--wandb needs the package wandb: pip install wandb") from error
+        self.run = wandb.init(project=project, dir=str(folder), resume="allow", id=folder.name)
+
+    def write(self, row: dict[str, Any]) -> None:
+        self.run.log({f"{row['kind']}/{k}": v for k, v in _scalars(row).items()}, step=row["micro_step"])

@@ -1,0 +1,307 @@
+"""The one loop. It knows optimiser, schedule, accumulation, precision, saving and logging, and of what is learnt only the
+Objective protocol. Killed at any moment, it continues to the same numbers: a state is saved only between weight updates.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from auricle.data.batch import Batch
+from auricle.draws import BatchDraws, key_of
+from auricle.errors import AuricleError
+from auricle.hub.files import save_encoder
+from auricle.hub.run import RunFolder
+from auricle.models.contract import Encoder
+from auricle.objectives.base import Objective, Progress
+from auricle.training.config import TrainConfig
+from auricle.training.console import Console
+from auricle.training.distribution import Ranks, without_sync
+from auricle.training.health import Health
+from auricle.training.interrupt import Interrupt
+from auricle.training.log import MetricsLog
+from auricle.training.optimisers import make_optimiser
+from auricle.training.precision import autocast, resolve
+from auricle.training.schedules import rate_at
+from auricle.training.state import StateStore, restore_optimiser
+
+Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly
+Evaluate = Callable[[Encoder, Progress], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is: micro-steps per epoch, and what ``epochs`` or ``max_updates`` make of it.
+
+    An accumulation group that an epoch leaves incomplete is discarded (specification m2d 5.3).
+    """
+
+    per_epoch: int
+    accum: int
+    epochs: int | None
+    steps: int
+
+    @classmethod
+    def of(cls, clips: int, config: TrainConfig, ranks: int = 1) -> Plan:
+        """Raises AuricleError when the data do not fill one weight update."""
+        per_epoch, accum = clips // (config.batch_size * ranks), config.accum_iter
+        if per_epoch < accum:
+            need = config.batch_size * ranks * accum
+            raise AuricleError(
+                f"one weight update takes {need} clips ({config.batch_size} x {accum} micro-steps x {ranks} processes) but there "
+                f"are {clips}; lower --batch-size or --accum-iter, or repeat the list with --min-ds-size {need}"
+            )
+        if config.max_updates:
+            return cls(per_epoch, accum, None, config.max_updates)
+        return cls(per_epoch, accum, config.epochs, config.epochs * (per_epoch // accum))
+
+    @property
+    def micro_steps(self) -> int:
+        if self.epochs is not None:
+            return self.epochs * self.per_epoch
+        whole, rest = divmod(self.steps, self.per_epoch // self.accum)
+        return whole * self.per_epoch + rest * self.accum
+
+    def at(self, micro_step: int) -> Progress:
+        epoch, inside = divmod(micro_step, self.per_epoch)
+        step = epoch * (self.per_epoch // self.accum) + min(inside // self.accum, self.per_epoch // self.accum)
+        return Progress(micro_step, self.micro_steps, step, self.steps, micro_step / self.per_epoch, self.epochs)
+
+    def in_group(self, micro_step: int) -> int | None:
+        """Index of a micro-step inside its accumulation group; None in the group that an epoch leaves incomplete."""
+        inside = micro_step % self.per_epoch
+        whole = self.per_epoch // self.accum * self.accum
+        return inside % self.accum if inside < whole else None
+
+
+class Trainer:
+    """``fit`` runs from where the run folder's newest state stands (``restore``) or from the beginning."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Batches,
+        plan: Plan,
+        config: TrainConfig,
+        run: RunFolder,
+        ranks: Ranks,
+        *,
+        evaluate: Evaluate | None = None,
+        sinks: tuple[Any, ...] = (),
+        data_key: str = "",
+        quiet: bool = False,
+    ):
+        self.objective, self.batches, self.plan, self.config = objective.to(ranks.device), batches, plan, config
+        self.run, self.ranks, self.evaluate, self.data_key = run, ranks, evaluate, data_key
+        self.precision = resolve(config.precision, ranks.device)
+        self.peak = config.peak_lr(ranks.world)
+        self.optimiser = make_optimiser(objective.param_groups(config.weight_decay), config.optim, self.peak)
+        self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=self.precision == "fp16")
+        self.log = MetricsLog(run.metrics, sinks) if ranks.first else None
+        self.states = StateStore(run.state, config.keep_states)
+        self.health, self.console = Health(), Console(plan.steps, quiet=quiet or not ranks.first)
+        self.network = ranks.wrap(objective, unused=objective.unused_parameters)
+        if config.compile:
+            self.network = torch.compile(self.network)  # type: ignore[assignment]
+        self.micro_step, self.saved_at, self.saved_time = 0, -1, time.monotonic()
+
+    # ------------------------------------------------------------------------------------------------------------ the loop
+    def fit(self) -> Progress:
+        """Train to the end of the plan (or ``stop_at``); returns where the run stands then."""
+        with Interrupt() as interrupt:
+            source, waited, began = self.batches(self.micro_step), 0.0, time.monotonic()
+            while self.micro_step < self.last_micro_step():
+                progress = self.plan.at(self.micro_step)
+                if self.micro_step % self.plan.per_epoch == 0:
+                    self.objective.on_epoch_start(progress)
+                start = time.monotonic()
+                batch = next(source)
+                waited += time.monotonic() - start
+                done = self.micro(batch, progress)
+                self.micro_step += 1
+                if done is not None:
+                    waiting = waited / max(1e-9, time.monotonic() - began)
+                    self.after_update(progress, done, batch, waiting)
+                    if self.ranks.any(interrupt.asked):
+                        self.save()
+                        raise KeyboardInterrupt(f"stopped and saved; go on with: auricle pretrain --continue {self.run.path}")
+                if self.micro_step % self.plan.per_epoch == 0:
+                    self.end_of_epoch()
+                    waited, began = 0.0, time.monotonic()
+        return self.finish()
+
+    def last_micro_step(self) -> int:
+        stop = self.config.stop_at * self.plan.per_epoch if self.config.stop_at else math.inf
+        return int(min(self.plan.micro_steps, stop))
+
+    def micro(self, batch: Batch, progress: Progress) -> dict[str, Tensor] | None:
+        """One batch; at the end of an accumulation group also the weight update, and then what to log of it."""
+        place = self.plan.in_group(progress.micro_step)
+        if place is None:
+            return None
+        if place == 0:
+            self.optimiser.zero_grad(set_to_none=True)
+            self.set_rate(rate_at(progress, self.config, self.peak))
+        torch.manual_seed(key_of(self.config.seed, progress.micro_step, self.ranks.rank, "dropout") & 0x7FFF_FFFF)
+        last = place == self.plan.accum - 1
+        with without_sync(self.network, not last):
+            with autocast(self.precision, self.ranks.device):
+                loss, log = self.network(batch.to(self.ranks.device, non_blocking=True), progress, self.draws(batch))
+            self.scaler.scale(loss / self.plan.accum).backward()
+        return {**log, "grad_norm": self.update(progress)} if last else None
+
+    def draws(self, batch: Batch) -> BatchDraws:
+        return BatchDraws(self.config.seed, batch.epoch, batch.positions)
+
+    def update(self, progress: Progress) -> Tensor:
+        """Clip, step, move the teacher; returns the norm of the gradient before clipping."""
+        self.scaler.unscale_(self.optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip_grad or math.inf, foreach=True)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.objective.after_step(progress)
+        return norm
+
+    def set_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+
+    # ------------------------------------------------------------------------------------------- logging, health, evaluation
+    def after_update(self, progress: Progress, done: dict[str, Tensor], batch: Batch, waiting: float) -> None:
+        every = self.config.log_interval
+        if self.ranks.device.type == "cpu" or progress.step % every == 0:
+            values = {name: float(value) for name, value in done.items()}
+            self.check_finite(values, progress)
+            self.console.update(progress, values, self.optimiser.param_groups[0]["lr"], waiting)
+            if progress.step % every == 0:
+                self.write("step", progress, {**values, "lr": self.rate(), "data_wait": round(waiting, 4)})
+            self.look(progress, values, batch, waiting)
+        if self.due():
+            self.save()
+
+    def rate(self) -> float:
+        return self.optimiser.param_groups[0]["lr"]
+
+    def check_finite(self, values: dict[str, float], progress: Progress) -> None:
+        bad = not math.isfinite(values["loss"])
+        if not self.ranks.any(bad) and (math.isfinite(values["grad_norm"]) or self.scaler.is_enabled()):
+            return
+        found = f"loss {values['loss']}, gradient norm {values['grad_norm']} at weight update {progress.step}"
+        self.write("health", progress, {"words": [f"the loss is not finite: {found}"]})
+        raise AuricleError(
+            f"the loss is not finite ({found}); the last good state in {self.states.folder} is intact. "
+            "Try a lower --lr, a longer warm-up, or --precision float32"
+        )
+
+    def look(self, progress: Progress, values: dict[str, float], batch: Batch, waiting: float) -> None:
+        """Every ``health_interval`` updates: the objective's own diagnosis, and warnings in words."""
+        if progress.step % self.config.health_interval:
+            return
+        with torch.no_grad(), autocast(self.precision, self.ranks.device):
+            found = self.objective.diagnose(batch.to(self.ranks.device), self.draws(batch))
+        words = self.health.look(norm=values["grad_norm"], waiting=waiting, log={**values, **found})
+        self.write("health", progress, {**found, "words": words})
+        for word in words:
+            self.console.say(f"health: {word}")
+
+    def end_of_epoch(self) -> None:
+        progress = self.plan.at(self.micro_step)
+        epoch = self.micro_step // self.plan.per_epoch
+        self.write("epoch", progress, {"epoch": epoch})
+        if self.config.state_steps == 0 and self.saved_at != self.micro_step and self.long_since(0.1):
+            self.save()
+        if self.ranks.first and self.plan.epochs and epoch % self.config.save_freq == 0:
+            save_encoder(self.objective.encoder(), self.run.path / f"encoder-epoch{epoch}.safetensors", lineage=self.lineage())
+        if self.evaluate and self.config.eval_freq and epoch % self.config.eval_freq == 0 and epoch >= self.config.eval_after:
+            self.measure(progress)
+
+    def measure(self, progress: Progress) -> None:
+        """Evaluate the encoder; a failing evaluation is said and never stops the run."""
+        if not self.ranks.first or self.evaluate is None:
+            return
+        self.objective.eval()
+        try:
+            scores = self.evaluate(self.objective.encoder(), progress)
+        except Exception as error:
+            scores = {}
+            self.console.say(f"the evaluation failed ({type(error).__name__}: {error}); the run goes on")
+        self.objective.train()
+        self.write("evaluation", progress, scores)
+        if scores:
+            self.keep_best(next(iter(scores.values())))
+
+    def keep_best(self, score: float) -> None:
+        best = self.states.best()
+        if best is None or score > best["score"]:
+            self.states.mark_best(self.save(), score)
+            save_encoder(self.objective.encoder(), self.run.best, lineage={**self.lineage(), "score": score})
+
+    def write(self, kind: str, progress: Progress, row: dict[str, Any]) -> None:
+        if self.log is not None:
+            place = {"micro_step": progress.micro_step, "step": progress.step, "epoch": round(progress.epoch, 6)}
+            self.log.write({"kind": kind, **place, **row})
+
+    # ------------------------------------------------------------------------------------------------- saving and continuing
+    def due(self) -> bool:
+        if self.config.state_steps:
+            step = self.plan.at(self.micro_step).step
+            return step % self.config.state_steps == 0
+        return self.ranks.agree(self.long_since(1.0)) if self.ranks.world > 1 else self.long_since(1.0)
+
+    def long_since(self, share: float) -> bool:
+        return time.monotonic() - self.saved_time > 60 * self.config.state_minutes * share
+
+    def save(self):
+        """Save the state on rank 0 (all ranks hold the same)."""
+        self.saved_at, self.saved_time = self.micro_step, time.monotonic()
+        if not self.ranks.first:
+            return None
+        assert self.log is not None
+        where = {
+            "micro_step": self.micro_step,
+            "log_size": self.log.size(),
+            "scaler": self.scaler.state_dict(),
+            "data": self.data_key,
+            "world": self.ranks.world,
+            "health": {"norms": list(self.health.norms), "said": self.health.said, "looks": self.health.looks},
+        }
+        return self.states.save(where, self.objective, self.optimiser)
+
+    def restore(self) -> Progress:
+        """Go back to the newest whole state of the run folder. Raises AuricleError when the data or the processes changed."""
+        saved = self.states.read(self.console.say)
+        for what, now in (("data", self.data_key), ("world", self.ranks.world)):
+            if saved.where[what] != now:
+                raise AuricleError(f"the {RESTORED[what]} changed since the state was saved ({saved.where[what]} then, {now} now)")
+        self.objective.load_state_dict(saved.weights)
+        restore_optimiser(self.optimiser, saved.optimizer)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(saved.where["scaler"])
+        self.health.norms.extend(saved.where["health"]["norms"])
+        self.health.said, self.health.looks = saved.where["health"]["said"], saved.where["health"]["looks"]
+        self.micro_step = self.saved_at = saved.where["micro_step"]
+        if self.log is not None:
+            self.log.cut(saved.where["log_size"])
+        return self.plan.at(self.micro_step)
+
+    def lineage(self) -> dict[str, Any]:
+        progress = self.plan.at(self.micro_step)
+        return {"run": self.run.path.name, "step": progress.step, "epoch": progress.epoch, "data": self.data_key}
+
+    def finish(self) -> Progress:
+        if self.saved_at != self.micro_step:
+            self.save()
+        if self.ranks.first:
+            save_encoder(self.objective.encoder(), self.run.encoder, lineage=self.lineage())
+        self.console.close()
+        return self.plan.at(self.micro_step)
+
+
+RESTORED = {"data": "data", "world": "number of processes"}

@@ -1,0 +1,45 @@
+"""Which arithmetic the networks run in. Weights, optimiser state, losses and teacher averaging stay float32."""
+
+from __future__ import annotations
+
+import torch
+
+from auricle.errors import AuricleError
+
+TYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve(name: str, device: torch.device) -> str:
+    """"auto" is bf16 where the hardware multiplies in it, else fp16 on a GPU, else float32."""
+    if name == "fp16" and device.type == "cpu":
+        raise AuricleError("fp16 training needs a GPU; use --precision bf16 or float32 on a CPU")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if cpu_has_bf16() else "float32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU has bfloat16 multiply instructions (AVX-512 BF16 or AMX)."""
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def autocast(name: str, device: torch.device) -> torch.autocast:
+    """The context around a forward pass."""
+    kind = TYPES[name]
+    return torch.autocast(device.type, dtype=kind or torch.bfloat16, enabled=kind is not None)
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """"auto" is this process's GPU where there is one. Raises AuricleError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise AuricleError(f"unknown device '{name}'; expected cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise AuricleError("no GPU is visible to PyTorch here; 'auricle doctor' says what is")
+    return device

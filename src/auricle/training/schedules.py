@@ -1,0 +1,26 @@
+"""Learning rate as a function of where the run stands."""
+
+from __future__ import annotations
+
+import math
+
+from auricle.objectives.base import Progress
+from auricle.training.config import TrainConfig
+
+
+def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, total: float) -> float:
+    """Linear from 0 to ``peak`` over ``warmup``, then half a cosine to ``floor`` at ``total``; one unit for all three times.
+
+    Specification m2d 5.3: the very first step has rate 0.
+    """
+    if now < warmup:
+        return peak * now / warmup
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * (now - warmup) / (total - warmup)))
+
+
+def rate_at(progress: Progress, config: TrainConfig, peak: float) -> float:
+    """The rate of the update that starts at ``progress``: by fractional epoch, or by update with ``max_updates``."""
+    if progress.epochs is None:
+        return cosine_with_warmup(progress.step, peak, config.min_lr, config.warmup_updates, max(1, progress.steps))
+    warmup = config.warmup_epochs if progress.epochs > 1 else min(config.warmup_epochs, 0.1)
+    return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)

@@ -1,0 +1,128 @@
+"""Everything *continue* needs, in safetensors and JSON, written whole or not at all, verified on reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from auricle.errors import AuricleError
+
+FORMAT = 1
+FILES = ("weights.safetensors", "optimizer.safetensors")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state read back: where the run stood and the tensors of network and optimiser."""
+
+    where: dict[str, Any]
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    path: Path
+
+
+class StateStore:
+    """The folder ``state/`` of a run: one sub-folder per saved state, the newest ``keep`` and the best stay."""
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self.folder, self.keep = folder, keep
+
+    def save(self, where: dict[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer) -> Path:
+        """Write a state at ``where["micro_step"]``. Raises AuricleError when the disk is full; older states stay intact."""
+        final = self.folder / f"step-{where['micro_step']:09d}"
+        partial = self.folder / f".partial-{os.getpid()}"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            save_file(_contiguous(network.state_dict()), partial / FILES[0])
+            save_file(_contiguous(optimiser_tensors(optimiser)), partial / FILES[1])
+            self._seal(partial, where)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(partial, final)
+        except (OSError, RuntimeError) as error:
+            raise AuricleError(f"cannot save the state in {self.folder}: {error}; the last good state is intact") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.prune()
+        return final
+
+    def _seal(self, folder: Path, where: dict[str, Any]) -> None:
+        digests = {name: digest(folder / name) for name in FILES}
+        text = json.dumps({"format": FORMAT, "where": where, "sha256": digests}, indent=1)
+        (folder / "state.json").write_text(text)
+        for path in folder.iterdir():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+
+    def mark_best(self, state: Path, score: float) -> None:
+        text = json.dumps({"state": state.name, "score": score})
+        (self.folder / "best.json.tmp").write_text(text)
+        os.replace(self.folder / "best.json.tmp", self.folder / "best.json")
+
+    def best(self) -> dict[str, Any] | None:
+        path = self.folder / "best.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def prune(self) -> None:
+        best = (self.best() or {}).get("state")
+        for old in self.states()[self.keep :]:
+            if old.name != best:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def states(self) -> list[Path]:
+        """Complete states, newest first."""
+        return sorted((p.parent for p in self.folder.glob("step-*/state.json")), reverse=True)
+
+    def read(self, say=print) -> Saved:
+        """The newest state that is whole; damaged ones are named through ``say`` and passed over."""
+        for folder in self.states():
+            problem = damage(folder)
+            if problem is None:
+                where = json.loads((folder / "state.json").read_text())["where"]
+                return Saved(where, load_file(folder / FILES[0]), load_file(folder / FILES[1]), folder)
+            say(f"the state {folder} is damaged ({problem}); going back to the one before it")
+        raise AuricleError(f"{self.folder} holds no usable state to continue from; start the run again")
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a state, or None."""
+    try:
+        said = json.loads((folder / "state.json").read_text())
+        if said["format"] > FORMAT:
+            raise AuricleError(f"{folder} was written by a newer version (format {said['format']}); update Auricle")
+        wrong = [name for name, value in said["sha256"].items() if digest(folder / name) != value]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{', '.join(wrong)} is truncated or altered" if wrong else None
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as flat tensors "<parameter index>.<name>"."""
+    state = optimiser.state_dict()["state"]
+    return {f"{i}.{k}": torch.as_tensor(v) for i, values in state.items() for k, v in values.items() if v is not None}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
