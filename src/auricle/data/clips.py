@@ -1,0 +1,60 @@
+"""Crops of recordings, decoded at the crop: of a long file only the span asked for is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auricle.data.crops import CropConfig, crop_start, fit
+from auricle.data.items import ClipDataset, Cut
+from auricle.data.manifest import Clip, Manifest
+from auricle.draws import Draws
+from auricle.signal.decode import probe, read
+
+
+class Clips(ClipDataset):
+    """Mono float32 crops (S,) of ``seconds`` at ``rate`` hertz; ``seconds`` None gives whole clips.
+
+    The start is drawn on the recording's own sample grid. Raises AuricleError for an empty manifest and for labels that
+    are not among the classes.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        rate: int,
+        seconds: float | None,
+        *,
+        seed: int = 0,
+        config: CropConfig | None = None,
+        classes: Sequence[str] | None = None,
+    ):
+        super().__init__(manifest, rate, seed=seed, config=config or CropConfig(), classes=classes)
+        self.seconds = seconds
+
+    def cut(self, clip: Clip, draws: Draws) -> Cut:
+        start, end = self._span(clip, draws)
+        wave = read(self.manifest.audio(clip), start=start, end=end, rate=self.rate, mono="mean").wave
+        width = len(wave) if self.seconds is None else round(self.seconds * self.rate)
+        length = width if self.config.short == "repeat" else min(width, len(wave))
+        return Cut(fit(wave, width, self.config.short), length, start)
+
+    def _span(self, clip: Clip, draws: Draws) -> tuple[float, float | None]:
+        """Seconds of the recording to decode: from, to (None: to its end)."""
+        if self.seconds is None:
+            return clip.start or 0.0, clip.end
+        rate, samples = self._declared(clip)
+        first = round((clip.start or 0.0) * rate)
+        last = samples if clip.end is None else min(samples, round(clip.end * rate))
+        width = round(self.seconds * rate)
+        if last - first <= width:
+            return first / rate, clip.end
+        if self.config.crop == "random":
+            first += crop_start(draws.of("crop"), last - first, width, published=self.config.published_crop)
+        return first / rate, (first + width) / rate
+
+    def _declared(self, clip: Clip) -> tuple[int, int]:
+        """Rate and length of the recording: from the manifest, else from the file's header."""
+        if clip.rate is not None and clip.num_samples is not None:
+            return clip.rate, clip.num_samples
+        info = probe(self.manifest.audio(clip))
+        return info.rate, info.num_samples

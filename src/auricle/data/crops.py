@@ -1,0 +1,62 @@
+"""Cutting clips to one length, and filling up what is too short. Pure functions of arrays whose last axis is time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from auricle.draws import Source
+from auricle.errors import AuricleError
+from auricle.options import option
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """How clips are brought to one length, and how a short list is stretched."""
+
+    crop: str = option("random", "where a crop starts", choices=("random", "start"))
+    short: str = option("zeros", "what fills up a clip that is too short", choices=("zeros", "repeat"))
+    published_crop: bool = option(False, "never draw the last possible start of a crop, as the original M2D program")
+    min_ds_size: int = option(0, "repeat a shorter list up to this many clips an epoch (0: never)")
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("crop", self.crop, ("random", "start")),
+            ("short", self.short, ("zeros", "repeat")),
+        ):
+            if value not in allowed:
+                raise AuricleError(f"{name} must be {' or '.join(allowed)}, not '{value}'")
+        if self.min_ds_size < 0:
+            raise AuricleError(f"min_ds_size must be 0 or more, not {self.min_ds_size}")
+
+
+def crop_start(source: Source, length: int, width: int, *, published: bool = False) -> int:
+    """Where a crop of ``width`` out of ``length`` starts: uniform over all starts, 0 when nothing is to be cut.
+
+    ``published`` never draws the last start, ``length - width``, as the original program (specification m2d 5.2).
+    """
+    if length <= width:
+        return 0
+    return int(source.integers(0, length - width + (0 if published else 1)))
+
+
+def fit(array: np.ndarray, width: int, short: str = "zeros") -> np.ndarray:
+    """(..., N) -> (..., width): cut at the end, or filled up with zeros or with repetitions of the clip.
+
+    Zeros in a raw log-mel are unit power, not silence; the published programs pad so (specification m2d 5.2).
+    """
+    length = array.shape[-1]
+    if length >= width:
+        return array[..., :width]
+    if short == "repeat":
+        return np.concatenate([array] * -(-width // length), axis=-1)[..., :width]
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - length)])
+
+
+def inflated(count: int, min_ds_size: int) -> int:
+    """Length of a list of ``count`` clips repeated up to ``min_ds_size``; item i is clip i % count.
+
+    A list that is long enough stays as it is: 3 become 10, 12 stay 12 for 10 (specification m2d 5.2).
+    """
+    return max(count, min_ds_size)

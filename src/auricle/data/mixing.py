@@ -1,0 +1,69 @@
+"""Background noise mixed into log-mel spectrograms (specification m2d 5.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from auricle.data.crops import crop_start, inflated
+from auricle.data.manifest import Manifest
+from auricle.data.stores import open_array
+from auricle.draws import Draws
+
+EPS = np.finfo(np.float32).eps  # specification m2d 1.2: the floor of every logarithm
+
+
+def log_mix(clean: np.ndarray, noise: np.ndarray, ratio: float) -> np.ndarray:
+    """Log of the energies mixed, ``ratio`` of noise: log(max(ratio*exp(noise) + (1-ratio)*exp(clean), eps)).
+
+    Both (F, W) centred log-mel: each minus the mean of its own corpus, not of the clip. ``ratio`` of 1 or more is the
+    noise alone.
+    """
+    if ratio >= 1:
+        return noise
+    return np.log(np.maximum(ratio * np.exp(noise) + (1 - ratio) * np.exp(clean), EPS)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A manifest of stored noise spectrograms, taken without replacement: reshuffled, by key, each time it is used up.
+
+    ``mean`` is the scalar mean of the noise corpus (``statistics.sampled_statistics``), ``ratio`` the share of noise
+    energy, ``min_ds_size`` the length up to which the list is repeated.
+    """
+
+    manifest: Manifest
+    mean: float
+    ratio: float
+    min_ds_size: int = 0
+
+    def partner(self, draws: Draws) -> int:
+        """Which noise the clip at ``draws.position`` gets: the list in a new order every time it has been through."""
+        count = inflated(len(self.manifest), self.min_ds_size)
+        deck, place = divmod(draws.position, count)
+        return int(_deck(draws.seed, draws.epoch, deck, count)[place]) % len(self.manifest)
+
+    def centred(self, draws: Draws, width: int, *, published: bool = False) -> np.ndarray:
+        """(F, width) noise minus the noise mean: doubled until long enough, then a keyed crop."""
+        array = doubled(open_array(self.manifest.spectrogram(self.manifest.clips[self.partner(draws)])), width)
+        start = crop_start(draws.of("noise crop"), array.shape[-1], width, published=published)
+        return np.asarray(array[..., start : start + width], np.float32) - np.float32(self.mean)
+
+    def mixed(self, clean: np.ndarray, mean: float, draws: Draws, *, published: bool = False) -> np.ndarray:
+        """Raw (F, W) -> raw (F, W) with noise; ``mean`` is the main corpus's scalar mean, added again after mixing."""
+        noise = self.centred(draws, clean.shape[-1], published=published)
+        return log_mix(clean - np.float32(mean), noise, self.ratio) + np.float32(mean)
+
+
+def doubled(array: np.ndarray, width: int) -> np.ndarray:
+    """(..., N) joined to itself until it has at least ``width`` frames, as noise is (specification m2d 5.2)."""
+    while array.shape[-1] < width:
+        array = np.concatenate([array, array], axis=-1)
+    return array
+
+
+@lru_cache(maxsize=4)
+def _deck(seed: int, epoch: int, deck: int, count: int) -> np.ndarray:
+    return Draws(seed, epoch, deck).of("noise order").permutation(count)

@@ -1,0 +1,64 @@
+"""Crops of stored log-mel spectrograms, read through memory maps: only the frames of the crop leave the disk."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+
+from auricle.data.crops import CropConfig, crop_start, fit
+from auricle.data.items import ClipDataset, Cut
+from auricle.data.manifest import Clip, Manifest
+from auricle.data.mixing import Noise
+from auricle.data.stores import front_end_of, open_array
+from auricle.draws import Draws
+from auricle.signal.front_ends import front_end as front_end_by_id
+
+
+class Spectrograms(ClipDataset):
+    """Raw (not normalised) log-mel crops (F, frames), float32; ``frames`` None gives whole clips.
+
+    ``front_end`` is the id of what made the store: by default what its ``prepare.json`` says. ``classes`` adds labels.
+    Raises AuricleError for an empty manifest, an unknown front end and labels that are not among the classes.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        frames: int | None,
+        *,
+        seed: int = 0,
+        config: CropConfig | None = None,
+        front_end: str | None = None,
+        classes: Sequence[str] | None = None,
+    ):
+        self.front_end = front_end or front_end_of(manifest)
+        front = front_end_by_id(self.front_end)
+        super().__init__(manifest, front.sample_rate, seed=seed, config=config or CropConfig(), classes=classes)
+        self.frames, self.hop_seconds = frames, front.hop_seconds
+        self.noise: Noise | None = None
+        self.mean = 0.0
+
+    def with_noise(self, noise: Noise, mean: float) -> Spectrograms:
+        """A copy whose clips are mixed with noise; ``mean`` is this corpus's scalar mean (its statistics)."""
+        twin = copy.copy(self)
+        twin.noise, twin.mean = noise, mean
+        return twin
+
+    def cut(self, clip: Clip, draws: Draws) -> Cut:
+        array = open_array(self.manifest.spectrogram(clip))
+        width = self.frames or array.shape[1]
+        start = self._start(array.shape[1], width, draws)
+        values = fit(np.asarray(array[:, start : start + width], np.float32), width, self.config.short)
+        length = width if self.config.short == "repeat" else min(width, array.shape[1])
+        seconds = (clip.start or 0.0) + start * self.hop_seconds
+        if self.noise is None:
+            return Cut(values, length, seconds)
+        mixed = self.noise.mixed(values, self.mean, draws, published=self.config.published_crop)
+        return Cut(mixed, length, seconds, clean=values)
+
+    def _start(self, length: int, width: int, draws: Draws) -> int:
+        if self.config.crop == "start":
+            return 0
+        return crop_start(draws.of("crop"), length, width, published=self.config.published_crop)
