@@ -36,8 +36,8 @@ class FetchedBatch(NamedTuple):
 class Replacing:
     """The data set seen by the loader: a clip that cannot be read is replaced by one drawn with its place's own key.
 
-    The replacement for attempt k is drawn by ``Draws(seed, epoch, position).of("replacement/k")``, uniform over the data
-    set, so it is the same in every run and with any number of workers.
+    The replacement for attempt k is drawn by ``Draws(seed, epoch, position).of("replacement/k")``, uniform over the
+    data set, so it is the same in every run and with any number of workers.
     """
 
     def __init__(self, dataset: ClipDataset):

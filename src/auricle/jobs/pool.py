@@ -1,0 +1,59 @@
+"""A function over many items, in this process or in a pool of spawned ones with one thread each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from auricle.errors import AuricleError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chunk: int = 8) -> Iterator[R]:
+    """``function(item)`` for each item, in order. ``workers`` of 1 stays in this process.
+
+    With more, ``function`` must be picklable. An exception stops the rest and is raised here; closing the iterator
+    stops the rest too. Workers end by themselves when this process is killed. Raises AuricleError when a worker dies.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
+            yield from pool.map(function, items, chunksize=chunk)
+    except BrokenProcessPool:
+        raise AuricleError(
+            "a worker process died (out of memory?); what is finished is kept: run again, with fewer workers"
+        ) from None
+
+
+def _begin() -> None:
+    """In each worker: one thread, Ctrl-C left to the parent, and no life after the parent's."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
