@@ -1,13 +1,13 @@
 """The synthetic corpus: real audio files of procedural sounds with a manifest, for places with no audio.
 
-A clip is a function of (seed, class, index, rate, seconds) alone: more clips, other classes or more workers change none.
+A clip is a function of (seed, class, index, rate, seconds) alone: neither the number of clips or workers nor the choice
+of classes changes it.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.atomic import replacing, write_text
 from auricle.data.synthesis import SOUNDS
 from auricle.data.synthesis.scene import recording
 from auricle.draws import Draws
@@ -67,17 +68,16 @@ def make_corpus(
 ) -> Path:
     """Write ``out/<class>/<class>-0000.flac`` … and ``out/manifest.csv``, whose path is returned.
 
-    Every class has the same number of clips in every fold (1 to ``folds``), give or take one. Files already there are kept,
-    so a killed run goes on where it was. ``workers`` processes share the work; 0 does it in this one.
-    Raises AuricleError for unknown classes, impossible numbers, and a folder made with another seed, rate or length.
+    Every class has the same number of clips in every fold (1 to ``folds``), give or take one. Files already there are
+    kept, so a killed run goes on where it was. ``workers`` processes share the work; 0 does it in this one.
+    Raises AuricleError for unknown classes, impossible numbers, a folder that holds something else, and one made with
+    another seed, rate or length.
     """
     out, recipe = Path(out), Recipe(seed, rate, seconds)
     names = _checked(classes, clips_per_class, folds)
     _claim(out, recipe)
     items = [(name, index) for index in range(clips_per_class) for name in names]
     missing = [item for item in items if not (out / _path(*item)).exists()]
-    for name in names:
-        (out / name).mkdir(exist_ok=True)
     with progress(total=len(missing), what="synthesise", quiet=quiet or not missing) as bar:
         for _ in _written(out, recipe, missing, workers):
             bar.update()
@@ -91,23 +91,22 @@ def _checked(classes: Sequence[str] | None, clips_per_class: int, folds: int) ->
             raise AuricleError(f"unknown synthetic class '{name}'{nearest(name, CLASSES)}")
     if not names or clips_per_class < 1 or folds < 1:
         raise AuricleError(
-            f"{len(names)} classes, {clips_per_class} clips per class and {folds} folds were asked for; give at least one each"
+            f"{len(names)} classes of {clips_per_class} clips in {folds} folds were asked for; give at least one each"
         )
     return names
 
 
 def _claim(out: Path, recipe: Recipe) -> None:
-    """Note the recipe in ``out/synthetic.json``; refuse a folder that was made by another one."""
-    note = out / "synthetic.json"
+    """Note the recipe in ``out/synthetic.json``; refuse a folder that holds another one's clips, or something else."""
+    note, wanted = out / "synthetic.json", json.dumps(asdict(recipe))
     if note.exists():
-        found = json.loads(note.read_text(encoding="utf-8"))
-        if found != asdict(recipe):
-            raise AuricleError(f"{out} holds a synthetic corpus made with {found}, not {asdict(recipe)}; choose another folder")
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    part = note.with_suffix(".json.part")
-    part.write_text(json.dumps(asdict(recipe)), encoding="utf-8")
-    os.replace(part, note)
+        found = note.read_text(encoding="utf-8")
+        if found != wanted:
+            raise AuricleError(f"{out} holds a synthetic corpus made with {found}, not {wanted}; choose another folder")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise AuricleError(f"{out} exists and is no synthetic corpus; choose a new or empty folder")
+    else:
+        write_text(note, wanted)
 
 
 def _written(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
@@ -127,10 +126,8 @@ def _in_processes(write: partial[None], items: Sequence[tuple[str, int]], worker
 def _write_clip(out: Path, recipe: Recipe, item: tuple[str, int]) -> None:
     import soundfile
 
-    path = out / _path(*item)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    soundfile.write(part, synthesise(*item, recipe), recipe.rate, format="FLAC", subtype="PCM_16")
-    os.replace(part, path)
+    with replacing(out / _path(*item)) as part:
+        soundfile.write(part, synthesise(*item, recipe), recipe.rate, format="FLAC", subtype="PCM_16")
 
 
 def _path(name: str, index: int) -> str:
@@ -139,12 +136,10 @@ def _path(name: str, index: int) -> str:
 
 def _write_manifest(out: Path, recipe: Recipe, items: Iterable[tuple[str, int]], folds: int) -> Path:
     path = out / "manifest.csv"
-    part = path.with_suffix(".csv.part")
-    with open(part, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for name, index in items:
             where = _path(name, index)
             writer.writerow([where, where, name, 1 + index % folds, recipe.rate, recipe.num_samples])
-    os.replace(part, path)
     return path

@@ -1,7 +1,7 @@
-"""Procedural sounds. ``SOUNDS[name](source, rate, seconds)`` is a fresh example (S,) of a class, before room and background.
+"""Procedural sounds: ``SOUNDS[name](source, rate, seconds)`` is a fresh example (S,), before room and background.
 
-The classes overlap on purpose: a clock, typing, drops and steps differ in rhythm more than in spectrum; sirens, beeps, birds
-and insects in how a tone moves; rain, applause, wind and sawing in how noise is cut in time.
+The classes overlap on purpose: a clock, typing, drops and steps differ in rhythm more than in spectrum; sirens, beeps,
+birds and insects in how a tone moves; rain, applause, wind and sawing in how noise is cut in time.
 """
 
 from __future__ import annotations

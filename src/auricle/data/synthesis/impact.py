@@ -13,7 +13,7 @@ from auricle.data.synthesis.shapes import burst, damped, hump, log_uniform, plac
 def clock_tick(source: Generator, rate: int, seconds: float) -> np.ndarray:
     """(S,) clicks as even as clockwork, one to six a second, tick and tock of slightly different colour."""
     n, gap = int(seconds * rate), 1 / log_uniform(source, 1.0, 6.0)
-    colour = log_uniform(source, 1600, 4500)
+    colour = log_uniform(source, 2000, 4500)
     tick = _click(source, rate, colour)
     tock = _click(source, rate, colour * uniform(source, 0.75, 1.3)) * uniform(source, 0.5, 1.0)
     return placed(n, rate, rhythm(source, seconds, gap, 0.005), cycle([tick, tock]))
@@ -53,10 +53,10 @@ def water_drops(source: Generator, rate: int, seconds: float) -> np.ndarray:
 
 def glass(source: Generator, rate: int, seconds: float) -> np.ndarray:
     """(S,) one crash, then splinters that ring high and fall ever more rarely."""
-    n, start = int(seconds * rate), seconds * uniform(source, 0, 0.6)
+    n, start = int(seconds * rate), seconds * uniform(source, 0, 0.5)
     low = log_uniform(source, 1600, 3200)
     crash = burst(source, rate, log_uniform(source, 0.02, 0.12), low, log_uniform(source, 6000, 9000))
-    after = source.exponential(uniform(source, 0.1, 0.5), int(log_uniform(source, 8, 50)))
+    after = source.exponential(uniform(source, 0.1, 0.5), int(log_uniform(source, 15, 60)))
     shards = (_shard(source, rate, low) * np.exp(-1.5 * wait) for wait in after)
     wave = uniform(source, 0.3, 1.5) * placed(n, rate, [start], [crash])
     return wave + placed(n, rate, start + after, shards)

@@ -33,7 +33,7 @@ def engine(source: Generator, rate: int, seconds: float) -> np.ndarray:
 
 
 def helicopter(source: Generator, rate: int, seconds: float) -> np.ndarray:
-    """(S,) rotor blades: thumps of low noise 7 to 22 times a second over a turbine's whine and roar, coming and going."""
+    """(S,) rotor blades: low thumps 7 to 22 times a second over a turbine's whine and roar, coming and going."""
     n = int(seconds * rate)
     blades = uniform(source, 7, 22) * (1 + 0.06 * glide(source, n, rate, 0.5))
     turn = 0.5 + 0.5 * np.sin(2 * np.pi * np.cumsum(blades) / rate)

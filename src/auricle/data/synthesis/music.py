@@ -17,17 +17,18 @@ from auricle.data.synthesis.shapes import (
     uniform,
 )
 
-BELL_PARTIALS = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.67, 3.0, 4.0, 5.3])  # hum, prime, minor third, fifth, octave, …
+# Relative to the prime, as in a tuned church bell: hum, prime, minor third, fifth, octave (nominal) and above.
+BELL_PARTIALS = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.67, 3.0, 4.0, 5.3])
 
 
 def bell(source: Generator, rate: int, seconds: float) -> np.ndarray:
-    """(S,) one to four strokes of one bell: inharmonic partials that ring for up to seconds, the high ones shorter."""
+    """(S,) one to five strokes of one bell: inharmonic partials that ring for up to seconds, the high ones shorter."""
     n, prime = int(seconds * rate), log_uniform(source, 350, 1000)
     partials = prime * BELL_PARTIALS * (1 + 0.02 * source.standard_normal(len(BELL_PARTIALS)))
     levels = source.random(len(partials)) / np.sqrt(BELL_PARTIALS)
-    decays = np.minimum(log_uniform(source, 0.15, 1.5) / BELL_PARTIALS**0.7, seconds / 3)
+    decays = np.minimum(log_uniform(source, 0.3, 1.5) / BELL_PARTIALS**0.7, seconds / 3)
     stroke = damped(source, rate, partials, levels, decays)
-    times = rhythm(source, seconds, uniform(source, 0.5, 2.5), 0.05)[:4]
+    times = rhythm(source, seconds, uniform(source, 0.5, 1.6), 0.05)[:5]
     return placed(n, rate, times, (stroke * uniform(source, 0.5, 1) for _ in times))
 
 

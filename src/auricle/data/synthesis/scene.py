@@ -18,20 +18,21 @@ from auricle.data.synthesis.shapes import (
     shaped,
     tilt,
     uniform,
+    unit,
 )
 
-SNR_DECIBELS = (6.0, 30.0)  # root mean square of the sound over that of its background, over the whole clip
+SNR_DECIBELS = (9.0, 33.0)  # root mean square of the sound over that of its background, over the whole clip
 LEVEL_DECIBELS = (-34.0, -16.0)  # root mean square of the clip re full scale
 PEAK = 0.97
 
 
 def recording(source: Generator, name: str, rate: int, seconds: float) -> np.ndarray:
-    """(S,) float32 in [-1, 1]: one clip of class ``name``, S = round(seconds * rate); all it draws is drawn from ``source``."""
+    """(S,) float32 in [-1, 1], S = round(seconds * rate): one clip of class ``name``, drawn from ``source`` alone."""
     n = round(seconds * rate)
-    sound = _unit(in_room(source, _somewhere(source, name, rate, n), rate))
-    noise = _unit(background(source, n, rate))
+    sound = unit(in_room(source, _somewhere(source, name, rate, n), rate))
+    noise = unit(background(source, n, rate))
     mixture = sound + noise * _gain(-uniform(source, *SNR_DECIBELS))
-    return _at_level(source, _unit(through_microphone(source, mixture, rate)))
+    return _at_level(source, unit(through_microphone(source, mixture, rate)))
 
 
 def in_room(source: Generator, wave: np.ndarray, rate: int) -> np.ndarray:
@@ -47,25 +48,28 @@ def in_room(source: Generator, wave: np.ndarray, rate: int) -> np.ndarray:
 def background(source: Generator, n: int, rate: int) -> np.ndarray:
     """(n,) noise of a random slope and band that wanders in strength, at times with mains hum."""
     hertz = frequencies(n, rate)
-    gain = tilt(hertz, uniform(source, -9, 0)) * band(hertz, log_uniform(source, 20, 200), log_uniform(source, 1500, 20000), 1)
-    wave = _unit(shaped(source.standard_normal(n), gain)) * (1 - uniform(source, 0, 0.8) * glide(source, n, rate, 1))
-    return wave + uniform(source, 0, 0.5) * _unit(hum(source, rate, n)) if source.random() < 0.2 else wave
+    corners = log_uniform(source, 20, 200), log_uniform(source, 1500, 20000)
+    gain = tilt(hertz, uniform(source, -9, 0)) * band(hertz, *corners, order=1)
+    wave = unit(shaped(source.standard_normal(n), gain)) * (1 - uniform(source, 0, 0.8) * glide(source, n, rate, 1))
+    return wave + uniform(source, 0, 0.5) * unit(hum(source, rate, n)) if source.random() < 0.2 else wave
 
 
 def through_microphone(source: Generator, wave: np.ndarray, rate: int) -> np.ndarray:
     """The wave through a microphone of random slope (up to 1.5 dB an octave either way) and band."""
     hertz = frequencies(len(wave), rate)
-    gain = tilt(hertz, uniform(source, -1.5, 1.5)) * band(hertz, log_uniform(source, 20, 120), log_uniform(source, 5000, 20000), 2)
-    return shaped(wave, gain)
+    corners = log_uniform(source, 20, 120), log_uniform(source, 5000, 20000)
+    return shaped(wave, tilt(hertz, uniform(source, -1.5, 1.5)) * band(hertz, *corners))
 
 
 def _somewhere(source: Generator, name: str, rate: int, n: int) -> np.ndarray:
-    """The bare sound over seven tenths to all of the clip, at a random place, faded in and out within 5 ms."""
-    sound = SOUNDS[name](source, rate, n / rate * uniform(source, 0.7, 1.0))[:n]
-    fade = min(len(sound) // 2, rate // 200)
-    ramp = np.linspace(0, 1, fade)
-    sound[:fade] *= ramp
-    sound[len(sound) - fade :] *= ramp[::-1]
+    """(n,) the bare sound over about seven tenths to all of the clip, at a random place, faded in and more slowly out.
+
+    Its length is in tenths of a second, since such lengths transform fast.
+    """
+    seconds = round(max(0.3, n / rate * uniform(source, 0.7, 1.0)), 1)
+    sound = SOUNDS[name](source, rate, seconds)[:n]
+    t = seconds_axis(len(sound), rate)
+    sound = sound * np.minimum(1.0, t / 0.005) * np.minimum(1.0, t[::-1] / log_uniform(source, 0.02, 0.5))
     return placed(n, rate, [uniform(source, 0, (n - len(sound)) / rate)], [sound])
 
 
@@ -73,10 +77,6 @@ def _at_level(source: Generator, wave: np.ndarray) -> np.ndarray:
     """A wave of root mean square 1 at a random level, quieter where its peak would pass ``PEAK``."""
     wave = wave * _gain(uniform(source, *LEVEL_DECIBELS))
     return (wave * min(1.0, PEAK / float(np.abs(wave).max()))).astype(np.float32)
-
-
-def _unit(wave: np.ndarray) -> np.ndarray:
-    return wave / (np.sqrt(np.mean(wave**2)) + 1e-9)
 
 
 def _gain(decibels: float) -> float:

@@ -1,4 +1,4 @@
-"""What every synthetic sound is made of: draws in a range, noise bursts, tones, damped partials, filters, placing in time.
+"""What every synthetic sound is made of: draws in a range, bursts, tones, damped partials, filters, places in time.
 
 All functions are pure: the generator is passed in, times are in seconds, frequencies in hertz, waves are float64 (S,).
 """
@@ -74,6 +74,11 @@ def shaped(wave: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return np.fft.irfft(np.fft.rfft(wave) * gain, len(wave))
 
 
+def unit(wave: np.ndarray) -> np.ndarray:
+    """The wave at root mean square 1 (silence stays silent)."""
+    return wave / (np.sqrt(np.mean(wave**2)) + 1e-9)
+
+
 def convolved(wave: np.ndarray, impulse: np.ndarray) -> np.ndarray:
     """(S,) the first S samples of the convolution of ``wave`` (S,) with ``impulse``."""
     size = 1 << (len(wave) + len(impulse) - 1).bit_length()
@@ -82,8 +87,7 @@ def convolved(wave: np.ndarray, impulse: np.ndarray) -> np.ndarray:
 
 def band_noise(source: Generator, n: int, rate: int, low: float, high: float) -> np.ndarray:
     """(n,) Gaussian noise between two corner frequencies, of root mean square 1."""
-    wave = shaped(source.standard_normal(n), band(frequencies(n, rate), low, min(high, 0.48 * rate)))
-    return wave / (np.sqrt(np.mean(wave**2)) + 1e-9)
+    return unit(shaped(source.standard_normal(n), band(frequencies(n, rate), low, min(high, 0.48 * rate))))
 
 
 def burst(source: Generator, rate: int, decay: float, low: float, high: float, attack: float = 0.001) -> np.ndarray:
@@ -117,7 +121,7 @@ def tone(pitch: np.ndarray, rate: int, harmonics: np.ndarray) -> np.ndarray:
 
 
 def rhythm(source: Generator, seconds: float, gap: float, jitter: float) -> np.ndarray:
-    """Onset times from a random start: gaps of ``gap`` seconds, each off by up to ``jitter`` of itself. At least one."""
+    """Onset times, at least one: gaps of ``gap`` seconds, each off by up to ``jitter`` of itself."""
     count = int(2 * seconds / gap) + 2
     gaps = gap * (1 + jitter * (2 * source.random(count) - 1))
     times = np.cumsum(gaps) - gaps[0] * source.random()

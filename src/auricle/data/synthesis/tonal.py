@@ -37,9 +37,10 @@ def siren(source: Generator, rate: int, seconds: float) -> np.ndarray:
 
 def beeps(source: Generator, rate: int, seconds: float) -> np.ndarray:
     """(S,) an alarm: short steady tones with clean edges at even distances, of one pitch or of two in turn."""
-    n, gap = int(seconds * rate), log_uniform(source, 0.12, 1.0)
+    n, gap = int(seconds * rate), log_uniform(source, 0.12, 0.7)
     size = max(64, int(gap * uniform(source, 0.25, 0.7) * rate))
-    pitches = log_uniform(source, 900, 2400) * np.array([1.0, 1.0 if source.random() < 0.6 else uniform(source, 0.7, 1.5)])
+    second = 1.0 if source.random() < 0.6 else uniform(source, 0.7, 1.5)
+    pitches = log_uniform(source, 1000, 2200) * np.array([1.0, second])
     colour, edge = _timbre(source, 6), hump(size, rate, 0.004)
     notes = [edge * tone(np.full(size, pitch), rate, colour) for pitch in pitches]
     return placed(n, rate, rhythm(source, seconds, gap, 0.0), cycle(notes))
@@ -51,7 +52,7 @@ def bird_chirp(source: Generator, rate: int, seconds: float) -> np.ndarray:
     height = log_uniform(source, 2000, 4200)
     repertoire = [_syllable(source, rate, height) for _ in range(int(source.integers(1, 4)))]
     wave = np.zeros(n)
-    for start in rhythm(source, seconds, uniform(source, 0.5, 1.4), 0.5):
+    for start in rhythm(source, seconds, uniform(source, 0.4, 1.1), 0.5):
         count, gap = int(source.integers(1, 7)), uniform(source, 0.08, 0.22)
         order = source.integers(0, len(repertoire), count)
         times = [start + i * gap for i in range(count) if start + i * gap < seconds]

@@ -17,6 +17,7 @@ from auricle.data.synthesis.shapes import (
     shaped,
     tilt,
     uniform,
+    unit,
 )
 
 
@@ -27,12 +28,12 @@ def rain(source: Generator, rate: int, seconds: float) -> np.ndarray:
     drops = _grains(source, n, rate, log_uniform(source, 60, 3000))
     body = band(hertz, log_uniform(source, 500, 2000), log_uniform(source, 4000, 9000), 1)
     hiss = shaped(source.standard_normal(n), tilt(hertz, uniform(source, -5, 3)))
-    wave = _unit(shaped(drops, body)) + uniform(source, 0.1, 0.7) * _unit(hiss)
+    wave = unit(shaped(drops, body)) + uniform(source, 0.1, 0.7) * unit(hiss)
     return wave * (1 - uniform(source, 0, 0.4) * glide(source, n, rate, 0.7))
 
 
 def wind(source: Generator, rate: int, seconds: float) -> np.ndarray:
-    """(S,) gusts: bands of noise that swell one after another, the upper ones only when the wind is strong; some whistle."""
+    """(S,) gusts: bands of noise that swell, the upper ones only when the wind is strong; some whistle."""
     n = int(seconds * rate)
     gust = glide(source, n, rate, log_uniform(source, 0.5, 3.0))
     base, wave = log_uniform(source, 80, 500), np.zeros(n)
@@ -64,7 +65,3 @@ def _grains(source: Generator, n: int, rate: int, per_second: float) -> np.ndarr
     wave = np.zeros(n)
     np.add.at(wave, source.integers(0, n, count), source.standard_normal(count) * np.exp(source.standard_normal(count)))
     return wave
-
-
-def _unit(wave: np.ndarray) -> np.ndarray:
-    return wave / (np.sqrt(np.mean(wave**2)) + 1e-9)
