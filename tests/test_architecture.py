@@ -88,7 +88,10 @@ def test_help_answers_at_once():
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        assert "verbs:" in subprocess.run([sys.executable, "-m", "auricle", "--help"], capture_output=True, text=True).stdout
+        assert (
+            "verbs:"
+            in subprocess.run([sys.executable, "-m", "auricle", "--help"], capture_output=True, text=True).stdout
+        )
         times.append(time.perf_counter() - start)
     assert min(times) < 2.0  # 0.1 s on an idle machine; the bar of 0.5 s is kept by importing nothing heavy (above)
 

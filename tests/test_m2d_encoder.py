@@ -104,7 +104,9 @@ def test_continuous_masks_agree_with_the_published_program():
     for name in [key for key in meta if key.startswith("cont1d")]:
         case, source = meta[name], NumpyReplay(meta[name]["seed"])
         clips, *grid = case["shape"]
-        flags = [continuous_flags(tuple(grid), case["mask_ratio"], case["one_mask_frames"], source) for _ in range(clips)]
+        flags = [
+            continuous_flags(tuple(grid), case["mask_ratio"], case["one_mask_frames"], source) for _ in range(clips)
+        ]
         np.testing.assert_array_equal(np.stack(flags), tensors[name.removesuffix(".params") + ".masked"].bool())
         assert mask_from_flags(np.stack(flags)).len_keep == case["len_keep"]
 

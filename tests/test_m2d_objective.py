@@ -107,7 +107,11 @@ def test_the_groups_of_weight_decay_are_the_published_ones(golden):
 def test_a_trajectory_of_two_epochs_with_accumulation_agrees():
     tensors, meta = read_golden(GOLDEN / "m2d" / "pretrain_trajectory.safetensors")
     built = objective(tensors, meta, ema_decay_init=meta["ema_decay_init"], ema_decay=meta["ema_decay"])
-    peak, per_epoch, accum = meta["blr"] * meta["eff_batch_size"] / 256, meta["iterations_per_epoch"], meta["accum_iter"]
+    peak, per_epoch, accum = (
+        meta["blr"] * meta["eff_batch_size"] / 256,
+        meta["iterations_per_epoch"],
+        meta["accum_iter"],
+    )
     optimiser = make_optimiser(built.param_groups(meta["weight_decay"]), "adamw", peak)
     total, losses, norms, rates, decays = per_epoch * meta["epochs"], [], [], [], []
     for i in range(total):
@@ -126,7 +130,11 @@ def test_a_trajectory_of_two_epochs_with_accumulation_agrees():
         rates.append(optimiser.param_groups[0]["lr"])
         decays.append(built.decay(progress))
         if (i % per_epoch + 1) % accum == 0:
-            norms.append(torch.nn.utils.clip_grad_norm_([p for p in built.parameters() if p.requires_grad], meta["clip_grad"]).item())
+            norms.append(
+                torch.nn.utils.clip_grad_norm_(
+                    [p for p in built.parameters() if p.requires_grad], meta["clip_grad"]
+                ).item()
+            )
             optimiser.step()
             optimiser.zero_grad()
             built.after_step(progress)
@@ -146,7 +154,9 @@ def test_published_schedules_agree():
         peak = config["blr"] * config["eff"] / 256
         for epoch, iteration, rate in case["values"]:
             start = iteration - iteration % config["accum"]
-            got = cosine_with_warmup(epoch + start / config["iters"], peak, config["min_lr"], config["warmup_epochs"], config["epochs"])
+            got = cosine_with_warmup(
+                epoch + start / config["iters"], peak, config["min_lr"], config["warmup_epochs"], config["epochs"]
+            )
             assert got == pytest.approx(rate, abs=1e-9)
 
 

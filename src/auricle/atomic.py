@@ -24,7 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise AuricleError(f"cannot write {path}: {error.strerror or error}; the file before it is untouched") from error
+        raise AuricleError(
+            f"cannot write {path}: {error.strerror or error}; the file before it is untouched"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

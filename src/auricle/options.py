@@ -9,7 +9,9 @@ from typing import Any
 from auricle.errors import AuricleError, nearest
 
 
-def option(default: Any = MISSING, help: str = "", *, choices: tuple[str, ...] = (), flag: str = "", factory: Any = MISSING):
+def option(
+    default: Any = MISSING, help: str = "", *, choices: tuple[str, ...] = (), flag: str = "", factory: Any = MISSING
+):
     """A dataclass field with a one-line meaning (say the unit), allowed values, and another flag name if the field's does not do."""
     metadata = {"help": help, "choices": choices, "flag": flag}
     if factory is not MISSING:
@@ -38,7 +40,9 @@ def from_plain(kind: type, values: dict[str, Any], where: str = "the configurati
     """The inverse of ``as_plain``. Unknown names are refused with the nearest known one; absent ones keep their default."""
     hints, known = typing.get_type_hints(kind), {f.name for f in fields(kind)}
     for name in values.keys() - known:
-        raise AuricleError(f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}")
+        raise AuricleError(
+            f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}"
+        )
     return kind(**{name: _restored(hints[name], value, where) for name, value in values.items()})
 
 

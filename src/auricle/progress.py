@@ -8,7 +8,9 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(iterable: Any = None, *, total: int | None = None, what: str = "", unit: str = "clip", quiet: bool = False) -> tqdm:
+def progress(
+    iterable: Any = None, *, total: int | None = None, what: str = "", unit: str = "clip", quiet: bool = False
+) -> tqdm:
     """A tqdm bar. ``quiet`` shows nothing."""
     live = sys.stderr.isatty()
     return tqdm(

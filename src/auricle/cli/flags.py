@@ -29,6 +29,14 @@ def config_from(config: type, args: argparse.Namespace) -> Any:
     return config(**values)
 
 
+def given_flags(args: argparse.Namespace, config: type) -> dict[str, Any]:
+    """Fields of ``config`` that the command line named, with their values (``main`` notes what was typed)."""
+    typed = {word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in args.typed if word.startswith("--")}
+    flags = {item.name: (item.metadata.get("flag") or item.name).replace("_", "-") for item, _ in leaves(config)}
+    kinds = {item.name: kind for item, kind in leaves(config)}
+    return {name: _value(getattr(args, name), kinds[name]) for name, flag in flags.items() if flag in typed}
+
+
 def leaves(config: type) -> Iterator[tuple[Field, Any]]:
     """(field, type) of every field that is not itself a config."""
     hints = typing.get_type_hints(config)
@@ -61,7 +69,9 @@ def _add_option(parser: argparse.ArgumentParser, item: Field, kind: Any) -> None
     else:
         choices = item.metadata.get("choices") or None
         metavar = None if choices else _element(kind).__name__.upper()
-        parser.add_argument(name, type=_element(kind), choices=choices, metavar=metavar, required=default is MISSING, **common)
+        parser.add_argument(
+            name, type=_element(kind), choices=choices, metavar=metavar, required=default is MISSING, **common
+        )
 
 
 def _with_default(text: str, default: Any) -> str:

@@ -37,11 +37,16 @@ def run_verb(verb: str, argv: list[str]) -> int:
     """Parse and run one verb; a mistake of the caller becomes one clear line and exit code 2."""
     module = importlib.import_module(VERBS[verb].module)
     parser = argparse.ArgumentParser(
-        prog=f"auricle {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"auricle {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     module.add_arguments(parser)
+    typed = with_dashes(argv)
+    args = parser.parse_args(typed, argparse.Namespace(typed=typed))
     try:
-        return module.run(parser.parse_args(with_dashes(argv))) or EXIT_OK
+        return module.run(args) or EXIT_OK
     except AuricleError as error:
         return refuse(str(error))
     except BrokenPipeError:

@@ -29,7 +29,9 @@ def build(architecture: dict[str, Any], **options: Any) -> Encoder:
     settings = dict(architecture)
     family = settings.pop("family", "none")
     if family not in FAMILIES:
-        raise AuricleError(f"unknown family '{family}'{nearest(family, tuple(FAMILIES))}; a newer version wrote this file?")
+        raise AuricleError(
+            f"unknown family '{family}'{nearest(family, tuple(FAMILIES))}; a newer version wrote this file?"
+        )
     return FAMILIES[family](**settings, **options)
 
 

@@ -13,7 +13,13 @@ from auricle.hub.families import build
 from auricle.models.contract import Encoder, EncoderInfo
 
 FORMAT = 1
-DESCRIBED = ("name", "licence", "source", "classes", "label_type")  # the fields of info that an architecture does not decide
+DESCRIBED = (
+    "name",
+    "licence",
+    "source",
+    "classes",
+    "label_type",
+)  # the fields of info that an architecture does not decide
 
 
 def save_encoder(encoder: Encoder, path: Path, *, lineage: dict[str, Any] | None = None) -> None:
@@ -42,7 +48,9 @@ def describe(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise AuricleError(f"{path} cannot be read as a weight file: {error}") from error
     if text is None:
-        raise AuricleError(f"{path} is a safetensors file without Auricle's description; 'auricle models convert' makes one")
+        raise AuricleError(
+            f"{path} is a safetensors file without Auricle's description; 'auricle models convert' makes one"
+        )
     described = json.loads(text)
     if described.get("format", 0) > FORMAT:
         raise AuricleError(f"{path} was written by a newer version (format {described['format']}); update Auricle")

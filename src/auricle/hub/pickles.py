@@ -24,9 +24,9 @@ def read_pickle(path: Path) -> Any:
     except FileNotFoundError:
         raise AuricleError(f"there is no weight file {path}") from None
     except pickle.UnpicklingError as error:
-        raise AuricleError(
-            f"{path} holds something other than tensors and settings and was refused: {_reason(error)}"
-        ) from None
+        if "GLOBAL" in str(error) or "global" in str(error):
+            raise AuricleError(f"{path} holds more than tensors and settings and was refused: {_reason(error)}") from None
+        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}") from None
 

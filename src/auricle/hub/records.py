@@ -44,7 +44,9 @@ class Record:
         return encoder
 
     def row(self) -> dict[str, Any]:
-        return {k: getattr(self, k) for k in ("name", "family", "summary", "licence", "source", "file", "score", "sha256")}
+        return {
+            k: getattr(self, k) for k in ("name", "family", "summary", "licence", "source", "file", "score", "sha256")
+        }
 
 
 def _logmel_stats() -> Encoder:

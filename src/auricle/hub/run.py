@@ -55,7 +55,9 @@ class RunFolder:
         """A new run. Raises AuricleError where there is one already: a run is never overwritten silently."""
         run = cls(path)
         if run.config.exists():
-            raise AuricleError(f"{path} holds a run already; continue it with --continue {path}, or choose another --out")
+            raise AuricleError(
+                f"{path} holds a run already; continue it with --continue {path}, or choose another --out"
+            )
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
         path.mkdir(parents=True, exist_ok=True)

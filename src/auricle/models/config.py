@@ -37,7 +37,9 @@ class ViTConfig:
         if frames < width:
             raise AuricleError(f"an input of {frames} frames is shorter than one patch ({width} frames)")
         if self.width % 4 or self.width % self.num_heads:
-            raise AuricleError(f"the width ({self.width}) must divide by 4 and by the number of heads ({self.num_heads})")
+            raise AuricleError(
+                f"the width ({self.width}) must divide by 4 and by the number of heads ({self.num_heads})"
+            )
 
     @property
     def num_heads(self) -> int:

@@ -118,6 +118,8 @@ class Encoder(nn.Module):
         wave, lengths = check_wave(wave, lengths, self.info)
         if padding == "published":
             lengths = torch.full_like(lengths, wave.shape[1])
+        if (lengths < self.info.min_samples).any():  # what follows a short clip in its row becomes its zero padding
+            wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
         lengths = lengths.clamp(min=self.info.min_samples)
         wave = nn.functional.pad(wave, (0, max(0, self.info.min_samples - wave.shape[1])))
         front = self.front
@@ -194,9 +196,13 @@ def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple
     if not isinstance(wave, Tensor):
         raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
     if wave.ndim != 2:
-        raise AuricleError(f"expected a waveform (B, S), got shape {tuple(wave.shape)}; use wave[None] for a single clip")
+        raise AuricleError(
+            f"expected a waveform (B, S), got shape {tuple(wave.shape)}; use wave[None] for a single clip"
+        )
     if wave.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise AuricleError(f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale")
+        raise AuricleError(
+            f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale"
+        )
     if wave.shape[0] == 0 or wave.shape[1] == 0:
         raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); {info.name} needs at least one sample")
     if not torch.isfinite(wave).all():
@@ -218,7 +224,9 @@ def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
         return ()
     wanted = range(depth) if isinstance(layers, str) and layers == "all" else layers
     if isinstance(wanted, str) or any(not -depth <= i < depth for i in wanted):
-        raise AuricleError(f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}")
+        raise AuricleError(
+            f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}"
+        )
     return tuple(i % depth for i in wanted)
 
 

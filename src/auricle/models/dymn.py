@@ -20,7 +20,6 @@ from auricle.models.heads import MLPHead
 from auricle.models.init import keyed
 from auricle.models.inverted import ACTIVATIONS, InvertedResidual, batch_norm, conv_unit, mobilenet_rule
 from auricle.models.mn_config import STEM, BlockShape, round8
-from auricle.options import as_plain
 
 
 class DynamicBlock(nn.Module):
@@ -61,6 +60,8 @@ class DynamicBlock(nn.Module):
 
 class DyMN(EfficientAT):
     """Stem, 15 blocks, last unit, mlp head. ``classes`` are (id, name) in the order of the logits."""
+
+    config: DyMNConfig
 
     def __init__(
         self,
@@ -112,8 +113,8 @@ class DyMN(EfficientAT):
             if isinstance(module, DynamicConv):
                 module.temperature = self._temperature
 
-    def architecture(self) -> dict:
-        return {"family": "dymn", "config": as_plain(replace(self.config, temperature=self.temperature))}
+    def settings(self) -> DyMNConfig:
+        return replace(self.config, temperature=self.temperature)
 
 
 def dynamic_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:

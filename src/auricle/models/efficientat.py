@@ -14,7 +14,7 @@ looks half a sample ahead); with the published strides, frames are 32 mel frames
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -32,9 +32,12 @@ from auricle.models.contract import (
     check_wave,
     chosen_layers,
 )
+from auricle.models.dymn_config import DyMNConfig
 from auricle.models.grouping import by_length
 from auricle.models.heads import AttentionPoolingHead, MLPHead
+from auricle.models.mn_config import MNConfig
 from auricle.models.taps import capturing
+from auricle.options import as_plain
 from auricle.signal.front_ends import front_end
 from auricle.signal.premel import PreMel
 from auricle.signal.premel_training import MelAugment, training_mel
@@ -53,11 +56,12 @@ class Request:
 
 
 class EfficientAT(Encoder):
-    """Base of MN and DyMN. A subclass has ``classifier`` and gives ``stages``, ``strides`` and ``architecture``.
+    """Base of MN and DyMN. A subclass has ``config``, ``classifier``, and gives ``stages`` and ``strides``.
 
     ``augment`` is what ``frontend`` does to the mel in training mode when it is given draws; None: nothing.
     """
 
+    config: MNConfig | DyMNConfig
     classifier: nn.Module
     augment: MelAugment | None = None
 
@@ -72,6 +76,25 @@ class EfficientAT(Encoder):
     def squeezes(self) -> dict[str, nn.Module]:
         """First linear layer of the channel gate of each block that has one, as "se4" …: what HEAR reads."""
         return {}
+
+    def settings(self) -> MNConfig | DyMNConfig:
+        """The configuration as it stands now."""
+        return self.config
+
+    def architecture(self) -> dict[str, Any]:
+        return {"family": self.info.family, "config": as_plain(self.settings())}
+
+    def with_classes(
+        self, num_classes: int, *, classes: Classes | None = None, label_type: LabelType = "multilabel", seed: int = 0
+    ) -> EfficientAT:
+        """A copy for other classes: the last layer (the whole head where it is no mlp) starts anew from ``seed``."""
+        config = replace(self.settings(), num_classes=num_classes)
+        options: dict[str, Any] = {"seed": seed, "name": self.info.name, "classes": classes, "label_type": label_type}
+        twin = type(self)(config, **options)  # type: ignore[call-arg]
+        anew = "classifier.5." if isinstance(self.classifier, MLPHead) else "classifier."
+        kept = {name: value for name, value in self.state_dict().items() if not name.startswith(anew)}
+        twin.load_state_dict({**twin.state_dict(), **kept})
+        return twin.train(self.training)
 
     def describe(
         self, family: str, name: str, front_id: str, width: int, classes: Classes | None, label_type: LabelType

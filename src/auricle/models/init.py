@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from auricle.draws import Draws
 
 
-def keyed(module: nn.Module, seed: int, rule: Callable[[str, nn.Module, Tensor, torch.Generator], None], prefix: str = "") -> None:
+def keyed(
+    module: nn.Module, seed: int, rule: Callable[[str, nn.Module, Tensor, torch.Generator], None], prefix: str = ""
+) -> None:
     """Apply ``rule(local name, owner, tensor, generator)`` to every parameter, each with a generator of its own name."""
     with torch.no_grad():
         for path, owner in module.named_modules():

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from auricle.errors import AuricleError
-from auricle.models.contract import Encoded, Encoder, EncoderInfo, LayerChoice, Padding, Spec, chosen_layers, mean_over_time
+from auricle.models.contract import (
+    Encoded,
+    Encoder,
+    EncoderInfo,
+    LayerChoice,
+    Padding,
+    Spec,
+    chosen_layers,
+    mean_over_time,
+)
 from auricle.signal.front_ends import front_end
 from auricle.signal.premel import DEFAULT_ID
 

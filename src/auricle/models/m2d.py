@@ -115,7 +115,9 @@ class M2DEncoder(Encoder):
         draws=None,
     ) -> Encoded:
         if spec.front_end != self.info.front_end:
-            raise AuricleError(f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'")
+            raise AuricleError(
+                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
+            )
         if taps:
             raise AuricleError(f"{self.info.name} has no taps; ask for layers instead")
         values = spec.values if spec.normalised else self.normalise(spec.values)
@@ -132,8 +134,9 @@ class M2DEncoder(Encoder):
         return Encoded(frames, times, columns, clip, tokens=tokens, layers=tuple(framed[:-1]))
 
     def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
-        """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
-        patches = take(self.patch_embed.cut(values), keep)
+        """Only the tokens ``keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
+        missing = -values.shape[2] % self.patch_embed.patch[1]
+        patches = take(self.patch_embed.cut(nn.functional.pad(values, (0, missing))), keep)
         tokens = self.transformer(self.embed(patches, ids=keep))[:, 1:].float()
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
         return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)

@@ -17,12 +17,13 @@ from auricle.models.init import keyed
 from auricle.models.inverted import InvertedResidual, conv_unit, mobilenet_rule
 from auricle.models.mn_config import STEM, BlockShape, MNConfig, round8, stem_size
 from auricle.models.squeeze import ConcurrentSqueezeExcite
-from auricle.options import as_plain
 from auricle.signal.front_ends import front_end
 
 
 class MN(EfficientAT):
     """Stem, 15 inverted residual blocks, last unit, head. ``classes`` are (id, name) in the order of the logits."""
+
+    config: MNConfig
 
     def __init__(
         self,
@@ -69,9 +70,6 @@ class MN(EfficientAT):
         blocks = {i: self.features[i] for i in range(1, 16)}
         gates = {i: block.gate for i, block in blocks.items() if isinstance(block, InvertedResidual)}
         return {f"se{i}": gate.letter(unit).fc1 for i, gate in gates.items() if gate is not None}
-
-    def architecture(self) -> dict:
-        return {"family": "mn", "config": as_plain(self.config)}
 
     def check_spec(self, spec: Spec) -> None:
         super().check_spec(spec)

@@ -17,7 +17,9 @@ def spectrogram_of(batch: Batch, encoder: Encoder) -> Tensor:
     info = encoder.info
     if batch.spec is not None:
         if batch.front_end != info.front_end:
-            raise AuricleError(f"{info.name} expects '{info.front_end}' spectrograms, the data hold '{batch.front_end}'")
+            raise AuricleError(
+                f"{info.name} expects '{info.front_end}' spectrograms, the data hold '{batch.front_end}'"
+            )
         return batch.spec.float()
     if batch.rate != info.sample_rate:
         raise AuricleError(f"{info.name} expects audio at {info.sample_rate} Hz, the data are at {batch.rate} Hz")

@@ -21,7 +21,9 @@ class TrainConfig:
     lr: float = option(0.0, "peak learning rate; 0: blr * effective batch / 256")
     blr: float = option(3e-4, "base learning rate, for an effective batch of 256")
     min_lr: float = option(0.0, "learning rate at the end")
-    warmup_epochs: float = option(20.0, "epochs of linear warm-up (with max-updates: warm-up steps are --warmup-updates)")
+    warmup_epochs: float = option(
+        20.0, "epochs of linear warm-up (with max-updates: warm-up steps are --warmup-updates)"
+    )
     warmup_updates: int = option(0, "weight updates of linear warm-up, with max-updates")
     weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
     clip_grad: float = option(3.0, "largest global L2 norm of the gradient; 0: no clipping")
@@ -50,7 +52,9 @@ class TrainConfig:
         if self.epochs < 1 and self.max_updates < 1:
             raise AuricleError("a run needs --epochs or --max-updates of at least 1")
         if not self.max_updates and self.warmup_epochs >= self.epochs and self.epochs > 1:
-            raise AuricleError(f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs)")
+            raise AuricleError(
+                f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs)"
+            )
 
     def peak_lr(self, ranks: int) -> float:
         """lr, or blr * effective batch / 256 (specification m2d 5.3)."""

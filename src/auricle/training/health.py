@@ -48,11 +48,25 @@ def collapse_words(log: dict[str, float]) -> list[tuple[str, str]]:
     words = []
     if log.get("target_clip", 0.0) > CLIP_SHARE:
         text = "the targets are collapsing to a constant of the clip ({:.0%} of their variance): the predictor only has to say "
-        words.append(("clip", (text + "which clip it is; try centred targets, a faster teacher, or more varied data").format(log["target_clip"])))
+        words.append(
+            (
+                "clip",
+                (text + "which clip it is; try centred targets, a faster teacher, or more varied data").format(
+                    log["target_clip"]
+                ),
+            )
+        )
     if log.get("target_constant", 0.0) > CONSTANT_SHARE:
-        words.append(("constant", f"the targets are collapsing to one constant ({log['target_constant']:.0%} of their mean square)"))
+        words.append(
+            (
+                "constant",
+                f"the targets are collapsing to one constant ({log['target_constant']:.0%} of their mean square)",
+            )
+        )
     if log.get("target_rank", math.inf) < LOW_RANK:
-        words.append(("rank", f"the targets fill only {log['target_rank']:.1f} directions (effective rank): they are collapsing"))
+        words.append(
+            ("rank", f"the targets fill only {log['target_rank']:.1f} directions (effective rank): they are collapsing")
+        )
     return words
 
 

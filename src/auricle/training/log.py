@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.errors import AuricleError, MissingExtra
+from auricle.training.config import TrainConfig
 
 
 class MetricsLog:
@@ -74,3 +75,9 @@ class WandbSink:
 
     def write(self, row: dict[str, Any]) -> None:
         self.run.log({f"{row['kind']}/{k}": v for k, v in _scalars(row).items()}, step=row["micro_step"])
+
+
+def sinks_of(config: TrainConfig, folder: Path) -> tuple[Any, ...]:
+    """The sinks that ``config`` asks for. Raises AuricleError (with the install line) where one is not installed."""
+    sinks: list[Any] = [TensorBoardSink(folder / "tensorboard")] if config.tensorboard else []
+    return (*sinks, WandbSink(config.wandb, folder)) if config.wandb else tuple(sinks)

@@ -131,7 +131,9 @@ class Trainer:
                     self.after_update(progress, done, batch, waiting)
                     if self.ranks.any(interrupt.asked):
                         self.save()
-                        raise KeyboardInterrupt(f"stopped and saved; go on with: auricle pretrain --continue {self.run.path}")
+                        raise KeyboardInterrupt(
+                            f"stopped and saved; go on with: auricle pretrain --continue {self.run.path}"
+                        )
                 if self.micro_step % self.plan.per_epoch == 0:
                     self.end_of_epoch()
                     waited, began = 0.0, time.monotonic()
@@ -218,8 +220,15 @@ class Trainer:
         if self.config.state_steps == 0 and self.saved_at != self.micro_step and self.long_since(0.1):
             self.save()
         if self.ranks.first and self.plan.epochs and epoch % self.config.save_freq == 0:
-            save_encoder(self.objective.encoder(), self.run.path / f"encoder-epoch{epoch}.safetensors", lineage=self.lineage())
-        if self.evaluate and self.config.eval_freq and epoch % self.config.eval_freq == 0 and epoch >= self.config.eval_after:
+            save_encoder(
+                self.objective.encoder(), self.run.path / f"encoder-epoch{epoch}.safetensors", lineage=self.lineage()
+            )
+        if (
+            self.evaluate
+            and self.config.eval_freq
+            and epoch % self.config.eval_freq == 0
+            and epoch >= self.config.eval_after
+        ):
             self.measure(progress)
 
     def measure(self, progress: Progress) -> None:
@@ -279,7 +288,9 @@ class Trainer:
         saved = self.states.read(self.console.say)
         for what, now in (("data", self.data_key), ("world", self.ranks.world)):
             if saved.where[what] != now:
-                raise AuricleError(f"the {RESTORED[what]} changed since the state was saved ({saved.where[what]} then, {now} now)")
+                raise AuricleError(
+                    f"the {RESTORED[what]} changed since the state was saved ({saved.where[what]} then, {now} now)"
+                )
         self.objective.load_state_dict(saved.weights)
         restore_optimiser(self.optimiser, saved.optimizer)
         if self.scaler.is_enabled():

@@ -10,7 +10,7 @@ TYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve(name: str, device: torch.device) -> str:
-    """"auto" is bf16 where the hardware multiplies in it, else fp16 on a GPU, else float32."""
+    """ "auto" is bf16 where the hardware multiplies in it, else fp16 on a GPU, else float32."""
     if name == "fp16" and device.type == "cpu":
         raise AuricleError("fp16 training needs a GPU; use --precision bf16 or float32 on a CPU")
     if name != "auto":
@@ -33,7 +33,7 @@ def autocast(name: str, device: torch.device) -> torch.autocast:
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """"auto" is this process's GPU where there is one. Raises AuricleError for a device that is not there."""
+    """ "auto" is this process's GPU where there is one. Raises AuricleError for a device that is not there."""
     if name == "auto":
         return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     try:

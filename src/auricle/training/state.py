@@ -49,7 +49,9 @@ class StateStore:
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
         except (OSError, RuntimeError) as error:
-            raise AuricleError(f"cannot save the state in {self.folder}: {error}; the last good state is intact") from error
+            raise AuricleError(
+                f"cannot save the state in {self.folder}: {error}; the last good state is intact"
+            ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self.prune()

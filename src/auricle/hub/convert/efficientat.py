@@ -1,8 +1,8 @@
 """The published EfficientAT layout, read and written: a flat state dict saved with ``torch.save`` (efficientat 1).
 
 Module names of ``models.mn`` and ``models.dymn`` are the original's, so no tensor is renamed: ours only adds
-``norm_stats``, which is (0, 1) for this family. A file does not say its strides, front end, kernel temperature or (DyMN)
-context sizes and switches that hold no tensors; whoever knows the name passes them (specification efficientat 1.1).
+``norm_stats``, which is (0, 1) for this family. A file does not say its strides, front end, kernel temperature and
+the settings of DyMN that hold no tensors; whoever knows the name passes them (specification efficientat 1.1).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 WIDTHS = (0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 2.0, 3.0, 4.0)  # every published multiplier
 OURS_ALONE = "norm_stats"
-LAST_LAYER = {"mlp": "classifier.5.", "fully_convolutional": "classifier"}  # what depends on the number of classes
 
 
 def to_published(ours: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -34,44 +33,24 @@ def to_published(ours: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in ours.items() if name != OURS_ALONE}
 
 
-def read_published(
-    path: Path,
-    *,
-    num_classes: int | None = None,
-    classes: Classes | None = None,
-    name: str | None = None,
-    seed: int = 0,
-    **known: Any,
-) -> MN | DyMN:
-    """A published ``.pt`` file as an encoder in evaluation mode.
+def read_published(path: Path, *, classes: Classes | None = None, name: str = "", **known: Any) -> MN | DyMN:
+    """A published ``.pt`` file as an encoder in evaluation mode (``encoder.with_classes`` adapts it to other classes).
 
     ``known`` are fields of MNConfig or DyMNConfig that the tensors cannot say (strides, front_end, temperature …).
-    With another ``num_classes`` than the file's, the last layer (the whole head, if fully convolutional) starts anew from
-    ``seed``. Raises AuricleError for a file of another kind and when tensors do not fit.
+    Raises AuricleError for a file of another kind and when tensors do not fit.
     """
-    tensors = read_pickle(Path(path))
-    if not isinstance(tensors, dict) or not {"features.0.0.weight", "in_c.0.weight"} & tensors.keys():
-        raise AuricleError(f"{path} is not an EfficientAT file: it has neither features.0.0.weight nor in_c.0.weight")
-    config = infer_config(tensors, **known)
-    encoder = build(config, num_classes or config.num_classes, classes, name or Path(path).stem, seed)
-    own = encoder.state_dict()
-    if num_classes not in (None, config.num_classes):
-        prefix = LAST_LAYER.get(getattr(config, "head", "mlp"), "classifier")
-        tensors = {key: own[key] if key.startswith(prefix) else value for key, value in tensors.items()}
-    load_strictly(encoder, {**tensors, OURS_ALONE: own[OURS_ALONE]}, path)
-    return encoder.eval()
-
-
-def build(config: MNConfig | DyMNConfig, num_classes: int, classes: Classes | None, name: str, seed: int) -> MN | DyMN:
-    """The network of a configuration, with another number of classes."""
-    from dataclasses import replace
-
     from auricle.models.dymn import DyMN
     from auricle.models.mn import MN
 
-    config = replace(config, num_classes=num_classes)
-    options: dict[str, Any] = {"classes": classes, "name": name, "seed": seed}
-    return MN(config, **options) if isinstance(config, MNConfig) else DyMN(config, **options)
+    path = Path(path)
+    tensors = read_pickle(path)
+    if not isinstance(tensors, dict) or not {"features.0.0.weight", "in_c.0.weight"} & tensors.keys():
+        raise AuricleError(f"{path} is not an EfficientAT file: it has neither features.0.0.weight nor in_c.0.weight")
+    config = infer_config(tensors, **known)
+    options: dict[str, Any] = {"classes": classes, "name": name or path.stem}
+    encoder = MN(config, **options) if isinstance(config, MNConfig) else DyMN(config, **options)
+    load_strictly(encoder, {**tensors, OURS_ALONE: encoder.norm_stats}, path)
+    return encoder.eval()
 
 
 def infer_config(tensors: dict[str, Tensor], **known: Any) -> MNConfig | DyMNConfig:

@@ -83,7 +83,9 @@ def read_published(path: Path, *, input_size: str | None = None, sample_rate: in
 
     tensors = published_tensors(read_pickle(path), path)
     said = parse_name(path.resolve().parent.name) or parse_name(path.stem)
-    config = infer_config(tensors, input_size or (said and said.input_size), sample_rate or (said and said.sample_rate), path)
+    config = infer_config(
+        tensors, input_size or (said and said.input_size), sample_rate or (said and said.sample_rate), path
+    )
     encoder = M2DEncoder(config, name=path.resolve().parent.name if said else path.stem)
     own = encoder_part(to_ours(tensors))
     own.setdefault("norm_stats", encoder.norm_stats)  # files of 2022-23 hold none (specification m2d 6.2)
@@ -119,5 +121,7 @@ def infer_config(tensors: dict[str, Tensor], input_size: str | None, sample_rate
         sample_rate=sample_rate or 16000,
     )
     if config.grid != (rows, steps):
-        raise AuricleError(f"{path}: the positions cover {rows}x{steps} patches, an input of {config.input_size} gives {config.grid}")
+        raise AuricleError(
+            f"{path}: the positions cover {rows}x{steps} patches, an input of {config.input_size} gives {config.grid}"
+        )
     return config

@@ -1,0 +1,66 @@
+"""Pre-train an encoder on unlabelled recordings.
+
+  auricle pretrain m2d PREPARED --out RUN            a new run
+  auricle pretrain --continue RUN                    go on exactly where it stopped
+  auricle pretrain m2d PREPARED --dry-run            parameters, memory, steps and time, without training
+  torchrun --nproc-per-node 2 -m auricle pretrain …  several processes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from auricle.cli.flags import add_flags, config_from, given_flags
+from auricle.errors import AuricleError
+from auricle.jobs.pretrain import PretrainConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_flags(parser, PretrainConfig)
+    for action in parser._positionals._group_actions:
+        if action.dest in ("method", "source"):
+            action.nargs = "?"  # not needed with --continue
+    parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="go on exactly where this run stopped")
+    parser.add_argument("--allow", nargs="+", default=(), metavar="NAME", help="settings that --continue may change")
+    parser.add_argument("--dry-run", action="store_true", help="say what the run would cost, train nothing")
+    parser.add_argument("--json", action="store_true", help="answer as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    from auricle.jobs.pretrain import continue_run, pretrain
+
+    if args.continue_from:
+        changes = given_flags(args, PretrainConfig)
+        allow = tuple(name.replace("-", "_") for name in args.allow)
+        return answer(continue_run(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
+    if not args.method or not args.source:
+        raise AuricleError("say what to learn and from what: auricle pretrain m2d FOLDER (or --continue RUN)")
+    config = config_from(PretrainConfig, args)
+    if args.dry_run:
+        from auricle.jobs.rehearsal import rehearse
+
+        told = rehearse(config)
+        print(json.dumps(asdict(told)) if args.json else told)
+        return 0
+    return answer(pretrain(config, quiet=args.quiet), args.json)
+
+
+def answer(result, as_json: bool) -> int:
+    import os
+
+    if int(os.environ.get("RANK", 0)):
+        return 0
+    if as_json:
+        print(json.dumps({**asdict(result), "run": str(result.run)}))
+    elif result.already:
+        print(f"{result.run} is finished: {result.steps} weight updates, {result.epochs:g} epochs; nothing to continue")
+    else:
+        print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
+        print(f"use it: auricle.load('{result.run}')")
+    sys.stdout.flush()
+    return 1 if result.replaced else 0

@@ -1,0 +1,83 @@
+"""Measure an encoder on a labelled task, beside its baselines, and append the scores to the results store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.errors import AuricleError, nearest
+from auricle.evaluate.task import Task
+from auricle.inference.embed_settings import EncodeSettings
+from auricle.options import argument, option
+
+if TYPE_CHECKING:
+    from auricle.evaluate.evaluation import Evaluation
+    from auricle.evaluate.protocols import Protocol
+
+PROBES = {
+    "linear": ("logistic", "logistic-cv"),
+    "knn": ("knn-vote", "knn-cosine", "knn-xares"),
+    "fewshot": ("logistic",),
+    "evar": ("evar",),
+}
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """One probe of one encoder on one task."""
+
+    probe: str = argument("linear (logistic regression), knn, fewshot (1, 2, 4, 8 clips per class) or evar (EVAR's linear probe)")
+    model: str = argument("encoder: a published name, a weight file or a run folder; logmel-stats is the floor")
+    task: Task = field(default_factory=lambda: Task(""))
+    protocol: str = option("", "linear: logistic (C = 1) or logistic-cv (C chosen in training); knn: knn-vote, knn-cosine, knn-xares")
+    lr: float = option(0.0, "learning rate of the evar probe; 0: 3e-4 (M2D's published setting is 3e-5)")
+    seeds: tuple[int, ...] = option((42, 43, 44), "seeds of probes that draw")
+    baselines: bool = option(True, "score the untrained encoder, log-mel mean and deviation, and chance beside it")
+    few_shot: bool = option(False, "also the few-shot curve")
+    encode: EncodeSettings = field(default_factory=EncodeSettings)
+    store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
+    out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
+
+    def __post_init__(self) -> None:
+        if self.probe not in PROBES:
+            raise AuricleError(f"unknown probe '{self.probe}'{nearest(self.probe, tuple(PROBES))}")
+        if self.protocol and self.protocol not in PROBES[self.probe]:
+            known = ", ".join(PROBES[self.probe])
+            raise AuricleError(f"'{self.probe}' has no protocol '{self.protocol}'; it has {known}")
+        if not self.seeds:
+            raise AuricleError("--seeds needs at least one number")
+        if self.lr < 0:
+            raise AuricleError(f"--lr must be positive, got {self.lr}")
+
+
+def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -> Evaluation:
+    """The evaluation, already in the results store (and in ``out``)."""
+    from auricle.evaluate.recording import record
+    from auricle.evaluate.results import ResultsStore
+    from auricle.evaluate.run import evaluate as run
+    from auricle.hub.load import load
+    from auricle.jobs.results import store_path
+
+    found = run(
+        load(config.model),
+        config.task,
+        _protocol(config),
+        encode=config.encode,
+        seeds=config.seeds,
+        baselines=config.baselines,
+        few_shot=config.few_shot or config.probe == "fewshot",
+        command=command,
+        quiet=quiet,
+    )
+    record(found, ResultsStore(store_path(config.store)))
+    if config.out:
+        found.save(Path(config.out))
+    return found
+
+
+def _protocol(config: EvaluateConfig) -> Protocol:
+    from auricle.evaluate.protocols import protocol
+
+    chosen = protocol(config.protocol or PROBES[config.probe][0])
+    return chosen.with_lr(config.lr) if config.lr else chosen

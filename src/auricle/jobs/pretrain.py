@@ -1,0 +1,213 @@
+"""Pre-train an encoder: composes data, objective and loop into a run folder; starts, continues and rehearses runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.data.crops import CropConfig
+from auricle.errors import AuricleError, nearest
+from auricle.models.config import PredictorConfig, ViTConfig
+from auricle.objectives.config import M2DConfig
+from auricle.options import argument, as_plain, differences, from_plain, option
+from auricle.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from auricle.hub.run import RunFolder
+    from auricle.jobs.training_data import TrainingData
+    from auricle.training.distribution import Ranks
+    from auricle.training.loop import Trainer
+
+METHODS = ("m2d",)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on."""
+
+    csv_bg_noise: str = option("", "prepared folder or manifest of background noise")
+    noise_ratio: float = option(0.0, "share of noise energy mixed into the input")
+    crops: CropConfig = option(factory=CropConfig)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Everything that decides a run; saved as config.yaml in its folder."""
+
+    method: str = argument("what is learnt: m2d")
+    source: str = argument("a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)")
+    out: str = option("", "run folder; empty: runs/<method>-<time>")
+    resume: str = option("", "start from the weights of this run, encoder or published file (the schedule starts anew)")
+    data: DataConfig = option(factory=DataConfig)
+    model: ViTConfig = option(factory=ViTConfig)
+    predictor: PredictorConfig = option(factory=PredictorConfig)
+    objective: M2DConfig = option(factory=M2DConfig)
+    train: TrainConfig = option(factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise AuricleError(f"unknown method '{self.method}'{nearest(self.method, METHODS)}")
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """Where a run ended. ``already`` is True when there was nothing left to do."""
+
+    run: Path
+    steps: int
+    epochs: float
+    loss: float
+    seconds: float
+    clips: int
+    replaced: int
+    already: bool = False
+
+
+Evaluate = Callable[[Any, Any], dict[str, float]]
+
+
+def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet: bool = False) -> PretrainResult:
+    """A new run. Raises AuricleError for what cannot be trained; Ctrl-C saves and says how to go on."""
+    from auricle.hub.run import RunFolder
+    from auricle.training.distribution import ranks_of
+
+    with ranks_of(config.train.device) as ranks:
+        config = replace(config, out=ranks.agree(config.out or default_out(config.method)))
+        data = training_data(config, ranks)  # before the folder is made: bad data leave nothing behind
+        objective = build_objective(config, data.statistics)
+        if config.resume:
+            say_resumed(config.resume, objective, ranks, quiet)
+        run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
+        ranks.agree(None)
+        return run_to_end(trainer_of(config, data, objective, run, ranks, evaluate, quiet), data)
+
+
+def continue_run(
+    folder: Path,
+    changes: dict[str, Any] | None = None,
+    *,
+    allow: tuple[str, ...] = (),
+    evaluate: Evaluate | None = None,
+    quiet: bool = False,
+) -> PretrainResult:
+    """Go on exactly where a run stopped. ``changes`` by flag name are refused unless their names are in ``allow``."""
+    from auricle.hub.run import RunFolder
+    from auricle.training.distribution import ranks_of
+
+    run = RunFolder.open(folder)
+    config = replace(from_plain(PretrainConfig, run.read_config(), str(run.config)), out=str(folder))
+    config = changed(config, changes or {}, allow)
+    with ranks_of(config.train.device) as ranks:
+        data = training_data(config, ranks)
+        trainer = trainer_of(config, data, build_objective(config, data.statistics), run, ranks, evaluate, quiet)
+        progress = trainer.restore()
+        if ranks.first:
+            run.note_command()
+        if progress.micro_step >= trainer.last_micro_step():
+            trainer.finish()
+            return PretrainResult(folder, progress.step, progress.epoch, last_loss(run), 0.0, data.clips, 0, already=True)
+        return run_to_end(trainer, data)
+
+
+def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
+    """The saved config with allowed changes; anything else that differs is named and refused."""
+    wanted = with_flags(config, changes)
+    names = differences(config, wanted)
+    refused = [name for name in names if name.rsplit(".", 1)[-1] not in allow]
+    if refused:
+        flags = " ".join(name.rsplit(".", 1)[-1].replace("_", "-") for name in refused)
+        raise AuricleError(
+            f"the run was started with other settings: {', '.join(refused)}; continuing exactly means keeping them. "
+            f"To change them knowingly add --allow {flags}"
+        )
+    return wanted
+
+
+def with_flags(config: Any, values: dict[str, Any]) -> Any:
+    """A copy of a config (nested configs too) with fields replaced by name; fields not named stay."""
+    from dataclasses import fields, is_dataclass
+
+    mine = {}
+    for field in fields(config):
+        current = getattr(config, field.name)
+        if is_dataclass(current):
+            mine[field.name] = with_flags(current, values)
+        elif field.name in values:
+            mine[field.name] = values[field.name]
+    return replace(config, **mine)
+
+
+def default_out(method: str) -> str:
+    return f"runs/{method}-{time.strftime('%y%m%d-%H%M%S')}"
+
+
+def training_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
+    from auricle.jobs.training_data import open_data
+
+    return open_data(config, ranks)
+
+
+def build_objective(config: PretrainConfig, stats: tuple[float, float]):
+    """The objective of ``config.method`` with fresh, keyed weights."""
+    from auricle.objectives.m2d import M2D
+
+    objective = M2D(
+        config.model, config.predictor, config.objective, stats=stats, seed=config.train.seed, name=Path(config.out).name
+    )
+    for stack in (objective.online.transformer, objective.predictor.transformer):
+        stack.recompute = config.train.checkpoint_activations
+    return objective
+
+
+def say_resumed(source: str, objective: Any, ranks: Ranks, quiet: bool) -> None:
+    """Fill the objective from other weights, keeping the data's own statistics; say what fitted and what did not."""
+    import sys
+
+    from auricle.hub.resume import resume
+
+    told = resume(objective, Path(source))
+    if ranks.first and not quiet:
+        print(told, file=sys.stderr)
+
+
+def trainer_of(
+    config: PretrainConfig, data: TrainingData, objective: Any, run: RunFolder, ranks: Ranks, evaluate: Any, quiet: bool
+) -> Trainer:
+    from auricle.training.log import sinks_of
+    from auricle.training.loop import Plan, Trainer
+
+    plan = Plan.of(data.clips, config.train, ranks.world)
+    return Trainer(
+        objective,
+        data.batches,
+        plan,
+        config.train,
+        run,
+        ranks,
+        evaluate=evaluate,
+        sinks=sinks_of(config.train, run.path) if ranks.first else (),
+        data_key=data.key,
+        quiet=quiet,
+    )
+
+
+def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:
+    """Train, report clips that were replaced, and answer."""
+    start = time.monotonic()
+    progress = trainer.fit()
+    if data.report():
+        trainer.console.say(data.report())
+    seconds = time.monotonic() - start
+    return PretrainResult(
+        trainer.run.path, progress.step, progress.epoch, last_loss(trainer.run), seconds, data.clips, data.replaced()
+    )
+
+
+def last_loss(run: RunFolder) -> float:
+    from auricle.training.log import read_log
+
+    rows = read_log(run.metrics, "step")
+    return float(rows[-1]["loss"]) if rows else float("nan")

@@ -1,0 +1,103 @@
+"""M2D's log-mel: centred frames, periodic Hann window, power spectrum, Slaney mel bank, natural log (specification m2d 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from auricle.errors import AuricleError
+from auricle.signal.framing import blocks_of_frames, reflect
+from auricle.signal.melbank import slaney_bank
+
+EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
+RATES = {"16k": 16000, "32k": 32000}
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """(B, S) float32 waveform -> (B, F, T) float32, T = 1 + S // hop, frame t centred on sample t * hop.
+
+    Everything follows from the rate: window and FFT 25 ms, hop 10 ms, 80 bands from 50 hertz to half the rate.
+    """
+
+    sample_rate: int = 16000
+    bands: int = 80
+    fmin: int = 50
+
+    @classmethod
+    def from_id(cls, settings: str) -> LogMel:
+        """The front end of "16k" or "32k" (what follows "m2d-logmel/")."""
+        if settings not in RATES:
+            raise AuricleError(f"M2D's log-mel exists at {' and '.join(RATES)}, not at '{settings}'")
+        return cls(RATES[settings])
+
+    @property
+    def id(self) -> str:
+        return f"m2d-logmel/{self.sample_rate // 1000}k"
+
+    @property
+    def hop(self) -> int:
+        return self.sample_rate // 100
+
+    @property
+    def fft(self) -> int:
+        return self.sample_rate // 40
+
+    @property
+    def hop_seconds(self) -> float:
+        return self.hop / self.sample_rate
+
+    @property
+    def min_samples(self) -> int:
+        """Reflection by fft / 2 needs one sample more than that."""
+        return self.fft // 2 + 1
+
+    def frames(self, samples: int) -> int:
+        return 1 + samples // self.hop
+
+    def __call__(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, S) -> (B, F, T). With ``lengths`` (B,) each clip is reflected at its own end; frames past it are 0.
+
+        Raises AuricleError when a clip is shorter than ``min_samples``.
+        """
+        shortest = wave.shape[1] if lengths is None else int(lengths.min())
+        if shortest < self.min_samples:
+            raise AuricleError(f"{self.id} needs at least {self.min_samples} samples, got {shortest}; zero-pad the clip")
+        ends = None if lengths is None or bool((lengths == wave.shape[1]).all()) else lengths
+        values = self.log_mel(wave, ends)
+        if ends is None:
+            return values
+        own = 1 + ends.div(self.hop, rounding_mode="floor")
+        return values * (torch.arange(values.shape[2], device=wave.device) < own[:, None])[:, None]
+
+    def log_mel(self, wave: Tensor, ends: Tensor | None = None) -> Tensor:
+        """The arithmetic alone: ``ends`` (B,) are the clips' own lengths, None when all are whole."""
+        padded = reflect(wave, ends, self.fft // 2)
+        window = hann(self.fft, wave.device)
+        bank = mel_bank(self.sample_rate, self.fft, self.bands, self.fmin, wave.device)
+        pieces = [bank @ power(frames * window).transpose(1, 2) for frames in blocks_of_frames(padded, self.fft, self.hop)]
+        mel = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
+        return mel.add_(EPS).log_()
+
+
+def power(frames: Tensor) -> Tensor:
+    """(..., n) real -> (..., n / 2 + 1) re² + im², real-valued."""
+    spectrum = torch.fft.rfft(frames)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def hann(fft: int, device: torch.device) -> Tensor:
+    """(fft,) periodic Hann window, evaluated in double."""
+    return torch.hann_window(fft, periodic=True, dtype=torch.float64).float().to(device)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def mel_bank(rate: int, fft: int, bands: int, fmin: float, device: torch.device) -> Tensor:
+    """(bands, fft // 2 + 1) float32."""
+    return torch.from_numpy(slaney_bank(rate, fft, bands, fmin, rate / 2)).to(device)

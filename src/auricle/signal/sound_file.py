@@ -1,0 +1,120 @@
+"""Decoding with libsndfile: wav (also RF64, W64), flac, ogg, opus, mp3, aiff, au, caf and other formats it knows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from auricle.errors import AudioError
+from auricle.signal.headers import data_size, ogg_is_cut
+from auricle.signal.mpeg import layout
+from auricle.signal.source import CHUNK, breaks_off
+
+BYTES_PER_SAMPLE = {
+    "PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1,
+}  # fmt: skip
+UNKNOWN_LENGTH = 1 << 60  # libsndfile gives 2^63 - 1 for a FLAC stream of unknown length
+MP3_PREROLL = 16 * 1152  # a frame may need bits of many frames before it; straight after a seek it would be silent
+MP3_SLACK = 2 * 1152  # old encoders count the length header, or the padding, as frames
+
+
+class VariableWithoutLength(AudioError):
+    """An MP3 of variable bit rate without a length header: libsndfile would stop at a guess."""
+
+
+class SoundFileSource:
+    """A Source over libsndfile. Raises soundfile.LibsndfileError when the format is not one of its own."""
+
+    def __init__(self, file: Path | BinaryIO, name: str):
+        self.name = name
+        self.file = soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file)
+        self.rate, self.channels = self.file.samplerate, self.file.channels
+        self.format = f"{self.file.format}/{self.file.subtype}".lower()
+        self.slack = MP3_SLACK if self.file.format == "MP3" else 0
+        try:
+            with _binary(file) as bytes_:
+                self._declared, self.cut = self._declaration(bytes_)
+        except BaseException:
+            self.close()
+            raise
+        self.exact = self._declared is not None
+
+    def _declaration(self, bytes_: BinaryIO) -> tuple[int | None, str]:
+        """(samples the file declares or None, why it is known to be cut short or "")."""
+        frames = self.file.frames
+        if self.file.format == "MP3":
+            return self._mp3_declaration(bytes_), ""
+        if self.file.format == "OGG":
+            return frames, "no end-of-stream page" if ogg_is_cut(bytes_) else ""
+        size = data_size(bytes_)
+        if size is not None and size.declared > size.present and frames > 0:
+            return max(frames, self._samples_in(size.declared, size.present)), ""
+        return (None if frames > UNKNOWN_LENGTH else frames), ""
+
+    def _samples_in(self, declared: int, present: int) -> int:
+        """Samples per channel in ``declared`` bytes; of a packed format by proportion."""
+        width = BYTES_PER_SAMPLE.get(self.file.subtype)
+        return declared // (width * self.channels) if width else self.file.frames * declared // max(present, 1)
+
+    def _mp3_declaration(self, bytes_: BinaryIO) -> int | None:
+        found = layout(bytes_)
+        if found.kind == "variable":
+            raise VariableWithoutLength(f"{self.name}: an MP3 of variable bit rate without a length header")
+        return self.file.frames if found.kind == "declared" else None
+
+    @property
+    def num_samples(self) -> int:
+        if self._declared is None:
+            at = self.file.tell()
+            self._declared = sum(len(chunk) for chunk in self.chunks(0, None))
+            self.file.seek(at)
+        return self._declared
+
+    def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        there = self.file.frames
+        end = there if stop is None else min(stop, there)
+        first = min(start, there)
+        at = max(0, first - MP3_PREROLL) if self.file.format == "MP3" else first
+        try:
+            self.file.seek(at)
+            while at < end:
+                block = self._block(min(CHUNK, end - at))
+                if len(block) == 0:
+                    break
+                if at + len(block) > first:
+                    yield block[max(0, first - at) :]
+                at += len(block)
+        except soundfile.LibsndfileError as error:
+            raise breaks_off(self, at, str(error).strip(" .") or "the decoder met damaged data") from None
+        wanted = self._declared if stop is None else min(stop, self._declared or at)
+        short = wanted is not None and at + self.slack < wanted
+        if self.exact and (short or (self.cut and at >= there)):
+            raise breaks_off(self, at, self.cut)
+
+    def _block(self, samples: int) -> np.ndarray:
+        """Up to ``samples`` samples. A stream of unknown length cannot be told its end by seeking, so it is read raw."""
+        if self.file.frames < UNKNOWN_LENGTH:
+            return self.file.read(samples, dtype="float32", always_2d=True)
+        buffer = np.empty((samples, self.channels), np.float32)
+        return buffer[: self._read_raw(buffer)]
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@contextlib.contextmanager
+def _binary(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """The bytes beside the decoder; a file object is left where it stood."""
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            yield opened
+        return
+    at = file.tell()
+    yield file
+    file.seek(at)

@@ -1,0 +1,57 @@
+"""What every decoder offers: facts of the stream, and its samples in blocks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from auricle.errors import AudioError, MissingExtra
+
+CHUNK = 1 << 15  # samples per channel held at once
+
+
+class TruncatedAudio(AudioError):
+    """Decoding stopped before the length that the file declares; what came before it is sound."""
+
+
+class MissingMedia(AudioError, MissingExtra):
+    """The file may be fine, but its format needs PyAV. Over a folder it counts as one file that cannot be used."""
+
+
+class Source(Protocol):
+    """An open file. rate in hertz; format such as "wav/pcm_16" or "mov/aac".
+
+    num_samples per channel, as declared by the file or else counted; exact: whether that number is a promise, so that
+    fewer decoded samples (less ``slack``) mean a truncated file.
+    """
+
+    name: str
+    rate: int
+    channels: int
+    format: str
+    exact: bool
+    slack: int
+
+    @property
+    def num_samples(self) -> int: ...
+
+    def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        """(n, channels) float32 blocks of samples [start, stop); to the end of the file for None.
+
+        Raises TruncatedAudio where the data breaks off or cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def breaks_off(source: Source, samples: int, why: str = "") -> TruncatedAudio:
+    """The error of a stream that ended after ``samples`` samples."""
+    promise = f" of the {source.num_samples / source.rate:.3f} s it declares" if source.exact else ""
+    reason = f" ({why})" if why else ""
+    return TruncatedAudio(
+        f"{source.name}: truncated or damaged: {samples / source.rate:.3f} s{promise} can be decoded{reason}; "
+        "get the file again, or read it with allow_truncated=True"
+    )
