@@ -33,11 +33,11 @@ def data_size(file: BinaryIO) -> DataSize | None:
         start, declared = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
         return _known(declared, total - start)
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-        return _data_chunk(_chunks(file, 12, 4, 4, "little", 2), total)
+        return _data_chunk(file, _chunks(file, 12, 4, 4, "little", 2), total)
     if head[:4] == b"riff":
-        return _data_chunk(_chunks(file, 40, 16, 8, "little", 8), total)
+        return _data_chunk(file, _chunks(file, 40, 16, 8, "little", 8), total)
     if head[:4] == b"FORM" and head[8:11] == b"AIF":
-        return _data_chunk(_chunks(file, 12, 4, 4, "big", 2), total, inside=8)
+        return _data_chunk(file, _chunks(file, 12, 4, 4, "big", 2), total, inside=8)
     return None
 
 
@@ -54,24 +54,21 @@ def _chunks(file: BinaryIO, at: int, id_bytes: int, size_bytes: int, order: str,
         at += head + -(-max(size, 0) // align) * align
 
 
-def _data_chunk(chunks: Iterator[tuple], total: int, inside: int = 0) -> DataSize | None:
-    """The chunk of samples; ``inside`` bytes at its start are no samples. RF64 keeps the true size in chunk 'ds64'."""
+def _data_chunk(file: BinaryIO, chunks: Iterator[tuple], total: int, inside: int = 0) -> DataSize | None:
+    """The chunk of samples; ``inside`` bytes at its start are no samples. RF64 states the 64-bit size in 'ds64'."""
+    wide = None
     for id, at, size in chunks:
+        if id == b"ds64":
+            file.seek(at + 8)
+            wide = int.from_bytes(file.read(8), "little")
         if id in (b"data", b"SSND"):
-            return _known(size - inside, total - at - inside)
+            return _known(size - inside if wide is None else wide, total - at - inside)
     return None
 
 
 def _known(declared: int, present: int) -> DataSize | None:
     unknown = declared in UNKNOWN_SIZES or 0xFFFFFF00 <= declared <= 0xFFFFFFFF
     return None if unknown else DataSize(declared, present)
-
-
-def rf64_data_bytes(file: BinaryIO) -> int | None:
-    """The 64-bit size of the samples that an RF64 file states in its first chunk, 'ds64'; None for other files."""
-    file.seek(0)
-    head = file.read(36)
-    return int.from_bytes(head[28:36], "little") if head[:4] == b"RF64" and head[12:16] == b"ds64" else None
 
 
 def ogg_is_cut(file: BinaryIO) -> bool:

@@ -21,7 +21,7 @@ BYTES_PER_SAMPLE = {
 }  # fmt: skip
 UNKNOWN_LENGTH = 1 << 60  # libsndfile gives 2^63 - 1 for a FLAC stream of unknown length
 MP3_PREROLL = 16 * 1152  # a frame may need bits of many frames before it; straight after a seek it would be silent
-MP3_SLACK = 2 * 1152  # old encoders count the length header, or the padding, as frames
+MP3_SLACK = 1152  # old encoders count the frame of the length header too
 
 
 class VariableWithoutLength(AudioError):
@@ -91,18 +91,24 @@ class SoundFileSource:
                     yield block[max(0, first - at) :]
                 at += len(block)
         except soundfile.LibsndfileError as error:
-            raise breaks_off(self, at, str(error).strip(" .") or "the decoder met damaged data") from None
+            raise breaks_off(self, at, str(error).removeprefix("Error : ").strip(" .")) from None
         wanted = self._declared if stop is None else min(stop, self._declared or at)
         short = wanted is not None and at + self.slack < wanted
         if self.exact and (short or (self.cut and at >= there)):
             raise breaks_off(self, at, self.cut)
 
     def _block(self, samples: int) -> np.ndarray:
-        """Up to ``samples`` samples. A stream of unknown length cannot be told its end by seeking, so it is read raw."""
+        """Up to ``samples`` samples. Of a stream of unknown length libsndfile cannot give the last, partly filled
+        block, so ever smaller ones are asked for there."""
         if self.file.frames < UNKNOWN_LENGTH:
             return self.file.read(samples, dtype="float32", always_2d=True)
-        buffer = np.empty((samples, self.channels), np.float32)
-        return buffer[: self._read_raw(buffer)]
+        at = self.file.tell()
+        while samples:
+            with contextlib.suppress(soundfile.LibsndfileError):
+                return self.file.read(samples, dtype="float32", always_2d=True)
+            self.file.seek(at)
+            samples //= 2
+        return np.zeros((0, self.channels), np.float32)
 
     def close(self) -> None:
         self.file.close()

@@ -49,7 +49,8 @@ class Source(Protocol):
 
 def breaks_off(source: Source, samples: int, why: str = "") -> TruncatedAudio:
     """The error of a stream that ended after ``samples`` samples."""
-    promise = f" of the {source.num_samples / source.rate:.3f} s it declares" if source.exact else ""
+    declared = source.num_samples if source.exact else 0
+    promise = f" of the {declared / source.rate:.3f} s it declares" if declared > samples else ""
     reason = f" ({why})" if why else ""
     return TruncatedAudio(
         f"{source.name}: truncated or damaged: {samples / source.rate:.3f} s{promise} can be decoded{reason}; "
