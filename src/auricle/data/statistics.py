@@ -42,8 +42,9 @@ class Moments:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Moments:
-        mean = float(values.mean(dtype=np.float64))
-        return cls(values.size, mean, float(np.square(values - mean, dtype=np.float64).sum()))
+        exact = values.astype(np.float64)
+        mean = float(exact.mean())
+        return cls(values.size, mean, float(np.square(exact - mean).sum()))
 
     def __add__(self, other: Moments) -> Moments:
         """Chan, Golub and LeVeque's update, which loses no digits on large corpora."""
