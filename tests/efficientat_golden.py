@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import GOLDEN, SHARED
 from safetensors import safe_open
 from torch import Tensor
 
 from auricle.compat.efficientat import dymn_config, mn_config
 from auricle.models.dymn import DyMN
 from auricle.models.mn import MN
+from conftest import GOLDEN, SHARED
 
 FAMILY = "efficientat"
 NOT_ARGUMENTS = ("T_max", "epoch_passed_to_update_params", "temperature")

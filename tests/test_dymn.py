@@ -4,15 +4,15 @@ import json
 
 import pytest
 import torch
-from efficientat_golden import close, golden, golden_path, network, training_step
 
 from auricle.errors import AuricleError
 from auricle.hub.convert.efficientat import read_published, to_published
 from auricle.models.dymn import DyMN
 from auricle.models.dymn_config import DyMNConfig, kernel_temperature
 from auricle.models.taps import capturing
+from efficientat_golden import close, golden, golden_path, network, training_step
 
-VARIANTS = "default k2_m3 no_ca no_dyconv no_dyrelu replace_se s2211_ctx8".split()
+VARIANTS = ["default", "k2_m3", "no_ca", "no_dyconv", "no_dyrelu", "replace_se", "s2211_ctx8"]
 
 
 def noise(*shape: int) -> torch.Tensor:

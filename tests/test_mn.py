@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from efficientat_golden import close, golden, network, training_step
 
 from auricle.errors import AuricleError
 from auricle.hub.convert.efficientat import read_published, to_published
@@ -10,9 +9,13 @@ from auricle.models.contract import Spec
 from auricle.models.mn import MN
 from auricle.models.mn_config import MNConfig, block_shapes, round8
 from auricle.signal.premel import PreMel
+from efficientat_golden import close, golden, network, training_step
 
-TINY = """fc_c fc_f mhap2_none mhap4_c mlp_c mlp_c_dilated mlp_c_r2 mlp_c_reducedtail mlp_c_s2211 mlp_c_s2221 mlp_cf_max
-mlp_cft_avg mlp_ct_add mlp_f mlp_f_mels40 mlp_ft_min mlp_none mlp_t""".split()
+TINY = [
+    *("fc_c", "fc_f", "mhap2_none", "mhap4_c", "mlp_c", "mlp_c_dilated", "mlp_c_r2", "mlp_c_reducedtail"),
+    *("mlp_c_s2211", "mlp_c_s2221", "mlp_cf_max", "mlp_cft_avg", "mlp_ct_add", "mlp_f", "mlp_f_mels40"),
+    *("mlp_ft_min", "mlp_none", "mlp_t"),
+]
 HEADS = ("mlp", "fully_convolutional", "multihead_attention_pooling")
 
 
@@ -188,8 +191,15 @@ def test_squeezing_along_time_refuses_other_lengths():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"head": "mpl"}, {"se_dims": "cc"}, {"se_dims": "x"}, {"strides": (2, 2, 3, 1)}, {"width": 0}, {"se_agg": "sum"}]
-    + [{"dilated": True, "se_dims": "f"}],
+    [
+        {"head": "mpl"},
+        {"se_dims": "cc"},
+        {"se_dims": "x"},
+        {"strides": (2, 2, 3, 1)},
+        {"width": 0},
+        {"se_agg": "sum"},
+        {"dilated": True, "se_dims": "f"},
+    ],
 )
 def test_an_impossible_configuration_is_refused_in_words(wrong):
     with pytest.raises(AuricleError):
@@ -204,8 +214,13 @@ def test_an_unknown_tap_names_the_nearest():
 # ---- the published layout
 @pytest.mark.parametrize(
     "options",
-    [{}, {"head": "fully_convolutional"}, {"head": "multihead_attention_pooling", "heads": 2}, {"se_dims": "none"}]
-    + [{"reduced_tail": True, "se_ratio": 2}],
+    [
+        {},
+        {"head": "fully_convolutional"},
+        {"head": "multihead_attention_pooling", "heads": 2},
+        {"se_dims": "none"},
+        {"reduced_tail": True, "se_ratio": 2},
+    ],
 )
 def test_the_published_layout_round_trips(tmp_path, options):
     enc = MN(MNConfig(width=0.4, num_classes=6, **options))

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
-from efficientat_golden import golden
 
 from auricle.draws import BatchDraws, TorchReplay
 from auricle.errors import AuricleError
@@ -12,6 +10,8 @@ from auricle.signal import framing
 from auricle.signal.front_ends import front_end
 from auricle.signal.premel import DEFAULT_ID, PreMel, mel_bank
 from auricle.signal.premel_training import FILL, MelAugment, mask_spans, masked, moved_edges, training_mel
+from conftest import SHARED
+from efficientat_golden import golden
 
 NAMES = {"n_mels": "bands", "hopsize": "hop", "win_length": "window", "n_fft": "fft", "sr": "sample_rate"}
 MEL = "mel" if (SHARED / "golden").is_dir() else "mel_few"

@@ -1,0 +1,190 @@
+"""EfficientAT's HEAR embeddings, every published wrapper by name (specification efficientat 10).
+
+``hear = wrapper("mn10_all_b_mel_avgs")`` has HEAR's three functions: ``load_model``, ``get_scene_embeddings`` and
+``get_timestamp_embeddings``. An embedding joins pieces of the network in one fixed order, whatever the order asked for:
+``mel_avgs`` (time mean of the log-mel), ``clf1`` (features), ``clf2`` (hidden layer of the head after its activation),
+``logits``, ``se5`` … (first layer of a block's channel gate, before its activation), ``b0`` … ``b15`` (pooled maps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auricle.errors import AuricleError, nearest
+from auricle.models.contract import Encoder
+from auricle.models.mn import MN
+from auricle.models.mn_config import round8, stem_size
+from auricle.signal.framing import reflect
+from auricle.signal.front_ends import front_end
+
+HOP_MS, SCENE_SECONDS, SCENE_HOP_MS = 50, 10, 2500
+SEGMENTS_SECONDS = 160  # audio encoded at once
+BLOCKS = ("b5", "b11", "b13", "b15")
+GATES = ("se5", "se11", "se13", "se15")
+ORDER = ("mel_avgs", "clf1", "clf2", "logits", *GATES, *(f"b{i}" for i in range(16)))
+
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "avg_ch_pool": lambda x: x.mean((2, 3)),
+    "max_ch_pool": lambda x: x.amax((2, 3)),
+    "add_avg_max_ch_pool": lambda x: x.mean((2, 3)) + x.amax((2, 3)),
+    "cat_avg_max_ch_pool": lambda x: torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1),
+    "avg_time_pool": lambda x: x.mean(3).flatten(1),
+    "avg_max_time_pool": lambda x: (x.mean(3) + x.amax(3)).flatten(1),
+}
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """A published embedding: which model, which pieces, how maps are pooled, the window of its time stamps."""
+
+    name: str
+    model: str
+    pieces: tuple[str, ...]
+    pooling: str = "avg_ch_pool"
+    window_ms: int = 160
+
+    def load_model(self, model_file_path: str | Encoder = "") -> Hear:
+        """The embedding's model: weights from a file, by its published name when the path is empty, or an encoder."""
+        if isinstance(model_file_path, Encoder):
+            return Hear(model_file_path, self)
+        from auricle.hub.load import load
+
+        return Hear(load(self.model, weights=model_file_path or None), self)
+
+    @staticmethod
+    def get_scene_embeddings(audio: Tensor, model: Hear) -> Tensor:
+        """(B, S) at the model's rate -> (B, D)."""
+        return model.scene(audio)
+
+    @staticmethod
+    def get_timestamp_embeddings(audio: Tensor, model: Hear) -> tuple[Tensor, Tensor]:
+        """(B, S) at the model's rate -> (B, n, D), and times (B, n) in milliseconds."""
+        return model.timestamps(audio)
+
+
+class Hear:
+    """A loaded wrapper, with the attributes HEAR asks of a model."""
+
+    def __init__(self, encoder: Encoder, wrapper: Wrapper):
+        if not isinstance(encoder, MN):
+            raise AuricleError(f"HEAR embeddings are made of MN networks, not of the family {encoder.info.family}")
+        self.encoder, self.wrapper = encoder.eval(), wrapper
+        self.pieces = tuple(sorted(wrapper.pieces, key=ORDER.index))
+        self.taps = tuple("mel" if piece == "mel_avgs" else piece for piece in self.pieces)
+        self.sample_rate = encoder.info.sample_rate
+        self.scene_embedding_size = self.timestamp_embedding_size = size(wrapper, encoder)
+
+    @torch.no_grad()
+    def embed(self, audio: Tensor) -> Tensor:
+        """(B, S) in one pass -> (B, D)."""
+        found = self.encoder(audio, taps=self.taps).taps
+        pool = POOLINGS[self.wrapper.pooling]
+        parts = []
+        for name in self.taps:
+            value = found[name]
+            parts.append(value.mean(2) if name == "mel" else pool(value) if value.ndim == 4 else value)
+        return torch.cat(parts, dim=1)
+
+    def scene(self, audio: Tensor) -> Tensor:
+        """One pass up to 10 s; beyond, the mean of 10-s windows every 2.5 s over the clip reflected by 5 s."""
+        if audio.shape[1] <= SCENE_SECONDS * self.sample_rate:
+            return self.embed(audio)
+        return self.windows(audio, SCENE_SECONDS * 1000, SCENE_HOP_MS)[0].mean(1)
+
+    def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """A window around every 50 ms."""
+        return self.windows(audio, self.wrapper.window_ms, HOP_MS)
+
+    def windows(self, audio: Tensor, window_ms: int, hop_ms: int) -> tuple[Tensor, Tensor]:
+        """(B, S) reflected by half a window at both ends -> (B, n, D) of windows a hop apart, (B, n) milliseconds.
+
+        A clip not longer than half a window is zero-padded first, as nothing is left to reflect.
+        """
+        window, hop = window_ms * self.sample_rate // 1000, hop_ms * self.sample_rate // 1000
+        half = window // 2
+        audio = torch.nn.functional.pad(audio, (0, max(0, half + 1 - audio.shape[1])))
+        segments = reflect(audio, None, half).unfold(1, window, hop)  # (B, n, W)
+        count = segments.shape[1]
+        flat = segments.flatten(0, 1)
+        at_once = max(1, SEGMENTS_SECONDS * self.sample_rate // window)
+        embedded = torch.cat([self.embed(part) for part in flat.split(at_once)])
+        times = torch.arange(count) * (hop * 1000 / self.sample_rate)
+        return embedded.unflatten(0, (len(audio), count)), times.repeat(len(audio), 1)
+
+
+def size(wrapper: Wrapper, encoder: MN) -> int:
+    """Number of values of an embedding."""
+    config, bands = encoder.config, front_end(encoder.info.front_end).bands
+    channels, rows = [round8(16 * config.width)], [stem_size(bands)]
+    for shape in config.shapes:
+        channels.append(shape.outputs)
+        rows.append(shape.size(rows[-1]))
+    plain = {"mel_avgs": bands, "clf1": 6 * channels[-1], "clf2": config.last_width, "logits": config.num_classes}
+
+    def width(piece: str) -> int:
+        if piece in plain:
+            return plain[piece]
+        block = int(piece.lstrip("seb"))
+        if piece.startswith("se"):
+            return round8(config.shapes[block - 1].expanded // config.se_ratio)
+        if wrapper.pooling.endswith("time_pool"):
+            return channels[block] * rows[block]
+        return channels[block] * (2 if wrapper.pooling == "cat_avg_max_ch_pool" else 1)
+
+    return sum(width(piece) for piece in wrapper.pieces)
+
+
+def _mn10(name: str, *pieces: str) -> Wrapper:
+    return Wrapper(f"mn10_{name}", "mn10_as", pieces)
+
+
+def _published() -> Iterable[Wrapper]:
+    """Every row of the table of specification efficientat 10."""
+    lmel = (*BLOCKS, "mel_avgs")
+    for width in ("01", "02", "04", "05", "10", "20", "30", "40"):
+        yield Wrapper(f"mn{width}_all_b_mel_avgs", f"mn{width}_as", lmel)
+    for pooling, widths in (("avg_time_pool", "01 05 10 30"), ("avg_max_time_pool", "01 05 10")):
+        for width in widths.split():
+            yield Wrapper(f"mn{width}_all_b_{pooling}", f"mn{width}_as", BLOCKS, pooling)
+    yield _mn10("all_b", *BLOCKS)
+    for pooling in ("max_ch_pool", "add_avg_max_ch_pool"):
+        yield Wrapper(f"mn10_all_b_{pooling}", "mn10_as", BLOCKS, pooling)
+    for pooling in ("max_ch_pool", "add_avg_max_ch_pool", "cat_avg_max_ch_pool", "avg_time_pool"):
+        yield Wrapper(f"mn10_all_b_mel_avgs_{pooling}", "mn10_as", lmel, pooling)
+    for hop in (5, 15, 20, 25):
+        yield Wrapper(f"mn10_all_b_mel_avgs_hop{hop}", f"mn10_as_hop_{hop}", lmel)
+    for mels in (40, 64, 256):
+        yield Wrapper(f"mn10_all_b_mel_avgs_mels{mels}", f"mn10_as_mels_{mels}", lmel)
+    yield Wrapper("mn10_all_b_mel_avgs_fc", "mn10_as_fc", lmel)
+    for name, window in (("ts320", 1280), ("ts640", 640), ("ts1280", 1280)):  # ts320 was published with 1280 ms
+        yield Wrapper(f"mn10_all_b_mel_avgs_{name}", "mn10_as", lmel, window_ms=window)
+    yield _mn10("all_b_all_se", *BLOCKS, *GATES)
+    yield _mn10("all_se", *GATES)
+    for piece in ("clf1", "clf2", "logits", "mel_avgs"):
+        yield _mn10(piece, piece)
+        yield _mn10(f"all_se_{piece}", *GATES, piece)
+        if piece != "mel_avgs":
+            yield _mn10(f"all_b_{piece}", *BLOCKS, piece)
+    for kind, maps in (("b", BLOCKS), ("se", GATES)):
+        for piece in ("clf1", "clf2"):
+            yield _mn10(f"allmode_all_{kind}_{piece}", "mel_avgs", piece, *maps, "logits")
+    yield from (_mn10(f"b{i}", f"b{i}") for i in range(1, 16))
+    for blocks in ("0_1_2_3", "4_5_6_7", "8_9_10_11", "12_13_14_15", "5_11_13", "5_11_15", "5_13_15", "11_13_15"):
+        yield _mn10(f"b{blocks}", *(f"b{i}" for i in blocks.split("_")))
+    yield Wrapper("mn40_all_se_mel_avgs", "mn40_as", (*GATES, "mel_avgs"))
+    for piece in ("clf1", "clf2"):
+        yield Wrapper(f"mn40_{piece}", "mn40_as", (piece,))
+
+
+WRAPPERS = {wrapper.name: wrapper for wrapper in _published()}
+
+
+def wrapper(name: str) -> Wrapper:
+    """A published wrapper. Raises AuricleError for an unknown name, with the nearest known ones."""
+    if name not in WRAPPERS:
+        raise AuricleError(f"unknown HEAR wrapper '{name}'{nearest(name, tuple(WRAPPERS))}")
+    return WRAPPERS[name]

@@ -1,0 +1,122 @@
+"""Several encoders as one: logits are averaged with equal weight, features stand side by side (efficientat 5.2).
+
+The members hear the same wave and know the same classes. Members with one front end share its spectrogram; others each
+make their own, and then only the waveform call is possible. Frames are on the first member's grid; of a member with
+another grid, the frame nearest in time is taken. Probabilities are the sigmoid (softmax) of the averaged logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auricle.errors import AuricleError
+from auricle.models.contract import Encoded, Encoder, LayerChoice, Padding, Spec, chosen_layers
+
+
+class Ensemble(Encoder):
+    """An Encoder made of Encoders. Raises AuricleError when they have no logits, other classes or another rate."""
+
+    def __init__(self, members: Sequence[Encoder], *, name: str = ""):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        infos = [member.info for member in members]
+        if len(infos) < 2:
+            raise AuricleError("an ensemble has at least two members")
+        for what in ("classes", "sample_rate", "label_type"):
+            if len({getattr(info, what) for info in infos}) > 1:
+                raise AuricleError(f"the members of an ensemble must agree in their {what.replace('_', ' ')}")
+        self.info = replace(
+            infos[0],
+            name=name or "+".join(info.name for info in infos),
+            family="ensemble",
+            frame_width=sum(info.frame_width for info in infos),
+            clip_width=sum(info.clip_width for info in infos),
+            token_width=None,
+            chunk_frames=None,
+            min_samples=max(info.min_samples for info in infos),
+            depth=0,
+            taps=(),
+            licence="; ".join(sorted({info.licence for info in infos})),
+            source="; ".join(sorted({info.source for info in infos})),
+        )
+
+    def architecture(self) -> dict[str, Any]:
+        return {"family": "ensemble", "members": [member.architecture() for member in self.encoders]}
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        return list(self.members)  # type: ignore[arg-type]
+
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        return Ensemble([member.with_stats(mean, std) for member in self.encoders], name=self.info.name)
+
+    def forward(
+        self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any
+    ) -> Encoded:
+        if self._one_front_end():
+            return super().forward(wave, lengths, rate=rate, **options)
+        self._refuse(options.pop("layers", None), options.pop("taps", ()), options.get("keep"))
+        return joined([member(wave, lengths, rate=rate, **options) for member in self.encoders])
+
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws: Any = None,
+    ) -> Encoded:
+        self._refuse(layers, taps, keep)
+        if not self._one_front_end():
+            raise AuricleError("the members have different front ends: call the ensemble with the waveform")
+        return joined([member.encode(spec, padding=padding, draws=draws) for member in self.encoders])
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, F, T) -> mean logits (B, C) and features side by side, of members whose core gives (logits, features)."""
+        results = [member.core(values, key_mask) for member in self.encoders]
+        return mean_of([logits for logits, _ in results]), torch.cat([features for _, features in results], dim=1)
+
+    def _one_front_end(self) -> bool:
+        return len({member.info.front_end for member in self.encoders}) == 1
+
+    def _refuse(self, layers: LayerChoice, taps: Sequence[str], keep: Tensor | None) -> None:
+        chosen_layers(layers, 0)
+        if taps or keep is not None:
+            raise AuricleError("an ensemble has no taps and no tokens to keep; ask its members")
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """What the members say of one batch, as one."""
+    first = parts[0]
+    if any(part.logits is None or part.frames is None for part in parts):
+        raise AuricleError("every member of an ensemble needs logits and frames")
+    frames = [on_grid(part.frames, part.times, first.times) for part in parts]
+    scores = [on_grid(part.frame_logits, part.times, first.times) for part in parts if part.frame_logits is not None]
+    return Encoded(
+        frames=torch.cat(frames, dim=2),
+        times=first.times,
+        lengths=first.lengths,
+        clip=torch.cat([part.clip for part in parts], dim=1),
+        logits=mean_of([part.logits for part in parts if part.logits is not None]),
+        frame_logits=mean_of(scores) if len(scores) == len(parts) else None,
+    )
+
+
+def on_grid(frames: Tensor | None, times: Tensor, wanted: Tensor) -> Tensor:
+    """(B, T, D) at ``times`` -> the frames nearest to the ``wanted`` times (B, T', D)."""
+    assert frames is not None
+    if len(times) == len(wanted) and torch.equal(times, wanted):
+        return frames
+    return frames[:, (times[None] - wanted[:, None]).abs().argmin(1)]
+
+
+def mean_of(parts: Sequence[Tensor]) -> Tensor:
+    """Elementwise mean."""
+    return torch.stack(list(parts)).mean(0)
