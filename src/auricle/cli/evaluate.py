@@ -4,7 +4,8 @@
   auricle evaluate knn runs/first my_sounds/ --folding drawn
   auricle evaluate linear runs/first fsdd/audio --labels fsdd/meta.csv --label-column digit --folding groups --seconds 1
 
-Embeddings are cached: the second evaluation touches no audio. Every score is appended to the store of 'auricle results'.
+Embeddings are cached: the second evaluation touches no audio. Every score is appended to the store of 'auricle
+results'.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0, or 1 when some clips could not be read (the others are scored)."""
-    warnings.showwarning = _say
-    found = evaluate(config_from(EvaluateConfig, args), command=shlex.join(["auricle", *sys.argv[1:]]), quiet=args.quiet)
+    command = shlex.join(["auricle", *sys.argv[1:]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the result's notes say the same
+        found = evaluate(config_from(EvaluateConfig, args), command=command, quiet=args.quiet)
     print(json.dumps(found.to_json(), indent=1) if args.json else found)
     for id, words in found.failed.items():
         print(f"{id}: {words}", file=sys.stderr)

@@ -1,8 +1,8 @@
 """Every score ever measured here: filter, print, export, and set two models side by side with paired tests.
 
-  auricle results --task esc10
-  auricle results --format markdown > scores.md
-  auricle results --compare logmel-stats runs/first
+auricle results --task esc10
+auricle results --format markdown > scores.md
+auricle results --compare logmel-stats runs/first
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config = config_from(ResultsConfig, args)
     style = "json" if args.json else args.format
-    print(_compared(config, *args.compare, style) if args.compare else _listed(config, style))
+    print(_compared(config, args.compare, style) if args.compare else _listed(config, style))
     return 0
 
 
@@ -40,8 +40,8 @@ def _listed(config: ResultsConfig, style: str) -> str:
     return FORMATS[style](rows).rstrip("\n")
 
 
-def _compared(config: ResultsConfig, a: str, b: str, style: str) -> str:
+def _compared(config: ResultsConfig, pair: list[str], style: str) -> str:
     from auricle.evaluate.compare import as_table
 
-    found = compare_results(config, a, b)
+    found = compare_results(config, *pair)
     return json.dumps([asdict(c) for c in found], indent=1) if style == "json" else as_table(found)

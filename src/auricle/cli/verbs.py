@@ -15,6 +15,7 @@ VERBS = {
     "prepare": Verb("auricle.cli.prepare", "audio to a manifest, log-mel files and statistics; resumable"),
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
+    "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export"),
     "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
     "models": Verb("auricle.cli.models", "list and show published weights"),
     "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),

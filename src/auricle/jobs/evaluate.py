@@ -27,10 +27,14 @@ PROBES = {
 class EvaluateConfig:
     """One probe of one encoder on one task."""
 
-    probe: str = argument("linear (logistic regression), knn, fewshot (1, 2, 4, 8 clips per class) or evar (EVAR's linear probe)")
+    probe: str = argument(
+        "linear (logistic regression), knn, fewshot (1, 2, 4, 8 clips per class) or evar (EVAR's linear probe)"
+    )
     model: str = argument("encoder: a published name, a weight file or a run folder; logmel-stats is the floor")
     task: Task = field(default_factory=lambda: Task(""))
-    protocol: str = option("", "linear: logistic (C = 1) or logistic-cv (C chosen in training); knn: knn-vote, knn-cosine, knn-xares")
+    protocol: str = option(
+        "", "linear: logistic (C = 1) or logistic-cv (C chosen in training); knn: knn-vote, knn-cosine, knn-xares"
+    )
     lr: float = option(0.0, "learning rate of the evar probe; 0: 3e-4 (M2D's published setting is 3e-5)")
     seeds: tuple[int, ...] = option((42, 43, 44), "seeds of probes that draw")
     baselines: bool = option(True, "score the untrained encoder, log-mel mean and deviation, and chance beside it")

@@ -1,0 +1,39 @@
+"""Embeddings of files, folders and tables, with any encoder, to .npy, .npz or .parquet with an index.
+
+  auricle embed sounds/ --model runs/first --out sounds.npy
+  auricle embed a.wav b.mp3 --model runs/first --level frames --out frames.npz
+  auricle embed table.csv --model runs/first --layers 5 11 --pooling mean_std --out layers.parquet
+
+Broken files are named at the end and the rest is written (exit code 1). A run that was stopped is continued by the same
+command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from auricle.cli.flags import add_flags, config_from
+from auricle.jobs.embed import EmbedConfig, as_json, embed
+
+SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_flags(parser, EmbedConfig)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
+    for words in list(result.failed.values())[:SHOWN]:
+        print(f"failed: {words}", file=sys.stderr)
+    if len(result.failed) > SHOWN:
+        print(f"failed: and {len(result.failed) - SHOWN} more, all in {result.index}", file=sys.stderr)
+    kept = f", {result.kept} of them finished before" if result.kept else ""
+    failed = f", {len(result.failed)} failed" if result.failed else ""
+    plain = f"{result.out}: {result.clips} clips, {result.width} numbers per vector{kept}{failed}"
+    print(json.dumps(as_json(result), indent=1) if args.json else plain)
+    return 1 if result.failed else 0

@@ -1,0 +1,252 @@
+"""``auricle.embed``: files, a folder or a manifest in, embeddings out, for any encoder. Broken files are named, not
+fatal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.data.manifest import Clip, Manifest
+from auricle.errors import AuricleError
+from auricle.inference.embed_settings import EmbedSettings, layer_texts
+from auricle.inference.reading import Heard, heard_batches, padded
+from auricle.models.contract import Encoded, Encoder, mean_over_time
+from auricle.progress import progress
+
+OUTPUT = "clip"  # the piece that is the encoder's own output; the others are "layer0", "layer1", …
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """ids in the manifest's order, without those in ``failed`` {id: what is wrong}.
+
+    clip (n, D) float32; with layers, their pooled outputs joined in the order asked for (``widths`` says how wide each
+    is). frames and times: one (T, D) and one (T,) array per clip (seconds from the start of the clip), or None at level
+    clip.
+    """
+
+    ids: tuple[str, ...]
+    clip: np.ndarray
+    frames: tuple[np.ndarray, ...] | None = None
+    times: tuple[np.ndarray, ...] | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
+    widths: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def layer(self, index: int) -> np.ndarray:
+        """(n, D) of one of the blocks that were asked for."""
+        if index not in self.layers:
+            raise AuricleError(
+                f"block {index} was not asked for; there are {', '.join(map(str, self.layers)) or 'none'}"
+            )
+        start = sum(self.widths[: self.layers.index(index)])
+        return self.clip[:, start : start + self.widths[self.layers.index(index)]]
+
+
+@dataclass(frozen=True)
+class ClipEmbedding:
+    """What one clip gave: pooled pieces {name: (D,)}, frames (T, D) and times (T,) if asked for; or the words why
+    not."""
+
+    id: str
+    pieces: dict[str, np.ndarray] = field(default_factory=dict)
+    frames: np.ndarray | None = None
+    times: np.ndarray | None = None
+    failure: str = ""
+
+
+def embed(
+    source: Manifest | str | Path | Sequence[str | Path],
+    model: Encoder | str | Path,
+    *,
+    settings: EmbedSettings | None = None,
+    level: str = "clip",
+    quiet: bool = True,
+    **options: Any,
+) -> Embeddings:
+    """Embeddings of every clip of ``source``: files, a folder, a table or a Manifest.
+
+    model     an Encoder, or what ``auricle.load`` takes
+    level     "clip": one vector per clip; "frames": also the features over time, with their times
+    options   fields of EmbedSettings, when ``settings`` is not given: seconds, layers, pooling, precision, batch_size,
+              …
+
+    Files that cannot be read are in ``failed``. Raises AuricleError for a wrong source, model or setting.
+    """
+    encoder, manifest = as_encoder(model), as_manifest(source)
+    chosen = settings or EmbedSettings(**{**options, "layers": layer_texts(options.get("layers", ()))})
+    pieces = pieces_of(encoder, chosen)
+    found = embed_clips(manifest, encoder, chosen, pieces, frames=_wants_frames(level))
+    bar = progress(total=len(manifest), what="embed", quiet=quiet)
+    results = {}
+    for result in found:
+        results[result.id] = result
+        bar.update()
+    bar.close()
+    return gathered(manifest.ids, results, encoder, chosen)
+
+
+def gathered(
+    ids: Sequence[str], results: dict[str, ClipEmbedding], encoder: Encoder, settings: EmbedSettings
+) -> Embeddings:
+    """Per-clip results as one Embeddings, in the order of ``ids``."""
+    good = [results[id] for id in ids if not results[id].failure]
+    pieces = pieces_of(encoder, settings)
+    columns = {piece: np.stack([r.pieces[piece] for r in good]) for piece in pieces} if good else {}
+    frames = [r.frames for r in good if r.frames is not None]
+    times = [r.times for r in good if r.times is not None]
+    return Embeddings(
+        ids=tuple(r.id for r in good),
+        clip=np.concatenate(list(columns.values()), axis=1) if columns else np.zeros((0, 0), np.float32),
+        frames=tuple(frames) or None,
+        times=tuple(times) or None,
+        failed={id: results[id].failure for id in ids if results[id].failure},
+        layers=settings.block_indices(encoder.info.depth),
+        widths=tuple(column.shape[1] for column in columns.values()),
+    )
+
+
+def pieces_of(encoder: Encoder, settings: EmbedSettings) -> tuple[str, ...]:
+    """Names of the vectors a clip's embedding is made of: the encoder's output, or one per block."""
+    blocks = settings.block_indices(encoder.info.depth)
+    if settings.layers and not blocks:
+        raise AuricleError(f"{encoder.info.name} has no blocks: leave --layers out")
+    return tuple(f"layer{i}" for i in blocks) or (OUTPUT,)
+
+
+def embed_clips(
+    manifest: Manifest, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], *, frames: bool = False
+) -> Iterator[ClipEmbedding]:
+    """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the
+    encoder."""
+    device = device_of(settings.device)
+    encoder = encoder.eval().to(device)
+    for batch in heard_batches(manifest, encoder.info.sample_rate, settings):
+        good = [heard for heard in batch if heard.wave is not None]
+        yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.wave is None)
+        if good:
+            yield from _encode_or_say(good, encoder, settings, pieces, frames)
+
+
+def _encode_or_say(
+    batch: list[Heard], encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
+) -> list[ClipEmbedding]:
+    """The batch encoded; if the encoder refuses it, each clip by itself, so that one bad clip spoils no other."""
+    try:
+        return _encode(batch, encoder, settings, pieces, frames)
+    except AuricleError as error:
+        if len(batch) == 1:
+            return [ClipEmbedding(batch[0].clip.id, failure=str(error))]
+        return [result for one in batch for result in _encode_or_say([one], encoder, settings, pieces, frames)]
+
+
+@torch.inference_mode()
+def _encode(
+    batch: list[Heard], encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
+) -> list[ClipEmbedding]:
+    device = encoder.norm_stats.device
+    wave, lengths = (torch.from_numpy(x).to(device) for x in padded([h.wave for h in batch if h.wave is not None]))
+    blocks = tuple(int(piece.removeprefix("layer")) for piece in pieces if piece != OUTPUT)
+    with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        out = encoder(wave, lengths, layers=blocks or None, padding=settings.padding)
+    pooled = {piece: x.float().cpu().numpy() for piece, x in _pooled(out, blocks, pieces, settings.pooling).items()}
+    rows = [{piece: x[i] for piece, x in pooled.items()} for i in range(len(batch))]
+    if not frames:
+        return [ClipEmbedding(h.clip.id, row) for h, row in zip(batch, rows)]
+    return [ClipEmbedding(h.clip.id, row, *_frames(out, i, blocks)) for i, (h, row) in enumerate(zip(batch, rows))]
+
+
+def _pooled(out: Encoded, blocks: tuple[int, ...], pieces: Sequence[str], pooling: str) -> dict[str, Tensor]:
+    pooled = {f"layer{i}": pool(layer.frames, layer.lengths, pooling) for i, layer in zip(blocks, out.layers)}
+    if OUTPUT in pieces and pooling == "clip":
+        pooled[OUTPUT] = out.clip
+    elif OUTPUT in pieces:
+        pooled[OUTPUT] = pool(_features(out), out.lengths, pooling)
+    return {piece: pooled[piece] for piece in pieces}
+
+
+def _features(out: Encoded) -> Tensor:
+    if out.frames is None:
+        raise AuricleError("this encoder gives no features over time; use --pooling clip and --level clip")
+    return out.frames
+
+
+def _frames(out: Encoded, i: int, blocks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """(T, D) and (T,) of clip i: the encoder's frames, or its blocks' joined (they share one time grid)."""
+    if not blocks:
+        n = int(out.lengths[i])
+        return _features(out)[i, :n].float().cpu().numpy(), out.times[:n].cpu().numpy()
+    n = int(out.layers[0].lengths[i])
+    if any(len(layer.times) != len(out.layers[0].times) for layer in out.layers):
+        raise AuricleError("these blocks have different frame rates; ask for one block at a time at --level frames")
+    frames = torch.cat([layer.frames[i, :n] for layer in out.layers], dim=1)
+    return frames.float().cpu().numpy(), out.layers[0].times[:n].cpu().numpy()
+
+
+def pool(frames: Tensor, lengths: Tensor, pooling: str) -> Tensor:
+    """(B, T, D), (B,) valid frames -> (B, D), or (B, 2D) for mean_std. "clip" of a block is the mean of its frames."""
+    mean = mean_over_time(frames, lengths)
+    if pooling in ("clip", "mean"):
+        return mean
+    valid = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[..., None]
+    if pooling == "mean_std":
+        square = ((frames - mean[:, None]).square() * valid).sum(1) / (lengths[:, None] - 1).clamp(min=1)
+        return torch.cat([mean, square.sqrt()], dim=1)
+    largest = frames.masked_fill(~valid, float("-inf")).amax(1)
+    return largest if pooling == "max" else mean + largest
+
+
+def device_of(name: str) -> torch.device:
+    """ "auto" is the first GPU, or the CPU. Raises AuricleError for a device this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise AuricleError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
+
+
+def as_encoder(model: Encoder | str | Path) -> Encoder:
+    if isinstance(model, Encoder):
+        return model
+    from auricle.hub.load import load
+
+    return load(model)
+
+
+def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifest:
+    """A Manifest as it is; a folder, table or file read; of several sources one manifest, folders and tables spread
+    out."""
+    from auricle.data.manifest_io import read_manifest
+    from auricle.data.tables import TABLES
+
+    if isinstance(source, Manifest):
+        return source
+    items = [source] if isinstance(source, (str, Path)) else list(source)
+    if len(items) == 1:
+        return read_manifest(items[0] if Path(items[0]).exists() or isinstance(source, (str, Path)) else items)
+    clips: list[Clip] = []
+    for item in map(Path, items):
+        if item.is_dir() or item.suffix.lower() in TABLES:
+            inner = read_manifest(item)
+            clips += [replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner]
+        else:
+            clips.append(Clip(id=str(item), path=str(item)))
+    if not clips:
+        raise AuricleError("no audio was named: give files, folders or tables")
+    return Manifest(tuple(clips))
+
+
+def _wants_frames(level: str) -> bool:
+    if level not in ("clip", "frames"):
+        raise AuricleError(f"level must be 'clip' or 'frames', got '{level}'")
+    return level == "frames"

@@ -1,0 +1,122 @@
+"""From a manifest's clips to batches of audio: decoded in threads, ordered by length, cut or padded as asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from auricle.data.manifest import Clip, Manifest
+from auricle.draws import Draws
+from auricle.errors import AuricleError
+from auricle.inference.embed_settings import EmbedSettings
+from auricle.signal.decode import probe, read
+
+BATCH_SECONDS = 320.0  # most audio in one batch, padding included, so that long clips do not exhaust memory
+MARGIN_SECONDS = (
+    0.1  # read past the cut, so that the resampler's filter sees what follows as it would in the whole clip
+)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One decoded clip, mono float32 (S,) at the encoder's rate, or the words why not."""
+
+    clip: Clip
+    wave: np.ndarray | None
+    failure: str = ""
+
+
+def heard_batches(manifest: Manifest, rate: int, settings: EmbedSettings) -> Iterator[list[Heard]]:
+    """Batches of clips of similar length; two batches are decoded ahead while the caller works."""
+    with ThreadPoolExecutor(settings.workers) as pool:
+        sized, broken = _sized(manifest, settings, pool)
+        if broken:
+            yield broken
+        waiting: deque[list[Future[Heard]]] = deque()
+        for batch in _batches(sized, settings.batch_size):
+            waiting.append([pool.submit(_hear, manifest, clip, rate, settings) for clip in batch])
+            if len(waiting) > 2:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]
+
+
+def _sized(
+    manifest: Manifest, settings: EmbedSettings, pool: ThreadPoolExecutor
+) -> tuple[list[tuple[float, Clip]], list[Heard]]:
+    """(seconds, clip) sorted by length; with a fixed length in the manifest's order, and no file is opened for it."""
+    if settings.seconds and settings.crop == "start":
+        return [(settings.seconds, clip) for clip in manifest], []
+    sized, broken = [], []
+    for clip, seconds in zip(manifest, pool.map(lambda clip: _seconds(manifest, clip), manifest)):
+        if isinstance(seconds, str):
+            broken.append(Heard(clip, None, seconds))
+        else:
+            sized.append(
+                (seconds, replace(clip, end=(clip.start or 0.0) + seconds) if settings.crop == "random" else clip)
+            )
+    return sorted(sized, key=lambda pair: pair[0]), broken
+
+
+def _seconds(manifest: Manifest, clip: Clip) -> float | str:
+    """Length of a clip, from the manifest or the file's header; words if the file cannot be read."""
+    try:
+        if clip.seconds is not None:
+            return clip.seconds
+        return probe(manifest.audio(clip)).seconds - (clip.start or 0.0)
+    except AuricleError as error:
+        return str(error)
+
+
+def _batches(sized: list[tuple[float, Clip]], batch_size: int) -> Iterator[list[Clip]]:
+    batch: list[Clip] = []
+    for seconds, clip in sized:  # lengths ascend, so this clip would be the longest of the batch
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * seconds > BATCH_SECONDS):
+            yield batch
+            batch = []
+        batch.append(clip)
+    if batch:
+        yield batch
+
+
+def _hear(manifest: Manifest, clip: Clip, rate: int, settings: EmbedSettings) -> Heard:
+    try:
+        return Heard(clip, read_clip(manifest.audio(clip), clip, rate, settings))
+    except AuricleError as error:
+        return Heard(clip, None, str(error))
+
+
+def read_clip(path: Path, clip: Clip, rate: int, settings: EmbedSettings) -> np.ndarray:
+    """The clip's samples (S,) at ``rate`` hertz, mono by the mean of the channels, cut or zero-padded to ``seconds``.
+
+    Raises AudioError for a file that cannot be read.
+    """
+    if not settings.seconds:
+        return read(path, start=clip.start or 0.0, end=clip.end, rate=rate, mono="mean").wave
+    start, samples = _crop_start(clip, settings), round(settings.seconds * rate)
+    limit = start + settings.seconds
+    wave = read(path, start=start, end=limit if clip.end is None else min(limit, clip.end), rate=rate, mono="mean").wave
+    return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+
+
+def _crop_start(clip: Clip, settings: EmbedSettings) -> float:
+    """Seconds into the recording; a random window starts uniformly, keyed by the clip's id."""
+    start = clip.start or 0.0
+    spare = (clip.seconds or 0.0) - settings.seconds
+    if settings.crop == "start" or spare <= 0:
+        return start
+    return start + spare * float(Draws(settings.crop_seed).of(f"crop/{clip.id}").random())
+
+
+def padded(waves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Waves (S_i,) -> (B, S) zero-padded at the end, and lengths (B,)."""
+    lengths = np.array([len(wave) for wave in waves])
+    batch = np.zeros((len(waves), lengths.max()), np.float32)
+    for row, wave in zip(batch, waves):
+        row[: len(wave)] = wave
+    return batch, lengths

@@ -1,0 +1,154 @@
+"""Embeddings of any audio to one file with an index. What is finished is kept in parts, so a stopped run is
+continued."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.errors import AuricleError
+from auricle.inference.embed_settings import LEVELS, EmbedSettings
+from auricle.options import argument, option
+
+if TYPE_CHECKING:
+    from auricle.data.manifest import Manifest
+    from auricle.inference.embed import ClipEmbedding
+    from auricle.models.contract import Encoder
+
+SUFFIXES = (".npy", ".npz", ".parquet")
+PART_CLIPS = 256  # clips per finished part: what a kill can lose
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """What to embed, with which encoder, how, and where it goes."""
+
+    source: tuple[str, ...] = argument("audio files, folders, tables", many=True)
+    model: str = option(help="encoder: a published name, a weight file or a run folder")
+    out: str = option(help="file to write: .npy, .npz or .parquet; its index stands beside it as NAME.index.json")
+    level: str = option(
+        "clip", "clip: one vector per clip; frames: features over time, with their times", choices=LEVELS
+    )
+    settings: EmbedSettings = field(default_factory=EmbedSettings)
+    overwrite: bool = option(False, "replace an output that other settings or clips made")
+
+    def __post_init__(self) -> None:
+        if Path(self.out).suffix.lower() not in SUFFIXES:
+            raise AuricleError(f"--out {self.out}: the name must end in {', '.join(SUFFIXES)}")
+        if self.level not in LEVELS:
+            raise AuricleError(f"unknown level '{self.level}'; known: {', '.join(LEVELS)}")
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """out and its index; clips written, of which ``kept`` were finished before; width D; failed {id: what is wrong}."""
+
+    out: Path
+    index: Path
+    clips: int
+    kept: int
+    width: int
+    failed: dict[str, str]
+
+
+def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
+    """Embed every clip that can be read. A finished output of the same clips and settings is left as it is.
+
+    Raises AuricleError for a wrong source, model or setting, or an output that something else made.
+    """
+    from auricle.inference.embed import as_encoder, as_manifest, gathered
+    from auricle.jobs.embed_files import index_file, read_index, write_output
+
+    manifest, encoder, out = as_manifest(config.source), as_encoder(config.model), Path(config.out)
+    said = _described(manifest, encoder, config)
+    before = read_index(out)
+    if before and before["made_from"] == said:
+        clips = len(before["clips"])
+        return EmbedResult(out, index_file(out), clips, clips, before["width"], before["failed"])
+    if out.exists() and not config.overwrite:
+        raise AuricleError(
+            f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
+        )
+    parts = _Parts(out.with_name(f"{out.name}.parts"), said)
+    kept = parts.read()
+    results = _embedded(manifest, encoder, config, parts, kept, quiet)
+    found = gathered(manifest.ids, results, encoder, config.settings)
+    if not found.ids:
+        raise AuricleError(
+            f"none of the {len(manifest)} clips could be read; the first: {next(iter(found.failed.values()))}"
+        )
+    write_output(out, found, said)
+    parts.remove()
+    width = (found.frames[0] if found.frames else found.clip).shape[1]
+    return EmbedResult(out, index_file(out), len(found), len(kept), width, found.failed)
+
+
+def _described(manifest: Manifest, encoder: Encoder, config: EmbedConfig) -> dict[str, Any]:
+    """Everything that decides the output, as JSON values."""
+    from auricle.evaluate.cache import describe
+
+    said = describe(manifest, encoder, config.settings)
+    return said | {"level": config.level, "layers": list(config.settings.layers), "model": encoder.info.name}
+
+
+def _embedded(
+    manifest: Manifest,
+    encoder: Encoder,
+    config: EmbedConfig,
+    parts: _Parts,
+    kept: dict[str, ClipEmbedding],
+    quiet: bool,
+) -> dict[str, ClipEmbedding]:
+    """Results of all clips, saved part by part as they come; failures are tried again by the next run."""
+    from auricle.inference.embed import embed_clips, pieces_of
+    from auricle.progress import progress
+
+    results, fresh = dict(kept), []
+    rest = manifest.select(ids={id for id in manifest.ids if id not in kept})
+    pieces = pieces_of(encoder, config.settings)
+    with progress(total=len(rest), what="embed", quiet=quiet) as bar:
+        for result in embed_clips(rest, encoder, config.settings, pieces, frames=config.level == "frames"):
+            results[result.id] = result
+            fresh.append(result)
+            bar.update()
+            if len(fresh) == PART_CLIPS:
+                parts.save([r for r in fresh if not r.failure])
+                fresh = []
+    return results
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The unfinished output: a folder of safetensors files and the settings they were made with."""
+
+    folder: Path
+    said: dict[str, Any]
+
+    def read(self) -> dict[str, ClipEmbedding]:
+        """What an earlier run finished with the same settings; parts of other settings are removed."""
+        from auricle.jobs.embed_files import read_part
+
+        settings = self.folder / "settings.json"
+        if not settings.is_file() or json.loads(settings.read_text()) != self.said:
+            self.remove()
+            return {}
+        return {r.id: r for part in sorted(self.folder.glob("part-*.safetensors")) for r in read_part(part)}
+
+    def save(self, results: list[ClipEmbedding]) -> None:
+        from auricle.atomic import write_text
+        from auricle.jobs.embed_files import write_part
+
+        settings = self.folder / "settings.json"
+        if not settings.exists():
+            write_text(settings, json.dumps(self.said))
+        write_part(self.folder / f"part-{len(list(self.folder.glob('part-*'))):05d}.safetensors", results)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def as_json(result: EmbedResult) -> dict[str, Any]:
+    return asdict(result) | {"out": str(result.out), "index": str(result.index)}
