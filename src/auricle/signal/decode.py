@@ -25,19 +25,22 @@ import numpy as np
 import soundfile
 
 from auricle.errors import AudioError, AuricleError
+from auricle.signal.headers import binary, data_size
 from auricle.signal.media import MediaSource
 from auricle.signal.pieces import recut, resampled, trimmed
 from auricle.signal.resample import positive_rate
-from auricle.signal.sound_file import SoundFileSource, VariableWithoutLength
-from auricle.signal.source import MissingMedia, Source, TruncatedAudio
+from auricle.signal.sound_file import SoundFileSource, VariableRateError
+from auricle.signal.source import MissingMediaError, Source, TruncatedAudioError
 
 File = str | os.PathLike | bytes | BinaryIO
 Mono = Literal["mean", "first", "keep"] | int
 
 CORE_SUFFIXES = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split()
+    (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64")
 )
-MEDIA_SUFFIXES = frozenset(".m4a .m4b .aac .mp4 .mov .mkv .mka .webm .wma .ac3 .amr .3gp".split())
+MEDIA_SUFFIXES = frozenset(
+    (".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv", ".mka", ".webm", ".wma", ".ac3", ".amr", ".3gp")
+)
 AUDIO_SUFFIXES = CORE_SUFFIXES | MEDIA_SUFFIXES  # what is looked for in folders, in lower case
 
 FILTER_REACH = 256  # samples at the lower rate; beyond this soxr's HQ filter is below 1e-6
@@ -104,7 +107,7 @@ def read(
     check: bool = True,
     allow_truncated: bool = False,
 ) -> Decoded:
-    """Decode [start, end) seconds (None: to the end; an end behind the file's is the file's), at ``rate`` hertz if given.
+    """Decode [start, end) seconds at ``rate`` hertz (None: the file's own); an end behind the file's is the file's.
 
     ``mono``: "mean" of the channels, "first" or the number of one (0-based), or "keep" all. A span is the same samples
     as the whole file resampled and then cut, within 1e-6. ``check`` refuses NaN and infinite samples;
@@ -117,7 +120,7 @@ def read(
         truncated = False
         try:
             pieces.extend(_pieces(source, span, mono, check))
-        except TruncatedAudio:
+        except TruncatedAudioError:
             truncated = True
             if not allow_truncated:
                 raise
@@ -198,16 +201,25 @@ def _decoder(file: Path | BinaryIO, name: str) -> Source:
     """libsndfile, else PyAV. Where PyAV is missing, only a format that needs it is told so."""
     try:
         return SoundFileSource(file, name)
-    except VariableWithoutLength:
+    except VariableRateError:
         return MediaSource(_again(file), name)
     except (soundfile.LibsndfileError, TypeError) as error:
         refusal = str(error).rsplit(": ", 1)[-1].strip(" .").lower() or "format not recognised"
+    _refuse_cut(_again(file), name)
     try:
         return MediaSource(_again(file), name)
-    except MissingMedia:
+    except MissingMediaError:
         if Path(name).suffix.lower() in MEDIA_SUFFIXES or not Path(name).suffix:
             raise
         raise AudioError(f"{name}: not audio that can be decoded ({refusal})") from None
+
+
+def _refuse_cut(file: Path | BinaryIO, name: str) -> None:
+    """libsndfile refuses some files only because they are cut short; FFmpeg would read them without a word."""
+    with binary(file) as content:
+        size = data_size(content)
+    if size is not None and size.declared > size.present:
+        raise AudioError(f"{name}: truncated: {size.present} of {size.declared} bytes of samples are there")
 
 
 def _again(file: Path | BinaryIO) -> Path | BinaryIO:
@@ -266,7 +278,7 @@ def _mixed(chunk: np.ndarray, mono: Mono, source: Source) -> np.ndarray:
     channel = 0 if mono == "first" else mono
     if isinstance(channel, str) or not 0 <= channel < source.channels:
         raise AuricleError(
-            f"{source.name}: mono must be 'mean', 'first', 'keep' or a channel from 0 to {source.channels - 1}, not {mono!r}"
+            f"{source.name}: mono is 'mean', 'first', 'keep' or a channel from 0 to {source.channels - 1}, not {mono!r}"
         )
     return chunk[:, channel : channel + 1]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)  # written by programs that stream into a pipe
@@ -25,7 +27,7 @@ class DataSize:
 
 
 def data_size(file: BinaryIO) -> DataSize | None:
-    """Size of the sample data of a RIFF, RF64, W64, AIFF or AU file; None for other formats and unknown sizes."""
+    """Size of the sample data of a RIFF, RF64, W64, AIFF, CAF or AU file; None for other formats and unknown sizes."""
     total = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
@@ -36,6 +38,8 @@ def data_size(file: BinaryIO) -> DataSize | None:
         return _data_chunk(file, _chunks(file, 12, 4, 4, "little", 2), total)
     if head[:4] == b"riff":
         return _data_chunk(file, _chunks(file, 40, 16, 8, "little", 8), total)
+    if head[:4] == b"caff":
+        return _data_chunk(file, _chunks(file, 8, 4, 8, "big", 1), total, inside=4)
     if head[:4] == b"FORM" and head[8:11] == b"AIF":
         return _data_chunk(file, _chunks(file, 12, 4, 4, "big", 2), total, inside=8)
     return None
@@ -67,7 +71,7 @@ def _data_chunk(file: BinaryIO, chunks: Iterator[tuple], total: int, inside: int
 
 
 def _known(declared: int, present: int) -> DataSize | None:
-    unknown = declared in UNKNOWN_SIZES or 0xFFFFFF00 <= declared <= 0xFFFFFFFF
+    unknown = declared in UNKNOWN_SIZES or 0xFFFFFF00 <= declared <= 0xFFFFFFFF or declared >= 1 << 62
     return None if unknown else DataSize(declared, present)
 
 
@@ -82,3 +86,15 @@ def ogg_is_cut(file: BinaryIO) -> bool:
     lacing = tail[at + 27 : at + 27 + tail[at + 26]]
     whole = len(lacing) == tail[at + 26] and len(tail) >= at + 27 + len(lacing) + sum(lacing)
     return not (whole and tail[at + 5] & 4)
+
+
+@contextmanager
+def binary(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """The bytes beside the decoder; a file object is left where it stood."""
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            yield opened
+        return
+    at = file.tell()
+    yield file
+    file.seek(at)

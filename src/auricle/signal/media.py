@@ -17,7 +17,7 @@ import numpy as np
 
 from auricle.errors import AudioError
 from auricle.signal.pieces import recut
-from auricle.signal.source import CHUNK, MissingMedia, breaks_off
+from auricle.signal.source import CHUNK, MissingMediaError, breaks_off
 
 INDEXED = ("mov", "matroska")  # first names of the containers with an index and a declared length
 PREROLL_SECONDS = 0.2  # decoded and dropped after a seek: Opus needs 0.08 s, AAC one frame of 1024 samples
@@ -136,10 +136,10 @@ class MediaSource:
 
 
 def _pyav(name: str) -> Any:
-    """The module, or MissingMedia naming the file and the install line."""
+    """The module, or MissingMediaError naming the file and the install line."""
     try:
         import av
         import av.error
     except ImportError:
-        raise MissingMedia(f"{name}: decoding this format", "media") from None
+        raise MissingMediaError(f"{name}: decoding this format", "media") from None
     return av

@@ -1,4 +1,4 @@
-"""Streams of sample blocks: a generator of (n, channels) arrays in, the same samples out in another cut or at another rate.
+"""Streams of sample blocks: (n, channels) arrays in, the same samples out in another cut or at another rate.
 
 Everything here holds one block at a time, so that recordings of many hours need no more memory than a short one.
 """

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from auricle.errors import AudioError
-from auricle.signal.headers import data_size, ogg_is_cut
+from auricle.signal.headers import binary, data_size, ogg_is_cut
 from auricle.signal.mpeg import layout
 from auricle.signal.source import CHUNK, breaks_off
 
@@ -24,7 +24,7 @@ MP3_PREROLL = 16 * 1152  # a frame may need bits of many frames before it; strai
 MP3_SLACK = 1152  # old encoders count the frame of the length header too
 
 
-class VariableWithoutLength(AudioError):
+class VariableRateError(AudioError):
     """An MP3 of variable bit rate without a length header: libsndfile would stop at a guess."""
 
 
@@ -38,21 +38,21 @@ class SoundFileSource:
         self.format = f"{self.file.format}/{self.file.subtype}".lower()
         self.slack = MP3_SLACK if self.file.format == "MP3" else 0
         try:
-            with _binary(file) as bytes_:
-                self._declared, self.cut = self._declaration(bytes_)
+            with binary(file) as content:
+                self._declared, self.cut = self._declaration(content)
         except BaseException:
             self.close()
             raise
         self.exact = self._declared is not None
 
-    def _declaration(self, bytes_: BinaryIO) -> tuple[int | None, str]:
+    def _declaration(self, content: BinaryIO) -> tuple[int | None, str]:
         """(samples the file declares or None, why it is known to be cut short or "")."""
         frames = self.file.frames
         if self.file.format == "MP3":
-            return self._mp3_declaration(bytes_), ""
+            return self._mp3_declaration(content), ""
         if self.file.format == "OGG":
-            return frames, "no end-of-stream page" if ogg_is_cut(bytes_) else ""
-        size = data_size(bytes_)
+            return frames, "no end-of-stream page" if ogg_is_cut(content) else ""
+        size = data_size(content)
         if size is not None and size.declared > size.present and frames > 0:
             return max(frames, self._samples_in(size.declared, size.present)), ""
         return (None if frames > UNKNOWN_LENGTH else frames), ""
@@ -62,10 +62,10 @@ class SoundFileSource:
         width = BYTES_PER_SAMPLE.get(self.file.subtype)
         return declared // (width * self.channels) if width else self.file.frames * declared // max(present, 1)
 
-    def _mp3_declaration(self, bytes_: BinaryIO) -> int | None:
-        found = layout(bytes_)
+    def _mp3_declaration(self, content: BinaryIO) -> int | None:
+        found = layout(content)
         if found.kind == "variable":
-            raise VariableWithoutLength(f"{self.name}: an MP3 of variable bit rate without a length header")
+            raise VariableRateError(f"{self.name}: an MP3 of variable bit rate without a length header")
         return self.file.frames if found.kind == "declared" else None
 
     @property
@@ -112,15 +112,3 @@ class SoundFileSource:
 
     def close(self) -> None:
         self.file.close()
-
-
-@contextlib.contextmanager
-def _binary(file: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """The bytes beside the decoder; a file object is left where it stood."""
-    if isinstance(file, Path):
-        with open(file, "rb") as opened:
-            yield opened
-        return
-    at = file.tell()
-    yield file
-    file.seek(at)

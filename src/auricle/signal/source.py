@@ -12,11 +12,11 @@ from auricle.errors import AudioError, MissingExtra
 CHUNK = 1 << 15  # samples per channel held at once
 
 
-class TruncatedAudio(AudioError):
+class TruncatedAudioError(AudioError):
     """Decoding stopped before the length that the file declares; what came before it is sound."""
 
 
-class MissingMedia(AudioError, MissingExtra):
+class MissingMediaError(AudioError, MissingExtra):
     """The file may be fine, but its format needs PyAV. Over a folder it counts as one file that cannot be used."""
 
 
@@ -40,19 +40,19 @@ class Source(Protocol):
     def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         """(n, channels) float32 blocks of samples [start, stop); to the end of the file for None.
 
-        Raises TruncatedAudio where the data breaks off or cannot be decoded.
+        Raises TruncatedAudioError where the data breaks off or cannot be decoded.
         """
         ...
 
     def close(self) -> None: ...
 
 
-def breaks_off(source: Source, samples: int, why: str = "") -> TruncatedAudio:
+def breaks_off(source: Source, samples: int, why: str = "") -> TruncatedAudioError:
     """The error of a stream that ended after ``samples`` samples."""
     declared = source.num_samples if source.exact else 0
     promise = f" of the {declared / source.rate:.3f} s it declares" if declared > samples else ""
     reason = f" ({why})" if why else ""
-    return TruncatedAudio(
+    return TruncatedAudioError(
         f"{source.name}: truncated or damaged: {samples / source.rate:.3f} s{promise} can be decoded{reason}; "
         "get the file again, or read it with allow_truncated=True"
     )
