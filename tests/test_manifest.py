@@ -136,6 +136,14 @@ def test_a_flat_folder_has_no_labels_and_hidden_files_are_left_out(tmp_path):
     assert manifest["sub/a.wav"].labels == ()
 
 
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+    write_sound(tmp_path / "elsewhere" / "a.wav")
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "audio" / "circle").symlink_to(tmp_path / "audio")
+    assert read_manifest(tmp_path / "audio").ids == ("linked/a.wav",)
+
+
 def test_lists_hold_paths_rows_and_clips(tmp_path):
     manifest = read_manifest(["a.wav", Path("b.wav"), {"file": "c.wav", "label": "dog"}, FULL], root=tmp_path)
     assert manifest.ids == ("a.wav", "b.wav", "c.wav", "one")

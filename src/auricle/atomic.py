@@ -11,17 +11,20 @@ from auricle.errors import AuricleError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path in the same folder; on success it becomes ``path``, on failure it is removed.
 
+    ``durable`` waits until the disk holds it, so that not even a power cut leaves a half-written file; many small files
+    that can be made again, and whose size is checked, do without (the wait is longer than the work).
     Raises AuricleError with the file's name when the disk is full or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise AuricleError(

@@ -100,7 +100,7 @@ class Converter:
         """The journal is written before the file takes its name: a line with its file in place is a finished clip."""
         path = self.out / FOLDER / done.key
         path.unlink(missing_ok=True)
-        with replacing(path) as temporary:
+        with replacing(path, durable=False) as temporary:
             with temporary.open("wb") as file:
                 np.save(file, values[None])
             _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
@@ -115,8 +115,13 @@ def finished(out: Path, tasks: list[Task]) -> dict[str, Done]:
         if (done := journal.get(task.id)) is not None
         and done.key == task.key
         and done.source == fingerprint(task)
-        and (out / FOLDER / task.key).is_file()
+        and _whole(out / FOLDER / task.key, done)
     }
+
+
+def _whole(path: Path, done: Done) -> bool:
+    """Whether the file is there with all its values (a power cut can leave a name without its contents)."""
+    return path.is_file() and path.stat().st_size >= done.count * np.dtype(np.float32).itemsize
 
 
 def tasks_of(manifest: Manifest) -> list[Task]:

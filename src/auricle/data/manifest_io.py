@@ -173,10 +173,15 @@ def _from_folder(folder: Path) -> Manifest:
 
 
 def _files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
-    """Relative paths in sorted order, hidden files and folders left out."""
+    """Relative paths in sorted order, hidden files and folders left out; links are followed, each folder once."""
     wanted = tuple(suffixes)
-    for base, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    seen = set()
+    for base, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(base)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and real not in seen)
+        if real in seen:
+            continue
+        seen.add(real)
         for name in sorted(files):
             if name.lower().endswith(wanted) and not name.startswith("."):
                 yield (Path(base) / name).relative_to(folder).as_posix()

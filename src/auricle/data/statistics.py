@@ -18,6 +18,7 @@ from auricle.signal.front_ends import front_end
 
 EPS = float(np.finfo(np.float32).eps)  # added to the deviation: specification m2d 5.2
 SAMPLES = 5000  # half of 10000 draws: specification m2d 5.2
+PIECE = 1 << 18  # values taken to float64 at once
 STATISTICS_EPOCH = -1  # keeps these draws apart from those of training
 
 
@@ -42,6 +43,12 @@ class Moments:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Moments:
+        """Of any array, in pieces, so that a long spectrogram is not doubled in memory."""
+        flat = values.reshape(-1)
+        return reduce(cls.__add__, (cls._of_piece(flat[i : i + PIECE]) for i in range(0, flat.size, PIECE)), cls())
+
+    @classmethod
+    def _of_piece(cls, values: np.ndarray) -> Moments:
         exact = values.astype(np.float64)
         mean = float(exact.mean())
         return cls(values.size, mean, float(np.square(exact - mean).sum()))
