@@ -10,10 +10,19 @@ from auricle.errors import AuricleError, nearest
 
 
 def option(
-    default: Any = MISSING, help: str = "", *, choices: tuple[str, ...] = (), flag: str = "", factory: Any = MISSING
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    choices: tuple[str, ...] = (),
+    flag: str = "",
+    words: dict[str, Any] | None = None,
+    factory: Any = MISSING,
 ):
-    """A dataclass field with a one-line meaning (say the unit), allowed values, and another flag name if the field's does not do."""
-    metadata = {"help": help, "choices": choices, "flag": flag}
+    """A dataclass field with a one-line meaning (say the unit).
+
+    choices: the allowed values; flag: another name on the command line; words: names for special values ({"auto": 0}).
+    """
+    metadata = {"help": help, "choices": choices, "flag": flag, "words": words or {}}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)

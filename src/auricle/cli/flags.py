@@ -70,8 +70,21 @@ def _add_option(parser: argparse.ArgumentParser, item: Field, kind: Any) -> None
         choices = item.metadata.get("choices") or None
         metavar = None if choices else _element(kind).__name__.upper()
         parser.add_argument(
-            name, type=_element(kind), choices=choices, metavar=metavar, required=default is MISSING, **common
+            name, type=_reader(item, kind), choices=choices, metavar=metavar, required=default is MISSING, **common
         )
+
+
+def _reader(item: Field, kind: Any) -> Any:
+    """Text to value; the field's special words first ("auto")."""
+    words, element = item.metadata.get("words"), _element(kind)
+    if not words:
+        return element
+
+    def read(text: str) -> Any:
+        return words[text] if text in words else element(text)
+
+    read.__name__ = element.__name__
+    return read
 
 
 def _with_default(text: str, default: Any) -> str:

@@ -88,9 +88,9 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
 
 def _described(manifest: Manifest, encoder: Encoder, config: EmbedConfig) -> dict[str, Any]:
     """Everything that decides the output, as JSON values."""
-    from auricle.evaluate.cache import describe
+    from auricle.evaluate.cache import describe, stamps_hash
 
-    said = describe(manifest, encoder, config.settings)
+    said = describe(manifest, encoder, config.settings) | {"files": stamps_hash(manifest)}
     return said | {"level": config.level, "layers": list(config.settings.layers), "model": encoder.info.name}
 
 
@@ -106,18 +106,18 @@ def _embedded(
     from auricle.inference.embed import embed_clips, pieces_of
     from auricle.progress import progress
 
-    results, fresh = dict(kept), []
+    results: dict[str, ClipEmbedding] = {}
     rest = manifest.select(ids={id for id in manifest.ids if id not in kept})
-    pieces = pieces_of(encoder, config.settings)
+    pieces, frames = pieces_of(encoder, config.settings), config.level == "frames"
+    saved = 0
     with progress(total=len(rest), what="embed", quiet=quiet) as bar:
-        for result in embed_clips(rest, encoder, config.settings, pieces, frames=config.level == "frames"):
+        for result in embed_clips(rest, encoder, config.settings, pieces, frames=frames):
             results[result.id] = result
-            fresh.append(result)
             bar.update()
-            if len(fresh) == PART_CLIPS:
-                parts.save([r for r in fresh if not r.failure])
-                fresh = []
-    return results
+            if len(results) - saved == PART_CLIPS:
+                parts.save([r for r in list(results.values())[saved:] if not r.failure])
+                saved = len(results)
+    return kept | results
 
 
 @dataclass(frozen=True)

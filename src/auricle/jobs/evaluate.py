@@ -39,6 +39,11 @@ class EvaluateConfig:
     seeds: tuple[int, ...] = option((42, 43, 44), "seeds of probes that draw")
     baselines: bool = option(True, "score the untrained encoder, log-mel mean and deviation, and chance beside it")
     few_shot: bool = option(False, "also the few-shot curve")
+    statistics: str = option(
+        "own",
+        "normalise with the encoder's own statistics, the task's pooled ones, or EVAR's published running ones",
+        choices=("own", "pooled", "published"),
+    )
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
     out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
@@ -63,14 +68,18 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
     from auricle.hub.load import load
     from auricle.jobs.results import store_path
 
+    encoder = load(config.model)
+    if Path(config.model).exists():
+        encoder.rename(name=config.model)  # two runs of one family are two rows in the results
     found = run(
-        load(config.model),
+        encoder,
         config.task,
         _protocol(config),
         encode=config.encode,
         seeds=config.seeds,
         baselines=config.baselines,
         few_shot=config.few_shot or config.probe == "fewshot",
+        statistics=config.statistics,
         command=command,
         quiet=quiet,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auricle.hub.run import RunFolder
     from auricle.jobs.training_data import TrainingData
     from auricle.training.distribution import Ranks
-    from auricle.training.loop import Trainer
+    from auricle.training.loop import Plan, Trainer
 
 METHODS = ("m2d",)
 
@@ -76,7 +76,9 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
 
     with ranks_of(config.train.device) as ranks:
         config = replace(config, out=ranks.agree(config.out or default_out(config.method)))
-        data = training_data(config, ranks)  # before the folder is made: bad data leave nothing behind
+        config = fitting(config, ranks)
+        data = training_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
+        plan_of(config, data, ranks)
         objective = build_objective(config, data.statistics)
         if config.resume:
             say_resumed(config.resume, objective, ranks, quiet)
@@ -102,7 +104,10 @@ def continue_run(
     config = changed(config, changes or {}, allow)
     with ranks_of(config.train.device) as ranks:
         data = training_data(config, ranks)
-        trainer = trainer_of(config, data, build_objective(config, data.statistics), run, ranks, evaluate, quiet)
+        objective = build_objective(config, data.statistics)
+        if config.resume and not any(run.state.glob("step-*")):
+            say_resumed(config.resume, objective, ranks, quiet)
+        trainer = trainer_of(config, data, objective, run, ranks, evaluate, quiet)
         progress = trainer.restore()
         if ranks.first:
             run.note_command()
@@ -144,6 +149,13 @@ def default_out(method: str) -> str:
     return f"runs/{method}-{time.strftime('%y%m%d-%H%M%S')}"
 
 
+def fitting(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
+    """``--batch-size auto`` replaced by numbers."""
+    from auricle.jobs.rehearsal import resolved
+
+    return resolved(config, ranks)
+
+
 def training_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     from auricle.jobs.training_data import open_data
 
@@ -177,13 +189,12 @@ def trainer_of(
     config: PretrainConfig, data: TrainingData, objective: Any, run: RunFolder, ranks: Ranks, evaluate: Any, quiet: bool
 ) -> Trainer:
     from auricle.training.log import sinks_of
-    from auricle.training.loop import Plan, Trainer
+    from auricle.training.loop import Trainer
 
-    plan = Plan.of(data.clips, config.train, ranks.world)
     return Trainer(
         objective,
         data.batches,
-        plan,
+        plan_of(config, data, ranks),
         config.train,
         run,
         ranks,
@@ -192,6 +203,13 @@ def trainer_of(
         data_key=data.key,
         quiet=quiet,
     )
+
+
+def plan_of(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> Plan:
+    """How many steps the data and the settings make. Raises AuricleError when the data do not fill one weight update."""
+    from auricle.training.loop import Plan
+
+    return Plan.of(data.clips, config.train, ranks.world)
 
 
 def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:

@@ -15,7 +15,8 @@ class TrainConfig:
     epochs: int = option(300, "passes over the data that the schedule spans")
     max_updates: int = option(0, "span this many weight updates instead of epochs; 0: use epochs")
     stop_at: int = option(0, "stop after this epoch while the schedule still spans all; 0: do not")
-    batch_size: int = option(512, "clips per process and micro-step")
+    batch_size: int = option(512, "clips per process and micro-step, or auto: the most that fit", words={"auto": 0})
+    effective_batch: int = option(512, "clips per weight update that --batch-size auto keeps by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
     optim: str = option("adamw", "optimiser", choices=("adamw", "sgd"))
     lr: float = option(0.0, "peak learning rate; 0: blr * effective batch / 256")
@@ -45,10 +46,12 @@ class TrainConfig:
     wandb: str = option("", "project name: log to Weights & Biases too (needs wandb, installed by you)")
 
     def __post_init__(self) -> None:
-        positive = ("batch_size", "accum_iter", "log_interval", "health_interval", "keep_states")
+        positive = ("effective_batch", "accum_iter", "log_interval", "health_interval", "keep_states")
         for name in positive:
             if getattr(self, name) < 1:
                 raise AuricleError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size < 0:
+            raise AuricleError(f"--batch-size must be positive or auto, not {self.batch_size}")
         if self.epochs < 1 and self.max_updates < 1:
             raise AuricleError("a run needs --epochs or --max-updates of at least 1")
         if not self.max_updates and self.warmup_epochs >= self.epochs and self.epochs > 1:

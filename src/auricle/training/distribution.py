@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from auricle.training.batchnorm import synchronise
 from auricle.training.precision import pick_device
 
 
@@ -35,13 +36,13 @@ class Ranks:
         distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
         return bool(shared.item())
 
-    def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean over ranks."""
-        if self.world > 1:
-            value = value.clone()
-            distributed.all_reduce(value)
-            value /= self.world
-        return value
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """The mean of each value over ranks."""
+        if self.world == 1:
+            return values
+        shared = torch.tensor(list(values.values()), device=self.device)
+        distributed.all_reduce(shared)
+        return dict(zip(values, (shared / self.world).tolist()))
 
     def agree(self, value: Any) -> Any:
         """Rank 0's value, on every rank."""
@@ -50,10 +51,19 @@ class Ranks:
             distributed.broadcast_object_list(box, src=0)
         return box[0]
 
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, on every rank."""
+        if self.world == 1:
+            return [value]
+        box = [None] * self.world
+        distributed.all_gather_object(box, value)
+        return box
+
     def wrap(self, objective: nn.Module, *, unused: bool) -> nn.Module:
         """Gradients averaged over ranks in the backward pass; batch norm sees the whole batch."""
         if self.world == 1:
             return objective
+        synchronise(objective)
         return nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
 
 

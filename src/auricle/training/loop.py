@@ -33,6 +33,8 @@ from auricle.training.state import StateStore, restore_optimiser
 
 Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly
 Evaluate = Callable[[Encoder, Progress], dict[str, float]]
+STARTING = 10.0  # seconds of an epoch before which waiting for the first batches counts little
+RESTORED = {"data": "data", "world": "number of processes"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Trainer:
                 done = self.micro(batch, progress)
                 self.micro_step += 1
                 if done is not None:
-                    waiting = waited / max(1e-9, time.monotonic() - began)
+                    waiting = waited / max(STARTING, time.monotonic() - began)
                     self.after_update(progress, done, batch, waiting)
                     if self.ranks.any(interrupt.asked):
                         self.save()
@@ -179,7 +181,7 @@ class Trainer:
     def after_update(self, progress: Progress, done: dict[str, Tensor], batch: Batch, waiting: float) -> None:
         every = self.config.log_interval
         if self.ranks.device.type == "cpu" or progress.step % every == 0:
-            values = {name: float(value) for name, value in done.items()}
+            values = self.ranks.mean({name: float(value) for name, value in done.items()})
             self.check_finite(values, progress)
             self.console.update(progress, values, self.optimiser.param_groups[0]["lr"], waiting)
             if progress.step % every == 0:
@@ -192,8 +194,7 @@ class Trainer:
         return self.optimiser.param_groups[0]["lr"]
 
     def check_finite(self, values: dict[str, float], progress: Progress) -> None:
-        bad = not math.isfinite(values["loss"])
-        if not self.ranks.any(bad) and (math.isfinite(values["grad_norm"]) or self.scaler.is_enabled()):
+        if math.isfinite(values["loss"]) and (math.isfinite(values["grad_norm"]) or self.scaler.is_enabled()):
             return
         found = f"loss {values['loss']}, gradient norm {values['grad_norm']} at weight update {progress.step}"
         self.write("health", progress, {"words": [f"the loss is not finite: {found}"]})
@@ -284,7 +285,14 @@ class Trainer:
         return self.states.save(where, self.objective, self.optimiser)
 
     def restore(self) -> Progress:
-        """Go back to the newest whole state of the run folder. Raises AuricleError when the data or the processes changed."""
+        """Go back to the newest whole state of the run folder; to the beginning where none was saved yet.
+
+        Raises AuricleError when the data or the number of processes changed.
+        """
+        if not self.states.states():
+            if self.log is not None:
+                self.log.cut(0)
+            return self.plan.at(0)
         saved = self.states.read(self.console.say)
         for what, now in (("data", self.data_key), ("world", self.ranks.world)):
             if saved.where[what] != now:
@@ -314,5 +322,3 @@ class Trainer:
         self.console.close()
         return self.plan.at(self.micro_step)
 
-
-RESTORED = {"data": "data", "world": "number of processes"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -48,7 +49,7 @@ class StateStore:
             self._seal(partial, where)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise AuricleError(
                 f"cannot save the state in {self.folder}: {error}; the last good state is intact"
             ) from error

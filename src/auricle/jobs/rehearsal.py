@@ -1,0 +1,189 @@
+"""What a run would cost, from a few measured steps on noise; and the largest batch that fits (``--batch-size auto``)."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from auricle.data.batch import Batch
+from auricle.draws import BatchDraws
+from auricle.errors import AuricleError
+from auricle.models.config import parse_size
+from auricle.objectives.base import Objective, Progress
+from auricle.training.distribution import Ranks, ranks_of
+from auricle.training.optimisers import make_optimiser
+from auricle.training.precision import autocast, resolve
+
+if TYPE_CHECKING:
+    from auricle.jobs.pretrain import PretrainConfig
+
+SHARE_OF_MEMORY = 0.7  # of what is free: the rest is for workspaces, the loader and other programs
+STATES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The cost of a run. memory: bytes of weights, gradients, optimiser state and saved activations of one micro-step."""
+
+    parameters: int
+    trained: int
+    tokens: int
+    visible: int
+    clips: int
+    batch_size: int
+    accum_iter: int
+    effective_batch: int
+    steps: int
+    micro_steps: int
+    memory: int
+    seconds_per_micro_step: float
+    seconds: float
+    precision: str
+    device: str
+
+    def __str__(self) -> str:
+        hours = self.seconds / 3600
+        return "\n".join(
+            (
+                f"parameters    {self.parameters:,} ({self.trained:,} trained)",
+                f"tokens        {self.tokens} a clip, {self.visible} of them visible to the encoder",
+                f"data          {self.clips:,} clips",
+                f"batch         {self.batch_size} x {self.accum_iter} micro-steps = {self.effective_batch} clips a weight update",
+                f"steps         {self.steps:,} weight updates, {self.micro_steps:,} micro-steps",
+                f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
+                f"step time     {self.seconds_per_micro_step:.3f} s a micro-step on {self.device} in {self.precision} (measured)",
+                f"run time      about {hours:.1f} h" if hours >= 1 else f"run time      about {self.seconds / 60:.1f} min",
+            )
+        )
+
+
+def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
+    """Measure a few steps of the real network on noise; the data are opened and counted, nothing is written."""
+    from auricle.jobs.pretrain import build_objective, training_data
+    from auricle.training.loop import Plan
+
+    with ranks_of(config.train.device) as ranks:
+        config = resolved(config, ranks)
+        data = training_data(config, ranks)
+        plan = Plan.of(data.clips, config.train, ranks.world)
+        objective = build_objective(config, data.statistics).to(ranks.device)
+        memory = state_bytes(objective) + saved_bytes(objective, config, config.train.batch_size, ranks)
+        seconds = time_of_step(objective, config, ranks, measured_steps)
+    rows, columns = config.model.grid
+    return Rehearsal(
+        parameters=sum(p.numel() for p in objective.parameters()),
+        trained=sum(p.numel() for p in objective.parameters() if p.requires_grad),
+        tokens=rows * columns,
+        visible=int(rows * columns * (1 - config.objective.mask_ratio)),
+        clips=data.clips,
+        batch_size=config.train.batch_size,
+        accum_iter=config.train.accum_iter,
+        effective_batch=config.train.batch_size * config.train.accum_iter * ranks.world,
+        steps=plan.steps,
+        micro_steps=plan.micro_steps,
+        memory=memory,
+        seconds_per_micro_step=seconds,
+        seconds=seconds * plan.micro_steps,
+        precision=resolve(config.train.precision, ranks.device),
+        device=str(ranks.device),
+    )
+
+
+def resolved(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
+    """``--batch-size auto`` (0) becomes the largest batch that fits, with accumulation keeping ``--effective-batch``."""
+    if config.train.batch_size:
+        return config
+    from auricle.jobs.pretrain import build_objective
+
+    objective = build_objective(config, (0.0, 1.0)).to(ranks.device)
+    wanted = -(-config.train.effective_batch // ranks.world)
+    size = min(ranks.gather(largest_batch(objective, config, wanted, ranks)))
+    return replace(config, train=replace(config.train, batch_size=size, accum_iter=wanted // size))
+
+
+def largest_batch(objective: Objective, config: PretrainConfig, wanted: int, ranks: Ranks) -> int:
+    """The largest divisor of ``wanted`` whose step fits into the free memory. Raises AuricleError when one clip does not."""
+    one, two = (saved_bytes(objective, config, clips, ranks) for clips in (1, 2))
+    room = SHARE_OF_MEMORY * free_bytes(ranks.device) - state_bytes(objective)
+    fits = [n for n in range(1, wanted + 1) if wanted % n == 0 and one + (n - 1) * (two - one) <= room]
+    if not fits:
+        raise AuricleError(
+            f"not even one clip fits: a step needs {one / 1e9:.2f} GB beside {state_bytes(objective) / 1e9:.2f} GB of weights and "
+            f"optimiser, {free_bytes(ranks.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
+        )
+    return max(fits)
+
+
+def free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with open("/proc/meminfo") as file:
+        lines = dict(line.split(":") for line in file)
+    return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def state_bytes(objective: Objective) -> int:
+    """Weights and buffers; gradients and optimiser state of what is trained."""
+    total = sum(value.numel() * value.element_size() for value in objective.state_dict().values())
+    return total + (STATES_PER_WEIGHT - 1) * sum(4 * p.numel() for p in objective.parameters() if p.requires_grad)
+
+
+def saved_bytes(objective: Objective, config: PretrainConfig, clips: int, ranks: Ranks) -> int:
+    """Bytes that the forward pass keeps for the backward pass, counted tensor by tensor."""
+    with counting(objective) as count:
+        loss = forward(objective, config, clips, ranks)
+        loss.backward()
+    objective.zero_grad(set_to_none=True)
+    return count[0]
+
+
+@contextmanager
+def counting(objective: Objective):
+    """Yields a one-element list that grows by the bytes of every storage saved for backward, each counted once."""
+    weights = {p.untyped_storage().data_ptr() for p in objective.parameters()}
+    seen: set[int] = set(weights)
+    count = [0]
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in seen:
+            seen.add(storage.data_ptr())
+            count[0] += storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield count
+
+
+def forward(objective: Objective, config: PretrainConfig, clips: int, ranks: Ranks) -> torch.Tensor:
+    """The loss of one batch of noise."""
+    bins, frames = parse_size(config.model.input_size)
+    batch = Batch(
+        lengths=torch.full((clips,), frames),
+        ids=tuple(str(i) for i in range(clips)),
+        rate=config.model.sample_rate,
+        spec=torch.randn(clips, bins, frames, generator=torch.Generator().manual_seed(0)),
+        front_end=objective.encoder().info.front_end,
+        positions=tuple(range(clips)),
+    ).to(ranks.device)
+    with autocast(resolve(config.train.precision, ranks.device), ranks.device):
+        return objective(batch, Progress(0, 1, 0, 1, 0.0, 1), BatchDraws(0, 0, batch.positions))[0]
+
+
+def time_of_step(objective: Objective, config: PretrainConfig, ranks: Ranks, steps: int) -> float:
+    """Median seconds of a micro-step with its share of the weight update, after one to warm up."""
+    optimiser = make_optimiser(objective.param_groups(config.train.weight_decay), config.train.optim, 0.0)
+    times = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        forward(objective, config, config.train.batch_size, ranks).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if ranks.device.type == "cuda":
+            torch.cuda.synchronize(ranks.device)
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[steps // 2]

@@ -1,0 +1,64 @@
+"""Two processes under torchrun equal one with the double batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rank_worker import data, network, step
+from safetensors.torch import load_file
+from training_runs import config, flags, prepared
+
+from auricle.jobs.pretrain import pretrain
+from auricle.training.log import read_log
+from auricle.training.state import StateStore
+
+pytestmark = pytest.mark.slow
+
+
+def torchrun(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess:
+    port = 20000 + os.getpid() % 20000
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert expect is None or done.returncode == expect, done.stderr[-3000:]
+    return done
+
+
+def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
+    source = prepared(tmp_path / "data")
+    settings = dict(optim="sgd", epochs=2)
+    pretrain(config(source, tmp_path / "one", batch_size=8, **settings), quiet=True)
+    torchrun("-m", "auricle", *flags(source, tmp_path / "two", batch_size=4, **settings), "--quiet")
+    one, two = (load_file(StateStore(tmp_path / name / "state").states()[0] / "weights.safetensors") for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-5)
+    rows = [read_log(tmp_path / name / "metrics.jsonl", "step") for name in ("one", "two")]
+    for a, b in zip(*rows, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
+        assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=1e-5)
+
+
+def test_batch_norm_sees_the_batch_of_all_ranks(tmp_path):
+    torchrun(str(Path(__file__).parent / "rank_worker.py"), str(tmp_path / "out.safetensors"), "step")
+    two = load_file(tmp_path / "out.safetensors")
+    net = network()
+    loss = step(net, *data())
+    torch.testing.assert_close(two["loss"], loss, rtol=1e-5, atol=0)
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(two[f"grad.{name}"], parameter.grad, rtol=1e-5, atol=1e-6)
+    for name, value in net.named_buffers():
+        torch.testing.assert_close(two[f"buffer.{name}"], value.float(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_rank_that_dies_ends_the_run_with_its_own_error(tmp_path):
+    start = time.monotonic()
+    done = torchrun(str(Path(__file__).parent / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None)
+    assert done.returncode != 0
+    assert "rank 1 has a bad day" in done.stderr
+    assert time.monotonic() - start < 100
