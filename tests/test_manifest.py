@@ -89,6 +89,7 @@ def test_category_is_preferred_to_target(tmp_path):
 
 def test_an_m2d_list_of_spectrograms_points_into_the_store(tmp_path):
     manifest = read_manifest(write(tmp_path / "files.csv", "file_name\nlms/x.npy\n"))
+    assert manifest["lms/x.npy"].store is not None
     assert manifest.spectrogram(manifest["lms/x.npy"]) == tmp_path / "lms" / "x.npy"
     with pytest.raises(AuricleError, match="no audio path"):
         manifest.audio(manifest["lms/x.npy"])

@@ -72,6 +72,8 @@ def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> C
                 raise AuricleError(f"{where}: column '{column}' holds {cell!r}; expected {EXPECTED[field]}") from None
     if str(values.get("path", "")).endswith(".npy"):
         values["key"] = values.pop("path")
+    if "key" in values:
+        values.setdefault("store", ".")
     id = values.pop("id", None) or _default_id(values)
     if not id:
         raise AuricleError(f"{where}: neither an id nor a file name")

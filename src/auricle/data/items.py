@@ -90,10 +90,10 @@ class LabelVectors:
             )
 
     def __call__(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-        known = self._hot(self.index if clip.known is None else clip.known)
-        return self._hot(clip.labels), known
+        everything = np.ones(len(self.index), np.float32)
+        return self._hot(clip.labels), everything if clip.known is None else self._hot(clip.known)
 
-    def _hot(self, names: Sequence[str] | dict[str, int]) -> np.ndarray:
+    def _hot(self, names: Sequence[str]) -> np.ndarray:
         vector = np.zeros(len(self.index), np.float32)
         vector[[self.index[name] for name in names if name in self.index]] = 1.0
         return vector
