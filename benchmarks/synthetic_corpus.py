@@ -9,13 +9,14 @@ With ``--sheet`` it draws two clips of every class instead.
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from auricle.data.manifest import Manifest
+from auricle.data.manifest_io import read_manifest
 from auricle.data.synthetic import CLASSES, Recipe, make_corpus, synthesise
 
 MODULATION_EDGES = np.array([0.7, 1.5, 3, 6, 12, 24, 48])  # hertz, octaves
@@ -38,16 +39,16 @@ def main() -> int:
             workers=args.workers,
         )
         spent = time.perf_counter() - start
-        rows = list(csv.DictReader(manifest.open(encoding="utf-8")))
-        print(f"{len(rows)} clips of {args.seconds} s in {spent:.1f} s: {len(rows) / spent:.0f} clips/s")
-        return report(rows, manifest.parent, args.front_end)
+        clips = read_manifest(manifest)
+        print(f"{len(clips)} clips of {args.seconds} s in {spent:.1f} s: {len(clips) / spent:.0f} clips/s")
+        return report(clips, args.front_end)
 
 
-def report(rows: list[dict[str, str]], root: Path, front_end: str) -> int:
+def report(manifest: Manifest, front_end: str) -> int:
     """Print the three scores and the recall of every class; 1 if a score leaves its bounds, else 0."""
-    labels = np.array([row["labels"] for row in rows])
-    folds = np.array([int(row["fold"]) for row in rows])
-    mean, deviation, modulation = features(rows, root, front_end)
+    labels = np.array([clip.labels[0] for clip in manifest])
+    folds = np.array([clip.fold for clip in manifest])
+    mean, deviation, modulation = features(manifest, front_end)
     right = {
         "mean": hits(mean, labels, folds),
         "mean+deviation": hits(np.hstack([mean, deviation]), labels, folds),
@@ -64,24 +65,23 @@ def report(rows: list[dict[str, str]], root: Path, front_end: str) -> int:
     return 0 if fine else 1
 
 
-def features(rows: list[dict[str, str]], root: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def features(manifest: Manifest, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Time mean (n, F), time deviation (n, F) and modulation spectrum (n, 8 * 6) of the clips' log-mel."""
     from auricle.signal.front_ends import front_end
 
     front = front_end(name)
-    spectra = [log_mel(front, root / row["path"]) for row in rows]
+    spectra = [log_mel(front, manifest.audio(clip)) for clip in manifest]
     modulation = [modulations(spec, front.hop_seconds) for spec in spectra]
     return np.array([s.mean(1) for s in spectra]), np.array([s.std(1) for s in spectra]), np.array(modulation)
 
 
 def log_mel(front, path: Path) -> np.ndarray:
-    """(F, T) of one file, resampled to the front end's rate."""
-    import soundfile
-    import soxr
+    """(F, T) of one file at the front end's rate."""
     import torch
 
-    wave, rate = soundfile.read(path, dtype="float32")
-    wave = soxr.resample(wave, rate, front.sample_rate)
+    from auricle.signal.decode import read
+
+    wave = read(path, rate=front.sample_rate).wave
     return front(torch.from_numpy(wave)[None])[0].numpy()
 
 

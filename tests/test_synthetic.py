@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from auricle.data.manifest_io import read_manifest
 from auricle.data.synthetic import CLASSES, Recipe, make_corpus, synthesise
 from auricle.errors import AuricleError
 
@@ -23,11 +23,6 @@ FEW = ("rain", "bell", "typing")
 def corpus(tmp_path_factory) -> Path:
     """Ten clips of 1.5 s of every class; the path of the manifest."""
     return make_corpus(tmp_path_factory.mktemp("corpus"), clips_per_class=10, seconds=1.5, quiet=True)
-
-
-def rows_of(manifest: Path) -> list[dict[str, str]]:
-    with manifest.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def small(out: Path, **options) -> Path:
@@ -125,14 +120,20 @@ def test_impossible_wishes_are_refused_in_words_before_anything_is_written(tmp_p
 
 
 def test_the_manifest_names_real_files_of_the_stated_length_and_rate(corpus):
-    for row in rows_of(corpus)[::7]:
-        info = soundfile.info(corpus.parent / row["path"])
-        assert (info.frames, info.samplerate, info.channels) == (int(row["num_samples"]), int(row["rate"]), 1)
-        assert row["path"].split("/")[0] == row["labels"]
+    manifest = read_manifest(corpus)
+    for clip in manifest.clips[::7]:
+        info = soundfile.info(manifest.audio(clip))
+        assert (info.frames, info.samplerate, info.channels) == (clip.num_samples, clip.rate, 1)
+
+
+def test_reading_the_folder_without_its_manifest_gives_the_same_ids_and_labels(tmp_path):
+    manifest = read_manifest(small(tmp_path))
+    (tmp_path / "manifest.csv").unlink()
+    assert {c.id: c.labels for c in read_manifest(tmp_path)} == {c.id: c.labels for c in manifest}
 
 
 def test_every_class_has_as_many_clips_in_every_fold(corpus):
-    counts = Counter((row["labels"], row["fold"]) for row in rows_of(corpus))
+    counts = Counter((clip.labels, clip.fold) for clip in read_manifest(corpus))
     assert len(counts) == 5 * len(CLASSES)
     assert set(counts.values()) == {2}
 
@@ -152,10 +153,10 @@ def test_the_time_mean_of_log_mel_tells_the_classes_in_part_only(corpus):
 
     from auricle.signal.front_ends import front_end
 
-    rows = rows_of(corpus)
-    waves = np.stack([soundfile.read(corpus.parent / row["path"], dtype="float32")[0] for row in rows])
+    manifest = read_manifest(corpus)
+    waves = np.stack([soundfile.read(manifest.audio(clip), dtype="float32")[0] for clip in manifest])
     mean = front_end("m2d-logmel/16k")(torch.from_numpy(waves)).mean(-1).numpy()
-    labels, folds = [row["labels"] for row in rows], [int(row["fold"]) for row in rows]
+    labels, folds = [clip.labels[0] for clip in manifest], [clip.fold for clip in manifest]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
     score = cross_val_score(model, mean, labels, cv=PredefinedSplit(folds)).mean()
     assert 0.25 < score < 0.85

@@ -6,7 +6,6 @@ of classes changes it.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from auricle.atomic import replacing, write_text
+from auricle.data.manifest import Clip, Manifest
+from auricle.data.manifest_io import write_manifest
 from auricle.data.synthesis import SOUNDS
 from auricle.data.synthesis.scene import recording
 from auricle.draws import Draws
@@ -24,7 +25,6 @@ from auricle.progress import progress
 
 CLASSES = tuple(SOUNDS)
 MIN_SECONDS, MIN_RATE = 0.5, 8000
-COLUMNS = ("id", "path", "labels", "fold", "rate", "num_samples")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def make_corpus(
     with progress(total=len(missing), what="synthesise", quiet=quiet or not missing) as bar:
         for _ in _written(out, recipe, missing, workers):
             bar.update()
-    return _write_manifest(out, recipe, sorted(items), folds)
+    clips = tuple(_clip(recipe, name, index, folds) for name, index in sorted(items))
+    return write_manifest(Manifest(clips, root=out), out / "manifest.csv")
 
 
 def _checked(classes: Sequence[str] | None, clips_per_class: int, folds: int) -> tuple[str, ...]:
@@ -134,12 +135,8 @@ def _path(name: str, index: int) -> str:
     return f"{name}/{name}-{index:04d}.flac"
 
 
-def _write_manifest(out: Path, recipe: Recipe, items: Iterable[tuple[str, int]], folds: int) -> Path:
-    path = out / "manifest.csv"
-    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name, index in items:
-            where = _path(name, index)
-            writer.writerow([where, where, name, 1 + index % folds, recipe.rate, recipe.num_samples])
-    return path
+def _clip(recipe: Recipe, name: str, index: int, folds: int) -> Clip:
+    where = _path(name, index)
+    return Clip(
+        id=where, path=where, labels=(name,), fold=1 + index % folds, rate=recipe.rate, num_samples=recipe.num_samples
+    )

@@ -11,9 +11,9 @@ from auricle.data.synthesis.shapes import burst, damped, hump, log_uniform, plac
 
 
 def clock_tick(source: Generator, rate: int, seconds: float) -> np.ndarray:
-    """(S,) clicks as even as clockwork, one to six a second, tick and tock of slightly different colour."""
-    n, gap = int(seconds * rate), 1 / log_uniform(source, 1.0, 6.0)
-    colour = log_uniform(source, 2000, 4500)
+    """(S,) clicks as even as clockwork, about two to six a second, tick and tock of slightly different colour."""
+    n, gap = int(seconds * rate), 1 / log_uniform(source, 1.5, 6.5)
+    colour = log_uniform(source, 2800, 5000)
     tick = _click(source, rate, colour)
     tock = _click(source, rate, colour * uniform(source, 0.75, 1.3)) * uniform(source, 0.5, 1.0)
     return placed(n, rate, rhythm(source, seconds, gap, 0.005), cycle([tick, tock]))
@@ -64,9 +64,9 @@ def glass(source: Generator, rate: int, seconds: float) -> np.ndarray:
 
 def _click(source: Generator, rate: int, colour: float) -> np.ndarray:
     """A small hard knock: a burst of noise and two or three modes around ``colour`` hertz."""
-    modes = colour * (0.6 + 1.4 * source.random(3))
-    body = damped(source, rate, modes, 0.3 + source.random(3), 0.002 + 0.02 * source.random(3))
-    noise = burst(source, rate, log_uniform(source, 0.001, 0.006), colour * 0.5, colour * 2.5)
+    modes = colour * (0.7 + 0.8 * source.random(3))
+    body = damped(source, rate, modes, 0.3 + source.random(3), 0.004 + 0.03 * source.random(3))
+    noise = burst(source, rate, log_uniform(source, 0.001, 0.006), colour * 0.6, colour * 1.8)
     return placed(max(len(body), len(noise)), rate, (0, 0), (body, noise * uniform(source, 0.3, 1.5)))
 
 

@@ -23,7 +23,7 @@ BELL_PARTIALS = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.67, 3.0, 4.0, 5.3])
 
 def bell(source: Generator, rate: int, seconds: float) -> np.ndarray:
     """(S,) one to five strokes of one bell: inharmonic partials that ring for up to seconds, the high ones shorter."""
-    n, prime = int(seconds * rate), log_uniform(source, 350, 1000)
+    n, prime = int(seconds * rate), log_uniform(source, 400, 900)
     partials = prime * BELL_PARTIALS * (1 + 0.02 * source.standard_normal(len(BELL_PARTIALS)))
     levels = source.random(len(partials)) / np.sqrt(BELL_PARTIALS)
     decays = np.minimum(log_uniform(source, 0.3, 1.5) / BELL_PARTIALS**0.7, seconds / 3)

@@ -21,7 +21,7 @@ from auricle.data.synthesis.shapes import (
     unit,
 )
 
-SNR_DECIBELS = (9.0, 33.0)  # root mean square of the sound over that of its background, over the whole clip
+SNR_DECIBELS = (10.0, 35.0)  # root mean square of the sound over that of its background, over the whole clip
 LEVEL_DECIBELS = (-34.0, -16.0)  # root mean square of the clip re full scale
 PEAK = 0.97
 

@@ -49,7 +49,7 @@ def beeps(source: Generator, rate: int, seconds: float) -> np.ndarray:
 def bird_chirp(source: Generator, rate: int, seconds: float) -> np.ndarray:
     """(S,) phrases of short whistled syllables, each gliding up, down or over a hump, sometimes trilled."""
     n = int(seconds * rate)
-    height = log_uniform(source, 2000, 4200)
+    height = log_uniform(source, 2400, 4200)
     repertoire = [_syllable(source, rate, height) for _ in range(int(source.integers(1, 4)))]
     wave = np.zeros(n)
     for start in rhythm(source, seconds, uniform(source, 0.4, 1.1), 0.5):

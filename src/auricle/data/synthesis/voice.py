@@ -26,7 +26,7 @@ VOWELS = np.array([[270, 2290, 3010], [530, 1840, 2480], [660, 1720, 2410], [730
 
 def dog_bark(source: Generator, rate: int, seconds: float) -> np.ndarray:
     """(S,) groups of short rough barks of one dog, from a big dog's woof to a small one's yap."""
-    n, size = int(seconds * rate), log_uniform(source, 0.6, 1.8)
+    n, size = int(seconds * rate), log_uniform(source, 0.75, 1.6)
     pitch, rough = log_uniform(source, 180, 420) * size, uniform(source, 0.2, 0.8)
     throat = np.array([550, 1150, 2600]) * size * np.array([uniform(source, 0.8, 1.25) for _ in range(3)])
     times = rhythm(source, seconds, uniform(source, 0.3, 1.1), 0.35)
