@@ -17,8 +17,9 @@ import soundfile
 import torch
 
 from auricle.cli.main import main
-from auricle.data.conversion import keys_of
+from auricle.data.conversion import Converter, Done, Task, keys_of
 from auricle.data.loader import make_loader
+from auricle.data.long_audio import log_mel_of_blocks
 from auricle.data.manifest_io import read_manifest
 from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
@@ -160,6 +161,25 @@ def test_spans_of_one_recording_become_files_of_their_own(tmp_path):
     assert run(table, tmp_path / "out") == 0
     manifest = read_manifest(tmp_path / "out")
     assert [np.load(manifest.spectrogram(clip)).shape[-1] for clip in manifest] == [101, 201]
+
+
+@pytest.mark.parametrize("rate", [16000, 32000])
+@pytest.mark.parametrize("samples", [48000, 48001, 63999, 100])
+def test_long_recordings_in_blocks_are_as_in_one_piece(rate, samples):
+    front = front_end(f"m2d-logmel/{rate // 1000}k")
+    wave = tone(3.0 + samples / rate, rate)[: 2 * rate + samples]
+    pieces = [wave[i : i + 7001] for i in range(0, len(wave), 7001)]
+    whole = front(torch.from_numpy(wave)[None])[0].numpy()
+    np.testing.assert_allclose(log_mel_of_blocks(pieces, front), whole, atol=1e-4)
+    np.testing.assert_allclose(log_mel_of_blocks([wave[:700]], front), front(torch.from_numpy(wave[:700])[None])[0])
+
+
+def test_long_files_are_prepared_in_blocks(tmp_path):
+    write_sound(tmp_path / "long.wav", tone(3.0, 44100), 44100)
+    task = Task("long.wav", tmp_path / "long.wav", 0.0, None, "long.npy")
+    whole = Converter(tmp_path / "whole", "m2d-logmel/16k").log_mel(task)
+    assert isinstance(Converter(tmp_path, "m2d-logmel/16k", block_seconds=0.5)(task), Done)
+    np.testing.assert_allclose(np.load(tmp_path / "lms/long.npy")[0], whole, atol=1e-4)
 
 
 def test_ids_never_leave_the_store_nor_meet_in_one_file():

@@ -15,7 +15,7 @@ from auricle.data.manifest import Manifest
 from auricle.data.statistics import Moments
 from auricle.draws import key_of
 from auricle.errors import AudioError
-from auricle.signal.decode import AUDIO_SUFFIXES, probe, read
+from auricle.signal.decode import AUDIO_SUFFIXES, blocks, probe, read
 from auricle.signal.front_ends import front_end
 
 FOLDER, JOURNAL = "lms", "done.jsonl"
@@ -64,17 +64,21 @@ class Failure:
 class Converter:
     """``converter(task)`` writes ``lms/<key>`` (float32, (1, F, N), raw log-mel) and notes it in the journal.
 
-    Sound shorter than ``min_seconds`` is zero-padded at its end before the transform. Can be sent to another process.
+    Sound shorter than ``min_seconds`` is zero-padded at its end before the transform; recordings longer than
+    ``block_seconds`` are transformed block by block. Can be sent to another process.
     """
 
     out: Path
     front_end: str
     min_seconds: float = 0.0
+    block_seconds: float = 600.0
 
     def __call__(self, task: Task) -> Done | Failure:
         """A file that cannot be used is a Failure; a disk that cannot be written raises AuricleError."""
         try:
-            info, values = probe(task.audio), self.log_mel(task)
+            info = probe(task.audio)
+            long = task.end is None and not task.start and info.seconds > max(self.block_seconds, self.min_seconds)
+            values = self.log_mel_in_blocks(task.audio) if long else self.log_mel(task)
         except AudioError as error:
             return Failure(task.id, str(task.audio), str(error))
         moments = asdict(Moments.of(values))
@@ -95,6 +99,13 @@ class Converter:
                 f"{1000 * front.min_samples / front.sample_rate:.0f} ms: leave it out, or pad with --min-seconds"
             )
         return front(torch.from_numpy(wave)[None])[0].numpy()
+
+    def log_mel_in_blocks(self, audio: Path) -> np.ndarray:
+        """(F, N) float32 of a long recording. Raises AudioError where it is broken."""
+        from auricle.data.long_audio import log_mel_of_blocks
+
+        front = front_end(self.front_end)
+        return log_mel_of_blocks(blocks(audio, seconds=self.block_seconds, rate=front.sample_rate, mono="mean"), front)
 
     def _store(self, values: np.ndarray, done: Done) -> None:
         """The journal is written before the file takes its name: a line with its file in place is a finished clip."""
