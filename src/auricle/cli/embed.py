@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 
 from auricle.cli.flags import add_flags, config_from
 from auricle.jobs.embed import EmbedConfig, as_json, embed
@@ -27,13 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # labels and groups do not matter here
+        result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
     for words in list(result.failed.values())[:SHOWN]:
         print(f"failed: {words}", file=sys.stderr)
     if len(result.failed) > SHOWN:
         print(f"failed: and {len(result.failed) - SHOWN} more, all in {result.index}", file=sys.stderr)
     kept = f", {result.kept} of them finished before" if result.kept else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
-    plain = f"{result.out}: {result.clips} clips, {result.width} numbers per vector{kept}{failed}"
+    clips = "1 clip" if result.clips == 1 else f"{result.clips} clips"
+    plain = f"{result.out}: {clips}, {result.width} numbers per vector{kept}{failed}"
     print(json.dumps(as_json(result), indent=1) if args.json else plain)
     return 1 if result.failed else 0

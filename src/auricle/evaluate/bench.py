@@ -51,7 +51,13 @@ class Bench:
         scored = score_features(self.setting, self.protocol, features, self.seeds, train)
         curve = few_shot_curve(self.setting, features, seed=self.seeds[0]) if self.few_shot else ()
         average = mean_and_deviation(scored.scores)
-        return scored, Score(encoder.info.name, *average, scored.scores, encoder.fingerprint(), curve)
+        return scored, Score(self._name(encoder), *average, scored.scores, encoder.fingerprint(), curve)
+
+    def _name(self, encoder: Encoder) -> str:
+        """The encoder's name, and what of it was taken when that is not its own output."""
+        parts = [f"layers {' '.join(self.encode.layers)}"] if self.encode.layers else []
+        parts += [self.encode.pooling] if self.encode.pooling != "clip" else []
+        return f"{encoder.info.name} ({', '.join(parts)})" if parts else encoder.info.name
 
     def baselines(self, encoder: Encoder) -> tuple[tuple[Score, ...], list[str]]:
         """The untrained twin, log-mel mean and deviation, and chance; with words for one that could not be had."""

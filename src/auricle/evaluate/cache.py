@@ -144,6 +144,11 @@ def clips_hash(manifest: Manifest) -> str:
     return found.hexdigest()[:16]
 
 
+def stamps_hash(manifest: Manifest) -> str:
+    """16 hex digits of the size and time of every audio file."""
+    return hashlib.sha256(json.dumps([_stamp(manifest, id) for id in manifest.ids]).encode()).hexdigest()[:16]
+
+
 def _write(file: Path, piece: str, results: dict[str, ClipEmbedding], manifest: Manifest, said: dict[str, Any]) -> None:
     from safetensors.numpy import save_file
 

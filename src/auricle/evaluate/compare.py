@@ -54,12 +54,23 @@ def _latest(results: Sequence[Result], who: str) -> dict[tuple[str, str, str], R
 
 
 def _compared(a: Result, b: Result) -> Comparison:
-    keys = [key for key in a.scores if key in b.scores]
-    x, y = (np.array([r.scores[key] for key in keys]) for r in (a, b))
+    first, second = a.scores, b.scores
+    if not set(first) & set(second):  # other seeds, or a probe without any: pair the means of the folds
+        first, second = by_fold(first), by_fold(second)
+    keys = [key for key in first if key in second]
+    x, y = (np.array([scores[key] for key in keys]) for scores in (first, second))
     pairs = len(keys)
     mean = float(np.mean(y - x)) if pairs else b.score - a.score
     deviation = float(np.std(y - x, ddof=1)) if pairs > 1 else None
     return Comparison(a.task, a.protocol, a.metric, a, b, pairs, mean, deviation, paired_t(x, y), paired_wilcoxon(x, y))
+
+
+def by_fold(scores: dict[str, float]) -> dict[str, float]:
+    """{"fold 1 / 42": 0.9, "fold 1 / 43": 0.8, …} -> {"fold 1": 0.85, …}."""
+    folds: dict[str, list[float]] = {}
+    for key, value in scores.items():
+        folds.setdefault(key.rpartition(" / ")[0], []).append(value)
+    return {fold: float(np.mean(values)) for fold, values in folds.items()}
 
 
 def paired_t(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -90,13 +101,9 @@ def as_table(comparisons: Sequence[Comparison]) -> str:
     lines = []
     for c in comparisons:
         spread = "" if c.deviation is None else f" ± {c.deviation:.4f}"
-        tests = (
-            "one pair only, no test"
-            if c.t_test is None
-            else f"paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}"
-        )
+        tests = "too few to test" if c.t_test is None else f"paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}"
         lines.append(f"{c.task} · {c.protocol} · {c.metric}")
         lines.append(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}")
         lines.append(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}")
-        lines.append(f"  B - A  {c.difference:+.4f}{spread} over {c.pairs} pairs of fold and seed; {tests}")
+        lines.append(f"  B - A  {c.difference:+.4f}{spread}; pairs of fold and seed: {c.pairs}; {tests}")
     return "\n".join(lines)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 
-from auricle.data.manifest import Manifest
+from auricle.data.manifest import TRAINING_SPLITS, Manifest
 from auricle.draws import Draws
 from auricle.evaluate.bench import Bench, embed_settings, floor_notes, readable, setting_of
 from auricle.evaluate.cache import EmbeddingCache, cache_key
@@ -21,9 +20,11 @@ from auricle.evaluate.labels import Coverage, Labels, labelled
 from auricle.evaluate.protocols import Protocol, protocol
 from auricle.evaluate.scoring import Scored, Setting
 from auricle.evaluate.task import Task
+from auricle.evaluate.task_statistics import task_statistics
 from auricle.hub.run import environment
 from auricle.inference.embed_settings import EncodeSettings
 from auricle.models.contract import Encoder
+from auricle.options import as_plain
 
 SEEDS = (42, 43, 44)
 BOOTSTRAP = 1000
@@ -40,6 +41,7 @@ def evaluate(
     seeds: Sequence[int] = SEEDS,
     baselines: bool = True,
     few_shot: bool = False,
+    statistics: str = "own",
     command: str = "",
     quiet: bool = True,
 ) -> Evaluation:
@@ -48,12 +50,14 @@ def evaluate(
     task      a Task, or its source; ``manifest``, if given, is used in place of reading it
     how       a protocol's name ("logistic", "logistic-cv", "knn-vote", "knn-cosine", "knn-xares", "evar") or a Protocol
     few_shot  also the curve over 1, 2, 4 and 8 clips per class
+    statistics  "own", or the task's: "pooled" over its frames, or "published" as EVAR computes them
 
     Raises AuricleError for whatever makes the numbers meaningless: no labels, no folds, one class, NaN features.
     """
     started = time.perf_counter()
     task = Task(task) if isinstance(task, str) else task
     whole = manifest if manifest is not None else task.manifest()
+    encoder = _with_statistics(encoder, whole, task, encode or EncodeSettings(), statistics)
     options = (cache or EmbeddingCache(), encode or EncodeSettings(), tuple(seeds), few_shot, quiet)
     bench, failed = _bench(encoder, whole, task, protocol(how) if isinstance(how, str) else how, *options)
     scored, own = bench.score(encoder)
@@ -75,11 +79,21 @@ def evaluate(
         interval=_interval(scored, setting),
         failed=failed,
         notes=(*notes, *bench.cache.notes),
-        settings={"task": asdict(task), "encode": asdict(bench.encode), "seeds": list(bench.seeds)},
+        settings=as_plain({"statistics": statistics, "task": task, "encode": bench.encode, "seeds": bench.seeds}),
         embeddings=cache_key(bench.heard, encoder, embed_settings(bench.encode, task)),
         seconds=round(time.perf_counter() - started, 3),
         environment=environment(),
         command=command,
+    )
+
+
+def _with_statistics(encoder: Encoder, whole: Manifest, task: Task, encode: EncodeSettings, form: str) -> Encoder:
+    """Statistics of the clips that train (with folds every clip does, in some fold); two numbers, no labels."""
+    if form == "own":
+        return encoder
+    training = [clip.id for clip in whole if (clip.split or "train").lower() in TRAINING_SPLITS]
+    return encoder.with_stats(
+        *task_statistics(encoder, whole.select(ids=training or whole.ids), embed_settings(encode, task), form)
     )
 
 

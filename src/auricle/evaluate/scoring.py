@@ -87,7 +87,7 @@ def score_features(
     """Every fold once per seed (once, where the protocol does not depend on it). features (n, D), in the labels'
     order."""
     train = features if train_features is None else train_features
-    used = seeds if protocol.seeded else seeds[:1]
+    used = seeds if protocol.seeded else (0,)
     scores, values = [], []
     for i, fold in enumerate(setting.folds):
         for seed in used:

@@ -56,4 +56,5 @@ class Task:
         stem = path.stem if path.suffix in (".csv", ".tsv", ".parquet") else path.name
         title = path.parent.name if stem.lower() in plain else stem
         title += f"/{self.label_column}" if self.label_column else ""
-        return title if self.folding == "auto" else f"{title}, {self.folding}"
+        title += f", {self.folding}" if self.folding != "auto" else ""
+        return f"{title}, {self.seconds:g} s" if self.seconds else title

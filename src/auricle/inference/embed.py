@@ -234,16 +234,17 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     items = [source] if isinstance(source, (str, Path)) else list(source)
     if len(items) == 1:
         return read_manifest(items[0] if Path(items[0]).exists() or isinstance(source, (str, Path)) else items)
-    clips: list[Clip] = []
+    clips: dict[str, Clip] = {}  # a file named twice is embedded once
     for item in map(Path, items):
         if item.is_dir() or item.suffix.lower() in TABLES:
             inner = read_manifest(item)
-            clips += [replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner]
+            spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
+            clips |= {clip.id: clip for clip in spread}
         else:
-            clips.append(Clip(id=str(item), path=str(item)))
+            clips[str(item)] = Clip(id=str(item), path=str(item))
     if not clips:
         raise AuricleError("no audio was named: give files, folders or tables")
-    return Manifest(tuple(clips))
+    return Manifest(tuple(clips.values()))
 
 
 def _wants_frames(level: str) -> bool:

@@ -17,9 +17,6 @@ from auricle.inference.embed_settings import EmbedSettings
 from auricle.signal.decode import probe, read
 
 BATCH_SECONDS = 320.0  # most audio in one batch, padding included, so that long clips do not exhaust memory
-MARGIN_SECONDS = (
-    0.1  # read past the cut, so that the resampler's filter sees what follows as it would in the whole clip
-)
 
 
 @dataclass(frozen=True)
