@@ -16,6 +16,7 @@ VERBS = {
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
     "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export"),
+    "report": Verb("auricle.cli.report", "rebuild the report of a run, or compare several runs"),
     "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
     "models": Verb("auricle.cli.models", "list and show published weights"),
     "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),

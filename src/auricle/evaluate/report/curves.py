@@ -1,0 +1,175 @@
+"""The curves of training (loss, learning rate, EMA decay, gradient norm, health, scores on the way) of several runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.errors import AuricleError
+from auricle.evaluate.report.charts import MOST_POINTS, Line, legend, line_chart
+from auricle.evaluate.report.html import section, subsection, text
+from auricle.evaluate.report.view import RunView
+
+TRAINING = {
+    "loss": ("Loss", "what training minimises"),
+    "lr": ("Learning rate", "per weight update"),
+    "ema_decay": ("EMA decay", "share of the target encoder kept at each update"),
+    "grad_norm": ("Gradient norm", "L2 norm before clipping"),
+    "data_wait": ("Waiting for data", "share of the time"),
+}
+HEALTH = {
+    "target_rank": ("Effective rank of the targets", "directions they fill; near 1 is collapse"),
+    "target_clip": (
+        "Targets: same for a whole clip",
+        "share of mean square; near 1 only “which clip” is left to predict",
+    ),
+    "target_constant": ("Targets: one constant", "share of mean square; near 1 is collapse"),
+    "target_position": ("Targets: same at a position", "share of mean square, whatever the sound"),
+    "prediction_cosine": ("Prediction and target", "cosine similarity on hidden patches"),
+    "rank": ("Rank of the features", "effective rank of the patch tokens"),
+}
+PLACE = ("kind", "micro_step", "step", "epoch", "words")
+NOISY = ("loss", "grad_norm")
+WINDOWS = 30  # a noisy curve is averaged over this share of its points
+REFERENCE = {"train_loss": "loss", "train_lr": "lr", "train_ema_decay": "ema_decay", "train_rank": "rank"}
+MOST_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An original program's ``log.txt``: a row per epoch by our names, drawn at the middle of what it averages."""
+
+    name: str
+    rows: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Reference:
+        """Specification m2d 5.4: JSON lines. Raises AuricleError for another file."""
+        try:
+            rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+            found = tuple(_renamed(row) for row in rows)
+        except OSError as error:
+            raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AuricleError(
+                f"{path} is not an original's log.txt ({error}); "
+                "expected one JSON object a line with epoch and train_loss"
+            ) from None
+        if not found:
+            raise AuricleError(f"the reference {path} is empty; expected one JSON object a line")
+        return cls(f"{path.resolve().parent.name}/{path.name}", found)
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """-1 stands for "not measured" in the analysis columns."""
+    named = {ours: row[theirs] for theirs, ours in REFERENCE.items() if theirs in row and row[theirs] != -1}
+    return {"epoch": float(row["epoch"]) + 0.5, **named}
+
+
+def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
+    """Training, health and scores on the way; empty when nothing was logged."""
+    names = [(run.name, i, False) for i, run in enumerate(runs)]
+    names += [(ref.name, len(runs) + i, True) for i, ref in enumerate(references)]
+    body = legend(names) + _group(TRAINING, "step", runs, references)
+    health = _group(HEALTH, "health", runs, references)
+    body += subsection("Is the run well?", health_words(runs) + health)
+    body += subsection("Scores on the way", _group({}, "evaluation", runs, ()))
+    return section("training", "Training", body if any(run.log for run in runs) or references else "")
+
+
+def _group(
+    known: dict[str, tuple[str, str]], kind: str, runs: Sequence[RunView], references: Sequence[Reference]
+) -> str:
+    """One chart per quantity that some run logged under ``kind``, the known ones first."""
+    logged = [run.rows(kind) for run in runs]
+    present = {key for rows in [*logged, *(r.rows for r in references)] for row in rows for key in _numbers(row)}
+    order = [key for key in known if key in present] + sorted(
+        key for rows in logged for key in {k for row in rows for k in _numbers(row)} - known.keys()
+    )
+    charts = [_chart(key, known.get(key, (key, "")), logged, runs, references) for key in dict.fromkeys(order)]
+    return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
+
+
+def _chart(
+    key: str,
+    title: tuple[str, str],
+    logged: Sequence[Sequence[dict[str, Any]]],
+    runs: Sequence[RunView],
+    references: Sequence[Reference],
+) -> str:
+    lines = [line for i, rows in enumerate(logged) for line in _lines(key, rows, runs[i].name, i)]
+    lines += [
+        line for i, ref in enumerate(references) for line in _lines(key, ref.rows, ref.name, len(runs) + i, dashed=True)
+    ]
+    return line_chart(title[0], lines, note=title[1])
+
+
+def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, dashed: bool = False) -> list[Line]:
+    """The curve; a noisy one as its running mean before the faint raw values."""
+    pairs = [(float(row.get("epoch", 0)), float(row[key])) for row in rows if key in _numbers(row)]
+    if not pairs:
+        return []
+    x, y = np.array(pairs).T
+    raw = Line(name, *thinned(x, y), colour, dashed)
+    if key not in NOISY or dashed or len(x) < 2 * WINDOWS:
+        return [raw]
+    mean = Line(name, *thinned(x, running_mean(y, len(y) // WINDOWS)), colour)
+    return [Line(name, raw.x, raw.y, colour, faint=True), mean]
+
+
+def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
+    """At most ``most`` points, each the mean of neighbours."""
+    parts = min(len(x), most)
+    return [float(p.mean()) for p in np.array_split(x, parts)], [float(p.mean()) for p in np.array_split(y, parts)]
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over a centred window that shrinks at both ends."""
+    half = max(1, window // 2)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    first, last = (at - half).clip(0), (at + half + 1).clip(max=len(values))
+    return (total[last] - total[first]) / (last - first)
+
+
+def _numbers(row: dict[str, Any]) -> set[str]:
+    return {k for k, v in row.items() if k not in PLACE and isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def health_words(runs: Sequence[RunView]) -> str:
+    """The state at the end in a sentence per run, then every warning with its epoch."""
+    return "".join(_health_of(run, named=len(runs) > 1) for run in runs)
+
+
+def _health_of(run: RunView, named: bool) -> str:
+    rows = run.rows("health")
+    measured = [row for row in rows if _numbers(row)]
+    said = [f"epoch {row.get('epoch', 0):.1f}: {word}" for row in rows for word in row.get("words", ())]
+    name = f"<b>{text(run.name)}.</b> " if named else ""
+    state = f'<p class="lead">{name}{text(state_in_words(measured[-1]))}</p>' if measured else ""
+    more = [f"and {len(said) - MOST_WORDS} more warnings in metrics.jsonl"] if len(said) > MOST_WORDS else []
+    warnings = "".join(f"<li>{text(line)}</li>" for line in [*said[:MOST_WORDS], *more])
+    return state + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+
+
+def state_in_words(row: dict[str, Any]) -> str:
+    """The last look at the targets, in plain language."""
+    words = []
+    if "target_rank" in row:
+        words.append(f"At the last look the targets filled {row['target_rank']:.1f} effective directions.")
+    shares = {
+        "the same for a whole clip": "target_clip",
+        "one constant": "target_constant",
+        "fixed by position": "target_position",
+    }
+    found = [f"{row[key]:.0%} was {what}" for what, key in shares.items() if key in row]
+    if found:
+        words.append(f"Of their mean square {', '.join(found)}: the higher, the less there is to learn from.")
+    if "prediction_cosine" in row:
+        words.append(f"Predictions met them with a cosine of {row['prediction_cosine']:.2f} (1 is perfect).")
+    return " ".join(words)
