@@ -1,4 +1,4 @@
-"""Centred frames of a waveform: reflection at each clip's own end, and blocks of bounded memory."""
+"""Centred frames of a waveform: reflection at each clip's own end, blocks of bounded memory, power spectra."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def reflect(wave: Tensor, ends: Tensor | None, pad: int) -> Tensor:
     ``ends`` (B,) are the clips' own lengths, each above ``pad``; None when all are S. What lies more than ``pad``
     samples past a clip's own end is unspecified.
     """
+    padded = torch.nn.functional.pad(wave, (pad, pad), mode="reflect")
     if ends is None:
-        return torch.nn.functional.pad(wave, (pad, pad), mode="reflect")
-    position = torch.arange(-pad, wave.shape[1] + pad, device=wave.device).abs()
-    last = (ends - 1)[:, None]
-    source = (last - (position - last).abs()).clamp_min(0)
-    return wave.gather(1, source)
+        return padded
+    step = torch.arange(pad, device=wave.device)
+    before, behind = ends[:, None] - 2 - step, ends[:, None] + pad + step  # mirrored about the sample ends - 1
+    return padded.scatter(1, behind, wave.gather(1, before))
 
 
 def blocks_of_frames(wave: Tensor, size: int, hop: int) -> Iterator[Tensor]:
@@ -33,3 +33,9 @@ def blocks_of_frames(wave: Tensor, size: int, hop: int) -> Iterator[Tensor]:
         return
     for start in range(0, total, block):
         yield frames[:, start : start + block]
+
+
+def power(frames: Tensor) -> Tensor:
+    """(..., n) real -> (..., n / 2 + 1) re² + im², real-valued."""
+    spectrum = torch.fft.rfft(frames)
+    return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)

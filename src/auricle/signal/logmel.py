@@ -1,4 +1,4 @@
-"""M2D's log-mel: centred frames, periodic Hann window, power spectrum, Slaney mel bank, natural log (specification m2d 1)."""
+"""M2D's log-mel: centred frames, periodic Hann window, power, Slaney mel bank, natural log (specification m2d 1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from auricle.errors import AuricleError
-from auricle.signal.framing import blocks_of_frames, reflect
+from auricle.signal.framing import blocks_of_frames, power, reflect
 from auricle.signal.melbank import slaney_bank
 
 EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
@@ -65,28 +65,24 @@ class LogMel:
         """
         shortest = wave.shape[1] if lengths is None else int(lengths.min())
         if shortest < self.min_samples:
-            raise AuricleError(f"{self.id} needs at least {self.min_samples} samples, got {shortest}; zero-pad the clip")
+            raise AuricleError(f"{self.id} needs {self.min_samples} samples or more, got {shortest}; zero-pad the clip")
         ends = None if lengths is None or bool((lengths == wave.shape[1]).all()) else lengths
         values = self.log_mel(wave, ends)
         if ends is None:
             return values
         own = 1 + ends.div(self.hop, rounding_mode="floor")
-        return values * (torch.arange(values.shape[2], device=wave.device) < own[:, None])[:, None]
+        behind = torch.arange(values.shape[2], device=wave.device) >= own[:, None]
+        return values.masked_fill(behind[:, None], 0.0)
 
     def log_mel(self, wave: Tensor, ends: Tensor | None = None) -> Tensor:
         """The arithmetic alone: ``ends`` (B,) are the clips' own lengths, None when all are whole."""
         padded = reflect(wave, ends, self.fft // 2)
         window = hann(self.fft, wave.device)
         bank = mel_bank(self.sample_rate, self.fft, self.bands, self.fmin, wave.device)
-        pieces = [bank @ power(frames * window).transpose(1, 2) for frames in blocks_of_frames(padded, self.fft, self.hop)]
+        blocks = blocks_of_frames(padded, self.fft, self.hop)
+        pieces = [bank @ power(frames * window).transpose(1, 2) for frames in blocks]
         mel = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
         return mel.add_(EPS).log_()
-
-
-def power(frames: Tensor) -> Tensor:
-    """(..., n) real -> (..., n / 2 + 1) re² + im², real-valued."""
-    spectrum = torch.fft.rfft(frames)
-    return spectrum.real.square() + spectrum.imag.square()
 
 
 @lru_cache(maxsize=16)

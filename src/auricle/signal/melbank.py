@@ -22,7 +22,7 @@ def mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 def slaney_bank(rate: int, fft: int, bands: int, fmin: float, fmax: float) -> np.ndarray:
-    """(bands, fft // 2 + 1) float32 triangles on the exact bin frequencies, each of area 1 (times 2 / its width in hertz)."""
+    """(bands, fft // 2 + 1) float32 triangles on the exact bin frequencies, each times 2 / its width in hertz."""
     edges = mel_to_hz(np.linspace(hz_to_mel(np.array(fmin)), hz_to_mel(np.array(fmax)), bands + 2))
     ramps = edges[:, None] - np.fft.rfftfreq(fft, 1.0 / rate)
     widths = np.diff(edges)[:, None]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from auricle.errors import AuricleError
-from auricle.signal.framing import blocks_of_frames, reflect
+from auricle.signal.framing import blocks_of_frames, power, reflect
 
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5
@@ -106,12 +106,6 @@ class PreMel:
 
 
 DEFAULT_ID = PreMel().id
-
-
-def power(frames: Tensor) -> Tensor:
-    """(..., n) real -> (..., n / 2 + 1) re² + im², real-valued."""
-    spectrum = torch.fft.rfft(frames)
-    return spectrum.real.square() + spectrum.imag.square()
 
 
 @lru_cache(maxsize=32)
