@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from sounds import tone, write_sound
 
 from auricle.data.manifest import Clip, Manifest
 from auricle.evaluate.folds import Fold
 from auricle.evaluate.labels import Labels
 from auricle.evaluate.scoring import Setting
+from sounds import tone, write_sound
 
 CLASSES = ("high", "low", "middle")
 HERTZ = {"low": 300.0, "middle": 900.0, "high": 2700.0}
@@ -31,8 +31,8 @@ def corpus(folder: Path, per_class: int = 6, folds: int = 3, seconds: float = 0.
 def table(manifest: Manifest, path: Path, columns: str = "filename,fold,label") -> Path:
     """The manifest's labels as a CSV."""
     names = columns.split(",")
-    values = {"filename": lambda c: c.path, "label": lambda c: c.labels[0], "fold": lambda c: c.fold, "speaker": lambda
-    c: c.group} rows = [",".join(str(values[name](clip)) for name in names) for clip in manifest]
+    cells = [{"filename": c.path, "label": c.labels[0], "fold": c.fold, "speaker": c.group} for c in manifest]
+    rows = [",".join(str(row[name]) for name in names) for row in cells]
     path.write_text("\n".join([columns, *rows]) + "\n")
     return path
 
@@ -47,8 +47,9 @@ def setting(index: np.ndarray, parts: np.ndarray, metric: str = "accuracy") -> S
     return Setting(labels, folds, tuple(f"clip {i}" for i in range(len(index))), metric)
 
 
-def blobs(n: int = 120, classes: int = 3, width: int = 8, spread: float = 1.0, seed: int = 0) -> tuple[np.ndarray,
-np.ndarray]:
+def blobs(
+    n: int = 120, classes: int = 3, width: int = 8, spread: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian clouds: features (n, D) and class indices (n,)."""
     source = np.random.default_rng(seed)
     index = np.arange(n) % classes

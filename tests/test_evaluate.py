@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from encoders import logmel_stats, m2d
-from evaluation_data import CLASSES, corpus, table
 
 from auricle.cli.main import main
 from auricle.data.manifest import Clip, Manifest
@@ -16,9 +14,11 @@ from auricle.errors import AuricleError
 from auricle.evaluate.cache import EmbeddingCache
 from auricle.evaluate.evaluation import Evaluation
 from auricle.evaluate.folds import draw_folds, fold_notes, make_folds
-from auricle.evaluate.labels import labelled, labels_of
+from auricle.evaluate.labels import Coverage, labelled, labels_of
 from auricle.evaluate.run import evaluate
 from auricle.evaluate.task import Task
+from encoders import logmel_stats, m2d
+from evaluation_data import CLASSES, corpus, table
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +169,8 @@ def test_broken_clips_are_left_out_and_counted(tmp_path, cache):
     whole = replace(manifest, clips=(*manifest.clips, unlabelled))
     found = evaluate(logmel_stats(), Task("", seconds=0.2), manifest=whole, cache=cache)
     assert set(found.failed) == {"low-0.wav"}
-    assert (found.coverage.clips, found.coverage.unlabelled, found.coverage.failed, found.coverage.tested) == (19, 1,
-    1, 17) assert cache.computed == 18
+    assert found.coverage == Coverage(clips=19, unlabelled=1, failed=1, left_out=0, tested=17)
+    assert cache.computed == 18
 
 
 def test_nan_features_are_refused(manifest, cache):
@@ -198,8 +198,8 @@ def test_several_labels_per_clip_are_scored_by_map(manifest, cache):
 @pytest.mark.parametrize("form", ["pooled", "published"])
 def test_task_statistics_replace_the_encoders_own(manifest, cache, form):
     own, other = (
-        evaluate(m2d(), Task("", seconds=0.2), manifest=manifest, cache=cache, statistics=s, baselines=False) for s in
-        ("own", form)
+        evaluate(m2d(), Task("", seconds=0.2), manifest=manifest, cache=cache, statistics=s, baselines=False)
+        for s in ("own", form)
     )
     assert own.score.checksum != other.score.checksum
 

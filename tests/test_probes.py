@@ -10,8 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
-from evaluation_data import blobs, setting
 from safetensors.numpy import load_file
 
 from auricle.draws import Draws
@@ -24,6 +22,8 @@ from auricle.evaluate.problem import Problem, Standardiser, check_features
 from auricle.evaluate.protocols import PROTOCOLS, protocol
 from auricle.evaluate.scoring import mean_and_deviation, score_features
 from auricle.evaluate.task_statistics import PooledStatistics, PublishedStatistics
+from conftest import GOLDEN
+from evaluation_data import blobs, setting
 
 EVAR = json.loads((GOLDEN / "evaluation/evar.json").read_text())
 
@@ -85,8 +85,9 @@ def test_knn_has_the_golden_scores_of_both_forms():
 def test_knn_of_fewer_clips_than_neighbours_uses_all():
     x, index = blobs(12)
     problem, _ = problem_of(x, index)
-    assert np.allclose(knn_vote(replace(problem, train=problem.train[:4],
-    train_targets=problem.train_targets[:4])).sum(1), 1)
+    assert np.allclose(
+        knn_vote(replace(problem, train=problem.train[:4], train_targets=problem.train_targets[:4])).sum(1), 1
+    )
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -194,8 +195,9 @@ def reference_setting(shared, task):
 
 @pytest.mark.parametrize("features", ["mn04_as", "logmel_mean_std"])
 def test_stored_embeddings_score_as_the_reference_says(shared, features):
-    stored, golden = load_file(shared / "golden/evaluation/embeddings.safetensors"),
-    EVAR["logistic_regression_accuracy"] cases = {
+    stored = load_file(shared / "golden/evaluation/embeddings.safetensors")
+    golden = EVAR["logistic_regression_accuracy"]
+    cases = {
         "esc10": (f"esc10/{features}", golden[f"esc10/{features}"]),
         "fsdd": (f"fsdd/{features}_f16", list(golden[f"fsdd_digit_leave_one_speaker_out/{features}"].values())),
     }
