@@ -29,12 +29,16 @@ class DynamicConv(nn.Module):
         """(B, H) -> (B, k), summing to 1."""
         return torch.softmax(self.residuals(context) / self.temperature, dim=-1)
 
+    def mixed(self, context: Tensor) -> Tensor:
+        """(B, H) -> (B, Cout, Cin / groups, size, size): the kernel of each sample."""
+        return (self.attention(context) @ self.weight[0, 0]).view(len(context), *self.shape)
+
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """(B, Cin, F, T), (B, H) -> (B, Cout, F', T'): one grouped convolution over the batch."""
         batch, channels, bands, frames = x.shape
-        kernel = (self.attention(context) @ self.weight[0, 0]).view(batch * self.shape[0], *self.shape[1:])
+        kernels = self.mixed(context).flatten(0, 1)
         stacked = x.reshape(1, batch * channels, bands, frames)
-        y = F.conv2d(stacked, kernel, None, self.stride, (self.shape[2] - 1) // 2, 1, batch * self.groups)
+        y = F.conv2d(stacked, kernels, None, self.stride, (self.shape[2] - 1) // 2, 1, batch * self.groups)
         return y.view(batch, self.shape[0], *y.shape[2:])
 
 

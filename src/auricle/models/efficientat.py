@@ -64,6 +64,7 @@ class EfficientAT(Encoder):
     config: MNConfig | DyMNConfig
     classifier: nn.Module
     augment: MelAugment | None = None
+    origin: str | None = None  # fingerprint of the network that a folded one was made of
 
     def stages(self) -> Sequence[nn.Module]:
         """The 17 stages in order."""
@@ -80,6 +81,9 @@ class EfficientAT(Encoder):
     def settings(self) -> MNConfig | DyMNConfig:
         """The configuration as it stands now."""
         return self.config
+
+    def fingerprint(self) -> str:
+        return self.origin or super().fingerprint()
 
     def architecture(self) -> dict[str, Any]:
         return {"family": self.info.family, "config": as_plain(self.settings())}
