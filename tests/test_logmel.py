@@ -7,8 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
-from golden_files import read_golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +15,8 @@ from auricle.signal import framing
 from auricle.signal.front_ends import front_end
 from auricle.signal.logmel import EPS, LogMel, hann, mel_bank
 from auricle.signal.melbank import hz_to_mel, mel_to_hz
+from conftest import GOLDEN
+from golden_files import read_golden
 
 TAGS = ("16k", "32k")
 CPU = torch.device("cpu")

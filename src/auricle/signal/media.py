@@ -2,7 +2,9 @@
 
 Containers with an index (mp4, m4a, mkv, webm) are entered by seeking, which lands early; the surplus is cut by the
 frames' own time stamps. Matroska and WebM count milliseconds, so a span of one starts within half a millisecond of
-where it was asked for. Bare streams (aac, ac3, mp3) hold no time stamps and are decoded from their beginning.
+where it was asked for. AAC and Opus decoders remember what came before and AAC fills bands with random noise, so a
+span of a lossy file may differ from the same part of the whole by some thousandths. Bare streams (aac, ac3, mp3) hold
+no time stamps and are decoded from their beginning.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from auricle.signal.pieces import recut
 from auricle.signal.source import CHUNK, MissingMediaError, breaks_off
 
 INDEXED = ("mov", "matroska")  # first names of the containers with an index and a declared length
-PREROLL_SECONDS = 0.2  # decoded and dropped after a seek: Opus needs 0.08 s, AAC one frame of 1024 samples
+PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: Opus needs 0.08 s, AAC one frame of 1024 samples
 SLACK_SECONDS = 0.1  # containers round lengths, encoders pad them
 # Formats with a table of other files to open (playlists, concat) stay out: a sound file must not fetch another file.
 FORMATS = (
@@ -36,10 +38,11 @@ class MediaSource:
         self.name = name
         self.av = _pyav(name)
         self.container = self._open(file)
-        if not self.container.streams.audio:
+        try:
+            self.stream = self._audio_stream()
+        except AudioError:
             self.close()
-            raise AudioError(f"{name}: holds no audio ({self.container.format.name})")
-        self.stream = self.container.streams.audio[0]
+            raise
         self.rate, self.channels = self.stream.rate, self.stream.channels
         self.slack = round(SLACK_SECONDS * self.rate)
         self.family = self.container.format.name.split(",")[0]
@@ -53,6 +56,15 @@ class MediaSource:
         except (self.av.error.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise AudioError(f"{self.name}: not audio that can be decoded ({reason})") from None
+
+    def _audio_stream(self) -> Any:
+        """The first audio stream. FFmpeg may take any text for a bare stream, by the file's name; it finds no rate."""
+        streams = self.container.streams.audio
+        if not streams:
+            raise AudioError(f"{self.name}: holds no audio ({self.container.format.name})")
+        if not (streams[0].rate and streams[0].channels):
+            raise AudioError(f"{self.name}: not audio that can be decoded (no sample rate found)")
+        return streams[0]
 
     @cached_property
     def num_samples(self) -> int:
@@ -73,9 +85,12 @@ class MediaSource:
     def _span(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         """The decoded frames, cut to [start, stop)."""
         at = None if self._seek(start) else 0
-        for pts, samples in self._frames(at or 0):
+        for index, (pts, samples) in enumerate(self._frames(at or 0)):
             if at is None:
-                at = round((pts - self._origin) * self.stream.time_base * self.rate)
+                stamped = round((pts - self._origin) * self.stream.time_base * self.rate)
+                if index == 0 and stamped + len(samples) <= start:
+                    continue  # the first frame after a seek may be shortened, and its time stamp rounded twice
+                at = stamped
             kept = samples[max(0, start - at) : None if stop is None else max(0, stop - at)]
             if len(kept):
                 yield kept

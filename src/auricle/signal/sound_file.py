@@ -28,14 +28,28 @@ class VariableRateError(AudioError):
     """An MP3 of variable bit rate without a length header: libsndfile would stop at a guess."""
 
 
+class StraightFile(soundfile.SoundFile):
+    """A SoundFile that reads on without seeking.
+
+    soundfile seeks after each read of a file that says it can be sought. In an MP3 that loses the bits that the next
+    frames borrow from earlier ones (they come out silent), and at the end of a FLAC of unknown length it is an error.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class SoundFileSource:
     """A Source over libsndfile. Raises soundfile.LibsndfileError when the format is not one of its own."""
 
     def __init__(self, file: Path | BinaryIO, name: str):
         self.name = name
-        self.file = soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file)
+        self.file = StraightFile(os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file)
         self.rate, self.channels = self.file.samplerate, self.file.channels
         self.format = f"{self.file.format}/{self.file.subtype}".lower()
+        if self.file.format == "RAW":  # libsndfile takes any file named .au or .snd for telephone sound
+            self.close()
+            raise AudioError(f"{name}: not audio that can be decoded (no header that says its rate and format)")
         self.slack = MP3_SLACK if self.file.format == "MP3" else 0
         try:
             with binary(file) as content:
@@ -71,9 +85,7 @@ class SoundFileSource:
     @property
     def num_samples(self) -> int:
         if self._declared is None:
-            at = self.file.tell()
             self._declared = sum(len(chunk) for chunk in self.chunks(0, None))
-            self.file.seek(at)
         return self._declared
 
     def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
@@ -84,7 +96,7 @@ class SoundFileSource:
         try:
             self.file.seek(at)
             while at < end:
-                block = self._block(min(CHUNK, end - at))
+                block = self.file.read(min(CHUNK, end - at), dtype="float32", always_2d=True)
                 if len(block) == 0:
                     break
                 if at + len(block) > first:
@@ -96,19 +108,6 @@ class SoundFileSource:
         short = wanted is not None and at + self.slack < wanted
         if self.exact and (short or (self.cut and at >= there)):
             raise breaks_off(self, at, self.cut)
-
-    def _block(self, samples: int) -> np.ndarray:
-        """Up to ``samples`` samples. Of a stream of unknown length libsndfile cannot give the last, partly filled
-        block, so ever smaller ones are asked for there."""
-        if self.file.frames < UNKNOWN_LENGTH:
-            return self.file.read(samples, dtype="float32", always_2d=True)
-        at = self.file.tell()
-        while samples:
-            with contextlib.suppress(soundfile.LibsndfileError):
-                return self.file.read(samples, dtype="float32", always_2d=True)
-            self.file.seek(at)
-            samples //= 2
-        return np.zeros((0, self.channels), np.float32)
 
     def close(self) -> None:
         self.file.close()
