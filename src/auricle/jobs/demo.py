@@ -1,0 +1,159 @@
+"""The main job on a laptop in minutes: prepare a folder of sounds (or a synthetic corpus), pre-train a small M2D on it without
+its labels, probe it against its untrained self and log-mel statistics, and write a report."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.errors import AuricleError
+from auricle.options import argument, option
+
+if TYPE_CHECKING:
+    from auricle.data.manifest import Manifest
+    from auricle.evaluate.evaluation import Evaluation
+    from auricle.jobs.prepare import PrepareResult
+    from auricle.jobs.pretrain import PretrainConfig
+
+PROBES = ("logistic", "knn-vote")
+SMALLEST_RUN = 20  # weight updates: fewer teach nothing at all
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Sizes that fit five minutes on two cores."""
+
+    source: str = argument("folder of audio, or a manifest; without it a synthetic corpus is made", default="")
+    labels: str | None = option(None, "table of labels (and folds, splits, groups), joined to the clips by file name")
+    label_column: str | None = option(None, "column of that table that holds the label")
+    group_column: str | None = option(None, "column of speaker, patient or site, never split across folds")
+    out: str = option("", "folder for everything; empty: demo/<name>-<time>")
+    minutes: float = option(2.0, "minutes of pre-training")
+    clips_per_class: int = option(40, "clips of each class of the synthetic corpus")
+    batch_size: int = option(64, "clips per weight update")
+    seed: int = option(0, "every random draw is a function of this number")
+    workers: int = option(0, "processes that prepare; 0: one per core")
+    quiet: bool = option(False, "show no progress")
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or self.batch_size < 1 or self.clips_per_class < 5:
+            raise AuricleError("the demo needs --minutes above 0, a --batch-size of at least 1 and 5 clips per class")
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Where everything is, what was measured (empty without labels), and what was learnt, in words."""
+
+    run: Path
+    report: Path
+    evaluations: tuple[Evaluation, ...]
+    failed: int
+    words: str
+    seconds: float
+
+
+def demo(config: DemoConfig) -> DemoResult:
+    """Raises AuricleError for a source that cannot be used; clips that cannot be read are counted and left out."""
+    from auricle.evaluate.report.page import build_report
+    from auricle.jobs.pretrain import pretrain
+
+    started, out = time.monotonic(), out_folder(config)
+    prepared = prepare_sounds(config, out)
+    manifest = prepared_manifest(prepared)
+    result = pretrain(timed(small_m2d(config, prepared.out, out / "run", len(manifest)), config.minutes), quiet=config.quiet)
+    evaluations = probe(result.run, manifest, config)
+    report = build_report(result.run)
+    words = learnt(evaluations)
+    return DemoResult(result.run, report, evaluations, len(prepared.failed), words, time.monotonic() - started)
+
+
+def out_folder(config: DemoConfig) -> Path:
+    """Raises AuricleError where something else is already."""
+    name = Path(config.source).resolve().name if config.source else "synthetic"
+    out = Path(config.out or f"demo/{name}-{time.strftime('%y%m%d-%H%M%S')}")
+    if (out / "run").exists():
+        raise AuricleError(f"{out} holds a demo already; choose another --out (or remove it)")
+    return out
+
+
+def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
+    """Log-mel files of the given sounds, or of a synthetic corpus made first."""
+    from auricle.jobs.prepare import PrepareConfig, prepare
+
+    source, labels = config.source, config.labels
+    if not source:
+        from auricle.data.synthetic import make_corpus
+
+        cores = config.workers or os.cpu_count() or 1
+        folder = out / "corpus"
+        source = str(make_corpus(folder, clips_per_class=config.clips_per_class, seed=config.seed, workers=cores, quiet=config.quiet))
+    columns = {"labels": labels, "label_column": config.label_column, "group_column": config.group_column}
+    return prepare(PrepareConfig(source, str(out / "data"), workers=config.workers, quiet=config.quiet, **columns))
+
+
+def prepared_manifest(prepared: PrepareResult) -> Manifest:
+    from auricle.data.manifest_io import read_manifest
+
+    return read_manifest(prepared.out)
+
+
+def small_m2d(config: DemoConfig, data: Path, out: Path, clips: int) -> PretrainConfig:
+    """A ViT of width 192 and depth 6 on 0.96-s crops; short clips are repeated, so that no crop holds padded silence."""
+    from auricle.jobs.pretrain import PretrainConfig, with_flags
+
+    sizes = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6, decoder_width=128, decoder_depth=2)
+    batch = min(config.batch_size, clips)
+    training = dict(
+        decoder_heads=4, short="repeat", batch_size=batch, min_ds_size=batch, lr=5e-4, ema_decay_init=0.99, ema_decay=0.999,
+        workers=0, seed=config.seed, log_interval=5, health_interval=25,
+    )  # fmt: skip
+    return with_flags(PretrainConfig("m2d", str(data), str(out)), {**sizes, **training})
+
+
+def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
+    """As many weight updates as fit into the minutes, by a few measured steps."""
+    from auricle.jobs.pretrain import with_flags
+    from auricle.jobs.rehearsal import rehearse
+
+    seconds = rehearse(with_flags(config, {"max_updates": 1})).seconds_per_micro_step
+    steps = max(SMALLEST_RUN, int(60 * minutes / seconds))
+    return with_flags(config, {"max_updates": steps, "warmup_updates": steps // 10})
+
+
+def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation, ...]:
+    """Logistic regression and kNN on the labels, beside the untrained encoder, log-mel statistics and chance."""
+    from auricle.evaluate.run import evaluate
+    from auricle.evaluate.task import Task
+    from auricle.hub.load import load
+
+    labels = {label for clip in manifest for label in clip.labels}
+    if len(labels) < 2:
+        return ()
+    encoder = load(run)
+    encoder.rename(name="pre-trained")
+    task = Task(config.source or str(manifest.root.parent / "corpus"), name=Path(config.source).name or "synthetic")
+    found = []
+    for name in PROBES:
+        few = name == "logistic"
+        result = evaluate(encoder, task, name, manifest=manifest, few_shot=few, quiet=config.quiet, command=f"auricle demo {config.source}".strip())
+        result.save(run / "evaluations" / f"{name}.json")
+        found.append(result)
+    return tuple(found)
+
+
+def learnt(evaluations: tuple[Evaluation, ...]) -> str:
+    """What pre-training did for the first probe, whatever it is."""
+    if not evaluations:
+        return "The recordings carry no labels (two classes at least), so nothing was measured; pass --labels to measure."
+    first = evaluations[0]
+    floors = {score.model: score for score in first.baselines}
+    sentences = [f"Logistic regression on the pre-trained encoder scores {first.score.score:.1%} ({len(first.classes)} classes)."]
+    for name, floor in floors.items():
+        gain = first.score.score - floor.score
+        noise = max(first.score.deviation or 0.0, floor.deviation or 0.0) / max(1, len(floor.scores)) ** 0.5
+        verdict = "better than" if gain > 2 * noise else "worse than" if gain < -2 * noise else "not clearly different from"
+        sentences.append(f"That is {verdict} {name} ({floor.score:.1%}).")
+    return " ".join(sentences)
