@@ -68,6 +68,12 @@ def test_poolings_look_at_valid_frames_only():
         assert pool(frames, lengths, name)[0].tolist() == pytest.approx(values)
 
 
+def test_an_encoder_in_training_stays_in_training(folder):
+    encoder = m2d().train()
+    assert np.array_equal(embed(folder, encoder).clip, embed(folder, m2d()).clip)
+    assert encoder.training
+
+
 def test_a_fixed_length_cuts_and_pads(folder):
     settings = EmbedSettings(seconds=0.2)
     for name, kept in (("2.wav", 3200), ("4.wav", 800)):

@@ -54,7 +54,7 @@ def test_a_store_from_a_newer_version_is_refused_and_untouched(store):
     store.append([result()])
     with sqlite3.connect(store.path) as db:
         db.execute("PRAGMA user_version=99")
-    for action in (store.select, lambda: store.append([result()])):
+    for action in (store.select, store.check, lambda: store.append([result()])):
         with pytest.raises(AuricleError, match="newer version of auricle"):
             action()
     with sqlite3.connect(store.path) as db:

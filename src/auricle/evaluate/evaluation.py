@@ -143,10 +143,9 @@ class Evaluation:
         width = max(len(row.model) for row in rows)
         lines = [f"{self.task} · {self.protocol} · {self.metric}", *(_row(row, width) for row in rows)]
         for point in self.few_shot:
-            others = ", ".join(
-                f"{b.model} {p.score:.3f}" for b in self.baselines for p in b.few_shot if p.shots == point.shots
-            )
-            lines.append(f"  {point.shots} per class: {_plus_minus(point.score, point.deviation)}  ({others})")
+            rivals = [f"{b.model} {p.score:.4f}" for b in self.baselines for p in b.few_shot if p.shots == point.shots]
+            beside = f"  ({', '.join(rivals)})" if rivals else ""
+            lines.append(f"  {point.shots} per class  {_plus_minus(point.score, point.deviation)}{beside}")
         if self.interval:
             lines.append(f"95 % of bootstrap draws over test clips: {self.interval[0]:.4f} to {self.interval[1]:.4f}")
         lines.append(

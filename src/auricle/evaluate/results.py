@@ -64,6 +64,12 @@ class ResultsStore:
 
     path: Path
 
+    def check(self) -> None:
+        """Raises AuricleError for a store that could not be appended to, before hours of work and not after."""
+        if self.path.exists():
+            with self._open():
+                pass
+
     def append(self, results: Sequence[Result]) -> list[int]:
         """Write all of them or none; their ids."""
         now = datetime.now(UTC).isoformat(timespec="seconds")

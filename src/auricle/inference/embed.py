@@ -126,15 +126,18 @@ def pieces_of(encoder: Encoder, settings: EmbedSettings) -> tuple[str, ...]:
 def embed_clips(
     manifest: Manifest, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], *, frames: bool = False
 ) -> Iterator[ClipEmbedding]:
-    """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the
-    encoder."""
-    device = device_of(settings.device)
-    encoder = encoder.eval().to(device)
-    for batch in heard_batches(manifest, encoder.info.sample_rate, settings):
-        good = [heard for heard in batch if heard.wave is not None]
-        yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.wave is None)
-        if good:
-            yield from _encode_or_say(good, encoder, settings, pieces, frames)
+    """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
+    which is moved to the device and left in the mode (training or evaluation) it came in."""
+    training = encoder.training
+    encoder = encoder.eval().to(device_of(settings.device))
+    try:
+        for batch in heard_batches(manifest, encoder.info.sample_rate, settings):
+            good = [heard for heard in batch if heard.wave is not None]
+            yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.wave is None)
+            if good:
+                yield from _encode_or_say(good, encoder, settings, pieces, frames)
+    finally:
+        encoder.train(training)
 
 
 def _encode_or_say(

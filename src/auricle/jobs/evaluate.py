@@ -68,6 +68,8 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
     from auricle.hub.load import load
     from auricle.jobs.results import store_path
 
+    store = ResultsStore(store_path(config.store))
+    store.check()
     encoder = load(config.model)
     if Path(config.model).exists():
         encoder.rename(name=config.model)  # two runs of one family are two rows in the results
@@ -83,9 +85,9 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
         command=command,
         quiet=quiet,
     )
-    record(found, ResultsStore(store_path(config.store)))
     if config.out:
         found.save(Path(config.out))
+    record(found, store)
     return found
 
 
