@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from auricle.evaluate.report.html import compact, text
 
-WIDTH, HEIGHT = 440, 230
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
+WIDTH, HEIGHT = 340, 205
+LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 36
+INSET = 14  # between the axis and the first point, where points and not curves are drawn
+X_TICKS, Y_TICKS = 5, 5
 COLOURS = 8  # of the style sheet: --c0 … --c7
 MOST_POINTS = 320
 
@@ -60,7 +62,10 @@ def line_chart(
     if not lines:
         return ""
     x, y = _x_scale(lines, log_x), _y_scale(lines, y_range)
-    parts = [_grid(x, y, x_ticks or round_ticks(x.low, x.high, 6), x_label), *(_drawn(line, x, y) for line in lines)]
+    parts = [
+        _grid(x, y, x_ticks or round_ticks(x.low, x.high, X_TICKS), x_label),
+        *(_drawn(line, x, y) for line in lines),
+    ]
     caption = f"<figcaption><b>{text(title)}</b>{f' <span>{text(note)}</span>' if note else ''}</figcaption>"
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}">{"".join(parts)}</svg>'
     return f'<figure class="chart" data-chart="{text(_values(lines, x, y, x_label))}">{caption}{svg}</figure>'
@@ -70,11 +75,24 @@ def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten that lie in [low, high]."""
     if not high > low:
         return [low]
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = _step(low, high, most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _step(low: float, high: float, most: int) -> float:
+    """Distance of round ticks; 1 for an empty range."""
+    rough = (high - low) / most if high > low else 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+
+
+def tick_text(value: float, step: float) -> str:
+    """With as many decimals as the distance of the ticks needs, so that neighbours differ: 0.99996."""
+    if value == 0 or abs(value) >= 1e4 or abs(value) < 1e-3:
+        return compact(value)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def legend(names: Sequence[tuple[str, int, bool]]) -> str:
@@ -102,8 +120,11 @@ def _finite(line: Line) -> Line:
 
 def _x_scale(lines: Sequence[Line], log: bool) -> Scale:
     low, high = min(min(line.x) for line in lines), max(max(line.x) for line in lines)
-    inset = 14 if log else 0
-    return Scale(low, high, LEFT + inset, WIDTH - RIGHT - inset, log)
+    if log:
+        return Scale(low, high, LEFT + INSET, WIDTH - RIGHT - INSET, log=True)
+    step = _step(low, high, X_TICKS)
+    end = math.ceil(high / step) * step  # a run of 20 epochs has its last row just before 20
+    return Scale(low, end if end - high < 0.06 * (high - low) else high, LEFT, WIDTH - RIGHT)
 
 
 def _y_scale(lines: Sequence[Line], wanted: tuple[float, float] | None) -> Scale:
@@ -121,16 +142,18 @@ def _reach(line: Line, i: int, y: float) -> tuple[float, float]:
 
 
 def _grid(x: Scale, y: Scale, x_ticks: Sequence[float], x_label: str) -> str:
-    parts = []
-    for value in round_ticks(y.low, y.high, 4):
+    parts, y_step, x_step = [], _step(y.low, y.high, Y_TICKS), _step(x.low, x.high, X_TICKS)
+    for value in round_ticks(y.low, y.high, Y_TICKS):
         at = y(value)
         parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{at + 4}" text-anchor="end">{compact(value)}</text>')
+        parts.append(f'<text x="{LEFT - 7}" y="{at + 4}" text-anchor="end">{tick_text(value, y_step)}</text>')
     for value in x_ticks:
         parts.append(f'<path class="tick" d="M{x(value)} {HEIGHT - BOTTOM}v4"/>')
-        parts.append(f'<text x="{x(value)}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{compact(value)}</text>')
+        parts.append(
+            f'<text x="{x(value)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick_text(value, x_step)}</text>'
+        )
     parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    parts.append(f'<text class="unit" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{text(x_label)}</text>')
+    parts.append(f'<text class="unit" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{text(x_label)}</text>')
     return "".join(parts)
 
 
@@ -160,4 +183,4 @@ def _values(lines: Sequence[Line], x: Scale, y: Scale, x_label: str) -> str:
 
 
 def _short(values: Sequence[float]) -> list[float]:
-    return [float(f"{value:.5g}") for value in values]
+    return [float(f"{value:.6g}") for value in values]

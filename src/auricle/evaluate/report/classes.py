@@ -85,10 +85,12 @@ def mistakes(evaluation: Evaluation, heard: dict[str, str]) -> str:
     if not wrong:
         return '<p class="none">None: every tested clip was recognised.</p>'
     rows = [_mistake(p, heard) for p in wrong]
-    return table(("", "clip", "is", "was taken for", "score", "held out in"), rows, kind="mistakes", numeric=(4,))
+    head = ("", "is", "was taken for", "score", "clip", "held out in")
+    return table(head, rows, kind="mistakes", numeric=(3,))
 
 
 def _mistake(p: Prediction, heard: dict[str, str]) -> list[str]:
     button = play(heard.get(p.id), f"play {p.id}")
     is_a = ", ".join(p.true) or "–"
-    return [button, text(p.id), text(is_a), text(p.predicted), f"{max(p.scores, default=0.0):.2f}", text(p.fold)]
+    sure = f"{max(p.scores, default=0.0):.2f}"
+    return [button, text(is_a), text(p.predicted), sure, text(p.id), text(p.fold)]

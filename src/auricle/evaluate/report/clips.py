@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from auricle.evaluate.report.charts import round_ticks
-from auricle.evaluate.report.html import compact, play, section, text
+from auricle.evaluate.report.html import compact, percent, play, section, text
 from auricle.evaluate.report.images import CIVIDIS, MAGMA, levels, png, ramp, spectrogram
 from auricle.evaluate.report.snapshot import Snapshot
 from auricle.evaluate.report.sounds import SoundStore
 
+SMALLEST = 1e-4  # errors are coloured on a logarithmic scale from here on
 BARS = 300  # of the waveform drawing
 LEAD = (
     "From top to bottom: the waveform; its log-mel spectrogram (mel bands, low at the bottom); what the encoder was "
@@ -33,15 +34,15 @@ def clips_section(snapshot: Snapshot | None, sounds: SoundStore) -> str:
 
 def limits(error: np.ndarray) -> tuple[float, float]:
     """2 and 98 % points of the errors that there are, so that one odd patch does not take all the colours."""
-    there = error[np.isfinite(error)]
-    return (float(np.quantile(there, 0.02)), float(np.quantile(there, 0.98))) if len(there) else (0.0, 1.0)
+    there = error[np.isfinite(error)].clip(SMALLEST)
+    return (float(np.quantile(there, 0.02)), float(np.quantile(there, 0.98))) if len(there) else (SMALLEST, 1.0)
 
 
 def _scale(low: float, high: float) -> str:
     """The colour bar of the errors."""
     stops = ",".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in ramp(CIVIDIS)[::32])
     bar = f'<i style="background:linear-gradient(90deg,{stops})"></i>'
-    return f'<p class="scale">error per patch <span>{compact(low)}</span>{bar}<span>{compact(high)}</span></p>'
+    return f'<p class="scale">error per patch, logarithmic <span>{low:.2g}</span>{bar}<span>{high:.2g}</span></p>'
 
 
 def _card(snapshot: Snapshot, i: int, sounds: SoundStore, errors: tuple[float, float]) -> str:
@@ -54,13 +55,15 @@ def _card(snapshot: Snapshot, i: int, sounds: SoundStore, errors: tuple[float, f
     hidden[enlarged(mask, spec) > 0] = np.nan
     panels = [_picture("spectrogram", spectrogram(spec[:rows, :columns], low, high))]
     panels.append(_picture("what the encoder was given", spectrogram(hidden, low, high)))
-    panels.append(_picture("error", png(levels(error[::-1], *errors), CIVIDIS), kind="patches"))
+    panels.append(
+        _picture("error", png(levels(np.log(error[::-1].clip(SMALLEST)), *np.log(errors)), CIVIDIS), kind="patches")
+    )
     if snapshot.reconstruction is not None:
         panels.append(
             _picture("reconstruction", spectrogram(snapshot.reconstruction[i][:rows, :columns], low, high, MAGMA))
         )
     mean = np.nanmean(error) if np.isfinite(error).any() else None
-    said = f"{mask.mean():.0%} hidden" + ("" if mean is None else f", mean error {mean:.2f}")
+    said = f"{percent(mask.mean(), 0)}\u00a0% hidden" + ("" if mean is None else f", mean error {mean:.2f}")
     name = snapshot.ids[i]
     head = f"<header>{play(sound, f'play {name}')}<b>{text(name)}</b><span>{said}</span></header>"
     axis = _time_axis(columns * snapshot.hop_seconds, float(snapshot.crop_start[i]))

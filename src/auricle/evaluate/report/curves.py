@@ -12,7 +12,7 @@ import numpy as np
 
 from auricle.errors import AuricleError
 from auricle.evaluate.report.charts import MOST_POINTS, Line, legend, line_chart
-from auricle.evaluate.report.html import section, subsection, text
+from auricle.evaluate.report.html import percent, section, subsection, text
 from auricle.evaluate.report.view import RunView
 
 TRAINING = {
@@ -167,7 +167,7 @@ def state_in_words(row: dict[str, Any]) -> str:
         "one constant": "target_constant",
         "fixed by position": "target_position",
     }
-    found = [f"{row[key]:.0%} was {what}" for what, key in shares.items() if key in row]
+    found = [f"{percent(row[key], 0)}\u00a0% was {what}" for what, key in shares.items() if key in row]
     if found:
         words.append(f"Of their mean square {', '.join(found)}: the higher, the less there is to learn from.")
     if "prediction_cosine" in row:

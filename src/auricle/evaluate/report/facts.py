@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from auricle.errors import AuricleError
-from auricle.evaluate.report.html import compact, count, details, duration, percent, section, subsection, table, text
+from auricle.evaluate.report.html import compact, count, details, duration, section, subsection, table, text
+from auricle.evaluate.report.measure import measure_of
 from auricle.evaluate.report.snapshot import training_facts
 from auricle.evaluate.report.view import RunView, main_evaluation
 
@@ -26,13 +27,18 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     seconds = facts.get("seconds")
     yield "trained on", count(facts["clips"]) if facts else "", "clips" + (f", {duration(seconds)}" if seconds else "")
     architecture = run.encoder.get("architecture", {})
+    architecture = {**architecture, **architecture.get("config", {})}
     sizes = [f"{architecture[k]} {what}" for k, what in (("depth", "blocks"), ("width", "wide")) if k in architecture]
     yield "encoder", _millions(run.parameters), " ".join(["parameters,", *sizes]).rstrip(",")
     steps = max((int(row.get("step", 0)) for row in run.log), default=0)
     yield "training", f"{run.epochs:g}" if run.epochs else "", f"epochs, {count(steps)} updates"
     evaluation = main_evaluation(run.evaluations)
     if evaluation:
-        yield evaluation.task, f"{percent(evaluation.score.score)} %", f"{evaluation.metric}, {evaluation.protocol}"
+        yield (
+            evaluation.task,
+            measure_of(evaluation.metric).value(evaluation.score.score),
+            f"{evaluation.metric}, {evaluation.protocol}",
+        )
 
 
 def _millions(parameters: int) -> str:

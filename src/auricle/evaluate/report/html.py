@@ -51,16 +51,6 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}"
 
 
-def plus_minus(score: float, deviation: float | None) -> str:
-    """A share as per cent with its deviation, figures aligned by the style sheet."""
-    return f"{percent(score)}" + (f' <span class="pm">± {percent(deviation)}</span>' if deviation is not None else "")
-
-
-def signed(value: float) -> str:
-    """A difference of shares in points, with a true minus sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
 def count(value: float) -> str:
     """12345 -> 12 345, with thin no-break spaces."""
     return f"{round(value):,}".replace(",", "\u202f")

@@ -55,6 +55,7 @@ def page(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
         _header(runs),
         scores_section(runs),
         curves_section(runs, references),
+        f'<p class="aside">From here on: {text(first.name)} alone.</p>' if len(runs) > 1 else "",
         clips_section(first.snapshot, sounds),
         map_section(first, evaluation, manifest, heard),
         classes_section(evaluation, heard),
@@ -73,7 +74,7 @@ def _header(runs: Sequence[RunView]) -> str:
     words = compared(runs) if len(runs) > 1 else []
     for run in runs:
         name = f"{run.name}: " if len(runs) > 1 else ""
-        words.append(name + " ".join(learnt(run)))
+        words += [name + " ".join(learnt(run))] if name else learnt(run)
     said = "".join(f"<p>{text(paragraph)}</p>" for paragraph in words)
     problems = "".join(f"<li>{text(problem)}</li>" for run in runs for problem in run.problems)
     warnings = f'<ul class="warnings">{problems}</ul>' if problems else ""

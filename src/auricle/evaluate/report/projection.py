@@ -46,5 +46,8 @@ def _tsne(components: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _unit(points: np.ndarray) -> np.ndarray:
-    low, span = points.min(0), np.ptp(points, axis=0).max()
-    return (points - low) / span if span > 0 else np.full_like(points, 0.5)
+    """Each axis stretched to [0, 1], the longer direction first: neither axis has a unit."""
+    turned = principal(points - points.mean(0), 2)
+    turned = np.pad(turned, ((0, 0), (0, 2)))[:, :2]
+    span = np.ptp(turned, axis=0)
+    return np.where(span > 1e-9, (turned - turned.min(0)) / np.maximum(span, 1e-9), 0.5)

@@ -41,7 +41,7 @@
     node.className = kind;
     return node;
   };
-  const short = (value) => (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4))));
+  const short = (value) => (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(5))));
 
   // ---- charts: the nearest value of every curve
   const scaled = (v, [low, high, start, end, log]) => {

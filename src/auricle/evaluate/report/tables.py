@@ -8,12 +8,12 @@ import numpy as np
 
 from auricle.evaluate.evaluation import Evaluation, Score
 from auricle.evaluate.report.charts import Line, legend, line_chart
-from auricle.evaluate.report.html import details, plus_minus, section, signed, subsection, table, text
-from auricle.evaluate.report.html import percent as pc
+from auricle.evaluate.report.html import details, section, subsection, table, text
+from auricle.evaluate.report.measure import Measure, measure_of
 from auricle.evaluate.report.view import RunView
 from auricle.evaluate.report.words import RIVALS, difference, kind_of
 
-BAR = 150  # width of the drawing of a score, 0 to 100 %
+BAR = 240  # width of the drawing of a score, 0 to 100 %
 Group = list[tuple[RunView, Evaluation]]
 
 
@@ -41,24 +41,29 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def _score_table(group: Group) -> str:
-    """Per cent, deviation over folds and seeds, and the paired difference to the first row."""
-    first = group[0][1].score
-    rows = [_row(run.name, e.score, first, own=True) for run, e in group]
-    rows += [_row(_named(b.model), b, first) for b in group[0][1].baselines]
-    head = ("", f"{text(group[0][1].metric)}, %", "", "difference, points")
-    return table(head, rows, kind="scores", numeric=(1, 3))
+    """Score, deviation over folds and seeds, and the paired lead of the first row."""
+    own, m = group[0][1], measure_of(group[0][1].metric)
+    rows = [_row(run.name, e.score, own.score, m, own=True) for run, e in group]
+    rows += [_row(_named(b.model), b, own.score, m) for b in own.baselines]
+    units = [f", {unit}" if unit else "" for unit in (m.unit, m.points)]
+    head = ("", text(own.metric) + units[0], f"lead of {text(group[0][0].name)}{units[1]}", "")
+    return table(head, rows, kind="scores", numeric=(1, 2))
 
 
 def _named(model: str) -> str:
     return RIVALS.get(kind_of(model), model)
 
 
-def _row(name: str, score: Score, first: Score, own: bool = False) -> list[str]:
+def _row(name: str, score: Score, first: Score, m: Measure, own: bool = False) -> list[str]:
     shown = f"<b>{text(name)}</b>" if own else text(name)
-    found = difference(score, first)
-    spread = "" if found.deviation is None else f' <span class="pm">± {pc(found.deviation)}</span>'
-    apart = "" if score is first else signed(found.mean) + spread
-    return [shown, plus_minus(score.score, score.deviation), _bar(score, own), apart]
+    found = difference(first, score)
+    apart = "" if score is first else m.signed(found.mean) + _spread(m, found.deviation)
+    return [shown, m.number(score.score) + _spread(m, score.deviation), apart, _bar(score, own) if m.unit else ""]
+
+
+def _spread(m: Measure, deviation: float | None) -> str:
+    """Set in a column of its own by the style sheet."""
+    return f'<span class="pm">{text(m.spread(deviation)).strip()}</span>'
 
 
 def _bar(score: Score, own: bool) -> str:
@@ -81,7 +86,7 @@ def _small_print(e: Evaluation) -> str:
     if e.score.deviation is not None:
         parts.append(f"Mean ± standard deviation over {len(e.score.scores)} folds × seeds; dots are folds.")
     if e.interval:
-        parts.append(f"95 % of bootstrap draws over clips: {pc(e.interval[0])} to {pc(e.interval[1])} %.")
+        parts.append(f"95 % of bootstrap draws over clips: {100 * e.interval[0]:.1f} to {100 * e.interval[1]:.1f} %.")
     notes = "".join(f"<li>{text(note)}</li>" for note in e.notes)
     command = details("the command of this evaluation", f"<pre>{text(e.command)}</pre>") if e.command else ""
     return (
@@ -97,21 +102,26 @@ def few_shot(groups: Sequence[Group]) -> str:
 
 
 def _few_shot_of(group: Group) -> str:
+    m = measure_of(group[0][1].metric)
     named = [(run.name, e.score) for run, e in group]
     named += [(_named(b.model), b) for b in group[0][1].baselines if b.few_shot]
-    lines = [_curve(name, score, i, dashed=i >= len(group)) for i, (name, score) in enumerate(named) if score.few_shot]
+    lines = [
+        _curve(name, score, i, m.factor, dashed=i >= len(group))
+        for i, (name, score) in enumerate(named)
+        if score.few_shot
+    ]
     shots = [point.shots for point in group[0][1].few_shot]
     names = [(line.name, line.colour, line.dashed) for line in lines]
-    note = f"{group[0][1].metric} in %, ± deviation over folds and draws"
+    note = f"{group[0][1].metric}{' in ' + m.unit if m.unit else ''}, ± deviation over folds and draws"
     chart = line_chart(
         "With few labelled clips", lines, note=note, x_label="training clips per class", x_ticks=shots, log_x=True
     )
     return subsection(f"Few-shot curve, {group[0][1].task}", legend(names) + f'<div class="charts wide">{chart}</div>')
 
 
-def _curve(name: str, score: Score, colour: int, *, dashed: bool) -> Line:
+def _curve(name: str, score: Score, colour: int, factor: float, *, dashed: bool) -> Line:
     points = score.few_shot
-    spread = [None if p.deviation is None else 100 * p.deviation for p in points]
+    spread = [None if p.deviation is None else factor * p.deviation for p in points]
     return Line(
-        name, [p.shots for p in points], [100 * p.score for p in points], colour, dashed, whiskers=spread, dots=True
+        name, [p.shots for p in points], [factor * p.score for p in points], colour, dashed, whiskers=spread, dots=True
     )

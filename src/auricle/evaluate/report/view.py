@@ -31,6 +31,7 @@ class RunView:
     def open(cls, path: Path) -> RunView:
         """Raises AuricleError where there is no run."""
         folder, problems = RunFolder.open(path), list[str]()
+        config = _config(folder)
         evaluations = []
         for file in sorted((path / EVALUATIONS).glob("*.json")):
             try:
@@ -42,7 +43,7 @@ class RunView:
         except AuricleError as error:
             snapshot = None
             problems.append(str(error))
-        return cls(folder, folder.read_config() or {}, tuple(evaluations), snapshot, tuple(problems))
+        return cls(folder, config, tuple(evaluations), snapshot, tuple(problems))
 
     @property
     def path(self) -> Path:
@@ -99,6 +100,18 @@ class RunView:
     def _text(self, name: str) -> str:
         file = self.path / name
         return file.read_text().strip() if file.is_file() else ""
+
+
+def _config(folder: RunFolder) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = folder.read_config()
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AuricleError(f"{folder.config} cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise AuricleError(f"{folder.config} is not the configuration of a run: it holds no settings by name")
+    return found
 
 
 def _product(shape: list[int]) -> int:

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auricle.evaluate.compare import paired_t
 from auricle.evaluate.evaluation import Evaluation, Score
-from auricle.evaluate.report.html import percent, signed
+from auricle.evaluate.report.measure import measure_of
 from auricle.evaluate.report.view import RunView, main_evaluation
 
-CLEAR = 0.05  # p-value of the paired t test; folds share training clips, so it is read together with the deviation
+CLEAR = 0.05  # p-value below which a difference is called one
 UNTRAINED, LOG_MEL, CHANCE = "untrained", "logmel-stats", "chance"
+SENTENCES = {
+    "better": "That is better than {}.",
+    "worse": "That is worse than {}.",
+    "no difference": "That is no better than {}: differences like these come and go with the folds.",
+    "unsure": "Beside it stand {}; with a single score each, nothing can be said of chance.",
+}
 RIVALS = {UNTRAINED: "the untrained encoder", LOG_MEL: "log-mel mean and deviation", CHANCE: "chance"}
 
 
@@ -39,7 +44,24 @@ def difference(a: Score, b: Score) -> Difference:
     if not len(x):
         return Difference(a.score - b.score, None, 0, None)
     deviation = float(np.std(x - y, ddof=1)) if len(x) > 1 else None
-    return Difference(float(np.mean(x - y)), deviation, len(x), paired_t(y, x))
+    ratio = float(np.mean([s.test / max(1, s.train) for s in a.scores]))
+    return Difference(float(np.mean(x - y)), deviation, len(x), corrected_p(x - y, ratio))
+
+
+def corrected_p(differences: np.ndarray, ratio: float) -> float | None:
+    """Two-sided p-value of the resampled t test of Nadeau and Bengio (2003), None with fewer than two differences.
+
+    Folds share training clips, so the plain paired test is too sure of itself; ``ratio`` is test per training clips.
+    """
+    from scipy.stats import t
+
+    if len(differences) < 2:
+        return None
+    mean, variance = float(np.mean(differences)), float(np.var(differences, ddof=1))
+    if variance < 1e-18:
+        return 1.0 if abs(mean) < 1e-9 else 0.0
+    statistic = mean / np.sqrt(variance * (1 / len(differences) + ratio))
+    return float(2 * t.sf(abs(statistic), len(differences) - 1))
 
 
 def _paired(a: Score, b: Score) -> tuple[np.ndarray, np.ndarray]:
@@ -67,46 +89,42 @@ def rival(evaluation: Evaluation, kind: str) -> Score | None:
 
 
 def learnt(run: RunView) -> list[str]:
-    """Sentences for the top of the page: what training did, and what a probe of the encoder says."""
-    return [*_training_words(run), *_probe_words(main_evaluation(run.evaluations))]
+    """Two paragraphs for the top of the page: what training did, and what a probe of the encoder says."""
+    return [_training_words(run), " ".join(_probe_words(main_evaluation(run.evaluations)))]
 
 
-def _training_words(run: RunView) -> list[str]:
+def _training_words(run: RunView) -> str:
     losses = [float(row["loss"]) for row in run.rows("step") if "loss" in row]
     if not losses:
-        return ["Nothing was logged during training yet."]
+        return "Nothing was logged during training yet."
     part = max(1, len(losses) // 20)
     first, last = float(np.mean(losses[:part])), float(np.mean(losses[-part:]))
     if len(losses) == 1 or abs(first - last) < 0.01 * abs(first):
-        return [f"The loss stands at {last:.3g}; it hardly moved in {run.epochs:.3g} epochs."]
-    moved = "fell" if last < first else "rose"
-    return [f"Over {run.epochs:.3g} epochs the loss {moved} from {first:.3g} to {last:.3g}."]
+        return f"The loss stands at {last:.3g}; it hardly moved in {run.epochs:.3g} epochs."
+    return f"Over {run.epochs:.3g} epochs the loss {'fell' if last < first else 'rose'} from {first:.3g} to {last:.3g}."
 
 
 def _probe_words(evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
-        return ["Its encoder has not been evaluated: whether it learnt anything useful is not known yet."]
-    own = evaluation.score
-    spread = "" if own.deviation is None else f" ± {percent(own.deviation)}"
-    words = [
-        f"On {evaluation.task} ({evaluation.protocol}) it reaches {percent(own.score)}{spread} % {evaluation.metric}."
-    ]
-    rivals = [(kind, rival(evaluation, kind)) for kind in (UNTRAINED, LOG_MEL)]
-    words += [sentence(difference(own, other), RIVALS[kind], other) for kind, other in rivals if other is not None]
-    floor = rival(evaluation, CHANCE)
-    return [*words, *([f"Chance is {percent(floor.score)} %."] if floor else [])]
+        return ["The encoder has not been evaluated: whether it learnt anything useful is not known yet."]
+    own, floor, m = evaluation.score, rival(evaluation, CHANCE), measure_of(evaluation.metric)
+    spread = "" if own.deviation is None else f" (deviation {m.number(own.deviation)})"
+    chance = f", where chance is {m.value(floor.score)}" if floor else ""
+    reached = f"{m.value(own.score)} {evaluation.metric}{spread}"
+    return [f"On {evaluation.task} ({evaluation.protocol}) it reaches {reached}{chance}.", *_against_rivals(evaluation)]
 
 
-def sentence(found: Difference, who: str, other: Score) -> str:
-    """One comparison, honestly."""
-    by = f"{signed(found.mean)} points" + ("" if found.deviation is None else f" ± {percent(found.deviation)}")
-    at = f"({percent(other.score)} %; {by})"
-    return {
-        "better": f"That is better than {who} {at}.",
-        "worse": f"That is worse than {who} {at}.",
-        "no difference": f"That is no better than {who} {at}: the difference lies within what folds and seeds do.",
-        "unsure": f"Against {who} {at} there is a single pair of scores, so nothing can be said of chance.",
-    }[found.verdict]
+def _against_rivals(evaluation: Evaluation) -> list[str]:
+    """A sentence per verdict, naming the baselines it holds for."""
+    groups: dict[str, list[str]] = {}
+    m = measure_of(evaluation.metric)
+    for kind in (UNTRAINED, LOG_MEL):
+        other = rival(evaluation, kind)
+        if other is not None:
+            found = difference(evaluation.score, other)
+            by = m.difference(found.mean, found.deviation)
+            groups.setdefault(found.verdict, []).append(f"{RIVALS[kind]} ({m.value(other.score)}; {by})")
+    return [SENTENCES[verdict].format(" and ".join(names)) for verdict, names in groups.items()]
 
 
 def compared(runs: Sequence[RunView]) -> list[str]:
@@ -124,8 +142,8 @@ def _against(name: str, own: Evaluation, other_name: str, other: Evaluation) -> 
         "no difference": "is no different from",
         "unsure": "cannot be told from",
     }[found.verdict]
-    spread = "" if found.deviation is None else f" ± {percent(found.deviation)}"
-    return f"{own.task}, {own.protocol}: {name} {verdict} {other_name} ({signed(found.mean)} points{spread})."
+    by = measure_of(own.metric).difference(found.mean, found.deviation)
+    return f"{own.task}, {own.protocol}: {name} {verdict} {other_name} ({by})."
 
 
 def _key(evaluation: Evaluation) -> tuple[str, str, str]:
