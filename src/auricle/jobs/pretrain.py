@@ -218,10 +218,26 @@ def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:
     progress = trainer.fit()
     if data.report():
         trainer.console.say(data.report())
+    if trainer.ranks.first:
+        keep_preview(trainer, data)
     seconds = time.monotonic() - start
     return PretrainResult(
         trainer.run.path, progress.step, progress.epoch, last_loss(trainer.run), seconds, data.clips, data.replaced()
     )
+
+
+def keep_preview(trainer: Trainer, data: TrainingData) -> None:
+    """A few clips with what was hidden of them and how well it was predicted, for the report."""
+    from auricle.draws import BatchDraws
+    from auricle.evaluate.report.snapshot import CLIPS, save_snapshot, take_snapshot, training_facts
+
+    batch = data.first_clips(CLIPS).to(trainer.ranks.device)
+    manifest = data.dataset.manifest
+    facts = training_facts(manifest, data.replaced())
+    draws = BatchDraws(trainer.config.seed, batch.epoch, batch.positions)
+    snapshot = take_snapshot(trainer.objective, batch, draws, manifest=manifest, facts=facts)
+    if snapshot is not None:
+        save_snapshot(snapshot, trainer.run.path)
 
 
 def last_loss(run: RunFolder) -> float:

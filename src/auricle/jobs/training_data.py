@@ -15,7 +15,7 @@ from auricle.data.loader import Loader, make_loader
 from auricle.data.manifest import Manifest
 from auricle.data.manifest_io import read_manifest
 from auricle.data.mixing import Noise
-from auricle.data.sampler import Batches
+from auricle.data.sampler import Batches, InOrder
 from auricle.data.spectrograms import Spectrograms
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
 from auricle.errors import AuricleError
@@ -52,6 +52,10 @@ class TrainingData:
         pin = self.ranks.device.type == "cuda"
         self.loaders.append(make_loader(self.dataset, sampler, train.workers, pin_memory=pin))
         return iter(self.loaders[-1])
+
+    def first_clips(self, clips: int) -> Batch:
+        """The first clips of the list, as in training."""
+        return next(iter(make_loader(self.dataset, InOrder(self.clips, min(clips, self.clips)))))
 
     def replaced(self) -> int:
         return sum(len(loader.failed) for loader in self.loaders)

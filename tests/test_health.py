@@ -1,0 +1,101 @@
+"""A run that goes wrong says so in words: in the log, on the progress line, and by stopping where nothing else helps."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from training_runs import config, prepared
+
+from auricle.data.spectrograms import Spectrograms
+from auricle.errors import AuricleError
+from auricle.jobs.pretrain import continue_run, pretrain
+from auricle.objectives.collapse import effective_rank, target_shares
+from auricle.objectives.m2d import M2D
+from auricle.training.health import Health, collapse_words, waiting_words
+from auricle.training.log import read_log
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("data"))
+
+
+def words_of(run) -> list[str]:
+    return [word for row in read_log(run / "metrics.jsonl", "health") for word in row["words"]]
+
+
+def test_a_healthy_run_warns_of_nothing(data, tmp_path):
+    pretrain(config(data, tmp_path / "run"), quiet=True)
+    assert words_of(tmp_path / "run") == []
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(data, tmp_path, monkeypatch):
+    real, poisoned = M2D.error, iter([False] * 7 + [True])
+    monkeypatch.setattr(M2D, "error", lambda self, t, p: real(self, t, p) * (torch.nan if next(poisoned, True) else 1.0))
+    with pytest.raises(AuricleError, match=r"not finite.*last good state.*--precision float32"):
+        pretrain(config(data, tmp_path / "run", state_steps=1, health_interval=1000), quiet=True)
+    assert "not finite" in words_of(tmp_path / "run")[0]
+    monkeypatch.undo()
+    assert continue_run(tmp_path / "run", quiet=True).epochs == 3
+
+
+def test_an_exploding_gradient_is_said_with_its_usual_size():
+    health = Health()
+    for _ in range(20):
+        assert health.look(norm=1.0, waiting=0.0, log={}) == []
+    assert "exploding: 50, usually 1" in health.look(norm=50.0, waiting=0.0, log={})[0]
+    assert health.look(norm=60.0, waiting=0.0, log={}) == []  # said once, not at every look
+
+
+def test_collapse_to_a_constant_of_the_clip_is_recognised(data, tmp_path, monkeypatch):
+    """A target encoder that says one thing per clip: what the published target falls to at small scale."""
+    monkeypatch.setattr(M2D, "targets", lambda self, patches, mask: clip_constant(patches, mask))
+    pretrain(config(data, tmp_path / "run", batch_size=12, epochs=6), quiet=True)
+    assert "collapsing to a constant of the clip" in words_of(tmp_path / "run")[0]
+
+
+def clip_constant(patches, mask):
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(patches.shape[0], 1, 16, generator=generator)
+    return directions.expand(-1, mask.hidden.shape[1], -1) + 0.01 * torch.randn(
+        patches.shape[0], mask.hidden.shape[1], 16, generator=generator
+    )
+
+
+def test_the_shares_tell_clip_position_and_constant_apart():
+    clip, position = torch.randn(8, 1, 32), torch.randn(1, 20, 32)
+    ids = torch.arange(20).expand(8, -1)
+    assert target_shares(clip.expand(-1, 20, -1) - clip.mean(0), ids)["target_clip"] == pytest.approx(1, abs=1e-4)
+    by_place = target_shares((position - position.mean(1, keepdim=True)).expand(8, -1, -1), ids)
+    assert by_place["target_position"] == pytest.approx(1, abs=1e-4)
+    assert target_shares(torch.ones(8, 20, 32), ids)["target_constant"] == pytest.approx(1)
+    assert collapse_words(target_shares(torch.ones(8, 20, 32) + 1e-3 * clip, ids))
+
+
+def test_the_effective_rank_counts_directions():
+    assert effective_rank(torch.eye(16)) == pytest.approx(16, rel=1e-3)
+    assert effective_rank(torch.ones(30, 16)) == pytest.approx(1, rel=1e-3)
+
+
+def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
+    real = Spectrograms.cut
+
+    def slow(self, clip, draws):
+        time.sleep(0.02)
+        return real(self, clip, draws)
+
+    monkeypatch.setattr(Spectrograms, "cut", slow)
+    monkeypatch.setattr("auricle.training.loop.STARTING", 0.01)
+    pretrain(config(data, tmp_path / "run"), quiet=True)
+    assert "raise --workers" in words_of(tmp_path / "run")[0]
+    assert waiting_words(0.1) == []
+
+
+def test_rank_and_area_agree_with_the_published_feature_analysis(shared):
+    from golden_files import read_golden
+
+    tensors, _ = read_golden(shared / "golden/m2d/feature_metrics.safetensors")
+    np.testing.assert_allclose(effective_rank(tensors["features"]), tensors["rankme"], rtol=1e-3)
