@@ -40,8 +40,20 @@ def logistic_cv(problem: Problem) -> np.ndarray:
 def logistic_path(problem: Problem, grid: Sequence[float], tolerance: float) -> list[np.ndarray]:
     """(n_test, C) for each C of an ascending grid; every fit starts from the one before it."""
     scale = Standardiser.of(problem.train)
+    train, test = in_row_space(scale(problem.train), scale(problem.test))
     fit = _one_per_class if problem.multilabel else _multinomial
-    return fit(scale(problem.train), problem.train_targets, scale(problem.test), grid, tolerance)
+    return fit(train, problem.train_targets, test, grid, tolerance)
+
+
+def in_row_space(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in an orthonormal basis of the training rows' span, where there are fewer clips than features.
+
+    Weights with an L2 penalty lie in that span, so the solution is the same and the problem as small as the clips are few.
+    """
+    if len(train) >= train.shape[1]:
+        return train, test
+    basis = np.linalg.svd(train.astype(np.float64), full_matrices=False)[2]
+    return train @ basis.T, test @ basis.T
 
 
 def _inner(problem: Problem) -> list[tuple[Problem, np.ndarray]]:

@@ -33,6 +33,7 @@ class EmbedConfig:
         "clip", "clip: one vector per clip; frames: features over time, with their times", choices=LEVELS
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
+    weights: str | None = option(None, "local weight file of a published model name")
     overwrite: bool = option(False, "replace an output that other settings or clips made")
 
     def __post_init__(self) -> None:
@@ -59,10 +60,11 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
 
     Raises AuricleError for a wrong source, model or setting, or an output that something else made.
     """
-    from auricle.inference.embed import as_encoder, as_manifest, gathered
+    from auricle.hub.load import load
+    from auricle.inference.embed import as_manifest, gathered
     from auricle.jobs.embed_files import index_file, read_index, write_output
 
-    manifest, encoder, out = as_manifest(config.source), as_encoder(config.model), Path(config.out)
+    manifest, encoder, out = as_manifest(config.source), load(config.model, weights=config.weights), Path(config.out)
     said = _described(manifest, encoder, config)
     before = read_index(out)
     if before and before["made_from"] == said:

@@ -44,6 +44,7 @@ class EvaluateConfig:
         "normalise with the encoder's own statistics, the task's pooled ones, or EVAR's published running ones",
         choices=("own", "pooled", "published"),
     )
+    weights: str | None = option(None, "local weight file of a published model name")
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
     out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
@@ -70,7 +71,7 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
 
     store = ResultsStore(store_path(config.store))
     store.check()
-    encoder = load(config.model)
+    encoder = load(config.model, weights=config.weights)
     if Path(config.model).exists():
         encoder.rename(name=config.model)  # two runs of one family are two rows in the results
     found = run(
