@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-BLOCK_FRAMES = 4096  # frames held at once over the whole batch; 16 MB at 1024 samples a frame
+BLOCK_FRAMES = 4096  # frames held at once per thread, over the whole batch; 16 MB at 1024 samples a frame
 
 
 def reflect(wave: Tensor, ends: Tensor | None, pad: int) -> Tensor:
@@ -25,9 +25,9 @@ def reflect(wave: Tensor, ends: Tensor | None, pad: int) -> Tensor:
 
 
 def blocks_of_frames(wave: Tensor, size: int, hop: int) -> Iterator[Tensor]:
-    """(B, S) -> views (B, t, size) of at most BLOCK_FRAMES / B frames, T = 1 + (S - size) // hop frames in all."""
+    """(B, S) -> views (B, t, size), t at most BLOCK_FRAMES * threads / B, T = 1 + (S - size) // hop frames in all."""
     frames = wave.unfold(1, size, hop)
-    total, block = frames.shape[1], max(1, BLOCK_FRAMES // frames.shape[0])
+    total, block = frames.shape[1], max(1, BLOCK_FRAMES * torch.get_num_threads() // frames.shape[0])
     if total <= block:
         yield frames
         return
