@@ -6,16 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from auricle.data.manifest import Clip, Manifest
-from auricle.data.manifest_io import read_manifest, write_manifest
-from auricle.draws import BatchDraws
-from auricle.evaluate.report.snapshot import save_snapshot, take_snapshot, training_facts
+from auricle.data.manifest_io import write_manifest
 from auricle.evaluate.run import evaluate
 from auricle.evaluate.task import Task
 from auricle.hub.load import load
-from auricle.hub.resume import resume
-from auricle.jobs.pretrain import PretrainConfig, build_objective, pretrain, with_flags
-from auricle.jobs.training_data import open_data
-from auricle.training.distribution import ranks_of
+from auricle.jobs.pretrain import PretrainConfig, pretrain, with_flags
 from sounds import tone, write_sound
 
 CLASSES = ("high", "low", "<middle> & more")
@@ -35,10 +30,9 @@ def make_sounds(folder: Path, per_class: int = 8) -> Path:
 
 
 def make_run(sounds: Path, out: Path, *, epochs: int = 3, evaluations: bool = True) -> Path:
-    """Train, keep the clips of one batch, evaluate."""
+    """Train (which keeps a few clips), evaluate."""
     config = replace(settings(sounds, epochs), out=str(out))
     pretrain(config, quiet=True)
-    keep_clips(config)
     if evaluations:
         for probe in ("logistic", "knn-vote"):
             task = Task(str(sounds), seconds=0.6, name="tones")
@@ -61,16 +55,3 @@ def settings(sounds: Path, epochs: int) -> PretrainConfig:
     machine = {"workers": 0, "precision": "float32", "device": "cpu", "log_interval": 1, "health_interval": 4}
     small = {**model, **predictor, **steps, **machine}
     return with_flags(PretrainConfig("m2d", str(sounds)), small)
-
-
-def keep_clips(config: PretrainConfig) -> None:
-    with ranks_of("cpu") as ranks:
-        data = open_data(config, ranks)
-    objective = build_objective(config, data.statistics)
-    resume(objective, Path(config.out))
-    batch = next(data.batches(0))
-    manifest = read_manifest(config.source)
-    facts = training_facts(manifest, failed=1)
-    taken = take_snapshot(objective, batch, BatchDraws(0, 0, batch.positions), manifest=manifest, facts=facts)
-    assert taken is not None
-    save_snapshot(taken, Path(config.out))

@@ -29,7 +29,7 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     architecture = run.encoder.get("architecture", {})
     architecture = {**architecture, **architecture.get("config", {})}
     sizes = [f"{architecture[k]} {what}" for k, what in (("depth", "blocks"), ("width", "wide")) if k in architecture]
-    yield "encoder", _millions(run.parameters), " ".join(["parameters,", *sizes]).rstrip(",")
+    yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
     steps = max((int(row.get("step", 0)) for row in run.log), default=0)
     yield "training", f"{run.epochs:g}" if run.epochs else "", f"epochs, {count(steps)} updates"
     evaluation = main_evaluation(run.evaluations)
@@ -93,7 +93,7 @@ def _coverage(facts: dict[str, Any]) -> str:
     failed = facts.get("failed", 0)
     if not failed:
         return "every clip could be read"
-    return f"{count(failed)} clips could not be read and were replaced by others"
+    return f"{count(failed)} clip{'s' * (failed != 1)} could not be read, and others were taken instead"
 
 
 def _noise(run: RunView) -> str | None:
