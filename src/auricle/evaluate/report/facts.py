@@ -31,7 +31,7 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     sizes = [f"{architecture[k]} {what}" for k, what in (("depth", "blocks"), ("width", "wide")) if k in architecture]
     yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
     steps = max((int(row.get("step", 0)) for row in run.log), default=0)
-    yield "training", f"{run.epochs:g}" if run.epochs else "", f"epochs, {count(steps)} updates"
+    yield "training", run.length.split()[0] if run.epochs else "", f"{run.length.split()[1]}, {count(steps)} updates"
     evaluation = main_evaluation(run.evaluations)
     if evaluation:
         yield (

@@ -6,7 +6,7 @@ import numpy as np
 
 COMPONENTS = 50
 FEW = 20  # below this many clips principal components alone are drawn
-MOST = 1500  # clips that are drawn; t-SNE takes about five seconds for these
+MOST = 1000  # clips that are drawn; t-SNE takes about ten seconds for these on one core
 
 
 def chosen_rows(count: int, first: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -42,7 +42,7 @@ def _tsne(components: np.ndarray, seed: int) -> np.ndarray:
 
     perplexity = min(30.0, (len(components) - 1) / 3)
     start = np.pad(components, ((0, 0), (0, 2)))[:, :2] / max(float(components[:, 0].std()), 1e-9) * 1e-4
-    return TSNE(2, perplexity=perplexity, init=start, random_state=seed).fit_transform(components)
+    return TSNE(2, perplexity=perplexity, init=start, random_state=seed, max_iter=750).fit_transform(components)
 
 
 def _unit(points: np.ndarray) -> np.ndarray:

@@ -65,6 +65,12 @@ class RunView:
         """Passes over the data so far."""
         return max((float(row.get("epoch", 0)) for row in self.log), default=0.0)
 
+    @property
+    def length(self) -> str:
+        """ "20 epochs", "3.28 epochs", "1 epoch"."""
+        number = f"{self.epochs:.2f}".rstrip("0").rstrip(".")
+        return f"{number} epoch{'s' * (number != '1')}"
+
     @cached_property
     def encoder(self) -> dict[str, Any]:
         """What the encoder file says of itself (architecture, info, lineage); empty before the run has ended."""

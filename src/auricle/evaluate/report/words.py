@@ -100,8 +100,8 @@ def _training_words(run: RunView) -> str:
     part = max(1, len(losses) // 20)
     first, last = float(np.mean(losses[:part])), float(np.mean(losses[-part:]))
     if len(losses) == 1 or abs(first - last) < 0.01 * abs(first):
-        return f"The loss stands at {last:.3g}; it hardly moved in {run.epochs:.3g} epochs."
-    return f"Over {run.epochs:.3g} epochs the loss {'fell' if last < first else 'rose'} from {first:.3g} to {last:.3g}."
+        return f"The loss stands at {last:.3g}; it hardly moved in {run.length}."
+    return f"Over {run.length} the loss {'fell' if last < first else 'rose'} from {first:.3g} to {last:.3g}."
 
 
 def _probe_words(evaluation: Evaluation | None) -> list[str]:
