@@ -15,13 +15,27 @@ def _m2d(config: dict[str, Any], **options: Any) -> Encoder:
     return M2DEncoder(ViTConfig(**config), **options)
 
 
+def _mn(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.mn import MN
+    from auricle.models.mn_config import MNConfig
+
+    return MN(MNConfig(**config), **options)
+
+
+def _dymn(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.dymn import DyMN
+    from auricle.models.dymn_config import DyMNConfig
+
+    return DyMN(DyMNConfig(**config), **options)
+
+
 def _logmel_stats(front_end_id: str) -> Encoder:
     from auricle.models.logmel_stats import LogMelStats
 
     return LogMelStats(front_end_id)
 
 
-FAMILIES = {"m2d": _m2d, "logmel-stats": _logmel_stats}
+FAMILIES = {"m2d": _m2d, "mn": _mn, "dymn": _dymn, "logmel-stats": _logmel_stats}
 
 
 def build(architecture: dict[str, Any], **options: Any) -> Encoder:
@@ -39,6 +53,6 @@ def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
     """The same architecture and statistics with random weights: the floor that training must beat."""
     options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}
     twin = build(encoder.architecture(), **options)
-    twin.norm_stats = encoder.norm_stats.clone()
+    twin.norm_stats = encoder.get_buffer("norm_stats").clone()
     twin.rename(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
     return twin.eval()

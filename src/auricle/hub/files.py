@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError
 from auricle.atomic import replacing
+from auricle.errors import AuricleError
 from auricle.hub.families import build
 from auricle.models.contract import Encoder, EncoderInfo
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = 1
 DESCRIBED = (
@@ -72,7 +75,7 @@ def read_encoder(path: Path) -> Encoder:
     return encoder.eval()
 
 
-def load_strictly(module, tensors: dict[str, Any], where: object) -> None:
+def load_strictly(module: nn.Module, tensors: dict[str, Any], where: object) -> None:
     """Load all tensors or say, by name, what is missing, unexpected or of another shape."""
     own = module.state_dict()
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -87,5 +90,5 @@ def load_strictly(module, tensors: dict[str, Any], where: object) -> None:
     module.load_state_dict(tensors)
 
 
-def _named(missing: list[str], extra: list[str], shapes: list[str]):
+def _named(missing: list[str], extra: list[str], shapes: list[str]) -> tuple[tuple[str, list[str]], ...]:
     return (("missing", missing), ("unexpected", extra), ("of another shape", shapes))

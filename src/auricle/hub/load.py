@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from auricle.errors import AuricleError
 from auricle.hub import records
+from auricle.hub import weights as kept
+from auricle.hub.families import build
 from auricle.hub.files import read_encoder
+from auricle.hub.published import read_published
+from auricle.hub.record import Record
+from auricle.hub.records_m2d import CLAP_NOTE
 from auricle.models.contract import Encoder
 
 
-def load(name: str | Path, *, weights: str | Path | None = None, input_size: str | None = None) -> Encoder:
+def load(
+    name: str | Path,
+    *,
+    weights: str | Path | None = None,
+    record: str | None = None,
+    input_size: str | None = None,
+    offline: bool | None = None,
+) -> Encoder:
     """An encoder in evaluation mode.
 
     name      a published name (``auricle models list``), a run folder, or a weight file (ours, or a published layout)
-    weights   a local file for a published name
+    weights   a local file of that published name, in place of a download
+    record    the published name of the network in a file, where its tensors do not say all (front end, strides);
+              its classes may be others
     input_size  "80x608": for a published M2D file whose folder name does not say it
+    offline   no downloads (None: what the variable AURICLE_OFFLINE says)
 
-    Raises AuricleError when nothing fits, naming the nearest known names.
+    A published name is downloaded once, converted and kept in the cache folder (AURICLE_CACHE). Raises
+    AuricleError when nothing fits, naming the nearest known names.
     """
-    path = Path(weights or name).expanduser()
+    if weights is not None:
+        return _read_file(_existing(weights), records.get(str(name)), True, input_size)
+    path = Path(name).expanduser()
     if path.is_dir():
         return read_run(path)
     if path.is_file():
-        return read_file(path, record=records.find(str(name)) if weights else None, input_size=input_size)
-    if weights is not None:
+        known = records.get(record) if record else records.of_file(path.name)
+        return _read_file(path, known, record is None, input_size)
+    if str(name).endswith((".pt", ".pth", ".safetensors")):
         raise AuricleError(f"there is no weight file {path}")
-    return records.get(str(name)).load()
+    return load_record(records.get(str(name)), offline=offline)
+
+
+def load_record(record: Record, *, offline: bool | None = None) -> Encoder:
+    """A published encoder, or one that needs no weights."""
+    if record.config is None:
+        return build({"family": record.family, "front_end_id": record.front_end}).eval()
+    _say(record)
+    return kept.load(record, offline=offline)
 
 
 def read_run(folder: Path) -> Encoder:
@@ -36,11 +64,22 @@ def read_run(folder: Path) -> Encoder:
     return read_encoder(file)
 
 
-def read_file(path: Path, *, record: records.Record | None, input_size: str | None) -> Encoder:
+def _existing(weights: str | Path) -> Path:
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise AuricleError(f"there is no weight file {path}")
+    return path
+
+
+def _read_file(path: Path, record: Record | None, same_classes: bool, input_size: str | None) -> Encoder:
     if path.suffix == ".safetensors":
         return read_encoder(path)
     if record is not None:
-        return record.read(path)
-    from auricle.hub.convert import m2d
+        _say(record)
+    return read_published(path, record, same_classes=same_classes, input_size=input_size)
 
-    return m2d.read_published(path, input_size=input_size)
+
+def _say(record: Record) -> None:
+    """What nobody should overlook."""
+    if record.note == CLAP_NOTE:
+        warnings.warn(f"{record.name}: {record.note}", UserWarning, stacklevel=3)

@@ -11,7 +11,7 @@ from auricle.errors import AuricleError
 
 
 def read_pickle(path: Path) -> Any:
-    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, argparse namespaces and NumPy scalars only.
+    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, argparse namespaces, NumPy scalars only.
 
     Raises AuricleError for anything else, for a truncated file and for one that is no checkpoint.
     """
@@ -25,10 +25,14 @@ def read_pickle(path: Path) -> Any:
         raise AuricleError(f"there is no weight file {path}") from None
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or "global" in str(error):
-            raise AuricleError(f"{path} holds more than tensors and settings and was refused: {_reason(error)}") from None
+            raise AuricleError(
+                f"{path} holds more than tensors and settings and was refused: {_reason(error)}"
+            ) from None
         raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}") from None
+        raise AuricleError(
+            f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}"
+        ) from None
 
 
 def _reason(error: Exception) -> str:
@@ -40,4 +44,4 @@ def _numpy_scalars() -> list[Any]:
     import numpy as np
 
     kinds = [np.dtype(kind) for kind in ("f4", "f8", "i4", "i8", "bool")]
-    return [np._core.multiarray.scalar, np.dtype, *{type(kind) for kind in kinds}]
+    return [np._core.multiarray.scalar, np.dtype, *{type(kind) for kind in kinds}]  # type: ignore[attr-defined]

@@ -39,15 +39,30 @@ def read_published(path: Path, *, classes: Classes | None = None, name: str = ""
     ``known`` are fields of MNConfig or DyMNConfig that the tensors cannot say (strides, front_end, temperature …).
     Raises AuricleError for a file of another kind and when tensors do not fit.
     """
+    path = Path(path)
+    tensors = published_tensors(read_pickle(path), path)
+    return build(tensors, infer_config(tensors, **known), path, classes=classes, name=name or path.stem)
+
+
+def recognises(content: Any) -> bool:
+    """Whether the contents of a pickle are this family's flat state dict."""
+    return isinstance(content, dict) and bool({"features.0.0.weight", "in_c.0.weight"} & content.keys())
+
+
+def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """The state dict in a file. Raises AuricleError when it is another kind of file."""
+    if not recognises(content):
+        raise AuricleError(f"{path} is not an EfficientAT file: it has neither features.0.0.weight nor in_c.0.weight")
+    if odd := [name for name, value in content.items() if not hasattr(value, "shape")]:
+        raise AuricleError(f"{path} holds '{odd[0]}' which is no tensor; expected a flat state dict of tensors")
+    return content
+
+
+def build(tensors: dict[str, Tensor], config: MNConfig | DyMNConfig, path: Path, **options: Any) -> MN | DyMN:
+    """The network of ``config`` with these weights; ``options`` are name, classes and label_type of MN and DyMN."""
     from auricle.models.dymn import DyMN
     from auricle.models.mn import MN
 
-    path = Path(path)
-    tensors = read_pickle(path)
-    if not isinstance(tensors, dict) or not {"features.0.0.weight", "in_c.0.weight"} & tensors.keys():
-        raise AuricleError(f"{path} is not an EfficientAT file: it has neither features.0.0.weight nor in_c.0.weight")
-    config = infer_config(tensors, **known)
-    options: dict[str, Any] = {"classes": classes, "name": name or path.stem}
     encoder = MN(config, **options) if isinstance(config, MNConfig) else DyMN(config, **options)
     load_strictly(encoder, {**tensors, OURS_ALONE: encoder.norm_stats}, path)
     return encoder.eval()
@@ -55,7 +70,11 @@ def read_published(path: Path, *, classes: Classes | None = None, name: str = ""
 
 def infer_config(tensors: dict[str, Tensor], **known: Any) -> MNConfig | DyMNConfig:
     """What the tensors say of the network, and what the caller knows beside it."""
-    kind, said = (MNConfig, _mn(tensors)) if "features.0.0.weight" in tensors else (DyMNConfig, _dymn(tensors))
+    kind: type[MNConfig | DyMNConfig] = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
+    try:
+        said = _mn(tensors) if kind is MNConfig else _dymn(tensors)
+    except KeyError as missing:
+        raise AuricleError(f"the file has no {missing}: it is cut short, or not an EfficientAT network") from None
     names = {field.name for field in fields(kind)}
     if unknown := known.keys() - names:
         raise AuricleError(f"{kind.__name__} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(names))}")

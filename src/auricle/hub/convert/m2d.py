@@ -1,13 +1,12 @@
-"""The published M2D layouts, read and written by name (specification m2d 6.2, 6.6). Architecture comes from the tensors."""
+"""The published M2D layouts, read and written by name (specification m2d 6.2, 6.6); tensors say the architecture."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
+from auricle.hub.convert.m2d_names import parse_name
 from auricle.hub.files import load_strictly
 from auricle.hub.pickles import read_pickle
 from auricle.models.config import ViTConfig
@@ -58,35 +57,31 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-@dataclass(frozen=True)
-class PublishedName:
-    """What a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` says (specification m2d 6.1)."""
-
-    model: str
-    input_size: str
-    patch_size: str
-    sample_rate: int
-
-
-def parse_name(text: str) -> PublishedName | None:
-    """None where the name does not follow the rule."""
-    found = re.match(r"(?P<model>[^-]+)-(?P<input>\d+x\d+)p(?P<patch>\d+x\d+)(?:p(?P<rate>16|32)k)?", text)
-    if not found:
-        return None
-    return PublishedName(found["model"], found["input"], found["patch"], int(found["rate"] or 16) * 1000)
-
-
 def read_published(path: Path, *, input_size: str | None = None, sample_rate: int | None = None) -> M2DEncoder:
-    """A published ``.pth`` as an encoder. Sizes come from the tensors, the input length and the rate from the folder's name
-    (or the file's), unless given. Raises AuricleError for anything that is not an M2D file."""
+    """A published ``.pth`` as an encoder. Raises AuricleError for anything that is not an M2D file.
+
+    Sizes come from the tensors, the input length and the rate from the folder's name (or the file's), unless given.
+    """
+    tensors = published_tensors(read_pickle(path), path)
+    return build(tensors, config_of(tensors, path, input_size=input_size, sample_rate=sample_rate), path)
+
+
+def config_of(
+    tensors: dict[str, Tensor], path: Path, *, input_size: str | None = None, sample_rate: int | None = None
+) -> ViTConfig:
+    """The network of these published tensors; the name of the folder, or the file, says what is not given."""
+    said = parse_name(path.resolve().parent.name) or parse_name(path.stem)
+    if said is not None:
+        input_size, sample_rate = input_size or said.input_size, sample_rate or said.sample_rate
+    return infer_config(tensors, input_size, sample_rate, path)
+
+
+def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncoder:
+    """The encoder of ``config`` with these published tensors; those of predictor, target and heads are left out."""
     from auricle.models.m2d import M2DEncoder
 
-    tensors = published_tensors(read_pickle(path), path)
-    said = parse_name(path.resolve().parent.name) or parse_name(path.stem)
-    config = infer_config(
-        tensors, input_size or (said and said.input_size), sample_rate or (said and said.sample_rate), path
-    )
-    encoder = M2DEncoder(config, name=path.resolve().parent.name if said else path.stem)
+    folder = path.resolve().parent.name
+    encoder = M2DEncoder(config, name=folder if parse_name(folder) else path.stem)
     own = encoder_part(to_ours(tensors))
     own.setdefault("norm_stats", encoder.norm_stats)  # files of 2022-23 hold none (specification m2d 6.2)
     load_strictly(encoder, {name: value for name, value in own.items() if name in encoder.state_dict()}, path)
@@ -94,23 +89,37 @@ def read_published(path: Path, *, input_size: str | None = None, sample_rate: in
     return encoder.eval()
 
 
+def recognises(content: Any) -> bool:
+    """Whether the contents of a pickle are one of the four layouts (specification m2d 6.2)."""
+    state = _state(content)
+    return state is not None and {"patch_embed.proj.weight", "pos_embed"} <= state.keys()
+
+
 def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     """The flat published names of any of the four layouts (specification m2d 6.2)."""
+    state = _state(content)
+    if state is None:
+        raise AuricleError(f"{path} holds no state dictionary; expected one of the published M2D layouts")
+    if not recognises(content):
+        raise AuricleError(f"{path} is not an M2D checkpoint: it has no patch_embed.proj.weight and pos_embed")
+    return state
+
+
+def _state(content: Any) -> dict[str, Tensor] | None:
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict):
-        raise AuricleError(f"{path} holds no state dictionary; expected one of the published M2D layouts")
+        return None
     for wrapper in WRAPPERS:
         if any(name.startswith(wrapper) for name in state):
-            state = {k.removeprefix(wrapper): v for k, v in state.items() if k.startswith(wrapper)}
-            break
-    if "patch_embed.proj.weight" not in state or "pos_embed" not in state:
-        raise AuricleError(f"{path} is not an M2D checkpoint: it has no patch_embed.proj.weight and pos_embed")
+            return {k.removeprefix(wrapper): v for k, v in state.items() if k.startswith(wrapper)}
     return state
 
 
 def infer_config(tensors: dict[str, Tensor], input_size: str | None, sample_rate: int | None, path: Path) -> ViTConfig:
     width, _, height, columns = tensors["patch_embed.proj.weight"].shape
     blocks = {int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")}
+    if not blocks:
+        raise AuricleError(f"{path} has no transformer blocks: it is cut short, or not an M2D checkpoint")
     rows = 80 // height
     steps = (tensors["pos_embed"].shape[1] - 1) // rows
     config = ViTConfig(

@@ -1,0 +1,55 @@
+"""Checksums kept on first use, verified afterwards: beside FILE stands ``FILE.json`` with size, SHA-256, source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from auricle.atomic import write_text
+from auricle.errors import AuricleError
+
+BY_HAND = "put here by hand"
+
+
+def note(file: Path, source: str) -> None:
+    """Keep size and checksum of a file as it stands now."""
+    described = {"size": file.stat().st_size, "sha256": sha256_of(file), "source": source}
+    write_text(_note_path(file), json.dumps(described, indent=1))
+
+
+def noted(file: Path) -> dict[str, Any]:
+    """What ``note`` kept, {} where nothing was."""
+    try:
+        return json.loads(_note_path(file).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
+    """Hold a file against what is known of it; without a note its checksum is kept now: somebody put it there by hand.
+
+    Raises AuricleError when it changed or was cut short.
+    """
+    before = noted(file)
+    expected_size, expected = size or before.get("size"), sha256 or before.get("sha256", "")
+    found = file.stat().st_size
+    if expected_size and found != expected_size:
+        raise AuricleError(
+            f"{file} has {found} bytes, expected {expected_size}: it is cut short or changed; delete it and try again"
+        )
+    if expected and sha256_of(file) != expected:
+        raise AuricleError(f"{file} has changed (its SHA-256 is not {expected[:12]}…); delete it and try again")
+    if not before:
+        note(file, BY_HAND)
+
+
+def sha256_of(file: Path) -> str:
+    """64 hexadecimal digits."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _note_path(file: Path) -> Path:
+    return file.with_name(file.name + ".json")

@@ -1,0 +1,282 @@
+"""Downloads that survive stalls, cuts and lies: mirrors in turn, resumed by byte ranges, checked, renamed into place.
+
+``AURICLE_OFFLINE=1`` forbids the network. Only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from auricle.atomic import write_text
+from auricle.errors import AuricleError
+from auricle.hub.checksums import check, note, sha256_of
+from auricle.progress import progress
+from auricle.version import __version__
+
+TIMEOUT = 30.0  # seconds without a byte, or with next to none, after which a mirror counts as stalled
+LEAST_RATE = 256  # bytes per second over TIMEOUT, below which it does too
+ATTEMPTS = 3  # per mirror; an attempt that brought something new does not count
+BLOCK = 1 << 18
+DISK = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EIO}  # our side's failures, not the mirror's
+
+
+class MirrorError(Exception):
+    """This mirror did not deliver; in words. ``again``: the same mirror may do better on another attempt."""
+
+    def __init__(self, reason: str, *, again: bool = False):
+        super().__init__(reason)
+        self.again = again
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to arrive: where, and what is known of it beforehand."""
+
+    destination: Path
+    size: int | None
+    sha256: str
+
+    @property
+    def part(self) -> Path:
+        return self.destination.with_name(self.destination.name + ".part")
+
+    @property
+    def part_note(self) -> Path:
+        return self.destination.with_name(self.destination.name + ".part.json")
+
+
+def fetch(
+    urls: Sequence[str],
+    destination: Path,
+    *,
+    size: int | None = None,
+    sha256: str = "",
+    offline: bool | None = None,
+    timeout: float = TIMEOUT,
+    quiet: bool = False,
+) -> Path:
+    """``destination``, downloaded from the first of ``urls`` that delivers it unless it is there already.
+
+    size     bytes, where known; every mirror's answer is held against it
+    sha256   hexadecimal, where known; else the checksum of the first download is kept and verified from then on
+    offline  no network (None: what AURICLE_OFFLINE says)
+    timeout  seconds without progress after which a mirror is given up
+
+    Raises AuricleError saying what each mirror did and where to put the file by hand.
+    """
+    wanted = Wanted(destination, size, sha256)
+    if destination.is_file():
+        check(destination, size=size, sha256=sha256)
+        return destination
+    if is_offline(offline):
+        raise AuricleError(
+            f"{destination.name} is not on this machine and downloads are switched off; {by_hand(urls, destination)}"
+        )
+    make_folder(destination.parent)
+    with _alone(destination):
+        if not destination.is_file():  # another process may have brought it meanwhile
+            source = _from_any(urls, wanted, timeout, quiet)
+            os.replace(wanted.part, destination)
+            wanted.part_note.unlink(missing_ok=True)
+            note(destination, source)
+    return destination
+
+
+def is_offline(chosen: bool | None = None) -> bool:
+    """``chosen``, or what the variable AURICLE_OFFLINE says."""
+    if chosen is not None:
+        return chosen
+    return os.environ.get("AURICLE_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def by_hand(urls: Sequence[str], destination: Path) -> str:
+    """What a person can do instead."""
+    return f"download {' or '.join(urls)} by hand and put it at {destination}"
+
+
+def make_folder(folder: Path) -> None:
+    """Raises AuricleError where the cache cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuricleError(f"cannot make the folder {folder}: {error.strerror}; set AURICLE_CACHE to another") from None
+    if not os.access(folder, os.W_OK):
+        raise AuricleError(f"the folder {folder} cannot be written; set AURICLE_CACHE to another")
+
+
+# ---- mirrors and attempts
+def _from_any(urls: Sequence[str], wanted: Wanted, timeout: float, quiet: bool) -> str:
+    """Fill ``wanted.part``; the address that delivered it."""
+    problems = []
+    for url in urls:
+        try:
+            _from_one(url, wanted, timeout, quiet)
+            return url
+        except MirrorError as error:
+            problems.append(f"{url}: {error}")
+    said = "; ".join(problems) or "no address is known"
+    kept = f" ({wanted.part.stat().st_size} bytes are kept and go on next time)" if wanted.part.is_file() else ""
+    raise AuricleError(f"cannot download {wanted.destination.name}: {said}{kept}; {by_hand(urls, wanted.destination)}")
+
+
+def _from_one(url: str, wanted: Wanted, timeout: float, quiet: bool) -> None:
+    left = ATTEMPTS
+    while True:
+        before = _length(wanted.part)
+        try:
+            _attempt(url, wanted, timeout, quiet)
+            return _check_content(wanted)
+        except MirrorError as error:
+            left -= _length(wanted.part) <= before
+            if not error.again or left <= 0:
+                raise
+
+
+def _check_content(wanted: Wanted) -> None:
+    if wanted.sha256 and sha256_of(wanted.part) != wanted.sha256:
+        wanted.part.unlink()
+        raise MirrorError(f"delivers another file than expected (SHA-256 is not {wanted.sha256[:12]}…)")
+
+
+def _attempt(url: str, wanted: Wanted, timeout: float, quiet: bool) -> None:
+    """One request: from where the last one ended, when the server goes along with that."""
+    start = _resumable(url, wanted)
+    try:
+        with urllib.request.urlopen(_request(url, start, _validator(wanted)), timeout=timeout) as answer:
+            _receive(url, answer, start, wanted, timeout, quiet)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not start:
+            raise MirrorError(f"answers HTTP {error.code} {error.reason}", again=error.code >= 500) from None
+        if error.headers.get("Content-Range") != f"bytes */{start}":  # else the part was whole already
+            wanted.part.unlink()
+            raise MirrorError("does not know the part downloaded so far", again=True) from None
+    except TimeoutError:
+        raise MirrorError(f"stalled: nothing came for {timeout:g} s", again=True) from None
+    except urllib.error.URLError as error:
+        raise MirrorError(f"cannot be reached ({error.reason})", again=True) from None
+    except (http.client.HTTPException, ConnectionError) as error:
+        raise MirrorError(f"broke off ({error or type(error).__name__})", again=True) from None
+    except OSError as error:
+        if error.errno in DISK:
+            raise AuricleError(f"cannot write {wanted.part}: {error.strerror}") from error
+        raise MirrorError(f"broke off ({error})", again=True) from None
+
+
+def _request(url: str, start: int, validator: str) -> urllib.request.Request:
+    headers = {"User-Agent": f"auricle/{__version__}", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if validator:
+            headers["If-Range"] = validator
+    return urllib.request.Request(url, headers=headers)
+
+
+def _resumable(url: str, wanted: Wanted) -> int:
+    """Bytes of the part that this address began; what another one began is dropped unless the content is known."""
+    if not wanted.part.is_file():
+        return 0
+    if not wanted.sha256 and _part_note(wanted).get("url") != url:
+        wanted.part.unlink()
+    return _length(wanted.part)
+
+
+def _part_note(wanted: Wanted) -> dict[str, Any]:
+    try:
+        return json.loads(wanted.part_note.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _validator(wanted: Wanted) -> str:
+    return _part_note(wanted).get("validator", "")
+
+
+def _length(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+# ---- one answer
+def _receive(
+    url: str, answer: http.client.HTTPResponse, start: int, wanted: Wanted, timeout: float, quiet: bool
+) -> None:
+    """Append the answer to the part, or begin anew where the server ignored the range."""
+    start, total = _extent(answer, start)
+    if wanted.size and total is not None and total != wanted.size:
+        raise MirrorError(f"offers {total} bytes, expected {wanted.size}")
+    if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise MirrorError("sends a web page in place of the file (a login page, or a proxy's?)")
+    tag = answer.headers.get("ETag") or ""
+    validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified") or ""
+    write_text(wanted.part_note, json.dumps({"url": url, "validator": validator}))
+    with open(wanted.part, "r+b" if start else "wb") as file:
+        file.truncate(start)
+        file.seek(start)
+        with progress(total=total, what=wanted.destination.name, unit="B", quiet=quiet) as bar:
+            bar.unit_scale = True
+            bar.update(start)
+            for block in _blocks(answer, timeout):
+                file.write(block)
+                bar.update(len(block))
+    _check_length(wanted, total)
+
+
+def _check_length(wanted: Wanted, total: int | None) -> None:
+    got, expected = _length(wanted.part), wanted.size or total
+    if expected is not None and got < expected:
+        raise MirrorError(f"broke off after {got} of {expected} bytes", again=True)
+    if got == 0 or (expected is not None and got > expected):
+        wanted.part.unlink()
+        raise MirrorError(f"sent {got} bytes, expected {'more than none' if expected is None else expected}")
+    with open(wanted.part, "rb") as file:
+        if file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            wanted.part.unlink()
+            raise MirrorError("sends a web page in place of the file (a login page, or a proxy's?)")
+
+
+def _extent(answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
+    """(first byte that is coming, bytes of the whole file where the server says so)."""
+    if answer.status != 206:
+        length = answer.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdigit() else None
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    if not found or int(found[1]) != start:
+        raise MirrorError(f"answers with another range than asked for ({answer.headers.get('Content-Range')})")
+    return start, None if found[2] == "*" else int(found[2])
+
+
+def _blocks(answer: BinaryIO | http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
+    """What comes, as it comes. Raises TimeoutError for a trickle: less than LEAST_RATE over ``timeout`` seconds."""
+    clock: Callable[[], float] = time.monotonic
+    since, arrived = clock(), 0
+    while block := answer.read1(BLOCK):  # type: ignore[union-attr]
+        yield block
+        arrived += len(block)
+        if clock() - since > timeout:
+            if arrived < LEAST_RATE * timeout:
+                raise TimeoutError
+            since, arrived = clock(), 0
+
+
+@contextmanager
+def _alone(destination: Path) -> Iterator[None]:
+    """One process downloads a file at a time; the others wait (ranks of one training run)."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock
+        yield
+        return
+    with open(destination.with_name(destination.name + ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

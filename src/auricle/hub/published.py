@@ -1,0 +1,94 @@
+"""A weight file in a published layout -> Encoder. The tensors say which family it is; a record says the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.errors import AuricleError
+from auricle.hub.convert import efficientat, m2d
+from auricle.hub.pickles import read_pickle
+from auricle.models.config import ViTConfig
+from auricle.models.dymn_config import DyMNConfig
+from auricle.models.mn_config import MNConfig
+from auricle.options import differences
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from auricle.hub.record import Classes, Config, Record
+    from auricle.models.contract import Encoder
+
+
+def read_published(
+    path: Path, record: Record | None = None, *, same_classes: bool = True, input_size: str | None = None
+) -> Encoder:
+    """The encoder in ``path``, in evaluation mode.
+
+    record        what the file is, beyond its tensors; without one the architecture is inferred
+    same_classes  the file must have the record's number of classes; False: a fine-tuned file of that network
+    input_size    "80x608": mel bins x frames of an M2D file whose folder's name does not say it
+
+    Raises AuricleError for an unknown layout, a truncated file, and a file that is not what the record says.
+    """
+    content = read_pickle(path)
+    if efficientat.recognises(content):
+        return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
+    if m2d.recognises(content):
+        return _m2d(m2d.published_tensors(content, path), path, record, input_size)
+    raise AuricleError(
+        f"{path} is a checkpoint of no layout known here; known: EfficientAT's state dict, M2D's four layouts"
+    )
+
+
+def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, same_classes: bool) -> Encoder:
+    if record is None:
+        return efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
+    kind = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
+    if not isinstance(record.config, kind):
+        raise AuricleError(f"{path} is an EfficientAT network ({kind.__name__}), '{record.name}' is of another kind")
+    config = efficientat.infer_config(tensors, **_unsaid(record.config))
+    _check_network(replace(config, num_classes=record.config.num_classes), path, record)
+    classes = _classes(record, config.num_classes, path, same_classes)
+    encoder = efficientat.build(tensors, config, path, name=record.name, classes=classes)
+    encoder.rename(label_type=record.label_type, licence=record.licence, source=record.urls[0])
+    return encoder
+
+
+def _unsaid(config: MNConfig | DyMNConfig) -> dict[str, Any]:
+    """What no tensor of this family says (specification efficientat 1.1, 3.4)."""
+    said = {"strides": config.strides, "front_end": config.front_end}
+    return said | ({"temperature": config.temperature} if isinstance(config, DyMNConfig) else {})
+
+
+def _classes(record: Record, count: int, path: Path, same: bool) -> Classes | None:
+    """The record's classes; None for a file with others where that is allowed."""
+    if record.classes is None or count == len(record.classes):
+        return record.classes
+    if not same:
+        return None
+    raise AuricleError(
+        f"{path} has {count} classes, '{record.name}' has {len(record.classes)}; "
+        f"if it was fine-tuned from it, say record='{record.name}' in place of weights="
+    )
+
+
+def _m2d(tensors: dict[str, Tensor], path: Path, record: Record | None, input_size: str | None) -> Encoder:
+    if record is None:
+        return m2d.build(tensors, m2d.config_of(tensors, path, input_size=input_size), path)
+    if not isinstance(record.config, ViTConfig):
+        raise AuricleError(f"{path} is an M2D checkpoint, '{record.name}' is of another kind")
+    said = record.config
+    config = m2d.config_of(tensors, path, input_size=said.input_size, sample_rate=said.sample_rate)
+    _check_network(config, path, record)
+    encoder = m2d.build(tensors, config, path)
+    encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
+    return encoder
+
+
+def _check_network(config: Config, path: Path, record: Record) -> None:
+    """The tensors must be those of the record's network."""
+    if changed := differences(config, record.config):
+        found = ", ".join(f"{n} {getattr(config, n)} (not {getattr(record.config, n)})" for n in changed)
+        raise AuricleError(f"{path} is another network than '{record.name}': {found}")
