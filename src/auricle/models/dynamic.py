@@ -47,7 +47,7 @@ class StaticConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, groups: int = 1):
         super().__init__()
-        self.module = nn.Conv2d(inputs, outputs, size, stride, (size - 1) // 2, groups=groups, bias=False)
+        self.module: nn.Module = nn.Conv2d(inputs, outputs, size, stride, (size - 1) // 2, groups=groups, bias=False)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         return self.module(x)
@@ -98,8 +98,8 @@ class ContextGen(nn.Module):
         self.stride, self.gates = stride, gates
         self.joint_conv = nn.Conv2d(inputs, context, 1, bias=False)
         self.joint_norm = batch_norm(context)
-        self.conv_f = nn.Conv2d(context, expanded, 1)
-        self.conv_t = nn.Conv2d(context, expanded, 1)
+        self.conv_f: nn.Module = nn.Conv2d(context, expanded, 1)
+        self.conv_t: nn.Module = nn.Conv2d(context, expanded, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         bands = x.shape[2]

@@ -1,6 +1,7 @@
 """Networks made ready for inference: batch norms folded into the convolutions before them, memory channels-last.
 
-Equal to the original within float32 rounding, and two to three times as fast on a CPU.
+Channels-last makes depthwise convolutions several times faster on a CPU, and a 1x1 convolution one matrix product.
+Equal to the original within float32 rounding.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ def folded(encoder: EfficientAT) -> EfficientAT:
             fold_dynamic(module)
         elif isinstance(module, ContextGen):
             fold_pair(module, "joint_conv", "joint_norm")
+            module.conv_f, module.conv_t = ready(module.conv_f), ready(module.conv_t)
         elif isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
             fold_pair(module, "0", "1")
+    twin.stages()[0].insert(0, ChannelsLast())  # type: ignore[operator]
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
         if parameter.ndim == 4:
@@ -50,12 +53,43 @@ def fold_pair(owner: nn.Module, conv_name: str, norm_name: str) -> None:
     conv, norm = owner.get_submodule(conv_name), owner.get_submodule(norm_name)
     assert isinstance(conv, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
-    setattr(owner, conv_name, fuse_conv_bn_eval(conv, norm))
+    setattr(owner, conv_name, ready(fuse_conv_bn_eval(conv, norm)))
     setattr(owner, norm_name, nn.Identity())
 
 
+def ready(conv: nn.Module) -> nn.Module:
+    """The convolution in the form that runs fastest on channels-last maps."""
+    plain = isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1) and conv.groups == 1
+    return Pointwise(conv) if plain else conv  # type: ignore[arg-type]
+
+
+class ChannelsLast(nn.Module):
+    """(B, 1, F, T) with strides that say channels-last; one channel leaves them ambiguous, and the stem guesses."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0].unsqueeze(3).permute(0, 3, 1, 2)
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution as a linear layer over the channels, which lie side by side."""
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.weight = nn.Parameter(conv.weight.flatten(1))
+        self.bias = conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise(x, self.weight, self.bias)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(B, Cin, F, T), (Cout, Cin) -> (B, Cout, F, T) as one matrix product of all positions."""
+    flat = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), weight, bias)
+    return flat.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+
+
 class FoldedDynamicConv(DynamicConv):
-    """A dynamic convolution and the batch norm after it, run sample by sample so that memory stays channels-last."""
+    """A dynamic convolution and the batch norm after it, on channels-last maps."""
 
     def __init__(self, conv: DynamicConv, norm: nn.BatchNorm2d):
         outputs, inputs, size, _ = conv.shape
@@ -69,8 +103,15 @@ class FoldedDynamicConv(DynamicConv):
         self.bias = nn.Parameter(shift)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        how = (self.bias, self.stride, (self.shape[2] - 1) // 2, 1, self.groups)
-        return torch.cat([F.conv2d(x[i : i + 1], kernel, *how) for i, kernel in enumerate(self.mixed(context))])
+        parts = [self.one(x[i : i + 1], kernel) for i, kernel in enumerate(self.mixed(context))]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def one(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """One sample (1, Cin, F, T) with its kernel."""
+        size = self.shape[2]
+        if size == 1 and self.groups == 1:
+            return pointwise(x, kernel.flatten(1), self.bias)
+        return F.conv2d(x, kernel, self.bias, self.stride, (size - 1) // 2, 1, self.groups)
 
 
 def fold_dynamic(block: DynamicBlock) -> None:
@@ -79,8 +120,8 @@ def fold_dynamic(block: DynamicBlock) -> None:
         conv, norm = getattr(block, f"{place}_conv", None), getattr(block, f"{place}_norm", None)
         if not isinstance(norm, nn.BatchNorm2d):
             continue  # a block that does not expand
-        if isinstance(conv, StaticConv):
-            conv.module = fuse_conv_bn_eval(conv.module, norm)
+        if isinstance(conv, StaticConv) and isinstance(conv.module, nn.Conv2d):
+            conv.module = ready(fuse_conv_bn_eval(conv.module, norm))
         elif isinstance(conv, DynamicConv):
             setattr(block, f"{place}_conv", FoldedDynamicConv(conv, norm))
         setattr(block, f"{place}_norm", nn.Identity())
