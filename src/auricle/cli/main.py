@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"auricle {__version__}")
         return EXIT_OK
+    if " ".join(argv[:2]) in VERBS:
+        return run_verb(" ".join(argv[:2]), argv[2:])
     if argv[0] not in VERBS:
         close = difflib.get_close_matches(argv[0], VERBS, n=1)
         hint = f"; did you mean 'auricle {close[0]}'?" if close else "; 'auricle --help' lists the verbs"
@@ -68,7 +70,7 @@ def _dashed(arg: str) -> str:
 
 
 def overview() -> str:
-    rows = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in VERBS.items())
+    rows = "\n".join(f"  {name:<14}{verb.summary}" for name, verb in VERBS.items())
     return (
         "usage: auricle VERB [options]\n\nPre-train, adapt, measure, shrink and run audio encoders.\n\n"
         f"verbs:\n{rows}\n\n'auricle VERB --help' says all about a verb; 'auricle --version' prints the version."

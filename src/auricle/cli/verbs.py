@@ -1,4 +1,4 @@
-"""The verbs: where each lives and what it is for. Nothing is imported until a verb is called."""
+"""The verbs, of one word or two: where each lives and what it is for. Nothing is imported until a verb is called."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ VERBS = {
     "prepare": Verb("auricle.cli.prepare", "audio to a manifest, log-mel files and statistics; resumable"),
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
+    "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),
     "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export"),
     "report": Verb("auricle.cli.report", "rebuild the report of a run, or compare several runs"),
     "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
-    "models": Verb("auricle.cli.models", "list and show published weights"),
+    "models": Verb("auricle.cli.models", "published weights: list, show, get, convert, verify"),
     "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),
 }

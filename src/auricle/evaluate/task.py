@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auricle.data.manifest import Manifest
@@ -45,6 +45,11 @@ class Task:
 
         columns = {"label_column": self.label_column, "group_column": self.group_column}
         return read_manifest(self.source, labels=self.labels, **columns)
+
+    def anywhere(self) -> Task:
+        """The same task with absolute paths, which hold in every working folder."""
+        absolute = {k: str(Path(v).expanduser().resolve()) for k in ("source", "labels") if (v := getattr(self, k))}
+        return replace(self, name=self.title, **absolute)
 
     @property
     def title(self) -> str:

@@ -58,25 +58,36 @@ class DemoResult:
 def demo(config: DemoConfig) -> DemoResult:
     """Raises AuricleError for a source that cannot be used; clips that cannot be read are counted and left out."""
     from auricle.evaluate.report.page import build_report
+    from auricle.evaluate.report.view import RunView
+    from auricle.evaluate.report.words import learnt
     from auricle.jobs.pretrain import pretrain
 
     started, out = time.monotonic(), out_folder(config)
     prepared = prepare_sounds(config, out)
     manifest = prepared_manifest(prepared)
-    result = pretrain(timed(small_m2d(config, prepared.out, out / "run", len(manifest)), config.minutes), quiet=config.quiet)
+    result = pretrain(
+        timed(small_m2d(config, prepared.out, out / "run", len(manifest)), config.minutes), quiet=config.quiet
+    )
     evaluations = probe(result.run, manifest, config)
     report = build_report(result.run)
-    words = learnt(evaluations)
+    words = " ".join(learnt(RunView.open(result.run)))
     return DemoResult(result.run, report, evaluations, len(prepared.failed), words, time.monotonic() - started)
 
 
 def out_folder(config: DemoConfig) -> Path:
     """Raises AuricleError where something else is already."""
-    name = Path(config.source).resolve().name if config.source else "synthetic"
-    out = Path(config.out or f"demo/{name}-{time.strftime('%y%m%d-%H%M%S')}")
+    out = Path(config.out or f"demo/{title_of(config)}-{time.strftime('%y%m%d-%H%M%S')}")
     if (out / "run").exists():
         raise AuricleError(f"{out} holds a demo already; choose another --out (or remove it)")
     return out
+
+
+def title_of(config: DemoConfig) -> str:
+    """ "synthetic", or the name of the folder; of the folder above it where that only says "audio"."""
+    if not config.source:
+        return "synthetic"
+    path = Path(config.source).resolve()
+    return path.parent.name if path.name.lower() in ("audio", "wav", "wavs", "data") else path.stem
 
 
 def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
@@ -89,7 +100,11 @@ def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
 
         cores = config.workers or os.cpu_count() or 1
         folder = out / "corpus"
-        source = str(make_corpus(folder, clips_per_class=config.clips_per_class, seed=config.seed, workers=cores, quiet=config.quiet))
+        source = str(
+            make_corpus(
+                folder, clips_per_class=config.clips_per_class, seed=config.seed, workers=cores, quiet=config.quiet
+            )
+        )
     columns = {"labels": labels, "label_column": config.label_column, "group_column": config.group_column}
     return prepare(PrepareConfig(source, str(out / "data"), workers=config.workers, quiet=config.quiet, **columns))
 
@@ -134,26 +149,13 @@ def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation
         return ()
     encoder = load(run)
     encoder.rename(name="pre-trained")
-    task = Task(config.source or str(manifest.root.parent / "corpus"), name=Path(config.source).name or "synthetic")
-    found = []
+    task = Task(str(manifest.root.resolve()), name=title_of(config))
+    command, found = f"auricle demo {config.source}".strip(), []
     for name in PROBES:
-        few = name == "logistic"
-        result = evaluate(encoder, task, name, manifest=manifest, few_shot=few, quiet=config.quiet, command=f"auricle demo {config.source}".strip())
+        few_shot = name == "logistic"
+        result = evaluate(
+            encoder, task, name, manifest=manifest, few_shot=few_shot, quiet=config.quiet, command=command
+        )
         result.save(run / "evaluations" / f"{name}.json")
         found.append(result)
     return tuple(found)
-
-
-def learnt(evaluations: tuple[Evaluation, ...]) -> str:
-    """What pre-training did for the first probe, whatever it is."""
-    if not evaluations:
-        return "The recordings carry no labels (two classes at least), so nothing was measured; pass --labels to measure."
-    first = evaluations[0]
-    floors = {score.model: score for score in first.baselines}
-    sentences = [f"Logistic regression on the pre-trained encoder scores {first.score.score:.1%} ({len(first.classes)} classes)."]
-    for name, floor in floors.items():
-        gain = first.score.score - floor.score
-        noise = max(first.score.deviation or 0.0, floor.deviation or 0.0) / max(1, len(floor.scores)) ** 0.5
-        verdict = "better than" if gain > 2 * noise else "worse than" if gain < -2 * noise else "not clearly different from"
-        sentences.append(f"That is {verdict} {name} ({floor.score:.1%}).")
-    return " ".join(sentences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,10 +87,18 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
         command=command,
         quiet=quiet,
     )
-    if config.out:
-        found.save(Path(config.out))
+    keep(found, Path(config.model), config.out)
     record(found, store)
     return found
+
+
+def keep(found: Evaluation, model: Path, out: str | None = None) -> None:
+    """Write the result to ``out``, and into the run folder where the model is one, for its report."""
+    if out:
+        found.save(Path(out))
+    if (model / "config.yaml").is_file():
+        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{found.task}-{found.protocol}").strip("-").lower()
+        found.save(model / "evaluations" / f"{name}.json")
 
 
 def _protocol(config: EvaluateConfig) -> Protocol:

@@ -38,9 +38,13 @@ class PretrainConfig:
     """Everything that decides a run; saved as config.yaml in its folder."""
 
     method: str = argument("what is learnt: m2d")
-    source: str = argument("a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)")
+    source: str = argument(
+        "a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)"
+    )
     out: str = option("", "run folder; empty: runs/<method>-<time>")
     resume: str = option("", "start from the weights of this run, encoder or published file (the schedule starts anew)")
+    quick_eval: str = option("", "task-set file (or executable) measured every --eval-freq epochs from --eval-after on")
+    all_eval: str = option("", "task-set file (or executable) measured at the end")
     data: DataConfig = option(factory=DataConfig)
     model: ViTConfig = option(factory=ViTConfig)
     predictor: PredictorConfig = option(factory=PredictorConfig)
@@ -77,6 +81,8 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
     with ranks_of(config.train.device) as ranks:
         config = replace(config, out=ranks.agree(config.out or default_out(config.method)))
         config = fitting(config, ranks)
+        evaluate = evaluate or periodic_of(config.quick_eval, config)
+        final = periodic_of(config.all_eval, config)
         data = training_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
         plan_of(config, data, ranks)
         objective = build_objective(config, data.statistics)
@@ -84,7 +90,7 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
             say_resumed(config.resume, objective, ranks, quiet)
         run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
         ranks.agree(None)
-        return run_to_end(trainer_of(config, data, objective, run, ranks, evaluate, quiet), data)
+        return run_to_end(trainer_of(config, data, objective, run, ranks, evaluate, quiet), data, final)
 
 
 def continue_run(
@@ -103,6 +109,7 @@ def continue_run(
     config = replace(from_plain(PretrainConfig, run.read_config(), str(run.config)), out=str(folder))
     config = changed(config, changes or {}, allow)
     with ranks_of(config.train.device) as ranks:
+        evaluate = evaluate or periodic_of(config.quick_eval, config)
         data = training_data(config, ranks)
         objective = build_objective(config, data.statistics)
         if config.resume and not any(run.state.glob("step-*")):
@@ -113,8 +120,10 @@ def continue_run(
             run.note_command()
         if progress.micro_step >= trainer.last_micro_step():
             trainer.finish()
-            return PretrainResult(folder, progress.step, progress.epoch, last_loss(run), 0.0, data.clips, 0, already=True)
-        return run_to_end(trainer, data)
+            return PretrainResult(
+                folder, progress.step, progress.epoch, last_loss(run), 0.0, data.clips, 0, already=True
+            )
+        return run_to_end(trainer, data, periodic_of(config.all_eval, config))
 
 
 def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
@@ -167,7 +176,12 @@ def build_objective(config: PretrainConfig, stats: tuple[float, float]):
     from auricle.objectives.m2d import M2D
 
     objective = M2D(
-        config.model, config.predictor, config.objective, stats=stats, seed=config.train.seed, name=Path(config.out).name
+        config.model,
+        config.predictor,
+        config.objective,
+        stats=stats,
+        seed=config.train.seed,
+        name=Path(config.out).name,
     )
     for stack in (objective.online.transformer, objective.predictor.transformer):
         stack.recompute = config.train.checkpoint_activations
@@ -212,12 +226,24 @@ def plan_of(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> Plan:
     return Plan.of(data.clips, config.train, ranks.world)
 
 
-def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:
-    """Train, report clips that were replaced, and answer."""
+def periodic_of(source: str, config: PretrainConfig) -> Evaluate | None:
+    """The evaluation that the loop is handed; None where none was asked for."""
+    if not source:
+        return None
+    from auricle.jobs.evaluate_set import periodic
+
+    return periodic(source, Path(config.out))
+
+
+def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = None) -> PretrainResult:
+    """Train, report clips that were replaced, measure for the last time, and answer."""
     start = time.monotonic()
     progress = trainer.fit()
     if data.report():
         trainer.console.say(data.report())
+    if final is not None:
+        trainer.evaluate = final
+        trainer.measure(progress)
     if trainer.ranks.first:
         keep_preview(trainer, data)
     seconds = time.monotonic() - start

@@ -56,7 +56,9 @@ class Rehearsal:
                 f"steps         {self.steps:,} weight updates, {self.micro_steps:,} micro-steps",
                 f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
                 f"step time     {self.seconds_per_micro_step:.3f} s a micro-step on {self.device} in {self.precision} (measured)",
-                f"run time      about {hours:.1f} h" if hours >= 1 else f"run time      about {self.seconds / 60:.1f} min",
+                f"run time      about {hours:.1f} h"
+                if hours >= 1
+                else f"run time      about {self.seconds / 60:.1f} min",
             )
         )
 

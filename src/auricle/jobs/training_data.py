@@ -15,7 +15,7 @@ from auricle.data.loader import Loader, make_loader
 from auricle.data.manifest import Manifest
 from auricle.data.manifest_io import read_manifest
 from auricle.data.mixing import Noise
-from auricle.data.sampler import Batches, InOrder
+from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
 from auricle.errors import AuricleError
@@ -54,8 +54,9 @@ class TrainingData:
         return iter(self.loaders[-1])
 
     def first_clips(self, clips: int) -> Batch:
-        """The first clips of the list, as in training."""
-        return next(iter(make_loader(self.dataset, InOrder(self.clips, min(clips, self.clips)))))
+        """The first clips of the first epoch's order, as in training."""
+        seed = self.config.train.seed
+        return next(iter(make_loader(self.dataset, Batches(self.clips, min(clips, self.clips), seed))))
 
     def replaced(self) -> int:
         return sum(len(loader.failed) for loader in self.loaders)
@@ -69,7 +70,11 @@ def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     manifest = read_manifest(config.source)
     dataset = dataset_of(manifest, config)
     clips = len(manifest)
-    measured = sampled_statistics(dataset, min(SAMPLES, 2 * clips), seed=config.train.seed, front_end=wanted(config)) if ranks.first else None
+    measured = (
+        sampled_statistics(dataset, min(SAMPLES, 2 * clips), seed=config.train.seed, front_end=wanted(config))
+        if ranks.first
+        else None
+    )
     statistics = ranks.agree(measured)
     if config.data.noise_ratio > 0:
         dataset = with_noise(dataset, statistics, config, ranks)
@@ -106,7 +111,9 @@ def with_noise(dataset: ClipDataset, statistics: Statistics, config: PretrainCon
         raise AuricleError("noise is mixed into stored log-mel; prepare the data first ('auricle prepare')")
     manifest = read_manifest(config.data.csv_bg_noise)
     noise = dataset_of(manifest, config)
-    mean = ranks.agree(sampled_statistics(noise, min(SAMPLES, 2 * len(manifest)), seed=config.train.seed).mean if ranks.first else None)
+    mean = ranks.agree(
+        sampled_statistics(noise, min(SAMPLES, 2 * len(manifest)), seed=config.train.seed).mean if ranks.first else None
+    )
     mixed = Noise(manifest, mean, config.data.noise_ratio, config.data.crops.min_ds_size)
     return dataset.with_noise(mixed, statistics.mean)
 
@@ -117,5 +124,3 @@ def key_of(manifest: Manifest) -> str:
     for clip in manifest:
         digest.update(f"{clip.id}\t{clip.num_samples}\n".encode())
     return digest.hexdigest()[:16]
-
-

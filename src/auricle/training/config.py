@@ -40,7 +40,7 @@ class TrainConfig:
     state_minutes: float = option(10.0, "minutes between two saved states, from which a run continues")
     state_steps: int = option(0, "weight updates between two saved states; 0: by time and at the end of each epoch")
     keep_states: int = option(2, "saved states to keep (the best is kept besides)")
-    eval_freq: int = option(0, "epochs between two evaluations of the encoder; 0: none")
+    eval_freq: int = option(10, "epochs between two evaluations of the encoder (with --quick-eval); 0: none")
     eval_after: int = option(0, "no evaluation before this epoch")
     tensorboard: bool = option(False, "write TensorBoard scalars too (needs the [train] extra)")
     wandb: str = option("", "project name: log to Weights & Biases too (needs wandb, installed by you)")

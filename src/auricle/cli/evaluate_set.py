@@ -1,0 +1,38 @@
+"""Measure an encoder on every task of a task-set file.
+
+  auricle evaluate set tasks.yaml --model runs/first
+
+The file names tasks and protocols:
+
+  tasks:
+    - {name: esc10, source: esc10/audio, labels: esc10/meta.csv, seconds: 5, protocols: [logistic, knn-vote]}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+
+from auricle.cli.flags import add_flags, config_from
+from auricle.jobs.evaluate_set import EvaluateSetConfig, evaluate_set
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_flags(parser, EvaluateSetConfig)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="all results as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or 1 when some tasks could not be measured."""
+    command = shlex.join(["auricle", *sys.argv[1:]])
+    result = evaluate_set(config_from(EvaluateSetConfig, args), command=command, quiet=args.quiet)
+    if args.json:
+        print(json.dumps({"evaluations": [e.to_json() for e in result.evaluations], "absent": result.absent}))
+    else:
+        print("\n\n".join(str(evaluation) for evaluation in result.evaluations))
+        for task, why in result.absent.items():
+            print(f"{task} was not measured: {why}", file=sys.stderr)
+    return 1 if result.absent else 0
