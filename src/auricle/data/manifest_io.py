@@ -164,7 +164,7 @@ def _from_list(items: Sequence[Any], root: Path) -> Manifest:
 
 
 def _from_folder(folder: Path) -> Manifest:
-    names = list(_files(folder, AUDIO_SUFFIXES)) or list(_files(folder, (".npy",)))
+    names = list(files_below(folder, AUDIO_SUFFIXES)) or list(files_below(folder, (".npy",)))
     if not names:
         raise AuricleError(f"no audio in {folder}: looked for {', '.join(sorted(AUDIO_SUFFIXES))} in it and below")
     labelled = len({name.split("/")[0] for name in names}) > 1 and all("/" in name for name in names)
@@ -172,7 +172,7 @@ def _from_folder(folder: Path) -> Manifest:
     return Manifest(tuple(clip_of(row, {field: field for field in row}, row["path"]) for row in rows), folder)
 
 
-def _files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
+def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
     """Relative paths in sorted order, hidden files and folders left out; links are followed, each folder once."""
     wanted = tuple(suffixes)
     seen = set()
