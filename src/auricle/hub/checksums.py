@@ -13,9 +13,10 @@ from auricle.errors import AuricleError
 BY_HAND = "put here by hand"
 
 
-def note(file: Path, source: str) -> None:
-    """Keep size and checksum of a file as it stands now."""
-    described = {"size": file.stat().st_size, "sha256": sha256_of(file), "source": source}
+def note(file: Path, source: str, *, content: Path | None = None) -> None:
+    """Keep size and checksum of a file as it stands now; of ``content`` where that is about to become the file."""
+    content = content or file
+    described = {"size": content.stat().st_size, "sha256": sha256_of(content), "source": source}
     write_text(_note_path(file), json.dumps(described, indent=1))
 
 

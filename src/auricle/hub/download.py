@@ -27,7 +27,8 @@ from auricle.version import __version__
 
 TIMEOUT = 30.0  # seconds without a byte, or with next to none, after which a mirror counts as stalled
 LEAST_RATE = 256  # bytes per second over TIMEOUT, below which it does too
-ATTEMPTS = 3  # per mirror; an attempt that brought something new does not count
+ATTEMPTS = 3  # per mirror; an attempt that brought at least PROGRESS bytes does not count
+PROGRESS = 1 << 15
 BLOCK = 1 << 18
 DISK = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EIO}  # our side's failures, not the mirror's
 
@@ -88,9 +89,9 @@ def fetch(
     with _alone(destination):
         if not destination.is_file():  # another process may have brought it meanwhile
             source = _from_any(urls, wanted, timeout, quiet)
+            note(destination, source, content=wanted.part)
             os.replace(wanted.part, destination)
             wanted.part_note.unlink(missing_ok=True)
-            note(destination, source)
     return destination
 
 
@@ -139,7 +140,7 @@ def _from_one(url: str, wanted: Wanted, timeout: float, quiet: bool) -> None:
             _attempt(url, wanted, timeout, quiet)
             return _check_content(wanted)
         except MirrorError as error:
-            left -= _length(wanted.part) <= before
+            left -= _length(wanted.part) < before + PROGRESS
             if not error.again or left <= 0:
                 raise
 
@@ -238,7 +239,7 @@ def _check_length(wanted: Wanted, total: int | None) -> None:
         raise MirrorError(f"broke off after {got} of {expected} bytes", again=True)
     if got == 0 or (expected is not None and got > expected):
         wanted.part.unlink()
-        raise MirrorError(f"sent {got} bytes, expected {'more than none' if expected is None else expected}")
+        raise MirrorError(f"sent {got} bytes, expected {expected or 'more than none'}")
     with open(wanted.part, "rb") as file:
         if file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html")):
             wanted.part.unlink()

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from auricle.atomic import replacing
 from auricle.errors import AuricleError
 
 
@@ -45,3 +46,11 @@ def _numpy_scalars() -> list[Any]:
 
     kinds = [np.dtype(kind) for kind in ("f4", "f8", "i4", "i8", "bool")]
     return [np._core.multiarray.scalar, np.dtype, *{type(kind) for kind in kinds}]  # type: ignore[attr-defined]
+
+
+def write_pickle(content: Any, path: Path) -> None:
+    """A checkpoint in the layout others read (``torch.save``): only for ``auricle models convert``."""
+    import torch
+
+    with replacing(path) as temporary:
+        torch.save(content, temporary)

@@ -44,7 +44,9 @@ def read_published(
 
 def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, same_classes: bool) -> Encoder:
     if record is None:
-        return efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
+        encoder = efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
+        encoder.rename(label_type=None)  # nobody says what its outputs are
+        return encoder
     kind = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
     if not isinstance(record.config, kind):
         raise AuricleError(f"{path} is an EfficientAT network ({kind.__name__}), '{record.name}' is of another kind")

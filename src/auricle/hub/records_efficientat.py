@@ -11,7 +11,7 @@ from auricle.models.mn_config import FRONT_END, MNConfig
 
 SOURCE = "https://github.com/fschmid56/EfficientAT"
 BASE = f"{SOURCE}/releases/download/v0.0.1/"
-LICENCE = "MIT (repository; the weights are not stated separately)"
+LICENCE = "MIT (repository; weights not stated)"
 IMAGENET_NOTE = "ImageNet start weights: outputs are no classes of sound; their pre-training recipe is unpublished"
 IMAGE_TEMPERATURE = (
     30.0  # kernel temperature at which the published ImageNet DyMN ended (specification efficientat 1.2)
@@ -63,7 +63,7 @@ MN_AUDIOSET: tuple[tuple[float, str, str, float, str, dict[str, Any]], ...] = (
         "mn10_as_fc_s2221",
         "mn10_as_fc_s2221_mAP_466.pt",
         0.466,
-        "that head, strides 2221",
+        "fully convolutional head, strides 2221",
         {"strides": (2, 2, 2, 1)},
     ),
     (
@@ -71,7 +71,7 @@ MN_AUDIOSET: tuple[tuple[float, str, str, float, str, dict[str, Any]], ...] = (
         "mn10_as_fc_s2211",
         "mn10_as_fc_s2211_mAP_466.pt",
         0.466,
-        "that head, strides 2211",
+        "fully convolutional head, strides 2211",
         {"strides": (2, 2, 1, 1)},
     ),
 )

@@ -7,10 +7,11 @@ from auricle.hub.record import Record
 from auricle.models.config import ViTConfig
 
 SOURCE = "https://github.com/nttcslab/m2d"
-LICENCE = "LICENSE.pdf of the repository (NTT; read it before use)"
+LICENCE = "NTT, LICENSE.pdf of the repository: read it"
 PRETRAINED, SPEECH, FINETUNED = "v0.1.0", "v0.2.0", "v0.3.0"
 NO_STATISTICS = "the file holds no statistics: mean -7.1 and deviation 4.2 are used, as the original does"
 CLAP_NOTE = "M2D-CLAP loads as a plain audio encoder: its text side and projections are not used"
+HEAD_NOTE = "loads as an encoder: its AudioSet classifier is not part of it"
 TRANSFER = "general-purpose transfer learning"
 TAGGING = "audio tagging and sound event detection"
 
@@ -51,7 +52,7 @@ def _weight(
         source=SOURCE,
         use=use,
         further=further,
-        note=note,
+        note=note or (HEAD_NOTE if tagger else ""),
         papers=papers,
     )
 

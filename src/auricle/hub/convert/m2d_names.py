@@ -22,3 +22,8 @@ def parse_name(text: str) -> PublishedName | None:
     if not found:
         return None
     return PublishedName(found["model"], found["input"], found["patch"], int(found["rate"] or 16) * 1000)
+
+
+def folder_name(input_size: str, patch_size: str, sample_rate: int, model: str = "m2d_vit_base") -> str:
+    """The beginning of a folder name that M2D's own loaders understand: "m2d_vit_base-80x608p16x16p16k"."""
+    return f"{model}-{input_size}p{patch_size}p{sample_rate // 1000}k"
