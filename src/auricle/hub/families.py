@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from auricle.errors import AuricleError, nearest
@@ -35,7 +36,7 @@ def _logmel_stats(front_end_id: str) -> Encoder:
     return LogMelStats(front_end_id)
 
 
-FAMILIES = {"m2d": _m2d, "mn": _mn, "dymn": _dymn, "logmel-stats": _logmel_stats}
+FAMILIES: dict[str, Callable[..., Encoder]] = {"m2d": _m2d, "mn": _mn, "dymn": _dymn, "logmel-stats": _logmel_stats}
 
 
 def build(architecture: dict[str, Any], **options: Any) -> Encoder:
