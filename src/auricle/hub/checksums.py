@@ -38,10 +38,12 @@ def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
     found = file.stat().st_size
     if expected_size and found != expected_size:
         raise AuricleError(
-            f"{file} has {found} bytes, expected {expected_size}: it is cut short or changed; delete it and try again"
+            f"{file} has {found} bytes, expected {expected_size}: it is cut short or changed; delete it and its .json, then try again"
         )
     if expected and sha256_of(file) != expected:
-        raise AuricleError(f"{file} has changed (its SHA-256 is not {expected[:12]}…); delete it and try again")
+        raise AuricleError(
+            f"{file} has changed (its SHA-256 is not {expected[:12]}…); delete it and its .json, then try again"
+        )
     if not before:
         note(file, BY_HAND)
 
