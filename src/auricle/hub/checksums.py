@@ -38,7 +38,8 @@ def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
     found = file.stat().st_size
     if expected_size and found != expected_size:
         raise AuricleError(
-            f"{file} has {found} bytes, expected {expected_size}: it is cut short or changed; delete it and its .json, then try again"
+            f"{file} has {found} bytes, expected {expected_size}: it is cut short or changed; "
+            "delete it and its .json, then try again"
         )
     if expected and sha256_of(file) != expected:
         raise AuricleError(
