@@ -12,8 +12,9 @@ from auricle.version import __version__
 _FACE = {
     "load": "auricle.hub.load",
     "embed": "auricle.inference.embed",
+    "tag": "auricle.inference.tag",
 }
-__all__ = ["__version__", "embed", "load", "models"]
+__all__ = ["__version__", "embed", "load", "models", "tag"]
 
 
 class _CallableModels(ModuleType):

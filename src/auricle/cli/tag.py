@@ -1,0 +1,96 @@
+"""What is heard in recordings: the most likely labels, over time if you like, from any audio file, folder or stdin.
+
+  auricle tag metro.wav --model mn04_as
+  auricle tag night.flac --model mn10_as --window 10 --hop 5 --out night --labels-out audacity
+  auricle tag sounds/ --ensemble mn40_as_ext mn40_as mn40_as_no_im_pre --json
+  ffmpeg -i film.mkv -f wav - | auricle tag - --model mn10_as --picture film.png
+
+Every answer is printed as soon as it is there. Broken files are named and the rest is tagged (exit code 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+
+from auricle.cli.flags import add_flags, config_from
+from auricle.jobs.tag import TagConfig, tag
+from auricle.progress import progress
+
+if TYPE_CHECKING:
+    from auricle.inference.tags import Failure, FileTags
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_flags(parser, TagConfig)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    form.add_argument("--csv", action="store_true", help="lines of file, start, end, label, score instead of tables")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or 1 when some files could not be tagged."""
+    from auricle.inference.tags import Failure
+
+    tagging = tag(config_from(TagConfig, args))
+    printer: Printer = AsJson(tagging.model) if args.json else AsCsv() if args.csv else AsTables()
+    failed: list[Failure] = []
+    try:
+        for outcome in progress(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet):
+            if isinstance(outcome, Failure):
+                failed.append(outcome)
+                print(f"failed: {outcome.error}", file=sys.stderr)
+            else:
+                printer.tell(outcome)
+                sys.stdout.flush()
+    finally:
+        printer.end(failed)
+    return 1 if failed else 0
+
+
+class Printer(Protocol):
+    """Tells results one by one."""
+
+    def tell(self, result: FileTags) -> None: ...
+    def end(self, failed: list[Failure]) -> None: ...
+
+
+class AsTables:
+    def tell(self, result: FileTags) -> None:
+        print(f"{result}\n")
+
+    def end(self, failed: list[Failure]) -> None:
+        pass
+
+
+class AsCsv:
+    def __init__(self) -> None:
+        self.writer = csv.writer(sys.stdout, lineterminator="\n")
+        self.writer.writerow(("file", "start", "end", "label", "score"))
+
+    def tell(self, result: FileTags) -> None:
+        for file, start, end, label, score in result.rows():
+            self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}"))
+
+    def end(self, failed: list[Failure]) -> None:
+        pass
+
+
+class AsJson:
+    """One object, written piece by piece; whole also when the run is interrupted."""
+
+    def __init__(self, model: str):
+        print(f'{{"model": {json.dumps(model)}, "results": [', end="")
+        self.between = "\n"
+
+    def tell(self, result: FileTags) -> None:
+        print(self.between + json.dumps(result.to_json()), end="")
+        self.between = ",\n"
+
+    def end(self, failed: list[Failure]) -> None:
+        print(f'\n], "failed": {json.dumps([asdict(failure) for failure in failed])}}}')

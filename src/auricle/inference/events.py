@@ -1,0 +1,66 @@
+"""From scores over time to events: a label, where it begins and ends, and how sure the network was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from auricle.inference.tag_settings import EventSettings
+
+
+@dataclass(frozen=True)
+class Event:
+    """``label`` from ``start`` to ``end`` seconds; ``score`` is the highest one in between."""
+
+    label: str
+    start: float
+    end: float
+    score: float
+
+
+def find_events(
+    scores: np.ndarray, spans: np.ndarray, labels: Sequence[str], settings: EventSettings
+) -> tuple[Event, ...]:
+    """scores (n, C) of n windows, spans (n, 2) their first and last second -> events, by start, surest first.
+
+    Each window speaks for its ``cells``; windows in a row that speak for a label are one event.
+    """
+    if len(scores) == 0:
+        return ()
+    edges, found = cells(spans), []
+    for c in np.flatnonzero((scores >= settings.threshold).any(0)):
+        line = median_filtered(scores[:, c], settings.median)
+        for first, stop in stretches(line, settings.threshold, settings.low):
+            start, end = float(edges[first, 0]), float(edges[stop - 1, 1])
+            found.append(Event(labels[c], start, end, float(line[first:stop].max())))
+    return tuple(sorted(found, key=lambda event: (event.start, -event.score)))
+
+
+def cells(spans: np.ndarray) -> np.ndarray:
+    """(n, 2) windows in order -> (n, 2) the stretch each speaks for: up to half way to the centres of its neighbours.
+
+    The first and the last window reach to their own ends. Windows that do not touch speak for themselves alone.
+    """
+    centres = spans.mean(1)
+    halfway = (centres[1:] + centres[:-1]) / 2
+    starts = np.concatenate([spans[:1, 0], halfway])
+    ends = np.concatenate([halfway, spans[-1:, 1]])
+    return np.stack([np.maximum(starts, spans[:, 0]), np.minimum(ends, spans[:, 1])], axis=1)
+
+
+def median_filtered(line: np.ndarray, width: int) -> np.ndarray:
+    """(n,) -> (n,): the median of each value and its neighbours, ``width`` (odd) in all; ends are repeated outwards."""
+    if width == 1:
+        return line
+    padded = np.pad(line, width // 2, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+
+
+def stretches(line: np.ndarray, high: float, low: float) -> Iterator[tuple[int, int]]:
+    """[first, stop) of the runs at or above ``low`` that reach ``high`` somewhere."""
+    edges = np.diff(np.concatenate([[False], line >= low, [False]]).astype(np.int8))
+    for first, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)):
+        if line[first:stop].max() >= high:
+            yield int(first), int(stop)

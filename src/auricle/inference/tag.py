@@ -1,0 +1,232 @@
+"""``auricle.tag``: recordings of any length in, labels out, for any encoder that has classes.
+
+Scores are the sigmoid of the logits (softmax where the classes exclude each other), computed in float32. Broken files
+are named, not fatal; a recording longer than ``WHOLE_SECONDS`` is heard in windows, so memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain, groupby, islice
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from auricle.errors import AudioError, AuricleError
+from auricle.hub.load import load
+from auricle.inference.ahead import ahead
+from auricle.inference.embed import device_of
+from auricle.inference.events import find_events
+from auricle.inference.sounds import Sound, find_sounds
+from auricle.inference.tag_settings import LONG_WINDOW, WHOLE_SECONDS, EventSettings, TagSettings
+from auricle.inference.tags import Failure, FileTags, Tag, Tags, WindowTags
+from auricle.inference.windows import Tail, Window, covering, windows
+from auricle.models.contract import Encoder, EncoderInfo
+from auricle.models.ensemble import Ensemble
+from auricle.models.fold import for_inference
+from auricle.progress import progress
+from auricle.signal.decode import blocks
+
+BLOCK_SECONDS = 30.0  # decoded at a time
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+Model = Encoder | str | Path | Sequence[Encoder | str | Path]
+
+
+def tag(
+    files: str | Path | Sequence[str | Path],
+    model: Model,
+    *,
+    weights: str | Path | None = None,
+    quiet: bool = True,
+    **options: Any,
+) -> Tags:
+    """The most likely labels of every recording.
+
+    files     a file, a folder, or a list of them
+    model     an Encoder with classes, or what ``auricle.load`` takes; several of them make an ensemble
+    weights   a local file of a published name
+    options   fields of TagSettings and EventSettings: top_k, window, hop, precision, threshold, …
+
+    With ``window`` (seconds) also a time line and events. Files that cannot be read are in ``failed``. Raises
+    AuricleError for an unknown model or setting, and for an encoder without classes.
+    """
+    encoder = tagger(model, weights)
+    settings, events = _settings(options)
+    sounds = find_sounds([files] if isinstance(files, (str, Path)) else files)
+    outcomes = list(progress(tag_each(sounds, encoder, settings, events), total=len(sounds), what="tag", quiet=quiet))
+    return gathered(encoder.info.name, outcomes)
+
+
+def gathered(model: str, outcomes: Iterable[FileTags | Failure]) -> Tags:
+    found = list(outcomes)
+    good = tuple(outcome for outcome in found if isinstance(outcome, FileTags))
+    return Tags(model, good, tuple(outcome for outcome in found if isinstance(outcome, Failure)))
+
+
+def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
+    ours = {field.name for field in fields(EventSettings)}
+    rest = {name: value for name, value in options.items() if name not in ours}
+    unknown = rest.keys() - {field.name for field in fields(TagSettings)}
+    if unknown:
+        raise AuricleError(f"tag has no option {', '.join(sorted(unknown))}; see TagSettings and EventSettings")
+    given = {name: value for name, value in rest.items() if value is not None}
+    return TagSettings(**given), EventSettings(**{name: options[name] for name in options.keys() & ours})
+
+
+def tagger(model: Model, weights: str | Path | None = None) -> Encoder:
+    """The encoder (an ensemble of several) as it stands. Raises AuricleError when it has no classes to tell."""
+    if isinstance(model, (str, Path, Encoder)):
+        encoder = model if isinstance(model, Encoder) else load(model, weights=weights)
+    else:
+        members = [tagger(member) for member in model]
+        encoder = members[0] if len(members) == 1 else Ensemble(members)
+    if encoder.info.label_type is None:
+        raise AuricleError(
+            f"{encoder.info.name} gives features, no classes, so it cannot tag; choose a tagger from 'auricle models list'"
+        )
+    return encoder
+
+
+def tag_each(
+    sounds: Sequence[Sound],
+    encoder: Encoder,
+    settings: TagSettings,
+    events: EventSettings,
+    *,
+    tail: Tail = covering,
+) -> Iterator[FileTags | Failure]:
+    """One outcome per sound, in order, each as soon as it is finished; the next stretch is decoded meanwhile."""
+    scorer = Scorer(encoder, settings)
+    heard = ahead(_heard(sounds, encoder.info, settings, tail))
+    for sound, pieces in groupby(heard, key=attrgetter("sound")):
+        try:
+            yield _outcome(sound, pieces, scorer, settings, events)
+        except AuricleError as error:
+            yield Failure(sound.name, str(error))
+
+
+# ---- from a sound to windows
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some windows of a sound: spans (n, 2) in samples, waves (n, S). The first piece of each sound has none."""
+
+    sound: Sound
+    spans: tuple[tuple[int, int], ...] = ()
+    waves: np.ndarray | None = None
+    windowed: bool = False
+    error: str = ""
+
+
+def _heard(sounds: Sequence[Sound], info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
+    for sound in sounds:
+        try:
+            yield from _pieces(sound, info, settings, tail)
+        except AuricleError as error:
+            yield Piece(sound, error=str(error))
+
+
+def _pieces(sound: Sound, info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
+    """The sound whole, or in windows when they are asked for or it is long."""
+    stream: Iterator[np.ndarray] = blocks(sound.open(), seconds=BLOCK_SECONDS, rate=info.sample_rate)
+    if not settings.window:
+        most = int(WHOLE_SECONDS / BLOCK_SECONDS)
+        begin = list(islice(stream, most + 1))
+        if len(begin) <= most:
+            yield _whole(sound, np.concatenate(begin), info)
+            return
+        stream = chain(begin, stream)
+    yield Piece(sound, windowed=True)
+    seconds = settings.window or LONG_WINDOW
+    size, hop = (round(s * info.sample_rate) for s in (seconds, settings.hop or seconds / 2))
+    cut = windows(stream, size, hop, tail)
+    while batch := list(islice(cut, settings.batch_size)):
+        yield _piece(sound, batch, info)
+
+
+def _piece(sound: Sound, batch: Sequence[Window], info: EncoderInfo) -> Piece:
+    waves = np.stack([window.wave for window in batch])
+    _check_length(sound, waves.shape[1], info)
+    return Piece(sound, tuple((window.start, window.stop) for window in batch), waves, windowed=True)
+
+
+def _whole(sound: Sound, wave: np.ndarray, info: EncoderInfo) -> Piece:
+    _check_length(sound, len(wave), info)
+    return Piece(sound, ((0, len(wave)),), wave[None])
+
+
+def _check_length(sound: Sound, samples: int, info: EncoderInfo) -> None:
+    """Less than one analysis window would be a score of zero padding."""
+    if samples < info.min_samples:
+        rate = info.sample_rate
+        raise AudioError(
+            f"{sound.name}: {samples / rate:.4f} s is too short to tag; {info.name} hears "
+            f"{info.min_samples / rate:.4f} s at least"
+        )
+
+
+# ---- from windows to answers
+class Scorer:
+    """(B, S) waves -> (B, C) float32 probabilities, with a copy of the encoder made ready for inference."""
+
+    def __init__(self, encoder: Encoder, settings: TagSettings):
+        self.device = device_of(settings.device)
+        self.encoder = for_inference(encoder).to(self.device)
+        self.dtype = DTYPES.get(settings.precision)
+        self.info = encoder.info
+        self.labels: tuple[str, ...] = tuple(name for _, name in self.info.classes or ())
+
+    @torch.inference_mode()
+    def __call__(self, waves: np.ndarray) -> np.ndarray:
+        wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            logits = self.encoder(wave).logits
+        if logits is None or not torch.isfinite(logits).all():
+            raise AuricleError(
+                f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
+            )
+        self.labels = self.labels or tuple(f"class {c}" for c in range(logits.shape[1]))
+        return probabilities(logits.float(), self.info).cpu().numpy()
+
+
+def probabilities(logits: torch.Tensor, info: EncoderInfo) -> torch.Tensor:
+    """(B, C) -> (B, C): softmax where exactly one class holds, else each class by itself."""
+    return logits.softmax(1) if info.label_type == "multiclass" else logits.sigmoid()
+
+
+def _outcome(
+    sound: Sound, pieces: Iterable[Piece], scorer: Scorer, settings: TagSettings, events: EventSettings
+) -> FileTags | Failure:
+    scores: list[np.ndarray] = []
+    spans: list[tuple[int, int]] = []
+    windowed = False
+    for piece in pieces:
+        if piece.error:
+            return Failure(sound.name, piece.error)
+        windowed = windowed or piece.windowed
+        if piece.waves is not None:
+            scores.append(scorer(piece.waves))
+            spans.extend(piece.spans)
+    found = np.concatenate(scores) if scores else np.zeros((0, len(scorer.labels)), np.float32)
+    times = np.array(spans, dtype=np.float64).reshape(-1, 2) / scorer.info.sample_rate
+    return _answer(sound.name, found, times, scorer.labels, settings.top_k, events if windowed else None)
+
+
+def _answer(
+    name: str, scores: np.ndarray, times: np.ndarray, labels: Sequence[str], top_k: int, events: EventSettings | None
+) -> FileTags:
+    """scores (n, C) of windows at times (n, 2); without ``events`` they are one, the whole recording."""
+    seconds = float(times[-1, 1]) if len(times) else 0.0
+    best = top(scores.max(0), labels, top_k) if len(scores) else ()
+    if events is None:
+        return FileTags(name, seconds, best)
+    line = tuple(WindowTags(float(a), float(b), top(row, labels, top_k)) for (a, b), row in zip(times, scores))
+    return FileTags(name, seconds, best, line, find_events(scores, times, labels, events))
+
+
+def top(scores: np.ndarray, labels: Sequence[str], count: int) -> tuple[Tag, ...]:
+    """(C,) -> the ``count`` likeliest, by score; equal scores in the order of the classes."""
+    return tuple(Tag(labels[c], float(scores[c])) for c in np.argsort(-scores, kind="stable")[:count])

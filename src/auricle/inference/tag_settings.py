@@ -1,0 +1,58 @@
+"""How recordings are tagged: every setting that changes an answer. No PyTorch here: the command line reads this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auricle.errors import AuricleError
+from auricle.options import option
+
+PRECISIONS = ("float32", "bf16", "fp16")
+WHOLE_SECONDS = 120.0  # longer recordings are heard in windows even when none were asked for, to bound memory
+LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """When a class counts as present, window by window."""
+
+    threshold: float = option(0.3, "an event begins where a score reaches this (0 to 1)")
+    hysteresis: float = option(0.6, "and lasts while the score stays above this share of the threshold (0 to 1)")
+    median: int = option(1, "median filter over this many windows, odd; 1: none")
+
+    def __post_init__(self) -> None:
+        if not (0 < self.threshold <= 1 and 0 < self.hysteresis <= 1):
+            raise AuricleError(
+                f"--threshold and --hysteresis lie above 0 and up to 1, got {self.threshold} and {self.hysteresis}"
+            )
+        if self.median < 1 or self.median % 2 == 0:
+            raise AuricleError(f"--median is an odd number of windows, 1 or more, got {self.median}")
+
+    @property
+    def low(self) -> float:
+        """The score below which an event ends."""
+        return self.threshold * self.hysteresis
+
+
+@dataclass(frozen=True)
+class TagSettings:
+    """How a recording is heard and how many labels are told."""
+
+    top_k: int = option(10, "labels told per recording and window")
+    window: float = option(
+        0.0, f"seconds heard at a time; 0: the whole recording at once (above {WHOLE_SECONDS:.0f} s: {LONG_WINDOW:.0f})"
+    )
+    hop: float = option(0.0, "seconds between the starts of two windows; 0: half a window")
+    precision: str = option("float32", "numbers inside the network; fp16 is for GPUs", choices=PRECISIONS)
+    device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
+    batch_size: int = option(8, "windows scored together")
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise AuricleError(f"unknown precision '{self.precision}'; known: {', '.join(PRECISIONS)}")
+        if self.top_k < 1 or self.batch_size < 1:
+            raise AuricleError("--top-k and --batch-size must be at least 1")
+        if not (0 <= self.window < float("inf") and 0 <= self.hop < float("inf")):
+            raise AuricleError(f"--window and --hop are seconds, 0 or more, got {self.window} and {self.hop}")
+        if self.hop and not self.window:
+            raise AuricleError("--hop says how far windows are apart: give --window too")
