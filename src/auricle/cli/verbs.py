@@ -18,7 +18,10 @@ VERBS = {
     "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),
     "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export"),
     "report": Verb("auricle.cli.report", "rebuild the report of a run, or compare several runs"),
+    "tag": Verb("auricle.cli.tag", "what is heard in files, folders and long recordings"),
     "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
     "models": Verb("auricle.cli.models", "published weights: list, show, get, convert, verify"),
+    "complexity": Verb("auricle.cli.complexity", "parameters, operations, memory, receptive field, speed here"),
     "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),
+    "original": Verb("auricle.cli.original", "the command lines of the original programs"),
 }

@@ -86,7 +86,8 @@ def tagger(model: Model, weights: str | Path | None = None) -> Encoder:
         encoder = members[0] if len(members) == 1 else Ensemble(members)
     if encoder.info.label_type is None:
         raise AuricleError(
-            f"{encoder.info.name} gives features, no classes, so it cannot tag; choose a tagger from 'auricle models list'"
+            f"{encoder.info.name} cannot tag: it gives features, or its file does not say what its outputs are; "
+            "choose a tagger from 'auricle models list'"
         )
     return encoder
 

@@ -1,0 +1,270 @@
+"""EfficientAT's command lines, run here: ``auricle original efficientat inference --cuda --audio_path=…``.
+
+Specification efficientat 5 and 9: the same options, defaults and printed lines. ``--window_size`` is samples of the
+spectrogram's window in ``inference`` and seconds of sound in ``windowed_inference``. Where the original took the front
+end from the command line, the published name says it here, and a line that contradicts it is refused. Training and the
+evaluation of data sets (``ex_*``) come later.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from auricle.errors import AuricleError, nearest
+from auricle.inference.windows import Rest, Window
+from auricle.models.contract import Encoder
+
+Load = Callable[[str], Encoder]
+TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc50", "ex_openmic")
+
+
+def run(line: Sequence[str], *, load: Load | None = None) -> int:
+    """One command line without ``python``: the script's name, its options. ``load`` finds a model by name.
+
+    Raises AuricleError for an unknown script and for those that come later.
+    """
+    words = list(line[1:] if line and line[0] == "python" else line)
+    script = words[0].removesuffix(".py") if words else ""
+    if script in TRAINERS:
+        raise AuricleError(
+            f"{script}: training and evaluating on its data sets comes with a later version of auricle; "
+            "inference, windowed_inference and complexity run now"
+        )
+    if script not in SCRIPTS:
+        raise AuricleError(f"unknown script '{script}'{nearest(script, (*SCRIPTS, *TRAINERS))}")
+    return SCRIPTS[script](words[1:], load or _published)
+
+
+def _published(name: str) -> Encoder:
+    from auricle.hub.load import load
+
+    return load(name)
+
+
+# ---- inference.py
+def inference(options: Sequence[str], load: Load) -> int:
+    from auricle.inference.tags import tag_table
+
+    args = inference_parser().parse_args(options)
+    encoder = _model(args.ensemble or [args.model_name], args, load)
+    result = _tagged(encoder, args, window=0.0, hop=0.0)
+    print(tag_table(result.tags))
+    return 0
+
+
+def inference_parser() -> argparse.ArgumentParser:
+    parser = _parser("inference")
+    _name(parser)
+    _sound(parser)
+    _shape(parser)
+    _add(parser, "--ensemble", nargs="+", default=[], help="several names; their logits are averaged")
+    return parser
+
+
+# ---- windowed_inference.py
+def windowed_inference(options: Sequence[str], load: Load) -> int:
+    from auricle.inference.tags import window_text
+
+    args = windowed_parser().parse_args(options)
+    for window in _tagged(load(args.model_name), args, window=args.window_size, hop=args.hop_length).windows:
+        print(window_text(window))
+    return 0
+
+
+def windowed_parser() -> argparse.ArgumentParser:
+    parser = _parser("windowed_inference")
+    _name(parser, "--model")
+    _sound(parser)
+    _add(parser, "--window_size", type=float, default=10.0, help="seconds of sound per window")
+    _add(parser, "--hop_length", type=float, default=2.5, help="seconds between two windows")
+    return parser
+
+
+def zero_padded(rest: Rest, size: int, hop: int) -> Window | None:
+    """The published tail: n = ceil((N - W) / H) + 1 windows, the last one padded with zeros; none for N <= W - H.
+
+    Ends may lie past the recording (specification efficientat 5.3).
+    """
+    if rest.total <= rest.start - hop + size:
+        return None
+    wave = rest.held[rest.start - (rest.total - len(rest.held)) :]
+    return Window(rest.start, rest.start + size, np.pad(wave, (0, size - len(wave))))
+
+
+# ---- complexity.py, receptive_field_cnn.py
+def complexity(options: Sequence[str], load: Load) -> int:
+    from auricle.models.complexity import complexity as counted
+
+    args = complexity_parser().parse_args(options)
+    cost = counted(_unweighted(args), bits=args.bits_per_elem)
+    if args.complexity_type == "computation":
+        print(
+            f"Model '{_called(args)}' has {cost.parameters / 1e6:.2f} million parameters and inference of a single "
+            f"10-seconds audio clip requires {cost.macs / 1e9:.2f} billion multiply-accumulate operations."
+        )
+        return 0
+    memory = cost.efficient_memory_kb if args.memory_efficient_inference else cost.memory_kb
+    if memory is None:
+        raise AuricleError(f"{_called(args)}: the rule of memory-efficient inference does not cover this network")
+    print(f"Model '{_called(args)}' has a peak memory of {memory:g} kB for a single 10-seconds audio clip.")
+    return 0
+
+
+def complexity_parser() -> argparse.ArgumentParser:
+    parser = _parser("complexity")
+    _add(parser, "--complexity_type", choices=("computation", "memory"), default="computation")
+    _add(parser, "--memory_efficient_inference", action="store_true")
+    _add(parser, "--bits_per_elem", type=int, default=16)
+    _network(parser)
+    return parser
+
+
+def receptive_field(options: Sequence[str], load: Load) -> int:
+    from auricle.models.complexity import complexity as counted
+
+    args = receptive_field_parser().parse_args(options)
+    size = counted(_unweighted(args)).receptive_field
+    print(f"Model '{_called(args)}' has a receptive field of {size} mel bins and {size} frames.")
+    return 0
+
+
+def receptive_field_parser() -> argparse.ArgumentParser:
+    parser = _parser("receptive_field_cnn")
+    _network(parser)
+    return parser
+
+
+SCRIPTS: dict[str, Callable[[Sequence[str], Load], int]] = {
+    "inference": inference,
+    "windowed_inference": windowed_inference,
+    "complexity": complexity,
+    "receptive_field_cnn": receptive_field,
+}
+
+
+# ---- options that several scripts share
+def _parser(script: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"auricle original efficientat {script}", allow_abbrev=False)
+
+
+def _add(parser: argparse.ArgumentParser, *names: str, **how) -> None:
+    """The original's spelling, and dashes for underscores."""
+    parser.add_argument(*dict.fromkeys([*names, *(name.replace("_", "-") for name in names)]), **how)
+
+
+def _name(parser: argparse.ArgumentParser, *also: str, default: str | None = "mn10_as") -> None:
+    """Both generations: ``--pretrained_name NAME``, and ``--pretrained --model_name NAME``."""
+    names = ("--model_name", *also, "--pretrained_name")
+    _add(parser, *names, dest="model_name", default=default, help="published name of the network")
+    _add(parser, "--pretrained", action="store_true", help="accepted: published names always have their weights")
+
+
+def _sound(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--audio_path", required=True, help="an audio file")
+    _add(parser, "--cuda", action="store_true", help="use the GPU, in half precision, if there is one")
+
+
+def _shape(parser: argparse.ArgumentParser) -> None:
+    """What the original needed to be told about a network; here it must only not contradict it."""
+    _add(parser, "--strides", nargs=4, type=int, metavar="N")
+    _add(parser, "--head_type")
+    _add(parser, "--sample_rate", "--resample_rate", dest="sample_rate", type=int, help="hertz")
+    _add(parser, "--window_size", dest="stft_window", type=int, help="samples of the spectrogram's window")
+    _add(parser, "--hop_size", type=int, help="samples")
+    _add(parser, "--n_fft", type=int, help="samples")
+    _add(parser, "--n_mels", type=int)
+
+
+def _network(parser: argparse.ArgumentParser) -> None:
+    _name(parser, default=None)
+    _add(parser, "--model_width", type=float, help="a network of this width, in place of a name")
+    _add(parser, "--se_dims", help="squeeze along c, f, t, or none")
+    _shape(parser)
+
+
+# ---- what the lines ask for
+def _model(names: Sequence[str], args: argparse.Namespace, load: Load) -> Encoder:
+    from auricle.inference.tag import tagger
+
+    members = [load(name) for name in names]
+    for member in members:
+        _check(member, args)
+    return tagger(members)
+
+
+def _check(encoder: Encoder, args: argparse.Namespace) -> None:
+    """Raises AuricleError when the line describes another network than the name."""
+    config, front = getattr(encoder, "config", None), encoder.front
+    known = {
+        "head_type": getattr(config, "head", None),
+        "strides": list(getattr(config, "strides", ())) or None,
+        "sample_rate": front.sample_rate,
+        "stft_window": getattr(front, "window", None),
+        "hop_size": getattr(front, "hop", None),
+        "n_fft": getattr(front, "fft", None),
+        "n_mels": front.bands,
+    }
+    for option, value in known.items():
+        asked = getattr(args, option)
+        if asked is not None and value is not None and asked != value:
+            flag = "window_size" if option == "stft_window" else option
+            raise AuricleError(f"{encoder.info.name} has --{flag} {value}, the line says {asked}; leave it out")
+
+
+def _tagged(encoder: Encoder, args: argparse.Namespace, *, window: float, hop: float):
+    import torch
+
+    from auricle.inference.sounds import find_sounds
+    from auricle.inference.tag import tag_each
+    from auricle.inference.tag_settings import EventSettings, TagSettings
+    from auricle.inference.tags import Failure
+
+    half = args.cuda and torch.cuda.is_available()
+    settings = TagSettings(
+        window=window, hop=hop, precision="fp16" if half else "float32", device="cuda" if half else "cpu"
+    )
+    sounds = find_sounds([args.audio_path])
+    (outcome,) = tag_each(sounds[:1], encoder, settings, EventSettings(), tail=zero_padded)
+    if isinstance(outcome, Failure):
+        raise AuricleError(outcome.error)
+    return outcome
+
+
+def _unweighted(args: argparse.Namespace) -> Encoder:
+    """The network of a published name, or of a width; its weights do not matter."""
+    from auricle.jobs.complexity import network
+    from auricle.models.mn import MN
+    from auricle.models.mn_config import MNConfig
+    from auricle.signal.premel import PreMel
+
+    if args.model_width is None:
+        encoder = network(_called(args))
+        _check(encoder, args)
+        return encoder
+    default = PreMel()
+    front = replace(
+        default,
+        sample_rate=args.sample_rate or default.sample_rate,
+        bands=args.n_mels or default.bands,
+        window=args.stft_window or default.window,
+        hop=args.hop_size or default.hop,
+        fft=args.n_fft or default.fft,
+    )
+    config = MNConfig(
+        width=args.model_width,
+        head=args.head_type or "mlp",
+        se_dims=args.se_dims or "c",
+        strides=tuple(args.strides or (2, 2, 2, 2)),
+        front_end=front.id,
+    )
+    return MN(config).eval()
+
+
+def _called(args: argparse.Namespace) -> str:
+    if args.model_name:
+        return args.model_name
+    return "mn10_as" if args.model_width is None else f"width {args.model_width:g}"
