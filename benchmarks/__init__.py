@@ -1,0 +1,1 @@
+"""Measurements, each run by name: ``python -m benchmarks`` lists them."""

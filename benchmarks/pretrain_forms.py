@@ -1,0 +1,185 @@
+"""The forms of the M2D step that ``benchmarks.pretrain_step`` compares, each served by a process of its own.
+
+The process reads commands from stdin and answers each with one line of JSON: ``step N`` takes training step N and says
+what it cost, ``end`` says the peak memory and the operations of a step. While it waits it uses no processor, so that
+rounds of several forms can be interleaved, and each form's peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from auricle.data.batch import Batch
+from auricle.draws import BatchDraws
+from auricle.hub.convert.m2d import to_ours
+from auricle.hub.run import RunFolder
+from auricle.models.config import PredictorConfig, ViTConfig, parse_size
+from auricle.objectives.config import M2DConfig
+from auricle.objectives.ema import decay_at
+from auricle.objectives.m2d import M2D
+from auricle.training.allocator import keep_freed_memory
+from auricle.training.config import TrainConfig
+from auricle.training.distribution import Ranks
+from auricle.training.loop import Plan, Trainer
+from auricle.training.schedules import rate_at
+from benchmarks.plain import m2d_plain
+
+Step = Callable[[int], float]  # number of the step -> its loss
+MATMUL = 4096  # rows and columns of the square product that the peak is measured with
+
+
+class Task:
+    """What all forms train on: initial weights, and by step number inputs, mask noise, learning rate."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.batch, self.model, self.device = args.batch, ViTConfig(args.input_size, args.patch_size), args.device
+        self.config = TrainConfig(
+            batch_size=args.batch, max_updates=max(2, args.rounds + 1), precision="bf16", compile=args.compile
+        )
+        self.plan = Plan.of(args.batch * self.config.max_updates, self.config)
+
+    def plain(self) -> m2d_plain.M2D:
+        """The plain model with its initial weights: the same ones in every process."""
+        torch.manual_seed(0)
+        return m2d_plain.M2D(parse_size(self.model.input_size), parse_size(self.model.patch_size))
+
+    def values(self, step: int) -> torch.Tensor:
+        """(B, F, T) normalised log-mel, random."""
+        generator = torch.Generator().manual_seed(step)
+        return torch.randn(self.batch, *parse_size(self.model.input_size), generator=generator)
+
+    def draws(self, step: int) -> BatchDraws:
+        return BatchDraws(self.config.seed, step, tuple(range(self.batch)))
+
+    def rate(self, step: int) -> float:
+        return rate_at(self.plan.at(step), self.config, self.config.peak_lr(1))
+
+
+def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
+    """The step of plain/m2d_plain.py; on a GPU its float32 matrix products are TF32."""
+    torch.set_float32_matmul_precision("high" if task.device == "cuda" else "highest")
+    model = task.plain().to(task.device)
+    optimiser = m2d_plain.make_optimizer(model, lr=0.0)
+
+    def step(number: int) -> float:
+        for group in optimiser.param_groups:
+            group["lr"] = task.rate(number)
+        rows, columns = task.model.grid
+        noise = torch.from_numpy(task.draws(number).uniform("mask", rows * columns)).to(task.device)
+        with torch.autocast(task.device, dtype=autocast, enabled=autocast is not None):
+            loss = model(task.values(number)[:, None].to(task.device), noise)
+        value = loss.item()
+        loss.backward()
+        objective = M2DConfig()
+        decay = decay_at(task.plan.at(number), objective.ema_decay_init, objective.ema_decay)
+        m2d_plain.apply_step(model, optimiser, task.config.clip_grad, decay)
+        return value
+
+    return step
+
+
+def auricle_form(task: Task) -> Step:
+    """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
+    keep_freed_memory()
+    objective = M2D(task.model, PredictorConfig(), M2DConfig(), stats=(0.0, 1.0))
+    objective.load_state_dict({**to_ours(task.plain().state_dict()), "online.norm_stats": torch.tensor([0.0, 1.0])})
+    run = RunFolder.create(Path(tempfile.mkdtemp()) / "run", {})
+    ranks = Ranks(0, 1, torch.device(task.device))
+    trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
+    trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]
+
+    def step(number: int) -> float:
+        batch = Batch(
+            lengths=torch.full((task.batch,), parse_size(task.model.input_size)[1]),
+            ids=tuple(map(str, range(task.batch))),
+            rate=task.model.sample_rate,
+            spec=task.values(number),
+            front_end=objective.online.info.front_end,
+            epoch=number,
+            positions=tuple(range(task.batch)),
+        )
+        done = trainer.micro(batch, task.plan.at(number))
+        assert done is not None
+        return float(done["loss"])
+
+    return step
+
+
+def matmul_form(task: Task) -> Step:
+    """One square product in bfloat16: what the machine can do in the same minute."""
+    a, b = (torch.randn(MATMUL, MATMUL, device=task.device, dtype=torch.bfloat16) for _ in range(2))
+    return lambda number: float((a @ b)[0, 0])
+
+
+FORMS: dict[str, Callable[[Task], Step]] = {
+    "plain float32": lambda task: plain_form(task, None),
+    "plain bf16": lambda task: plain_form(task, torch.bfloat16),
+    "auricle": auricle_form,
+    "matmul": matmul_form,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that both sides of the pipe know."""
+    parser.add_argument("--input-size", default="80x608", help="mel bins x frames")
+    parser.add_argument("--patch-size", default="16x16", help="mel bins x frames")
+    parser.add_argument("--batch", type=int, default=8, help="clips per step")
+    parser.add_argument("--rounds", type=int, default=30, help="steps of each form after one of warm-up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--compile", action="store_true", help="torch.compile for Auricle's form (GPU)")
+    parser.add_argument(
+        "--clock",
+        default="wall",
+        choices=("wall", "cpu"),
+        help="cpu: processor seconds, where others use the machine",
+    )
+
+
+def timed(step: Step, number: int, args: argparse.Namespace) -> dict[str, float]:
+    clock = time.perf_counter if args.clock == "wall" else time.process_time
+    start = clock()
+    loss = step(number)
+    if args.device == "cuda":
+        torch.cuda.synchronize()
+    return {"seconds": clock() - start, "loss": loss}
+
+
+def closing(step: Step, number: int, args: argparse.Namespace) -> dict[str, float]:
+    """Peak memory in MiB so far, then the floating-point operations of one more step."""
+    if args.device == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    with FlopCounterMode(display=False) as counter:
+        step(number)
+    return {"peak_mib": peak, "operations": counter.get_total_flops()}
+
+
+def serve() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("form", choices=FORMS)
+    add_arguments(parser)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    step, number = FORMS[args.form](Task(args)), 0
+    for line in sys.stdin:
+        if line.strip() == "end":
+            print(json.dumps(closing(step, number, args)), flush=True)
+            return
+        number = int(line.split()[1])
+        print(json.dumps(timed(step, number, args)), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
