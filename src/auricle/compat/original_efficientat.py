@@ -11,12 +11,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from auricle.errors import AuricleError, nearest
 from auricle.inference.windows import Rest, Window
 from auricle.models.contract import Encoder
+
+if TYPE_CHECKING:
+    from auricle.inference.tags import FileTags
 
 Load = Callable[[str], Encoder]
 TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc50", "ex_openmic")
@@ -151,7 +155,7 @@ def _parser(script: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"auricle original efficientat {script}", allow_abbrev=False)
 
 
-def _add(parser: argparse.ArgumentParser, *names: str, **how) -> None:
+def _add(parser: argparse.ArgumentParser, *names: str, **how: Any) -> None:
     """The original's spelling, and dashes for underscores."""
     parser.add_argument(*dict.fromkeys([*names, *(name.replace("_", "-") for name in names)]), **how)
 
@@ -215,7 +219,7 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
             raise AuricleError(f"{encoder.info.name} has --{flag} {value}, the line says {asked}; leave it out")
 
 
-def _tagged(encoder: Encoder, args: argparse.Namespace, *, window: float, hop: float):
+def _tagged(encoder: Encoder, args: argparse.Namespace, *, window: float, hop: float) -> FileTags:
     import torch
 
     from auricle.inference.sounds import find_sounds

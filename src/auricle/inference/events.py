@@ -30,7 +30,7 @@ def find_events(
     if len(scores) == 0:
         return ()
     edges, found = cells(spans), []
-    for c in np.flatnonzero((scores >= settings.threshold).any(0)):
+    for c in map(int, np.flatnonzero((scores >= settings.threshold).any(0))):
         line = median_filtered(scores[:, c], settings.median)
         for first, stop in stretches(line, settings.threshold, settings.low):
             start, end = float(edges[first, 0]), float(edges[stop - 1, 1])

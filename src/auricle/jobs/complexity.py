@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
 from auricle.options import argument, as_plain, option
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from auricle.models.contract import Encoder
 
 
@@ -80,7 +82,7 @@ def cost_of(encoder: Encoder, name: str, config: ComplexityConfig) -> Cost:
     from auricle.models.complexity import complexity as counted
 
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    values: dict = {}
+    values: dict[str, Any] = {}
     if _has_rules(encoder):
         found = counted(encoder, seconds=config.seconds, bits=config.bits)
         values = {field: getattr(found, field) for field in found.__dataclass_fields__ if field != "buffers"}
@@ -95,7 +97,7 @@ def _has_rules(encoder: Encoder) -> bool:
     return isinstance(encoder, EfficientAT)
 
 
-def _measured(encoder: Encoder, config: ComplexityConfig) -> dict:
+def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
     import torch
 
     from auricle.draws import Draws
@@ -115,7 +117,7 @@ def _measured(encoder: Encoder, config: ComplexityConfig) -> dict:
     return measured | {"threads": torch.get_num_threads()}
 
 
-def _settle(encoder: Encoder, wave) -> None:
+def _settle(encoder: Encoder, wave: Tensor) -> None:
     """Batch statistics of this wave for norms that never saw any, so that no number is denormal (and slow)."""
     import torch
     from torch import nn
