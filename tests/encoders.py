@@ -17,12 +17,22 @@ def _unmixed_vit(encoder: Encoder) -> None:
             torch.nn.init.zeros_(parameter)
 
 
+def _flat_kernels(encoder: Encoder) -> None:
+    """Convolutions that weigh all their inputs alike: what is left is where strides and paddings look."""
+    for parameter in encoder.features.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.constant_(parameter, 1.0 / parameter[0].numel())
+
+
 @dataclass(frozen=True)
 class Family:
-    """make() builds an encoder; unmix makes its mixing layers the identity; min_hops is the shortest side of a gradient test."""
+    """make() builds an encoder; for the test of centres, plain() builds one whose mixing layers ``unmix`` can make the
+    identity, and ``seconds`` of sound are longer than what its frames see."""
 
     make: Callable[[], Encoder]
     unmix: Callable[[Encoder], None] = lambda encoder: None
+    plain: Callable[[], Encoder] | None = None
+    seconds: float = 2.0
 
 
 def m2d(input_size: str = "80x64", patch_size: str = "16x8", sample_rate: int = 16000, depth: int = 2) -> Encoder:
@@ -31,6 +41,34 @@ def m2d(input_size: str = "80x64", patch_size: str = "16x8", sample_rate: int = 
 
     config = ViTConfig(input_size, patch_size, width=32, depth=depth, heads=2, sample_rate=sample_rate)
     return M2DEncoder(config, stats=(-7.0, 4.0), seed=1).eval()
+
+
+@torch.no_grad()
+def _settled(encoder: Encoder) -> Encoder:
+    """Batch norms that have seen sound, as after training; fresh ones let a deep network's signal die away."""
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the plain average
+    generator = torch.Generator().manual_seed(2)
+    encoder.train()
+    for _ in range(6):
+        loudness = 1 + torch.sin(torch.arange(32000) / (1000 + 4000 * torch.rand(4, 1, generator=generator)))
+        encoder(0.1 * loudness * torch.randn(4, 32000, generator=generator))
+    return encoder.eval()
+
+
+def mn(**changes) -> Encoder:
+    from auricle.models.mn import MN
+    from auricle.models.mn_config import MNConfig
+
+    return _settled(MN(MNConfig(width=0.1, num_classes=5, **changes), seed=1))
+
+
+def dymn(**changes) -> Encoder:
+    from auricle.models.dymn import DyMN
+    from auricle.models.dymn_config import DyMNConfig
+
+    return _settled(DyMN(DyMNConfig(width=0.1, num_classes=5, **changes), seed=1))
 
 
 def logmel_stats() -> Encoder:
@@ -44,4 +82,9 @@ FAMILIES = {
     "m2d-speech-32k": Family(lambda: m2d("80x50", "80x4", 32000), _unmixed_vit),
     "m2d-ragged-chunks": Family(lambda: m2d("80x61", "16x16"), _unmixed_vit),
     "logmel-stats": Family(logmel_stats),
+    "mn": Family(mn, _flat_kernels, plain=lambda: mn(se_dims="none"), seconds=16.0),
+    "mn-convolutional-head": Family(
+        lambda: mn(head="fully_convolutional"), _flat_kernels, plain=lambda: mn(se_dims="none"), seconds=16.0
+    ),
+    "dymn": Family(dymn),
 }
