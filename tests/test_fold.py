@@ -78,3 +78,11 @@ def test_any_encoder_can_be_made_ready():
     both = Ensemble([used(NETWORKS["mn"]()), used(NETWORKS["dymn"]())])
     wave = noise(2, 20000)
     torch.testing.assert_close(for_inference(both)(wave).logits, both(wave).logits, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_alone_are_those_of_the_whole_call(name):
+    twin, wave = folded(used(NETWORKS[name]())), noise(2, 40000)
+    for lengths in (None, torch.tensor([40000, 9000])):
+        torch.testing.assert_close(twin.logits(wave, lengths), twin(wave, lengths).logits, atol=1e-6, rtol=1e-5)

@@ -184,7 +184,7 @@ class Scorer:
     def __call__(self, waves: np.ndarray) -> np.ndarray:
         wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            logits = self.encoder(wave).logits
+            logits = self.encoder.logits(wave)
         if logits is None or not torch.isfinite(logits).all():
             raise AuricleError(
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"

@@ -120,8 +120,8 @@ class Encoder(nn.Module):
             lengths = torch.full_like(lengths, wave.shape[1])
         if (lengths < self.info.min_samples).any():  # what follows a short clip in its row becomes its zero padding
             wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
-        lengths = lengths.clamp(min=self.info.min_samples)
-        wave = nn.functional.pad(wave, (0, max(0, self.info.min_samples - wave.shape[1])))
+            wave = nn.functional.pad(wave, (0, max(0, self.info.min_samples - wave.shape[1])))
+            lengths = lengths.clamp(min=self.info.min_samples)
         front = self.front
         with torch.autocast(wave.device.type, enabled=False):
             values = front(wave, lengths)
@@ -149,6 +149,10 @@ class Encoder(nn.Module):
             )
         padding = options.get("padding", "exact")
         return self.encode(self.frontend(wave, lengths, padding=padding, draws=options.get("draws")), **options)
+
+    def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
+        """(B, S) -> (B, C) float32, the ``logits`` of a call; a family may leave out what only the rest needs."""
+        return self(wave, lengths).logits
 
     def core(self, values: Tensor, key_mask: Tensor | None = None):
         """Tensors in, tensors out, no data-dependent Python: what is trained, compiled and exported."""
@@ -205,7 +209,7 @@ def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple
         )
     if wave.shape[0] == 0 or wave.shape[1] == 0:
         raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); {info.name} needs at least one sample")
-    if not torch.isfinite(wave).all():
+    if not _all_finite(wave):
         raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
     if lengths is None:
         lengths = torch.full((wave.shape[0],), wave.shape[1], device=wave.device)
@@ -213,6 +217,11 @@ def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple
     if lengths.shape != (wave.shape[0],) or lengths.min() < 1 or lengths.max() > wave.shape[1]:
         raise AuricleError(f"lengths must be ({wave.shape[0]},) between 1 and {wave.shape[1]}, got {lengths.tolist()}")
     return wave.float(), lengths
+
+
+def _all_finite(wave: Tensor) -> bool:
+    """One pass in the usual case: a sum is finite only when every term is, but finite terms may overflow."""
+    return bool(torch.isfinite(wave.sum(dtype=torch.float32))) or bool(torch.isfinite(wave).all())
 
 
 def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:

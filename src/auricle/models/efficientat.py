@@ -182,6 +182,13 @@ class EfficientAT(Encoder):
             return self._encode_piece(values, request, spec.lengths)
         return by_length(values, spec.lengths, lambda piece: self._encode_piece(piece, request))
 
+    def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
+        spec = self.frontend(wave, lengths)
+        if self.training or bool((spec.lengths != spec.values.shape[2]).any()):
+            return self.encode(spec).logits
+        self.check_spec(spec)
+        return self.core(self.normalise(spec.values))[0].float()
+
     def check_spec(self, spec: Spec) -> None:
         """Raises AuricleError when the spectrogram is not what this network takes."""
         if spec.front_end != self.info.front_end:
