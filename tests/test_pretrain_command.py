@@ -26,7 +26,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
     assert main([*flags(data, out), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 18
     names = {path.name for path in out.iterdir()}
-    assert {"config.yaml", "command.txt", "environment.json", "metrics.jsonl", "state", "encoder.safetensors"} <= names
+    assert {"config.yaml", "command.txt", "environment.json", "metrics.jsonl", "state", "encoder.safetensors", "card.md"} <= names
     assert yaml.safe_load((out / "config.yaml").read_text())["train"]["batch_size"] == 4
     steps = read_log(out / "metrics.jsonl", "step")
     assert len(steps) == 18

@@ -18,6 +18,7 @@ from auricle.training.config import TrainConfig
 if TYPE_CHECKING:
     from auricle.hub.run import RunFolder
     from auricle.jobs.training_data import TrainingData
+    from auricle.objectives.base import Progress
     from auricle.training.distribution import Ranks
     from auricle.training.loop import Plan, Trainer
 
@@ -244,12 +245,26 @@ def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = No
     if final is not None:
         trainer.evaluate = final
         trainer.measure(progress)
+    seconds = time.monotonic() - start
     if trainer.ranks.first:
         keep_preview(trainer, data)
-    seconds = time.monotonic() - start
+        keep_card(trainer, data, progress)
     return PretrainResult(
         trainer.run.path, progress.step, progress.epoch, last_loss(trainer.run), seconds, data.clips, data.replaced()
     )
+
+
+def keep_card(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
+    from auricle.hub.card import write_card
+
+    facts = {
+        "trained on": f"{data.clips} clips of {data.config.source}",
+        "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
+        "last loss": f"{last_loss(trainer.run):.4f}",
+        "statistics": f"mean {data.statistics.mean:.4f}, deviation {data.statistics.std:.4f}",
+        "seed": data.config.train.seed,
+    }
+    write_card(trainer.run, trainer.objective.encoder().info, facts)
 
 
 def keep_preview(trainer: Trainer, data: TrainingData) -> None:
