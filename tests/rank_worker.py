@@ -1,4 +1,4 @@
-"""Run by ``torchrun``: one step of a small batch-norm network on this rank's share of a batch; rank 0 writes what came out."""
+"""Run by ``torchrun``: one step of a batch-norm network on this rank's share of a batch; rank 0 writes what came out."""
 
 from __future__ import annotations
 
@@ -11,16 +11,36 @@ from torch import nn
 from auricle.training.distribution import ranks_of
 
 
-def network() -> nn.Module:
+class Logits(nn.Module):
+    """A tiny MN from waveform to logits, without dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from auricle.models.mn import MN
+        from auricle.models.mn_config import MNConfig
+
+        self.encoder = MN(MNConfig(width=0.1, num_classes=5), seed=0)
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+
+    def forward(self, wave: torch.Tensor) -> torch.Tensor:
+        return self.encoder(wave).logits
+
+
+def network(kind: str = "small") -> nn.Module:
+    if kind == "mn":
+        return Logits().train()
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 5), nn.BatchNorm1d(5))
     net[1].running_mean.fill_(0.3)
     return net
 
 
-def data() -> tuple[torch.Tensor, torch.Tensor]:
+def data(kind: str = "small") -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(8, 1, 8, 8, generator=generator), torch.randn(8, 5, generator=generator)
+    shape = (8, 16000) if kind == "mn" else (8, 1, 8, 8)
+    return torch.randn(shape, generator=generator), torch.randn(8, 5, generator=generator)
 
 
 def step(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -34,12 +54,12 @@ def main(out: str, mode: str) -> None:
     with ranks_of("cpu") as ranks:
         if mode == "die" and ranks.rank == 1:
             raise RuntimeError("rank 1 has a bad day")
-        net = network()
-        wrapped = ranks.wrap(net, unused=False)
-        x, y = (part.chunk(ranks.world)[ranks.rank] for part in data())
+        net = network(mode)
+        wrapped = ranks.wrap(net, unused=mode == "mn")
+        x, y = (part.chunk(ranks.world)[ranks.rank] for part in data(mode))
         loss = ranks.mean({"loss": float(step(wrapped, x, y))})["loss"]
         if ranks.first:
-            found = {f"grad.{name}": p.grad for name, p in net.named_parameters()}
+            found = {f"grad.{name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
             found |= {f"buffer.{name}": value.float() for name, value in net.named_buffers()}
             save_file({**found, "loss": torch.tensor(loss)}, out)
 

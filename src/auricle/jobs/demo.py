@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auricle.jobs.pretrain import PretrainConfig
 
 PROBES = ("logistic", "knn-vote")
+RUN = "small-m2d"
 SMALLEST_RUN = 20  # weight updates: fewer teach nothing at all
 
 
@@ -66,7 +67,7 @@ def demo(config: DemoConfig) -> DemoResult:
     prepared = prepare_sounds(config, out)
     manifest = prepared_manifest(prepared)
     result = pretrain(
-        timed(small_m2d(config, prepared.out, out / "run", len(manifest)), config.minutes), quiet=config.quiet
+        timed(small_m2d(config, prepared.out, out / RUN, len(manifest)), config.minutes), quiet=config.quiet
     )
     evaluations = probe(result.run, manifest, config)
     report = build_report(result.run)
@@ -77,7 +78,7 @@ def demo(config: DemoConfig) -> DemoResult:
 def out_folder(config: DemoConfig) -> Path:
     """Raises AuricleError where something else is already."""
     out = Path(config.out or f"demo/{title_of(config)}-{time.strftime('%y%m%d-%H%M%S')}")
-    if (out / "run").exists():
+    if (out / RUN).exists():
         raise AuricleError(f"{out} holds a demo already; choose another --out (or remove it)")
     return out
 
