@@ -27,7 +27,7 @@ from auricle.models.config import PredictorConfig, ViTConfig, parse_size
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.ema import decay_at
 from auricle.objectives.m2d import M2D
-from auricle.training.allocator import keep_freed_memory
+from auricle.training.allocator import tune_allocator
 from auricle.training.config import TrainConfig
 from auricle.training.distribution import Ranks
 from auricle.training.loop import Plan, Trainer
@@ -90,7 +90,7 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
 
 def auricle_form(task: Task) -> Step:
     """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
-    keep_freed_memory()
+    tune_allocator()
     objective = M2D(task.model, PredictorConfig(), M2DConfig(), stats=(0.0, 1.0))
     objective.load_state_dict({**to_ours(task.plain().state_dict()), "online.norm_stats": torch.tensor([0.0, 1.0])})
     run = RunFolder.create(Path(tempfile.mkdtemp()) / "run", {})

@@ -21,11 +21,11 @@ LOSS_WITHIN = 0.01  # of the plain bf16 form's, relative, at every step
 
 
 class Worker:
-    """A form in a process of its own."""
+    """A form in a process of its own, served by ``module``."""
 
-    def __init__(self, form: str, arguments: list[str]):
+    def __init__(self, form: str, arguments: list[str], module: str = "benchmarks.pretrain_forms"):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.pretrain_forms", form, *arguments],
+            [sys.executable, "-m", module, form, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -14,14 +14,14 @@ from auricle.models.vit import attend
 from auricle.objectives.base import Progress
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.m2d import M2D
-from auricle.training.allocator import keep_freed_memory
+from auricle.training.allocator import tune_allocator
 from auricle.training.optimisers import make_optimiser
 
 FAULTS = """
 import resource, sys, torch
-from auricle.training.allocator import keep_freed_memory
+from auricle.training.allocator import tune_allocator
 if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+    assert tune_allocator()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(64 << 20, dtype=torch.uint8)
@@ -105,10 +105,10 @@ def test_freed_memory_is_kept_for_the_next_step():
     assert faults("keep") < 100
 
 
-def test_keeping_freed_memory_changes_no_number():
+def test_the_allocator_changes_no_number():
     before, after = small(), small()
     bf16_steps(*before)
-    keep_freed_memory()
+    tune_allocator()
     bf16_steps(*after)
     for name, value in before[0].state_dict().items():
         assert torch.equal(value, after[0].state_dict()[name]), name
