@@ -20,10 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from training_runs import config, prepared
-
 from auricle.jobs.pretrain import continue_run, pretrain
 from auricle.training.state import StateStore
+from training_runs import config, prepared
 
 
 def final(run: Path) -> dict[str, torch.Tensor]:
@@ -68,7 +67,9 @@ def main() -> None:
         continue_run(out, quiet=True)
         a, b = final(whole), final(out)
         same = a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-    print(f"{args.kills} kills, {saving} of them while a state was being written: weights {'identical' if same else 'DIFFER'}")
+    print(
+        f"{args.kills} kills, {saving} of them while a state was being written: weights {'identical' if same else 'DIFFER'}"
+    )
     sys.exit(not same)
 
 

@@ -89,7 +89,9 @@ def main() -> None:
     print(f"a step of {args.batch} clips in {args.step_seconds} s needs {need:.1f} clips/s")
     for name, rates in rows.items():
         median = statistics.median(rates)
-        print(f"{name:<18}{median:8.0f} clips/s ({min(rates):.0f} to {max(rates):.0f})  {median / need:6.1f} times the need")
+        print(
+            f"{name:<18}{median:8.0f} clips/s ({min(rates):.0f} to {max(rates):.0f})  {median / need:6.1f} times the need"
+        )
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from golden_files import under
 
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.models.config import PredictorConfig, ViTConfig
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.m2d import M2D
+from golden_files import under
 
 
 def vit_config(meta: dict) -> ViTConfig:

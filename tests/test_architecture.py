@@ -13,7 +13,8 @@ import pytest
 import auricle
 
 PACKAGE = Path(auricle.__file__).parent
-FLOORS = "draws signal data models hub metrics objectives training inference evaluate jobs compat cli".split()
+FLOORS = ["draws", "signal", "data", "models", "hub", "metrics", "objectives", "training", "inference", "evaluate"]
+FLOORS += ["jobs", "compat", "cli"]
 
 
 def modules() -> dict[str, Path]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import config, flags, prepared
 
 from auricle.errors import AuricleError
 from auricle.hub.resume import resume
@@ -23,6 +22,7 @@ from auricle.jobs.pretrain import build_objective, continue_run, pretrain
 from auricle.training.log import read_log
 from auricle.training.loop import Plan, Trainer
 from auricle.training.state import StateStore
+from training_runs import config, flags, prepared
 
 KILLS = 10
 
@@ -49,7 +49,10 @@ def same(one: Path, other: Path) -> None:
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
     strip = ("data_wait",)
-    rows = [[{k: v for k, v in row.items() if k not in strip} for row in read_log(run / "metrics.jsonl", "step")] for run in (one, other)]
+    rows = [
+        [{k: v for k, v in row.items() if k not in strip} for row in read_log(run / "metrics.jsonl", "step")]
+        for run in (one, other)
+    ]
     assert rows[0] == rows[1]
 
 
@@ -228,7 +231,9 @@ def test_resume_starts_from_weights_and_reports_every_name(data, whole, tmp_path
 
 def start(words: list[str]) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "auricle", *words, "--quiet"], stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-m", "auricle", *words, "--quiet"], stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):

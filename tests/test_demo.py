@@ -24,7 +24,9 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_a_labelled_folder_ends_with_scores_a_report_and_words(sounds, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["demo", str(sounds / "manifest.csv"), "--out", str(out), "--minutes", "0.01", "--quiet", "--json"]) == 0
+    assert (
+        main(["demo", str(sounds / "manifest.csv"), "--out", str(out), "--minutes", "0.01", "--quiet", "--json"]) == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert [e["protocol"] for e in answer["evaluations"]] == ["logistic", "knn-vote"]
     assert {b["model"] for b in answer["evaluations"][0]["baselines"]} >= {"logmel-stats", "chance"}

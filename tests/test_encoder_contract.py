@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from encoders import FAMILIES
 
 from auricle.errors import AuricleError
 from auricle.hub.families import build, untrained
 from auricle.hub.files import read_encoder, save_encoder
 from auricle.models.contract import Spec
+from encoders import FAMILIES
 
 
 @pytest.fixture(params=FAMILIES, scope="module")
@@ -104,7 +104,9 @@ def test_layers_are_named_from_either_end(encoder):
 
 def test_times_are_the_centres_of_what_a_frame_sees(family, request):
     if "dymn" in request.node.name:
-        pytest.skip("dynamic kernels mix all of time by design; its frames stand where MN's do (same strides and paddings)")
+        pytest.skip(
+            "dynamic kernels mix all of time by design; its frames stand where MN's do (same strides and paddings)"
+        )
     encoder = (family.plain or family.make)()
     family.unmix(encoder)
     front, frames = encoder.front, encoder.front.frames(int(family.seconds * encoder.info.sample_rate))
@@ -163,7 +165,6 @@ def test_bfloat16_stays_near_and_comes_out_as_float32(encoder):
             half = encoder(wave)
     assert half.frames.dtype == half.clip.dtype == torch.float32
     assert float(torch.cosine_similarity(half.clip, full.clip)) > 0.98
-
 
 
 def test_no_tensor_is_float64(encoder):

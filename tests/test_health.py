@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from training_runs import config, prepared
 
 from auricle.data.spectrograms import Spectrograms
 from auricle.errors import AuricleError
@@ -16,6 +15,7 @@ from auricle.objectives.collapse import effective_rank, target_shares
 from auricle.objectives.m2d import M2D
 from auricle.training.health import Health, collapse_words, waiting_words
 from auricle.training.log import read_log
+from training_runs import config, prepared
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,9 @@ def test_a_healthy_run_warns_of_nothing(data, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(data, tmp_path, monkeypatch):
     real, poisoned = M2D.error, iter([False] * 7 + [True])
-    monkeypatch.setattr(M2D, "error", lambda self, t, p: real(self, t, p) * (torch.nan if next(poisoned, True) else 1.0))
+    monkeypatch.setattr(
+        M2D, "error", lambda self, t, p: real(self, t, p) * (torch.nan if next(poisoned, True) else 1.0)
+    )
     with pytest.raises(AuricleError, match=r"not finite.*last good state.*--precision float32"):
         pretrain(config(data, tmp_path / "run", state_steps=1, health_interval=1000), quiet=True)
     assert "not finite" in words_of(tmp_path / "run")[0]

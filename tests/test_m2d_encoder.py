@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
-from golden_files import close, read_golden
 
 import auricle
 from auricle.draws import NumpyReplay, TorchReplay
 from auricle.errors import AuricleError
 from auricle.models.masks import continuous_flags, mask_from_flags, structured_counts, structured_flags
 from auricle.models.positions import grid_table, resized
+from conftest import GOLDEN
+from golden_files import close, read_golden
 
 M2D = GOLDEN / "m2d"
 CHECKPOINT = M2D / "checkpoints" / "m2d_vit_base-80x208p16x16-golden-mr7" / "checkpoint-3.pth"

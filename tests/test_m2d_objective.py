@@ -7,9 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
-from golden_files import close, read_golden, under
-from m2d_golden import normalised_batch, objective
 
 from auricle.hub.convert.m2d import to_ours, to_published
 from auricle.models.masks import unstructured
@@ -17,6 +14,9 @@ from auricle.objectives.base import Progress
 from auricle.objectives.ema import decay_at, ema_update
 from auricle.training.optimisers import make_optimiser
 from auricle.training.schedules import cosine_with_warmup
+from conftest import GOLDEN
+from golden_files import close, read_golden, under
+from m2d_golden import normalised_batch, objective
 
 STEPS = ["pretrain_m2d_80x208p16x16", "pretrain_m2d_80x64p16x4", "pretrain_m2d_80x48p80x2"]
 

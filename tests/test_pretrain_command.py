@@ -7,13 +7,13 @@ import json
 import pytest
 import torch
 import yaml
-from sounds import write_sounds
-from training_runs import config, flags, prepared
 
 import auricle
 from auricle.cli.main import main
 from auricle.jobs.rehearsal import rehearse
 from auricle.training.log import read_log
+from sounds import write_sounds
+from training_runs import config, flags, prepared
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,15 @@ def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
     assert main([*flags(data, out), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 18
     names = {path.name for path in out.iterdir()}
-    assert {"config.yaml", "command.txt", "environment.json", "metrics.jsonl", "state", "encoder.safetensors", "card.md"} <= names
+    assert {
+        "config.yaml",
+        "command.txt",
+        "environment.json",
+        "metrics.jsonl",
+        "state",
+        "encoder.safetensors",
+        "card.md",
+    } <= names
     assert yaml.safe_load((out / "config.yaml").read_text())["train"]["batch_size"] == 4
     steps = read_log(out / "metrics.jsonl", "step")
     assert len(steps) == 18
@@ -46,7 +54,9 @@ def test_the_loss_falls_when_ten_clips_are_learnt_by_heart(tmp_path):
 
 
 def test_underscores_are_accepted_for_dashes(data, tmp_path):
-    words = [word.replace("-", "_") if word.startswith("--") else word for word in flags(data, tmp_path / "run", epochs=2)]
+    words = [
+        word.replace("-", "_") if word.startswith("--") else word for word in flags(data, tmp_path / "run", epochs=2)
+    ]
     words = ["--" + word.removeprefix("__") if word.startswith("__") else word for word in words]
     assert main([*words, "--quiet"]) == 0
 

@@ -10,20 +10,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from rank_worker import data, network, step
 from safetensors.torch import load_file
-from training_runs import config, flags, prepared
 
 from auricle.jobs.pretrain import pretrain
 from auricle.training.log import read_log
 from auricle.training.state import StateStore
+from rank_worker import data, network, step
+from training_runs import config, flags, prepared
 
 pytestmark = pytest.mark.slow
 
 
 def torchrun(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess:
     port = 20000 + os.getpid() % 20000
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), *words]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(port),
+        *words,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert expect is None or done.returncode == expect, done.stderr[-3000:]
@@ -35,7 +44,9 @@ def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
     settings = dict(optim="sgd", epochs=2)
     pretrain(config(source, tmp_path / "one", batch_size=8, **settings), quiet=True)
     torchrun("-m", "auricle", *flags(source, tmp_path / "two", batch_size=4, **settings), "--quiet")
-    one, two = (load_file(StateStore(tmp_path / name / "state").states()[0] / "weights.safetensors") for name in ("one", "two"))
+    one, two = (
+        load_file(StateStore(tmp_path / name / "state").states()[0] / "weights.safetensors") for name in ("one", "two")
+    )
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-5)
     rows = [read_log(tmp_path / name / "metrics.jsonl", "step") for name in ("one", "two")]
@@ -61,7 +72,9 @@ def test_batch_norm_sees_the_batch_of_all_ranks(tmp_path, kind):
 
 def test_a_rank_that_dies_ends_the_run_with_its_own_error(tmp_path):
     start = time.monotonic()
-    done = torchrun(str(Path(__file__).parent / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None)
+    done = torchrun(
+        str(Path(__file__).parent / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None
+    )
     assert done.returncode != 0
     assert "rank 1 has a bad day" in done.stderr
     assert time.monotonic() - start < 100

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from training_runs import flags, prepared
 
 from auricle.cli.main import main
 from auricle.data.synthetic import make_corpus
 from auricle.errors import AuricleError
 from auricle.evaluate.task_set import read_task_set
 from auricle.training.log import read_log
+from training_runs import flags, prepared
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def test_every_task_present_is_measured_and_the_absent_one_reported(tasks, capsy
 
 
 def test_a_run_measures_itself_on_the_way_and_at_the_end(tasks, tmp_path):
-    words = flags(prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval=str(tasks), all_eval=str(tasks))
+    words = flags(
+        prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval=str(tasks), all_eval=str(tasks)
+    )
     assert main([*words, "--quiet"]) == 0
     rows = read_log(tmp_path / "run/metrics.jsonl", "evaluation")
     assert [row["epoch"] for row in rows] == [1.0, 2.0, 2.0]

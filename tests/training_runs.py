@@ -23,7 +23,16 @@ def prepared(folder: Path, clips: int = 24, frames: int = 60) -> Path:
         values[:, 10 * (i % 6) : 10 * (i % 6) + 10] += 8
         (folder / "lms").mkdir(parents=True, exist_ok=True)
         np.save(folder / "lms" / f"{i:03d}.npy", values)
-        rows.append(Clip(f"{i:03d}.wav", store="lms", key=f"{i:03d}.npy", rate=16000, num_samples=frames * 160, labels=(f"band{i % 6}",)))
+        rows.append(
+            Clip(
+                f"{i:03d}.wav",
+                store="lms",
+                key=f"{i:03d}.npy",
+                rate=16000,
+                num_samples=frames * 160,
+                labels=(f"band{i % 6}",),
+            )
+        )
     write_manifest(Manifest(tuple(rows), folder), folder / "manifest.csv")
     (folder / "prepare.json").write_text(json.dumps({"settings": {"front_end": "m2d-logmel/16k"}}))
     return folder

@@ -20,7 +20,7 @@ __all__ = ["__version__", "embed", "load", "models", "tag"]
 class _CallableModels(ModuleType):
     """``auricle.models`` is a room of the house and, called, the table of published weights."""
 
-    def __call__(self, **filters: Any):
+    def __call__(self, **filters: Any) -> Any:
         return importlib.import_module("auricle.hub.records").table(**filters)
 
 

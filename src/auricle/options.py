@@ -17,7 +17,7 @@ def option(
     flag: str = "",
     words: dict[str, Any] | None = None,
     factory: Any = MISSING,
-):
+) -> Any:
     """A dataclass field with a one-line meaning (say the unit).
 
     choices: the allowed values; flag: another name on the command line; words: names for special values ({"auto": 0}).
@@ -28,7 +28,7 @@ def option(
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
-def argument(help: str = "", *, default: Any = MISSING, many: bool = False):
+def argument(help: str = "", *, default: Any = MISSING, many: bool = False) -> Any:
     """A positional argument of a verb."""
     metadata = {"help": help, "positional": True, "many": many}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)

@@ -1,7 +1,7 @@
 """Pre-train a small encoder on a folder of sounds, measure it honestly, and write a report: about five minutes on two cores.
 
-  auricle demo                                     on a synthetic corpus
-  auricle demo my_sounds/ --labels labels.csv      on your own recordings
+auricle demo                                     on a synthetic corpus
+auricle demo my_sounds/ --labels labels.csv      on your own recordings
 """
 
 from __future__ import annotations

@@ -25,13 +25,17 @@ def config_from(config: type, args: argparse.Namespace) -> Any:
     values = {}
     for item in fields(config):
         kind = hints[item.name]
-        values[item.name] = config_from(kind, args) if is_dataclass(kind) else _value(getattr(args, item.name), kind)
+        values[item.name] = (
+            config_from(typing.cast(type, kind), args) if is_dataclass(kind) else _value(getattr(args, item.name), kind)
+        )
     return config(**values)
 
 
 def given_flags(args: argparse.Namespace, config: type) -> dict[str, Any]:
     """Fields of ``config`` that the command line named, with their values (``main`` notes what was typed)."""
-    typed = {word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in args.typed if word.startswith("--")}
+    typed = {
+        word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in args.typed if word.startswith("--")
+    }
     flags = {item.name: (item.metadata.get("flag") or item.name).replace("_", "-") for item, _ in leaves(config)}
     kinds = {item.name: kind for item, kind in leaves(config)}
     return {name: _value(getattr(args, name), kinds[name]) for name, flag in flags.items() if flag in typed}

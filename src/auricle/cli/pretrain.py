@@ -1,22 +1,23 @@
 """Pre-train an encoder on unlabelled recordings.
 
-  auricle pretrain m2d PREPARED --out RUN            a new run
-  auricle pretrain --continue RUN                    go on exactly where it stopped
-  auricle pretrain m2d PREPARED --dry-run            parameters, memory, steps and time, without training
-  torchrun --nproc-per-node 2 -m auricle pretrain …  several processes
+auricle pretrain m2d PREPARED --out RUN            a new run
+auricle pretrain --continue RUN                    go on exactly where it stopped
+auricle pretrain m2d PREPARED --dry-run            parameters, memory, steps and time, without training
+torchrun --nproc-per-node 2 -m auricle pretrain …  several processes
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from auricle.cli.flags import add_flags, config_from, given_flags
 from auricle.errors import AuricleError
-from auricle.jobs.pretrain import PretrainConfig
+from auricle.jobs.pretrain import PretrainConfig, PretrainResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return answer(pretrain(config, quiet=args.quiet), args.json)
 
 
-def answer(result, as_json: bool) -> int:
-    import os
-
+def answer(result: PretrainResult, as_json: bool) -> int:
     if int(os.environ.get("RANK", 0)):
         return 0
     if as_json:

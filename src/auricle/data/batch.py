@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +60,8 @@ class Batch:
         """Called by PyTorch's loader."""
         return self._map(lambda x: x.pin_memory())
 
-    def _map(self, move) -> Batch:
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+    def _map(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        tensors: dict[str, Any] = {
+            f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)
+        }
         return replace(self, **{name: move(value) for name, value in tensors.items()})

@@ -79,7 +79,9 @@ def evaluate(
         interval=_interval(scored, setting),
         failed=failed,
         notes=(*notes, *bench.cache.notes),
-        settings=as_plain({"statistics": statistics, "task": task.anywhere(), "encode": bench.encode, "seeds": bench.seeds}),
+        settings=as_plain(
+            {"statistics": statistics, "task": task.anywhere(), "encode": bench.encode, "seeds": bench.seeds}
+        ),
         embeddings=cache_key(bench.heard, encoder, embed_settings(bench.encode, task)),
         seconds=round(time.perf_counter() - started, 3),
         environment=environment(),

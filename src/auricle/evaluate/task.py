@@ -49,7 +49,7 @@ class Task:
     def anywhere(self) -> Task:
         """The same task with absolute paths, which hold in every working folder."""
         absolute = {k: str(Path(v).expanduser().resolve()) for k in ("source", "labels") if (v := getattr(self, k))}
-        return replace(self, name=self.title, **absolute)
+        return replace(self, name=self.title, **absolute)  # type: ignore[arg-type]
 
     @property
     def title(self) -> str:

@@ -58,7 +58,9 @@ def _entry(values: Any, path: Path) -> Entry:
         protocol(name)
     strange = sorted(settings.keys() - known)
     if strange:
-        raise AuricleError(f"{path}: unknown setting {', '.join(strange)}; a task knows {', '.join(sorted(known))}, protocols")
+        raise AuricleError(
+            f"{path}: unknown setting {', '.join(strange)}; a task knows {', '.join(sorted(known))}, protocols"
+        )
     for name in ("source", "labels"):
         if settings.get(name):
             settings[name] = str((path.parent / Path(settings[name]).expanduser()).resolve())

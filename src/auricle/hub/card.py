@@ -22,5 +22,11 @@ def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None
         **facts,
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    use = f"```python\nimport auricle\nenc = auricle.load({str(run.path)!r})\nout = enc(waveform)  # (B, S) at {info.sample_rate} Hz\n```"
-    write_text(run.path / "card.md", f"# {info.name}\n\n| | |\n|---|---|\n{table}\n\n{use}\n\nMade by: see `command.txt` and `config.yaml`. How good it is: `report.html`.\n")
+    code = (
+        f"import auricle\nenc = auricle.load({str(run.path)!r})\nout = enc(waveform)  # (B, S) at {info.sample_rate} Hz"
+    )
+    ends = "Made by: see `command.txt` and `config.yaml`. How good it is: `report.html`."
+    write_text(
+        run.path / "card.md",
+        f"# {info.name}\n\n| | |\n|---|---|\n{table}\n\n```python\n{code}\n```\n\n{ends}\n",
+    )

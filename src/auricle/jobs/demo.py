@@ -106,8 +106,17 @@ def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
                 folder, clips_per_class=config.clips_per_class, seed=config.seed, workers=cores, quiet=config.quiet
             )
         )
-    columns = {"labels": labels, "label_column": config.label_column, "group_column": config.group_column}
-    return prepare(PrepareConfig(source, str(out / "data"), workers=config.workers, quiet=config.quiet, **columns))
+    return prepare(
+        PrepareConfig(
+            source,
+            str(out / "data"),
+            labels=labels,
+            label_column=config.label_column,
+            group_column=config.group_column,
+            workers=config.workers,
+            quiet=config.quiet,
+        )
+    )
 
 
 def prepared_manifest(prepared: PrepareResult) -> Manifest:

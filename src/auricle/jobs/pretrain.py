@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auricle.hub.run import RunFolder
     from auricle.jobs.training_data import TrainingData
     from auricle.objectives.base import Progress
+    from auricle.objectives.m2d import M2D
     from auricle.training.distribution import Ranks
     from auricle.training.loop import Plan, Trainer
 
@@ -172,7 +173,7 @@ def training_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     return open_data(config, ranks)
 
 
-def build_objective(config: PretrainConfig, stats: tuple[float, float]):
+def build_objective(config: PretrainConfig, stats: tuple[float, float]) -> M2D:
     """The objective of ``config.method`` with fresh, keyed weights."""
     from auricle.objectives.m2d import M2D
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -144,7 +145,7 @@ def saved_bytes(objective: Objective, config: PretrainConfig, clips: int, ranks:
 
 
 @contextmanager
-def counting(objective: Objective):
+def counting(objective: Objective) -> Iterator[list[int]]:
     """Yields a one-element list that grows by the bytes of every storage saved for backward, each counted once."""
     weights = {p.untyped_storage().data_ptr() for p in objective.parameters()}
     seen: set[int] = set(weights)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
 from auricle.signal.front_ends import FrontEnd, front_end
 
@@ -99,6 +100,7 @@ class Encoder(nn.Module):
 
     info: EncoderInfo
     inert: frozenset[str] = frozenset()
+    norm_stats: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +111,14 @@ class Encoder(nn.Module):
         """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
         return front_end(self.info.front_end)
 
-    def frontend(self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", draws=None) -> Spec:
+    def frontend(
+        self,
+        wave: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        padding: Padding = "exact",
+        draws: BatchDraws | None = None,
+    ) -> Spec:
         """(B, S) float32 at ``info.sample_rate`` -> Spec. Always float32.
 
         ``padding="exact"`` lets the front end reflect at each clip's own end; ``"published"`` treats the zero-padded
@@ -136,12 +145,14 @@ class Encoder(nn.Module):
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws=None,
+        draws: BatchDraws | None = None,
     ) -> Encoded:
         """Spec -> Encoded. ``layers``: None, "all" or 0-based block indices; ``keep`` (B, K): visible token indices."""
         raise NotImplementedError
 
-    def forward(self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options) -> Encoded:
+    def forward(
+        self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any
+    ) -> Encoded:
         """(B, S) waveform at ``info.sample_rate`` -> Encoded. ``rate``, if given, must be that rate."""
         if rate is not None and rate != self.info.sample_rate:
             raise AuricleError(
@@ -154,7 +165,7 @@ class Encoder(nn.Module):
         """(B, S) -> (B, C) float32, the ``logits`` of a call; a family may leave out what only the rest needs."""
         return self(wave, lengths).logits
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None):
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Any:
         """Tensors in, tensors out, no data-dependent Python: what is trained, compiled and exported."""
         raise NotImplementedError
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
 from auricle.models.contract import (
     Encoded,
@@ -60,7 +61,7 @@ class LogMelStats(Encoder):
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws=None,
+        draws: BatchDraws | None = None,
     ) -> Encoded:
         chosen_layers(layers, 0)
         if taps or keep is not None:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
+from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
 from auricle.models.config import ViTConfig, parse_size
 from auricle.models.contract import (
@@ -39,6 +40,8 @@ TOKENS_PER_PASS = 8192  # chunks encoded at once: bounds the memory of long reco
 
 class M2DEncoder(Encoder):
     """ViT over log-mel patches. ``info.frame_width`` is F * D: the F patches of a time step side by side."""
+
+    pos_embed: Tensor
 
     def __init__(self, config: ViTConfig, *, stats: Sequence[float] = DEFAULT_STATS, seed: int = 0, name: str = "m2d"):
         super().__init__()
@@ -112,7 +115,7 @@ class M2DEncoder(Encoder):
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws=None,
+        draws: BatchDraws | None = None,
     ) -> Encoded:
         if spec.front_end != self.info.front_end:
             raise AuricleError(
@@ -141,7 +144,9 @@ class M2DEncoder(Encoder):
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
         return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
 
-    def _encode_chunks(self, values: Tensor, lengths: Tensor, wanted: Sequence[int]):
+    def _encode_chunks(
+        self, values: Tensor, lengths: Tensor, wanted: Sequence[int]
+    ) -> tuple[list[Tensor], Tensor, list[int]]:
         """-> one grid (B, T, F, D) per block wanted, columns (B,) valid ones, first column of each chunk."""
         pieces = Chunks(lengths.tolist(), int(self.info.chunk_frames), self.patch_embed.patch[1])  # type: ignore[arg-type]
         rows, width = self.config.grid[0], self.config.width
@@ -177,7 +182,7 @@ class Chunks:
         self.total = max(self.columns)
         self.starts = list(range(0, self.total, self.full))
 
-    def passes(self, at_most: int):
+    def passes(self, at_most: int) -> list[list[tuple[int, int, int]]]:
         """Groups of pieces to encode together, longest first, so that full chunks share a pass without a mask."""
         ordered = sorted(self.pieces, key=lambda piece: -piece[2])
         return [ordered[i : i + at_most] for i in range(0, len(ordered), at_most)]

@@ -14,6 +14,8 @@ from auricle.models.vit import Transformer, take
 class Predictor(nn.Module):
     """latent (B, 1 + K, D) of the visible tokens -> (B, N, out) for all tokens in spatial order."""
 
+    pos_embed: Tensor
+
     def __init__(self, config: PredictorConfig, width: int, grid: tuple[int, int], out: int):
         super().__init__()
         inner = config.decoder_width

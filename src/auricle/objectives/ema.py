@@ -16,8 +16,8 @@ def decay_at(progress: Progress, init: float, end: float) -> float:
 
 
 @torch.no_grad()
-def ema_update(target: Iterable[nn.Parameter], online: Iterable[nn.Parameter], decay: float) -> None:
+def ema_update(target: Iterable[nn.Parameter], online: Iterable[torch.Tensor], decay: float) -> None:
     """target <- decay * target + (1 - decay) * online, all tensors together, in float32."""
-    averaged = list(target)
+    averaged: list[torch.Tensor] = list(target)
     torch._foreach_mul_(averaged, decay)
-    torch._foreach_add_(averaged, list(online), alpha=1.0 - decay)
+    torch._foreach_add_(averaged, [*online], alpha=1.0 - decay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -85,6 +85,6 @@ def ranks_of(device: str) -> Iterator[Ranks]:
         distributed.destroy_process_group()
 
 
-def without_sync(module: nn.Module, skip: bool):
+def without_sync(module: nn.Module, skip: bool) -> AbstractContextManager:
     """Inside an accumulation group gradients stay local until its last micro-step."""
     return module.no_sync() if skip and isinstance(module, nn.parallel.DistributedDataParallel) else nullcontext()

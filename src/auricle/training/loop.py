@@ -321,4 +321,3 @@ class Trainer:
             save_encoder(self.objective.encoder(), self.run.encoder, lineage=self.lineage())
         self.console.close()
         return self.plan.at(self.micro_step)
-

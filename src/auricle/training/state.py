@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class StateStore:
         """Complete states, newest first."""
         return sorted((p.parent for p in self.folder.glob("step-*/state.json")), reverse=True)
 
-    def read(self, say=print) -> Saved:
+    def read(self, say: Callable[[str], None] = print) -> Saved:
         """The newest state that is whole; damaged ones are named through ``say`` and passed over."""
         for folder in self.states():
             problem = damage(folder)
