@@ -46,6 +46,7 @@ class Task:
         self.config = TrainConfig(
             batch_size=args.batch, max_updates=max(2, args.rounds + 1), precision="bf16", compile=args.compile
         )
+        self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
         self.plan = Plan.of(args.batch * self.config.max_updates, self.config)
 
     def plain(self) -> m2d_plain.M2D:
@@ -93,7 +94,7 @@ def auricle_form(task: Task) -> Step:
     tune_allocator()
     objective = M2D(task.model, PredictorConfig(), M2DConfig(), stats=(0.0, 1.0))
     objective.load_state_dict({**to_ours(task.plain().state_dict()), "online.norm_stats": torch.tensor([0.0, 1.0])})
-    run = RunFolder.create(Path(tempfile.mkdtemp()) / "run", {})
+    run = RunFolder.create(Path(task.folder.name) / "run", {})
     ranks = Ranks(0, 1, torch.device(task.device))
     trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
     trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ LARGEST = 2**31 - 1  # mallopt takes a C int
 
 
 def tune_allocator() -> bool:
-    """Keep freed memory in the process, on large pages. Call it before the first tensor. False: there is no switch here.
+    """Keep freed memory in the process, on large pages. Call it before the first tensor. False: no switch here.
 
     A step frees its activations and gradients and asks for the same sizes again in the next one. By default large
     blocks go back to the system and come again as untouched pages, at a page fault per 4 KiB: about 130 000 faults and
