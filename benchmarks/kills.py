@@ -46,7 +46,7 @@ def killed_run(data: Path, out: Path, kills: int, settings: dict) -> int:
         time.sleep(0.15 + 0.35 * moments.random())
         process.kill()
         process.join()
-        saving += any(out.glob("state/.partial*"))
+        saving += any(out.glob(f"state/.partial-{process.pid}"))
         if process.exitcode != -signal.SIGKILL:
             raise SystemExit("the run ended before all kills; give it more --epochs")
     return saving

@@ -43,7 +43,7 @@ class StateStore:
         final = self.folder / f"step-{where['micro_step']:09d}"
         partial = self.folder / f".partial-{os.getpid()}"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
+            self._sweep()
             partial.mkdir(parents=True)
             save_file(_contiguous(network.state_dict()), partial / FILES[0])
             save_file(_contiguous(optimiser_tensors(optimiser)), partial / FILES[1])
@@ -58,6 +58,11 @@ class StateStore:
             shutil.rmtree(partial, ignore_errors=True)
         self.prune()
         return final
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half written; one process at a time writes here."""
+        for leftover in self.folder.glob(".partial-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def _seal(self, folder: Path, where: dict[str, Any]) -> None:
         digests = {name: digest(folder / name) for name in FILES}
