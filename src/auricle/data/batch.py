@@ -61,7 +61,6 @@ class Batch:
         return self._map(lambda x: x.pin_memory())
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> Batch:
-        tensors: dict[str, Any] = {
-            f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)
-        }
-        return replace(self, **{name: move(value) for name, value in tensors.items()})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: move(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
