@@ -18,7 +18,6 @@ from auricle.models.dymn import DynamicBlock
 from auricle.models.dynamic import ContextGen, DynamicConv, StaticConv
 from auricle.models.efficientat import EfficientAT
 from auricle.models.ensemble import Ensemble
-from auricle.models.fused import NAMES, FusedConv
 
 
 def for_inference(encoder: Encoder) -> Encoder:
@@ -40,25 +39,13 @@ def folded(encoder: EfficientAT) -> EfficientAT:
             fold_pair(module, "joint_conv", "joint_norm")
             module.conv_f, module.conv_t = ready(module.conv_f), ready(module.conv_t)
         elif isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
-            fold_unit(module)
+            fold_pair(module, "0", "1")
     twin.stages()[0].insert(0, ChannelsLast())  # type: ignore[operator]
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return twin
-
-
-def fold_unit(unit: nn.Sequential) -> None:
-    """Convolution, batch norm and activation (or what else follows) become one operation, and nothing."""
-    conv, norm, *rest = unit
-    fused = bool(rest) and type(rest[0]) in NAMES
-    assert isinstance(conv, nn.Conv2d)
-    assert isinstance(norm, nn.BatchNorm2d)
-    unit[0] = FusedConv(fuse_conv_bn_eval(conv, norm), rest[0] if fused else nn.Identity())
-    unit[1] = nn.Identity()
-    if fused:
-        unit[2] = nn.Identity()
 
 
 def fold_pair(owner: nn.Module, conv_name: str, norm_name: str) -> None:
