@@ -57,9 +57,9 @@ class Tagging:
 def tag(config: TagConfig) -> Tagging:
     """Begin to tag. Raises AuricleError for an unknown model, and an --out folder made with other settings."""
     from auricle.inference.tag import tagger
-    from auricle.training.allocator import keep_freed_memory
+    from auricle.training.allocator import tune_allocator
 
-    keep_freed_memory()
+    tune_allocator()
     encoder = tagger(config.model or config.ensemble, config.weights or None)
     sounds = _sounds(config)
     folder = _folder(config, encoder) if config.out else None

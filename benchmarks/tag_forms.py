@@ -1,0 +1,150 @@
+"""The forms of tagging that ``benchmarks.tag`` compares, each served by a process of its own.
+
+The process reads commands from stdin and answers each with one line of JSON: ``time`` tags one batch and says what it
+cost, ``answer`` says the logits, ``matmul`` the rate of float32 matrix products. While it waits it uses no processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from auricle.models.dymn import DyMN
+from auricle.models.dymn_config import DyMNConfig
+from auricle.models.fold import for_inference
+from auricle.models.mn import MN
+from auricle.models.mn_config import MNConfig
+from auricle.signal.decode import read
+from auricle.training.allocator import tune_allocator
+from benchmarks.plain import efficientat_plain
+
+SECONDS, RATE, FILE_RATE = 10.0, 32000, 44100
+MATMUL = 2048
+
+
+class Plain:
+    """plain/efficientat_plain.py as it is."""
+
+    def __init__(self, args: argparse.Namespace, wave: Tensor):
+        self.mel, self.net = efficientat_plain.LogMel().eval(), plain_network(args, wave)
+
+    def spectrogram(self, wave: Tensor) -> Tensor:
+        return self.mel(wave).unsqueeze(1)
+
+    def network(self, values: Tensor) -> Tensor:
+        return self.net(values)[0]
+
+    def whole(self, wave: Tensor) -> Tensor:
+        return self.network(self.spectrogram(wave))
+
+
+class Ours:
+    """What ``auricle tag`` runs."""
+
+    def __init__(self, args: argparse.Namespace, wave: Tensor):
+        tune_allocator()
+        plain = plain_network(args, wave)
+        width = efficientat_plain.WIDTHS[args.model]
+        dynamic = args.model.startswith("dymn")
+        encoder = DyMN(DyMNConfig(width=width, temperature=1.0)) if dynamic else MN(MNConfig(width=width))
+        encoder.load_state_dict({**plain.state_dict(), "norm_stats": encoder.norm_stats})
+        self.encoder = for_inference(encoder)
+
+    def spectrogram(self, wave: Tensor) -> Tensor:
+        return self.encoder.frontend(wave).values
+
+    def network(self, values: Tensor) -> Tensor:
+        return self.encoder.core(values)[0]
+
+    def whole(self, wave: Tensor) -> Tensor:
+        logits = self.encoder.logits(wave)
+        assert logits is not None
+        return logits
+
+
+FORMS = {"plain": Plain, "auricle": Ours}
+
+
+def plain_network(args: argparse.Namespace, wave: Tensor) -> nn.Module:
+    """The plain network with the same weights in every process.
+
+    Random ones get the batch statistics of the wave, or their maps would shrink to denormal numbers, which are slow.
+    """
+    torch.manual_seed(0)
+    net = efficientat_plain.build(args.model, args.weights or None)
+    if not args.weights:
+        norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.momentum = 1.0
+        net.train()(efficientat_plain.LogMel().eval()(wave).unsqueeze(1))
+        net.eval()
+    return net
+
+
+def timed(clock: Callable[[], float], step: Callable[[], object]) -> tuple[float, object]:
+    start = clock()
+    result = step()
+    return clock() - start, result
+
+
+def costs(form: Plain | Ours, wave: Tensor, clock: Callable[[], float]) -> dict[str, float]:
+    """Seconds of the whole call from waveform to logits, and of its two parts by themselves."""
+    whole, _ = timed(clock, lambda: form.whole(wave))
+    mel, values = timed(clock, lambda: form.spectrogram(wave))
+    network, _ = timed(clock, lambda: form.network(values))  # type: ignore[arg-type]
+    return {"whole": whole, "mel": mel, "network": network}
+
+
+def matmul_rate(clock: Callable[[], float]) -> float:
+    """Float32 operations a second of a large square product."""
+    a, b = torch.ones(MATMUL, MATMUL), torch.ones(MATMUL, MATMUL)
+    return 2 * MATMUL**3 / timed(clock, lambda: a @ b)[0]
+
+
+def decode_seconds(clock: Callable[[], float]) -> float:
+    """Reading a 10-s WAV file (24 bit, 44.1 kHz) and resampling it to 32 kHz."""
+    import soundfile
+
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        noise = 0.1 * torch.randn(int(SECONDS * FILE_RATE), generator=torch.Generator().manual_seed(0))
+        soundfile.write(file.name, noise.numpy(), FILE_RATE, subtype="PCM_24")
+        return timed(clock, lambda: read(file.name, rate=RATE))[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="mn04", choices=tuple(efficientat_plain.WIDTHS))
+    parser.add_argument("--weights", default="", help="published weight file of that network (random weights without)")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: processor time of the process")
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("form", choices=tuple(FORMS))
+    add_arguments(parser)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    clock = time.process_time if args.clock == "cpu" else time.perf_counter
+    wave = 0.1 * torch.randn(args.batch, int(SECONDS * RATE), generator=torch.Generator().manual_seed(1))
+    form = FORMS[args.form](args, wave)
+    for command in map(str.strip, sys.stdin):
+        if command == "time":
+            answer: object = costs(form, wave, clock)
+        elif command == "answer":
+            answer = form.whole(wave).tolist()
+        else:
+            answer = {"matmul": matmul_rate(clock), "decode": decode_seconds(clock)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
