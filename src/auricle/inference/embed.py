@@ -17,6 +17,7 @@ from auricle.errors import AuricleError
 from auricle.inference.embed_settings import EmbedSettings, layer_texts
 from auricle.inference.reading import Heard, heard_batches, padded
 from auricle.models.contract import Encoded, Encoder, mean_over_time
+from auricle.models.fold import for_inference
 from auricle.progress import progress
 
 OUTPUT = "clip"  # the piece that is the encoder's own output; the others are "layer0", "layer1", …
@@ -129,13 +130,13 @@ def embed_clips(
     """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
     which is moved to the device and left in the mode (training or evaluation) it came in."""
     training = encoder.training
-    encoder = encoder.eval().to(device_of(settings.device))
+    ready = for_inference(encoder.to(device_of(settings.device)))
     try:
-        for batch in heard_batches(manifest, encoder.info.sample_rate, settings):
+        for batch in heard_batches(manifest, ready.info.sample_rate, settings):
             good = [heard for heard in batch if heard.wave is not None]
             yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.wave is None)
             if good:
-                yield from _encode_or_say(good, encoder, settings, pieces, frames)
+                yield from _encode_or_say(good, ready, settings, pieces, frames)
     finally:
         encoder.train(training)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from auricle.training.allocator import tune_allocator
 from auricle.training.batchnorm import synchronise
 from auricle.training.precision import pick_device
 
@@ -74,6 +75,8 @@ def ranks_of(device: str) -> Iterator[Ranks]:
     picked = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
     if picked.type == "cuda":
         torch.cuda.set_device(picked)
+    else:
+        tune_allocator()
     if world == 1:
         yield Ranks(0, 1, picked)
         return
