@@ -92,19 +92,19 @@ def failures(cases: list[Case], clock: str) -> list[str]:
     ]
 
 
-def table(cases: list[Case]) -> str:
-    lines = [
-        "ms             batch threads  plain: mel  network   whole  auricle: mel  network   whole  faster  least/least"
-        "  floor  decode    apart"
-    ]
-    for c in cases:
-        p, o = c.plain, c.auricle
-        lines.append(
-            f"{c.model:14} {c.batch:5} {c.threads:7} {p['mel']:11.2f} {p['network']:8.2f} {p['whole']:7.2f}"
-            f" {o['mel']:13.2f} {o['network']:8.2f} {o['whole']:7.2f} {c.faster:6.2f}x"
-            f" {c.least['plain'] / c.least['auricle']:11.2f}x {c.floor:6.2f} {c.decode:7.2f} {c.apart:8.0e}"
-        )
-    return "\n".join(lines)
+HEADER = (
+    "ms             batch threads  plain: mel  network   whole  auricle: mel  network   whole  faster  least/least"
+    "  floor  decode    apart"
+)
+
+
+def line(c: Case) -> str:
+    p, o = c.plain, c.auricle
+    return (
+        f"{c.model:14} {c.batch:5} {c.threads:7} {p['mel']:11.2f} {p['network']:8.2f} {p['whole']:7.2f}"
+        f" {o['mel']:13.2f} {o['network']:8.2f} {o['whole']:7.2f} {c.faster:6.2f}x"
+        f" {c.least['plain'] / c.least['auricle']:11.2f}x {c.floor:6.2f} {c.decode:7.2f} {c.apart:8.0e}"
+    )
 
 
 def main() -> int:
@@ -119,10 +119,12 @@ def main() -> int:
     args = parser.parse_args()
     sizes = [(model, batch, threads) for model in args.models for batch in args.batch for threads in args.threads]
     cases = []
+    print(HEADER, file=sys.stderr if args.json else sys.stdout, flush=True)
     for size in sizes:
-        print("measuring", *size, file=sys.stderr)
         cases.append(measure(*size, args))
-    print(json.dumps([asdict(case) for case in cases], indent=1) if args.json else table(cases))
+        print(line(cases[-1]), file=sys.stderr if args.json else sys.stdout, flush=True)
+    if args.json:
+        print(json.dumps([asdict(case) for case in cases], indent=1))
     for word in failures(cases, args.clock):
         print(f"out of bounds: {word}", file=sys.stderr)
     return int(bool(failures(cases, args.clock)))

@@ -1,5 +1,7 @@
 """Networks folded for inference equal the originals."""
 
+import copy
+
 import pytest
 import torch
 
@@ -86,3 +88,14 @@ def test_logits_alone_are_those_of_the_whole_call(name):
     twin, wave = folded(used(NETWORKS[name]())), noise(2, 40000)
     for lengths in (None, torch.tensor([40000, 9000])):
         torch.testing.assert_close(twin.logits(wave, lengths), twin(wave, lengths).logits, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_folded_network_can_be_copied_folded_again_and_run_in_half_precision():
+    twin, wave = folded(used(NETWORKS["mn"]())), noise(1, 20000)
+    logits = twin(wave).logits
+    for other in (copy.deepcopy(twin), folded(twin)):
+        torch.testing.assert_close(other(wave).logits, logits, atol=1e-6, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = twin(wave).logits
+    assert 0 < (coarse - logits).abs().max() < 0.1
