@@ -22,17 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def torchrun(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess:
-    port = 20000 + os.getpid() % 20000
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        str(port),
-        *words,
-    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert expect is None or done.returncode == expect, done.stderr[-3000:]

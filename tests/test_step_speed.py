@@ -101,8 +101,10 @@ def test_freed_memory_is_kept_for_the_next_step():
     def faults(what: str) -> int:
         return int(subprocess.run([sys.executable, "-c", FAULTS, what], capture_output=True, check=True).stdout)
 
-    assert faults("return") > 1000  # 64 MiB are 16 384 pages, fewer where pages are huge
-    assert faults("keep") < 100
+    returned = faults(
+        "return"
+    )  # 64 MiB are 16 384 small pages; where the system gives large ones, a few hundred or fewer
+    assert faults("keep") <= returned / 2
 
 
 def test_the_allocator_changes_no_number():

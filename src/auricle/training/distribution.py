@@ -16,6 +16,10 @@ from auricle.training.allocator import tune_allocator
 from auricle.training.batchnorm import synchronise
 from auricle.training.precision import pick_device
 
+# PyTorch 2.13 deadlocks when the last holder of a gloo group is a DDP module: the module's destructor waits, with the
+# interpreter's lock, for a thread that needs that lock to let go of a tensor. Held here, a group ends with the process.
+_ended_with_the_process: list[Any] = []
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -82,6 +86,7 @@ def ranks_of(device: str) -> Iterator[Ranks]:
         return
     backend = "nccl" if picked.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    _ended_with_the_process.append(distributed.group.WORLD)
     try:
         yield Ranks(rank, world, picked)
     finally:
