@@ -95,11 +95,7 @@ def timed(clock: Callable[[], float], step: Callable[[], object]) -> tuple[float
 
 
 def costs(form: Plain | Ours, wave: Tensor, clock: Callable[[], float]) -> dict[str, float]:
-    """Seconds of the whole call from waveform to logits, and of its two parts by themselves.
-
-    One call before them is not timed: the other form ran meanwhile, so caches are cold and threads asleep.
-    """
-    form.whole(wave)
+    """Seconds of the whole call from waveform to logits, and of its two parts by themselves."""
     whole, _ = timed(clock, lambda: form.whole(wave))
     mel, values = timed(clock, lambda: form.spectrogram(wave))
     network, _ = timed(clock, lambda: form.network(values))  # type: ignore[arg-type]

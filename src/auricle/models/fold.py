@@ -50,16 +50,14 @@ def folded(encoder: EfficientAT) -> EfficientAT:
 
 
 def fold_unit(unit: nn.Sequential) -> None:
-    """Convolution, batch norm and activation (if one follows) become one module; a head keeps its layers' numbers."""
+    """Convolution, batch norm and activation (if one follows) become one operation; nothing is left of the others."""
     conv, norm, *rest = unit
     assert isinstance(conv, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
     fused = bool(rest) and type(rest[0]) in NAMES
     unit[0] = FusedConv(fuse_conv_bn_eval(conv, norm), rest[0] if fused else nn.Identity())
-    if type(unit) is nn.Sequential:
-        del unit[1 : 3 if fused else 2]
-    else:
-        unit[1] = nn.Identity()
+    for i in range(1, 3 if fused else 2):
+        unit[i] = nn.Identity()
 
 
 def fold_pair(owner: nn.Module, conv_name: str, norm_name: str) -> None:

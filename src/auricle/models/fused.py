@@ -21,23 +21,21 @@ class FusedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, activation: nn.Module):
         super().__init__()
         self.conv, self.activation = conv, activation
-        self.name = NAMES[type(activation)]
-        self.how = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
-        self.available = torch.backends.mkldnn.is_available()
         self.packed: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fits(x):
             return self.activation(self.conv(x))
+        conv = self.conv
+        how = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         if self.packed is None:
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.conv.weight, *self.how, list(x.shape))
-        return torch.ops.mkldnn._convolution_pointwise.default(
-            x, self.packed, self.conv.bias, *self.how, self.name, [], ""
-        )
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(conv.weight, *how, list(x.shape))
+        name = NAMES[type(self.activation)]
+        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, conv.bias, *how, name, [], "")
 
     def fits(self, x: Tensor) -> bool:
-        plain = x.is_cpu and x.dtype == torch.float32 and not x.requires_grad
-        return plain and self.available and not torch.is_autocast_enabled("cpu")
+        plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
+        return plain and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies pack their weights anew: packed ones cannot be copied."""
