@@ -112,6 +112,12 @@ class NumpyReplay:
     def permutation(self, n: int) -> np.ndarray:
         return self.state.permutation(n)
 
+    def normal(self, loc: float, scale: float, size: int) -> np.ndarray:
+        return self.state.normal(loc, scale, size)
+
+    def poisson(self, lam: float, size: int) -> np.ndarray:
+        return self.state.poisson(lam, size)
+
 
 class PythonReplay:
     """CPython's ``random`` stream, as after ``random.seed(seed)``."""
@@ -127,3 +133,12 @@ class PythonReplay:
 
     def permutation(self, n: int) -> np.ndarray:
         return np.array(self.state.sample(range(n), n))
+
+
+class PythonShuffleReplay(PythonReplay):
+    """The same stream for programs that permute by ``random.shuffle`` of the ascending list, not by ``random.sample``."""
+
+    def permutation(self, n: int) -> np.ndarray:
+        order = list(range(n))
+        self.state.shuffle(order)
+        return np.array(order)
