@@ -15,10 +15,9 @@ import json
 import sys
 import warnings
 
+from auricle.cli.failures import report_failures
 from auricle.cli.flags import add_flags, config_from
 from auricle.jobs.prepare import PrepareConfig, PrepareResult, as_json, prepare
-
-SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +38,7 @@ def report(result: PrepareResult) -> None:
     """What deserves a look, on stderr."""
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    for item in result.failed[:SHOWN]:
-        print(f"failed: {item.error}", file=sys.stderr)
-    if len(result.failed) > SHOWN:
-        print(f"failed: and {len(result.failed) - SHOWN} more, all in {result.out / 'failed.csv'}", file=sys.stderr)
+    report_failures(result.failed, str(result.out / "failed.csv"))
 
 
 def summary(result: PrepareResult) -> str:

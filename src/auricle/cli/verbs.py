@@ -13,6 +13,7 @@ class Verb(NamedTuple):
 VERBS = {
     "demo": Verb("auricle.cli.demo", "the main job on a laptop in minutes, with a report to look at"),
     "prepare": Verb("auricle.cli.prepare", "audio to a manifest, log-mel files and statistics; resumable"),
+    "prepare lms": Verb("auricle.cli.prepare_lms", "a folder of sound to log-mel files with the same relative paths"),
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
     "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),

@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from auricle.atomic import replacing
+from auricle.data.log_mel import LogMelOf
 from auricle.data.manifest import Manifest
 from auricle.data.statistics import Moments
 from auricle.draws import key_of
 from auricle.errors import AudioError
-from auricle.signal.decode import AUDIO_SUFFIXES, blocks, probe, read
-from auricle.signal.front_ends import front_end
+from auricle.signal.decode import AUDIO_SUFFIXES, probe
 
 FOLDER, JOURNAL = "lms", "done.jsonl"
 
@@ -62,50 +62,26 @@ class Failure:
 
 @dataclass(frozen=True)
 class Converter:
-    """``converter(task)`` writes ``lms/<key>`` (float32, (1, F, N), raw log-mel) and notes it in the journal.
+    """``converter(task)`` writes ``lms/<key>`` (``dtype``, (1, F, N), raw log-mel) and notes it in the journal.
 
-    Sound shorter than ``min_seconds`` is zero-padded at its end before the transform; recordings longer than
-    ``block_seconds`` are transformed block by block. Can be sent to another process.
+    Can be sent to another process.
     """
 
     out: Path
-    front_end: str
-    min_seconds: float = 0.0
-    block_seconds: float = 600.0
+    log_mel_of: LogMelOf
+    dtype: str = "float32"
 
     def __call__(self, task: Task) -> Done | Failure:
         """A file that cannot be used is a Failure; a disk that cannot be written raises AuricleError."""
         try:
             info = probe(task.audio)
-            long = task.end is None and not task.start and info.seconds > max(self.block_seconds, self.min_seconds)
-            values = self.log_mel_in_blocks(task.audio) if long else self.log_mel(task)
+            values = self.log_mel_of(task.audio, task.start, task.end, info).astype(self.dtype)
         except AudioError as error:
             return Failure(task.id, str(task.audio), str(error))
         moments = asdict(Moments.of(values))
         done = Done(task.id, task.key, fingerprint(task), info.rate, info.num_samples, **moments)
         self._store(values, done)
         return done
-
-    def log_mel(self, task: Task) -> np.ndarray:
-        """(F, N) float32. Raises AudioError for a broken file and for one too short to transform."""
-        import torch
-
-        front = front_end(self.front_end)
-        wave = read(task.audio, start=task.start, end=task.end, rate=front.sample_rate, mono="mean").wave
-        wave = np.pad(wave, (0, max(0, int(self.min_seconds * front.sample_rate) - len(wave))))
-        if len(wave) < front.min_samples:
-            raise AudioError(
-                f"{task.audio} lasts {1000 * len(wave) / front.sample_rate:.0f} ms; a spectrogram needs at least "
-                f"{1000 * front.min_samples / front.sample_rate:.0f} ms: leave it out, or pad with --min-seconds"
-            )
-        return front(torch.from_numpy(wave)[None])[0].numpy()
-
-    def log_mel_in_blocks(self, audio: Path) -> np.ndarray:
-        """(F, N) float32 of a long recording. Raises AudioError where it is broken."""
-        from auricle.data.long_audio import log_mel_of_blocks
-
-        front = front_end(self.front_end)
-        return log_mel_of_blocks(blocks(audio, seconds=self.block_seconds, rate=front.sample_rate, mono="mean"), front)
 
     def _store(self, values: np.ndarray, done: Done) -> None:
         """The journal is written before the file takes its name: a line with its file in place is a finished clip."""
@@ -117,7 +93,7 @@ class Converter:
             _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
 
 
-def finished(out: Path, tasks: list[Task]) -> dict[str, Done]:
+def finished(out: Path, tasks: list[Task], dtype: str = "float32") -> dict[str, Done]:
     """The tasks whose spectrogram is in place and whose sound has not changed since, by id."""
     journal = _read_journal(out / JOURNAL)
     return {
@@ -126,13 +102,13 @@ def finished(out: Path, tasks: list[Task]) -> dict[str, Done]:
         if (done := journal.get(task.id)) is not None
         and done.key == task.key
         and done.source == fingerprint(task)
-        and _whole(out / FOLDER / task.key, done)
+        and _whole(out / FOLDER / task.key, done, dtype)
     }
 
 
-def _whole(path: Path, done: Done) -> bool:
+def _whole(path: Path, done: Done, dtype: str) -> bool:
     """Whether the file is there with all its values (a power cut can leave a name without its contents)."""
-    return path.is_file() and path.stat().st_size >= done.count * np.dtype(np.float32).itemsize
+    return path.is_file() and path.stat().st_size >= done.count * np.dtype(dtype).itemsize
 
 
 def tasks_of(manifest: Manifest) -> list[Task]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from auricle.atomic import replacing
 from auricle.data.manifest import Manifest
+from auricle.data.store_card import SETTINGS, read_card
 from auricle.errors import AudioError, AuricleError
-
-SETTINGS = "prepare.json"
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -28,13 +28,38 @@ def open_array(path: Path) -> np.ndarray:
     return array
 
 
-def front_end_of(manifest: Manifest) -> str:
-    """Id of the front end that made the stored spectrograms. Raises AuricleError where no prepare.json says it."""
-    path = manifest.root / SETTINGS
+def is_whole(path: Path) -> bool:
+    """Whether a stored spectrogram is there with all its values (a power cut can leave a name without its contents)."""
     try:
-        return str(json.loads(path.read_text())["settings"]["front_end"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        open_array(path)
+    except AudioError:
+        return False
+    return True
+
+
+def write_array(path: Path, values: np.ndarray, dtype: str = "float32") -> None:
+    """(F, N) -> a file (1, F, N) of ``dtype``, which takes its name only when it is complete."""
+    with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
+        np.save(file, values[None].astype(dtype, copy=False))
+
+
+def front_end_of(manifest: Manifest) -> str:
+    """Id of the front end that made the stored spectrograms: what the ``prepare.json`` of the manifest's folder says,
+    else that of the nearest folder above the first spectrogram. Raises AuricleError where none says it."""
+    found = next((path for folder in _folders(manifest) if (path := folder / SETTINGS).is_file()), None)
+    if found is None:
         raise AuricleError(
-            f"{path} does not say how the spectrograms were made ({type(error).__name__}); "
+            f"{manifest.root / SETTINGS} does not say how the spectrograms were made (there is none); "
             "'auricle prepare' writes it, or name the front end yourself"
-        ) from None
+        )
+    try:
+        return str(read_card(found)["front_end"])
+    except KeyError:
+        raise AuricleError(f"{found} does not say which front end made the spectrograms; prepare them anew") from None
+
+
+def _folders(manifest: Manifest) -> Iterator[Path]:
+    """The manifest's folder, then those above its first spectrogram."""
+    yield manifest.root
+    if manifest.clips and manifest.clips[0].key is not None:
+        yield from manifest.spectrogram(manifest.clips[0]).parents

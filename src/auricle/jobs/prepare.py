@@ -11,16 +11,14 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.data.store_card import HALF
 from auricle.errors import AuricleError
+from auricle.models.config import FRONT_ENDS
 from auricle.options import argument, option
 
 if TYPE_CHECKING:
     from auricle.data.conversion import Done, Failure, Task
     from auricle.data.manifest import Manifest
-
-FRONT_ENDS = {16000: "m2d-logmel/16k", 32000: "m2d-logmel/32k"}
-FORMAT = 1
-SMALL = 64  # this many clips are done before a pool of processes has started
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class PrepareConfig:
     classes: str | None = option(None, "file with the class names in order (default: the sorted labels of training)")
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
     min_seconds: float = option(0.0, "zero-pad shorter sound to this many seconds (the original M2D program: 6.1)")
+    float16: bool = option(False, HALF)
     workers: int = option(0, "processes (0: one per core)")
     quiet: bool = option(False, "show no progress")
 
@@ -67,6 +66,7 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     """
     from auricle.data.conversion import finished, tasks_of
     from auricle.data.manifest_io import read_manifest
+    from auricle.data.store_card import claim
 
     started, out = time.monotonic(), Path(config.out)
     manifest = read_manifest(
@@ -77,8 +77,8 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         classes=config.classes,
     )
     tasks = tasks_of(manifest)
-    _claim(out, settings_of(config))
-    before = finished(out, tasks)
+    claim(out, settings_of(config))
+    before = finished(out, tasks, dtype_of(config))
     try:
         results = [*before.values(), *_convert([task for task in tasks if task.id not in before], config)]
     except KeyboardInterrupt:
@@ -90,49 +90,23 @@ def prepare(config: PrepareConfig) -> PrepareResult:
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:
     """Everything that decides the values in the store."""
-    source = str(Path(config.source).resolve())
-    return {"front_end": FRONT_ENDS[config.sample_rate], "min_seconds": config.min_seconds, "source": source}
+    source, front_end = str(Path(config.source).resolve()), FRONT_ENDS[config.sample_rate]
+    return {"front_end": front_end, "min_seconds": config.min_seconds, "source": source, "dtype": dtype_of(config)}
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Write the settings, or check that the folder was begun with the same; clear what a killed run left half-done."""
-    from auricle.atomic import write_text
-    from auricle.data.stores import SETTINGS
-
-    path = out / SETTINGS
-    if path.is_file():
-        _same_settings(path, settings)
-        for leftover in out.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AuricleError(f"{out} exists and is not a prepared folder; name a new or an empty folder")
-    else:
-        write_text(path, json.dumps({"format": FORMAT, "settings": settings}, indent=1) + "\n")
-
-
-def _same_settings(path: Path, settings: dict[str, Any]) -> None:
-    try:
-        stored = json.loads(path.read_text())
-        format, old = int(stored["format"]), dict(stored["settings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise AuricleError(f"{path} is damaged ({error}); prepare into a new folder") from None
-    if format > FORMAT:
-        raise AuricleError(f"{path} was written by a newer auricle (format {format}, this one knows {FORMAT})")
-    changed = [f"{name} was {old.get(name)}, now {value}" for name, value in settings.items() if old.get(name) != value]
-    if changed:
-        raise AuricleError(
-            f"{path.parent} was prepared with other settings: {'; '.join(changed)}; use those, or name a new folder"
-        )
+def dtype_of(config: PrepareConfig) -> str:
+    return "float16" if config.float16 else "float32"
 
 
 def _convert(tasks: list[Task], config: PrepareConfig) -> Iterable[Done | Failure]:
     from auricle.data.conversion import Converter
-    from auricle.jobs.pool import cores, mapped
+    from auricle.data.log_mel import LogMelOf
+    from auricle.jobs.pool import mapped, workers_for
     from auricle.progress import progress
 
-    workers = 1 if len(tasks) <= SMALL else config.workers or cores()
-    converter = Converter(Path(config.out), FRONT_ENDS[config.sample_rate], config.min_seconds)
-    results = mapped(converter, tasks, workers)
+    log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_seconds)
+    converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
+    results = mapped(converter, tasks, workers_for(len(tasks), config.workers))
     return progress(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
 
 
