@@ -10,7 +10,8 @@ from auricle.data.manifest_io import write_manifest
 from auricle.evaluate.run import evaluate
 from auricle.evaluate.task import Task
 from auricle.hub.load import load
-from auricle.jobs.pretrain import PretrainConfig, pretrain, with_flags
+from auricle.jobs.methods import M2DPretrain, with_flags
+from auricle.jobs.pretrain import pretrain
 from sounds import tone, write_sound
 
 CLASSES = ("high", "low", "<middle> & more")
@@ -41,7 +42,7 @@ def make_run(sounds: Path, out: Path, *, epochs: int = 3, evaluations: bool = Tr
     return out
 
 
-def settings(sounds: Path, epochs: int) -> PretrainConfig:
+def settings(sounds: Path, epochs: int) -> M2DPretrain:
     model = {"input_size": "80x40", "patch_size": "16x8", "width": 16, "depth": 2, "heads": 2}
     predictor = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
     steps = {
@@ -54,4 +55,4 @@ def settings(sounds: Path, epochs: int) -> PretrainConfig:
     }
     machine = {"workers": 0, "precision": "float32", "device": "cpu", "log_interval": 1, "health_interval": 4}
     small = {**model, **predictor, **steps, **machine}
-    return with_flags(PretrainConfig("m2d", str(sounds)), small)
+    return with_flags(M2DPretrain("m2d", str(sounds)), small)

@@ -18,7 +18,10 @@ from safetensors.torch import load_file
 
 from auricle.errors import AuricleError
 from auricle.hub.resume import resume
-from auricle.jobs.pretrain import build_objective, continue_run, pretrain
+from auricle.jobs.objectives import build_objective
+from auricle.jobs.pretrain import continue_run, pretrain
+from auricle.jobs.training_data import open_data
+from auricle.training.distribution import ranks_of
 from auricle.training.log import read_log
 from auricle.training.loop import Plan, Trainer
 from auricle.training.state import StateStore
@@ -217,16 +220,21 @@ def test_stop_at_ends_early_and_the_schedule_spans_all(data, tmp_path, whole):
 
 
 def test_resume_starts_from_weights_and_reports_every_name(data, whole, tmp_path):
-    fresh = build_objective(config(data, tmp_path / "run"), (0.0, 1.0))
+    fresh = fresh_objective(config(data, tmp_path / "run"))
     told = resume(fresh, whole)
     assert not told.missing
     assert not told.unexpected
     assert torch.equal(fresh.online.cls_token, weights(whole)["online.cls_token"])
     told = resume(fresh, whole / "encoder.safetensors")
     assert all(name.startswith(("predictor.", "target.")) for name in told.missing)
-    other = build_objective(config(data, tmp_path / "run", width=32), (0.0, 1.0))
+    other = fresh_objective(config(data, tmp_path / "run", width=32))
     with pytest.raises(AuricleError, match="other sizes"):
         resume(other, whole)
+
+
+def fresh_objective(settings):
+    with ranks_of("cpu") as ranks:
+        return build_objective(settings, open_data(settings, ranks))
 
 
 def start(words: list[str]) -> subprocess.Popen:

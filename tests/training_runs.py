@@ -9,7 +9,7 @@ import numpy as np
 
 from auricle.data.manifest import Clip, Manifest
 from auricle.data.manifest_io import write_manifest
-from auricle.jobs.pretrain import PretrainConfig, with_flags
+from auricle.jobs.methods import M2DPretrain, with_flags
 
 FRAMES = 40
 
@@ -34,18 +34,18 @@ def prepared(folder: Path, clips: int = 24, frames: int = 60) -> Path:
             )
         )
     write_manifest(Manifest(tuple(rows), folder), folder / "manifest.csv")
-    (folder / "prepare.json").write_text(json.dumps({"settings": {"front_end": "m2d-logmel/16k"}}))
+    (folder / "prepare.json").write_text(json.dumps({"format": 1, "settings": {"front_end": "m2d-logmel/16k"}}))
     return folder
 
 
-def config(source: Path, out: Path, **changes) -> PretrainConfig:
+def config(source: Path, out: Path, **changes) -> M2DPretrain:
     """A run of seconds: width 16, two blocks, 5 x 5 patches."""
     small = dict(
         input_size=f"80x{FRAMES}", patch_size="16x8", width=16, depth=2, heads=2, decoder_width=16, decoder_depth=1,
         decoder_heads=2, epochs=3, warmup_epochs=1.0, batch_size=4, workers=0, precision="float32", log_interval=1,
         health_interval=4, ema_decay_init=0.9, ema_decay=0.99, lr=1e-3, device="cpu",
     )  # fmt: skip
-    return with_flags(PretrainConfig("m2d", str(source), str(out)), {**small, **changes})
+    return with_flags(M2DPretrain("m2d", str(source), str(out)), {**small, **changes})
 
 
 def flags(source: Path, out: Path, **changes) -> list[str]:
@@ -54,8 +54,8 @@ def flags(source: Path, out: Path, **changes) -> list[str]:
 
     made = config(source, out, **changes)
     words = ["pretrain", "m2d", str(source), "--out", str(out)]
-    default = PretrainConfig("m2d", str(source), str(out))
-    for item, _ in leaves(PretrainConfig):
+    default = M2DPretrain("m2d", str(source), str(out))
+    for item, _, _ in leaves(M2DPretrain):
         value = flat(made)[item.name]
         if not item.metadata.get("positional") and item.name != "out" and value != flat(default)[item.name]:
             words += [f"--{item.name.replace('_', '-')}", str(value)]

@@ -12,11 +12,11 @@ from typing import Any
 
 def add_flags(parser: argparse.ArgumentParser, config: type) -> None:
     """One flag per field of ``config`` and of the configs nested in it; ``batch_size`` becomes ``--batch-size``."""
-    for item, kind in leaves(config):
+    for item, kind, default in leaves(config):
         if item.metadata.get("positional"):
             _add_positional(parser, item, kind)
         else:
-            _add_option(parser, item, kind)
+            _add_option(parser, item, kind, default)
 
 
 def config_from(config: type, args: argparse.Namespace) -> Any:
@@ -36,19 +36,23 @@ def given_flags(args: argparse.Namespace, config: type) -> dict[str, Any]:
     typed = {
         word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in args.typed if word.startswith("--")
     }
-    flags = {item.name: (item.metadata.get("flag") or item.name).replace("_", "-") for item, _ in leaves(config)}
-    kinds = {item.name: kind for item, kind in leaves(config)}
+    flags = {item.name: (item.metadata.get("flag") or item.name).replace("_", "-") for item, *_ in leaves(config)}
+    kinds = {item.name: kind for item, kind, _ in leaves(config)}
     return {name: _value(getattr(args, name), kinds[name]) for name, flag in flags.items() if flag in typed}
 
 
-def leaves(config: type) -> Iterator[tuple[Field, Any]]:
-    """(field, type) of every field that is not itself a config."""
+def leaves(config: type, made: Any = None) -> Iterator[tuple[Field, Any, Any]]:
+    """(field, type, default) of every field that is not itself a config.
+
+    ``made`` is an instance whose values are the defaults: what a factory makes may differ from the class's own.
+    """
     hints = typing.get_type_hints(config)
     for item in fields(config):
+        default = default_of(item) if made is None else getattr(made, item.name)
         if is_dataclass(hints[item.name]):
-            yield from leaves(hints[item.name])
+            yield from leaves(hints[item.name], None if default is MISSING else default)
         else:
-            yield item, hints[item.name]
+            yield item, hints[item.name], default
 
 
 def default_of(item: Field) -> Any:
@@ -62,9 +66,9 @@ def _add_positional(parser: argparse.ArgumentParser, item: Field, kind: Any) -> 
     parser.add_argument(item.name, help=item.metadata["help"], nargs=shape, type=_element(kind), **extra)
 
 
-def _add_option(parser: argparse.ArgumentParser, item: Field, kind: Any) -> None:
+def _add_option(parser: argparse.ArgumentParser, item: Field, kind: Any, default: Any) -> None:
     name = "--" + (item.metadata.get("flag") or item.name).replace("_", "-")
-    text, default = item.metadata.get("help", "").replace("%", "%%"), default_of(item)
+    text = item.metadata.get("help", "").replace("%", "%%")
     common: dict[str, Any] = {"dest": item.name, "default": default, "help": _with_default(text, default)}
     if kind is bool:
         parser.add_argument(name, action=argparse.BooleanOptionalAction, **common)

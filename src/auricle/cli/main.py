@@ -44,10 +44,13 @@ def run_verb(verb: str, argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    module.add_arguments(parser)
     typed = with_dashes(argv)
-    args = parser.parse_args(typed, argparse.Namespace(typed=typed))
     try:
+        if hasattr(module, "add_arguments_for"):  # the flags depend on what was typed
+            module.add_arguments_for(typed, parser)
+        else:
+            module.add_arguments(parser)
+        args = parser.parse_args(typed, argparse.Namespace(typed=typed))
         return module.run(args) or EXIT_OK
     except AuricleError as error:
         return refuse(str(error))

@@ -1,5 +1,6 @@
 """Pre-train an encoder on unlabelled recordings.
 
+auricle pretrain METHOD --help                     a method's own settings, with their published defaults
 auricle pretrain m2d PREPARED --out RUN            a new run
 auricle pretrain --continue RUN                    go on exactly where it stopped
 auricle pretrain m2d PREPARED --dry-run            parameters, memory, steps and time, without training
@@ -12,16 +13,23 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from auricle.cli.flags import add_flags, config_from, given_flags
 from auricle.errors import AuricleError
-from auricle.jobs.pretrain import PretrainConfig, PretrainResult
+from auricle.jobs.methods import METHODS, PretrainConfig, settings_of
+from auricle.jobs.pretrain import PretrainResult
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_flags(parser, PretrainConfig)
+def add_arguments_for(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """The flags of the method that ``words`` names, or that the run to be continued was made with."""
+    method = method_in(words)
+    settings = settings_of(method) if method else PretrainConfig
+    parser.description = f"{parser.description}\nmethods: {', '.join(METHODS)}"
+    parser.set_defaults(settings=settings)
+    add_flags(parser, settings)
     for action in parser._positionals._group_actions:
         if action.dest in ("method", "source"):
             action.nargs = "?"  # not needed with --continue
@@ -32,16 +40,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
+def method_in(words: Sequence[str]) -> str:
+    """The first word that is no flag; with ``--continue RUN`` what the run says; "" where neither is there."""
+    run = next((words[i + 1] for i, word in enumerate(words[:-1]) if word == "--continue"), "")
+    run = run or next((word.partition("=")[2] for word in words if word.startswith("--continue=")), "")
+    if run:
+        from auricle.hub.run import RunFolder
+
+        return str(RunFolder.open(Path(run)).read_config().get("method", ""))
+    return words[0] if words and not words[0].startswith("-") else ""
+
+
 def run(args: argparse.Namespace) -> int:
     from auricle.jobs.pretrain import continue_run, pretrain
 
     if args.continue_from:
-        changes = given_flags(args, PretrainConfig)
+        changes = given_flags(args, args.settings)
         allow = tuple(name.replace("-", "_") for name in args.allow)
         return answer(continue_run(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
     if not args.method or not args.source:
         raise AuricleError("say what to learn and from what: auricle pretrain m2d FOLDER (or --continue RUN)")
-    config = config_from(PretrainConfig, args)
+    config = config_from(args.settings, args)
     if args.dry_run:
         from auricle.jobs.rehearsal import rehearse
 

@@ -15,8 +15,8 @@ from auricle.options import argument, option
 if TYPE_CHECKING:
     from auricle.data.manifest import Manifest
     from auricle.evaluate.evaluation import Evaluation
+    from auricle.jobs.methods import PretrainConfig
     from auricle.jobs.prepare import PrepareResult
-    from auricle.jobs.pretrain import PretrainConfig
 
 PROBES = ("logistic", "knn-vote")
 RUN = "small-m2d"
@@ -127,7 +127,7 @@ def prepared_manifest(prepared: PrepareResult) -> Manifest:
 
 def small_m2d(config: DemoConfig, data: Path, out: Path, clips: int) -> PretrainConfig:
     """A ViT of width 192 and depth 6 on 0.96-s crops; short clips are repeated, so that no crop holds padded silence."""
-    from auricle.jobs.pretrain import PretrainConfig, with_flags
+    from auricle.jobs.methods import M2DPretrain, with_flags
 
     sizes = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6, decoder_width=128, decoder_depth=2)
     batch = min(config.batch_size, clips)
@@ -135,12 +135,12 @@ def small_m2d(config: DemoConfig, data: Path, out: Path, clips: int) -> Pretrain
         decoder_heads=4, short="repeat", batch_size=batch, min_ds_size=batch, lr=5e-4, ema_decay_init=0.99, ema_decay=0.999,
         workers=0, seed=config.seed, log_interval=5, health_interval=25,
     )  # fmt: skip
-    return with_flags(PretrainConfig("m2d", str(data), str(out)), {**sizes, **training})
+    return with_flags(M2DPretrain("m2d", str(data), str(out)), {**sizes, **training})
 
 
 def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
     """As many weight updates as fit into the minutes, by a few measured steps."""
-    from auricle.jobs.pretrain import with_flags
+    from auricle.jobs.methods import with_flags
     from auricle.jobs.rehearsal import rehearse
 
     seconds = rehearse(with_flags(config, {"max_updates": 1})).seconds_per_micro_step

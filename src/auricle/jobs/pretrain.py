@@ -8,54 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.data.crops import CropConfig
-from auricle.errors import AuricleError, nearest
-from auricle.models.config import PredictorConfig, ViTConfig
-from auricle.objectives.config import M2DConfig
-from auricle.options import argument, as_plain, differences, from_plain, option
-from auricle.training.config import TrainConfig
+from auricle.errors import AuricleError
+from auricle.jobs.methods import PretrainConfig, restored, with_flags
+from auricle.options import as_plain, differences
 
 if TYPE_CHECKING:
     from auricle.hub.run import RunFolder
     from auricle.jobs.training_data import TrainingData
     from auricle.objectives.base import Progress
-    from auricle.objectives.m2d import M2D
     from auricle.training.distribution import Ranks
     from auricle.training.loop import Plan, Trainer
-
-METHODS = ("m2d",)
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What is trained on."""
-
-    csv_bg_noise: str = option("", "prepared folder or manifest of background noise")
-    noise_ratio: float = option(0.0, "share of noise energy mixed into the input")
-    crops: CropConfig = option(factory=CropConfig)
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Everything that decides a run; saved as config.yaml in its folder."""
-
-    method: str = argument("what is learnt: m2d")
-    source: str = argument(
-        "a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)"
-    )
-    out: str = option("", "run folder; empty: runs/<method>-<time>")
-    resume: str = option("", "start from the weights of this run, encoder or published file (the schedule starts anew)")
-    quick_eval: str = option("", "task-set file (or executable) measured every --eval-freq epochs from --eval-after on")
-    all_eval: str = option("", "task-set file (or executable) measured at the end")
-    data: DataConfig = option(factory=DataConfig)
-    model: ViTConfig = option(factory=ViTConfig)
-    predictor: PredictorConfig = option(factory=PredictorConfig)
-    objective: M2DConfig = option(factory=M2DConfig)
-    train: TrainConfig = option(factory=TrainConfig)
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise AuricleError(f"unknown method '{self.method}'{nearest(self.method, METHODS)}")
 
 
 @dataclass(frozen=True)
@@ -78,16 +40,19 @@ Evaluate = Callable[[Any, Any], dict[str, float]]
 def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet: bool = False) -> PretrainResult:
     """A new run. Raises AuricleError for what cannot be trained; Ctrl-C saves and says how to go on."""
     from auricle.hub.run import RunFolder
+    from auricle.jobs.objectives import build_objective
+    from auricle.jobs.rehearsal import resolved
+    from auricle.jobs.training_data import open_data
     from auricle.training.distribution import ranks_of
 
     with ranks_of(config.train.device) as ranks:
         config = replace(config, out=ranks.agree(config.out or default_out(config.method)))
-        config = fitting(config, ranks)
         evaluate = evaluate or periodic_of(config.quick_eval, config)
         final = periodic_of(config.all_eval, config)
-        data = training_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
+        data = open_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
+        config = data.config = resolved(config, data, ranks)
         plan_of(config, data, ranks)
-        objective = build_objective(config, data.statistics)
+        objective = build_objective(config, data)
         if config.resume:
             say_resumed(config.resume, objective, ranks, quiet)
         run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
@@ -105,15 +70,17 @@ def continue_run(
 ) -> PretrainResult:
     """Go on exactly where a run stopped. ``changes`` by flag name are refused unless their names are in ``allow``."""
     from auricle.hub.run import RunFolder
+    from auricle.jobs.objectives import build_objective
+    from auricle.jobs.training_data import open_data
     from auricle.training.distribution import ranks_of
 
     run = RunFolder.open(folder)
-    config = replace(from_plain(PretrainConfig, run.read_config(), str(run.config)), out=str(folder))
+    config = replace(restored(run.read_config(), str(run.config)), out=str(folder))
     config = changed(config, changes or {}, allow)
     with ranks_of(config.train.device) as ranks:
         evaluate = evaluate or periodic_of(config.quick_eval, config)
-        data = training_data(config, ranks)
-        objective = build_objective(config, data.statistics)
+        data = open_data(config, ranks)
+        objective = build_objective(config, data)
         if config.resume and not any(run.state.glob("step-*")):
             say_resumed(config.resume, objective, ranks, quiet)
         trainer = trainer_of(config, data, objective, run, ranks, evaluate, quiet)
@@ -142,52 +109,8 @@ def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, .
     return wanted
 
 
-def with_flags(config: Any, values: dict[str, Any]) -> Any:
-    """A copy of a config (nested configs too) with fields replaced by name; fields not named stay."""
-    from dataclasses import fields, is_dataclass
-
-    mine = {}
-    for field in fields(config):
-        current = getattr(config, field.name)
-        if is_dataclass(current):
-            mine[field.name] = with_flags(current, values)
-        elif field.name in values:
-            mine[field.name] = values[field.name]
-    return replace(config, **mine)
-
-
 def default_out(method: str) -> str:
     return f"runs/{method}-{time.strftime('%y%m%d-%H%M%S')}"
-
-
-def fitting(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
-    """``--batch-size auto`` replaced by numbers."""
-    from auricle.jobs.rehearsal import resolved
-
-    return resolved(config, ranks)
-
-
-def training_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
-    from auricle.jobs.training_data import open_data
-
-    return open_data(config, ranks)
-
-
-def build_objective(config: PretrainConfig, stats: tuple[float, float]) -> M2D:
-    """The objective of ``config.method`` with fresh, keyed weights."""
-    from auricle.objectives.m2d import M2D
-
-    objective = M2D(
-        config.model,
-        config.predictor,
-        config.objective,
-        stats=stats,
-        seed=config.train.seed,
-        name=Path(config.out).name,
-    )
-    for stack in (objective.online.transformer, objective.predictor.transformer):
-        stack.recompute = config.train.checkpoint_activations
-    return objective
 
 
 def say_resumed(source: str, objective: Any, ranks: Ranks, quiet: bool) -> None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from auricle.data.batch import Batch
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
-from auricle.models.config import parse_size
 from auricle.objectives.base import Objective, Progress
 from auricle.training.distribution import Ranks, ranks_of
 from auricle.training.optimisers import make_optimiser
 from auricle.training.precision import autocast, resolve
 
 if TYPE_CHECKING:
-    from auricle.jobs.pretrain import PretrainConfig
+    from auricle.jobs.methods import PretrainConfig
+    from auricle.jobs.training_data import TrainingData
 
 SHARE_OF_MEMORY = 0.7  # of what is free: the rest is for workspaces, the loader and other programs
 STATES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
@@ -66,22 +66,23 @@ class Rehearsal:
 
 def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
     """Measure a few steps of the real network on noise; the data are opened and counted, nothing is written."""
-    from auricle.jobs.pretrain import build_objective, training_data
+    from auricle.jobs.objectives import build_objective
+    from auricle.jobs.training_data import open_data
     from auricle.training.loop import Plan
 
     with ranks_of(config.train.device) as ranks:
-        config = resolved(config, ranks)
-        data = training_data(config, ranks)
+        data = open_data(config, ranks)
+        config = data.config = resolved(config, data, ranks)
         plan = Plan.of(data.clips, config.train, ranks.world)
-        objective = build_objective(config, data.statistics).to(ranks.device)
-        memory = state_bytes(objective) + saved_bytes(objective, config, config.train.batch_size, ranks)
-        seconds = time_of_step(objective, config, ranks, measured_steps)
-    rows, columns = config.model.grid
+        objective = build_objective(config, data).to(ranks.device)
+        memory = state_bytes(objective) + saved_bytes(objective, data, config.train.batch_size)
+        seconds = time_of_step(objective, data, measured_steps)
+    tokens, visible = config.tokens()
     return Rehearsal(
         parameters=sum(p.numel() for p in objective.parameters()),
         trained=sum(p.numel() for p in objective.parameters() if p.requires_grad),
-        tokens=rows * columns,
-        visible=int(rows * columns * (1 - config.objective.mask_ratio)),
+        tokens=tokens,
+        visible=visible,
         clips=data.clips,
         batch_size=config.train.batch_size,
         accum_iter=config.train.accum_iter,
@@ -96,27 +97,27 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
     )
 
 
-def resolved(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
+def resolved(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> PretrainConfig:
     """``--batch-size auto`` (0) becomes the largest batch that fits, with accumulation keeping ``--effective-batch``."""
     if config.train.batch_size:
         return config
-    from auricle.jobs.pretrain import build_objective
+    from auricle.jobs.objectives import build_objective
 
-    objective = build_objective(config, (0.0, 1.0)).to(ranks.device)
+    objective = build_objective(config, data).to(ranks.device)
     wanted = -(-config.train.effective_batch // ranks.world)
-    size = min(ranks.gather(largest_batch(objective, config, wanted, ranks)))
+    size = min(ranks.gather(largest_batch(objective, data, wanted)))
     return replace(config, train=replace(config.train, batch_size=size, accum_iter=wanted // size))
 
 
-def largest_batch(objective: Objective, config: PretrainConfig, wanted: int, ranks: Ranks) -> int:
+def largest_batch(objective: Objective, data: TrainingData, wanted: int) -> int:
     """The largest divisor of ``wanted`` whose step fits into the free memory. Raises AuricleError when one clip does not."""
-    one, two = (saved_bytes(objective, config, clips, ranks) for clips in (1, 2))
-    room = SHARE_OF_MEMORY * free_bytes(ranks.device) - state_bytes(objective)
+    one, two = (saved_bytes(objective, data, clips) for clips in (1, 2))
+    room = SHARE_OF_MEMORY * free_bytes(data.ranks.device) - state_bytes(objective)
     fits = [n for n in range(1, wanted + 1) if wanted % n == 0 and one + (n - 1) * (two - one) <= room]
     if not fits:
         raise AuricleError(
             f"not even one clip fits: a step needs {one / 1e9:.2f} GB beside {state_bytes(objective) / 1e9:.2f} GB of weights and "
-            f"optimiser, {free_bytes(ranks.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
+            f"optimiser, {free_bytes(data.ranks.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
         )
     return max(fits)
 
@@ -135,10 +136,10 @@ def state_bytes(objective: Objective) -> int:
     return total + (STATES_PER_WEIGHT - 1) * sum(4 * p.numel() for p in objective.parameters() if p.requires_grad)
 
 
-def saved_bytes(objective: Objective, config: PretrainConfig, clips: int, ranks: Ranks) -> int:
+def saved_bytes(objective: Objective, data: TrainingData, clips: int) -> int:
     """Bytes that the forward pass keeps for the backward pass, counted tensor by tensor."""
     with counting(objective) as count:
-        loss = forward(objective, config, clips, ranks)
+        loss = forward(objective, data, clips)
         loss.backward()
     objective.zero_grad(set_to_none=True)
     return count[0]
@@ -162,31 +163,32 @@ def counting(objective: Objective) -> Iterator[list[int]]:
         yield count
 
 
-def forward(objective: Objective, config: PretrainConfig, clips: int, ranks: Ranks) -> torch.Tensor:
-    """The loss of one batch of noise."""
-    bins, frames = parse_size(config.model.input_size)
-    batch = Batch(
-        lengths=torch.full((clips,), frames),
-        ids=tuple(str(i) for i in range(clips)),
-        rate=config.model.sample_rate,
-        spec=torch.randn(clips, bins, frames, generator=torch.Generator().manual_seed(0)),
-        front_end=objective.encoder().info.front_end,
-        positions=tuple(range(clips)),
-    ).to(ranks.device)
-    with autocast(resolve(config.train.precision, ranks.device), ranks.device):
+def forward(objective: Objective, data: TrainingData, clips: int) -> torch.Tensor:
+    """The loss of one batch: the first clip of the data, ``clips`` times."""
+    batch, device = repeated(data.first_clips(1), clips).to(data.ranks.device), data.ranks.device
+    with autocast(resolve(data.config.train.precision, device), device):
         return objective(batch, Progress(0, 1, 0, 1, 0.0, 1), BatchDraws(0, 0, batch.positions))[0]
 
 
-def time_of_step(objective: Objective, config: PretrainConfig, ranks: Ranks, steps: int) -> float:
+def repeated(batch: Batch, clips: int) -> Batch:
+    """A batch of one clip as one of many."""
+    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    many: dict[str, Any] = {
+        name: value.expand(clips, *value.shape[1:]) for name, value in values.items() if isinstance(value, torch.Tensor)
+    }
+    return replace(batch, ids=tuple(str(i) for i in range(clips)), positions=tuple(range(clips)), **many)
+
+
+def time_of_step(objective: Objective, data: TrainingData, steps: int) -> float:
     """Median seconds of a micro-step with its share of the weight update, after one to warm up."""
-    optimiser = make_optimiser(objective.param_groups(config.train.weight_decay), config.train.optim, 0.0)
-    times = []
+    train, device, times = data.config.train, data.ranks.device, []
+    optimiser = make_optimiser(objective.param_groups(train.weight_decay), train.optim, 0.0)
     for _ in range(steps + 1):
         start = time.perf_counter()
-        forward(objective, config, config.train.batch_size, ranks).backward()
+        forward(objective, data, train.batch_size).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        if ranks.device.type == "cuda":
-            torch.cuda.synchronize(ranks.device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return sorted(times[1:])[steps // 2]

@@ -18,12 +18,10 @@ from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
 from auricle.errors import AuricleError
-from auricle.models.config import parse_size
-from auricle.models.m2d import FRONT_ENDS
 from auricle.signal.front_ends import front_end
 
 if TYPE_CHECKING:
-    from auricle.jobs.pretrain import PretrainConfig
+    from auricle.jobs.methods import PretrainConfig
     from auricle.training.distribution import Ranks
 
 
@@ -70,7 +68,7 @@ def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     dataset = dataset_of(manifest, config)
     clips = len(manifest)
     measured = (
-        sampled_statistics(dataset, min(SAMPLES, 2 * clips), seed=config.train.seed, front_end=wanted(config))
+        sampled_statistics(dataset, min(SAMPLES, 2 * clips), seed=config.train.seed, front_end=config.front_end)
         if ranks.first
         else None
     )
@@ -80,24 +78,18 @@ def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     return TrainingData(dataset, statistics, key_of(manifest), config, ranks)
 
 
-def wanted(config: PretrainConfig) -> str:
-    """Id of the front end that the model takes."""
-    return FRONT_ENDS[config.model.sample_rate]
-
-
 def dataset_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
     """Crops of the model's input length: from stored log-mel where there is one, else from audio."""
-    frames = parse_size(config.model.input_size)[1]
-    crops, seed = config.data.crops, config.train.seed
+    frames, crops, seed = config.crop_frames, config.data.crops, config.train.seed
     if manifest.clips and manifest.clips[0].store is not None:
         stored = Spectrograms(manifest, frames, seed=seed, config=crops)
-        if stored.front_end != wanted(config):
+        if stored.front_end != config.front_end:
             raise AuricleError(
-                f"{config.source} holds '{stored.front_end}' spectrograms, the model takes '{wanted(config)}'; "
+                f"{config.source} holds '{stored.front_end}' spectrograms, the model takes '{config.front_end}'; "
                 "prepare them with the other --sample-rate, or train with it"
             )
         return stored
-    front = front_end(wanted(config))
+    front = front_end(config.front_end)
     seconds = (frames - 1) * front.hop_seconds  # centred frames: n hops give n + 1 frames
     return Clips(manifest, front.sample_rate, seconds, seed=seed, config=crops)
 

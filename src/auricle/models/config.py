@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from auricle.errors import AuricleError
 from auricle.options import option
 
+FRONT_ENDS = {16000: "m2d-logmel/16k", 32000: "m2d-logmel/32k"}  # of the M2D family, by sample rate
+
 
 def parse_size(text: str) -> tuple[int, int]:
     """'80x608' -> (80, 608): mel bins x frames, or patch height x width."""
@@ -32,6 +34,8 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
+        if self.sample_rate not in FRONT_ENDS:
+            raise AuricleError(f"M2D knows 16000 and 32000 Hz, not {self.sample_rate}")
         if bins % height:
             raise AuricleError(f"{bins} mel bins cannot be cut into patches {height} high")
         if frames < width:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
-from auricle.models.config import ViTConfig, parse_size
+from auricle.models.config import FRONT_ENDS, ViTConfig, parse_size
 from auricle.models.contract import (
     Encoded,
     Encoder,
@@ -34,7 +34,6 @@ from auricle.models.vit import PatchEmbed, Transformer, take
 from auricle.signal.front_ends import front_end
 
 DEFAULT_STATS = (-7.1, 4.2)  # specification m2d 2.6: what files of 2022-23 without statistics were made with
-FRONT_ENDS = {16000: "m2d-logmel/16k", 32000: "m2d-logmel/32k"}
 TOKENS_PER_PASS = 8192  # chunks encoded at once: bounds the memory of long recordings
 
 
@@ -56,8 +55,6 @@ class M2DEncoder(Encoder):
 
     def _info(self, name: str) -> EncoderInfo:
         config, (rows, _) = self.config, self.config.grid
-        if config.sample_rate not in FRONT_ENDS:
-            raise AuricleError(f"M2D knows 16000 and 32000 Hz, not {config.sample_rate}")
         front = front_end(FRONT_ENDS[config.sample_rate])
         return EncoderInfo(
             name=name,
