@@ -1,0 +1,70 @@
+"""How M2D names the folder of a run: sizes, date, and a tag for every option that is not as usual (specification m2d 5.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from auricle.hub.convert.m2d_options import MAE, SPEECH, defaults_of
+
+USUAL_BATCH = 2048  # effective batch that gets no tag
+
+
+def number(value: Any) -> str:
+    """0.3 -> ".3", 1.0 -> "1", and by the same rule 0.01 -> "01"."""
+    return str(value).replace(".0", "").replace("0.", ".")
+
+
+def initials(path: str) -> str:
+    """The first letters of a path's parts, split at ``_`` and ``/``: data/files_icbhi2017.csv -> "dfi"."""
+    return "".join(part[0] for part in re.split("[_/]", path) if part)
+
+
+def _initial(text: str) -> str:
+    return text[:1]
+
+
+TAGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("M", "csv_main", initials),
+    ("D", "csv_bg_noise", initials),
+    ("ema", "ema_decay_init", number),
+    ("ed", "ema_decay", number),
+    ("dd", "decoder_depth", number),
+    ("mr", "mask_ratio", number),
+    ("s", "seed", number),
+    ("~N", "no_norm_pix_loss", lambda on: ""),
+    ("N", "norm_pix_loss", lambda on: ""),
+    ("L", "loss_fn", _initial),
+    ("O", "optim", _initial),
+    ("wu", "warmup_epochs", number),
+    ("blr", "blr", number),
+    ("lr", "lr", number),
+    ("bs", "effective_batch", number),
+    ("a", "accum_iter", number),
+    ("lm", "loss_m2d", number),
+    ("lo", "loss_off", number),
+    ("nr", "noise_ratio", number),
+    ("dn", "min_ds_size", number),
+    ("C", "cont_mask", number),
+)
+
+
+def run_folder_name(program: str, settings: Mapping[str, Any], *, date: str, processes: int = 1) -> str:
+    """``m2d_x_vit_base-80x200p16x4p16k-240514-Mdfis6bs128a2lo1nr.3-e600``.
+
+    ``settings`` by the original's option names (``hub.convert.m2d_options``); what it lacks is as usual in ``program``.
+    date: YYMMDD. The batch in the name is that of one weight update, over all ``processes``.
+    """
+    whole = {**defaults_of(program), **settings}
+    batch = whole["batch_size"] * whole["accum_iter"] * processes
+    rate = "" if program in (SPEECH, MAE) else f"p{whole['sr']}"
+    sizes = f"{whole['input_size']}p{whole['patch_size']}{rate}"
+    usual = {**defaults_of(program), "effective_batch": USUAL_BATCH}
+    found = {**whole, "effective_batch": batch}
+    tags = "".join(
+        f"{tag}{written(found[name])}"
+        for tag, name, written in TAGS
+        if name in usual and found[name] is not None and found[name] != usual[name]
+    )
+    return f"{whole['model']}-{sizes}-{date}-{tags}-e{whole['epochs']}"
