@@ -18,14 +18,21 @@ class TrainConfig:
     batch_size: int = option(512, "clips per process and micro-step, or auto: the most that fit", words={"auto": 0})
     effective_batch: int = option(512, "clips per weight update that --batch-size auto keeps by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
-    optim: str = option("adamw", "optimiser", choices=("adamw", "sgd"))
+    optim: str = option("adamw", "optimiser (adam: MAE-AST's own)", choices=("adamw", "adam", "sgd"))
+    betas: tuple[float, ...] = option((), "the optimiser's two decays; none: adamw 0.9 0.95, adam 0.9 0.98")
+    eps: float = option(0.0, "the optimiser's epsilon; 0: adamw 1e-8, adam 1e-6")
+    schedule: str = option("cosine", "course of the learning rate after warm-up", choices=("cosine", "polynomial"))
+    power: float = option(1.0, "exponent of the polynomial schedule")
+    schedule_updates: int = option(
+        0, "weight updates that the schedule spans (polynomial, or with max-updates); 0: the whole run"
+    )
     lr: float = option(0.0, "peak learning rate; 0: blr * effective batch / 256")
     blr: float = option(3e-4, "base learning rate, for an effective batch of 256")
     min_lr: float = option(0.0, "learning rate at the end")
     warmup_epochs: float = option(
         20.0, "epochs of linear warm-up (with max-updates: warm-up steps are --warmup-updates)"
     )
-    warmup_updates: int = option(0, "weight updates of linear warm-up, with max-updates")
+    warmup_updates: int = option(0, "weight updates of linear warm-up (polynomial, or with max-updates)")
     weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
     clip_grad: float = option(3.0, "largest global L2 norm of the gradient; 0: no clipping")
     precision: str = option("auto", "arithmetic of the networks", choices=("auto", "float32", "bf16", "fp16"))
@@ -58,6 +65,14 @@ class TrainConfig:
             raise AuricleError(
                 f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs)"
             )
+        span = self.schedule_updates or self.max_updates
+        if span and self.warmup_updates >= span:
+            raise AuricleError(
+                f"the warm-up ({self.warmup_updates} weight updates) must be shorter than the schedule ({span} weight "
+                "updates); say --warmup-updates"
+            )
+        if len(self.betas) not in (0, 2) or not all(0 <= beta < 1 for beta in self.betas):
+            raise AuricleError(f"--betas are two numbers from 0 to below 1, not {' '.join(map(str, self.betas))}")
 
     def peak_lr(self, ranks: int) -> float:
         """lr, or blr * effective batch / 256 (specification m2d 5.3)."""

@@ -103,7 +103,8 @@ class Trainer:
         self.run, self.ranks, self.evaluate, self.data_key = run, ranks, evaluate, data_key
         self.precision = resolve(config.precision, ranks.device)
         self.peak = config.peak_lr(ranks.world)
-        self.optimiser = make_optimiser(objective.param_groups(config.weight_decay), config.optim, self.peak)
+        groups = objective.param_groups(config.weight_decay)
+        self.optimiser = make_optimiser(groups, config.optim, self.peak, config.betas, config.eps)
         self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=self.precision == "fp16")
         self.log = MetricsLog(run.metrics, sinks) if ranks.first else None

@@ -18,9 +18,24 @@ def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, tot
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * (now - warmup) / (total - warmup)))
 
 
+def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: int, power: float = 1.0) -> float:
+    """Linear from 0 to ``peak`` over ``warmup`` updates, then peak * (share of the rest)^power down to ``floor`` at ``total``.
+
+    Specification mae_ast 9; ``now`` is the number of updates already made, so the very first has rate 0.
+    """
+    if warmup and now <= warmup:
+        return peak * now / warmup
+    if now >= total:
+        return floor
+    return floor + (peak - floor) * (1 - (now - warmup) / (total - warmup)) ** power
+
+
 def rate_at(progress: Progress, config: TrainConfig, peak: float) -> float:
-    """The rate of the update that starts at ``progress``: by fractional epoch, or by update with ``max_updates``."""
+    """The rate of the update that starts at ``progress``: by fractional epoch, or by update (``max_updates``, polynomial)."""
+    total = config.schedule_updates or max(1, progress.steps)
+    if config.schedule == "polynomial":
+        return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)
     if progress.epochs is None:
-        return cosine_with_warmup(progress.step, peak, config.min_lr, config.warmup_updates, max(1, progress.steps))
+        return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, config.warmup_updates, total)
     warmup = config.warmup_epochs if progress.epochs > 1 else min(config.warmup_epochs, 0.1)
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
