@@ -73,7 +73,7 @@ def _dashed(arg: str) -> str:
 
 
 def overview() -> str:
-    rows = "\n".join(f"  {name:<14}{verb.summary}" for name, verb in VERBS.items())
+    rows = "\n".join(f"  {name:<16}{verb.summary}" for name, verb in VERBS.items())
     return (
         "usage: auricle VERB [options]\n\nPre-train, adapt, measure, shrink and run audio encoders.\n\n"
         f"verbs:\n{rows}\n\n'auricle VERB --help' says all about a verb; 'auricle --version' prints the version."

@@ -14,6 +14,8 @@ VERBS = {
     "demo": Verb("auricle.cli.demo", "the main job on a laptop in minutes, with a report to look at"),
     "prepare": Verb("auricle.cli.prepare", "audio to a manifest, log-mel files and statistics; resumable"),
     "prepare lms": Verb("auricle.cli.prepare_lms", "a folder of sound to log-mel files with the same relative paths"),
+    "prepare list": Verb("auricle.cli.prepare_list", "a list of training files (CSV) from a folder"),
+    "prepare as-list": Verb("auricle.cli.prepare_as_list", "the weighted AudioSet list of M2D-AS"),
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
     "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),
