@@ -46,7 +46,7 @@ def write_array(path: Path, values: np.ndarray, dtype: str = "float32") -> None:
 def front_end_of(manifest: Manifest) -> str:
     """Id of the front end that made the stored spectrograms: what the ``prepare.json`` of the manifest's folder says,
     else that of the nearest folder above the first spectrogram. Raises AuricleError where none says it."""
-    found = next((path for folder in _folders(manifest) if (path := folder / SETTINGS).is_file()), None)
+    found = card_of(manifest)
     if found is None:
         raise AuricleError(
             f"{manifest.root / SETTINGS} does not say how the spectrograms were made (there is none); "
@@ -56,6 +56,11 @@ def front_end_of(manifest: Manifest) -> str:
         return str(read_card(found)["front_end"])
     except KeyError:
         raise AuricleError(f"{found} does not say which front end made the spectrograms; prepare them anew") from None
+
+
+def card_of(manifest: Manifest) -> Path | None:
+    """The ``prepare.json`` that speaks for a manifest's spectrograms; None where there is none."""
+    return next((path for folder in _folders(manifest) if (path := folder / SETTINGS).is_file()), None)
 
 
 def _folders(manifest: Manifest) -> Iterator[Path]:

@@ -17,9 +17,16 @@ from auricle.training.config import TrainConfig
 class DataConfig:
     """What is trained on."""
 
+    data_path: str = option("", "folder where the paths of lists start (default: each list's own folder)")
+    stored_front_end: str = option("", "front end that made the spectrograms, where no prepare.json beside them says it")
+    norm_stats: tuple[float, ...] = option((), "mean and deviation to normalise with; none: measured on the data")
     csv_bg_noise: str = option("", "prepared folder or manifest of background noise")
     noise_ratio: float = option(0.0, "share of noise energy mixed into the input")
     crops: CropConfig = option(factory=CropConfig)
+
+    def __post_init__(self) -> None:
+        if len(self.norm_stats) not in (0, 2) or (self.norm_stats and self.norm_stats[1] <= 0):
+            raise AuricleError(f"--norm-stats takes a mean and a deviation above 0, not {self.norm_stats}")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from auricle.data.mixing import Noise
 from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
+from auricle.data.stores import card_of, front_end_of
 from auricle.errors import AuricleError
 from auricle.signal.front_ends import front_end
 
@@ -64,25 +65,33 @@ class TrainingData:
 
 def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     """Raises AuricleError for a source that is not there, holds no clips, or was prepared for another front end."""
-    manifest = read_manifest(config.source)
+    manifest = listed(config.source, config)
     dataset = dataset_of(manifest, config)
-    clips = len(manifest)
-    measured = (
-        sampled_statistics(dataset, min(SAMPLES, 2 * clips), seed=config.train.seed, front_end=config.front_end)
-        if ranks.first
-        else None
-    )
-    statistics = ranks.agree(measured)
+    statistics = ranks.agree(statistics_of(dataset, config) if ranks.first else None)
     if config.data.noise_ratio > 0:
         dataset = with_noise(dataset, statistics, config, ranks)
     return TrainingData(dataset, statistics, key_of(manifest), config, ranks)
+
+
+def listed(source: str, config: PretrainConfig) -> Manifest:
+    """A list, whose paths start at ``data_path`` where that is given, or a folder."""
+    return read_manifest(source, root=config.data.data_path or None)
+
+
+def statistics_of(dataset: ClipDataset, config: PretrainConfig) -> Statistics:
+    """Those given, else measured."""
+    if config.data.norm_stats:
+        return Statistics(*config.data.norm_stats)
+    samples = min(SAMPLES, 2 * len(dataset.manifest))
+    return sampled_statistics(dataset, samples, seed=config.train.seed, front_end=config.front_end)
 
 
 def dataset_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
     """Crops of the model's input length: from stored log-mel where there is one, else from audio."""
     frames, crops, seed = config.crop_frames, config.data.crops, config.train.seed
     if manifest.clips and manifest.clips[0].store is not None:
-        stored = Spectrograms(manifest, frames, seed=seed, config=crops)
+        front_end_id = stored_front_end(manifest, config.data.stored_front_end)
+        stored = Spectrograms(manifest, frames, seed=seed, config=crops, front_end=front_end_id)
         if stored.front_end != config.front_end:
             raise AuricleError(
                 f"{config.source} holds '{stored.front_end}' spectrograms, the model takes '{config.front_end}'; "
@@ -94,13 +103,18 @@ def dataset_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
     return Clips(manifest, front.sample_rate, seconds, seed=seed, config=crops)
 
 
+def stored_front_end(manifest: Manifest, otherwise: str) -> str:
+    """What the spectrograms' own card says; ``otherwise`` where they have none (those of the original program)."""
+    return otherwise if otherwise and not card_of(manifest) else front_end_of(manifest)
+
+
 def with_noise(dataset: ClipDataset, statistics: Statistics, config: PretrainConfig, ranks: Ranks) -> ClipDataset:
     """Background noise mixed into stored log-mel (specification m2d 5.2)."""
     if not config.data.csv_bg_noise:
         raise AuricleError("--noise-ratio needs --csv-bg-noise: a prepared folder of noise recordings")
     if not isinstance(dataset, Spectrograms):
         raise AuricleError("noise is mixed into stored log-mel; prepare the data first ('auricle prepare')")
-    manifest = read_manifest(config.data.csv_bg_noise)
+    manifest = listed(config.data.csv_bg_noise, config)
     noise = dataset_of(manifest, config)
     mean = ranks.agree(
         sampled_statistics(noise, min(SAMPLES, 2 * len(manifest)), seed=config.train.seed).mean if ranks.first else None

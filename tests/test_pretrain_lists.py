@@ -1,0 +1,47 @@
+"""Lists as the original M2D program takes them: paths that start elsewhere, spectrograms without a card, given statistics."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import auricle
+from auricle.cli.main import main
+from training_runs import flags, prepared
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """data/ with a list of spectrograms that no prepare.json speaks for."""
+    folder = prepared(tmp_path / "data", clips=8)
+    (folder / "prepare.json").unlink()
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.npy"))
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "files.csv").write_text("\n".join(["file_name", *names]) + "\n")
+    return tmp_path
+
+
+def words(listed, **changes):
+    return [*flags(listed / "lists" / "files.csv", listed / "run", epochs=1, warmup_epochs=0.0, **changes), "--quiet"]
+
+
+def test_paths_of_a_list_start_at_the_data_path(listed, capsys):
+    named = ["--data-path", str(listed / "data"), "--stored-front-end", "m2d-logmel/16k"]
+    assert main([*words(listed), *named, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 8
+
+
+def test_spectrograms_that_nothing_speaks_for_are_refused_until_their_front_end_is_named(listed, capsys):
+    assert main([*words(listed), "--data-path", str(listed / "data")]) == 2
+    assert "name the front end yourself" in capsys.readouterr().err
+    wrong = ["--data-path", str(listed / "data"), "--stored-front-end", "m2d-logmel/32k"]
+    assert main([*words(listed), *wrong]) == 2
+    assert "m2d-logmel/32k" in capsys.readouterr().err
+
+
+def test_given_statistics_replace_the_measured_ones(listed):
+    named = ["--data-path", str(listed / "data"), "--stored-front-end", "m2d-logmel/16k"]
+    assert main([*words(listed), *named, "--norm-stats", "-6.5", "4.5"]) == 0
+    assert auricle.load(listed / "run").norm_stats.tolist() == [-6.5, 4.5]
+    assert main([*words(listed), *named, "--norm-stats", "-6.5"]) == 2
