@@ -18,7 +18,9 @@ class DataConfig:
     """What is trained on."""
 
     data_path: str = option("", "folder where the paths of lists start (default: each list's own folder)")
-    stored_front_end: str = option("", "front end that made the spectrograms, where no prepare.json beside them says it")
+    stored_front_end: str = option(
+        "", "front end that made the spectrograms, where no prepare.json beside them says it"
+    )
     norm_stats: tuple[float, ...] = option((), "mean and deviation to normalise with; none: measured on the data")
     csv_bg_noise: str = option("", "prepared folder or manifest of background noise")
     noise_ratio: float = option(0.0, "share of noise energy mixed into the input")
