@@ -15,6 +15,7 @@ class TrainConfig:
     epochs: int = option(300, "passes over the data that the schedule spans")
     max_updates: int = option(0, "span this many weight updates instead of epochs; 0: use epochs")
     stop_at: int = option(0, "stop after this epoch while the schedule still spans all; 0: do not")
+    start_epoch: int = option(0, "epoch of the schedule at which a new run begins, as if those before had been made")
     batch_size: int = option(512, "clips per process and micro-step, or auto: the most that fit", words={"auto": 0})
     effective_batch: int = option(512, "clips per weight update that --batch-size auto keeps by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
@@ -61,6 +62,8 @@ class TrainConfig:
             raise AuricleError(f"--batch-size must be positive or auto, not {self.batch_size}")
         if self.epochs < 1 and self.max_updates < 1:
             raise AuricleError("a run needs --epochs or --max-updates of at least 1")
+        if self.start_epoch < 0 or (self.start_epoch >= self.epochs and not self.max_updates):
+            raise AuricleError(f"--start-epoch must lie between 0 and the last of {self.epochs} epochs")
         if not self.max_updates and self.warmup_epochs >= self.epochs and self.epochs > 1:
             raise AuricleError(
                 f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs)"

@@ -113,7 +113,7 @@ class Trainer:
         self.network = ranks.wrap(objective, unused=objective.unused_parameters)
         if config.compile:
             self.network = torch.compile(self.network)  # type: ignore[assignment]
-        self.micro_step, self.saved_at, self.saved_time = 0, -1, time.monotonic()
+        self.micro_step, self.saved_at, self.saved_time = config.start_epoch * plan.per_epoch, -1, time.monotonic()
 
     # ------------------------------------------------------------------------------------------------------------ the loop
     def fit(self) -> Progress:
@@ -293,7 +293,7 @@ class Trainer:
         if not self.states.states():
             if self.log is not None:
                 self.log.cut(0)
-            return self.plan.at(0)
+            return self.plan.at(self.micro_step)
         saved = self.states.read(self.console.say)
         for what, now in (("data", self.data_key), ("world", self.ranks.world)):
             if saved.where[what] != now:

@@ -35,7 +35,11 @@ def autocast(name: str, device: torch.device) -> torch.autocast:
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """ "auto" is this process's GPU where there is one. Raises AuricleError for a device that is not there."""
     if name == "auto":
-        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        if local_rank >= torch.cuda.device_count():
+            raise AuricleError(f"process {local_rank + 1} has no GPU: there are {torch.cuda.device_count()} here")
+        return torch.device("cuda", local_rank)
     try:
         device = torch.device(name)
     except RuntimeError:

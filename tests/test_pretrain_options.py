@@ -1,4 +1,4 @@
-"""Lists as the original M2D program takes them: paths that start elsewhere, spectrograms without a card, given statistics."""
+"""Settings that the original M2D program has: lists whose paths start elsewhere, given statistics, a later first epoch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 import auricle
 from auricle.cli.main import main
+from auricle.training.log import read_log
 from training_runs import flags, prepared
 
 
@@ -45,3 +46,13 @@ def test_given_statistics_replace_the_measured_ones(listed):
     assert main([*words(listed), *named, "--norm-stats", "-6.5", "4.5"]) == 0
     assert auricle.load(listed / "run").norm_stats.tolist() == [-6.5, 4.5]
     assert main([*words(listed), *named, "--norm-stats", "-6.5"]) == 2
+
+
+def test_a_run_may_begin_at_a_later_epoch_of_the_schedule(tmp_path, capsys):
+    data = prepared(tmp_path / "data", clips=8)
+    for name, more in (("whole", []), ("later", ["--start-epoch", "2"])):
+        assert main([*flags(data, tmp_path / name, epochs=4), *more, "--quiet"]) == 0
+    whole, later = (read_log(tmp_path / name / "metrics.jsonl", "step") for name in ("whole", "later"))
+    assert [(row["step"], row["lr"]) for row in later] == [(row["step"], row["lr"]) for row in whole[4:]]
+    assert main([*flags(data, tmp_path / "never", epochs=4), "--start-epoch", "4"]) == 2
+    assert "--start-epoch" in capsys.readouterr().err
