@@ -7,8 +7,14 @@ import torch
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.models.config import PredictorConfig, ViTConfig
-from auricle.objectives.config import M2DConfig
+from auricle.objectives.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
 from auricle.objectives.m2d import M2D
+from auricle.objectives.m2d_as import M2DAS
+from auricle.objectives.m2d_d2v import M2DD2V
+from auricle.objectives.m2d_s import M2DS
+from auricle.objectives.m2d_x import M2DX
+from auricle.objectives.masked import Masked
+from auricle.objectives.msm_mae import MsmMae
 from golden_files import under
 
 
@@ -29,14 +35,34 @@ def predictor_config(meta: dict) -> PredictorConfig:
 def objective(tensors: dict, meta: dict, **changes) -> M2D:
     """Strictly loaded: every published tensor has a place of ours, and every one of ours is filled."""
     settings = {"mask_ratio": meta["mask_ratio"], "target_layers": tuple(meta.get("target_layers") or ()), **changes}
-    built = M2D(vit_config(meta), predictor_config(meta), M2DConfig(**settings))
+    return loaded(M2D(vit_config(meta), predictor_config(meta), M2DConfig(**settings)), tensors)
+
+
+def relative(tensors: dict, meta: dict, **changes) -> Masked:
+    """The same for the relatives of M2D: what ``meta["kind"]`` says."""
+    sizes, kind = (vit_config(meta), predictor_config(meta)), meta["kind"]
+    masks = {"mask_ratio": meta["mask_ratio"], **changes}
+    if kind == "mae":
+        return loaded(MsmMae(*sizes, MsmMaeConfig(**masks)), tensors)
+    if kind == "d2v":
+        return loaded(M2DD2V(*sizes, M2DConfig(**masks)), tensors)
+    losses = {**masks, "loss_m2d": meta["loss_m2d"], "loss_off": meta["loss_off"]}
+    width = meta["off_emb_dim"]
+    if kind == "m2d_as":
+        return loaded(M2DAS(*sizes, M2DASConfig(**losses), width), tensors)
+    if kind == "m2d_s":
+        return loaded(M2DS(*sizes, M2DSConfig(**losses), width), tensors)
+    return loaded(M2DX(*sizes, M2DXConfig(**losses), features=width), tensors)
+
+
+def loaded(built: Masked, tensors: dict) -> Masked:
     state = to_ours(under(tensors, "w."))
     state.setdefault("online.norm_stats", built.online.norm_stats)
     built.load_state_dict(state)
     return built
 
 
-def normalised_batch(built: M2D, x: torch.Tensor) -> Batch:
+def normalised_batch(built: Masked, x: torch.Tensor, **others) -> Batch:
     """The golden inputs are normalised already: statistics (0, 1) leave them alone."""
     built.online.norm_stats = torch.tensor([0.0, 1.0])
     n = len(x)
@@ -47,4 +73,5 @@ def normalised_batch(built: M2D, x: torch.Tensor) -> Batch:
         spec=x[:, 0],
         front_end=built.online.info.front_end,
         positions=tuple(range(n)),
+        **others,
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import pytest
 import torch
 
 from auricle.data.spectrograms import Spectrograms
 from auricle.errors import AuricleError
 from auricle.jobs.pretrain import continue_run, pretrain
-from auricle.objectives.collapse import effective_rank, target_shares
+from auricle.objectives.collapse import target_shares
 from auricle.objectives.m2d import M2D
 from auricle.training.health import Health, collapse_words, waiting_words
 from auricle.training.log import read_log
@@ -77,11 +76,6 @@ def test_the_shares_tell_clip_position_and_constant_apart():
     assert collapse_words(target_shares(torch.ones(8, 20, 32) + 1e-3 * clip, ids))
 
 
-def test_the_effective_rank_counts_directions():
-    assert effective_rank(torch.eye(16)) == pytest.approx(16, rel=1e-3)
-    assert effective_rank(torch.ones(30, 16)) == pytest.approx(1, rel=1e-3)
-
-
 def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
     real = Spectrograms.cut
 
@@ -94,10 +88,3 @@ def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
     pretrain(config(data, tmp_path / "run"), quiet=True)
     assert "raise --workers" in words_of(tmp_path / "run")[0]
     assert waiting_words(0.1) == []
-
-
-def test_rank_and_area_agree_with_the_published_feature_analysis(shared):
-    from golden_files import read_golden
-
-    tensors, _ = read_golden(shared / "golden/m2d/feature_metrics.safetensors")
-    np.testing.assert_allclose(effective_rank(tensors["features"]), tensors["rankme"], rtol=1e-3)

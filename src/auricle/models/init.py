@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from auricle.draws import Draws
 
+Rule = Callable[[str, nn.Module, Tensor, torch.Generator], None]
 
-def keyed(
-    module: nn.Module, seed: int, rule: Callable[[str, nn.Module, Tensor, torch.Generator], None], prefix: str = ""
-) -> None:
+
+def keyed(module: nn.Module, seed: int, rule: Rule, prefix: str = "") -> None:
     """Apply ``rule(local name, owner, tensor, generator)`` to every parameter, each with a generator of its own name."""
     with torch.no_grad():
         for path, owner in module.named_modules():
@@ -35,3 +35,24 @@ def transformer_rule(local: str, owner: nn.Module, parameter: Tensor, generator:
         parameter.normal_(std=0.02, generator=generator)
     else:
         nn.init.xavier_uniform_(parameter.flatten(1), generator=generator)
+
+
+def normal_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+    """MAE-AST's encoder and decoder (specification mae_ast 4.4): N(0, 0.02) matrices, zero biases, unit norms."""
+    if isinstance(owner, nn.LayerNorm):
+        parameter.fill_(1.0 if local == "weight" else 0.0)
+    elif local == "bias":
+        parameter.zero_()
+    else:
+        parameter.normal_(std=0.02, generator=generator)
+
+
+def linear_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+    """The rest of MAE-AST (specification mae_ast 4.4): PyTorch's own linear layers, unit norms, mask tokens in [0, 1)."""
+    if isinstance(owner, nn.LayerNorm):
+        parameter.fill_(1.0 if local == "weight" else 0.0)
+    elif isinstance(owner, nn.Linear):
+        bound = 1 / math.sqrt(owner.in_features)
+        parameter.uniform_(-bound, bound, generator=generator)
+    else:
+        parameter.uniform_(0.0, 1.0, generator=generator)

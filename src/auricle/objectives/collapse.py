@@ -9,18 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-RANK_GUARD = 2.2e-16  # specification m2d 5.4
-
-
-def effective_rank(features: Tensor) -> float:
-    """RankMe of (n, D) rows: exp of the entropy of the normalised singular values (specification m2d 5.4); 1 to D."""
-    values = torch.linalg.svdvals(features.float())
-    shares = values / values.sum() + RANK_GUARD
-    return float(torch.exp(-(shares * shares.log()).sum()))
+from auricle.metrics.rank import rank_me
 
 
 def target_shares(target: Tensor, ids: Tensor) -> dict[str, float]:
-    """Targets (B, M, D) of tokens ``ids`` (B, M) -> shares of their mean square, and the effective rank of what varies.
+    """Targets (B, M, D) of tokens ``ids`` (B, M) -> shares of their mean square, and the effective rank (RankMe) of what varies.
 
     constant: one vector for all tokens; clip: the mean of each clip beside it; position: the mean of each position beside it.
     The shares overlap where clips see different positions, so they need not add up to the whole.
@@ -35,7 +28,7 @@ def target_shares(target: Tensor, ids: Tensor) -> dict[str, float]:
         "target_constant": float(mean.square().mean() / total),
         "target_clip": float(clip.square().mean() / total),
         "target_position": float(position.square().mean() / total),
-        "target_rank": effective_rank(centred[:2048]),
+        "target_rank": rank_me(centred[:2048].cpu().numpy()),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from auricle.data.batch import Batch
@@ -25,3 +27,12 @@ def spectrogram_of(batch: Batch, encoder: Encoder) -> Tensor:
         raise AuricleError(f"{info.name} expects audio at {info.sample_rate} Hz, the data are at {batch.rate} Hz")
     assert batch.audio is not None
     return encoder.frontend(batch.audio, batch.lengths).values
+
+
+def without_noise(batch: Batch) -> Batch:
+    """The batch as it was before noise was mixed in."""
+    if batch.clean is None:
+        return batch
+    if batch.audio is None:
+        return replace(batch, spec=batch.clean, clean=None)
+    return replace(batch, audio=batch.clean, clean=None)

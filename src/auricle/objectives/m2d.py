@@ -11,21 +11,25 @@ from auricle.data.batch import Batch
 from auricle.draws import BatchDraws
 from auricle.models.config import PredictorConfig, ViTConfig
 from auricle.models.init import keyed, transformer_rule
-from auricle.models.m2d import DEFAULT_STATS, M2DEncoder
-from auricle.models.masks import Mask, unstructured
-from auricle.models.predictor import Predictor
+from auricle.models.m2d import DEFAULT_STATS
+from auricle.models.masks import Mask
 from auricle.models.vit import Transformer, take
-from auricle.objectives.base import Objective, Preview, Progress
+from auricle.objectives.base import Preview, Progress
 from auricle.objectives.collapse import target_shares
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.ema import decay_at, ema_update
-from auricle.objectives.inputs import spectrogram_of
+from auricle.objectives.inputs import without_noise
+from auricle.objectives.masked import Masked
 from auricle.objectives.matching import standardised, token_error
 
 
-class M2D(Objective):
+class M2D(Masked):
     """Owns the online encoder, the predictor and the target (blocks and norm only; patch embedding, class token and
-    positions are shared, not averaged). The target starts from an initialisation of its own."""
+    positions are shared, not averaged). The target starts from an initialisation of its own.
+
+    Background noise is in what both encoders hear. With ``noise_on="teacher"`` neither hears it, as in the published
+    program, where it then has no effect at all (specification m2d 5.2, a quirk).
+    """
 
     def __init__(
         self,
@@ -37,16 +41,10 @@ class M2D(Objective):
         seed: int = 0,
         name: str = "m2d",
     ):
-        super().__init__()
+        super().__init__(model, predictor, config, out=model.width, stats=stats, seed=seed, name=name)
         self.config = config
-        self.online = M2DEncoder(model, stats=stats, seed=seed, name=name)
-        self.predictor = Predictor(predictor, model.width, model.grid, out=model.width)
         self.target = Transformer(model.width, model.depth, model.num_heads).requires_grad_(False)
-        keyed(self.predictor, seed, transformer_rule, prefix="predictor")
         keyed(self.target, seed, transformer_rule, prefix="target")
-
-    def encoder(self) -> M2DEncoder:
-        return self.online
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
         patches = self.patches(batch)
@@ -54,27 +52,22 @@ class M2D(Objective):
         loss = self.error(target, prediction).mean()
         return loss, {"loss": loss.detach(), "ema_decay": torch.tensor(self.decay(progress))}
 
-    def patches(self, batch: Batch) -> Tensor:
-        """(B, N, ph*pw) patches of the normalised spectrogram."""
-        return self.online.patch_embed.cut(self.online.normalise(spectrogram_of(batch, self.online)))
-
-    def mask(self, patches: Tensor, draws: BatchDraws) -> Mask:
-        """A new unstructured mask per clip, keyed by the clip's position."""
-        return unstructured(draws.uniform("mask", patches.shape[1]), self.config.mask_ratio).to(patches.device)
+    def heard(self, batch: Batch) -> Batch:
+        return batch if self.config.noise_on == "student" else without_noise(batch)
 
     def predict(self, patches: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """-> prediction and target (B, M, D) of the masked tokens, in the mask's order."""
         latent = self.latent(patches, mask)
         return self.predictor.hidden(latent, mask), self.targets(patches, mask)
 
-    def latent(self, patches: Tensor, mask: Mask) -> Tensor:
-        """(B, 1 + K, D): the online encoder on the visible patches, class token first."""
-        return self.online.transformer(self.online.embed(take(patches, mask.visible), ids=mask.visible))
-
     @torch.no_grad()
     def targets(self, patches: Tensor, mask: Mask) -> Tensor:
         """(B, M, D): the target encoder on the masked patches alone, class token dropped."""
-        tokens = self.online.embed(take(patches, mask.hidden), ids=mask.hidden)
+        return self.target_of(take(patches, mask.hidden), mask.hidden)
+
+    def target_of(self, patches: Tensor, ids: Tensor) -> Tensor:
+        """What the target encoder says of patches (B, M, ph*pw) at the grid cells ``ids`` (B, M): (B, M, D)."""
+        tokens = self.online.embed(patches, ids=ids)
         if self.config.target_layers:
             return self.target.averaged(tokens, self.config.target_layers)[:, 1:]
         return self.target(tokens)[:, 1:]
@@ -101,11 +94,9 @@ class M2D(Objective):
 
     @torch.no_grad()
     def preview(self, batch: Batch, draws: BatchDraws) -> Preview:
-        spec = self.online.normalise(spectrogram_of(batch, self.online))
+        spec = self.spec(batch)
         patches = self.online.patch_embed.cut(spec)
         mask = self.mask(patches, draws)
         prediction, target = self.predict(patches, mask)
-        error = torch.full(mask.ids_shuffle.shape, torch.nan, device=spec.device)
-        error.scatter_(1, mask.hidden, self.error(target, prediction))
-        grid = (self.online.config.grid[0], -1)
-        return Preview(spec, mask.binary.unflatten(1, grid), error.unflatten(1, grid))
+        error = self.on_grid(self.error(target, prediction), mask)
+        return Preview(spec, mask.binary.view_as(error), error)

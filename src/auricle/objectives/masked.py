@@ -1,0 +1,89 @@
+"""What all masked objectives of the M2D family share: an encoder that sees some patches, a predictor of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.data.batch import Batch
+from auricle.draws import BatchDraws
+from auricle.errors import AuricleError
+from auricle.models.config import PredictorConfig, ViTConfig
+from auricle.models.init import keyed, transformer_rule
+from auricle.models.m2d import M2DEncoder
+from auricle.models.masks import Mask, continuous_flags, mask_from_flags, unstructured
+from auricle.models.predictor import Predictor
+from auricle.models.vit import take
+from auricle.objectives.base import Objective, Progress
+from auricle.objectives.config import MaskConfig
+from auricle.objectives.inputs import spectrogram_of
+
+
+class Masked(Objective):
+    """Owns the online encoder and the predictor, whose outputs are ``out`` wide."""
+
+    def __init__(
+        self,
+        model: ViTConfig,
+        predictor: PredictorConfig,
+        masking: MaskConfig,
+        *,
+        out: int,
+        stats: tuple[float, float],
+        seed: int,
+        name: str,
+    ):
+        super().__init__()
+        self.masking = masking
+        self.online = M2DEncoder(model, stats=stats, seed=seed, name=name)
+        self.predictor = Predictor(predictor, model.width, model.grid, out=out)
+        keyed(self.predictor, seed, transformer_rule, prefix="predictor")
+        if masking.cont_mask and not int(model.grid[1] * masking.mask_ratio):
+            raise AuricleError(
+                f"spans cannot hide {masking.mask_ratio:g} of {model.grid[1]} patch columns: that is none"
+            )
+
+    def encoder(self) -> M2DEncoder:
+        return self.online
+
+    def heard(self, batch: Batch) -> Batch:
+        """What the online encoder hears of a batch."""
+        return batch
+
+    def spec(self, batch: Batch) -> Tensor:
+        """(B, F, T) the normalised spectrogram."""
+        return self.online.normalise(spectrogram_of(self.heard(batch), self.online))
+
+    def patches(self, batch: Batch) -> Tensor:
+        """(B, N, ph*pw) patches of the normalised spectrogram."""
+        return self.online.patch_embed.cut(self.spec(batch))
+
+    def mask(self, patches: Tensor, draws: BatchDraws) -> Mask:
+        """A new mask per clip, keyed by the clip's position: single patches, or spans of columns with ``cont_mask``."""
+        ratio, span, grid = self.masking.mask_ratio, self.masking.cont_mask, self.online.config.grid
+        if span:
+            flags = [continuous_flags(grid, ratio, span, source) for source in draws.each("mask")]
+            return mask_from_flags(np.stack(flags)).to(patches.device)
+        return unstructured(draws.uniform("mask", patches.shape[1]), ratio).to(patches.device)
+
+    def latent(self, patches: Tensor, mask: Mask) -> Tensor:
+        """(B, 1 + K, D): the online encoder on the visible patches, class token first."""
+        return self.online.transformer(self.online.embed(take(patches, mask.visible), ids=mask.visible))
+
+    def on_grid(self, values: Tensor, mask: Mask) -> Tensor:
+        """Values (B, M) of the masked tokens, in the mask's order -> (B, F', T') with NaN where the encoder saw."""
+        everywhere = torch.full(mask.ids_shuffle.shape, torch.nan, device=values.device)
+        return everywhere.scatter_(1, mask.hidden, values.float()).unflatten(1, (self.online.config.grid[0], -1))
+
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """The losses of a batch of the validation list, always with the same masks, and how many clips they are of."""
+        draws = BatchDraws(0, batch.epoch, batch.positions)
+        _, log = self(batch, Progress(0, 1, 0, 1, 0.0, None), draws)
+        return {name: float(value) for name, value in log.items() if name.startswith("loss")} | {"clips": len(batch)}
+
+    def summarise(self, outputs: list[dict[str, float]]) -> dict[str, float]:
+        """Means over all clips."""
+        clips = sum(output["clips"] for output in outputs)
+        names = [name for name in outputs[0] if name != "clips"]
+        return {name: sum(output[name] * output["clips"] for output in outputs) / clips for name in names}
