@@ -29,6 +29,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         crop_start=torch.tensor([s.cut.crop_start for s in samples]),
         labels=_optional([s.labels for s in samples]),
         label_mask=_optional([s.known for s in samples]),
+        targets=_optional([s.cut.targets for s in samples]),
+        target_hop=first.cut.target_hop,
     )
 
 

@@ -70,7 +70,7 @@ def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> C
                 values[field] = READERS[field](cell)
             except (ValueError, TypeError, csv.Error):
                 raise AuricleError(f"{where}: column '{column}' holds {cell!r}; expected {EXPECTED[field]}") from None
-    if str(values.get("path", "")).endswith(".npy"):
+    if str(values.get("path", "")).endswith((".npy", ".npz")):
         values["key"] = values.pop("path")
     if "key" in values:
         values.setdefault("store", ".")

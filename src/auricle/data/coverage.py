@@ -60,7 +60,7 @@ def _problem(file: Path) -> str:
     from auricle.signal.decode import probe
 
     try:
-        open_array(file) if file.suffix == ".npy" else probe(file)
+        open_array(file) if file.suffix in (".npy", ".npz") else probe(file)
     except AuricleError as error:
         return str(error)
     return ""

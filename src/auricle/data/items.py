@@ -25,12 +25,14 @@ class Item(NamedTuple):
 @dataclass(frozen=True)
 class Cut:
     """A crop: values (S,) samples or (F, T) raw log-mel, its valid length, where it starts in the recording (seconds),
-    and, when noise was mixed in, the same values without it."""
+    when noise was mixed in the same values without it, and stored targets (T', D), ``target_hop`` seconds apart."""
 
     values: np.ndarray
     length: int
     crop_start: float
     clean: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    target_hop: float | None = None
 
 
 @dataclass(frozen=True)

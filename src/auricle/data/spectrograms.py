@@ -49,7 +49,10 @@ class Spectrograms(ClipDataset):
     def cut(self, clip: Clip, draws: Draws) -> Cut:
         array = open_array(self.manifest.spectrogram(clip))
         width = self.frames or array.shape[1]
-        start = self._start(array.shape[1], width, draws)
+        return self.crop(array, self.start(array.shape[1], width, draws), width, clip, draws)
+
+    def crop(self, array: np.ndarray, start: int, width: int, clip: Clip, draws: Draws) -> Cut:
+        """``width`` frames of (F, N) from ``start`` on, filled up where there are fewer, mixed with noise where asked."""
         values = fit(np.asarray(array[:, start : start + width], np.float32), width, self.config.short)
         length = width if self.config.short == "repeat" else min(width, array.shape[1])
         seconds = (clip.start or 0.0) + start * self.hop_seconds
@@ -58,7 +61,7 @@ class Spectrograms(ClipDataset):
         mixed = self.noise.mixed(values, self.mean, draws, published=self.config.published_crop)
         return Cut(mixed, length, seconds, clean=values)
 
-    def _start(self, length: int, width: int, draws: Draws) -> int:
+    def start(self, length: int, width: int, draws: Draws) -> int:
         if self.config.crop == "start":
             return 0
         return crop_start(draws.of("crop"), length, width, published=self.config.published_crop)

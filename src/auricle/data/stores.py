@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,11 +15,21 @@ from auricle.errors import AudioError, AuricleError
 
 
 def open_array(path: Path) -> np.ndarray:
-    """(F, N) memory map; nothing is read until it is sliced. Raises AudioError for a file that is not one."""
+    """(F, N) memory map; nothing is read until it is sliced. Of an ``.npz`` its ``arr_0``, read whole.
+
+    Raises AudioError for a file that is not one.
+    """
+    if path.suffix == ".npz":
+        return checked(open_npz(path, ("arr_0",))[0], path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path} is not a readable .npy spectrogram: {error}") from None
+    return checked(array, path)
+
+
+def checked(array: np.ndarray, path: Path) -> np.ndarray:
+    """(A, B) of (A, B) or (1, A, B). Raises AudioError for other shapes and types."""
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or 0 in array.shape or array.dtype not in (np.float32, np.float16):
@@ -26,6 +37,15 @@ def open_array(path: Path) -> np.ndarray:
             f"{path}: expected (F, N) or (1, F, N) of float32 or float16, found {array.shape} {array.dtype}"
         )
     return array
+
+
+def open_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """The arrays of these names. Raises AudioError for a file that does not hold them."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in names]
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
+        raise AudioError(f"{path} is not a readable .npz with {', '.join(names)}: {error}") from None
 
 
 def is_whole(path: Path) -> bool:

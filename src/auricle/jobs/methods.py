@@ -60,6 +60,11 @@ class PretrainConfig:
         """Front-end frames of one training crop."""
         raise NotImplementedError
 
+    @property
+    def target_frames(self) -> int:
+        """Front-end frames to one stored speech feature that batches must bring as targets; 0: none are needed."""
+        return 0
+
     def tokens(self) -> tuple[int, int]:
         """Tokens of one training crop, and how many of them the encoder sees."""
         raise NotImplementedError

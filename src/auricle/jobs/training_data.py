@@ -16,6 +16,7 @@ from auricle.data.manifest_io import read_manifest
 from auricle.data.mixing import Noise
 from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
+from auricle.data.speech import SpeechPairs
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
 from auricle.data.stores import card_of, front_end_of
 from auricle.errors import AuricleError
@@ -87,9 +88,25 @@ def statistics_of(dataset: ClipDataset, config: PretrainConfig) -> Statistics:
 
 
 def dataset_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
-    """Crops of the model's input length: from stored log-mel where there is one, else from audio."""
+    """Crops of the model's input length, with stored targets where the method needs them."""
+    if not config.target_frames:
+        return crops_of(manifest, config)
+    if not is_stored(manifest):
+        raise AuricleError(
+            f"{config.source} holds sound without features; 'auricle prepare speech' makes spectrograms with features"
+        )
+    frames, crops = config.crop_frames, config.data.crops
+    return SpeechPairs(manifest, frames, config.target_frames, seed=config.train.seed, config=crops)
+
+
+def is_stored(manifest: Manifest) -> bool:
+    return bool(manifest.clips) and manifest.clips[0].store is not None
+
+
+def crops_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
+    """From stored log-mel where there is one, else from audio."""
     frames, crops, seed = config.crop_frames, config.data.crops, config.train.seed
-    if manifest.clips and manifest.clips[0].store is not None:
+    if is_stored(manifest):
         front_end_id = stored_front_end(manifest, config.data.stored_front_end)
         stored = Spectrograms(manifest, frames, seed=seed, config=crops, front_end=front_end_id)
         if stored.front_end != config.front_end:
@@ -115,7 +132,7 @@ def with_noise(dataset: ClipDataset, statistics: Statistics, config: PretrainCon
     if not isinstance(dataset, Spectrograms):
         raise AuricleError("noise is mixed into stored log-mel; prepare the data first ('auricle prepare')")
     manifest = listed(config.data.csv_bg_noise, config)
-    noise = dataset_of(manifest, config)
+    noise = crops_of(manifest, config)
     mean = ranks.agree(
         sampled_statistics(noise, min(SAMPLES, 2 * len(manifest)), seed=config.train.seed).mean if ranks.first else None
     )
