@@ -43,6 +43,16 @@ def m2d(input_size: str = "80x64", patch_size: str = "16x8", sample_rate: int = 
     return M2DEncoder(config, stats=(-7.0, 4.0), seed=1).eval()
 
 
+def mae_ast(patch_size: str = "16x16", through_decoder: bool = False, **changes) -> Encoder:
+    from auricle.models.mae_ast import MAEASTEncoder
+    from auricle.models.mae_ast_config import MAEASTConfig
+
+    sizes = {"width": 32, "depth": 2, "heads": 2, "ffn_width": 64, "decoder_width": 32, "decoder_depth": 1}
+    config = MAEASTConfig(patch_size, **{**sizes, **changes})
+    encoder = MAEASTEncoder(config, through_decoder=through_decoder, seed=1).with_stats(-7.0, 4.0)
+    return encoder.eval()
+
+
 @torch.no_grad()
 def _settled(encoder: Encoder) -> Encoder:
     """Batch norms that have seen sound, as after training; fresh ones let a deep network's signal die away."""
@@ -81,6 +91,15 @@ FAMILIES = {
     "m2d": Family(m2d, _unmixed_vit),
     "m2d-speech-32k": Family(lambda: m2d("80x50", "80x4", 32000), _unmixed_vit),
     "m2d-ragged-chunks": Family(lambda: m2d("80x61", "16x16"), _unmixed_vit),
+    "mae-ast-patch": Family(mae_ast, _unmixed_vit),
+    "mae-ast-frame": Family(lambda: mae_ast("128x2"), _unmixed_vit),
+    "mae-ast-chunked-pre-norm": Family(
+        lambda: mae_ast(max_token_length=100, layer_norm_first=True, stored_positions=True), _unmixed_vit
+    ),
+    "mae-ast-through-decoder": Family(
+        lambda: mae_ast("64x4", through_decoder=True, decoder_width=48, use_post_enc_proj=True, encoder_layerdrop=0.5),
+        _unmixed_vit,
+    ),
     "logmel-stats": Family(logmel_stats),
     "mn": Family(mn, _flat_kernels, plain=lambda: mn(se_dims="none"), seconds=16.0),
     "mn-convolutional-head": Family(

@@ -126,7 +126,7 @@ def describe(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> d
     return {
         "format": CODE_FORMAT,
         "encoder": encoder.fingerprint(),
-        "norm_stats": encoder.norm_stats.tolist(),
+        "norm_stats": list(encoder.statistics()),
         "front_end": encoder.info.front_end,
         "clips": clips_hash(manifest),
         "device": device_of(settings.device).type,

@@ -127,10 +127,10 @@ class Encoder(nn.Module):
         wave, lengths = check_wave(wave, lengths, self.info)
         if padding == "published":
             lengths = torch.full_like(lengths, wave.shape[1])
-        if (lengths < self.info.min_samples).any():  # what follows a short clip in its row becomes its zero padding
-            wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
-            wave = nn.functional.pad(wave, (0, max(0, self.info.min_samples - wave.shape[1])))
-            lengths = lengths.clamp(min=self.info.min_samples)
+        return self.spectrogram(*zero_padded(wave, lengths, self.info.min_samples))
+
+    def spectrogram(self, wave: Tensor, lengths: Tensor) -> Spec:
+        """The front end on (B, S) with clips of (B,) samples, none shorter than what it needs."""
         front = self.front
         with torch.autocast(wave.device.type, enabled=False):
             values = front(wave, lengths)
@@ -177,6 +177,11 @@ class Encoder(nn.Module):
         """(x - mean) / std with this encoder's statistics, float32."""
         mean, std = self.norm_stats
         return (values - mean) / std
+
+    def statistics(self) -> tuple[float, float]:
+        """Mean and deviation of the spectrograms that this encoder expects."""
+        mean, std = self.norm_stats.tolist()
+        return mean, std
 
     def with_stats(self, mean: float, std: float) -> Encoder:
         """A copy that normalises with other statistics; all weights are shared, not copied."""
@@ -228,6 +233,14 @@ def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple
     if lengths.shape != (wave.shape[0],) or lengths.min() < 1 or lengths.max() > wave.shape[1]:
         raise AuricleError(f"lengths must be ({wave.shape[0]},) between 1 and {wave.shape[1]}, got {lengths.tolist()}")
     return wave.float(), lengths
+
+
+def zero_padded(wave: Tensor, lengths: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """(B, S), (B,) with every clip at least ``least`` samples long; what followed a short clip in its row becomes zero."""
+    if not (lengths < least).any():
+        return wave, lengths
+    wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
+    return nn.functional.pad(wave, (0, max(0, least - wave.shape[1]))), lengths.clamp(min=least)
 
 
 def _all_finite(wave: Tensor) -> bool:

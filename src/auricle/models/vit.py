@@ -1,8 +1,12 @@
-"""The pre-norm transformer of the M2D family (specification m2d 2.1, 2.2): one attention, one block, one stack."""
+"""The transformer of every family: one attention, one block, one stack.
+
+M2D's is pre-norm and without dropout (specification m2d 2.1, 2.2); MAE-AST's is post-norm by default (mae_ast 4.2, 4.3).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,100 +14,153 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 NORM_EPS = 1e-6  # specification m2d 2.1
+EXPLICIT_SCORES = 2**29  # attention scores held at once in the explicit form (1 GiB in bfloat16)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
+@dataclass(frozen=True)
+class BlockStyle:
+    """How the blocks of a family are made; the defaults are M2D's.
+
+    hidden is the MLP's inner width (0: four times the width); post_norm normalises after each residual sum and the
+    stack's input, not what enters attention and MLP and the stack's output; the rates are of dropout on both residual
+    branches and the stack's input, on attention probabilities, and inside the MLP; layerdrop is the probability that a
+    block is skipped in training.
+    """
+
+    hidden: int = 0
+    post_norm: bool = False
+    eps: float = NORM_EPS
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    layerdrop: float = 0.0
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention over (B, heads, N, d); key_mask (B, N) is True where a key may be seen.
 
-    On the CPU in bfloat16 the explicit form, on contiguous heads, is 2.5 to 3.3 times as fast, forward and backward, as
-    PyTorch's fused one; in float32 the fused one is faster (benchmarks/attention.py).
+    ``dropout`` is the share of attention probabilities set to zero. On the CPU in bfloat16 the explicit form, on
+    contiguous heads, is 2.5 to 3.3 times as fast, forward and backward, as PyTorch's fused one; in float32 the fused
+    one is faster (benchmarks/attention.py). The explicit form is left where its scores would fill the memory.
     """
     bias = None if key_mask is None else key_mask[:, None, None, :]
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[:3].numel() * k.shape[2] > EXPLICIT_SCORES:
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         scores = scores.masked_fill(~bias, -torch.inf)
-    return scores.softmax(dim=-1) @ v
+    return dropped(scores.softmax(dim=-1), dropout, True) @ v
+
+
+def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Dropout, and nothing at all where there is none."""
+    return functional.dropout(x, rate, True) if training and rate > 0 else x
 
 
 class Attention(nn.Module):
     """Multi-head self-attention, one fused linear for queries, keys and values: (B, N, D) -> (B, N, D)."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, dropout: float = 0.0):
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         b, n, d = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(attend(q, k, v, key_mask).transpose(1, 2).reshape(b, n, d))
+        mixed = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)
+        return self.proj(mixed.transpose(1, 2).reshape(b, n, d))
 
 
 class Mlp(nn.Module):
-    """D -> 4D, exact GELU, 4D -> D."""
+    """D -> hidden, exact GELU, hidden -> D."""
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, dropout: float = 0.0):
         super().__init__()
+        self.dropout = dropout
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(functional.gelu(self.fc1(x)))
+        return self.fc2(dropped(functional.gelu(self.fc1(x)), self.dropout, self.training))
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """Pre-norm: x + attention(norm(x)), then x + mlp(norm(x)). Post-norm: norm(x + attention(x)), norm(x + mlp(x))."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, style: BlockStyle = BlockStyle()):
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attn = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, 4 * width)
+        self.style = style
+        self.norm1 = nn.LayerNorm(width, eps=style.eps)
+        self.attn = Attention(width, heads, style.attention_dropout)
+        self.norm2 = nn.LayerNorm(width, eps=style.eps)
+        self.mlp = Mlp(width, style.hidden or 4 * width, style.activation_dropout)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        x = x + self.attn(self.norm1(x), key_mask)
-        return x + self.mlp(self.norm2(x))
+        if self.style.post_norm:
+            x = self.norm1(x + self._dropped(self.attn(x, key_mask)))
+            return self.norm2(x + self._dropped(self.mlp(x)))
+        x = x + self._dropped(self.attn(self.norm1(x), key_mask))
+        return x + self._dropped(self.mlp(self.norm2(x)))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return dropped(x, self.style.dropout, self.training)
 
 
 class Transformer(nn.Module):
-    """A stack of blocks closed by a LayerNorm: (B, N, D) -> (B, N, D).
+    """A stack of blocks, closed (pre-norm) or opened (post-norm) by a LayerNorm: (B, N, D) -> (B, N, D).
 
-    ``recompute`` trades time for memory: activations are computed again in the backward pass.
+    ``recompute`` trades time for memory: activations are computed again in the backward pass. Which blocks layerdrop
+    skips is drawn from PyTorch's default generator, as dropout is; features (``layers``) come from all of them.
     """
 
-    def __init__(self, width: int, depth: int, heads: int):
+    def __init__(self, width: int, depth: int, heads: int, style: BlockStyle = BlockStyle()):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.style = style
+        self.blocks = nn.ModuleList(Block(width, heads, style) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=style.eps)
         self.recompute = False
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        for block in self.blocks:
+        x = self._opened(x)
+        for block in self._running():
             x = self._run(block, x, key_mask)
-        return self.norm(x)
+        return self._closed(x)
 
     def layers(self, x: Tensor, wanted: Sequence[int], key_mask: Tensor | None = None) -> list[Tensor]:
         """Outputs of the blocks ``wanted`` (0-based) in that order; the last block's comes after the final norm."""
         kept: dict[int, Tensor] = {}
+        x = self._opened(x)
         for i, block in enumerate(self.blocks[: max(wanted) + 1]):
             x = self._run(block, x, key_mask)
             if i in wanted:
-                kept[i] = self.norm(x) if i == len(self.blocks) - 1 else x
+                kept[i] = self._closed(x) if i == len(self.blocks) - 1 else x
         return [kept[i] for i in wanted]
 
     def averaged(self, x: Tensor, wanted: Sequence[int]) -> Tensor:
         """The mean of the raw outputs of the blocks ``wanted``, then the final norm (specification m2d 4.1)."""
         kept = []
+        x = self._opened(x)
         for i, block in enumerate(self.blocks[: max(wanted) + 1]):
             x = self._run(block, x, None)
             if i in wanted:
                 kept.append(x)
-        return self.norm(torch.stack(kept).mean(dim=0))
+        return self._closed(torch.stack(kept).mean(dim=0))
+
+    def _opened(self, x: Tensor) -> Tensor:
+        return dropped(self.norm(x) if self.style.post_norm else x, self.style.dropout, self.training)
+
+    def _closed(self, x: Tensor) -> Tensor:
+        return x if self.style.post_norm else self.norm(x)
+
+    def _running(self) -> Sequence[nn.Module]:
+        """The blocks of this pass: all of them, or in training those that layerdrop leaves."""
+        if not self.training or self.style.layerdrop == 0:
+            return self.blocks
+        drawn = torch.rand(len(self.blocks)).tolist()
+        return [block for block, u in zip(self.blocks, drawn) if u > self.style.layerdrop]
 
     def _run(self, block: nn.Module, x: Tensor, key_mask: Tensor | None) -> Tensor:
         if self.recompute and torch.is_grad_enabled():

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 KINDS = {
     "m2d-logmel": ("auricle.signal.logmel", "LogMel"),
     "efficientat-mel": ("auricle.signal.premel", "PreMel"),
+    "mae-ast-fbank": ("auricle.signal.fbank", "KaldiFbank"),
 }
 
 
 class FrontEnd(Protocol):
-    """id names it; sample_rate in hertz; hop_seconds between frames; bands F; min_samples its shortest input."""
+    """id names it; sample_rate in hertz; hop_seconds between frames; start_seconds the centre of frame 0; bands F;
+    min_samples its shortest input."""
 
     @property
     def id(self) -> str: ...
@@ -29,6 +31,8 @@ class FrontEnd(Protocol):
     def sample_rate(self) -> int: ...
     @property
     def hop_seconds(self) -> float: ...
+    @property
+    def start_seconds(self) -> float: ...
     @property
     def bands(self) -> int: ...
     @property

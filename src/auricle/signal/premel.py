@@ -69,6 +69,11 @@ class PreMel:
         return self.hop / self.sample_rate
 
     @property
+    def start_seconds(self) -> float:
+        """Frame 0 is centred on sample 0."""
+        return 0.0
+
+    @property
     def min_samples(self) -> int:
         """Reflection by fft / 2 needs one sample more than that, and pre-emphasis takes one away."""
         return self.fft // 2 + 2
