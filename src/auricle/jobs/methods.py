@@ -39,7 +39,7 @@ class PretrainConfig:
     source: str = argument(
         "a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)"
     )
-    out: str = option("", "run folder; empty: runs/<method>-<time>")
+    out: str = option("", "run folder; empty: runs/<method>-<time>; published: named as M2D's program does")
     resume: str = option("", "start from the weights of this run, encoder or published file (the schedule starts anew)")
     quick_eval: str = option("", "task-set file (or executable) measured every --eval-freq epochs from --eval-after on")
     all_eval: str = option("", "task-set file (or executable) measured at the end")
@@ -74,6 +74,9 @@ class PretrainConfig:
 class ViTPretrain(PretrainConfig):
     """What the methods of the M2D family share: a ViT on log-mel patches."""
 
+    published_files: bool = option(
+        False, "write the original's checkpoint-<epoch>.pth and log.txt too, see --save-freq"
+    )
     model: ViTConfig = option(factory=ViTConfig)
 
     @property

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
-from auricle.jobs.methods import PretrainConfig, restored, with_flags
+from auricle.jobs.methods import PretrainConfig, ViTPretrain, restored, with_flags
+from auricle.jobs.published_settings import PUBLISHED, published_out
 from auricle.options import as_plain, differences
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
     from auricle.training.distribution import ranks_of
 
     with ranks_of(config.train.device) as ranks:
-        config = replace(config, out=ranks.agree(config.out or default_out(config.method)))
+        config = replace(config, out=ranks.agree(out_of(config, ranks.world)))
         evaluate = evaluate or periodic_of(config.quick_eval, config)
         final = periodic_of(config.all_eval, config)
         data = open_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
@@ -109,8 +110,11 @@ def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, .
     return wanted
 
 
-def default_out(method: str) -> str:
-    return f"runs/{method}-{time.strftime('%y%m%d-%H%M%S')}"
+def out_of(config: PretrainConfig, processes: int) -> str:
+    """The run's folder: as named, as the original M2D program would name it, or after method and time."""
+    if config.out == PUBLISHED:
+        return published_out(config, processes)
+    return config.out or f"runs/{config.method}-{time.strftime('%y%m%d-%H%M%S')}"
 
 
 def say_resumed(source: str, objective: Any, ranks: Ranks, quiet: bool) -> None:
@@ -127,7 +131,6 @@ def say_resumed(source: str, objective: Any, ranks: Ranks, quiet: bool) -> None:
 def trainer_of(
     config: PretrainConfig, data: TrainingData, objective: Any, run: RunFolder, ranks: Ranks, evaluate: Any, quiet: bool
 ) -> Trainer:
-    from auricle.training.log import sinks_of
     from auricle.training.loop import Trainer
 
     return Trainer(
@@ -138,10 +141,19 @@ def trainer_of(
         run,
         ranks,
         evaluate=evaluate,
-        sinks=sinks_of(config.train, run.path) if ranks.first else (),
+        sinks=sinks(config, objective, run.path) if ranks.first else (),
         data_key=data.key,
         quiet=quiet,
     )
+
+
+def sinks(config: PretrainConfig, objective: Any, folder: Path) -> tuple[Any, ...]:
+    """Everything that hears what the log is told."""
+    from auricle.jobs.published_files import PublishedFiles
+    from auricle.training.log import sinks_of
+
+    published = isinstance(config, ViTPretrain) and config.published_files
+    return (*sinks_of(config.train, folder), *([PublishedFiles(objective, config, folder)] if published else []))
 
 
 def plan_of(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> Plan:
