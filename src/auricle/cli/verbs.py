@@ -16,6 +16,9 @@ VERBS = {
     "prepare lms": Verb("auricle.cli.prepare_lms", "a folder of sound to log-mel files with the same relative paths"),
     "prepare list": Verb("auricle.cli.prepare_list", "a list of training files (CSV) from a folder"),
     "prepare as-list": Verb("auricle.cli.prepare_as_list", "the weighted AudioSet list of M2D-AS"),
+    "prepare speech": Verb(
+        "auricle.cli.prepare_speech", "speech to log-mel files with a speech model's features (M2D-S)"
+    ),
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
     "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),

@@ -31,8 +31,9 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
 
 def write_card(out: Path, settings: dict[str, Any]) -> None:
     """``settings`` decide the values in the store; the largest error of stored log-mel is said beside them."""
-    error = HALF_ERROR if settings.get("dtype") == "float16" else 0.0
-    card = {"format": FORMAT, "settings": settings, "largest_error": error}
+    card: dict[str, Any] = {"format": FORMAT, "settings": settings}
+    if "front_end" in settings:
+        card["largest_error"] = HALF_ERROR if settings.get("dtype") == "float16" else 0.0
     write_text(out / SETTINGS, json.dumps(card, indent=1) + "\n")
 
 
