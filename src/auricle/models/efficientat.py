@@ -33,6 +33,7 @@ from auricle.models.contract import (
     chosen_layers,
 )
 from auricle.models.dymn_config import DyMNConfig
+from auricle.models.graph import Graphs
 from auricle.models.grouping import by_length
 from auricle.models.heads import AttentionPoolingHead, MLPHead
 from auricle.models.mn_config import MNConfig
@@ -65,6 +66,7 @@ class EfficientAT(Encoder):
     classifier: nn.Module
     augment: MelAugment | None = None
     origin: str | None = None  # fingerprint of the network that a folded one was made of
+    graphs: Graphs | None = None  # of a folded network: what runs shapes that keep coming
 
     def stages(self) -> Sequence[nn.Module]:
         """The 17 stages in order."""
@@ -187,7 +189,8 @@ class EfficientAT(Encoder):
         if self.training or bool((spec.lengths != spec.values.shape[2]).any()):
             return self.encode(spec).logits
         self.check_spec(spec)
-        return self.core(self.normalise(spec.values))[0].float()
+        values = self.normalise(spec.values)
+        return (self.graphs(values) if self.graphs else self.core(values)[0]).float()
 
     def check_spec(self, spec: Spec) -> None:
         """Raises AuricleError when the spectrogram is not what this network takes."""

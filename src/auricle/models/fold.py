@@ -19,6 +19,8 @@ from auricle.models.dynamic import ContextGen, DynamicConv, StaticConv
 from auricle.models.efficientat import EfficientAT
 from auricle.models.ensemble import Ensemble
 from auricle.models.fused import NAMES, FusedConv
+from auricle.models.graph import Graphs
+from auricle.models.mn import MN
 
 
 def for_inference(encoder: Encoder) -> Encoder:
@@ -46,6 +48,8 @@ def folded(encoder: EfficientAT) -> EfficientAT:
         parameter.requires_grad_(False)
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    if isinstance(twin, MN):  # kernels mixed per clip, DyMN's, make a graph ten times slower than the layers
+        twin.graphs = Graphs(twin)
     return twin
 
 

@@ -35,7 +35,8 @@ class FusedConv(nn.Module):
 
     def fits(self, x: Tensor) -> bool:
         plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
-        return plain and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
+        usable = torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
+        return plain and usable and not torch.jit.is_tracing()  # a graph fuses by itself
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies pack their weights anew: packed ones cannot be copied."""
