@@ -9,7 +9,7 @@ import numpy as np
 
 from auricle.errors import AudioError
 from auricle.signal.decode import AudioInfo, blocks, probe, read
-from auricle.signal.front_ends import front_end
+from auricle.signal.front_ends import FrontEnd, front_end
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,28 @@ class LogMelOf:
         return self.in_one_piece(audio, start, end)
 
     def in_one_piece(self, audio: Path, start: float = 0.0, end: float | None = None) -> np.ndarray:
-        import torch
-
         front = front_end(self.front_end)
-        wave = read(audio, start=start, end=end, rate=front.sample_rate, mono="mean").wave
+        wave = read(audio, start=start, end=end, rate=front.sample_rate, mono="mean", resampler=front.resampler).wave
         wave = np.pad(wave, (0, max(0, int(self.min_seconds * front.sample_rate) - len(wave))))
         if len(wave) < front.min_samples:
             raise AudioError(
                 f"{audio} lasts {1000 * len(wave) / front.sample_rate:.0f} ms; a spectrogram needs at least "
                 f"{1000 * front.min_samples / front.sample_rate:.0f} ms: leave it out, or have short sound padded"
             )
-        return front(torch.from_numpy(wave)[None])[0].numpy()
+        return log_mel_of_wave(wave, front)
 
     def in_blocks(self, audio: Path) -> np.ndarray:
         from auricle.data.long_audio import log_mel_of_blocks
 
         front = front_end(self.front_end)
-        return log_mel_of_blocks(blocks(audio, seconds=self.block_seconds, rate=front.sample_rate, mono="mean"), front)
+        waves = blocks(
+            audio, seconds=self.block_seconds, rate=front.sample_rate, mono="mean", resampler=front.resampler
+        )
+        return log_mel_of_blocks(waves, front)
+
+
+def log_mel_of_wave(wave: np.ndarray, front: FrontEnd) -> np.ndarray:
+    """(S,) at the front end's rate -> (F, N) float32."""
+    import torch
+
+    return front(torch.from_numpy(wave)[None])[0].numpy()

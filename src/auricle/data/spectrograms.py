@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
 
 from auricle.data.crops import CropConfig, crop_start, fit
-from auricle.data.items import ClipDataset, Cut
+from auricle.data.items import Cut
 from auricle.data.manifest import Clip, Manifest
-from auricle.data.mixing import Noise
+from auricle.data.mixing import NoisyDataset
 from auricle.data.stores import front_end_of, open_array
 from auricle.draws import Draws
 from auricle.signal.front_ends import front_end as front_end_by_id
 
 
-class Spectrograms(ClipDataset):
+class Spectrograms(NoisyDataset):
     """Raw (not normalised) log-mel crops (F, frames), float32; ``frames`` None gives whole clips.
 
     ``front_end`` is the id of what made the store: by default what its ``prepare.json`` says. ``classes`` adds labels.
@@ -37,14 +36,6 @@ class Spectrograms(ClipDataset):
         front = front_end_by_id(self.front_end)
         super().__init__(manifest, front.sample_rate, seed=seed, config=config or CropConfig(), classes=classes)
         self.frames, self.hop_seconds = frames, front.hop_seconds
-        self.noise: Noise | None = None
-        self.mean = 0.0
-
-    def with_noise(self, noise: Noise, mean: float) -> Spectrograms:
-        """A copy whose clips are mixed with noise; ``mean`` is this corpus's scalar mean (its statistics)."""
-        twin = copy.copy(self)
-        twin.noise, twin.mean = noise, mean
-        return twin
 
     def cut(self, clip: Clip, draws: Draws) -> Cut:
         array = open_array(self.manifest.spectrogram(clip))
@@ -56,10 +47,7 @@ class Spectrograms(ClipDataset):
         values = fit(np.asarray(array[:, start : start + width], np.float32), width, self.config.short)
         length = width if self.config.short == "repeat" else min(width, array.shape[1])
         seconds = (clip.start or 0.0) + start * self.hop_seconds
-        if self.noise is None:
-            return Cut(values, length, seconds)
-        mixed = self.noise.mixed(values, self.mean, draws, published=self.config.published_crop)
-        return Cut(mixed, length, seconds, clean=values)
+        return self.noisy(Cut(values, length, seconds), draws)
 
     def start(self, length: int, width: int, draws: Draws) -> int:
         if self.config.crop == "start":
