@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auricle.data.crops import CropConfig
 from auricle.errors import AuricleError, nearest
 from auricle.models.config import FRONT_ENDS, PredictorConfig, ViTConfig, parse_size
-from auricle.objectives.config import M2DConfig
+from auricle.objectives.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
 from auricle.options import argument, from_plain, option
 from auricle.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from auricle.data.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class PretrainConfig:
         """Front-end frames to one stored speech feature that batches must bring as targets; 0: none are needed."""
         return 0
 
+    def classes_in(self, manifest: Manifest) -> tuple[str, ...] | None:
+        """The classes that are learnt from, in order; None where no labels are needed."""
+        return None
+
     def tokens(self) -> tuple[int, int]:
         """Tokens of one training crop, and how many of them the encoder sees."""
         raise NotImplementedError
@@ -89,7 +96,7 @@ class ViTPretrain(PretrainConfig):
 
     def tokens(self) -> tuple[int, int]:
         rows, columns = self.model.grid
-        return rows * columns, int(rows * columns * (1 - self.objective.mask_ratio))  # type: ignore[attr-defined]
+        return rows * columns, self.objective.visible((rows, columns))  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,96 @@ class M2DPretrain(ViTPretrain):
     objective: M2DConfig = option(factory=M2DConfig)
 
 
-METHODS: dict[str, type[PretrainConfig]] = {"m2d": M2DPretrain}
+@dataclass(frozen=True)
+class M2DXPretrain(M2DPretrain):
+    """M2D with an offline teacher beside its own target."""
+
+    teacher: str = option(
+        "",
+        "offline teacher: a published name, weight file or run; self: what --resume names; stored: features in the data",
+    )
+    objective: M2DXConfig = option(factory=M2DXConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher == "self" and not self.resume:
+            raise AuricleError("--teacher self is the file that --resume names, and none is named")
+
+    @property
+    def target_frames(self) -> int:
+        return parse_size(self.model.patch_size)[1] if self.teacher == "stored" else 0
+
+
+@dataclass(frozen=True)
+class M2DASPretrain(M2DPretrain):
+    """M2D with labels beside its own target."""
+
+    classes: str = option("", "file that lists the classes, one a line; none: the labels of the data, sorted")
+    objective: M2DASConfig = option(factory=M2DASConfig)
+
+    def classes_in(self, manifest: Manifest) -> tuple[str, ...] | None:
+        from auricle.data.class_list import read_class_list
+
+        found = read_class_list(self.classes) if self.classes else manifest.label_classes()
+        if not found:
+            raise AuricleError(f"{self.source} has no labels to learn from; m2d needs none")
+        return found
+
+
+@dataclass(frozen=True)
+class M2DSPretrain(M2DPretrain):
+    """M2D on speech, with stored features of a speech model; noise in the input unless --noise-ratio 0."""
+
+    data: DataConfig = option(factory=lambda: DataConfig(noise_ratio=0.2))
+    train: TrainConfig = option(
+        factory=lambda: TrainConfig(epochs=1000, warmup_epochs=60.0, save_freq=500, eval_after=500)
+    )
+    model: ViTConfig = option(factory=lambda: ViTConfig("80x208", "80x4"))
+    objective: M2DSConfig = option(factory=M2DSConfig)
+
+    @property
+    def target_frames(self) -> int:
+        return parse_size(self.model.patch_size)[1]
+
+
+@dataclass(frozen=True)
+class MsmMaePretrain(ViTPretrain):
+    """Reconstruction of the hidden patches."""
+
+    train: TrainConfig = option(factory=lambda: TrainConfig(epochs=200, save_freq=50))
+    model: ViTConfig = option(factory=lambda: ViTConfig("80x208"))
+    predictor: PredictorConfig = option(factory=lambda: PredictorConfig(384, 4, 6))
+    objective: MsmMaeConfig = option(factory=MsmMaeConfig)
+
+
+def mae_ast_train() -> TrainConfig:
+    """The published settings of training (specification mae_ast 2.3)."""
+    return TrainConfig(
+        max_updates=550000,
+        optim="adam",
+        schedule="polynomial",
+        lr=1e-4,
+        warmup_updates=32000,
+        weight_decay=0.01,
+        clip_grad=10.0,
+        log_interval=200,
+        health_interval=200,
+        save_interval_updates=25000,
+        keep_interval_updates=1,
+        validate_interval=5,
+        validate_interval_updates=10000,
+        seed=1337,
+    )
+
+
+METHODS: dict[str, type[PretrainConfig]] = {
+    "m2d": M2DPretrain,
+    "m2d-x": M2DXPretrain,
+    "m2d-as": M2DASPretrain,
+    "m2d-s": M2DSPretrain,
+    "m2d-d2v": M2DPretrain,
+    "msm-mae": MsmMaePretrain,
+}
 
 
 def settings_of(method: str) -> type[PretrainConfig]:

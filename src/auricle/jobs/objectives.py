@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from auricle.jobs.methods import M2DPretrain, PretrainConfig
+from auricle.data.speech import SpeechPairs
+from auricle.jobs.methods import M2DXPretrain, PretrainConfig
 
 if TYPE_CHECKING:
     from auricle.jobs.training_data import TrainingData
+    from auricle.models.contract import Encoder
     from auricle.objectives.base import Objective
     from auricle.objectives.m2d import M2D
+    from auricle.objectives.m2d_as import M2DAS
+    from auricle.objectives.m2d_d2v import M2DD2V
+    from auricle.objectives.m2d_s import M2DS
+    from auricle.objectives.m2d_x import M2DX
+    from auricle.objectives.masked import Masked
+    from auricle.objectives.msm_mae import MsmMae
+
+    Kind = TypeVar("Kind", bound=Masked)
 
 
 def build_objective(config: PretrainConfig, data: TrainingData) -> Objective:
@@ -18,21 +29,79 @@ def build_objective(config: PretrainConfig, data: TrainingData) -> Objective:
     return BUILDERS[config.method](config, data)
 
 
-def _m2d(config: PretrainConfig, data: TrainingData) -> M2D:
-    from auricle.objectives.m2d import M2D
-
-    config = cast(M2DPretrain, config)
-    objective = M2D(
+def _masked(kind: type[Kind], config: Any, data: TrainingData, *others: Any, **options: Any) -> Kind:
+    """What the M2D family shares; ``others`` and ``options`` are what one of it needs besides."""
+    objective = kind(
         config.model,
         config.predictor,
         config.objective,
+        *others,
         stats=data.statistics,
         seed=config.train.seed,
         name=Path(config.out).name,
+        **options,
     )
     for stack in (objective.online.transformer, objective.predictor.transformer):
         stack.recompute = config.train.checkpoint_activations
     return objective
 
 
-BUILDERS = {"m2d": _m2d}
+def _m2d(config: PretrainConfig, data: TrainingData) -> M2D:
+    from auricle.objectives.m2d import M2D
+
+    return _masked(M2D, config, data)
+
+
+def _m2d_d2v(config: PretrainConfig, data: TrainingData) -> M2DD2V:
+    from auricle.objectives.m2d_d2v import M2DD2V
+
+    return _masked(M2DD2V, config, data)
+
+
+def _m2d_x(config: PretrainConfig, data: TrainingData) -> M2DX:
+    from auricle.objectives.m2d_x import M2DX
+
+    return _masked(M2DX, config, data, _teacher(cast(M2DXPretrain, config)), features=_target_width(data))
+
+
+def _m2d_as(config: PretrainConfig, data: TrainingData) -> M2DAS:
+    from auricle.objectives.m2d_as import M2DAS
+
+    labels = data.dataset.labels
+    assert labels is not None
+    return _masked(M2DAS, config, data, len(labels.index))
+
+
+def _m2d_s(config: PretrainConfig, data: TrainingData) -> M2DS:
+    from auricle.objectives.m2d_s import M2DS
+
+    return _masked(M2DS, config, data, _target_width(data))
+
+
+def _msm_mae(config: PretrainConfig, data: TrainingData) -> MsmMae:
+    from auricle.objectives.msm_mae import MsmMae
+
+    return _masked(MsmMae, config, data)
+
+
+def _teacher(config: M2DXPretrain) -> Encoder | None:
+    """The encoder that ``--teacher`` names; None where features are stored, or nothing is named."""
+    from auricle.hub.load import load
+
+    name = config.resume if config.teacher == "self" else config.teacher
+    return None if name in ("", "stored") else load(name)
+
+
+def _target_width(data: TrainingData) -> int:
+    """Width of the stored features; 0 where there are none."""
+    return data.dataset.target_width if isinstance(data.dataset, SpeechPairs) else 0
+
+
+BUILDERS: dict[str, Callable[[PretrainConfig, TrainingData], Objective]] = {
+    "m2d": _m2d,
+    "m2d-x": _m2d_x,
+    "m2d-as": _m2d_as,
+    "m2d-s": _m2d_s,
+    "m2d-d2v": _m2d_d2v,
+    "msm-mae": _msm_mae,
+}

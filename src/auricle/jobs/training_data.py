@@ -90,7 +90,7 @@ def statistics_of(dataset: ClipDataset, config: PretrainConfig) -> Statistics:
 def dataset_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
     """Crops of the model's input length, with stored targets where the method needs them."""
     if not config.target_frames:
-        return crops_of(manifest, config)
+        return crops_of(manifest, config, config.classes_in(manifest))
     if not is_stored(manifest):
         raise AuricleError(
             f"{config.source} holds sound without features; 'auricle prepare speech' makes spectrograms with features"
@@ -103,12 +103,12 @@ def is_stored(manifest: Manifest) -> bool:
     return bool(manifest.clips) and manifest.clips[0].store is not None
 
 
-def crops_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
-    """From stored log-mel where there is one, else from audio."""
+def crops_of(manifest: Manifest, config: PretrainConfig, classes: tuple[str, ...] | None = None) -> ClipDataset:
+    """From stored log-mel where there is one, else from audio; with labels where ``classes`` are given."""
     frames, crops, seed = config.crop_frames, config.data.crops, config.train.seed
     if is_stored(manifest):
         front_end_id = stored_front_end(manifest, config.data.stored_front_end)
-        stored = Spectrograms(manifest, frames, seed=seed, config=crops, front_end=front_end_id)
+        stored = Spectrograms(manifest, frames, seed=seed, config=crops, front_end=front_end_id, classes=classes)
         if stored.front_end != config.front_end:
             raise AuricleError(
                 f"{config.source} holds '{stored.front_end}' spectrograms, the model takes '{config.front_end}'; "
@@ -117,7 +117,7 @@ def crops_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
         return stored
     front = front_end(config.front_end)
     seconds = (frames - 1) * front.hop_seconds  # centred frames: n hops give n + 1 frames
-    return Clips(manifest, front.sample_rate, seconds, seed=seed, config=crops)
+    return Clips(manifest, front.sample_rate, seconds, seed=seed, config=crops, classes=classes)
 
 
 def stored_front_end(manifest: Manifest, otherwise: str) -> str:

@@ -21,6 +21,13 @@ class MaskConfig:
         if self.cont_mask < 0:
             raise AuricleError(f"the span of a mask must be 0 (single patches) or more columns, not {self.cont_mask}")
 
+    def visible(self, grid: tuple[int, int]) -> int:
+        """How many of the patches of a grid (F, T) the encoder sees (specification m2d 3.1, 3.3)."""
+        rows, columns = grid
+        if self.cont_mask:
+            return rows * (columns - int(columns * self.mask_ratio))
+        return int(rows * columns * (1 - self.mask_ratio))
+
 
 @dataclass(frozen=True)
 class M2DConfig(MaskConfig):

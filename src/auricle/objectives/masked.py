@@ -15,7 +15,7 @@ from auricle.models.m2d import M2DEncoder
 from auricle.models.masks import Mask, continuous_flags, mask_from_flags, unstructured
 from auricle.models.predictor import Predictor
 from auricle.models.vit import take
-from auricle.objectives.base import Objective, Progress
+from auricle.objectives.base import Objective
 from auricle.objectives.config import MaskConfig
 from auricle.objectives.inputs import spectrogram_of
 
@@ -75,15 +75,3 @@ class Masked(Objective):
         """Values (B, M) of the masked tokens, in the mask's order -> (B, F', T') with NaN where the encoder saw."""
         everywhere = torch.full(mask.ids_shuffle.shape, torch.nan, device=values.device)
         return everywhere.scatter_(1, mask.hidden, values.float()).unflatten(1, (self.online.config.grid[0], -1))
-
-    def validate(self, batch: Batch) -> dict[str, float]:
-        """The losses of a batch of the validation list, always with the same masks, and how many clips they are of."""
-        draws = BatchDraws(0, batch.epoch, batch.positions)
-        _, log = self(batch, Progress(0, 1, 0, 1, 0.0, None), draws)
-        return {name: float(value) for name, value in log.items() if name.startswith("loss")} | {"clips": len(batch)}
-
-    def summarise(self, outputs: list[dict[str, float]]) -> dict[str, float]:
-        """Means over all clips."""
-        clips = sum(output["clips"] for output in outputs)
-        names = [name for name in outputs[0] if name != "clips"]
-        return {name: sum(output[name] * output["clips"] for output in outputs) / clips for name in names}
