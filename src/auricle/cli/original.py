@@ -3,18 +3,27 @@
   auricle original efficientat inference --cuda --model_name=mn10_as --audio_path="metro.wav"
   auricle original efficientat windowed_inference --audio_path metro.wav --window_size 10 --hop_length 2.5
   auricle original efficientat complexity --model_name="mn10_as"
+  auricle original m2d wav_to_lms.py sounds data/sounds_lms
+  auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio --csv_main data/files.csv
+  auricle original m2d train_audio.py --csv_main data/files.csv -- --width 384 --depth 6
 
-What comes later (training) says so and exits with 2.
+After a lone -- stand settings of our own 'auricle pretrain', which win. What comes later says so and exits with 2.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError, nearest
 
-PROGRAMS = {"efficientat": "auricle.compat.original_efficientat"}
+if TYPE_CHECKING:
+    from auricle.jobs.methods import PretrainConfig
+
+PROGRAMS = {"efficientat": "auricle.compat.original_efficientat", "m2d": "auricle.compat.original_m2d"}
+TRAINERS = ("m2d",)  # programs whose lines may end in settings of ours
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,4 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.program not in PROGRAMS:
         raise AuricleError(f"unknown program '{args.program}'{nearest(args.program, tuple(PROGRAMS))}")
-    return importlib.import_module(PROGRAMS[args.program]).run(args.line)
+    more: dict[str, Any] = {"change": with_own_flags} if args.program in TRAINERS else {}
+    return importlib.import_module(PROGRAMS[args.program]).run(args.line, **more)
+
+
+def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConfig:
+    """``config`` with the flags of ``auricle pretrain`` in ``words`` applied."""
+    from auricle.cli.flags import add_flags, given_flags
+    from auricle.cli.main import with_dashes
+    from auricle.jobs.methods import with_flags
+
+    typed = with_dashes(list(words))
+    parser = argparse.ArgumentParser(prog=f"auricle pretrain {config.method}", allow_abbrev=False)
+    add_flags(parser, type(config))
+    values = parser.parse_args([config.method, config.source, *typed], argparse.Namespace(typed=typed))
+    return with_flags(config, given_flags(values, type(config)))

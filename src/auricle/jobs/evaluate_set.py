@@ -1,4 +1,4 @@
-"""Every task of a task-set file for one encoder; or, instead of a file, an executable that is called with the checkpoint.
+"""Every task of a task-set file for one encoder; or, instead of a file, a program that is called with the checkpoint.
 
 The same code is handed to the training loop (``periodic``), where a failure is said and never stops the run.
 """
@@ -73,7 +73,7 @@ def keep_all(found: list[Evaluation], model: Path, store: str | None = None) -> 
 def periodic(source: str, run: Path) -> Callable[[Encoder, Progress], dict[str, float]]:
     """The function that the loop calls: scores by "task/protocol". Raises AuricleError at once for a wrong file."""
     path = Path(source)
-    if path.is_file() and os.access(path, os.X_OK) and path.suffix not in (".yaml", ".yml"):
+    if is_program(path):
         return lambda encoder, progress: call(path, encoder, run, progress)
     from auricle.evaluate.task_set import evaluate_set as measure
     from auricle.evaluate.task_set import read_task_set
@@ -93,14 +93,28 @@ def periodic(source: str, run: Path) -> Callable[[Encoder, Progress], dict[str, 
     return evaluate
 
 
-def call(program: Path, encoder: Any, run: Path, progress: Progress) -> dict[str, float]:
-    """Run an executable with the path of a fresh checkpoint; what it prints is shown, its exit code is not fatal."""
-    from auricle.hub.files import save_encoder
+def is_program(path: Path) -> bool:
+    """A shell script, or any executable file that is no task set."""
+    runs = path.suffix == ".sh" or (path.suffix not in (".yaml", ".yml") and os.access(path, os.X_OK))
+    return path.is_file() and runs
 
-    checkpoint = run / f"encoder-epoch{progress.epoch:g}.safetensors"
-    save_encoder(encoder, checkpoint)
-    done = subprocess.run([str(program.resolve()), str(checkpoint)], capture_output=True, text=True)
+
+def call(program: Path, encoder: Any, run: Path, progress: Progress) -> dict[str, float]:
+    """Run a program with the path of a checkpoint. Raises AuricleError when it fails."""
+    words = [str(program.resolve())] if os.access(program, os.X_OK) else ["bash", str(program)]
+    done = subprocess.run([*words, str(checkpoint_of(encoder, run, progress))], capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise AuricleError(f"{program} ended with {done.returncode}: {last}")
     return {}
+
+
+def checkpoint_of(encoder: Any, run: Path, progress: Progress) -> Path:
+    """The published checkpoint of this epoch where the run writes them, else a fresh file of the encoder."""
+    from auricle.hub.files import save_encoder
+
+    published = run / f"checkpoint-{progress.epoch:g}.pth"
+    if published.is_file():
+        return published
+    save_encoder(encoder, run / f"encoder-epoch{progress.epoch:g}.safetensors")
+    return run / f"encoder-epoch{progress.epoch:g}.safetensors"

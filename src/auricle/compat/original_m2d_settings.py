@@ -1,0 +1,133 @@
+"""From the options of one of M2D's training programs to the settings of ``auricle pretrain`` (specification m2d 5)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.errors import AuricleError
+from auricle.hub.convert.m2d_factories import factory_of
+from auricle.hub.convert.m2d_options import GENERAL, MAE, options_of
+from auricle.jobs.methods import settings_of, with_flags
+from auricle.jobs.published_settings import PUBLISHED
+from auricle.models.config import FRONT_ENDS
+
+if TYPE_CHECKING:
+    from auricle.jobs.methods import PretrainConfig
+
+RATES = {"16k": 16000, "32k": 32000}
+HOOKS = {"quick_eval": "quick_eval.sh", "all_eval": "all_eval.sh"}  # scripts of the user's, in the working directory
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """config: what is run; notes: what the person should know of the difference, a sentence each."""
+
+    config: PretrainConfig
+    notes: tuple[str, ...]
+
+
+def mapped(program: str, line: argparse.Namespace) -> Mapped:
+    """Raises AuricleError for a model that the program does not train and for values that make no run."""
+    factory = factory_of(line.model, program)
+    check_losses(program, factory.method, line)
+    config = settings_of(factory.method)(factory.method, line.csv_main)
+    values = {**factory.settings, **plain_values(program, line), **translated(program, line)}
+    return Mapped(with_flags(config, values), tuple(notes(line, factory.method)))
+
+
+def check_losses(program: str, method: str, line: argparse.Namespace) -> None:
+    """Specification m2d 5.9: the general program refuses loss_off without a teacher, and m2d_x cannot do without one."""
+    if program != GENERAL:
+        return
+    if method == "m2d-x" and not line.teacher:
+        raise AuricleError("m2d_x learns from an offline teacher: say --teacher FILE")
+    if line.loss_off > 0 and method != "m2d-x":
+        said = "" if line.teacher else " and --teacher FILE"
+        raise AuricleError(f"{line.model} has no offline loss; --loss_off {line.loss_off:g} needs an m2d_x model{said}")
+
+
+def plain_values(program: str, line: argparse.Namespace) -> dict[str, Any]:
+    """Options that mean the same here, by our names."""
+    rows = [option for option in options_of(program) if option.ours and program not in option.unused]
+    return {option.ours: getattr(line, option.name) for option in rows}
+
+
+def translated(program: str, line: argparse.Namespace) -> dict[str, Any]:
+    """Options that are written in another way here, and what follows from the whole."""
+    rate = rate_of(getattr(line, "sr", "16k"))
+    return {
+        "sample_rate": rate,
+        "stored_front_end": FRONT_ENDS[rate],
+        "lr": line.lr or 0.0,
+        "stop_at": max(0, getattr(line, "stop_at", -1)),
+        "target_layers": tuple(int(number) for number in re.findall(r"\d+", getattr(line, "target_layers", ""))),
+        "norm_targets": line.norm_pix_loss if program == MAE else not line.no_norm_pix_loss,
+        "csv_bg_noise": getattr(line, "csv_bg_noise", "") if getattr(line, "noise_ratio", 0) else "",
+        "norm_stats": statistics_of(line.norm_stats) if program == MAE else (),
+        "min_ds_size": line.min_ds_size if program == GENERAL else 0,
+        "out": line.output_dir or PUBLISHED,
+        "published_files": True,
+        "log_interval": 1,
+        "workers": workers(line.num_workers),
+        **evaluations(line),
+        **arithmetic(line),
+    }
+
+
+def rate_of(text: str) -> int:
+    if text not in RATES:
+        raise AuricleError(f"--sr is {' or '.join(RATES)}, not '{text}'")
+    return RATES[text]
+
+
+def statistics_of(text: str) -> tuple[float, ...]:
+    """(mean, deviation) of "[-7.1, 4.2]"; () of "None"."""
+    if text.strip() in ("", "None"):
+        return ()
+    try:
+        return tuple(float(part) for part in text.strip(" []()").split(","))
+    except ValueError:
+        raise AuricleError(f"--norm_stats takes a mean and a deviation such as [-7.1,4.2], not '{text}'") from None
+
+
+def workers(asked: int) -> int:
+    """As many as asked for, but no more than there are cores for each process; numbers do not depend on it."""
+    from auricle.jobs.pool import cores
+
+    return min(asked, max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+
+
+def evaluations(line: argparse.Namespace) -> dict[str, Any]:
+    """The user's scripts where they stand; the quick one follows every saved checkpoint from eval_after on."""
+    if not hasattr(line, "eval_after"):
+        return {}
+    found = {name: script for name, script in HOOKS.items() if Path(script).is_file()}
+    return {**found, "eval_freq": line.save_freq}
+
+
+def arithmetic(line: argparse.Namespace) -> dict[str, Any]:
+    """A GPU trains in half precision: float16, or bfloat16 with --bf16. A CPU takes what it is good at."""
+    import torch
+
+    if not line.device.startswith("cuda") or not torch.cuda.is_available():
+        return {"device": "cpu" if line.device.startswith("cuda") else line.device, "precision": "auto"}
+    device = "auto" if line.device == "cuda" else line.device
+    return {"device": device, "precision": "bf16" if getattr(line, "bf16", False) else "fp16"}
+
+
+def notes(line: argparse.Namespace, method: str) -> Iterator[str]:
+    import torch
+
+    if line.device.startswith("cuda") and not torch.cuda.is_available():
+        yield "--device cuda: PyTorch sees no GPU here, the run is on the CPU"
+    if method in ("m2d", "m2d-x", "m2d-d2v") and line.noise_ratio > 0:
+        yield "the student hears the noise; as the published program does it, the teacher: -- --noise-on teacher"
+    scripts = [script for script in HOOKS.values() if Path(script).is_file()]
+    if scripts:
+        yield f"{' and '.join(scripts)} of this folder: called with the checkpoints"

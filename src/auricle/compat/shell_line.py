@@ -1,0 +1,79 @@
+"""A line as the read-mes print it, taken apart: ``OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+PYTHON = re.compile(r"(.*/)?python[\d.]*$")
+SHELLS = ("bash", "sh")
+LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch")
+RENDEZVOUS = ("--standalone", "--master", "--rdzv", "--nnodes", "--node")
+
+
+@dataclass(frozen=True)
+class ShellLine:
+    """environment: what stood in front (``OMP_NUM_THREADS=1``); launch: torchrun's own words, None without torchrun.
+
+    script: "train_as" of ``audioset/train_as.py`` and of ``-m audioset.train_as``; a shell script keeps its ``.sh``.
+    words: what follows it. "" and () where nothing is left.
+    """
+
+    environment: dict[str, str] = field(default_factory=dict)
+    launch: tuple[str, ...] | None = None
+    script: str = ""
+    words: tuple[str, ...] = ()
+
+
+def taken_apart(line: Sequence[str]) -> ShellLine:
+    """Environment words, ``python``, ``torchrun`` and ``-m`` in front of a script may all be there or not."""
+    rest = list(line)
+    environment = {}
+    while rest and (rest[0] == "env" or re.match(r"[A-Za-z_]\w*=", rest[0])):
+        name, equals, value = rest.pop(0).partition("=")
+        environment |= {name: value} if equals else {}
+    launch = _launcher(rest)
+    if launch is None and rest and PYTHON.match(rest[0]):
+        rest.pop(0)
+    if rest and rest[0] == "-m":
+        rest.pop(0)
+    if rest and rest[0] in SHELLS:  # the folder of the script may hold spaces: bash (your m2d)/util/ft-as2m.sh
+        del rest[: next((i for i, word in enumerate(rest) if word.endswith(".sh")), 1)]
+    return ShellLine(environment, launch, _script(rest[0]) if rest else "", tuple(rest[1:]))
+
+
+def _launcher(rest: list[str]) -> tuple[str, ...] | None:
+    """Takes torchrun and its options off the front of ``rest``; what is left begins with the script, or its ``-m``."""
+    if rest and rest[0].endswith("torchrun"):
+        del rest[0]
+    elif len(rest) > 2 and PYTHON.match(rest[0]) and rest[1] == "-m" and rest[2] in LAUNCHERS:
+        del rest[:3]
+    else:
+        return None
+    words: list[str] = []
+    while rest and rest[0].startswith("-") and rest[0] != "-m":
+        words.append(rest.pop(0))
+        takes_value = "=" not in words[-1] and len(rest) > 1 and not rest[0].startswith("-")
+        if takes_value and not rest[0].endswith(".py"):
+            words.append(rest.pop(0))
+    return tuple(words)
+
+
+def _script(word: str) -> str:
+    """The last part of a path or module name: "train_as" of audioset/train_as.py and of audioset.train_as."""
+    name = word.rsplit("/", 1)[-1]
+    return name if name.endswith(".sh") else name.removesuffix(".py").rsplit(".", 1)[-1]
+
+
+def launched(launch: Sequence[str], command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run ``auricle COMMAND`` under torchrun with its own words; returns the exit status (2 stays 2).
+
+    A line without a meeting point gets ``--standalone``, so that two runs on one machine do not fight for a port.
+    """
+    own = list(launch) if any(word.startswith(RENDEZVOUS) for word in launch) else ["--standalone", *launch]
+    words = [sys.executable, "-m", "torch.distributed.run", *own, "-m", "auricle", *command]
+    return subprocess.run(words, env={**os.environ, **environment}).returncode

@@ -1,0 +1,131 @@
+"""M2D's command lines: every one of its read-me and guide, run at toy size or said to come later."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+import auricle
+from auricle.cli.main import main
+from auricle.hub.run import RunFolder
+from auricle.jobs.methods import restored
+from original_m2d import CONVERT, GUIDE, LATER, README, SUPERB, place, spectrograms, toy, unlaunched, words, write_list
+from sounds import write_sounds
+
+LINES = re.compile(r"^\s*((?:\w+=\S+ )*(?:python|torchrun|bash) .*\S)", re.MULTILINE)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The working directory of the lines; environment words of one line do not reach the next test."""
+    monkeypatch.chdir(place(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return tmp_path
+
+
+def original(line: list[str]) -> int:
+    return main(["original", "m2d", *line])
+
+
+def only_run(folder):
+    (run,) = (path.parent for path in folder.glob("*/config.yaml"))
+    return run, restored(RunFolder.open(run).read_config(), "the test")
+
+
+def test_the_lines_are_those_of_the_readme_and_the_guide(shared):
+    originals = shared / "reference" / "originals"
+    readme = LINES.findall((originals / "m2d_readme.md").read_text())
+    assert set(readme) == {CONVERT, *README, *LATER}
+    guide = LINES.findall((originals / "m2d_application_guide.md").read_text())
+    assert set(guide) == set(GUIDE)
+
+
+@pytest.mark.parametrize("line", README[1:] + GUIDE[:2], ids=lambda line: line.split(" --")[0])
+def test_every_pre_training_line_runs_and_leaves_a_run_named_as_the_original_names_it(line, here, capsys):
+    assert original(unlaunched(toy(line))) == 0
+    run, config = only_run(here)
+    assert auricle.load(run).info.family == "m2d"
+    assert (run / "checkpoint-1.pth").is_file()
+    assert json.loads((run / "log.txt").read_text())["epoch"] == 0
+    sizes = f"{config.model.input_size}p{config.model.patch_size}p16k-{time.strftime('%y%m%d')}-"
+    assert re.fullmatch(r"m2d(_as|_x)?_vit_64x1-" + sizes + r".*-e1", run.name)
+    assert run.name in capsys.readouterr().out
+    assert config.train.seed == (6 if "m2d_x" in line else 3)
+
+
+def test_the_lists_name_of_the_readme_is_not_what_its_own_first_step_makes_and_the_nearest_one_is_named(here, capsys):
+    assert original(toy(README[0])) == 2
+    assert "did you mean files_f_s_d_5_0_k.csv" in capsys.readouterr().err
+    assert original(toy(README[0].replace("fssd50k", "f_s_d_5_0_k"))) == 0
+    assert only_run(here)[1].source == "data/files_f_s_d_5_0_k.csv"
+
+
+def test_the_readmes_steps_lead_from_recordings_to_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_sounds(tmp_path / "local/fsd50k/FSD50K.dev_audio", 4, seconds=0.5)
+    assert original(words(CONVERT)) == 0
+    assert "4 files converted" in capsys.readouterr().out
+    made = sorted(path.relative_to(tmp_path / "data").as_posix() for path in (tmp_path / "data").rglob("*.npy"))
+    write_list(tmp_path / "data" / "files_f_s_d_5_0_k.csv", made)
+    assert original(toy("python train_audio.py --dataset data/files_f_s_d_5_0_k.csv")) == 0
+
+
+@pytest.mark.parametrize("line", LATER + SUPERB, ids=lambda line: " ".join(line.split()[:3]))
+def test_evaluation_and_fine_tuning_lines_say_that_they_come_later(line, capsys):
+    assert original(line.split()) == 2
+    assert "come with a later version" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_torchrun_in_front_starts_the_processes_it_names(here, capfd):
+    assert original(toy(GUIDE[2])) == 0
+    run, config = only_run(here)
+    assert config.method == "m2d-x"
+    assert json.loads((run / "environment.json").read_text())["world"] == 2
+    assert capfd.readouterr().out.count(f"{run.name}: 1 weight updates") == 1
+
+
+def test_what_cannot_run_is_refused_before_any_process_is_started(here, capsys):
+    for line, said in (
+        ("torchrun --nproc_per_node=2 train_audio.py --csv_main data/files_icbhi2016.csv", "files_icbhi2017.csv"),
+        ("torchrun --nproc_per_node=2 train_audio.py --resume m2d/checkpoint-300.pth", "no run or weight file"),
+        ("train_audo.py", "did you mean train_audio"),
+    ):
+        assert original(words(line)) == 2
+        err = capsys.readouterr().err
+        assert said in err and "Traceback" not in err
+
+
+def test_a_list_without_rows_says_how_to_fill_it(here, capsys):
+    (here / "data" / "files_new.csv").write_text("file_name\n")
+    assert original(words("python train_audio.py --dataset data/files_new.csv")) == 2
+    assert "(cd data && find" in capsys.readouterr().err
+
+
+def test_a_second_run_of_the_same_name_is_not_mixed_with_the_first(here, capsys):
+    line = toy("python train_audio.py --dataset data/files_icbhi2017.csv")
+    assert original(line) == 0
+    assert original(line) == 2
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_scripts_of_the_working_directory_are_called_with_the_checkpoints(here):
+    (here / "quick_eval.sh").write_text('echo "$1" >> seen.txt\n')
+    (here / "all_eval.sh").write_text('echo "all $1" >> seen.txt\n')
+    line = "python train_audio.py --dataset data/files_icbhi2017.csv --save_freq 2 --eval_after 2 --output_dir out"
+    assert original(toy(line, "--epochs 4")) == 0
+    assert (here / "seen.txt").read_text().split() == [
+        "out/checkpoint-2.pth", "out/checkpoint-4.pth", "all", "out/checkpoint-4.pth",
+    ]  # fmt: skip
+
+
+def test_spectrograms_at_32_khz_are_named_by_sr(here):
+    spectrograms(here / "data", ["high/0.npy", "high/1.npy"])
+    write_list(here / "data" / "files_high.csv", ["high/0.npy", "high/1.npy"])
+    assert original(toy("python train_audio.py --dataset data/files_high.csv --sr 32k")) == 0
+    assert auricle.load(only_run(here)[0]).info.sample_rate == 32000
