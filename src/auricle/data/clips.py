@@ -8,11 +8,13 @@ from auricle.data.crops import CropConfig, crop_start, fit
 from auricle.data.items import ClipDataset, Cut
 from auricle.data.manifest import Clip, Manifest
 from auricle.draws import Draws
-from auricle.signal.decode import probe, read
+from auricle.signal.decode import Decoded, probe, read
+from auricle.signal.resample import Resampler
 
 
 class Clips(ClipDataset):
-    """Mono float32 crops (S,) of ``seconds`` at ``rate`` hertz; ``seconds`` None gives whole clips.
+    """Mono float32 crops (S,) of ``seconds`` at ``rate`` hertz; ``seconds`` None gives whole clips. ``resampler`` is the
+    front end's.
 
     The start is drawn on the recording's own sample grid. Raises AuricleError for an empty manifest and for labels that
     are not among the classes.
@@ -27,16 +29,23 @@ class Clips(ClipDataset):
         seed: int = 0,
         config: CropConfig | None = None,
         classes: Sequence[str] | None = None,
+        resampler: Resampler = "soxr",
     ):
         super().__init__(manifest, rate, seed=seed, config=config or CropConfig(), classes=classes)
-        self.seconds = seconds
+        self.seconds, self.resampler = seconds, resampler
 
     def cut(self, clip: Clip, draws: Draws) -> Cut:
         start, end = self._span(clip, draws)
-        wave = read(self.manifest.audio(clip), start=start, end=end, rate=self.rate, mono="mean").wave
+        wave = self.read(clip, start, end).wave
         width = len(wave) if self.seconds is None else round(self.seconds * self.rate)
         length = width if self.config.short == "repeat" else min(width, len(wave))
         return Cut(fit(wave, width, self.config.short), length, start)
+
+    def read(self, clip: Clip, start: float, end: float | None) -> Decoded:
+        """Seconds of a clip's recording, mono, at the rate of the data set."""
+        return read(
+            self.manifest.audio(clip), start=start, end=end, rate=self.rate, mono="mean", resampler=self.resampler
+        )
 
     def _span(self, clip: Clip, draws: Draws) -> tuple[float, float | None]:
         """Seconds of the recording to decode: from, to (None: to its end)."""

@@ -15,7 +15,7 @@ CONTEXT_HOPS = 4  # kept on both sides of a piece: more than half of a log-mel w
 def log_mel_of_blocks(waves: Iterable[np.ndarray], front: FrontEnd) -> np.ndarray:
     """Consecutive (S_i,) waves -> (F, N), the same as ``front`` of the whole, with one piece of waveform in memory.
 
-    For front ends with centred frames that reach less than CONTEXT_HOPS hops to each side. Only frames with their full
+    For front ends whose frames reach less than CONTEXT_HOPS hops to each side of t hops. Only frames with their full
     context are taken from a piece, so that nothing is reflected but the two ends of the recording.
     """
     hop = round(front.hop_seconds * front.sample_rate)

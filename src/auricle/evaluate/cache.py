@@ -27,6 +27,7 @@ from auricle.inference.embed import ClipEmbedding, Embeddings, device_of, embed_
 from auricle.inference.embed_settings import EmbedSettings
 from auricle.models.contract import Encoder
 from auricle.progress import progress
+from auricle.signal.resample import RESAMPLERS
 
 CODE_FORMAT = 1  # raise it when decoding, cutting, pooling or a front end changes its numbers
 
@@ -128,6 +129,7 @@ def describe(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> d
         "encoder": encoder.fingerprint(),
         "norm_stats": list(encoder.statistics()),
         "front_end": encoder.info.front_end,
+        "resampler": RESAMPLERS[encoder.front.resampler],
         "clips": clips_hash(manifest),
         "device": device_of(settings.device).type,
         **settings.numbers(),

@@ -85,7 +85,7 @@ def task_statistics(encoder: Encoder, manifest: Manifest, settings: EmbedSetting
     order = Draws(settings.crop_seed).of("statistics").permutation(len(manifest))[:MOST_CLIPS]
     statistics, seen = FORMS[form](), 0
     chosen = replace(manifest, clips=tuple(manifest.clips[i] for i in order))
-    for batch in heard_batches(chosen, encoder.info.sample_rate, settings):
+    for batch in heard_batches(chosen, encoder.info.sample_rate, settings, encoder.front.resampler):
         waves = [heard.wave for heard in batch if heard.wave is not None]
         if waves:
             statistics.add(_values(encoder, waves, form))

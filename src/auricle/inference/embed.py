@@ -132,7 +132,7 @@ def embed_clips(
     training = encoder.training
     ready = for_inference(encoder.to(device_of(settings.device)))
     try:
-        for batch in heard_batches(manifest, ready.info.sample_rate, settings):
+        for batch in heard_batches(manifest, ready.info.sample_rate, settings, ready.front.resampler):
             good = [heard for heard in batch if heard.wave is not None]
             yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.wave is None)
             if good:

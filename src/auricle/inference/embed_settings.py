@@ -15,7 +15,6 @@ CROPS = ("start", "random")
 PADDINGS = ("exact", "published")
 PRECISIONS = ("float32", "bfloat16")
 POOLINGS = ("clip", "mean", "mean_std", "max", "mean_max")
-RESAMPLER = "soxr HQ"  # what signal.resample uses
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class EncodeSettings:
 
     def numbers(self) -> dict[str, Any]:
         """What changes a number, layers aside, as JSON values: part of the embedding cache's key."""
-        return {"pooling": self.pooling, "padding": self.padding, "precision": self.precision, "resampler": RESAMPLER}
+        return {"pooling": self.pooling, "padding": self.padding, "precision": self.precision}
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def spectrogram(sound: Sound, encoder: Encoder, seconds: float, columns: int = C
     frames = front.frames(max(round(seconds * rate), front.min_samples))
     columns = min(columns, frames)
     image = np.full((front.bands, columns), -np.inf, np.float32)
-    for number, block in enumerate(blocks(sound.open(), seconds=BLOCK_SECONDS, rate=rate)):
+    for number, block in enumerate(blocks(sound.open(), seconds=BLOCK_SECONDS, rate=rate, resampler=front.resampler)):
         values = encoder.frontend(torch.from_numpy(np.ascontiguousarray(block))[None]).values[0].numpy()
         first = round(number * BLOCK_SECONDS / front.hop_seconds)
         at = (first + np.arange(values.shape[1])).clip(max=frames - 1) * columns // frames

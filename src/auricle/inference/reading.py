@@ -15,6 +15,7 @@ from auricle.draws import Draws
 from auricle.errors import AuricleError
 from auricle.inference.embed_settings import EmbedSettings
 from auricle.signal.decode import probe, read
+from auricle.signal.resample import Resampler
 
 BATCH_SECONDS = 320.0  # most audio in one batch, padding included, so that long clips do not exhaust memory
 
@@ -28,15 +29,18 @@ class Heard:
     failure: str = ""
 
 
-def heard_batches(manifest: Manifest, rate: int, settings: EmbedSettings) -> Iterator[list[Heard]]:
-    """Batches of clips of similar length; two batches are decoded ahead while the caller works."""
+def heard_batches(
+    manifest: Manifest, rate: int, settings: EmbedSettings, resampler: Resampler = "soxr"
+) -> Iterator[list[Heard]]:
+    """Batches of clips of similar length; two batches are decoded ahead while the caller works. ``rate`` in hertz and
+    ``resampler`` are the encoder's."""
     with ThreadPoolExecutor(settings.workers) as pool:
         sized, broken = _sized(manifest, settings, pool)
         if broken:
             yield broken
         waiting: deque[list[Future[Heard]]] = deque()
         for batch in _batches(sized, settings.batch_size):
-            waiting.append([pool.submit(_hear, manifest, clip, rate, settings) for clip in batch])
+            waiting.append([pool.submit(_hear, manifest, clip, rate, settings, resampler) for clip in batch])
             if len(waiting) > 2:
                 yield [future.result() for future in waiting.popleft()]
         while waiting:
@@ -81,23 +85,24 @@ def _batches(sized: list[tuple[float, Clip]], batch_size: int) -> Iterator[list[
         yield batch
 
 
-def _hear(manifest: Manifest, clip: Clip, rate: int, settings: EmbedSettings) -> Heard:
+def _hear(manifest: Manifest, clip: Clip, rate: int, settings: EmbedSettings, resampler: Resampler) -> Heard:
     try:
-        return Heard(clip, read_clip(manifest.audio(clip), clip, rate, settings))
+        return Heard(clip, read_clip(manifest.audio(clip), clip, rate, settings, resampler))
     except AuricleError as error:
         return Heard(clip, None, str(error))
 
 
-def read_clip(path: Path, clip: Clip, rate: int, settings: EmbedSettings) -> np.ndarray:
+def read_clip(path: Path, clip: Clip, rate: int, settings: EmbedSettings, resampler: Resampler = "soxr") -> np.ndarray:
     """The clip's samples (S,) at ``rate`` hertz, mono by the mean of the channels, cut or zero-padded to ``seconds``.
 
     Raises AudioError for a file that cannot be read.
     """
     if not settings.seconds:
-        return read(path, start=clip.start or 0.0, end=clip.end, rate=rate, mono="mean").wave
+        return read(path, start=clip.start or 0.0, end=clip.end, rate=rate, mono="mean", resampler=resampler).wave
     start, samples = _crop_start(clip, settings), round(settings.seconds * rate)
     limit = start + settings.seconds
-    wave = read(path, start=start, end=limit if clip.end is None else min(limit, clip.end), rate=rate, mono="mean").wave
+    end = limit if clip.end is None else min(limit, clip.end)
+    wave = read(path, start=start, end=end, rate=rate, mono="mean", resampler=resampler).wave
     return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
 
 

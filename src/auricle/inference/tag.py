@@ -30,6 +30,7 @@ from auricle.models.ensemble import Ensemble
 from auricle.models.fold import for_inference
 from auricle.progress import progress
 from auricle.signal.decode import blocks
+from auricle.signal.front_ends import front_end
 
 BLOCK_SECONDS = 30.0  # decoded at a time
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -132,7 +133,9 @@ def _heard(sounds: Sequence[Sound], info: EncoderInfo, settings: TagSettings, ta
 
 def _pieces(sound: Sound, info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
     """The sound whole, or in windows when they are asked for or it is long."""
-    stream: Iterator[np.ndarray] = blocks(sound.open(), seconds=BLOCK_SECONDS, rate=info.sample_rate)
+    stream: Iterator[np.ndarray] = blocks(
+        sound.open(), seconds=BLOCK_SECONDS, rate=info.sample_rate, resampler=front_end(info.front_end).resampler
+    )
     if not settings.window:
         most = int(WHOLE_SECONDS / BLOCK_SECONDS)
         begin = list(islice(stream, most + 1))

@@ -28,7 +28,7 @@ from auricle.errors import AudioError, AuricleError
 from auricle.signal.headers import binary, data_size
 from auricle.signal.media import MediaSource
 from auricle.signal.pieces import recut, resampled, trimmed
-from auricle.signal.resample import positive_rate
+from auricle.signal.resample import Resampler, positive_rate
 from auricle.signal.sound_file import SoundFileSource, VariableRateError
 from auricle.signal.source import MissingMediaError, Source, TruncatedAudioError
 
@@ -104,13 +104,15 @@ def read(
     end: float | None = None,
     rate: int | None = None,
     mono: Mono = "mean",
+    resampler: Resampler = "soxr",
     check: bool = True,
     allow_truncated: bool = False,
 ) -> Decoded:
     """Decode [start, end) seconds at ``rate`` hertz (None: the file's own); an end behind the file's is the file's.
 
     ``mono``: "mean" of the channels, "first" or the number of one (0-based), or "keep" all. A span is the same samples
-    as the whole file resampled and then cut, within 1e-6. ``check`` refuses NaN and infinite samples;
+    as the whole file resampled and then cut, within 1e-6. ``resampler``: "soxr" or "sinc" (``signal/resample.py``).
+    ``check`` refuses NaN and infinite samples;
     ``allow_truncated`` gives what there is of a file that breaks off before its declared length.
     Raises AudioError naming the file and what is wrong with it; AuricleError for a wrong argument.
     """
@@ -119,7 +121,7 @@ def read(
         pieces: list[np.ndarray] = []
         truncated = False
         try:
-            pieces.extend(_pieces(source, span, mono, check))
+            pieces.extend(_pieces(source, span, mono, check, resampler))
         except TruncatedAudioError:
             truncated = True
             if not allow_truncated:
@@ -133,7 +135,13 @@ def read(
 
 
 def blocks(
-    file: File, *, seconds: float = 60.0, rate: int | None = None, mono: Mono = "mean", check: bool = True
+    file: File,
+    *,
+    seconds: float = 60.0,
+    rate: int | None = None,
+    mono: Mono = "mean",
+    resampler: Resampler = "soxr",
+    check: bool = True,
 ) -> Iterator[np.ndarray]:
     """The whole file in consecutive waves of round(seconds * rate) samples, the last one shorter, in bounded memory.
 
@@ -146,7 +154,7 @@ def blocks(
         if size < 1:
             raise AuricleError(f"a block needs at least one sample, not {seconds} s")
         empty = True
-        for block in recut(_pieces(source, span, mono, check), size):
+        for block in recut(_pieces(source, span, mono, check, resampler), size):
             empty = False
             yield np.ascontiguousarray(block.T) if mono == "keep" else block[:, 0]
         if empty:
@@ -247,11 +255,11 @@ def _span(source: Source, start: float, end: float | None, rate: int | None) -> 
     return Span(wanted, periods * (native // common), stop, skip, count)
 
 
-def _pieces(source: Source, span: Span, mono: Mono, check: bool) -> Iterator[np.ndarray]:
+def _pieces(source: Source, span: Span, mono: Mono, check: bool, resampler: Resampler) -> Iterator[np.ndarray]:
     """(n, channels) or (n, 1) blocks of the span at its rate."""
     mixed = (_mixed(chunk, mono, source) for chunk in _checked(source, span, check))
     channels = source.channels if mono == "keep" else 1
-    return trimmed(resampled(mixed, source.rate, span.rate, channels), span.skip, span.count)
+    return trimmed(resampled(mixed, source.rate, span.rate, channels, resampler), span.skip, span.count)
 
 
 def _checked(source: Source, span: Span, check: bool) -> Iterator[np.ndarray]:

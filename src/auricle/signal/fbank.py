@@ -16,6 +16,7 @@ from torch.nn import functional
 from auricle.errors import AuricleError
 from auricle.signal.framing import blocks_of_frames, power
 from auricle.signal.premel import banded, in_bands
+from auricle.signal.resample import Resampler
 
 FLOOR = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(FLOOR) = -15.942385
 PRE_EMPHASIS = 0.97
@@ -51,6 +52,10 @@ class KaldiFbank:
     @property
     def sample_rate(self) -> int:
         return 16000
+
+    @property
+    def resampler(self) -> Resampler:
+        return "sinc"
 
     @property
     def hop_seconds(self) -> float:

@@ -14,6 +14,8 @@ from auricle.errors import AuricleError, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from auricle.signal.resample import Resampler
+
 KINDS = {
     "m2d-logmel": ("auricle.signal.logmel", "LogMel"),
     "efficientat-mel": ("auricle.signal.premel", "PreMel"),
@@ -22,13 +24,15 @@ KINDS = {
 
 
 class FrontEnd(Protocol):
-    """id names it; sample_rate in hertz; hop_seconds between frames; start_seconds the centre of frame 0; bands F;
-    min_samples its shortest input."""
+    """id names it; sample_rate in hertz; resampler brings sound of other rates to it; hop_seconds between frames;
+    start_seconds the centre of frame 0; bands F; min_samples its shortest input."""
 
     @property
     def id(self) -> str: ...
     @property
     def sample_rate(self) -> int: ...
+    @property
+    def resampler(self) -> Resampler: ...
     @property
     def hop_seconds(self) -> float: ...
     @property

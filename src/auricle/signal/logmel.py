@@ -11,6 +11,7 @@ from torch import Tensor
 from auricle.errors import AuricleError
 from auricle.signal.framing import blocks_of_frames, power, reflect
 from auricle.signal.melbank import slaney_bank
+from auricle.signal.resample import Resampler
 
 EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
 RATES = {"16k": 16000, "32k": 32000}
@@ -45,6 +46,10 @@ class LogMel:
     @property
     def fft(self) -> int:
         return self.sample_rate // 40
+
+    @property
+    def resampler(self) -> Resampler:
+        return "soxr"
 
     @property
     def hop_seconds(self) -> float:

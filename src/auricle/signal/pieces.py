@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
+from auricle.signal.resample import Resampler, known
+from auricle.signal.sinc import sinc_pieces
+
 
 def recut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """The same samples in pieces of exactly ``size``; the last may be shorter, and none is empty."""
@@ -39,10 +42,17 @@ def trimmed(pieces: Iterable[np.ndarray], skip: int, count: int | None) -> Itera
             yield kept
 
 
-def resampled(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int) -> Iterator[np.ndarray]:
-    """soxr HQ over a stream. Joined, the output is bit for bit that of resampling the joined input in one call."""
+def resampled(
+    pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int, resampler: Resampler = "soxr"
+) -> Iterator[np.ndarray]:
+    """Resampling over a stream. Joined, the output is that of resampling the joined input in one call: with "soxr" bit for
+    bit, with "sinc" but for rounding."""
+    known(resampler)
     if from_rate == to_rate:
         yield from pieces
+        return
+    if resampler == "sinc":
+        yield from sinc_pieces(pieces, from_rate, to_rate, channels)
         return
     stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality="HQ")
     for piece in pieces:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from auricle.errors import AuricleError
 from auricle.signal.framing import blocks_of_frames, power, reflect
+from auricle.signal.resample import Resampler
 
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5
@@ -63,6 +64,10 @@ class PreMel:
     @property
     def id(self) -> str:
         return f"efficientat-mel/{self.settings}"
+
+    @property
+    def resampler(self) -> Resampler:
+        return "soxr"
 
     @property
     def hop_seconds(self) -> float:

@@ -1,0 +1,76 @@
+"""Windowed-sinc resampling with torchaudio's default setting, which MAE-AST was trained with (specification mae_ast 8).
+
+With the rates reduced to o and n, and c = 0.99 min(o, n) / o, output j is the sum over input samples k of
+x[k] c sinc(t) cos²(pi t / 12), t = c (k - j o / n), |t| < 6; the clip is surrounded by zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+ZEROS = 6  # zero crossings of the sinc on each side
+ROLLOFF = 0.99
+OUTPUTS = 64  # computed together, at least: their products with the samples they share are one matrix product
+PIECE = 1 << 20  # samples of a whole wave resampled at a time
+
+
+@dataclass(frozen=True)
+class Bank:
+    """weights (outputs, taps): from ``taps`` input samples to ``outputs``; the next ones begin ``step`` samples later and
+    each reaches ``reach`` samples back from where its outputs begin."""
+
+    weights: np.ndarray
+    step: int
+    reach: int
+
+
+@lru_cache(maxsize=16)
+def bank(from_rate: int, to_rate: int) -> Bank:
+    """The filters of a pair of rates in hertz."""
+    common = math.gcd(from_rate, to_rate)
+    old, new = from_rate // common, to_rate // common
+    repeats = -(-OUTPUTS // new)
+    scale = ROLLOFF * min(old, new) / old
+    reach = math.ceil(ZEROS / scale)
+    places = np.arange(repeats * new) * (old / new)  # of the outputs, in input samples
+    t = scale * (np.arange(-reach, repeats * old + reach) - places[:, None])
+    weights = scale * np.sinc(t) * np.cos(np.pi * t / (2 * ZEROS)) ** 2
+    return Bank(np.where(np.abs(t) < ZEROS, weights, 0.0).astype(np.float32), repeats * old, reach)
+
+
+def sinc_pieces(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """(n, channels) blocks at one rate -> the same sound at the other; ceil(n * to_rate / from_rate) samples in all."""
+    filters = bank(from_rate, to_rate)
+    held, heard, given = np.zeros((filters.reach, channels), np.float32), 0, 0
+    for piece in pieces:
+        heard += len(piece)
+        held = np.concatenate([held, piece])
+        count = max(0, len(held) - 2 * filters.reach) // filters.step
+        out = filtered(held, filters, count)
+        held = held[count * filters.step :]
+        given += len(out)
+        yield out
+    left = -(-heard * to_rate // from_rate) - given
+    behind = np.zeros((filters.step + 2 * filters.reach, channels), np.float32)
+    yield filtered(np.concatenate([held, behind]), filters, -(-left // len(filters.weights)))[:left]
+
+
+def filtered(samples: np.ndarray, filters: Bank, count: int) -> np.ndarray:
+    """``count`` groups of outputs from (n, channels) samples, the first ``reach`` of them context."""
+    taps = filters.weights.shape[1]
+    if count == 0:
+        return np.zeros((0, samples.shape[1]), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, taps, axis=0)[:: filters.step][:count]
+    out = np.ascontiguousarray(frames) @ filters.weights.T
+    return out.transpose(0, 2, 1).reshape(-1, samples.shape[1])
+
+
+def sinc_resample(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """(S, channels) float32 -> (ceil(S * to_rate / from_rate), channels)."""
+    pieces = (wave[start : start + PIECE] for start in range(0, len(wave), PIECE))
+    return np.concatenate(list(sinc_pieces(pieces, from_rate, to_rate, wave.shape[1])))
