@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -83,7 +84,11 @@ class Loader:
 
 
 def make_loader(
-    dataset: ClipDataset, sampler: Iterable[list[Item]], workers: int = 0, pin_memory: bool = False
+    dataset: ClipDataset,
+    sampler: Iterable[list[Item]],
+    workers: int = 0,
+    pin_memory: bool = False,
+    collate: Callable[[Sequence[Sample]], Batch] = collate,
 ) -> Loader:
     """A Loader of ``dataset`` in the order of ``sampler``. One iteration over an endless sampler serves a whole run.
 
@@ -94,7 +99,7 @@ def make_loader(
             Replacing(dataset),  # type: ignore[arg-type]
             batch_sampler=sampler,  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=_collate,
+            collate_fn=partial(_collate, collate),
             pin_memory=pin_memory,
             worker_init_fn=_one_thread,
             generator=torch.Generator().manual_seed(0),
@@ -103,7 +108,7 @@ def make_loader(
     )
 
 
-def _collate(fetched: Sequence[Fetched]) -> FetchedBatch:
+def _collate(collate: Callable[[Sequence[Sample]], Batch], fetched: Sequence[Fetched]) -> FetchedBatch:
     failed = {id: why for item in fetched for id, why in item.failed.items()}
     samples = [item.sample for item in fetched if item.sample is not None]
     stop = next((item.stop for item in fetched if item.stop), "")

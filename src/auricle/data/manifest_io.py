@@ -115,7 +115,7 @@ def _clips(rows: Iterable[Mapping[str, Any]], where: str, **named: str | None) -
         columns = columns or find_columns(list(row), where, **named)
         yield clip_of(row, columns, f"{where} line {number}")
     if columns is None:
-        raise AuricleError(f"{where} has no rows")
+        raise AuricleError(f"{where} has no rows: it lists no clips")
 
 
 def _root_of(folder: Path, clips: Sequence[Clip]) -> Path:
@@ -126,9 +126,16 @@ def _root_of(folder: Path, clips: Sequence[Clip]) -> Path:
 
 
 def _root_line(path: Path) -> str | None:
+    """The root of MAE-AST's TSV, None for a table with a header. Raises AuricleError where the root was left out."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().strip()
-    return first if first and "\t" not in first else None
+    name, tab, samples = first.rpartition("\t")
+    if tab and samples.strip().isdigit() and "\t" not in name:
+        raise AuricleError(
+            f"{path} begins with a clip ({first!r}); its first line must be the root folder of the paths ('/' for absolute "
+            "ones), or the header of a table"
+        )
+    return first if first and not tab else None
 
 
 def _from_mae_ast(path: Path, root: Path) -> Manifest:
@@ -144,6 +151,8 @@ def _from_mae_ast(path: Path, root: Path) -> Manifest:
                     f"{path.name} line {number}: expected path<TAB>number of samples, found {line.strip()!r}"
                 )
             clips.append(Clip(id=name, path=name, num_samples=int(samples)))
+    if not clips:
+        raise AuricleError(f"{path} lists no clips: below its root it holds one path<TAB>number of samples a line")
     return Manifest(tuple(clips), _checked_root(path.parent / root))
 
 
@@ -164,7 +173,7 @@ def _from_list(items: Sequence[Any], root: Path) -> Manifest:
 
 
 def _from_folder(folder: Path) -> Manifest:
-    names = list(files_below(folder, AUDIO_SUFFIXES)) or list(files_below(folder, (".npy",)))
+    names = list(files_below(folder, AUDIO_SUFFIXES)) or list(files_below(folder, (".npy", ".npz")))
     if not names:
         raise AuricleError(f"no audio in {folder}: looked for {', '.join(sorted(AUDIO_SUFFIXES))} in it and below")
     labelled = len({name.split("/")[0] for name in names}) > 1 and all("/" in name for name in names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count
 
 import numpy as np
 
@@ -89,3 +89,27 @@ class InOrder:
 
     def __len__(self) -> int:
         return -(-self.clips // self.batch_size)
+
+
+VALIDATION_EPOCH = -2  # keeps these draws apart from those of training (and of statistics: -1)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The same batches every time, rank r taking each ``world``-th of them: for validation. Equal for any number of ranks."""
+
+    batches: Sequence[np.ndarray]
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        starts = [0, *accumulate(len(numbers) for numbers in self.batches)]
+        for place in range(self.rank, len(self.batches), self.world):
+            numbers = self.batches[place]
+            yield [Item(VALIDATION_EPOCH, starts[place] + i, int(number)) for i, number in enumerate(numbers)]
+
+
+def sampled(clips: int, batch_size: int, most: int, seed: int) -> list[np.ndarray]:
+    """Batches of ``most`` clips drawn without replacement (all of them where there are no more), the last one shorter."""
+    drawn = Draws(seed, VALIDATION_EPOCH).of("validation").permutation(clips)[:most]
+    return [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from auricle.data.buckets import BucketConfig
 from auricle.data.crops import CropConfig
 from auricle.errors import AuricleError, nearest
 from auricle.models.config import FRONT_ENDS, PredictorConfig, ViTConfig, parse_size
+from auricle.models.mae_ast_config import MAEASTConfig
 from auricle.objectives.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
+from auricle.objectives.config_mae_ast import MAEASTObjectiveConfig
 from auricle.options import argument, from_plain, option
 from auricle.training.config import TrainConfig
 
@@ -46,7 +49,10 @@ class PretrainConfig:
     resume: str = option("", "start from the weights of this run, encoder or published file (the schedule starts anew)")
     quick_eval: str = option("", "task-set file (or executable) measured every --eval-freq epochs from --eval-after on")
     all_eval: str = option("", "task-set file (or executable) measured at the end")
-    data: DataConfig = option(factory=DataConfig)
+    valid: str = option(
+        "", "list or folder that nothing is learnt from and whose loss is measured on the way, see --validate-interval"
+    )
+    test: str = option("", "list or folder whose loss is measured at the end")
     train: TrainConfig = option(factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -84,6 +90,7 @@ class ViTPretrain(PretrainConfig):
     published_files: bool = option(
         False, "write the original's checkpoint-<epoch>.pth and log.txt too, see --save-freq"
     )
+    data: DataConfig = option(factory=DataConfig)
     model: ViTConfig = option(factory=ViTConfig)
 
     @property
@@ -189,6 +196,37 @@ def mae_ast_train() -> TrainConfig:
     )
 
 
+@dataclass(frozen=True)
+class MAEASTPretrain(PretrainConfig):
+    """MAE-AST; the defaults are the published patch model's."""
+
+    data: BucketConfig = option(factory=BucketConfig)
+    model: MAEASTConfig = option(factory=MAEASTConfig)
+    objective: MAEASTObjectiveConfig = option(factory=MAEASTObjectiveConfig)
+    train: TrainConfig = option(factory=mae_ast_train)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.train.batch_size or not self.train.lr:
+            raise AuricleError(
+                "batches of this method are made by --max-tokens (with at most --batch-size clips), and its rate is --lr: "
+                "neither may be 0 or auto"
+            )
+
+    @property
+    def front_end(self) -> str:
+        bands = "" if self.model.mel_bins == 128 else f"-m{self.model.mel_bins}"
+        return f"mae-ast-fbank/16k{bands}"
+
+    def tokens(self) -> tuple[int, int]:
+        """Of a clip of ten seconds (998 frames)."""
+        from auricle.draws import BatchDraws
+        from auricle.objectives.mae_ast_masks import draw_mask
+
+        grid = (self.model.rows, 998 // self.model.patch[1])
+        return grid[0] * grid[1], draw_mask(self.objective, grid, BatchDraws(self.train.seed, 0, (0,))).len_keep
+
+
 METHODS: dict[str, type[PretrainConfig]] = {
     "m2d": M2DPretrain,
     "m2d-x": M2DXPretrain,
@@ -196,6 +234,7 @@ METHODS: dict[str, type[PretrainConfig]] = {
     "m2d-s": M2DSPretrain,
     "m2d-d2v": M2DPretrain,
     "msm-mae": MsmMaePretrain,
+    "mae-ast": MAEASTPretrain,
 }
 
 

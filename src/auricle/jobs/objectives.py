@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from auricle.data.speech import SpeechPairs
-from auricle.jobs.methods import M2DXPretrain, PretrainConfig
+from auricle.jobs.methods import M2DXPretrain, MAEASTPretrain, PretrainConfig
 
 if TYPE_CHECKING:
     from auricle.jobs.training_data import TrainingData
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from auricle.objectives.m2d_d2v import M2DD2V
     from auricle.objectives.m2d_s import M2DS
     from auricle.objectives.m2d_x import M2DX
+    from auricle.objectives.mae_ast import MAEAST
     from auricle.objectives.masked import Masked
     from auricle.objectives.msm_mae import MsmMae
 
@@ -84,6 +85,16 @@ def _msm_mae(config: PretrainConfig, data: TrainingData) -> MsmMae:
     return _masked(MsmMae, config, data)
 
 
+def _mae_ast(config: PretrainConfig, data: TrainingData) -> MAEAST:
+    from auricle.objectives.mae_ast import MAEAST
+
+    config = cast(MAEASTPretrain, config)
+    objective = MAEAST(config.model, config.objective, seed=config.train.seed, name=Path(config.out).name)
+    for stack in (objective.online.encoder, objective.online.decoder):
+        stack.recompute = config.train.checkpoint_activations
+    return objective
+
+
 def _teacher(config: M2DXPretrain) -> Encoder | None:
     """The encoder that ``--teacher`` names; None where features are stored, or nothing is named."""
     from auricle.hub.load import load
@@ -104,4 +115,5 @@ BUILDERS: dict[str, Callable[[PretrainConfig, TrainingData], Objective]] = {
     "m2d-s": _m2d_s,
     "m2d-d2v": _m2d_d2v,
     "msm-mae": _msm_mae,
+    "mae-ast": _mae_ast,
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from auricle.jobs.training_data import TrainingData
     from auricle.objectives.base import Progress
     from auricle.training.distribution import Ranks
-    from auricle.training.loop import Plan, Trainer
+    from auricle.training.loop import Trainer
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
         evaluate = evaluate or periodic_of(config.quick_eval, config)
         final = periodic_of(config.all_eval, config)
         data = open_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
-        config = data.config = resolved(config, data, ranks)
-        plan_of(config, data, ranks)
+        config = data.settled(resolved(config, data, ranks))
+        data.plan()
         objective = build_objective(config, data)
         if config.resume:
             say_resumed(config.resume, objective, ranks, quiet)
@@ -136,12 +136,13 @@ def trainer_of(
     return Trainer(
         objective,
         data.batches,
-        plan_of(config, data, ranks),
+        data.plan(),
         config.train,
         run,
         ranks,
         evaluate=evaluate,
         sinks=sinks(config, objective, run.path) if ranks.first else (),
+        held_out=data.valid.held_out if data.valid else None,
         data_key=data.key,
         quiet=quiet,
     )
@@ -154,13 +155,6 @@ def sinks(config: PretrainConfig, objective: Any, folder: Path) -> tuple[Any, ..
 
     published = isinstance(config, ViTPretrain) and config.published_files
     return (*sinks_of(config.train, folder), *([PublishedFiles(objective, config, folder)] if published else []))
-
-
-def plan_of(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> Plan:
-    """How many steps the data and the settings make. Raises AuricleError when the data do not fill one weight update."""
-    from auricle.training.loop import Plan
-
-    return Plan.of(data.clips, config.train, ranks.world)
 
 
 def periodic_of(source: str, config: PretrainConfig) -> Evaluate | None:
@@ -176,6 +170,8 @@ def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = No
     """Train, report clips that were replaced, measure for the last time, and answer."""
     start = time.monotonic()
     progress = trainer.fit()
+    if data.test:
+        trainer.score("test", progress, data.test.held_out())
     if data.report():
         trainer.console.say(data.report())
     if final is not None:
@@ -197,7 +193,7 @@ def keep_card(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
         "trained on": f"{data.clips} clips of {data.config.source}",
         "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
         "last loss": f"{last_loss(trainer.run):.4f}",
-        "statistics": f"mean {data.statistics.mean:.4f}, deviation {data.statistics.std:.4f}",
+        **data.facts(),
         "seed": data.config.train.seed,
     }
     write_card(trainer.run, trainer.objective.encoder().info, facts)

@@ -68,14 +68,13 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
     """Measure a few steps of the real network on noise; the data are opened and counted, nothing is written."""
     from auricle.jobs.objectives import build_objective
     from auricle.jobs.training_data import open_data
-    from auricle.training.loop import Plan
 
     with ranks_of(config.train.device) as ranks:
         data = open_data(config, ranks)
-        config = data.config = resolved(config, data, ranks)
-        plan = Plan.of(data.clips, config.train, ranks.world)
+        config = data.settled(resolved(config, data, ranks))
+        plan = data.plan()
         objective = build_objective(config, data).to(ranks.device)
-        memory = state_bytes(objective) + saved_bytes(objective, data, config.train.batch_size)
+        memory = state_bytes(objective) + saved_bytes(objective, data, data.batch_clips)
         seconds = time_of_step(objective, data, measured_steps)
     tokens, visible = config.tokens()
     return Rehearsal(
@@ -84,9 +83,9 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
         tokens=tokens,
         visible=visible,
         clips=data.clips,
-        batch_size=config.train.batch_size,
+        batch_size=data.batch_clips,
         accum_iter=config.train.accum_iter,
-        effective_batch=config.train.batch_size * config.train.accum_iter * ranks.world,
+        effective_batch=data.batch_clips * config.train.accum_iter * ranks.world,
         steps=plan.steps,
         micro_steps=plan.micro_steps,
         memory=memory,
@@ -185,7 +184,7 @@ def time_of_step(objective: Objective, data: TrainingData, steps: int) -> float:
     optimiser = make_optimiser(objective.param_groups(train.weight_decay), train.optim, 0.0)
     for _ in range(steps + 1):
         start = time.perf_counter()
-        forward(objective, data, train.batch_size).backward()
+        forward(objective, data, data.batch_clips).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if device.type == "cuda":

@@ -1,85 +1,60 @@
-"""The data of a run: what a source is, its statistics (measured once, the same on all ranks), and its batches."""
+"""The data of a run by its settings: what a source is, and its statistics (measured once, the same on all ranks)."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from auricle.data.batch import Batch
 from auricle.data.clips import Clips
 from auricle.data.items import ClipDataset
-from auricle.data.loader import Loader, make_loader
 from auricle.data.manifest import Manifest
 from auricle.data.manifest_io import read_manifest
 from auricle.data.mixing import Noise
-from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
 from auricle.data.speech import SpeechPairs
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
 from auricle.data.stores import card_of, front_end_of
 from auricle.errors import AuricleError
+from auricle.jobs.bucket_data import open_buckets
+from auricle.jobs.methods import MAEASTPretrain, PretrainConfig, ViTPretrain
+from auricle.jobs.run_data import TrainingData, key_of
 from auricle.signal.front_ends import front_end
 
 if TYPE_CHECKING:
-    from auricle.jobs.methods import PretrainConfig
     from auricle.training.distribution import Ranks
-
-
-@dataclass
-class TrainingData:
-    """A data set ready for the loop. ``key`` changes when the clips do."""
-
-    dataset: ClipDataset
-    statistics: Statistics
-    key: str
-    config: PretrainConfig
-    ranks: Ranks
-    loaders: list[Loader] = field(default_factory=list)
-
-    @property
-    def clips(self) -> int:
-        return len(self.dataset)
-
-    def batches(self, micro_step: int) -> Iterator[Batch]:
-        """Endless batches from a micro-step on."""
-        train = self.config.train
-        sampler = Batches(self.clips, train.batch_size, train.seed, self.ranks.rank, self.ranks.world)
-        epoch, inside = divmod(micro_step, sampler.micro_steps)
-        sampler = replace(sampler, epoch=epoch, micro_step=inside)
-        pin = self.ranks.device.type == "cuda"
-        self.loaders.append(make_loader(self.dataset, sampler, train.workers, pin_memory=pin))
-        return iter(self.loaders[-1])
-
-    def first_clips(self, clips: int) -> Batch:
-        """The first clips of the first epoch's order, as in training."""
-        seed = self.config.train.seed
-        return next(iter(make_loader(self.dataset, Batches(self.clips, min(clips, self.clips), seed))))
-
-    def replaced(self) -> int:
-        return sum(len(loader.failed) for loader in self.loaders)
-
-    def report(self) -> str:
-        return "\n".join(filter(None, (loader.report() for loader in self.loaders)))
 
 
 def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     """Raises AuricleError for a source that is not there, holds no clips, or was prepared for another front end."""
+    if isinstance(config, MAEASTPretrain):
+        return open_buckets(config, ranks)
+    assert isinstance(config, ViTPretrain)
     manifest = listed(config.source, config)
     dataset = dataset_of(manifest, config)
     statistics = ranks.agree(statistics_of(dataset, config) if ranks.first else None)
     if config.data.noise_ratio > 0:
         dataset = with_noise(dataset, statistics, config, ranks)
-    return TrainingData(dataset, statistics, key_of(manifest), config, ranks)
+    data = TrainingData(dataset, statistics, key_of(manifest), config, ranks)
+    data.valid, data.test = (held_out(source, data) for source in (config.valid, config.test))
+    return data
 
 
-def listed(source: str, config: PretrainConfig) -> Manifest:
+def held_out(source: str, data: TrainingData) -> TrainingData | None:
+    """A list that is scored and not learnt from, without noise; None where none is named."""
+    if not source:
+        return None
+    assert isinstance(data.config, ViTPretrain)
+    classes = data.dataset.manifest.label_classes() or None  # those of training, in its order
+    manifest = replace(listed(source, data.config), classes=classes)
+    return replace(data, dataset=dataset_of(manifest, data.config), loaders=[])
+
+
+def listed(source: str, config: ViTPretrain) -> Manifest:
     """A list, whose paths start at ``data_path`` where that is given, or a folder."""
     return read_manifest(source, root=config.data.data_path or None)
 
 
-def statistics_of(dataset: ClipDataset, config: PretrainConfig) -> Statistics:
+def statistics_of(dataset: ClipDataset, config: ViTPretrain) -> Statistics:
     """Those given, else measured."""
     if config.data.norm_stats:
         return Statistics(*config.data.norm_stats)
@@ -87,7 +62,7 @@ def statistics_of(dataset: ClipDataset, config: PretrainConfig) -> Statistics:
     return sampled_statistics(dataset, samples, seed=config.train.seed, front_end=config.front_end)
 
 
-def dataset_of(manifest: Manifest, config: PretrainConfig) -> ClipDataset:
+def dataset_of(manifest: Manifest, config: ViTPretrain) -> ClipDataset:
     """Crops of the model's input length, with stored targets where the method needs them."""
     if not config.target_frames:
         return crops_of(manifest, config, config.classes_in(manifest))
@@ -103,7 +78,7 @@ def is_stored(manifest: Manifest) -> bool:
     return bool(manifest.clips) and manifest.clips[0].store is not None
 
 
-def crops_of(manifest: Manifest, config: PretrainConfig, classes: tuple[str, ...] | None = None) -> ClipDataset:
+def crops_of(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] | None = None) -> ClipDataset:
     """From stored log-mel where there is one, else from audio; with labels where ``classes`` are given."""
     frames, crops, seed = config.crop_frames, config.data.crops, config.train.seed
     if is_stored(manifest):
@@ -117,7 +92,15 @@ def crops_of(manifest: Manifest, config: PretrainConfig, classes: tuple[str, ...
         return stored
     front = front_end(config.front_end)
     seconds = (frames - 1) * front.hop_seconds  # centred frames: n hops give n + 1 frames
-    return Clips(manifest, front.sample_rate, seconds, seed=seed, config=crops, classes=classes)
+    return Clips(
+        manifest,
+        front.sample_rate,
+        seconds,
+        seed=seed,
+        config=crops,
+        classes=classes,
+        resampler=front.resampler,
+    )
 
 
 def stored_front_end(manifest: Manifest, otherwise: str) -> str:
@@ -125,7 +108,7 @@ def stored_front_end(manifest: Manifest, otherwise: str) -> str:
     return otherwise if otherwise and not card_of(manifest) else front_end_of(manifest)
 
 
-def with_noise(dataset: ClipDataset, statistics: Statistics, config: PretrainConfig, ranks: Ranks) -> ClipDataset:
+def with_noise(dataset: ClipDataset, statistics: Statistics, config: ViTPretrain, ranks: Ranks) -> ClipDataset:
     """Background noise mixed into stored log-mel (specification m2d 5.2)."""
     if not config.data.csv_bg_noise:
         raise AuricleError("--noise-ratio needs --csv-bg-noise: a prepared folder of noise recordings")
@@ -138,11 +121,3 @@ def with_noise(dataset: ClipDataset, statistics: Statistics, config: PretrainCon
     )
     mixed = Noise(manifest, mean, config.data.noise_ratio, config.data.crops.min_ds_size)
     return dataset.with_noise(mixed, statistics.mean)
-
-
-def key_of(manifest: Manifest) -> str:
-    """16 hex digits of the ids and lengths, in order: another list is another run."""
-    digest = hashlib.sha256()
-    for clip in manifest:
-        digest.update(f"{clip.id}\t{clip.num_samples}\n".encode())
-    return digest.hexdigest()[:16]

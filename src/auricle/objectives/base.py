@@ -63,13 +63,16 @@ class Objective(nn.Module):
     def after_step(self, progress: Progress) -> None:
         """After each update of the weights (teacher averaging)."""
 
-    def validate(self, batch: Batch) -> Any:
-        """Outputs of one validation batch, gathered for ``summarise``."""
-        return None
+    def validate(self, batch: Batch, progress: Progress, draws: BatchDraws) -> Any:
+        """Of one validation batch, in eval mode and without gradients, what ``summarise`` needs: here its clips and its log."""
+        log = self(batch, progress, draws)[1]
+        return len(batch), {name: float(value) for name, value in log.items()}
 
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
-        """Metrics from all outputs of ``validate``."""
-        return {}
+        """Metrics from all outputs of ``validate``, in order, those of other ranks too: here means over clips."""
+        total = sum(clips for clips, _ in outputs)
+        names = outputs[0][1] if outputs else ()
+        return {name: sum(clips * log[name] for clips, log in outputs) / total for name in names}
 
     def preview(self, batch: Batch, draws: BatchDraws) -> Preview | None:
         """What is hidden and how well it is predicted, for reports; None where nothing is hidden."""

@@ -62,7 +62,7 @@ class Adam(torch.optim.Optimizer):
         beta1, beta2 = group["betas"]
         torch._fused_adamw_(  # type: ignore[attr-defined]
             members,
-            [parameter.grad for parameter in members],
+            [parameter.grad for parameter in members if parameter.grad is not None],
             [self.state[parameter]["exp_avg"] for parameter in members],
             [self.state[parameter]["exp_avg_sq"] for parameter in members],
             [],

@@ -45,11 +45,17 @@ class TrainConfig:
     log_interval: int = option(20, "weight updates between two lines of the log")
     health_interval: int = option(50, "weight updates between two looks at the targets")
     save_freq: int = option(100, "epochs between two kept encoders (encoder-epoch<k>.safetensors)")
+    save_interval_updates: int = option(
+        0, "weight updates between two kept encoders (encoder-update<k>.safetensors), each with a saved state; 0: none"
+    )
+    keep_interval_updates: int = option(0, "of those, how many to keep, the newest; 0: all")
     state_minutes: float = option(10.0, "minutes between two saved states, from which a run continues")
     state_steps: int = option(0, "weight updates between two saved states; 0: by time and at the end of each epoch")
     keep_states: int = option(2, "saved states to keep (the best is kept besides)")
     eval_freq: int = option(10, "epochs between two evaluations of the encoder (with --quick-eval); 0: none")
     eval_after: int = option(0, "no evaluation before this epoch")
+    validate_interval: int = option(1, "epochs between two validations (with --valid); 0: none")
+    validate_interval_updates: int = option(0, "weight updates between two validations (with --valid); 0: none")
     tensorboard: bool = option(False, "write TensorBoard scalars too (needs the [train] extra)")
     wandb: str = option("", "project name: log to Weights & Biases too (needs wandb, installed by you)")
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -27,59 +27,16 @@ from auricle.training.health import Health
 from auricle.training.interrupt import Interrupt
 from auricle.training.log import MetricsLog
 from auricle.training.optimisers import make_optimiser
+from auricle.training.plan import Plan
 from auricle.training.precision import autocast, resolve
 from auricle.training.schedules import rate_at
 from auricle.training.state import StateStore, restore_optimiser
 
 Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly
 Evaluate = Callable[[Encoder, Progress], dict[str, float]]
+HeldOut = Callable[[], Iterable[Batch]]  # this rank's validation batches, the same every time
 STARTING = 10.0  # seconds of an epoch before which waiting for the first batches counts little
 RESTORED = {"data": "data", "world": "number of processes"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is: micro-steps per epoch, and what ``epochs`` or ``max_updates`` make of it.
-
-    An accumulation group that an epoch leaves incomplete is discarded (specification m2d 5.3).
-    """
-
-    per_epoch: int
-    accum: int
-    epochs: int | None
-    steps: int
-
-    @classmethod
-    def of(cls, clips: int, config: TrainConfig, ranks: int = 1) -> Plan:
-        """Raises AuricleError when the data do not fill one weight update."""
-        per_epoch, accum = clips // (config.batch_size * ranks), config.accum_iter
-        if per_epoch < accum:
-            need = config.batch_size * ranks * accum
-            raise AuricleError(
-                f"one weight update takes {need} clips ({config.batch_size} x {accum} micro-steps x {ranks} processes) but there "
-                f"are {clips}; lower --batch-size or --accum-iter, or repeat the list with --min-ds-size {need}"
-            )
-        if config.max_updates:
-            return cls(per_epoch, accum, None, config.max_updates)
-        return cls(per_epoch, accum, config.epochs, config.epochs * (per_epoch // accum))
-
-    @property
-    def micro_steps(self) -> int:
-        if self.epochs is not None:
-            return self.epochs * self.per_epoch
-        whole, rest = divmod(self.steps, self.per_epoch // self.accum)
-        return whole * self.per_epoch + rest * self.accum
-
-    def at(self, micro_step: int) -> Progress:
-        epoch, inside = divmod(micro_step, self.per_epoch)
-        step = epoch * (self.per_epoch // self.accum) + min(inside // self.accum, self.per_epoch // self.accum)
-        return Progress(micro_step, self.micro_steps, step, self.steps, micro_step / self.per_epoch, self.epochs)
-
-    def in_group(self, micro_step: int) -> int | None:
-        """Index of a micro-step inside its accumulation group; None in the group that an epoch leaves incomplete."""
-        inside = micro_step % self.per_epoch
-        whole = self.per_epoch // self.accum * self.accum
-        return inside % self.accum if inside < whole else None
 
 
 class Trainer:
@@ -95,12 +52,14 @@ class Trainer:
         ranks: Ranks,
         *,
         evaluate: Evaluate | None = None,
+        held_out: HeldOut | None = None,
         sinks: tuple[Any, ...] = (),
         data_key: str = "",
         quiet: bool = False,
     ):
         self.objective, self.batches, self.plan, self.config = objective.to(ranks.device), batches, plan, config
         self.run, self.ranks, self.evaluate, self.data_key = run, ranks, evaluate, data_key
+        self.held_out = held_out
         self.precision = resolve(config.precision, ranks.device)
         self.peak = config.peak_lr(ranks.world)
         groups = objective.param_groups(config.weight_decay)
@@ -188,8 +147,27 @@ class Trainer:
             if progress.step % every == 0:
                 self.write("step", progress, {**values, "lr": self.rate(), "data_wait": round(waiting, 4)})
             self.look(progress, values, batch, waiting)
+        self.after_interval(self.plan.at(self.micro_step))
         if self.due():
             self.save()
+
+    def after_interval(self, progress: Progress) -> None:
+        """What falls due after so many updates: validation (before any state is saved, so that no continued run misses it),
+        a kept encoder."""
+        if self.held_out is not None and self.validation_due(progress.step):
+            self.validate(progress, self.held_out())
+        if self.config.save_interval_updates and progress.step % self.config.save_interval_updates == 0:
+            self.save()
+            self.keep_encoder(f"update{progress.step}")
+
+    def keep_encoder(self, name: str) -> None:
+        """``encoder-<name>.safetensors`` in the run folder; of those kept by update only the newest stay, as told."""
+        if not self.ranks.first:
+            return
+        save_encoder(self.objective.encoder(), self.run.path / f"encoder-{name}.safetensors", lineage=self.lineage())
+        kept = sorted(self.run.path.glob("encoder-update*.safetensors"), key=lambda path: int(path.stem[14:]))
+        for old in kept[: -self.config.keep_interval_updates] if self.config.keep_interval_updates else ():
+            old.unlink()
 
     def rate(self) -> float:
         return self.optimiser.param_groups[0]["lr"]
@@ -221,10 +199,8 @@ class Trainer:
         self.write("epoch", progress, {"epoch": epoch})
         if self.config.state_steps == 0 and self.saved_at != self.micro_step and self.long_since(0.1):
             self.save()
-        if self.ranks.first and self.plan.epochs and epoch % self.config.save_freq == 0:
-            save_encoder(
-                self.objective.encoder(), self.run.path / f"encoder-epoch{epoch}.safetensors", lineage=self.lineage()
-            )
+        if self.plan.epochs and epoch % self.config.save_freq == 0:
+            self.keep_encoder(f"epoch{epoch}")
         if (
             self.evaluate
             and self.config.eval_freq
@@ -247,6 +223,40 @@ class Trainer:
         self.write("evaluation", progress, scores)
         if scores:
             self.keep_best(next(iter(scores.values())))
+
+    def validation_due(self, step: int) -> bool:
+        """After every so many updates, at the last update of every so many epochs, and at the end."""
+        updates, epochs = self.config.validate_interval_updates, self.config.validate_interval
+        epoch, inside = divmod(step, self.plan.per_epoch // self.plan.accum)
+        return (
+            step == self.plan.steps
+            or (updates > 0 and step % updates == 0)
+            or (epochs > 0 and inside == 0 and epoch % epochs == 0)
+        )
+
+    def validate(self, progress: Progress, batches: Iterable[Batch]) -> None:
+        """Score ``batches``; the best state is kept by val_loss, unless an evaluation decides."""
+        found = self.score("val", progress, batches)
+        if self.evaluate is None and "val_loss" in found and self.ranks.first:
+            self.keep_best(-found["val_loss"])
+
+    @torch.no_grad()
+    def score(self, name: str, progress: Progress, batches: Iterable[Batch]) -> dict[str, float]:
+        """What the objective says of batches that it does not learn from, of which each rank holds its share: logged as
+        <name>_loss and so on."""
+        self.objective.eval()
+        own = []
+        for batch in batches:
+            with autocast(self.precision, self.ranks.device):
+                here = batch.to(self.ranks.device, non_blocking=True)
+                own.append(self.objective.validate(here, progress, self.draws(batch)))
+        self.objective.train()
+        rows = zip_longest(*self.ranks.gather(own))
+        outputs = [output for row in rows for output in row if output is not None]
+        found = {f"{name}_{key}": value for key, value in self.objective.summarise(outputs).items()}
+        self.write("validation", progress, found)
+        self.console.say(f"update {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
+        return found
 
     def keep_best(self, score: float) -> None:
         best = self.states.best()

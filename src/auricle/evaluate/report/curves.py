@@ -33,6 +33,10 @@ HEALTH = {
     "prediction_cosine": ("Prediction and target", "cosine similarity on hidden patches"),
     "rank": ("Rank of the features", "effective rank of the patch tokens"),
 }
+VALIDATION = {
+    "val_loss": ("Validation loss", "on clips that are not learnt from"),
+    "test_loss": ("Test loss", "at the end, on the test list"),
+}
 PLACE = ("kind", "micro_step", "step", "epoch", "words")
 NOISY = ("loss", "grad_norm")
 WINDOWS = 30  # a noisy curve is averaged over this share of its points
@@ -76,6 +80,7 @@ def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()
     names = [(run.name, i, False) for i, run in enumerate(runs)]
     names += [(ref.name, len(runs) + i, True) for i, ref in enumerate(references)]
     body = legend(names) + _group(TRAINING, "step", runs, references)
+    body += subsection("On clips not learnt from", _group(VALIDATION, "validation", runs, ()))
     health = _group(HEALTH, "health", runs, references)
     body += subsection("Is the run well?", health_words(runs) + health)
     body += subsection("Scores on the way", _group({}, "evaluation", runs, ()))
