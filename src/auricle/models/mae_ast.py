@@ -36,11 +36,12 @@ from auricle.models.contract import (
     mean_over_time,
     zero_padded,
 )
+from auricle.models.dropout import dropped
 from auricle.models.init import keyed, linear_rule, normal_rule
 from auricle.models.mae_ast_config import MAEASTConfig
 from auricle.models.masks import Mask
 from auricle.models.positions import line_rows, line_table
-from auricle.models.vit import BlockStyle, Transformer, dropped, take
+from auricle.models.vit import BlockStyle, Transformer, take
 from auricle.signal.fbank import fbank_id
 from auricle.signal.front_ends import front_end
 
@@ -153,6 +154,12 @@ class MAEASTEncoder(Encoder):
         grid = values[:, :, : steps * width].reshape(b, bins // height, height, steps, width)
         return grid.permute(0, 3, 1, 4, 2).reshape(b, -1, height * width)
 
+    def uncut(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, P) -> (B, F, T), the inverse of ``cut``."""
+        (height, width), b = self.config.patch, len(tokens)
+        grid = tokens.reshape(b, -1, self.config.rows, width, height)
+        return grid.permute(0, 2, 4, 1, 3).reshape(b, self.config.mel_bins, -1)
+
     def key_mask(self, steps: Tensor, total: int) -> Tensor | None:
         """(B,) valid time steps of ``total`` -> (B, N) True where a token is real; None when all are."""
         if bool((steps >= total).all()):
@@ -178,6 +185,13 @@ class MAEASTEncoder(Encoder):
             return x
         return x + (table if key_mask is None else table * key_mask[..., None])
 
+    def placed_at(self, x: Tensor, which: str, ids: Tensor, count: int, keys: Tensor | None) -> Tensor:
+        """x (B, K, D) plus the positions of the tokens ``ids`` (B, K) of ``count``; keys (B, K) is False for padding."""
+        table = self.positions(which, count)
+        if table is None:
+            return x
+        return x + (table[ids] if keys is None else table[ids] * keys[..., None])
+
     # ------------------------------------------------------------------------------------------------------- pre-training
     def see(self, tokens: Tensor, visible: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """The encoder on the visible tokens alone: tokens (B, N, P), visible (B, R) their indices -> (B, R, D).
@@ -187,11 +201,8 @@ class MAEASTEncoder(Encoder):
         bias = self.post_extract_proj.bias + 0.0 * self.encoder_mask_emb  # a gradient of exactly zero, as published
         x = functional.linear(take(tokens, visible), self.post_extract_proj.weight, bias)
         x = dropped(x, self.config.dropout_input, self.training)
-        table = self.positions("enc", tokens.shape[1])
-        seen = None if key_mask is None else key_mask.gather(1, visible)
-        if table is not None:
-            x = x + (table[visible] if seen is None else table[visible] * seen[..., None])
-        return self.encoder(x, seen)
+        keys = None if key_mask is None else key_mask.gather(1, visible)
+        return self.encoder(self.placed_at(x, "enc", visible, tokens.shape[1], keys), keys)
 
     def decode(self, seen: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
         """The decoder on all tokens: seen (B, R, D) in the mask's order -> (B, N, D') in token order."""
@@ -200,9 +211,21 @@ class MAEASTEncoder(Encoder):
         whole = take(torch.cat([seen, hidden], dim=1), mask.ids_restore)
         return self.decoder(self.placed(whole, "dec", key_mask), key_mask)
 
+    def masked(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
+        """Tokens (B, N, P) -> (B, M, D') of the decoder for the masked ones, in the mask's order.
+
+        As ``decode``, but the decoder runs in the mask's order, the visible tokens first, and ends with the masked ones
+        alone: what a token says does not depend on where it stands once its position is added.
+        """
+        seen = self.post_enc_proj(self.see(tokens, mask.visible, key_mask))
+        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
+        keys = None if key_mask is None else key_mask.gather(1, mask.ids_shuffle)
+        whole = self.placed_at(torch.cat([seen, hidden], dim=1), "dec", mask.ids_shuffle, tokens.shape[1], keys)
+        return self.decoder.tail(whole, hidden.shape[1], keys)
+
     def predict(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Tokens (B, N, P) -> reconstruction and classification (B, M, P) of the masked ones, in the mask's order."""
-        decoded = take(self.decode(self.see(tokens, mask.visible, key_mask), mask, key_mask), mask.hidden)
+        decoded = self.masked(tokens, mask, key_mask)
         return self.final_proj_reconstruction(decoded), self.final_proj_classification(decoded)
 
     # ----------------------------------------------------------------------------------------------------------- features
@@ -252,7 +275,7 @@ class MAEASTEncoder(Encoder):
         values = spec.values if spec.normalised else self.normalise(spec.values)
         if keep is not None:
             return self._encode_visible(values, keep)
-        steps = self._steps(spec.lengths, values.shape[2], padding)
+        steps = self.steps(spec.lengths, values.shape[2], padding)
         asked = chosen_layers(layers, self.info.depth)
         grids = self._encode_chunks(values, steps, (*asked, self.info.depth - 1), together=padding == "published")
         times = self._times(grids[-1].shape[1])
@@ -260,7 +283,7 @@ class MAEASTEncoder(Encoder):
         frames, clip = framed[-1].frames, mean_over_time(framed[-1].frames, steps)
         return Encoded(frames, times, steps, clip, tokens=grids[-1].flatten(1, 2), layers=tuple(framed[:-1]))
 
-    def _steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
+    def steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
         """(B,) valid time steps. As published, a last incomplete one counts where the batch reaches on (8)."""
         _, step = self.config.patch
         if frames < step:
@@ -272,8 +295,7 @@ class MAEASTEncoder(Encoder):
     def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
         """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
         x = self.post_extract_proj(take(self.cut(values), keep))
-        table = self.positions("enc", int(keep.max()) + 1)
-        tokens = self.encoder(x if table is None else x + table[keep]).float()
+        tokens = self.encoder(self.placed_at(x, "enc", keep, int(keep.max()) + 1, None)).float()
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
         return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from auricle.models.dropout import dropped
+
 NORM_EPS = 1e-6  # specification m2d 2.1
 EXPLICIT_SCORES = 2**29  # attention scores held at once in the explicit form (1 GiB in bfloat16)
 
@@ -41,10 +43,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, dropout: fl
 
     ``dropout`` is the share of attention probabilities set to zero. On the CPU in bfloat16 the explicit form, on
     contiguous heads, is 2.5 to 3.3 times as fast, forward and backward, as PyTorch's fused one; in float32 the fused
-    one is faster (benchmarks/attention.py). The explicit form is left where its scores would fill the memory.
+    one is faster (benchmarks/attention.py), but it knows no dropout. The explicit form is left where its scores would
+    fill the memory.
     """
     bias = None if key_mask is None else key_mask[:, None, None, :]
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[:3].numel() * k.shape[2] > EXPLICIT_SCORES:
+    fused = q.dtype != torch.bfloat16 and dropout == 0
+    if fused or q.device.type != "cpu" or q.shape[:3].numel() * k.shape[2] > EXPLICIT_SCORES:
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
@@ -53,13 +57,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, dropout: fl
     return dropped(scores.softmax(dim=-1), dropout, True) @ v
 
 
-def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Dropout, and nothing at all where there is none."""
-    return functional.dropout(x, rate, True) if training and rate > 0 else x
-
-
 class Attention(nn.Module):
-    """Multi-head self-attention, one fused linear for queries, keys and values: (B, N, D) -> (B, N, D)."""
+    """Multi-head self-attention, one fused linear for queries, keys and values: (B, N, D) -> (B, N, D).
+
+    With ``last`` only the last so many tokens ask: -> (B, last, D), what the others would get is not computed.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0):
         super().__init__()
@@ -67,11 +69,19 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        b, n, d = x.shape
-        q, k, v = self.qkv(x).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+    def forward(self, x: Tensor, key_mask: Tensor | None = None, last: int | None = None) -> Tensor:
+        if last is None:
+            q, k, v = self._heads(self.qkv(x), 3)
+        else:
+            width, weight, bias = x.shape[2], self.qkv.weight, self.qkv.bias
+            (q,) = self._heads(functional.linear(x[:, -last:], weight[:width], bias[:width]), 1)
+            k, v = self._heads(functional.linear(x, weight[width:], bias[width:]), 2)
         mixed = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)
-        return self.proj(mixed.transpose(1, 2).reshape(b, n, d))
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """(B, N, parts * D) -> as many (B, heads, N, d)."""
+        return x.unflatten(2, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Mlp(nn.Module):
@@ -98,11 +108,13 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=style.eps)
         self.mlp = Mlp(width, style.hidden or 4 * width, style.activation_dropout)
 
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, key_mask: Tensor | None = None, last: int | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (B, last, D): the last tokens alone, which still see all others."""
+        seen = x if self.style.post_norm else self.norm1(x)
+        x = (x if last is None else x[:, -last:]) + self._dropped(self.attn(seen, key_mask, last))
         if self.style.post_norm:
-            x = self.norm1(x + self._dropped(self.attn(x, key_mask)))
+            x = self.norm1(x)
             return self.norm2(x + self._dropped(self.mlp(x)))
-        x = x + self._dropped(self.attn(self.norm1(x), key_mask))
         return x + self._dropped(self.mlp(self.norm2(x)))
 
     def _dropped(self, x: Tensor) -> Tensor:
@@ -128,6 +140,16 @@ class Transformer(nn.Module):
         for block in self._running():
             x = self._run(block, x, key_mask)
         return self._closed(x)
+
+    def tail(self, x: Tensor, last: int, key_mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, last, D): ``forward`` of the last tokens; the last block computes nothing for the others."""
+        x = self._opened(x)
+        running = self._running()
+        for block in running[:-1]:
+            x = self._run(block, x, key_mask)
+        for block in running[-1:]:
+            x = self._run(block, x, key_mask, last)
+        return self._closed(x[:, -last:])
 
     def layers(self, x: Tensor, wanted: Sequence[int], key_mask: Tensor | None = None) -> list[Tensor]:
         """Outputs of the blocks ``wanted`` (0-based) in that order; the last block's comes after the final norm."""
@@ -155,17 +177,17 @@ class Transformer(nn.Module):
     def _closed(self, x: Tensor) -> Tensor:
         return x if self.style.post_norm else self.norm(x)
 
-    def _running(self) -> Sequence[nn.Module]:
+    def _running(self) -> list[nn.Module]:
         """The blocks of this pass: all of them, or in training those that layerdrop leaves."""
         if not self.training or self.style.layerdrop == 0:
-            return self.blocks
+            return list(self.blocks)
         drawn = torch.rand(len(self.blocks)).tolist()
         return [block for block, u in zip(self.blocks, drawn) if u > self.style.layerdrop]
 
-    def _run(self, block: nn.Module, x: Tensor, key_mask: Tensor | None) -> Tensor:
+    def _run(self, block: nn.Module, x: Tensor, key_mask: Tensor | None, last: int | None = None) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, x, key_mask, use_reentrant=False)
-        return block(x, key_mask)
+            return checkpoint(block, x, key_mask, last, use_reentrant=False)
+        return block(x, key_mask, last)
 
 
 class PatchEmbed(nn.Module):
