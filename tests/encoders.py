@@ -35,12 +35,38 @@ class Family:
     seconds: float = 2.0
 
 
-def m2d(input_size: str = "80x64", patch_size: str = "16x8", sample_rate: int = 16000, depth: int = 2) -> Encoder:
-    from auricle.models.config import ViTConfig
+def m2d(
+    input_size: str = "80x64",
+    patch_size: str = "16x8",
+    sample_rate: int = 16000,
+    depth: int = 2,
+    pools: str = "",
+    seed: int = 1,
+) -> Encoder:
+    from auricle.models.config import HeadConfig, ViTConfig
     from auricle.models.m2d import M2DEncoder
 
     config = ViTConfig(input_size, patch_size, width=32, depth=depth, heads=2, sample_rate=sample_rate)
-    return M2DEncoder(config, stats=(-7.0, 4.0), seed=1).eval()
+    head = HeadConfig(5, pools) if pools else None
+    return M2DEncoder(config, stats=(-7.0, 4.0), seed=seed, head=head).eval()
+
+
+def m2d_file(name: str) -> Encoder:
+    """A golden checkpoint in one of the published layouts."""
+    import warnings
+
+    import auricle
+    from conftest import GOLDEN
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # one of them holds a tensor of nobody knows what
+        return auricle.load(next((GOLDEN / "m2d" / "checkpoints" / name).glob("*.pth")))
+
+
+def two_m2d() -> Encoder:
+    from auricle.models.ensemble import Ensemble
+
+    return Ensemble([m2d(pools="tokens"), m2d(pools="frames", seed=2)]).eval()
 
 
 def mae_ast(patch_size: str = "16x16", through_decoder: bool = False, **changes) -> Encoder:
@@ -91,6 +117,20 @@ FAMILIES = {
     "m2d": Family(m2d, _unmixed_vit),
     "m2d-speech-32k": Family(lambda: m2d("80x50", "80x4", 32000), _unmixed_vit),
     "m2d-ragged-chunks": Family(lambda: m2d("80x61", "16x16"), _unmixed_vit),
+    "m2d-head-on-tokens": Family(lambda: m2d(pools="tokens"), _unmixed_vit),
+    "m2d-head-on-frames": Family(lambda: m2d(pools="frames"), _unmixed_vit),
+    "m2d-training-checkpoint": Family(lambda: m2d_file("m2d_vit_base-80x208p16x16-golden-mr7"), _unmixed_vit),
+    "m2d-encoder-only-32k": Family(lambda: m2d_file("m2d_as_vit_base-80x104p16x4p32k-golden_enconly"), _unmixed_vit),
+    "m2d-speech-file": Family(lambda: m2d_file("m2d_s_vit_base-80x60p80x2-golden"), _unmixed_vit),
+    "m2d-runtime-file": Family(lambda: m2d_file("m2d_vit_base-80x80p16x16p16k-golden_prefixed"), _unmixed_vit),
+    "m2d-fine-tuned-on-tokens": Family(
+        lambda: m2d_file("m2d_as_vit_base-80x201p16x16-golden_AS-FT_enconly"), _unmixed_vit
+    ),
+    "m2d-fine-tuned-on-frames": Family(lambda: m2d_file("m2d_vit_base-80x96p16x8-golden_FT"), _unmixed_vit),
+    "m2d-fine-tuned-without-head": Family(
+        lambda: m2d_file("m2d_as_vit_base-80x201p16x16-golden_AS-FT_enconly").without_head(), _unmixed_vit
+    ),
+    "ensemble": Family(two_m2d, _unmixed_vit),
     "mae-ast-patch": Family(mae_ast, _unmixed_vit),
     "mae-ast-frame": Family(lambda: mae_ast("128x2"), _unmixed_vit),
     "mae-ast-chunked-pre-norm": Family(

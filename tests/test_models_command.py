@@ -70,6 +70,10 @@ def test_show_says_licence_front_end_and_score_of_a_name(models):
         assert words in text
     assert json.loads(models("show", "mn10_as", "--json")[1])["AudioSet mAP"] == 0.471
     assert "niizumi2023m2d4speech" in models("show", "m2d_s_vit_base-80x608p80x2-230220", "--bibtex")[1]
+    shown = json.loads(models("show", "m2d_as_vit_base-80x1001p16x16-240213_AS-FT_enconly", "--json")[1])
+    assert (shown["parameters"], shown["classes"], shown["class_order"]) == (85_659_407, 527, "audioset-by-id")
+    assert (shown["release"], shown["further pre-training"]) == ("v0.3.0", False)
+    assert shown["statistics"].startswith("in the file")
     code, _, error = models("show", "mn10_sa")
     assert code == 2
     assert "mn10_as" in error

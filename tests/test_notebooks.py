@@ -8,21 +8,35 @@ from pathlib import Path
 import pytest
 
 from auricle.hub.files import save_encoder
+from auricle.models.config import ViTConfig
+from auricle.models.contract import Encoder
+from auricle.models.m2d import M2DEncoder
 from auricle.models.mn import MN
 from auricle.models.mn_config import MNConfig
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*.ipynb"))
 
 
+def tagger() -> Encoder:
+    classes = tuple((f"/m/{i}", f"class {i}") for i in range(7))
+    return MN(MNConfig(width=0.1, num_classes=7), classes=classes, label_type="multilabel", seed=0)
+
+
+def features() -> Encoder:
+    return M2DEncoder(ViTConfig("80x208", "16x16", width=64, depth=2), seed=0)
+
+
+MODELS = {"tagging": (tagger, "class"), "embeddings": (features, "nearest")}  # and a word that is printed
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs(path, tmp_path, monkeypatch, capsys):
-    classes = tuple((f"/m/{i}", f"class {i}") for i in range(7))
-    network = MN(MNConfig(width=0.1, num_classes=7), classes=classes, label_type="multilabel", seed=0)
-    save_encoder(network, tmp_path / "tagger.safetensors")
-    monkeypatch.setenv("AURICLE_NOTEBOOK_MODEL", str(tmp_path / "tagger.safetensors"))
+    make, printed = MODELS[path.stem]
+    save_encoder(make(), tmp_path / "model.safetensors")
+    monkeypatch.setenv("AURICLE_NOTEBOOK_MODEL", str(tmp_path / "model.safetensors"))
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for cell in json.loads(path.read_text())["cells"]:
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), path.name, "exec"), names)
-    assert "class" in capsys.readouterr().out
+    assert printed in capsys.readouterr().out

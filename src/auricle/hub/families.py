@@ -9,11 +9,18 @@ from auricle.errors import AuricleError, nearest
 from auricle.models.contract import Encoder
 
 
-def _m2d(config: dict[str, Any], **options: Any) -> Encoder:
-    from auricle.models.config import ViTConfig
+def _m2d(config: dict[str, Any], *, head: dict[str, Any] | None = None, **options: Any) -> Encoder:
+    from auricle.models.config import HeadConfig, ViTConfig
     from auricle.models.m2d import M2DEncoder
 
-    return M2DEncoder(ViTConfig(**config), **options)
+    return M2DEncoder(ViTConfig(**config), head=None if head is None else HeadConfig(**head), **options)
+
+
+def _mae_ast(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.mae_ast import MAEASTEncoder
+    from auricle.models.mae_ast_config import MAEASTConfig
+
+    return MAEASTEncoder(MAEASTConfig(**config), **options)
 
 
 def _mn(config: dict[str, Any], **options: Any) -> Encoder:
@@ -36,7 +43,20 @@ def _logmel_stats(front_end_id: str) -> Encoder:
     return LogMelStats(front_end_id)
 
 
-FAMILIES: dict[str, Callable[..., Encoder]] = {"m2d": _m2d, "mn": _mn, "dymn": _dymn, "logmel-stats": _logmel_stats}
+def _ensemble(members: list[dict[str, Any]], **options: Any) -> Encoder:
+    from auricle.models.ensemble import Ensemble
+
+    return Ensemble([build(member, **options) for member in members])
+
+
+FAMILIES: dict[str, Callable[..., Encoder]] = {
+    "m2d": _m2d,
+    "mae-ast": _mae_ast,
+    "mn": _mn,
+    "dymn": _dymn,
+    "logmel-stats": _logmel_stats,
+    "ensemble": _ensemble,
+}
 
 
 def build(architecture: dict[str, Any], **options: Any) -> Encoder:
@@ -52,8 +72,18 @@ def build(architecture: dict[str, Any], **options: Any) -> Encoder:
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
     """The same architecture and statistics with random weights: the floor that training must beat."""
+    if encoder.info.family == "ensemble":
+        return _untrained_ensemble(encoder, seed)
     options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}
-    twin = build(encoder.architecture(), **options)
-    twin.norm_stats = encoder.get_buffer("norm_stats").clone()
+    twin = build(encoder.architecture(), **options).with_stats(*encoder.statistics())
     twin.rename(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
     return twin.eval()
+
+
+def _untrained_ensemble(encoder: Encoder, seed: int) -> Encoder:
+    from auricle.models.ensemble import Ensemble
+
+    assert isinstance(encoder, Ensemble)
+    return Ensemble(
+        [untrained(member, seed) for member in encoder.encoders], name=f"untrained {encoder.info.name}"
+    ).eval()

@@ -85,7 +85,7 @@ def load_strictly(module: nn.Module, tensors: dict[str, Any], where: object) -> 
         if own[k].shape != tensors[k].shape
     ]
     if missing or extra or shapes:
-        lines = [f"{len(v)} {what}: {', '.join(v[:5])}" for what, v in _named(missing, extra, shapes) if v]
+        lines = [f"{len(v)} {what}: {', '.join(v)}" for what, v in _named(missing, extra, shapes) if v]
         raise AuricleError(f"the weights in {where} do not fit the network; " + "; ".join(lines))
     module.load_state_dict(tensors)
 

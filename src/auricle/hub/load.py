@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from auricle.errors import AuricleError
 from auricle.hub import records
@@ -22,6 +23,7 @@ def load(
     weights: str | Path | None = None,
     record: str | None = None,
     input_size: str | None = None,
+    sample_rate: int | None = None,
     offline: bool | None = None,
 ) -> Encoder:
     """An encoder in evaluation mode.
@@ -30,20 +32,20 @@ def load(
     weights   a local file of that published name, in place of a download
     record    the published name of the network in a file, where its tensors do not say all (front end, strides);
               its classes may be others
-    input_size  "80x608": for a published M2D file whose folder name does not say it
+    input_size, sample_rate  "80x608" and hertz: of a published M2D file whose folder name does not say them
     offline   no downloads (None: what the variable AURICLE_OFFLINE says)
 
     A published name is downloaded once, converted and kept in the cache folder (AURICLE_CACHE). Raises
     AuricleError when nothing fits, naming the nearest known names.
     """
     if weights is not None:
-        return _read_file(_existing(weights), records.get(str(name)), True, input_size)
+        return _read_file(_existing(weights), records.get(str(name)))
     path = Path(name).expanduser()
     if path.is_dir():
         return read_run(path)
     if path.is_file():
-        known = records.get(record) if record else records.of_file(path.name)
-        return _read_file(path, known, record is None, input_size)
+        known = records.get(record) if record else records.of_file(path)
+        return _read_file(path, known, same_classes=record is None, input_size=input_size, sample_rate=sample_rate)
     if str(name).endswith((".pt", ".pth", ".safetensors")):
         raise AuricleError(f"there is no weight file {path}")
     return load_record(records.get(str(name)), offline=offline)
@@ -71,12 +73,12 @@ def _existing(weights: str | Path) -> Path:
     return path
 
 
-def _read_file(path: Path, record: Record | None, same_classes: bool, input_size: str | None) -> Encoder:
+def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:
     if path.suffix == ".safetensors":
         return read_encoder(path)
     if record is not None:
         _say(record)
-    return read_published(path, record, same_classes=same_classes, input_size=input_size)
+    return read_published(path, record, **options)
 
 
 def _say(record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from auricle.errors import AuricleError
 
 
 def read_pickle(path: Path) -> Any:
-    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, argparse namespaces, NumPy scalars only.
+    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, paths, argparse namespaces, NumPy scalars.
 
     Raises AuricleError for anything else, for a truncated file and for one that is no checkpoint.
     """
     import torch
 
-    allowed = [argparse.Namespace, *_numpy_scalars()]
+    allowed = [argparse.Namespace, pathlib.PosixPath, *_numpy_scalars()]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -44,8 +45,10 @@ def _reason(error: Exception) -> str:
 def _numpy_scalars() -> list[Any]:
     import numpy as np
 
-    kinds = [np.dtype(kind) for kind in ("f4", "f8", "i4", "i8", "bool")]
-    return [np._core.multiarray.scalar, np.dtype, *{type(kind) for kind in kinds}]  # type: ignore[attr-defined]
+    kinds = [np.dtype(kind) for kind in ("f2", "f4", "f8", "i4", "i8", "bool")]
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    old = (scalar, "numpy.core.multiarray.scalar")  # as NumPy 1 wrote it
+    return [scalar, old, np.dtype, *{type(kind) for kind in kinds}]
 
 
 def write_pickle(content: Any, path: Path) -> None:

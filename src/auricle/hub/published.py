@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.data.audioset import audioset_classes_by_id
 from auricle.errors import AuricleError
 from auricle.hub.convert import efficientat, m2d
 from auricle.hub.pickles import read_pickle
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
 
 
 def read_published(
-    path: Path, record: Record | None = None, *, same_classes: bool = True, input_size: str | None = None
+    path: Path,
+    record: Record | None = None,
+    *,
+    same_classes: bool = True,
+    input_size: str | None = None,
+    sample_rate: int | None = None,
 ) -> Encoder:
     """The encoder in ``path``, in evaluation mode.
 
     record        what the file is, beyond its tensors; without one the architecture is inferred
     same_classes  the file must have the record's number of classes; False: a fine-tuned file of that network
     input_size    "80x608": mel bins x frames of an M2D file whose folder's name does not say it
+    sample_rate   of such a file, hertz
 
     Raises AuricleError for an unknown layout, a truncated file, and a file that is not what the record says.
     """
@@ -36,7 +43,7 @@ def read_published(
     if efficientat.recognises(content):
         return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
     if m2d.recognises(content):
-        return _m2d(m2d.published_tensors(content, path), path, record, input_size)
+        return _m2d(content, path, record, same_classes, input_size=input_size, sample_rate=sample_rate)
     raise AuricleError(
         f"{path} is a checkpoint of no layout known here; known: EfficientAT's state dict, M2D's four layouts"
     )
@@ -76,15 +83,22 @@ def _classes(record: Record, count: int, path: Path, same: bool) -> Classes | No
     )
 
 
-def _m2d(tensors: dict[str, Tensor], path: Path, record: Record | None, input_size: str | None) -> Encoder:
+def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **sizes: Any) -> Encoder:
+    tensors = m2d.published_tensors(content, path)
     if record is None:
-        return m2d.build(tensors, m2d.config_of(tensors, path, input_size=input_size), path)
+        encoder = m2d.build(tensors, m2d.config_of(content, path, **sizes), path)
+        if encoder.head is not None and encoder.head.config.num_classes == 527 and "AS-FT" in encoder.info.name:
+            encoder.rename(classes=audioset_classes_by_id(), label_type="multilabel")
+        return encoder
     if not isinstance(record.config, ViTConfig):
         raise AuricleError(f"{path} is an M2D checkpoint, '{record.name}' is of another kind")
     said = record.config
-    config = m2d.config_of(tensors, path, input_size=said.input_size, sample_rate=said.sample_rate)
+    config = m2d.config_of(content, path, input_size=said.input_size, sample_rate=said.sample_rate)
     _check_network(config, path, record)
     encoder = m2d.build(tensors, config, path)
+    if encoder.head is not None:
+        classes = _classes(record, encoder.head.config.num_classes, path, same_classes)
+        encoder.rename(classes=classes, label_type=record.label_type)
     encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
     return encoder
 

@@ -31,6 +31,8 @@ class Record:
     class_list      "audioset" or "audioset-by-id": the classes in the order of the logits; "" where the outputs are no
                     classes of sound
     parameters      number of trained parameters of the encoder
+    release         tag of the release that holds it
+    statistics      mean and deviation that its input is normalised with, as far as known
     score           mean average precision on the AudioSet evaluation set, as published
     use             what its authors recommend it for
     further         whether pre-training can go on from it (None: does not apply)
@@ -51,6 +53,8 @@ class Record:
     label_type: Literal["multilabel", "multiclass"] | None = None
     parameters: int | None = None
     front_end: str = ""
+    release: str = ""
+    statistics: str = ""
     score: float | None = None
     licence: str = "not stated"
     source: str = ""

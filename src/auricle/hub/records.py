@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from auricle.errors import AuricleError, nearest
 from auricle.hub import records_efficientat, records_m2d
 from auricle.hub.record import Record, Table
@@ -33,9 +35,16 @@ def find(name: str) -> Record | None:
     return next((record for record in RECORDS if record.name == name), None)
 
 
-def of_file(file_name: str) -> Record | None:
-    """The record whose published file has this name, where the name says it (M2D's are all alike)."""
-    return next((record for record in RECORDS if record.file == file_name and not record.folder), None)
+def of_file(path: Path) -> Record | None:
+    """The record whose published file this is, where the name says it (M2D's files are alike: the folder's name does)."""
+    folder = path.resolve().parent.name
+
+    def fits(record: Record) -> bool:
+        if record.folder:
+            return record.folder == folder and record.file in (path.name, "")
+        return record.file == path.name
+
+    return next((record for record in RECORDS if fits(record)), None)
 
 
 def get(name: str) -> Record:

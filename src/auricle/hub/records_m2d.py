@@ -9,14 +9,16 @@ from auricle.models.config import ViTConfig
 SOURCE = "https://github.com/nttcslab/m2d"
 LICENCE = "NTT, LICENSE.pdf of the repository: read it"
 PRETRAINED, SPEECH, FINETUNED = "v0.1.0", "v0.2.0", "v0.3.0"
-NO_STATISTICS = "the file holds no statistics: mean -7.1 and deviation 4.2 are used, as the original does"
+IN_THE_FILE = "in the file; -7.1, 4.2 where it holds none"
+NO_STATISTICS = "-7.1, 4.2: the file holds none, as the original"
+OF_YOUR_DATA = "-7.1, 4.2, the original's default; measure those of your own data (auricle.signal.running_norm)"
 CLAP_NOTE = "M2D-CLAP loads as a plain audio encoder: its text side and projections are not used"
-HEAD_NOTE = "loads as an encoder: its AudioSet classifier is not part of it"
 TRANSFER = "general-purpose transfer learning"
 TAGGING = "audio tagging and sound event detection"
 
-# trained parameters of the ViT-B encoder by patch size (measured)
+# trained parameters of the ViT-B encoder by patch size, and of the AudioSet classifier (measured)
 PARAMETERS = {"16x16": 85_254_144, "16x4": 85_106_688, "80x2": 85_180_416}
+CLASSIFIER = 768 * 527 + 527
 
 
 def _weight(
@@ -28,6 +30,7 @@ def _weight(
     *papers: str,
     further: bool = False,
     score: float | None = None,
+    statistics: str = IN_THE_FILE,
     note: str = "",
 ) -> Record:
     """A row; ``file`` is "" where the name inside the archive is not known; ``further`` as Record's."""
@@ -45,14 +48,16 @@ def _weight(
         file=file,
         class_list="audioset-by-id" if tagger else "",
         label_type="multilabel" if tagger else None,
-        parameters=PARAMETERS[said.patch_size],
+        parameters=PARAMETERS[said.patch_size] + (CLASSIFIER if tagger else 0),
         front_end=f"m2d-logmel/{said.sample_rate // 1000}k",
+        release=release,
+        statistics=statistics,
         score=score,
         licence=LICENCE,
         source=SOURCE,
         use=use,
         further=further,
-        note=note or (HEAD_NOTE if tagger else ""),
+        note=note,
         papers=papers,
     )
 
@@ -113,7 +118,7 @@ ROWS: tuple[Record, ...] = (
             "niizumi2023m2d",
             "niizumi2024m2dx",
             further=True,
-            note=NO_STATISTICS,
+            statistics=NO_STATISTICS,
         )
         for tenths in (7, 6)
     ),
@@ -146,6 +151,7 @@ ROWS: tuple[Record, ...] = (
             "speech transfer learning and further pre-training",
             "niizumi2023m2d4speech",
             further=True,
+            statistics=OF_YOUR_DATA,
         )
         for frames, date, seconds in ((608, "230220", 6), (512, "230301", 5), (400, "230201", 4))
     ),

@@ -30,6 +30,7 @@ class ShowConfig:
     name: str = argument("a published name, a weight file, or a run folder")
     record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
     input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
+    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class ConvertConfig:
     out: str = option(help="file to write")
     record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
     input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
+    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def _described(record: Record) -> Description:
     row = record.row()
     facts = {key: row[key] for key in ("family", "summary", "use", "front_end", "parameters", "classes", "class_order")}
     facts |= {"label_type": record.label_type, "AudioSet mAP": record.score, "architecture": row["config"]}
+    facts |= {"statistics": record.statistics, "release": record.release}
     facts |= {"further pre-training": record.further, "licence": record.licence, "source": record.source}
     facts |= {"download": list(record.urls), "file": record.file or None, "note": record.note}
     here = weights.converted(record)
@@ -143,14 +146,14 @@ def _opened(path: Path, config: ShowConfig) -> Description:
     from auricle.hub.files import describe
     from auricle.hub.load import load
 
-    encoder = load(path, record=config.record, input_size=config.input_size)
+    encoder = load(path, record=config.record, input_size=config.input_size, sample_rate=config.sample_rate)
     file = path / "encoder.safetensors" if path.is_dir() else path
     lineage = describe(file).get("lineage", {}) if file.suffix == ".safetensors" else {}
     info = asdict(encoder.info)
     classes = info.pop("classes") or ()
     facts = {"family": info.pop("family"), "parameters": count(encoder), "classes": len(classes)}
     facts |= {"architecture": encoder.architecture().get("config"), "fingerprint": encoder.fingerprint()}
-    facts |= info | {"statistics": encoder.get_buffer("norm_stats").tolist(), "lineage": lineage, "file": str(file)}
+    facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
     papers = tuple(lineage.get("papers", ()))
     return Description(facts.pop("name"), facts, papers, encoder.info.licence)
 
@@ -201,8 +204,9 @@ def _bring(record: Record, config: GetConfig) -> Kept:
 def convert(config: ConvertConfig) -> Converted:
     """Write an encoder in another layout.
 
-    ``efficientat`` writes the flat state dict of MN and DyMN; ``m2d`` the training checkpoint of a run folder (encoder,
-    predictor and target), or of a file the encoder-only layout; ``auricle`` our safetensors.
+    ``efficientat`` writes the flat state dict of MN and DyMN; ``m2d`` the training checkpoint of a run folder (all that
+    pre-training needs), of an encoder the encoder-only layout, with a classifier the evaluation tool's; ``auricle`` our
+    safetensors.
     Raises AuricleError where the layout cannot hold that encoder, and never overwrites its own source.
     """
     from auricle.hub import checksums
@@ -213,7 +217,8 @@ def convert(config: ConvertConfig) -> Converted:
         raise AuricleError(f"{out} is the source itself; choose another --out")
     if out.is_dir():
         raise AuricleError(f"{out} is a folder; --out names a file in it")
-    encoder = load(config.source, record=config.record, input_size=config.input_size)
+    known = {"record": config.record, "input_size": config.input_size, "sample_rate": config.sample_rate}
+    encoder = load(config.source, **known)  # type: ignore[arg-type]
     tensors, hint = WRITERS[config.to](encoder, source, out)
     size, digest = out.stat().st_size, checksums.sha256_of(out)
     return Converted(str(out), config.to, tensors, size, digest, encoder.info.licence, hint)
@@ -243,7 +248,7 @@ def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str
 
 
 def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
-    from auricle.hub.convert.m2d import to_published
+    from auricle.hub.convert.m2d import m2d_content
     from auricle.hub.convert.m2d_names import folder_name, parse_name
     from auricle.hub.pickles import write_pickle
     from auricle.hub.resume import tensors_of
@@ -252,14 +257,15 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     config = encoder.architecture()["config"]
     if config["heads"] not in (0, max(1, config["width"] // 64)):
         raise AuricleError(f"readers of M2D's layout take one head per 64 channels; this encoder has {config['heads']}")
-    whole = source.is_dir()
-    ours = tensors_of(source) if whole else {f"online.{name}": v for name, v in encoder.state_dict().items()}
-    tensors = to_published(ours)
-    write_pickle({"model": tensors} if whole else tensors, out)
+    ours = (
+        tensors_of(source) if source.is_dir() else {f"online.{n}": value for n, value in encoder.state_dict().items()}
+    )
+    content, tensors = m2d_content(ours)
+    write_pickle(content, out)
     if parse_name(out.resolve().parent.name):
-        return len(tensors), ""
+        return tensors, ""
     wanted = folder_name(config["input_size"], config["patch_size"], config["sample_rate"])
-    return len(tensors), f"the original reads sizes from the folder's name: put it into one such as {wanted}-NAME"
+    return tensors, f"the original reads sizes from the folder's name: put it into one such as {wanted}-NAME"
 
 
 WRITERS = {"auricle": _to_auricle, "efficientat": _to_efficientat, "m2d": _to_m2d}

@@ -82,7 +82,7 @@ def _checksum(file: Path) -> tuple[bool, str]:
     if not file.is_file():
         raise AuricleError(f"there is no weight file {file}")
     digest, before = checksums.sha256_of(file), checksums.noted(file).get("sha256", "")
-    record = records.of_file(file.name)
+    record = records.of_file(file)
     expected = before or (record.sha256 if record else "")
     if not expected:
         return True, f"sha256 {digest}, none known to compare it with"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from auricle.errors import AuricleError
 from auricle.options import option
@@ -54,6 +55,18 @@ class ViTConfig:
         """Patches along frequency and time (F, T) of one training crop."""
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
         return bins // height, frames // width
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The classifier of a fine-tuned M2D. It reads the mean of the patch tokens (D wide), or of the stacked frames (F * D)."""
+
+    num_classes: int
+    pools: Literal["tokens", "frames"] = "frames"
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1 or self.pools not in ("tokens", "frames"):
+            raise AuricleError(f"a head has classes, and pools tokens or frames: not {self.num_classes} and {self.pools}")
 
 
 @dataclass(frozen=True)

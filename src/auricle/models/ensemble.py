@@ -52,8 +52,17 @@ class Ensemble(Encoder):
     def encoders(self) -> list[Encoder]:
         return list(self.members)  # type: ignore[arg-type]
 
+    def rename(self, **changes: Any) -> None:
+        """As every encoder's; the classes are the members' too, so that they stay agreed."""
+        super().rename(**changes)
+        shared = {name: value for name, value in changes.items() if name in ("classes", "label_type")}
+        for member in self.encoders:
+            member.rename(**shared)
+
     def with_stats(self, mean: float, std: float) -> Encoder:
-        return Ensemble([member.with_stats(mean, std) for member in self.encoders], name=self.info.name)
+        twin = Ensemble([member.with_stats(mean, std) for member in self.encoders])
+        twin.info = self.info
+        return twin
 
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
-from auricle.hub.convert.m2d_names import parse_name
+from auricle.hub.convert.m2d_names import RATES, SIZE, PublishedName, parse_name
 from auricle.hub.files import load_strictly
 from auricle.hub.pickles import read_pickle
-from auricle.models.config import ViTConfig
+from auricle.models.config import HeadConfig, ViTConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +33,14 @@ NAMES = (
     ("decoder_pred.", "predictor.project."),
     ("target_blocks.", "target.blocks."),
     ("target_norm.", "target.norm."),
+    ("module.head.norm.", "online.head.norm."),
+    ("module.head.mlp.mlp.0.", "online.head.linear."),
 )
-WRAPPERS = ("module.ar.runtime.backbone.", "backbone.")
+RUNTIME, BESIDE = "backbone.", "beside backbone: "  # with such names in a file, only they count
+FINE_TUNED = "module.ar.runtime.backbone."  # beside the classifier's names
+CLASSIFIER = "module.head.mlp.mlp.0.weight"
+# what an encoder has no use for: the rest of pre-training, of M2D-CLAP, and the kernels of the front end (names of ours)
+LEFT_OUT = ("predictor.", "target.", "offline_predictor.", "logit_scale", "audio_proj.", "module.ar.runtime.to_spec.")
 
 
 def to_ours(published: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -57,36 +64,101 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
+def m2d_content(ours: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
+    """What a published file of these tensors holds, and how many there are (specification m2d 6.2).
+
+    With a predictor it is a training checkpoint, with a classifier the evaluation tool's file, else encoder-only.
+    """
+    published = to_published(ours)
+    if any(name.startswith("predictor.") for name in ours):
+        return {"model": published}, len(published)
+    if CLASSIFIER in published:
+        published = {n if n.startswith("module.") else FINE_TUNED + n: value for n, value in published.items()}
+    return published, len(published)
+
+
 def read_published(path: Path, *, input_size: str | None = None, sample_rate: int | None = None) -> M2DEncoder:
     """A published ``.pth`` as an encoder. Raises AuricleError for anything that is not an M2D file.
 
     Sizes come from the tensors, the input length and the rate from the folder's name (or the file's), unless given.
     """
-    tensors = published_tensors(read_pickle(path), path)
-    return build(tensors, config_of(tensors, path, input_size=input_size, sample_rate=sample_rate), path)
+    content = read_pickle(path)
+    config = config_of(content, path, input_size=input_size, sample_rate=sample_rate)
+    return build(published_tensors(content, path), config, path)
 
 
-def config_of(
-    tensors: dict[str, Tensor], path: Path, *, input_size: str | None = None, sample_rate: int | None = None
-) -> ViTConfig:
-    """The network of these published tensors; the name of the folder, or the file, says what is not given."""
-    said = parse_name(path.resolve().parent.name) or parse_name(path.stem)
-    if said is not None:
-        input_size, sample_rate = input_size or said.input_size, sample_rate or said.sample_rate
-    return infer_config(tensors, input_size, sample_rate, path)
+def config_of(content: Any, path: Path, *, input_size: str | None = None, sample_rate: int | None = None) -> ViTConfig:
+    """The network of a published file. What is not given, the folder's name says, or the file's, or its settings.
+
+    Raises AuricleError where none of them does: neither input length nor sample rate can be seen in the tensors.
+    """
+    tensors = published_tensors(content, path)
+    depth = _depth(tensors, path)
+    if input_size is None or sample_rate is None:
+        said = parse_name(path.resolve().parent.name) or parse_name(path.stem) or _said_by_settings(content)
+        if said is None and input_size is None:
+            raise AuricleError(
+                f"{path}: the input length is neither in the folder's name (such as m2d_vit_base-80x608p16x16-NAME) nor "
+                "in the file; say which published weight it is with record=, or input_size= and sample_rate="
+            )
+        input_size = input_size or (said and said.input_size)
+        sample_rate = sample_rate or (said.sample_rate if said else 16000)
+    return _fitting(
+        tensors, ViTConfig(str(input_size), **_patches(tensors), depth=depth, sample_rate=sample_rate), path
+    )
+
+
+def _said_by_settings(content: Any) -> PublishedName | None:
+    """What the arguments in a training checkpoint say."""
+    args = vars(content["args"]) if isinstance(content, dict) and hasattr(content.get("args"), "__dict__") else {}
+    size, rate = args.get("input_size"), args.get("sr", "16k")
+    text = size if isinstance(size, str) else "x".join(map(str, size)) if isinstance(size, (list, tuple)) else ""
+    if not SIZE.fullmatch(text) or rate not in RATES:
+        return None
+    return PublishedName(str(args.get("model")), text, "", RATES[rate])
 
 
 def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncoder:
-    """The encoder of ``config`` with these published tensors; those of predictor, target and heads are left out."""
+    """The encoder of ``config`` with these published tensors, and with the head if there is one.
+
+    What pre-training needs beyond it is left out; tensors that nothing here knows are named in a warning.
+    """
     from auricle.models.m2d import M2DEncoder
 
-    folder = path.resolve().parent.name
-    encoder = M2DEncoder(config, name=folder if parse_name(folder) else path.stem)
-    own = encoder_part(to_ours(tensors))
+    encoder = M2DEncoder(config, name=_name(path), head=head_of(tensors, config, path))
+    ours = to_ours(tensors)
+    own = encoder_part(ours)
     own.setdefault("norm_stats", encoder.norm_stats)  # files of 2022-23 hold none (specification m2d 6.2)
-    load_strictly(encoder, {name: value for name, value in own.items() if name in encoder.state_dict()}, path)
+    load_strictly(encoder, own, path)
+    unknown = [name for name in ours if not name.startswith(("online.", *LEFT_OUT))]
+    if unknown:
+        warnings.warn(f"{path}: not used, and unknown here: {', '.join(unknown)}", UserWarning, stacklevel=2)
     encoder.rename(source=str(path.name))
     return encoder.eval()
+
+
+def head_of(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> HeadConfig | None:
+    """The classifier of a fine-tuned file: on D columns it reads patch tokens, on F * D whole frames (specification m2d 6.4)."""
+    if CLASSIFIER not in tensors:
+        return None
+    classes, columns = tensors[CLASSIFIER].shape
+    if columns == config.width:
+        return HeadConfig(classes, "tokens")
+    if columns == config.width * config.grid[0]:
+        return HeadConfig(classes, "frames")
+    raise AuricleError(
+        f"{path}: the classifier reads {columns} numbers; expected {config.width} (patch tokens) or "
+        f"{config.width * config.grid[0]} (stacked frames)"
+    )
+
+
+def _name(path: Path) -> str:
+    """The folder's name where it follows M2D's rule, else the file's."""
+    folder = path.resolve().parent.name
+    try:
+        return folder if parse_name(folder) else path.stem
+    except AuricleError:
+        return path.stem
 
 
 def recognises(content: Any) -> bool:
@@ -102,35 +174,42 @@ def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
         raise AuricleError(f"{path} holds no state dictionary; expected one of the published M2D layouts")
     if not recognises(content):
         raise AuricleError(f"{path} is not an M2D checkpoint: it has no patch_embed.proj.weight and pos_embed")
+    if odd := [name for name, value in state.items() if not hasattr(value, "shape")]:
+        raise AuricleError(f"{path} holds '{odd[0]}' which is no tensor; expected a dictionary of tensors")
     return state
 
 
 def _state(content: Any) -> dict[str, Tensor] | None:
     state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         return None
-    for wrapper in WRAPPERS:
-        if any(name.startswith(wrapper) for name in state):
-            return {k.removeprefix(wrapper): v for k, v in state.items() if k.startswith(wrapper)}
-    return state
+    if any(name.startswith(RUNTIME) for name in state):
+        return {_runtime(name): value for name, value in state.items()}
+    return {name.removeprefix(FINE_TUNED): value for name, value in state.items()}
 
 
-def infer_config(tensors: dict[str, Tensor], input_size: str | None, sample_rate: int | None, path: Path) -> ViTConfig:
-    width, _, height, columns = tensors["patch_embed.proj.weight"].shape
+def _runtime(name: str) -> str:
+    return name.removeprefix(RUNTIME) if name.startswith(RUNTIME) else BESIDE + name
+
+
+def _depth(tensors: dict[str, Tensor], path: Path) -> int:
     blocks = {int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")}
     if not blocks:
         raise AuricleError(f"{path} has no transformer blocks: it is cut short, or not an M2D checkpoint")
-    rows = 80 // height
-    steps = (tensors["pos_embed"].shape[1] - 1) // rows
-    config = ViTConfig(
-        input_size=input_size or f"80x{steps * columns}",
-        patch_size=f"{height}x{columns}",
-        width=width,
-        depth=max(blocks) + 1,
-        sample_rate=sample_rate or 16000,
-    )
-    if config.grid != (rows, steps):
+    return max(blocks) + 1
+
+
+def _patches(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    width, _, height, columns = tensors["patch_embed.proj.weight"].shape
+    return {"patch_size": f"{height}x{columns}", "width": width}
+
+
+def _fitting(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> ViTConfig:
+    """The configuration itself. Raises AuricleError when the file's positions are those of another input length."""
+    places = tensors["pos_embed"].shape[1] - 1
+    if places != config.grid[0] * config.grid[1]:
         raise AuricleError(
-            f"{path}: the positions cover {rows}x{steps} patches, an input of {config.input_size} gives {config.grid}"
+            f"{path}: there are positions for {places} patches, an input of {config.input_size} in patches of "
+            f"{config.patch_size} has {config.grid[0]}x{config.grid[1]}"
         )
     return config

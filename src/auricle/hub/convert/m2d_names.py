@@ -5,23 +5,36 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from auricle.errors import AuricleError
+
+RATES = {"16k": 16000, "32k": 32000}
+SIZE = re.compile(r"\d+x\d+")
+
 
 @dataclass(frozen=True)
 class PublishedName:
-    """What a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` says (specification m2d 6.1)."""
+    """What a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` says (specification m2d 6.1).
+
+    extras are what follows the sample rate (M2D-CLAP names its text encoder there).
+    """
 
     model: str
     input_size: str
     patch_size: str
     sample_rate: int
+    extras: tuple[str, ...] = ()
 
 
 def parse_name(text: str) -> PublishedName | None:
-    """None where the name does not follow the rule."""
-    found = re.match(r"(?P<model>[^-]+)-(?P<input>\d+x\d+)p(?P<patch>\d+x\d+)(?:p(?P<rate>16|32)k)?", text)
-    if not found:
+    """None where the name does not follow the rule. Raises AuricleError for a sample rate that M2D does not have."""
+    model, *rest = text.split("-")
+    sizes = rest[0].split("p") if rest else []
+    if len(sizes) < 2 or not all(SIZE.fullmatch(size) for size in sizes[:2]):
         return None
-    return PublishedName(found["model"], found["input"], found["patch"], int(found["rate"] or 16) * 1000)
+    rate = sizes[2] if len(sizes) > 2 else "16k"
+    if rate not in RATES:
+        raise AuricleError(f"'{text}' names the sample rate '{rate}'; M2D has {' and '.join(RATES)}")
+    return PublishedName(model, *sizes[:2], RATES[rate], tuple(sizes[3:]))
 
 
 def folder_name(input_size: str, patch_size: str, sample_rate: int, model: str = "m2d_vit_base") -> str:
