@@ -29,8 +29,14 @@ class Predictor(nn.Module):
         return self.project(self.inner(latent, mask)[:, 1:])
 
     def hidden(self, latent: Tensor, mask: Mask) -> Tensor:
-        """(B, M, out): the masked tokens only, in the mask's order; the others are never projected."""
-        return self.project(take(self.inner(latent, mask)[:, 1:], mask.hidden))
+        """(B, M, out): the masked tokens only, in the mask's order; the last block and what follows skip the others.
+
+        Tokens stay in the mask's order: attention does not care, and positions are looked up.
+        """
+        x, positions = self.embed(latent), self.pos_embed[0]
+        seen = x + torch.cat([positions[:1].expand(len(x), 1, -1), positions[1:][mask.visible]], dim=1)
+        hidden = self.mask_token + positions[1:][mask.hidden]
+        return self.project(self.transformer.tail(torch.cat([seen, hidden.to(seen.dtype)], dim=1), hidden.shape[1]))
 
     def inner(self, latent: Tensor, mask: Mask) -> Tensor:
         """(B, 1 + N, d): the class token, then all tokens in spatial order, after the final norm."""
