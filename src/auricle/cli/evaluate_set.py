@@ -1,6 +1,7 @@
 """Measure an encoder on every task of a task-set file.
 
   auricle evaluate set tasks.yaml --model runs/first
+  EVAR=~/evar auricle evaluate set all --model runs/first      M2D's nine tasks, in EVAR's folders ('quick': four)
 
 The file names tasks and protocols:
 
@@ -16,7 +17,7 @@ import shlex
 import sys
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.evaluate_set import EvaluateSetConfig, evaluate_set
+from auricle.jobs.evaluate_set import EvaluateSetConfig, evaluate_set, say_absent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,5 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"evaluations": [e.to_json() for e in result.evaluations], "absent": result.absent}))
     else:
         print("\n\n".join(str(evaluation) for evaluation in result.evaluations))
-        for task, why in result.absent.items():
-            print(f"{task} was not measured: {why}", file=sys.stderr)
+        say_absent(result.absent)
     return 1 if result.absent else 0

@@ -19,14 +19,13 @@ from auricle.evaluate.folds import fold_notes
 from auricle.evaluate.labels import Coverage, Labels, labelled
 from auricle.evaluate.protocols import Protocol, protocol
 from auricle.evaluate.scoring import Scored, Setting
-from auricle.evaluate.task import Task
+from auricle.evaluate.task import SEEDS, Task
 from auricle.evaluate.task_statistics import task_statistics
 from auricle.hub.run import environment
 from auricle.inference.embed_settings import EncodeSettings
 from auricle.models.contract import Encoder
 from auricle.options import as_plain
 
-SEEDS = (42, 43, 44)
 BOOTSTRAP = 1000
 
 

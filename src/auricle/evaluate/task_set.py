@@ -4,49 +4,112 @@ tasks:
   - {name: esc10, source: esc10/audio, labels: esc10/meta.csv, seconds: 5, protocols: [logistic, knn-vote]}
   - {name: digits, source: fsdd/audio, labels: fsdd/meta.csv, label_column: digit, folding: groups, seconds: 1}
 
-Paths are relative to the file. A task whose data are absent is reported and passed over.
+Paths are relative to the file; with ``root_from: NAME``, to the folder that the environment variable NAME holds (else
+the current one). ``{rate}`` in a path is the model's sample rate, "16k" or "32k". ``seeds: [42]`` and ``lr: 3.0e-5`` hold
+for every task. A task whose data are absent is reported and passed over. "quick" and "all" are shipped (``task_sets/``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import os
+from dataclasses import dataclass, fields, replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError
-from auricle.evaluate.task import Task
+from auricle.errors import AuricleError, nearest
+from auricle.evaluate.task import SEEDS, Task
 
 if TYPE_CHECKING:
     from auricle.evaluate.evaluation import Evaluation
+    from auricle.evaluate.protocols import Protocol
     from auricle.models.contract import Encoder
 
 DEFAULT_PROTOCOLS = ("logistic",)
+SHIPPED = ("quick", "all")
+KNOWN = ("tasks", "root_from", "seeds", "lr")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One task and the protocols it is measured with."""
+    """One task, the protocols it is measured with, their seeds, and the learning rate of those that have one."""
 
     task: Task
     protocols: tuple[str, ...]
+    seeds: tuple[int, ...] = SEEDS
+    lr: float | None = None
+
+    def at(self, rate: int) -> Task:
+        """The task for a model of ``rate`` hertz."""
+        paths = {name: path for name in ("source", "labels") if (path := getattr(self.task, name))}
+        return replace(
+            self.task,
+            **{name: path.replace("{rate}", f"{rate // 1000}k") for name, path in paths.items()},  # type: ignore[arg-type]
+        )
+
+    def probes(self) -> tuple[Protocol, ...]:
+        from auricle.evaluate.protocols import protocol
+
+        found = map(protocol, self.protocols)
+        return tuple(probe.with_lr(self.lr) if self.lr and probe.rate else probe for probe in found)
 
 
-def read_task_set(path: Path) -> tuple[Entry, ...]:
-    """Raises AuricleError for a file that is not there, is no task set, or names an unknown setting or protocol."""
+def read_task_set(source: Path) -> tuple[Entry, ...]:
+    """A file, or a shipped set by its name ("quick", "all"; a file of that name wins).
+
+    Raises AuricleError for a file that is not there, is no task set, or names an unknown setting or protocol.
+    """
+    path = path_of(source)
+    content = _content(path)
+    root = _root(content, path)
+    shared = {"seeds": _seeds(content, path), "lr": _lr(content, path)}
+    return tuple(_entry(values, path, root, shared) for values in content["tasks"])
+
+
+def path_of(source: Path) -> Path:
+    if source.is_file():
+        return source
+    if str(source) in SHIPPED:
+        return Path(str(resources.files("auricle.evaluate").joinpath("task_sets", f"{source}.yaml")))
+    hint = nearest(str(source), SHIPPED) if source.suffix not in (".yaml", ".yml") else ""
+    raise AuricleError(f"there is no task-set file {source}{hint}")
+
+
+def _content(path: Path) -> dict[str, Any]:
     import yaml
 
-    if not path.is_file():
-        raise AuricleError(f"there is no task-set file {path}")
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AuricleError(f"{path} is not readable as YAML: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list) or not content["tasks"]:
         raise AuricleError(f"{path} is no task set: expected 'tasks:' and a list of tasks, each with a 'source'")
-    return tuple(_entry(values, path) for values in content["tasks"])
+    strange = sorted(map(str, content.keys() - set(KNOWN)))
+    if strange:
+        raise AuricleError(f"{path}: unknown setting {', '.join(strange)}; a task set knows {', '.join(KNOWN)}")
+    return content
 
 
-def _entry(values: Any, path: Path) -> Entry:
+def _root(content: dict[str, Any], path: Path) -> Path:
+    variable = content.get("root_from")
+    return Path(os.environ.get(str(variable), "")) if variable else path.parent
+
+
+def _seeds(content: dict[str, Any], path: Path) -> tuple[int, ...]:
+    seeds = content.get("seeds", list(SEEDS))
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise AuricleError(f"{path}: seeds should be a list of whole numbers, found {seeds!r}")
+    return tuple(seeds)
+
+
+def _lr(content: dict[str, Any], path: Path) -> float | None:
+    lr = content.get("lr")
+    if lr is not None and not (isinstance(lr, float) and lr > 0):
+        raise AuricleError(f"{path}: lr should be a number above 0 such as 3.0e-5, found {lr!r}")
+    return lr
+
+
+def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Entry:
     from auricle.evaluate.protocols import protocol
 
     known = {f.name for f in fields(Task)}
@@ -63,8 +126,8 @@ def _entry(values: Any, path: Path) -> Entry:
         )
     for name in ("source", "labels"):
         if settings.get(name):
-            settings[name] = str((path.parent / Path(settings[name]).expanduser()).resolve())
-    return Entry(Task(**settings), protocols)
+            settings[name] = str((root / Path(settings[name]).expanduser()).resolve())
+    return Entry(Task(**settings), protocols, **shared)
 
 
 def evaluate_set(
@@ -73,11 +136,13 @@ def evaluate_set(
     """Evaluations in the order of the set, and the tasks that could not be measured with the reason."""
     from auricle.evaluate.run import evaluate
 
+    options: dict[str, Any] = {"baselines": baselines, "command": command, "quiet": quiet}
     found, absent = [], {}
     for entry in entries:
-        for name in entry.protocols:
+        task = entry.at(encoder.info.sample_rate)
+        for probe in entry.probes():
             try:
-                found.append(evaluate(encoder, entry.task, name, baselines=baselines, command=command, quiet=quiet))
+                found.append(evaluate(encoder, task, probe, seeds=entry.seeds, **options))
             except AuricleError as error:
-                absent[f"{entry.task.title}/{name}"] = str(error)
+                absent[f"{task.title}/{probe.name}"] = str(error)
     return found, absent

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class EvaluateSetConfig:
     """One encoder on one task set."""
 
-    tasks: str = argument("task-set file (YAML)")
+    tasks: str = argument("task-set file (YAML), or one that is shipped: quick, all")
     model: str = option("", "encoder: a published name, a weight file or a run folder")
     weights: str | None = option(None, "local weight file of a published name")
     baselines: bool = option(True, "score the untrained encoder, log-mel statistics and chance beside it")
@@ -79,6 +80,7 @@ def periodic(source: str, run: Path) -> Callable[[Encoder, Progress], dict[str, 
     from auricle.evaluate.task_set import read_task_set
 
     entries = read_task_set(path)
+    told: set[str] = set()
 
     def evaluate(encoder: Encoder, progress: Progress) -> dict[str, float]:
         name = encoder.info.name
@@ -86,6 +88,8 @@ def periodic(source: str, run: Path) -> Callable[[Encoder, Progress], dict[str, 
         found, absent = measure(encoder, entries, baselines=False)
         encoder.rename(name=name)
         keep_all(found, run)
+        say_absent({task: why for task, why in absent.items() if task not in told})
+        told.update(absent)
         if absent and not found:
             raise AuricleError("; ".join(f"{task}: {why}" for task, why in absent.items()))
         return {f"{e.task}/{e.protocol}": e.score.score for e in found}
@@ -97,6 +101,11 @@ def is_program(path: Path) -> bool:
     """A shell script, or any executable file that is no task set."""
     runs = path.suffix == ".sh" or (path.suffix not in (".yaml", ".yml") and os.access(path, os.X_OK))
     return path.is_file() and runs
+
+
+def say_absent(absent: dict[str, str]) -> None:
+    for task, why in absent.items():
+        print(f"{task} was not measured: {why}", file=sys.stderr)
 
 
 def call(program: Path, encoder: Any, run: Path, progress: Progress) -> dict[str, float]:
