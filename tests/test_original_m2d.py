@@ -10,9 +10,23 @@ import pytest
 
 import auricle
 from auricle.cli.main import main
+from auricle.hub.pickles import read_pickle
 from auricle.hub.run import RunFolder
 from auricle.jobs.methods import restored
-from original_m2d import CONVERT, GUIDE, LATER, README, SUPERB, place, spectrograms, toy, unlaunched, words, write_list
+from original_m2d import (
+    CONVERT,
+    GUIDE,
+    LATER,
+    OTHERS,
+    README,
+    SUPERB,
+    place,
+    spectrograms,
+    toy,
+    unlaunched,
+    words,
+    write_list,
+)
 from sounds import write_sounds
 
 LINES = re.compile(r"^\s*((?:\w+=\S+ )*(?:python|torchrun|bash) .*\S)", re.MULTILINE)
@@ -57,6 +71,27 @@ def test_every_pre_training_line_runs_and_leaves_a_run_named_as_the_original_nam
     assert config.train.seed == (6 if "m2d_x" in line else 3)
 
 
+@pytest.mark.parametrize(
+    ("line", "method", "name"),
+    [
+        (OTHERS[0], "m2d-s", "m2d_s_vit_64x1-80x208p80x4-"),
+        (OTHERS[1], "msm-mae", "msm_mae_vit_64x1-80x208p16x16-"),
+        (OTHERS[2], "m2d-d2v", "m2d_d2v_vit_64x1-80x208p16x16p16k-"),
+    ],
+)
+def test_the_speech_and_reconstruction_programs_run_too(line, method, name, here):
+    assert original(unlaunched(toy(line))) == 0
+    run, config = only_run(here)
+    assert (config.method, run.name.startswith(name)) == (method, True)
+    content = read_pickle(run / "checkpoint-1.pth")["model"]
+    assert ("offline_predictor.weight" in content, "target_norm.weight" in content) == (
+        method == "m2d-s",
+        method != "msm-mae",
+    )
+    if method == "msm-mae":
+        assert content["decoder_pred.weight"].shape == (256, 32)
+
+
 def test_the_lists_name_of_the_readme_is_not_what_its_own_first_step_makes_and_the_nearest_one_is_named(here, capsys):
     assert original(toy(README[0])) == 2
     assert "did you mean files_f_s_d_5_0_k.csv" in capsys.readouterr().err
@@ -98,7 +133,8 @@ def test_what_cannot_run_is_refused_before_any_process_is_started(here, capsys):
     ):
         assert original(words(line)) == 2
         err = capsys.readouterr().err
-        assert said in err and "Traceback" not in err
+        assert said in err
+        assert "Traceback" not in err
 
 
 def test_a_list_without_rows_says_how_to_fill_it(here, capsys):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
 from auricle.hub.convert.m2d_factories import factory_of
-from auricle.hub.convert.m2d_options import GENERAL, MAE, options_of
+from auricle.hub.convert.m2d_options import AUDIOSET, GENERAL, MAE, options_of
 from auricle.jobs.methods import settings_of, with_flags
 from auricle.jobs.published_settings import PUBLISHED
 from auricle.models.config import FRONT_ENDS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from auricle.jobs.methods import PretrainConfig
 
 RATES = {"16k": 16000, "32k": 32000}
+FORCED = (GENERAL, AUDIOSET)  # force the first epoch to 0 unless told otherwise, whatever is resumed
 HOOKS = {"quick_eval": "quick_eval.sh", "all_eval": "all_eval.sh"}  # scripts of the user's, in the working directory
 
 
@@ -38,7 +39,7 @@ def mapped(program: str, line: argparse.Namespace) -> Mapped:
     check_losses(program, factory.method, line)
     config = settings_of(factory.method)(factory.method, line.csv_main)
     values = {**factory.settings, **plain_values(program, line), **translated(program, line)}
-    return Mapped(with_flags(config, values), tuple(notes(line, factory.method)))
+    return Mapped(with_flags(config, values), tuple(notes(program, line, factory.method)))
 
 
 def check_losses(program: str, method: str, line: argparse.Namespace) -> None:
@@ -70,6 +71,8 @@ def translated(program: str, line: argparse.Namespace) -> dict[str, Any]:
         "norm_targets": line.norm_pix_loss if program == MAE else not line.no_norm_pix_loss,
         "csv_bg_noise": getattr(line, "csv_bg_noise", "") if getattr(line, "noise_ratio", 0) else "",
         "norm_stats": statistics_of(line.norm_stats) if program == MAE else (),
+        "start_epoch": first_epoch(program, line),
+        "valid": getattr(line, "csv_val", ""),
         "min_ds_size": line.min_ds_size if program == GENERAL else 0,
         "out": line.output_dir or PUBLISHED,
         "published_files": True,
@@ -94,6 +97,21 @@ def statistics_of(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.strip(" []()").split(","))
     except ValueError:
         raise AuricleError(f"--norm_stats takes a mean and a deviation such as [-7.1,4.2], not '{text}'") from None
+
+
+def first_epoch(program: str, line: argparse.Namespace) -> int:
+    """Forced, else in the speech and MAE programs that of the file resumed, else as asked (specification m2d 5.5)."""
+    if program in FORCED or "force_start_epoch" in line.given:
+        return max(0, line.force_start_epoch)
+    return epochs_in(Path(line.resume)) if line.resume else line.start_epoch
+
+
+def epochs_in(checkpoint: Path) -> int:
+    """How many epochs a published checkpoint has behind it; 0 where it does not say."""
+    from auricle.hub.pickles import read_pickle
+
+    content = read_pickle(checkpoint) if checkpoint.is_file() and checkpoint.suffix in (".pth", ".pt") else {}
+    return int(content.get("epoch", 0)) if isinstance(content, dict) else 0
 
 
 def workers(asked: int) -> int:
@@ -121,13 +139,17 @@ def arithmetic(line: argparse.Namespace) -> dict[str, Any]:
     return {"device": device, "precision": "bf16" if getattr(line, "bf16", False) else "fp16"}
 
 
-def notes(line: argparse.Namespace, method: str) -> Iterator[str]:
+def notes(program: str, line: argparse.Namespace, method: str) -> Iterator[str]:
     import torch
 
     if line.device.startswith("cuda") and not torch.cuda.is_available():
         yield "--device cuda: PyTorch sees no GPU here, the run is on the CPU"
     if method in ("m2d", "m2d-x", "m2d-d2v") and line.noise_ratio > 0:
         yield "the student hears the noise; as the published program does it, the teacher: -- --noise-on teacher"
+    if program in FORCED and line.start_epoch and "force_start_epoch" not in line.given:
+        yield f"--start_epoch {line.start_epoch} is overridden by --force_start_epoch 0, as in the original; say that one"
+    if program not in FORCED and line.resume:
+        yield "--resume: weights and epoch are taken, the optimiser begins anew"
     scripts = [script for script in HOOKS.values() if Path(script).is_file()]
     if scripts:
         yield f"{' and '.join(scripts)} of this folder: called with the checkpoints"
