@@ -101,7 +101,7 @@ def config_of(content: Any, path: Path, *, input_size: str | None = None, sample
                 f"{path}: the input length is neither in the folder's name (such as m2d_vit_base-80x608p16x16-NAME) nor "
                 "in the file; say which published weight it is with record=, or input_size= and sample_rate="
             )
-        input_size = input_size or (said and said.input_size)
+        input_size = input_size or (said.input_size if said else None)
         sample_rate = sample_rate or (said.sample_rate if said else 16000)
     return _fitting(
         tensors, ViTConfig(str(input_size), **_patches(tensors), depth=depth, sample_rate=sample_rate), path

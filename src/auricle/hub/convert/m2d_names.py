@@ -34,7 +34,7 @@ def parse_name(text: str) -> PublishedName | None:
     rate = sizes[2] if len(sizes) > 2 else "16k"
     if rate not in RATES:
         raise AuricleError(f"'{text}' names the sample rate '{rate}'; M2D has {' and '.join(RATES)}")
-    return PublishedName(model, *sizes[:2], RATES[rate], tuple(sizes[3:]))
+    return PublishedName(model, sizes[0], sizes[1], RATES[rate], tuple(sizes[3:]))
 
 
 def folder_name(input_size: str, patch_size: str, sample_rate: int, model: str = "m2d_vit_base") -> str:
