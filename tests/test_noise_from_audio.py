@@ -15,7 +15,9 @@ from auricle.data.sampler import Batches
 from auricle.data.spectrograms import Spectrograms
 from auricle.draws import Draws
 from auricle.errors import AuricleError
+from auricle.training.log import read_log
 from sounds import tone, write_sound, write_sounds
+from training_runs import flags
 
 FRAMES = 41
 SECONDS = (FRAMES - 1) * 0.01
@@ -70,3 +72,10 @@ def test_batches_from_sound_do_not_depend_on_workers(folders):
 def test_noise_that_is_sound_needs_a_front_end(folders):
     with pytest.raises(AuricleError, match="is sound"):
         Noise(read_manifest(folders / "noise"), 0.0, 0.3).centred(Draws(0), FRAMES)
+
+
+def test_a_run_hears_noise_in_folders_of_sound(folders, tmp_path):
+    words = flags(folders / "main", tmp_path / "run", csv_bg_noise=str(folders / "noise"), noise_ratio=0.3, epochs=1)
+    words[words.index("--batch-size") + 1] = "3"
+    assert main([*words, "--warmup-epochs", "0", "--quiet"]) == 0
+    assert read_log(tmp_path / "run/metrics.jsonl", "step")[-1]["loss"] > 0

@@ -35,7 +35,8 @@ class LiveSpectrograms(NoisyDataset):
         rate, config = self.front.sample_rate, config or CropConfig()
         super().__init__(manifest, rate, seed=seed, config=config, classes=classes)
         self.frames = frames
-        self.clips = Clips(manifest, rate, (frames - 1) * self.front.hop_seconds, seed=seed, config=config)
+        seconds = (frames - 1) * self.front.hop_seconds
+        self.clips = Clips(manifest, rate, seconds, seed=seed, config=config, resampler=self.front.resampler)
 
     def cut(self, clip: Clip, draws: Draws) -> Cut:
         sound = self.clips.cut(clip, draws)

@@ -70,7 +70,8 @@ class Noise:
                 f"the noise '{clip.id}' is sound, not a stored spectrogram; 'auricle prepare' makes them"
             )
         front = front_end(self.front_end)
-        sound = Clips(self.manifest, front.sample_rate, (width - 1) * front.hop_seconds)
+        seconds = (width - 1) * front.hop_seconds
+        sound = Clips(self.manifest, front.sample_rate, seconds, resampler=front.resampler)
         cut = sound.cut(clip, replace(draws, seed=key_of("noise span", draws.seed)))  # not where the main clip is cut
         return log_mel_of_wave(cut.values[: max(cut.length, front.min_samples)], front)
 

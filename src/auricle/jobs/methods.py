@@ -28,8 +28,9 @@ class DataConfig:
         "", "front end that made the spectrograms, where no prepare.json beside them says it"
     )
     norm_stats: tuple[float, ...] = option((), "mean and deviation to normalise with; none: measured on the data")
-    csv_bg_noise: str = option("", "prepared folder or manifest of background noise")
+    csv_bg_noise: str = option("", "prepared folder, manifest or folder of background noise")
     noise_ratio: float = option(0.0, "share of noise energy mixed into the input")
+    weighted: bool = option(False, "draw clips with replacement, in proportion to the list's column weight")
     crops: CropConfig = option(factory=CropConfig)
 
     def __post_init__(self) -> None:

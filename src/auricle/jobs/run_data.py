@@ -26,7 +26,10 @@ HELD_OUT_CLIPS = 2048  # scored of a longer list: specification m2d 5.4
 
 @dataclass
 class TrainingData:
-    """A data set ready for the loop. ``key`` changes when the clips do; ``valid`` and ``test`` are not learnt from."""
+    """A data set ready for the loop. ``key`` changes when the clips do; ``valid`` and ``test`` are not learnt from.
+
+    With ``weights``, one per clip, an epoch draws its clips with replacement, in proportion.
+    """
 
     dataset: ClipDataset
     statistics: Statistics
@@ -36,6 +39,7 @@ class TrainingData:
     loaders: list[Loader] = field(default_factory=list)
     valid: TrainingData | None = None
     test: TrainingData | None = None
+    weights: Sequence[float] | None = None
 
     @property
     def clips(self) -> int:
@@ -60,7 +64,8 @@ class TrainingData:
     def sampler(self) -> Batches | BucketBatches:
         """This rank's part of the run's batches, from the beginning."""
         train = self.config.train
-        return Batches(self.clips, train.batch_size, train.seed, self.ranks.rank, self.ranks.world)
+        rank, world = self.ranks.rank, self.ranks.world
+        return Batches(self.clips, train.batch_size, train.seed, rank, world, weights=self.weights)
 
     def batches(self, micro_step: int) -> Iterator[Batch]:
         """Endless batches from a micro-step on."""
@@ -105,8 +110,9 @@ class TrainingData:
 
 
 def key_of(manifest: Manifest) -> str:
-    """16 hex digits of the ids and lengths, in order: another list is another run."""
+    """16 hex digits of the ids and lengths (and weights), in order: another list is another run."""
     digest = hashlib.sha256()
     for clip in manifest:
-        digest.update(f"{clip.id}\t{clip.num_samples}\n".encode())
+        weight = "" if clip.weight == 1 else f"\t{clip.weight}"
+        digest.update(f"{clip.id}\t{clip.num_samples}{weight}\n".encode())
     return digest.hexdigest()[:16]

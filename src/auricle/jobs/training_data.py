@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from auricle.data.clips import Clips
 from auricle.data.items import ClipDataset
+from auricle.data.live_spectrograms import LiveSpectrograms
 from auricle.data.manifest import Manifest
 from auricle.data.manifest_io import read_manifest
-from auricle.data.mixing import Noise
+from auricle.data.mixing import Noise, NoisyDataset
 from auricle.data.spectrograms import Spectrograms
 from auricle.data.speech import SpeechPairs
 from auricle.data.statistics import SAMPLES, Statistics, sampled_statistics
@@ -35,6 +36,8 @@ def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     if config.data.noise_ratio > 0:
         dataset = with_noise(dataset, statistics, config, ranks)
     data = TrainingData(dataset, statistics, key_of(manifest), config, ranks)
+    if config.data.weighted:
+        data.weights = weights_of(dataset, config.source)
     data.valid, data.test = (held_out(source, data) for source in (config.valid, config.test))
     return data
 
@@ -79,7 +82,10 @@ def is_stored(manifest: Manifest) -> bool:
 
 
 def crops_of(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] | None = None) -> ClipDataset:
-    """From stored log-mel where there is one, else from audio; with labels where ``classes`` are given."""
+    """From stored log-mel where there is one, else from audio; with labels where ``classes`` are given.
+
+    Noise is mixed into log-mel, so with noise the loader makes it; without, the network's own front end does.
+    """
     frames, crops, seed = config.crop_frames, config.data.crops, config.train.seed
     if is_stored(manifest):
         front_end_id = stored_front_end(manifest, config.data.stored_front_end)
@@ -90,6 +96,8 @@ def crops_of(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] |
                 "prepare them with the other --sample-rate, or train with it"
             )
         return stored
+    if config.data.noise_ratio > 0:
+        return LiveSpectrograms(manifest, frames, config.front_end, seed=seed, config=crops, classes=classes)
     front = front_end(config.front_end)
     seconds = (frames - 1) * front.hop_seconds  # centred frames: n hops give n + 1 frames
     return Clips(
@@ -108,16 +116,26 @@ def stored_front_end(manifest: Manifest, otherwise: str) -> str:
     return otherwise if otherwise and not card_of(manifest) else front_end_of(manifest)
 
 
+def weights_of(dataset: ClipDataset, source: str) -> list[float]:
+    """The list's weight of every place of an epoch. Raises AuricleError for a list without weights."""
+    weights = [dataset.clip(number).weight for number in range(len(dataset))]
+    if len(set(weights)) == 1:
+        raise AuricleError(
+            f"{source} gives no clip a weight of its own; 'auricle prepare as-list' writes a weighted list"
+        )
+    return weights
+
+
 def with_noise(dataset: ClipDataset, statistics: Statistics, config: ViTPretrain, ranks: Ranks) -> ClipDataset:
-    """Background noise mixed into stored log-mel (specification m2d 5.2)."""
+    """Background noise mixed into log-mel (specification m2d 5.2)."""
     if not config.data.csv_bg_noise:
-        raise AuricleError("--noise-ratio needs --csv-bg-noise: a prepared folder of noise recordings")
-    if not isinstance(dataset, Spectrograms):
-        raise AuricleError("noise is mixed into stored log-mel; prepare the data first ('auricle prepare')")
+        raise AuricleError("--noise-ratio needs --csv-bg-noise: a prepared folder, list or folder of noise recordings")
+    assert isinstance(dataset, NoisyDataset)
     manifest = listed(config.data.csv_bg_noise, config)
     noise = crops_of(manifest, config)
     mean = ranks.agree(
         sampled_statistics(noise, min(SAMPLES, 2 * len(manifest)), seed=config.train.seed).mean if ranks.first else None
     )
-    mixed = Noise(manifest, mean, config.data.noise_ratio, config.data.crops.min_ds_size)
+    least = config.data.crops.min_ds_size
+    mixed = Noise(manifest, mean, config.data.noise_ratio, least, config.front_end)
     return dataset.with_noise(mixed, statistics.mean)
