@@ -61,6 +61,16 @@ def test_the_log_has_one_line_an_epoch_with_the_means_of_its_steps(run):
     assert {"train_ema_decay", "train_rank", "train_auc"} <= lines[0].keys()
 
 
+def test_validation_and_the_look_at_the_features_stand_in_the_log(tmp_path):
+    data = prepared(tmp_path / "data", clips=8)
+    settings = config(data, tmp_path / "run", **SMALL, valid=str(data), feature_eval_freq=2)
+    pretrain(settings, quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.txt").read_text().splitlines()]
+    assert all(line["train_val_loss"] > 0 for line in lines)
+    assert [line["train_rank"] > 1 for line in lines] == [False, True, False]
+    assert [0.5 <= line["train_auc"] <= 1 for line in lines] == [False, True, False]
+
+
 def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
     from auricle.jobs.published_files import PublishedFiles
 

@@ -19,9 +19,9 @@ from auricle.errors import AuricleError, nearest
 from auricle.hub.convert.m2d_options import PROGRAMS
 
 if TYPE_CHECKING:
-    from auricle.jobs.methods import PretrainConfig
+    from auricle.jobs.methods import ViTPretrain
 
-Change = Callable[[Sequence[str], "PretrainConfig"], "PretrainConfig"]
+Change = Callable[[Sequence[str], "ViTPretrain"], "ViTPretrain"]
 CONVERTER = "wav_to_lms"
 LATER = ("lineareval", "2pass_lineareval", "finetune", "zeroshot", "run_downstream", "prepare_wav", "download_cremad")
 
@@ -65,7 +65,7 @@ def refuse_unknown(shell: ShellLine) -> None:
 
 
 # ---- train_audio.py, audioset/train_as.py, speech/train_speech.py, mae_train_audio.py
-def settings(shell: ShellLine, own: Sequence[str], change: Change | None) -> PretrainConfig:
+def settings(shell: ShellLine, own: Sequence[str], change: Change | None) -> ViTPretrain:
     """What the line asks for. Says what changes nothing here: once, where several processes read the line.
 
     Raises AuricleError for options and models that the program does not have, and for lists that are not there.
@@ -81,7 +81,7 @@ def settings(shell: ShellLine, own: Sequence[str], change: Change | None) -> Pre
     return config
 
 
-def changed(config: PretrainConfig, own: Sequence[str], change: Change | None) -> PretrainConfig:
+def changed(config: ViTPretrain, own: Sequence[str], change: Change | None) -> ViTPretrain:
     if not own:
         return config
     if change is None:
@@ -89,7 +89,7 @@ def changed(config: PretrainConfig, own: Sequence[str], change: Change | None) -
     return change(own, config)
 
 
-def check_files(config: PretrainConfig) -> None:
+def check_files(config: ViTPretrain) -> None:
     """Raises AuricleError for a list that is not there, with the nearest names, for one without rows, and for absent
     weights: before several processes are started."""
     from auricle.data.manifest_io import read_manifest
@@ -119,7 +119,7 @@ def say(sentences: Iterable[str]) -> None:
         print(f"note: {sentence}", file=sys.stderr)
 
 
-def train(config: PretrainConfig) -> int:
+def train(config: ViTPretrain) -> int:
     """0 when all went well, 1 when clips had to be replaced."""
     from auricle.jobs.pretrain import pretrain
 

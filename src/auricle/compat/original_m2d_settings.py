@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from auricle.errors import AuricleError
 from auricle.hub.convert.m2d_factories import factory_of
@@ -18,7 +18,7 @@ from auricle.jobs.published_settings import PUBLISHED
 from auricle.models.config import FRONT_ENDS
 
 if TYPE_CHECKING:
-    from auricle.jobs.methods import PretrainConfig
+    from auricle.jobs.methods import ViTPretrain
 
 RATES = {"16k": 16000, "32k": 32000}
 FORCED = (GENERAL, AUDIOSET)  # force the first epoch to 0 unless told otherwise, whatever is resumed
@@ -29,7 +29,7 @@ HOOKS = {"quick_eval": "quick_eval.sh", "all_eval": "all_eval.sh"}  # scripts of
 class Mapped:
     """config: what is run; notes: what the person should know of the difference, a sentence each."""
 
-    config: PretrainConfig
+    config: ViTPretrain
     notes: tuple[str, ...]
 
 
@@ -37,7 +37,7 @@ def mapped(program: str, line: argparse.Namespace) -> Mapped:
     """Raises AuricleError for a model that the program does not train and for values that make no run."""
     factory = factory_of(line.model, program)
     check_losses(program, factory.method, line)
-    config = settings_of(factory.method)(factory.method, line.csv_main)
+    config = cast("ViTPretrain", settings_of(factory.method)(factory.method, line.csv_main))
     values = {**factory.settings, **plain_values(program, line), **translated(program, line)}
     return Mapped(with_flags(config, values), tuple(notes(program, line, factory.method)))
 

@@ -32,7 +32,7 @@ class ShellLine:
 def taken_apart(line: Sequence[str]) -> ShellLine:
     """Environment words, ``python``, ``torchrun`` and ``-m`` in front of a script may all be there or not."""
     rest = list(line)
-    environment = {}
+    environment: dict[str, str] = {}
     while rest and (rest[0] == "env" or re.match(r"[A-Za-z_]\w*=", rest[0])):
         name, equals, value = rest.pop(0).partition("=")
         environment |= {name: value} if equals else {}

@@ -91,6 +91,9 @@ class ViTPretrain(PretrainConfig):
     published_files: bool = option(
         False, "write the original's checkpoint-<epoch>.pth and log.txt too, see --save-freq"
     )
+    feature_eval_freq: int = option(
+        0, "epochs between two looks at the features without labels (rank and area of their spectrum); 0: none"
+    )
     data: DataConfig = option(factory=DataConfig)
     model: ViTConfig = option(factory=ViTConfig)
 

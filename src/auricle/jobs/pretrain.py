@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from auricle.jobs.training_data import TrainingData
     from auricle.objectives.base import Progress
     from auricle.training.distribution import Ranks
-    from auricle.training.loop import Trainer
+    from auricle.training.loop import AtEpoch, Trainer
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,19 @@ def trainer_of(
         evaluate=evaluate,
         sinks=sinks(config, objective, run.path) if ranks.first else (),
         held_out=data.valid.held_out if data.valid else None,
+        at_epoch=look_at_features(config, objective, data),
         data_key=data.key,
         quiet=quiet,
     )
+
+
+def look_at_features(config: PretrainConfig, objective: Any, data: TrainingData) -> AtEpoch | None:
+    """What ``--feature-eval-freq`` asks for; None where it does not."""
+    if not isinstance(config, ViTPretrain) or not config.feature_eval_freq:
+        return None
+    from auricle.jobs.feature_look import look_every
+
+    return look_every(config.feature_eval_freq, objective, data)
 
 
 def sinks(config: PretrainConfig, objective: Any, folder: Path) -> tuple[Any, ...]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from auricle.jobs.methods import PretrainConfig
     from auricle.objectives.base import Objective
 
-NAMES = {"loss_m2d": "l_on", "loss_off": "l_off"}  # of our log -> of theirs; the others are called alike
-LOGGED = ("loss", "lr", "ema_decay", "loss_m2d", "loss_off")
+LOGGED = {"loss": "loss", "lr": "lr", "ema_decay": "ema_decay", "loss_m2d": "l_on", "loss_off": "l_off"}  # ours: theirs
+SCORED = {"val_loss": "val_loss", "val_loss_m2d": "val_l_on", "val_loss_off": "val_l_off"}
+NOT_LOOKED = {"rank": -1.0, "auc": -1.0}  # specification m2d 5.4
 
 
 class PublishedFiles:
@@ -30,21 +31,19 @@ class PublishedFiles:
     def __init__(self, objective: Objective, config: PretrainConfig, folder: Path):
         self.objective, self.config, self.folder = objective, config, folder
         self.values: dict[str, list[float]] = defaultdict(list)
-        self.found: dict[str, float] = {"rank": -1, "auc": -1}  # specification m2d 5.4: where there was no look
 
     def write(self, row: dict[str, Any]) -> None:
-        if row["kind"] == "step":
-            for name in LOGGED:
-                if name in row:
-                    self.values[name].append(float(row[name]))
-        elif row["kind"] == "epoch":
-            self.epoch(int(row["epoch"]))
+        names = {"step": LOGGED, "validation": SCORED}.get(row["kind"], {})
+        for name in names.keys() & row.keys():
+            self.values[names[name]].append(float(row[name]))
+        if row["kind"] == "epoch":
+            self.epoch(int(row["epoch"]), {name: row.get(name, value) for name, value in NOT_LOOKED.items()})
 
-    def epoch(self, number: int) -> None:
-        """``number`` epochs are done."""
-        means = {NAMES.get(name, name): sum(seen) / len(seen) for name, seen in self.values.items()}
+    def epoch(self, number: int, look: dict[str, float]) -> None:
+        """``number`` epochs are done; ``look`` says of their features what was found."""
+        means = {name: sum(seen) / len(seen) for name, seen in sorted(self.values.items())}
         self.values.clear()
-        self.log({**{f"train_{name}": value for name, value in {**means, **self.found}.items()}, "epoch": number - 1})
+        self.log({**{f"train_{name}": value for name, value in {**means, **look}.items()}, "epoch": number - 1})
         train = self.config.train
         if number % train.save_freq == 0 or number == (train.stop_at or train.epochs):
             self.checkpoint(number)

@@ -35,6 +35,7 @@ from auricle.training.state import StateStore, restore_optimiser
 Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly
 Evaluate = Callable[[Encoder, Progress], dict[str, float]]
 HeldOut = Callable[[], Iterable[Batch]]  # this rank's validation batches, the same every time
+AtEpoch = Callable[[int], dict[str, float]]  # what the log's line of an epoch says besides its number
 STARTING = 10.0  # seconds of an epoch before which waiting for the first batches counts little
 RESTORED = {"data": "data", "world": "number of processes"}
 
@@ -53,13 +54,14 @@ class Trainer:
         *,
         evaluate: Evaluate | None = None,
         held_out: HeldOut | None = None,
+        at_epoch: AtEpoch | None = None,
         sinks: tuple[Any, ...] = (),
         data_key: str = "",
         quiet: bool = False,
     ):
         self.objective, self.batches, self.plan, self.config = objective.to(ranks.device), batches, plan, config
         self.run, self.ranks, self.evaluate, self.data_key = run, ranks, evaluate, data_key
-        self.held_out = held_out
+        self.held_out, self.at_epoch = held_out, at_epoch
         self.precision = resolve(config.precision, ranks.device)
         self.peak = config.peak_lr(ranks.world)
         groups = objective.param_groups(config.weight_decay)
@@ -196,7 +198,8 @@ class Trainer:
     def end_of_epoch(self) -> None:
         progress = self.plan.at(self.micro_step)
         epoch = self.micro_step // self.plan.per_epoch
-        self.write("epoch", progress, {"epoch": epoch})
+        facts = self.at_epoch(epoch) if self.at_epoch is not None and self.ranks.first else {}
+        self.write("epoch", progress, {"epoch": epoch, **facts})
         if self.config.state_steps == 0 and self.saved_at != self.micro_step and self.long_since(0.1):
             self.save()
         if self.plan.epochs and epoch % self.config.save_freq == 0:

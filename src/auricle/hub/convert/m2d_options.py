@@ -51,8 +51,8 @@ OPTIONS = (
     Option("accum_iter", int, 1, ours="accum_iter"),
     Option("eval_after", int, 50, {SPEECH: 500, **_without(MAE)}, ours="eval_after"),
     Option("save_freq", int, 100, {SPEECH: 500, MAE: 50}, ours="save_freq"),
-    Option("feature_eval_freq", int, 10, _without(SPEECH, MAE)),
-    Option("eval_freq", int, 10, _without(GENERAL, AUDIOSET, MAE)),
+    Option("feature_eval_freq", int, 10, _without(SPEECH, MAE), ours="feature_eval_freq"),
+    Option("eval_freq", int, 10, _without(GENERAL, AUDIOSET, MAE), ours="feature_eval_freq"),
     Option("stop_at", int, -1, _without(MAE)),
     # ---- the network
     Option(
