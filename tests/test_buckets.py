@@ -12,6 +12,7 @@ import torch
 
 from auricle.data.alike import WholeClips
 from auricle.data.buckets import BucketBatches, BucketConfig, buckets, by_length, cut
+from auricle.data.collate import collate
 from auricle.data.items import Item
 from auricle.data.lengths import with_lengths
 from auricle.data.loader import make_loader
@@ -21,9 +22,11 @@ from auricle.data.sampler import VALIDATION_EPOCH, HeldOut, sampled
 from auricle.draws import NumpyReplay
 from auricle.errors import AudioError, AuricleError
 from auricle.signal.front_ends import front_end
+from golden_files import close, read_golden
 from sounds import tone, write_sound
 
-CASES = json.loads((Path(__file__).parent / "golden/mae_ast/batching.json").read_text())
+GOLDEN = Path(__file__).parent / "golden/mae_ast"
+CASES = json.loads((GOLDEN / "batching.json").read_text())
 FBANK = "mae-ast-fbank/16k"
 
 
@@ -122,6 +125,19 @@ def test_validation_takes_a_fixed_sample_of_a_long_list():
 
 
 # ------------------------------------------------------------------------------------------------------ clips of one batch
+def test_files_and_their_batch_are_the_published_ones():
+    """FLAC at 16 and 48 kHz and AAC in Matroska, as one batch with NumPy seeded (golden README, "collated")."""
+    golden, _ = read_golden(GOLDEN / "files.safetensors")
+    data, front = whole(read_manifest(GOLDEN / "manifest.tsv")), front_end(FBANK)
+    samples = [data[i] for i in range(3)]
+    for sample in samples:
+        wanted = golden[f"file.{sample.id}"]
+        found = front(torch.from_numpy(sample.cut.values)[None])[0].T
+        close(found, wanted, 1e-2 if sample.id.endswith(".mkv") else 3e-3)
+    batch = collate(data.cut_alike(samples, [NumpyReplay(1000)] * 3))
+    close(front(batch.audio).transpose(1, 2), golden["collated.source"], 1e-2)
+
+
 @pytest.fixture
 def sounds(tmp_path) -> Manifest:
     for i, seconds in enumerate((0.5, 0.31, 0.7, 0.9)):
