@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -125,11 +127,30 @@ def test_torchrun_in_front_starts_the_processes_it_names(here, capfd):
     assert capfd.readouterr().out.count(f"{run.name}: 1 weight updates") == 1
 
 
+@pytest.mark.slow
+def test_our_command_may_itself_stand_behind_torchrun(here):
+    line = toy("python train_audio.py --dataset data/files_icbhi2017.csv --output_dir out")[1:]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "auricle"]
+    done = subprocess.run([*launcher, "original", "m2d", *line], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((here / "out" / "environment.json").read_text())["world"] == 2
+    assert done.stderr.count("sees no GPU here") == 1
+
+
+def test_a_run_is_continued_by_our_own_verb(here):
+    line = "python train_audio.py --dataset data/files_icbhi2017.csv --output_dir out --stop_at 1"
+    assert original(toy(line, "--epochs 3")) == 0
+    assert main(["pretrain", "--continue", "out", "--stop-at", "0", "--allow", "stop_at", "--quiet"]) == 0
+    assert [json.loads(row)["epoch"] for row in (here / "out" / "log.txt").read_text().splitlines()] == [0, 1, 2]
+    assert (here / "out" / "checkpoint-3.pth").is_file()
+
+
 def test_what_cannot_run_is_refused_before_any_process_is_started(here, capsys):
     for line, said in (
         ("torchrun --nproc_per_node=2 train_audio.py --csv_main data/files_icbhi2016.csv", "files_icbhi2017.csv"),
         ("torchrun --nproc_per_node=2 train_audio.py --resume m2d/checkpoint-300.pth", "no run or weight file"),
         ("train_audo.py", "did you mean train_audio"),
+        ("torchrun --nproc_per_node=2", "name a script"),
     ):
         assert original(words(line)) == 2
         err = capsys.readouterr().err

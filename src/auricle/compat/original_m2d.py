@@ -61,7 +61,8 @@ def refuse_unknown(shell: ShellLine) -> None:
             f"{shell.script}: evaluation and fine-tuning by the original's command lines come with a later version of "
             f"auricle; {', '.join(known)} run now. To measure frozen embeddings: auricle evaluate linear MODEL DATA"
         )
-    raise AuricleError(f"unknown script '{shell.script}'{nearest(shell.script, (*known, *LATER))}")
+    said = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
+    raise AuricleError(f"{said}{nearest(shell.script, (*known, *LATER))}")
 
 
 # ---- train_audio.py, audioset/train_as.py, speech/train_speech.py, mae_train_audio.py

@@ -51,8 +51,15 @@ def _parser(program: str) -> Parser:
     parser = Parser(program, argument_default=argparse.SUPPRESS)
     for option in options_of(program):
         how: dict[str, Any] = {"action": "store_true"} if option.kind is bool else {"type": option.kind}
-        parser.add_argument(*_spellings(option), dest=_dest(option), **how)
+        parser.add_argument(*_spellings(option), dest=_dest(option), help=_meaning(option, program), **how)
     return parser
+
+
+def _meaning(option: Option, program: str) -> str:
+    if program in option.unused:
+        return option.note
+    ours = f"auricle pretrain --{option.ours.replace('_', '-')}; " if option.ours else ""
+    return f"{ours}default: {option.default_of(program)}"
 
 
 def _spellings(option: Option) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from auricle.errors import AuricleError
 from auricle.hub.convert.m2d_factories import factory_of
+from auricle.hub.convert.m2d_names import RATES
 from auricle.hub.convert.m2d_options import AUDIOSET, GENERAL, MAE, options_of
 from auricle.jobs.methods import settings_of, with_flags
 from auricle.jobs.published_settings import PUBLISHED
@@ -20,7 +21,6 @@ from auricle.models.config import FRONT_ENDS
 if TYPE_CHECKING:
     from auricle.jobs.methods import ViTPretrain
 
-RATES = {"16k": 16000, "32k": 32000}
 FORCED = (GENERAL, AUDIOSET)  # force the first epoch to 0 unless told otherwise, whatever is resumed
 HOOKS = {"quick_eval": "quick_eval.sh", "all_eval": "all_eval.sh"}  # scripts of the user's, in the working directory
 

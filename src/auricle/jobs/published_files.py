@@ -57,11 +57,11 @@ class PublishedFiles:
 
     def checkpoint(self, number: int) -> None:
         """The optimiser's state is not in it: the original numbers parameters by an order of its own."""
-        from auricle.hub.convert.m2d import to_published
+        from auricle.hub.convert.m2d import m2d_content
         from auricle.hub.pickles import write_pickle
 
         program, settings = published_settings(self.config)
         model = {name: value.detach().cpu() for name, value in self.objective.state_dict().items()}
         args = argparse.Namespace(**{**defaults_of(program), **settings})
-        content = {"model": to_published(model), "optimizer": {}, "epoch": number, "scaler": {}, "args": args}
+        content = {**m2d_content(model)[0], "optimizer": {}, "epoch": number, "scaler": {}, "args": args}
         write_pickle(content, self.folder / f"checkpoint-{number}.pth")
