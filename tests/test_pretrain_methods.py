@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import auricle
 from auricle.cli.main import main
 from auricle.hub.files import save_encoder
 from auricle.jobs.methods import METHODS
+from auricle.models.m2d import M2DEncoder
 from auricle.training.log import read_log
 from encoders import mn
 from sounds import write_sounds
@@ -106,6 +108,16 @@ def test_further_pre_training_says_that_the_offline_predictor_is_fresh(words, tm
     line = [word for word in command("m2d-x", words, tmp_path / "run") if word != "--quiet"]
     assert main(line) == 0
     assert "2 not in the file, left fresh: offline_predictor.bias, offline_predictor.weight" in capsys.readouterr().err
+
+
+def test_a_run_continues_only_with_the_teacher_that_it_began_with(words, teacher, tmp_path, capsys):
+    own = tmp_path / "teacher.safetensors"
+    shutil.copy(teacher / "encoder.safetensors", own)
+    line = ["pretrain", "m2d-x", *words["m2d"], "--teacher", str(own), "--out", str(tmp_path / "run"), *SMALL]
+    assert main([*line, "--stop-at", "1"]) == 0
+    save_encoder(M2DEncoder(auricle.load(own).config, seed=9), own)
+    assert main(["pretrain", "--continue", str(tmp_path / "run"), "--stop-at", "0", "--allow", "stop_at"]) == 2
+    assert "the teacher changed since the state was saved" in capsys.readouterr().err
 
 
 def test_a_teacher_may_be_stored_beside_the_spectrograms(speech, tmp_path):

@@ -57,6 +57,10 @@ class Objective(nn.Module):
         """What the run is for."""
         raise NotImplementedError
 
+    def depends_on(self) -> str:
+        """Fingerprint of what is used without being part of the state (a frozen teacher); a run continues only with the same."""
+        return ""
+
     def on_epoch_start(self, progress: Progress) -> None:
         """Before the first micro-step of an epoch (DyMN's temperature)."""
 

@@ -52,6 +52,9 @@ class M2DX(WithOffline):
         self.columns = Columns.of(self.online)
         self.teacher = None if teacher is None else Teacher(teacher, self.online, stats)
 
+    def depends_on(self) -> str:
+        return "" if self.teacher is None else self.teacher.fingerprint
+
     def offline_error(self, outputs: Tensor, batch: Batch) -> Tensor:
         if self.teacher is not None:
             features, times = self.teacher(batch if self.config.noise_on == "teacher" else without_noise(batch))

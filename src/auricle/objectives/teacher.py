@@ -9,8 +9,8 @@ from torch import Tensor
 
 from auricle.data.batch import Batch
 from auricle.errors import AuricleError
-from auricle.models.contract import Encoded, Encoder, Spec
-from auricle.objectives.inputs import spectrogram_of
+from auricle.models.contract import Encoded, Encoder
+from auricle.objectives.inputs import spec_of
 from auricle.signal.resample import resample
 
 
@@ -26,6 +26,7 @@ class Teacher:
         mean, std = stats
         self.encoder = (encoder.with_stats(mean, std) if self.same else encoder).eval().requires_grad_(False)
         self.hop_seconds = encoder.info.hop_seconds
+        self.fingerprint = encoder.fingerprint()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -35,10 +36,7 @@ class Teacher:
         return encoded.frames, encoded.times
 
     def _of_spectrogram(self, batch: Batch) -> Encoded:
-        values = spectrogram_of(batch, self.encoder)
-        lengths = torch.full((len(values),), values.shape[2], device=values.device)
-        spec = Spec(values, lengths, self.encoder.front.hop_seconds, self.encoder.info.front_end)
-        return self.encoder.encode(spec, padding="published")
+        return self.encoder.encode(spec_of(batch, self.encoder), padding="published")
 
     def _of_audio(self, batch: Batch) -> Encoded:
         info = self.encoder.info

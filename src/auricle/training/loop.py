@@ -37,7 +37,7 @@ Evaluate = Callable[[Encoder, Progress], dict[str, float]]
 HeldOut = Callable[[], Iterable[Batch]]  # this rank's validation batches, the same every time
 AtEpoch = Callable[[int], dict[str, float]]  # what the log's line of an epoch says besides its number
 STARTING = 10.0  # seconds of an epoch before which waiting for the first batches counts little
-RESTORED = {"data": "data", "world": "number of processes"}
+RESTORED = {"data": "data", "world": "number of processes", "teacher": "teacher"}
 
 
 class Trainer:
@@ -294,6 +294,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "data": self.data_key,
             "world": self.ranks.world,
+            "teacher": self.objective.depends_on(),
             "health": {"norms": list(self.health.norms), "said": self.health.said, "looks": self.health.looks},
         }
         return self.states.save(where, self.objective, self.optimiser)
@@ -301,18 +302,18 @@ class Trainer:
     def restore(self) -> Progress:
         """Go back to the newest whole state of the run folder; to the beginning where none was saved yet.
 
-        Raises AuricleError when the data or the number of processes changed.
+        Raises AuricleError when the data, the number of processes or a frozen teacher changed.
         """
         if not self.states.states():
             if self.log is not None:
                 self.log.cut(0)
             return self.plan.at(self.micro_step)
         saved = self.states.read(self.console.say)
-        for what, now in (("data", self.data_key), ("world", self.ranks.world)):
-            if saved.where[what] != now:
-                raise AuricleError(
-                    f"the {RESTORED[what]} changed since the state was saved ({saved.where[what]} then, {now} now)"
-                )
+        now = {"data": self.data_key, "world": self.ranks.world, "teacher": self.objective.depends_on()}
+        for what, name in RESTORED.items():
+            then = saved.where.get(what, "")
+            if then != now[what]:
+                raise AuricleError(f"the {name} changed since the state was saved ({then} then, {now[what]} now)")
         self.objective.load_state_dict(saved.weights)
         restore_optimiser(self.optimiser, saved.optimizer)
         if self.scaler.is_enabled():
