@@ -43,6 +43,12 @@ BIBTEX = {
   booktitle = {IEEE EMBC},
   year      = {2024},
   url       = {https://arxiv.org/abs/2404.17107}}""",
+    "baade2022maeast": """@inproceedings{baade2022maeast,
+  title     = {{MAE-AST: Masked Autoencoding Audio Spectrogram Transformer}},
+  author    = {Alan Baade and Puyuan Peng and David Harwath},
+  booktitle = {Proc. INTERSPEECH},
+  year      = {2022},
+  url       = {https://arxiv.org/abs/2203.16691}}""",
 }
 
 

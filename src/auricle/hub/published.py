@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.errors import AuricleError
-from auricle.hub.convert import efficientat, m2d
+from auricle.hub.convert import efficientat, m2d, mae_ast
 from auricle.hub.pickles import read_pickle
 from auricle.models.config import ViTConfig
 from auricle.models.dymn_config import DyMNConfig
+from auricle.models.mae_ast_config import RATES, MAEASTConfig
 from auricle.models.mn_config import MNConfig
 from auricle.options import differences
 
@@ -44,8 +45,11 @@ def read_published(
         return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
     if m2d.recognises(content):
         return _m2d(content, path, record, same_classes, input_size=input_size, sample_rate=sample_rate)
+    if mae_ast.recognises(content):
+        return _mae_ast(content, path, record)
     raise AuricleError(
-        f"{path} is a checkpoint of no layout known here; known: EfficientAT's state dict, M2D's four layouts"
+        f"{path} is a checkpoint of no layout known here; known: EfficientAT's state dict, M2D's four layouts, "
+        "MAE-AST's checkpoint"
     )
 
 
@@ -99,6 +103,18 @@ def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **
     if encoder.head is not None:
         classes = _classes(record, encoder.head.config.num_classes, path, same_classes)
         encoder.rename(classes=classes, label_type=record.label_type)
+    encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
+    return encoder
+
+
+def _mae_ast(content: Any, path: Path, record: Record | None) -> Encoder:
+    encoder = mae_ast.build(content, path)
+    if record is None:
+        return encoder
+    if not isinstance(record.config, MAEASTConfig):
+        raise AuricleError(f"{path} is a MAE-AST checkpoint, '{record.name}' is of another kind")
+    known = {name: getattr(record.config, name) for name in (*RATES, "max_token_length", "stored_positions")}
+    _check_network(replace(encoder.config, **known), path, record)  # how it was trained is the file's own affair
     encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
     return encoder
 

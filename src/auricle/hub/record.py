@@ -9,10 +9,11 @@ from typing import Any, Literal
 from auricle.data.audioset import audioset_classes, audioset_classes_by_id
 from auricle.models.config import ViTConfig
 from auricle.models.dymn_config import DyMNConfig
+from auricle.models.mae_ast_config import MAEASTConfig
 from auricle.models.mn_config import MNConfig
 from auricle.options import as_plain
 
-Config = MNConfig | DyMNConfig | ViTConfig
+Config = MNConfig | DyMNConfig | ViTConfig | MAEASTConfig
 Classes = tuple[tuple[str, str], ...]
 CLASS_LISTS: dict[str, Callable[[], Classes]] = {
     "audioset": audioset_classes,
@@ -34,6 +35,8 @@ class Record:
     release         tag of the release that holds it
     statistics      mean and deviation that its input is normalised with, as far as known
     score           mean average precision on the AudioSet evaluation set, as published
+    scores          what its authors measured after fine-tuning it, by task
+    aliases         other names that find it
     use             what its authors recommend it for
     further         whether pre-training can go on from it (None: does not apply)
     note            what a user must know; shown by ``auricle models show`` and ``get``
@@ -56,6 +59,8 @@ class Record:
     release: str = ""
     statistics: str = ""
     score: float | None = None
+    scores: tuple[tuple[str, float], ...] = ()
+    aliases: tuple[str, ...] = ()
     licence: str = "not stated"
     source: str = ""
     use: str = ""

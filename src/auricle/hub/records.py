@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auricle.errors import AuricleError, nearest
-from auricle.hub import records_efficientat, records_m2d
+from auricle.hub import records_efficientat, records_m2d, records_mae_ast
 from auricle.hub.record import Record, Table
 
 COMPUTED = (
@@ -20,7 +20,7 @@ COMPUTED = (
         use="baseline",
     ),
 )
-RECORDS: tuple[Record, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2d.ROWS)
+RECORDS: tuple[Record, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2d.ROWS, *records_mae_ast.ROWS)
 
 
 def table(family: str | None = None) -> Table:
@@ -32,7 +32,7 @@ def table(family: str | None = None) -> Table:
 
 
 def find(name: str) -> Record | None:
-    return next((record for record in RECORDS if record.name == name), None)
+    return next((record for record in RECORDS if name in (record.name, *record.aliases)), None)
 
 
 def of_file(path: Path) -> Record | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from auricle.hub.record import Record, Table
     from auricle.models.contract import Encoder
 
-LAYOUTS = ("auricle", "efficientat", "m2d")
+LAYOUTS = ("auricle", "efficientat", "m2d", "mae-ast")
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ def _described(record: Record) -> Description:
     facts |= {"label_type": record.label_type, "AudioSet mAP": record.score, "architecture": row["config"]}
     facts |= {"statistics": record.statistics, "release": record.release}
     facts |= {"further pre-training": record.further, "licence": record.licence, "source": record.source}
+    facts |= {"published scores": dict(record.scores)}
     facts |= {"download": list(record.urls), "file": record.file or None, "note": record.note}
     here = weights.converted(record)
     facts["kept at"] = str(here) if here.is_file() else None
@@ -202,11 +203,11 @@ def _bring(record: Record, config: GetConfig) -> Kept:
 
 
 def convert(config: ConvertConfig) -> Converted:
-    """Write an encoder in another layout.
+    """Write an encoder in another layout: a run folder's, a weight file's or a published one.
 
     ``efficientat`` writes the flat state dict of MN and DyMN; ``m2d`` the training checkpoint of a run folder (all that
-    pre-training needs), of an encoder the encoder-only layout, with a classifier the evaluation tool's; ``auricle`` our
-    safetensors.
+    pre-training needs), of an encoder the encoder-only layout, with a classifier the evaluation tool's; ``mae-ast``
+    fairseq's checkpoint; ``auricle`` our safetensors.
     Raises AuricleError where the layout cannot hold that encoder, and never overwrites its own source.
     """
     from auricle.hub import checksums
@@ -268,7 +269,17 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     return tensors, f"the original reads sizes from the folder's name: put it into one such as {wanted}-NAME"
 
 
-WRITERS = {"auricle": _to_auricle, "efficientat": _to_efficientat, "m2d": _to_m2d}
+def _to_mae_ast(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
+    from auricle.hub.convert.mae_ast import published_content
+    from auricle.hub.pickles import write_pickle
+
+    _family(encoder, ("mae-ast",), "mae-ast")
+    content = published_content(encoder)  # type: ignore[arg-type]
+    write_pickle(content, out)
+    return len(content["model"]), "settings of training that the network does not hold are the original's defaults"
+
+
+WRITERS = {"auricle": _to_auricle, "efficientat": _to_efficientat, "m2d": _to_m2d, "mae-ast": _to_mae_ast}
 
 
 def _family(encoder: Encoder, families: tuple[str, ...], layout: str) -> None:

@@ -1,8 +1,8 @@
-"""The MAE-AST network: encoder, decoder and both heads of its pre-training, as an Encoder (specification mae_ast 3 to 5, 11).
+"""MAE-AST as an Encoder: features of all layers, of sound of any length (specification mae_ast 11).
 
-Tokens are time-major: token t * C + c is row c of blocks (low frequencies first) of time step t; incomplete trailing frames
-are dropped. Features come from all layers of the encoder, without masking; ``frames`` stack the tokens of a time step, its
-lowest rows first. With ``through_decoder`` the decoder goes on from there, and its layers follow the encoder's.
+Features come from all layers of the encoder, without masking; ``frames`` stack the tokens of a time step, its lowest rows
+first, ``tokens`` are as they are. With ``through_decoder`` the decoder goes on from there, and its layers follow the
+encoder's.
 
 Lengths: any. Beyond the position tables (960 s) the spectrogram is cut into chunks of ``info.chunk_frames``; each is encoded
 on its own, positions restarting at 0. Frame t is centred on (kt t + (kt - 1) / 2) * 160 + 200 samples. Waves shorter than
@@ -13,19 +13,16 @@ spectrograms, not the waves, are zero-padded to the longest; a clip's last, inco
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
 from auricle.models.contract import (
     Encoded,
-    Encoder,
     EncoderInfo,
     Layer,
     LayerChoice,
@@ -36,58 +33,23 @@ from auricle.models.contract import (
     mean_over_time,
     zero_padded,
 )
-from auricle.models.dropout import dropped
-from auricle.models.init import keyed, linear_rule, normal_rule
 from auricle.models.mae_ast_config import MAEASTConfig
-from auricle.models.masks import Mask
-from auricle.models.positions import line_rows, line_table
-from auricle.models.vit import BlockStyle, Transformer, take
+from auricle.models.mae_ast_network import MAEASTNetwork
+from auricle.models.vit import take
 from auricle.signal.fbank import fbank_id
 from auricle.signal.front_ends import front_end
 
-EPS = 1e-5  # of every norm (specification mae_ast 3.3, 4.2)
-HALF = 0.5  # what the normalised input is multiplied by
 TOKENS_PER_PASS = 8192  # clips encoded at once outside training: bounds the memory of long recordings
 PRETRAINING = ("decoder_mask_emb", "decoder.", "post_enc_proj.", "final_proj_")  # parameters that features do not see
 
 
-class MAEASTEncoder(Encoder):
-    """A deep transformer over the visible tokens, a shallow one over all of them, two linear heads.
-
-    Parameters that no output depends on, ``encoder_mask_emb`` and ``layer_norm``, are kept for the published layout.
-    """
-
-    enc_positions: Tensor
-    dec_positions: Tensor
+class MAEASTEncoder(MAEASTNetwork):
+    """``info.frame_width`` is C * D: the C tokens of a time step side by side."""
 
     def __init__(self, config: MAEASTConfig, *, through_decoder: bool = False, seed: int = 0, name: str = "mae-ast"):
-        super().__init__()
-        self.config, self.through_decoder = config, through_decoder
-        self.batch_norm = nn.BatchNorm2d(1, eps=EPS, affine=False)
-        self.encoder_mask_emb = nn.Parameter(torch.zeros(config.width))
-        self.decoder_mask_emb = nn.Parameter(torch.zeros(config.decoder_width))
-        self.post_extract_proj = nn.Linear(config.patch_values, config.width)
-        self.layer_norm = nn.LayerNorm(config.mel_bins)
-        self.encoder = Transformer(config.width, config.depth, config.heads, style(config, config.encoder_layerdrop))
-        self.post_enc_proj = (
-            nn.Linear(config.width, config.decoder_width) if config.use_post_enc_proj else nn.Identity()
-        )
-        self.decoder = Transformer(
-            config.decoder_width, config.decoder_depth, config.heads, style(config, config.decoder_layerdrop)
-        )
-        self.final_proj_reconstruction = nn.Linear(config.decoder_width, config.patch_values)
-        self.final_proj_classification = nn.Linear(config.decoder_width, config.patch_values)
-        if config.stored_positions:
-            self.register_buffer("enc_positions", line_table(config.width, config.max_token_length))
-            self.register_buffer("dec_positions", line_table(config.decoder_width, config.max_token_length))
-        self.initialise(seed)
+        super().__init__(config, seed=seed)
+        self.through_decoder = through_decoder
         self.info = self._info(name)
-
-    def initialise(self, seed: int) -> None:
-        """Random weights (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
-        keyed(self, seed, linear_rule)
-        keyed(self.encoder, seed, normal_rule, prefix="encoder")
-        keyed(self.decoder, seed, normal_rule, prefix="decoder")
 
     def _info(self, name: str) -> EncoderInfo:
         config = self.config
@@ -126,109 +88,6 @@ class MAEASTEncoder(Encoder):
         twin.rename(licence=self.info.licence, source=self.info.source)
         return twin
 
-    # ------------------------------------------------------------------------------------------------------------- input
-    def statistics(self) -> tuple[float, float]:
-        mean, std = super().statistics()
-        assert self.batch_norm.running_mean is not None
-        assert self.batch_norm.running_var is not None
-        inner, spread = float(self.batch_norm.running_mean), float(self.batch_norm.running_var)
-        return mean + std * inner, std * math.sqrt(spread + EPS)
-
-    def with_stats(self, mean: float, std: float) -> Encoder:
-        """A copy that normalises with other statistics, its own running ones put aside; the weights are shared."""
-        twin = super().with_stats(mean, std)
-        neutral = nn.BatchNorm2d(1, eps=EPS, affine=False).to(self.norm_stats.device).train(self.training)
-        assert neutral.running_var is not None
-        neutral.running_var.fill_(1 - EPS)
-        twin._modules = {**self._modules, "batch_norm": neutral}
-        return twin
-
-    def normalise(self, values: Tensor) -> Tensor:
-        """(B, F, T) by the running statistics, in training by the batch's own (which the running ones follow); halved."""
-        return self.batch_norm(super().normalise(values)[:, None])[:, 0] * HALF
-
-    def cut(self, values: Tensor) -> Tensor:
-        """Normalised (B, F, T) -> tokens (B, N, P): inside a token time row by time row, mel bin fastest."""
-        (height, width), (b, bins, frames) = self.config.patch, values.shape
-        steps = frames // width
-        grid = values[:, :, : steps * width].reshape(b, bins // height, height, steps, width)
-        return grid.permute(0, 3, 1, 4, 2).reshape(b, -1, height * width)
-
-    def uncut(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, P) -> (B, F, T), the inverse of ``cut``."""
-        (height, width), b = self.config.patch, len(tokens)
-        grid = tokens.reshape(b, -1, self.config.rows, width, height)
-        return grid.permute(0, 2, 4, 1, 3).reshape(b, self.config.mel_bins, -1)
-
-    def key_mask(self, steps: Tensor, total: int) -> Tensor | None:
-        """(B,) valid time steps of ``total`` -> (B, N) True where a token is real; None when all are."""
-        if bool((steps >= total).all()):
-            return None
-        valid = torch.arange(total, device=steps.device) < steps[:, None]
-        return valid.repeat_interleave(self.config.rows, dim=1)
-
-    def positions(self, which: str, count: int) -> Tensor | None:
-        """(count, D): the first rows of the table "enc" or "dec"; None where there are no positions."""
-        config = self.config
-        if not (config.enc_sine_pos if which == "enc" else config.dec_sine_pos):
-            return None
-        if count > config.max_token_length:
-            raise AuricleError(f"{count} tokens are more than the {config.max_token_length} of the position table")
-        if config.stored_positions:
-            return getattr(self, f"{which}_positions")[:count]
-        return line_rows(config.width if which == "enc" else config.decoder_width, count, self.norm_stats.device)
-
-    def placed(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
-        """x (B, N, D) plus positions; those of padded tokens are zero (specification mae_ast 4.1)."""
-        table = self.positions(which, x.shape[1])
-        if table is None:
-            return x
-        return x + (table if key_mask is None else table * key_mask[..., None])
-
-    def placed_at(self, x: Tensor, which: str, ids: Tensor, count: int, keys: Tensor | None) -> Tensor:
-        """x (B, K, D) plus the positions of the tokens ``ids`` (B, K) of ``count``; keys (B, K) is False for padding."""
-        table = self.positions(which, count)
-        if table is None:
-            return x
-        return x + (table[ids] if keys is None else table[ids] * keys[..., None])
-
-    # ------------------------------------------------------------------------------------------------------- pre-training
-    def see(self, tokens: Tensor, visible: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """The encoder on the visible tokens alone: tokens (B, N, P), visible (B, R) their indices -> (B, R, D).
-
-        ``key_mask`` (B, N) is True where a token is real. Input dropout acts here and nowhere else.
-        """
-        bias = self.post_extract_proj.bias + 0.0 * self.encoder_mask_emb  # a gradient of exactly zero, as published
-        x = functional.linear(take(tokens, visible), self.post_extract_proj.weight, bias)
-        x = dropped(x, self.config.dropout_input, self.training)
-        keys = None if key_mask is None else key_mask.gather(1, visible)
-        return self.encoder(self.placed_at(x, "enc", visible, tokens.shape[1], keys), keys)
-
-    def decode(self, seen: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
-        """The decoder on all tokens: seen (B, R, D) in the mask's order -> (B, N, D') in token order."""
-        seen = self.post_enc_proj(seen)
-        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
-        whole = take(torch.cat([seen, hidden], dim=1), mask.ids_restore)
-        return self.decoder(self.placed(whole, "dec", key_mask), key_mask)
-
-    def masked(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
-        """Tokens (B, N, P) -> (B, M, D') of the decoder for the masked ones, in the mask's order.
-
-        As ``decode``, but the decoder runs in the mask's order, the visible tokens first, and ends with the masked ones
-        alone: what a token says does not depend on where it stands once its position is added.
-        """
-        seen = self.post_enc_proj(self.see(tokens, mask.visible, key_mask))
-        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
-        keys = None if key_mask is None else key_mask.gather(1, mask.ids_shuffle)
-        whole = self.placed_at(torch.cat([seen, hidden], dim=1), "dec", mask.ids_shuffle, tokens.shape[1], keys)
-        return self.decoder.tail(whole, hidden.shape[1], keys)
-
-    def predict(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens (B, N, P) -> reconstruction and classification (B, M, P) of the masked ones, in the mask's order."""
-        decoded = self.masked(tokens, mask, key_mask)
-        return self.final_proj_reconstruction(decoded), self.final_proj_classification(decoded)
-
-    # ----------------------------------------------------------------------------------------------------------- features
     def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Normalised (B, F, T) -> tokens (B, N, D) of the last layer; key_mask (B, N) is True where a token is real."""
         return self._blocks(values, [self.info.depth - 1], key_mask)[0]
@@ -300,7 +159,8 @@ class MAEASTEncoder(Encoder):
         return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
 
     def _encode_chunks(self, values: Tensor, steps: Tensor, wanted: Sequence[int], *, together: bool) -> list[Tensor]:
-        """-> one grid (B, T, C, D) per layer wanted. ``together`` keeps the batch in one piece, as published."""
+        """-> one grid (B, T, C, D) per layer wanted, 0 past a clip's end. ``together`` keeps the batch in one piece, with
+        what the network says of padding, as published."""
         total, span = int(steps.max()), int(self.info.chunk_frames or 0) // self.config.patch[1]
         if together:
             total = values.shape[2] // self.config.patch[1]
@@ -312,8 +172,10 @@ class MAEASTEncoder(Encoder):
                 count = min(span, total - start) if together else int(own.max())
                 first = start * self.config.patch[1]
                 piece = values[rows, :, first : first + count * self.config.patch[1]]
-                for grid, layer in zip(grids, self._blocks(piece, wanted, self.key_mask(own, count))):
-                    grid[rows, start : start + count] = layer.float().unflatten(1, (count, -1))
+                mask = self.key_mask(own, count)
+                for grid, layer in zip(grids, self._blocks(piece, wanted, mask)):
+                    real = layer if mask is None or together else layer * mask[..., None]
+                    grid[rows, start : start + count] = real.float().unflatten(1, (count, -1))
         return grids
 
     def _passes(self, here: Tensor, span: int, together: bool) -> list[Tensor]:
@@ -331,18 +193,6 @@ class MAEASTEncoder(Encoder):
         step = self.config.patch[1]
         index = torch.arange(steps, device=self.norm_stats.device)
         return (index * step + (step - 1) / 2) * self.front.hop_seconds + self.front.start_seconds
-
-
-def style(config: MAEASTConfig, layerdrop: float) -> BlockStyle:
-    return BlockStyle(
-        hidden=config.ffn_width,
-        post_norm=not config.layer_norm_first,
-        eps=EPS,
-        dropout=config.dropout,
-        attention_dropout=config.attention_dropout,
-        activation_dropout=config.activation_dropout,
-        layerdrop=layerdrop,
-    )
 
 
 def split_layers(wanted: Sequence[int], depth: int) -> tuple[list[int], list[int]]:

@@ -74,7 +74,7 @@ class MAEASTConfig:
         return self.max_token_length // self.rows * self.patch[1]
 
 
-RATES = (
+RATES = (  # probabilities
     "dropout",
     "attention_dropout",
     "activation_dropout",

@@ -1,16 +1,27 @@
-"""The published MAE-AST layout (fairseq's), read and written without fairseq (specification mae_ast 10)."""
+"""The published MAE-AST layout (fairseq's), read and written without fairseq (specification mae_ast 10).
+
+A checkpoint is a dictionary; ``cfg.model`` and ``cfg.task`` hold the settings as plain dictionaries, ``model`` the tensors.
+Queries, keys and values are separate there and joined in ours. The position tables are taken from the file: where they are
+what we compute, they are not kept, else they become weights of ours.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+from auricle.errors import AuricleError
+from auricle.hub.files import load_strictly
+from auricle.models.mae_ast_config import MAEASTConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# (published, ours) parts of names
+    from auricle.models.mae_ast import MAEASTEncoder
+
+# patterns of published names and ours
 NAMES = (
     (r"^(encoder|decoder)\.layers\.", r"\1.blocks."),
     (r"^(encoder|decoder)\.layer_norm\.", r"\1.norm."),
@@ -21,24 +32,225 @@ NAMES = (
     (r"^enc_sine_pos_embed\.pe$", "enc_positions"),
     (r"^dec_sine_pos_embed\.pe$", "dec_positions"),
 )
+BACK = (
+    (r"^(encoder|decoder)\.blocks\.", r"\1.layers."),
+    (r"^(encoder|decoder)\.norm\.", r"\1.layer_norm."),
+    (r"\.attn\.proj\.", ".self_attn.out_proj."),
+    (r"\.norm1\.", ".self_attn_layer_norm."),
+    (r"\.norm2\.", ".final_layer_norm."),
+    (r"\.mlp\.(fc[12])\.", r".\1."),
+    (r"^enc_positions$", "enc_sine_pos_embed.pe"),
+    (r"^dec_positions$", "dec_sine_pos_embed.pe"),
+)
 PARTS = ("q", "k", "v")
 SEPARATE = re.compile(r"^((?:encoder|decoder)\.layers\.\d+)\.self_attn\.([qkv])_proj\.(weight|bias)$")
+JOINED = re.compile(r"^((?:encoder|decoder)\.blocks\.\d+)\.attn\.qkv\.(weight|bias)$")
+TABLES = ("enc_positions", "dec_positions")
+MARKS = {"encoder_mask_emb", "post_extract_proj.weight"}  # names that every file holds
+
+# published setting, ours, and the value where a file does not say it (specification mae_ast 2.1)
+SETTINGS = (
+    ("encoder_embed_dim", "width", 768),
+    ("encoder_layers", "depth", 12),
+    ("encoder_attention_heads", "heads", 12),
+    ("encoder_ffn_embed_dim", "ffn_width", 3072),
+    ("decoder_embed_dim", "decoder_width", 768),
+    ("decoder_layers", "decoder_depth", 2),
+    ("layer_norm_first", "layer_norm_first", False),
+    ("use_post_enc_proj", "use_post_enc_proj", False),
+    ("dropout", "dropout", 0.1),
+    ("attention_dropout", "attention_dropout", 0.1),
+    ("activation_dropout", "activation_dropout", 0.0),
+    ("dropout_input", "dropout_input", 0.0),
+    ("encoder_layerdrop", "encoder_layerdrop", 0.0),
+    ("decoder_layerdrop", "decoder_layerdrop", 0.0),
+    ("enc_sine_pos", "enc_sine_pos", False),
+    ("dec_sine_pos", "dec_sine_pos", False),
+    ("max_token_length", "max_token_length", 48000),
+)
+KERNEL = ("ast_kernel_size_chan", "ast_kernel_size_time")
+STRIDE = ("ast_kernel_stride_chan", "ast_kernel_stride_time")
+# what the network must be for ours to be the same, beyond its sizes
+MODEL_RULES = {"activation_fn": "gelu", "enc_conv_pos": False, "dec_conv_pos": False}
+TASK_RULES = {"feature_type": "fbank", "deltas": False, "sample_rate": 16000}
+# settings of the layout that change nothing in a finished network, as the original's defaults
+REST = {
+    "feature_grad_mult": 1.0,
+    "random_mask_prob": 0.75,
+    "mask_length": 10,
+    "mask_selection": "static",
+    "mask_other": 0,
+    "no_mask_overlap": False,
+    "mask_min_space": 0,
+    "conv_pos": 128,
+    "conv_pos_groups": 16,
+    "checkpoint_activations": False,
+}
+TASK_REST = {"data": "", "normalize": False, "feature_rate": 100, "random_crop": True, "mask_type": "random_mask"}
+EMPTY = {"criterion": None, "optimizer_history": [], "task_state": {}, "extra_state": {}, "last_optimizer_state": {}}
 
 
-def to_ours(published: dict[str, Tensor]) -> dict[str, Tensor]:
+# ------------------------------------------------------------------------------------------------------------------- names
+def to_ours(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of our network; queries, keys and values of a layer joined; names without a counterpart stay."""
-    ours, parts = {}, {}
+    import torch
+
+    ours: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
     for name, value in published.items():
         if found := SEPARATE.match(name):
-            parts[found[2], f"{found[1]}.attn.qkv.{found[3]}"] = value
+            parts.setdefault(f"{found[1]}.attn.qkv.{found[3]}", {})[found[2]] = value
         else:
-            ours[_renamed(name)] = value[0] if name.endswith("_pos_embed.pe") else value
-    for name in {name for _, name in parts}:
-        ours[_renamed(name)] = torch.cat([parts[part, name] for part in PARTS])
+            ours[_renamed(name, NAMES)] = value[0] if name.endswith("_sine_pos_embed.pe") else value
+    for name, three in parts.items():
+        if missing := [part for part in PARTS if part not in three]:
+            raise AuricleError(
+                f"{name.replace('.attn.qkv.', '.self_attn.')}: no {missing[0]}_proj; the file is cut short"
+            )
+        ours[_renamed(name, NAMES)] = torch.cat([three[part] for part in PARTS])
     return ours
 
 
-def _renamed(name: str) -> str:
-    for old, new in NAMES:
+def to_published(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of ``to_ours``."""
+    published: dict[str, Tensor] = {}
+    for name, value in ours.items():
+        if found := JOINED.match(name):
+            layer = found[1].replace(".blocks.", ".layers.")
+            for part, piece in zip(PARTS, value.chunk(3)):
+                published[f"{layer}.self_attn.{part}_proj.{found[2]}"] = piece.clone()
+        else:
+            published[_renamed(name, BACK)] = value[None] if name in TABLES else value
+    return published
+
+
+def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    for old, new in table:
         name = re.sub(old, new, name)
     return name
+
+
+# ------------------------------------------------------------------------------------------------------------------ reading
+def recognises(content: Any) -> bool:
+    """Whether the contents of a pickle are a MAE-AST checkpoint."""
+    tensors = content.get("model") if isinstance(content, dict) else None
+    return isinstance(tensors, dict) and tensors.keys() >= MARKS
+
+
+def read_published(path: Path, *, name: str = "") -> MAEASTEncoder:
+    """A published checkpoint as an encoder in evaluation mode. Raises AuricleError for anything else, and in words where
+    settings and tensors contradict each other."""
+    from auricle.hub.pickles import read_pickle
+
+    content = read_pickle(path)
+    if not recognises(content):
+        raise AuricleError(
+            f"{path} is not a MAE-AST checkpoint: it holds no 'model' with {' and '.join(sorted(MARKS))}"
+        )
+    return build(content, path, name=name)
+
+
+def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEncoder:
+    """The encoder of a checkpoint's contents."""
+    from auricle.models.mae_ast import MAEASTEncoder
+
+    ours = to_ours(content["model"])
+    config = config_of(content, ours, path)
+    if not config.stored_positions:
+        ours = {key: value for key, value in ours.items() if key not in TABLES}
+    encoder = MAEASTEncoder(config, name=name or path.stem)
+    load_strictly(encoder, {**ours, "norm_stats": encoder.norm_stats}, path)
+    encoder.rename(source=path.name)
+    return encoder.eval()
+
+
+def config_of(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> MAEASTConfig:
+    """The network that a checkpoint says it is, checked against its tensors. Unknown settings are passed over."""
+    model, task = (_settings(content, part, path) for part in ("model", "task"))
+    _refuse_others(model, MODEL_RULES, path)
+    _refuse_others(task, TASK_RULES, path)
+    kernel, stride = ([int(_said(model, field, 16)) for field in fields] for fields in (KERNEL, STRIDE))
+    if kernel != stride:
+        raise AuricleError(
+            f"{path}: tokens of {kernel} (mel bins, frames) every {stride} overlap; ours lie side by side"
+        )
+    said = {own: _said(model, field, default) for field, own, default in SETTINGS}
+    wanted = [table for table, used in zip(TABLES, (said["enc_sine_pos"], said["dec_sine_pos"])) if used]
+    if missing := [table for table in wanted if table not in ours]:
+        raise AuricleError(f"{path} has no position table {_renamed(missing[0], BACK)}, which its settings ask for")
+    tables = [ours[table] for table in wanted]
+    if tables:
+        said["max_token_length"] = min(len(table) for table in tables)
+    _check_depth(said, ours, path)
+    sizes = {"patch_size": f"{kernel[0]}x{kernel[1]}", "mel_bins": int(_said(task, "feature_dim", 128))}
+    return MAEASTConfig(**sizes, **said, stored_positions=bool(tables) and not all(map(_computed, tables)))
+
+
+def _settings(content: Mapping[str, Any], part: str, path: Path) -> Mapping[str, Any]:
+    cfg = content.get("cfg")
+    found = cfg.get(part) if isinstance(cfg, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise AuricleError(f"{path} has no cfg.{part}: nobody can say how its network is built; the file is not whole")
+    return found
+
+
+def _said(settings: Mapping[str, Any], field: str, default: Any) -> Any:
+    value = settings.get(field)
+    return default if value is None else value
+
+
+def _refuse_others(settings: Mapping[str, Any], rules: Mapping[str, Any], path: Path) -> None:
+    for field, wanted in rules.items():
+        found = _said(settings, field, wanted)
+        if found != wanted:
+            raise AuricleError(f"{path}: {field} is {found!r}, only {wanted!r} is known here")
+
+
+def _check_depth(said: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> None:
+    """Settings and tensors must agree on the number of layers, whose names would otherwise be all there is to see."""
+    for stack, depth in (("encoder", said["depth"]), ("decoder", said["decoder_depth"])):
+        numbers = {int(name.split(".")[2]) for name in ours if name.startswith(f"{stack}.blocks.")}
+        if len(numbers) != depth or numbers != set(range(depth)):
+            raise AuricleError(
+                f"{path}: its settings say {depth} {stack} layers, its tensors hold {len(numbers)}; "
+                "the file is damaged, or its settings belong to another network"
+            )
+
+
+def _computed(table: Tensor) -> bool:
+    """Whether a position table (tokens, D) is what we would compute (not one rounded to half precision, say)."""
+    import torch
+
+    from auricle.models.positions import line_table
+
+    return torch.allclose(table.float(), line_table(table.shape[1], len(table)), rtol=0, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------------ writing
+def published_content(encoder: MAEASTEncoder) -> dict[str, Any]:
+    """An encoder as the published checkpoint layout: what ``torch.save`` writes for fairseq and the author's upstreams."""
+    config = encoder.config
+    model = {field: getattr(config, own) for field, own, _ in SETTINGS}
+    for fields in (KERNEL, STRIDE):
+        model |= dict(zip(fields, config.patch))
+    task = {"_name": "mae_ast_pretraining", **TASK_REST, **TASK_RULES, "feature_dim": config.mel_bins}
+    cfg = {"_name": None, "model": {**model, **MODEL_RULES, **REST, "_name": "mae_ast"}, "task": task}
+    return {"args": None, "cfg": cfg, "model": published_tensors(encoder), **EMPTY}
+
+
+def published_tensors(encoder: MAEASTEncoder) -> dict[str, Tensor]:
+    """All tensors under their published names, position tables and running statistics included."""
+    from auricle.models.mae_ast_network import EPS
+    from auricle.models.positions import line_table
+
+    config = encoder.config
+    ours = {name: value.detach().cpu() for name, value in encoder.state_dict().items() if name != "norm_stats"}
+    if encoder.norm_stats.tolist() != [0.0, 1.0]:  # statistics from elsewhere become the running ones
+        mean, std = encoder.statistics()
+        ours["batch_norm.running_mean"] = ours["batch_norm.running_mean"].new_tensor([mean])
+        ours["batch_norm.running_var"] = ours["batch_norm.running_var"].new_tensor([std**2 - EPS])
+    sizes = ((config.enc_sine_pos, config.width), (config.dec_sine_pos, config.decoder_width))
+    for table, (used, width) in zip(TABLES, sizes):
+        if used and table not in ours:
+            ours[table] = line_table(width, config.max_token_length)
+    return to_published(ours)
