@@ -15,12 +15,12 @@ from pathlib import Path
 
 from auricle.evaluate.run import evaluate
 from auricle.evaluate.task import Task
+from auricle.hub.families import untrained
 from auricle.hub.load import load
 from auricle.jobs.methods import M2DPretrain, M2DXPretrain, with_flags
 from auricle.jobs.prepare import PrepareConfig, prepare
 from auricle.jobs.pretrain import continue_run, pretrain
 from auricle.models.contract import Encoder
-from auricle.models.m2d import M2DEncoder
 
 SIZES = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6, decoder_width=128, decoder_depth=2)
 TRAINING = dict(
@@ -60,16 +60,9 @@ def scores(encoder: Encoder, named: dict[str, Task], out: Path) -> dict[str, flo
     """Task -> accuracy, kept in a file beside the runs."""
     if out.is_file():
         return json.loads(out.read_text())
-    found = {name: evaluate(encoder, task, baselines=False).score.value for name, task in named.items()}
+    found = {name: evaluate(encoder, task, baselines=False).score.score for name, task in named.items()}
     out.write_text(json.dumps(found))
     return found
-
-
-def untrained(run: Path, seed: int) -> Encoder:
-    """What the run started from: the same seed, the same statistics."""
-    encoder = load(run)
-    assert isinstance(encoder, M2DEncoder)
-    return M2DEncoder(encoder.config, stats=encoder.norm_stats.tolist(), seed=seed, name="untrained").eval()
 
 
 def measure(args: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
@@ -79,7 +72,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     table: dict[str, list[dict[str, float]]] = {"untrained": [], "before": [], "after": []}
     for seed in args.seeds:
         runs = stages(out, seed, args.updates)
-        fresh = untrained(runs["before"], seed)
+        fresh = untrained(load(runs["before"]), seed)
         table["untrained"].append(scores(fresh, named, out / f"untrained-{seed}.json"))
         for stage, run in runs.items():
             table[stage].append(scores(load(run), named, out / f"{stage}-{seed}.json"))
