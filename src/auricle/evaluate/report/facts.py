@@ -30,7 +30,8 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     architecture = {**architecture, **architecture.get("config", {})}
     sizes = [f"{architecture[k]} {what}" for k, what in (("depth", "blocks"), ("width", "wide")) if k in architecture]
     yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
-    steps = max((int(row.get("step", 0)) for row in run.log), default=0)
+    logged = max((int(row.get("step", 0)) for row in run.log), default=0)
+    steps = run.encoder.get("lineage", {}).get("step", logged)  # lines of the log may be some updates apart
     yield "training", run.length.split()[0] if run.epochs else "", f"{run.length.split()[1]}, {count(steps)} updates"
     evaluation = main_evaluation(run.evaluations)
     if evaluation:
