@@ -151,6 +151,19 @@ def test_what_the_original_does_not_know_is_refused_in_words(program, line, said
         config(program, line)
 
 
+def test_scripts_of_the_working_directory_or_evars_data_say_what_is_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVAR", raising=False)
+    bare = mapped(GENERAL, parsed(GENERAL, []))
+    assert (bare.config.quick_eval, bare.config.all_eval) == ("", "")
+    assert "nothing is measured" in "".join(bare.notes)
+    (tmp_path / "quick_eval.sh").touch()
+    assert (config(GENERAL).quick_eval, config(GENERAL).all_eval) == ("quick_eval.sh", "")
+    monkeypatch.setenv("EVAR", str(tmp_path))
+    assert (config(GENERAL).quick_eval, config(GENERAL).all_eval) == ("quick_eval.sh", "all")
+    assert (config(MAE).quick_eval, config(MAE).all_eval) == ("", "")
+
+
 def test_networks_have_the_published_sizes():
     for name, program, size in (
         ("m2d_vit_large", GENERAL, (1024, 24, 512)),

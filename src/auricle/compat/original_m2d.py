@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.compat.original_m2d_options import Parser, parsed, without_effect
-from auricle.compat.shell_line import ShellLine, launched, taken_apart
+from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
 from auricle.errors import AuricleError, nearest
 from auricle.hub.convert.m2d_options import PROGRAMS
 
@@ -42,13 +42,6 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
         again = ["original", "m2d", shell.script, *shell.words, *(["--", *own] if own else [])]
         return launched(shell.launch, again, shell.environment)
     return train(config)
-
-
-def divided(line: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands before ``--``, and what after it."""
-    words = list(line)
-    cut = words.index("--") if "--" in words else len(words)
-    return words[:cut], words[cut + 1 :]
 
 
 def refuse_unknown(shell: ShellLine) -> None:

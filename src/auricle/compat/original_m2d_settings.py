@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from auricle.jobs.methods import ViTPretrain
 
 FORCED = (GENERAL, AUDIOSET)  # force the first epoch to 0 unless told otherwise, whatever is resumed
-HOOKS = {"quick_eval": "quick_eval.sh", "all_eval": "all_eval.sh"}  # scripts of the user's, in the working directory
+HOOKS = {  # scripts of the user's, in the working directory; the task sets that are shipped in their place
+    "quick_eval": ("quick_eval.sh", "quick"),
+    "all_eval": ("all_eval.sh", "all"),
+}
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,20 @@ def workers(asked: int) -> int:
 
 
 def evaluations(line: argparse.Namespace) -> dict[str, Any]:
-    """The user's scripts where they stand; the quick one follows every saved checkpoint from eval_after on."""
+    """The user's scripts where they stand, else the shipped task sets where EVAR's data are; the quick one follows every
+    saved checkpoint from eval_after on."""
     if not hasattr(line, "eval_after"):
         return {}
-    found = {name: script for name, script in HOOKS.items() if Path(script).is_file()}
-    return {**found, "eval_freq": line.save_freq}
+    return {**hooks(), "eval_freq": line.save_freq}
+
+
+def hooks() -> dict[str, str]:
+    shipped = "EVAR" in os.environ
+    return {
+        name: script if Path(script).is_file() else tasks
+        for name, (script, tasks) in HOOKS.items()
+        if shipped or Path(script).is_file()
+    }
 
 
 def arithmetic(line: argparse.Namespace) -> dict[str, Any]:
@@ -150,6 +162,10 @@ def notes(program: str, line: argparse.Namespace, method: str) -> Iterator[str]:
         yield f"--start_epoch {line.start_epoch} is overridden by --force_start_epoch 0, as in the original; say that one"
     if program not in FORCED and line.resume:
         yield "--resume: weights and epoch are taken, the optimiser begins anew"
-    scripts = [script for script in HOOKS.values() if Path(script).is_file()]
-    if scripts:
-        yield f"{' and '.join(scripts)} of this folder: called with the checkpoints"
+    if hasattr(line, "eval_after"):
+        found = hooks()
+        yield (
+            f"measured on the way: {' and '.join(found.values())}"
+            if found
+            else "nothing is measured on the way: no quick_eval.sh and all_eval.sh here, and no EVAR=<folder of EVAR's data>"
+        )

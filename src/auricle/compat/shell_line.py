@@ -29,6 +29,13 @@ class ShellLine:
     words: tuple[str, ...] = ()
 
 
+def divided(line: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before ``--`` (the original's line), and what after it (settings of ours)."""
+    words = list(line)
+    cut = words.index("--") if "--" in words else len(words)
+    return words[:cut], words[cut + 1 :]
+
+
 def taken_apart(line: Sequence[str]) -> ShellLine:
     """Environment words, ``python``, ``torchrun`` and ``-m`` in front of a script may all be there or not."""
     rest = list(line)
