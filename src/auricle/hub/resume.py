@@ -9,24 +9,28 @@ from torch import Tensor, nn
 
 from auricle.errors import AuricleError
 
+HEAD = "offline_predictor."  # the second head of M2D-X and its relatives: its width follows the teacher or the classes
+
 
 @dataclass(frozen=True)
 class Resumed:
     """loaded: tensors taken; missing: ours that the file does not hold (they stay fresh).
 
-    unexpected: the file's that we do not know.
+    unexpected: the file's that we do not know; reshaped: those of a second head for other targets (ours stay fresh).
     """
 
     source: Path
     loaded: int
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
+    reshaped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"started from {self.source}: {self.loaded} tensors taken"]
         for what, names in (
             ("not in the file, left fresh", self.missing),
             ("in the file, unknown here", self.unexpected),
+            ("of another size in the file, left fresh", self.reshaped),
         ):
             if names:
                 lines.append(f"  {len(names)} {what}: {', '.join(names)}")
@@ -36,13 +40,16 @@ class Resumed:
 def resume(objective: nn.Module, source: Path) -> Resumed:
     """Fill ``objective`` from a run folder, a weight file of ours, or a published M2D file.
 
-    The statistics of the data stay as they are (specification m2d 5.5: the recommended behaviour). Raises AuricleError
-    when a tensor has another shape or nothing fits.
+    The statistics of the data stay as they are (specification m2d 5.5: the recommended behaviour), and so does a second
+    head that was made for other targets: M2D-AS weights may go on as M2D-X. Raises AuricleError when another tensor has
+    another shape, or nothing fits.
     """
     tensors = tensors_of(source)
     own = {name: value for name, value in objective.state_dict().items() if not name.endswith("norm_stats")}
     given = {name: value for name, value in tensors.items() if not name.endswith("norm_stats")}
-    common = own.keys() & given.keys()
+    shared = own.keys() & given.keys()
+    reshaped = {n for n in shared if n.startswith(HEAD) and given[n].shape != own[n].shape}
+    common = shared - reshaped
     wrong = [
         f"{n}: {tuple(given[n].shape)} there, {tuple(own[n].shape)} here"
         for n in sorted(common)
@@ -57,7 +64,8 @@ def resume(objective: nn.Module, source: Path) -> Resumed:
             f"nothing in {source} fits this objective; expected a run folder, an encoder or a published M2D file"
         )
     objective.load_state_dict({name: given[name] for name in common}, strict=False)
-    return Resumed(source, len(common), tuple(sorted(own.keys() - common)), tuple(sorted(given.keys() - common)))
+    missing, unexpected = own.keys() - shared, given.keys() - shared
+    return Resumed(source, len(common), tuple(sorted(missing)), tuple(sorted(unexpected)), tuple(sorted(reshaped)))
 
 
 def tensors_of(source: Path) -> dict[str, Tensor]:
