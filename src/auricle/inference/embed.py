@@ -15,10 +15,12 @@ from torch import Tensor
 from auricle.data.manifest import Clip, Manifest
 from auricle.errors import AuricleError
 from auricle.inference.embed_settings import EmbedSettings, layer_texts
+from auricle.inference.long_clips import Tally, encoded_pieces
 from auricle.inference.reading import Heard, heard_batches, padded
 from auricle.models.contract import Encoded, Encoder, mean_over_time
 from auricle.models.fold import for_inference
 from auricle.progress import progress
+from auricle.signal import decode
 
 OUTPUT = "clip"  # the piece that is the encoder's own output; the others are "layer0", "layer1", …
 
@@ -132,9 +134,12 @@ def embed_clips(
     training = encoder.training
     ready = for_inference(encoder.to(device_of(settings.device)))
     try:
-        for batch in heard_batches(manifest, ready.info.sample_rate, settings, ready.front.resampler):
+        rate, resampler = ready.info.sample_rate, ready.front.resampler
+        for batch in heard_batches(manifest, rate, settings, resampler, leave_long=ready.chunked):
             good = [heard for heard in batch if heard.wave is not None]
-            yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.wave is None)
+            yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.failure)
+            left = [heard.clip for heard in batch if heard.wave is None and not heard.failure]
+            yield from (_long_or_say(manifest, clip, ready, settings, pieces, frames) for clip in left)
             if good:
                 yield from _encode_or_say(good, ready, settings, pieces, frames)
     finally:
@@ -159,14 +164,48 @@ def _encode(
 ) -> list[ClipEmbedding]:
     device = encoder.norm_stats.device
     wave, lengths = (torch.from_numpy(x).to(device) for x in padded([h.wave for h in batch if h.wave is not None]))
-    blocks = tuple(int(piece.removeprefix("layer")) for piece in pieces if piece != OUTPUT)
+    indices = _block_indices(pieces)
     with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        out = encoder(wave, lengths, layers=blocks or None, padding=settings.padding)
-    pooled = {piece: x.float().cpu().numpy() for piece, x in _pooled(out, blocks, pieces, settings.pooling).items()}
+        out = encoder(wave, lengths, layers=indices or None, padding=settings.padding)
+    pooled = {piece: x.float().cpu().numpy() for piece, x in _pooled(out, indices, pieces, settings.pooling).items()}
     rows = [{piece: x[i] for piece, x in pooled.items()} for i in range(len(batch))]
     if not frames:
         return [ClipEmbedding(h.clip.id, row) for h, row in zip(batch, rows)]
-    return [ClipEmbedding(h.clip.id, row, *_frames(out, i, blocks)) for i, (h, row) in enumerate(zip(batch, rows))]
+    return [ClipEmbedding(h.clip.id, row, *_frames(out, i, indices)) for i, (h, row) in enumerate(zip(batch, rows))]
+
+
+def _long_or_say(
+    manifest: Manifest, clip: Clip, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
+) -> ClipEmbedding:
+    try:
+        return _encode_long(manifest, clip, encoder, settings, pieces, frames)
+    except AuricleError as error:
+        return ClipEmbedding(clip.id, failure=str(error))
+
+
+@torch.inference_mode()
+def _encode_long(
+    manifest: Manifest, clip: Clip, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
+) -> ClipEmbedding:
+    """A long recording as one clip, read and encoded piece by piece."""
+    indices = _block_indices(pieces)
+    tallies, kept = {piece: Tally() for piece in pieces}, []
+    waves = decode.blocks(manifest.audio(clip), rate=encoder.info.sample_rate, resampler=encoder.front.resampler)
+    with torch.autocast(encoder.norm_stats.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        for out in encoded_pieces(waves, encoder, layers=indices or None, padding=settings.padding):
+            for piece, layer in zip((f"layer{i}" for i in indices), out.layers):
+                tallies[piece].add(layer.frames[0])
+            if OUTPUT in pieces:
+                whole = out.clip.expand(int(out.lengths[0]), -1) if settings.pooling == "clip" else _features(out)[0]
+                tallies[OUTPUT].add(whole)
+            kept += [_frames(out, 0, indices)] if frames else []
+    row = {piece: tally.pooled(settings.pooling) for piece, tally in tallies.items()}
+    joined = [np.concatenate(parts) for parts in zip(*kept)]
+    return ClipEmbedding(clip.id, row, *joined)
+
+
+def _block_indices(pieces: Sequence[str]) -> tuple[int, ...]:
+    return tuple(int(piece.removeprefix("layer")) for piece in pieces if piece != OUTPUT)
 
 
 def _pooled(out: Encoded, blocks: tuple[int, ...], pieces: Sequence[str], pooling: str) -> dict[str, Tensor]:

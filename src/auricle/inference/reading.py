@@ -22,7 +22,10 @@ BATCH_SECONDS = 320.0  # most audio in one batch, padding included, so that long
 
 @dataclass(frozen=True)
 class Heard:
-    """One decoded clip, mono float32 (S,) at the encoder's rate, or the words why not."""
+    """One decoded clip, mono float32 (S,) at the encoder's rate, or the words why not.
+
+    With neither, it is a long recording that was left to be read piece by piece.
+    """
 
     clip: Clip
     wave: np.ndarray | None
@@ -30,14 +33,21 @@ class Heard:
 
 
 def heard_batches(
-    manifest: Manifest, rate: int, settings: EmbedSettings, resampler: Resampler = "soxr"
+    manifest: Manifest,
+    rate: int,
+    settings: EmbedSettings,
+    resampler: Resampler = "soxr",
+    *,
+    leave_long: bool = False,
 ) -> Iterator[list[Heard]]:
     """Batches of clips of similar length; two batches are decoded ahead while the caller works. ``rate`` in hertz and
-    ``resampler`` are the encoder's."""
+    ``resampler`` are the encoder's. ``leave_long``: whole files above BATCH_SECONDS come last, and not decoded."""
     with ThreadPoolExecutor(settings.workers) as pool:
         sized, broken = _sized(manifest, settings, pool)
         if broken:
             yield broken
+        left = [clip for seconds, clip in sized if leave_long and _is_long(seconds, clip, settings)]
+        sized = [(seconds, clip) for seconds, clip in sized if clip not in left]
         waiting: deque[list[Future[Heard]]] = deque()
         for batch in _batches(sized, settings.batch_size):
             waiting.append([pool.submit(_hear, manifest, clip, rate, settings, resampler) for clip in batch])
@@ -45,6 +55,11 @@ def heard_batches(
                 yield [future.result() for future in waiting.popleft()]
         while waiting:
             yield [future.result() for future in waiting.popleft()]
+        yield from ([Heard(clip, None)] for clip in left)
+
+
+def _is_long(seconds: float, clip: Clip, settings: EmbedSettings) -> bool:
+    return seconds > BATCH_SECONDS and not settings.seconds and clip.start is None and clip.end is None
 
 
 def _sized(

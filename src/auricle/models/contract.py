@@ -111,6 +111,11 @@ class Encoder(nn.Module):
         """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
         return front_end(self.info.front_end)
 
+    @property
+    def chunked(self) -> bool:
+        """Whether a long spectrogram is cut into chunks of ``info.chunk_frames`` frames that do not see each other."""
+        return self.info.chunk_frames is not None
+
     def frontend(
         self,
         wave: Tensor,

@@ -109,6 +109,10 @@ class M2DEncoder(Encoder):
         said |= {} if self.head is None else {"head": asdict(self.head.config)}
         return said | ({"one_piece": True} if self.one_piece else {})
 
+    @property
+    def chunked(self) -> bool:
+        return not self.one_piece
+
     # ------------------------------------------------------------------------------------------------------------ variants
     def with_classes(
         self,
@@ -211,7 +215,8 @@ class M2DEncoder(Encoder):
         lengths = spec.lengths if padding == "exact" else torch.full_like(spec.lengths, values.shape[2])
         self._check_length(lengths)
         if keep is None and self.training and self.training_mask is not None:
-            keep = self._visible(values, draws)
+            grid = (self.config.grid[0], self._columns(values.shape[2]))
+            keep = self.training_mask.draw(draws, grid).visible.to(values.device)
         if keep is not None:
             return self._encode_visible(values, keep)
         asked = chosen_layers(layers, self.config.depth)
@@ -239,14 +244,6 @@ class M2DEncoder(Encoder):
         if self.head.config.pools == "tokens":
             frames, clip = (mean_of_rows(x, self.config.grid[0]) for x in (frames, clip))
         return clip, self.head(clip), self.head.per_frame(frames)
-
-    def _visible(self, values: Tensor, draws: BatchDraws | None) -> Tensor:
-        """(B, K) indices of the tokens that the training mask leaves."""
-        assert self.training_mask is not None
-        if draws is None:
-            raise AuricleError(f"{self.info.name} hides patches in training: pass draws= (BatchDraws of the batch)")
-        grid = (self.config.grid[0], self._columns(values.shape[2]))
-        return self.training_mask.draw(draws, grid).visible.to(values.device)
 
     def _columns(self, frames: int) -> int:
         """Patch columns of a spectrogram of one chunk."""

@@ -73,8 +73,12 @@ class TrainingMask:
         if not 0 < self.ratio < 1:
             raise AuricleError(f"a training mask hides a share between 0 and 1 of the patches, not {self.ratio}")
 
-    def draw(self, draws: BatchDraws, grid: tuple[int, int]) -> Mask:
+    def draw(self, draws: BatchDraws | None, grid: tuple[int, int]) -> Mask:
         """How many rows and columns is drawn for the batch (as its first clip says), which ones for each clip."""
+        if draws is None:
+            raise AuricleError(
+                "patches are hidden from this encoder in training: pass draws= (BatchDraws of the batch)"
+            )
         u = float(draws.shared("training-mask").random())
         flags = [structured_flags(1, grid, self.ratio, u, source) for source in draws.each("training-mask")]
         return mask_from_flags(np.concatenate(flags), published=self.published)
