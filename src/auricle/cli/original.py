@@ -6,6 +6,7 @@
   auricle original m2d wav_to_lms.py sounds data/sounds_lms
   auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio --csv_main data/files.csv
   auricle original m2d train_audio.py --csv_main data/files.csv -- --width 384 --depth 6
+  auricle original mae-ast fairseq-hydra-train task.data=lists task.mask_type=chunk_mask hydra.run.dir=runs/first
 
 After a lone -- stand settings of our own 'auricle pretrain', which win. What comes later says so and exits with 2.
 """
@@ -22,8 +23,12 @@ from auricle.errors import AuricleError, nearest
 if TYPE_CHECKING:
     from auricle.jobs.methods import PretrainConfig
 
-PROGRAMS = {"efficientat": "auricle.compat.original_efficientat", "m2d": "auricle.compat.original_m2d"}
-TRAINERS = ("m2d",)  # programs whose lines may end in settings of ours
+PROGRAMS = {
+    "efficientat": "auricle.compat.original_efficientat",
+    "m2d": "auricle.compat.original_m2d",
+    "mae-ast": "auricle.compat.original_mae_ast",
+}
+TRAINERS = ("m2d", "mae-ast")  # programs whose lines may end in settings of ours
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
