@@ -15,16 +15,17 @@ import numpy as np
 
 ZEROS = 6  # zero crossings of the sinc on each side
 ROLLOFF = 0.99
-OUTPUTS = 64  # computed together, at least: their products with the samples they share are one matrix product
+OUTPUTS = 16  # computed together: a matrix product with the samples that they share
 PIECE = 1 << 20  # samples of a whole wave resampled at a time
 
 
 @dataclass(frozen=True)
 class Bank:
-    """weights (outputs, taps): from ``taps`` input samples to ``outputs``; the next ones begin ``step`` samples later and
-    each reaches ``reach`` samples back from where its outputs begin."""
+    """Filters of one period: ``step`` input samples, ``outputs`` output samples, each reaching ``reach`` samples to both
+    sides. groups: the first sample of a group of consecutive outputs, and its weights (outputs, taps)."""
 
-    weights: np.ndarray
+    groups: tuple[tuple[int, np.ndarray], ...]
+    outputs: int
     step: int
     reach: int
 
@@ -38,9 +39,13 @@ def bank(from_rate: int, to_rate: int) -> Bank:
     scale = ROLLOFF * min(old, new) / old
     reach = math.ceil(ZEROS / scale)
     places = np.arange(repeats * new) * (old / new)  # of the outputs, in input samples
-    t = scale * (np.arange(-reach, repeats * old + reach) - places[:, None])
-    weights = scale * np.sinc(t) * np.cos(np.pi * t / (2 * ZEROS)) ** 2
-    return Bank(np.where(np.abs(t) < ZEROS, weights, 0.0).astype(np.float32), repeats * old, reach)
+    groups = []
+    for part in np.array_split(places, max(1, len(places) // OUTPUTS)):
+        first = int(part[0])
+        t = scale * (np.arange(first - reach, int(part[-1]) + reach + 2) - part[:, None])
+        weights = scale * np.sinc(t) * np.cos(np.pi * t / (2 * ZEROS)) ** 2
+        groups.append((first, np.where(np.abs(t) < ZEROS, weights, 0.0).astype(np.float32)))
+    return Bank(tuple(groups), repeats * new, repeats * old, reach)
 
 
 def sinc_pieces(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int) -> Iterator[np.ndarray]:
@@ -50,24 +55,23 @@ def sinc_pieces(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, chan
     for piece in pieces:
         heard += len(piece)
         held = np.concatenate([held, piece])
-        count = max(0, len(held) - 2 * filters.reach) // filters.step
+        count = max(0, len(held) - 2 * filters.reach - 1) // filters.step
         out = filtered(held, filters, count)
         held = held[count * filters.step :]
         given += len(out)
         yield out
     left = -(-heard * to_rate // from_rate) - given
-    behind = np.zeros((filters.step + 2 * filters.reach, channels), np.float32)
-    yield filtered(np.concatenate([held, behind]), filters, -(-left // len(filters.weights)))[:left]
+    behind = np.zeros((filters.step + 2 * filters.reach + 1, channels), np.float32)
+    yield filtered(np.concatenate([held, behind]), filters, -(-left // filters.outputs))[:left]
 
 
 def filtered(samples: np.ndarray, filters: Bank, count: int) -> np.ndarray:
-    """``count`` groups of outputs from (n, channels) samples, the first ``reach`` of them context."""
-    taps = filters.weights.shape[1]
-    if count == 0:
-        return np.zeros((0, samples.shape[1]), np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, taps, axis=0)[:: filters.step][:count]
-    out = np.ascontiguousarray(frames) @ filters.weights.T
-    return out.transpose(0, 2, 1).reshape(-1, samples.shape[1])
+    """``count`` periods of outputs from (n, channels) samples, the first ``reach`` of them context."""
+    parts = [np.zeros((count, samples.shape[1], 0), np.float32)]
+    for first, weights in filters.groups if count else ():
+        windows = np.lib.stride_tricks.sliding_window_view(samples[first:], weights.shape[1], axis=0)
+        parts.append(np.ascontiguousarray(windows[:: filters.step][:count]) @ weights.T)
+    return np.concatenate(parts, axis=2).transpose(0, 2, 1).reshape(-1, samples.shape[1])
 
 
 def sinc_resample(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -87,7 +87,13 @@ REST = {
     "checkpoint_activations": False,
 }
 TASK_REST = {"data": "", "normalize": False, "feature_rate": 100, "random_crop": True, "mask_type": "random_mask"}
-EMPTY = {"criterion": None, "optimizer_history": [], "task_state": {}, "extra_state": {}, "last_optimizer_state": {}}
+EMPTY: dict[str, Any] = {
+    "criterion": None,
+    "optimizer_history": [],
+    "task_state": {},
+    "extra_state": {},
+    "last_optimizer_state": {},
+}
 
 
 # ------------------------------------------------------------------------------------------------------------------- names
@@ -174,7 +180,7 @@ def config_of(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path
         raise AuricleError(
             f"{path}: tokens of {kernel} (mel bins, frames) every {stride} overlap; ours lie side by side"
         )
-    said = {own: _said(model, field, default) for field, own, default in SETTINGS}
+    said: dict[str, Any] = {own: _said(model, field, default) for field, own, default in SETTINGS}
     wanted = [table for table, used in zip(TABLES, (said["enc_sine_pos"], said["dec_sine_pos"])) if used]
     if missing := [table for table in wanted if table not in ours]:
         raise AuricleError(f"{path} has no position table {_renamed(missing[0], BACK)}, which its settings ask for")
@@ -182,8 +188,8 @@ def config_of(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path
     if tables:
         said["max_token_length"] = min(len(table) for table in tables)
     _check_depth(said, ours, path)
-    sizes = {"patch_size": f"{kernel[0]}x{kernel[1]}", "mel_bins": int(_said(task, "feature_dim", 128))}
-    return MAEASTConfig(**sizes, **said, stored_positions=bool(tables) and not all(map(_computed, tables)))
+    patch, bins = f"{kernel[0]}x{kernel[1]}", int(_said(task, "feature_dim", 128))
+    return MAEASTConfig(patch, bins, **said, stored_positions=bool(tables) and not all(map(_computed, tables)))
 
 
 def _settings(content: Mapping[str, Any], part: str, path: Path) -> Mapping[str, Any]:
