@@ -104,3 +104,14 @@ def test_other_families_and_broken_files_are_refused(tmp_path):
         PortableM2D("logmel-stats")
     with pytest.raises(AuricleError, match="no weight file"):
         PortableM2D(Path(tmp_path / "nowhere.pth"))
+
+
+def test_published_taggers_tag_files(weight_file, tmp_path):
+    import numpy as np
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(80000), 16000)
+    tags = auricle.tag(tmp_path / "a.wav", model=weight_file, top_k=3, window=2.0, hop=2.0)
+    assert len(tags.results[0].tags) == 3
+    assert tags.results[0].tags[0].label in {name for _, name in audioset_classes_by_id()}
+    assert len(tags.results[0].windows) == 3

@@ -200,8 +200,8 @@ def _encode_long(
                 tallies[OUTPUT].add(whole)
             kept += [_frames(out, 0, indices)] if frames else []
     row = {piece: tally.pooled(settings.pooling) for piece, tally in tallies.items()}
-    joined = [np.concatenate(parts) for parts in zip(*kept)]
-    return ClipEmbedding(clip.id, row, *joined)
+    features, times = (np.concatenate(parts) for parts in zip(*kept)) if frames else (None, None)
+    return ClipEmbedding(clip.id, row, features, times)
 
 
 def _block_indices(pieces: Sequence[str]) -> tuple[int, ...]:
