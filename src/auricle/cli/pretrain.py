@@ -2,6 +2,7 @@
 
 auricle pretrain METHOD --help                     a method's own settings, with their published defaults
 auricle pretrain m2d PREPARED --out RUN            a new run
+auricle pretrain mae-ast LISTS --preset patch-chunk    a published recipe
 auricle pretrain --continue RUN                    go on exactly where it stopped
 auricle pretrain m2d PREPARED --dry-run            parameters, memory, steps and time, without training
 torchrun --nproc-per-node 2 -m auricle pretrain …  several processes
@@ -20,6 +21,7 @@ from pathlib import Path
 from auricle.cli.flags import add_flags, config_from, given_flags
 from auricle.errors import AuricleError
 from auricle.jobs.methods import METHODS, PretrainConfig, settings_of
+from auricle.jobs.presets import PRESETS, preset
 from auricle.jobs.pretrain import PretrainResult
 
 
@@ -30,6 +32,7 @@ def add_arguments_for(words: Sequence[str], parser: argparse.ArgumentParser) -> 
     parser.description = f"{parser.description}\nmethods: {', '.join(METHODS)}"
     parser.set_defaults(settings=settings)
     add_flags(parser, settings)
+    add_preset(words, parser, method)
     for action in parser._positionals._group_actions:
         if action.dest in ("method", "source"):
             action.nargs = "?"  # not needed with --continue
@@ -38,6 +41,18 @@ def add_arguments_for(words: Sequence[str], parser: argparse.ArgumentParser) -> 
     parser.add_argument("--dry-run", action="store_true", help="say what the run would cost, train nothing")
     parser.add_argument("--json", action="store_true", help="answer as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def add_preset(words: Sequence[str], parser: argparse.ArgumentParser, method: str) -> None:
+    """``--preset``: its values become the defaults of the other flags."""
+    if method not in PRESETS:
+        return
+    parser.add_argument("--preset", metavar="NAME", help=f"a published recipe: {', '.join(PRESETS[method])}")
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--preset")
+    name = reader.parse_known_args(list(words))[0].preset
+    if name is not None:
+        parser.set_defaults(**preset(method, name))
 
 
 def method_in(words: Sequence[str]) -> str:
@@ -55,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from auricle.jobs.pretrain import continue_run, pretrain
 
     if args.continue_from:
+        if getattr(args, "preset", None):
+            raise AuricleError("a run is continued with the settings it was started with; leave --preset out")
         changes = given_flags(args, args.settings)
         allow = tuple(name.replace("-", "_") for name in args.allow)
         return answer(continue_run(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)

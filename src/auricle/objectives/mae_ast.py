@@ -63,7 +63,7 @@ class MAEAST(Objective):
 
     def __init__(self, model: MAEASTConfig, config: MAEASTObjectiveConfig, *, seed: int = 0, name: str = "mae-ast"):
         super().__init__()
-        self.config, self.seed = config, seed
+        self.config = config
         self.online = MAEASTEncoder(model, seed=seed, name=name)
         if config.encoder_mask_tokens and model.decoder_width != model.width:
             raise AuricleError("without a decoder (--encoder-mask-tokens) the decoder's width must be the encoder's")
@@ -159,18 +159,14 @@ class MAEAST(Objective):
         return nce, {"loss_info_nce": nce, "accuracy": accuracy}
 
     # -------------------------------------------------------------------------------------------------- looking from outside
-    @torch.no_grad()
-    def validate(self, batch: Batch, progress: Progress, draws: BatchDraws) -> dict[str, float]:
-        """The log of a batch in evaluation mode (running statistics, no dropout)."""
-        with evaluating(self):
-            _, log = self(batch, progress, draws)
-        return {name: float(value) for name, value in log.items()}
-
-    def summarise(self, outputs: list[dict[str, float]]) -> dict[str, float]:
+    def summarise(self, outputs: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
         """Means over batches, as the original; nll_loss is all losses over all masked tokens per clip, ppl its power."""
-        found = {name: sum(output[name] for output in outputs) / len(outputs) for name in outputs[0]}
-        tokens = sum(output["loss"] / output["nll_loss"] for output in outputs)
-        found["nll_loss"] = sum(output["loss"] for output in outputs) / tokens
+        logs = [log for _, log in outputs]
+        if not logs:
+            return {}
+        found = {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+        tokens = sum(log["loss"] / log["nll_loss"] for log in logs)
+        found["nll_loss"] = sum(log["loss"] for log in logs) / tokens
         return {**found, "ppl": 2 ** found["nll_loss"]}
 
     @torch.no_grad()
