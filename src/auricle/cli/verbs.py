@@ -28,6 +28,7 @@ VERBS = {
     "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
     "models": Verb("auricle.cli.models", "published weights: list, show, get, convert, verify"),
     "complexity": Verb("auricle.cli.complexity", "parameters, operations, memory, receptive field, speed here"),
+    "advise": Verb("auricle.cli.advise", "which recipe fits my data and machine, why, at what cost, and the command"),
     "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),
     "original": Verb("auricle.cli.original", "the command lines of the original programs"),
 }

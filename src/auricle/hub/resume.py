@@ -38,13 +38,13 @@ class Resumed:
 
 
 def resume(objective: nn.Module, source: Path) -> Resumed:
-    """Fill ``objective`` from a run folder, a weight file of ours, or a published M2D file.
+    """Fill ``objective`` from a run folder, a weight file of ours, a published M2D or MAE-AST file or the name of one.
 
     The statistics of the data stay as they are (specification m2d 5.5: the recommended behaviour), and so does a second
     head that was made for other targets: M2D-AS weights may go on as M2D-X. Raises AuricleError when another tensor has
     another shape, or nothing fits.
     """
-    tensors = tensors_of(source)
+    tensors = tensors_of(located(source))
     own = {name: value for name, value in objective.state_dict().items() if not name.endswith("norm_stats")}
     given = {name: value for name, value in tensors.items() if not name.endswith("norm_stats")}
     shared = own.keys() & given.keys()
@@ -61,18 +61,36 @@ def resume(objective: nn.Module, source: Path) -> Resumed:
         )
     if not common:
         raise AuricleError(
-            f"nothing in {source} fits this objective; expected a run folder, an encoder or a published M2D file"
+            f"nothing in {source} fits this objective; expected a run folder, an encoder or a published file of its family"
         )
     objective.load_state_dict({name: given[name] for name in common}, strict=False)
     missing, unexpected = own.keys() - shared, given.keys() - shared
     return Resumed(source, len(common), tuple(sorted(missing)), tuple(sorted(unexpected)), tuple(sorted(reshaped)))
 
 
+def located(source: Path) -> Path:
+    """The file of a published name, downloaded unless it is here; any other source as it is.
+
+    Raises AuricleError for a published weight that holds the encoder alone: nothing can be pre-trained further from it.
+    """
+    from auricle.hub import records, weights
+
+    record = None if source.exists() else records.find(str(source))
+    if record is None:
+        return source
+    if not record.further:
+        raise AuricleError(
+            f"'{record.name}' cannot be pre-trained further: it holds the encoder alone, without predictor and target; "
+            "'auricle models list' says which can"
+        )
+    return weights.obtain(record)
+
+
 def tensors_of(source: Path) -> dict[str, Tensor]:
     """Tensors by the names of an objective of ours."""
     from safetensors.torch import load_file
 
-    from auricle.hub.convert import m2d
+    from auricle.hub.convert import m2d, mae_ast
     from auricle.hub.files import describe
     from auricle.hub.pickles import read_pickle
 
@@ -85,9 +103,13 @@ def tensors_of(source: Path) -> dict[str, Tensor]:
         if source.name != "weights.safetensors":
             describe(source)
         tensors = load_file(source)
-        return (
-            tensors
-            if any(name.startswith("online.") for name in tensors)
-            else {f"online.{k}": v for k, v in tensors.items()}
-        )
-    return m2d.to_ours(m2d.published_tensors(read_pickle(source), source))
+        return tensors if any(name.startswith("online.") for name in tensors) else online(tensors)
+    content = read_pickle(source)
+    if mae_ast.recognises(content):
+        return online(mae_ast.build(content, source).state_dict())
+    return m2d.to_ours(m2d.published_tensors(content, source))
+
+
+def online(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An encoder's tensors by the names that they have in an objective."""
+    return {f"online.{name}": value for name, value in encoder.items()}
