@@ -38,6 +38,11 @@ class M2DConfig(MaskConfig):
     target_layers: tuple[int, ...] = option((), "0-based target blocks whose outputs are averaged; none: the last one")
     ema_decay_init: float = option(0.99995, "decay of the target encoder at the first step")
     ema_decay: float = option(0.99999, "decay of the target encoder at the last step")
+    centring: str = option(
+        "none",
+        "what is taken from the targets: the running mean of each position, each clip's own mean, both; none: as published",
+        choices=("none", "position", "clip", "position-clip"),
+    )
     noise_on: str = option(
         "student",
         "whose input gets the background noise; teacher: as the published program does for M2D and M2D-X",

@@ -15,6 +15,7 @@ from auricle.models.m2d import DEFAULT_STATS
 from auricle.models.masks import Mask
 from auricle.models.vit import Transformer, take
 from auricle.objectives.base import Preview, Progress
+from auricle.objectives.centring import Centring
 from auricle.objectives.collapse import target_shares
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.ema import decay_at, ema_update
@@ -45,6 +46,8 @@ class M2D(Masked):
         self.config = config
         self.target = Transformer(model.width, model.depth, model.num_heads).requires_grad_(False)
         keyed(self.target, seed, transformer_rule, prefix="target")
+        rows, columns = model.grid
+        self.centring = None if config.centring == "none" else Centring(config.centring, rows * columns, model.width)
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
         patches = self.patches(batch)
@@ -58,7 +61,12 @@ class M2D(Masked):
     def predict(self, patches: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """-> prediction and target (B, M, D) of the masked tokens, in the mask's order."""
         latent = self.latent(patches, mask)
-        return self.predictor.hidden(latent, mask), self.targets(patches, mask)
+        return self.predictor.hidden(latent, mask), self.goals(patches, mask)
+
+    def goals(self, patches: Tensor, mask: Mask) -> Tensor:
+        """(B, M, D): the targets, centred where the settings say so."""
+        targets = self.targets(patches, mask)
+        return targets if self.centring is None else self.centring(targets, mask.hidden)
 
     @torch.no_grad()
     def targets(self, patches: Tensor, mask: Mask) -> Tensor:

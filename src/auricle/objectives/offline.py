@@ -45,7 +45,7 @@ class WithOffline(M2D):
         mask = self.mask(patches, draws)
         latent = self.latent(patches, mask)
         prediction = self.predictor.hidden(latent, mask)
-        online = self.error(self.targets(patches, mask), prediction).mean()
+        online = self.error(self.goals(patches, mask), prediction).mean()
         offline = self.offline_error(self.offline_predictor(self.stacked(latent, prediction, mask)), batch)
         loss = self.weights[0] * online + self.weights[1] * offline
         log = {"loss": loss, "loss_m2d": online, "loss_off": offline, "ema_decay": torch.tensor(self.decay(progress))}

@@ -51,7 +51,7 @@ def collapse_words(log: dict[str, float]) -> list[tuple[str, str]]:
         words.append(
             (
                 "clip",
-                (text + "which clip it is; try centred targets, a faster teacher, or more varied data").format(
+                (text + "which clip it is; try --centring position-clip, a faster teacher, or more varied data").format(
                     log["target_clip"]
                 ),
             )
