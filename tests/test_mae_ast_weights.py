@@ -15,8 +15,11 @@ from auricle.errors import AuricleError
 from auricle.hub import records
 from auricle.hub.convert.mae_ast import published_content, to_ours, to_published
 from auricle.hub.files import read_encoder, save_encoder
+from auricle.hub.resume import resume
 from auricle.models.mae_ast import MAEASTEncoder
 from auricle.models.positions import line_table
+from auricle.objectives.config_mae_ast import MAEASTObjectiveConfig
+from auricle.objectives.mae_ast import MAEAST
 from conftest import GOLDEN
 from encoders import mae_ast
 from golden_files import close, read_golden, under
@@ -107,6 +110,21 @@ def test_our_own_files_keep_the_whole_network(tmp_path):
     assert again.through_decoder
     assert again.fingerprint() == net.fingerprint()
     assert auricle.load(tmp_path / "encoder.safetensors").info.depth == 3
+
+
+@pytest.mark.parametrize("layout", ["published", "ours"])
+def test_pre_training_goes_on_from_a_checkpoint(layout, tmp_path):
+    source, net = FILES["patch"], auricle.load(FILES["patch"])
+    if layout == "ours":
+        source = tmp_path / "encoder.safetensors"
+        save_encoder(net, source)
+    objective = MAEAST(net.config, MAEASTObjectiveConfig(), seed=3)
+    told = resume(objective, source)
+    assert told.missing == told.unexpected == ()
+    for name, value in net.state_dict().items():
+        assert torch.equal(objective.state_dict()[f"online.{name}"], value)
+    with pytest.raises(AuricleError, match="other sizes"):
+        resume(MAEAST(mae_ast(ffn_width=96).config, MAEASTObjectiveConfig()), source)
 
 
 class Kind(enum.Enum):
