@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
+import mae_ast_tiny
 from auricle.data.batch import Batch
 from auricle.models.config import PredictorConfig, ViTConfig
 from auricle.models.m2d import M2DEncoder
@@ -26,7 +28,8 @@ class Case:
 
     per_clip: every draw belongs to one clip, so that the order of a batch means nothing (not so where a whole batch
     shares a draw, or clips are compared with each other); rate and falls: learning ten clips by heart at this rate
-    brings the loss below ``falls`` times what it was.
+    brings the loss below ``falls`` times what it was; unit: the optimised loss over the logged one; zero: trained
+    parameters whose gradient is exactly zero, as published.
     """
 
     make: Callable[[], Objective]
@@ -34,6 +37,8 @@ class Case:
     per_clip: bool = True
     rate: float = 2e-3
     falls: float = 0.6
+    unit: float = 1.0
+    zero: frozenset[str] = frozenset()
 
 
 def spectrograms(clips: int) -> Batch:
@@ -105,6 +110,18 @@ def msm_mae() -> Objective:
     return MsmMae(MODEL, PREDICTOR, settings.MsmMaeConfig(), stats=STATS, seed=1)
 
 
+def mae_ast(name: str) -> Callable[[], Objective]:
+    return lambda: mae_ast_tiny.tiny(name, seed=1)
+
+
+def kaldi(clips: int) -> Batch:
+    """48 frames of Kaldi's log-mel: three whole patches."""
+    return mae_ast_tiny.batch(torch.cat([mae_ast_tiny.clips(1, 48, seed=i) for i in range(clips)]))
+
+
+MASK_EMBEDDING = frozenset({"online.encoder_mask_emb"})
+BITS = math.log(2)  # MAE-AST logs in bits
+
 OBJECTIVES = {
     "m2d": Case(m2d, spectrograms),
     "m2d-spans": Case(lambda: m2d(cont_mask=2), spectrograms),
@@ -113,4 +130,8 @@ OBJECTIVES = {
     "m2d-as": Case(m2d_as, labelled),
     "m2d-s": Case(m2d_s, with_features),
     "msm-mae": Case(msm_mae, spectrograms),
+    "mae-ast patch-chunk": Case(mae_ast("patch-chunk"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),
+    "mae-ast frame-random": Case(mae_ast("frame-random"), kaldi, unit=BITS, zero=MASK_EMBEDDING),
+    "mae-ast frame-spans": Case(mae_ast("frame-spans"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),
+    "mae-ast ssast-patch": Case(mae_ast("ssast-patch"), kaldi, falls=0.75, unit=BITS),
 }
