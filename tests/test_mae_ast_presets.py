@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from auricle.cli.main import main
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
 from auricle.jobs.methods import MAEASTPretrain, with_flags
 from auricle.jobs.presets import PRESETS, preset
+from auricle.jobs.pretrain import continue_run, pretrain
 from auricle.objectives.base import Progress
 from auricle.objectives.mae_ast_masks import draw_mask
+from auricle.training.loop import Trainer
 from auricle.training.optimisers import make_optimiser
-from mae_ast_runs import flags, lists
+from auricle.training.state import StateStore
+from mae_ast_runs import config, flags, lists
 from mae_ast_tiny import batch, clips, tiny
 
 PLACE = Progress(0, 1, 0, 1, 0.0, None)
@@ -98,3 +103,33 @@ def test_every_value_of_a_preset_is_a_setting(name):
     parts = (config.model, config.objective, config.train, config.data)
     for field, value in named.items():
         assert [getattr(part, field) for part in parts if hasattr(part, field)] == [value]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["patch-chunk", "frame-spans", "ssast-frame"])
+def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monkeypatch, name):
+    """With dropout and layer drop, which the loop draws anew per step."""
+    source = lists(tmp_path / "data", valid=0)
+    given = {**preset("mae-ast", name), "batch_size": 8, "warmup_updates": 1, "dropout": 0.1, "encoder_layerdrop": 0.3}
+    pretrain(config(source, tmp_path / "whole", **given), quiet=True)
+    real, left = Trainer.micro, iter(range(3))
+
+    def micro(self, batch, progress):
+        if next(left, None) is None:
+            raise Stop
+        return real(self, batch, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "micro", micro)
+        with pytest.raises(Stop):
+            pretrain(config(source, tmp_path / "cut", state_steps=1, **given), quiet=True)
+    continue_run(tmp_path / "cut", quiet=True)
+    whole, cut = (weights_of(tmp_path / run) for run in ("whole", "cut"))
+    assert all(torch.equal(cut[key], value) for key, value in whole.items())
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(StateStore(run / "state").states()[0] / "weights.safetensors")
