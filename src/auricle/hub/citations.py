@@ -37,6 +37,13 @@ BIBTEX = {
   pages     = {1294--1298},
   year      = {2023},
   doi       = {10.21437/Interspeech.2023-221}}""",
+    "niizumi2024m2dclap": """@inproceedings{niizumi2024m2dclap,
+  title     = {{M2D-CLAP: Masked Modeling Duo Meets CLAP for Learning General-purpose Audio-Language Representation}},
+  author    = {Daisuke Niizumi and Daiki Takeuchi and Yasunori Ohishi and Noboru Harada and Masahiro Yasuda and
+               Shunsuke Tsubaki and Keisuke Imoto},
+  booktitle = {Proc. INTERSPEECH},
+  year      = {2024},
+  url       = {https://arxiv.org/abs/2406.02032}}""",
     "niizumi2024embc": """@inproceedings{niizumi2024embc,
   title     = {{Exploring Pre-trained General-purpose Audio Representations for Heart Murmur Detection}},
   author    = {Daisuke Niizumi and Daiki Takeuchi and Yasunori Ohishi and Noboru Harada and Kunio Kashino},

@@ -73,6 +73,14 @@ class Record:
         """(id, name) in the order of the logits."""
         return CLASS_LISTS[self.class_list]() if self.class_list else None
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """From which ``hub.families`` builds the network; M2D's published classifiers read the mean patch token."""
+        said: dict[str, Any] = {"family": self.family, "config": as_plain(self.config)}
+        if self.family == "m2d" and self.classes:
+            said["head"] = {"num_classes": len(self.classes), "pools": "tokens"}
+        return said
+
     def row(self) -> dict[str, Any]:
         """Everything as JSON values; classes by their number."""
         values = {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "class_list"}

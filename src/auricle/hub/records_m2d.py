@@ -161,6 +161,7 @@ ROWS: tuple[Record, ...] = (
         "checkpoint-300.pth",
         "audio encoder of M2D-CLAP",
         TRANSFER,
+        "niizumi2024m2dclap",
         note=CLAP_NOTE,
     ),
     _weight(
@@ -169,6 +170,7 @@ ROWS: tuple[Record, ...] = (
         "",
         "audio encoder of M2D-CLAP fine-tuned on AudioSet 2M",
         TAGGING,
+        "niizumi2024m2dclap",
         score=0.485,
         note=CLAP_NOTE,
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
-from auricle.options import argument, as_plain, option
+from auricle.options import argument, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ def network(name: str) -> Encoder:
     record = records.find(name)
     if record is None or record.config is None:
         return load(name)
-    encoder = build({"family": record.family, "config": as_plain(record.config)})
+    encoder = build(record.architecture)
     encoder.rename(name=name)
     return encoder.eval()
 
