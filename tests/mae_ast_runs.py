@@ -15,12 +15,12 @@ SMALL = dict(
 )  # fmt: skip
 
 
-def lists(folder: Path, train: int = 12, valid: int = 4, test: int = 0) -> Path:
-    """A folder with train.tsv (and valid.tsv, test.tsv) over flac files of 0.5 to 1 s."""
+def lists(folder: Path, train: int = 12, valid: int = 4, test: int = 0, longer: float = 0.04) -> Path:
+    """A folder with train.tsv (and valid.tsv, test.tsv) over flac files of 0.5 s, each ``longer`` than the last."""
     for name, count in (("train", train), ("valid", valid), ("test", test)):
         rows = []
         for i in range(count):
-            wave = tone(0.5 + 0.04 * i, hertz=200 + 60 * i, seed=i)
+            wave = tone(0.5 + longer * i, hertz=200 + 60 * i, seed=i)
             write_sound(folder / "audio" / name / f"{i}.flac", wave)
             rows.append(f"{name}/{i}.flac\t{len(wave)}\n")
         if rows:

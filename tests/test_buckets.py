@@ -96,16 +96,21 @@ def test_a_run_can_begin_at_any_micro_step(start):
     assert list(islice(later, 5)) == list(islice(BucketBatches(batches()), start, start + 5))
 
 
-def test_ranks_share_the_epoch_in_equal_steps():
-    ranks = [list(BucketBatches(batches(), rank=r, world=2, epochs=1)) for r in (0, 1)]
-    single = list(BucketBatches(batches(), epochs=1))
-    assert [len(rank) for rank in ranks] == [3, 3]
-    assert [batch for pair in zip(*ranks) for batch in pair] == single[:6]
+def test_two_ranks_see_in_a_step_what_one_with_the_double_batch_does():
+    one = buckets(listed([100] * 61), BucketConfig(max_tokens=4000), most=20, seed=0)
+    two = buckets(listed([100] * 61), BucketConfig(max_tokens=2000), most=10, seed=0, world=2)
+    assert [len(part) for part in one] == [16, 16, 16, 8, 5]
+    assert [len(part) for part in two] == [16, 16, 16, 12]  # shared equally; one clip is left out
+    assert all(np.array_equal(a, b) for a, b in zip(one[:3], two[:3], strict=True))
+    ranks = [list(BucketBatches(two, rank=rank, world=2, epochs=1)) for rank in (0, 1)]
+    for batch, first, second in zip(BucketBatches(two, epochs=1), *ranks, strict=True):
+        assert len(first) == len(second)
+        assert sorted(first + second) == batch
 
 
-def test_fewer_batches_than_processes_are_refused():
-    with pytest.raises(AuricleError, match="1 batches, too few for 2 processes"):
-        BucketBatches(batches(1), world=2)
+def test_fewer_clips_than_processes_are_refused():
+    with pytest.raises(AuricleError, match="1 clips are too few for 2 processes"):
+        buckets(listed([100]), BucketConfig(), most=8, seed=0, world=2)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

@@ -19,6 +19,7 @@ from auricle.training.log import read_log
 from auricle.training.loop import Trainer
 from auricle.training.state import StateStore
 from mae_ast_runs import config, lists
+from test_ranks import torchrun
 
 PRINTED = {"loss", "loss_recon", "loss_info_nce", "nll_loss", "ppl", "accuracy", "masked_ratio"}
 
@@ -120,6 +121,21 @@ def test_padded_clips_and_the_other_masks_train(source, tmp_path, mask):
     result = pretrain(config(source, tmp_path / "run", pad_audio=True, max_updates=3, **mask), quiet=True)
     assert result.steps == 3
     assert math.isfinite(result.loss)
+
+
+@pytest.mark.slow
+def test_two_ranks_equal_one_with_the_double_batch(tmp_path):
+    """Per-clip masks, equal lengths, no dropout, and batch norm over both."""
+    source = lists(tmp_path / "lists", longer=0.0)
+    still = dict(dropout=0.0, attention_dropout=0.0, dropout_input=0.0, validate_interval_updates=2, state_steps=3)
+    pretrain(config(source, tmp_path / "one", max_tokens=32000, **still), quiet=True)
+    torchrun("-m", "auricle", *mae_ast_runs.flags(source, tmp_path / "two", max_tokens=16000, **still), "--quiet")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=2e-5, rtol=1e-5)
+    for kind, names in (("step", ("loss", "grad_norm", "accuracy")), ("validation", ("val_loss", "val_accuracy"))):
+        for a, b in zip(rows(tmp_path / "one", kind), rows(tmp_path / "two", kind), strict=True):
+            assert [b[name] for name in names] == pytest.approx([a[name] for name in names], rel=1e-4)
 
 
 def test_the_command_line_trains_says_and_continues(source, tmp_path, capsys):

@@ -62,43 +62,45 @@ def by_length(sizes: Sequence[int], ties: np.ndarray) -> np.ndarray:
     return np.lexsort((ties, np.asarray(sizes)))[::-1]
 
 
-def cut(counted: Sequence[int], max_tokens: int, multiple: int, most: int) -> list[int]:
-    """Clips of each batch, along descending sizes: as many as fit, below ``multiple`` or a multiple of it.
+def cut(counted: Sequence[int], max_tokens: int, multiple: int, most: int, world: int = 1) -> list[int]:
+    """Clips of each batch, along descending sizes: for each of ``world`` ranks as many as fit, below ``multiple`` or a
+    multiple of it, and equally many for all. Fewer clips than ranks at the end are left out.
 
-    Every size must be at most ``max_tokens``; ``most`` clips are never exceeded.
+    Every size must be at most ``max_tokens``; ``most`` clips of a rank are never exceeded.
     """
     lengths, start = [], 0
-    while start < len(counted):
-        fit = min(max_tokens // counted[start], len(counted) - start, most)
-        lengths.append(fit if fit < multiple else fit // multiple * multiple)
+    while len(counted) - start >= world:
+        fit = min(max_tokens // counted[start], (len(counted) - start) // world, most)
+        lengths.append(world * (fit if fit < multiple else fit // multiple * multiple))
         start += lengths[-1]
     return lengths
 
 
-def buckets(manifest: Manifest, config: BucketConfig, most: int, seed: int) -> tuple[np.ndarray, ...]:
+def buckets(manifest: Manifest, config: BucketConfig, most: int, seed: int, world: int = 1) -> tuple[np.ndarray, ...]:
     """The clips' numbers, batch by batch, longest first; ``seed`` decides between equal lengths.
 
-    Raises AuricleError for a clip that is larger than a batch.
+    Raises AuricleError for a clip that is larger than a batch, and for fewer clips than ranks.
     """
     samples = [samples_of(clip) for clip in manifest]
     order = by_length(samples, Draws(seed).of("ties").permutation(len(samples)))
     counted = [config.counted(samples[i]) for i in order]
-    if counted and counted[0] > config.max_tokens:
+    if len(counted) < world:
+        raise AuricleError(f"{len(counted)} clips are too few for {world} processes")
+    if counted[0] > config.max_tokens:
         raise AuricleError(
             f"'{manifest.clips[order[0]].id}' alone ({counted[0]} samples) is larger than a batch ({config.max_tokens}); "
             "raise --max-tokens, or leave such clips out with --max-keep-size"
         )
-    ends = list(accumulate(cut(counted, config.max_tokens, config.batch_multiple, most)))
-    return tuple(np.split(order, ends[:-1])) if ends else ()
+    ends = list(accumulate(cut(counted, config.max_tokens, config.batch_multiple, most, world)))
+    return tuple(np.split(order[: ends[-1]], ends[:-1]))
 
 
 @dataclass(frozen=True, eq=False)
 class BucketBatches:
     """Batches made once, in a new keyed order each epoch; on and on from (epoch, micro_step), as ``sampler.Batches``.
 
-    A global step is ``world`` consecutive batches of the epoch's order, one for each rank; batches that do not fill the
-    last one are left to other epochs. An Item's position counts the clips of the epoch's order up to it.
-    Raises AuricleError when there are fewer batches than ranks.
+    Each batch is shared by the ranks: rank r takes its clips r, r + world, …, so all are at work on like lengths, and two
+    ranks see in a step what one with the double batch does. An Item's position counts the clips of the epoch's order.
     """
 
     batches: tuple[np.ndarray, ...]
@@ -109,23 +111,18 @@ class BucketBatches:
     micro_step: int = 0
     epochs: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.micro_steps == 0:
-            raise AuricleError(
-                f"the clips make {len(self.batches)} batches, too few for {self.world} processes; lower --max-tokens"
-            )
-
     @property
     def micro_steps(self) -> int:
         """Batches of each rank in an epoch."""
-        return len(self.batches) // self.world
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[list[Item]]:
         first = self.micro_step
         for epoch in count(self.epoch) if self.epochs is None else range(self.epoch, self.epochs):
             order = Draws(self.seed, epoch).of("batch order").permutation(len(self.batches))
             starts = [0, *accumulate(len(self.batches[i]) for i in order)]
-            for place in range(first * self.world + self.rank, self.micro_steps * self.world, self.world):
+            for place in range(first, len(order)):
                 numbers = self.batches[order[place]]
-                yield [Item(epoch, starts[place] + i, int(number)) for i, number in enumerate(numbers)]
+                mine = range(self.rank, len(numbers), self.world)
+                yield [Item(epoch, starts[place] + i, int(numbers[i])) for i in mine]
             first = 0

@@ -40,7 +40,7 @@ class BucketData(TrainingData):
 
     @property
     def batch_clips(self) -> int:
-        return len(self.groups[0])
+        return len(self.groups[0]) // self.ranks.world
 
     def plan(self) -> Plan:
         return Plan.of_batches(self.sampler().micro_steps, self.config.train)
@@ -59,16 +59,15 @@ class BucketData(TrainingData):
         return next(iter(make_loader(self.dataset, HeldOut([self.groups[0][:clips]]), collate=self.collate)))
 
     def facts(self) -> dict[str, str]:
-        sizes = [len(group) for group in self.groups]
+        sizes = [len(group) // self.ranks.world for group in self.groups]
         return {"batches": f"{len(sizes)} an epoch, of {min(sizes)} to {max(sizes)} clips"}
 
 
 def open_buckets(config: MAEASTPretrain, ranks: Ranks) -> BucketData:
     """The training list of a run, and its validation and test lists. Raises AuricleError for what cannot be used."""
     lists = lists_of(config)
-    opened = [opened_list(path, config, ranks) if path else None for path in lists]
-    data = cast(BucketData, opened[0])
-    data.valid, data.test = opened[1:]
+    data = opened_list(lists[0], config, ranks, ranks.world)
+    data.valid, data.test = (opened_list(path, config, ranks) if path else None for path in lists[1:])
     return data
 
 
@@ -81,12 +80,13 @@ def lists_of(config: MAEASTPretrain) -> tuple[str, str, str]:
     return str(folder / "train.tsv"), config.valid or beside["valid"], config.test or beside["test"]
 
 
-def opened_list(source: str, config: MAEASTPretrain, ranks: Ranks) -> BucketData:
+def opened_list(source: str, config: MAEASTPretrain, ranks: Ranks, world: int = 1) -> BucketData:
+    """``world`` ranks share each batch; with 1 each takes whole ones (held-out lists)."""
     train = config.train
     manifest = kept(
         with_lengths(read_manifest(source), quiet=not ranks.first), config.data, source, quiet=not ranks.first
     )
-    groups = buckets(manifest, config.data, train.batch_size, train.seed)
+    groups = buckets(manifest, config.data, train.batch_size, train.seed, world)
     dataset = WholeClips(
         manifest, front_end(config.front_end), config.data, seed=train.seed, min_frames=config.model.patch[1]
     )
