@@ -1,4 +1,4 @@
-"""The forms of the M2D step that ``benchmarks.pretrain_step`` compares, each served by a process of its own.
+"""The forms of a pre-training step that ``benchmarks.pretrain_step`` compares, each served by a process of its own.
 
 The process reads commands from stdin and answers each with one line of JSON: ``step N`` takes training step N and says
 what it cost, ``end`` says the peak memory and the operations of a step. While it waits it uses no processor, so that
@@ -23,16 +23,16 @@ from auricle.data.batch import Batch
 from auricle.draws import BatchDraws
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run import RunFolder
-from auricle.models.config import PredictorConfig, ViTConfig, parse_size
+from auricle.models.config import ViTConfig, parse_size
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.ema import decay_at
-from auricle.objectives.m2d import M2D
 from auricle.training.allocator import tune_allocator
 from auricle.training.config import TrainConfig
 from auricle.training.distribution import Ranks
 from auricle.training.loop import Plan, Trainer
 from auricle.training.schedules import rate_at
 from benchmarks.plain import m2d_plain
+from benchmarks.pretrain_methods import FEATURE_FRAMES, METHODS, STATS, features_of
 
 Step = Callable[[int], float]  # number of the step -> its loss
 MATMUL = 4096  # rows and columns of the square product that the peak is measured with
@@ -42,22 +42,28 @@ class Task:
     """What all forms train on: initial weights, and by step number inputs, mask noise, learning rate."""
 
     def __init__(self, args: argparse.Namespace):
-        self.batch, self.model, self.device = args.batch, ViTConfig(args.input_size, args.patch_size), args.device
+        self.method = METHODS[args.method]
+        sizes = args.input_size or self.method.input_size, args.patch_size or self.method.patch_size
+        self.batch, self.model, self.device = args.batch, ViTConfig(*sizes), args.device
         self.config = TrainConfig(
             batch_size=args.batch, max_updates=max(2, args.rounds + 1), precision="bf16", compile=args.compile
         )
         self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
         self.plan = Plan.of(args.batch * self.config.max_updates, self.config)
 
-    def plain(self) -> m2d_plain.M2D:
+    def plain(self) -> torch.nn.Module:
         """The plain model with its initial weights: the same ones in every process."""
         torch.manual_seed(0)
-        return m2d_plain.M2D(parse_size(self.model.input_size), parse_size(self.model.patch_size))
+        return self.method.plain(self.model)
 
     def values(self, step: int) -> torch.Tensor:
         """(B, F, T) normalised log-mel, random."""
         generator = torch.Generator().manual_seed(step)
         return torch.randn(self.batch, *parse_size(self.model.input_size), generator=generator)
+
+    def features(self, step: int) -> torch.Tensor | None:
+        """(B, T', D) stored targets, where the method has them."""
+        return features_of(self.model, self.batch, step) if self.method.features else None
 
     def draws(self, step: int) -> BatchDraws:
         return BatchDraws(self.config.seed, step, tuple(range(self.batch)))
@@ -67,9 +73,11 @@ class Task:
 
 
 def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
-    """The step of plain/m2d_plain.py; on a GPU its float32 matrix products are TF32."""
+    """The step of plain/m2d_plain.py or m2d_family_plain.py; on a GPU its float32 matrix products are TF32."""
     torch.set_float32_matmul_precision("high" if task.device == "cuda" else "highest")
     model = task.plain().to(task.device)
+    for teacher in getattr(model, "teacher", ()):
+        teacher.to(task.device)
     optimiser = m2d_plain.make_optimizer(model, lr=0.0)
 
     def step(number: int) -> float:
@@ -77,8 +85,10 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
             group["lr"] = task.rate(number)
         rows, columns = task.model.grid
         noise = torch.from_numpy(task.draws(number).uniform("mask", rows * columns)).to(task.device)
+        features = task.features(number)
+        stored = () if features is None else (features.to(task.device),)
         with torch.autocast(task.device, dtype=autocast, enabled=autocast is not None):
-            loss = model(task.values(number)[:, None].to(task.device), noise)
+            loss = model(task.values(number)[:, None].to(task.device), noise, *stored)
         value = loss.item()
         loss.backward()
         objective = M2DConfig()
@@ -92,8 +102,10 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
 def auricle_form(task: Task) -> Step:
     """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
     tune_allocator()
-    objective = M2D(task.model, PredictorConfig(), M2DConfig(), stats=(0.0, 1.0))
-    objective.load_state_dict({**to_ours(task.plain().state_dict()), "online.norm_stats": torch.tensor([0.0, 1.0])})
+    plain = task.plain()
+    objective = task.method.ours(task.model, plain)
+    objective.load_state_dict({**to_ours(plain.state_dict()), "online.norm_stats": torch.tensor(STATS)})
+    del plain
     run = RunFolder.create(Path(task.folder.name) / "run", {})
     ranks = Ranks(0, 1, torch.device(task.device))
     trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
@@ -106,6 +118,8 @@ def auricle_form(task: Task) -> Step:
             rate=task.model.sample_rate,
             spec=task.values(number),
             front_end=objective.online.info.front_end,
+            targets=task.features(number),
+            target_hop=FEATURE_FRAMES / 100,
             epoch=number,
             positions=tuple(range(task.batch)),
         )
@@ -132,8 +146,9 @@ FORMS: dict[str, Callable[[Task], Step]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that both sides of the pipe know."""
-    parser.add_argument("--input-size", default="80x608", help="mel bins x frames")
-    parser.add_argument("--patch-size", default="16x16", help="mel bins x frames")
+    parser.add_argument("--method", default="m2d", choices=tuple(METHODS), help="what is learnt")
+    parser.add_argument("--input-size", help="mel bins x frames (default: the method's)")
+    parser.add_argument("--patch-size", help="mel bins x frames (default: the method's)")
     parser.add_argument("--batch", type=int, default=8, help="clips per step")
     parser.add_argument("--rounds", type=int, default=30, help="steps of each form after one of warm-up")
     parser.add_argument("--threads", type=int, default=2)

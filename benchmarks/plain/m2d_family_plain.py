@@ -20,7 +20,7 @@ class M2DX(M2D):
         self.loss_m2d, self.loss_off = loss_m2d, loss_off
         width = self.cls_token.shape[-1]
         self.offline_predictor = nn.Linear(self.grid[0] * width, off_emb_dim)
-        self.teacher = [teacher]            # in a list: not among the student's parameters
+        self.teacher = [teacher] if teacher is not None else []   # in a list: not among the student's parameters
 
     def stack(self, tokens):
         """(B, F*T, D) -> (B, T, F*D)."""
