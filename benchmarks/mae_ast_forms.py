@@ -1,0 +1,166 @@
+"""The forms of the MAE-AST step that ``benchmarks.pretrain_step_mae_ast`` compares, each served by a process of its own.
+
+As ``benchmarks.pretrain_forms``: ``step N`` takes a training step and says what it cost, ``end`` says the peak memory and
+the operations of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from auricle.data.batch import Batch
+from auricle.draws import BatchDraws
+from auricle.hub.convert.mae_ast import to_ours
+from auricle.hub.run import RunFolder
+from auricle.jobs.methods import MAEASTPretrain, with_flags
+from auricle.jobs.presets import preset
+from auricle.models.masks import Mask
+from auricle.objectives.mae_ast import MAEAST
+from auricle.objectives.mae_ast_masks import draw_mask
+from auricle.training.allocator import tune_allocator
+from auricle.training.distribution import Ranks
+from auricle.training.loop import Trainer
+from auricle.training.plan import Plan
+from auricle.training.schedules import rate_at
+from benchmarks.plain import mae_ast_plain
+from benchmarks.pretrain_forms import Step, closing, matmul_form, timed
+
+PLAIN = {"patch-chunk": "patch", "frame-random": "frame"}
+RATE = 16000
+UNUSED = ("enc_sine_pos_embed.pe", "dec_sine_pos_embed.pe")  # ours are computed
+
+
+class Task:
+    """What all forms train on: initial weights, and by step number inputs, masks, learning rate.
+
+    Dropout is the published one in every form; no layer is dropped, so that the work is the same in every step.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self.args, self.device, self.batch = args, args.device, args.batch
+        config = with_flags(MAEASTPretrain("mae-ast", "noise"), preset("mae-ast", args.preset))
+        self.model = replace(
+            config.model, depth=args.depth, width=args.width, decoder_width=args.width, heads=max(1, args.width // 64),
+            ffn_width=4 * args.width, encoder_layerdrop=0.0, max_token_length=4096,
+        )  # fmt: skip
+        self.objective = config.objective
+        self.config = replace(config.train, precision="bf16", batch_size=args.batch, compile=args.compile)
+        self.plan = Plan.of(args.batch * self.config.max_updates, self.config)
+        self.frames = 1 + (int(args.seconds * RATE) - 400) // 160
+        self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
+
+    def plain(self) -> mae_ast_plain.MaeAst:
+        """The plain model with its initial weights: the same ones in every process."""
+        torch.manual_seed(0)
+        model = self.model
+        return mae_ast_plain.MaeAst(
+            PLAIN[self.args.preset], model.depth, model.width, model.ffn_width, model.heads, model.decoder_depth
+        )
+
+    def values(self, step: int) -> torch.Tensor:
+        """(B, 128, T) raw log-mel, random, of the usual level and spread (specification mae_ast 7)."""
+        generator = torch.Generator().manual_seed(step)
+        return -6.0 + 4.5 * torch.randn(self.batch, self.model.mel_bins, self.frames, generator=generator)
+
+    def draws(self, step: int) -> BatchDraws:
+        return BatchDraws(self.config.seed, step, tuple(range(self.batch)))
+
+    def mask(self, step: int) -> Mask:
+        return draw_mask(self.objective, (self.model.rows, self.frames // self.model.patch[1]), self.draws(step))
+
+    def rate(self, step: int) -> float:
+        return rate_at(self.plan.at(step), self.config, self.config.lr)
+
+
+def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
+    """The step of plain/mae_ast_plain.py; on a GPU its float32 matrix products are TF32."""
+    torch.set_float32_matmul_precision("high" if task.device == "cuda" else "highest")
+    model = task.plain().to(task.device).train()
+    optimiser = mae_ast_plain.Adam(model.parameters())
+
+    def step(number: int) -> float:
+        mask = task.mask(number).to(task.device)
+        fbank = task.values(number).transpose(1, 2).contiguous().to(task.device)
+        given = (fbank, mask.visible, mask.hidden, task.rate(number), task.config.clip_grad, autocast)
+        return mae_ast_plain.train_step(model, optimiser, *given)[0]
+
+    return step
+
+
+def auricle_form(task: Task) -> Step:
+    """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
+    tune_allocator()
+    objective = MAEAST(task.model, task.objective)
+    weights = {name: value for name, value in task.plain().state_dict().items() if name not in UNUSED}
+    objective.online.load_state_dict({**to_ours(weights), "norm_stats": objective.online.norm_stats})
+    run = RunFolder.create(Path(task.folder.name) / "run", {})
+    ranks = Ranks(0, 1, torch.device(task.device))
+    trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
+    trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]
+
+    def step(number: int) -> float:
+        batch = Batch(
+            lengths=torch.full((task.batch,), task.frames),
+            ids=tuple(map(str, range(task.batch))),
+            rate=RATE,
+            spec=task.values(number),
+            front_end=objective.online.info.front_end,
+            epoch=number,
+            positions=tuple(range(task.batch)),
+        )
+        done = trainer.micro(batch, task.plan.at(number))
+        assert done is not None
+        return float(torch.log(torch.tensor(2.0)) * done["loss"])  # nats, as the plain form says it
+
+    return step
+
+
+FORMS: dict[str, Callable[[Task], Step]] = {
+    "plain float32": lambda task: plain_form(task, None),
+    "plain bf16": lambda task: plain_form(task, torch.bfloat16),
+    "auricle": auricle_form,
+    "matmul": matmul_form,  # type: ignore[dict-item]  # it reads nothing but the device
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that both sides of the pipe know."""
+    parser.add_argument("--preset", default="patch-chunk", choices=tuple(PLAIN), help="tokens and masks")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip")
+    parser.add_argument("--batch", type=int, default=4, help="clips per step")
+    parser.add_argument("--depth", type=int, default=12, help="layers of the encoder")
+    parser.add_argument("--width", type=int, default=768, help="width of the networks")
+    parser.add_argument("--rounds", type=int, default=20, help="steps of each form after one of warm-up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--compile", action="store_true", help="torch.compile for Auricle's form (GPU)")
+    parser.add_argument(
+        "--clock", default="wall", choices=("wall", "cpu"), help="cpu: processor seconds, where others use the machine"
+    )
+
+
+def serve() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("form", choices=FORMS)
+    add_arguments(parser)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    step, number = FORMS[args.form](Task(args)), 0
+    for line in sys.stdin:
+        if line.strip() == "end":
+            print(json.dumps(closing(step, number, args)), flush=True)
+            return
+        number = int(line.split()[1])
+        print(json.dumps(timed(step, number, args)), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
