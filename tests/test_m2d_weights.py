@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.compat.portable_m2d import PortableM2D
+from auricle.compat import PortableM2D
 from auricle.errors import AuricleError
 from auricle.hub.convert.m2d_names import parse_name
 from auricle.hub.pickles import read_pickle
@@ -148,8 +148,26 @@ def test_every_missing_and_unexpected_tensor_of_the_encoder_is_named(tmp_path):
     for name in [*gone, "blocks.0.scale"]:
         assert f"transformer.{name}" in str(error.value)
     assert "8 missing" in str(error.value)
-    content["model"] = {"patch_embed.proj.weight": 1, "pos_embed": 2}
-    with pytest.raises(AuricleError, match="which is no tensor"):
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pos_embed": 2}, "which is no tensor"),
+        ({"pos_embed": torch.zeros(31)}, r"pos_embed of the shape \(31,\)"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 160)}, "patch_embed.proj.weight of the shape"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 1, 33, 2)}, "80 mel bins cannot be cut into patches 33 high"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 3, 80, 2)}, "of another shape: patch_embed.proj.weight"),
+        ({"blocks.last.norm1.weight": torch.zeros(64)}, "1 unexpected: transformer.blocks.last.norm1.weight"),
+        ({"module.head.mlp.mlp.0.weight": torch.zeros(64)}, "module.head.mlp.mlp.0.weight of the shape"),
+        ({"module.head.mlp.mlp.0.weight": torch.zeros(7, 64)}, "missing: head.linear.bias, head.norm"),
+        ({"norm_stats": torch.zeros(3)}, r"norm_stats \(3,\) instead of \(2,\)"),
+    ],
+)
+def test_tensors_of_impossible_shapes_are_refused_in_words(changes, words, tmp_path):
+    content = read_pickle(checkpoint(SPEECH))
+    content["model"] |= changes
+    with pytest.raises(AuricleError, match=words):
         auricle.load(saved(content, tmp_path))
 
 

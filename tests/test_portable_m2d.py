@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.compat.portable_m2d import PortableM2D
+from auricle.compat import PortableM2D
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.errors import AuricleError
 from auricle.hub.files import save_encoder

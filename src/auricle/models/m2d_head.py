@@ -26,8 +26,9 @@ class M2DHead(nn.Module):
         self.linear = nn.Linear(width, config.num_classes)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """In training a batch of one is normalised by the running statistics: it has no variance of its own."""
-        if self.training and len(clip) > 1:
+        """In training a batch of one is normalised by the running statistics: it has no variance of its own (a batch norm
+        over all ranks takes its place where there are several)."""
+        if self.training and (len(clip) > 1 or not isinstance(self.norm, nn.BatchNorm1d)):
             return self.linear(self.norm(clip)).float()
         return self.per_frame(clip)
 

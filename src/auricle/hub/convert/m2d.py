@@ -39,6 +39,7 @@ NAMES = (
 RUNTIME, BESIDE = "backbone.", "beside backbone: "  # with such names in a file, only they count
 FINE_TUNED = "module.ar.runtime.backbone."  # beside the classifier's names
 CLASSIFIER = "module.head.mlp.mlp.0.weight"
+AXES = {"patch_embed.proj.weight": 4, "pos_embed": 3, CLASSIFIER: 2}  # of the tensors that say the architecture
 # what an encoder has no use for: the rest of pre-training, of M2D-CLAP, and the kernels of the front end (names of ours)
 LEFT_OUT = ("predictor.", "target.", "offline_predictor.", "logit_scale", "audio_proj.", "module.ar.runtime.to_spec.")
 
@@ -176,6 +177,9 @@ def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
         raise AuricleError(f"{path} is not an M2D checkpoint: it has no patch_embed.proj.weight and pos_embed")
     if odd := [name for name, value in state.items() if not hasattr(value, "shape")]:
         raise AuricleError(f"{path} holds '{odd[0]}' which is no tensor; expected a dictionary of tensors")
+    for name, axes in AXES.items():
+        if name in state and state[name].ndim != axes:
+            raise AuricleError(f"{path} holds {name} of the shape {tuple(state[name].shape)}; expected {axes} axes")
     return state
 
 
@@ -193,10 +197,11 @@ def _runtime(name: str) -> str:
 
 
 def _depth(tensors: dict[str, Tensor], path: Path) -> int:
-    blocks = {int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")}
-    if not blocks:
+    numbers = [name.split(".")[1] for name in tensors if name.startswith("blocks.")]
+    depth = max((int(number) + 1 for number in numbers if number.isdigit()), default=0)
+    if not depth:
         raise AuricleError(f"{path} has no transformer blocks: it is cut short, or not an M2D checkpoint")
-    return max(blocks) + 1
+    return depth
 
 
 def _patches(tensors: dict[str, Tensor]) -> dict[str, Any]:
