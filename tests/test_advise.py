@@ -20,6 +20,7 @@ from auricle.jobs.advice_cost import Shape, fitting_batch, measured, state_bytes
 from auricle.jobs.advise import AdviseConfig, advise
 from auricle.jobs.methods import M2DPretrain, settings_of, with_flags
 from auricle.models.config import PredictorConfig, ViTConfig
+from conftest import ROOT
 from sounds import write_sounds
 from training_runs import prepared
 
@@ -216,3 +217,15 @@ def test_on_a_terminal_without_flags_it_asks(monkeypatch, capsys):
     assert "yes or no?" in capsys.readouterr().err
     assert (args.domain, args.hours, args.clips, args.labels, args.noisy) == ("lung", 3.0, 600, True, "yes")
     assert (args.gpus, args.gpu_memory) == (1, 24.0)
+
+
+def test_the_guide_tells_every_rule():
+    guide = (ROOT / "docs/application-guide.md").read_text()
+    for run in rules.KNOWN:
+        row = f"| {run.name} | `{run.method}`"
+        assert row in guide
+        line = next(line for line in guide.splitlines() if line.startswith(row))
+        for part in (f"{run.clips:,}", str(run.effective_batch), f"{run.epochs} ({run.warmup})"):
+            assert f"| {part} |" in line
+        assert not run.noise_ratio or f"| {run.noise_ratio:g} |" in line
+    assert all(row.weight in guide for row in rules.STARTS)

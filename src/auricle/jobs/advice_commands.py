@@ -14,7 +14,7 @@ PREPARED, PREPARED_NOISE = "prepared", "noise-lms"
 SAVE_FREQ = 100  # epochs: the published further pre-training was judged every 100
 
 
-def commands_of(config: AdviseConfig, strategy: str, weight: str, plan: Plan | None) -> tuple[str, ...]:
+def commands_of(config: AdviseConfig, weight: str, plan: Plan | None) -> tuple[str, ...]:
     """From the sound to an encoder that is measured. Upper-case names are the person's to fill in."""
     sounds = config.source or SOUNDS
     if plan is None:

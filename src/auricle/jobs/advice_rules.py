@@ -20,7 +20,7 @@ WORDS = {
 MEANING = {
     "everyday": "sounds as AudioSet names them (events, music, captions)",
     "speech": "speech",
-    "far": "sounds far from AudioSet's classes, such as medical or industrial ones (respiratory sounds count as non-speech)",
+    "far": "sounds far from AudioSet's classes, such as medical or industrial ones",
     "unsure": "an unclear domain",
 }
 

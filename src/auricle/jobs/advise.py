@@ -129,19 +129,16 @@ def advise(config: AdviseConfig, *, quiet: bool = True) -> Advice:
     strategy, reasons, notes = strategy_of(config, facts, machine)
     fine = config.fine_time or (0 < facts.clip_seconds < rules.FINE_BELOW)
     start = start_of(strategy, facts.kind, config.above_8khz, fine)
+    weight = start.weight if start else ""
     if start:
         reasons.append(f"start weight: {start.why}")
-    if strategy == "transfer":
-        commands = commands_of(config, strategy, start.weight if start else "", None)
-        return Advice(
-            strategy, start.weight if start else "", facts, None, None, tuple(reasons), tuple(notes), commands
-        )
-    plan = plan_of(config, facts, machine, strategy, start, fine)
-    reasons += why(plan, config, facts, fine)
-    notes += cautions(plan, facts, machine)
-    cost = cost_of(config, plan, facts, machine)
-    weight = start.weight if start else ""
-    commands = commands_of(config, strategy, weight, plan)
+        notes.append(f"the weight's licence is its own: auricle models show {weight}")
+    plan = None if strategy == "transfer" else plan_of(config, facts, machine, strategy, start, fine)
+    if plan:
+        reasons += why(plan, config, facts, fine)
+        notes += cautions(plan, facts, machine)
+    cost = cost_of(config, plan, facts, machine) if plan else None
+    commands = commands_of(config, weight, plan)
     return Advice(strategy, weight, facts, plan, cost, tuple(reasons), tuple(notes), commands)
 
 
