@@ -132,6 +132,7 @@ def test_validation_takes_a_fixed_sample_of_a_long_list():
 # ------------------------------------------------------------------------------------------------------ clips of one batch
 def test_files_and_their_batch_are_the_published_ones():
     """FLAC at 16 and 48 kHz and AAC in Matroska, as one batch with NumPy seeded (golden README, "collated")."""
+    pytest.importorskip("av")
     golden, _ = read_golden(GOLDEN / "files.safetensors")
     data, front = whole(read_manifest(GOLDEN / "manifest.tsv")), front_end(FBANK)
     samples = [data[i] for i in range(3)]
