@@ -161,7 +161,9 @@ def test_what_cannot_run_is_refused_before_any_process_is_started(here, capsys):
 def test_a_list_without_rows_says_how_to_fill_it(here, capsys):
     (here / "data" / "files_new.csv").write_text("file_name\n")
     assert original(words("python train_audio.py --dataset data/files_new.csv")) == 2
-    assert "(cd data && find" in capsys.readouterr().err
+    assert "auricle prepare list FOLDER data/files_new.csv --overwrite --root data" in capsys.readouterr().err
+    assert main(["prepare", "list", "data/fsd50k_lms", "data/files_new.csv", "--overwrite", "--root", "data"]) == 0
+    assert original(toy("python train_audio.py --dataset data/files_new.csv")) == 0
 
 
 def test_a_second_run_of_the_same_name_is_not_mixed_with_the_first(here, capsys):

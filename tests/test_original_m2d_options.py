@@ -10,8 +10,9 @@ from auricle.compat.original_m2d_options import parsed, without_effect
 from auricle.compat.original_m2d_settings import mapped
 from auricle.compat.shell_line import ShellLine, taken_apart
 from auricle.errors import AuricleError
-from auricle.hub.convert.m2d_options import AUDIOSET, GENERAL, MAE, OPTIONS, PROGRAMS, SPEECH, defaults_of
+from auricle.hub.convert.m2d_options import ABSENT, AUDIOSET, GENERAL, MAE, OPTIONS, PROGRAMS, SPEECH, defaults_of
 from auricle.hub.pickles import write_pickle
+from conftest import ROOT
 
 NOT_IN_THE_TABLE = {"eval_freq", "norm_pix_loss", "force_start_epoch", "no_pin_mem"}  # named inside other rows
 
@@ -43,6 +44,17 @@ def test_every_option_of_the_specification_is_there_with_the_defaults_of_each_pr
                 assert str(defaults_of(program)[option.name]) == str(option.kind(own)), (option.name, program)
             elif own == "absent":
                 assert option.name not in defaults_of(program)
+
+
+def test_the_page_for_m2ds_users_names_every_option_with_its_defaults():
+    page = (ROOT / "docs" / "coming-from" / "m2d-commands.md").read_text()
+    for option in OPTIONS:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `--{option.name}` |"))
+        for program, cell in zip(PROGRAMS, row.split("|")[2:6]):
+            value = option.default_of(program)
+            assert (value is ABSENT) == (cell.strip() == "–"), (option.name, program)
+            if option.kind in (int, float) and isinstance(value, (int, float)):
+                assert float(cell) == value
 
 
 @pytest.mark.parametrize(

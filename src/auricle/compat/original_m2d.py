@@ -96,8 +96,8 @@ def check_files(config: ViTPretrain) -> None:
             read_manifest(path)  # raises, with the nearest names
         if Path(path).is_file() and not rows(Path(path)):
             raise AuricleError(
-                f"{path} holds no file names below its header; list the spectrograms of the data folder, for example: "
-                f"(cd {config.data.data_path} && find . -name '*.npy') >> {path}"
+                f"{path} holds no file names below its header; to list the spectrograms of a folder: "
+                f"auricle prepare list FOLDER {path} --overwrite --root {config.data.data_path}"
             )
 
 
