@@ -1,0 +1,92 @@
+"""Sounds of the small-scale comparison: one pool without labels to learn from, two tasks to be probed on.
+
+honest: ESC-10 folds 1 to 3 and digits of speakers 1 to 4; probed by training on the same clips with their labels, tested
+on folds 4 and 5 and speakers 5 and 6. search: folds 1 and 2, speakers 1 to 3; tested on fold 3 and speaker 4, so that
+nothing is chosen on the test part. all: every clip is in the pool (transductive), probed as honest. Clips shorter than
+a second are repeated up to it: padded silence would make every objective trivial.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from auricle.data.manifest import Clip, Manifest
+from auricle.data.manifest_io import read_manifest, write_manifest
+from auricle.evaluate.task import Task
+from auricle.jobs.prepare import PrepareConfig, prepare
+from auricle.progress import progress
+from auricle.signal.decode import read
+
+RATE, SHORTEST = 16000, 1.0  # hertz, seconds
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Folds and speakers that train, and those that are tested."""
+
+    train: tuple[tuple[int, ...], tuple[str, ...]]
+    test: tuple[tuple[int, ...], tuple[str, ...]]
+
+
+HONEST = Part(((1, 2, 3), SPEAKERS[:4]), ((4, 5), SPEAKERS[4:]))
+PARTS = {
+    "search": Part(((1, 2), SPEAKERS[:3]), ((3,), SPEAKERS[3:4])),
+    "honest": HONEST,
+    "all": HONEST,
+}
+
+
+def esc10(shared: Path) -> Manifest:
+    return read_manifest(shared / "data/esc10/audio", labels=str(shared / "data/esc10/meta.csv"))
+
+
+def digits(shared: Path) -> Manifest:
+    labels = str(shared / "data/fsdd/meta.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own split leaks speakers; it is not used
+        return read_manifest(shared / "data/fsdd/audio", labels=labels, label_column="digit", group_column="speaker")
+
+
+def place_of(clip: Clip) -> int | str | None:
+    """What decides the part of a clip: its fold (ESC-10), its speaker (digits)."""
+    return clip.group if clip.group in SPEAKERS else clip.fold
+
+
+def tasks(shared: Path, part: str, out: Path) -> dict[str, Task]:
+    """Each task as a table with a split column, so that nothing else decides what is tested."""
+    chosen, found = PARTS[part], {}
+    for number, (name, manifest) in enumerate((("ESC-10", esc10(shared)), ("digits", digits(shared)))):
+        sides = dict.fromkeys(chosen.train[number], "train") | dict.fromkeys(chosen.test[number], "test")
+        clips = tuple(
+            replace(clip, split=sides[place_of(clip)], fold=None) for clip in manifest if place_of(clip) in sides
+        )
+        table = write_manifest(replace(manifest, clips=clips), out / f"{name}-{part}.csv")
+        found[name] = Task(str(table), folding="split", name=name)
+    return found
+
+
+def pool(shared: Path, part: str, out: Path) -> Path:
+    """A prepared folder of everything that is learnt from; made once."""
+    audio = out / f"pool-{part}"
+    if not (audio / "complete").is_file():
+        audio.mkdir(parents=True, exist_ok=True)
+        for number, manifest in enumerate((esc10(shared), digits(shared))):
+            places = PARTS[part].train[number]
+            clips = [clip for clip in manifest if part == "all" or place_of(clip) in places]
+            for clip in progress(clips, total=len(clips), what="pool"):
+                write_repeated(manifest, clip, audio)
+        (audio / "complete").touch()
+    return prepare(PrepareConfig(str(audio), str(out / f"prepared-{part}"))).out
+
+
+def write_repeated(manifest: Manifest, clip: Clip, folder: Path) -> None:
+    """One clip as a WAV file at 16 kHz, repeated until it is a second long."""
+    wave = read(manifest.audio(clip), rate=RATE).wave
+    wave = np.tile(wave, -(-int(SHORTEST * RATE) // len(wave)))
+    soundfile.write(folder / f"{Path(clip.id).stem}.wav", wave, RATE)

@@ -1,0 +1,51 @@
+"""The contenders of the small-scale comparison, and the settings that were searched. Names are what the tables call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# One encoder for all: width 192, depth 6, about a second of sound, 96 clips an update.
+VIT = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6)
+PREDICTOR = dict(decoder_width=128, decoder_depth=2, decoder_heads=4)
+TRAIN = dict(batch_size=96, min_ds_size=96, lr=5e-4, workers=0, log_interval=10, health_interval=50, short="repeat")
+EMA = dict(ema_decay_init=0.99, ema_decay=0.999)
+CENTRED = dict(centring="position-clip")
+MAE_AST = dict(
+    width=192, depth=6, heads=6, ffn_width=768, decoder_width=192, decoder_depth=2, encoder_layerdrop=0.0, dropout=0.0,
+    attention_dropout=0.0, dropout_input=0.0, batch_size=96, max_tokens=96 * 15760, max_sample_size=15760,
+    max_seconds=0.985, min_sample_size=0, lr=5e-4, workers=0, log_interval=10, health_interval=50, validate_interval=0,
+    validate_interval_updates=0, save_interval_updates=0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contender:
+    """method and flags of ``auricle pretrain``; ``start``: a contender whose run is gone on from and taught by (M2D-X)."""
+
+    method: str
+    flags: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
+
+
+M2D = {**VIT, **PREDICTOR, **TRAIN, **EMA}
+CONTENDERS = {
+    "m2d": Contender("m2d", M2D),
+    "m2d-centred": Contender("m2d", {**M2D, **CENTRED}),
+    "m2d-position": Contender("m2d", {**M2D, "centring": "position"}),
+    "m2d-clip": Contender("m2d", {**M2D, "centring": "clip"}),
+    "m2d-centred-slow": Contender("m2d", {**M2D, **CENTRED, "ema_decay_init": 0.999}),
+    "m2d-centred-fast": Contender("m2d", {**M2D, **CENTRED, "ema_decay": 0.99}),
+    "m2d-centred-half": Contender("m2d", {**M2D, **CENTRED, "mask_ratio": 0.5}),
+    "m2d-centred-layers": Contender("m2d", {**M2D, **CENTRED, "target_layers": (2, 3, 4, 5)}),
+    "m2d-centred-deep": Contender("m2d", {**M2D, **CENTRED, "decoder_depth": 4}),
+    "m2d-centred-columns": Contender("m2d", {**M2D, **CENTRED, "patch_size": "80x4"}),
+    "m2d-centred-lr": Contender("m2d", {**M2D, **CENTRED, "lr": 1e-3}),
+    "m2d-x": Contender("m2d-x", {**M2D, "noise_ratio": 0.0}, start="m2d"),
+    "m2d-d2v": Contender("m2d-d2v", M2D),
+    "m2d-d2v-centred": Contender("m2d-d2v", {**M2D, **CENTRED}),
+    "msm-mae": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN}),
+    "msm-mae-norm": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "norm_targets": True}),
+    "mae-ast-patch": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16"}),
+    "mae-ast-frame": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2"}),
+}
