@@ -13,6 +13,7 @@ from auricle.signal.fbank import DEFAULT_ID, FFT, WINDOW, KaldiFbank, window_of
 from auricle.signal.front_ends import front_end
 from auricle.signal.premel import mel_bank
 from conftest import GOLDEN
+from encoders import mae_ast
 from golden_files import close, read_golden
 
 CPU = torch.device("cpu")
@@ -51,6 +52,15 @@ def test_ssasts_flavour_has_a_hann_window(golden):
     wave = golden["wav_16k"]
     found = front_end("mae-ast-fbank/16k-hann")((wave - wave.mean())[None])[0].T
     close(found, golden["fbank_ssast_raw"], TOLERANCE)
+
+
+def test_ssasts_constants_are_statistics_of_the_network(shared):
+    tensors, meta = read_golden(shared / "golden" / "mae_ast" / "frontend.safetensors")
+    said = meta["info"]["ssast_normalised"]
+    wave = tensors["wav_16k"] - tensors["wav_16k"].mean()
+    values = front_end("mae-ast-fbank/16k-hann")(wave[None])[:, :, : said["target_length"]]
+    found = mae_ast().with_stats(said["mean"], said["std"]).normalise(values)[0].T
+    close(found, tensors["fbank_ssast_normalised"], TOLERANCE)
 
 
 def test_windows_and_mel_bank_are_the_published_ones(golden):

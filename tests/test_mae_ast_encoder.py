@@ -7,6 +7,7 @@ import torch
 
 import auricle
 from auricle.errors import AuricleError
+from auricle.models import vit
 from auricle.models.contract import Spec
 from auricle.models.mae_ast import MAEASTEncoder
 from auricle.models.mae_ast_config import PRESETS, MAEASTConfig
@@ -171,6 +172,45 @@ def test_pre_norm_ends_with_the_norm_and_positions_can_be_left_out():
     tokens = torch.randn(1, 40, 256)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))[None]
     close(net.see(tokens, order), net.see(tokens, torch.arange(40)[None])[:, order[0]], 1e-5)
+
+
+def test_pre_norm_layers_are_the_formulas():
+    """x + attention(norm(x)), then x + mlp(norm(x)); a norm at the end (specification mae_ast 4.2, 4.3)."""
+    stack = mae_ast(layer_norm_first=True).encoder
+    x = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0))
+    want = x
+    for block in stack.blocks:
+        q, k, v = (part.unflatten(2, (2, 16)).transpose(1, 2) for part in block.attn.qkv(block.norm1(want)).chunk(3, 2))
+        mixed = (q @ k.transpose(2, 3) / 4).softmax(-1) @ v
+        want = want + block.attn.proj(mixed.transpose(1, 2).flatten(2))
+        want = want + block.mlp.fc2(torch.nn.functional.gelu(block.mlp.fc1(block.norm2(want))))
+    close(stack(x), stack.norm(want), 1e-5)
+    close(stack.layers(x, [1])[0], stack.norm(want), 1e-5)
+
+
+def test_dropout_acts_in_training_only_and_everywhere_it_is_asked_for():
+    tokens, order = torch.randn(1, 12, 256), torch.arange(12)[None]
+    none = dict.fromkeys(
+        ("dropout", "attention_dropout", "activation_dropout", "dropout_input", "encoder_layerdrop"), 0.0
+    )
+    for name in none:
+        net = mae_ast(**{**none, name: 0.5})
+        with torch.no_grad():
+            quiet = [net.see(tokens, order) for _ in range(2)]
+            torch.manual_seed(0)
+            loud = [net.train().see(tokens, order) for _ in range(8)]
+            torch.manual_seed(0)
+            again = net.see(tokens, order)
+        assert torch.equal(*quiet), name
+        assert any(not torch.equal(loud[0], other) for other in loud[1:]), name
+        assert torch.equal(loud[0], again), name  # the loop seeds the generator that it draws from
+
+
+def test_attention_in_bf16_is_the_same_where_its_scores_would_fill_the_memory(monkeypatch):
+    q, k, v = torch.randn(3, 1, 2, 50, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    explicit = vit.attend(q, k, v, None)
+    monkeypatch.setattr(vit, "EXPLICIT_SCORES", 100)
+    close(vit.attend(q, k, v, None).float(), explicit.float(), 2e-2)
 
 
 def test_statistics_come_from_the_batch_in_training_and_are_followed():

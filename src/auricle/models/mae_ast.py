@@ -83,6 +83,7 @@ class MAEASTEncoder(MAEASTNetwork):
     def with_decoder(self) -> MAEASTEncoder:
         """A copy whose layers go on through the decoder, without masking; all weights are shared, not copied."""
         twin = copy.copy(self)
+        twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
         twin.through_decoder = True
         twin.info = twin._info(self.info.name)
         twin.rename(licence=self.info.licence, source=self.info.source)

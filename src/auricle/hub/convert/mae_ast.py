@@ -143,19 +143,6 @@ def recognises(content: Any) -> bool:
     return isinstance(tensors, dict) and tensors.keys() >= MARKS
 
 
-def read_published(path: Path, *, name: str = "") -> MAEASTEncoder:
-    """A published checkpoint as an encoder in evaluation mode. Raises AuricleError for anything else, and in words where
-    settings and tensors contradict each other."""
-    from auricle.hub.pickles import read_pickle
-
-    content = read_pickle(path)
-    if not recognises(content):
-        raise AuricleError(
-            f"{path} is not a MAE-AST checkpoint: it holds no 'model' with {' and '.join(sorted(MARKS))}"
-        )
-    return build(content, path, name=name)
-
-
 def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEncoder:
     """The encoder of a checkpoint's contents."""
     from auricle.models.mae_ast import MAEASTEncoder
