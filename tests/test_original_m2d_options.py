@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
 from auricle.compat.original_m2d_options import parsed, without_effect
 from auricle.compat.original_m2d_settings import mapped
-from auricle.compat.shell_line import ShellLine, taken_apart
+from auricle.compat.shell_line import ShellLine, taken_apart, waited_for
 from auricle.errors import AuricleError
 from auricle.hub.convert.m2d_options import ABSENT, AUDIOSET, GENERAL, MAE, OPTIONS, PROGRAMS, SPEECH, defaults_of
 from auricle.hub.pickles import write_pickle
@@ -223,3 +228,13 @@ def test_speech_and_mae_go_on_at_the_epoch_of_the_file_resumed(tmp_path):
 )
 def test_lines_are_taken_apart_into_environment_launcher_script_and_words(line, found):
     assert taken_apart(line.split()) == found
+
+
+def test_a_launcher_that_is_interrupted_is_waited_for():
+    code = "import signal, time; signal.signal(signal.SIGINT, lambda *_: exit(0)); print('ready', flush=True); time.sleep(9)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.5, process.send_signal, (signal.SIGINT,)).start()
+        assert waited_for(process) == 130
+    assert process.returncode == 0

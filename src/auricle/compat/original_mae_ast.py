@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from auricle.compat.hydra_line import read_line
-from auricle.compat.shell_line import ShellLine, launched, taken_apart
+from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
 from auricle.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -52,13 +52,6 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
             launch, ["original", "mae-ast", *shell.words, *(["--", *own] if own else [])], shell.environment
         )
     return answer(started(config))
-
-
-def divided(line: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands before ``--``, and what after it."""
-    words = list(line)
-    cut = words.index("--") if "--" in words else len(words)
-    return words[:cut], words[cut + 1 :]
 
 
 def program(words: Sequence[str]) -> ShellLine:

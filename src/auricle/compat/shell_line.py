@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 PYTHON = re.compile(r"(.*/)?python[\d.]*$")
 SHELLS = ("bash", "sh")
 LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch")
+INTERRUPTED = 130
 RENDEZVOUS = ("--standalone", "--master", "--rdzv", "--nnodes", "--node")
 
 
@@ -77,10 +78,24 @@ def _script(word: str) -> str:
 
 
 def launched(launch: Sequence[str], command: Sequence[str], environment: dict[str, str]) -> int:
-    """Run ``auricle COMMAND`` under torchrun with its own words; returns the exit status (2 stays 2).
+    """Run ``auricle COMMAND`` under torchrun with its own words; returns its exit status.
 
     A line without a meeting point gets ``--standalone``, so that two runs on one machine do not fight for a port.
+    Ctrl-C reaches torchrun too, which is given the time to end its processes.
     """
     own = list(launch) if any(word.startswith(RENDEZVOUS) for word in launch) else ["--standalone", *launch]
     words = [sys.executable, "-m", "torch.distributed.run", *own, "-m", "auricle", *command]
-    return subprocess.run(words, env={**os.environ, **environment}).returncode
+    with subprocess.Popen(words, env={**os.environ, **environment}) as torchrun:
+        return waited_for(torchrun)
+
+
+def waited_for(process: subprocess.Popen) -> int:
+    """Its exit status, or 130 after a Ctrl-C, which it was sent too."""
+    asked = False
+    while True:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            asked = True
+        else:
+            return INTERRUPTED if asked else status
