@@ -15,6 +15,7 @@ from auricle.data.speech import SpeechPairs, features_path
 from auricle.errors import AuricleError
 from auricle.inference.speech_features import SpeechFeatures, check_hop, standardised
 from auricle.jobs.prepare_speech import SpeechConfig, padded_wave, prepare_speech
+from auricle.training.log import read_log
 from sounds import tone, write_sound
 
 
@@ -130,3 +131,35 @@ def test_a_real_hubert_gives_the_hidden_states_of_its_layer(hubert, speech, tmp_
 def test_a_model_that_is_not_there_is_refused(hubert, speech, tmp_path, capsys):
     assert main(["prepare", "speech", str(speech), str(tmp_path / "out"), "--features", str(tmp_path / "none")]) == 2
     assert "cannot be loaded" in capsys.readouterr().err
+
+
+SMALL = {
+    "input_size": "80x40", "patch_size": "80x4", "width": 16, "depth": 1, "heads": 2, "decoder_width": 16,
+    "decoder_depth": 1, "decoder_heads": 2, "epochs": 1, "warmup_epochs": 0, "batch_size": 2, "workers": 0,
+    "precision": "float32", "log_interval": 1,
+}  # fmt: skip
+
+
+def trained(source, out, *words: str) -> float:
+    """The second loss of a small run of M2D-S from the command line."""
+    small = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+    assert main(["pretrain", "m2d-s", str(source), "--out", str(out), *small, *words, "--quiet"]) == 0
+    return read_log(out / "metrics.jsonl", "step")[-1]["loss_off"]
+
+
+def test_speech_and_noise_are_trained_on_from_sound_to_loss(speech, tmp_path):
+    prepare_speech(config(speech, tmp_path / "out"), SpeechFeatures(TinySpeech(), 2))
+    write_sound(tmp_path / "street/noise.wav", tone(1.0, hertz=90.0))
+    assert trained(tmp_path / "out", tmp_path / "run", "--csv-bg-noise", str(tmp_path / "street")) > 0
+
+
+def test_the_published_layout_is_trained_on_through_its_list(speech, tmp_path):
+    prepare_speech(config(speech, tmp_path / "out"), SpeechFeatures(TinySpeech(), 2))
+    manifest = read_manifest(tmp_path / "out")
+    (tmp_path / "data/hybrid").mkdir(parents=True)
+    for i, clip in enumerate(manifest):
+        log_mel, features = np.load(manifest.spectrogram(clip)), np.load(features_path(manifest, clip))
+        np.savez(tmp_path / f"data/hybrid/{i}.npz", log_mel, features, np.array(features.shape[1]))
+    listed = tmp_path / "data/files.csv"
+    assert main(["prepare", "list", str(tmp_path / "data/hybrid"), str(listed), "--suffix", ".npz"]) == 0
+    assert trained(listed, tmp_path / "run", "--noise-ratio", "0") > 0
