@@ -16,7 +16,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from auricle.models.config import parse_size
 from auricle.models.contract import Encoded, Encoder, Spec
 from auricle.models.m2d import M2DEncoder
 from auricle.models.m2d_head import mean_of_rows
+from auricle.signal.logmel import LogMel
 
 
 class PortableM2D(nn.Module):
@@ -61,11 +61,8 @@ class PortableM2D(nn.Module):
     @property
     def cfg(self) -> SimpleNamespace:
         """The original's settings: input_size, patch_size, sr, sample_rate, feature_d, n_fft, hop_size, n_mels …"""
-        config, front = self.backbone.config, self.backbone.front
-        settings: dict[str, Any] = {
-            name: getattr(front, name) for name in ("sample_rate", "hop", "fft", "bands", "fmin")
-        }
-        window = settings["fft"]
+        config = self.backbone.config
+        front = LogMel(config.sample_rate)
         return SimpleNamespace(
             model=self.backbone.info.name.split("-")[0],
             weight_file=self.backbone.info.source,
@@ -73,11 +70,11 @@ class PortableM2D(nn.Module):
             patch_size=list(parse_size(config.patch_size)),
             sr=f"{config.sample_rate // 1000}k",
             sample_rate=config.sample_rate,
-            n_fft=window,
-            window_size=window,
-            hop_size=settings["hop"],
-            n_mels=settings["bands"],
-            f_min=settings["fmin"],
+            n_fft=front.fft,
+            window_size=front.fft,
+            hop_size=front.hop,
+            n_mels=front.bands,
+            f_min=front.fmin,
             f_max=config.sample_rate // 2,
             feature_d=config.width if self.flat_features else self.backbone.info.frame_width,
             flat_features=self.flat_features,
