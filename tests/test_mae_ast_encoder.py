@@ -252,6 +252,19 @@ def test_base_sizes_are_the_published_ones():
     assert counts == [99_826_176, 99_826_176]
 
 
+def test_initialisation_is_the_published_one_and_keyed():
+    net = MAEASTEncoder(mae_ast(width=96, ffn_width=192, heads=2, use_post_enc_proj=True).config, seed=7)
+    for linear in (net.encoder.blocks[1].attn.qkv, net.decoder.blocks[0].mlp.fc1):
+        assert float(linear.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+        assert not linear.bias.any()
+    for linear in (net.post_extract_proj, net.final_proj_classification, net.post_enc_proj):
+        assert float(linear.weight.detach().abs().max()) == pytest.approx(linear.in_features**-0.5, rel=0.02)
+        assert linear.bias.any()
+    assert 0 <= float(net.decoder_mask_emb.detach().min()) < float(net.decoder_mask_emb.detach().max()) < 1
+    assert MAEASTEncoder(net.config, seed=7).fingerprint() == net.fingerprint()
+    assert MAEASTEncoder(net.config, seed=8).fingerprint() != net.fingerprint()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -59,9 +59,12 @@ class MAEASTNetwork(Encoder):
 
     def initialise(self, seed: int) -> None:
         """Random weights (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
-        keyed(self, seed, linear_rule)
-        keyed(self.encoder, seed, normal_rule, prefix="encoder")
-        keyed(self.decoder, seed, normal_rule, prefix="decoder")
+        inside = {module for stack in (self.encoder, self.decoder) for module in stack.modules()}
+
+        def rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+            (normal_rule if owner in inside else linear_rule)(local, owner, parameter, generator)
+
+        keyed(self, seed, rule)
 
     # ------------------------------------------------------------------------------------------------------------- input
     def statistics(self) -> tuple[float, float]:
