@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,8 @@ from auricle.cli.main import main
 from auricle.hub.pickles import read_pickle
 from auricle.hub.run import RunFolder
 from auricle.jobs.methods import restored
+from auricle.training.log import read_log
+from auricle.training.state import StateStore
 from original_m2d import (
     CONVERT,
     GUIDE,
@@ -135,6 +139,35 @@ def test_our_command_may_itself_stand_behind_torchrun(here):
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((here / "out" / "environment.json").read_text())["world"] == 2
     assert done.stderr.count("sees no GPU here") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_under_torchrun_too(here):
+    line = toy(
+        "torchrun --nproc_per_node=2 train_audio.py --dataset data/files_icbhi2017.csv --output_dir out",
+        "--epochs 9999",
+    )
+    words = [sys.executable, "-m", "auricle", "original", "m2d", *line]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            wait_for(lambda: len(read_log(here / "out" / "metrics.jsonl", "step")) > 3)
+            os.killpg(process.pid, signal.SIGINT)
+            err = process.communicate(timeout=60)[1]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, err[-2000:]
+    assert "saving at the next weight update" in err
+    rows = read_log(here / "out" / "metrics.jsonl", "step")
+    saved = StateStore(here / "out" / "state").states()[-1]
+    assert int(saved.name.removeprefix("step-")) == rows[-1]["step"] + 1
+
+
+def wait_for(there, seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.2)
 
 
 def test_a_run_is_continued_by_our_own_verb(here):

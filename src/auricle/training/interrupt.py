@@ -1,10 +1,17 @@
-"""Ctrl-C during training: the first one asks the loop to save and stop between two updates, the second stops at once."""
+"""Ctrl-C during training: the first one asks the loop to save and stop between two updates, the second stops at once.
+
+Under ``torchrun`` one Ctrl-C arrives twice, from the terminal and handed on by torchrun: what follows within a second is
+the same one.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+import time
+
+SAME = 1.0  # seconds
 
 
 class Interrupt:
@@ -14,6 +21,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
+        self.when = 0.0
 
     def __enter__(self) -> Interrupt:
         self.before = {}
@@ -26,7 +34,9 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
+        if self.asked and time.monotonic() - self.when < SAME:
+            return
         if self.asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked, self.when = True, time.monotonic()
         print("\nsaving at the next weight update, then stopping (once more: stop at once)", file=sys.stderr)
