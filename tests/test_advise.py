@@ -174,6 +174,14 @@ def test_a_gpu_that_is_too_small_and_unknown_domains_are_refused_in_words():
         advised(hours=-1.0)
 
 
+def test_hours_alone_are_enough_and_what_is_assumed_is_said():
+    advice = advised(hours=1500.0, gpus=4)
+    assert (advice.strategy, advice.facts.clips) == ("scratch", 540_000)
+    assert "10 s are assumed" in " ".join(advice.notes)
+    assert "no GPU was named" in " ".join(advised(hours=5.0, gpus=0, strategy="further").notes)
+    assert "hours" not in advised(clips=5000).reasons[0]
+
+
 def test_operations_follow_the_tokens():
     shape = Shape(ViTConfig(), PredictorConfig(), 0.7, teacher=False)
     assert shape.tokens == (190, 57)

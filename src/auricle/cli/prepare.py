@@ -1,9 +1,9 @@
 """Audio to a prepared folder: log-mel files, manifest and statistics.
 
-The folder holds manifest.csv, lms/<relative path>.npy (float32, (1, 80, frames), raw log-mel), statistics.json (mean
-and deviation over the whole corpus), prepare.json (the settings) and failed.csv (what could not be used, and why).
-Broken files do not stop the rest; the exit code is then 1. A run that was stopped is continued by the same command:
-finished clips are kept.
+The folder holds manifest.csv, lms/<relative path>.npy (float32, or half precision with --float16; (1, 80, frames),
+raw log-mel), statistics.json (mean and deviation over the whole corpus), prepare.json (the settings) and failed.csv
+(what could not be used, and why). Broken files do not stop the rest; the exit code is then 1. A run that was stopped is
+continued by the same command: finished clips are kept.
 
   auricle prepare ../shared/data/esc10/audio prepared --labels ../shared/data/esc10/meta.csv
 """

@@ -16,6 +16,9 @@ from auricle.options import argument, option
 
 STRATEGIES = ("transfer", "further", "scratch")
 UNKNOWN_MEMORY = 24.0  # GiB, of a GPU that nobody described
+NO_32K = "no published 32 kHz weight can be pre-trained further (they hold the encoder alone)"
+HEARS_8K = "with --strategy further a 16 kHz weight is used, and what is above 8 kHz is not heard"
+ASSUMED_SECONDS = 10.0  # of a clip, where only hours are known
 FEW = 2  # clips of a step that is measured without a GPU
 
 
@@ -57,12 +60,17 @@ class AdviseConfig:
 
 @dataclass(frozen=True)
 class Facts:
-    """The data in numbers. kind: one of ``advice_rules.KINDS``."""
+    """The data in numbers (0: not known). kind: one of ``advice_rules.KINDS``; assumed: the length of clips is a guess."""
 
     kind: str
     clips: int
     hours: float
     clip_seconds: float
+    assumed: bool = False
+
+    def __str__(self) -> str:
+        lasting = f", {self.hours:,.1f} hours" if self.hours else ""
+        return f"{self.clips:,} clips{lasting} of {rules.MEANING[self.kind]}" if self.clips else "data of unknown size"
 
 
 @dataclass(frozen=True)
@@ -157,11 +165,13 @@ def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
     if config.source and not (clips and hours):
         counted, lasting = count(config.source, quiet)
         clips, hours = clips or counted, hours or lasting / 3600
-    if not clips and hours and seconds:
+    assumed = bool(hours and not clips and not seconds)
+    if not clips and hours:
+        seconds = seconds or ASSUMED_SECONDS
         clips = round(hours * 3600 / seconds)
     hours = hours or clips * seconds / 3600
     seconds = seconds or (3600 * hours / clips if clips else 0.0)
-    return Facts(kind_of(config.domain), clips, hours, seconds)
+    return Facts(kind_of(config.domain), clips, hours, seconds, assumed)
 
 
 def count(source: str, quiet: bool) -> tuple[int, float]:
@@ -200,27 +210,21 @@ def machine_of(config: AdviseConfig) -> Machine:
 
 def strategy_of(config: AdviseConfig, facts: Facts, machine: Machine) -> tuple[str, list[str], list[str]]:
     """The strategy, its reason, and what to know besides."""
-    size = f"{facts.clips:,} clips, {facts.hours:,.1f} hours of {rules.MEANING[facts.kind]}"
     large = facts.hours > rules.MANY_HOURS or facts.clips > rules.MANY_CLIPS
     if config.strategy != "auto":
-        return config.strategy, [f"{config.strategy}: asked for ({size})"], []
+        return config.strategy, [f"{config.strategy}: asked for ({facts})"], []
     if not facts.clips:
         return "transfer", ["weights as they are: no sound of your own to train on was named"], []
     if machine.gpus == 0:
-        return "transfer", [f"weights as they are: no GPU to pre-train a ViT-B on ({size})"], []
+        return "transfer", [f"weights as they are: no GPU to pre-train a ViT-B on ({facts})"], []
     if large and machine.gpus > 1:
         bar = f"{rules.MANY_HOURS:,.0f} hours or {rules.MANY_CLIPS:,} clips"
-        return (
-            "scratch",
-            [f"pre-training from scratch may pay: {size} is more than {bar}, with {machine.gpus} GPUs"],
-            [],
-        )
+        words = f"pre-training from scratch may pay: {facts} is more than {bar}, with {machine.gpus} GPUs"
+        return "scratch", [words], []
     if config.above_8khz:
-        told = "no published 32 kHz weight can be pre-trained further (they hold the encoder alone)"
-        note = f"{told}; with --strategy further a 16 kHz weight is used and what is above 8 kHz is not heard"
-        return "transfer", [f"weights as they are: content above 8 kHz matters, and {told}"], [note]
+        return "transfer", [f"weights as they are: content above 8 kHz matters, and {NO_32K}"], [HEARS_8K]
     why = "one GPU is too few for training from scratch" if large else "your own data are too few to train from scratch"
-    return "further", [f"further pre-training: {why} ({size})"], []
+    return "further", [f"further pre-training: {why} ({facts})"], []
 
 
 def start_of(strategy: str, kind: str, high: bool, fine: bool) -> Start | None:
@@ -323,11 +327,8 @@ def why(plan: Plan, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]
     }
     words = [reasons[plan.method]]
     if fine and facts.kind != "speech":
-        short = (
-            f"clips of {facts.clip_seconds:.1f} s would be mostly padding in 6.08 s"
-            if not config.fine_time
-            else "asked for"
-        )
+        padding = f"much of 6.08 s would be padding with clips of {facts.clip_seconds:.1f} s"
+        short = "asked for" if config.fine_time else padding
         words.append(f"input {plan.input_size}, patch {plan.patch_size}: 2 s and frames of 40 ms ({short})")
     words.append(
         f"batch, epochs and warm-up of {plan.like}, the nearest published run: they belong together with the size of the "
@@ -347,9 +348,7 @@ def noise_words(plan: Plan, config: AdviseConfig) -> str:
     if plan.method == "m2d-s":
         return "published for speech (denoising distillation)"
     if config.noisy == "unsure":
-        return (
-            f"that of {plan.like}; 0.3 helped most on noisy recordings, 0.01 on cleaner ones, and 0 was worst on both"
-        )
+        return f"that of {plan.like}; 0.3 helped on noisy recordings, 0.01 on cleaner ones, and 0 was worse on both"
     return (
         "helped most on noisy recordings (ICBHI)" if config.noisy == "yes" else "helped most on cleaner ones (SPRSound)"
     )
@@ -358,6 +357,12 @@ def noise_words(plan: Plan, config: AdviseConfig) -> str:
 def cautions(plan: Plan, facts: Facts, machine: Machine) -> list[str]:
     """What a person should know before starting."""
     notes = []
+    if facts.assumed:
+        notes.append(
+            f"the length of your clips is not known: {ASSUMED_SECONDS:g} s are assumed; say --clips or --clip-seconds"
+        )
+    if machine.gpus == 0:
+        notes.append("no GPU was named: the figures are for one; --measure yes measures this machine's processor")
     if not machine.known:
         notes.append(f"the GPU's memory is not known: {UNKNOWN_MEMORY:g} GiB are assumed; say --gpu-memory")
     if plan.method == "m2d-s":
