@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,7 +27,12 @@ class Teacher:
         mean, std = stats
         self.encoder = (encoder.with_stats(mean, std) if self.same else encoder).eval().requires_grad_(False)
         self.hop_seconds = encoder.info.hop_seconds
-        self.fingerprint = encoder.fingerprint()
+        self.given = encoder
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the encoder as it was given, with its own statistics."""
+        return self.given.fingerprint()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
