@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -155,6 +156,7 @@ def test_hydra_words_yaml_values_and_references_are_read(data, tmp_path):
         ("dataset.max_tokens=null", "say dataset.max_tokens"),
         ("task.mask_type=checkerboard", "mask"),
         ("--config-name mae_ast --config-dir nowhere", "there is no nowhere/mae_ast.yaml.*without --config-dir"),
+        ("--config-name mine", "--config-name mine needs --config-dir"),
         ("--cfg job", "'--cfg' is not understood"),
         ("verbose", "'verbose' is not understood"),
         ("task.data=${common.nothing}", "refers to common.nothing"),
@@ -188,6 +190,15 @@ def test_a_run_with_other_settings_is_not_touched(data, tmp_path, capsys):
     assert main(["original", "mae-ast", *shlex.split(line)]) == 0
     assert main(["original", "mae-ast", *shlex.split(line), "common.seed=2"]) == 2
     assert "holds a run with other settings (train.seed)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_line_for_two_processes_starts_two(data, tmp_path):
+    world = "distributed_training.distributed_world_size=2 distributed_training.nprocs_per_node=2"
+    line = f"fairseq-hydra-train task.data={data} {world} {TOY} hydra.run.dir={tmp_path / 'run'}"
+    assert main(["original", "mae-ast", *shlex.split(line), "--", "--state-steps", "1"]) == 0
+    (state, *_) = sorted((tmp_path / "run/state").glob("step-*/state.json"))
+    assert json.loads(state.read_text())["where"]["world"] == 2
 
 
 def test_every_name_stands_in_the_page_for_those_who_come_from_mae_ast():

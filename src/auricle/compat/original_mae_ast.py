@@ -37,21 +37,22 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     shell = program(words)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     found = mapped(read_line(shell.words))
-    config = found.config
-    if own:
-        if change is None:
-            raise AuricleError("settings after -- are read by the command line only: auricle original mae-ast … -- …")
-        config = cast("MAEASTPretrain", change(own, config))
-    workers = "WORLD_SIZE" in os.environ
-    if not int(os.environ.get("RANK", 0)) and not (found.processes > 1 and workers is False):
+    config = changed(found.config, own, change)
+    if "WORLD_SIZE" not in os.environ and (found.processes > 1 or shell.launch is not None):
+        again = ["original", "mae-ast", *shell.words, *(["--", *own] if own else [])]
+        return launched(shell.launch or (f"--nproc_per_node={found.processes}",), again, shell.environment)
+    if not int(os.environ.get("RANK", 0)):
         for note in found.notes:
             print(f"note: {note}", file=sys.stderr)
-    if not workers and (found.processes > 1 or shell.launch is not None):
-        launch = shell.launch or (f"--nproc_per_node={found.processes}",)
-        return launched(
-            launch, ["original", "mae-ast", *shell.words, *(["--", *own] if own else [])], shell.environment
-        )
     return answer(started(config))
+
+
+def changed(config: MAEASTPretrain, own: Sequence[str], change: Change | None) -> MAEASTPretrain:
+    if not own:
+        return config
+    if change is None:
+        raise AuricleError("settings after -- are read by the command line only: auricle original mae-ast … -- …")
+    return cast("MAEASTPretrain", change(own, config))
 
 
 def program(words: Sequence[str]) -> ShellLine:

@@ -13,6 +13,7 @@ from auricle.errors import AuricleError, nearest
 from auricle.jobs.methods import MAEASTPretrain, with_flags
 from auricle.objectives.config_mae_ast import SPANS, MAEASTObjectiveConfig
 
+BUILT_IN = "mae_ast"  # config/pretrain/mae_ast.yaml
 CLIP_FRAMES = 998  # of ten seconds
 BATCHES = (1, 32)
 DRAWS = 200  # masks whose share is averaged
@@ -29,7 +30,7 @@ class Mapped:
 
 def mapped(line: HydraLine) -> Mapped:
     """Raises AuricleError for unknown names (with the nearest), values that are none, and what cannot be run here."""
-    given = {**(read_yaml(line.folder, line.name or "mae_ast") if line.folder else PUBLISHED), **line.values}
+    given = {**defaults(line), **line.values}
     for name in given:
         check_known(name)
     values = {name: _read(name, row, given) for name, row in NAMES.items()}
@@ -38,6 +39,15 @@ def mapped(line: HydraLine) -> Mapped:
     config = MAEASTPretrain("mae-ast", source_of(values))
     config = with_flags(config, {**plain(values), **translated(values)})
     return Mapped(config, processes(values), tuple(notes(config, given, line)))
+
+
+def defaults(line: HydraLine) -> dict[str, Any]:
+    """The YAML file that the line names; the published one where it names no folder."""
+    if line.folder:
+        return read_yaml(line.folder, line.name or BUILT_IN)
+    if line.name not in ("", BUILT_IN):
+        raise AuricleError(f"--config-name {line.name} needs --config-dir; only {BUILT_IN} is built in")
+    return PUBLISHED
 
 
 # ---- names and values
