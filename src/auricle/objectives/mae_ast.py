@@ -106,7 +106,7 @@ class MAEAST(Objective):
         values = self.online.normalise(spec.values)
         tokens = self.online.cut(values)
         grid = (config.rows, tokens.shape[1] // config.rows)
-        sizes = [int(n) * config.rows for n in steps]
+        sizes = (steps * config.rows).tolist()
         return Scene(values, tokens, grid, sizes, self.online.key_mask(steps, grid[1]))
 
     def masked(self, scene: Scene, mask: Mask) -> Masked:
