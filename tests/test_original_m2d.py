@@ -191,6 +191,15 @@ def test_what_cannot_run_is_refused_before_any_process_is_started(here, capsys):
         assert "Traceback" not in err
 
 
+def test_published_weights_that_are_not_there_are_named_with_their_address(here, capsys):
+    folder = "m2d_vit_base-80x200p16x4-230529"
+    for option in ("--resume", "--model m2d_x_vit_base --teacher"):
+        assert main(["original", "m2d", "train_audio.py", *f"{option} {folder}/checkpoint-300.pth".split()]) == 2
+        assert f"download and unpack https://github.com/nttcslab/m2d/releases/download/v0.1.0/{folder}.zip" in (
+            capsys.readouterr().err
+        )
+
+
 def test_a_list_without_rows_says_how_to_fill_it(here, capsys):
     (here / "data" / "files_new.csv").write_text("file_name\n")
     assert original(words("python train_audio.py --dataset data/files_new.csv")) == 2

@@ -84,21 +84,36 @@ def changed(config: ViTPretrain, own: Sequence[str], change: Change | None) -> V
 
 
 def check_files(config: ViTPretrain) -> None:
-    """Raises AuricleError for a list that is not there, with the nearest names, for one without rows, and for absent
-    weights: before several processes are started."""
-    from auricle.data.manifest_io import read_manifest
-    from auricle.hub.resume import tensors_of
-
-    if config.resume and not Path(config.resume).exists():
-        tensors_of(Path(config.resume))  # raises
+    """Raises AuricleError, before several processes are started, for weights and lists that are not there."""
+    for weights in (config.resume, getattr(config, "teacher", "")):
+        check_weights(weights)
     for path in filter(None, (config.source, config.data.csv_bg_noise)):
-        if not Path(path).exists():
-            read_manifest(path)  # raises, with the nearest names
-        if Path(path).is_file() and not rows(Path(path)):
-            raise AuricleError(
-                f"{path} holds no file names below its header; to list the spectrograms of a folder: "
-                f"auricle prepare list FOLDER {path} --overwrite --root {config.data.data_path}"
-            )
+        check_list(Path(path), config.data.data_path)
+
+
+def check_weights(name: str) -> None:
+    """Raises AuricleError for a file that is not there, with the address where it is a published one's path."""
+    from auricle.hub.records import find
+
+    path = Path(name)
+    if not path.suffix or path.exists():
+        return
+    record = find(path.parent.name)
+    where = f"; it is published: download and unpack {record.urls[0]}" if record and record.urls else ""
+    raise AuricleError(f"there is no run or weight file {name}{where}")
+
+
+def check_list(path: Path, data_path: str) -> None:
+    """Raises AuricleError for a list that is not there, with the nearest names, and for one without rows."""
+    from auricle.data.manifest_io import read_manifest
+
+    if not path.exists():
+        read_manifest(path)  # raises, with the nearest names
+    if path.is_file() and not rows(path):
+        raise AuricleError(
+            f"{path} holds no file names below its header; to list the spectrograms of a folder: "
+            f"auricle prepare list FOLDER {path} --overwrite --root {data_path}"
+        )
 
 
 def rows(path: Path) -> bool:
