@@ -1,0 +1,104 @@
+"""What a training step of each M2D method costs for one clip, counted on shapes: ``python -m benchmarks.method_costs``
+
+Multiply-accumulates (half of what ``torch.utils.flop_counter`` counts) forward and backward, of the published ViT-B sizes;
+parameters trained and in all. Nothing is computed, so it takes seconds anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from auricle.models.config import parse_size
+from auricle.models.m2d import M2DEncoder
+from auricle.models.masks import Mask
+from auricle.models.named_m2d import named_model
+from auricle.objectives import config as settings
+from auricle.objectives.m2d import M2D
+from auricle.objectives.m2d_as import M2DAS
+from auricle.objectives.m2d_d2v import M2DD2V
+from auricle.objectives.m2d_s import M2DS
+from auricle.objectives.m2d_x import M2DX
+from auricle.objectives.masked import Masked
+from auricle.objectives.msm_mae import MsmMae
+from auricle.objectives.offline import WithOffline
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a published name at an input and a patch size."""
+
+    name: str
+    input_size: str
+    patch_size: str
+    build: Callable[..., Masked]
+
+
+ROWS = (
+    Row("m2d_vit_base", "80x608", "16x16", lambda m, p: M2D(m, p, settings.M2DConfig())),
+    Row("m2d_vit_base", "80x200", "16x4", lambda m, p: M2D(m, p, settings.M2DConfig())),
+    Row("m2d_d2v_vit_base", "80x608", "16x16", lambda m, p: M2DD2V(m, p, settings.M2DConfig())),
+    Row("m2d_x_vit_base", "80x608", "16x16", lambda m, p: M2DX(m, p, settings.M2DXConfig(), M2DEncoder(m))),
+    Row("m2d_x_vit_base", "80x200", "16x4", lambda m, p: M2DX(m, p, settings.M2DXConfig(), M2DEncoder(m))),
+    Row("m2d_as_vit_base", "80x608", "16x16", lambda m, p: M2DAS(m, p, settings.M2DASConfig(), 527)),
+    Row("m2d_s_vit_base", "80x208", "80x4", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
+    Row("m2d_s_vit_base", "80x400", "80x2", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
+    Row("m2d_s_vit_base", "80x608", "80x2", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
+    Row("msm_mae_vit_base", "80x208", "16x16", lambda m, p: MsmMae(m, p, settings.MsmMaeConfig())),
+    Row("msm_mae_vit_base", "80x608", "16x16", lambda m, p: MsmMae(m, p, settings.MsmMaeConfig())),
+)
+
+
+def built(row: Row) -> Masked:
+    named = named_model(row.name, input_size=row.input_size, patch_size=row.patch_size)
+    with torch.device("meta"):
+        return row.build(named.model, named.predictor).to("meta")
+
+
+def step(objective: Masked) -> torch.Tensor:
+    """A loss of one clip that has no values, only shapes."""
+    config = objective.online.config
+    (height, width), (bins, frames) = parse_size(config.patch_size), parse_size(config.input_size)
+    tokens = config.grid[0] * config.grid[1]
+    with torch.device("meta"):
+        patches = torch.empty(1, tokens, height * width)
+        mask = Mask(torch.zeros(1, tokens, dtype=torch.int64), objective.masking.visible(config.grid))
+        latent = objective.latent(patches, mask)
+        prediction = objective.predictor.hidden(latent, mask)
+        loss = prediction.sum()
+        if isinstance(objective, M2D):
+            loss = loss + objective.targets(patches, mask).sum()
+        if isinstance(objective, WithOffline):
+            loss = loss + objective.offline_predictor(objective.stacked(latent, prediction, mask)).sum()
+        if isinstance(objective, M2DX) and objective.teacher is not None:
+            loss = loss + objective.teacher.encoder.core(torch.empty(1, bins, frames)).sum()
+    return loss
+
+
+def cost(objective: Masked) -> float:
+    """Multiply-accumulates of forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        step(objective).backward()
+    return counter.get_total_flops() / 2
+
+
+def main() -> None:
+    print("| network | input | patch | tokens | seen | parameters, M | trained, M | step, G |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in ROWS:
+        objective = built(row)
+        grid = objective.online.config.grid
+        every = sum(value.numel() for value in objective.state_dict().values()) / 1e6
+        trained = sum(p.numel() for p in objective.parameters() if p.requires_grad) / 1e6
+        seen = objective.masking.visible(grid)
+        print(
+            f"| {row.name} | {row.input_size} | {row.patch_size} | {grid[0] * grid[1]} | {seen} "
+            f"| {every:.1f} | {trained:.1f} | {cost(objective) / 1e9:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Draws what each network of a method hears, sees and predicts: ``python -m benchmarks.method_figures docs/images``
+
+One synthetic recording (and another one as noise) goes through the real objectives: their masks, their mixing. For MSM-MAE
+a small network is first trained on 320 synthetic recordings, so that there is a reconstruction to look at (four minutes or so
+on one core). ``--methods m2d-x …`` draws some of them. Needs the [plots] extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.data.batch import Batch
+from auricle.data.mixing import log_mix
+from auricle.data.synthetic import CLASSES, Recipe, synthesise
+from auricle.draws import BatchDraws
+from auricle.models.config import PredictorConfig, ViTConfig
+from auricle.models.masks import Mask
+from auricle.objectives.base import Progress
+from auricle.objectives.config import M2DConfig, M2DSConfig, MsmMaeConfig
+from auricle.objectives.inputs import without_noise
+from auricle.objectives.m2d import M2D
+from auricle.objectives.masked import Masked
+from auricle.objectives.msm_mae import MsmMae
+from auricle.signal.front_ends import front_end
+from auricle.training.optimisers import make_optimiser
+
+FRONT = "m2d-logmel/16k"
+FRAMES, SECONDS = 208, 2.2
+SOUND, NOISE = ("bird_chirp", 3), ("rain", 1)
+STATS = (-7.1, 4.2)
+NOISE_RATIO = 0.3
+Panel = tuple[str, np.ndarray]
+
+
+def log_mel(name: str, index: int) -> Tensor:
+    """(80, FRAMES) of a synthetic recording."""
+    wave = torch.from_numpy(synthesise(name, index, Recipe(seconds=SECONDS)))[None]
+    return front_end(FRONT)(wave, torch.tensor([wave.shape[1]]))[0, :, :FRAMES]
+
+
+def batch_of(clips: Sequence[Tensor], clean: Sequence[Tensor] | None = None, epoch: int = 0) -> Batch:
+    return Batch(
+        lengths=torch.full((len(clips),), FRAMES),
+        ids=tuple(map(str, range(len(clips)))),
+        rate=16000,
+        spec=torch.stack(list(clips)),
+        clean=None if clean is None else torch.stack(list(clean)),
+        front_end=FRONT,
+        epoch=epoch,
+        positions=tuple(range(len(clips))),
+    )
+
+
+def noisy() -> Batch:
+    """The recording with noise mixed in, and without it as ``clean``."""
+    clean, noise = log_mel(*SOUND), log_mel(*NOISE)
+    mixed = log_mix((clean - clean.mean()).numpy(), (noise - noise.mean()).numpy(), NOISE_RATIO)
+    return batch_of([torch.from_numpy(mixed) + clean.mean()], [clean])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch as an objective sees it: spec (F, T) normalised, and which of its cells are hidden."""
+
+    spec: np.ndarray
+    hidden: np.ndarray
+
+    @property
+    def visible_part(self) -> np.ndarray:
+        return np.where(self.hidden, np.nan, self.spec)
+
+    @property
+    def hidden_part(self) -> np.ndarray:
+        return np.where(self.hidden, self.spec, np.nan)
+
+
+def seen(objective: Masked, batch: Batch) -> tuple[Seen, Mask]:
+    patches = objective.patches(batch)
+    mask = objective.mask(patches, BatchDraws(0, batch.epoch, batch.positions))
+    grid = mask.binary[0].unflatten(0, (objective.online.config.grid[0], -1)).numpy()
+    height, width = objective.online.patch_embed.patch
+    cells = grid.repeat(height, 0).repeat(width, 1) > 0
+    return Seen(objective.spec(batch)[0].numpy()[:, : cells.shape[1]], cells), mask
+
+
+def small(patch: str) -> tuple[ViTConfig, PredictorConfig]:
+    return ViTConfig(f"80x{FRAMES}", patch, width=16, depth=1, heads=1), PredictorConfig(16, 1, 1)
+
+
+def m2d_panels() -> list[Panel]:
+    view, _ = seen(M2D(*small("16x16"), M2DConfig(), stats=STATS), batch_of([log_mel(*SOUND)]))
+    return [
+        ("the recording", view.spec),
+        ("the encoder sees 30 %", view.visible_part),
+        ("its target encoder sees the other 70 %, alone", view.hidden_part),
+    ]
+
+
+def m2d_d2v_panels() -> list[Panel]:
+    recording, encoder, _ = m2d_panels()
+    return [recording, encoder, ("its target encoder sees everything", recording[1])]
+
+
+def m2d_x_panels() -> list[Panel]:
+    objective, batch = M2D(*small("16x16"), M2DConfig(), stats=STATS), noisy()
+    view, _ = seen(objective, batch)
+    return [
+        ("the encoder sees 30 % of the mixture", view.visible_part),
+        ("its target encoder sees the other 70 %", view.hidden_part),
+        ("the offline teacher hears the clean recording", objective.spec(without_noise(batch))[0].numpy()),
+    ]
+
+
+def m2d_s_panels() -> list[Panel]:
+    objective, batch = M2D(*small("80x4"), M2DSConfig(), stats=STATS), noisy()
+    view, _ = seen(objective, batch)
+    return [
+        ("the encoder sees 40 % of the mixture, in columns", view.visible_part),
+        ("its target encoder sees the other 60 %", view.hidden_part),
+        ("the stored features are of the clean recording", objective.spec(without_noise(batch))[0].numpy()),
+    ]
+
+
+def msm_mae_panels() -> list[Panel]:
+    objective = trained_msm_mae()
+    batch = batch_of([log_mel("sawing", 40)])
+    view, mask = seen(objective, batch)
+    reconstruction, error = objective.visualise(objective.spec(batch), mask)
+    return [
+        ("a recording that it never learnt from", view.spec),
+        ("the encoder sees 25 %", view.visible_part),
+        ("the rest as the predictor rebuilds it", reconstruction[0].numpy()),
+        ("error", error[0].numpy()),
+    ]
+
+
+def trained_msm_mae(steps: int = 4000, size: int = 16) -> MsmMae:
+    """A small one, trained on sixteen recordings of every class."""
+    clips = [log_mel(name, index) for name in CLASSES for index in range(16)]
+    sizes = ViTConfig(f"80x{FRAMES}", "16x16", width=128, depth=4, heads=4), PredictorConfig(96, 2, 3)
+    objective = MsmMae(*sizes, MsmMaeConfig(), stats=STATS)
+    optimiser = make_optimiser(objective.param_groups(0.05), "adamw", 1e-3)
+    source = np.random.default_rng(0)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * min(1.0, (step + 1) / 40) * (1 - step / steps)
+        batch = batch_of([clips[i] for i in source.choice(len(clips), size, replace=False)], epoch=step)
+        progress = Progress(step, steps, step, steps, 0.0, 1)
+        loss, _ = objective(batch, progress, BatchDraws(0, step, batch.positions))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+    return objective.eval()
+
+
+FIGURES: dict[str, Callable[[], list[Panel]]] = {
+    "m2d": m2d_panels,
+    "m2d-x": m2d_x_panels,
+    "m2d-s": m2d_s_panels,
+    "m2d-d2v": m2d_d2v_panels,
+    "msm-mae": msm_mae_panels,
+}
+
+
+def draw(panels: list[Panel], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, rows = pyplot.subplots(1, len(panels), figsize=(4.2 * len(panels), 2.7), layout="constrained")
+    for axes, (title, values) in zip(rows, panels):
+        axes.set_facecolor("0.82")
+        low, high = (0, 2) if title == "error" else (-2, 3)
+        kind = "cividis" if title == "error" else "magma"
+        extent = (0, values.shape[1] / 100, 0, 80)
+        axes.imshow(values, origin="lower", aspect="auto", cmap=kind, vmin=low, vmax=high, extent=extent)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("seconds", fontsize=8)
+        axes.tick_params(labelsize=7)
+    rows[0].set_ylabel("mel bin", fontsize=8)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder of the images")
+    parser.add_argument("--methods", nargs="*", default=tuple(FIGURES), choices=tuple(FIGURES))
+    args = parser.parse_args()
+    for method in args.methods:
+        draw(FIGURES[method](), args.out / f"{method.replace('-', '_')}.png")
+
+
+if __name__ == "__main__":
+    main()
