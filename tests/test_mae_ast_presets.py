@@ -133,3 +133,10 @@ def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monke
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return load_file(StateStore(run / "state").states()[0] / "weights.safetensors")
+
+
+def test_spans_are_separate_when_asked(tmp_path):
+    source = lists(tmp_path / "data", train=4, valid=0)
+    words = flags(source, tmp_path / "run", max_updates=2, warmup_updates=1, mask_length=4)
+    assert main([*words, "--preset", "frame-spans", "--separate-spans", "--quiet"]) == 0
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["objective"]["separate_spans"] is True

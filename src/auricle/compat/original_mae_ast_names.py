@@ -45,7 +45,7 @@ NAMES: dict[str, Name] = {
     "model.mask_length": Name(int, 10, "mask_length"),
     "model.mask_selection": Name(str, "static", "mask_selection"),
     "model.mask_other": Name(float, 0.0, "mask_other"),
-    "model.no_mask_overlap": Name(bool, False, "no_mask_overlap"),
+    "model.no_mask_overlap": Name(bool, False, "separate_spans"),
     "model.mask_min_space": Name(int, 0, "mask_min_space"),
     "model.checkpoint_activations": Name(bool, False, "checkpoint_activations"),
     "model.max_token_length": Name(int, 48000, "max_token_length"),

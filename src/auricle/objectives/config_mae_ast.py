@@ -35,7 +35,7 @@ class MAEASTObjectiveConfig:
         choices=("static", "uniform", "normal", "poisson"),
     )
     mask_other: float = option(0.0, "second parameter of the lengths of spans")
-    no_mask_overlap: bool = option(False, "spans do not overlap")
+    separate_spans: bool = option(False, "spans do not overlap (no_mask_overlap of the original)")
     mask_min_space: int = option(0, "least tokens between two spans that do not overlap")
     chunk_per_clip: bool = option(
         False, "chunks drawn per clip, not one mask for the batch; then ranks and accumulation equal one large batch"

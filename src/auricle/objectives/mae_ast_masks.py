@@ -61,6 +61,6 @@ def spans_of(config: MAEASTObjectiveConfig) -> Spans:
         config.mask_length,
         config.mask_selection,
         config.mask_other,
-        not config.no_mask_overlap,
+        not config.separate_spans,
         config.mask_min_space,
     )
