@@ -6,7 +6,7 @@ import pytest
 
 from auricle.errors import AuricleError
 from auricle.evaluate.report.page import build_report
-from auricle.jobs.pretrain import pretrain
+from auricle.jobs.pretrain import continue_run, pretrain
 from auricle.objectives.base import Objective
 from auricle.training.log import read_log
 from auricle.training.state import StateStore
@@ -96,6 +96,17 @@ def test_an_evaluation_decides_which_state_is_best(data, held, tmp_path):
     scores = iter([0.7, 0.2])
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
     assert StateStore(tmp_path / "run/state").best()["score"] == 0.7
+
+
+def test_a_finished_run_keeps_its_last_words_and_makes_up_for_a_missing_one(data, held, tmp_path):
+    out = tmp_path / "run"
+    pretrain(config(data, out, valid=held, test=held, **LISTS), quiet=True)
+    before = (out / "metrics.jsonl").read_text()
+    assert continue_run(out, quiet=True).already
+    assert (out / "metrics.jsonl").read_text() == before
+    (out / "metrics.jsonl").write_text("".join(before.splitlines(keepends=True)[:-1]))  # killed before the test
+    continue_run(out, quiet=True)
+    assert (out / "metrics.jsonl").read_text() == before
 
 
 def test_the_report_shows_the_curve(whole):

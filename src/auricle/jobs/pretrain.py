@@ -90,6 +90,7 @@ def continue_run(
             run.note_command()
         if progress.micro_step >= trainer.last_micro_step():
             trainer.finish()
+            score_test(trainer, data, progress)
             return PretrainResult(
                 folder, progress.step, progress.epoch, last_loss(run), 0.0, data.clips, 0, already=True
             )
@@ -180,8 +181,7 @@ def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = No
     """Train, report clips that were replaced, measure for the last time, and answer."""
     start = time.monotonic()
     progress = trainer.fit()
-    if data.test:
-        trainer.score("test", progress, data.test.held_out())
+    score_test(trainer, data, progress)
     if data.report():
         trainer.console.say(data.report())
     if final is not None:
@@ -194,6 +194,15 @@ def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = No
     return PretrainResult(
         trainer.run.path, progress.step, progress.epoch, last_loss(trainer.run), seconds, data.clips, data.replaced()
     )
+
+
+def score_test(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
+    """The list that ``--test`` names, unless it was scored at this end of the run already."""
+    from auricle.training.log import read_log
+
+    rows = read_log(trainer.run.metrics, "validation")
+    if data.test and not trainer.ranks.agree(any("test_loss" in row and row["step"] == progress.step for row in rows)):
+        trainer.score("test", progress, data.test.held_out())
 
 
 def keep_card(trainer: Trainer, data: TrainingData, progress: Progress) -> None:

@@ -321,7 +321,9 @@ class Trainer:
         self.health.norms.extend(saved.where["health"]["norms"])
         self.health.said, self.health.looks = saved.where["health"]["said"], saved.where["health"]["looks"]
         self.micro_step = self.saved_at = saved.where["micro_step"]
-        if self.log is not None:
+        if (
+            self.log is not None and self.micro_step < self.last_micro_step()
+        ):  # else what follows is said of the whole run
             self.log.cut(saved.where["log_size"])
         return self.plan.at(self.micro_step)
 
