@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from auricle.cli.flags import leaves
 from auricle.cli.main import main
 from auricle.compat.hydra_line import read_line
 from auricle.compat.original_mae_ast_names import FIXED, NAMES, PUBLISHED
 from auricle.compat.original_mae_ast_settings import ignored, mapped
 from auricle.errors import AuricleError
 from auricle.hub.run import RunFolder
+from auricle.jobs.methods import MAEASTPretrain
 from auricle.training.log import read_log
 from mae_ast_runs import lists
 
@@ -110,6 +112,11 @@ def test_the_published_lines_mean_the_published_settings(data, recipe):
     assert config.out == "out"
 
 
+def test_every_name_of_ours_is_a_setting():
+    known = {field.name for field, *_ in leaves(MAEASTPretrain)}
+    assert {row.ours for row in NAMES.values() if row.ours} <= known
+
+
 def test_settings_of_ours_after_two_dashes_win(data, tmp_path):
     line = f"task.data={data} distributed_training.distributed_world_size=1 {TOY} hydra.run.dir={tmp_path / 'run'}"
     assert (
@@ -203,5 +210,6 @@ def test_a_line_for_two_processes_starts_two(data, tmp_path):
 
 def test_every_name_stands_in_the_page_for_those_who_come_from_mae_ast():
     text = PAGE.read_text()
-    missing = [name for name in (*NAMES, *FIXED, *ignored()) if f"`{name}`" not in text]
+    flags = [f"--{row.ours.replace('_', '-')}" for row in NAMES.values() if row.ours]
+    missing = [name for name in (*NAMES, *FIXED, *ignored(), *flags) if f"`{name}`" not in text]
     assert not missing
