@@ -18,13 +18,14 @@ from auricle.models.vit import take
 from auricle.objectives.base import Progress
 from auricle.objectives.config_mae_ast import MAEASTObjectiveConfig
 from auricle.objectives.contrastive import info_nce, reconstruction_loss
-from auricle.objectives.mae_ast import MAEAST
+from auricle.objectives.mae_ast import MAEAST, evaluating
 from auricle.training.optimisers import make_optimiser
 from auricle.training.schedules import polynomial_decay
 from conftest import GOLDEN
 from golden_files import close, read_golden, under
 from mae_ast_golden import config_of
 from mae_ast_tiny import batch, clips, tiny
+from plain import plain
 
 FOLDER = GOLDEN / "mae_ast"
 
@@ -312,3 +313,35 @@ def test_a_preview_of_matching_alone_shows_its_loss():
 def test_settings_that_cannot_be_are_refused(changes, words):
     with pytest.raises(AuricleError, match=words):
         MAEASTObjectiveConfig(**changes)
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("patch-chunk", "patch"), ("frame-spans", "frame")])
+def test_five_updates_agree_with_the_plain_program(name, tokens):
+    """Masks, losses, clipping, Adam and schedule in the plain form that ships with the benchmarks; no golden file needed."""
+    program = plain("mae_ast_plain")
+    built = tiny(name)
+    torch.manual_seed(0)
+    model = program.MaeAst(tokens, 2, 32, 64, 2, 1, 0.0, 0.0, 0.0, 0.0, 512)
+    weights = {key: value for key, value in model.state_dict().items() if not key.endswith(".pe")}
+    built.online.load_state_dict({**to_ours(weights), "norm_stats": built.online.norm_stats})
+    theirs, ours = program.Adam(model.parameters()), make_optimiser(built.param_groups(0.01), "adam", 0.0)
+    for update in range(5):
+        values, draws = clips(3, seed=update), BatchDraws(0, update, (0, 1, 2))
+        rate = program.learning_rate(update, 1e-3, 2, 10)
+        ours.param_groups[0]["lr"] = polynomial_decay(update, 1e-3, 0.0, 2, 10)
+        with evaluating(built):  # the running statistics of the input move once per update
+            mask = built.draw(built.scene(batch(values)), draws, "classification")
+        wanted = program.train_step(
+            model, theirs, values.transpose(1, 2).contiguous(), mask.visible, mask.hidden, rate, clip=10.0
+        )
+        ours.zero_grad()
+        loss, log = built(batch(values), PLACE, draws)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(ours.param_groups[0]["params"], 10.0)
+        ours.step()
+        got = (
+            float(loss.detach()),
+            *(float(log[k]) * math.log(2) for k in ("loss_recon", "loss_info_nce")),
+            float(norm),
+        )
+        assert got == pytest.approx(wanted, rel=2e-5)
