@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from auricle.jobs.methods import METHODS, with_flags
 from auricle.models.config import parse_size
 from auricle.models.m2d import M2DEncoder
 from auricle.models.masks import Mask
-from auricle.models.named_m2d import named_model
 from auricle.objectives import config as settings
 from auricle.objectives.m2d import M2D
 from auricle.objectives.m2d_as import M2DAS
@@ -29,33 +29,34 @@ from auricle.objectives.offline import WithOffline
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a published name at an input and a patch size."""
+    """One line of the table: a method, by default ViT-B, at an input and a patch size."""
 
-    name: str
+    method: str
     input_size: str
     patch_size: str
     build: Callable[..., Masked]
 
 
 ROWS = (
-    Row("m2d_vit_base", "80x608", "16x16", lambda m, p: M2D(m, p, settings.M2DConfig())),
-    Row("m2d_vit_base", "80x200", "16x4", lambda m, p: M2D(m, p, settings.M2DConfig())),
-    Row("m2d_d2v_vit_base", "80x608", "16x16", lambda m, p: M2DD2V(m, p, settings.M2DConfig())),
-    Row("m2d_x_vit_base", "80x608", "16x16", lambda m, p: M2DX(m, p, settings.M2DXConfig(), M2DEncoder(m))),
-    Row("m2d_x_vit_base", "80x200", "16x4", lambda m, p: M2DX(m, p, settings.M2DXConfig(), M2DEncoder(m))),
-    Row("m2d_as_vit_base", "80x608", "16x16", lambda m, p: M2DAS(m, p, settings.M2DASConfig(), 527)),
-    Row("m2d_s_vit_base", "80x208", "80x4", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
-    Row("m2d_s_vit_base", "80x400", "80x2", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
-    Row("m2d_s_vit_base", "80x608", "80x2", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
-    Row("msm_mae_vit_base", "80x208", "16x16", lambda m, p: MsmMae(m, p, settings.MsmMaeConfig())),
-    Row("msm_mae_vit_base", "80x608", "16x16", lambda m, p: MsmMae(m, p, settings.MsmMaeConfig())),
+    Row("m2d", "80x608", "16x16", lambda m, p: M2D(m, p, settings.M2DConfig())),
+    Row("m2d", "80x200", "16x4", lambda m, p: M2D(m, p, settings.M2DConfig())),
+    Row("m2d-d2v", "80x608", "16x16", lambda m, p: M2DD2V(m, p, settings.M2DConfig())),
+    Row("m2d-x", "80x608", "16x16", lambda m, p: M2DX(m, p, settings.M2DXConfig(), M2DEncoder(m))),
+    Row("m2d-x", "80x200", "16x4", lambda m, p: M2DX(m, p, settings.M2DXConfig(), M2DEncoder(m))),
+    Row("m2d-as", "80x608", "16x16", lambda m, p: M2DAS(m, p, settings.M2DASConfig(), 527)),
+    Row("m2d-s", "80x208", "80x4", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
+    Row("m2d-s", "80x400", "80x2", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
+    Row("m2d-s", "80x608", "80x2", lambda m, p: M2DS(m, p, settings.M2DSConfig(), 768)),
+    Row("msm-mae", "80x208", "16x16", lambda m, p: MsmMae(m, p, settings.MsmMaeConfig())),
+    Row("msm-mae", "80x608", "16x16", lambda m, p: MsmMae(m, p, settings.MsmMaeConfig())),
 )
 
 
 def built(row: Row) -> Masked:
-    named = named_model(row.name, input_size=row.input_size, patch_size=row.patch_size)
+    sizes = {"input_size": row.input_size, "patch_size": row.patch_size}
+    made = with_flags(METHODS[row.method](row.method, "none"), sizes)
     with torch.device("meta"):
-        return row.build(named.model, named.predictor).to("meta")
+        return row.build(made.model, made.predictor).to("meta")
 
 
 def step(objective: Masked) -> torch.Tensor:
@@ -86,7 +87,7 @@ def cost(objective: Masked) -> float:
 
 
 def main() -> None:
-    print("| network | input | patch | tokens | seen | parameters, M | trained, M | step, G |")
+    print("| method | input | patch | tokens | seen | parameters, M | trained, M | step, G |")
     print("|---|---|---|---|---|---|---|---|")
     for row in ROWS:
         objective = built(row)
@@ -95,7 +96,7 @@ def main() -> None:
         trained = sum(p.numel() for p in objective.parameters() if p.requires_grad) / 1e6
         seen = objective.masking.visible(grid)
         print(
-            f"| {row.name} | {row.input_size} | {row.patch_size} | {grid[0] * grid[1]} | {seen} "
+            f"| {row.method} | {row.input_size} | {row.patch_size} | {grid[0] * grid[1]} | {seen} "
             f"| {every:.1f} | {trained:.1f} | {cost(objective) / 1e9:.1f} |"
         )
 

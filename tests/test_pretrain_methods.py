@@ -87,6 +87,15 @@ def test_each_method_trains_and_leaves_an_encoder(words, tmp_path, capsys, metho
     assert torch.isfinite(auricle.load(out)(torch.zeros(1, 16000)).clip).all()
 
 
+@pytest.mark.parametrize("method", FAMILY)
+def test_each_method_is_rehearsed(words, tmp_path, capsys, method):
+    assert main([*command(method, words, tmp_path / "run"), "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps"] == 18
+    assert 0 < told["visible"] < told["tokens"]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("method", ["m2d-x", "m2d-as", "m2d-s", "msm-mae"])
 def test_a_run_cut_short_continues_to_the_same_weights(words, tmp_path, monkeypatch, method):
     assert main(command(method, words, tmp_path / "whole")) == 0
