@@ -15,7 +15,11 @@ from auricle.objectives.offline import WithOffline
 
 
 class M2DAS(WithOffline):
-    """``classes`` outputs; binary cross-entropy over the labels that were annotated (``batch.label_mask``)."""
+    """``classes`` outputs; binary cross-entropy over the labels that were annotated (``batch.label_mask``).
+
+    The mean is over the annotated pairs of the batch at hand, so with partial labels ranks and accumulation equal one large
+    batch only where every part holds as many.
+    """
 
     def __init__(self, model: ViTConfig, predictor: PredictorConfig, config: M2DASConfig, classes: int, **options: Any):
         if config.noise_on == "teacher":
