@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auricle.draws import BatchDraws
 from auricle.objectives.base import Progress
-from auricle.training.distribution import Ranks, ranks_of
+from auricle.training.distribution import Ranks, leave, ranks_of
 from mae_ast_tiny import batch, clips, tiny
 
 CLIPS = 4
@@ -41,3 +41,4 @@ def main(out: str, preset: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    leave(0)

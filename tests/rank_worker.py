@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from auricle.training.distribution import ranks_of
+from auricle.training.distribution import leave, ranks_of
 
 
 class Logits(nn.Module):
@@ -68,3 +68,4 @@ def main(out: str, mode: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    leave(0)

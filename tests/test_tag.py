@@ -313,7 +313,9 @@ print(peaks[1] - peaks[0])
 def test_memory_does_not_grow_between_the_second_and_the_tenth_minute(tmp_path):
     """Ten minutes at the network's 32 kHz would be 77 MB of samples alone."""
     done = subprocess.run([sys.executable, "-c", GROWTH, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 70.0  # allocator and graphs, not the length: level from minute 24 of an hour on (LAB.md)
+    assert (
+        float(done.stdout) < 70.0
+    )  # allocator and graphs, not the length: level from minute 24 of an hour on (LAB.md)
 
 
 # ---- the published network on the real recording

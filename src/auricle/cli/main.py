@@ -19,6 +19,16 @@ EXIT_OK, EXIT_SOME_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run one command line; one of several processes (torchrun) ends here."""
+    code = run(argv)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        from auricle.training.distribution import leave
+
+        leave(code)
+    return code
+
+
+def run(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())

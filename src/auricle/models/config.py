@@ -66,7 +66,9 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         if self.num_classes < 1 or self.pools not in ("tokens", "frames"):
-            raise AuricleError(f"a head has classes, and pools tokens or frames: not {self.num_classes} and {self.pools}")
+            raise AuricleError(
+                f"a head has classes, and pools tokens or frames: not {self.num_classes} and {self.pools}"
+            )
 
 
 @dataclass(frozen=True)

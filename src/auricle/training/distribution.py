@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import distributed, nn
@@ -91,6 +92,16 @@ def ranks_of(device: str) -> Iterator[Ranks]:
         yield Ranks(rank, world, picked)
     finally:
         distributed.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes here, with what it printed written out.
+
+    A group's thread that wants the interpreter's lock while the interpreter is taken apart aborts the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def without_sync(module: nn.Module, skip: bool) -> AbstractContextManager:
