@@ -20,12 +20,15 @@ from auricle.data.batch import Batch
 from auricle.data.mixing import log_mix
 from auricle.data.synthetic import CLASSES, Recipe, synthesise
 from auricle.draws import BatchDraws
+from auricle.jobs.methods import MAEASTPretrain, with_flags
+from auricle.jobs.presets import preset
 from auricle.models.config import PredictorConfig, ViTConfig
 from auricle.models.masks import Mask
 from auricle.objectives.base import Progress
 from auricle.objectives.config import M2DConfig, M2DSConfig, MsmMaeConfig
 from auricle.objectives.inputs import without_noise
 from auricle.objectives.m2d import M2D
+from auricle.objectives.mae_ast import MAEAST
 from auricle.objectives.masked import Masked
 from auricle.objectives.msm_mae import MsmMae
 from auricle.signal.front_ends import front_end
@@ -36,6 +39,7 @@ FRAMES, SECONDS = 208, 2.2
 SOUND, NOISE = ("bird_chirp", 3), ("rain", 1)
 STATS = (-7.1, 4.2)
 NOISE_RATIO = 0.3
+MAE_AST = dict(width=16, depth=1, heads=1, ffn_width=16, decoder_width=16, decoder_depth=1)
 Panel = tuple[str, np.ndarray]
 
 
@@ -160,12 +164,34 @@ def trained_msm_mae(steps: int = 4000, size: int = 16) -> MsmMae:
     return objective.eval()
 
 
+def mae_ast_panels() -> list[Panel]:
+    """What the three published recipes leave visible."""
+    panels = []
+    for name, title in (
+        ("patch-chunk", "chunks of patches"),
+        ("frame-random", "frames"),
+        ("frame-spans", "spans of frames"),
+    ):
+        config = with_flags(MAEASTPretrain("mae-ast", "none"), {**preset("mae-ast", name), **MAE_AST})
+        objective = MAEAST(config.model, config.objective)
+        wave = torch.from_numpy(synthesise(*SOUND, Recipe(seconds=5.0)))[None]
+        batch = Batch(torch.tensor([wave.shape[1]]), ("0",), 16000, audio=wave, positions=(0,))
+        objective.train()(batch, Progress(0, 1, 0, 1, 0.0, 1), BatchDraws(0, 0, (0,)))  # the input's running statistics
+        view = objective.preview(batch, BatchDraws(0, 0, (0,)))
+        height, width = config.model.patch
+        hidden = view.mask[0].numpy().repeat(height, 0).repeat(width, 1) > 0
+        shown = np.where(hidden, np.nan, view.spec[0].numpy()[:, : hidden.shape[1]] * 4)
+        panels.append((f"{title}: the encoder sees {1 - hidden.mean():.0%}", shown))
+    return panels
+
+
 FIGURES: dict[str, Callable[[], list[Panel]]] = {
     "m2d": m2d_panels,
     "m2d-x": m2d_x_panels,
     "m2d-s": m2d_s_panels,
     "m2d-d2v": m2d_d2v_panels,
     "msm-mae": msm_mae_panels,
+    "mae-ast": mae_ast_panels,
 }
 
 
@@ -180,7 +206,7 @@ def draw(panels: list[Panel], path: Path) -> None:
         axes.set_facecolor("0.82")
         low, high = (0, 2) if title == "error" else (-2, 3)
         kind = "cividis" if title == "error" else "magma"
-        extent = (0, values.shape[1] / 100, 0, 80)
+        extent = (0, values.shape[1] / 100, 0, values.shape[0])
         axes.imshow(values, origin="lower", aspect="auto", cmap=kind, vmin=low, vmax=high, extent=extent)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("seconds", fontsize=8)
