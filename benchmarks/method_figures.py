@@ -164,6 +164,11 @@ def trained_msm_mae(steps: int = 4000, size: int = 16) -> MsmMae:
     return objective.eval()
 
 
+def standard(spec: Tensor) -> np.ndarray:
+    """As a trained network would see it: the input's statistics are 0 and 1 before training."""
+    return ((spec - spec.mean()) / spec.std()).numpy()
+
+
 def mae_ast_panels() -> list[Panel]:
     """What the three published recipes leave visible."""
     panels = []
@@ -176,11 +181,10 @@ def mae_ast_panels() -> list[Panel]:
         objective = MAEAST(config.model, config.objective)
         wave = torch.from_numpy(synthesise(*SOUND, Recipe(seconds=5.0)))[None]
         batch = Batch(torch.tensor([wave.shape[1]]), ("0",), 16000, audio=wave, positions=(0,))
-        objective.train()(batch, Progress(0, 1, 0, 1, 0.0, 1), BatchDraws(0, 0, (0,)))  # the input's running statistics
         view = objective.preview(batch, BatchDraws(0, 0, (0,)))
         height, width = config.model.patch
         hidden = view.mask[0].numpy().repeat(height, 0).repeat(width, 1) > 0
-        shown = np.where(hidden, np.nan, view.spec[0].numpy()[:, : hidden.shape[1]] * 4)
+        shown = np.where(hidden, np.nan, standard(view.spec[0])[:, : hidden.shape[1]])
         panels.append((f"{title}: the encoder sees {1 - hidden.mean():.0%}", shown))
     return panels
 
