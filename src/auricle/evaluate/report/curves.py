@@ -21,6 +21,14 @@ TRAINING = {
     "ema_decay": ("EMA decay", "share of the target encoder kept at each update"),
     "grad_norm": ("Gradient norm", "L2 norm before clipping"),
     "data_wait": ("Waiting for data", "share of the time"),
+    "loss_m2d": ("M2D’s own loss", "before weighting"),
+    "loss_off": ("Loss of the second head", "before weighting"),
+    "loss_recon": ("Reconstruction", "mean squared error, in bits as the original logs it"),
+    "loss_info_nce": ("Matching (InfoNCE)", "in bits"),
+    "accuracy": ("Matching: accuracy", "share of hidden tokens told apart from the clip’s others"),
+    "masked_ratio": ("Masked", "share of the tokens, measured"),
+    "nll_loss": ("Loss per hidden token", "in bits"),
+    "ppl": ("Perplexity", "2 to the loss per hidden token"),
 }
 HEALTH = {
     "target_rank": ("Effective rank of the targets", "directions they fill; near 1 is collapse"),
