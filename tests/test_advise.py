@@ -16,8 +16,9 @@ from auricle.cli.verbs import VERBS
 from auricle.errors import AuricleError
 from auricle.hub.records import find
 from auricle.jobs import advice_rules as rules
+from auricle.jobs.advice import AdviseConfig
 from auricle.jobs.advice_cost import Shape, fitting_batch, measured, state_bytes, training_flops
-from auricle.jobs.advise import AdviseConfig, advise
+from auricle.jobs.advise import advise
 from auricle.jobs.methods import M2DPretrain, settings_of, with_flags
 from auricle.models.config import PredictorConfig, ViTConfig
 from conftest import ROOT

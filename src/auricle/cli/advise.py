@@ -19,7 +19,8 @@ from typing import Any
 
 from auricle.cli.flags import add_flags, config_from, leaves
 from auricle.errors import AuricleError
-from auricle.jobs.advise import Advice, AdviseConfig, Cost, Plan, advise, as_json
+from auricle.jobs.advice import Advice, AdviseConfig, Cost, Plan
+from auricle.jobs.advise import advise, as_json
 
 QUESTIONS = ("source", "domain", "hours", "clips", "labels", "above_8khz", "noisy", "noise", "gpus", "gpu_memory")
 YES = ("y", "yes", "true", "1")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from auricle.jobs.advise import AdviseConfig, Plan
+from auricle.jobs.advice import AdviseConfig, Plan
 
 SOUNDS, NOISE, LABELS = "SOUNDS", "NOISE", "LABELS.csv"  # stand for what the person has not named
 PREPARED, PREPARED_NOISE = "prepared", "noise-lms"
