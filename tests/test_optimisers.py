@@ -101,6 +101,15 @@ def test_the_schedule_spans_the_run_or_what_it_is_told():
     assert rate_at(at, longer, 1.0) == pytest.approx(0.75)
 
 
+def test_a_warm_up_longer_than_the_run_never_reaches_the_peak():
+    by_epoch = TrainConfig(epochs=2, warmup_epochs=20.0, long_warmup=True)
+    at = Progress(micro_step=15, micro_steps=20, step=15, steps=20, epoch=1.5, epochs=2)
+    assert rate_at(at, by_epoch, 1.0) == pytest.approx(1.5 / 20)
+    by_update = TrainConfig(schedule="polynomial", max_updates=10, warmup_updates=40, long_warmup=True)
+    at = Progress(micro_step=8, micro_steps=10, step=8, steps=10, epoch=0.8, epochs=None)
+    assert rate_at(at, by_update, 1.0) == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -79,6 +79,7 @@ def translated(program: str, line: argparse.Namespace) -> dict[str, Any]:
         "min_ds_size": line.min_ds_size if program == GENERAL else 0,
         "out": line.output_dir or PUBLISHED,
         "published_files": True,
+        "long_warmup": True,
         "log_interval": 1,
         "workers": workers(line.num_workers),
         **evaluations(line),

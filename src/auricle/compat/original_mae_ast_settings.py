@@ -138,6 +138,7 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
         "valid": "" if values["dataset.disable_validation"] else _list(folder, values["dataset.valid_subset"]),
         "test": _list(folder, values["dataset.gen_subset"]),
         "lr": _first(values, "optimization.lr"),
+        "long_warmup": True,
         "accum_iter": int(_first(values, "optimization.update_freq")),
         "max_tokens": values["dataset.max_tokens"] or _lacking("dataset.max_tokens"),
         "keep_interval_updates": max(0, 0 if kept is None else kept),

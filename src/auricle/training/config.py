@@ -34,6 +34,7 @@ class TrainConfig:
         20.0, "epochs of linear warm-up (with max-updates: warm-up steps are --warmup-updates)"
     )
     warmup_updates: int = option(0, "weight updates of linear warm-up (polynomial, or with max-updates)")
+    long_warmup: bool = option(False, "a warm-up may be longer than the run, as in the original programs")
     weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
     clip_grad: float = option(3.0, "largest global L2 norm of the gradient; 0: no clipping")
     precision: str = option("auto", "arithmetic of the networks", choices=("auto", "float32", "bf16", "fp16"))
@@ -70,18 +71,25 @@ class TrainConfig:
             raise AuricleError("a run needs --epochs or --max-updates of at least 1")
         if self.start_epoch < 0 or (self.start_epoch >= self.epochs and not self.max_updates):
             raise AuricleError(f"--start-epoch must lie between 0 and the last of {self.epochs} epochs")
+        self._check_warmup()
+        if len(self.betas) not in (0, 2) or not all(0 <= beta < 1 for beta in self.betas):
+            raise AuricleError(f"--betas are two numbers from 0 to below 1, not {' '.join(map(str, self.betas))}")
+
+    def _check_warmup(self) -> None:
+        """Longer than the run it keeps the rate from its peak: nearly always a slip."""
+        if self.long_warmup:
+            return
         if not self.max_updates and self.warmup_epochs >= self.epochs and self.epochs > 1:
             raise AuricleError(
-                f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs)"
+                f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs); "
+                "say --warmup-epochs, or --long-warmup if it is meant"
             )
         span = self.schedule_updates or self.max_updates
         if span and self.warmup_updates >= span:
             raise AuricleError(
                 f"the warm-up ({self.warmup_updates} weight updates) must be shorter than the schedule ({span} weight "
-                "updates); say --warmup-updates"
+                "updates); say --warmup-updates, or --long-warmup if it is meant"
             )
-        if len(self.betas) not in (0, 2) or not all(0 <= beta < 1 for beta in self.betas):
-            raise AuricleError(f"--betas are two numbers from 0 to below 1, not {' '.join(map(str, self.betas))}")
 
     def peak_lr(self, ranks: int) -> float:
         """lr, or blr * effective batch / 256 (specification m2d 5.3)."""

@@ -37,5 +37,6 @@ def rate_at(progress: Progress, config: TrainConfig, peak: float) -> float:
         return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)
     if progress.epochs is None:
         return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, config.warmup_updates, total)
-    warmup = config.warmup_epochs if progress.epochs > 1 else min(config.warmup_epochs, 0.1)
+    whole = progress.epochs > 1 or config.long_warmup
+    warmup = config.warmup_epochs if whole else min(config.warmup_epochs, 0.1)
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
