@@ -22,10 +22,19 @@ def open_array(path: Path) -> np.ndarray:
     if path.suffix == ".npz":
         return checked(open_npz(path, ("arr_0",))[0], path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = mapped(path)
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path} is not a readable .npy spectrogram: {error}") from None
     return checked(array, path)
+
+
+def mapped(path: Path) -> np.ndarray:
+    """NumPy parses each header as Python source, which CPython 3.11 fails at once in many thousand times (its issue
+    106905, "AST constructor recursion depth mismatch"); the same again succeeds, and a run of days goes on."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except SystemError:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def checked(array: np.ndarray, path: Path) -> np.ndarray:
