@@ -142,6 +142,13 @@ class Encoder(nn.Module):
         frames = torch.tensor([front.frames(int(n)) for n in lengths], device=wave.device)
         return Spec(values, frames, front.hop_seconds, front.id)
 
+    def check_spec(self, spec: Spec) -> None:
+        """Raises AuricleError when the spectrogram is not what this network takes."""
+        if spec.front_end != self.info.front_end:
+            raise AuricleError(
+                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
+            )
+
     def encode(
         self,
         spec: Spec,

@@ -192,13 +192,6 @@ class EfficientAT(Encoder):
         values = self.normalise(spec.values)
         return (self.graphs(values) if self.graphs else self.core(values)[0]).float()
 
-    def check_spec(self, spec: Spec) -> None:
-        """Raises AuricleError when the spectrogram is not what this network takes."""
-        if spec.front_end != self.info.front_end:
-            raise AuricleError(
-                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
-            )
-
     def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
         for name in taps:
             if name not in self.info.taps:

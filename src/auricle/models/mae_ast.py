@@ -126,10 +126,7 @@ class MAEASTEncoder(MAEASTNetwork):
         keep: Tensor | None = None,
         draws: BatchDraws | None = None,
     ) -> Encoded:
-        if spec.front_end != self.info.front_end:
-            raise AuricleError(
-                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
-            )
+        self.check_spec(spec)
         if taps:
             raise AuricleError(f"{self.info.name} has no taps; ask for layers instead")
         values = spec.values if spec.normalised else self.normalise(spec.values)
