@@ -19,14 +19,12 @@ from auricle.hub.families import untrained
 from auricle.hub.load import load
 from auricle.jobs.methods import M2DPretrain, M2DXPretrain, with_flags
 from auricle.jobs.prepare import PrepareConfig, prepare
-from auricle.jobs.pretrain import continue_run, pretrain
 from auricle.models.contract import Encoder
+from benchmarks.small_scale import finished
+from benchmarks.small_scale_settings import EMA, PREDICTOR, TRAIN, VIT
 
-SIZES = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6, decoder_width=128, decoder_depth=2)
-TRAINING = dict(
-    decoder_heads=4, short="repeat", batch_size=64, min_ds_size=64, lr=5e-4, ema_decay_init=0.99, ema_decay=0.999,
-    workers=0, log_interval=10, noise_ratio=0.0,
-)  # fmt: skip
+SIZES = {**VIT, **PREDICTOR}
+TRAINING = {**TRAIN, **EMA, "batch_size": 64, "min_ds_size": 64}
 NOISE = 0.3
 
 
@@ -39,13 +37,6 @@ def tasks(shared: Path) -> dict[str, Task]:
     }
 
 
-def trained(config: M2DPretrain) -> Path:
-    """The run's folder: made, continued, or finished already."""
-    run = Path(config.out)
-    continue_run(run) if (run / "config.yaml").is_file() else pretrain(config)
-    return run
-
-
 def stages(out: Path, seed: int, updates: int) -> dict[str, Path]:
     """Run folders of both stages."""
     digits, esc = out / "digits", out / "esc10"
@@ -53,7 +44,7 @@ def stages(out: Path, seed: int, updates: int) -> dict[str, Path]:
     before = with_flags(M2DPretrain("m2d", str(digits), str(out / f"before-{seed}")), flags)
     after = M2DXPretrain("m2d-x", str(esc), str(out / f"after-{seed}"), resume=before.out, teacher=before.out)
     flags = {**flags, "csv_bg_noise": str(esc), "noise_ratio": NOISE}
-    return {"before": trained(before), "after": trained(with_flags(after, flags))}
+    return {"before": finished(before), "after": finished(with_flags(after, flags))}
 
 
 def scores(encoder: Encoder, named: dict[str, Task], out: Path) -> dict[str, float]:

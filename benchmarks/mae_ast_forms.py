@@ -7,31 +7,25 @@ the operations of a step.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from auricle.data.batch import Batch
 from auricle.draws import BatchDraws
 from auricle.hub.convert.mae_ast import to_ours
-from auricle.hub.run import RunFolder
 from auricle.jobs.methods import MAEASTPretrain, with_flags
 from auricle.jobs.presets import preset
 from auricle.models.masks import Mask
 from auricle.objectives.mae_ast import MAEAST
 from auricle.objectives.mae_ast_masks import draw_mask
 from auricle.training.allocator import tune_allocator
-from auricle.training.distribution import Ranks
-from auricle.training.loop import Trainer
 from auricle.training.plan import Plan
 from auricle.training.schedules import rate_at
 from benchmarks.plain import mae_ast_plain
-from benchmarks.pretrain_forms import Step, closing, matmul_form, timed
+from benchmarks.pretrain_forms import Step, common_arguments, matmul_form, serve, trainer_of
 
 PLAIN = {"patch-chunk": "patch", "frame-random": "frame"}
 RATE = 16000
@@ -101,10 +95,7 @@ def auricle_form(task: Task) -> Step:
     objective = MAEAST(task.model, task.objective)
     weights = {name: value for name, value in task.plain().state_dict().items() if name not in UNUSED}
     objective.online.load_state_dict({**to_ours(weights), "norm_stats": objective.online.norm_stats})
-    run = RunFolder.create(Path(task.folder.name) / "run", {})
-    ranks = Ranks(0, 1, torch.device(task.device))
-    trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
-    trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]
+    trainer = trainer_of(objective, task)
 
     def step(number: int) -> float:
         batch = Batch(
@@ -135,32 +126,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that both sides of the pipe know."""
     parser.add_argument("--preset", default="patch-chunk", choices=tuple(PLAIN), help="tokens and masks")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip")
-    parser.add_argument("--batch", type=int, default=4, help="clips per step")
     parser.add_argument("--depth", type=int, default=12, help="layers of the encoder")
     parser.add_argument("--width", type=int, default=768, help="width of the networks")
-    parser.add_argument("--rounds", type=int, default=20, help="steps of each form after one of warm-up")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--compile", action="store_true", help="torch.compile for Auricle's form (GPU)")
-    parser.add_argument(
-        "--clock", default="wall", choices=("wall", "cpu"), help="cpu: processor seconds, where others use the machine"
-    )
-
-
-def serve() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("form", choices=FORMS)
-    add_arguments(parser)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    step, number = FORMS[args.form](Task(args)), 0
-    for line in sys.stdin:
-        if line.strip() == "end":
-            print(json.dumps(closing(step, number, args)), flush=True)
-            return
-        number = int(line.split()[1])
-        print(json.dumps(timed(step, number, args)), flush=True)
+    common_arguments(parser, batch=4, rounds=20)
 
 
 if __name__ == "__main__":
-    serve()
+    serve(FORMS, Task, add_arguments)

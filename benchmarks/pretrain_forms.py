@@ -13,8 +13,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,12 +25,14 @@ from auricle.draws import BatchDraws
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run import RunFolder
 from auricle.models.config import ViTConfig, parse_size
+from auricle.objectives.base import Objective
 from auricle.objectives.config import M2DConfig
 from auricle.objectives.ema import decay_at
 from auricle.training.allocator import tune_allocator
 from auricle.training.config import TrainConfig
 from auricle.training.distribution import Ranks
-from auricle.training.loop import Plan, Trainer
+from auricle.training.loop import Trainer
+from auricle.training.plan import Plan
 from auricle.training.schedules import rate_at
 from benchmarks.plain import m2d_plain
 from benchmarks.pretrain_methods import FEATURE_FRAMES, METHODS, STATS, features_of
@@ -99,6 +102,15 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
     return step
 
 
+def trainer_of(objective: Objective, task: Any) -> Trainer:
+    """All that a run of ours sets up, in the task's folder, with the task's draws."""
+    run = RunFolder.create(Path(task.folder.name) / "run", {})
+    ranks = Ranks(0, 1, torch.device(task.device))
+    trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
+    trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]
+    return trainer
+
+
 def auricle_form(task: Task) -> Step:
     """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
     tune_allocator()
@@ -106,10 +118,7 @@ def auricle_form(task: Task) -> Step:
     objective = task.method.ours(task.model, plain)
     objective.load_state_dict({**to_ours(plain.state_dict()), "online.norm_stats": torch.tensor(STATS)})
     del plain
-    run = RunFolder.create(Path(task.folder.name) / "run", {})
-    ranks = Ranks(0, 1, torch.device(task.device))
-    trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
-    trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]
+    trainer = trainer_of(objective, task)
 
     def step(number: int) -> float:
         batch = Batch(
@@ -149,8 +158,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="m2d", choices=tuple(METHODS), help="what is learnt")
     parser.add_argument("--input-size", help="mel bins x frames (default: the method's)")
     parser.add_argument("--patch-size", help="mel bins x frames (default: the method's)")
-    parser.add_argument("--batch", type=int, default=8, help="clips per step")
-    parser.add_argument("--rounds", type=int, default=30, help="steps of each form after one of warm-up")
+    common_arguments(parser, batch=8, rounds=30)
+
+
+def common_arguments(parser: argparse.ArgumentParser, batch: int, rounds: int) -> None:
+    """What every method's step is measured with; ``batch`` and ``rounds`` are defaults."""
+    parser.add_argument("--batch", type=int, default=batch, help="clips per step")
+    parser.add_argument("--rounds", type=int, default=rounds, help="steps of each form after one of warm-up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--compile", action="store_true", help="torch.compile for Auricle's form (GPU)")
@@ -182,13 +196,18 @@ def closing(step: Step, number: int, args: argparse.Namespace) -> dict[str, floa
     return {"peak_mib": peak, "operations": counter.get_total_flops()}
 
 
-def serve() -> None:
+def serve(
+    forms: Mapping[str, Callable[[Any], Step]],
+    task: Callable[[argparse.Namespace], Any],
+    arguments: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """One form of a step, answering commands until ``end``."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("form", choices=FORMS)
-    add_arguments(parser)
+    parser.add_argument("form", choices=forms)
+    arguments(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    step, number = FORMS[args.form](Task(args)), 0
+    step, number = forms[args.form](task(args)), 0
     for line in sys.stdin:
         if line.strip() == "end":
             print(json.dumps(closing(step, number, args)), flush=True)
@@ -198,4 +217,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(FORMS, Task, add_arguments)

@@ -54,13 +54,13 @@ class Worker:
         return [row["loss"] for row in self.rows]
 
 
-def measure(args: argparse.Namespace, arguments: list[str]) -> dict:
-    workers = {form: Worker(form, arguments) for form in FORMS if form not in args.without}
-    for number in range(args.rounds + 1):
+def interleaved(workers: dict[str, Worker], rounds: int) -> dict[str, Worker]:
+    """One step of each form after the other, ``rounds`` times after one of warm-up; the same workers."""
+    for number in range(rounds + 1):
         for worker in workers.values():
             worker.step(number)
-        print(f"round {number} of {args.rounds}", end="\r", file=sys.stderr)
-    return summary(workers)
+        print(f"round {number} of {rounds}", end="\r", file=sys.stderr)
+    return workers
 
 
 def summary(workers: dict[str, Worker]) -> dict:
@@ -116,7 +116,9 @@ def main() -> int:
     parser.add_argument("--without", nargs="*", default=[], choices=tuple(AT_LEAST), help="forms to leave out")
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args()
-    found = measure(args, passed_on(args, shared))
+    arguments = passed_on(args, shared)
+    workers = {form: Worker(form, arguments) for form in FORMS if form not in args.without}
+    found = summary(interleaved(workers, args.rounds))
     print(json.dumps(found, indent=2) if args.json else table(found))
     for word in failures(found):
         print(f"out of bounds: {word}", file=sys.stderr)

@@ -18,7 +18,7 @@ import sys
 
 from benchmarks import pretrain_step
 from benchmarks.mae_ast_forms import FORMS, add_arguments
-from benchmarks.pretrain_step import AT_LEAST, Worker, passed_on, summary, table
+from benchmarks.pretrain_step import AT_LEAST, Worker, interleaved, passed_on, summary, table
 
 MODULE = "benchmarks.mae_ast_forms"
 LOSS_WITHIN = 0.05  # of the plain bf16 form's, relative, at every step: the noise of dropout
@@ -27,12 +27,7 @@ COMPARED = ("plain bf16", "auricle")  # against length
 
 def measure(args: argparse.Namespace, arguments: list[str], forms: list[str]) -> dict[str, Worker]:
     """Interleaved steps of the forms, each in a process of its own."""
-    workers = {form: Worker(form, arguments, MODULE) for form in forms}
-    for number in range(args.rounds + 1):
-        for worker in workers.values():
-            worker.step(number)
-        print(f"round {number} of {args.rounds}", end="\r", file=sys.stderr)
-    return workers
+    return interleaved({form: Worker(form, arguments, MODULE) for form in forms}, args.rounds)
 
 
 def by_length(args: argparse.Namespace, arguments: list[str]) -> list[dict]:

@@ -49,7 +49,11 @@ def trained(name: str, args: argparse.Namespace, seed: int, data: Path) -> Path:
     """The finished run of a contender; what it starts from is made first."""
     if CONTENDERS[name].start:
         trained(CONTENDERS[name].start, args, seed, data)
-    config = settings(name, args, seed, data)
+    return finished(settings(name, args, seed, data))
+
+
+def finished(config: PretrainConfig) -> Path:
+    """The run's folder: made, continued, or there already."""
     run = Path(config.out)
     continue_run(run) if (run / "config.yaml").is_file() else pretrain(config)
     return run
