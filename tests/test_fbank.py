@@ -69,7 +69,7 @@ def test_windows_and_mel_bank_are_the_published_ones(golden):
     assert torch.equal(mel_bank(128, FFT, 16000, 20, 8000, CPU), golden["mel_banks_128x256"])
 
 
-@pytest.mark.parametrize("bands", [128, 40])
+@pytest.mark.parametrize("bands", [80, 40])  # 128 stand in the vectors: Kaldi refuses a filter that no FFT bin falls on
 def test_kaldis_own_code_agrees(bands):
     knf = pytest.importorskip("kaldi_native_fbank")
     options = knf.FbankOptions()
@@ -83,8 +83,7 @@ def test_kaldis_own_code_agrees(bands):
     computer.input_finished()
     wanted = torch.from_numpy(np.stack([computer.get_frame(i) for i in range(computer.num_frames_ready)]))
     found = KaldiFbank(bands)(wave)[0].T
-    heard = slice(None) if bands < 128 else [i for i in range(128) if i != 3]  # no FFT bin falls on filter 3
-    close(found[:, heard], wanted[:, heard], TOLERANCE)
+    close(found, wanted, TOLERANCE)
 
 
 def test_a_clip_of_a_mixed_batch_comes_out_as_if_alone():
