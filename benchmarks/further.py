@@ -20,8 +20,8 @@ from auricle.hub.load import load
 from auricle.jobs.methods import M2DPretrain, M2DXPretrain, with_flags
 from auricle.jobs.prepare import PrepareConfig, prepare
 from auricle.models.contract import Encoder
-from benchmarks.small_scale import finished
-from benchmarks.small_scale_settings import EMA, PREDICTOR, TRAIN, VIT
+from benchmarks.small_scale.runs import finished
+from benchmarks.small_scale.settings import EMA, PREDICTOR, TRAIN, VIT
 
 SIZES = {**VIT, **PREDICTOR}
 TRAINING = {**TRAIN, **EMA, "batch_size": 64, "min_ds_size": 64}

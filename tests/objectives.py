@@ -125,6 +125,8 @@ BITS = math.log(2)  # MAE-AST logs in bits
 OBJECTIVES = {
     "m2d": Case(m2d, spectrograms),
     "m2d-spans": Case(lambda: m2d(cont_mask=2), spectrograms),
+    "m2d-rebuilt": Case(lambda: m2d(reconstruct=1.0), spectrograms),
+    "m2d-centred": Case(lambda: m2d(centring="position-clip"), spectrograms, False, falls=0.8),
     "m2d-d2v": Case(m2d_d2v, spectrograms),
     "m2d-x": Case(m2d_x, spectrograms),
     "m2d-as": Case(m2d_as, labelled),

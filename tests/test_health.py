@@ -73,7 +73,13 @@ def test_the_shares_tell_clip_position_and_constant_apart():
     by_place = target_shares((position - position.mean(1, keepdim=True)).expand(8, -1, -1), ids)
     assert by_place["target_position"] == pytest.approx(1, abs=1e-4)
     assert target_shares(torch.ones(8, 20, 32), ids)["target_constant"] == pytest.approx(1)
-    assert collapse_words(target_shares(torch.ones(8, 20, 32) + 1e-3 * clip, ids))
+
+
+def test_a_constant_of_all_clips_and_one_of_each_clip_count_together_as_collapse():
+    small = {"target_constant": 0.76, "target_clip": 0.08, "target_position": 0.11, "target_rank": 40.0}
+    [(kind, text)] = collapse_words(small)  # measured: the published targets of a small M2D after 250 updates
+    assert kind == "clip" and "84% of their mean square" in text and "76% for all clips" in text
+    assert collapse_words({**small, "target_constant": 0.51}) == []
 
 
 def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):

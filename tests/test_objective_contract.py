@@ -68,7 +68,7 @@ def test_equal_draws_give_equal_losses_and_other_draws_others(case):
     with torch.no_grad():
         assert torch.equal(loss_of(objective, batch), loss_of(objective, batch))
         assert not torch.equal(loss_of(objective, batch), loss_of(objective, batch, epoch=1))
-        assert torch.equal(loss_of(objective, batch), loss_of(case.make(), batch))
+        assert torch.equal(loss_of(case.make(), batch), loss_of(case.make(), batch))
 
 
 def test_the_order_of_a_batch_means_nothing(case):

@@ -73,7 +73,7 @@ def test_bf16_and_recomputed_activations_train_too(data, tmp_path):
 def test_a_rehearsal_says_what_a_run_costs_and_writes_nothing(data, tmp_path, capsys):
     assert main([*flags(data, tmp_path / "run"), "--dry-run"]) == 0
     words = capsys.readouterr().out
-    for part in ("parameters", "tokens        25", "18 weight updates", "step memory", "run time"):
+    for part in ("parameters", "tokens        25", "18 weight updates", "step memory", "operations", "run time"):
         assert part in words
     assert not (tmp_path / "run").exists()
 

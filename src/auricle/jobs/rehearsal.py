@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from auricle.data.batch import Batch
 from auricle.draws import BatchDraws
@@ -28,7 +29,8 @@ STATES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """The cost of a run. memory: bytes of weights, gradients, optimiser state and saved activations of one micro-step."""
+    """The cost of a run. memory: bytes of weights, gradients, optimiser state and saved activations of one micro-step;
+    flops: floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)."""
 
     parameters: int
     trained: int
@@ -41,6 +43,7 @@ class Rehearsal:
     steps: int
     micro_steps: int
     memory: int
+    flops: int
     seconds_per_micro_step: float
     seconds: float
     precision: str
@@ -56,6 +59,7 @@ class Rehearsal:
                 f"batch         {self.batch_size} x {self.accum_iter} micro-steps = {self.effective_batch} clips a weight update",
                 f"steps         {self.steps:,} weight updates, {self.micro_steps:,} micro-steps",
                 f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
+                f"operations    {self.flops / 1e9:.3g} GFLOP a clip, forward and backward",
                 f"step time     {self.seconds_per_micro_step:.3f} s a micro-step on {self.device} in {self.precision} (measured)",
                 f"run time      about {hours:.1f} h"
                 if hours >= 1
@@ -75,6 +79,7 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
         plan = data.plan()
         objective = build_objective(config, data).to(ranks.device)
         memory = state_bytes(objective) + saved_bytes(objective, data, data.batch_clips)
+        flops = operations(objective, data)
         seconds = time_of_step(objective, data, measured_steps)
     tokens, visible = config.tokens()
     return Rehearsal(
@@ -89,6 +94,7 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
         steps=plan.steps,
         micro_steps=plan.micro_steps,
         memory=memory,
+        flops=flops,
         seconds_per_micro_step=seconds,
         seconds=seconds * plan.micro_steps,
         precision=resolve(config.train.precision, ranks.device),
@@ -142,6 +148,14 @@ def saved_bytes(objective: Objective, data: TrainingData, clips: int) -> int:
         loss.backward()
     objective.zero_grad(set_to_none=True)
     return count[0]
+
+
+def operations(objective: Objective, data: TrainingData) -> int:
+    """Floating-point operations of a clip's forward and backward pass, counted on two clips."""
+    with FlopCounterMode(display=False) as counter:
+        forward(objective, data, 2).backward()
+    objective.zero_grad(set_to_none=True)
+    return counter.get_total_flops() // 2
 
 
 @contextmanager

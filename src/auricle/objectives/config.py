@@ -43,6 +43,7 @@ class M2DConfig(MaskConfig):
         "what is taken from the targets: the running mean of each position, each clip's own mean, both; none: as published",
         choices=("none", "position", "clip", "position-clip"),
     )
+    reconstruct: float = option(0.0, "weight of rebuilding the hidden patches beside M2D's own loss; 0: as published")
     noise_on: str = option(
         "student",
         "whose input gets the background noise; teacher: as the published program does for M2D and M2D-X",
@@ -53,6 +54,8 @@ class M2DConfig(MaskConfig):
         super().__post_init__()
         if not 0 <= self.ema_decay_init <= 1 or not 0 <= self.ema_decay <= 1:
             raise AuricleError("the decays of the target encoder must lie between 0 and 1")
+        if self.reconstruct < 0:
+            raise AuricleError(f"the weight of the reconstruction must be 0 or more, not {self.reconstruct}")
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ says of the masked ones alone. The copy never sees the visible patches.
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from auricle.data.batch import Batch
 from auricle.draws import BatchDraws
-from auricle.models.config import PredictorConfig, ViTConfig
+from auricle.models.config import PredictorConfig, ViTConfig, parse_size
 from auricle.models.init import keyed, transformer_rule
 from auricle.models.m2d import DEFAULT_STATS
 from auricle.models.masks import Mask
@@ -47,13 +49,29 @@ class M2D(Masked):
         self.target = Transformer(model.width, model.depth, model.num_heads).requires_grad_(False)
         keyed(self.target, seed, transformer_rule, prefix="target")
         rows, columns = model.grid
+        self.rebuilder = None
+        if config.reconstruct:
+            self.rebuilder = nn.Linear(model.width, math.prod(parse_size(model.patch_size)))
+            keyed(self.rebuilder, seed, transformer_rule, prefix="rebuilder")
         self.centring = None if config.centring == "none" else Centring(config.centring, rows * columns, model.width)
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
         patches = self.patches(batch)
-        prediction, target = self.predict(patches, self.mask(patches, draws))
-        loss = self.error(target, prediction).mean()
-        return loss, {"loss": loss.detach(), "ema_decay": torch.tensor(self.decay(progress))}
+        mask = self.mask(patches, draws)
+        prediction, target = self.predict(patches, mask)
+        loss, told = self.own_loss(prediction, target, patches, mask)
+        return loss, {"loss": loss.detach(), **told, "ema_decay": torch.tensor(self.decay(progress))}
+
+    def own_loss(
+        self, prediction: Tensor, target: Tensor, patches: Tensor, mask: Mask
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """-> the distance to the target, with ``reconstruct`` that to the hidden patches' own values beside it; parts to log."""
+        matched = self.error(target, prediction).mean()
+        if self.rebuilder is None:
+            return matched, {}
+        rebuilt = token_error(take(patches, mask.hidden), self.rebuilder(prediction), "mse").mean()
+        told = {"loss_matched": matched.detach(), "loss_rebuilt": rebuilt.detach()}
+        return matched + self.config.reconstruct * rebuilt, told
 
     def heard(self, batch: Batch) -> Batch:
         return batch if self.config.noise_on == "student" else without_noise(batch)

@@ -45,11 +45,14 @@ class WithOffline(M2D):
         mask = self.mask(patches, draws)
         latent = self.latent(patches, mask)
         prediction = self.predictor.hidden(latent, mask)
-        online = self.error(self.goals(patches, mask), prediction).mean()
+        online, told = self.own_loss(prediction, self.goals(patches, mask), patches, mask)
         offline = self.offline_error(self.offline_predictor(self.stacked(latent, prediction, mask)), batch)
         loss = self.weights[0] * online + self.weights[1] * offline
-        log = {"loss": loss, "loss_m2d": online, "loss_off": offline, "ema_decay": torch.tensor(self.decay(progress))}
-        return loss, {name: value.detach() for name, value in log.items()}
+        log = {"loss": loss, "loss_m2d": online, "loss_off": offline, **told}
+        return loss, {
+            **{name: value.detach() for name, value in log.items()},
+            "ema_decay": torch.tensor(self.decay(progress)),
+        }
 
     def stacked(self, latent: Tensor, prediction: Tensor, mask: Mask) -> Tensor:
         """Latent (B, 1 + K, D) and prediction (B, M, D) -> (B, T, F*D) in spatial order, feature index f * D + channel."""

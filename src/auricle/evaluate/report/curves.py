@@ -22,6 +22,8 @@ TRAINING = {
     "grad_norm": ("Gradient norm", "L2 norm before clipping"),
     "data_wait": ("Waiting for data", "share of the time"),
     "loss_m2d": ("M2D’s own loss", "before weighting"),
+    "loss_matched": ("Distance to the target", "before the reconstruction is added"),
+    "loss_rebuilt": ("Reconstruction of hidden patches", "mean squared error, before weighting"),
     "loss_off": ("Loss of the second head", "before weighting"),
     "loss_recon": ("Reconstruction", "mean squared error, in bits as the original logs it"),
     "loss_info_nce": ("Matching (InfoNCE)", "in bits"),

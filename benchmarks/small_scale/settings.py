@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+CROP = 0.96  # seconds: 96 frames of 10 ms
 # One encoder for all: width 192, depth 6, about a second of sound, 96 clips an update.
 VIT = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6)
 PREDICTOR = dict(decoder_width=128, decoder_depth=2, decoder_heads=4)
@@ -21,7 +22,8 @@ MAE_AST = dict(
 
 @dataclass(frozen=True)
 class Contender:
-    """method and flags of ``auricle pretrain``; ``start``: a contender whose run is gone on from and taught by (M2D-X)."""
+    """method and flags of ``auricle pretrain``; ``start``: the contender that the first half of the budget goes to, whose run is
+    then gone on from and is the teacher (M2D-X)."""
 
     method: str
     flags: dict[str, Any] = field(default_factory=dict)
@@ -41,11 +43,18 @@ CONTENDERS = {
     "m2d-centred-deep": Contender("m2d", {**M2D, **CENTRED, "decoder_depth": 4}),
     "m2d-centred-columns": Contender("m2d", {**M2D, **CENTRED, "patch_size": "80x4"}),
     "m2d-centred-lr": Contender("m2d", {**M2D, **CENTRED, "lr": 1e-3}),
+    "m2d-hybrid": Contender("m2d", {**M2D, **CENTRED, "reconstruct": 1.0}),
+    "m2d-rebuild": Contender("m2d", {**M2D, "reconstruct": 1.0}),
     "m2d-x": Contender("m2d-x", {**M2D, "noise_ratio": 0.0}, start="m2d"),
     "m2d-d2v": Contender("m2d-d2v", M2D),
     "m2d-d2v-centred": Contender("m2d-d2v", {**M2D, **CENTRED}),
     "msm-mae": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN}),
     "msm-mae-norm": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "norm_targets": True}),
+    "msm-mae-lr": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "lr": 1e-3}),
+    "msm-mae-half": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "mask_ratio": 0.5}),
+    "msm-mae-most": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "mask_ratio": 0.85}),
+    "msm-mae-fine": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "patch_size": "16x4"}),
+    "msm-mae-columns": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "patch_size": "80x4"}),
     "mae-ast-patch": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16"}),
     "mae-ast-frame": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2"}),
 }

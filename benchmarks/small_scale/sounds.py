@@ -2,8 +2,9 @@
 
 honest: ESC-10 folds 1 to 3 and digits of speakers 1 to 4; probed by training on the same clips with their labels, tested
 on folds 4 and 5 and speakers 5 and 6. search: folds 1 and 2, speakers 1 to 3; tested on fold 3 and speaker 4, so that
-nothing is chosen on the test part. all: every clip is in the pool (transductive), probed as honest. Clips shorter than
-a second are repeated up to it: padded silence would make every objective trivial.
+nothing is chosen on the test part. all: every clip is in the pool (transductive), probed as honest. synthetic: the pool is
+a synthetic corpus, probed as honest and on its own classes. Clips shorter than a second are repeated up to it: padded
+silence would make every objective trivial.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import soundfile
 
 from auricle.data.manifest import Clip, Manifest
 from auricle.data.manifest_io import read_manifest, write_manifest
+from auricle.data.synthetic import make_corpus
 from auricle.evaluate.task import Task
 from auricle.jobs.prepare import PrepareConfig, prepare
 from auricle.progress import progress
@@ -39,7 +41,9 @@ PARTS = {
     "search": Part(((1, 2), SPEAKERS[:3]), ((3,), SPEAKERS[3:4])),
     "honest": HONEST,
     "all": HONEST,
+    "synthetic": HONEST,
 }
+CLIPS_PER_CLASS = 50  # of the synthetic corpus
 
 
 def esc10(shared: Path) -> Manifest:
@@ -68,21 +72,35 @@ def tasks(shared: Path, part: str, out: Path) -> dict[str, Task]:
         )
         table = write_manifest(replace(manifest, clips=clips), out / f"{name}-{part}.csv")
         found[name] = Task(str(table), folding="split", name=name)
+    if part == "synthetic":
+        found["synthetic"] = Task(str(pool_audio(shared, part, out) / "manifest.csv"), name="synthetic")
     return found
 
 
 def pool(shared: Path, part: str, out: Path) -> Path:
     """A prepared folder of everything that is learnt from; made once."""
+    return prepare(PrepareConfig(str(pool_audio(shared, part, out)), str(out / f"prepared-{part}"))).out
+
+
+def pool_audio(shared: Path, part: str, out: Path) -> Path:
+    """The sounds themselves; made once."""
     audio = out / f"pool-{part}"
     if not (audio / "complete").is_file():
         audio.mkdir(parents=True, exist_ok=True)
-        for number, manifest in enumerate((esc10(shared), digits(shared))):
-            places = PARTS[part].train[number]
-            clips = [clip for clip in manifest if part == "all" or place_of(clip) in places]
-            for clip in progress(clips, total=len(clips), what="pool"):
-                write_repeated(manifest, clip, audio)
+        if part == "synthetic":
+            make_corpus(audio, clips_per_class=CLIPS_PER_CLASS, quiet=True)
+        else:
+            write_pool(shared, part, audio)
         (audio / "complete").touch()
-    return prepare(PrepareConfig(str(audio), str(out / f"prepared-{part}"))).out
+    return audio
+
+
+def write_pool(shared: Path, part: str, audio: Path) -> None:
+    for number, manifest in enumerate((esc10(shared), digits(shared))):
+        places = PARTS[part].train[number]
+        clips = [clip for clip in manifest if part == "all" or place_of(clip) in places]
+        for clip in progress(clips, total=len(clips), what="pool"):
+            write_repeated(manifest, clip, audio)
 
 
 def write_repeated(manifest: Manifest, clip: Clip, folder: Path) -> None:
