@@ -9,13 +9,14 @@ HERE = Path(__file__).parent
 
 
 def benchmarks() -> dict[str, str]:
-    """name -> first line of the docstring, for every module here that has a ``main``."""
+    """name -> first line of the docstring, for every module and package here that has a ``main``."""
     found = {}
-    for path in sorted(HERE.glob("[a-z]*.py")):
+    for path in [*HERE.glob("[a-z]*.py"), *HERE.glob("[a-z]*/__main__.py")]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
-            found[path.stem] = (ast.get_docstring(tree) or "").split("\n")[0]
-    return found
+            name = path.parent.name if path.stem == "__main__" else path.stem
+            found[name] = (ast.get_docstring(tree) or "").split("\n")[0]
+    return dict(sorted(found.items()))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,31 @@ def test_every_start_is_drawn_but_the_last_one_in_the_published_form():
 
     assert starts(False) == {0, 1, 2, 3}
     assert starts(True) == {0, 1, 2}
+
+
+def test_a_loud_crop_falls_on_the_sound_far_more_often(tmp_path):
+    ramp = np.full((2, 100), -20.0, np.float32)
+    ramp[:, 60:70] = 0.0
+    sounding = {
+        crop: sum(
+            60 - 5 <= round(data[Item(0, i, 0)].cut.crop_start * 100) <= 60 + 5
+            for data in [
+                Spectrograms(store(tmp_path / crop, {"ramp": ramp}), 10, front_end=FRONT_END, config=CropConfig(crop))
+            ]
+            for i in range(200)
+        )
+        for crop in ("random", "loud")
+    }
+    assert sounding["random"] < 40  # 11 of 91 starts: a share of 12 %
+    assert sounding["loud"] > 60  # 1 - 0.88^4 = 40 %
+
+
+def test_a_loud_crop_of_a_recording_is_found_by_its_power(tmp_path):
+    wave = np.zeros(16000, np.float32)
+    wave[12000:14000] = 0.5
+    soundfile.write(tmp_path / "a.wav", wave, 16000)
+    data = Clips(read_manifest(tmp_path), 16000, 0.1, config=CropConfig("loud"))
+    assert sum(np.square(data[Item(0, i, 0)].cut.values).any() for i in range(60)) > 30  # at random: a fifth
 
 
 def test_full_noise_is_the_noise_and_silence_has_a_floor():

@@ -78,7 +78,9 @@ def test_the_shares_tell_clip_position_and_constant_apart():
 def test_a_constant_of_all_clips_and_one_of_each_clip_count_together_as_collapse():
     small = {"target_constant": 0.76, "target_clip": 0.08, "target_position": 0.11, "target_rank": 40.0}
     [(kind, text)] = collapse_words(small)  # measured: the published targets of a small M2D after 250 updates
-    assert kind == "clip" and "84% of their mean square" in text and "76% for all clips" in text
+    assert kind == "clip"
+    assert "84% of their mean square" in text
+    assert "76% for all clips" in text
     assert collapse_words({**small, "target_constant": 0.51}) == []
 
 

@@ -23,11 +23,12 @@ from auricle.cli.main import main
 from auricle.errors import AuricleError
 from auricle.evaluate.evaluation import Evaluation, Score
 from auricle.evaluate.report.charts import Line, line_chart, round_ticks, tick_text
-from auricle.evaluate.report.curves import Reference, running_mean
+from auricle.evaluate.report.curves import running_mean
 from auricle.evaluate.report.images import CIVIDIS, png
 from auricle.evaluate.report.map import telling_clips
 from auricle.evaluate.report.page import build_report
 from auricle.evaluate.report.projection import two_dimensions
+from auricle.evaluate.report.reference import Reference
 from auricle.evaluate.report.snapshot import CLIPS, FILE, load_snapshot, save_snapshot
 from auricle.evaluate.report.sounds import SoundStore, mp3
 from auricle.evaluate.report.view import RunView

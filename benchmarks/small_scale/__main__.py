@@ -30,6 +30,8 @@ def main() -> None:
     if args.files:
         tables.write(results, Path(args.files))
         curves.write(comparison, args.contenders, args.seeds, Path(args.files))
+    if args.reference:
+        curves.write_reference(comparison, args.contenders[0], args.seeds, Path(args.reference))
 
 
 def measure(comparison: Comparison, args: argparse.Namespace) -> None:
@@ -55,6 +57,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shared", default="../shared", help="folder with data/esc10 and data/fsdd")
     parser.add_argument("--out", default="runs/small-scale")
     parser.add_argument("--files", default="", help="folder that gets scores.csv and curves.csv")
+    parser.add_argument(
+        "--reference", default="", help="file that gets the mean curve of the first contender, for reports"
+    )
     parser.add_argument("--table", action="store_true", help="print what is there, run nothing")
     parser.add_argument(
         "--costs", action="store_true", help="print audio, operations and time of a run of each contender"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
+from auricle.hub.run import RunFolder
 from auricle.training.log import read_log
 from benchmarks.small_scale.runs import Comparison
 
 HEALTH = ("target_constant", "target_clip", "target_position", "target_rank", "prediction_cosine")
+NAMES = {
+    "search": "two folds of ESC-10, three speakers",
+    "honest": "ESC-10 and digits",
+    "all": "all of ESC-10 and digits",
+    "synthetic": "synthetic corpus",
+}
 COLUMNS = ("part", "updates", "contender", "seed", "step", "loss", *HEALTH)
 
 
@@ -32,3 +41,26 @@ def steps(log: Path) -> Iterator[dict[str, str]]:
         found = {name: health.get(record["step"], {}).get(name) for name in HEALTH}
         shown = {name: f"{value:.4g}" for name, value in found.items() if value is not None}
         yield {"step": str(record["step"]), "loss": f"{record['loss']:.5g}", **shown}
+
+
+def write_reference(comparison: Comparison, name: str, seeds: Sequence[int], file: Path) -> None:
+    """The mean curve over the seeds, for the reports of runs with the same settings; other parts' curves in it stay."""
+    runs = [run for seed in seeds if ((run := comparison.run(name, seed)) / "encoder.safetensors").is_file()]
+    config = RunFolder.open(runs[0]).read_config()
+    settings = {part: config[part] for part in ("method", "model", "predictor", "objective")}
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    others = known.get("curves", []) if known.get("settings") == settings else []
+    title = f"reference: {NAMES[comparison.part]}, mean of {len(runs)} seeds"
+    rows = [{"step": step, "values": values} for step, values in mean_rows([run / "metrics.jsonl" for run in runs])]
+    curves = [curve for curve in others if curve["part"] != comparison.part]
+    curves.append({"part": comparison.part, "updates": comparison.updates, "name": title, "rows": rows})
+    file.write_text(json.dumps({"settings": settings, "curves": curves}, indent=None, separators=(",", ":")) + "\n")
+
+
+def mean_rows(logs: Sequence[Path]) -> Iterator[tuple[int, dict[str, float]]]:
+    """Each logged step with the mean of what every log says of it."""
+    named = [{int(row["step"]): row for row in steps(log)} for log in logs]
+    for step in named[0]:
+        rows = [found[step] for found in named if step in found]
+        keys = [key for key in ("loss", *HEALTH) if all(key in row for row in rows)]
+        yield step, {key: float(f"{fmean(float(row[key]) for row in rows):.4g}") for key in keys}

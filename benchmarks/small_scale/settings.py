@@ -55,6 +55,8 @@ CONTENDERS = {
     "msm-mae-most": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "mask_ratio": 0.85}),
     "msm-mae-fine": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "patch_size": "16x4"}),
     "msm-mae-columns": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "patch_size": "80x4"}),
+    "msm-mae-loud": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "crop": "loud"}),
+    "m2d-centred-loud": Contender("m2d", {**M2D, **CENTRED, "crop": "loud"}),
     "mae-ast-patch": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16"}),
     "mae-ast-frame": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2"}),
 }

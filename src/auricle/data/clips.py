@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from auricle.data.crops import CropConfig, crop_start, fit
 from auricle.data.items import ClipDataset, Cut
 from auricle.data.manifest import Clip, Manifest
@@ -57,9 +59,16 @@ class Clips(ClipDataset):
         width = round(self.seconds * rate)
         if last - first <= width:
             return first / rate, clip.end
-        if self.config.crop == "random":
-            first += crop_start(draws.of("crop"), last - first, width, published=self.config.published_crop)
+        if self.config.crop != "start":
+            loudness = (lambda at: self._power(clip, first + at, width, rate)) if self.config.crop == "loud" else None
+            first += crop_start(
+                draws.of("crop"), last - first, width, published=self.config.published_crop, loudness=loudness
+            )
         return first / rate, (first + width) / rate
+
+    def _power(self, clip: Clip, first: int, width: int, rate: int) -> float:
+        """Mean square of ``width`` samples, both counted at the recording's own ``rate``."""
+        return float(np.square(self.read(clip, first / rate, (first + width) / rate).wave).mean())
 
     def _declared(self, clip: Clip) -> tuple[int, int]:
         """Rate and length of the recording: from the manifest, else from the file's header."""

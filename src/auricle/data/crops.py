@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +11,26 @@ from auricle.draws import Source
 from auricle.errors import AuricleError
 from auricle.options import option
 
+CROPS = ("random", "loud", "start")
+LOUD_OF = 4  # starts that are drawn for a loud crop
+
 
 @dataclass(frozen=True)
 class CropConfig:
     """How clips are brought to one length, and how a short list is stretched."""
 
-    crop: str = option("random", "where a crop starts", choices=("random", "start"))
+    crop: str = option(
+        "random",
+        f"where a crop starts; loud: the loudest of {LOUD_OF} random ones, for recordings with much silence",
+        choices=CROPS,
+    )
     short: str = option("zeros", "what fills up a clip that is too short", choices=("zeros", "repeat"))
     published_crop: bool = option(False, "never draw the last possible start of a crop, as the original M2D program")
     min_ds_size: int = option(0, "repeat a shorter list up to this many clips an epoch (0: never)")
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
-            ("crop", self.crop, ("random", "start")),
+            ("crop", self.crop, CROPS),
             ("short", self.short, ("zeros", "repeat")),
         ):
             if value not in allowed:
@@ -31,14 +39,20 @@ class CropConfig:
             raise AuricleError(f"min_ds_size must be 0 or more, not {self.min_ds_size}")
 
 
-def crop_start(source: Source, length: int, width: int, *, published: bool = False) -> int:
+def crop_start(
+    source: Source, length: int, width: int, *, published: bool = False, loudness: Callable[[int], float] | None = None
+) -> int:
     """Where a crop of ``width`` out of ``length`` starts: uniform over all starts, 0 when nothing is to be cut.
 
-    ``published`` never draws the last start, ``length - width``, as the original program (specification m2d 5.2).
+    ``published`` never draws the last start, ``length - width``, as the original program (specification m2d 5.2). With
+    ``loudness`` (of the crop at a start) the loudest of ``LOUD_OF`` draws is taken.
     """
     if length <= width:
         return 0
-    return int(source.integers(0, length - width + (0 if published else 1)))
+    starts = length - width + (0 if published else 1)
+    if loudness is None:
+        return int(source.integers(0, starts))
+    return max((int(source.integers(0, starts)) for _ in range(LOUD_OF)), key=loudness)
 
 
 def fit(array: np.ndarray, width: int, short: str = "zeros") -> np.ndarray:

@@ -40,7 +40,7 @@ class Spectrograms(NoisyDataset):
     def cut(self, clip: Clip, draws: Draws) -> Cut:
         array = open_array(self.manifest.spectrogram(clip))
         width = self.frames or array.shape[1]
-        return self.crop(array, self.start(array.shape[1], width, draws), width, clip, draws)
+        return self.crop(array, self.start(array, width, draws), width, clip, draws)
 
     def crop(self, array: np.ndarray, start: int, width: int, clip: Clip, draws: Draws) -> Cut:
         """``width`` frames of (F, N) from ``start`` on, filled up where there are fewer, mixed with noise where asked."""
@@ -49,7 +49,11 @@ class Spectrograms(NoisyDataset):
         seconds = (clip.start or 0.0) + start * self.hop_seconds
         return self.noisy(Cut(values, length, seconds), draws)
 
-    def start(self, length: int, width: int, draws: Draws) -> int:
+    def start(self, array: np.ndarray, width: int, draws: Draws) -> int:
+        """The first of ``width`` frames of (F, N)."""
         if self.config.crop == "start":
             return 0
-        return crop_start(draws.of("crop"), length, width, published=self.config.published_crop)
+        loudness = (lambda at: float(array[:, at : at + width].mean())) if self.config.crop == "loud" else None
+        return crop_start(
+            draws.of("crop"), array.shape[1], width, published=self.config.published_crop, loudness=loudness
+        )

@@ -76,7 +76,7 @@ class SpeechPairs(Spectrograms):
         width = self.frames // FRAMES_PER_FEATURE
         length = valid_length(pair, width, self.target_frames, clip.id)
         log_mel = pair.log_mel[:, : FRAMES_PER_FEATURE * length]
-        start = self.start(log_mel.shape[1], self.frames, draws)
+        start = self.start(log_mel, self.frames, draws)
         first = width * start // self.frames
         features = np.asarray(pair.features[:length][first : first + width], np.float32)
         cut = self.crop(log_mel, start, self.frames, clip, draws)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.errors import AuricleError
 from auricle.evaluate.report.charts import MOST_POINTS, Line, legend, line_chart
 from auricle.evaluate.report.html import percent, section, subsection, text
+from auricle.evaluate.report.reference import Reference
 from auricle.evaluate.report.view import RunView
 
 TRAINING = {
@@ -50,39 +47,7 @@ VALIDATION = {
 PLACE = ("kind", "micro_step", "step", "epoch", "words")
 NOISY = ("loss", "grad_norm")
 WINDOWS = 30  # a noisy curve is averaged over this share of its points
-REFERENCE = {"train_loss": "loss", "train_lr": "lr", "train_ema_decay": "ema_decay", "train_rank": "rank"}
 MOST_WORDS = 8
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An original program's ``log.txt``: a row per epoch by our names, drawn at the middle of what it averages."""
-
-    name: str
-    rows: tuple[dict[str, Any], ...]
-
-    @classmethod
-    def read(cls, path: Path) -> Reference:
-        """Specification m2d 5.4: JSON lines. Raises AuricleError for another file."""
-        try:
-            rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-            found = tuple(_renamed(row) for row in rows)
-        except OSError as error:
-            raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AuricleError(
-                f"{path} is not an original's log.txt ({error}); "
-                "expected one JSON object a line with epoch and train_loss"
-            ) from None
-        if not found:
-            raise AuricleError(f"the reference {path} is empty; expected one JSON object a line")
-        return cls(f"{path.resolve().parent.name}/{path.name}", found)
-
-
-def _renamed(row: dict[str, Any]) -> dict[str, Any]:
-    """-1 stands for "not measured" in the analysis columns."""
-    named = {ours: row[theirs] for theirs, ours in REFERENCE.items() if theirs in row and row[theirs] != -1}
-    return {"epoch": float(row["epoch"]) + 0.5, **named}
 
 
 def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:

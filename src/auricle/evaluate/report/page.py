@@ -11,10 +11,11 @@ from auricle.atomic import write_text
 from auricle.errors import AuricleError
 from auricle.evaluate.report.classes import classes_section
 from auricle.evaluate.report.clips import clips_section
-from auricle.evaluate.report.curves import Reference, curves_section
+from auricle.evaluate.report.curves import curves_section
 from auricle.evaluate.report.facts import data_section, recipe_section, tiles
 from auricle.evaluate.report.html import script_safe, text
 from auricle.evaluate.report.map import map_section, task_manifest, telling_clips
+from auricle.evaluate.report.reference import Reference, shipped
 from auricle.evaluate.report.sounds import SoundStore
 from auricle.evaluate.report.tables import scores_section
 from auricle.evaluate.report.view import RunView, main_evaluation
@@ -32,12 +33,12 @@ def build_report(
     """Write the report of a run (``report.html`` in it, or ``out``) and return where it is.
 
     others      runs to compare with: their curves are laid over each other, their scores stand side by side
-    references  originals' ``log.txt`` files, drawn as dashed curves
+    references  originals' ``log.txt`` files, drawn as dashed curves; a run of the small preset is drawn beside its own
 
     Parts that a run lacks are left out with a word. Raises AuricleError where there is no run, or a reference is none.
     """
     runs = [RunView.open(path) for path in dict.fromkeys([run, *others])]
-    drawn = [Reference.read(path) for path in references]
+    drawn = [*(Reference.read(path) for path in references), *shipped(runs)]
     target = out or runs[0].folder.report
     if target.is_dir():
         raise AuricleError(f"{target} is a folder; name a file with --out")
