@@ -1,10 +1,10 @@
 """Sounds of the small-scale comparison: one pool without labels to learn from, two tasks to be probed on.
 
 honest: ESC-10 folds 1 to 3 and digits of speakers 1 to 4; probed by training on the same clips with their labels, tested
-on folds 4 and 5 and speakers 5 and 6. search: folds 1 and 2, speakers 1 to 3; tested on fold 3 and speaker 4, so that
-nothing is chosen on the test part. all: every clip is in the pool (transductive), probed as honest. synthetic: the pool is
-a synthetic corpus, probed as honest and on its own classes. Clips shorter than a second are repeated up to it: padded
-silence would make every objective trivial.
+on folds 4 and 5 and speakers 5 and 6, and, to choose settings by, on each training fold and speaker with the others'
+labels. search: folds 1 and 2, speakers 1 to 3; tested on fold 3 and speaker 4. all: every clip is in the pool
+(transductive), probed as honest. synthetic: the pool is a synthetic corpus, probed as honest and on its own classes.
+Clips shorter than a second are repeated up to it: padded silence would make every objective trivial.
 """
 
 from __future__ import annotations
@@ -63,15 +63,19 @@ def place_of(clip: Clip) -> int | str | None:
 
 
 def tasks(shared: Path, part: str, out: Path) -> dict[str, Task]:
-    """Each task as a table with a split column, so that nothing else decides what is tested."""
+    """Each task twice, as tables that say all: tested on what the part keeps for it, and ("cv") every training fold or
+    speaker held out once, which is what settings are chosen by."""
     chosen, found = PARTS[part], {}
     for number, (name, manifest) in enumerate((("ESC-10", esc10(shared)), ("digits", digits(shared)))):
         sides = dict.fromkeys(chosen.train[number], "train") | dict.fromkeys(chosen.test[number], "test")
-        clips = tuple(
-            replace(clip, split=sides[place_of(clip)], fold=None) for clip in manifest if place_of(clip) in sides
-        )
-        table = write_manifest(replace(manifest, clips=clips), out / f"{name}-{part}.csv")
+        clips = [clip for clip in manifest if place_of(clip) in sides]
+        split = tuple(replace(clip, split=sides[place_of(clip)], fold=None) for clip in clips)
+        table = write_manifest(replace(manifest, clips=split), out / f"{name}-{part}.csv")
         found[name] = Task(str(table), folding="split", name=name)
+        held = {place: fold for fold, place in enumerate(chosen.train[number], 1)}
+        inner = tuple(replace(clip, fold=held[place_of(clip)], split=None) for clip in clips if place_of(clip) in held)
+        table = write_manifest(replace(manifest, clips=inner), out / f"{name}-{part}-cv.csv")
+        found[f"{name} cv"] = Task(str(table), folding="folds", name=f"{name} cv")
     if part == "synthetic":
         found["synthetic"] = Task(str(pool_audio(shared, part, out) / "manifest.csv"), name="synthetic")
     return found

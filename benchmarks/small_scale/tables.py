@@ -13,6 +13,7 @@ from scipy import stats
 
 from benchmarks.small_scale.probes import POOLINGS, scores_file
 from benchmarks.small_scale.runs import Comparison
+from benchmarks.small_scale.settings import CONTENDERS
 
 SHOTS = ("1", "2", "4", "8")
 
@@ -60,18 +61,24 @@ def row(comparison: Comparison, name: str, seed: int, key: str, score: float, fr
 
 def markdown(rows: Sequence[Row], against: str = "") -> str:
     """Tables of per cents: score (gain over the untrained network of the same seed +- standard error over seeds)."""
-    tasks = list(dict.fromkeys(row.task for row in rows))
+    names = list(dict.fromkeys(row.task for row in rows))
+    tasks, inner = ([name for name in names if name.endswith("cv") == cv] for cv in (False, True))
     parts = []
     for probe in ("logistic", "knn-vote"):
-        columns = [(task, probe, pooling, "all") for task in tasks for pooling in POOLINGS]
-        parts.append(f"{probe}, all labels\n\n{table(rows, columns)}")
+        for title, chosen in (("test part", tasks), ("within the training part", inner)):
+            parts.append(f"{probe}, all labels, {title}\n\n{table(rows, full(chosen, probe))}")
     for task in tasks:
-        columns = [(task, "logistic", "mean", shots) for shots in SHOTS]
-        parts.append(f"logistic, few labels per class\n\n{table(rows, columns)}")
+        columns = [(task, "logistic", pooling, shots) for pooling in POOLINGS for shots in SHOTS]
+        parts.append(f"logistic, few labels per class: mean, then mean and deviation\n\n{table(rows, columns)}")
     if against:
-        columns = [(task, "logistic", pooling, "all") for task in tasks for pooling in POOLINGS]
-        parts.append(f"{against} less each other contender, paired over seeds\n\n{duels(rows, against, columns)}")
+        title = f"{against} less each other contender, paired over seeds"
+        parts.append(f"{title}\n\n{duels(rows, against, full(tasks, 'logistic'))}")
     return "\n\n".join(parts)
+
+
+def full(tasks: Sequence[str], probe: str) -> list[tuple[str, ...]]:
+    """The columns of all labels."""
+    return [(task, probe, pooling, "all") for task in tasks for pooling in POOLINGS]
 
 
 def table(rows: Sequence[Row], columns: Sequence[tuple[str, ...]]) -> str:
@@ -81,10 +88,26 @@ def table(rows: Sequence[Row], columns: Sequence[tuple[str, ...]]) -> str:
         seeds = len({row.seed for row in own})
         label = name if own[0].untrained is None else f"{name} ({seeds})"
         lines.append(line(label, [cell([row for row in own if row.column == column]) for column in columns]))
-    fresh = {(row.seed, row.column): row.untrained for row in rows if row.untrained is not None}
-    means = [[value for (_, column), value in fresh.items() if column == wanted] for wanted in columns]
-    lines.append(line("untrained", [f"{100 * float(np.mean(values)):.1f}" if values else "" for values in means]))
-    return "\n".join(lines)
+    return "\n".join([*lines, *untrained_lines(rows, columns)])
+
+
+def untrained_lines(rows: Sequence[Row], columns: Sequence[tuple[str, ...]]) -> list[str]:
+    """A line per architecture, over the seeds that any of its contenders has."""
+    lines = []
+    for what in dict.fromkeys(architecture(row.contender) for row in rows if row.untrained is not None):
+        own = {(row.seed, row.column): row.untrained for row in rows if architecture(row.contender) == what}
+        means = [[value for (_, column), value in own.items() if column == wanted and value] for wanted in columns]
+        cells = [f"{100 * float(np.mean(values)):.1f}" if values else "" for values in means]
+        lines.append(line(f"untrained {what} ({len({seed for seed, _ in own})})", cells))
+    return lines
+
+
+def architecture(contender: str) -> str:
+    """What the untrained network of a contender is: its family and patches."""
+    if contender not in CONTENDERS:
+        return ""
+    chosen = CONTENDERS[contender]
+    return f"{'MAE-AST' if chosen.method == 'mae-ast' else 'M2D'} {chosen.flags['patch_size']}"
 
 
 def head(first: str, columns: Sequence[tuple[str, ...]]) -> list[str]:
