@@ -7,24 +7,31 @@ share its architecture, log-mel statistics and chance once for a part.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+from auricle.evaluate.bench import setting_of
+from auricle.evaluate.cache import EmbeddingCache
 from auricle.evaluate.evaluation import Score
+from auricle.evaluate.fewshot import few_shot_curve
+from auricle.evaluate.protocols import protocol
 from auricle.evaluate.run import evaluate
-from auricle.evaluate.task import Task
+from auricle.evaluate.scoring import mean_and_deviation, score_features
+from auricle.evaluate.task import SEEDS, Task
 from auricle.hub.families import untrained
 from auricle.hub.load import load
-from auricle.inference.embed_settings import EncodeSettings
+from auricle.inference.embed import Embeddings
+from auricle.inference.embed_settings import EmbedSettings
 from auricle.models.contract import Encoder
 from auricle.models.logmel_stats import LogMelStats
 
 POOLINGS = ("mean", "mean_std")
 PROBES = ("logistic", "knn-vote")
+INNER = " cv"  # ends the name of a task within the training part
 Scores = dict[str, float]
 
 
-def probe(run: Path, seed: int, named: dict[str, Task], layers: Iterable[str] = ()) -> None:
+def probe(run: Path, seed: int, named: dict[str, Task], layers: Sequence[str] = ()) -> None:
     """Scores of a run and of its untrained twin, unless they are there."""
     kept = scores_file(run, layers)
     if kept.is_file():
@@ -54,28 +61,43 @@ def floor(folder: Path, named: dict[str, Task]) -> None:
     kept.write_text(json.dumps(found, indent=1))
 
 
-def suffix(layers: Iterable[str]) -> str:
+def suffix(layers: Sequence[str]) -> str:
     return "".join(f"-{layer}" for layer in layers)
 
 
-def scores_file(run: Path, layers: Iterable[str] = ()) -> Path:
+def scores_file(run: Path, layers: Sequence[str] = ()) -> Path:
     return run / f"scores{suffix(layers)}.json"
 
 
-def scores(encoder: Encoder, named: dict[str, Task], layers: Iterable[str]) -> Scores:
+def scores(encoder: Encoder, named: dict[str, Task], layers: Sequence[str]) -> Scores:
+    """Each clip is encoded once: mean and deviation hold the mean, the test part's table holds the training clips."""
     found: Scores = {}
-    for task in named.values():
-        for pooling in POOLINGS:
-            encode = EncodeSettings(pooling=pooling, layers=tuple(layers))
-            for how in PROBES:
-                result = evaluate(encoder, task, how, encode=encode, baselines=False, few_shot=curve(task, how))
-                found |= by_labels(f"{task.title}/{how}/{pooling}", result.score)
+    for sounds in [name for name in named if not name.endswith(INNER)]:
+        settings = EmbedSettings(pooling="mean_std", layers=tuple(layers))
+        embedded = EmbeddingCache().embed(named[sounds].manifest(), encoder, settings)
+        for name in {sounds, sounds + INNER} & named.keys():
+            found |= of_task(named[name], embedded, max(1, len(layers)))
+    return found
+
+
+def of_task(task: Task, embedded: Embeddings, blocks: int) -> Scores:
+    """Both probes of both poolings; ``blocks`` of the encoder stand side by side in each vector."""
+    manifest, rows = task.manifest(), {id: i for i, id in enumerate(embedded.ids)}
+    setting, found = setting_of(manifest, task), Scores()
+    both = embedded.clip[[rows[clip.id] for clip in manifest]]
+    mean = both.reshape(len(both), blocks, 2, -1)[:, :, 0].reshape(len(both), -1)
+    for pooling, features in zip(POOLINGS, (mean, both)):
+        for how in PROBES:
+            scored = score_features(setting, protocol(how), features, SEEDS)
+            few = few_shot_curve(setting, features) if curve(task, how) else ()
+            score = Score("", *mean_and_deviation(scored.scores), scored.scores, few_shot=few)
+            found |= by_labels(f"{task.title}/{how}/{pooling}", score)
     return found
 
 
 def curve(task: Task, how: str) -> bool:
     """Few labels are asked of the test part alone."""
-    return how == "logistic" and not task.title.endswith("cv")
+    return how == "logistic" and not task.title.endswith(INNER)
 
 
 def by_labels(key: str, score: Score) -> Scores:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from auricle.jobs.presets import SMALL_PREDICTOR, SMALL_TARGETS, SMALL_TRAINING, SMALL_VIT
+
 CROP = 0.96  # seconds: 96 frames of 10 ms
-# One encoder for all: width 192, depth 6, about a second of sound, 96 clips an update.
-VIT = dict(input_size="80x96", patch_size="16x8", width=192, depth=6, heads=6)
-PREDICTOR = dict(decoder_width=128, decoder_depth=2, decoder_heads=4)
-TRAIN = dict(batch_size=96, min_ds_size=96, lr=5e-4, workers=0, log_interval=10, health_interval=50, short="repeat")
-EMA = dict(ema_decay_init=0.99, ema_decay=0.999)
-CENTRED = dict(centring="position-clip")
+VIT, PREDICTOR, TRAIN = SMALL_VIT, SMALL_PREDICTOR, SMALL_TRAINING
+EMA = {name: SMALL_TARGETS[name] for name in ("ema_decay_init", "ema_decay")}
+CENTRED = {"centring": SMALL_TARGETS["centring"]}
 MAE_AST = dict(
     width=192, depth=6, heads=6, ffn_width=768, decoder_width=192, decoder_depth=2, encoder_layerdrop=0.0, dropout=0.0,
     attention_dropout=0.0, dropout_input=0.0, batch_size=96, max_tokens=96 * 15760, max_sample_size=15760,
