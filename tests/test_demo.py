@@ -8,6 +8,7 @@ import pytest
 
 from auricle.cli.main import main
 from auricle.data.synthetic import make_corpus
+from auricle.jobs.demo import RUN
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_a_labelled_folder_ends_with_scores_a_report_and_words(sounds, tmp_path,
     assert [e["protocol"] for e in answer["evaluations"]] == ["logistic", "knn-vote"]
     assert {b["model"] for b in answer["evaluations"][0]["baselines"]} >= {"logmel-stats", "chance"}
     assert "untrained" in answer["words"]
-    assert "<html" in (out / "small-m2d/report.html").read_text()
+    assert "<html" in (out / RUN / "report.html").read_text()
     assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten
 
 
@@ -44,7 +45,7 @@ def test_without_labels_nothing_is_measured_and_a_broken_file_costs_only_itself(
     assert main(["demo", str(folder), "--out", str(tmp_path / "out"), "--minutes", "0.01", "--quiet"]) == 1
     words = capsys.readouterr().out
     assert "1 recordings could not be read" in words
-    assert (tmp_path / "out/small-m2d/report.html").is_file()
+    assert (tmp_path / "out" / RUN / "report.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from benchmarks.small_scale.runs import Comparison
 HEALTH = ("target_constant", "target_clip", "target_position", "target_rank", "prediction_cosine")
 NAMES = {
     "search": "two folds of ESC-10, three speakers",
+    "inner": "ESC-10 and digits",
     "honest": "ESC-10 and digits",
     "all": "all of ESC-10 and digits",
     "synthetic": "synthetic corpus",

@@ -72,9 +72,9 @@ def scores_file(run: Path, layers: Sequence[str] = ()) -> Path:
 def scores(encoder: Encoder, named: dict[str, Task], layers: Sequence[str]) -> Scores:
     """Each clip is encoded once: mean and deviation hold the mean, the test part's table holds the training clips."""
     found: Scores = {}
-    for sounds in [name for name in named if not name.endswith(INNER)]:
+    for sounds in dict.fromkeys(name.removesuffix(INNER) for name in named):
         settings = EmbedSettings(pooling="mean_std", layers=tuple(layers))
-        embedded = EmbeddingCache().embed(named[sounds].manifest(), encoder, settings)
+        embedded = EmbeddingCache().embed(named.get(sounds, named.get(sounds + INNER)).manifest(), encoder, settings)
         for name in {sounds, sounds + INNER} & named.keys():
             found |= of_task(named[name], embedded, max(1, len(layers)))
     return found

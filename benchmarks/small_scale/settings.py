@@ -29,6 +29,8 @@ class Contender:
     start: str = ""
 
 
+MSM_MAE = {**VIT, **PREDICTOR, **TRAIN}
+MSM_MAE_NORM = {**MSM_MAE, "norm_targets": True}
 M2D = {**VIT, **PREDICTOR, **TRAIN, **EMA}
 CONTENDERS = {
     "m2d": Contender("m2d", M2D),
@@ -47,15 +49,24 @@ CONTENDERS = {
     "m2d-x": Contender("m2d-x", {**M2D, "noise_ratio": 0.0}, start="m2d"),
     "m2d-d2v": Contender("m2d-d2v", M2D),
     "m2d-d2v-centred": Contender("m2d-d2v", {**M2D, **CENTRED}),
-    "msm-mae": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN}),
-    "msm-mae-norm": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "norm_targets": True}),
-    "msm-mae-lr": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "lr": 1e-3}),
-    "msm-mae-half": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "mask_ratio": 0.5}),
-    "msm-mae-most": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "mask_ratio": 0.85}),
-    "msm-mae-fine": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "patch_size": "16x4"}),
-    "msm-mae-columns": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "patch_size": "80x4"}),
-    "msm-mae-loud": Contender("msm-mae", {**VIT, **PREDICTOR, **TRAIN, "crop": "loud"}),
+    "msm-mae": Contender("msm-mae", MSM_MAE),
+    "msm-mae-norm": Contender("msm-mae", MSM_MAE_NORM),
+    "msm-mae-lr": Contender("msm-mae", {**MSM_MAE, "lr": 1e-3}),
+    "msm-mae-half": Contender("msm-mae", {**MSM_MAE, "mask_ratio": 0.5}),
+    "msm-mae-most": Contender("msm-mae", {**MSM_MAE, "mask_ratio": 0.85}),
+    "msm-mae-fine": Contender("msm-mae", {**MSM_MAE, "patch_size": "16x4"}),
+    "msm-mae-columns": Contender("msm-mae", {**MSM_MAE, "patch_size": "80x4"}),
+    "msm-mae-loud": Contender("msm-mae", {**MSM_MAE, "crop": "loud"}),
     "m2d-centred-loud": Contender("m2d", {**M2D, **CENTRED, "crop": "loud"}),
+    "msm-mae-jitter": Contender("msm-mae", {**MSM_MAE, "jitter": 5.0}),
+    "m2d-centred-jitter": Contender("m2d", {**M2D, **CENTRED, "jitter": 5.0}),
+    "m2d-hybrid-jitter": Contender("m2d", {**M2D, **CENTRED, "reconstruct": 1.0, "jitter": 5.0}),
+    "msm-mae-norm-columns": Contender("msm-mae", {**MSM_MAE_NORM, "patch_size": "80x4"}),
+    "msm-mae-norm-fine": Contender("msm-mae", {**MSM_MAE_NORM, "patch_size": "16x4"}),
+    "msm-mae-norm-half": Contender("msm-mae", {**MSM_MAE_NORM, "mask_ratio": 0.5}),
+    "msm-mae-norm-loud": Contender("msm-mae", {**MSM_MAE_NORM, "crop": "loud"}),
+    "msm-mae-norm-lr": Contender("msm-mae", {**MSM_MAE_NORM, "lr": 1e-3}),
+    "msm-mae-norm-jitter": Contender("msm-mae", {**MSM_MAE_NORM, "jitter": 5.0}),
     "mae-ast-patch": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16"}),
     "mae-ast-frame": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2"}),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from auricle.errors import AuricleError
@@ -15,7 +16,13 @@ class MaskConfig:
     mask_ratio: float = option(0.7, "share of the patches that the encoder does not see")
     cont_mask: int = option(0, "hide spans of this many patch columns, all frequencies alike; 0: single patches")
 
+    jitter: float = option(
+        0.0, "random level and colour of what the encoder sees, not of its targets: deviation in dB; 0: as published"
+    )
+
     def __post_init__(self) -> None:
+        if not 0 <= self.jitter < math.inf:
+            raise AuricleError(f"the jitter must be 0 dB or more, not {self.jitter}")
         if not 0 < self.mask_ratio < 1:
             raise AuricleError(f"the mask ratio must lie between 0 and 1, not {self.mask_ratio}")
         if self.cont_mask < 0:

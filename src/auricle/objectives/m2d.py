@@ -56,29 +56,33 @@ class M2D(Masked):
         self.centring = None if config.centring == "none" else Centring(config.centring, rows * columns, model.width)
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        patches = self.patches(batch)
+        patches, seen = self.views(batch, draws)
         mask = self.mask(patches, draws)
-        prediction, target = self.predict(patches, mask)
+        prediction, target = self.predict(patches, mask, seen)
         loss, told = self.own_loss(prediction, target, patches, mask)
         return loss, {"loss": loss.detach(), **told, "ema_decay": torch.tensor(self.decay(progress))}
 
     def own_loss(
         self, prediction: Tensor, target: Tensor, patches: Tensor, mask: Mask
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """-> the distance to the target, with ``reconstruct`` that to the hidden patches' own values beside it; parts to log."""
+        """-> the distance to the target, with ``reconstruct`` that to the hidden patches themselves, each standardised,
+        beside it; parts to log."""
         matched = self.error(target, prediction).mean()
         if self.rebuilder is None:
             return matched, {}
-        rebuilt = token_error(take(patches, mask.hidden), self.rebuilder(prediction), "mse").mean()
+        rebuilt = token_error(
+            standardised(take(patches, mask.hidden).float()), self.rebuilder(prediction), "mse"
+        ).mean()
         told = {"loss_matched": matched.detach(), "loss_rebuilt": rebuilt.detach()}
         return matched + self.config.reconstruct * rebuilt, told
 
     def heard(self, batch: Batch) -> Batch:
         return batch if self.config.noise_on == "student" else without_noise(batch)
 
-    def predict(self, patches: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-        """-> prediction and target (B, M, D) of the masked tokens, in the mask's order."""
-        latent = self.latent(patches, mask)
+    def predict(self, patches: Tensor, mask: Mask, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """-> prediction and target (B, M, D) of the masked tokens, in the mask's order; ``seen``: the online encoder's view
+        of the patches, where it differs."""
+        latent = self.latent(patches if seen is None else seen, mask)
         return self.predictor.hidden(latent, mask), self.goals(patches, mask)
 
     def goals(self, patches: Tensor, mask: Mask) -> Tensor:

@@ -18,6 +18,7 @@ from auricle.models.vit import take
 from auricle.objectives.base import Objective
 from auricle.objectives.config import MaskConfig
 from auricle.objectives.inputs import spectrogram_of
+from auricle.objectives.jitter import jittered
 
 
 class Masked(Objective):
@@ -58,6 +59,16 @@ class Masked(Objective):
     def patches(self, batch: Batch) -> Tensor:
         """(B, N, ph*pw) patches of the normalised spectrogram."""
         return self.online.patch_embed.cut(self.spec(batch))
+
+    def views(self, batch: Batch, draws: BatchDraws) -> tuple[Tensor, Tensor]:
+        """Patches (B, N, ph*pw) as they are, and as the online encoder sees them: with ``jitter`` at another level and
+        colour."""
+        spec = self.spec(batch)
+        patches = self.online.patch_embed.cut(spec)
+        if not self.masking.jitter:
+            return patches, patches
+        other = jittered(spec, draws, decibels=self.masking.jitter, std=self.online.statistics()[1])
+        return patches, self.online.patch_embed.cut(other)
 
     def mask(self, patches: Tensor, draws: BatchDraws) -> Mask:
         """A new mask per clip, keyed by the clip's position: single patches, or spans of columns with ``cont_mask``."""

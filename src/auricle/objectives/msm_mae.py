@@ -35,9 +35,9 @@ class MsmMae(Masked):
         self.config = config
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        patches = self.patches(batch)
+        patches, seen = self.views(batch, draws)
         mask = self.mask(patches, draws)
-        prediction = self.predictor.hidden(self.latent(patches, mask), mask)
+        prediction = self.predictor.hidden(self.latent(seen, mask), mask)
         loss = self.error(take(patches, mask.hidden), prediction).mean()
         return loss, {"loss": loss.detach()}
 

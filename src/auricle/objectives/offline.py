@@ -41,9 +41,9 @@ class WithOffline(M2D):
         keyed(self.offline_predictor, seed, rule, prefix="offline_predictor")
 
     def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        patches = self.patches(batch)
+        patches, seen = self.views(batch, draws)
         mask = self.mask(patches, draws)
-        latent = self.latent(patches, mask)
+        latent = self.latent(seen, mask)
         prediction = self.predictor.hidden(latent, mask)
         online, told = self.own_loss(prediction, self.goals(patches, mask), patches, mask)
         offline = self.offline_error(self.offline_predictor(self.stacked(latent, prediction, mask)), batch)
