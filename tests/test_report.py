@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 from auricle.cli.main import main
 from auricle.errors import AuricleError
 from auricle.evaluate.evaluation import Evaluation, Score
+from auricle.evaluate.report import reference
 from auricle.evaluate.report.charts import Line, line_chart, round_ticks, tick_text
 from auricle.evaluate.report.curves import running_mean
 from auricle.evaluate.report.images import CIVIDIS, png
 from auricle.evaluate.report.map import telling_clips
 from auricle.evaluate.report.page import build_report
 from auricle.evaluate.report.projection import two_dimensions
-from auricle.evaluate.report.reference import Reference
+from auricle.evaluate.report.reference import Reference, shipped
 from auricle.evaluate.report.snapshot import CLIPS, FILE, load_snapshot, save_snapshot
 from auricle.evaluate.report.sounds import SoundStore, mp3
 from auricle.evaluate.report.view import RunView
@@ -190,6 +191,18 @@ def test_an_originals_log_is_drawn_beside_the_run(run, tmp_path):
     assert found.rows[1] == {"epoch": 1.5, "loss": 0.5, "lr": 1e-4, "ema_decay": 0.99}
     text, _ = read(build_report(run, references=[log]))
     assert "original/log.txt" in text
+
+
+def test_a_run_of_the_small_preset_is_drawn_beside_the_shipped_curve(run):
+    known = json.loads((Path(reference.__file__).parent / reference.SHIPPED).read_text())
+    view = RunView.open(run)
+    assert shipped([view]) == []
+    curves = shipped([replace(view, config={**view.config, **known["settings"]})])
+    assert len(curves) == len(known["curves"]) > 0
+    last = view.rows("step")[-1]
+    first = known["curves"][0]["rows"][1]
+    assert curves[0].rows[1]["epoch"] == pytest.approx(first["step"] * last["epoch"] / last["step"])
+    assert curves[0].rows[1]["loss"] == first["values"]["loss"]
 
 
 @pytest.mark.parametrize("content", ["", "epoch 1 loss 2", "[1, 2]", '{"loss": 1}'])

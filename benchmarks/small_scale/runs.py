@@ -8,12 +8,12 @@ from typing import Any
 
 from auricle.jobs.methods import PretrainConfig, settings_of, with_flags
 from auricle.jobs.pretrain import continue_run, pretrain
-from benchmarks.small_scale.settings import CONTENDERS, Contender
+from benchmarks.small_scale.settings import BATCH, CONTENDERS, Contender
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Where everything is, which part of the sounds, and the budget in weight updates."""
+    """Where everything is, which part of the sounds, and the budget: weight updates of ``BATCH`` clips, or more of fewer."""
 
     out: Path
     part: str
@@ -44,7 +44,8 @@ def settings(
 ) -> PretrainConfig:
     source = data.parent / data.name.replace("prepared", "pool") if chosen.method == "mae-ast" else data
     config = settings_of(chosen.method)(chosen.method, str(source), str(run), **(later or {}))
-    length = {"max_updates": updates, "warmup_updates": updates // 10, "seed": seed}
+    steps = updates * BATCH // chosen.flags["batch_size"]
+    length = {"max_updates": steps, "warmup_updates": steps // 10, "seed": seed}
     return with_flags(config, {**chosen.flags, **length})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from auricle.jobs.presets import SMALL_PREDICTOR, SMALL_TARGETS, SMALL_TRAINING, SMALL_VIT
 
+BATCH = 96  # clips of an update, in which the budget is counted
 CROP = 0.96  # seconds: 96 frames of 10 ms
 VIT, PREDICTOR, TRAIN = SMALL_VIT, SMALL_PREDICTOR, SMALL_TRAINING
 EMA = {name: SMALL_TARGETS[name] for name in ("ema_decay_init", "ema_decay")}
@@ -29,6 +30,7 @@ class Contender:
     start: str = ""
 
 
+OFTEN = {"batch_size": 24}  # four times the updates
 MSM_MAE = {**VIT, **PREDICTOR, **TRAIN}
 MSM_MAE_NORM = {**MSM_MAE, "norm_targets": True}
 M2D = {**VIT, **PREDICTOR, **TRAIN, **EMA}
@@ -66,6 +68,11 @@ CONTENDERS = {
     "msm-mae-norm-half": Contender("msm-mae", {**MSM_MAE_NORM, "mask_ratio": 0.5}),
     "msm-mae-norm-loud": Contender("msm-mae", {**MSM_MAE_NORM, "crop": "loud"}),
     "msm-mae-norm-lr": Contender("msm-mae", {**MSM_MAE_NORM, "lr": 1e-3}),
+    "msm-mae-norm-often": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN}),
+    "msm-mae-often": Contender("msm-mae", {**MSM_MAE, **OFTEN}),
+    "m2d-often": Contender("m2d", {**M2D, **OFTEN}),
+    "m2d-centred-often": Contender("m2d", {**M2D, **CENTRED, **OFTEN}),
+    "mae-ast-frame-often": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2", **OFTEN, "max_tokens": 24 * 15760}),
     "msm-mae-norm-jitter": Contender("msm-mae", {**MSM_MAE_NORM, "jitter": 5.0}),
     "mae-ast-patch": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16"}),
     "mae-ast-frame": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2"}),

@@ -141,7 +141,7 @@ def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
     from auricle.jobs.methods import with_flags
     from auricle.jobs.rehearsal import rehearse
 
-    seconds = rehearse(with_flags(config, {"max_updates": 1})).seconds_per_micro_step
+    seconds = rehearse(config).seconds_per_micro_step
     steps = max(SMALLEST_RUN, int(60 * minutes / seconds))
     return with_flags(config, {"max_updates": steps, "warmup_updates": steps // 10})
 
