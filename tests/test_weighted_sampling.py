@@ -65,3 +65,25 @@ def test_a_run_takes_the_flag_and_refuses_a_list_without_weights(weighted, tmp_p
 
 def test_other_weights_are_other_data(weighted, tmp_path):
     assert key_of(read_manifest(weighted)) != key_of(read_manifest(prepared(tmp_path / "plain")))
+
+
+def test_by_length_every_second_counts_the_same(tmp_path):
+    folder = prepared(tmp_path / "data")
+    manifest = read_manifest(folder)
+    clips = tuple(
+        replace(clip, num_samples=1000 * clip.num_samples if i < 2 else clip.num_samples)
+        for i, clip in enumerate(manifest)
+    )
+    write_manifest(replace(manifest, clips=clips), folder / "manifest.csv")
+    counts = Counter(sum(drawn(config(folder, tmp_path / "run", by_length=True), 6), ()))
+    assert counts["000.wav"] + counts["001.wav"] > 20
+
+
+def test_by_length_refuses_a_list_that_does_not_say_them(tmp_path, capsys):
+    folder = prepared(tmp_path / "data")
+    manifest = read_manifest(folder)
+    write_manifest(
+        replace(manifest, clips=tuple(replace(clip, num_samples=None) for clip in manifest)), folder / "manifest.csv"
+    )
+    assert main([*flags(folder, tmp_path / "run"), "--by-length", "--quiet"]) == 2
+    assert "does not say how long" in capsys.readouterr().err

@@ -31,6 +31,7 @@ class Contender:
 
 
 OFTEN = {"batch_size": 24}  # four times the updates
+EVEN = {"by_length": True}  # or two thirds of the sound and nine tenths of the crops are digits
 MSM_MAE = {**VIT, **PREDICTOR, **TRAIN}
 MSM_MAE_NORM = {**MSM_MAE, "norm_targets": True}
 M2D = {**VIT, **PREDICTOR, **TRAIN, **EMA}
@@ -67,6 +68,10 @@ CONTENDERS = {
     "msm-mae-norm-fine": Contender("msm-mae", {**MSM_MAE_NORM, "patch_size": "16x4"}),
     "msm-mae-norm-half": Contender("msm-mae", {**MSM_MAE_NORM, "mask_ratio": 0.5}),
     "msm-mae-norm-loud": Contender("msm-mae", {**MSM_MAE_NORM, "crop": "loud"}),
+    "msm-mae-norm-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN}),
+    "msm-mae-norm-columns-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "80x4"}),
+    "msm-mae-norm-fine-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "16x4"}),
+    "msm-mae-norm-tall-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "40x4"}),
     "msm-mae-norm-lr": Contender("msm-mae", {**MSM_MAE_NORM, "lr": 1e-3}),
     "msm-mae-norm-often": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN}),
     "msm-mae-often": Contender("msm-mae", {**MSM_MAE, **OFTEN}),

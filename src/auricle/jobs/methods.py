@@ -31,6 +31,9 @@ class DataConfig:
     csv_bg_noise: str = option("", "prepared folder, manifest or folder of background noise")
     noise_ratio: float = option(0.0, "share of noise energy mixed into the input")
     weighted: bool = option(False, "draw clips with replacement, in proportion to the list's column weight")
+    by_length: bool = option(
+        False, "draw clips with replacement, in proportion to how long they are, so that every second counts the same"
+    )
     crops: CropConfig = option(factory=CropConfig)
 
     def __post_init__(self) -> None:

@@ -36,8 +36,8 @@ def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
     if config.data.noise_ratio > 0:
         dataset = with_noise(dataset, statistics, config, ranks)
     data = TrainingData(dataset, statistics, key_of(manifest), config, ranks)
-    if config.data.weighted:
-        data.weights = weights_of(dataset, config.source)
+    if config.data.weighted or config.data.by_length:
+        data.weights = shares_of(dataset, config)
     data.valid, data.test = (held_out(source, data) for source in (config.valid, config.test))
     return data
 
@@ -114,6 +114,26 @@ def crops_of(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] |
 def stored_front_end(manifest: Manifest, otherwise: str) -> str:
     """What the spectrograms' own card says; ``otherwise`` where they have none (those of the original program)."""
     return otherwise if otherwise and not card_of(manifest) else front_end_of(manifest)
+
+
+def shares_of(dataset: ClipDataset, config: ViTPretrain) -> list[float]:
+    """How often every place of an epoch is to be drawn: by weight, by length, or by their product."""
+    ones = [1.0] * len(dataset)
+    weights = weights_of(dataset, config.source) if config.data.weighted else ones
+    lengths = lengths_of(dataset, config.source) if config.data.by_length else ones
+    return [weight * length for weight, length in zip(weights, lengths, strict=True)]
+
+
+def lengths_of(dataset: ClipDataset, source: str) -> list[float]:
+    """Seconds of the clip at every place of an epoch. Raises AuricleError for a list that does not say them."""
+    clips = [dataset.clip(number) for number in range(len(dataset))]
+    lengths = [clip.seconds or 0.0 for clip in clips]
+    if not all(lengths):
+        id = clips[lengths.index(0.0)].id
+        raise AuricleError(
+            f"{source} does not say how long {id} is, which --by-length needs; 'auricle prepare' writes rate and num_samples"
+        )
+    return lengths
 
 
 def weights_of(dataset: ClipDataset, source: str) -> list[float]:
