@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from auricle.jobs.presets import SMALL_PREDICTOR, SMALL_TARGETS, SMALL_TRAINING, SMALL_VIT
+from auricle.jobs.presets import SMALL_PREDICTOR, SMALL_TRAINING, SMALL_VIT
 
 BATCH = 96  # clips of an update, in which the budget is counted
 CROP = 0.96  # seconds: 96 frames of 10 ms
 VIT, PREDICTOR, TRAIN = SMALL_VIT, SMALL_PREDICTOR, SMALL_TRAINING
-EMA = {name: SMALL_TARGETS[name] for name in ("ema_decay_init", "ema_decay")}
-CENTRED = {"centring": SMALL_TARGETS["centring"]}
+EMA = {"ema_decay_init": 0.99, "ema_decay": 0.999}
+CENTRED = {"centring": "position-clip"}
 MAE_AST = dict(
     width=192, depth=6, heads=6, ffn_width=768, decoder_width=192, decoder_depth=2, encoder_layerdrop=0.0, dropout=0.0,
     attention_dropout=0.0, dropout_input=0.0, batch_size=96, max_tokens=96 * 15760, max_sample_size=15760,
@@ -72,11 +72,17 @@ CONTENDERS = {
     "msm-mae-norm-columns-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "80x4"}),
     "msm-mae-norm-fine-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "16x4"}),
     "msm-mae-norm-tall-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "40x4"}),
+    "msm-mae-norm-often-even": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, **EVEN}),
+    "msm-mae-norm-columns-often": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, "patch_size": "80x4"}),
+    "msm-mae-norm-columns-often-even": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, **EVEN, "patch_size": "80x4"}),
     "msm-mae-norm-lr": Contender("msm-mae", {**MSM_MAE_NORM, "lr": 1e-3}),
     "msm-mae-norm-often": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN}),
     "msm-mae-often": Contender("msm-mae", {**MSM_MAE, **OFTEN}),
     "m2d-often": Contender("m2d", {**M2D, **OFTEN}),
     "m2d-centred-often": Contender("m2d", {**M2D, **CENTRED, **OFTEN}),
+    "m2d-x-often": Contender("m2d-x", {**M2D, **OFTEN, "noise_ratio": 0.0}, start="m2d-often"),
+    "m2d-d2v-often": Contender("m2d-d2v", {**M2D, **OFTEN}),
+    "mae-ast-patch-often": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16", **OFTEN, "max_tokens": 24 * 15760}),
     "mae-ast-frame-often": Contender("mae-ast", {**MAE_AST, "patch_size": "128x2", **OFTEN, "max_tokens": 24 * 15760}),
     "msm-mae-norm-jitter": Contender("msm-mae", {**MSM_MAE_NORM, "jitter": 5.0}),
     "mae-ast-patch": Contender("mae-ast", {**MAE_AST, "patch_size": "16x16"}),

@@ -27,8 +27,7 @@ SSAST = {
     "warmup_updates": 1000,
 }
 
-# One encoder for all methods: 0.96-s crops in patches of 16 bands by 80 ms; short clips are repeated, because
-# padded silence makes every objective trivial
+# Crops of 0.96 s; short clips are repeated, because padded silence makes every objective trivial
 SMALL_VIT = {"input_size": "80x96", "patch_size": "16x8", "width": 192, "depth": 6, "heads": 6}
 SMALL_PREDICTOR = {"decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4}
 SMALL_TRAINING = {
@@ -40,11 +39,16 @@ SMALL_TRAINING = {
     "log_interval": 10,
     "health_interval": 50,
 }
-SMALL_TARGETS = {"ema_decay_init": 0.99, "ema_decay": 0.999, "centring": "position-clip"}
-SMALL = {**SMALL_VIT, **SMALL_PREDICTOR, **SMALL_TRAINING, "max_updates": 500, "warmup_updates": 50}
+SMALL = {
+    **SMALL_VIT,
+    **SMALL_PREDICTOR,
+    **SMALL_TRAINING,
+    "norm_targets": True,
+    "max_updates": 1500,
+    "warmup_updates": 150,
+}
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "m2d": {"small": {**SMALL, **SMALL_TARGETS}},
     "msm-mae": {"small": SMALL},
     "mae-ast": {
         "patch-chunk": {"mask_type": "chunk_mask"},
