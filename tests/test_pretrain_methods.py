@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import yaml
 import auricle
 from auricle.cli.main import main
 from auricle.hub.files import save_encoder
+from auricle.jobs.demo import DemoConfig, small_run
 from auricle.jobs.methods import METHODS
 from auricle.models.m2d import M2DEncoder
 from auricle.training.log import read_log
@@ -172,3 +174,15 @@ def test_what_cannot_be_trained_is_refused_in_words(data, speech, tmp_path, caps
     assert main(["pretrain", *line, *sizes, *SMALL, "--out", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_small_preset_is_one_word_and_the_demos_settings(data, tmp_path):
+    out = tmp_path / "run"
+    few = ["--max-updates", "2", "--warmup-updates", "1", "--quiet"]
+    assert main(["pretrain", "msm-mae", str(data), "--preset", "small", "--out", str(out), *few]) == 0
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    assert saved["objective"]["norm_targets"] is True
+    demo = small_run(DemoConfig(), data, tmp_path / "demo", clips=1000)
+    assert saved["model"] == asdict(demo.model)
+    assert saved["objective"] == asdict(demo.objective)
+    assert auricle.load(out).info.frame_width == 960

@@ -20,6 +20,7 @@ NAMES = {
     "all": "all of ESC-10 and digits",
     "synthetic": "synthetic corpus",
 }
+MOST_ROWS = 150  # of a reference curve
 COLUMNS = ("part", "updates", "contender", "seed", "step", "loss", *HEALTH)
 
 
@@ -52,7 +53,8 @@ def write_reference(comparison: Comparison, name: str, seeds: Sequence[int], fil
     known = json.loads(file.read_text()) if file.is_file() else {}
     others = known.get("curves", []) if known.get("settings") == settings else []
     title = f"reference: {NAMES[comparison.part]}, mean of {len(runs)} seeds"
-    rows = [{"step": step, "values": values} for step, values in mean_rows([run / "metrics.jsonl" for run in runs])]
+    every = [{"step": step, "values": values} for step, values in mean_rows([run / "metrics.jsonl" for run in runs])]
+    rows = every[:: -(-len(every) // MOST_ROWS)]
     curves = [curve for curve in others if curve["part"] != comparison.part]
     curves.append({"part": comparison.part, "updates": comparison.updates, "name": title, "rows": rows})
     file.write_text(json.dumps({"settings": settings, "curves": curves}, indent=None, separators=(",", ":")) + "\n")

@@ -9,7 +9,7 @@ from auricle.jobs.presets import SMALL_PREDICTOR, SMALL_TRAINING, SMALL_VIT
 
 BATCH = 96  # clips of an update, in which the budget is counted
 CROP = 0.96  # seconds: 96 frames of 10 ms
-VIT, PREDICTOR, TRAIN = SMALL_VIT, SMALL_PREDICTOR, SMALL_TRAINING
+VIT, PREDICTOR, TRAIN = SMALL_VIT, SMALL_PREDICTOR, {**SMALL_TRAINING, "batch_size": BATCH}
 EMA = {"ema_decay_init": 0.99, "ema_decay": 0.999}
 CENTRED = {"centring": "position-clip"}
 MAE_AST = dict(
