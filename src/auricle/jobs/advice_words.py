@@ -43,6 +43,9 @@ def noise_words(plan: Plan, config: AdviseConfig) -> str:
     )
 
 
+SMALL = "and 'auricle pretrain msm-mae … --preset small' makes a small encoder in minutes (docs/small-scale.md)"
+
+
 def cautions(plan: Plan, facts: Facts, machine: Machine) -> list[str]:
     """What a person should know before starting."""
     notes = []
@@ -58,7 +61,8 @@ def cautions(plan: Plan, facts: Facts, machine: Machine) -> list[str]:
         notes.append("the speech features need the [hf] extra: pip install 'auricle[hf]'")
     if facts.clips and plan.method != "m2d-x" and facts.clips < rules.MANY_CLIPS and facts.hours < rules.MANY_HOURS:
         notes.append(
-            "so few data have not been shown to pay from scratch; --strategy further starts from published weights"
+            "so few data have not been shown to pay from scratch at this size; --strategy further starts from published weights, "
+            + SMALL
         )
     if plan.gpus > 8:
         notes.append("the published runs used up to 4 GPUs")
