@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
 from auricle.hub.run import RunFolder
 from auricle.training.log import read_log
@@ -20,12 +21,13 @@ NAMES = {
     "all": "all of ESC-10 and digits",
     "synthetic": "synthetic corpus",
 }
-MOST_ROWS = 150  # of a reference curve
+Row = TypeVar("Row")
+MOST_ROWS = 150  # of a curve
 COLUMNS = ("part", "updates", "contender", "seed", "step", "loss", *HEALTH)
 
 
 def write(comparison: Comparison, names: Sequence[str], seeds: Sequence[int], folder: Path) -> None:
-    """curves-PART-UPDATES.csv: a line per logged step."""
+    """curves-PART-UPDATES.csv: a line per logged step, or every n-th."""
     with (folder / f"curves-{comparison.part}-{comparison.updates}.csv").open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -34,7 +36,12 @@ def write(comparison: Comparison, names: Sequence[str], seeds: Sequence[int], fo
                 log = comparison.run(name, seed) / "metrics.jsonl"
                 if log.is_file():
                     own = {"part": comparison.part, "updates": comparison.updates, "contender": name, "seed": seed}
-                    writer.writerows({**own, **values} for values in steps(log))
+                    writer.writerows({**own, **values} for values in thinned(list(steps(log))))
+
+
+def thinned(rows: list[Row]) -> list[Row]:
+    """Every n-th, ``MOST_ROWS`` at most."""
+    return rows[:: -(-len(rows) // MOST_ROWS)]
 
 
 def steps(log: Path) -> Iterator[dict[str, str]]:
@@ -54,7 +61,7 @@ def write_reference(comparison: Comparison, name: str, seeds: Sequence[int], fil
     others = known.get("curves", []) if known.get("settings") == settings else []
     title = f"reference: {NAMES[comparison.part]}, mean of {len(runs)} seeds"
     every = [{"step": step, "values": values} for step, values in mean_rows([run / "metrics.jsonl" for run in runs])]
-    rows = every[:: -(-len(every) // MOST_ROWS)]
+    rows = thinned(every)
     curves = [curve for curve in others if curve["part"] != comparison.part]
     curves.append({"part": comparison.part, "updates": comparison.updates, "name": title, "rows": rows})
     file.write_text(json.dumps({"settings": settings, "curves": curves}, indent=None, separators=(",", ":")) + "\n")

@@ -51,7 +51,7 @@ def shipped(runs: Sequence[RunView]) -> list[Reference]:
     """The curves that come with the package, for a first run of the very settings they were made with: else none.
 
     They are the means over seeds of ``benchmarks/small_scale``, logged by weight update; here they stand at the epoch in
-    which this run made as many.
+    which this run made as many, and end where it ends.
     """
     known = json.loads(files(__package__).joinpath(SHIPPED).read_text("utf-8"))
     if not _within(known["settings"], runs[0].config):
@@ -59,9 +59,13 @@ def shipped(runs: Sequence[RunView]) -> list[Reference]:
     steps = [row for row in runs[0].rows("step") if row.get("step")]
     if not steps:
         return []
-    epochs = steps[-1]["epoch"] / steps[-1]["step"]
+    last = steps[-1]["step"]
+    epochs = steps[-1]["epoch"] / last
     return [
-        Reference(curve["name"], tuple({"epoch": row["step"] * epochs, **row["values"]} for row in curve["rows"]))
+        Reference(
+            curve["name"],
+            tuple({"epoch": row["step"] * epochs, **row["values"]} for row in curve["rows"] if row["step"] <= last),
+        )
         for curve in known["curves"]
     ]
 
