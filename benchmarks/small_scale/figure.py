@@ -27,14 +27,14 @@ def main() -> None:
     rows = [
         row for row in csv.DictReader(args.scores.open()) if (row["part"], row["updates"]) == ("honest", args.updates)
     ]
-    figure, axes = plt.subplots(1, 4, figsize=(14, 4.2), width_ratios=(1.3, 1.3, 1, 1))
+    figure, axes = plt.subplots(1, 4, figsize=(14, 4.4), width_ratios=(1.3, 1.3, 1, 1), layout="constrained")
     names = [name for name in dict.fromkeys(row["contender"] for row in rows) if any_twin(rows, name)]
     for axis, task in zip(axes, TASKS):
         dots(axis, rows, names, task)
     axes[1].set_yticklabels([])
     for axis, task in zip(axes[2:], TASKS):
         few(axis, rows, args.winner, task)
-    figure.tight_layout()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=9, frameon=False)
     figure.savefig(args.out, dpi=110)
 
 
@@ -60,7 +60,6 @@ def dots(axis: Any, rows: Rows, names: Sequence[str], task: str) -> None:
     axis.set_yticks(range(len(names)), list(reversed(names)))
     axis.set(title=f"{task}: accuracy, %", ylim=(-0.6, len(names) - 0.4))
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(loc="lower left", fontsize=8, framealpha=0.9)
 
 
 def few(axis: Any, rows: Rows, winner: str, task: str) -> None:
@@ -76,7 +75,7 @@ def few(axis: Any, rows: Rows, winner: str, task: str) -> None:
     axis.set_xticks(x, SHOTS)
     axis.set(title=f"{task}: few labels", xlabel="clips per class")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="best")
 
 
 def arguments() -> argparse.Namespace:
