@@ -73,6 +73,7 @@ CONTENDERS = {
     "msm-mae-norm-fine-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "16x4"}),
     "msm-mae-norm-tall-even": Contender("msm-mae", {**MSM_MAE_NORM, **EVEN, "patch_size": "40x4"}),
     "msm-mae-norm-often-even": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, **EVEN}),
+    "msm-mae-norm-tall-often": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, "patch_size": "40x4"}),
     "msm-mae-norm-columns-often": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, "patch_size": "80x4"}),
     "msm-mae-norm-columns-often-even": Contender("msm-mae", {**MSM_MAE_NORM, **OFTEN, **EVEN, "patch_size": "80x4"}),
     "msm-mae-norm-lr": Contender("msm-mae", {**MSM_MAE_NORM, "lr": 1e-3}),
