@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 EXPLODING = 10.0  # times the running median of the gradient norm
 # Of the targets' mean square, what is the same for all tokens of a clip. The published M2D targets of a small encoder pass
-# it while its loss falls below a tenth (LAB.md, small scale: 0.67 at the start, 0.82 after 200 updates, 0.84 after 250).
+# it while its loss falls below a tenth (LAB.md, small scale: 0.68 at the start, 0.82 after 200 updates, 0.84 after 250).
 CLIP_SHARE = 0.8
 LOW_RANK = 2.0
 WAITING = 0.2  # of the time
