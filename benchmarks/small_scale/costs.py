@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from auricle.jobs.rehearsal import Rehearsal, rehearse
 from benchmarks.small_scale.runs import Comparison, settings
-from benchmarks.small_scale.settings import CONTENDERS, CROP
+from benchmarks.small_scale.settings import BATCH, CONTENDERS, CROP
 from benchmarks.small_scale.sounds import pool
 
 HEAD = "| contender | audio, h | GFLOP a clip | PFLOP a run | trained, M | step here, s | run here, min |"
@@ -17,20 +17,19 @@ def table(comparison: Comparison, names: Sequence[str]) -> str:
     """Measured on noise with all threads, float32 or bf16 as a run would; nothing is trained."""
     lines = [HEAD, "|" + " --- |" * HEAD.count(" |")]
     for name in names:
-        told, clips = cost(comparison, name)
+        told, clips = cost(comparison, name), comparison.updates * BATCH
         clip, seconds = told.flops / 1e9, told.seconds_per_micro_step
         lines.append(
             f"| {name} | {clips * CROP / 3600:.1f} | {clip:.2f} | {clip * clips / 1e6:.2f} | {told.trained / 1e6:.1f} "
-            f"| {seconds:.2f} | {seconds * comparison.updates / 60:.1f} |"
+            f"| {seconds:.2f} | {seconds * told.micro_steps / 60:.1f} |"
         )
     return "\n".join(lines)
 
 
-def cost(comparison: Comparison, name: str) -> tuple[Rehearsal, int]:
-    """A rehearsal, and how many clips a run sees."""
+def cost(comparison: Comparison, name: str) -> Rehearsal:
+    """A run's few measured steps."""
     data = pool(comparison.shared, comparison.part, comparison.out)
     config = settings(comparison.out / "nowhere", CONTENDERS[name], comparison.updates, 0, data)
     if CONTENDERS[name].start:
         config = replace(config, teacher=str(comparison.run(f"{name}-first", 11)))
-    told = rehearse(config)
-    return told, comparison.updates * told.effective_batch
+    return rehearse(config)

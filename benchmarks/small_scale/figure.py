@@ -75,7 +75,7 @@ def few(axis: Any, rows: Rows, winner: str, task: str) -> None:
     axis.set_xticks(x, SHOTS)
     axis.set(title=f"{task}: few labels", xlabel="clips per class")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="best")
+    axis.legend(fontsize=8, loc="lower right")
 
 
 def arguments() -> argparse.Namespace:

@@ -154,6 +154,8 @@ def duels(rows: Sequence[Row], winner: str, columns: Sequence[tuple[str, ...]]) 
 def duel(gains: Sequence[float]) -> str:
     if len(gains) < 2:
         return difference(gains) if gains else ""
+    if np.ptp(gains) < 1e-9:
+        return difference(gains)
     return f"{difference(gains)}, p {stats.ttest_1samp(gains, 0).pvalue:.2g}"
 
 
