@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from auricle.jobs.rehearsal import Rehearsal, rehearse
 from benchmarks.small_scale.runs import Comparison, settings
@@ -15,9 +16,10 @@ HEAD = "| contender | audio, h | GFLOP a clip | PFLOP a run | trained, M | step 
 
 def table(comparison: Comparison, names: Sequence[str]) -> str:
     """Measured on noise with all threads, float32 or bf16 as a run would; nothing is trained."""
+    data = pool(comparison.shared, comparison.part, comparison.out)
     lines = [HEAD, "|" + " --- |" * HEAD.count(" |")]
     for name in names:
-        told, clips = cost(comparison, name), comparison.updates * BATCH
+        told, clips = cost(comparison, name, data), comparison.updates * BATCH
         clip, seconds = told.flops / 1e9, told.seconds_per_micro_step
         lines.append(
             f"| {name} | {clips * CROP / 3600:.1f} | {clip:.2f} | {clip * clips / 1e6:.2f} | {told.trained / 1e6:.1f} "
@@ -26,9 +28,8 @@ def table(comparison: Comparison, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def cost(comparison: Comparison, name: str) -> Rehearsal:
+def cost(comparison: Comparison, name: str, data: Path) -> Rehearsal:
     """A run's few measured steps."""
-    data = pool(comparison.shared, comparison.part, comparison.out)
     config = settings(comparison.out / "nowhere", CONTENDERS[name], comparison.updates, 0, data)
     if CONTENDERS[name].start:
         config = replace(config, teacher=str(comparison.run(f"{name}-first", 11)))

@@ -64,7 +64,7 @@ def write_reference(comparison: Comparison, name: str, seeds: Sequence[int], fil
     rows = thinned(every)
     curves = [curve for curve in others if curve["part"] != comparison.part]
     curves.append({"part": comparison.part, "updates": comparison.updates, "name": title, "rows": rows})
-    file.write_text(json.dumps({"settings": settings, "curves": curves}, indent=None, separators=(",", ":")) + "\n")
+    file.write_text(json.dumps({"settings": settings, "curves": curves}, separators=(",", ":")) + "\n")
 
 
 def mean_rows(logs: Sequence[Path]) -> Iterator[tuple[int, dict[str, float]]]:

@@ -24,10 +24,10 @@ from auricle.inference.embed import Embeddings
 from auricle.inference.embed_settings import EmbedSettings
 from auricle.models.contract import Encoder
 from auricle.models.logmel_stats import LogMelStats
+from benchmarks.small_scale.sounds import INNER
 
 POOLINGS = ("mean", "mean_std")
 PROBES = ("logistic", "knn-vote")
-INNER = " cv"  # ends the name of a task within the training part
 Scores = dict[str, float]
 
 

@@ -26,6 +26,7 @@ from auricle.progress import progress
 from auricle.signal.decode import read
 
 RATE, SHORTEST = 16000, 1.0  # hertz, seconds
+INNER = " cv"  # ends the name of a task within the training part
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
@@ -77,9 +78,9 @@ def tasks(shared: Path, part: str, out: Path) -> dict[str, Task]:
         held = {place: fold for fold, place in enumerate(chosen.train[number], 1)}
         inner = tuple(replace(clip, fold=held[place_of(clip)], split=None) for clip in clips if place_of(clip) in held)
         table = write_manifest(replace(manifest, clips=inner), out / f"{name}-{part}-cv.csv")
-        found[f"{name} cv"] = Task(str(table), folding="folds", name=f"{name} cv")
+        found[name + INNER] = Task(str(table), folding="folds", name=name + INNER)
     if part == "inner":
-        return {name: task for name, task in found.items() if name.endswith("cv")}
+        return {name: task for name, task in found.items() if name.endswith(INNER)}
     if part == "synthetic":
         found["synthetic"] = Task(str(pool_audio(shared, part, out) / "manifest.csv"), name="synthetic")
     return found

@@ -14,6 +14,7 @@ from scipy import stats
 from benchmarks.small_scale.probes import POOLINGS, scores_file
 from benchmarks.small_scale.runs import Comparison
 from benchmarks.small_scale.settings import CONTENDERS
+from benchmarks.small_scale.sounds import INNER
 
 SHOTS = ("1", "2", "4", "8")
 
@@ -62,7 +63,7 @@ def row(comparison: Comparison, name: str, seed: int, key: str, score: float, fr
 def markdown(rows: Sequence[Row], against: str = "") -> str:
     """Tables of per cents: score (gain over the untrained network of the same seed +- standard error over seeds)."""
     names = list(dict.fromkeys(row.task for row in rows))
-    tasks, inner = ([name for name in names if name.endswith("cv") == cv] for cv in (False, True))
+    tasks, inner = ([name for name in names if name.endswith(INNER) == cv] for cv in (False, True))
     parts = []
     for probe in ("logistic", "knn-vote"):
         for title, chosen in (("test part", tasks), ("within the training part", inner)):
@@ -96,7 +97,10 @@ def untrained_lines(rows: Sequence[Row], columns: Sequence[tuple[str, ...]]) -> 
     lines = []
     for what in dict.fromkeys(architecture(row.contender) for row in rows if row.untrained is not None):
         own = {(row.seed, row.column): row.untrained for row in rows if architecture(row.contender) == what}
-        means = [[value for (_, column), value in own.items() if column == wanted and value] for wanted in columns]
+        means = [
+            [value for (_, column), value in own.items() if column == wanted and value is not None]
+            for wanted in columns
+        ]
         cells = [f"{100 * float(np.mean(values)):.1f}" if values else "" for values in means]
         lines.append(line(f"untrained {what} ({len({seed for seed, _ in own})})", cells))
     return lines
