@@ -69,6 +69,15 @@ def test_a_file_that_is_no_store_is_named(store):
     assert store.path.read_text().startswith("this is not")
 
 
+def test_a_store_that_another_program_keeps_locked_is_not_called_broken(store, monkeypatch):
+    store.append([result()])
+    monkeypatch.setattr("auricle.evaluate.results.WAIT_SECONDS", 0.1)
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(AuricleError, match="another program"):
+            store.append([result()])
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -91,6 +100,36 @@ def test_two_writers_at_once_lose_nothing(store):
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert len(store.select()) == 160
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from auricle.evaluate.results import Result, ResultsStore
+row = Result("m", "", "t", "p", "accuracy", 0.5, None, {"fold 1 / 0": 0.5})
+print("ready", flush=True)
+start = float(sys.stdin.readline())
+for i in range(20):
+    while time.time() < start + 0.05 * i:
+        pass
+    ResultsStore(Path(sys.argv[1]).with_name(f"{i}.sqlite")).append([row])
+"""
+
+
+def test_two_programs_may_start_a_store_at_the_same_instant(store):
+    """Twenty new stores, each begun by both processes at once."""
+    command = [sys.executable, "-c", STARTER, str(store.path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    start = f"{time.time() + 0.1}\n"
+    for process in processes:
+        process.stdin.write(start)
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert [len(ResultsStore(store.path.with_name(f"{i}.sqlite")).select()) for i in range(20)] == [2] * 20
 
 
 def test_a_killed_writer_leaves_whole_transactions(store):

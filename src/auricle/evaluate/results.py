@@ -1,7 +1,9 @@
 """The results store: every score ever measured, appended to one local SQLite file. No PyTorch here.
 
-Write-ahead logging and one transaction per evaluation: two writers wait for each other, and a killed one leaves
-nothing half written. A file from a newer version is refused, not touched.
+One transaction per evaluation in SQLite's rollback journal: two writers wait for each other, and a killed one leaves
+nothing half written. Not write-ahead logging: two programs that turn it on in a new file at once do not wait for each
+other (SQLite answers "database is locked" at once), and it does not work on the network drives of a cluster. A file
+from a newer version is refused, not touched.
 """
 
 from __future__ import annotations
@@ -109,10 +111,13 @@ class ResultsStore:
                 _prepare(db)
             yield db
         except sqlite3.Error as error:
-            raise AuricleError(
-                f"the results store {self.path} cannot be used ({error}); move it away and the next "
-                "evaluation starts a new one"
-            ) from error
+            held = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY
+            advice = (
+                f"another program has been holding it for {WAIT_SECONDS:.0f} s: end that one, or name another file with --store"
+                if held
+                else "move it away and the next evaluation starts a new one"
+            )
+            raise AuricleError(f"the results store {self.path} cannot be used ({error}); {advice}") from error
         finally:
             db.close()
 
@@ -126,10 +131,9 @@ class ResultsStore:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    """Write-ahead logging and the table, where they are not there yet."""
+    """The table, where it is not there yet."""
     if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return
-    db.execute("PRAGMA journal_mode=WAL")
     with db:
         db.execute("BEGIN IMMEDIATE")
         for statement in SCHEMA.split(";"):
