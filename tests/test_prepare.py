@@ -40,6 +40,15 @@ def times(out: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in out.rglob("*.npy")}
 
 
+def settled(out: Path) -> dict[str, int]:
+    """The same, once the workers have seen that their parent is gone and half a second brings nothing new."""
+    before, now = {}, times(out)
+    while now != before:
+        time.sleep(0.5)
+        before, now = now, times(out)
+    return now
+
+
 @pytest.fixture
 def corpus(tmp_path) -> Path:
     """Six tones in two folders and a table of labels and folds."""
@@ -202,8 +211,7 @@ def test_a_killed_run_goes_on_without_doing_finished_work_twice(tmp_path):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(0.3)  # the workers see that their parent is gone
-    before = times(out)
+    before = settled(out)
     assert 40 <= len(before) < 400
     assert not (out / "manifest.csv").exists()
     done = subprocess.run([*command, "1", "--json"], capture_output=True, text=True, check=True)
