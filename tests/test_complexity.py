@@ -5,6 +5,7 @@ import json
 import pytest
 
 from auricle.compat.efficientat import dymn_config, mn_config
+from auricle.errors import AuricleError
 from auricle.models.complexity import complexity
 from auricle.models.dymn import DyMN
 from auricle.models.ensemble import Ensemble
@@ -57,6 +58,13 @@ def test_costs_grow_with_the_clip_and_say_the_context_in_seconds():
     assert long.receptive_seconds == pytest.approx(5.95)
 
 
+def test_any_length_counts_at_least_what_the_network_pads_to_and_bound_networks_keep_theirs():
+    tiny = MN(MNConfig(width=0.1))
+    assert complexity(tiny, seconds=1e-5) == complexity(tiny, seconds=514 / 32000)
+    with pytest.raises(AuricleError, match="1000 mel frames"):
+        complexity(MN(MNConfig(width=0.1, se_dims="t")), seconds=5)
+
+
 def test_other_families_are_refused():
-    with pytest.raises(TypeError, match="logmel-stats"):
+    with pytest.raises(AuricleError, match="logmel-stats"):
         complexity(LogMelStats())

@@ -1,5 +1,7 @@
 """EfficientAT's HEAR embeddings and ensembles."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -116,6 +118,29 @@ def test_a_clip_shorter_than_half_a_window_still_has_a_time_stamp(networks):
     embeddings, times = hear.timestamps(noise(2, 100))
     assert embeddings.shape == (2, times.shape[1], 184)
     assert times[0, 0] == 0
+
+
+def test_a_single_sample_has_a_single_time_stamp(networks):
+    hear = wrapper("mn01_all_b_mel_avgs").load_model(networks("01"))
+    assert hear.timestamps(noise(1, 1))[1].tolist() == [[0.0]]
+
+
+def test_what_is_no_batch_of_sound_is_refused(networks):
+    hear = wrapper("mn01_all_b_mel_avgs").load_model(networks("01"))
+    for audio in (noise(16000), noise(1, 0), torch.full((1, 16000), torch.nan)):
+        for embed in (hear.scene, hear.timestamps):
+            with pytest.raises(AuricleError, match="waveform"):
+                embed(audio)
+
+
+def test_hears_own_tools_import_a_wrapper_by_name(networks):
+    """As hearvalidator does: import the module, load a torch module, call the functions with it."""
+    module = importlib.import_module("auricle.compat.hear.mn01_all_b_mel_avgs")
+    model = module.load_model(networks("01"))
+    assert isinstance(model, torch.nn.Module)
+    assert module.get_scene_embeddings(noise(2, 16000), model).shape == (2, model.scene_embedding_size)
+    embeddings, times = module.get_timestamp_embeddings(noise(2, 16000), model)
+    assert embeddings.shape == (2, times.shape[1], model.timestamp_embedding_size)
 
 
 def test_only_mn_networks_give_hear_embeddings():

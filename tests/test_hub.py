@@ -237,6 +237,15 @@ def test_a_published_file_put_into_the_cache_serves_offline(cache):
     assert same(auricle.load("mn01_as"), net)
 
 
+def test_a_file_of_ours_must_be_the_named_network_too(tmp_path):
+    save_encoder(tiny(), tmp_path / "ours.safetensors", lineage={})
+    save_encoder(tiny(num_classes=3), tmp_path / "three.safetensors", lineage={})
+    assert same(auricle.load("mn01_as", weights=tmp_path / "ours.safetensors"), tiny())
+    assert "another network than 'mn04_as'" in message("mn04_as", weights=tmp_path / "ours.safetensors")
+    assert "3 classes" in message("mn01_as", weights=tmp_path / "three.safetensors")
+    assert "family mn" in message("dymn04_as", weights=tmp_path / "ours.safetensors")
+
+
 def test_a_cache_that_cannot_be_written_is_said(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "file"))

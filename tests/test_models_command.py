@@ -14,6 +14,8 @@ from auricle.hub import records
 from auricle.hub.files import save_encoder
 from auricle.hub.resume import tensors_of
 from auricle.models.config import PredictorConfig, ViTConfig
+from auricle.models.dymn import DyMN
+from auricle.models.dymn_config import DyMNConfig
 from auricle.models.m2d import M2DEncoder
 from auricle.models.mn import MN
 from auricle.models.mn_config import MNConfig
@@ -143,6 +145,17 @@ def test_efficientat_goes_there_and_back_tensor_by_tensor(models, mn01, tmp_path
     one, other = torch.load(mn01, weights_only=True), torch.load("b.pt", weights_only=True)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_efficientats_layout_cannot_say_is_told_or_refused(models, tmp_path):
+    plain = DyMN(DyMNConfig(width=0.4, num_classes=3, temperature=5.0, coordinate_attention=False))
+    save_encoder(plain, tmp_path / "a.safetensors", lineage={})
+    code, text, _ = models("convert", "a.safetensors", "--to", "efficientat", "--out", "a.pt")
+    assert (code, "temperature 5.0" in text, "coordinate_attention False" in text) == (0, True, True)
+    save_encoder(plain.with_stats(0.3, 2.0), tmp_path / "b.safetensors", lineage={})
+    code, _, said = models("convert", "b.safetensors", "--to", "efficientat", "--out", "b.pt")
+    assert code == 2
+    assert "normalises its input" in said
 
 
 def toy_run(folder: Path) -> M2D:

@@ -9,6 +9,7 @@ import pytest
 from auricle.cli.main import main
 from auricle.compat import original_efficientat as original
 from auricle.errors import AuricleError
+from auricle.models.logmel_stats import LogMelStats
 from auricle.models.mn import MN
 from auricle.models.mn_config import MNConfig
 from auricle.signal.premel import PreMel
@@ -107,6 +108,35 @@ def test_a_line_that_describes_another_network_is_refused(metro):
     mels = small("mn10_as_mels_64")
     mels.info = MN(MNConfig(width=0.1, num_classes=20, front_end=PreMel(bands=64).id)).info
     assert original.run(["inference", "--audio_path", str(metro), "--n_mels=64"], load=lambda _: mels) == 0
+
+
+def test_a_file_of_any_length_is_one_input_for_inference(tmp_path, capsys):
+    file = write_sound(tmp_path / "long.wav", tone(125.0, 8000), 8000)
+    assert original.run(["inference", "--audio_path", str(file)], load=small) == 0
+    table = capsys.readouterr().out
+    import auricle
+    from auricle.inference.tags import tag_table
+
+    assert table.strip() == tag_table(auricle.tag(file, small("mn10_as"), whole=200.0).results[0].tags).strip()
+
+
+def test_lines_that_the_original_has_no_answer_to_are_refused(metro):
+    def refused(line: str, words_of: str) -> None:
+        with pytest.raises(AuricleError, match=words_of):
+            original.run(words(line), load=lambda name: LogMelStats() if name == "logmel-stats" else small(name))
+
+    refused(f"inference --audio_path {metro.parent}", "is a folder")
+    refused(f"windowed_inference --audio_path {metro} --hop_length 0", "above 0")
+    refused(f"windowed_inference --audio_path {metro} --model logmel-stats", "cannot tag")
+    refused("complexity --model_name mn10_as --se_dims f", "se_dims c, the line says f")
+    refused("complexity --model_name mn10_as --model_width 0.1", "say one of them")
+    refused("complexity --model_name logmel-stats", "MN and DyMN")
+    refused("complexity --model_width 1 --n_mels 0", "bands above 0")
+
+
+def test_a_network_of_a_width_takes_the_lines_front_end(capsys):
+    assert original.run(words("complexity --model_width 0.1 --se_dims t --hop_size 480"), load=small) == 0
+    assert original.run(words("complexity --model_width 0.1 --resample_rate 16000"), load=small) == 0
 
 
 def test_complexity_lines_give_the_published_numbers(capsys):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from auricle.inference.sounds import Sound, find_sounds
 from auricle.inference.tag import tag_each, tagger
 from auricle.inference.tag_settings import EventSettings, TagSettings
 from auricle.inference.tags import Failure, FileTags
+from auricle.jobs.tag_files import TagFolder
 from auricle.models.ensemble import Ensemble
 from auricle.models.mn import MN
 from auricle.models.mn_config import MNConfig
@@ -91,6 +93,19 @@ def test_a_window_as_long_as_the_recording_scores_like_the_whole(sound):
     assert windowed.tags == whole.tags
     assert whole.events is None
     assert len(windowed.windows) == 1
+
+
+def test_windows_that_leave_gaps_do_not_shorten_the_recording(tmp_path):
+    file = write_sound(tmp_path / "both.wav", low_then_high(8.0), RATE)
+    result = auricle.tag(file, LoudestBand(), window=1, hop=5).results[0]
+    assert result.windows[-1].end < 8.0
+    assert result.seconds == 8.0
+
+
+def test_long_recordings_are_heard_at_once_where_that_is_asked_for(tmp_path):
+    file = write_sound(tmp_path / "long.wav", np.tile(tone(10.0, 8000), 13), 8000)
+    result = auricle.tag(file, LoudestBand(), whole=130).results[0]
+    assert (result.seconds, result.events) == (pytest.approx(130.0), None)
 
 
 def test_long_recordings_are_heard_in_windows_unasked(tmp_path):
@@ -248,6 +263,45 @@ def test_a_folder_of_answers_grows_by_a_line_per_file_and_goes_on_where_it_stopp
     assert "another hop" in capsys.readouterr().err
 
 
+def test_another_sound_on_standard_input_is_another_recording(tmp_path):
+    folder, one, other = TagFolder(tmp_path / "out", {}), Sound("-", b"one", "stdin"), Sound("-", b"two", "stdin")
+    folder.add(one, FileTags("-", 1.0, ()))
+    assert "-" in folder.finished([one])
+    assert folder.finished([other]) == {}
+
+
+def test_files_of_one_name_in_two_folders_have_their_own_label_tracks(tmp_path, sound, weights):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.wav").write_bytes(sound.read_bytes())
+    line = ["--model", "mn01_as", "--weights", str(weights), "--window", "0.5", "--out", str(tmp_path / "out")]
+    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["tag", *folders, *line, "--labels-out", "audacity", "--quiet"]) == 0
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.txt")) == [
+        "a/x.wav.labels.txt",
+        "b/x.wav.labels.txt",
+    ]
+
+
+def test_places_that_cannot_be_written_are_refused_before_anything_is_heard(tmp_path, sound, weights, capsys):
+    line = ["tag", str(sound), "--model", "mn01_as", "--weights", str(weights), "--quiet"]
+    (tmp_path / "file").write_text("")
+    for options, words in (
+        (["--picture", "p.xyz"], "ends in .png"),
+        (["--out", str(tmp_path / "file")], "is a file; expected a folder"),
+        (["--window", "1", "--hop", "0.0000001"], "a sample"),
+    ):
+        assert main([*line, *options]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_folder_without_audio_is_named_and_the_others_done(tmp_path, sound, capsys, weights):
+    (tmp_path / "none").mkdir()
+    assert main(["tag", str(tmp_path / "none"), str(sound), "--model", "mn01_as", "--weights", str(weights)]) == 1
+    told = capsys.readouterr()
+    assert "holds no audio" in told.err + told.out
+
+
 def _spied(heard: list[str]):
     from auricle.inference import tag as module
 
@@ -311,11 +365,15 @@ print(peaks[1] - peaks[0])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
 def test_memory_does_not_grow_between_the_second_and_the_tenth_minute(tmp_path):
-    """Ten minutes at the network's 32 kHz would be 77 MB of samples alone."""
-    done = subprocess.run([sys.executable, "-c", GROWTH, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert (
-        float(done.stdout) < 70.0
-    )  # allocator and graphs, not the length: level from minute 24 of an hour on (LAB.md)
+    """Ten minutes at the network's 32 kHz would be 77 MB of samples alone.
+
+    What the allocator keeps of what was freed differs from run to run by more than is asked here; told to give large
+    pieces back it stays within a megabyte of 45 (decoder, queue of windows, graphs: level later, see LAB.md).
+    """
+    settled = {**os.environ, "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    command = [sys.executable, "-c", GROWTH, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=settled)
+    assert float(done.stdout) < 65.0
 
 
 # ---- the published network on the real recording

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_FACE = {"PortableM2D": "auricle.compat.portable_m2d"}
-__all__ = ["PortableM2D"]
+_FACE = {"PortableM2D": "auricle.compat.portable_m2d", "get_model": "auricle.compat.efficientat"}
+__all__ = ["PortableM2D", "get_model"]
 
 
 def __getattr__(name: str) -> Any:

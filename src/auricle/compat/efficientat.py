@@ -39,6 +39,7 @@ DYMN_ARGUMENTS = SHARED | {
     "pretrain_final_temp": "temperature",
 }
 DYMN_SWITCHES = {"no_dyrelu": "dynamic_relu", "no_dyconv": "dynamic_conv", "no_ca": "coordinate_attention"}
+FREE = {"num_classes", "dropout", "pretrain_final_temp", "input_dim_t"}  # of a published network
 SCHEDULE = {"T_max": "highest", "T_min": "lowest", "T0_slope": "fall", "T1_slope": "tail"}
 
 
@@ -64,11 +65,24 @@ def _renamed(arguments: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
 
 
 class OriginalModel(nn.Module):
-    """The original's call: mel (B, 1, F, T) -> logits (B, C), and features (B, D) or the 17 feature maps."""
+    """The original's call: mel (B, 1, F, T) -> logits (B, C), and features (B, D) or the 17 feature maps.
+
+    Its parts and its state dict have the original's names (``features``, ``classifier``; ``layers``, ``in_c``, ``out_c``),
+    so published files load into it, and what it saves is such a file. ``encoder`` is the same network as ours.
+    """
+
+    encoder: MN | DyMN
 
     def __init__(self, encoder: MN | DyMN, schedule: dict[str, float] | None = None):
         super().__init__()
-        self.encoder, self.schedule = encoder, schedule or {}
+        self.__dict__["encoder"] = encoder  # not a part of its own: its parts are ours
+        self.schedule = schedule or {}
+        for name, part in encoder.named_children():
+            self.add_module(name, part)
+
+    def train(self, mode: bool = True) -> OriginalModel:
+        self.encoder.train(mode)
+        return super().train(mode)
 
     def forward(self, x: Tensor, return_fmaps: bool = False) -> tuple[Tensor, Tensor | list[Tensor]]:
         if not return_fmaps:
@@ -89,26 +103,42 @@ def get_model(pretrained_name: str | None = None, *, dynamic: bool | None = None
     """The original's ``get_model`` of MN, and of DyMN when the name begins with "dymn" or ``dynamic`` is True.
 
     With ``pretrained_name`` the published weights are loaded, and a ``num_classes`` other than theirs starts the last
-    layer anew; width and shape are the published network's. Raises AuricleError for unknown arguments.
+    layer anew. Raises AuricleError for unknown arguments, and for those that describe another network than the name.
     """
     dynamic = str(pretrained_name).startswith("dymn") if dynamic is None else dynamic
+    if not dynamic and (strange := sorted(SCHEDULE.keys() & arguments.keys())):
+        raise AuricleError(f"{', '.join(strange)} belong to DyMN's kernel temperature; an MN has none")
     schedule = {ours: arguments.pop(theirs) for theirs, ours in SCHEDULE.items() if theirs in arguments}
     config = dymn_config(**arguments) if dynamic else mn_config(**arguments)
     if pretrained_name is None:
         temperature = schedule.get("highest", 30.0)
         encoder = DyMN(replace(config, temperature=temperature)) if isinstance(config, DyMNConfig) else MN(config)
         return OriginalModel(encoder, schedule)
-    encoder = _pretrained(pretrained_name, arguments)
+    encoder = _pretrained(pretrained_name, config, arguments)
     return OriginalModel(encoder, schedule | {"highest": arguments.get("pretrain_final_temp", 1.0)})
 
 
-def _pretrained(name: str, arguments: dict[str, Any]) -> MN | DyMN:
+def _pretrained(name: str, config: MNConfig | DyMNConfig, arguments: dict[str, Any]) -> MN | DyMN:
     from auricle.hub.load import load
 
     encoder = load(name)
     if not isinstance(encoder, MN | DyMN):
         raise AuricleError(f"'{name}' is not an EfficientAT network but one of the family {encoder.info.family}")
-    if "pretrain_final_temp" in arguments and isinstance(encoder, DyMN):
-        encoder.set_temperature(arguments["pretrain_final_temp"])
+    _check(name, encoder, config, arguments)
+    if isinstance(encoder, DyMN):  # specification efficientat 3.4: 1 unless told, whatever it was trained with
+        encoder.set_temperature(arguments.get("pretrain_final_temp", 1.0))
     count = arguments.get("num_classes", encoder.config.num_classes)
     return encoder if count == encoder.config.num_classes else encoder.with_classes(count)  # type: ignore[return-value]
+
+
+def _check(name: str, encoder: MN | DyMN, config: MNConfig | DyMNConfig, arguments: dict[str, Any]) -> None:
+    """Raises AuricleError when an argument contradicts the published network."""
+    if type(config) is not type(encoder.config):
+        raise AuricleError(f"'{name}' is of the family {encoder.info.family}, which 'dynamic' contradicts")
+    names = MN_ARGUMENTS | DYMN_ARGUMENTS | DYMN_SWITCHES | {"input_dim_f": "front_end"}
+    for theirs in sorted(arguments.keys() - FREE):
+        asked, own = getattr(config, names[theirs]), getattr(encoder.config, names[theirs])
+        if theirs == "input_dim_f":
+            asked, own = arguments[theirs], encoder.front.bands
+        if (tuple(asked) if isinstance(asked, list) else asked) != own:
+            raise AuricleError(f"{theirs}={arguments[theirs]!r} is not what '{name}' is; leave it out")

@@ -1,21 +1,24 @@
 """EfficientAT's HEAR embeddings, every published wrapper by name (specification efficientat 10).
 
 ``hear = wrapper("mn10_all_b_mel_avgs")`` has HEAR's three functions: ``load_model``, ``get_scene_embeddings`` and
-``get_timestamp_embeddings``. An embedding joins pieces of the network in one fixed order, whatever the order asked for:
+``get_timestamp_embeddings``; so has the module ``auricle.compat.hear.mn10_all_b_mel_avgs``, which HEAR's own tools import
+by that name. An embedding joins pieces of the network in one fixed order, whatever the order asked for:
 ``mel_avgs`` (time mean of the log-mel), ``clf1`` (features), ``clf2`` (hidden layer of the head after its activation),
 ``logits``, ``se5`` … (first layer of a block's channel gate, before its activation), ``b0`` … ``b15`` (pooled maps).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from auricle.errors import AuricleError, nearest
-from auricle.models.contract import Encoder
+from auricle.models.contract import Encoder, check_wave
 from auricle.models.mn import MN
 from auricle.models.mn_config import round8, stem_size
 from auricle.signal.framing import reflect
@@ -66,17 +69,19 @@ class Wrapper:
         return model.timestamps(audio)
 
 
-class Hear:
+class Hear(nn.Module):
     """A loaded wrapper, with the attributes HEAR asks of a model."""
 
     def __init__(self, encoder: Encoder, wrapper: Wrapper):
+        super().__init__()
         if not isinstance(encoder, MN):
             raise AuricleError(f"HEAR embeddings are made of MN networks, not of the family {encoder.info.family}")
-        self.encoder, self.wrapper = encoder.eval(), wrapper
+        self.encoder, self.wrapper = encoder, wrapper
         self.pieces = tuple(sorted(wrapper.pieces, key=ORDER.index))
         self.taps = tuple("mel" if piece == "mel_avgs" else piece for piece in self.pieces)
         self.sample_rate = encoder.info.sample_rate
         self.scene_embedding_size = self.timestamp_embedding_size = size(wrapper, encoder)
+        self.eval()
 
     @torch.no_grad()
     def embed(self, audio: Tensor) -> Tensor:
@@ -90,24 +95,32 @@ class Hear:
         return torch.cat(parts, dim=1)
 
     def scene(self, audio: Tensor) -> Tensor:
-        """One pass up to 10 s; beyond, the mean of 10-s windows every 2.5 s over the clip reflected by 5 s."""
+        """One pass up to 10 s; beyond, the mean of 10-s windows every 2.5 s over the clip reflected by 5 s.
+
+        Raises AuricleError for what is no (B, S) waveform with samples, and for NaN.
+        """
+        check_wave(audio, None, self.encoder.info)
         if audio.shape[1] <= SCENE_SECONDS * self.sample_rate:
             return self.embed(audio)
         return self.windows(audio, SCENE_SECONDS * 1000, SCENE_HOP_MS)[0].mean(1)
 
     def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """A window around every 50 ms."""
+        """A window around every 50 ms. Raises as ``scene`` does."""
+        check_wave(audio, None, self.encoder.info)
         return self.windows(audio, self.wrapper.window_ms, HOP_MS)
 
     def windows(self, audio: Tensor, window_ms: int, hop_ms: int) -> tuple[Tensor, Tensor]:
         """(B, S) reflected by half a window at both ends -> (B, n, D) of windows a hop apart, (B, n) milliseconds.
 
-        A clip not longer than half a window is zero-padded first, as nothing is left to reflect.
+        A clip not longer than half a window is zero-padded first, as nothing is left to reflect; it has no more windows
+        for that.
         """
         window, hop = window_ms * self.sample_rate // 1000, hop_ms * self.sample_rate // 1000
-        half = window // 2
+        half, own = window // 2, audio.shape[1]
         audio = torch.nn.functional.pad(audio, (0, max(0, half + 1 - audio.shape[1])))
-        segments = reflect(audio, None, half).unfold(1, window, hop)  # (B, n, W)
+        segments = reflect(audio, None, half).unfold(1, window, hop)[
+            :, : (own + 2 * half - window) // hop + 1
+        ]  # (B, n, W)
         count = segments.shape[1]
         flat = segments.flatten(0, 1)
         at_once = max(1, SEGMENTS_SECONDS * self.sample_rate // window)
@@ -181,6 +194,17 @@ def _published() -> Iterable[Wrapper]:
 
 
 WRAPPERS = {wrapper.name: wrapper for wrapper in _published()}
+
+
+def _as_module(wrapper: Wrapper) -> ModuleType:
+    """HEAR's tools import an embedding by name: ``auricle.compat.hear.mn10_all_b_mel_avgs``."""
+    module = ModuleType(f"{__name__}.{wrapper.name}", f"{wrapper.name}: {', '.join(wrapper.pieces)} of {wrapper.model}")
+    for function in ("load_model", "get_scene_embeddings", "get_timestamp_embeddings"):
+        setattr(module, function, getattr(wrapper, function))
+    return module
+
+
+sys.modules.update({f"{__name__}.{name}": _as_module(found) for name, found in WRAPPERS.items()})
 
 
 def wrapper(name: str) -> Wrapper:

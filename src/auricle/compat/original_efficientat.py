@@ -9,8 +9,9 @@ evaluation of data sets (``ex_*``) come later.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from auricle.inference.tags import FileTags
 
 Load = Callable[[str], Encoder]
+FRONT_END = {
+    "sample_rate": "sample_rate", "n_mels": "bands", "stft_window": "window", "hop_size": "hop", "n_fft": "fft"
+}  # fmt: skip
 TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc50", "ex_openmic")
 
 
@@ -55,7 +59,7 @@ def inference(options: Sequence[str], load: Load) -> int:
 
     args = inference_parser().parse_args(options)
     encoder = _model(args.ensemble or [args.model_name], args, load)
-    result = _tagged(encoder, args, window=0.0, hop=0.0)
+    result = _tagged(encoder, args, whole=math.inf)  # one input, however long
     print(tag_table(result.tags))
     return 0
 
@@ -71,10 +75,18 @@ def inference_parser() -> argparse.ArgumentParser:
 
 # ---- windowed_inference.py
 def windowed_inference(options: Sequence[str], load: Load) -> int:
+    from auricle.inference.tag import tagger
     from auricle.inference.tags import window_text
 
     args = windowed_parser().parse_args(options)
-    for window in _tagged(load(args.model_name), args, window=args.window_size, hop=args.hop_length).windows:
+    encoder = tagger(load(args.model_name))
+    rate = encoder.info.sample_rate
+    size, hop = int(args.window_size * rate), int(args.hop_length * rate)  # the original cuts, does not round
+    if size < 1 or hop < 1:
+        raise AuricleError(
+            f"--window_size and --hop_length are seconds above 0, got {args.window_size} and {args.hop_length}"
+        )
+    for window in _tagged(encoder, args, window=size / rate, hop=hop / rate).windows:
         print(window_text(window))
     return 0
 
@@ -211,15 +223,16 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
         "hop_size": getattr(front, "hop", None),
         "n_fft": getattr(front, "fft", None),
         "n_mels": front.bands,
+        "se_dims": getattr(config, "se_dims", None),
     }
     for option, value in known.items():
-        asked = getattr(args, option)
+        asked = getattr(args, option, None)
         if asked is not None and value is not None and asked != value:
             flag = "window_size" if option == "stft_window" else option
             raise AuricleError(f"{encoder.info.name} has --{flag} {value}, the line says {asked}; leave it out")
 
 
-def _tagged(encoder: Encoder, args: argparse.Namespace, *, window: float, hop: float) -> FileTags:
+def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTags:
     import torch
 
     from auricle.inference.sounds import find_sounds
@@ -228,11 +241,12 @@ def _tagged(encoder: Encoder, args: argparse.Namespace, *, window: float, hop: f
     from auricle.inference.tags import Failure
 
     half = args.cuda and torch.cuda.is_available()
-    settings = TagSettings(
-        window=window, hop=hop, precision="fp16" if half else "float32", device="cuda" if half else "cpu"
-    )
-    sounds = find_sounds([args.audio_path])
-    (outcome,) = tag_each(sounds[:1], encoder, settings, EventSettings(), tail=zero_padded)
+    settings = TagSettings(**heard, precision="fp16" if half else "float32", device="cuda" if half else "cpu")
+    if Path(args.audio_path).is_dir():
+        raise AuricleError(
+            f"--audio_path {args.audio_path} is a folder, the original takes a file; 'auricle tag' takes both"
+        )
+    (outcome,) = tag_each(find_sounds([args.audio_path]), encoder, settings, EventSettings(), tail=zero_padded)
     if isinstance(outcome, Failure):
         raise AuricleError(outcome.error)
     return outcome
@@ -249,20 +263,20 @@ def _unweighted(args: argparse.Namespace) -> Encoder:
         encoder = network(_called(args))
         _check(encoder, args)
         return encoder
-    default = PreMel()
-    front = replace(
-        default,
-        sample_rate=args.sample_rate or default.sample_rate,
-        bands=args.n_mels or default.bands,
-        window=args.stft_window or default.window,
-        hop=args.hop_size or default.hop,
-        fft=args.n_fft or default.fft,
-    )
+    if args.model_name:
+        raise AuricleError(
+            f"both --model_name {args.model_name} and --model_width {args.model_width:g}; say one of them"
+        )
+    said = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
+    if "sample_rate" in said:
+        said["fmax"] = said["sample_rate"] // 2 - 1000  # specification efficientat 4
+    front = PreMel(**said)
     config = MNConfig(
         width=args.model_width,
         head=args.head_type or "mlp",
         se_dims=args.se_dims or "c",
         strides=tuple(args.strides or (2, 2, 2, 2)),
+        frames=front.frames(10 * front.sample_rate),
         front_end=front.id,
     )
     return MN(config).eval()

@@ -11,7 +11,7 @@ from auricle.hub import records
 from auricle.hub import weights as kept
 from auricle.hub.families import build
 from auricle.hub.files import read_encoder
-from auricle.hub.published import read_published
+from auricle.hub.published import check_recorded, read_published
 from auricle.hub.record import Record
 from auricle.hub.records_m2d import CLAP_NOTE
 from auricle.models.contract import Encoder
@@ -75,7 +75,10 @@ def _existing(weights: str | Path) -> Path:
 
 def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:
     if path.suffix == ".safetensors":
-        return read_encoder(path)
+        encoder = read_encoder(path)
+        if record is not None:
+            check_recorded(encoder, path, record, same_classes=options.get("same_classes", True))
+        return encoder
     if record is not None:
         _say(record)
     return read_published(path, record, **options)

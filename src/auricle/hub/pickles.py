@@ -39,7 +39,8 @@ def read_pickle(path: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
-    return (lines or str(error).splitlines() or [type(error).__name__])[0][:200]
+    said = [] if isinstance(error, KeyError) else str(error).splitlines()  # a KeyError says a key alone
+    return (lines or said or [type(error).__name__])[0][:200]
 
 
 def _numpy_scalars() -> list[Any]:

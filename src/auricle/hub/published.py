@@ -113,10 +113,29 @@ def _mae_ast(content: Any, path: Path, record: Record | None) -> Encoder:
         return encoder
     if not isinstance(record.config, MAEASTConfig):
         raise AuricleError(f"{path} is a MAE-AST checkpoint, '{record.name}' is of another kind")
-    known = {name: getattr(record.config, name) for name in (*RATES, "max_token_length", "stored_positions")}
-    _check_network(replace(encoder.config, **known), path, record)  # how it was trained is the file's own affair
+    _check_network(_as_trained(encoder.config, record.config), path, record)
     encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
     return encoder
+
+
+def check_recorded(encoder: Encoder, path: Path, record: Record, *, same_classes: bool = True) -> None:
+    """Raises AuricleError when an encoder of ours is not the network of the record, or has other classes."""
+    config: Any = getattr(encoder, "config", None)
+    if record.config is None or encoder.info.family != record.family or type(config) is not type(record.config):
+        raise AuricleError(
+            f"{path} is a network of the family {encoder.info.family}, '{record.name}' of {record.family}"
+        )
+    if isinstance(config, MNConfig | DyMNConfig):
+        _classes(record, config.num_classes, path, same_classes)
+        config = replace(config, num_classes=record.config.num_classes)  # type: ignore[union-attr]
+    elif isinstance(config, MAEASTConfig):
+        config = _as_trained(config, record.config)  # type: ignore[arg-type]
+    _check_network(config, path, record)
+
+
+def _as_trained(config: MAEASTConfig, known: MAEASTConfig) -> MAEASTConfig:
+    """How it was trained is a file's own affair."""
+    return replace(config, **{name: getattr(known, name) for name in (*RATES, "max_token_length", "stored_positions")})
 
 
 def _check_network(config: Config, path: Path, record: Record) -> None:

@@ -82,7 +82,7 @@ def _draw_events(axes: Any, labels: dict[str, list[Event]]) -> None:
             bar = [(event.start, event.end - event.start)]
             axes.broken_barh(bar, (row - 0.36, 0.72), facecolor="#2a6f97", alpha=0.25 + 0.75 * event.score)
     axes.set_yticks(range(len(labels)), [f"{name}  {events[0].score:.2f}" for name, events in labels.items()])
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.set_xlabel("seconds")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from auricle.data.manifest_io import files_below
+from auricle.errors import AudioError
 from auricle.signal.decode import AUDIO_SUFFIXES
 
 
@@ -21,7 +23,11 @@ class Sound:
     place: str
 
     def open(self) -> Path | BinaryIO:
-        """What ``signal.decode`` reads; from the beginning at every call."""
+        """What ``signal.decode`` reads; from the beginning at every call. Raises AudioError for a folder."""
+        if isinstance(self.content, Path) and self.content.is_dir():
+            raise AudioError(
+                f"the folder {self.name} holds no audio; known endings: {', '.join(sorted(AUDIO_SUFFIXES))}"
+            )
         return self.content if isinstance(self.content, Path) else NamedBytes(self.content, self.name)
 
 
@@ -36,7 +42,8 @@ class NamedBytes(io.BytesIO):
 def find_sounds(files: Iterable[str | Path]) -> list[Sound]:
     """The files, and all audio in and below the folders; each once, in the order given.
 
-    A folder without audio stays in the list, and reading it says what is wrong.
+    No two have one place: where names repeat, places begin below the folder that all recordings share. A folder without
+    audio stays in the list, and opening it says what is wrong.
     """
     found: dict[str, Sound] = {}
     for item in map(Path, files):
@@ -45,4 +52,12 @@ def find_sounds(files: Iterable[str | Path]) -> list[Sound]:
             found.setdefault(str(item / name), Sound(str(item / name), item / name, name))
         if not inside:
             found.setdefault(str(item), Sound(str(item), item, item.name))
-    return list(found.values())
+    return _apart(list(found.values()))
+
+
+def _apart(sounds: list[Sound]) -> list[Sound]:
+    if len({sound.place for sound in sounds}) == len(sounds):
+        return sounds
+    paths = [os.path.abspath(sound.name) for sound in sounds]
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [replace(sound, place=os.path.relpath(path, shared)) for sound, path in zip(sounds, paths)]

@@ -1,13 +1,13 @@
 """``auricle.tag``: recordings of any length in, labels out, for any encoder that has classes.
 
 Scores are the sigmoid of the logits (softmax where the classes exclude each other), computed in float32. Broken files
-are named, not fatal; a recording longer than ``WHOLE_SECONDS`` is heard in windows, so memory stays bounded.
+are named, not fatal; a recording longer than ``TagSettings.whole`` is heard in windows, so memory stays bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain, groupby, islice
 from operator import attrgetter
 from pathlib import Path
@@ -22,7 +22,7 @@ from auricle.inference.ahead import ahead
 from auricle.inference.embed import device_of
 from auricle.inference.events import find_events
 from auricle.inference.sounds import Sound, find_sounds
-from auricle.inference.tag_settings import LONG_WINDOW, WHOLE_SECONDS, EventSettings, TagSettings
+from auricle.inference.tag_settings import EventSettings, TagSettings
 from auricle.inference.tags import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.inference.windows import Tail, Window, covering, windows
 from auricle.models.contract import Encoder, EncoderInfo
@@ -101,7 +101,11 @@ def tag_each(
     *,
     tail: Tail = covering,
 ) -> Iterator[FileTags | Failure]:
-    """One outcome per sound, in order, each as soon as it is finished; the next stretch is decoded meanwhile."""
+    """One outcome per sound, in order, each as soon as it is finished; the next stretch is decoded meanwhile.
+
+    Raises AuricleError for windows of less than a sample.
+    """
+    settings.samples(encoder.info.sample_rate)
     scorer = Scorer(encoder, settings)
     heard = ahead(_heard(sounds, encoder.info, settings, tail))
     for sound, pieces in groupby(heard, key=attrgetter("sound")):
@@ -114,12 +118,14 @@ def tag_each(
 # ---- from a sound to windows
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some windows of a sound: spans (n, 2) in samples, waves (n, S). The first piece of each sound has none."""
+    """Some windows of a sound: spans (n, 2) in samples, waves (n, S). The first piece of a sound heard in windows has
+    none, and the last says how many samples there were in ``total``."""
 
     sound: Sound
     spans: tuple[tuple[int, int], ...] = ()
     waves: np.ndarray | None = None
     windowed: bool = False
+    total: int = 0
     error: str = ""
 
 
@@ -137,18 +143,34 @@ def _pieces(sound: Sound, info: EncoderInfo, settings: TagSettings, tail: Tail) 
         sound.open(), seconds=BLOCK_SECONDS, rate=info.sample_rate, resampler=front_end(info.front_end).resampler
     )
     if not settings.window:
-        most = int(WHOLE_SECONDS / BLOCK_SECONDS)
-        begin = list(islice(stream, most + 1))
-        if len(begin) <= most:
+        begin: list[np.ndarray] = []
+        length = 0
+        for block in stream:
+            begin, length = [*begin, block], length + len(block)
+            if length > settings.whole * info.sample_rate:
+                break
+        else:
             yield _whole(sound, np.concatenate(begin), info)
             return
         stream = chain(begin, stream)
     yield Piece(sound, windowed=True)
-    seconds = settings.window or LONG_WINDOW
-    size, hop = (round(s * info.sample_rate) for s in (seconds, settings.hop or seconds / 2))
-    cut = windows(stream, size, hop, tail)
+    counted = Counted(stream)
+    cut = windows(counted, *settings.samples(info.sample_rate), tail)
     while batch := list(islice(cut, settings.batch_size)):
         yield _piece(sound, batch, info)
+    yield Piece(sound, windowed=True, total=counted.total)
+
+
+class Counted:
+    """A stream of blocks (n,), and how many samples went by."""
+
+    def __init__(self, stream: Iterable[np.ndarray]):
+        self.stream, self.total = stream, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self.stream:
+            self.total += len(block)
+            yield block
 
 
 def _piece(sound: Sound, batch: Sequence[Window], info: EncoderInfo) -> Piece:
@@ -159,7 +181,7 @@ def _piece(sound: Sound, batch: Sequence[Window], info: EncoderInfo) -> Piece:
 
 def _whole(sound: Sound, wave: np.ndarray, info: EncoderInfo) -> Piece:
     _check_length(sound, len(wave), info)
-    return Piece(sound, ((0, len(wave)),), wave[None])
+    return Piece(sound, ((0, len(wave)),), wave[None], total=len(wave))
 
 
 def _check_length(sound: Sound, samples: int, info: EncoderInfo) -> None:
@@ -206,29 +228,23 @@ def _outcome(
 ) -> FileTags | Failure:
     scores: list[np.ndarray] = []
     spans: list[tuple[int, int]] = []
-    windowed = False
+    windowed, total = False, 0
     for piece in pieces:
         if piece.error:
             return Failure(sound.name, piece.error)
-        windowed = windowed or piece.windowed
+        windowed, total = windowed or piece.windowed, piece.total
         if piece.waves is not None:
             scores.append(scorer(piece.waves))
             spans.extend(piece.spans)
     found = np.concatenate(scores) if scores else np.zeros((0, len(scorer.labels)), np.float32)
     times = np.array(spans, dtype=np.float64).reshape(-1, 2) / scorer.info.sample_rate
-    return _answer(sound.name, found, times, scorer.labels, settings.top_k, events if windowed else None)
-
-
-def _answer(
-    name: str, scores: np.ndarray, times: np.ndarray, labels: Sequence[str], top_k: int, events: EventSettings | None
-) -> FileTags:
-    """scores (n, C) of windows at times (n, 2); without ``events`` they are one, the whole recording."""
-    seconds = float(times[-1, 1]) if len(times) else 0.0
-    best = top(scores.max(0), labels, top_k) if len(scores) else ()
-    if events is None:
-        return FileTags(name, seconds, best)
-    line = tuple(WindowTags(float(a), float(b), top(row, labels, top_k)) for (a, b), row in zip(times, scores))
-    return FileTags(name, seconds, best, line, find_events(scores, times, labels, events))
+    labels, top_k = scorer.labels, settings.top_k
+    best = top(found.max(0), labels, top_k) if len(found) else ()
+    plain = FileTags(sound.name, total / scorer.info.sample_rate, best)
+    if not windowed:
+        return plain
+    line = tuple(WindowTags(float(a), float(b), top(row, labels, top_k)) for (a, b), row in zip(times, found))
+    return replace(plain, windows=line, events=find_events(found, times, labels, events))
 
 
 def top(scores: np.ndarray, labels: Sequence[str], count: int) -> tuple[Tag, ...]:

@@ -40,12 +40,23 @@ class TagSettings:
 
     top_k: int = option(10, "labels told per recording and window")
     window: float = option(
-        0.0, f"seconds heard at a time; 0: the whole recording at once (above {WHOLE_SECONDS:.0f} s: {LONG_WINDOW:.0f})"
+        0.0, f"seconds heard at a time; 0: the whole recording at once (above --whole: {LONG_WINDOW:.0f})"
     )
+    whole: float = option(WHOLE_SECONDS, "longest recording heard at once when no window is asked for, seconds")
     hop: float = option(0.0, "seconds between the starts of two windows; 0: half a window")
     precision: str = option("float32", "numbers inside the network; fp16 is for GPUs", choices=PRECISIONS)
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(8, "windows scored together")
+
+    def samples(self, rate: int) -> tuple[int, int]:
+        """Size and hop of windows; each at least a sample."""
+        window = self.window or LONG_WINDOW
+        size, hop = round(window * rate), round((self.hop or window / 2) * rate)
+        if size < 1 or hop < 1:
+            raise AuricleError(
+                f"--window and --hop are a sample of {1 / rate:.2g} s at least, got {window} and {self.hop}"
+            )
+        return size, hop
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -54,5 +65,7 @@ class TagSettings:
             raise AuricleError("--top-k and --batch-size must be at least 1")
         if not (0 <= self.window < float("inf") and 0 <= self.hop < float("inf")):
             raise AuricleError(f"--window and --hop are seconds, 0 or more, got {self.window} and {self.hop}")
+        if self.whole < 0:
+            raise AuricleError(f"--whole is seconds, 0 or more, got {self.whole}")
         if self.hop and not self.window:
             raise AuricleError("--hop says how far windows are apart: give --window too")

@@ -238,13 +238,13 @@ def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
 
 
 def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
-    from auricle.hub.convert.efficientat import to_published
+    from auricle.hub.convert.efficientat import to_published, unsaid
     from auricle.hub.pickles import write_pickle
 
     _family(encoder, ("mn", "dymn"), "efficientat")
     tensors = to_published(encoder.state_dict())
     write_pickle(tensors, out)
-    said = f"front end {encoder.info.front_end}, strides {encoder.architecture()['config']['strides']}"
+    said = ", ".join(f"{name} {value}" for name, value in unsaid(tensors, encoder.settings()).items())  # type: ignore[operator]
     return len(tensors), f"the layout does not hold them, so tell its readers: {said}"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 LABEL_TRACKS = ("audacity", "raven")
+PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class TagConfig:
             raise AuricleError("say with which tagger: --model NAME, or --ensemble NAME NAME …")
         if self.ensemble and self.weights:
             raise AuricleError("--weights belongs to --model; in --ensemble name the files themselves")
+        if self.picture and Path(self.picture).suffix not in PICTURES:
+            raise AuricleError(f"--picture {self.picture}: expected a name that ends in {', '.join(PICTURES)}")
         if self.labels_out and not (self.out and self.settings.window):
             raise AuricleError("--labels-out writes events into a folder: it needs --out and --window")
 
@@ -61,6 +64,7 @@ def tag(config: TagConfig) -> Tagging:
 
     tune_allocator()
     encoder = tagger(config.model or config.ensemble, config.weights or None)
+    config.settings.samples(encoder.info.sample_rate)
     sounds = _sounds(config)
     folder = _folder(config, encoder) if config.out else None
     return Tagging(encoder.info.name, len(sounds), _outcomes(config, encoder, sounds, folder))
@@ -81,7 +85,7 @@ def _folder(config: TagConfig, encoder: Encoder) -> TagFolder:
     from auricle.jobs.tag_files import TagFolder
 
     settings = asdict(config.settings)
-    heard = {name: settings[name] for name in ("top_k", "window", "hop", "precision")}
+    heard = {name: settings[name] for name in ("top_k", "window", "whole", "hop", "precision")}
     made_from = {"model": encoder.info.name, "fingerprint": encoder.fingerprint()} | heard | asdict(config.events)
     return TagFolder(Path(config.out), made_from)
 

@@ -6,6 +6,7 @@ command goes on where it stopped: lines whose recording did not change since are
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ class TagFolder:
     """``made_from`` is everything that decides the answers; a folder made from something else is refused."""
 
     def __init__(self, folder: Path, made_from: dict[str, Any]):
+        if folder.exists() and not folder.is_dir():
+            raise AuricleError(f"--out {folder} is a file; expected a folder, which is made")
         self.folder, self.lines = folder, folder / "tags.jsonl"
         settings = folder / "settings.json"
         if settings.is_file():
@@ -56,9 +59,11 @@ class TagFolder:
         return path
 
 
-def stamp(sound: Sound) -> list[int] | None:
-    """Size and time of change of a file; None for what is in memory or not there."""
-    if not isinstance(sound.content, Path) or not sound.content.is_file():
+def stamp(sound: Sound) -> list[int] | str | None:
+    """Size and time of change of a file, a checksum of what is in memory; None for a file that is not there."""
+    if not isinstance(sound.content, Path):
+        return hashlib.sha256(sound.content).hexdigest()
+    if not sound.content.is_file():
         return None
     found = sound.content.stat()
     return [found.st_size, found.st_mtime_ns]

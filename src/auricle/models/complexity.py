@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from auricle.models.contract import Encoder
+from auricle.errors import AuricleError
+from auricle.models.contract import Encoder, Spec
 from auricle.models.dynamic import DynamicConv
 from auricle.models.efficientat import STAGES, EfficientAT
 from auricle.models.ensemble import Ensemble
@@ -81,14 +82,16 @@ class Row:
 def complexity(encoder: Encoder, *, seconds: float = 10.0, bits: int = 16) -> Complexity:
     """The cost of one clip of ``seconds`` with activations of ``bits``. An ensemble adds its members up.
 
-    Raises TypeError for other families than EfficientAT.
+    Raises AuricleError for other families than EfficientAT, and for a network that does not take clips of this length.
     """
     if isinstance(encoder, Ensemble):
         return _sum([complexity(member, seconds=seconds, bits=bits) for member in encoder.encoders])
     if not isinstance(encoder, EfficientAT):
-        raise TypeError(f"the published counting rules are for MN and DyMN, not for {encoder.info.family}")
+        raise AuricleError(f"the published counting rules are for MN and DyMN, not for {encoder.info.family}")
     front = front_end(encoder.info.front_end)
-    rows = layers(encoder, front.bands, front.frames(round(seconds * front.sample_rate)))
+    frames = front.frames(max(round(seconds * front.sample_rate), front.min_samples))
+    encoder.check_spec(Spec(torch.empty(1, front.bands, 0), torch.tensor([frames]), front.hop_seconds, front.id))
+    rows = layers(encoder, front.bands, frames)
     kilo = bits / 8 / 1000
     efficient = efficient_memory(encoder, rows)
     field = receptive_field(rows)

@@ -31,6 +31,7 @@ from auricle.models.contract import (
     Spec,
     check_wave,
     chosen_layers,
+    zero_padded,
 )
 from auricle.models.dymn_config import DyMNConfig
 from auricle.models.graph import Graphs
@@ -159,6 +160,7 @@ class EfficientAT(Encoder):
         wave, lengths = check_wave(wave, lengths, self.info)
         front = self.front
         assert isinstance(front, PreMel)
+        wave, lengths = zero_padded(wave, lengths, front.min_samples)
         with torch.autocast(wave.device.type, enabled=False):
             values = training_mel(front, wave, self.augment, draws)
         frames = 1 + (lengths - 1).div(front.hop, rounding_mode="floor")

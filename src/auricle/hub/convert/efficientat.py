@@ -16,6 +16,7 @@ from auricle.hub.files import load_strictly
 from auricle.hub.pickles import read_pickle
 from auricle.models.dymn_config import DyMNConfig
 from auricle.models.mn_config import STEM, MNConfig, block_shapes, round8
+from auricle.options import differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +30,24 @@ OURS_ALONE = "norm_stats"
 
 
 def to_published(ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of ours as the original's."""
+    """A state dict of ours as the original's. Raises AuricleError for statistics, which that layout has no place for."""
+    if OURS_ALONE in ours and ours[OURS_ALONE].tolist() != [0.0, 1.0]:
+        raise AuricleError(
+            f"the network normalises its input by {ours[OURS_ALONE].tolist()} (mean, deviation), and EfficientAT's layout "
+            "cannot say so: a reader would score something else; keep it in Auricle's own layout"
+        )
     return {name: value for name, value in ours.items() if name != OURS_ALONE}
+
+
+def unsaid(tensors: dict[str, Tensor], config: MNConfig | DyMNConfig) -> dict[str, Any]:
+    """The settings that nobody can tell from these tensors: front end and strides always, others where they are not what
+    ``infer_config`` takes them for (the defaults, for a shape that it does not know)."""
+    try:
+        guessed = infer_config(tensors)
+    except AuricleError:
+        guessed = type(config)()
+    always = {"front_end": config.front_end, "strides": config.strides}
+    return always | {name: getattr(config, name) for name in differences(config, guessed)}
 
 
 def read_published(path: Path, *, classes: Classes | None = None, name: str = "", **known: Any) -> MN | DyMN:
