@@ -39,7 +39,7 @@ def data(tmp_path_factory):
 def whole(data, tmp_path_factory):
     """A run that nothing ever stopped."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    pretrain(config(data, out, accum_iter=2, epochs=4), quiet=True)
+    pretrain(config(data, out, accum_iter=2, epochs=4, save_freq=1), quiet=True)
     return out
 
 
@@ -51,12 +51,16 @@ def same(one: Path, other: Path) -> None:
     a, b = weights(one), weights(other)
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
-    strip = ("data_wait",)
     rows = [
-        [{k: v for k, v in row.items() if k not in strip} for row in read_log(run / "metrics.jsonl", "step")]
+        [{k: v for k, v in row.items() if k != "data_wait"} for row in read_log(run / "metrics.jsonl")]
         for run in (one, other)
     ]
     assert rows[0] == rows[1]
+    assert files(one) == files(other)
+
+
+def files(run: Path) -> list[str]:
+    return sorted(path.name for path in run.iterdir())
 
 
 class Stop(Exception):
@@ -80,14 +84,35 @@ def test_a_run_cut_anywhere_continues_to_the_same_weights(data, whole, tmp_path,
     with monkeypatch.context() as patch:
         stop_after(patch, micro_steps)
         with pytest.raises(Stop):
-            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, state_steps=1), quiet=True)
+            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1, state_steps=1), quiet=True)
+    continue_run(tmp_path / "run", quiet=True)
+    same(whole, tmp_path / "run")
+
+
+@pytest.mark.parametrize("micro_steps", [3, 6, 24])
+def test_a_run_interrupted_in_or_at_the_end_of_an_epoch_or_of_all_has_missed_nothing(
+    data, whole, tmp_path, monkeypatch, micro_steps
+):
+    real, count = Trainer.micro, iter(range(1, 99))
+
+    def micro(self, batch, progress):
+        if next(count) == micro_steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, batch, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "micro", micro)
+        with pytest.raises(KeyboardInterrupt, match="stopped and saved"):
+            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1), quiet=True)
+    assert not (tmp_path / "run" / "card.md").is_file()
     continue_run(tmp_path / "run", quiet=True)
     same(whole, tmp_path / "run")
 
 
 def test_the_number_of_workers_changes_nothing(data, whole, tmp_path):
     for workers in (1, 2):
-        pretrain(config(data, tmp_path / str(workers), accum_iter=2, epochs=4, workers=workers), quiet=True)
+        settings = dict(accum_iter=2, epochs=4, save_freq=1, workers=workers)
+        pretrain(config(data, tmp_path / str(workers), **settings), quiet=True)
         same(whole, tmp_path / str(workers))
 
 
@@ -119,7 +144,7 @@ def cut_run(data: Path, tmp_path: Path, monkeypatch) -> Path:
     with monkeypatch.context() as patch:
         stop_after(patch, 13)
         with pytest.raises(Stop):
-            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, state_steps=1), quiet=True)
+            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1, state_steps=1), quiet=True)
     return tmp_path / "run"
 
 
@@ -214,7 +239,7 @@ def test_max_updates_end_in_the_middle_of_an_epoch(data, tmp_path):
 
 def test_stop_at_ends_early_and_the_schedule_spans_all(data, tmp_path, whole):
     out = tmp_path / "run"
-    assert pretrain(config(data, out, accum_iter=2, epochs=4, stop_at=2), quiet=True).epochs == 2
+    assert pretrain(config(data, out, accum_iter=2, epochs=4, save_freq=1, stop_at=2), quiet=True).epochs == 2
     continue_run(out, {"stop_at": 0}, allow=("stop_at",), quiet=True)
     same(whole, out)
 
@@ -240,15 +265,20 @@ def fresh_objective(settings):
 def start(words: list[str]) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "auricle", *words, "--quiet"], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "auricle", *words, "--quiet"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGINT, 2), (signal.SIGTERM, 2)])
+def test_ctrl_c_and_a_polite_kill_of_all_processes_save_and_say_how_to_go_on(data, tmp_path, number, workers):
     out = tmp_path / "run"
-    process = start(flags(data, out, epochs=4000))
+    process = start(flags(data, out, epochs=4000, workers=workers))
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size > 2000, process)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"auricle pretrain --continue {out}" in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any
@@ -32,6 +33,24 @@ def argument(help: str = "", *, default: Any = MISSING, many: bool = False) -> A
     """A positional argument of a verb."""
     metadata = {"help": help, "positional": True, "many": many}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def check_ranges(config: Any, names: tuple[str, ...], least: float) -> None:
+    """Raises AuricleError for a setting below ``least``, or that is no number."""
+    for name in names:
+        value = getattr(config, name)
+        if not least <= value < math.inf:
+            raise AuricleError(f"--{name.replace('_', '-')} must be a number of at least {least:g}, not {value}")
+
+
+def check_choices(config: Any) -> None:
+    """Raises AuricleError for a setting that is none of its choices."""
+    for f in fields(config):
+        choices, value = f.metadata.get("choices"), getattr(config, f.name)
+        if choices and value not in choices:
+            raise AuricleError(
+                f"--{(f.metadata.get('flag') or f.name).replace('_', '-')} is one of {', '.join(choices)}, not '{value}'"
+            )
 
 
 def as_plain(config: Any) -> Any:

@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
             raise AuricleError("a run is continued with the settings it was started with; leave --preset out")
         changes = given_flags(args, args.settings)
         allow = tuple(name.replace("-", "_") for name in args.allow)
+        if args.dry_run:
+            raise AuricleError("--dry-run rehearses a new run, --continue goes on with an old one; say one of them")
         return answer(continue_run(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
     if not args.method or not args.source:
         raise AuricleError("say what to learn and from what: auricle pretrain m2d FOLDER (or --continue RUN)")

@@ -70,7 +70,7 @@ def translated(program: str, line: argparse.Namespace) -> dict[str, Any]:
         "stored_front_end": FRONT_ENDS[rate],
         "lr": line.lr or 0.0,
         "stop_at": max(0, getattr(line, "stop_at", -1)),
-        "target_layers": tuple(int(number) for number in re.findall(r"\d+", getattr(line, "target_layers", ""))),
+        "target_layers": tuple(int(number) for number in re.findall(r"-?\d+", getattr(line, "target_layers", ""))),
         "norm_targets": line.norm_pix_loss if program == MAE else not line.no_norm_pix_loss,
         "csv_bg_noise": getattr(line, "csv_bg_noise", "") if getattr(line, "noise_ratio", 0) else "",
         "norm_stats": statistics_of(line.norm_stats) if program == MAE else (),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from multiprocessing.synchronize import Event
 from typing import NamedTuple
 
 import torch
@@ -101,7 +106,7 @@ def make_loader(
             num_workers=workers,
             collate_fn=partial(_collate, collate),
             pin_memory=pin_memory,
-            worker_init_fn=_one_thread,
+            worker_init_fn=partial(_settle, _leaving()) if workers else None,
             generator=torch.Generator().manual_seed(0),
             persistent_workers=workers > 0,
         )
@@ -115,5 +120,16 @@ def _collate(collate: Callable[[Sequence[Sample]], Batch], fetched: Sequence[Fet
     return FetchedBatch(None if stop else collate(samples), failed, stop)
 
 
-def _one_thread(worker: int) -> None:
+def _leaving() -> Event:
+    """Set when this process ends: from then on its workers may be ended too."""
+    event = multiprocessing.Event()
+    atexit.register(event.set)  # before multiprocessing ends what is left of its children
+    return event
+
+
+def _settle(leaving: Event, worker: int) -> None:
+    """One thread; and Ctrl-C and a polite kill, which reach every process of a group, are the run's to answer: its
+    workers go on reading until it has saved, and end with it."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if leaving.is_set() else None)

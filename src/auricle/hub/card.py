@@ -27,6 +27,6 @@ def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None
     )
     ends = "Made by: see `command.txt` and `config.yaml`. How good it is: `report.html`."
     write_text(
-        run.path / "card.md",
+        run.card,
         f"# {info.name}\n\n| | |\n|---|---|\n{table}\n\n```python\n{code}\n```\n\n{ends}\n",
     )

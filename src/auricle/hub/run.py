@@ -47,6 +47,10 @@ class RunFolder:
         return self.path / "encoder-best.safetensors"
 
     @property
+    def card(self) -> Path:
+        return self.path / "card.md"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -74,7 +78,14 @@ class RunFolder:
         return run
 
     def read_config(self) -> dict[str, Any]:
-        return yaml.safe_load(self.config.read_text())
+        """The settings as they were written. Raises AuricleError for a damaged file."""
+        try:
+            found = yaml.safe_load(self.config.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise AuricleError(f"{self.config} is damaged ({str(error).splitlines()[0]})") from None
+        if not isinstance(found, dict):
+            raise AuricleError(f"{self.config} is damaged: it holds no settings")
+        return found
 
     def note_command(self) -> None:
         """Append this call to command.txt and write the environment."""

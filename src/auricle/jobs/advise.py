@@ -38,6 +38,8 @@ def advise(config: AdviseConfig, *, quiet: bool = True) -> Advice:
     if plan:
         reasons += why(plan, config, facts, fine)
         notes += cautions(plan, facts, machine)
+    if config.above_8khz and start and HEARS_8K not in notes and rate_of(start) == 16000:
+        notes.append(f"{weight} is a 16 kHz weight: what is above 8 kHz is not heard")
     cost = cost_of(config, plan, facts, machine) if plan else None
     commands = commands_of(config, weight, plan)
     return Advice(strategy, weight, facts, plan, cost, tuple(reasons), tuple(notes), commands)
@@ -70,6 +72,15 @@ def start_of(strategy: str, kind: str, high: bool, fine: bool) -> Start | None:
     return None
 
 
+def rate_of(start: Start) -> int:
+    """Sample rate of a start weight, hertz."""
+    from auricle.hub.convert.m2d_names import parse_name
+
+    said = parse_name(start.weight)
+    assert said is not None
+    return said.sample_rate
+
+
 def plan_of(
     config: AdviseConfig, facts: Facts, machine: Machine, strategy: str, start: Start | None, fine: bool
 ) -> Plan:
@@ -82,6 +93,8 @@ def plan_of(
     shape = shape_of(like.method, input_size, patch_size, rate, mask_ratio)
     gpus = max(1, machine.gpus)
     batch, accum = batch_of(shape, like.effective_batch, gpus, machine)
+    effective = batch * accum * gpus
+    enough = max(like.min_ds_size, effective) if facts.clips else like.min_ds_size  # one weight update at least
     return Plan(
         method=like.method,
         input_size=input_size,
@@ -89,7 +102,7 @@ def plan_of(
         sample_rate=rate,
         epochs=like.epochs,
         warmup_epochs=like.warmup,
-        effective_batch=batch * accum * gpus,
+        effective_batch=effective,
         batch_size=batch,
         accum_iter=accum,
         gpus=gpus,
@@ -97,7 +110,7 @@ def plan_of(
         mask_ratio=mask_ratio,
         loss_off=like.loss_off,
         noise_ratio=noise_of(config, like),
-        min_ds_size=like.min_ds_size if facts.clips < like.min_ds_size else 0,
+        min_ds_size=enough if facts.clips < enough else 0,
         like=like.name,
     )
 

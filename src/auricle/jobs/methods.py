@@ -37,6 +37,10 @@ class DataConfig:
     crops: CropConfig = option(factory=CropConfig)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.noise_ratio <= 1:
+            raise AuricleError(f"--noise-ratio is a share from 0 to 1, not {self.noise_ratio}")
+        if self.csv_bg_noise and not self.noise_ratio:
+            raise AuricleError("--csv-bg-noise names noise and --noise-ratio 0 asks for none; say how much, e.g. 0.2")
         if len(self.norm_stats) not in (0, 2) or (self.norm_stats and self.norm_stats[1] <= 0):
             raise AuricleError(f"--norm-stats takes a mean and a deviation above 0, not {self.norm_stats}")
 
@@ -119,6 +123,12 @@ class M2DPretrain(ViTPretrain):
 
     predictor: PredictorConfig = option(factory=PredictorConfig)
     objective: M2DConfig = option(factory=M2DConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        depth, chosen = self.model.depth, self.objective.target_layers
+        if wrong := [layer for layer in chosen if not 0 <= layer < depth]:
+            raise AuricleError(f"--target-layers {wrong[0]}: the target has blocks 0 to {depth - 1}")
 
 
 @dataclass(frozen=True)

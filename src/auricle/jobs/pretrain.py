@@ -88,13 +88,15 @@ def continue_run(
         progress = trainer.restore()
         if ranks.first:
             run.note_command()
-        if progress.micro_step >= trainer.last_micro_step():
-            trainer.finish()
+        final = periodic_of(config.all_eval, config)
+        if progress.micro_step < trainer.last_micro_step():
+            return run_to_end(trainer, data, final)
+        trainer.finish()
+        if ranks.agree(run.card.is_file()):
             score_test(trainer, data, progress)
-            return PretrainResult(
-                folder, progress.step, progress.epoch, last_loss(run), 0.0, data.clips, 0, already=True
-            )
-        return run_to_end(trainer, data, periodic_of(config.all_eval, config))
+        else:  # stopped between the last weight update and the end
+            conclude(trainer, data, progress, final)
+        return replace(result_of(trainer, data, progress), replaced=0, already=True)
 
 
 def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
@@ -178,22 +180,30 @@ def periodic_of(source: str, config: PretrainConfig) -> Evaluate | None:
 
 
 def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = None) -> PretrainResult:
-    """Train, report clips that were replaced, measure for the last time, and answer."""
+    """Train, conclude, and answer."""
     start = time.monotonic()
     progress = trainer.fit()
+    conclude(trainer, data, progress, final)
+    return replace(result_of(trainer, data, progress), seconds=time.monotonic() - start)
+
+
+def conclude(trainer: Trainer, data: TrainingData, progress: Progress, final: Evaluate | None) -> None:
+    """What comes after the last weight update: the test list, clips that were replaced, the last measurement, the card
+    (last of all: with it a run is complete)."""
     score_test(trainer, data, progress)
     if data.report():
         trainer.console.say(data.report())
     if final is not None:
         trainer.evaluate = final
         trainer.measure(progress)
-    seconds = time.monotonic() - start
     if trainer.ranks.first:
         keep_preview(trainer, data)
         keep_card(trainer, data, progress)
-    return PretrainResult(
-        trainer.run.path, progress.step, progress.epoch, last_loss(trainer.run), seconds, data.clips, data.replaced()
-    )
+
+
+def result_of(trainer: Trainer, data: TrainingData, progress: Progress) -> PretrainResult:
+    loss = last_loss(trainer.run)
+    return PretrainResult(trainer.run.path, progress.step, progress.epoch, loss, 0.0, data.clips, data.replaced())
 
 
 def score_test(trainer: Trainer, data: TrainingData, progress: Progress) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_ranges, option
 
 FRONT_ENDS = {16000: "m2d-logmel/16k", 32000: "m2d-logmel/32k"}  # of the M2D family, by sample rate
 
@@ -35,6 +35,8 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
+        check_ranges(self, ("width", "depth"), 1)
+        check_ranges(self, ("heads",), 0)
         if self.sample_rate not in FRONT_ENDS:
             raise AuricleError(f"M2D knows 16000 and 32000 Hz, not {self.sample_rate}")
         if bins % height:
@@ -80,6 +82,7 @@ class PredictorConfig:
     decoder_heads: int = option(16, "attention heads of the predictor")
 
     def __post_init__(self) -> None:
+        check_ranges(self, ("decoder_width", "decoder_depth", "decoder_heads"), 1)
         if self.decoder_width % 4 or self.decoder_width % self.decoder_heads:
             raise AuricleError(
                 f"the predictor's width ({self.decoder_width}) must divide by 4 and by its heads ({self.decoder_heads})"

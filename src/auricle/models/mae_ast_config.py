@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auricle.errors import AuricleError
 from auricle.models.config import parse_size
-from auricle.options import option
+from auricle.options import check_ranges, option
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class MAEASTConfig:
 
     def __post_init__(self) -> None:
         height, _ = parse_size(self.patch_size)
+        check_ranges(self, ("mel_bins", "heads", "width", "decoder_width"), 1)
         if self.mel_bins % height:
             raise AuricleError(f"{self.mel_bins} mel bins cannot be cut into tokens {height} high")
         for width in (self.width, self.decoder_width):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, option
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class MaskConfig:
     )
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not 0 <= self.jitter < math.inf:
             raise AuricleError(f"the jitter must be 0 dB or more, not {self.jitter}")
         if not 0 < self.mask_ratio < 1:

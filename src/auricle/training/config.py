@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, check_ranges, option
+
+POSITIVE = ("effective_batch", "accum_iter", "log_interval", "health_interval", "keep_states", "save_freq")
+NOT_NEGATIVE = (
+    "max_updates", "stop_at", "schedule_updates", "eps", "lr", "blr", "min_lr", "warmup_epochs", "warmup_updates", "weight_decay",
+    "clip_grad", "workers", "save_interval_updates", "keep_interval_updates", "state_minutes", "state_steps", "eval_freq",
+    "eval_after", "validate_interval", "validate_interval_updates",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,9 @@ class TrainConfig:
     wandb: str = option("", "project name: log to Weights & Biases too (needs wandb, installed by you)")
 
     def __post_init__(self) -> None:
-        positive = ("effective_batch", "accum_iter", "log_interval", "health_interval", "keep_states")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise AuricleError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, POSITIVE, 1)
+        check_ranges(self, NOT_NEGATIVE, 0)
+        check_choices(self)
         if self.batch_size < 0:
             raise AuricleError(f"--batch-size must be positive or auto, not {self.batch_size}")
         if self.epochs < 1 and self.max_updates < 1:
@@ -79,7 +85,7 @@ class TrainConfig:
         """Longer than the run it keeps the rate from its peak: nearly always a slip."""
         if self.long_warmup:
             return
-        if not self.max_updates and self.warmup_epochs >= self.epochs and self.epochs > 1:
+        if not self.max_updates and self.schedule == "cosine" and self.warmup_epochs >= self.epochs and self.epochs > 1:
             raise AuricleError(
                 f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs); "
                 "say --warmup-epochs, or --long-warmup if it is meant"

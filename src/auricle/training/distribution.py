@@ -22,6 +22,9 @@ from auricle.training.precision import pick_device
 _ended_with_the_process: list[Any] = []
 
 
+PATIENCE = timedelta(days=1)  # the others wait while rank 0 evaluates; a process that dies is torchrun's to notice
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among ``world``; rank 0 alone writes, prints and evaluates."""
@@ -86,7 +89,7 @@ def ranks_of(device: str) -> Iterator[Ranks]:
         yield Ranks(0, 1, picked)
         return
     backend = "nccl" if picked.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    distributed.init_process_group(backend, timeout=PATIENCE)
     _ended_with_the_process.append(distributed.group.WORLD)
     try:
         yield Ranks(rank, world, picked)

@@ -1,5 +1,6 @@
 """The one loop. It knows optimiser, schedule, accumulation, precision, saving and logging, and of what is learnt only the
-Objective protocol. Killed at any moment, it continues to the same numbers: a state is saved only between weight updates.
+Objective protocol. Killed at any moment, it continues to the same numbers: a state is saved only between weight updates,
+and after everything else that falls due there, so that a run that goes on from it has missed nothing.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Trainer:
         if config.compile:
             self.network = torch.compile(self.network)  # type: ignore[assignment]
         self.micro_step, self.saved_at, self.saved_time = config.start_epoch * plan.per_epoch, -1, time.monotonic()
+        self.done: dict[str, Tensor] = {}  # what the last weight update said of itself
+        self.best: float | None = None  # a score that the next state is to be kept for
 
     # ------------------------------------------------------------------------------------------------------------ the loop
     def fit(self) -> Progress:
@@ -91,16 +94,17 @@ class Trainer:
                 done = self.micro(batch, progress)
                 self.micro_step += 1
                 if done is not None:
-                    waiting = waited / max(STARTING, time.monotonic() - began)
-                    self.after_update(progress, done, batch, waiting)
-                    if self.ranks.any(interrupt.asked):
-                        self.save()
-                        raise KeyboardInterrupt(
-                            f"stopped and saved; go on with: auricle pretrain --continue {self.run.path}"
-                        )
+                    self.after_update(progress, done, batch, waited / max(STARTING, time.monotonic() - began))
                 if self.micro_step % self.plan.per_epoch == 0:
                     self.end_of_epoch()
                     waited, began = 0.0, time.monotonic()
+                if self.due(updated=done is not None):
+                    self.save()
+                if done is not None and self.ranks.any(interrupt.asked):
+                    self.save()
+                    raise KeyboardInterrupt(
+                        f"stopped and saved; go on with: auricle pretrain --continue {self.run.path}"
+                    )
         return self.finish()
 
     def last_micro_step(self) -> int:
@@ -141,26 +145,25 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------- logging, health, evaluation
     def after_update(self, progress: Progress, done: dict[str, Tensor], batch: Batch, waiting: float) -> None:
-        every = self.config.log_interval
-        if self.ranks.device.type == "cpu" or progress.step % every == 0:
+        self.done, after = done, self.plan.at(self.micro_step)
+        logged = (
+            progress.step % self.config.log_interval == 0 or after.step == self.plan.at(self.last_micro_step()).step
+        )
+        if self.ranks.device.type == "cpu" or logged:
             values = self.ranks.mean({name: float(value) for name, value in done.items()})
-            self.check_finite(values, progress)
+            self.check_finite(values)
             self.console.update(progress, values, self.optimiser.param_groups[0]["lr"], waiting)
-            if progress.step % every == 0:
+            if logged:
                 self.write("step", progress, {**values, "lr": self.rate(), "data_wait": round(waiting, 4)})
             self.look(progress, values, batch, waiting)
-        self.after_interval(self.plan.at(self.micro_step))
-        if self.due():
-            self.save()
+        if self.held_out is not None and self.validation_due(after.step):
+            self.validate(after, self.held_out())
+        if self.keeping_due(after.step):
+            self.keep_encoder(f"update{after.step}")
 
-    def after_interval(self, progress: Progress) -> None:
-        """What falls due after so many updates: validation (before any state is saved, so that no continued run misses it),
-        a kept encoder."""
-        if self.held_out is not None and self.validation_due(progress.step):
-            self.validate(progress, self.held_out())
-        if self.config.save_interval_updates and progress.step % self.config.save_interval_updates == 0:
-            self.save()
-            self.keep_encoder(f"update{progress.step}")
+    def keeping_due(self, step: int) -> bool:
+        every = self.config.save_interval_updates
+        return every > 0 and step % every == 0
 
     def keep_encoder(self, name: str) -> None:
         """``encoder-<name>.safetensors`` in the run folder; of those kept by update only the newest stay, as told."""
@@ -174,9 +177,11 @@ class Trainer:
     def rate(self) -> float:
         return self.optimiser.param_groups[0]["lr"]
 
-    def check_finite(self, values: dict[str, float], progress: Progress) -> None:
+    def check_finite(self, values: dict[str, float]) -> None:
+        """Raises AuricleError for a loss or gradient that is no number: from there on all weights are none."""
         if math.isfinite(values["loss"]) and (math.isfinite(values["grad_norm"]) or self.scaler.is_enabled()):
             return
+        progress = self.plan.at(self.micro_step)
         found = f"loss {values['loss']}, gradient norm {values['grad_norm']} at weight update {progress.step}"
         self.write("health", progress, {"words": [f"the loss is not finite: {found}"]})
         raise AuricleError(
@@ -200,8 +205,6 @@ class Trainer:
         epoch = self.micro_step // self.plan.per_epoch
         facts = self.at_epoch(epoch) if self.at_epoch is not None and self.ranks.first else {}
         self.write("epoch", progress, {"epoch": epoch, **facts})
-        if self.config.state_steps == 0 and self.saved_at != self.micro_step and self.long_since(0.1):
-            self.save()
         if self.plan.epochs and epoch % self.config.save_freq == 0:
             self.keep_encoder(f"epoch{epoch}")
         if (
@@ -264,7 +267,7 @@ class Trainer:
     def keep_best(self, score: float) -> None:
         best = self.states.best()
         if best is None or score > best["score"]:
-            self.states.mark_best(self.save(), score)
+            self.best = score
             save_encoder(self.objective.encoder(), self.run.best, lineage={**self.lineage(), "score": score})
 
     def write(self, kind: str, progress: Progress, row: dict[str, Any]) -> None:
@@ -273,20 +276,25 @@ class Trainer:
             self.log.write({"kind": kind, **place, **row})
 
     # ------------------------------------------------------------------------------------------------- saving and continuing
-    def due(self) -> bool:
-        if self.config.state_steps:
-            step = self.plan.at(self.micro_step).step
-            return step % self.config.state_steps == 0
-        return self.ranks.agree(self.long_since(1.0)) if self.ranks.world > 1 else self.long_since(1.0)
+    def due(self, updated: bool) -> bool:
+        """Is a state to be saved here? Rank 0 decides what depends on the clock."""
+        step, every = self.plan.at(self.micro_step).step, self.config.state_steps
+        if self.best is not None or (updated and (self.keeping_due(step) or (every and step % every == 0))):
+            return True
+        if every:
+            return False
+        return self.long_since(0.1 if self.micro_step % self.plan.per_epoch == 0 else 1.0)
 
     def long_since(self, share: float) -> bool:
         return time.monotonic() - self.saved_time > 60 * self.config.state_minutes * share
 
-    def save(self):
-        """Save the state on rank 0 (all ranks hold the same)."""
+    def save(self) -> None:
+        """Save the state on rank 0 (all ranks hold the same). Raises AuricleError instead of keeping what is no number."""
+        if self.done:
+            self.check_finite({name: float(self.done[name]) for name in ("loss", "grad_norm")})
         self.saved_at, self.saved_time = self.micro_step, time.monotonic()
         if not self.ranks.first:
-            return None
+            return
         assert self.log is not None
         where = {
             "micro_step": self.micro_step,
@@ -297,7 +305,10 @@ class Trainer:
             "teacher": self.objective.depends_on(),
             "health": {"norms": list(self.health.norms), "said": self.health.said, "looks": self.health.looks},
         }
-        return self.states.save(where, self.objective, self.optimiser)
+        saved = self.states.save(where, self.objective, self.optimiser)
+        if self.best is not None:
+            self.states.mark_best(saved, self.best)
+            self.best = None
 
     def restore(self) -> Progress:
         """Go back to the newest whole state of the run folder; to the beginning where none was saved yet.
@@ -332,7 +343,7 @@ class Trainer:
         return {"run": self.run.path.name, "step": progress.step, "epoch": progress.epoch, "data": self.data_key}
 
     def finish(self) -> Progress:
-        if self.saved_at != self.micro_step:
+        if self.saved_at != self.micro_step or self.best is not None:
             self.save()
         if self.ranks.first:
             save_encoder(self.objective.encoder(), self.run.encoder, lineage=self.lineage())

@@ -37,6 +37,6 @@ def rate_at(progress: Progress, config: TrainConfig, peak: float) -> float:
         return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)
     if progress.epochs is None:
         return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, config.warmup_updates, total)
-    whole = progress.epochs > 1 or config.long_warmup
-    warmup = config.warmup_epochs if whole else min(config.warmup_epochs, 0.1)
+    fits = config.warmup_epochs < progress.epochs or config.long_warmup
+    warmup = config.warmup_epochs if fits else 0.1  # a single epoch, with the default made for many
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
