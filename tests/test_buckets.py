@@ -238,6 +238,7 @@ def test_files_that_cannot_be_opened_are_left_out_with_a_note(tmp_path):
         ("", "lists no clips"),
         ("nowhere\na.wav\t16000\n", "root folder .*nowhere does not exist"),
         (".\na.wav 16000\n", r"line 2: expected path<TAB>number of samples"),
+        (".\na.wav\t\u00b2\n", r"line 2: expected path<TAB>number of samples"),
         (".\na.wav\tmany\n", r"line 2: expected path<TAB>number of samples"),
     ],
 )
@@ -245,6 +246,12 @@ def test_a_broken_tsv_is_refused_in_words(tmp_path, text, words):
     (tmp_path / "valid.tsv").write_text(text)
     with pytest.raises(AuricleError, match=words):
         read_manifest(tmp_path / "valid.tsv")
+
+
+def test_a_tsv_in_another_encoding_is_refused_in_words(tmp_path):
+    (tmp_path / "train.tsv").write_bytes(b".\ncaf\xe9.wav\t40000\n")
+    with pytest.raises(AuricleError, match="not UTF-8"):
+        read_manifest(tmp_path / "train.tsv")
 
 
 def test_a_tsv_comes_back_as_written(sounds, tmp_path):

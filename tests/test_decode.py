@@ -113,6 +113,15 @@ def test_big_and_old_containers_decode(format):
     assert np.abs(read(wav(chirp(), format=format)).wave - chirp()[0]).max() < 1e-4
 
 
+def test_a_format_that_cannot_be_sought_in_is_read_from_its_beginning(tmp_path):
+    content = wav(chirp(1.0), subtype="GSM610")
+    whole = read(content).wave
+    assert np.corrcoef(whole[: RATE // 2], chirp(1.0)[0][: RATE // 2])[0, 1] > 0.8
+    (tmp_path / "g.wav").write_bytes(content if isinstance(content, bytes) else content.getvalue())
+    assert np.array_equal(read(tmp_path / "g.wav").wave, whole)
+    assert np.array_equal(read(tmp_path / "g.wav", start=0.25, end=0.5).wave, whole[RATE // 4 : RATE // 2])
+
+
 @settings(max_examples=25, deadline=None)
 @given(rate=st.integers(4000, 192000), channels=st.integers(1, 8), samples=st.integers(1, 3000))
 def test_any_rate_channel_count_and_length(rate, channels, samples):

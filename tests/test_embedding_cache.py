@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from auricle.errors import AudioError
 from auricle.evaluate import cache as cache_module
 from auricle.evaluate.cache import EmbeddingCache, cache_key
 from auricle.inference.embed import embed
 from auricle.inference.embed_settings import EmbedSettings
+from auricle.signal import decode
 from encoders import logmel_stats, m2d
 from evaluation_data import corpus
 
@@ -108,15 +110,38 @@ def test_changed_audio_is_computed_again(manifest, cache):
     assert "low-0.wav" in cache.notes[0]
 
 
-def test_failures_are_remembered_until_the_file_changes(manifest, cache):
+def test_a_broken_file_costs_the_others_nothing_and_is_heard_once_it_is_whole(manifest, cache):
     file = manifest.root / "low-0.wav"
     sound = file.read_bytes()
     file.write_text("no audio")
     for _ in range(2):
         assert set(cache.embed(manifest, logmel_stats(), SETTINGS).failed) == {"low-0.wav"}
-    assert cache.computed == len(manifest)
+    assert cache.computed == len(manifest) - 1
     file.write_bytes(sound)
     assert not cache.embed(manifest, logmel_stats(), SETTINGS).failed
+
+
+def without_a_library(name: str):
+    real = decode._decoder
+
+    def decoder(file, called):
+        if called.endswith(name):
+            raise AudioError(f"{called}: needs the [media] extra")
+        return real(file, called)
+
+    return decoder
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_what_failed_for_want_of_a_library_is_tried_again_when_the_file_is_the_same(manifest, cache, monkeypatch, each):
+    embed = cache.embed_each if each else cache.embed
+    with monkeypatch.context() as patch:
+        patch.setattr("auricle.signal.decode._decoder", without_a_library("low-0.wav"))
+        assert set(embed(manifest, logmel_stats(), SETTINGS).failed) == {"low-0.wav"}
+    again = embed(manifest, logmel_stats(), SETTINGS)
+    assert (again.ids, again.failed) == (manifest.ids, {})
+    assert cache.computed == len(manifest)
+    assert np.array_equal(again.clip, embed(manifest, logmel_stats(), SETTINGS).clip)
 
 
 def test_single_entries_serve_any_selection(manifest, cache):
@@ -135,6 +160,7 @@ from encoders import logmel_stats
 from auricle.data.manifest_io import read_manifest
 from auricle.evaluate.cache import EmbeddingCache
 from auricle.inference.embed_settings import EmbedSettings
+from auricle.signal import decode
 cache = EmbeddingCache(Path(sys.argv[2]))
 for _ in range(5):
     found = cache.embed(read_manifest(sys.argv[1]), logmel_stats(), EmbedSettings(seconds=0.2))

@@ -17,6 +17,7 @@ from auricle.evaluate.folds import draw_folds, fold_notes, make_folds
 from auricle.evaluate.labels import Coverage, labelled, labels_of
 from auricle.evaluate.run import evaluate
 from auricle.evaluate.task import Task
+from auricle.plain_json import dumps
 from encoders import logmel_stats, m2d
 from evaluation_data import CLASSES, corpus, table
 
@@ -170,7 +171,34 @@ def test_broken_clips_are_left_out_and_counted(tmp_path, cache):
     found = evaluate(logmel_stats(), Task("", seconds=0.2), manifest=whole, cache=cache)
     assert set(found.failed) == {"low-0.wav"}
     assert found.coverage == Coverage(clips=19, unlabelled=1, failed=1, left_out=0, tested=17)
-    assert cache.computed == 18
+    assert cache.computed == 17
+
+
+def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_anything_is_heard(manifest, cache):
+    """Each class in a fold of its own: no area under a curve without a negative."""
+    parts = {name: i for i, name in enumerate(CLASSES, 1)}
+    clips = tuple(replace(clip, fold=parts[clip.labels[0]], group=None) for clip in manifest)
+    with pytest.raises(AuricleError, match="fold 1 cannot be scored by roc-auc"):
+        evaluate(
+            logmel_stats(),
+            Task("", seconds=0.2, metric="roc-auc"),
+            manifest=replace(manifest, clips=clips),
+            cache=cache,
+        )
+    assert cache.computed == 0
+
+
+def test_an_infinite_score_is_no_word_that_json_does_not_have(manifest, cache):
+    found = evaluate(logmel_stats(), Task("", seconds=0.2, metric="d-prime"), manifest=manifest, cache=cache)
+    assert found.score.deviation is None
+    assert json.loads(dumps(found.to_json()), parse_constant=pytest.fail)["score"]["score"] is None
+
+
+def test_few_shots_of_clips_with_several_labels_are_refused_before_anything_is_heard(manifest, cache):
+    several = replace(manifest, clips=tuple(replace(c, labels=(*c.labels, "sound")) for c in manifest))
+    with pytest.raises(AuricleError, match="exactly one label"):
+        evaluate(logmel_stats(), Task("", seconds=0.2), manifest=several, cache=cache, few_shot=True)
+    assert cache.computed == 0
 
 
 def test_nan_features_are_refused(manifest, cache):

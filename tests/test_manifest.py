@@ -185,6 +185,15 @@ def test_spans_of_one_recording_have_ids_of_their_own(tmp_path):
     assert manifest.clips[0].seconds == 1.5
 
 
+def test_spans_that_differ_little_have_ids_of_their_own_too(tmp_path):
+    text = "path,start,end\na.wav,1.23456789,2.00000001\na.wav,1.2345678,2\n"
+    assert read_manifest(write(tmp_path / "m.csv", text)).ids == ("a.wav@1.23456789-2.00000001", "a.wav@1.2345678-2")
+
+
+def test_a_null_among_labels_is_no_class():
+    assert read_manifest([{"path": "a.wav", "labels": [None, "dog"]}]).clips[0].labels == ("dog",)
+
+
 REFUSED = {
     "duplicate": ("id,path\na,x.wav\na,y.wav\n", r"duplicate ids in the manifest: 'a' \(2 rows\)"),
     "no file column": ("label,fold\ndog,1\n", "no column for the file; found label, fold"),

@@ -167,6 +167,10 @@ def test_hydra_words_yaml_values_and_references_are_read(data, tmp_path):
         ("--cfg job", "'--cfg' is not understood"),
         ("verbose", "'verbose' is not understood"),
         ("task.data=${common.nothing}", "refers to common.nothing"),
+        ("optimization.lr=[0.001,0.1]", "one number is taken here"),
+        ("dataset.valid_subset=vaild", r"holds no vaild\.tsv; did you mean valid"),
+        ("optimizer.adam_betas=null", "takes a list of numbers, not null"),
+        ("common.log_interval=1e400", "takes a whole number"),
         ("distributed_training.distributed_world_size=16", "16 processes, 8 on each machine"),
     ],
 )

@@ -10,6 +10,7 @@ import yaml
 
 import auricle
 from auricle.cli.main import main
+from auricle.jobs.pretrain import pretrain
 from auricle.jobs.rehearsal import rehearse
 from auricle.training.log import read_log
 from sounds import write_sounds
@@ -105,14 +106,30 @@ def test_audio_is_made_into_log_mel_on_the_fly(tmp_path):
         (["pretrain", "m2d", "DATA", "--sample-rate", "32000"], "m2d-logmel/16k"),
         (["pretrain", "m2d", "DATA", "--device", "tpu"], "device"),
         (["pretrain", "m2d", "DATA", "--noise-ratio", "0.2", "--batch-size", "4"], "--csv-bg-noise"),
+        (["pretrain", "m2d", "DATA", "--csv-bg-noise", "DATA"], "say how much"),
+        (["pretrain", "m2d", "DATA", "--depth", "2", "--target-layers", "5"], "the target has blocks 0 to 1"),
+        (["pretrain", "m2d", "DATA", "--save-freq", "0"], "--save-freq must be a number of at least 1"),
+        (["pretrain", "m2d", "DATA", "--clip-grad", "-1"], "--clip-grad must be a number of at least 0"),
+        (["pretrain", "m2d", "DATA", "--workers", "-1"], "--workers must be"),
+        (["pretrain", "m2d", "DATA", "--lr", "nan"], "--lr must be"),
+        (["pretrain", "m2d", "DATA", "--width", "0"], "--width must be"),
+        (["pretrain", "m2d", "DATA", "--decoder-heads", "0"], "--decoder-heads must be"),
+        (["pretrain", "m2d", "DATA", "--noise-ratio", "-0.5"], "share from 0 to 1"),
+        (["pretrain", "--continue", "RUN", "--dry-run"], "say one of them"),
+        (["pretrain", "--continue", "RUN", "--allow", "epoch"], "there is no such setting; did you mean epochs"),
+        (["pretrain", "--continue", "BROKEN"], "is damaged"),
         (["pretrain", "--continue", "nowhere"], "not a run folder"),
         (["pretrain", "m2d", "DATA", "--resume", "nowhere.pth", "--batch-size", "4"], "nowhere.pth"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_words_with_exit_2(data, tmp_path, capsys, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
-    words = [str(data) if word == "DATA" else word for word in words]
-    assert main(words) == 2
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.yaml").write_text("method: [m2d")
+    if "RUN" in words:
+        pretrain(config(data, tmp_path / "run", epochs=1, warmup_epochs=0.5), quiet=True)
+    places = {"DATA": str(data), "RUN": str(tmp_path / "run"), "BROKEN": str(tmp_path / "broken")}
+    assert main([places.get(word, word) for word in words]) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert "Traceback" not in captured.err

@@ -155,11 +155,32 @@ def test_a_folder_of_sound_trains_too(source, tmp_path):
     )
 
 
+def test_files_of_a_folder_that_cannot_be_opened_are_said_and_counted(source, tmp_path, capsys):
+    for name in ("0.flac", "1.flac"):
+        (tmp_path / "audio").mkdir(exist_ok=True)
+        (tmp_path / "audio" / name).write_bytes((source / "audio/train" / name).read_bytes())
+    (tmp_path / "audio" / "text.wav").write_text("no audio")
+    words = mae_ast_runs.flags(tmp_path / "audio", tmp_path / "run", max_updates=2, warmup_updates=1)
+    assert main([*words, "--quiet", "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["replaced"] == 1
+    assert "1 of 3 files cannot be opened and are left out" in told.err
+
+
+def test_a_polynomial_schedule_by_epochs_knows_its_own_warm_up(source, tmp_path):
+    settings = dict(max_updates=0, epochs=2, warmup_updates=1)
+    assert pretrain(config(source, tmp_path / "run", **settings), quiet=True).epochs == 2
+    with pytest.raises(AuricleError, match="--warmup-updates"):
+        pretrain(config(source, tmp_path / "other", **{**settings, "warmup_updates": 32000}), quiet=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         (dict(max_tokens=5000), "larger than a batch"),
         (dict(min_sample_size=10**6), "none is left; lower --min-sample-size"),
+        (dict(heads=0), "--heads must be a number of at least 1"),
+        (dict(max_seconds=float("nan")), "--max-seconds"),
         (dict(accum_iter=50), "one weight update takes 50 batches"),
         (dict(batch_size=0), "made by --max-tokens"),
         (dict(valid="nowhere.tsv"), "nowhere.tsv does not exist"),

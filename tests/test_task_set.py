@@ -75,6 +75,11 @@ def test_an_executable_is_called_with_the_checkpoint_and_may_fail(tmp_path):
         ("seed: 1\ntasks: [{source: a}]", "unknown setting seed"),
         ("seeds: 42\ntasks: [{source: a}]", "list of whole numbers"),
         ("lr: fast\ntasks: [{source: a}]", "lr should be a number"),
+        ("tasks: [{source: 5}]", "source should be text, found 5"),
+        ("tasks: [{source: a, seconds: abc}]", "seconds should be a number of seconds"),
+        ("tasks: [{source: a, protocols: logistic}]", "protocols should be a list of names"),
+        ("tasks: [{source: a, protocols: [5]}]", "protocols should be a list of names"),
+        ("tasks: [{source: a, 5: b}]", "unknown setting 5"),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_is_measured(tmp_path, text, said):

@@ -53,6 +53,13 @@ def check_choices(config: Any) -> None:
             )
 
 
+def names_of(config: Any) -> set[str]:
+    """The names of all settings, those of nested configs too."""
+    parts = {f.name: getattr(config, f.name) for f in fields(config)}
+    nested = [names_of(value) for value in parts.values() if is_dataclass(value)]
+    return {name for name, value in parts.items() if not is_dataclass(value)}.union(*nested)
+
+
 def as_plain(config: Any) -> Any:
     """A config as JSON/YAML values, nested configs as mappings, paths as text."""
     if is_dataclass(config) and not isinstance(config, type):

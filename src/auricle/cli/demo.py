@@ -7,10 +7,10 @@ auricle demo my_sounds/ --labels labels.csv      on your own recordings
 from __future__ import annotations
 
 import argparse
-import json
 
 from auricle.cli.flags import add_flags, config_from
 from auricle.jobs.demo import DemoConfig, DemoResult, demo
+from auricle.plain_json import dumps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0, or 1 when some recordings could not be read."""
     result = demo(config_from(DemoConfig, args))
-    print(json.dumps(as_json(result)) if args.json else as_text(result))
+    print(dumps(as_json(result)) if args.json else as_text(result))
     return 1 if result.failed else 0
 
 

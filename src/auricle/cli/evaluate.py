@@ -11,13 +11,13 @@ results'.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import warnings
 
 from auricle.cli.flags import add_flags, config_from
 from auricle.jobs.evaluate import EvaluateConfig, evaluate
+from auricle.plain_json import dumps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the result's notes say the same
         found = evaluate(config_from(EvaluateConfig, args), command=command, quiet=args.quiet)
-    print(json.dumps(found.to_json(), indent=1) if args.json else found)
+    print(dumps(found.to_json(), indent=1) if args.json else found)
     for id, words in found.failed.items():
         print(f"{id}: {words}", file=sys.stderr)
     return 1 if found.failed else 0

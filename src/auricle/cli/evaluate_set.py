@@ -12,12 +12,12 @@ The file names tasks and protocols:
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 
 from auricle.cli.flags import add_flags, config_from
 from auricle.jobs.evaluate_set import EvaluateSetConfig, evaluate_set, say_absent
+from auricle.plain_json import dumps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     command = shlex.join(["auricle", *sys.argv[1:]])
     result = evaluate_set(config_from(EvaluateSetConfig, args), command=command, quiet=args.quiet)
     if args.json:
-        print(json.dumps({"evaluations": [e.to_json() for e in result.evaluations], "absent": result.absent}))
+        print(dumps({"evaluations": [e.to_json() for e in result.evaluations], "absent": result.absent}))
     else:
         print("\n\n".join(str(evaluation) for evaluation in result.evaluations))
         say_absent(result.absent)

@@ -11,7 +11,6 @@ torchrun --nproc-per-node 2 -m auricle pretrain …  several processes
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from auricle.errors import AuricleError
 from auricle.jobs.methods import METHODS, PretrainConfig, settings_of
 from auricle.jobs.presets import PRESETS, preset
 from auricle.jobs.pretrain import PretrainResult
+from auricle.plain_json import dumps
 
 
 def add_arguments_for(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         from auricle.jobs.rehearsal import rehearse
 
         told = rehearse(config)
-        print(json.dumps(asdict(told)) if args.json else told)
+        print(dumps(asdict(told)) if args.json else told)
         return 0
     return answer(pretrain(config, quiet=args.quiet), args.json)
 
@@ -93,7 +93,7 @@ def answer(result: PretrainResult, as_json: bool) -> int:
     if int(os.environ.get("RANK", 0)):
         return 0
     if as_json:
-        print(json.dumps({**asdict(result), "run": str(result.run)}))
+        print(dumps({**asdict(result), "run": str(result.run)}))
     elif result.already:
         print(f"{result.run} is finished: {result.steps} weight updates, {result.epochs:g} epochs; nothing to continue")
     else:

@@ -8,11 +8,11 @@ auricle results --compare logmel-stats runs/first
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 
 from auricle.cli.flags import add_flags, config_from
 from auricle.jobs.results import ResultsConfig, compare_results, results, store_path
+from auricle.plain_json import dumps
 
 FORMATS = ("text", "csv", "markdown", "json")
 
@@ -44,4 +44,4 @@ def _compared(config: ResultsConfig, pair: list[str], style: str) -> str:
     from auricle.evaluate.compare import as_table
 
     found = compare_results(config, *pair)
-    return json.dumps([asdict(c) for c in found], indent=1) if style == "json" else as_table(found)
+    return dumps([asdict(c) for c in found], indent=1) if style == "json" else as_table(found)

@@ -77,9 +77,9 @@ NAMES: dict[str, Name] = {
     # optimization, optimizer, lr_scheduler
     "optimization.max_update": Name(int, 0, note="--max-updates; with 0 max_epoch counts"),
     "optimization.max_epoch": Name(int, 0, note="--epochs, where there is no max_update"),
-    "optimization.lr": Name(tuple, (0.25,), note="--lr; the first of a list"),
+    "optimization.lr": Name(tuple, (0.25,), note="--lr; one number"),
     "optimization.clip_norm": Name(float, 0.0, "clip_grad"),
-    "optimization.update_freq": Name(tuple, (1,), note="--accum-iter; the first of a list"),
+    "optimization.update_freq": Name(tuple, (1,), note="--accum-iter; one number"),
     "optimizer.adam_betas": Name(tuple, (0.9, 0.999), "betas"),
     "optimizer.adam_eps": Name(float, 1e-8, "eps"),
     "optimizer.weight_decay": Name(float, 0.0, "weight_decay", "decoupled, on every parameter that has a gradient"),

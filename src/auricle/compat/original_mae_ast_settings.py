@@ -16,6 +16,9 @@ from auricle.objectives.config_mae_ast import SPANS, MAEASTObjectiveConfig
 BUILT_IN = "mae_ast"  # config/pretrain/mae_ast.yaml
 CLIP_FRAMES = 998  # of ten seconds
 BATCHES = (1, 32)
+NEVER_NULL = (
+    "optimizer.adam_betas", "common.log_interval", "distributed_training.distributed_world_size", "model.encoder_attention_heads",
+)  # fmt: skip
 DRAWS = 200  # masks whose share is averaged
 
 
@@ -77,10 +80,12 @@ def _read(name: str, row: Name, given: Mapping[str, Any]) -> Any:
         return row.default
     raw = resolved(name, dict(given))
     if raw is None or raw == "???":
+        if name in NEVER_NULL:
+            raise AuricleError(f"{name} takes {WORDS[row.kind]}, not null")
         return None
     try:
         return READERS[row.kind](raw)
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, OverflowError):
         raise AuricleError(f"{name} takes {WORDS[row.kind]}, not '{raw}'") from None
 
 
@@ -135,8 +140,8 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **length(values),
         **tokens(values),
-        "valid": "" if values["dataset.disable_validation"] else _list(folder, values["dataset.valid_subset"]),
-        "test": _list(folder, values["dataset.gen_subset"]),
+        "valid": "" if values["dataset.disable_validation"] else _list(folder, values["dataset.valid_subset"], "valid"),
+        "test": _list(folder, values["dataset.gen_subset"], "test"),
         "lr": _first(values, "optimization.lr"),
         "long_warmup": True,
         "accum_iter": int(_first(values, "optimization.update_freq")),
@@ -163,9 +168,15 @@ def source_of(values: Mapping[str, Any]) -> str:
     return str(path)
 
 
-def _list(folder: Path, name: str | None) -> str:
+def _list(folder: Path, name: str | None, default: str) -> str:
+    """The list of a name; "" where the one that is looked for by itself is absent. Raises AuricleError for another."""
     path = folder / f"{name}.tsv"
-    return str(path) if name and path.is_file() else ""
+    if not name or path.is_file():
+        return str(path) if name else ""
+    if name == default:
+        return ""
+    there = [found.stem for found in folder.glob("*.tsv")]
+    raise AuricleError(f"{folder} holds no {path.name}{nearest(name, there)}; one list is taken here")
 
 
 def _lacking(name: str) -> Any:
@@ -173,6 +184,8 @@ def _lacking(name: str) -> Any:
 
 
 def _first(values: Mapping[str, Any], name: str) -> float:
+    if len(values[name] or ()) > 1:
+        raise AuricleError(f"{name}: one number is taken here for the whole run, not {len(values[name])}")
     return values[name][0] if values[name] else _lacking(name)
 
 
@@ -237,6 +250,8 @@ def notes(config: MAEASTPretrain, given: Mapping[str, Any], line: HydraLine) -> 
     yield from without_effect(given)
     if given.get("common.fp16") and config.train.precision == "float32":
         yield "common.fp16: there is no GPU here, so this trains in float32"
+    if config.train.max_updates and given.get("optimization.max_epoch"):
+        yield "optimization.max_epoch: optimization.max_update is given too and alone ends the run"
     if not config.valid:
         yield "there is no validation list: nothing is validated"
     if config.objective.mask_type in SPANS:

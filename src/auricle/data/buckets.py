@@ -3,6 +3,7 @@ reads the settings for its help."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count
@@ -36,6 +37,8 @@ class BucketConfig:
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.batch_multiple < 1:
             raise AuricleError("--max-tokens and --batch-multiple must be at least 1")
+        if not math.isfinite(self.max_seconds):
+            raise AuricleError(f"--max-seconds must be a number, not {self.max_seconds}")
         if min(self.max_sample_size, self.min_sample_size, self.max_keep_size, self.max_seconds) < 0:
             raise AuricleError("sizes and lengths of clips must be 0 or more")
 

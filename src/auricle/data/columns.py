@@ -86,9 +86,8 @@ def _default_id(values: Mapping[str, Any]) -> str | None:
     name = values.get("path") or values.get("key")
     if name is None or ("start" not in values and "end" not in values):
         return name
-    return (
-        f"{name}@{values.get('start', 0.0):g}-{values['end']:g}" if "end" in values else f"{name}@{values['start']:g}-"
-    )
+    end = f"{values['end']:.12g}" if "end" in values else ""  # to a picosecond: spans that differ have other ids
+    return f"{name}@{values.get('start', 0.0):.12g}-{end}"
 
 
 def row_of(clip: Clip) -> dict[str, str]:
@@ -134,7 +133,7 @@ def _names(cell: Any) -> tuple[str, ...]:
         cell = next(csv.reader([cell], skipinitialspace=True))
     elif not isinstance(cell, Iterable):
         cell = [cell]
-    return tuple(text for item in cell if (text := _text(item)))
+    return tuple(text for item in cell if item is not None and (text := _text(item)))
 
 
 def _events(cell: Any) -> tuple[Event, ...]:

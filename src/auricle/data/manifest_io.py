@@ -130,7 +130,7 @@ def _root_line(path: Path) -> str | None:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().strip()
     name, tab, samples = first.rpartition("\t")
-    if tab and samples.strip().isdigit() and "\t" not in name:
+    if tab and _is_count(samples) and "\t" not in name:
         raise AuricleError(
             f"{path} begins with a clip ({first!r}); its first line must be the root folder of the paths ('/' for absolute "
             "ones), or the header of a table"
@@ -138,15 +138,21 @@ def _root_line(path: Path) -> str | None:
     return first if first and not tab else None
 
 
+def _is_count(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdecimal()
+
+
 def _from_mae_ast(path: Path, root: Path) -> Manifest:
     """Line 1 the root folder, then path<TAB>number of samples (specification mae_ast, "Manifest")."""
     clips = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1 or not line.strip():
-                continue
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise AuricleError(f"cannot read {path}: it is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    for number, line in enumerate(lines, start=1):
+        if number > 1 and line.strip():
             name, tab, samples = line.rstrip("\r\n").partition("\t")
-            if not tab or not samples.strip().isdigit():
+            if not tab or not _is_count(samples):
                 raise AuricleError(
                     f"{path.name} line {number}: expected path<TAB>number of samples, found {line.strip()!r}"
                 )

@@ -44,12 +44,17 @@ class EmbeddingCache:
     def embed(
         self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings, *, what: str = "embed", quiet: bool = True
     ) -> Embeddings:
-        """Clip-level embeddings of the manifest; all missing pieces are computed in one pass. Touches no audio on a
-        hit."""
+        """Clip-level embeddings of the manifest; all missing pieces are computed in one pass. Touches no audio on a hit,
+        but that of clips that could not be read: what was wrong (a library, a drive) may be right by now."""
         said, pieces = describe(manifest, encoder, settings), pieces_of(encoder, settings)
         files = self._files(said, pieces)
         ready = {piece: rows for piece in pieces if (rows := self._read(files[piece], manifest)) is not None}
         missing = [piece for piece in pieces if piece not in ready]
+        if again := {id for rows in ready.values() for id, row in rows.items() if row.failure}:
+            repaired = self._compute(manifest.select(ids=again), encoder, settings, list(ready), what, True)
+            for piece, rows in ready.items():
+                rows |= {id: _only(result, piece) for id, result in repaired.items()}
+                _write(files[piece], piece, rows, manifest, said)
         if missing:
             fresh = self._compute(manifest, encoder, settings, missing, what, quiet)
             for piece in missing:
@@ -64,7 +69,8 @@ class EmbeddingCache:
         files = {id: self._files(said | {"clips": clips_hash(one)}, pieces) for id, one in single.items()}
         ready: dict[str, dict[str, ClipEmbedding]] = {piece: {} for piece in pieces}
         for id, piece in ((id, piece) for id in single for piece in pieces):
-            ready[piece] |= self._read(files[id][piece], single[id]) or {}
+            rows = self._read(files[id][piece], single[id]) or {}
+            ready[piece] |= {name: row for name, row in rows.items() if not row.failure}
         rest = {id for id in single if any(id not in rows for rows in ready.values())}
         fresh = self._compute(manifest.select(ids=rest), encoder, settings, pieces, "embed", True) if rest else {}
         for id, piece in ((id, piece) for id in fresh for piece in pieces):
@@ -90,7 +96,7 @@ class EmbeddingCache:
             for result in embed_clips(manifest, encoder, settings, pieces):
                 results[result.id] = result
                 bar.update()
-        self.computed += len(results)
+        self.computed += sum(not result.failure for result in results.values())
         return results
 
     def _read(self, file: Path, manifest: Manifest) -> dict[str, ClipEmbedding] | None:

@@ -17,6 +17,7 @@ from auricle.evaluate.scoring import FoldScore
 from auricle.metrics.accuracy import recall_per_class
 from auricle.metrics.average_precision import average_precision_per_class
 from auricle.metrics.confusion import confusion
+from auricle.plain_json import dumps
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Evaluation:
         )
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(self.to_json(), indent=1))
+        write_text(path, dumps(self.to_json(), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Evaluation:

@@ -36,9 +36,14 @@ def few_shot_curve(
 
     A class with fewer training clips than asked for gives all it has. Raises AuricleError for several labels per clip.
     """
+    check_few_shot(setting)
+    return tuple(_point(setting, features, n, repeats, seed) for n in shots)
+
+
+def check_few_shot(setting: Setting) -> None:
+    """Raises AuricleError for several labels per clip."""
     if setting.labels.multilabel:
         raise AuricleError("a few-shot curve needs exactly one label per clip; this task has clips with several")
-    return tuple(_point(setting, features, n, repeats, seed) for n in shots)
 
 
 def _point(setting: Setting, features: np.ndarray, shots: int, repeats: int, seed: int) -> FewShotPoint:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.errors import AuricleError
+from auricle.plain_json import dumps
 
 VERSION = 1
 WAIT_SECONDS = 60.0
@@ -111,6 +112,8 @@ class ResultsStore:
                 _prepare(db)
             yield db
         except sqlite3.Error as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise AuricleError(f"a result cannot be kept in {self.path}: {error}; nothing was written") from error
             held = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY
             advice = (
                 f"another program has been holding it for {WAIT_SECONDS:.0f} s: end that one, or name another file with --store"
@@ -174,7 +177,7 @@ def as_text(results: Sequence[Result]) -> str:
 
 
 def as_json(results: Sequence[Result]) -> str:
-    return json.dumps([asdict(result) for result in results], indent=1)
+    return dumps([asdict(result) for result in results], indent=1)
 
 
 def cells(result: Result) -> list[str]:

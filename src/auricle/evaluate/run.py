@@ -15,6 +15,7 @@ from auricle.draws import Draws
 from auricle.evaluate.bench import Bench, embed_settings, floor_notes, readable, setting_of
 from auricle.evaluate.cache import EmbeddingCache, cache_key
 from auricle.evaluate.evaluation import Evaluation, Prediction
+from auricle.evaluate.fewshot import check_few_shot
 from auricle.evaluate.folds import fold_notes
 from auricle.evaluate.labels import Coverage, Labels, labelled
 from auricle.evaluate.protocols import Protocol, protocol
@@ -56,6 +57,9 @@ def evaluate(
     started = time.perf_counter()
     task = Task(task) if isinstance(task, str) else task
     whole = manifest if manifest is not None else task.manifest()
+    expected = setting_of(labelled(whole), task)  # before the first clip is decoded: a refusal costs nothing
+    if few_shot:
+        check_few_shot(expected)
     encoder = _with_statistics(encoder, whole, task, encode or EncodeSettings(), statistics)
     options = (cache or EmbeddingCache(), encode or EncodeSettings(), tuple(seeds), few_shot, quiet)
     bench, failed = _bench(encoder, whole, task, protocol(how) if isinstance(how, str) else how, *options)
@@ -109,9 +113,7 @@ def _bench(
     few_shot: bool,
     quiet: bool,
 ) -> tuple[Bench, dict[str, str]]:
-    """Labels and folds are checked before the first clip is decoded, so that a refusal costs nothing."""
     heard = labelled(whole)
-    setting_of(heard, task)
     found = cache.embed(heard, encoder, embed_settings(encode, task), what=encoder.info.name, quiet=quiet)
     usable = readable(heard, found)
     setting = setting_of(usable, task)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.draws import Draws
+from auricle.errors import AuricleError
 from auricle.evaluate.folds import Fold
 from auricle.evaluate.labels import Labels
 from auricle.evaluate.problem import Problem
@@ -42,17 +43,29 @@ class Scored:
 def mean_and_deviation(scores: Sequence[FoldScore]) -> tuple[float, float | None]:
     """Plain mean and standard deviation (n-1) over folds and seeds; no deviation for a single score."""
     values = [s.score for s in scores]
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+    spread = len(values) > 1 and bool(np.isfinite(values).all())  # d-prime is infinite where nothing was confused
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if spread else None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all scores of one evaluation share: labels (n rows), folds, groups, metric."""
+    """What all scores of one evaluation share: labels (n rows), folds, groups, metric.
+
+    Raises AuricleError for a fold whose labels leave the metric without a value.
+    """
 
     labels: Labels
     folds: Sequence[Fold]
     groups: tuple[str, ...]
     metric: str
+
+    def __post_init__(self) -> None:
+        for fold in self.folds:
+            if np.isnan(self.score(np.zeros((len(fold.test), len(self.labels.classes))), fold, 0).score):
+                raise AuricleError(
+                    f"{fold.name} cannot be scored by {self.metric}: its {len(fold.test)} clips do not hold some class and "
+                    "something else; choose another --metric or --folding"
+                )
 
     def problem(self, train: np.ndarray, test: np.ndarray, fold: Fold, draws: Draws) -> Problem:
         """The arrays of one fold; ``train`` and ``test`` are the features of all clips as heard for each purpose."""

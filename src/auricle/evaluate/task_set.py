@@ -116,18 +116,25 @@ def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Entry
     if not isinstance(values, dict) or "source" not in values:
         raise AuricleError(f"{path}: every task needs a 'source', found {values!r}")
     settings = dict(values)
-    protocols = tuple(settings.pop("protocols", DEFAULT_PROTOCOLS))
+    protocols = settings.pop("protocols", DEFAULT_PROTOCOLS)
+    if not isinstance(protocols, (list, tuple)) or not protocols or not all(isinstance(p, str) for p in protocols):
+        raise AuricleError(f"{path}: protocols should be a list of names such as [logistic], found {protocols!r}")
     for name in protocols:
         protocol(name)
-    strange = sorted(settings.keys() - known)
+    strange = sorted(map(str, settings.keys() - known))
     if strange:
         raise AuricleError(
             f"{path}: unknown setting {', '.join(strange)}; a task knows {', '.join(sorted(known))}, protocols"
         )
+    for name, value in settings.items():
+        wanted: Any = (int, float) if name == "seconds" else str
+        if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
+            kind = "a number of seconds" if name == "seconds" else "text"
+            raise AuricleError(f"{path}: {name} should be {kind}, found {value!r}")
     for name in ("source", "labels"):
         if settings.get(name):
             settings[name] = str((root / Path(settings[name]).expanduser()).resolve())
-    return Entry(Task(**settings), protocols, **shared)
+    return Entry(Task(**settings), tuple(protocols), **shared)
 
 
 def evaluate_set(

@@ -37,6 +37,10 @@ class BucketData(TrainingData):
     """Batches of clips of like length; ``groups`` are their numbers, longest first."""
 
     groups: tuple[np.ndarray, ...] = ()
+    left_out: int = 0  # files that could not be opened
+
+    def replaced(self) -> int:
+        return super().replaced() + sum(data.left_out for data in (self, self.valid, self.test) if data)  # type: ignore[attr-defined]
 
     @property
     def batch_clips(self) -> int:
@@ -83,14 +87,18 @@ def lists_of(config: MAEASTPretrain) -> tuple[str, str, str]:
 def opened_list(source: str, config: MAEASTPretrain, ranks: Ranks, world: int = 1) -> BucketData:
     """``world`` ranks share each batch; with 1 each takes whole ones (held-out lists)."""
     train = config.train
-    manifest = kept(
-        with_lengths(read_manifest(source), quiet=not ranks.first), config.data, source, quiet=not ranks.first
-    )
+    listed = read_manifest(source)
+    readable = with_lengths(listed, quiet=not ranks.first)
+    if ranks.first:
+        for note in readable.notes[len(listed.notes) :]:
+            print(f"{source}: {note}", file=sys.stderr)
+    manifest = kept(readable, config.data, source, quiet=not ranks.first)
     groups = buckets(manifest, config.data, train.batch_size, train.seed, world)
     dataset = WholeClips(
         manifest, front_end(config.front_end), config.data, seed=train.seed, min_frames=config.model.patch[1]
     )
-    return BucketData(dataset, UNNORMALISED, key_of(manifest), config, ranks, groups=groups)
+    left_out = len(listed) - len(readable)
+    return BucketData(dataset, UNNORMALISED, key_of(manifest), config, ranks, groups=groups, left_out=left_out)
 
 
 def kept(manifest: Manifest, config: BucketConfig, source: str, quiet: bool) -> Manifest:

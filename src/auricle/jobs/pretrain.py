@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError
+from auricle.errors import AuricleError, nearest
 from auricle.jobs.methods import PretrainConfig, ViTPretrain, restored, with_flags
 from auricle.jobs.published_settings import PUBLISHED, published_out
-from auricle.options import as_plain, differences
+from auricle.options import as_plain, differences, names_of
 
 if TYPE_CHECKING:
     from auricle.hub.run import RunFolder
@@ -102,6 +102,9 @@ def continue_run(
 def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
     """The saved config with allowed changes; anything else that differs is named and refused."""
     wanted = with_flags(config, changes)
+    known = names_of(config)
+    if strange := [name for name in allow if name not in known]:
+        raise AuricleError(f"--allow {strange[0]}: there is no such setting{nearest(strange[0], tuple(sorted(known)))}")
     names = differences(config, wanted)
     refused = [name for name in names if name.rsplit(".", 1)[-1] not in allow]
     if refused:

@@ -43,7 +43,9 @@ class SoundFileSource:
 
     def __init__(self, file: Path | BinaryIO, name: str):
         self.name = name
-        self.file = StraightFile(os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file)
+        self.content = os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file
+        self.file = StraightFile(self.content)
+        self.can_seek = super(StraightFile, self.file).seekable()
         self.rate, self.channels = self.file.samplerate, self.file.channels
         self.format = f"{self.file.format}/{self.file.subtype}".lower()
         if self.file.format == "RAW":  # libsndfile takes any file named .au or .snd for telephone sound
@@ -93,7 +95,7 @@ class SoundFileSource:
         first = min(start, there)
         at = max(0, first - MP3_PREROLL) if self.file.format == "MP3" else first
         try:
-            self.file.seek(at)
+            at = self._moved_to(at)
             while at < end:
                 block = self.file.read(min(CHUNK, end - at), dtype="float32", always_2d=True)
                 if len(block) == 0:
@@ -107,6 +109,17 @@ class SoundFileSource:
         short = wanted is not None and at + self.slack < wanted
         if self.exact and (short or (self.cut and at >= there)):
             raise breaks_off(self, at, self.cut)
+
+    def _moved_to(self, at: int) -> int:
+        """Go to a sample, or, in a format that libsndfile cannot seek in (GSM 6.10), to the beginning; where it is now."""
+        if self.can_seek:
+            self.file.seek(at)
+            return at
+        self.file.close()
+        if not isinstance(self.content, (bytes, Path)):
+            self.content.seek(0)
+        self.file = StraightFile(self.content)
+        return 0
 
     def close(self) -> None:
         self.file.close()

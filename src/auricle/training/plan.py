@@ -42,7 +42,13 @@ class Plan:
             raise AuricleError(f"one weight update takes {accum} batches (--accum-iter), an epoch has {per_epoch}")
         if config.max_updates:
             return cls(per_epoch, accum, None, config.max_updates)
-        return cls(per_epoch, accum, config.epochs, config.epochs * (per_epoch // accum))
+        steps = config.epochs * (per_epoch // accum)
+        if config.schedule == "polynomial" and not config.long_warmup and config.warmup_updates >= steps > 1:
+            raise AuricleError(
+                f"the warm-up ({config.warmup_updates} weight updates) must be shorter than the run ({steps} weight updates in "
+                f"{config.epochs} epochs); say --warmup-updates, or --long-warmup if it is meant"
+            )
+        return cls(per_epoch, accum, config.epochs, steps)
 
     @property
     def micro_steps(self) -> int:
