@@ -94,6 +94,14 @@ def test_audio_is_made_into_log_mel_on_the_fly(tmp_path):
     assert main([*flags(tmp_path / "audio", tmp_path / "run", epochs=2), "--quiet"]) == 0
 
 
+def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(data, tmp_path, capsys):
+    """A teacher with a front end of its own, and spectrograms that it cannot hear."""
+    words = flags(data, tmp_path / "run")
+    assert main(["pretrain", "m2d-x", *words[2:], "--teacher", "logmel-stats", "--quiet"]) == 2
+    assert "logmel-stats" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

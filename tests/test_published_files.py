@@ -15,6 +15,7 @@ from auricle.hub.convert.m2d_options import GENERAL, defaults_of
 from auricle.hub.pickles import read_pickle
 from auricle.jobs.methods import M2DPretrain, with_flags
 from auricle.jobs.pretrain import pretrain
+from auricle.jobs.published_files import PublishedFiles
 from auricle.jobs.published_settings import published_out, published_settings
 from auricle.training.log import read_log
 from training_runs import config, prepared
@@ -72,8 +73,6 @@ def test_validation_and_the_look_at_the_features_stand_in_the_log(tmp_path):
 
 
 def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
-    from auricle.jobs.published_files import PublishedFiles
-
     settings = config(tmp_path, tmp_path, epochs=9)
     for _ in range(2):
         files = PublishedFiles(torch.nn.Identity(), settings, tmp_path)
@@ -82,6 +81,21 @@ def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
             files.write({"kind": "epoch", "epoch": epoch})
     lines = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert [(line["epoch"], line["train_loss"]) for line in lines] == [(0, 2.0), (1, 4.0)]
+
+
+def test_a_run_that_goes_on_inside_an_epoch_averages_the_whole_of_it(tmp_path):
+    rows = [{"kind": "epoch", "epoch": 1}, {"kind": "step", "loss": 1.0}, {"kind": "step", "loss": 4.0}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = PublishedFiles(torch.nn.Identity(), config(tmp_path, tmp_path, epochs=9), tmp_path)
+    files.write(rows[-1])
+    files.write({"kind": "epoch", "epoch": 2})
+    assert json.loads((tmp_path / "log.txt").read_text())["train_loss"] == 2.5
+
+
+def test_a_stop_behind_the_last_epoch_still_leaves_the_last_checkpoint(tmp_path):
+    data = prepared(tmp_path / "data", clips=8)
+    pretrain(config(data, tmp_path / "run", **{**SMALL, "stop_at": 9}), quiet=True)
+    assert (tmp_path / "run" / f"checkpoint-{SMALL['epochs']}.pth").is_file()
 
 
 def test_settings_come_back_in_the_originals_words():

@@ -56,9 +56,23 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
         objective = build_objective(config, data)
         if config.resume:
             say_resumed(config.resume, objective, ranks, quiet)
+        try_out(objective, data, ranks)
         run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
         ranks.agree(None)
         return run_to_end(trainer_of(config, data, objective, run, ranks, evaluate, quiet), data, final)
+
+
+def try_out(objective: Any, data: TrainingData, ranks: Ranks) -> None:
+    """One clip, scored and not learnt from: what networks and data cannot do together shows before a folder is made."""
+    import torch
+
+    from auricle.draws import BatchDraws
+
+    batch = data.first_clips(1).to(ranks.device)
+    objective.to(ranks.device).eval()
+    with torch.no_grad():
+        objective.validate(batch, data.plan().at(0), BatchDraws(data.config.train.seed, batch.epoch, batch.positions))
+    objective.train()
 
 
 def continue_run(

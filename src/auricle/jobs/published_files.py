@@ -31,13 +31,30 @@ class PublishedFiles:
     def __init__(self, objective: Objective, config: PretrainConfig, folder: Path):
         self.objective, self.config, self.folder = objective, config, folder
         self.values: dict[str, list[float]] = defaultdict(list)
+        self.begun = False
 
     def write(self, row: dict[str, Any]) -> None:
+        """Of a run that goes on in the middle of an epoch, what was logged of that epoch before counts too."""
+        if not self.begun:
+            self.begun = True
+            for earlier in self.of_this_epoch():
+                self.take(earlier)
+        self.take(row)
+        if row["kind"] == "epoch":
+            self.epoch(int(row["epoch"]), {name: row.get(name, value) for name, value in NOT_LOOKED.items()})
+
+    def of_this_epoch(self) -> list[dict[str, Any]]:
+        """The log's rows behind its last epoch, without the newest."""
+        from auricle.training.log import read_log
+
+        rows = read_log(self.folder / "metrics.jsonl")[:-1]
+        ends = [place for place, row in enumerate(rows) if row["kind"] == "epoch"]
+        return rows[ends[-1] + 1 :] if ends else rows
+
+    def take(self, row: dict[str, Any]) -> None:
         names = {"step": LOGGED, "validation": SCORED}.get(row["kind"], {})
         for name in names.keys() & row.keys():
             self.values[names[name]].append(float(row[name]))
-        if row["kind"] == "epoch":
-            self.epoch(int(row["epoch"]), {name: row.get(name, value) for name, value in NOT_LOOKED.items()})
 
     def epoch(self, number: int, look: dict[str, float]) -> None:
         """``number`` epochs are done; ``look`` says of their features what was found."""
@@ -45,7 +62,7 @@ class PublishedFiles:
         self.values.clear()
         self.log({**{f"train_{name}": value for name, value in {**means, **look}.items()}, "epoch": number - 1})
         train = self.config.train
-        if number % train.save_freq == 0 or number == (train.stop_at or train.epochs):
+        if number % train.save_freq == 0 or number == min(train.stop_at or train.epochs, train.epochs):
             self.checkpoint(number)
 
     def log(self, line: dict[str, Any]) -> None:
