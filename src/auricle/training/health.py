@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 EXPLODING = 10.0  # times the running median of the gradient norm
 # Of the targets' mean square, what is the same for all tokens of a clip. The published M2D targets of a small encoder pass
@@ -28,6 +29,14 @@ class Health:
         self.looks += 1
         words = [*self._norm(norm), *collapse_words(log), *waiting_words(waiting)]
         return [word for kind, word in words if self._is_new(kind)]
+
+    def state(self) -> dict[str, Any]:
+        """What a continued run needs to warn as if it had never stopped."""
+        return {"norms": list(self.norms), "said": self.said, "looks": self.looks}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.norms.extend(state["norms"])
+        self.said, self.looks = state["said"], state["looks"]
 
     def _norm(self, norm: float) -> list[tuple[str, str]]:
         usual = sorted(self.norms)[len(self.norms) // 2] if len(self.norms) >= 10 else math.inf

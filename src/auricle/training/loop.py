@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -32,13 +31,13 @@ from auricle.training.plan import Plan
 from auricle.training.precision import autocast, resolve
 from auricle.training.schedules import rate_at
 from auricle.training.state import StateStore, restore_optimiser
+from auricle.training.validation import Validation
 
 Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly
 Evaluate = Callable[[Encoder, Progress], dict[str, float]]
 HeldOut = Callable[[], Iterable[Batch]]  # this rank's validation batches, the same every time
 AtEpoch = Callable[[int], dict[str, float]]  # what the log's line of an epoch says besides its number
 STARTING = 10.0  # seconds of an epoch before which waiting for the first batches counts little
-RESTORED = {"data": "data", "world": "number of processes", "teacher": "teacher"}
 
 
 class Trainer:
@@ -71,6 +70,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=self.precision == "fp16")
         self.log = MetricsLog(run.metrics, sinks) if ranks.first else None
         self.states = StateStore(run.state, config.keep_states)
+        self.validation = Validation(self.objective, plan, config, ranks, self.precision)
         self.health, self.console = Health(), Console(plan.steps, quiet=quiet or not ranks.first)
         self.network = ranks.wrap(objective, unused=objective.unused_parameters)
         if config.compile:
@@ -156,7 +156,7 @@ class Trainer:
             if logged:
                 self.write("step", progress, {**values, "lr": self.rate(), "data_wait": round(waiting, 4)})
             self.look(progress, values, batch, waiting)
-        if self.held_out is not None and self.validation_due(after.step):
+        if self.held_out is not None and self.validation.due(after.step):
             self.validate(after, self.held_out())
         if self.keeping_due(after.step):
             self.keep_encoder(f"update{after.step}")
@@ -230,36 +230,16 @@ class Trainer:
         if scores:
             self.keep_best(next(iter(scores.values())))
 
-    def validation_due(self, step: int) -> bool:
-        """After every so many updates, at the last update of every so many epochs, and at the end."""
-        updates, epochs = self.config.validate_interval_updates, self.config.validate_interval
-        epoch, inside = divmod(step, self.plan.per_epoch // self.plan.accum)
-        return (
-            step == self.plan.steps
-            or (updates > 0 and step % updates == 0)
-            or (epochs > 0 and inside == 0 and epoch % epochs == 0)
-        )
-
     def validate(self, progress: Progress, batches: Iterable[Batch]) -> None:
         """Score ``batches``; the best state is kept by val_loss, unless an evaluation decides."""
         found = self.score("val", progress, batches)
         if self.evaluate is None and "val_loss" in found and self.ranks.first:
             self.keep_best(-found["val_loss"])
 
-    @torch.no_grad()
     def score(self, name: str, progress: Progress, batches: Iterable[Batch]) -> dict[str, float]:
         """What the objective says of batches that it does not learn from, of which each rank holds its share: logged as
         <name>_loss and so on."""
-        self.objective.eval()
-        own = []
-        for batch in batches:
-            with autocast(self.precision, self.ranks.device):
-                here = batch.to(self.ranks.device, non_blocking=True)
-                own.append(self.objective.validate(here, progress, self.draws(batch)))
-        self.objective.train()
-        rows = zip_longest(*self.ranks.gather(own))
-        outputs = [output for row in rows for output in row if output is not None]
-        found = {f"{name}_{key}": value for key, value in self.objective.summarise(outputs).items()}
+        found = {f"{name}_{key}": value for key, value in self.validation.scores(progress, batches).items()}
         self.write("validation", progress, found)
         self.console.say(f"update {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
         return found
@@ -300,15 +280,17 @@ class Trainer:
             "micro_step": self.micro_step,
             "log_size": self.log.size(),
             "scaler": self.scaler.state_dict(),
-            "data": self.data_key,
-            "world": self.ranks.world,
-            "teacher": self.objective.depends_on(),
-            "health": {"norms": list(self.health.norms), "said": self.health.said, "looks": self.health.looks},
+            **self.depends_on(),
+            "health": self.health.state(),
         }
         saved = self.states.save(where, self.objective, self.optimiser)
         if self.best is not None:
             self.states.mark_best(saved, self.best)
             self.best = None
+
+    def depends_on(self) -> dict[str, Any]:
+        """What must be the same for a run to go on, beside its settings."""
+        return {"data": self.data_key, "world": self.ranks.world, "teacher": self.objective.depends_on()}
 
     def restore(self) -> Progress:
         """Go back to the newest whole state of the run folder; to the beginning where none was saved yet.
@@ -320,17 +302,12 @@ class Trainer:
                 self.log.cut(0)
             return self.plan.at(self.micro_step)
         saved = self.states.read(self.console.say)
-        now = {"data": self.data_key, "world": self.ranks.world, "teacher": self.objective.depends_on()}
-        for what, name in RESTORED.items():
-            then = saved.where.get(what, "")
-            if then != now[what]:
-                raise AuricleError(f"the {name} changed since the state was saved ({then} then, {now[what]} now)")
+        saved.check(self.depends_on())
         self.objective.load_state_dict(saved.weights)
         restore_optimiser(self.optimiser, saved.optimizer)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(saved.where["scaler"])
-        self.health.norms.extend(saved.where["health"]["norms"])
-        self.health.said, self.health.looks = saved.where["health"]["said"], saved.where["health"]["looks"]
+        self.health.restore(saved.where["health"])
         self.micro_step = self.saved_at = saved.where["micro_step"]
         if (
             self.log is not None and self.micro_step < self.last_micro_step()

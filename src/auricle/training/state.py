@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from auricle.errors import AuricleError
 
 FORMAT = 1
+DEPENDED_ON = {"data": "data", "world": "number of processes", "teacher": "teacher"}
 FILES = ("weights.safetensors", "optimizer.safetensors")
 
 
@@ -30,6 +31,13 @@ class Saved:
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     path: Path
+
+    def check(self, now: dict[str, Any]) -> None:
+        """Raises AuricleError when what a run depends on beside its settings changed."""
+        for what, name in DEPENDED_ON.items():
+            then = self.where.get(what, "")
+            if then != now[what]:
+                raise AuricleError(f"the {name} changed since the state was saved ({then} then, {now[what]} now)")
 
 
 class StateStore:
