@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,17 @@ def nothing():
     import contextlib
 
     return contextlib.nullcontext()
+
+
+def test_the_front_ends_kernels_in_a_file_of_the_runtime_are_nothing_to_warn_of(tmp_path):
+    tensors = read_pickle(checkpoint(PREFIXED))
+    tensors = {name: value for name, value in tensors.get("model", tensors).items() if "head_norm" not in name}
+    file = tmp_path / Path(PREFIXED).parent.name / "checkpoint-1.pth"
+    file.parent.mkdir()
+    torch.save(tensors | {"to_spec.mel_basis": torch.zeros(80, 201)}, file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        auricle.load(file)
 
 
 # ---- the published runtime

@@ -41,7 +41,9 @@ FINE_TUNED = "module.ar.runtime.backbone."  # beside the classifier's names
 CLASSIFIER = "module.head.mlp.mlp.0.weight"
 AXES = {"patch_embed.proj.weight": 4, "pos_embed": 3, CLASSIFIER: 2}  # of the tensors that say the architecture
 # what an encoder has no use for: the rest of pre-training, of M2D-CLAP, and the kernels of the front end (names of ours)
-LEFT_OUT = ("predictor.", "target.", "offline_predictor.", "logit_scale", "audio_proj.", "module.ar.runtime.to_spec.")
+LEFT_OUT = (
+    "predictor.", "target.", "offline_predictor.", "logit_scale", "audio_proj.", "module.ar.runtime.to_spec.", f"{BESIDE}to_spec.",
+)  # fmt: skip
 
 
 def to_ours(published: dict[str, Tensor]) -> dict[str, Tensor]:
