@@ -59,7 +59,7 @@ def write_reference(comparison: Comparison, name: str, seeds: Sequence[int], fil
     settings = {part: config[part] for part in ("method", "model", "predictor", "objective")}
     known = json.loads(file.read_text()) if file.is_file() else {}
     others = known.get("curves", []) if known.get("settings") == settings else []
-    title = f"reference: {NAMES[comparison.part]}, mean of {len(runs)} seeds"
+    title = f"reference: {NAMES[comparison.part]}, {f'mean of {len(runs)} seeds' if len(runs) > 1 else 'one seed'}"
     every = [{"step": step, "values": values} for step, values in mean_rows([run / "metrics.jsonl" for run in runs])]
     rows = thinned(every)
     curves = [curve for curve in others if curve["part"] != comparison.part]
