@@ -114,7 +114,7 @@ def test_broken_files_are_named_and_the_rest_is_embedded(tmp_path):
     [
         ({"layers": (5,)}, "2 blocks"),
         ({"layers": ("last",)}, "indices or 'all'"),
-        ({"pooling": "median"}, "unknown pooling"),
+        ({"pooling": "median"}, "--pooling is one of"),
         ({"seconds": -1.0}, "positive"),
         ({"level": "samples"}, "'clip' or 'frames'"),
         ({"device": "cuda:77"}, "cannot be used here"),

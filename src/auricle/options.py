@@ -47,7 +47,7 @@ def check_choices(config: Any) -> None:
     """Raises AuricleError for a setting that is none of its choices."""
     for f in fields(config):
         choices, value = f.metadata.get("choices"), getattr(config, f.name)
-        if choices and value not in choices:
+        if choices and value is not None and value not in choices:
             raise AuricleError(
                 f"--{(f.metadata.get('flag') or f.name).replace('_', '-')} is one of {', '.join(choices)}, not '{value}'"
             )

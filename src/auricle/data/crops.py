@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.draws import Source
-from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, check_ranges, option
 
 CROPS = ("random", "loud", "start")
 LOUD_OF = 4  # starts that are drawn for a loud crop
@@ -29,14 +28,8 @@ class CropConfig:
     min_ds_size: int = option(0, "repeat a shorter list up to this many clips an epoch (0: never)")
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("crop", self.crop, CROPS),
-            ("short", self.short, ("zeros", "repeat")),
-        ):
-            if value not in allowed:
-                raise AuricleError(f"{name} must be {' or '.join(allowed)}, not '{value}'")
-        if self.min_ds_size < 0:
-            raise AuricleError(f"min_ds_size must be 0 or more, not {self.min_ds_size}")
+        check_choices(self)
+        check_ranges(self, ("min_ds_size",), 0)
 
 
 def crop_start(

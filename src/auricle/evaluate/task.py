@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auricle.data.manifest import Manifest
 from auricle.errors import AuricleError
-from auricle.options import argument, option
+from auricle.options import argument, check_choices, option
 
 SEEDS = (42, 43, 44)  # of the probes that draw: specification evaluation 2.7
 FOLDINGS = ("auto", "folds", "split", "groups", "drawn")
@@ -34,9 +34,7 @@ class Task:
     name: str = option("", "name of the task in results; empty: made from the table's or folder's name")
 
     def __post_init__(self) -> None:
-        for value, known, what in ((self.folding, FOLDINGS, "folding"), (self.metric, METRICS, "metric")):
-            if value not in known:
-                raise AuricleError(f"unknown {what} '{value}'; known: {', '.join(known)}")
+        check_choices(self)
         if not 0 <= self.seconds < float("inf"):
             raise AuricleError(f"--seconds must be positive (or 0 for whole clips), got {self.seconds}")
 

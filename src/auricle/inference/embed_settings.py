@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, check_ranges, option
 
 LEVELS = ("clip", "frames")
 CROPS = ("start", "random")
@@ -39,12 +39,8 @@ class EncodeSettings:
     workers: int = option(2, "threads that decode audio; changes no number")
 
     def __post_init__(self) -> None:
-        known = {"pooling": POOLINGS, "padding": PADDINGS, "precision": PRECISIONS}
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise AuricleError(f"unknown {name} '{getattr(self, name)}'; known: {', '.join(values)}")
-        if self.batch_size < 1 or self.workers < 1:
-            raise AuricleError("--batch-size and --workers must be at least 1")
+        check_choices(self)
+        check_ranges(self, ("batch_size", "workers"), 1)
 
     def block_indices(self, depth: int) -> tuple[int, ...]:
         """The blocks asked for as indices from 0; empty for the encoder's own output. ``depth`` of the encoder."""
@@ -83,8 +79,6 @@ class EmbedSettings(EncodeSettings):
         super().__post_init__()
         if not 0 <= self.seconds < float("inf"):
             raise AuricleError(f"--seconds must be positive (or 0 for whole clips), got {self.seconds}")
-        if self.crop not in CROPS:
-            raise AuricleError(f"unknown crop '{self.crop}'; known: {', '.join(CROPS)}")
 
     def numbers(self) -> dict[str, Any]:
         crop = {"crop": self.crop, "crop_seed": self.crop_seed if self.crop == "random" else 0} if self.seconds else {}

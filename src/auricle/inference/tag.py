@@ -80,11 +80,11 @@ def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
 
 def tagger(model: Model, weights: str | Path | None = None) -> Encoder:
     """The encoder (an ensemble of several) as it stands. Raises AuricleError when it has no classes to tell."""
-    if isinstance(model, (str, Path, Encoder)):
-        encoder = model if isinstance(model, Encoder) else load(model, weights=weights)
-    else:
+    if isinstance(model, Sequence) and not isinstance(model, str):
         members = [tagger(member) for member in model]
         encoder = members[0] if len(members) == 1 else Ensemble(members)
+    else:
+        encoder = model if isinstance(model, Encoder) else load(model, weights=weights)
     if encoder.info.label_type is None:
         raise AuricleError(
             f"{encoder.info.name} cannot tag: it gives features, or its file does not say what its outputs are; "

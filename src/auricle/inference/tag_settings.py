@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, check_ranges, option
 
 PRECISIONS = ("float32", "bf16", "fp16")
 WHOLE_SECONDS = 120.0  # longer recordings are heard in windows even when none were asked for, to bound memory
@@ -59,13 +59,10 @@ class TagSettings:
         return size, hop
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise AuricleError(f"unknown precision '{self.precision}'; known: {', '.join(PRECISIONS)}")
-        if self.top_k < 1 or self.batch_size < 1:
-            raise AuricleError("--top-k and --batch-size must be at least 1")
-        if not (0 <= self.window < float("inf") and 0 <= self.hop < float("inf")):
-            raise AuricleError(f"--window and --hop are seconds, 0 or more, got {self.window} and {self.hop}")
-        if self.whole < 0:
+        check_choices(self)
+        check_ranges(self, ("top_k", "batch_size"), 1)
+        check_ranges(self, ("window", "hop"), 0)
+        if not self.whole >= 0:  # infinity is allowed: never in windows
             raise AuricleError(f"--whole is seconds, 0 or more, got {self.whole}")
         if self.hop and not self.window:
             raise AuricleError("--hop says how far windows are apart: give --window too")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
 from auricle.inference.embed_settings import LEVELS, EmbedSettings
-from auricle.options import argument, option
+from auricle.options import argument, check_choices, option
 
 if TYPE_CHECKING:
     from auricle.data.manifest import Manifest
@@ -37,10 +37,9 @@ class EmbedConfig:
     overwrite: bool = option(False, "replace an output that other settings or clips made")
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if Path(self.out).suffix.lower() not in SUFFIXES:
             raise AuricleError(f"--out {self.out}: the name must end in {', '.join(SUFFIXES)}")
-        if self.level not in LEVELS:
-            raise AuricleError(f"unknown level '{self.level}'; known: {', '.join(LEVELS)}")
 
 
 @dataclass(frozen=True)

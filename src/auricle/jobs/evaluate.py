@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from auricle.errors import AuricleError, nearest
 from auricle.evaluate.task import Task
 from auricle.inference.embed_settings import EncodeSettings
-from auricle.options import argument, option
+from auricle.options import argument, check_choices, check_ranges, option
 
 if TYPE_CHECKING:
     from auricle.evaluate.evaluation import Evaluation
@@ -51,6 +51,7 @@ class EvaluateConfig:
     out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.probe not in PROBES:
             raise AuricleError(f"unknown probe '{self.probe}'{nearest(self.probe, tuple(PROBES))}")
         if self.protocol and self.protocol not in PROBES[self.probe]:
@@ -58,8 +59,7 @@ class EvaluateConfig:
             raise AuricleError(f"'{self.probe}' has no protocol '{self.protocol}'; it has {known}")
         if not self.seeds:
             raise AuricleError("--seeds needs at least one number")
-        if self.lr < 0:
-            raise AuricleError(f"--lr must be positive, got {self.lr}")
+        check_ranges(self, ("lr",), 0)
 
 
 def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -> Evaluation:

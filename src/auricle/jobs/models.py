@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.errors import AuricleError
-from auricle.options import argument, option
+from auricle.options import argument, check_choices, option
 
 if TYPE_CHECKING:
     from auricle.hub.record import Record, Table
@@ -52,6 +52,9 @@ class ConvertConfig:
     record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
     input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
     sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
 
 @dataclass(frozen=True)

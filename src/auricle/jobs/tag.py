@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auricle.errors import AuricleError
 from auricle.inference.tag_settings import EventSettings, TagSettings
-from auricle.options import argument, option
+from auricle.options import argument, check_choices, option
 
 if TYPE_CHECKING:
     from auricle.inference.sounds import Sound
@@ -38,6 +38,7 @@ class TagConfig:
     picture: str = option("", "picture of one recording to write: spectrogram and events (.png, .svg, .pdf)")
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if bool(self.model) == bool(self.ensemble):
             raise AuricleError("say with which tagger: --model NAME, or --ensemble NAME NAME …")
         if self.ensemble and self.weights:

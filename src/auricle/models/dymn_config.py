@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auricle.errors import AuricleError
 from auricle.models.mn_config import FRONT_END, LAST, BlockShape, block_shapes, check_common, round8
-from auricle.options import option
+from auricle.options import check_choices, option
 
 DYNAMIC = ("all", "replace_se")
 
@@ -34,8 +34,7 @@ class DyMNConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "strides", tuple(self.strides))  # a list where it was read from JSON
         check_common(self.num_classes, self.width, self.strides, self.dropout)
-        if self.dynamic_blocks not in DYNAMIC:
-            raise AuricleError(f"dynamic_blocks is one of {', '.join(DYNAMIC)}, not '{self.dynamic_blocks}'")
+        check_choices(self)
         if min(self.context_ratio, self.conv_kernels, self.relu_lines) < 1 or not self.temperature > 0:
             raise AuricleError("needs context_ratio, conv_kernels, relu_lines >= 1 and temperature > 0")
 

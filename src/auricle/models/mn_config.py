@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, check_ranges, option
 
 FRONT_END = "efficientat-mel/sr32000-m128-w800-h320-n1024-fmin0-fmax15000"
 HEADS = ("mlp", "fully_convolutional", "multihead_attention_pooling")
@@ -121,17 +121,13 @@ class MNConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "strides", tuple(self.strides))  # a list where it was read from JSON
         check_common(self.num_classes, self.width, self.strides, self.dropout)
-        if self.head not in HEADS:
-            raise AuricleError(f"unknown head '{self.head}'; known: {', '.join(HEADS)}")
-        if self.se_agg not in AGGREGATIONS:
-            raise AuricleError(f"unknown se_agg '{self.se_agg}'; known: {', '.join(AGGREGATIONS)}")
+        check_choices(self)
         letters = self.squeeze_letters
         if set(letters) - set("cft") or len(set(letters)) != len(letters):
             raise AuricleError(f"se_dims is 'none' or different letters of c, f and t, not '{self.se_dims}'")
         if self.dilated and set(letters) & set("ft"):
             raise AuricleError("a dilated network has squeeze-and-excitation along c or none: f and t do not fit it")
-        if self.heads < 1 or self.se_ratio < 1:
-            raise AuricleError("heads and se_ratio must be at least 1")
+        check_ranges(self, ("heads", "se_ratio"), 1)
 
     @property
     def squeeze_letters(self) -> str:

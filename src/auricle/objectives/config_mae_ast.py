@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auricle.errors import AuricleError
-from auricle.options import option
+from auricle.options import check_choices, option
 
 MASKS = ("random_mask", "random_mask_batched", "chunk_mask", "retain_spans", "mask_spans", "ssast_patch", "ssast_frame")
 SPANS = ("retain_spans", "mask_spans")
@@ -54,6 +54,7 @@ class MAEASTObjectiveConfig:
     mlp_heads: bool = option(False, "heads of two layers with ReLU between (SSAST) instead of one")
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.mask_type not in SPANS and not 0 < self.random_mask_prob < 1:
             raise AuricleError(
                 f"--random-mask-prob must lie between 0 and 1 for {self.mask_type}, not {self.random_mask_prob}"

@@ -16,7 +16,6 @@ from torch import Tensor
 from auricle.data.batch import Batch
 from auricle.draws import BatchDraws, key_of
 from auricle.errors import AuricleError
-from auricle.hub.files import save_encoder
 from auricle.hub.run import RunFolder
 from auricle.models.contract import Encoder
 from auricle.objectives.base import Objective, Progress
@@ -25,6 +24,7 @@ from auricle.training.console import Console
 from auricle.training.distribution import Ranks, without_sync
 from auricle.training.health import Health
 from auricle.training.interrupt import Interrupt
+from auricle.training.kept import KeptEncoders
 from auricle.training.log import MetricsLog
 from auricle.training.optimisers import make_optimiser
 from auricle.training.plan import Plan
@@ -70,6 +70,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=self.precision == "fp16")
         self.log = MetricsLog(run.metrics, sinks) if ranks.first else None
         self.states = StateStore(run.state, config.keep_states)
+        self.kept = KeptEncoders(self.objective, run, config, ranks.first, data_key)
         self.validation = Validation(self.objective, plan, config, ranks, self.precision)
         self.health, self.console = Health(), Console(plan.steps, quiet=quiet or not ranks.first)
         self.network = ranks.wrap(objective, unused=objective.unused_parameters)
@@ -158,21 +159,8 @@ class Trainer:
             self.look(progress, values, batch, waiting)
         if self.held_out is not None and self.validation.due(after.step):
             self.validate(after, self.held_out())
-        if self.keeping_due(after.step):
-            self.keep_encoder(f"update{after.step}")
-
-    def keeping_due(self, step: int) -> bool:
-        every = self.config.save_interval_updates
-        return every > 0 and step % every == 0
-
-    def keep_encoder(self, name: str) -> None:
-        """``encoder-<name>.safetensors`` in the run folder; of those kept by update only the newest stay, as told."""
-        if not self.ranks.first:
-            return
-        save_encoder(self.objective.encoder(), self.run.path / f"encoder-{name}.safetensors", lineage=self.lineage())
-        kept = sorted(self.run.path.glob("encoder-update*.safetensors"), key=lambda path: int(path.stem[14:]))
-        for old in kept[: -self.config.keep_interval_updates] if self.config.keep_interval_updates else ():
-            old.unlink()
+        if self.kept.due(after.step):
+            self.kept.of_update(after)
 
     def rate(self) -> float:
         return self.optimiser.param_groups[0]["lr"]
@@ -206,7 +194,7 @@ class Trainer:
         facts = self.at_epoch(epoch) if self.at_epoch is not None and self.ranks.first else {}
         self.write("epoch", progress, {"epoch": epoch, **facts})
         if self.plan.epochs and epoch % self.config.save_freq == 0:
-            self.keep_encoder(f"epoch{epoch}")
+            self.kept.of_epoch(epoch, progress)
         if (
             self.evaluate
             and self.config.eval_freq
@@ -228,13 +216,13 @@ class Trainer:
         self.objective.train()
         self.write("evaluation", progress, scores)
         if scores:
-            self.keep_best(next(iter(scores.values())))
+            self.keep_best(next(iter(scores.values())), progress)
 
     def validate(self, progress: Progress, batches: Iterable[Batch]) -> None:
         """Score ``batches``; the best state is kept by val_loss, unless an evaluation decides."""
         found = self.score("val", progress, batches)
         if self.evaluate is None and "val_loss" in found and self.ranks.first:
-            self.keep_best(-found["val_loss"])
+            self.keep_best(-found["val_loss"], progress)
 
     def score(self, name: str, progress: Progress, batches: Iterable[Batch]) -> dict[str, float]:
         """What the objective says of batches that it does not learn from, of which each rank holds its share: logged as
@@ -244,11 +232,11 @@ class Trainer:
         self.console.say(f"update {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
         return found
 
-    def keep_best(self, score: float) -> None:
+    def keep_best(self, score: float, progress: Progress) -> None:
         best = self.states.best()
         if best is None or score > best["score"]:
             self.best = score
-            save_encoder(self.objective.encoder(), self.run.best, lineage={**self.lineage(), "score": score})
+            self.kept.best(score, progress)
 
     def write(self, kind: str, progress: Progress, row: dict[str, Any]) -> None:
         if self.log is not None:
@@ -259,7 +247,7 @@ class Trainer:
     def due(self, updated: bool) -> bool:
         """Is a state to be saved here? Rank 0 decides what depends on the clock."""
         step, every = self.plan.at(self.micro_step).step, self.config.state_steps
-        if self.best is not None or (updated and (self.keeping_due(step) or (every and step % every == 0))):
+        if self.best is not None or (updated and (self.kept.due(step) or (every and step % every == 0))):
             return True
         if every:
             return False
@@ -315,14 +303,10 @@ class Trainer:
             self.log.cut(saved.where["log_size"])
         return self.plan.at(self.micro_step)
 
-    def lineage(self) -> dict[str, Any]:
-        progress = self.plan.at(self.micro_step)
-        return {"run": self.run.path.name, "step": progress.step, "epoch": progress.epoch, "data": self.data_key}
-
     def finish(self) -> Progress:
         if self.saved_at != self.micro_step or self.best is not None:
             self.save()
-        if self.ranks.first:
-            save_encoder(self.objective.encoder(), self.run.encoder, lineage=self.lineage())
+        progress = self.plan.at(self.micro_step)
+        self.kept.last(progress)
         self.console.close()
-        return self.plan.at(self.micro_step)
+        return progress
