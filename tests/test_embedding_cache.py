@@ -65,6 +65,7 @@ def test_everything_that_changes_a_number_is_in_the_key(manifest):
     changes = {"seconds": 0.1, "crop": "random", "pooling": "max", "padding": "published", "precision": "bfloat16"}
     others += [cache_key(manifest, encoder, replace(SETTINGS, **{name: value})) for name, value in changes.items()]
     others.append(cache_key(manifest, encoder, replace(SETTINGS, crop="random", crop_seed=1)))
+    others.append(cache_key(manifest, encoder, replace(SETTINGS, padding="published", batch_size=3)))
     assert len({base, *others}) == len(others) + 1
 
 

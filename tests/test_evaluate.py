@@ -10,6 +10,7 @@ import pytest
 
 from auricle.cli.main import main
 from auricle.data.manifest import Clip, Manifest
+from auricle.data.manifest_io import read_manifest
 from auricle.errors import AuricleError
 from auricle.evaluate.cache import EmbeddingCache
 from auricle.evaluate.evaluation import Evaluation
@@ -17,9 +18,13 @@ from auricle.evaluate.folds import draw_folds, fold_notes, make_folds
 from auricle.evaluate.labels import Coverage, labelled, labels_of
 from auricle.evaluate.run import evaluate
 from auricle.evaluate.task import Task
+from auricle.evaluate.task_statistics import task_statistics
+from auricle.inference.embed_settings import EmbedSettings
+from auricle.inference.reading import heard_batches
 from auricle.plain_json import dumps
 from encoders import logmel_stats, m2d
 from evaluation_data import CLASSES, corpus, table
+from sounds import tone, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +235,24 @@ def test_task_statistics_replace_the_encoders_own(manifest, cache, form):
         for s in ("own", form)
     )
     assert own.score.checksum != other.score.checksum
+
+
+@pytest.mark.parametrize("form", ["pooled", "published"])
+def test_statistics_hear_the_random_windows_of_training_in_full_batches(tmp_path, form):
+    loud = np.concatenate([tone(0.2, 16000, 500.0) * 1e-3, tone(1.8, 16000, 500.0)])
+    for i in range(12):
+        write_sound(tmp_path / f"{i}.wav", loud, 16000)
+    manifest, encoder = read_manifest(tmp_path), logmel_stats()
+    start = task_statistics(encoder, manifest, EmbedSettings(seconds=0.2, batch_size=4), form)
+    windows = task_statistics(encoder, manifest, EmbedSettings(seconds=0.2, batch_size=4, crop="random"), form)
+    assert windows[0] > start[0] + 1
+    heard = heard_batches(manifest, 16000, EmbedSettings(seconds=40.0, batch_size=10), in_order=True)
+    assert [len(batch) for batch in heard] == [10, 2]  # not cut to bound memory: EVAR's form weighs batches
+
+
+def test_labels_that_are_numbers_are_ordered_by_number(manifest):
+    clips = tuple(replace(c, labels=(("10", "2", "100")[i % 3],)) for i, c in enumerate(manifest))
+    assert labels_of(replace(manifest, clips=clips)).classes == ("2", "10", "100")
 
 
 def test_the_command_evaluates_stores_and_compares(manifest, tmp_path, cached, capsys):

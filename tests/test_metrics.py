@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 from sklearn import metrics as reference
 
 from auricle.errors import AuricleError
@@ -13,8 +16,9 @@ from auricle.metrics.accuracy import accuracy, balanced_accuracy, recall_per_cla
 from auricle.metrics.average_precision import average_precision, mean_average_precision
 from auricle.metrics.by_name import metric
 from auricle.metrics.confusion import confusion
-from auricle.metrics.d_prime import d_prime
+from auricle.metrics.d_prime import d_prime, mean_d_prime
 from auricle.metrics.roc_auc import roc_auc
+from conftest import GOLDEN
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
 
@@ -27,6 +31,18 @@ def test_average_precision_and_auc_agree_with_scikit_learn_also_with_ties(pairs)
         assert average_precision(scores, targets) == pytest.approx(reference.average_precision_score(targets, scores))
     if targets.any() and not targets.all():
         assert roc_auc(scores, targets) == pytest.approx(reference.roc_auc_score(targets, scores))
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_scene_scores_are_those_of_hear(kind):
+    tables = load_file(GOLDEN / "evaluation/hear_scenes.safetensors")
+    expected = json.loads((GOLDEN / "evaluation/hear_scenes.json").read_text())["scene_scores"][kind]
+    scores, targets = tables[f"{kind}/score"], tables[f"{kind}/target"]
+    names = {"mAP": "mAP", "d-prime": "d_prime", "roc-auc": "aucroc"} | (
+        {"accuracy": "top1_acc"} if kind == "multiclass" else {}
+    )
+    for ours, theirs in names.items():
+        assert metric(ours)(scores, targets) == pytest.approx(expected[theirs], rel=1e-12)
 
 
 def test_a_class_without_positives_is_not_scored():
@@ -52,6 +68,21 @@ def test_d_prime_of_known_areas():
     assert d_prime(0.97) == pytest.approx(2.6599, abs=1e-4)
     assert d_prime(1.0) == np.inf
     assert np.isnan(d_prime(float("nan")))
+
+
+def test_d_prime_of_a_table_is_the_mean_over_its_classes():
+    targets = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]])
+    scores = np.array([[0.9, 0.2, 0.1], [0.3, 0.1, 0.2], [0.2, 0.6, 0.3], [0.1, 0.5, 0.4]])
+    areas = [roc_auc(scores[:, c], targets[:, c]) for c in range(2)]  # the third class has no positive
+    assert mean_d_prime(scores, targets) == pytest.approx(np.mean([d_prime(area) for area in areas]))
+    assert mean_d_prime(targets[:, :2] + 0.0, targets[:, :2]) == np.inf
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced-accuracy", "mAP", "roc-auc", "d-prime"])
+def test_scores_that_are_nan_are_refused_not_ranked(name):
+    scores = np.array([[np.nan, 1.0], [0.2, 0.3], [0.5, 0.1]])
+    with pytest.raises(AuricleError, match="1 of [36] scores are NaN"):
+        metric(name)(scores, np.array([[1, 0], [0, 1], [1, 0]]))
 
 
 def test_unknown_and_unfit_metrics_are_refused_in_words():

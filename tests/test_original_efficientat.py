@@ -129,7 +129,7 @@ def test_lines_that_the_original_has_no_answer_to_are_refused(metro):
     refused(f"windowed_inference --audio_path {metro} --hop_length 0", "above 0")
     refused(f"windowed_inference --audio_path {metro} --model logmel-stats", "cannot tag")
     refused("complexity --model_name mn10_as --se_dims f", "se_dims c, the line says f")
-    refused("complexity --model_name mn10_as --model_width 0.1", "say one of them")
+    refused("complexity --model_name mn10_as --model_width 0.1", "model_width 1.0, the line says 0.1")
     refused("complexity --model_name logmel-stats", "MN and DyMN")
     refused("complexity --model_width 1 --n_mels 0", "bands above 0")
 

@@ -48,7 +48,7 @@ def test_a_run_measures_itself_on_the_way_and_at_the_end(tasks, tmp_path):
     )
     assert main([*words, "--quiet"]) == 0
     rows = read_log(tmp_path / "run/metrics.jsonl", "evaluation")
-    assert [row["epoch"] for row in rows] == [1.0, 2.0, 2.0]
+    assert [row["epoch"] for row in rows] == [1.0, 2.0]  # the one at the end stands in place of the last on the way
     assert 0 <= rows[0]["small/logistic"] <= 1
     assert (tmp_path / "run/encoder-best.safetensors").is_file()
     assert (tmp_path / "run/evaluations/small-logistic.json").is_file()
@@ -117,7 +117,8 @@ def test_the_published_task_sets_are_shipped(name):
     assert titles[:4] == ["cremad", "gtzan", "spcv2", "esc50"]
     assert len(titles) == {"quick": 4, "all": 9}[name]
     assert {entry.seeds for entry in entries} == {{"quick": (42,), "all": (42, 43, 44)}[name]}
-    assert {probe.name for entry in entries for probe in entry.probes()} == {"evar, lr 3e-05"}
+    for family, rate in (("m2d", "3e-05"), ("mn", "0.0003")):
+        assert {probe.name for entry in entries for probe in entry.probes(family)} == {f"evar, lr {rate}"}
 
 
 def test_a_file_of_the_same_name_wins_over_a_shipped_set(tasks, tmp_path, monkeypatch):
@@ -137,10 +138,10 @@ def test_what_is_present_of_a_shipped_set_is_measured_and_the_rest_named(evar, c
     assert main(["evaluate", "set", "quick", "--model", "logmel-stats", "--json", "--quiet", "--no-baselines"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert [(e["task"], e["protocol"]) for e in answer["evaluations"]] == [
-        ("cremad", "evar, lr 3e-05"),
-        ("esc50", "evar, lr 3e-05"),
+        ("cremad", "evar, lr 0.0003"),
+        ("esc50", "evar, lr 0.0003"),
     ]
-    assert sorted(answer["absent"]) == ["gtzan/evar, lr 3e-05", "spcv2/evar, lr 3e-05"]
+    assert sorted(answer["absent"]) == ["gtzan/evar, lr 0.0003", "spcv2/evar, lr 0.0003"]
 
 
 def test_a_run_goes_on_past_tasks_without_data(evar, tmp_path, capsys):

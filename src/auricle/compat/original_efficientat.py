@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from auricle.compat.shell_line import taken_apart
 from auricle.errors import AuricleError, nearest
 from auricle.inference.windows import Rest, Window
 from auricle.models.contract import Encoder
@@ -31,12 +33,14 @@ TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc5
 
 
 def run(line: Sequence[str], *, load: Load | None = None) -> int:
-    """One command line without ``python``: the script's name, its options. ``load`` finds a model by name.
+    """One command line: the script's name, its options; ``python``, ``./`` and ``NAME=value`` in front may be there.
+    ``load`` finds a model by name.
 
     Raises AuricleError for an unknown script and for those that come later.
     """
-    words = list(line[1:] if line and line[0] == "python" else line)
-    script = words[0].removesuffix(".py") if words else ""
+    shell = taken_apart(line)
+    os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
+    script = shell.script
     if script in TRAINERS:
         raise AuricleError(
             f"{script}: training and evaluating on its data sets comes with a later version of auricle; "
@@ -44,7 +48,7 @@ def run(line: Sequence[str], *, load: Load | None = None) -> int:
         )
     if script not in SCRIPTS:
         raise AuricleError(f"unknown script '{script}'{nearest(script, (*SCRIPTS, *TRAINERS))}")
-    return SCRIPTS[script](words[1:], load or _published)
+    return SCRIPTS[script](shell.words, load or _published)
 
 
 def _published(name: str) -> Encoder:
@@ -224,6 +228,7 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
         "n_fft": getattr(front, "fft", None),
         "n_mels": front.bands,
         "se_dims": getattr(config, "se_dims", None),
+        "model_width": getattr(config, "width", None),
     }
     for option, value in known.items():
         asked = getattr(args, option, None)
@@ -253,26 +258,22 @@ def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTag
 
 
 def _unweighted(args: argparse.Namespace) -> Encoder:
-    """The network of a published name, or of a width; its weights do not matter."""
+    """The network of a published name, or one that the line describes; its weights do not matter."""
     from auricle.jobs.complexity import network
     from auricle.models.mn import MN
     from auricle.models.mn_config import MNConfig
     from auricle.signal.premel import PreMel
 
-    if args.model_width is None:
+    if args.model_name or not _shaped(args):
         encoder = network(_called(args))
         _check(encoder, args)
         return encoder
-    if args.model_name:
-        raise AuricleError(
-            f"both --model_name {args.model_name} and --model_width {args.model_width:g}; say one of them"
-        )
     said = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
     if "sample_rate" in said:
         said["fmax"] = said["sample_rate"] // 2 - 1000  # specification efficientat 4
     front = PreMel(**said)
     config = MNConfig(
-        width=args.model_width,
+        width=args.model_width or 1.0,
         head=args.head_type or "mlp",
         se_dims=args.se_dims or "c",
         strides=tuple(args.strides or (2, 2, 2, 2)),
@@ -282,7 +283,13 @@ def _unweighted(args: argparse.Namespace) -> Encoder:
     return MN(config).eval()
 
 
+def _shaped(args: argparse.Namespace) -> bool:
+    """Does the line describe a network itself?"""
+    names = ("model_width", "head_type", "se_dims", "strides", *FRONT_END)
+    return any(getattr(args, name) is not None for name in names)
+
+
 def _called(args: argparse.Namespace) -> str:
     if args.model_name:
         return args.model_name
-    return "mn10_as" if args.model_width is None else f"width {args.model_width:g}"
+    return f"width {args.model_width or 1:g}" if _shaped(args) else "mn10_as"

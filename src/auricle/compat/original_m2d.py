@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 Change = Callable[[Sequence[str], "ViTPretrain"], "ViTPretrain"]
 CONVERTER = "wav_to_lms"
-LATER = ("lineareval", "2pass_lineareval", "finetune", "zeroshot", "run_downstream", "prepare_wav", "download_cremad")
+LATER = (
+    "lineareval",
+    "2pass_lineareval",
+    "finetune",
+    "zeroshot",
+    "run_downstream",
+    "prepare_wav",
+    "download_cremad",
+    "summarize",
+    "retrieval",
+)
 
 
 def run(line: Sequence[str], *, change: Change | None = None) -> int:
@@ -52,7 +62,7 @@ def refuse_unknown(shell: ShellLine) -> None:
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
             f"{shell.script}: evaluation and fine-tuning by the original's command lines come with a later version of "
-            f"auricle; {', '.join(known)} run now. To measure frozen embeddings: auricle evaluate linear MODEL DATA"
+            f"auricle; {', '.join(known)} run now. EVAR's probe: auricle evaluate evar MODEL DATA --lr 3e-5"
         )
     said = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
     raise AuricleError(f"{said}{nearest(shell.script, (*known, *LATER))}")

@@ -19,7 +19,10 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     Raises AuricleError when no row is about any clip, or two rows are about the same one.
     """
     names = _names_of(manifest)
-    ids = {clip.id: id for clip in table if (id := names.get(clip.id) or names.get(_stem(clip.id))) is not None}
+    ids = _partners(names, {clip.id: clip.id for clip in table})
+    if not ids:  # spans that say something else, such as where a clip was cut from (UrbanSound8K)
+        ids = _partners(names, {clip.id: clip.path for clip in table if clip.path})
+        table = replace(table, clips=tuple(replace(clip, start=None, end=None) for clip in table))
     if not ids:
         first = table.clips[0].id
         near = nearest(first, list(manifest.ids))
@@ -28,6 +31,11 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     notes = _unmatched(len(table) - len(said), len(manifest) - len(said), where)
     plain = replace(manifest, clips=tuple(replace(clip, labels=()) for clip in manifest))
     return replace(plain.joined(said), notes=(*manifest.notes, *notes))
+
+
+def _partners(names: dict[str, str], said: dict[str, str]) -> dict[str, str]:
+    """Row id -> clip id, of rows whose ``said`` name is one of ``names``."""
+    return {row: id for row, name in said.items() if (id := names.get(name) or names.get(_stem(name))) is not None}
 
 
 def _names_of(manifest: Manifest) -> dict[str, str]:

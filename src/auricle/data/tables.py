@@ -33,7 +33,10 @@ def read_table(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _text_rows(path: Path) -> Iterator[Mapping[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+        header = file.readline()
+        file.seek(0)
+        tabs = path.suffix.lower() == ".tsv" or ("\t" in header and "," not in header)  # DCASE's tables end in .csv
+        reader = csv.DictReader(file, delimiter="\t" if tabs else ",", strict=True)
         for row in reader:
             if None in row:
                 raise AuricleError(

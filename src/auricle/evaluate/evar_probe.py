@@ -21,7 +21,8 @@ EPOCHS = 200
 PATIENCE = 20
 BATCH = 200
 WEIGHT_DECAY = 1e-8
-LEARNING_RATE = 3e-4  # all published encoders but M2D and ATST-Frame, which have 3e-5
+LEARNING_RATE = 3e-4
+PUBLISHED_RATES = {"m2d": 3e-5}  # EVAR's own for M2D and ATST-Frame; all other encoders have 3e-4 (evaluation 1.4)
 HOLD_OUT = 0.1
 HOLD_OUT_TRIES = 100
 

@@ -23,7 +23,7 @@ from auricle.evaluate.scoring import Scored, Setting
 from auricle.evaluate.task import SEEDS, Task
 from auricle.evaluate.task_statistics import task_statistics
 from auricle.hub.run import environment
-from auricle.inference.embed_settings import EncodeSettings
+from auricle.inference.embed_settings import EmbedSettings, EncodeSettings
 from auricle.models.contract import Encoder
 from auricle.options import as_plain
 
@@ -60,7 +60,8 @@ def evaluate(
     expected = setting_of(labelled(whole), task)  # before the first clip is decoded: a refusal costs nothing
     if few_shot:
         check_few_shot(expected)
-    encoder = _with_statistics(encoder, whole, task, encode or EncodeSettings(), statistics)
+    heard = embed_settings(encode or EncodeSettings(), task, "random", seeds[0])  # the windows of training
+    encoder = _with_statistics(encoder, whole, heard, statistics)
     options = (cache or EmbeddingCache(), encode or EncodeSettings(), tuple(seeds), few_shot, quiet)
     bench, failed = _bench(encoder, whole, task, protocol(how) if isinstance(how, str) else how, *options)
     scored, own = bench.score(encoder)
@@ -92,14 +93,12 @@ def evaluate(
     )
 
 
-def _with_statistics(encoder: Encoder, whole: Manifest, task: Task, encode: EncodeSettings, form: str) -> Encoder:
+def _with_statistics(encoder: Encoder, whole: Manifest, heard: EmbedSettings, form: str) -> Encoder:
     """Statistics of the clips that train (with folds every clip does, in some fold); two numbers, no labels."""
     if form == "own":
         return encoder
     training = [clip.id for clip in whole if (clip.split or "train").lower() in TRAINING_SPLITS]
-    return encoder.with_stats(
-        *task_statistics(encoder, whole.select(ids=training or whole.ids), embed_settings(encode, task), form)
-    )
+    return encoder.with_stats(*task_statistics(encoder, whole.select(ids=training or whole.ids), heard, form))
 
 
 def _bench(

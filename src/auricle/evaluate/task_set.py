@@ -5,8 +5,9 @@ tasks:
   - {name: digits, source: fsdd/audio, labels: fsdd/meta.csv, label_column: digit, folding: groups, seconds: 1}
 
 Paths are relative to the file; with ``root_from: NAME``, to the folder that the environment variable NAME holds (else
-the current one). ``{rate}`` in a path is the model's sample rate, "16k" or "32k". ``seeds: [42]`` and ``lr: 3.0e-5`` hold
-for every task. A task whose data are absent is reported and passed over. "quick" and "all" are shipped (``task_sets/``).
+the current one). ``{rate}`` in a path is the model's sample rate, "16k" or "32k". ``seeds: [42]`` and ``lr: 3.0e-5`` (or
+``lr: published``, EVAR's own for the model's family) hold for every task. A task whose data are absent is reported and
+passed over. "quick" and "all" are shipped (``task_sets/``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PROTOCOLS = ("logistic",)
 SHIPPED = ("quick", "all")
+PUBLISHED = "published"
 KNOWN = ("tasks", "root_from", "seeds", "lr")
 
 
@@ -37,7 +39,7 @@ class Entry:
     task: Task
     protocols: tuple[str, ...]
     seeds: tuple[int, ...] = SEEDS
-    lr: float | None = None
+    lr: float | str | None = None
 
     def at(self, rate: int) -> Task:
         """The task for a model of ``rate`` hertz."""
@@ -47,11 +49,17 @@ class Entry:
             **{name: path.replace("{rate}", f"{rate // 1000}k") for name, path in paths.items()},  # type: ignore[arg-type]
         )
 
-    def probes(self) -> tuple[Protocol, ...]:
+    def probes(self, family: str) -> tuple[Protocol, ...]:
+        """For an encoder of ``family``."""
         from auricle.evaluate.protocols import protocol
 
-        found = map(protocol, self.protocols)
-        return tuple(probe.with_lr(self.lr) if self.lr and probe.rate else probe for probe in found)
+        lr, found = self.rate_of(family), map(protocol, self.protocols)
+        return tuple(probe.with_lr(lr) if lr and probe.rate else probe for probe in found)
+
+    def rate_of(self, family: str) -> float | None:
+        from auricle.evaluate.evar_probe import LEARNING_RATE, PUBLISHED_RATES
+
+        return PUBLISHED_RATES.get(family, LEARNING_RATE) if isinstance(self.lr, str) else self.lr
 
 
 def read_task_set(source: Path) -> tuple[Entry, ...]:
@@ -102,10 +110,10 @@ def _seeds(content: dict[str, Any], path: Path) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def _lr(content: dict[str, Any], path: Path) -> float | None:
+def _lr(content: dict[str, Any], path: Path) -> float | str | None:
     lr = content.get("lr")
-    if lr is not None and not (isinstance(lr, float) and lr > 0):
-        raise AuricleError(f"{path}: lr should be a number above 0 such as 3.0e-5, found {lr!r}")
+    if lr not in (None, PUBLISHED) and not (isinstance(lr, float) and lr > 0):
+        raise AuricleError(f"{path}: lr should be a number above 0 such as 3.0e-5, or {PUBLISHED}; found {lr!r}")
     return lr
 
 
@@ -147,7 +155,7 @@ def evaluate_set(
     found, absent = [], {}
     for entry in entries:
         task = entry.at(encoder.info.sample_rate)
-        for probe in entry.probes():
+        for probe in entry.probes(encoder.info.family):
             try:
                 found.append(evaluate(encoder, task, probe, seeds=entry.seeds, **options))
             except AuricleError as error:

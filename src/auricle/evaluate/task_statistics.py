@@ -76,7 +76,8 @@ FORMS: dict[str, type[PooledStatistics] | type[PublishedStatistics]] = {
 
 
 def task_statistics(encoder: Encoder, manifest: Manifest, settings: EmbedSettings, form: str) -> tuple[float, float]:
-    """Mean and deviation of the encoder's (not normalised) spectrograms over the first 5,000 clips of a keyed order.
+    """Mean and deviation of the encoder's (not normalised) spectrograms over the first 5,000 clips of a keyed order,
+    as the settings cut them; in batches of just ``batch_size`` where they are cut to one length.
 
     Raises AuricleError for an unknown form, or when no clip can be read.
     """
@@ -85,7 +86,7 @@ def task_statistics(encoder: Encoder, manifest: Manifest, settings: EmbedSetting
     order = Draws(settings.crop_seed).of("statistics").permutation(len(manifest))[:MOST_CLIPS]
     statistics, seen = FORMS[form](), 0
     chosen = replace(manifest, clips=tuple(manifest.clips[i] for i in order))
-    for batch in heard_batches(chosen, encoder.info.sample_rate, settings, encoder.front.resampler):
+    for batch in heard_batches(chosen, encoder.info.sample_rate, settings, encoder.front.resampler, in_order=True):
         waves = [heard.wave for heard in batch if heard.wave is not None]
         if waves:
             statistics.add(_values(encoder, waves, form))

@@ -35,7 +35,9 @@ class EncodeSettings:
     )
     precision: str = option("float32", "numbers inside the network", choices=PRECISIONS)
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
-    batch_size: int = option(16, "most clips encoded together; changes numbers only by rounding")
+    batch_size: int = option(
+        16, "most clips encoded together; changes numbers only by rounding, but for padding published"
+    )
     workers: int = option(2, "threads that decode audio; changes no number")
 
     def __post_init__(self) -> None:
@@ -60,7 +62,8 @@ class EncodeSettings:
 
     def numbers(self) -> dict[str, Any]:
         """What changes a number, layers aside, as JSON values: part of the embedding cache's key."""
-        return {"pooling": self.pooling, "padding": self.padding, "precision": self.precision}
+        batch = {"batch_size": self.batch_size} if self.padding == "published" else {}
+        return {"pooling": self.pooling, "padding": self.padding, "precision": self.precision, **batch}
 
 
 @dataclass(frozen=True)

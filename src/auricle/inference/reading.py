@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,17 +40,21 @@ def heard_batches(
     resampler: Resampler = "soxr",
     *,
     leave_long: bool = False,
+    in_order: bool = False,
 ) -> Iterator[list[Heard]]:
     """Batches of clips of similar length; two batches are decoded ahead while the caller works. ``rate`` in hertz and
-    ``resampler`` are the encoder's. ``leave_long``: whole files above BATCH_SECONDS come last, and not decoded."""
+    ``resampler`` are the encoder's. ``leave_long``: whole files above BATCH_SECONDS come last, and not decoded.
+    ``in_order``: in the manifest's order, and clips cut to one length always ``batch_size`` together."""
     with ThreadPoolExecutor(settings.workers) as pool:
         sized, broken = _sized(manifest, settings, pool)
+        sized = sized if in_order else sorted(sized, key=lambda pair: pair[0])
+        most = math.inf if in_order and settings.seconds else BATCH_SECONDS
         if broken:
             yield broken
         left = [clip for seconds, clip in sized if leave_long and _is_long(seconds, clip, settings)]
         sized = [(seconds, clip) for seconds, clip in sized if clip not in left]
         waiting: deque[list[Future[Heard]]] = deque()
-        for batch in _batches(sized, settings.batch_size):
+        for batch in _batches(sized, settings.batch_size, most):
             waiting.append([pool.submit(_hear, manifest, clip, rate, settings, resampler) for clip in batch])
             if len(waiting) > 2:
                 yield [future.result() for future in waiting.popleft()]
@@ -65,7 +70,7 @@ def _is_long(seconds: float, clip: Clip, settings: EmbedSettings) -> bool:
 def _sized(
     manifest: Manifest, settings: EmbedSettings, pool: ThreadPoolExecutor
 ) -> tuple[list[tuple[float, Clip]], list[Heard]]:
-    """(seconds, clip) sorted by length; with a fixed length in the manifest's order, and no file is opened for it."""
+    """(seconds, clip) in the manifest's order; with a fixed length no file is opened for it."""
     if settings.seconds and settings.crop == "start":
         return [(settings.seconds, clip) for clip in manifest], []
     sized, broken = [], []
@@ -76,7 +81,7 @@ def _sized(
             sized.append(
                 (seconds, replace(clip, end=(clip.start or 0.0) + seconds) if settings.crop == "random" else clip)
             )
-    return sorted(sized, key=lambda pair: pair[0]), broken
+    return sized, broken
 
 
 def _seconds(manifest: Manifest, clip: Clip) -> float | str:
@@ -89,13 +94,16 @@ def _seconds(manifest: Manifest, clip: Clip) -> float | str:
         return str(error)
 
 
-def _batches(sized: list[tuple[float, Clip]], batch_size: int) -> Iterator[list[Clip]]:
+def _batches(sized: list[tuple[float, Clip]], batch_size: int, most: float) -> Iterator[list[Clip]]:
+    """At most ``batch_size`` clips, and ``most`` seconds with padding."""
     batch: list[Clip] = []
-    for seconds, clip in sized:  # lengths ascend, so this clip would be the longest of the batch
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * seconds > BATCH_SECONDS):
+    longest = 0.0
+    for seconds, clip in sized:
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * max(longest, seconds) > most):
             yield batch
-            batch = []
+            batch, longest = [], 0.0
         batch.append(clip)
+        longest = max(longest, seconds)
     if batch:
         yield batch
 

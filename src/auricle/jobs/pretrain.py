@@ -59,7 +59,7 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
         try_out(objective, data, ranks)
         run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
         ranks.agree(None)
-        return run_to_end(trainer_of(config, data, objective, run, ranks, evaluate, quiet), data, final)
+        return run_to_end(trainer_of(config, data, objective, run, ranks, (evaluate, final), quiet), data)
 
 
 def try_out(objective: Any, data: TrainingData, ranks: Ranks) -> None:
@@ -98,18 +98,18 @@ def continue_run(
         objective = build_objective(config, data)
         if config.resume and not any(run.state.glob("step-*")):
             say_resumed(config.resume, objective, ranks, quiet)
-        trainer = trainer_of(config, data, objective, run, ranks, evaluate, quiet)
+        final = periodic_of(config.all_eval, config)
+        trainer = trainer_of(config, data, objective, run, ranks, (evaluate, final), quiet)
         progress = trainer.restore()
         if ranks.first:
             run.note_command()
-        final = periodic_of(config.all_eval, config)
         if progress.micro_step < trainer.last_micro_step():
-            return run_to_end(trainer, data, final)
+            return run_to_end(trainer, data)
         trainer.finish()
         if ranks.agree(run.card.is_file()):
             score_test(trainer, data, progress)
         else:  # stopped between the last weight update and the end
-            conclude(trainer, data, progress, final)
+            conclude(trainer, data, progress)
         return replace(result_of(trainer, data, progress), replaced=0, already=True)
 
 
@@ -149,8 +149,15 @@ def say_resumed(source: str, objective: Any, ranks: Ranks, quiet: bool) -> None:
 
 
 def trainer_of(
-    config: PretrainConfig, data: TrainingData, objective: Any, run: RunFolder, ranks: Ranks, evaluate: Any, quiet: bool
+    config: PretrainConfig,
+    data: TrainingData,
+    objective: Any,
+    run: RunFolder,
+    ranks: Ranks,
+    evaluations: tuple[Evaluate | None, Evaluate | None],
+    quiet: bool,
 ) -> Trainer:
+    """``evaluations``: the one on the way, and the one at the end."""
     from auricle.training.loop import Trainer
 
     return Trainer(
@@ -160,7 +167,8 @@ def trainer_of(
         config.train,
         run,
         ranks,
-        evaluate=evaluate,
+        evaluate=evaluations[0],
+        final=evaluations[1],
         sinks=sinks(config, objective, run.path) if ranks.first else (),
         held_out=data.valid.held_out if data.valid else None,
         at_epoch=look_at_features(config, objective, data),
@@ -196,23 +204,22 @@ def periodic_of(source: str, config: PretrainConfig) -> Evaluate | None:
     return periodic(source, Path(config.out))
 
 
-def run_to_end(trainer: Trainer, data: TrainingData, final: Evaluate | None = None) -> PretrainResult:
+def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:
     """Train, conclude, and answer."""
     start = time.monotonic()
     progress = trainer.fit()
-    conclude(trainer, data, progress, final)
+    conclude(trainer, data, progress)
     return replace(result_of(trainer, data, progress), seconds=time.monotonic() - start)
 
 
-def conclude(trainer: Trainer, data: TrainingData, progress: Progress, final: Evaluate | None) -> None:
+def conclude(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
     """What comes after the last weight update: the test list, clips that were replaced, the last measurement, the card
     (last of all: with it a run is complete)."""
     score_test(trainer, data, progress)
     if data.report():
         trainer.console.say(data.report())
-    if final is not None:
-        trainer.evaluate = final
-        trainer.measure(progress)
+    if trainer.final is not None:
+        trainer.measure(progress, trainer.final)
     if trainer.ranks.first:
         keep_preview(trainer, data)
         keep_card(trainer, data, progress)

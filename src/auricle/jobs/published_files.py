@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.atomic import write_text
-from auricle.hub.convert.m2d_options import defaults_of
+from auricle.hub.convert.m2d_factories import program_of
+from auricle.hub.convert.m2d_options import MAE, defaults_of
 from auricle.jobs.published_settings import published_settings
 
 if TYPE_CHECKING:
@@ -60,10 +61,21 @@ class PublishedFiles:
         """``number`` epochs are done; ``look`` says of their features what was found."""
         means = {name: sum(seen) / len(seen) for name, seen in sorted(self.values.items())}
         self.values.clear()
-        self.log({**{f"train_{name}": value for name, value in {**means, **look}.items()}, "epoch": number - 1})
+        said = {**self.parts(means), **look}
+        self.log({**{f"train_{name}": value for name, value in said.items()}, "epoch": number - 1})
         train = self.config.train
         if number % train.save_freq == 0 or number == min(train.stop_at or train.epochs, train.epochs):
             self.checkpoint(number)
+
+    def parts(self, means: dict[str, float]) -> dict[str, float]:
+        """With both parts of the loss: plain M2D has the masked prediction alone. The MAE program does not know them."""
+        if program_of(self.config.method) == MAE:
+            return means
+        alone: dict[str, float] = {}
+        for prefix in ("", "val_"):
+            if f"{prefix}loss" in means:
+                alone |= {f"{prefix}l_on": means[f"{prefix}loss"], f"{prefix}l_off": 0.0}
+        return {**alone, **means}
 
     def log(self, line: dict[str, Any]) -> None:
         """A run that was continued writes its last epochs again: their old lines go."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from auricle.metrics.scores import checked
+
 
 def average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
-    """One class: scores (n,), targets (n,) of 0 and 1. Equal scores share one threshold. NaN without a positive."""
-    scores, targets = np.asarray(scores), np.asarray(targets, dtype=np.float64)
+    """One class: scores (n,), targets (n,) of 0 and 1. Equal scores share one threshold. NaN without a positive.
+
+    Raises AuricleError for scores that are NaN.
+    """
+    scores, targets = checked(scores), np.asarray(targets, dtype=np.float64)
     if targets.sum() == 0:
         return float("nan")
     order = np.argsort(-scores, kind="stable")

@@ -11,14 +11,15 @@ from auricle.metrics.accuracy import accuracy, balanced_accuracy
 from auricle.metrics.average_precision import mean_average_precision
 from auricle.metrics.d_prime import mean_d_prime
 from auricle.metrics.roc_auc import mean_roc_auc
+from auricle.metrics.scores import checked
 
 
 def _accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
-    return accuracy(scores.argmax(1), targets.argmax(1))
+    return accuracy(checked(scores).argmax(1), targets.argmax(1))
 
 
 def _balanced(scores: np.ndarray, targets: np.ndarray) -> float:
-    return balanced_accuracy(scores.argmax(1), targets.argmax(1), targets.shape[1])
+    return balanced_accuracy(checked(scores).argmax(1), targets.argmax(1), targets.shape[1])
 
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

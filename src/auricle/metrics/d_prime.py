@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from auricle.metrics.roc_auc import mean_roc_auc
+from auricle.metrics.roc_auc import roc_auc_per_class
 
 
 def d_prime(auc: float) -> float:
@@ -17,5 +17,7 @@ def d_prime(auc: float) -> float:
 
 
 def mean_d_prime(scores: np.ndarray, targets: np.ndarray) -> float:
-    """d' of the macro mean area: scores (n, C), targets (n, C)."""
-    return d_prime(mean_roc_auc(scores, targets))
+    """Mean of the d' of the classes that can be scored (specification evaluation 7.4), infinite where one of them is;
+    NaN when none can be. scores (n, C), targets (n, C). AudioSet's papers also give ``d_prime(mean_roc_auc(...))``."""
+    values = np.array([d_prime(area) for area in roc_auc_per_class(scores, targets) if np.isfinite(area)])
+    return float(values.mean()) if len(values) else float("nan")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from auricle.metrics.scores import checked
+
 
 def roc_auc(scores: np.ndarray, targets: np.ndarray) -> float:
-    """One class: scores (n,), targets (n,) of 0 and 1. NaN unless both occur."""
+    """One class: scores (n,), targets (n,) of 0 and 1. NaN unless both occur.
+
+    Raises AuricleError for scores that are NaN.
+    """
     targets = np.asarray(targets).astype(bool)
     positives, negatives = int(targets.sum()), int((~targets).sum())
     if not positives or not negatives:
         return float("nan")
-    _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
+    _, group, sizes = np.unique(checked(scores), return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(sizes) - (sizes - 1) / 2
     rank_sum = mean_rank[group][targets].sum()
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))

@@ -53,6 +53,7 @@ class Trainer:
         ranks: Ranks,
         *,
         evaluate: Evaluate | None = None,
+        final: Evaluate | None = None,
         held_out: HeldOut | None = None,
         at_epoch: AtEpoch | None = None,
         sinks: tuple[Any, ...] = (),
@@ -60,7 +61,7 @@ class Trainer:
         quiet: bool = False,
     ):
         self.objective, self.batches, self.plan, self.config = objective.to(ranks.device), batches, plan, config
-        self.run, self.ranks, self.evaluate, self.data_key = run, ranks, evaluate, data_key
+        self.run, self.ranks, self.evaluate, self.final, self.data_key = run, ranks, evaluate, final, data_key
         self.held_out, self.at_epoch = held_out, at_epoch
         self.precision = resolve(config.precision, ranks.device)
         self.peak = config.peak_lr(ranks.world)
@@ -195,21 +196,21 @@ class Trainer:
         self.write("epoch", progress, {"epoch": epoch, **facts})
         if self.plan.epochs and epoch % self.config.save_freq == 0:
             self.kept.of_epoch(epoch, progress)
-        if (
-            self.evaluate
-            and self.config.eval_freq
-            and epoch % self.config.eval_freq == 0
-            and epoch >= self.config.eval_after
-        ):
-            self.measure(progress)
+        if self.evaluate is not None and self.measuring_due(epoch):
+            self.measure(progress, self.evaluate)
 
-    def measure(self, progress: Progress) -> None:
+    def measuring_due(self, epoch: int) -> bool:
+        """At an epoch's end, but for the last one where the final evaluation follows (specification m2d 5.5)."""
+        every, final = self.config.eval_freq, self.final is not None and self.micro_step == self.last_micro_step()
+        return every > 0 and epoch % every == 0 and epoch >= self.config.eval_after and not final
+
+    def measure(self, progress: Progress, evaluate: Evaluate) -> None:
         """Evaluate the encoder; a failing evaluation is said and never stops the run."""
-        if not self.ranks.first or self.evaluate is None:
+        if not self.ranks.first:
             return
         self.objective.eval()
         try:
-            scores = self.evaluate(self.objective.encoder(), progress)
+            scores = evaluate(self.objective.encoder(), progress)
         except Exception as error:
             scores = {}
             self.console.say(f"the evaluation failed ({type(error).__name__}: {error}); the run goes on")
