@@ -12,7 +12,8 @@ from auricle.errors import AuricleError
 from auricle.inference.embed import embed, pool
 from auricle.inference.embed_settings import EmbedSettings
 from auricle.inference.reading import read_clip
-from encoders import logmel_stats, m2d
+from auricle.inference.tag import tag
+from encoders import logmel_stats, m2d, mn
 from evaluation_data import corpus
 from sounds import tone, write_sound
 
@@ -68,6 +69,17 @@ def test_poolings_look_at_valid_frames_only():
         assert pool(frames, lengths, name)[0].tolist() == pytest.approx(values)
 
 
+def test_every_part_of_an_encoder_stays_in_its_mode(folder):
+    for make, hear in ((mn, tag), (mn, embed), (m2d, embed)):
+        net = make().train()
+        frozen = [part for part in net.modules() if isinstance(part, (torch.nn.BatchNorm2d, torch.nn.LayerNorm))]
+        for part in frozen:
+            part.eval()
+        hear(folder, net)
+        assert net.training
+        assert not any(part.training for part in frozen)
+
+
 def test_an_encoder_in_training_stays_in_training(folder):
     encoder = m2d().train()
     assert np.array_equal(embed(folder, encoder).clip, embed(folder, m2d()).clip)
@@ -119,6 +131,8 @@ def test_broken_files_are_named_and_the_rest_is_embedded(tmp_path):
         ({"level": "samples"}, "'clip' or 'frames'"),
         ({"device": "cuda:77"}, "cannot be used here"),
         ({"batch_size": 0}, "at least 1"),
+        ({"layers": "10"}, "2 blocks"),
+        ({"poolings": "max"}, "does not know; did you mean pooling"),
     ],
 )
 def test_wrong_settings_are_refused_in_words(folder, options, words):

@@ -89,6 +89,21 @@ def test_a_single_clip_is_the_same_under_both_paddings(encoder):
     torch.testing.assert_close(encoder(wave).clip, encoder(wave, padding="published").clip)
 
 
+def test_a_misspelt_padding_is_refused(encoder):
+    wave = sound(encoder.info.sample_rate)[None]
+    with pytest.raises(AuricleError, match="padding is one of exact, published, not 'Exact'"):
+        encoder(wave, padding="Exact")
+    with pytest.raises(AuricleError, match="padding is one of"):
+        encoder.frontend(wave, padding="zeros")
+
+
+def test_what_layers_cannot_be_is_refused_in_words(encoder):
+    wave = sound(encoder.info.sample_rate)[None]
+    for layers in ("10", 1, [0.5], [99]):
+        with pytest.raises(AuricleError, match="layers must be"):
+            encoder(wave, layers=layers)
+
+
 def test_layers_are_named_from_either_end(encoder):
     depth = encoder.info.depth
     if depth == 0:

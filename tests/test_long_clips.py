@@ -62,6 +62,18 @@ def test_frames_and_times_are_those_of_the_whole(encoder, recording):
     close(torch.from_numpy(found.times[0]), out.times, 1e-4)
 
 
+@pytest.mark.parametrize("more", [2, 10, 15, 16])
+def test_a_last_piece_too_short_for_a_step_is_left_out_as_in_one_call(more, recording, tmp_path):
+    encoder = mae_ast(max_token_length=160)
+    frames = next(spec for spec, _ in long_clips.spectrograms([recording[1].numpy()], encoder)).values.shape[2]
+    wave = recording[1][: 400 + 160 * (7 * frames + more - 1)]
+    soundfile.write(tmp_path / "odd.wav", wave.numpy(), RATE, subtype="FLOAT")
+    found = embed(tmp_path / "odd.wav", encoder, level="frames", device="cpu")
+    assert not found.failed
+    with torch.no_grad():
+        close(torch.from_numpy(found.frames[0]), encoder(wave[None]).frames[0], 1e-4)
+
+
 def test_no_piece_is_longer_than_asked_for_and_every_frame_comes_once(recording):
     encoder, (_, wave) = m2d(), recording
     blocks = np.array_split(wave.numpy(), 7)

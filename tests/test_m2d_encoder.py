@@ -12,6 +12,7 @@ from auricle.errors import AuricleError
 from auricle.models.masks import continuous_flags, mask_from_flags, structured_counts, structured_flags
 from auricle.models.positions import grid_table, resized
 from conftest import GOLDEN
+from encoders import m2d, mae_ast
 from golden_files import close, read_golden
 
 M2D = GOLDEN / "m2d"
@@ -54,6 +55,21 @@ def test_a_visible_subset_of_all_tokens_is_the_whole(runtime):
     everything = torch.arange(65).expand(2, -1)
     close(encoder.encode(spec, keep=everything).tokens, encoder(wave).tokens, 1e-4)
     assert encoder.encode(spec, keep=everything[:, :9]).frames is None
+
+
+@pytest.mark.parametrize("make", [m2d, mae_ast])
+def test_visible_tokens_of_a_mixed_batch_equal_one_by_one_and_wrong_ones_are_refused(make):
+    encoder, keep = make(), torch.tensor([[0, 3], [0, 3]])
+    waves = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    both = encoder.encode(encoder.frontend(waves, torch.tensor([8000, 4800])), keep=keep)
+    alone = encoder.encode(encoder.frontend(waves[1:, :4800]), keep=keep[1:])
+    close(both.tokens[1], alone.tokens[0], 1e-5)
+    spec = encoder.frontend(waves)
+    for wrong in (keep[:1], keep[:, :0], keep + 10**6, keep - 1, keep.float()):
+        with pytest.raises(AuricleError, match="keep"):
+            encoder.encode(spec, keep=wrong)
+    with pytest.raises(AuricleError, match="layers"):
+        encoder.encode(spec, keep=keep, layers="all")
 
 
 def test_the_number_of_frames_is_the_published_table():

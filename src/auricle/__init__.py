@@ -27,6 +27,10 @@ class _CallableModels(ModuleType):
 _models.__class__ = _CallableModels
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FACE})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _FACE:
         raise AttributeError(f"module 'auricle' has no attribute '{name}'")

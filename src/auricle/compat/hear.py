@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from auricle.errors import AuricleError, nearest
-from auricle.models.contract import Encoder, check_wave
+from auricle.models.checks import check_wave
+from auricle.models.contract import Encoder
 from auricle.models.mn import MN
 from auricle.models.mn_config import round8, stem_size
 from auricle.signal.framing import reflect

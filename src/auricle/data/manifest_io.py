@@ -62,16 +62,18 @@ def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     """
     path = Path(path)
     check_table(path)
-    if path.suffix == ".tsv":
+    if path.suffix.lower() == ".tsv":
         _write_tsv(manifest, path)
         return path
     rows = [row_of(clip) for clip in _rebased(manifest, path.parent)]
     columns = [name for name in FIELDS if name == "id" or any(name in row for row in rows)]
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         write_parquet([{name: row.get(name) for name in columns} for row in rows], path)
     else:
         _write_csv(rows, columns, path)
-    if manifest.classes is not None:
+    if manifest.classes is None:
+        _classes_file(path).unlink(missing_ok=True)  # of another manifest that stood here
+    else:
         with text_file(_classes_file(path)) as file:
             file.writelines(f"{name}\n" for name in manifest.classes)
     return path
@@ -253,6 +255,8 @@ def _write_tsv(manifest: Manifest, path: Path) -> None:
         raise AuricleError(
             f"a TSV holds path and number of samples, but {len(lacking)} clips lack them: {lacking[0]}, …"
         )
+    if cut := [clip.id for clip in manifest if clip.start is not None or clip.end is not None]:
+        raise AuricleError(f"a TSV holds whole files, but {len(cut)} clips are parts of one: {cut[0]}, …")
     with text_file(path) as file:
         file.write(f"{manifest.root.resolve()}\n")
         file.writelines(f"{clip.path}\t{clip.num_samples}\n" for clip in manifest)

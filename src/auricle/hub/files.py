@@ -13,7 +13,7 @@ from auricle.hub.families import build
 from auricle.models.contract import Encoder, EncoderInfo
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 FORMAT = 1
 DESCRIBED = (
@@ -36,9 +36,19 @@ def save_encoder(encoder: Encoder, path: Path, *, lineage: dict[str, Any] | None
         "fingerprint": encoder.fingerprint(),
         "lineage": lineage or {},
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+    tensors = _apart({name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()})
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"auricle": json.dumps(described)})
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same, those that share memory (an ensemble's members may) copied: a weight file holds each by itself."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in tensors.items():
+        found[name] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
+    return found
 
 
 def describe(path: Path) -> dict[str, Any]:

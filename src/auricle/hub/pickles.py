@@ -31,7 +31,7 @@ def read_pickle(path: Path) -> Any:
                 f"{path} holds more than tensors and settings and was refused: {_reason(error)}"
             ) from None
         raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise AuricleError(
             f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}"
         ) from None

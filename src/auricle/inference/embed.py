@@ -19,6 +19,8 @@ from auricle.inference.long_clips import Tally, encoded_pieces
 from auricle.inference.reading import Heard, heard_batches, padded
 from auricle.models.contract import Encoded, Encoder, mean_over_time
 from auricle.models.fold import for_inference
+from auricle.models.modes import modes_kept
+from auricle.options import from_plain
 from auricle.progress import progress
 from auricle.signal import decode
 
@@ -86,7 +88,7 @@ def embed(
     Files that cannot be read are in ``failed``. Raises AuricleError for a wrong source, model or setting.
     """
     encoder, manifest = as_encoder(model), as_manifest(source)
-    chosen = settings or EmbedSettings(**{**options, "layers": layer_texts(options.get("layers", ()))})
+    chosen = settings or _settings(options)
     pieces = pieces_of(encoder, chosen)
     found = embed_clips(manifest, encoder, chosen, pieces, frames=_wants_frames(level))
     bar = progress(total=len(manifest), what="embed", quiet=quiet)
@@ -96,6 +98,11 @@ def embed(
         bar.update()
     bar.close()
     return gathered(manifest.ids, results, encoder, chosen)
+
+
+def _settings(options: dict[str, Any]) -> EmbedSettings:
+    given = {name: value for name, value in options.items() if value is not None and name != "layers"}
+    return from_plain(EmbedSettings, {**given, "layers": layer_texts(options.get("layers"))}, "the call of embed")
 
 
 def gathered(
@@ -131,9 +138,8 @@ def embed_clips(
 ) -> Iterator[ClipEmbedding]:
     """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
     which is moved to the device and left in the mode (training or evaluation) it came in."""
-    training = encoder.training
-    ready = for_inference(encoder.to(device_of(settings.device)))
-    try:
+    with modes_kept(encoder):
+        ready = for_inference(encoder.to(device_of(settings.device)))
         rate, resampler = ready.info.sample_rate, ready.front.resampler
         for batch in heard_batches(manifest, rate, settings, resampler, leave_long=ready.chunked):
             good = [heard for heard in batch if heard.wave is not None]
@@ -142,8 +148,6 @@ def embed_clips(
             yield from (_long_or_say(manifest, clip, ready, settings, pieces, frames) for clip in left)
             if good:
                 yield from _encode_or_say(good, ready, settings, pieces, frames)
-    finally:
-        encoder.train(training)
 
 
 def _encode_or_say(

@@ -88,6 +88,8 @@ class EmbedSettings(EncodeSettings):
         return {**super().numbers(), "seconds": float(self.seconds), **crop}
 
 
-def layer_texts(layers: Sequence[int] | str | None) -> tuple[str, ...]:
-    """Block indices as the settings hold them: (5, -1) -> ("5", "-1"), "all" -> ("all",)."""
-    return ("all",) if layers == "all" else tuple(str(i) for i in layers or ())
+def layer_texts(layers: Sequence[int] | int | str | None) -> tuple[str, ...]:
+    """Block indices as the settings hold them: (5, -1) -> ("5", "-1"), 5 -> ("5",), "all" -> ("all",)."""
+    if isinstance(layers, (int, str)):
+        return (str(layers),)
+    return tuple(str(i) for i in layers or ())

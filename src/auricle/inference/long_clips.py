@@ -43,7 +43,9 @@ def spectrograms(waves: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tupl
             yield _cut(encoder, held[:needed], before, before + frames), first
             held = held[(before + frames - CONTEXT) * hop :]
             before, first = CONTEXT, first + frames
-    yield _cut(encoder, held, CONTEXT if first else 0, None), first
+    before = CONTEXT if first else 0
+    if not first or front.frames(len(held)) - before >= encoder.least_frames:  # else one call leaves them out as well
+        yield _cut(encoder, held, before, None), first
 
 
 def _cut(encoder: Encoder, held: np.ndarray, begin: int, end: int | None) -> Spec:

@@ -28,6 +28,7 @@ from auricle.inference.windows import Tail, Window, covering, windows
 from auricle.models.contract import Encoder, EncoderInfo
 from auricle.models.ensemble import Ensemble
 from auricle.models.fold import for_inference
+from auricle.models.modes import modes_kept
 from auricle.progress import progress
 from auricle.signal.decode import blocks
 from auricle.signal.front_ends import front_end
@@ -101,18 +102,20 @@ def tag_each(
     *,
     tail: Tail = covering,
 ) -> Iterator[FileTags | Failure]:
-    """One outcome per sound, in order, each as soon as it is finished; the next stretch is decoded meanwhile.
+    """One outcome per sound, in order, each as soon as it is finished; the next stretch is decoded meanwhile. ``encoder``
+    is left in the mode it came in.
 
     Raises AuricleError for windows of less than a sample.
     """
     settings.samples(encoder.info.sample_rate)
-    scorer = Scorer(encoder, settings)
-    heard = ahead(_heard(sounds, encoder.info, settings, tail))
-    for sound, pieces in groupby(heard, key=attrgetter("sound")):
-        try:
-            yield _outcome(sound, pieces, scorer, settings, events)
-        except AuricleError as error:
-            yield Failure(sound.name, str(error))
+    with modes_kept(encoder):
+        scorer = Scorer(encoder, settings)
+        heard = ahead(_heard(sounds, encoder.info, settings, tail))
+        for sound, pieces in groupby(heard, key=attrgetter("sound")):
+            try:
+                yield _outcome(sound, pieces, scorer, settings, events)
+            except AuricleError as error:
+                yield Failure(sound.name, str(error))
 
 
 # ---- from a sound to windows

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
+from auricle.models.checks import Padding, check_padding, check_wave, zero_padded
 from auricle.signal.front_ends import FrontEnd, front_end
 
-Padding = Literal["exact", "published"]
 LayerChoice = Literal["all"] | Sequence[int] | None
 
 
@@ -116,6 +116,11 @@ class Encoder(nn.Module):
         """Whether a long spectrogram is cut into chunks of ``info.chunk_frames`` frames that do not see each other."""
         return self.info.chunk_frames is not None
 
+    @property
+    def least_frames(self) -> int:
+        """Spectrogram frames below which nothing comes out."""
+        return 1
+
     def frontend(
         self,
         wave: Tensor,
@@ -129,6 +134,7 @@ class Encoder(nn.Module):
         ``padding="exact"`` lets the front end reflect at each clip's own end; ``"published"`` treats the zero-padded
         batch as one piece. Waves shorter than ``info.min_samples`` are zero-padded up to it.
         """
+        check_padding(padding)
         wave, lengths = check_wave(wave, lengths, self.info)
         if padding == "published":
             lengths = torch.full_like(lengths, wave.shape[1])
@@ -196,7 +202,8 @@ class Encoder(nn.Module):
         return mean, std
 
     def with_stats(self, mean: float, std: float) -> Encoder:
-        """A copy that normalises with other statistics; all weights are shared, not copied."""
+        """A copy that normalises with other statistics; all weights are shared, not copied, and with them the modes that
+        ``train`` and ``eval`` set."""
         if not std > 0:
             raise AuricleError(f"the standard deviation must be positive, not {std}")
         twin = copy.copy(self)
@@ -223,43 +230,6 @@ class Encoder(nn.Module):
         return self
 
 
-def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple[Tensor, Tensor]:
-    """(B, S) float32 and (B,) int64 lengths, or AuricleError saying what was found and what to do."""
-    if not isinstance(wave, Tensor):
-        raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
-    if wave.ndim != 2:
-        raise AuricleError(
-            f"expected a waveform (B, S), got shape {tuple(wave.shape)}; use wave[None] for a single clip"
-        )
-    if wave.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise AuricleError(
-            f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale"
-        )
-    if wave.shape[0] == 0 or wave.shape[1] == 0:
-        raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); {info.name} needs at least one sample")
-    if not _all_finite(wave):
-        raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
-    if lengths is None:
-        lengths = torch.full((wave.shape[0],), wave.shape[1], device=wave.device)
-    lengths = torch.as_tensor(lengths, device=wave.device).long()
-    if lengths.shape != (wave.shape[0],) or lengths.min() < 1 or lengths.max() > wave.shape[1]:
-        raise AuricleError(f"lengths must be ({wave.shape[0]},) between 1 and {wave.shape[1]}, got {lengths.tolist()}")
-    return wave.float(), lengths
-
-
-def zero_padded(wave: Tensor, lengths: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """(B, S), (B,) with every clip at least ``least`` samples long; what followed a short clip in its row becomes zero."""
-    if not (lengths < least).any():
-        return wave, lengths
-    wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
-    return nn.functional.pad(wave, (0, max(0, least - wave.shape[1]))), lengths.clamp(min=least)
-
-
-def _all_finite(wave: Tensor) -> bool:
-    """One pass in the usual case: a sum is finite only when every term is, but finite terms may overflow."""
-    return bool(torch.isfinite(wave.sum(dtype=torch.float32))) or bool(torch.isfinite(wave).all())
-
-
 def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
     """0-based block indices in the order asked for; negatives count from the end.
 
@@ -268,7 +238,8 @@ def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
     if layers is None:
         return ()
     wanted = range(depth) if isinstance(layers, str) and layers == "all" else layers
-    if isinstance(wanted, str) or any(not -depth <= i < depth for i in wanted):
+    whole = isinstance(wanted, Sequence) and all(isinstance(i, int) for i in wanted)
+    if not whole or any(not -depth <= i < depth for i in wanted):
         raise AuricleError(
             f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}"
         )

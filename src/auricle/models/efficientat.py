@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.errors import AuricleError, nearest
+from auricle.models.checks import check_padding, check_wave, zero_padded
 from auricle.models.contract import (
     Encoded,
     Encoder,
@@ -29,9 +30,7 @@ from auricle.models.contract import (
     LayerChoice,
     Padding,
     Spec,
-    check_wave,
     chosen_layers,
-    zero_padded,
 )
 from auricle.models.dymn_config import DyMNConfig
 from auricle.models.graph import Graphs
@@ -101,6 +100,7 @@ class EfficientAT(Encoder):
         anew = "classifier.5." if isinstance(self.classifier, MLPHead) else "classifier."
         kept = {name: value for name, value in self.state_dict().items() if not name.startswith(anew)}
         twin.load_state_dict({**twin.state_dict(), **kept})
+        twin.rename(licence=self.info.licence, source=self.info.source)
         return twin.train(self.training)
 
     def describe(
@@ -177,6 +177,7 @@ class EfficientAT(Encoder):
         draws: Any = None,
     ) -> Encoded:
         self.check_spec(spec)
+        check_padding(padding)
         if keep is not None:
             raise AuricleError(f"{self.info.name} is convolutional: it has no tokens to keep")
         stages = tuple(index + 1 for index in chosen_layers(layers, self.info.depth))

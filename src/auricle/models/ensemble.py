@@ -59,6 +59,10 @@ class Ensemble(Encoder):
         for member in self.encoders:
             member.rename(**shared)
 
+    def statistics(self) -> tuple[float, float]:
+        """Those of the first member."""
+        return self.encoders[0].statistics()
+
     def with_stats(self, mean: float, std: float) -> Encoder:
         twin = Ensemble([member.with_stats(mean, std) for member in self.encoders])
         twin.info = self.info
@@ -106,8 +110,8 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     first = parts[0]
     if any(part.logits is None or part.frames is None for part in parts):
         raise AuricleError("every member of an ensemble needs logits and frames")
-    frames = [on_grid(part.frames, part.times, first.times) for part in parts]
-    scores = [on_grid(part.frame_logits, part.times, first.times) for part in parts if part.frame_logits is not None]
+    frames = [on_grid(part.frames, part, first.times) for part in parts]
+    scores = [on_grid(part.frame_logits, part, first.times) for part in parts if part.frame_logits is not None]
     return Encoded(
         frames=torch.cat(frames, dim=2),
         times=first.times,
@@ -118,12 +122,14 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     )
 
 
-def on_grid(frames: Tensor | None, times: Tensor, wanted: Tensor) -> Tensor:
-    """(B, T, D) at ``times`` -> the frames nearest to the ``wanted`` times (B, T', D)."""
+def on_grid(frames: Tensor | None, part: Encoded, wanted: Tensor) -> Tensor:
+    """(B, T, D) at the times of ``part`` -> of each clip's valid frames those nearest to the ``wanted`` times (B, T', D)."""
     assert frames is not None
-    if len(times) == len(wanted) and torch.equal(times, wanted):
+    if len(part.times) == len(wanted) and torch.equal(part.times, wanted):
         return frames
-    return frames[:, (times[None] - wanted[:, None]).abs().argmin(1)]
+    nearest = (part.times[None] - wanted[:, None]).abs().argmin(1)
+    index = nearest[None].expand(len(frames), -1).minimum(part.lengths[:, None] - 1)
+    return frames.gather(1, index[..., None].expand(-1, -1, frames.shape[2]))
 
 
 def mean_of(parts: Sequence[Tensor]) -> Tensor:

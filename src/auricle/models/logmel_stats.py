@@ -13,6 +13,7 @@ from torch import Tensor
 
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
+from auricle.models.checks import check_padding
 from auricle.models.contract import (
     Encoded,
     Encoder,
@@ -63,6 +64,8 @@ class LogMelStats(Encoder):
         keep: Tensor | None = None,
         draws: BatchDraws | None = None,
     ) -> Encoded:
+        self.check_spec(spec)
+        check_padding(padding)
         chosen_layers(layers, 0)
         if taps or keep is not None:
             raise AuricleError("logmel-stats has no taps and no tokens to keep")

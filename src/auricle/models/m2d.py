@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
+from auricle.models.checks import check_keep, check_padding
 from auricle.models.config import FRONT_ENDS, HeadConfig, ViTConfig, parse_size
 from auricle.models.contract import (
     Encoded,
@@ -206,8 +207,11 @@ class M2DEncoder(Encoder):
         draws: BatchDraws | None = None,
     ) -> Encoded:
         self.check_spec(spec)
-        if taps:
-            raise AuricleError(f"{self.info.name} has no taps; ask for layers instead")
+        check_padding(padding)
+        if taps or (keep is not None and layers is not None):
+            raise AuricleError(
+                f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
+            )
         values = spec.values if spec.normalised else self.normalise(spec.values)
         lengths = spec.lengths if padding == "exact" else torch.full_like(spec.lengths, values.shape[2])
         self._check_length(lengths)
@@ -215,7 +219,7 @@ class M2DEncoder(Encoder):
             grid = (self.config.grid[0], self._columns(values.shape[2]))
             keep = self.training_mask.draw(draws, grid).visible.to(values.device)
         if keep is not None:
-            return self._encode_visible(values, keep)
+            return self._encode_visible(values, lengths, keep)
         asked = chosen_layers(layers, self.config.depth)
         grids, columns, starts = self._encode_chunks(values, lengths, (*asked, self.config.depth - 1))
         times = self._times(grids[-1].shape[1])
@@ -251,11 +255,13 @@ class M2DEncoder(Encoder):
             )
         return Chunks([frames], int(self.info.chunk_frames or 0), self.patch_embed.patch[1], whole=self.one_piece).total
 
-    def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
+    def _encode_visible(self, values: Tensor, lengths: Tensor, keep: Tensor) -> Encoded:
         """Only the tokens ``keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
         columns = self._columns(values.shape[2])
+        check_keep(keep, len(values), columns * self.config.grid[0])
         missing = max(0, columns * self.patch_embed.patch[1] - values.shape[2])
-        patches = take(self.patch_embed.cut(nn.functional.pad(values, (0, missing))), keep)
+        own = torch.arange(values.shape[2], device=values.device) < lengths[:, None, None]
+        patches = take(self.patch_embed.cut(nn.functional.pad(values * own, (0, missing))), keep)
         tokens = self.transformer(self.embed(patches, ids=keep, columns=columns))[:, 1:].float()
         clip = tokens.mean(dim=1)
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from auricle.draws import BatchDraws
 from auricle.errors import AuricleError
+from auricle.models.checks import check_keep, check_padding, check_wave, zero_padded
 from auricle.models.contract import (
     Encoded,
     EncoderInfo,
@@ -28,10 +29,8 @@ from auricle.models.contract import (
     LayerChoice,
     Padding,
     Spec,
-    check_wave,
     chosen_layers,
     mean_over_time,
-    zero_padded,
 )
 from auricle.models.mae_ast_config import MAEASTConfig
 from auricle.models.mae_ast_network import MAEASTNetwork
@@ -103,6 +102,11 @@ class MAEASTEncoder(MAEASTNetwork):
             found |= {self.config.depth + i: layer for i, layer in zip(outer, later)}
         return [found[i] for i in wanted]
 
+    @property
+    def least_frames(self) -> int:
+        """Those of one time step."""
+        return self.config.patch[1]
+
     def frontend(
         self,
         wave: Tensor,
@@ -112,6 +116,7 @@ class MAEASTEncoder(MAEASTNetwork):
         draws: BatchDraws | None = None,
     ) -> Spec:
         """(B, S) -> Spec; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
+        check_padding(padding)
         wave, lengths = check_wave(wave, lengths, self.info)
         whole = padding == "published" and int(lengths.max()) >= self.info.min_samples
         return self.spectrogram(*zero_padded(wave, lengths, self.front.min_samples if whole else self.info.min_samples))
@@ -127,8 +132,11 @@ class MAEASTEncoder(MAEASTNetwork):
         draws: BatchDraws | None = None,
     ) -> Encoded:
         self.check_spec(spec)
-        if taps:
-            raise AuricleError(f"{self.info.name} has no taps; ask for layers instead")
+        check_padding(padding)
+        if taps or (keep is not None and layers is not None):
+            raise AuricleError(
+                f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
+            )
         values = spec.values if spec.normalised else self.normalise(spec.values)
         if keep is not None:
             return self._encode_visible(values, keep)
@@ -142,7 +150,7 @@ class MAEASTEncoder(MAEASTNetwork):
 
     def steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
         """(B,) valid time steps. As published, a last incomplete one counts where the batch reaches on (8)."""
-        _, step = self.config.patch
+        step = self.least_frames
         if frames < step:
             raise AuricleError(f"{self.info.name} needs {step} frames or more, the spectrogram has {frames}")
         if padding == "published":
@@ -151,7 +159,9 @@ class MAEASTEncoder(MAEASTNetwork):
 
     def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
         """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
-        x = self.post_extract_proj(take(self.cut(values), keep))
+        patches = self.cut(values)
+        check_keep(keep, *patches.shape[:2])
+        x = self.post_extract_proj(take(patches, keep))
         tokens = self.encoder(self.placed_at(x, "enc", keep, int(keep.max()) + 1, None)).float()
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
         return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)

@@ -53,5 +53,8 @@ class Teacher:
             )
         wave = batch.audio
         if batch.rate != info.sample_rate:
-            wave = torch.from_numpy(resample(wave.cpu().numpy(), batch.rate, info.sample_rate)).to(wave.device)
+            resampler = self.encoder.front.resampler
+            wave = torch.from_numpy(resample(wave.cpu().numpy(), batch.rate, info.sample_rate, resampler)).to(
+                wave.device
+            )
         return self.encoder(wave, padding="published")
