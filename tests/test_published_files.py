@@ -13,7 +13,7 @@ from auricle.cli.main import main
 from auricle.errors import AuricleError
 from auricle.hub.convert.m2d_options import GENERAL, defaults_of
 from auricle.hub.pickles import read_pickle
-from auricle.jobs.methods import M2DPretrain, with_flags
+from auricle.jobs.methods import METHODS, M2DPretrain, with_flags
 from auricle.jobs.pretrain import pretrain
 from auricle.jobs.published_files import PublishedFiles
 from auricle.jobs.published_settings import published_out, published_settings
@@ -77,19 +77,38 @@ def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
     for _ in range(2):
         files = PublishedFiles(torch.nn.Identity(), settings, tmp_path)
         for epoch in (1, 2):
-            files.write({"kind": "step", "loss": 2.0 * epoch})
+            files.write({"kind": "step", "epoch": epoch - 0.5, "loss": 2.0 * epoch})
             files.write({"kind": "epoch", "epoch": epoch})
     lines = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert [(line["epoch"], line["train_loss"]) for line in lines] == [(0, 2.0), (1, 4.0)]
 
 
 def test_a_run_that_goes_on_inside_an_epoch_averages_the_whole_of_it(tmp_path):
-    rows = [{"kind": "epoch", "epoch": 1}, {"kind": "step", "loss": 1.0}, {"kind": "step", "loss": 4.0}]
+    steps = [{"kind": "step", "epoch": 1.5, "loss": loss} for loss in (1.0, 4.0)]
+    rows = [{"kind": "epoch", "epoch": 1}, *steps]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     files = PublishedFiles(torch.nn.Identity(), config(tmp_path, tmp_path, epochs=9), tmp_path)
     files.write(rows[-1])
     files.write({"kind": "epoch", "epoch": 2})
     assert json.loads((tmp_path / "log.txt").read_text())["train_loss"] == 2.5
+
+
+@pytest.mark.parametrize(("updates", "number"), [(2, 1), (5, 2)])
+def test_a_run_that_ends_within_an_epoch_leaves_a_checkpoint_of_it(tmp_path, updates, number):
+    data = prepared(tmp_path / "data", clips=8)
+    length = {"max_updates": updates, "warmup_updates": 1, "batch_size": 2, "save_freq": 100}
+    pretrain(config(data, tmp_path / "run", **{**SMALL, **length}), quiet=True)
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == [f"checkpoint-{number}.pth"]
+    assert read_pickle(tmp_path / f"run/checkpoint-{number}.pth")["epoch"] == number
+
+
+def test_plain_m2d_has_both_parts_of_the_loss_and_the_mae_program_neither(run, tmp_path):
+    line = json.loads((run / "log.txt").read_text().splitlines()[0])
+    assert (line["train_l_on"], line["train_l_off"]) == (line["train_loss"], 0.0)
+    files = PublishedFiles(torch.nn.Identity(), METHODS["msm-mae"]("msm-mae", "data", str(tmp_path)), tmp_path)
+    files.write({"kind": "step", "epoch": 0.5, "loss": 2.0})
+    files.write({"kind": "epoch", "epoch": 1})
+    assert "train_l_on" not in json.loads((tmp_path / "log.txt").read_text())
 
 
 def test_a_stop_behind_the_last_epoch_still_leaves_the_last_checkpoint(tmp_path):

@@ -10,6 +10,16 @@ from pathlib import Path
 from auricle.errors import AuricleError
 
 
+def make_folder(folder: Path, advice: str = "choose another place") -> None:
+    """The folder and those above it, where they are not there yet. Raises AuricleError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuricleError(f"cannot make the folder {folder}: {error.strerror or error}; {advice}") from None
+    if not os.access(folder, os.W_OK):
+        raise AuricleError(f"the folder {folder} cannot be written; {advice}")
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path in the same folder; on success it becomes ``path``, on failure it is removed.
@@ -18,7 +28,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     that can be made again, and whose size is checked, do without (the wait is longer than the work).
     Raises AuricleError with the file's name when the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -36,4 +46,4 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")

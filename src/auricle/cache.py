@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+SET_ANOTHER = "set AURICLE_CACHE to another"
+
 
 def cache_dir() -> Path:
     """AURICLE_CACHE if it is set, else the platform's folder for caches. The folder need not exist yet."""

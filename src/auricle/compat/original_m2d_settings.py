@@ -120,7 +120,7 @@ def epochs_in(checkpoint: Path) -> int:
 
 def workers(asked: int) -> int:
     """As many as asked for, but no more than there are cores for each process; numbers do not depend on it."""
-    from auricle.jobs.pool import cores
+    from auricle.pool import cores
 
     return min(asked, max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 

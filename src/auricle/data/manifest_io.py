@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from auricle.errors import AuricleError, nearest
 from auricle.signal.decode import AUDIO_SUFFIXES
 
 SPLIT_FOLDERS = frozenset({"train", "training", "valid", "validation", "val", "dev", "test", "eval", "evaluation"})
+SURROGATES = re.compile("[\ud800-\udfff]")  # how Python spells bytes of a file name that are not UTF-8
 Source = str | Path | Sequence[Any]
 
 
@@ -184,9 +186,22 @@ def _from_folder(folder: Path) -> Manifest:
     names = list(files_below(folder, AUDIO_SUFFIXES)) or list(files_below(folder, (".npy", ".npz")))
     if not names:
         raise AuricleError(f"no audio in {folder}: looked for {', '.join(sorted(AUDIO_SUFFIXES))} in it and below")
+    names, notes = spelt_in_utf8(names)
     labelled = len({name.split("/")[0] for name in names}) > 1 and all("/" in name for name in names)
     rows: list[dict[str, Any]] = [{"path": name, **(_folder_labels(name) if labelled else {})} for name in names]
-    return Manifest(tuple(clip_of(row, {field: field for field in row}, row["path"]) for row in rows), folder)
+    clips = tuple(clip_of(row, {field: field for field in row}, row["path"]) for row in rows)
+    return Manifest(clips, folder, notes=notes)
+
+
+def spelt_in_utf8(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The names that a table can hold, and a note on the others (of old archives, mostly)."""
+    good: list[str] = []
+    strange: list[str] = []
+    for name in names:
+        (strange if SURROGATES.search(name) else good).append(name)
+    shown = ascii(strange[0]) if strange else ""
+    note = f"{len(strange)} files are left out: their names are not UTF-8, such as {shown}; rename them"
+    return good, (note,) if strange else ()
 
 
 def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:

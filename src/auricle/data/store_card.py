@@ -50,7 +50,7 @@ def check(out: Path, settings: dict[str, Any]) -> None:
 def read_card(path: Path) -> dict[str, Any]:
     """The settings of a card. Raises AuricleError for a damaged one and for one of a newer auricle."""
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
         format, settings = int(stored.get("format", FORMAT)), dict(stored["settings"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AuricleError(f"{path} is damaged ({error}); prepare into a new folder") from None

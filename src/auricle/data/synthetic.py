@@ -7,7 +7,7 @@ of classes changes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from auricle.data.synthesis import SOUNDS
 from auricle.data.synthesis.scene import recording
 from auricle.draws import Draws
 from auricle.errors import AuricleError, nearest
+from auricle.pool import mapped
 from auricle.progress import progress
 
 CLASSES = tuple(SOUNDS)
@@ -112,16 +113,7 @@ def _claim(out: Path, recipe: Recipe) -> None:
 
 def _written(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
     """Writes the clips; yields once per clip."""
-    write = partial(_write_clip, out, recipe)
-    return map(write, items) if workers < 1 or len(items) < 2 else _in_processes(write, items, workers)
-
-
-def _in_processes(write: partial[None], items: Sequence[tuple[str, int]], workers: int) -> Iterator[None]:
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(write, items, chunksize=8)
+    return mapped(partial(_write_clip, out, recipe), items, workers if len(items) > 1 else 1)
 
 
 def _write_clip(out: Path, recipe: Recipe, item: tuple[str, int]) -> None:

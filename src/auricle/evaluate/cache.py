@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from auricle.atomic import replacing
-from auricle.cache import cache_dir
+from auricle.atomic import make_folder, replacing
+from auricle.cache import SET_ANOTHER, cache_dir
 from auricle.data.manifest import Manifest
 from auricle.draws import key_of
 from auricle.errors import AuricleError
@@ -56,6 +56,7 @@ class EmbeddingCache:
                 rows |= {id: _only(result, piece) for id, result in repaired.items()}
                 _write(files[piece], piece, rows, manifest, said)
         if missing:
+            make_folder(self.folder, SET_ANOTHER)
             fresh = self._compute(manifest, encoder, settings, missing, what, quiet)
             for piece in missing:
                 _write(files[piece], piece, fresh, manifest, said)

@@ -137,7 +137,7 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path) -> Evaluation:
-        return cls.from_json(json.loads(path.read_text()))
+        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
 
     def __str__(self) -> str:
         rows = [self.score, *self.baselines]

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from auricle.atomic import make_folder
 from auricle.errors import AuricleError
 from auricle.plain_json import dumps
 
@@ -58,6 +59,7 @@ class Result:
     time: str = ""
 
 
+NAME_ANOTHER = "name another file with --store"
 COLUMNS = tuple(f.name for f in fields(Result))
 
 
@@ -72,6 +74,8 @@ class ResultsStore:
         if self.path.exists():
             with self._open():
                 pass
+        else:
+            make_folder(self.path.parent, NAME_ANOTHER)
 
     def append(self, results: Sequence[Result]) -> list[int]:
         """Write all of them or none; their ids."""
@@ -101,7 +105,7 @@ class ResultsStore:
     def _open(self, create: bool = False) -> Iterator[sqlite3.Connection]:
         """A connection to a store of our version. Raises AuricleError for a newer one, or a file that is no store."""
         if create:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent, NAME_ANOTHER)
         try:
             db = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
         except sqlite3.Error as error:

@@ -25,7 +25,7 @@ def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None
     code = (
         f"import auricle\nenc = auricle.load({str(run.path)!r})\nout = enc(waveform)  # (B, S) at {info.sample_rate} Hz"
     )
-    ends = "Made by: see `command.txt` and `config.yaml`. How good it is: `report.html`."
+    ends = "Made by: see `command.txt` and `config.yaml`. How good it is: `auricle report` writes `report.html` here."
     write_text(
         run.card,
         f"# {info.name}\n\n| | |\n|---|---|\n{table}\n\n```python\n{code}\n```\n\n{ends}\n",

@@ -23,7 +23,7 @@ def note(file: Path, source: str, *, content: Path | None = None) -> None:
 def noted(file: Path) -> dict[str, Any]:
     """What ``note`` kept, {} where nothing was."""
     try:
-        return json.loads(_note_path(file).read_text())
+        return json.loads(_note_path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

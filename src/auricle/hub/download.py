@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auricle.atomic import write_text
+from auricle.atomic import make_folder, write_text
+from auricle.cache import SET_ANOTHER
 from auricle.errors import AuricleError
 from auricle.hub.checksums import check, note, sha256_of
 from auricle.progress import progress
@@ -85,7 +86,7 @@ def fetch(
         raise AuricleError(
             f"{destination.name} is not on this machine and downloads are switched off; {by_hand(urls, destination)}"
         )
-    make_folder(destination.parent)
+    make_folder(destination.parent, SET_ANOTHER)
     with _alone(destination):
         if not destination.is_file():  # another process may have brought it meanwhile
             source = _from_any(urls, wanted, timeout, quiet)
@@ -105,16 +106,6 @@ def is_offline(chosen: bool | None = None) -> bool:
 def by_hand(urls: Sequence[str], destination: Path) -> str:
     """What a person can do instead."""
     return f"download {' or '.join(urls)} by hand and put it at {destination}"
-
-
-def make_folder(folder: Path) -> None:
-    """Raises AuricleError where the cache cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuricleError(f"cannot make the folder {folder}: {error.strerror}; set AURICLE_CACHE to another") from None
-    if not os.access(folder, os.W_OK):
-        raise AuricleError(f"the folder {folder} cannot be written; set AURICLE_CACHE to another")
 
 
 # ---- mirrors and attempts
@@ -195,7 +186,7 @@ def _resumable(url: str, wanted: Wanted) -> int:
 
 def _part_note(wanted: Wanted) -> dict[str, Any]:
     try:
-        return json.loads(wanted.part_note.read_text())
+        return json.loads(wanted.part_note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from auricle.atomic import write_text
+from auricle.atomic import make_folder, write_text
 from auricle.errors import AuricleError
 from auricle.version import __version__
 
@@ -64,7 +64,7 @@ class RunFolder:
             )
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path, "choose another --out")
         write_text(run.config, yaml.safe_dump(config, sort_keys=False))
         run.note_command()
         return run
@@ -80,7 +80,7 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The settings as they were written. Raises AuricleError for a damaged file."""
         try:
-            found = yaml.safe_load(self.config.read_text())
+            found = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise AuricleError(f"{self.config} is damaged ({str(error).splitlines()[0]})") from None
         if not isinstance(found, dict):

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.cache import cache_dir
+from auricle.atomic import make_folder
+from auricle.cache import SET_ANOTHER, cache_dir
 from auricle.errors import AuricleError
 from auricle.hub import checksums
 from auricle.hub.archives import SUFFIXES, extract_weight
-from auricle.hub.download import by_hand, fetch, is_offline, make_folder
+from auricle.hub.download import by_hand, fetch, is_offline
 
 if TYPE_CHECKING:
     from auricle.hub.record import Record
@@ -62,7 +63,7 @@ def install(record: Record, file: Path) -> Path:
 
     encoder = read_published(file, record)
     path = converted(record)
-    make_folder(path.parent)
+    make_folder(path.parent, SET_ANOTHER)
     save_encoder(encoder, path, lineage=lineage(record, file))
     checksums.note(path, str(file.name))
     return path

@@ -172,7 +172,7 @@ def hardware() -> Hardware:
 def _processor() -> str:
     """The model's name where Linux tells it, else what Python knows."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.atomic import make_folder
 from auricle.errors import AuricleError
 from auricle.inference.embed_settings import LEVELS, EmbedSettings
 from auricle.options import argument, check_choices, option
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from auricle.models.contract import Encoder
 
 SUFFIXES = (".npy", ".npz", ".parquet")
+GO_ON = "run the same command again to go on"
 PART_CLIPS = 256  # clips per finished part: what a kill can lose
 
 
@@ -64,6 +66,7 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     from auricle.jobs.embed_files import index_file, read_index, write_output
 
     manifest, encoder, out = as_manifest(config.source), load(config.model, weights=config.weights), Path(config.out)
+    make_folder(out.parent, "choose another --out")
     said = _described(manifest, encoder, config)
     before = read_index(out)
     if before and before["made_from"] == said:
@@ -75,7 +78,12 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
         )
     parts = _Parts(out.with_name(f"{out.name}.parts"), said)
     kept = parts.read()
-    results = _embedded(manifest, encoder, config, parts, kept, quiet)
+    try:
+        results = _embedded(manifest, encoder, config, parts, kept, quiet)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped; of every {PART_CLIPS} clips those that are whole are kept: {GO_ON}"
+        ) from None
     found = gathered(manifest.ids, results, encoder, config.settings)
     if not found.ids:
         raise AuricleError(
@@ -133,7 +141,7 @@ class _Parts:
         from auricle.jobs.embed_files import read_part
 
         settings = self.folder / "settings.json"
-        if not settings.is_file() or json.loads(settings.read_text()) != self.said:
+        if not settings.is_file() or json.loads(settings.read_text(encoding="utf-8")) != self.said:
             self.remove()
             return {}
         return {r.id: r for part in sorted(self.folder.glob("part-*.safetensors")) for r in read_part(part)}

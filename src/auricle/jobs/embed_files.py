@@ -26,7 +26,7 @@ def index_file(out: Path) -> Path:
 def read_index(out: Path) -> dict[str, Any] | None:
     """The index of a finished output; None when either of the two files is not there."""
     file = index_file(out)
-    return json.loads(file.read_text()) if out.is_file() and file.is_file() else None
+    return json.loads(file.read_text(encoding="utf-8")) if out.is_file() and file.is_file() else None
 
 
 def write_output(out: Path, found: Embeddings, made_from: dict[str, Any]) -> None:
@@ -51,8 +51,12 @@ def _rows(found: Embeddings) -> tuple[np.ndarray, list[int]]:
 
 
 def _write_npy(out: Path, found: Embeddings, rows: np.ndarray, counts: list[int], times: np.ndarray | None) -> None:
-    pairs = [(out, rows)] + ([(out.with_name(f"{out.stem}.times.npy"), times)] if times is not None else [])
-    for path, array in pairs:
+    beside = out.with_name(f"{out.stem}.times.npy")
+    if times is None:
+        beside.unlink(missing_ok=True)  # of frames that stood here
+    for path, array in ((out, rows), (beside, times)):
+        if array is None:
+            continue
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.save(file, array)
 

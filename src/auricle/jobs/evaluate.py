@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auricle.atomic import make_folder
 from auricle.errors import AuricleError, nearest
 from auricle.evaluate.task import Task
 from auricle.inference.embed_settings import EncodeSettings
@@ -72,6 +73,8 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
 
     store = ResultsStore(store_path(config.store))
     store.check()
+    if config.out:
+        make_folder(Path(config.out).parent, "choose another --out")
     encoder = load(config.model, weights=config.weights)
     if Path(config.model).exists():
         encoder.rename(name=config.model)  # two runs of one family are two rows in the results

@@ -156,10 +156,16 @@ def _opened(path: Path, config: ShowConfig) -> Description:
     info = asdict(encoder.info)
     classes = info.pop("classes") or ()
     facts = {"family": info.pop("family"), "parameters": count(encoder), "classes": len(classes)}
-    facts |= {"architecture": encoder.architecture().get("config"), "fingerprint": encoder.fingerprint()}
+    facts |= {"architecture": _settled(encoder), "fingerprint": encoder.fingerprint()}
     facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
     papers = tuple(lineage.get("papers", ()))
     return Description(facts.pop("name"), facts, papers, encoder.info.licence)
+
+
+def _settled(encoder: Encoder) -> dict[str, Any] | None:
+    """Its configuration, with the number of heads where that says 0 (one per 64 channels)."""
+    config, heads = encoder.architecture().get("config"), getattr(getattr(encoder, "config", None), "num_heads", None)
+    return {**config, "heads": heads} if config and heads else config
 
 
 def count(encoder: Encoder) -> int:
@@ -170,20 +176,21 @@ def count(encoder: Encoder) -> int:
 def get_models(config: GetConfig) -> Got:
     """Download, convert and keep published weights. A name that fails is reported; the others are still done.
 
-    Raises AuricleError for an unknown name and for ``weights`` with several names: nothing is done then.
+    Raises AuricleError when no name is known, and for ``weights`` with several names: nothing is done then.
     """
     from auricle.hub import records
 
-    wanted = [records.get(name) for name in config.names]
-    if config.weights is not None and len(wanted) != 1:
-        raise AuricleError(f"--weights is the file of one name, {len(wanted)} were given")
+    if config.weights is not None and len(config.names) != 1:
+        raise AuricleError(f"--weights is the file of one name, {len(config.names)} were given")
+    if not any(map(records.find, config.names)):
+        records.get(config.names[0])  # raises, with the nearest names
     kept: list[Kept] = []
     failed: list[tuple[str, str]] = []
-    for record in wanted:
+    for name in config.names:
         try:
-            kept.append(_bring(record, config))
+            kept.append(_bring(records.get(name), config))
         except AuricleError as error:
-            failed.append((record.name, str(error)))
+            failed.append((name, str(error)))
     return Got(tuple(kept), tuple(failed))
 
 

@@ -101,7 +101,7 @@ def dtype_of(config: PrepareConfig) -> str:
 def _convert(tasks: list[Task], config: PrepareConfig) -> Iterable[Done | Failure]:
     from auricle.data.conversion import Converter
     from auricle.data.log_mel import LogMelOf
-    from auricle.jobs.pool import mapped, workers_for
+    from auricle.pool import mapped, workers_for
     from auricle.progress import progress
 
     log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def prepare_list(config: ListConfig) -> ListResult:
     Raises AuricleError for a folder that is not there, lies outside the root or holds no such files, and for a list
     that is there and would change.
     """
-    from auricle.data.manifest_io import files_below
+    from auricle.data.manifest import ManifestWarning
+    from auricle.data.manifest_io import files_below, spelt_in_utf8
 
     folder, out = Path(config.source), Path(config.out)
     root = Path(config.root) if config.root else out.parent
@@ -59,7 +61,10 @@ def prepare_list(config: ListConfig) -> ListResult:
     if not folder.resolve().is_relative_to(root.resolve()):
         raise AuricleError(f"{folder} does not lie in the data root {root}; name another with --root")
     inside = folder.resolve().relative_to(root.resolve())
-    names = sorted((inside / name).as_posix() for name in files_below(folder, ("." + config.suffix.lstrip("."),)))
+    found = files_below(folder, ("." + config.suffix.lstrip("."),))
+    names, notes = spelt_in_utf8(sorted((inside / name).as_posix() for name in found))
+    for note in notes:
+        warnings.warn(note, ManifestWarning, stacklevel=2)
     if not names:
         raise AuricleError(f"no {config.suffix} files in {folder} nor below it; 'auricle prepare lms' makes them")
     _write(out, [["file_name"], *([name] for name in names)], config.overwrite)

@@ -71,10 +71,13 @@ def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) 
     names = sounds_below(Path(config.source), suffixes_of(config))[config.skip :]
     claim_mirror(out, config)
     results = []
-    for result in _convert(names, config):
-        results.append(result)
-        if say is not None:
-            say(result.id if isinstance(result, Failure) else result.name)
+    try:
+        for result in _convert(names, config):
+            results.append(result)
+            if say is not None:
+                say(result.id if isinstance(result, Failure) else result.name)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; finished files are kept: run the same command again to go on") from None
     failed = tuple(result for result in results if isinstance(result, Failure))
     kept = sum(not isinstance(result, Failure) and result.kept for result in results)
     return LmsResult(out, len(results) - len(failed) - kept, kept, failed, time.monotonic() - started)
@@ -104,7 +107,7 @@ def claim_mirror(out: Path, config: LmsConfig) -> None:
 def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | Failure]:
     from auricle.data.log_mel import LogMelOf
     from auricle.data.mirror import Mirror
-    from auricle.jobs.pool import mapped, workers_for
+    from auricle.pool import mapped, workers_for
     from auricle.progress import progress
 
     log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_length)

@@ -222,12 +222,14 @@ def conclude(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
         trainer.measure(progress, trainer.final)
     if trainer.ranks.first:
         keep_preview(trainer, data)
+        if trainer.log is not None:
+            trainer.log.end()
         keep_card(trainer, data, progress)
 
 
 def result_of(trainer: Trainer, data: TrainingData, progress: Progress) -> PretrainResult:
     loss = last_loss(trainer.run)
-    return PretrainResult(trainer.run.path, progress.step, progress.epoch, loss, 0.0, data.clips, data.replaced())
+    return PretrainResult(trainer.run.path, progress.step, progress.epoch, loss, 0.0, data.listed, data.replaced())
 
 
 def score_test(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
@@ -243,7 +245,8 @@ def keep_card(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
     from auricle.hub.card import write_card
 
     facts = {
-        "trained on": f"{data.clips} clips of {data.config.source}",
+        "trained on": f"{data.listed} clips of {data.config.source}",
+        **({"an epoch": f"the list repeated to {data.clips} clips"} if data.clips > data.listed else {}),
         "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
         "last loss": f"{last_loss(trainer.run):.4f}",
         **data.facts(),

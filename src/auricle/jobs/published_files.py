@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,15 @@ class PublishedFiles:
         if number % train.save_freq == 0 or number == min(train.stop_at or train.epochs, train.epochs):
             self.checkpoint(number)
 
+    def end(self) -> None:
+        """The checkpoint of a run that ended within an epoch bears the epoch's number."""
+        from auricle.training.log import read_log
+
+        begun = [row["epoch"] for row in read_log(self.folder / "metrics.jsonl", "step")]
+        number = math.floor(max(begun, default=0)) + 1
+        if not (self.folder / f"checkpoint-{number}.pth").is_file():
+            self.checkpoint(number)
+
     def parts(self, means: dict[str, float]) -> dict[str, float]:
         """With both parts of the loss: plain M2D has the masked prediction alone. The MAE program does not know them."""
         if program_of(self.config.method) == MAE:
@@ -80,7 +90,7 @@ class PublishedFiles:
     def log(self, line: dict[str, Any]) -> None:
         """A run that was continued writes its last epochs again: their old lines go."""
         path = self.folder / "log.txt"
-        lines = [json.loads(text) for text in path.read_text().splitlines()] if path.is_file() else []
+        lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
         kept = [old for old in lines if old["epoch"] < line["epoch"]]
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in (*kept, line)))
 

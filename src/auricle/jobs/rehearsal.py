@@ -37,6 +37,7 @@ class Rehearsal:
     tokens: int
     visible: int
     clips: int
+    clips_per_epoch: int
     batch_size: int
     accum_iter: int
     effective_batch: int
@@ -55,7 +56,8 @@ class Rehearsal:
             (
                 f"parameters    {self.parameters:,} ({self.trained:,} trained)",
                 f"tokens        {self.tokens} a clip, {self.visible} of them visible to the encoder",
-                f"data          {self.clips:,} clips",
+                f"data          {self.clips:,} clips"
+                + (f", the list repeated to {self.clips_per_epoch:,}" if self.clips_per_epoch > self.clips else ""),
                 f"batch         {self.batch_size} x {self.accum_iter} micro-steps = {self.effective_batch} clips a weight update",
                 f"steps         {self.steps:,} weight updates, {self.micro_steps:,} micro-steps",
                 f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
@@ -87,7 +89,8 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
         trained=sum(p.numel() for p in objective.parameters() if p.requires_grad),
         tokens=tokens,
         visible=visible,
-        clips=data.clips,
+        clips=data.listed,
+        clips_per_epoch=data.clips,
         batch_size=data.batch_clips,
         accum_iter=config.train.accum_iter,
         effective_batch=data.batch_clips * config.train.accum_iter * ranks.world,

@@ -43,7 +43,13 @@ class TrainingData:
 
     @property
     def clips(self) -> int:
+        """Clips of an epoch: a short list may be repeated."""
         return len(self.dataset)
+
+    @property
+    def listed(self) -> int:
+        """Clips of the list."""
+        return len(self.dataset.manifest)
 
     def settled(self, config: PretrainConfig) -> PretrainConfig:
         """Takes the settings with everything decided that was "auto"; returns them."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auricle.atomic import make_folder
 from auricle.errors import AuricleError
 from auricle.inference.tag_settings import EventSettings, TagSettings
 from auricle.options import argument, check_choices, option
@@ -66,6 +67,8 @@ def tag(config: TagConfig) -> Tagging:
     tune_allocator()
     encoder = tagger(config.model or config.ensemble, config.weights or None)
     config.settings.samples(encoder.info.sample_rate)
+    if config.picture:
+        make_folder(Path(config.picture).parent, "choose another --picture")
     sounds = _sounds(config)
     folder = _folder(config, encoder) if config.out else None
     return Tagging(encoder.info.name, len(sounds), _outcomes(config, encoder, sounds, folder))
@@ -103,11 +106,15 @@ def _outcomes(
             _extras(config, encoder, sound, before[sound.name], folder)
             yield before[sound.name]
     rest = [sound for sound in sounds if sound.name not in before]
-    for sound, outcome in zip(rest, tag_each(rest, encoder, config.settings, config.events)):
-        if folder:
-            folder.add(sound, outcome)
-        _extras(config, encoder, sound, outcome, folder)
-        yield outcome
+    try:
+        for sound, outcome in zip(rest, tag_each(rest, encoder, config.settings, config.events)):
+            if folder:
+                folder.add(sound, outcome)
+            _extras(config, encoder, sound, outcome, folder)
+            yield outcome
+    except KeyboardInterrupt:
+        kept = f"; what is finished is kept in {config.out}: run the same command again to go on" if folder else ""
+        raise KeyboardInterrupt(f"stopped{kept}") from None
 
 
 def _extras(

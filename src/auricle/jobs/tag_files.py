@@ -28,7 +28,7 @@ class TagFolder:
         self.folder, self.lines = folder, folder / "tags.jsonl"
         settings = folder / "settings.json"
         if settings.is_file():
-            before = json.loads(settings.read_text())
+            before = json.loads(settings.read_text(encoding="utf-8"))
             changed = sorted(name for name in made_from if before.get(name) != made_from[name])
             if changed:
                 raise AuricleError(
@@ -39,7 +39,7 @@ class TagFolder:
 
     def finished(self, sounds: list[Sound]) -> dict[str, FileTags]:
         """Results of these sounds that an earlier run finished; lines of failed and changed ones are dropped."""
-        lines = self.lines.read_text().splitlines() if self.lines.is_file() else []
+        lines = self.lines.read_text(encoding="utf-8").splitlines() if self.lines.is_file() else []
         plain = {line["file"]: line for line in map(_whole, lines) if "tags" in line}
         stamps = {sound.name: stamp(sound) for sound in sounds}
         kept = {name: line for name, line in plain.items() if line["stamp"] == stamps.get(name, line["stamp"])}
@@ -49,7 +49,7 @@ class TagFolder:
     def add(self, sound: Sound, outcome: FileTags | Failure) -> None:
         """The outcome as a line, on disk before the next recording is begun."""
         plain = asdict(outcome) if isinstance(outcome, Failure) else _line(sound, outcome)
-        with open(self.lines, "a") as file:
+        with open(self.lines, "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(plain)}\n")
 
     def add_labels(self, sound: Sound, result: FileTags, kind: str, nyquist: float) -> Path:

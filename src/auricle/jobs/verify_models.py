@@ -39,8 +39,18 @@ class Verification:
 
 
 def verify_models(config: VerifyConfig) -> list[Verification]:
-    """Every name or file on its own. Raises AuricleError for a name that is neither known nor a file."""
-    return [Verification(name, tuple(_checks(name, _file(name)))) for name in config.names]
+    """Every name or file on its own. Raises AuricleError when none of them is a known name or a file."""
+    found = {name: _found(name) for name in config.names}
+    if all(isinstance(file, AuricleError) for file in found.values()):
+        raise next(error for error in found.values() if isinstance(error, AuricleError))
+    return [Verification(name, tuple(_checks(name, file))) for name, file in found.items()]
+
+
+def _found(name: str) -> Path | AuricleError:
+    try:
+        return _file(name)
+    except AuricleError as error:
+        return error
 
 
 def _file(name: str) -> Path:
@@ -61,9 +71,12 @@ def _file(name: str) -> Path:
     return kept
 
 
-def _checks(name: str, file: Path) -> Iterator[Check]:
+def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
     from auricle.hub.load import load
 
+    if isinstance(file, AuricleError):
+        yield Check("found", False, str(file))
+        return
     try:
         yield Check("checksum", *_checksum(file))
         encoder = load(file)

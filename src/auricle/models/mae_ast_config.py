@@ -44,7 +44,7 @@ class MAEASTConfig:
                 raise AuricleError(f"the width ({width}) must be even and divide by the number of heads ({self.heads})")
         if self.decoder_width != self.width and not self.use_post_enc_proj:
             raise AuricleError(
-                f"a decoder {self.decoder_width} wide after an encoder {self.width} wide needs use_post_enc_proj"
+                f"a decoder {self.decoder_width} wide after an encoder {self.width} wide needs --use-post-enc-proj"
             )
         if min(self.depth, self.decoder_depth, self.ffn_width) < 1:
             raise AuricleError("encoder and decoder need at least one layer, and their feed-forward a width")

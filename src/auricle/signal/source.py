@@ -54,5 +54,5 @@ def breaks_off(source: Source, samples: int, why: str = "") -> TruncatedAudioErr
     reason = f" ({why})" if why else ""
     return TruncatedAudioError(
         f"{source.name}: truncated or damaged: {samples / source.rate:.3f} s{promise} can be decoded{reason}; "
-        "get the file again, or read it with allow_truncated=True"
+        "get the file again (in Python, allow_truncated=True reads what there is)"
     )

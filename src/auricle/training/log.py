@@ -20,12 +20,17 @@ class MetricsLog:
 
     def write(self, row: dict[str, Any]) -> None:
         try:
-            with open(self.path, "a") as file:
+            with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise AuricleError(f"cannot write {self.path}: {error.strerror}; the last saved state is intact") from error
         for sink in self.sinks:
             sink.write(row)
+
+    def end(self) -> None:
+        """The run is over: nothing more is written."""
+        for sink in self.sinks:
+            sink.end()
 
     def size(self) -> int:
         return self.path.stat().st_size
@@ -39,7 +44,7 @@ class MetricsLog:
 def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
     """All rows of a log, or those of one kind; a half-written last line is left out."""
     rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
@@ -64,6 +69,9 @@ class TensorBoardSink:
             self.writer.add_scalar(f"{row['kind']}/{name}", value, row["micro_step"])
         self.writer.flush()
 
+    def end(self) -> None:
+        self.writer.close()
+
 
 class WandbSink:
     def __init__(self, project: str, folder: Path):
@@ -75,6 +83,9 @@ class WandbSink:
 
     def write(self, row: dict[str, Any]) -> None:
         self.run.log({f"{row['kind']}/{k}": v for k, v in _scalars(row).items()}, step=row["micro_step"])
+
+    def end(self) -> None:
+        self.run.finish()
 
 
 def sinks_of(config: TrainConfig, folder: Path) -> tuple[Any, ...]:

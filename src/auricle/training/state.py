@@ -87,7 +87,7 @@ class StateStore:
 
     def best(self) -> dict[str, Any] | None:
         path = self.folder / "best.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def prune(self) -> None:
         best = (self.best() or {}).get("state")
@@ -104,7 +104,7 @@ class StateStore:
         for folder in self.states():
             problem = damage(folder)
             if problem is None:
-                where = json.loads((folder / "state.json").read_text())["where"]
+                where = json.loads((folder / "state.json").read_text(encoding="utf-8"))["where"]
                 return Saved(where, load_file(folder / FILES[0]), load_file(folder / FILES[1]), folder)
             say(f"the state {folder} is damaged ({problem}); going back to the one before it")
         raise AuricleError(f"{self.folder} holds no usable state to continue from; start the run again")
@@ -113,7 +113,7 @@ class StateStore:
 def damage(folder: Path) -> str | None:
     """What is wrong with a state, or None."""
     try:
-        said = json.loads((folder / "state.json").read_text())
+        said = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if said["format"] > FORMAT:
             raise AuricleError(f"{folder} was written by a newer version (format {said['format']}); update Auricle")
         wrong = [name for name, value in said["sha256"].items() if digest(folder / name) != value]

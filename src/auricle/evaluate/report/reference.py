@@ -27,7 +27,7 @@ class Reference:
     def read(cls, path: Path) -> Reference:
         """Specification m2d 5.4: JSON lines. Raises AuricleError for another file."""
         try:
-            rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             found = tuple(_renamed(row) for row in rows)
         except OSError as error:
             raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None

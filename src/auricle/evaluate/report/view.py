@@ -62,8 +62,9 @@ class RunView:
 
     @cached_property
     def epochs(self) -> float:
-        """Passes over the data so far."""
-        return max((float(row.get("epoch", 0)) for row in self.log), default=0.0)
+        """Passes over the data so far: what the encoder says of itself, or what was logged since."""
+        said = float(self.encoder.get("lineage", {}).get("epoch", 0.0))
+        return max([said, *(float(row.get("epoch", 0)) for row in self.log)])
 
     @property
     def length(self) -> str:
@@ -105,7 +106,7 @@ class RunView:
 
     def _text(self, name: str) -> str:
         file = self.path / name
-        return file.read_text().strip() if file.is_file() else ""
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def _config(folder: RunFolder) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from auricle.errors import AuricleError
@@ -42,18 +43,34 @@ def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chun
 
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-            yield from pool.map(function, items, chunksize=chunk)
+            with _held_back(signal.SIGINT):
+                results = pool.map(function, items, chunksize=chunk)
+            yield from results
     except BrokenProcessPool:
         raise AuricleError(
-            "a worker process died (out of memory?); what is finished is kept: run again, with fewer workers"
+            "a worker process died; what is finished is kept: run again, with fewer workers if memory ran out. In a script "
+            "of your own, call this under if __name__ == '__main__':"
         ) from None
+
+
+@contextmanager
+def _held_back(number: int) -> Iterator[None]:
+    """A signal waits while processes are started, and never reaches them: they inherit that they do not hear it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
     """In each worker: one thread, Ctrl-C left to the parent, and no life after the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
