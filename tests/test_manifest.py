@@ -298,3 +298,38 @@ def test_a_csv_reader_of_others_sees_plain_columns(tmp_path):
     )
     with path.open() as file:
         assert list(csv.DictReader(file)) == [{"id": "a", "path": "a.wav", "labels": "dog", "fold": "1"}]
+
+
+def test_a_folder_of_one_split_keeps_split_and_labels(tmp_path):
+    for name in ("dog", "cat"):
+        write_sound(tmp_path / "train" / name / "a.wav")
+    found = read_manifest(tmp_path)
+    assert {(clip.split, clip.labels) for clip in found} == {("train", ("dog",)), ("train", ("cat",))}
+
+
+def test_writing_over_another_manifest_leaves_nothing_of_it(tmp_path):
+    clips = (Clip("a", path="a.wav", labels=("dog", "with\nbreak"), num_samples=9),)
+    write_manifest(Manifest(clips, tmp_path, classes=("cat", "dog", "with break")), tmp_path / "m.csv")
+    write_manifest(Manifest(clips, tmp_path), tmp_path / "m.csv")
+    again = read_manifest(tmp_path / "m.csv")
+    assert again.classes is None
+    assert again["a"].labels == clips[0].labels
+    write_manifest(Manifest(clips, tmp_path), tmp_path / "M.TSV")
+    assert read_manifest(tmp_path / "M.TSV").ids == ("a.wav",)
+    with pytest.raises(AuricleError, match="a TSV holds whole files"):
+        write_manifest(Manifest((replace(clips[0], start=1.0),), tmp_path), tmp_path / "m.tsv")
+
+
+def test_spans_of_a_label_table_that_mean_something_else_do_not_hinder(tmp_path):
+    for i in range(2):
+        write_sound(tmp_path / "audio" / f"{i}.wav")
+    text = "file_name,start,end,label,fold\n0.wav,0.5,1,dog,1\n1.wav,3.25,7.25,cat,2\n"
+    found = read_manifest(tmp_path / "audio", labels=write(tmp_path / "us8k.csv", text))
+    assert [(clip.labels, clip.fold, clip.start, clip.end) for clip in found] == [
+        (("dog",), 1, None, None), (("cat",), 2, None, None),
+    ]  # fmt: skip
+
+
+def test_a_table_with_tabs_is_read_whatever_its_suffix(tmp_path):
+    table = write(tmp_path / "meta.csv", "filename\tscene_label\na/0.wav\tpark\na/1.wav\tbus\n")
+    assert [clip.labels for clip in read_manifest(table, label_column="scene_label")] == [("park",), ("bus",)]

@@ -143,8 +143,8 @@ def _events(cell: Any) -> tuple[Event, ...]:
 
 def _joined_names(names: Collection[str]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(names or [""])
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(names or [""])  # names with either are quoted
+    return out.getvalue().removesuffix("\r\n")
 
 
 READERS: dict[str, Callable[[Any], Any]] = {

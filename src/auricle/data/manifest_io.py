@@ -187,7 +187,9 @@ def _from_folder(folder: Path) -> Manifest:
     if not names:
         raise AuricleError(f"no audio in {folder}: looked for {', '.join(sorted(AUDIO_SUFFIXES))} in it and below")
     names, notes = spelt_in_utf8(names)
-    labelled = len({name.split("/")[0] for name in names}) > 1 and all("/" in name for name in names)
+    tops = {name.split("/")[0] for name in names}
+    one_split = all(name.count("/") > 1 for name in names) and all(top.lower() in SPLIT_FOLDERS for top in tops)
+    labelled = one_split or (len(tops) > 1 and all("/" in name for name in names))
     rows: list[dict[str, Any]] = [{"path": name, **(_folder_labels(name) if labelled else {})} for name in names]
     clips = tuple(clip_of(row, {field: field for field in row}, row["path"]) for row in rows)
     return Manifest(clips, folder, notes=notes)

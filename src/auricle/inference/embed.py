@@ -257,7 +257,9 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        found = torch.zeros(1, device=name)
+        found.item()  # "meta" holds nothing
+        return found.device
     except (RuntimeError, AssertionError) as error:
         raise AuricleError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
 

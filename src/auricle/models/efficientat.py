@@ -87,6 +87,11 @@ class EfficientAT(Encoder):
     def fingerprint(self) -> str:
         return self.origin or super().fingerprint()
 
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        twin = super().with_stats(mean, std)
+        twin.origin = None  # type: ignore[assignment]  # what it was folded from had other statistics
+        return twin
+
     def architecture(self) -> dict[str, Any]:
         return {"family": self.info.family, "config": as_plain(self.settings())}
 
