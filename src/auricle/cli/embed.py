@@ -3,6 +3,7 @@
   auricle embed sounds/ --model runs/first --out sounds.npy
   auricle embed a.wav b.mp3 --model runs/first --level frames --out frames.npz
   auricle embed table.csv --model runs/first --layers 5 11 --pooling mean_std --out layers.parquet
+  auricle embed day.flac --model runs/first --window 10 --hop 5 --out day.npz
 
 Broken files are named at the end and the rest is written (exit code 1). A run that was stopped is continued by the same
 command.
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # labels and groups do not matter here
         result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
     for words in list(result.failed.values())[:SHOWN]:
         print(f"failed: {words}", file=sys.stderr)
     if len(result.failed) > SHOWN:

@@ -17,7 +17,9 @@ from auricle.errors import AuricleError
 from auricle.inference.embed_settings import EmbedSettings, layer_texts
 from auricle.inference.long_clips import Tally, encoded_pieces
 from auricle.inference.reading import Heard, heard_batches, padded
+from auricle.inference.spans import cut_into_windows
 from auricle.models.contract import Encoded, Encoder, mean_over_time
+from auricle.models.ensemble import Ensemble
 from auricle.models.fold import for_inference
 from auricle.models.modes import modes_kept
 from auricle.options import from_plain
@@ -25,6 +27,8 @@ from auricle.progress import progress
 from auricle.signal import decode
 
 OUTPUT = "clip"  # the piece that is the encoder's own output; the others are "layer0", "layer1", …
+
+Model = Encoder | str | Path | Sequence["Encoder | str | Path"]
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,20 @@ class ClipEmbedding:
 
 def embed(
     source: Manifest | str | Path | Sequence[str | Path],
-    model: Encoder | str | Path,
+    model: Model,
     *,
     settings: EmbedSettings | None = None,
     level: str = "clip",
+    window: float = 0.0,
+    hop: float = 0.0,
     quiet: bool = True,
     **options: Any,
 ) -> Embeddings:
     """Embeddings of every clip of ``source``: files, a folder, a table or a Manifest.
 
-    model     an Encoder, or what ``auricle.load`` takes
+    model     an Encoder, or what ``auricle.load`` takes; several of them make an ensemble, features side by side
+    window    seconds: every recording in windows of this length, ``hop`` seconds apart (0: half a window), each a clip
+              of its own; 0: whole
     level     "clip": one vector per clip; "frames": also the features over time, with their times
     options   fields of EmbedSettings, when ``settings`` is not given: seconds, layers, pooling, precision, batch_size,
               …
@@ -88,6 +96,7 @@ def embed(
     Files that cannot be read are in ``failed``. Raises AuricleError for a wrong source, model or setting.
     """
     encoder, manifest = as_encoder(model), as_manifest(source)
+    manifest = cut_into_windows(manifest, window, hop) if window else manifest
     chosen = settings or _settings(options)
     pieces = pieces_of(encoder, chosen)
     found = embed_clips(manifest, encoder, chosen, pieces, frames=_wants_frames(level))
@@ -264,9 +273,11 @@ def device_of(name: str) -> torch.device:
         raise AuricleError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
 
 
-def as_encoder(model: Encoder | str | Path) -> Encoder:
+def as_encoder(model: Model) -> Encoder:
     if isinstance(model, Encoder):
         return model
+    if isinstance(model, Sequence) and not isinstance(model, str):
+        return Ensemble([as_encoder(member) for member in model])
     from auricle.hub.load import load
 
     return load(model)

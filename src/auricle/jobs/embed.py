@@ -5,21 +5,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from auricle.atomic import make_folder
 from auricle.errors import AuricleError
 from auricle.inference.embed_settings import LEVELS, EmbedSettings
-from auricle.options import argument, check_choices, option
+from auricle.options import argument, check_choices, check_ranges, option
 
 if TYPE_CHECKING:
-    from auricle.data.manifest import Manifest
+    from auricle.data.manifest import Clip, Manifest
     from auricle.inference.embed import ClipEmbedding
     from auricle.models.contract import Encoder
 
 SUFFIXES = (".npy", ".npz", ".parquet")
+STDIN = "-"
 GO_ON = "run the same command again to go on"
 PART_CLIPS = 256  # clips per finished part: what a kill can lose
 
@@ -28,18 +33,28 @@ PART_CLIPS = 256  # clips per finished part: what a kill can lose
 class EmbedConfig:
     """What to embed, with which encoder, how, and where it goes."""
 
-    source: tuple[str, ...] = argument("audio files, folders, tables", many=True)
-    model: str = option(help="encoder: a published name, a weight file or a run folder")
+    source: tuple[str, ...] = argument("audio files, folders, tables, or - for standard input", many=True)
     out: str = option(help="file to write: .npy, .npz or .parquet; its index stands beside it as NAME.index.json")
+    model: str = option("", "encoder: a published name, a weight file or a run folder")
+    ensemble: tuple[str, ...] = option((), "several taggers instead of --model; their features stand side by side")
     level: str = option(
         "clip", "clip: one vector per clip; frames: features over time, with their times", choices=LEVELS
     )
+    window: float = option(0.0, "a vector for every window of this many seconds; 0: one for the whole clip")
+    hop: float = option(0.0, "seconds between the starts of two windows; 0: half a window")
     settings: EmbedSettings = field(default_factory=EmbedSettings)
     weights: str | None = option(None, "local weight file of a published model name")
     overwrite: bool = option(False, "replace an output that other settings or clips made")
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_ranges(self, ("window", "hop"), 0)
+        if bool(self.model) == bool(self.ensemble):
+            raise AuricleError("say with which encoder: --model NAME, or --ensemble NAME NAME …")
+        if self.ensemble and self.weights:
+            raise AuricleError("--weights belongs to --model; in --ensemble name the files themselves")
+        if self.hop and not self.window:
+            raise AuricleError("--hop says how far windows are apart: give --window too")
         if Path(self.out).suffix.lower() not in SUFFIXES:
             raise AuricleError(f"--out {self.out}: the name must end in {', '.join(SUFFIXES)}")
 
@@ -54,6 +69,7 @@ class EmbedResult:
     kept: int
     width: int
     failed: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
@@ -61,17 +77,42 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
 
     Raises AuricleError for a wrong source, model or setting, or an output that something else made.
     """
+    with _heard(config) as manifest:
+        return _embed(manifest, config, quiet)
+
+
+@contextmanager
+def _heard(config: EmbedConfig) -> Iterator[Manifest]:
+    """The clips that are meant, in windows if asked for; standard input as a file for so long."""
+    from auricle.inference.embed import as_manifest
+    from auricle.inference.spans import cut_into_windows
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "standard input"
+        if STDIN in config.source:
+            file.write_bytes(sys.stdin.buffer.read())
+        manifest = as_manifest([str(file) if name == STDIN else name for name in config.source])
+        manifest = replace(manifest, clips=tuple(_called(clip, manifest, file) for clip in manifest))
+        yield cut_into_windows(manifest, config.window, config.hop) if config.window else manifest
+
+
+def _called(clip: Clip, manifest: Manifest, file: Path) -> Clip:
+    return replace(clip, id=STDIN) if clip.path and manifest.audio(clip) == file else clip
+
+
+def _embed(manifest: Manifest, config: EmbedConfig, quiet: bool) -> EmbedResult:
     from auricle.hub.load import load
-    from auricle.inference.embed import as_manifest, gathered
+    from auricle.inference.embed import as_encoder, gathered
     from auricle.jobs.embed_files import index_file, read_index, write_output
 
-    manifest, encoder, out = as_manifest(config.source), load(config.model, weights=config.weights), Path(config.out)
+    encoder = as_encoder(config.ensemble) if config.ensemble else load(config.model, weights=config.weights)
+    out = Path(config.out)
     make_folder(out.parent, "choose another --out")
-    said = _described(manifest, encoder, config)
+    said, notes = _described(manifest, encoder, config), tuple(set(manifest.notes) - set(manifest.leaks()))
     before = read_index(out)
     if before and before["made_from"] == said:
         clips = len(before["clips"])
-        return EmbedResult(out, index_file(out), clips, clips, before["width"], before["failed"])
+        return EmbedResult(out, index_file(out), clips, clips, before["width"], before["failed"], notes)
     if out.exists() and not config.overwrite:
         raise AuricleError(
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
@@ -92,7 +133,7 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     write_output(out, found, said)
     parts.remove()
     width = (found.frames[0] if found.frames else found.clip).shape[1]
-    return EmbedResult(out, index_file(out), len(found), len(kept), width, found.failed)
+    return EmbedResult(out, index_file(out), len(found), len(kept), width, found.failed, notes)
 
 
 def _described(manifest: Manifest, encoder: Encoder, config: EmbedConfig) -> dict[str, Any]:
