@@ -54,9 +54,9 @@ def test_each_window_is_a_clip_of_its_own(recording, tmp_path, capsys):
     assert "4 clips" in capsys.readouterr().out
     found = np.load(out)
     assert found["ids"].tolist() == ["day.wav@0-1", "day.wav@0.5-1.5", "day.wav@1-2", "day.wav@1.3-2.3"]
-    wave = torch.from_numpy(read(recording).wave)
+    wave = torch.from_numpy(read(recording, start=0.5, end=1.5, rate=32000).wave)
     with torch.no_grad():
-        alone = logmel_stats()(wave[None, 8000:24000]).clip[0]
+        alone = logmel_stats()(wave[None]).clip[0]
     assert np.abs(found["embeddings"][1] - alone.numpy()).max() < 1e-5
     assert np.array_equal(embed(recording, logmel_stats(), window=1.0, hop=0.5).clip, found["embeddings"])
 
