@@ -270,7 +270,7 @@ def test_initialisation_is_the_published_one_and_keyed():
     [
         ({"patch_size": "48x16"}, "cannot be cut into tokens 48 high"),
         ({"heads": 5}, "divide by the number of heads"),
-        ({"decoder_width": 512, "heads": 8}, "needs use_post_enc_proj"),
+        ({"decoder_width": 512, "heads": 8}, "needs --use-post-enc-proj"),
         ({"depth": 0}, "at least one layer"),
         ({"dropout": 1.0}, "below 1"),
         ({"max_token_length": 7}, "time step"),

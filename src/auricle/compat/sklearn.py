@@ -17,8 +17,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from auricle.data.manifest import Clip, Manifest
 from auricle.errors import AuricleError
 from auricle.evaluate.cache import EmbeddingCache
-from auricle.inference.embed import as_encoder, embed
+from auricle.inference.embed import embed
 from auricle.inference.embed_settings import EmbedSettings, layer_texts
+from auricle.inference.given import as_encoder
 from auricle.models.contract import Encoder
 
 

@@ -23,8 +23,9 @@ from auricle.cache import SET_ANOTHER, cache_dir
 from auricle.data.manifest import Manifest
 from auricle.draws import key_of
 from auricle.errors import AuricleError
-from auricle.inference.embed import ClipEmbedding, Embeddings, device_of, embed_clips, gathered, pieces_of
+from auricle.inference.embed import ClipEmbedding, Embeddings, embed_clips, gathered, pieces_of
 from auricle.inference.embed_settings import EmbedSettings
+from auricle.inference.given import device_of
 from auricle.models.contract import Encoder
 from auricle.progress import progress
 from auricle.signal.resample import RESAMPLERS

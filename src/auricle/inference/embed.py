@@ -4,7 +4,7 @@ fatal."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from torch import Tensor
 from auricle.data.manifest import Clip, Manifest
 from auricle.errors import AuricleError
 from auricle.inference.embed_settings import EmbedSettings, layer_texts
+from auricle.inference.given import Model, as_encoder, as_manifest, device_of
 from auricle.inference.long_clips import Tally, encoded_pieces
 from auricle.inference.reading import Heard, heard_batches, padded
 from auricle.inference.spans import cut_into_windows
 from auricle.models.contract import Encoded, Encoder, mean_over_time
-from auricle.models.ensemble import Ensemble
 from auricle.models.fold import for_inference
 from auricle.models.modes import modes_kept
 from auricle.options import from_plain
@@ -27,8 +27,6 @@ from auricle.progress import progress
 from auricle.signal import decode
 
 OUTPUT = "clip"  # the piece that is the encoder's own output; the others are "layer0", "layer1", …
-
-Model = Encoder | str | Path | Sequence["Encoder | str | Path"]
 
 
 @dataclass(frozen=True)
@@ -259,52 +257,6 @@ def pool(frames: Tensor, lengths: Tensor, pooling: str) -> Tensor:
         return torch.cat([mean, square.sqrt()], dim=1)
     largest = frames.masked_fill(~valid, float("-inf")).amax(1)
     return largest if pooling == "max" else mean + largest
-
-
-def device_of(name: str) -> torch.device:
-    """ "auto" is the first GPU, or the CPU. Raises AuricleError for a device this machine lacks."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.zeros(1, device=name)
-        found.item()  # "meta" holds nothing
-        return found.device
-    except (RuntimeError, AssertionError) as error:
-        raise AuricleError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
-
-
-def as_encoder(model: Model) -> Encoder:
-    if isinstance(model, Encoder):
-        return model
-    if isinstance(model, Sequence) and not isinstance(model, str):
-        return Ensemble([as_encoder(member) for member in model])
-    from auricle.hub.load import load
-
-    return load(model)
-
-
-def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifest:
-    """A Manifest as it is; a folder, table or file read; of several sources one manifest, folders and tables spread
-    out."""
-    from auricle.data.manifest_io import read_manifest
-    from auricle.data.tables import TABLES
-
-    if isinstance(source, Manifest):
-        return source
-    items = [source] if isinstance(source, (str, Path)) else list(source)
-    if len(items) == 1:
-        return read_manifest(items[0] if Path(items[0]).exists() or isinstance(source, (str, Path)) else items)
-    clips: dict[str, Clip] = {}  # a file named twice is embedded once
-    for item in map(Path, items):
-        if item.is_dir() or item.suffix.lower() in TABLES:
-            inner = read_manifest(item)
-            spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
-            clips |= {clip.id: clip for clip in spread}
-        else:
-            clips[str(item)] = Clip(id=str(item), path=str(item))
-    if not clips:
-        raise AuricleError("no audio was named: give files, folders or tables")
-    return Manifest(tuple(clips.values()))
 
 
 def _wants_frames(level: str) -> bool:

@@ -74,7 +74,7 @@ def _sized(
     if settings.seconds and settings.crop == "start":
         return [(settings.seconds, clip) for clip in manifest], []
     sized, broken = [], []
-    for clip, seconds in zip(manifest, pool.map(lambda clip: _seconds(manifest, clip), manifest)):
+    for clip, seconds in zip(manifest, pool.map(lambda clip: seconds_of(manifest, clip), manifest)):
         if isinstance(seconds, str):
             broken.append(Heard(clip, None, seconds))
         else:
@@ -84,7 +84,7 @@ def _sized(
     return sized, broken
 
 
-def _seconds(manifest: Manifest, clip: Clip) -> float | str:
+def seconds_of(manifest: Manifest, clip: Clip) -> float | str:
     """Length of a clip, from the manifest or the file's header; words if the file cannot be read."""
     try:
         if clip.seconds is not None:

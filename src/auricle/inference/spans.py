@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from auricle.data.manifest import Clip, Manifest
 from auricle.errors import AuricleError
-from auricle.signal.decode import probe
+from auricle.inference.reading import seconds_of
 
 
 def cut_into_windows(manifest: Manifest, window: float, hop: float = 0.0) -> Manifest:
@@ -24,9 +24,8 @@ def cut_into_windows(manifest: Manifest, window: float, hop: float = 0.0) -> Man
 
 
 def _parts(manifest: Manifest, clip: Clip, window: float, hop: float) -> Iterator[Clip]:
-    try:
-        seconds = clip.seconds if clip.seconds is not None else probe(manifest.audio(clip)).seconds - (clip.start or 0)
-    except AuricleError:
+    seconds = seconds_of(manifest, clip)
+    if isinstance(seconds, str):
         yield clip
         return
     first, name = clip.start or 0.0, clip.path or clip.id

@@ -19,8 +19,8 @@ import torch
 from auricle.errors import AudioError, AuricleError
 from auricle.hub.load import load
 from auricle.inference.ahead import ahead
-from auricle.inference.embed import device_of
 from auricle.inference.events import find_events
+from auricle.inference.given import Model, device_of
 from auricle.inference.sounds import Sound, find_sounds
 from auricle.inference.tag_settings import EventSettings, TagSettings
 from auricle.inference.tags import Failure, FileTags, Tag, Tags, WindowTags
@@ -35,7 +35,6 @@ from auricle.signal.front_ends import front_end
 
 BLOCK_SECONDS = 30.0  # decoded at a time
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-Model = Encoder | str | Path | Sequence[Encoder | str | Path]
 
 
 def tag(

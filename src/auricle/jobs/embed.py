@@ -84,7 +84,7 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
 @contextmanager
 def _heard(config: EmbedConfig) -> Iterator[Manifest]:
     """The clips that are meant, in windows if asked for; standard input as a file for so long."""
-    from auricle.inference.embed import as_manifest
+    from auricle.inference.given import as_manifest
     from auricle.inference.spans import cut_into_windows
 
     with TemporaryDirectory() as folder:
@@ -102,7 +102,8 @@ def _called(clip: Clip, manifest: Manifest, file: Path) -> Clip:
 
 def _embed(manifest: Manifest, config: EmbedConfig, quiet: bool) -> EmbedResult:
     from auricle.hub.load import load
-    from auricle.inference.embed import as_encoder, gathered
+    from auricle.inference.embed import gathered
+    from auricle.inference.given import as_encoder
     from auricle.jobs.embed_files import index_file, read_index, write_output
 
     encoder = as_encoder(config.ensemble) if config.ensemble else load(config.model, weights=config.weights)

@@ -79,7 +79,7 @@ def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) 
 
 
 def extractor(config: SpeechConfig) -> SpeechFeatures:
-    from auricle.inference.embed import device_of
+    from auricle.inference.given import device_of
     from auricle.inference.speech_features import SpeechFeatures, load_speech_model
 
     return SpeechFeatures(load_speech_model(config.features), config.layer, device_of(config.device))
