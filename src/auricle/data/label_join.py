@@ -15,7 +15,8 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     """What the table says (labels, fold, group, ...) joined to the clips, never by order.
 
     A row is about the clip of the same id, else of the same file name, else of the same name without its suffix, where
-    that is unambiguous; where none is and rows are about spans, they are taken to be about the files. Rows and clips without a partner are counted in ``notes``; labels from folder names go.
+    that is unambiguous; where none is and rows are about spans, they are taken to be about the files. Rows and clips
+    without a partner are counted in ``notes``; labels from folder names go.
     Raises AuricleError when no row is about any clip, or two rows are about the same one.
     """
     names = _names_of(manifest)
