@@ -34,6 +34,7 @@ def main() -> None:
     axes[1].set_yticklabels([])
     for axis, task in zip(axes[2:], TASKS):
         few(axis, rows, args.winner, task)
+    axes[2].legend(fontsize=8, loc="upper left")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=9, frameon=False)
     figure.savefig(args.out, dpi=110)
 
@@ -75,7 +76,6 @@ def few(axis: Any, rows: Rows, winner: str, task: str) -> None:
     axis.set_xticks(x, SHOTS)
     axis.set(title=f"{task}: few labels", xlabel="clips per class")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="lower right")
 
 
 def arguments() -> argparse.Namespace:
