@@ -182,6 +182,16 @@ def test_bfloat16_stays_near_and_comes_out_as_float32(encoder):
     assert float(torch.cosine_similarity(half.clip, full.clip)) > 0.98
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_network_cast_to_half_precision_stays_near_and_answers_in_float32(family, dtype):
+    wave = sound(family.make().info.sample_rate)[None]
+    with torch.no_grad():
+        exact, half = family.make()(wave), family.make().to(dtype)(wave)
+    assert half.frames.dtype == half.clip.dtype == torch.float32
+    far = (half.clip - exact.clip).abs().mean() / exact.clip.abs().mean()
+    assert far < {torch.bfloat16: 0.2, torch.float16: 0.03}[dtype]
+
+
 def test_no_tensor_is_float64(encoder):
     assert all(value.dtype != torch.float64 for value in encoder.state_dict().values())
     out = encoder(sound(5000)[None])

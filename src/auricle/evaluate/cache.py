@@ -30,7 +30,7 @@ from auricle.models.contract import Encoder
 from auricle.progress import progress
 from auricle.signal.resample import RESAMPLERS
 
-CODE_FORMAT = 1  # raise it when decoding, cutting, pooling or a front end changes its numbers
+CODE_FORMAT = 2  # raise it when decoding, cutting, pooling or a front end changes its numbers
 
 
 @dataclass

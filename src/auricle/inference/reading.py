@@ -123,7 +123,7 @@ def read_clip(path: Path, clip: Clip, rate: int, settings: EmbedSettings, resamp
     if not settings.seconds:
         return read(path, start=clip.start or 0.0, end=clip.end, rate=rate, mono="mean", resampler=resampler).wave
     start, samples = _crop_start(clip, settings), round(settings.seconds * rate)
-    limit = start + settings.seconds
+    limit = start + settings.seconds + (2 / rate if settings.crop == "random" else 0.0)  # its start may be rounded up
     end = limit if clip.end is None else min(limit, clip.end)
     wave = read(path, start=start, end=end, rate=rate, mono="mean", resampler=resampler).wave
     return np.pad(wave[:samples], (0, max(0, samples - len(wave))))

@@ -29,12 +29,12 @@ class M2DHead(nn.Module):
         """In training a batch of one is normalised by the running statistics: it has no variance of its own (a batch norm
         over all ranks takes its place where there are several)."""
         if self.training and (len(clip) > 1 or not isinstance(self.norm, nn.BatchNorm1d)):
-            return self.linear(self.norm(clip)).float()
+            return self.linear(self.norm(clip.to(self.linear.weight.dtype))).float()
         return self.per_frame(clip)
 
     def per_frame(self, frames: Tensor) -> Tensor:
         """(…, D) -> (…, C), by the running statistics in training too."""
-        return self.linear(self.settled(frames)).float()
+        return self.linear(self.settled(frames).to(self.linear.weight.dtype)).float()
 
     def settled(self, x: Tensor) -> Tensor:
         mean, variance = self.norm.get_buffer("running_mean"), self.norm.get_buffer("running_var")

@@ -172,7 +172,8 @@ class MAEASTEncoder(MAEASTNetwork):
         total, span = int(steps.max()), int(self.info.chunk_frames or 0) // self.config.patch[1]
         if together:
             total = values.shape[2] // self.config.patch[1]
-        grids = [values.new_zeros(len(values), total, self.config.rows, self._width(i)) for i in wanted]
+        shape = (len(values), total, self.config.rows)
+        grids = [values.new_zeros(*shape, self._width(i), dtype=torch.float32) for i in wanted]
         for start in range(0, total, span):
             here = (steps - start).clamp(0, min(span, total - start))
             for rows in self._passes(here, span, together or self.training):

@@ -85,7 +85,8 @@ class MAEASTNetwork(Encoder):
 
     def normalise(self, values: Tensor) -> Tensor:
         """(B, F, T) by the running statistics, in training by the batch's own (which the running ones follow); halved."""
-        return self.batch_norm(super().normalise(values)[:, None])[:, 0] * HALF
+        values = super().normalise(values).to(self.post_extract_proj.weight.dtype)  # of a network in half precision
+        return self.batch_norm(values[:, None])[:, 0] * HALF
 
     def cut(self, values: Tensor) -> Tensor:
         """Normalised (B, F, T) -> tokens (B, N, P): inside a token time row by time row, mel bin fastest."""
@@ -116,7 +117,8 @@ class MAEASTNetwork(Encoder):
             raise AuricleError(f"{count} tokens are more than the {config.max_token_length} of the position table")
         if config.stored_positions:
             return getattr(self, f"{which}_positions")[:count]
-        return line_rows(config.width if which == "enc" else config.decoder_width, count, self.norm_stats.device)
+        table = line_rows(config.width if which == "enc" else config.decoder_width, count, self.norm_stats.device)
+        return table.to(self.post_extract_proj.weight.dtype)
 
     def placed(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
         """x (B, N, D) plus positions; those of padded tokens are zero (specification mae_ast 4.1)."""

@@ -210,7 +210,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, N, ph * pw) -> (B, N, D)."""
-        return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        return functional.linear(patches.to(self.proj.weight.dtype), self.proj.weight.flatten(1), self.proj.bias)
 
 
 def take(x: Tensor, ids: Tensor) -> Tensor:
