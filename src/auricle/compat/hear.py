@@ -100,14 +100,14 @@ class Hear(nn.Module):
 
         Raises AuricleError for what is no (B, S) waveform with samples, and for NaN.
         """
-        check_wave(audio, None, self.encoder.info)
+        check_wave(audio)
         if audio.shape[1] <= SCENE_SECONDS * self.sample_rate:
             return self.embed(audio)
         return self.windows(audio, SCENE_SECONDS * 1000, SCENE_HOP_MS)[0].mean(1)
 
     def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """A window around every 50 ms. Raises as ``scene`` does."""
-        check_wave(audio, None, self.encoder.info)
+        check_wave(audio)
         return self.windows(audio, self.wrapper.window_ms, HOP_MS)
 
     def windows(self, audio: Tensor, window_ms: int, hop_ms: int) -> tuple[Tensor, Tensor]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from auricle.errors import AuricleError
 
-if TYPE_CHECKING:
-    from auricle.models.contract import EncoderInfo
-
 Padding = Literal["exact", "published"]
 
 
-def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple[Tensor, Tensor]:
+def check_wave(wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(B, S) float32 and (B,) int64 lengths, or AuricleError saying what was found and what to do."""
     if not isinstance(wave, Tensor):
         raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
@@ -28,7 +25,7 @@ def check_wave(wave: Tensor, lengths: Tensor | None, info: EncoderInfo) -> tuple
             f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale"
         )
     if wave.shape[0] == 0 or wave.shape[1] == 0:
-        raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); {info.name} needs at least one sample")
+        raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); at least one sample is needed")
     if not _all_finite(wave):
         raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
     if lengths is None:

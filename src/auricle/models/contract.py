@@ -135,7 +135,7 @@ class Encoder(nn.Module):
         batch as one piece. Waves shorter than ``info.min_samples`` are zero-padded up to it.
         """
         check_padding(padding)
-        wave, lengths = check_wave(wave, lengths, self.info)
+        wave, lengths = check_wave(wave, lengths)
         if padding == "published":
             lengths = torch.full_like(lengths, wave.shape[1])
         return self.spectrogram(*zero_padded(wave, lengths, self.info.min_samples))

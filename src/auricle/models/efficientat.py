@@ -162,7 +162,7 @@ class EfficientAT(Encoder):
         """As every encoder's; in training mode, with ``draws`` (BatchDraws) and ``augment``, the mel is augmented."""
         if not (self.training and draws is not None and self.augment is not None):
             return super().frontend(wave, lengths, padding=padding)
-        wave, lengths = check_wave(wave, lengths, self.info)
+        wave, lengths = check_wave(wave, lengths)
         front = self.front
         assert isinstance(front, PreMel)
         wave, lengths = zero_padded(wave, lengths, front.min_samples)

@@ -117,7 +117,7 @@ class MAEASTEncoder(MAEASTNetwork):
     ) -> Spec:
         """(B, S) -> Spec; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
         check_padding(padding)
-        wave, lengths = check_wave(wave, lengths, self.info)
+        wave, lengths = check_wave(wave, lengths)
         whole = padding == "published" and int(lengths.max()) >= self.info.min_samples
         return self.spectrogram(*zero_padded(wave, lengths, self.front.min_samples if whole else self.info.min_samples))
 
