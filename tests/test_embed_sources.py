@@ -24,10 +24,12 @@ from sounds import tone, write_sound
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(1, 200), st.integers(1, 60), st.integers(1, 80))
-def test_spans_are_those_of_the_windows_that_taggers_hear(total, size, hop):
+@given(st.integers(1, 200), st.integers(1, 60), st.integers(1, 80), st.sampled_from([1, 10, 1000]))
+def test_spans_are_those_of_the_windows_that_taggers_hear(total, size, hop, parts):
     heard = [(w.start, w.stop) for w in windows([np.zeros(total, np.float32)], size, hop)]
-    assert [(round(a), round(b)) for a, b in window_spans(float(total), float(size), float(hop))] == heard
+    spans = list(window_spans(total / parts, size / parts, hop / parts))
+    assert [(round(a * parts), round(b * parts)) for a, b in spans] == heard
+    assert max((end for _, end in spans), default=0.0) <= total / parts
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_file_that_cannot_be_opened_is_named_once_and_windows_of_nothing_are_r
     found = embed(tmp_path, logmel_stats(), window=1.0)
     assert list(found.failed) == ["text.wav"]
     assert len(found) == 4
-    for window, hop in ((-1.0, 0.0), (1.0, -1.0), (float("nan"), 0.0)):
+    for window, hop in ((-1.0, 0.0), (1.0, -1.0), (float("nan"), 0.0), (0.0, 1.0)):
         with pytest.raises(AuricleError, match="--window and --hop are seconds above 0"):
             embed(recording, logmel_stats(), window=window, hop=hop)
 
@@ -83,6 +85,8 @@ def test_an_ensembles_features_stand_side_by_side(recording, tmp_path, capsys):
     assert np.allclose(np.load(out), both, atol=1e-5)
     assert main(["embed", str(recording), "--ensemble", *names, "--model", names[0], "--out", str(out)]) == 2
     assert "--model NAME, or --ensemble" in capsys.readouterr().err
+    assert np.array_equal(embed(recording, members[:1]).clip, embed(recording, members[0]).clip)
+    assert "every member of an ensemble needs classes" in embed(recording, [m2d(), m2d()]).failed["day.wav"]
 
 
 def test_standard_input_is_a_recording(recording, tmp_path, monkeypatch, capsys):
@@ -113,3 +117,5 @@ def test_windows_of_a_manifest_keep_its_labels(recording, tmp_path):
 
     cut = cut_into_windows(read_manifest(table), 1.0)
     assert [(clip.start, clip.end, clip.labels) for clip in cut] == [(0.5, 1.5, ("dog",)), (1.0, 2.0, ("dog",))]
+    table.write_text("id,path,start,end\nu,day.wav,0,2\nv,day.wav,1,2.3\n")
+    assert cut_into_windows(read_manifest(table), 1.0, 1.0).ids == ("u@0-1", "u@1-2", "v@1-2", "v@1.3-2.3")

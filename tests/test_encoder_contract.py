@@ -102,6 +102,8 @@ def test_what_layers_cannot_be_is_refused_in_words(encoder):
     for layers in ("10", 1, [0.5], [99]):
         with pytest.raises(AuricleError, match="layers must be"):
             encoder(wave, layers=layers)
+    if encoder.info.depth:
+        assert len(encoder(wave, layers=torch.tensor([0, -1])).layers) == 2
 
 
 def test_layers_are_named_from_either_end(encoder):

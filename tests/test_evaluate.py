@@ -253,6 +253,9 @@ def test_statistics_hear_the_random_windows_of_training_in_full_batches(tmp_path
 def test_labels_that_are_numbers_are_ordered_by_number(manifest):
     clips = tuple(replace(c, labels=(("10", "2", "100")[i % 3],)) for i, c in enumerate(manifest))
     assert labels_of(replace(manifest, clips=clips)).classes == ("2", "10", "100")
+    assert labels_of(labelled(replace(manifest, clips=clips))).classes == ("2", "10", "100")
+    given = replace(manifest, clips=clips, classes=("10", "100", "2"))
+    assert labels_of(labelled(given)).classes == ("10", "100", "2")
 
 
 def test_the_command_evaluates_stores_and_compares(manifest, tmp_path, cached, capsys):

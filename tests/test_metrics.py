@@ -76,6 +76,7 @@ def test_d_prime_of_a_table_is_the_mean_over_its_classes():
     areas = [roc_auc(scores[:, c], targets[:, c]) for c in range(2)]  # the third class has no positive
     assert mean_d_prime(scores, targets) == pytest.approx(np.mean([d_prime(area) for area in areas]))
     assert mean_d_prime(targets[:, :2] + 0.0, targets[:, :2]) == np.inf
+    assert np.isnan(mean_d_prime(np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[1, 1], [0, 0]])))
 
 
 @pytest.mark.parametrize("name", ["accuracy", "balanced-accuracy", "mAP", "roc-auc", "d-prime"])

@@ -76,6 +76,19 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path, capsys):
     assert "1 clip" in said.out
     assert "their names are not UTF-8" in said.err
     assert (tmp_path / "out/manifest.csv").read_text(encoding="utf-8").splitlines()[1].startswith("good.wav,")
+    words = [
+        "embed",
+        str(tmp_path / "sounds"),
+        str(tmp_path / "sounds" / "good.wav"),
+        "--model",
+        "logmel-stats",
+        "--quiet",
+    ]
+    assert main([*words, "--out", str(tmp_path / "e.npy")]) == 0
+    assert "their names are not UTF-8" in capsys.readouterr().err
+    (tmp_path / "sounds" / "good.wav").unlink()
+    assert main(["prepare", str(tmp_path / "sounds"), str(tmp_path / "none"), "--quiet"]) == 2
+    assert "their names are not UTF-8" in capsys.readouterr().err
 
 
 def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):

@@ -43,9 +43,13 @@ def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chun
 
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-            with _held_back(signal.SIGINT):
-                results = pool.map(function, items, chunksize=chunk)
-            yield from results
+            try:
+                with _held_back(signal.SIGINT):
+                    results = pool.map(function, items, chunksize=chunk)
+                yield from results
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     except BrokenProcessPool:
         raise AuricleError(
             "a worker process died; what is finished is kept: run again, with fewer workers if memory ran out. In a script "

@@ -130,7 +130,7 @@ def _number(cell: Any) -> float:
 def _names(cell: Any) -> tuple[str, ...]:
     """('a', 'b') of "a,b"; a quoted empty text ('""') is the empty list, as opposed to nothing said."""
     if isinstance(cell, str):
-        cell = next(csv.reader(io.StringIO(cell, newline=""), skipinitialspace=True))
+        cell = next(csv.reader(io.StringIO(cell, newline=""), skipinitialspace=True), [])
     elif not isinstance(cell, Iterable):
         cell = [cell]
     return tuple(text for item in cell if item is not None and (text := _text(item)))

@@ -15,7 +15,7 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     """What the table says (labels, fold, group, ...) joined to the clips, never by order.
 
     A row is about the clip of the same id, else of the same file name, else of the same name without its suffix, where
-    that is unambiguous; where none is and rows are about spans, they are taken to be about the files. Rows and clips
+    that is unambiguous; where none is, about the file that it names, whatever its id and span. Rows and clips
     without a partner are counted in ``notes``; labels from folder names go.
     Raises AuricleError when no row is about any clip, or two rows are about the same one.
     """
@@ -23,8 +23,9 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     ids, spans = _partners(names, {clip.id: clip.id for clip in table}), []
     if not ids:  # spans that say something else, such as where a clip was cut from (UrbanSound8K)
         ids = _partners(names, {clip.id: clip.path for clip in table if clip.path})
+        if any(clip.start is not None or clip.end is not None for clip in table):
+            spans = [f"the spans in {where} are not used: its rows are taken to be about whole files"]
         table = replace(table, clips=tuple(replace(clip, start=None, end=None) for clip in table))
-        spans = [f"the spans in {where} are not used: its rows are taken to be about whole files"]
     if not ids:
         first = table.clips[0].id
         near = nearest(first, list(manifest.ids))

@@ -67,15 +67,16 @@ def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     if path.suffix.lower() == ".tsv":
         _write_tsv(manifest, path)
         return path
+    alone = path.exists() and sum(other.suffix.lower() in TABLES for other in path.parent.glob(f"{path.stem}.*")) == 1
     rows = [row_of(clip) for clip in _rebased(manifest, path.parent)]
     columns = [name for name in FIELDS if name == "id" or any(name in row for row in rows)]
     if path.suffix.lower() == ".parquet":
         write_parquet([{name: row.get(name) for name in columns} for row in rows], path)
     else:
         _write_csv(rows, columns, path)
-    if manifest.classes is None:
+    if manifest.classes is None and alone:
         _classes_file(path).unlink(missing_ok=True)  # of another manifest that stood here
-    else:
+    elif manifest.classes is not None:
         with text_file(_classes_file(path)) as file:
             file.writelines(f"{name}\n" for name in manifest.classes)
     return path
@@ -187,6 +188,8 @@ def _from_folder(folder: Path) -> Manifest:
     if not names:
         raise AuricleError(f"no audio in {folder}: looked for {', '.join(sorted(AUDIO_SUFFIXES))} in it and below")
     names, notes = spelt_in_utf8(names)
+    if not names:
+        raise AuricleError(f"no audio in {folder} that can be used: {notes[0]}")
     tops = {name.split("/")[0] for name in names}
     one_split = all(name.count("/") > 1 for name in names) and all(top.lower() in SPLIT_FOLDERS for top in tops)
     labelled = one_split or (len(tops) > 1 and all("/" in name for name in names))

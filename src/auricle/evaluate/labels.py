@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,17 +56,24 @@ def labelled(manifest: Manifest) -> Manifest:
         raise AuricleError(
             f"every clip has the same label '{classes.pop()}': at least two classes are needed to tell apart"
         )
-    return manifest.select(ids=set(clips))
+    return replace(manifest.select(ids=set(clips)), classes=_known(manifest))
+
+
+def _known(manifest: Manifest) -> tuple[str, ...]:
+    """The given class list, else the labels of the training part: sorted, whole numbers as numbers (evaluation 1.2)."""
+    return manifest.classes or tuple(sorted(manifest.label_classes(), key=_order(manifest.label_classes())))
+
+
+def _order(labels: Collection[str]) -> Callable[[str], Any]:
+    return int if all(map(str.isdecimal, labels)) else str
 
 
 def labels_of(manifest: Manifest) -> Labels:
-    """Class order as the manifest's (training part, sorted); classes that only other parts have are appended,
-    sorted. Labels that are all whole numbers are in the order of the numbers (specification evaluation 1.2)."""
-    known = manifest.label_classes()
+    """Class order as the manifest's list, else the training part's labels, sorted; classes that only other parts have are
+    appended, sorted."""
+    known = _known(manifest)
     found = {label for clip in manifest for label in clip.labels}
-    classes = known + tuple(sorted(found - set(known)))
-    if all(map(str.isdecimal, classes)):
-        classes = tuple(sorted(classes, key=int))
+    classes = known + tuple(sorted(found - set(known), key=_order(found)))
     column = {name: i for i, name in enumerate(classes)}
     targets = np.zeros((len(manifest), len(classes)), np.float32)
     for row, clip in zip(targets, manifest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ def load(
     A published name is downloaded once, converted and kept in the cache folder (AURICLE_CACHE). Raises
     AuricleError when nothing fits, naming the nearest known names.
     """
-    if not isinstance(name, (str, Path)):
-        raise AuricleError(f"a model is a published name, a weight file or a run folder, not {name!r:.80}")
+    if not isinstance(name, (str, os.PathLike)):
+        raise AuricleError(f"a model is a published name, a weight file or a run folder, not a {type(name).__name__}")
     if weights is not None:
         return _read_file(_existing(weights), records.get(str(name)))
     path = Path(name).expanduser()

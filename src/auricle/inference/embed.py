@@ -94,7 +94,7 @@ def embed(
     Files that cannot be read are in ``failed``. Raises AuricleError for a wrong source, model or setting.
     """
     encoder, manifest = as_encoder(model), as_manifest(source)
-    manifest = cut_into_windows(manifest, window, hop) if window else manifest
+    manifest = cut_into_windows(manifest, window, hop) if window or hop else manifest
     chosen = settings or _settings(options)
     pieces = pieces_of(encoder, chosen)
     found = embed_clips(manifest, encoder, chosen, pieces, frames=_wants_frames(level))

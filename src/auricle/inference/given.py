@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,11 +31,16 @@ def device_of(name: str) -> torch.device:
 def as_encoder(model: Model) -> Encoder:
     if isinstance(model, Encoder):
         return model
-    if isinstance(model, Sequence) and not isinstance(model, str):
-        return Ensemble([as_encoder(member) for member in model])
     from auricle.hub.load import load
 
+    if isinstance(model, Iterable) and not isinstance(model, str):
+        return joined([as_encoder(member) for member in model])
     return load(model)
+
+
+def joined(members: Sequence[Encoder]) -> Encoder:
+    """Several encoders as an ensemble; one as it is."""
+    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifest:
@@ -49,14 +54,16 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     items = [source] if isinstance(source, (str, Path)) else list(source)
     if len(items) == 1:
         return read_manifest(items[0] if Path(items[0]).exists() or isinstance(source, (str, Path)) else items)
+    notes: list[str] = []
     clips: dict[str, Clip] = {}  # a file named twice is embedded once
     for item in map(Path, items):
         if item.is_dir() or item.suffix.lower() in TABLES:
             inner = read_manifest(item)
             spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
             clips |= {clip.id: clip for clip in spread}
+            notes += set(inner.notes) - set(inner.leaks())
         else:
             clips[str(item)] = Clip(id=str(item), path=str(item))
     if not clips:
         raise AuricleError("no audio was named: give files, folders or tables")
-    return Manifest(tuple(clips.values()))
+    return Manifest(tuple(clips.values()), notes=tuple(notes))

@@ -9,6 +9,8 @@ from auricle.data.manifest import Clip, Manifest
 from auricle.errors import AuricleError
 from auricle.inference.reading import seconds_of
 
+ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
+
 
 def cut_into_windows(manifest: Manifest, window: float, hop: float = 0.0) -> Manifest:
     """Every clip in windows of ``window`` seconds every ``hop`` seconds (0: half a window), under ids as
@@ -28,18 +30,18 @@ def _parts(manifest: Manifest, clip: Clip, window: float, hop: float) -> Iterato
     if isinstance(seconds, str):
         yield clip
         return
-    first, name = clip.start or 0.0, clip.path or clip.id
+    first = clip.start or 0.0
     for start, end in window_spans(seconds, window, hop):
         start, end = first + start, first + end
-        yield replace(clip, id=f"{name}@{start:.12g}-{end:.12g}", start=start, end=end)
+        yield replace(clip, id=f"{clip.id}@{start:.12g}-{end:.12g}", start=start, end=end)
 
 
 def window_spans(seconds: float, window: float, hop: float) -> Iterator[tuple[float, float]]:
     """(start, end) of the windows that cover ``seconds``, as ``inference.windows`` cuts them."""
     count = 0
-    while count * hop + window <= seconds:
-        yield count * hop, count * hop + window
+    while count * hop + window <= seconds + ROUNDING:
+        yield count * hop, min(seconds, count * hop + window)
         count += 1
     heard = (count - 1) * hop + window if count else 0.0
-    if seconds > max(heard, count * hop):
+    if seconds > max(heard, count * hop) + ROUNDING:
         yield max(0.0, seconds - window), seconds

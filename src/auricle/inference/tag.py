@@ -20,13 +20,12 @@ from auricle.errors import AudioError, AuricleError
 from auricle.hub.load import load
 from auricle.inference.ahead import ahead
 from auricle.inference.events import find_events
-from auricle.inference.given import Model, device_of
+from auricle.inference.given import Model, device_of, joined
 from auricle.inference.sounds import Sound, find_sounds
 from auricle.inference.tag_settings import EventSettings, TagSettings
 from auricle.inference.tags import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.inference.windows import Tail, Window, covering, windows
 from auricle.models.contract import Encoder, EncoderInfo
-from auricle.models.ensemble import Ensemble
 from auricle.models.fold import for_inference
 from auricle.models.modes import modes_kept
 from auricle.progress import progress
@@ -80,9 +79,8 @@ def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
 
 def tagger(model: Model, weights: str | Path | None = None) -> Encoder:
     """The encoder (an ensemble of several) as it stands. Raises AuricleError when it has no classes to tell."""
-    if isinstance(model, Sequence) and not isinstance(model, str):
-        members = [tagger(member) for member in model]
-        encoder = members[0] if len(members) == 1 else Ensemble(members)
+    if isinstance(model, Iterable) and not isinstance(model, str):
+        encoder = joined([tagger(member) for member in model])
     else:
         encoder = model if isinstance(model, Encoder) else load(model, weights=weights)
     if encoder.info.label_type is None:

@@ -23,6 +23,11 @@ def index_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.index.json")
 
 
+def times_file(out: Path) -> Path:
+    """Beside a .npy of frames."""
+    return out.with_name(f"{out.stem}.times.npy")
+
+
 def read_index(out: Path) -> dict[str, Any] | None:
     """The index of a finished output; None when either of the two files is not there."""
     file = index_file(out)
@@ -33,6 +38,9 @@ def write_output(out: Path, found: Embeddings, made_from: dict[str, Any]) -> Non
     """The array first, the index last: an output with an index is whole."""
     rows, counts = _rows(found)
     times = np.concatenate(found.times) if found.times else None
+    before = read_index(out)
+    if before and before["made_from"].get("level") == "frames":
+        times_file(out).unlink(missing_ok=True)
     index_file(out).unlink(missing_ok=True)
     {".npy": _write_npy, ".npz": _write_npz, ".parquet": _write_parquet}[out.suffix.lower()](
         out, found, rows, counts, times
@@ -51,10 +59,7 @@ def _rows(found: Embeddings) -> tuple[np.ndarray, list[int]]:
 
 
 def _write_npy(out: Path, found: Embeddings, rows: np.ndarray, counts: list[int], times: np.ndarray | None) -> None:
-    beside = out.with_name(f"{out.stem}.times.npy")
-    if times is None:
-        beside.unlink(missing_ok=True)  # of frames that stood here
-    for path, array in ((out, rows), (beside, times)):
+    for path, array in ((out, rows), (times_file(out), times)):
         if array is None:
             continue
         with replacing(path) as temporary, open(temporary, "wb") as file:

@@ -182,6 +182,8 @@ def get_models(config: GetConfig) -> Got:
 
     if config.weights is not None and len(config.names) != 1:
         raise AuricleError(f"--weights is the file of one name, {len(config.names)} were given")
+    if not config.names:
+        raise AuricleError("name one published weight at least")
     if not any(map(records.find, config.names)):
         records.get(config.names[0])  # raises, with the nearest names
     kept: list[Kept] = []

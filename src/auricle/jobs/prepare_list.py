@@ -65,6 +65,8 @@ def prepare_list(config: ListConfig) -> ListResult:
     names, notes = spelt_in_utf8(sorted((inside / name).as_posix() for name in found))
     for note in notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
+    if notes and not names:
+        raise AuricleError(notes[0])
     if not names:
         raise AuricleError(f"no {config.suffix} files in {folder} nor below it; 'auricle prepare lms' makes them")
     _write(out, [["file_name"], *([name] for name in names)], config.overwrite)

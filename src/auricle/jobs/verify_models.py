@@ -40,6 +40,8 @@ class Verification:
 
 def verify_models(config: VerifyConfig) -> list[Verification]:
     """Every name or file on its own. Raises AuricleError when none of them is a known name or a file."""
+    if not config.names:
+        raise AuricleError("name one published weight, file or run folder at least")
     found = {name: _found(name) for name in config.names}
     if all(isinstance(file, AuricleError) for file in found.values()):
         raise next(error for error in found.values() if isinstance(error, AuricleError))

@@ -17,7 +17,11 @@ def d_prime(auc: float) -> float:
 
 
 def mean_d_prime(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of the d' of the classes that can be scored (specification evaluation 7.4), infinite where one of them is;
-    NaN when none can be. scores (n, C), targets (n, C). AudioSet's papers also give ``d_prime(mean_roc_auc(...))``."""
+    """Mean of the d' of the classes that can be scored (specification evaluation 7.4): scores (n, C), targets (n, C).
+
+    Infinite where one of them is; NaN when none can be scored, or one is +infinite and another -infinite. AudioSet's
+    papers also give ``d_prime(mean_roc_auc(...))``.
+    """
     values = np.array([d_prime(area) for area in roc_auc_per_class(scores, targets) if np.isfinite(area)])
-    return float(values.mean()) if len(values) else float("nan")
+    with np.errstate(invalid="ignore"):
+        return float(values.mean()) if len(values) else float("nan")

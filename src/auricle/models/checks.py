@@ -42,14 +42,16 @@ def check_padding(padding: str) -> None:
         raise AuricleError(f"padding is one of {', '.join(get_args(Padding))}, not {padding!r}")
 
 
-def check_keep(keep: Tensor, clips: int, tokens: int) -> None:
-    """Raises AuricleError unless ``keep`` is (B, K), K at least 1, of token indices below ``tokens``."""
-    if keep.ndim != 2 or len(keep) != clips or keep.shape[1] < 1 or keep.dtype != torch.int64:
+def check_keep(keep: Tensor, clips: int, tokens: int) -> Tensor:
+    """``keep`` as int64. Raises AuricleError unless it is (B, K), K at least 1, of token indices below ``tokens``."""
+    whole = not keep.is_floating_point() and keep.dtype != torch.bool
+    if keep.ndim != 2 or len(keep) != clips or keep.shape[1] < 1 or not whole:
         raise AuricleError(
             f"keep must be ({clips}, K) whole numbers, K at least 1, got {tuple(keep.shape)} {keep.dtype}"
         )
     if keep.min() < 0 or keep.max() >= tokens:
         raise AuricleError(f"keep names tokens {int(keep.min())} to {int(keep.max())}; there are 0 to {tokens - 1}")
+    return keep.long()
 
 
 def zero_padded(wave: Tensor, lengths: Tensor, least: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -238,12 +239,15 @@ def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
     if layers is None:
         return ()
     wanted = range(depth) if isinstance(layers, str) and layers == "all" else layers
-    whole = isinstance(wanted, Sequence) and all(isinstance(i, int) for i in wanted)
-    if not whole or any(not -depth <= i < depth for i in wanted):
+    try:
+        indices = [operator.index(i) for i in wanted]
+    except TypeError:
+        indices = [depth]  # no index at all
+    if any(not -depth <= i < depth for i in indices):
         raise AuricleError(
             f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}"
         )
-    return tuple(i % depth for i in wanted)
+    return tuple(i % depth for i in indices)
 
 
 def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     """What the members say of one batch, as one."""
     first = parts[0]
     if any(part.logits is None or part.frames is None for part in parts):
-        raise AuricleError("every member of an ensemble needs logits and frames")
+        raise AuricleError("every member of an ensemble needs classes to tell, and frames")
     frames = [on_grid(part.frames, part, first.times) for part in parts]
     scores = [on_grid(part.frame_logits, part, first.times) for part in parts if part.frame_logits is not None]
     return Encoded(

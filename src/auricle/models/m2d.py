@@ -258,7 +258,7 @@ class M2DEncoder(Encoder):
     def _encode_visible(self, values: Tensor, lengths: Tensor, keep: Tensor) -> Encoded:
         """Only the tokens ``keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
         columns = self._columns(values.shape[2])
-        check_keep(keep, len(values), columns * self.config.grid[0])
+        keep = check_keep(keep, len(values), columns * self.config.grid[0])
         missing = max(0, columns * self.patch_embed.patch[1] - values.shape[2])
         own = torch.arange(values.shape[2], device=values.device) < lengths[:, None, None]
         patches = take(self.patch_embed.cut(nn.functional.pad(values * own, (0, missing))), keep)

@@ -160,7 +160,7 @@ class MAEASTEncoder(MAEASTNetwork):
     def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
         """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
         patches = self.cut(values)
-        check_keep(keep, *patches.shape[:2])
+        keep = check_keep(keep, *patches.shape[:2])
         x = self.post_extract_proj(take(patches, keep))
         tokens = self.encoder(self.placed_at(x, "enc", keep, int(keep.max()) + 1, None)).float()
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
