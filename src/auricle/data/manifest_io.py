@@ -67,15 +67,15 @@ def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     if path.suffix.lower() == ".tsv":
         _write_tsv(manifest, path)
         return path
-    alone = path.exists() and sum(other.suffix.lower() in TABLES for other in path.parent.glob(f"{path.stem}.*")) == 1
+    alone = path.exists() and not any(path.with_suffix(suffix).exists() for suffix in TABLES if suffix != path.suffix)
     rows = [row_of(clip) for clip in _rebased(manifest, path.parent)]
     columns = [name for name in FIELDS if name == "id" or any(name in row for row in rows)]
     if path.suffix.lower() == ".parquet":
         write_parquet([{name: row.get(name) for name in columns} for row in rows], path)
     else:
         _write_csv(rows, columns, path)
-    if manifest.classes is None and alone:
-        _classes_file(path).unlink(missing_ok=True)  # of another manifest that stood here
+    if manifest.classes is None and alone:  # a list is of another manifest that stood here
+        _classes_file(path).unlink(missing_ok=True)
     elif manifest.classes is not None:
         with text_file(_classes_file(path)) as file:
             file.writelines(f"{name}\n" for name in manifest.classes)
