@@ -171,8 +171,14 @@ def test_a_gpu_that_is_too_small_and_unknown_domains_are_refused_in_words():
         advised(clips=500, hours=1.0, gpu_memory=2.0)
     with pytest.raises(AuricleError, match="did you mean speech"):
         advised(domain="speach")
-    with pytest.raises(AuricleError, match="0 or more"):
+    with pytest.raises(AuricleError, match="at least 0"):
         advised(hours=-1.0)
+
+
+@pytest.mark.parametrize("wrong", [{"hours": float("nan")}, {"hours": float("inf")}, {"clip_seconds": float("nan")}])
+def test_numbers_that_are_none_are_refused(wrong):
+    with pytest.raises(AuricleError, match="must be a number of at least 0"):
+        AdviseConfig(**wrong)
 
 
 def test_hours_alone_are_enough_and_what_is_assumed_is_said():

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,55 @@ def test_stop_at_ends_early_and_the_schedule_spans_all(data, tmp_path, whole):
     assert pretrain(config(data, out, accum_iter=2, epochs=4, save_freq=1, stop_at=2), quiet=True).epochs == 2
     continue_run(out, {"stop_at": 0}, allow=("stop_at",), quiet=True)
     same(whole, out)
+
+
+def test_what_was_allowed_once_holds_and_an_end_that_was_none_leaves_no_card(data, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    pretrain(config(data, out, epochs=4, stop_at=1, state_steps=1), quiet=True)
+    assert (out / "card.md").is_file()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(Stop):
+            continue_run(out, {"stop_at": 0}, allow=("stop_at",), quiet=True)
+    assert not (out / "card.md").exists()
+    assert continue_run(out, quiet=True).epochs == 4
+
+
+def test_a_run_that_would_begin_behind_its_end_is_refused(data, tmp_path):
+    with pytest.raises(AuricleError, match="lies behind --stop-at 1"):
+        config(data, tmp_path / "run", start_epoch=2, stop_at=1)
+    with pytest.raises(AuricleError, match="nothing is left"):
+        pretrain(config(data, tmp_path / "run", max_updates=5, warmup_updates=1, start_epoch=4), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def two_states(whole: Path, run: Path) -> list[Path]:
+    """A copy of a run with its newest state under an older name too."""
+    shutil.copytree(whole, run)
+    newest = StateStore(run / "state").states()[0]
+    shutil.copytree(newest, newest.with_name("step-000000001"))
+    return StateStore(run / "state").states()[:2]
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe", b'{"format": 1, "sha256": [1]}', b'{"format": 1, "sha256": {}, "where": {}}', None]
+)
+def test_a_state_whose_description_is_damaged_or_lost_is_passed_over(data, whole, tmp_path, text):
+    newest, before = two_states(whole, tmp_path / "run")
+    (newest / "state.json").unlink()
+    if text is not None:
+        (newest / "state.json").write_bytes(text)
+    (tmp_path / "run/state/best.json").write_text("")
+    said = []
+    assert StateStore(tmp_path / "run/state").read(said.append).folder == before
+    assert "is damaged" in said[0]
+    assert StateStore(tmp_path / "run/state").best() is None
+
+
+def test_a_run_with_a_damaged_state_still_gives_its_weights(data, whole, tmp_path):
+    newest, _ = two_states(whole, tmp_path / "run")
+    (newest / "weights.safetensors").write_bytes(b"")
+    assert not resume(fresh_objective(config(data, tmp_path / "other")), tmp_path / "run").missing
 
 
 def test_resume_starts_from_weights_and_reports_every_name(data, whole, tmp_path):

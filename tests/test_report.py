@@ -24,7 +24,7 @@ from auricle.errors import AuricleError
 from auricle.evaluate.evaluation import Evaluation, Score
 from auricle.evaluate.report import reference
 from auricle.evaluate.report.charts import Line, line_chart, round_ticks, tick_text
-from auricle.evaluate.report.curves import running_mean
+from auricle.evaluate.report.curves import _lines, running_mean
 from auricle.evaluate.report.images import CIVIDIS, png
 from auricle.evaluate.report.map import telling_clips
 from auricle.evaluate.report.page import build_report
@@ -319,6 +319,13 @@ def test_a_chart_leaves_out_what_is_not_finite():
     assert line_chart("x", [Line("a", [0, 1], [float("nan"), float("inf")])]) == ""
     assert "NaN" not in line_chart("x", [Line("a", [0, 1, 2], [1.0, float("nan"), 3.0])])
     assert line_chart("x", [Line("a", [1], [2.0])])
+
+
+def test_an_infinite_norm_leaves_the_rest_of_its_curve():
+    rows = [{"epoch": i / 10, "grad_norm": float("inf") if i == 5 else 1.0} for i in range(400)]
+    lines = _lines("grad_norm", rows, "run", 0)
+    assert all(np.isfinite(line.y).all() for line in lines)
+    assert len(lines) == 2
 
 
 def test_a_running_mean_of_a_constant_is_that_constant():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def located(source: Path) -> Path:
 
 def tensors_of(source: Path) -> dict[str, Tensor]:
     """Tensors by the names of an objective of ours."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from auricle.hub.convert import m2d, mae_ast
@@ -95,8 +97,12 @@ def tensors_of(source: Path) -> dict[str, Tensor]:
     from auricle.hub.pickles import read_pickle
 
     if source.is_dir():
-        states = sorted(source.glob("state/step-*/weights.safetensors"))
-        return load_file(states[-1]) if states else tensors_of(source / "encoder.safetensors")
+        for state in sorted(source.glob("state/step-*/weights.safetensors"), reverse=True):
+            try:
+                return load_file(state)
+            except SafetensorError:
+                print(f"{state} is damaged; taking the one before it", file=sys.stderr)
+        return tensors_of(source / "encoder.safetensors")
     if not source.is_file():
         raise AuricleError(f"there is no run or weight file {source} to resume from")
     if source.suffix == ".safetensors":

@@ -65,7 +65,7 @@ class RunFolder:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
         make_folder(path, "choose another --out")
-        write_text(run.config, yaml.safe_dump(config, sort_keys=False))
+        run.write_config(config)
         run.note_command()
         return run
 
@@ -86,6 +86,9 @@ class RunFolder:
         if not isinstance(found, dict):
             raise AuricleError(f"{self.config} is damaged: it holds no settings")
         return found
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False))
 
     def note_command(self) -> None:
         """Append this call to command.txt and write the environment."""

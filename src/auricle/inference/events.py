@@ -9,6 +9,8 @@ import numpy as np
 
 from auricle.inference.tag_settings import EventSettings
 
+ROUNDING = 1e-9  # seconds
+
 
 @dataclass(frozen=True)
 class Event:
@@ -25,16 +27,19 @@ def find_events(
 ) -> tuple[Event, ...]:
     """scores (n, C) of n windows, spans (n, 2) their first and last second -> events, by start, surest first.
 
-    Each window speaks for its ``cells``; windows in a row that speak for a label are one event.
+    Each window speaks for its ``cells``; windows in a row that speak for a label are one event, as far as they touch.
     """
     if len(scores) == 0:
         return ()
     edges, found = cells(spans), []
+    gaps = np.flatnonzero(edges[1:, 0] > edges[:-1, 1] + ROUNDING) + 1  # sound that no window heard
+    heard = [slice(a, b) for a, b in zip([0, *gaps], [*gaps, len(edges)])]
     for c in map(int, np.flatnonzero((scores >= settings.threshold).any(0))):
         line = median_filtered(scores[:, c], settings.median)
-        for first, stop in stretches(line, settings.threshold, settings.low):
-            start, end = float(edges[first, 0]), float(edges[stop - 1, 1])
-            found.append(Event(labels[c], start, end, float(line[first:stop].max())))
+        for part in heard:
+            for first, stop in stretches(line[part], settings.threshold, settings.low):
+                start, end = float(edges[part][first, 0]), float(edges[part][stop - 1, 1])
+                found.append(Event(labels[c], start, end, float(line[part][first:stop].max())))
     return tuple(sorted(found, key=lambda event: (event.start, -event.score)))
 
 

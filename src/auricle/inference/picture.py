@@ -73,7 +73,7 @@ def _draw_spectrogram(axes: Any, image: np.ndarray, result: FileTags) -> None:
     extent = (0.0, result.seconds, 0.0, float(image.shape[0]))
     axes.imshow(image, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high, extent=extent)
     axes.set_ylabel("mel band")
-    axes.set_title(Path(result.file).name, loc="left", fontsize=11)
+    axes.set_title(Path(result.file).name, loc="left", fontsize=11, parse_math=False)
 
 
 def _draw_events(axes: Any, labels: dict[str, list[Event]]) -> None:
@@ -81,7 +81,8 @@ def _draw_events(axes: Any, labels: dict[str, list[Event]]) -> None:
         for event in events:
             bar = [(event.start, event.end - event.start)]
             axes.broken_barh(bar, (row - 0.36, 0.72), facecolor="#2a6f97", alpha=0.25 + 0.75 * event.score)
-    axes.set_yticks(range(len(labels)), [f"{name}  {events[0].score:.2f}" for name, events in labels.items()])
+    names = [f"{name}  {events[0].score:.2f}" for name, events in labels.items()]
+    axes.set_yticks(range(len(labels)), names, parse_math=False)
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.set_xlabel("seconds")
     for side in ("top", "right", "left"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auricle.errors import AuricleError, nearest
 from auricle.jobs import advice_rules as rules
-from auricle.options import argument, check_choices, option
+from auricle.options import argument, check_choices, check_ranges, option
 
 STRATEGIES = ("transfer", "further", "scratch")
 UNKNOWN_MEMORY = 24.0  # GiB, of a GPU that nobody described
@@ -46,6 +46,7 @@ class AdviseConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         kind_of(self.domain)
+        check_ranges(self, ("hours", "clips", "clip_seconds", "gpu_memory", "tflops"), 0)
         if min(self.hours, self.clips, self.clip_seconds, self.gpu_memory) < 0 or self.gpus < -1 or self.tflops <= 0:
             raise AuricleError("hours, clips, seconds, GPUs and their memory must be 0 or more, tflops above 0")
 

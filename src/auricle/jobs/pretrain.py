@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auricle.objectives.base import Progress
     from auricle.training.distribution import Ranks
     from auricle.training.loop import AtEpoch, Trainer
+    from auricle.training.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class PretrainResult:
     already: bool = False
 
 
+PLACE = ("kind", "micro_step", "step", "epoch")  # of a row of the log, whatever else it says
 Evaluate = Callable[[Any, Any], dict[str, float]]
 
 
@@ -52,7 +54,7 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
         final = periodic_of(config.all_eval, config)
         data = open_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
         config = data.settled(resolved(config, data, ranks))
-        data.plan()
+        check_begin(data.plan(), config)
         objective = build_objective(config, data)
         if config.resume:
             say_resumed(config.resume, objective, ranks, quiet)
@@ -60,6 +62,15 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
         run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
         ranks.agree(None)
         return run_to_end(trainer_of(config, data, objective, run, ranks, (evaluate, final), quiet), data)
+
+
+def check_begin(plan: Plan, config: PretrainConfig) -> None:
+    """Raises AuricleError for a run that begins behind its end."""
+    if config.train.start_epoch * plan.per_epoch >= plan.micro_steps:
+        raise AuricleError(
+            f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({plan.steps} weight updates, "
+            f"{plan.micro_steps / plan.per_epoch:g} epochs): nothing is left"
+        )
 
 
 def try_out(objective: Any, data: TrainingData, ranks: Ranks) -> None:
@@ -103,7 +114,11 @@ def continue_run(
         progress = trainer.restore()
         if ranks.first:
             run.note_command()
+            if changes:  # allowed ones hold from here on
+                run.write_config(as_plain(config))
         if progress.micro_step < trainer.last_micro_step():
+            if ranks.first:
+                run.card.unlink(missing_ok=True)  # of an end that is no end any more
             return run_to_end(trainer, data)
         trainer.finish()
         if ranks.agree(run.card.is_file()):
@@ -218,13 +233,21 @@ def conclude(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
     score_test(trainer, data, progress)
     if data.report():
         trainer.console.say(data.report())
-    if trainer.final is not None:
+    if trainer.final is not None and not measured(trainer, progress):
         trainer.measure(progress, trainer.final)
     if trainer.ranks.first:
         keep_preview(trainer, data)
         if trainer.log is not None:
             trainer.log.end()
         keep_card(trainer, data, progress)
+
+
+def measured(trainer: Trainer, progress: Progress) -> bool:
+    """Does the log hold scores of this end of the run already? (It was stopped between them and the card.)"""
+    from auricle.training.log import read_log
+
+    rows = read_log(trainer.run.metrics, "evaluation")
+    return trainer.ranks.agree(any(row["step"] == progress.step and len(row) > len(PLACE) for row in rows))
 
 
 def result_of(trainer: Trainer, data: TrainingData, progress: Progress) -> PretrainResult:

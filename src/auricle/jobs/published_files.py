@@ -34,6 +34,7 @@ class PublishedFiles:
         self.objective, self.config, self.folder = objective, config, folder
         self.values: dict[str, list[float]] = defaultdict(list)
         self.begun = False
+        self.written = 0  # the newest checkpoint of this process
 
     def write(self, row: dict[str, Any]) -> None:
         """Of a run that goes on in the middle of an epoch, what was logged of that epoch before counts too."""
@@ -74,7 +75,7 @@ class PublishedFiles:
 
         begun = [row["epoch"] for row in read_log(self.folder / "metrics.jsonl", "step")]
         number = math.floor(max(begun, default=0)) + 1
-        if not (self.folder / f"checkpoint-{number}.pth").is_file():
+        if self.written != number:
             self.checkpoint(number)
 
     def parts(self, means: dict[str, float]) -> dict[str, float]:
@@ -104,3 +105,4 @@ class PublishedFiles:
         args = argparse.Namespace(**{**defaults_of(program), **settings})
         content = {**m2d_content(model)[0], "optimizer": {}, "epoch": number, "scaler": {}, "args": args}
         write_pickle(content, self.folder / f"checkpoint-{number}.pth")
+        self.written = number

@@ -28,7 +28,7 @@ class TagFolder:
         self.folder, self.lines = folder, folder / "tags.jsonl"
         settings = folder / "settings.json"
         if settings.is_file():
-            before = json.loads(settings.read_text(encoding="utf-8"))
+            before = _whole(settings.read_text(encoding="utf-8", errors="replace"))
             changed = sorted(name for name in made_from if before.get(name) != made_from[name])
             if changed:
                 raise AuricleError(
@@ -39,8 +39,8 @@ class TagFolder:
 
     def finished(self, sounds: list[Sound]) -> dict[str, FileTags]:
         """Results of these sounds that an earlier run finished; lines of failed and changed ones are dropped."""
-        lines = self.lines.read_text(encoding="utf-8").splitlines() if self.lines.is_file() else []
-        plain = {line["file"]: line for line in map(_whole, lines) if "tags" in line}
+        lines = self.lines.read_text(encoding="utf-8", errors="replace").splitlines() if self.lines.is_file() else []
+        plain = {line["file"]: line for line in map(_whole, lines) if {"tags", "stamp"} <= line.keys()}
         stamps = {sound.name: stamp(sound) for sound in sounds}
         kept = {name: line for name, line in plain.items() if line["stamp"] == stamps.get(name, line["stamp"])}
         write_text(self.lines, "".join(f"{json.dumps(line)}\n" for line in kept.values()))
@@ -75,8 +75,9 @@ def _line(sound: Sound, result: FileTags) -> dict[str, Any]:
 
 
 def _whole(line: str) -> dict[str, Any]:
-    """A line as JSON; nothing for one that a kill cut short."""
+    """A JSON object; nothing for one that a kill cut short."""
     try:
-        return json.loads(line)
+        found = json.loads(line)
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}

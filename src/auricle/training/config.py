@@ -75,6 +75,10 @@ class TrainConfig:
             raise AuricleError(f"--batch-size must be positive or auto, not {self.batch_size}")
         if self.epochs < 1 and self.max_updates < 1:
             raise AuricleError("a run needs --epochs or --max-updates of at least 1")
+        if self.stop_at and self.start_epoch >= self.stop_at:
+            raise AuricleError(
+                f"--start-epoch {self.start_epoch} lies behind --stop-at {self.stop_at}: nothing is left"
+            )
         if self.start_epoch < 0 or (self.start_epoch >= self.epochs and not self.max_updates):
             raise AuricleError(f"--start-epoch must lie between 0 and the last of {self.epochs} epochs")
         self._check_warmup()

@@ -44,12 +44,13 @@ class MetricsLog:
 def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
     """All rows of a log, or those of one kind; a half-written last line is left out."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             continue
-    return [row for row in rows if kind is None or row.get("kind") == kind]
+    return [row for row in rows if isinstance(row, dict) and kind in (None, row.get("kind"))]
 
 
 def _scalars(row: dict[str, Any]) -> dict[str, float]:

@@ -205,7 +205,8 @@ class Trainer:
         return every > 0 and epoch % every == 0 and epoch >= self.config.eval_after and not final
 
     def measure(self, progress: Progress, evaluate: Evaluate) -> None:
-        """Evaluate the encoder; a failing evaluation is said and never stops the run."""
+        """Evaluate the encoder; a failing evaluation is said and never stops the run. The best is kept by the evaluation on
+        the way alone: scores of another kind do not compare."""
         if not self.ranks.first:
             return
         self.objective.eval()
@@ -216,7 +217,7 @@ class Trainer:
             self.console.say(f"the evaluation failed ({type(error).__name__}: {error}); the run goes on")
         self.objective.train()
         self.write("evaluation", progress, scores)
-        if scores:
+        if scores and evaluate is self.evaluate:
             self.keep_best(next(iter(scores.values())), progress)
 
     def validate(self, progress: Progress, batches: Iterable[Batch]) -> None:

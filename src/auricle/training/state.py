@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from auricle.atomic import write_text
 from auricle.errors import AuricleError
 
 FORMAT = 1
@@ -82,12 +83,14 @@ class StateStore:
 
     def mark_best(self, state: Path, score: float) -> None:
         text = json.dumps({"state": state.name, "score": score})
-        (self.folder / "best.json.tmp").write_text(text)
-        os.replace(self.folder / "best.json.tmp", self.folder / "best.json")
+        write_text(self.folder / "best.json", text)
 
     def best(self) -> dict[str, Any] | None:
-        path = self.folder / "best.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        """{"state", "score"}; None where there is none, or it cannot be read."""
+        try:
+            return json.loads((self.folder / "best.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def prune(self) -> None:
         best = (self.best() or {}).get("state")
@@ -96,8 +99,8 @@ class StateStore:
                 shutil.rmtree(old, ignore_errors=True)
 
     def states(self) -> list[Path]:
-        """Complete states, newest first."""
-        return sorted((p.parent for p in self.folder.glob("step-*/state.json")), reverse=True)
+        """All states, newest first."""
+        return sorted(self.folder.glob("step-*"), reverse=True)
 
     def read(self, say: Callable[[str], None] = print) -> Saved:
         """The newest state that is whole; damaged ones are named through ``say`` and passed over."""
@@ -117,7 +120,9 @@ def damage(folder: Path) -> str | None:
         if said["format"] > FORMAT:
             raise AuricleError(f"{folder} was written by a newer version (format {said['format']}); update Auricle")
         wrong = [name for name, value in said["sha256"].items() if digest(folder / name) != value]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        if "micro_step" not in said["where"]:
+            return "it does not say where it stands"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} is truncated or altered" if wrong else None
 

@@ -94,7 +94,10 @@ def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, 
     pairs = [(float(row.get("epoch", 0)), float(row[key])) for row in rows if key in _numbers(row)]
     if not pairs:
         return []
-    x, y = np.array(pairs).T
+    x, y = np.array(pairs, dtype=float).T
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]  # a norm is infinite where fp16 overflowed
+    if not len(x):
+        return []
     raw = Line(name, *thinned(x, y), colour, dashed)
     if key not in NOISY or dashed or len(x) < 2 * WINDOWS:
         return [raw]

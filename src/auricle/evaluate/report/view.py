@@ -36,7 +36,7 @@ class RunView:
         for file in sorted((path / EVALUATIONS).glob("*.json")):
             try:
                 evaluations.append(Evaluation.load(file))
-            except (ValueError, KeyError, TypeError, OSError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
                 problems.append(f"the evaluation {file.name} cannot be read ({type(error).__name__}: {error})")
         try:
             snapshot = load_snapshot(path)
@@ -106,7 +106,7 @@ class RunView:
 
     def _text(self, name: str) -> str:
         file = self.path / name
-        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+        return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
 
 def _config(folder: RunFolder) -> dict[str, Any]:

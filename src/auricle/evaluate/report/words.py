@@ -94,7 +94,9 @@ def learnt(run: RunView) -> list[str]:
 
 
 def _training_words(run: RunView) -> str:
-    losses = [float(row["loss"]) for row in run.rows("step") if "loss" in row]
+    losses = [
+        row["loss"] for row in run.rows("step") if isinstance(row.get("loss"), float) and np.isfinite(row["loss"])
+    ]
     if not losses:
         return "Nothing was logged during training yet."
     part = max(1, len(losses) // 20)
