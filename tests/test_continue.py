@@ -283,7 +283,7 @@ def test_a_state_whose_description_is_damaged_or_lost_is_passed_over(data, whole
         (newest / "state.json").write_bytes(text)
     (tmp_path / "run/state/best.json").write_text("")
     said = []
-    assert StateStore(tmp_path / "run/state").read(said.append).folder == before
+    assert StateStore(tmp_path / "run/state").read(said.append).path == before
     assert "is damaged" in said[0]
     assert StateStore(tmp_path / "run/state").best() is None
 
