@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import pytest
@@ -56,3 +57,15 @@ def test_a_run_may_begin_at_a_later_epoch_of_the_schedule(tmp_path, capsys):
     assert [(row["step"], row["lr"]) for row in later] == [(row["step"], row["lr"]) for row in whole[4:]]
     assert main([*flags(data, tmp_path / "never", epochs=4), "--start-epoch", "4"]) == 2
     assert "--start-epoch" in capsys.readouterr().err
+
+
+def test_epochs_that_are_asked_for_replace_a_presets_updates(listed):
+    words = ["pretrain", "msm-mae", str(listed), "--preset", "small", "--dry-run", "--quiet", "--json"]
+    from auricle.cli.pretrain import add_arguments_for
+
+    parser = argparse.ArgumentParser()
+    add_arguments_for([*words[1:], "--epochs", "30"], parser)
+    assert parser.get_default("max_updates") == 0
+    parser = argparse.ArgumentParser()
+    add_arguments_for(words[1:], parser)
+    assert parser.get_default("max_updates") == 6000

@@ -52,7 +52,10 @@ def add_preset(words: Sequence[str], parser: argparse.ArgumentParser, method: st
     reader.add_argument("--preset")
     name = reader.parse_known_args(list(words))[0].preset
     if name is not None:
-        parser.set_defaults(**preset(method, name))
+        values = preset(method, name)
+        if any(word.partition("=")[0] == "--epochs" for word in words):  # who says epochs means them
+            values = {key: value for key, value in values.items() if key not in ("max_updates", "warmup_updates")}
+        parser.set_defaults(**values)
 
 
 def method_in(words: Sequence[str]) -> str:
