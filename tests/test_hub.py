@@ -118,7 +118,7 @@ def test_unknown_names_are_answered_with_the_nearest():
     assert "mn04_as" in message("mn04_sa")
     assert "mn10_as" in message("mn10as", weights=__file__)
     assert "there is no weight file" in message("nowhere.pt")
-    assert "is a published name, a weight file or a run folder, not None" in message(None)
+    assert "is a published name, a weight file or a run folder, not a NoneType" in message(None)
 
 
 # ---- EfficientAT's files
