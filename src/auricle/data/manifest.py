@@ -153,6 +153,11 @@ class Manifest:
         clips = tuple(_merged(clip, other[clip.id]) if clip.id in other else clip for clip in self.clips)
         return replace(self, clips=clips, classes=other.classes or self.classes)
 
+    def notes_but_leaks(self) -> tuple[str, ...]:
+        """For those who tell of leaks elsewhere, or to whom they do not matter."""
+        leaks = self.leaks()
+        return tuple(note for note in self.notes if note not in leaks)
+
     def leaks(self) -> list[str]:
         """One sentence for splits, one for folds, when clips of one group stand on both sides."""
         return [text for part in ("split", "fold") if (text := self._leak(part))]

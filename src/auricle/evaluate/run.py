@@ -67,7 +67,7 @@ def evaluate(
     scored, own = bench.score(encoder)
     others, missing = bench.baselines(encoder) if baselines else ((), [])
     setting, tested = bench.setting, np.unique(scored.rows)
-    told = [note for note in whole.notes if note not in whole.leaks()]  # leaks are told by fold, where they matter
+    told = whole.notes_but_leaks()  # leaks are told by fold, where they matter
     notes = [*told, *fold_notes(bench.usable, setting.labels, setting.folds), *missing, *floor_notes(own, others)]
     return Evaluation(
         task=task.title,

@@ -61,7 +61,7 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
             inner = read_manifest(item)
             spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
             clips |= {clip.id: clip for clip in spread}
-            notes += set(inner.notes) - set(inner.leaks())
+            notes += inner.notes_but_leaks()
         else:
             clips[str(item)] = Clip(id=str(item), path=str(item))
     if not clips:

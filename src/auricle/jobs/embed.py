@@ -109,7 +109,7 @@ def _embed(manifest: Manifest, config: EmbedConfig, quiet: bool) -> EmbedResult:
     encoder = as_encoder(config.ensemble) if config.ensemble else load(config.model, weights=config.weights)
     out = Path(config.out)
     make_folder(out.parent, "choose another --out")
-    said, notes = _described(manifest, encoder, config), tuple(set(manifest.notes) - set(manifest.leaks()))
+    said, notes = _described(manifest, encoder, config), manifest.notes_but_leaks()
     before = read_index(out)
     if before and before["made_from"] == said:
         clips = len(before["clips"])
