@@ -19,6 +19,11 @@ $(VENV)/test.stamp: $(STAMPS)
 	$(PIP) install -q -c constraints.txt -e '.[$(TEST_EXTRAS)]'
 	@touch $@ $(VENV)/demo.stamp
 
+$(VENV)/docs.stamp: $(STAMPS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	@touch $@
+
 demo: $(VENV)/demo.stamp
 	$(BIN)/auricle demo
 
@@ -37,5 +42,9 @@ format: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks
 
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d site
+	@echo "open site/index.html"
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache

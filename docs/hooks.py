@@ -1,0 +1,234 @@
+"""Write the reference pages of the site when it is built: the public API and the command line (a hook of mkdocs)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+CITATION = re.compile(r"specification (m2d|mae_ast|efficientat|evaluation) (\d+(?:\.\d+)*)")
+SECTION = re.compile(r"^(Args|Attributes|Example|Examples|Raises|Returns|Yields):\s*$")
+ENTRY = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*)(?: \(([^)]*)\))?: +(.*)$")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to those of the folder."""
+    for name, content in (("reference/api.md", api_page()), ("reference/commands.md", commands_page())):
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+# ---------------------------------------------------------------------------------------------- the public API
+
+
+def api_page() -> str:
+    """Return the page of everything in ``auricle.__all__``, from signatures and docstrings."""
+    import auricle
+
+    parts = ["# Python\n", "Everything that `import auricle` offers. Names load when they are first used.\n"]
+    for name in auricle.__all__:
+        parts.extend(entry(name, getattr(auricle, name)))
+    return "\n".join(parts)
+
+
+def entry(name: str, value: Any) -> Iterator[str]:
+    """Yield the lines of one public name: heading, signature, docstring, and the methods of a class."""
+    yield f"## `auricle.{name}`\n"
+    if not (inspect.isclass(value) or callable(value)):
+        yield f"`{value!r}`\n" if isinstance(value, str) else markdown(inspect.getdoc(value) or "")
+        return
+    yield signature_block(f"auricle.{name}", value)
+    yield markdown(inspect.getdoc(value) or "")
+    if inspect.isclass(value):
+        for method, function in public_methods(value):
+            yield f"### `{name}.{method}`\n"
+            yield signature_block(method, function)
+            yield markdown(inspect.getdoc(function) or "")
+
+
+def public_methods(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the documented methods and properties that Auricle defines on a class, in the order of the source."""
+    for base in kind.__mro__:
+        if not base.__module__.startswith("auricle"):
+            continue
+        for name, value in vars(base).items():
+            function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            if name.startswith("_") and name != "__call__":
+                continue
+            if inspect.isfunction(function) and inspect.getdoc(function) and getattr(kind, name, None) is not None:
+                owner = next(owner for owner in kind.__mro__ if name in vars(owner))
+                if owner is base:
+                    yield name, function
+
+
+def signature_block(name: str, function: Callable[..., Any]) -> str:
+    """Return the signature in a code block, one parameter a line where it is long."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ""
+    parameters = [plain(parameter) for parameter in signature.parameters.values() if parameter.name != "self"]
+    kinds = [parameter.kind for parameter in signature.parameters.values() if parameter.name != "self"]
+    if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        parameters.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    returned = signature.return_annotation
+    ends = "" if returned is signature.empty or inspect.isclass(function) else f" -> {annotation(returned)}"
+    line = f"{name}({', '.join(parameters)}){ends}"
+    if len(line) > 100:
+        line = f"{name}(\n" + "".join(f"    {text},\n" for text in parameters) + f"){ends}"
+    return f"```python\n{line}\n```\n"
+
+
+def plain(parameter: inspect.Parameter) -> str:
+    """Return a parameter as it is written in the source."""
+    text = str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
+    given = parameter.default is not parameter.empty
+    if parameter.annotation is parameter.empty:
+        return f"{text}={parameter.default!r}" if given else text
+    typed = f"{text}: {annotation(parameter.annotation)}"
+    return f"{typed} = {parameter.default!r}" if given else typed
+
+
+def annotation(kind: Any) -> str:
+    """Return an annotation as it is written in the source."""
+    return kind if isinstance(kind, str) else inspect.formatannotation(kind)
+
+
+def markdown(docstring: str) -> str:
+    """Return a docstring as Markdown: sections as lists, examples as code, citations as links."""
+    lines: list[str] = []
+    section = ""
+    for line in cited(docstring.replace("``", "`")).splitlines():
+        found = SECTION.match(line)
+        if found:
+            section = found[1]
+            lines += ["", f"**{section}**", ""]
+        elif not line.startswith(" ") and line:
+            section = ""
+            lines.append(line)
+        elif section in ("Example", "Examples"):
+            lines.append(line)
+        elif section and (item := ENTRY.match(line.strip())) and section != "Returns" and indent(line) <= 4:
+            kind = f" ({item[2]})" if item[2] else ""
+            lines.append(f"- `{item[1]}`{kind}: {item[3]}")
+        else:
+            lines.append(f"  {line.strip()}" if section and line.strip() else line)
+    return "\n".join(lines) + "\n"
+
+
+def indent(line: str) -> int:
+    """Return the number of spaces that a line starts with."""
+    return len(line) - len(line.lstrip())
+
+
+def cited(text: str) -> str:
+    """Return the text with citations of the specification as links."""
+    return CITATION.sub(lambda m: f"[{m[0]}](../specification/{m[1]}.md#s{m[2].replace('.', '-')})", text)
+
+
+# -------------------------------------------------------------------------------------------- the command line
+
+
+def commands_page() -> str:
+    """Return the page of all verbs, from their parsers."""
+    from auricle.cli.main import VERBS
+
+    parts = ["# Command line\n", "Every verb with its options. `auricle VERB --help` prints the same.\n"]
+    parts.append("| verb | what it does |\n|---|---|")
+    parts += [f"| [{verb}](#{anchor(verb)}) | {escaped(VERBS[verb].summary)} |" for verb in VERBS]
+    parts.append("")
+    for verb in VERBS:
+        parser = parser_of(verb)
+        parts.append(f'## <a id="{anchor(verb)}"></a>auricle {verb}\n')
+        parts.append(described(parser.description or ""))
+        parts.extend(options(parser))
+        if verb == "pretrain":
+            parts.extend(methods_of_pretrain(parser))
+    return "\n".join(parts)
+
+
+def anchor(verb: str) -> str:
+    return f"auricle-{verb.replace(' ', '-')}"
+
+
+def parser_of(verb: str, *words: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb as the command line builds it for these words."""
+    from auricle.cli.main import VERBS
+
+    module = importlib.import_module(VERBS[verb].module)
+    parser = argparse.ArgumentParser(prog=f"auricle {verb}", description=module.__doc__, allow_abbrev=False)
+    if hasattr(module, "add_arguments_for"):
+        module.add_arguments_for(list(words), parser)
+    else:
+        module.add_arguments(parser)
+    return parser
+
+
+def described(text: str) -> str:
+    """Return a description: its sentences as text, its command lines as a block."""
+    parts = []
+    for block in text.strip().split("\n\n"):
+        lines = [line.strip() for line in block.splitlines()]
+        if all(line.startswith(("auricle ", "torchrun ", "ffmpeg ", "--", "-- ")) or "auricle " in line for line in lines):
+            parts.append("```console\n" + "\n".join(f"$ {line}" for line in lines) + "\n```\n")
+        else:
+            parts.append(escaped(cited(" ".join(lines))) + "\n")
+    return "\n".join(parts)
+
+
+def options(parser: argparse.ArgumentParser, known: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield a table of options for each group of a parser, without those already known."""
+    for group in parser._action_groups:
+        actions = [
+            action
+            for action in group._group_actions
+            if action.help != argparse.SUPPRESS and action.dest != "help" and action.dest not in known
+        ]
+        if not actions:
+            continue
+        title = {"positional arguments": "data", "options": "option", "optional arguments": "option"}
+        yield f"| {escaped(title.get(group.title or '', group.title or 'option'))} | |\n|---|---|"
+        for action in actions:
+            meaning = parser._get_formatter()._expand_help(action) if action.help else ""
+            yield f"| {spelling(parser, action)} | {escaped(meaning)} |"
+        yield ""
+
+
+def spelling(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """Return how an argument is typed: its names, and what follows them."""
+    formatter = parser._get_formatter()
+    if not action.option_strings:
+        return f"`{action.metavar or action.dest}`".replace("|", "\\|")
+    names = [name for name in action.option_strings if name.startswith("--")] or action.option_strings
+    value = ""
+    if action.nargs != 0:
+        value = " " + formatter._format_args(action, formatter._get_default_metavar_for_optional(action))
+    return ", ".join(f"`{name}`" for name in names[:1]) + (f" `{value.strip()}`".replace("|", "\\|") if value else "")
+
+
+def methods_of_pretrain(common: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the settings of each method of pre-training that the common table lacks."""
+    known = frozenset(action.dest for action in common._actions)
+    for method in pretrain_methods():
+        yield f"### pretrain {method}\n"
+        yield from options(parser_of("pretrain", method), known)
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, also inside a table."""
+    parts = re.split(r"(\[[^\]]*\]\([^)]*\)|`[^`]*`)", text.replace("``", "`"))
+    return "".join(
+        part if index % 2 else re.sub(r"([|*_])", r"\\\1", part).replace("<", "&lt;") for index, part in enumerate(parts)
+    )
+
+
+def pretrain_methods() -> list[str]:
+    from auricle.cli.pretrain import METHODS
+
+    return list(METHODS)
