@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 STAMPS := pyproject.toml constraints.txt
-TEST_EXTRAS := dev,media,train,data,plots,hf,e2e
+TEST_EXTRAS := dev,media,train,data,plots,hf,e2e,docs
 WORKERS ?= 2
 
 .PHONY: demo test lint types format bench docs clean

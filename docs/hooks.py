@@ -175,7 +175,9 @@ def described(text: str) -> str:
     parts = []
     for block in text.strip().split("\n\n"):
         lines = [line.strip() for line in block.splitlines()]
-        if all(line.startswith(("auricle ", "torchrun ", "ffmpeg ", "--", "-- ")) or "auricle " in line for line in lines):
+        if all(
+            line.startswith(("auricle ", "torchrun ", "ffmpeg ", "--", "-- ")) or "auricle " in line for line in lines
+        ):
             parts.append("```console\n" + "\n".join(f"$ {line}" for line in lines) + "\n```\n")
         else:
             parts.append(escaped(cited(" ".join(lines))) + "\n")
@@ -224,7 +226,8 @@ def escaped(text: str) -> str:
     """Return text that Markdown shows as it is, also inside a table."""
     parts = re.split(r"(\[[^\]]*\]\([^)]*\)|`[^`]*`)", text.replace("``", "`"))
     return "".join(
-        part if index % 2 else re.sub(r"([|*_])", r"\\\1", part).replace("<", "&lt;") for index, part in enumerate(parts)
+        part if index % 2 else re.sub(r"([|*_])", r"\\\1", part).replace("<", "&lt;")
+        for index, part in enumerate(parts)
     )
 
 
