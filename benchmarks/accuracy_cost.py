@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from auricle.hub.families import build
-from auricle.hub.records import table
-from auricle.models.complexity import complexity
+from auricle.hub.published.table import table
+from auricle.models.efficientat.complexity import complexity
+from auricle.models.registry import build
 
 
 def rows() -> list[tuple[str, str, float, float, float]]:

@@ -1,7 +1,8 @@
 """Explicit or fused attention? ``python -m benchmarks.attention [--threads N] [--device cuda]``
 
-Forward and backward of the two forms in ``auricle.models.vit.attend`` at the lengths of an M2D step (batch 8): explicit
-(matmul, softmax, matmul on contiguous heads) and PyTorch's scaled_dot_product_attention, in bfloat16 and float32.
+Forward and backward of the two forms in ``auricle.models.layers.transformer.attend`` at the lengths of an M2D step
+(batch 8): explicit (matmul, softmax, matmul on contiguous heads) and PyTorch's scaled_dot_product_attention, in bfloat16 and
+float32.
 Prints median milliseconds of processor time on the CPU (wall time on a GPU): the ground for the choice in ``attend``.
 """
 

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from auricle.signal.front_ends import front_end
-from auricle.signal.logmel import EPS, LogMel, hann, mel_bank
+from auricle.frontends.base import front_end
+from auricle.frontends.log_mel import EPS, LogMel, hann, mel_bank
 
 CLIP_SECONDS = 10
 BATCHES = (1, 64)

@@ -13,13 +13,13 @@ import json
 import statistics
 from pathlib import Path
 
-from auricle.evaluate.run import evaluate
-from auricle.evaluate.task import Task
-from auricle.hub.families import untrained
+from auricle.commands.prepare.prepare import PrepareConfig, prepare
+from auricle.evaluation.evaluate import evaluate
+from auricle.evaluation.task import Task
 from auricle.hub.load import load
-from auricle.jobs.methods import M2DPretrain, M2DXPretrain, with_flags
-from auricle.jobs.prepare import PrepareConfig, prepare
-from auricle.models.contract import Encoder
+from auricle.methods.settings import M2DPretrain, M2DXPretrain, with_flags
+from auricle.models.base import Encoder
+from auricle.models.registry import untrained
 from benchmarks.small_scale.runs import finished
 from benchmarks.small_scale.settings import EMA, PREDICTOR, TRAIN, VIT
 

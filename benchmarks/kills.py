@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from auricle.jobs.pretrain import continue_run, pretrain
-from auricle.training.state import StateStore
-from training_runs import config, prepared
+from auricle.commands.pretrain import continue_run, pretrain
+from auricle.training.checkpoint import StateStore
+from helpers.training_runs import config, prepared
 
 
 def final(run: Path) -> dict[str, torch.Tensor]:

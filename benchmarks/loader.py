@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from auricle.data.clips import Clips
-from auricle.data.items import ClipDataset
-from auricle.data.loader import make_loader
-from auricle.data.manifest import Clip, Manifest
-from auricle.data.sampler import Batches
-from auricle.data.spectrograms import Spectrograms
+from auricle.data.datasets.base import ClipDataset
+from auricle.data.datasets.spectrograms import Spectrograms
+from auricle.data.datasets.waveforms import Clips
+from auricle.data.loading.loader import make_loader
+from auricle.data.loading.sampler import Batches
+from auricle.data.manifest.manifest import Clip, Manifest
 
 FRAMES, RATE, SECONDS, CLIPS = 608, 16000, 10, 48
 

@@ -41,13 +41,13 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     """What the worker process does: one file in windows of ten seconds."""
     import torch
 
+    from auricle.commands.complexity import network
     from auricle.hub.load import load
-    from auricle.inference.sounds import find_sounds
-    from auricle.inference.tag import tag_each
-    from auricle.inference.tag_settings import EventSettings, TagSettings
-    from auricle.inference.tags import Failure
-    from auricle.jobs.complexity import network
-    from auricle.training.allocator import tune_allocator
+    from auricle.inference.sources import find_sounds
+    from auricle.inference.tag_config import EventSettings, TagSettings
+    from auricle.inference.tag_results import Failure
+    from auricle.inference.tagger import tag_each
+    from auricle.training.precision import tune_allocator
 
     tune_allocator()
     torch.set_num_threads(threads)
@@ -75,9 +75,9 @@ def embed_it(path: Path, model: str, threads: int) -> dict[str, float]:
     """What the worker process does with ``--embed``: one vector of the whole recording."""
     import torch
 
-    from auricle.inference.embed import embed
-    from auricle.jobs.complexity import network
-    from auricle.training.allocator import tune_allocator
+    from auricle.commands.complexity import network
+    from auricle.inference.embedder import embed
+    from auricle.training.precision import tune_allocator
 
     tune_allocator()
     torch.set_num_threads(threads)

@@ -13,17 +13,15 @@ from dataclasses import replace
 
 import torch
 
+from auricle.core.randomness import BatchDraws
 from auricle.data.batch import Batch
-from auricle.draws import BatchDraws
 from auricle.hub.convert.mae_ast import to_ours
-from auricle.jobs.methods import MAEASTPretrain, with_flags
-from auricle.jobs.presets import preset
-from auricle.models.masks import Mask
-from auricle.objectives.mae_ast import MAEAST
-from auricle.objectives.mae_ast_masks import draw_mask
-from auricle.training.allocator import tune_allocator
-from auricle.training.plan import Plan
-from auricle.training.schedules import rate_at
+from auricle.methods.mae_ast.objective import MAEAST, draw_mask
+from auricle.methods.presets import preset
+from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.models.masking.patches import Mask
+from auricle.training.precision import tune_allocator
+from auricle.training.schedules import Plan, rate_at
 from benchmarks.plain import mae_ast_plain
 from benchmarks.pretrain_forms import Step, common_arguments, matmul_form, serve, trainer_of
 

@@ -12,19 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from auricle.jobs.methods import METHODS, with_flags
-from auricle.models.config import parse_size
-from auricle.models.m2d import M2DEncoder
-from auricle.models.masks import Mask
-from auricle.objectives import config as settings
-from auricle.objectives.m2d import M2D
-from auricle.objectives.m2d_as import M2DAS
-from auricle.objectives.m2d_d2v import M2DD2V
-from auricle.objectives.m2d_s import M2DS
-from auricle.objectives.m2d_x import M2DX
-from auricle.objectives.masked import Masked
-from auricle.objectives.msm_mae import MsmMae
-from auricle.objectives.offline import WithOffline
+from auricle.methods import config as settings
+from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.objective import M2D, M2DD2V
+from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX, WithOffline
+from auricle.methods.msm_mae.objective import MsmMae
+from auricle.methods.settings import METHODS, with_flags
+from auricle.models.m2d.config import parse_size
+from auricle.models.m2d.encoder import M2DEncoder
+from auricle.models.masking.patches import Mask
 
 
 @dataclass(frozen=True)

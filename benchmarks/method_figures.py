@@ -16,23 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.core.randomness import BatchDraws
+from auricle.data.augment.noise import log_mix
 from auricle.data.batch import Batch
-from auricle.data.mixing import log_mix
-from auricle.data.synthetic import CLASSES, Recipe, synthesise
-from auricle.draws import BatchDraws
-from auricle.jobs.methods import MAEASTPretrain, with_flags
-from auricle.jobs.presets import preset
-from auricle.models.config import PredictorConfig, ViTConfig
-from auricle.models.masks import Mask
-from auricle.objectives.base import Progress
-from auricle.objectives.config import M2DConfig, M2DSConfig, MsmMaeConfig
-from auricle.objectives.inputs import without_noise
-from auricle.objectives.m2d import M2D
-from auricle.objectives.mae_ast import MAEAST
-from auricle.objectives.masked import Masked
-from auricle.objectives.msm_mae import MsmMae
-from auricle.signal.front_ends import front_end
-from auricle.training.optimisers import make_optimiser
+from auricle.data.synthetic.corpus import CLASSES, Recipe, synthesise
+from auricle.frontends.base import front_end
+from auricle.methods.base import Progress, without_noise
+from auricle.methods.config import M2DConfig, M2DSConfig, MsmMaeConfig
+from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.objective import M2D
+from auricle.methods.mae_ast.objective import MAEAST
+from auricle.methods.msm_mae.objective import MsmMae
+from auricle.methods.presets import preset
+from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.models.m2d.config import PredictorConfig, ViTConfig
+from auricle.models.masking.patches import Mask
+from auricle.training.optimizers import make_optimiser
 
 FRONT = "m2d-logmel/16k"
 FRAMES, SECONDS = 208, 2.2

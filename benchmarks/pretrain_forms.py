@@ -20,20 +20,18 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from auricle.core.randomness import BatchDraws
 from auricle.data.batch import Batch
-from auricle.draws import BatchDraws
 from auricle.hub.convert.m2d import to_ours
-from auricle.hub.run import RunFolder
-from auricle.models.config import ViTConfig, parse_size
-from auricle.objectives.base import Objective
-from auricle.objectives.config import M2DConfig
-from auricle.objectives.ema import decay_at
-from auricle.training.allocator import tune_allocator
-from auricle.training.config import TrainConfig
-from auricle.training.distribution import Ranks
+from auricle.hub.run_folder import RunFolder
+from auricle.methods.base import Objective
+from auricle.methods.config import M2DConfig, TrainConfig
+from auricle.methods.targets import decay_at
+from auricle.models.m2d.config import ViTConfig, parse_size
+from auricle.training.distributed import Ranks
 from auricle.training.loop import Trainer
-from auricle.training.plan import Plan
-from auricle.training.schedules import rate_at
+from auricle.training.precision import tune_allocator
+from auricle.training.schedules import Plan, rate_at
 from benchmarks.plain import m2d_plain
 from benchmarks.pretrain_methods import FEATURE_FRAMES, METHODS, STATS, features_of
 

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from auricle.hub.convert.m2d import encoder_part, to_ours
-from auricle.models.config import PredictorConfig, ViTConfig, parse_size
-from auricle.models.m2d import M2DEncoder
-from auricle.objectives.config import M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
-from auricle.objectives.m2d import M2D
-from auricle.objectives.m2d_s import M2DS
-from auricle.objectives.m2d_x import M2DX
-from auricle.objectives.masked import Masked
-from auricle.objectives.msm_mae import MsmMae
+from auricle.methods.config import M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
+from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.objective import M2D
+from auricle.methods.m2d.variants import M2DS, M2DX
+from auricle.methods.msm_mae.objective import MsmMae
+from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
+from auricle.models.m2d.encoder import M2DEncoder
 from benchmarks.plain import m2d_family_plain, m2d_plain
 
 FEATURES = 768  # of HuBERT-base, one every 20 ms (specification m2d 5.8)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.data.manifest import Manifest
-from auricle.data.manifest_io import read_manifest
-from auricle.data.synthetic import CLASSES, Recipe, make_corpus, synthesise
+from auricle.data.manifest.formats import read_manifest
+from auricle.data.manifest.manifest import Manifest
+from auricle.data.synthetic.corpus import CLASSES, Recipe, make_corpus, synthesise
 
 MODULATION_EDGES = np.array([0.7, 1.5, 3, 6, 12, 24, 48])  # hertz, octaves
 BAND_GROUPS = 8
@@ -67,7 +67,7 @@ def report(manifest: Manifest, front_end: str) -> int:
 
 def features(manifest: Manifest, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Time mean (n, F), time deviation (n, F) and modulation spectrum (n, 8 * 6) of the clips' log-mel."""
-    from auricle.signal.front_ends import front_end
+    from auricle.frontends.base import front_end
 
     front = front_end(name)
     spectra = [log_mel(front, manifest.audio(clip)) for clip in manifest]
@@ -79,7 +79,7 @@ def log_mel(front, path: Path) -> np.ndarray:
     """(F, T) of one file at the front end's rate."""
     import torch
 
-    from auricle.signal.decode import read
+    from auricle.audio.decode.decode import read
 
     wave = read(path, rate=front.sample_rate).wave
     return front(torch.from_numpy(wave)[None])[0].numpy()

@@ -16,8 +16,8 @@ import statistics
 import sys
 from dataclasses import asdict, dataclass
 
-from auricle.jobs.complexity import network
-from auricle.models.complexity import complexity
+from auricle.commands.complexity import network
+from auricle.models.efficientat.complexity import complexity
 from benchmarks.pretrain_step import Worker
 from benchmarks.tag_forms import FORMS
 

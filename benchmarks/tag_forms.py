@@ -16,14 +16,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from auricle.models.dymn import DyMN
-from auricle.models.dymn_config import DyMNConfig
-from auricle.models.fold import for_inference
-from auricle.models.graph import PATIENCE
-from auricle.models.mn import MN
-from auricle.models.mn_config import MNConfig
-from auricle.signal.decode import read
-from auricle.training.allocator import tune_allocator
+from auricle.audio.decode.decode import read
+from auricle.models.efficientat.config import DyMNConfig, MNConfig
+from auricle.models.efficientat.dymn import DyMN
+from auricle.models.efficientat.folding import for_inference
+from auricle.models.efficientat.mn import MN
+from auricle.models.efficientat.onednn import PATIENCE
+from auricle.training.precision import tune_allocator
 from benchmarks.plain import efficientat_plain
 
 SECONDS, RATE, FILE_RATE = 10.0, 32000, 44100

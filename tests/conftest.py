@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(1)
+from helpers.paths import SHARED
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
-GOLDEN = Path(__file__).resolve().parent / "golden"
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

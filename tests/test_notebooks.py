@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from auricle.hub.files import save_encoder
-from auricle.models.config import ViTConfig
-from auricle.models.contract import Encoder
-from auricle.models.m2d import M2DEncoder
-from auricle.models.mn import MN
-from auricle.models.mn_config import MNConfig
+from auricle.hub.weight_file import save_encoder
+from auricle.models.base import Encoder
+from auricle.models.efficientat.config import MNConfig
+from auricle.models.efficientat.mn import MN
+from auricle.models.m2d.config import ViTConfig
+from auricle.models.m2d.encoder import M2DEncoder
+from helpers.paths import ROOT
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
 def tagger() -> Encoder:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from auricle.jobs.rehearsal import Rehearsal, rehearse
+from auricle.training.dry_run import Rehearsal, rehearse
 from benchmarks.small_scale.runs import Comparison, settings
 from benchmarks.small_scale.settings import BATCH, CONTENDERS, CROP
 from benchmarks.small_scale.sounds import pool

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
 
-from auricle.hub.run import RunFolder
+from auricle.hub.run_folder import RunFolder
 from auricle.training.log import read_log
 from benchmarks.small_scale.runs import Comparison
 

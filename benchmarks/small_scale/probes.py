@@ -10,20 +10,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from auricle.evaluate.bench import setting_of
-from auricle.evaluate.cache import EmbeddingCache
-from auricle.evaluate.evaluation import Score
-from auricle.evaluate.fewshot import few_shot_curve
-from auricle.evaluate.protocols import protocol
-from auricle.evaluate.run import evaluate
-from auricle.evaluate.scoring import mean_and_deviation, score_features
-from auricle.evaluate.task import SEEDS, Task
-from auricle.hub.families import untrained
+from auricle.embeddings.cache import EmbeddingCache
+from auricle.evaluation.evaluate import evaluate
+from auricle.evaluation.evaluation import Score
+from auricle.evaluation.probes.fewshot import few_shot_curve
+from auricle.evaluation.protocols import protocol
+from auricle.evaluation.scoring import mean_and_deviation, score_features
+from auricle.evaluation.task import SEEDS, Task
+from auricle.evaluation.task_runner import setting_of
 from auricle.hub.load import load
-from auricle.inference.embed import Embeddings
-from auricle.inference.embed_settings import EmbedSettings
-from auricle.models.contract import Encoder
-from auricle.models.logmel_stats import LogMelStats
+from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.embedder import Embeddings
+from auricle.models.base import Encoder
+from auricle.models.log_mel_stats import LogMelStats
+from auricle.models.registry import untrained
 from benchmarks.small_scale.sounds import INNER
 
 POOLINGS = ("mean", "mean_std")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auricle.jobs.methods import PretrainConfig, settings_of, with_flags
-from auricle.jobs.pretrain import continue_run, pretrain
+from auricle.commands.pretrain import continue_run, pretrain
+from auricle.methods.settings import PretrainConfig, settings_of, with_flags
 from benchmarks.small_scale.settings import BATCH, CONTENDERS, Contender
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from auricle.data.manifest import Clip, Manifest
-from auricle.data.manifest_io import read_manifest, write_manifest
-from auricle.data.synthetic import make_corpus
-from auricle.evaluate.task import Task
-from auricle.jobs.prepare import PrepareConfig, prepare
-from auricle.progress import progress
-from auricle.signal.decode import read
+from auricle.audio.decode.decode import read
+from auricle.commands.prepare.prepare import PrepareConfig, prepare
+from auricle.core.progress import progress
+from auricle.data.manifest.formats import read_manifest, write_manifest
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.synthetic.corpus import make_corpus
+from auricle.evaluation.task import Task
 
 RATE, SHORTEST = 16000, 1.0  # hertz, seconds
 INNER = " cv"  # ends the name of a task within the training part

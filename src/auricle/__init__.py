@@ -11,8 +11,8 @@ from auricle.version import __version__
 
 _FACE = {
     "load": "auricle.hub.load",
-    "embed": "auricle.inference.embed",
-    "tag": "auricle.inference.tag",
+    "embed": "auricle.inference.embedder",
+    "tag": "auricle.inference.tagger",
 }
 __all__ = ["__version__", "embed", "load", "models", "tag"]
 
@@ -21,7 +21,7 @@ class _CallableModels(ModuleType):
     """``auricle.models`` is a room of the house and, called, the table of published weights."""
 
     def __call__(self, **filters: Any) -> Any:
-        return importlib.import_module("auricle.hub.records").table(**filters)
+        return importlib.import_module("auricle.hub.published.table").table(**filters)
 
 
 _models.__class__ = _CallableModels

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from auricle.cli.flags import add_flags, config_from, leaves
-from auricle.errors import AuricleError
-from auricle.jobs.advice import Advice, AdviseConfig, Cost, Plan
-from auricle.jobs.advise import advise, as_json
+from auricle.commands.advise.advise import advise, as_json
+from auricle.commands.advise.facts import Advice, AdviseConfig, Cost, Plan
+from auricle.core.errors import AuricleError
 
 QUESTIONS = ("source", "domain", "hours", "clips", "labels", "above_8khz", "noisy", "noise", "gpus", "gpu_memory")
 YES = ("y", "yes", "true", "1")

@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.complexity import ComplexityConfig, Cost, complexity
+from auricle.commands.complexity import ComplexityConfig, Cost, complexity
 
 HEADER = ("name", "parameters", "MACs", "peak kB", "sliced kB", "context s", "ms here", "x real time")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.demo import DemoConfig, DemoResult, demo
-from auricle.plain_json import dumps
+from auricle.commands.demo import DemoConfig, DemoResult, demo
+from auricle.core.io import dumps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from auricle.jobs.doctor import Diagnosis, Extra, doctor
+from auricle.commands.doctor import Diagnosis, Extra, doctor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

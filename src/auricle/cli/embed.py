@@ -17,7 +17,7 @@ import sys
 import warnings
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.embed import EmbedConfig, as_json, embed
+from auricle.commands.embed import EmbedConfig, as_json, embed
 
 SHOWN = 10
 

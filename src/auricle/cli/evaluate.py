@@ -16,8 +16,8 @@ import sys
 import warnings
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.evaluate import EvaluateConfig, evaluate
-from auricle.plain_json import dumps
+from auricle.commands.evaluate import EvaluateConfig, evaluate
+from auricle.core.io import dumps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,8 +16,8 @@ import shlex
 import sys
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.evaluate_set import EvaluateSetConfig, evaluate_set, say_absent
-from auricle.plain_json import dumps
+from auricle.commands.evaluate import EvaluateSetConfig, evaluate_set, say_absent
+from auricle.core.io import dumps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

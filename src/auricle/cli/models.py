@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.models import (
+from auricle.commands.models import (
     ConvertConfig,
     Description,
     GetConfig,
@@ -54,7 +54,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _bibtex(found: Description) -> str:
-    from auricle.hub.citations import bibtex
+    from auricle.hub.published.citations import bibtex
 
     return bibtex(found.papers) or f"% no paper is known for {found.name}"
 
@@ -104,7 +104,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from auricle.jobs.verify_models import verify_models
+    from auricle.commands.verify_models import verify_models
 
     found = verify_models(config_from(VerifyConfig, args))
     if args.json:

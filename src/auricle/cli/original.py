@@ -18,15 +18,15 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError, nearest
+from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
-    from auricle.jobs.methods import PretrainConfig
+    from auricle.methods.settings import PretrainConfig
 
 PROGRAMS = {
-    "efficientat": "auricle.compat.original_efficientat",
-    "m2d": "auricle.compat.original_m2d",
-    "mae-ast": "auricle.compat.original_mae_ast",
+    "efficientat": "auricle.compat.efficientat.command_line",
+    "m2d": "auricle.compat.m2d.command_line",
+    "mae-ast": "auricle.compat.mae_ast.command_line",
 }
 TRAINERS = ("m2d", "mae-ast")  # programs whose lines may end in settings of ours
 
@@ -47,7 +47,7 @@ def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConf
     """``config`` with the flags of ``auricle pretrain`` in ``words`` applied."""
     from auricle.cli.flags import add_flags, given_flags
     from auricle.cli.main import with_dashes
-    from auricle.jobs.methods import with_flags
+    from auricle.methods.settings import with_flags
 
     typed = with_dashes(list(words))
     parser = argparse.ArgumentParser(prog=f"auricle pretrain {config.method}", allow_abbrev=False)

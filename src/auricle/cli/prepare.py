@@ -17,7 +17,7 @@ import warnings
 
 from auricle.cli.failures import report_failures
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.prepare import PrepareConfig, PrepareResult, as_json, prepare
+from auricle.commands.prepare.prepare import PrepareConfig, PrepareResult, as_json, prepare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

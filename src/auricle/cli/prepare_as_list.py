@@ -16,7 +16,7 @@ import sys
 from dataclasses import asdict
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.prepare_list import AsListConfig, prepare_as_list
+from auricle.commands.prepare.lists import AsListConfig, prepare_as_list
 
 SHOWN = 10
 

@@ -11,7 +11,7 @@ import argparse
 import json
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.prepare_list import ListConfig, prepare_list
+from auricle.commands.prepare.lists import ListConfig, prepare_list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

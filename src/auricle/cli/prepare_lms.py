@@ -15,7 +15,7 @@ import sys
 
 from auricle.cli.failures import report_failures
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.prepare_lms import LmsConfig, LmsResult, as_json, prepare_lms
+from auricle.commands.prepare.log_mel_folder import LmsConfig, LmsResult, as_json, prepare_lms
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ import json
 
 from auricle.cli.failures import report_failures
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.prepare_speech import SpeechConfig, SpeechResult, as_json, prepare_speech
+from auricle.commands.prepare.speech import SpeechConfig, SpeechResult, as_json, prepare_speech
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

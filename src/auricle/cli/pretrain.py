@@ -18,11 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from auricle.cli.flags import add_flags, config_from, given_flags
-from auricle.errors import AuricleError
-from auricle.jobs.methods import METHODS, PretrainConfig, settings_of
-from auricle.jobs.presets import PRESETS, preset
-from auricle.jobs.pretrain import PretrainResult
-from auricle.plain_json import dumps
+from auricle.commands.pretrain import PretrainResult
+from auricle.core.errors import AuricleError
+from auricle.core.io import dumps
+from auricle.methods.presets import PRESETS, preset
+from auricle.methods.settings import METHODS, PretrainConfig, settings_of
 
 
 def add_arguments_for(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
@@ -63,14 +63,14 @@ def method_in(words: Sequence[str]) -> str:
     run = next((words[i + 1] for i, word in enumerate(words[:-1]) if word == "--continue"), "")
     run = run or next((word.partition("=")[2] for word in words if word.startswith("--continue=")), "")
     if run:
-        from auricle.hub.run import RunFolder
+        from auricle.hub.run_folder import RunFolder
 
         return str(RunFolder.open(Path(run)).read_config().get("method", ""))
     return words[0] if words and not words[0].startswith("-") else ""
 
 
 def run(args: argparse.Namespace) -> int:
-    from auricle.jobs.pretrain import continue_run, pretrain
+    from auricle.commands.pretrain import continue_run, pretrain
 
     if args.continue_from:
         if getattr(args, "preset", None):
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         raise AuricleError("say what to learn and from what: auricle pretrain m2d FOLDER (or --continue RUN)")
     config = config_from(args.settings, args)
     if args.dry_run:
-        from auricle.jobs.rehearsal import rehearse
+        from auricle.training.dry_run import rehearse
 
         told = rehearse(config)
         print(dumps(asdict(told)) if args.json else told)

@@ -13,7 +13,7 @@ import argparse
 import json
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.report import ReportConfig, report
+from auricle.commands.report import ReportConfig, report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ import argparse
 from dataclasses import asdict
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.results import ResultsConfig, compare_results, results, store_path
-from auricle.plain_json import dumps
+from auricle.commands.results import ResultsConfig, compare_results, results, store_path
+from auricle.core.io import dumps
 
 FORMATS = ("text", "csv", "markdown", "json")
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _listed(config: ResultsConfig, style: str) -> str:
-    from auricle.evaluate.results import FORMATS
+    from auricle.evaluation.results import FORMATS
 
     rows = results(config)
     if not rows and style == "text":
@@ -41,7 +41,7 @@ def _listed(config: ResultsConfig, style: str) -> str:
 
 
 def _compared(config: ResultsConfig, pair: list[str], style: str) -> str:
-    from auricle.evaluate.compare import as_table
+    from auricle.evaluation.compare import as_table
 
     found = compare_results(config, *pair)
     return dumps([asdict(c) for c in found], indent=1) if style == "json" else as_table(found)

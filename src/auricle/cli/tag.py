@@ -18,11 +18,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 from auricle.cli.flags import add_flags, config_from
-from auricle.jobs.tag import TagConfig, tag
-from auricle.progress import progress
+from auricle.commands.tag import TagConfig, tag
+from auricle.core.progress import progress
 
 if TYPE_CHECKING:
-    from auricle.inference.tags import Failure, FileTags
+    from auricle.inference.tag_results import Failure, FileTags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0, or 1 when some files could not be tagged."""
-    from auricle.inference.tags import Failure
+    from auricle.inference.tag_results import Failure
 
     tagging = tag(config_from(TagConfig, args))
     printer: Printer = AsJson(tagging.model) if args.json else AsCsv() if args.csv else AsTables()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_FACE = {"PortableM2D": "auricle.compat.portable_m2d", "get_model": "auricle.compat.efficientat"}
+_FACE = {"PortableM2D": "auricle.compat.m2d.portable", "get_model": "auricle.compat.efficientat.get_model"}
 __all__ = ["PortableM2D", "get_model"]
 
 

@@ -17,13 +17,12 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from auricle.errors import AuricleError, nearest
-from auricle.models.checks import check_wave
-from auricle.models.contract import Encoder
-from auricle.models.mn import MN
-from auricle.models.mn_config import round8, stem_size
-from auricle.signal.framing import reflect
-from auricle.signal.front_ends import front_end
+from auricle.core.errors import AuricleError, nearest
+from auricle.frontends.base import front_end
+from auricle.frontends.framing import reflect
+from auricle.models.base import Encoder, check_wave
+from auricle.models.efficientat.config import round8, stem_size
+from auricle.models.efficientat.mn import MN
 
 HOP_MS, SCENE_SECONDS, SCENE_HOP_MS = 50, 10, 2500
 SEGMENTS_SECONDS = 160  # audio encoded at once

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from auricle.errors import AuricleError, nearest
+from auricle.core.errors import AuricleError, nearest
 
 FLAGS = {"--config-dir": "folder", "-cd": "folder", "--config-path": "folder", "-cp": "folder"}
 FLAGS |= {"--config-name": "name", "-cn": "name"}

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from auricle.data.manifest import Clip, Manifest
-from auricle.errors import AuricleError
-from auricle.evaluate.cache import EmbeddingCache
-from auricle.inference.embed import embed
-from auricle.inference.embed_settings import EmbedSettings, layer_texts
-from auricle.inference.given import as_encoder
-from auricle.models.contract import Encoder
+from auricle.core.errors import AuricleError
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.embeddings.cache import EmbeddingCache
+from auricle.inference.coercion import as_encoder
+from auricle.inference.embed_config import EmbedSettings, layer_texts
+from auricle.inference.embedder import embed
+from auricle.models.base import Encoder
 
 
 class AudioEncoder(TransformerMixin, BaseEstimator):

@@ -1,13 +1,22 @@
-"""The 527 classes of AudioSet, shipped with the package, in the two orders that published taggers use.
-
-The file is ``class_labels_indices.csv`` of AudioSet (CC BY 4.0, Google), unchanged (specification efficientat 14).
-"""
+"""The weighted AudioSet list of M2D-AS: labels from the official segment lists, and a weight per clip (specification
+m2d 8.4)."""
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from auricle.core.errors import AuricleError
+from auricle.data.manifest.tables import read_table
+
+# The 527 classes of AudioSet, shipped with the package, in the two orders that published taggers use.
+#
+# The file is ``class_labels_indices.csv`` of AudioSet (CC BY 4.0, Google), unchanged (specification efficientat 14).
 
 FILE = "audioset_class_labels_indices.csv"
 
@@ -26,3 +35,69 @@ def audioset_classes_by_id() -> tuple[tuple[str, str], ...]:
     The logits of M2D fine-tuned on AudioSet are in this order (specification m2d 6.4).
     """
     return tuple(sorted(audioset_classes()))
+
+
+ID_LENGTH = 11  # characters of a YouTube id, with which every file name begins
+SCALE, OFFSET, POWER = 1000.0, 100.0, 1 / 1.5  # class weight 1000 / (count + 100); clip weight (their sum)^(1/1.5)
+
+
+class Labelled(NamedTuple):
+    """One row of the weighted list: the file, the ids of its classes and its weight."""
+
+    file_name: str
+    labels: tuple[str, ...]
+    weight: float
+
+
+def read_segments(paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
+    """Clip id -> class ids, from official segment lists (``YTID, start, end, "id,id,…"`` after comments in ``#``).
+
+    Raises AuricleError for a file that is not one.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise AuricleError(f"cannot read the segment list {path}: {error}") from None
+        found |= _segments(lines, path)
+    return found
+
+
+def _segments(lines: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
+    kept = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")]
+    rows = csv.reader((line for _, line in kept), skipinitialspace=True)
+    found = {}
+    for (number, line), row in zip(kept, rows):
+        if len(row) != 4 or len(row[0]) != ID_LENGTH or not row[3]:
+            raise AuricleError(
+                f'{path} line {number} is no segment: expected id, start, end, "classes", found {line!r}'
+            )
+        found[row[0]] = tuple(row[3].split(","))
+    return found
+
+
+def file_names(path: Path) -> list[str]:
+    """The ``file_name`` column of a list, in its order. Raises AuricleError when there is none."""
+    rows = list(read_table(path))
+    if not rows or "file_name" not in rows[0]:
+        raise AuricleError(f"{path} has no column 'file_name'; 'auricle prepare list' makes such a list")
+    return [str(row["file_name"]) for row in rows]
+
+
+def clip_id(file_name: str) -> str:
+    """The id that a file name begins with."""
+    return Path(file_name).name[:ID_LENGTH]
+
+
+def weighted(names: Iterable[str], segments: Mapping[str, tuple[str, ...]]) -> tuple[list[Labelled], list[str]]:
+    """The rows of the clips that have labels, in order, and the names of those that have none."""
+    names = list(names)
+    known = [name for name in names if clip_id(name) in segments]
+    counts = Counter(label for name in known for label in segments[clip_id(name)])
+    weights = {label: SCALE / (count + OFFSET) for label, count in counts.items()}
+    rows = []
+    for name in known:
+        labels = segments[clip_id(name)]
+        rows.append(Labelled(name, labels, sum(weights[label] for label in labels) ** POWER))
+    return rows, [name for name in names if clip_id(name) not in segments]

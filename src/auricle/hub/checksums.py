@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from auricle.atomic import write_text
-from auricle.errors import AuricleError
+from auricle.core.errors import AuricleError
+from auricle.core.io import write_text
 
 BY_HAND = "put here by hand"
 

@@ -7,15 +7,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from auricle.errors import AuricleError
-from auricle.hub import records
-from auricle.hub import weights as kept
-from auricle.hub.families import build
-from auricle.hub.files import read_encoder
-from auricle.hub.published import check_recorded, read_published
-from auricle.hub.record import Record
-from auricle.hub.records_m2d import CLAP_NOTE
-from auricle.models.contract import Encoder
+from auricle.core.errors import AuricleError
+from auricle.hub import weight_cache as kept
+from auricle.hub.published import table as records
+from auricle.hub.published.m2d import CLAP_NOTE
+from auricle.hub.published.read import check_recorded, read_published
+from auricle.hub.published.record import Record
+from auricle.hub.weight_file import read_encoder
+from auricle.models.base import Encoder
+from auricle.models.registry import build
 
 
 def load(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from auricle.data.manifest import Clip, Manifest
-from auricle.errors import AuricleError
-from auricle.inference.reading import seconds_of
+from auricle.core.errors import AuricleError
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.inference.batching import seconds_of
 
 ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from auricle.data.speech import FRAMES_PER_FEATURE, SAMPLE_RATE
-from auricle.errors import AuricleError, MissingExtra
+from auricle.core.errors import AuricleError, MissingExtra
+from auricle.data.datasets.speech import FRAMES_PER_FEATURE, SAMPLE_RATE
 
 HOP = SAMPLE_RATE * FRAMES_PER_FEATURE // 100  # samples between features: two log-mel frames of 10 ms
 EPS = 1e-7  # of the variance: the feature processor of wav2vec2-base-960h

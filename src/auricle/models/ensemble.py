@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auricle.errors import AuricleError
-from auricle.models.contract import Encoded, Encoder, LayerChoice, Padding, Spec, chosen_layers
+from auricle.core.errors import AuricleError
+from auricle.models.base import Encoded, Encoder, LayerChoice, Padding, Spec, chosen_layers
 
 
 class Ensemble(Encoder):

@@ -13,24 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchDraws, key_of
 from auricle.data.batch import Batch
-from auricle.draws import BatchDraws, key_of
-from auricle.errors import AuricleError
-from auricle.hub.run import RunFolder
-from auricle.models.contract import Encoder
-from auricle.objectives.base import Objective, Progress
-from auricle.training.config import TrainConfig
-from auricle.training.console import Console
-from auricle.training.distribution import Ranks, without_sync
+from auricle.hub.run_folder import RunFolder
+from auricle.methods.base import Objective, Progress
+from auricle.methods.config import TrainConfig
+from auricle.models.base import Encoder
+from auricle.training.checkpoint import KeptEncoders, StateStore, restore_optimiser
+from auricle.training.distributed import Ranks, without_sync
 from auricle.training.health import Health
 from auricle.training.interrupt import Interrupt
-from auricle.training.kept import KeptEncoders
-from auricle.training.log import MetricsLog
-from auricle.training.optimisers import make_optimiser
-from auricle.training.plan import Plan
+from auricle.training.log import Console, MetricsLog
+from auricle.training.optimizers import make_optimiser
 from auricle.training.precision import autocast, resolve
-from auricle.training.schedules import rate_at
-from auricle.training.state import StateStore, restore_optimiser
+from auricle.training.schedules import Plan, rate_at
 from auricle.training.validation import Validation
 
 Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly

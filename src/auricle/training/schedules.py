@@ -1,11 +1,76 @@
-"""Learning rate as a function of where the run stands."""
+"""How long a run is, and where in it a micro-step stands."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from auricle.objectives.base import Progress
-from auricle.training.config import TrainConfig
+from auricle.core.errors import AuricleError
+from auricle.methods.base import Progress
+from auricle.methods.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is: micro-steps per epoch, and what ``epochs`` or ``max_updates`` make of it.
+
+    An accumulation group that an epoch leaves incomplete is discarded (specification m2d 5.3).
+    """
+
+    per_epoch: int
+    accum: int
+    epochs: int | None
+    steps: int
+
+    @classmethod
+    def of(cls, clips: int, config: TrainConfig, ranks: int = 1) -> Plan:
+        """Raises AuricleError when the data do not fill one weight update."""
+        per_epoch = clips // (config.batch_size * ranks)
+        if per_epoch < config.accum_iter:
+            need = config.batch_size * ranks * config.accum_iter
+            raise AuricleError(
+                f"one weight update takes {need} clips ({config.batch_size} x {config.accum_iter} micro-steps x {ranks} "
+                f"processes) but there are {clips}; lower --batch-size or --accum-iter, or repeat the list with "
+                f"--min-ds-size {need}"
+            )
+        return cls.of_batches(per_epoch, config)
+
+    @classmethod
+    def of_batches(cls, per_epoch: int, config: TrainConfig) -> Plan:
+        """Of so many micro-steps an epoch. Raises AuricleError when they do not make one weight update."""
+        accum = config.accum_iter
+        if per_epoch < accum:
+            raise AuricleError(f"one weight update takes {accum} batches (--accum-iter), an epoch has {per_epoch}")
+        if config.max_updates:
+            return cls(per_epoch, accum, None, config.max_updates)
+        steps = config.epochs * (per_epoch // accum)
+        if config.schedule == "polynomial" and not config.long_warmup and config.warmup_updates >= steps > 1:
+            raise AuricleError(
+                f"the warm-up ({config.warmup_updates} weight updates) must be shorter than the run ({steps} weight updates in "
+                f"{config.epochs} epochs); say --warmup-updates, or --long-warmup if it is meant"
+            )
+        return cls(per_epoch, accum, config.epochs, steps)
+
+    @property
+    def micro_steps(self) -> int:
+        if self.epochs is not None:
+            return self.epochs * self.per_epoch
+        whole, rest = divmod(self.steps, self.per_epoch // self.accum)
+        return whole * self.per_epoch + rest * self.accum
+
+    def at(self, micro_step: int) -> Progress:
+        epoch, inside = divmod(micro_step, self.per_epoch)
+        step = epoch * (self.per_epoch // self.accum) + min(inside // self.accum, self.per_epoch // self.accum)
+        return Progress(micro_step, self.micro_steps, step, self.steps, micro_step / self.per_epoch, self.epochs)
+
+    def in_group(self, micro_step: int) -> int | None:
+        """Index of a micro-step inside its accumulation group; None in the group that an epoch leaves incomplete."""
+        inside = micro_step % self.per_epoch
+        whole = self.per_epoch // self.accum * self.accum
+        return inside % self.accum if inside < whole else None
+
+
+# Learning rate as a function of where the run stands.
 
 
 def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, total: float) -> float:

@@ -8,13 +8,13 @@ from itertools import zip_longest
 
 import torch
 
+from auricle.core.randomness import BatchDraws
 from auricle.data.batch import Batch
-from auricle.draws import BatchDraws
-from auricle.objectives.base import Objective, Progress
-from auricle.training.config import TrainConfig
-from auricle.training.distribution import Ranks
-from auricle.training.plan import Plan
+from auricle.methods.base import Objective, Progress
+from auricle.methods.config import TrainConfig
+from auricle.training.distributed import Ranks
 from auricle.training.precision import autocast
+from auricle.training.schedules import Plan
 
 
 @dataclass(frozen=True)

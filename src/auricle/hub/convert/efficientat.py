@@ -11,19 +11,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError
-from auricle.hub.files import load_strictly
-from auricle.hub.pickles import read_pickle
-from auricle.models.dymn_config import DyMNConfig
-from auricle.models.mn_config import STEM, MNConfig, block_shapes, round8
-from auricle.options import differences
+from auricle.core.errors import AuricleError
+from auricle.core.options import differences
+from auricle.hub.weight_file import load_strictly, read_pickle
+from auricle.models.efficientat.config import STEM, DyMNConfig, MNConfig, block_shapes, round8
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auricle.models.dymn import DyMN
-    from auricle.models.efficientat import Classes
-    from auricle.models.mn import MN
+    from auricle.models.efficientat.dymn import DyMN
+    from auricle.models.efficientat.encoder import Classes
+    from auricle.models.efficientat.mn import MN
 
 WIDTHS = (0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 2.0, 3.0, 4.0)  # every published multiplier
 OURS_ALONE = "norm_stats"
@@ -77,8 +75,8 @@ def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
 
 def build(tensors: dict[str, Tensor], config: MNConfig | DyMNConfig, path: Path, **options: Any) -> MN | DyMN:
     """The network of ``config`` with these weights; ``options`` are name, classes and label_type of MN and DyMN."""
-    from auricle.models.dymn import DyMN
-    from auricle.models.mn import MN
+    from auricle.models.efficientat.dymn import DyMN
+    from auricle.models.efficientat.mn import MN
 
     encoder = MN(config, **options) if isinstance(config, MNConfig) else DyMN(config, **options)
     load_strictly(encoder, {**tensors, OURS_ALONE: encoder.norm_stats}, path)

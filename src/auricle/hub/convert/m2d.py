@@ -6,16 +6,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError
+from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d_names import RATES, SIZE, PublishedName, parse_name
-from auricle.hub.files import load_strictly
-from auricle.hub.pickles import read_pickle
-from auricle.models.config import HeadConfig, ViTConfig
+from auricle.hub.weight_file import load_strictly, read_pickle
+from auricle.models.m2d.config import HeadConfig, ViTConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auricle.models.m2d import M2DEncoder
+    from auricle.models.m2d.encoder import M2DEncoder
 
 # (published, ours) beginnings of names; the first that fits counts. "online." is the encoder inside an objective.
 NAMES = (
@@ -126,7 +125,7 @@ def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncod
 
     What pre-training needs beyond it is left out; tensors that nothing here knows are named in a warning.
     """
-    from auricle.models.m2d import M2DEncoder
+    from auricle.models.m2d.encoder import M2DEncoder
 
     encoder = M2DEncoder(config, name=_name(path), head=head_of(tensors, config, path))
     ours = to_ours(tensors)

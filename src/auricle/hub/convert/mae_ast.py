@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.errors import AuricleError
-from auricle.hub.files import load_strictly
-from auricle.models.mae_ast_config import MAEASTConfig
+from auricle.core.errors import AuricleError
+from auricle.hub.weight_file import load_strictly
+from auricle.models.mae_ast.config import MAEASTConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auricle.models.mae_ast import MAEASTEncoder
+    from auricle.models.mae_ast.encoder import MAEASTEncoder
 
 # patterns of published names and ours
 NAMES = (
@@ -145,7 +145,7 @@ def recognises(content: Any) -> bool:
 
 def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEncoder:
     """The encoder of a checkpoint's contents."""
-    from auricle.models.mae_ast import MAEASTEncoder
+    from auricle.models.mae_ast.encoder import MAEASTEncoder
 
     ours = to_ours(content["model"])
     config = config_of(content, ours, path)
@@ -214,7 +214,7 @@ def _computed(table: Tensor) -> bool:
     """Whether a position table (tokens, D) is what we would compute (not one rounded to half precision, say)."""
     import torch
 
-    from auricle.models.positions import line_table
+    from auricle.models.layers.positions import line_table
 
     return torch.allclose(table.float(), line_table(table.shape[1], len(table)), rtol=0, atol=1e-6)
 
@@ -233,8 +233,8 @@ def published_content(encoder: MAEASTEncoder) -> dict[str, Any]:
 
 def published_tensors(encoder: MAEASTEncoder) -> dict[str, Tensor]:
     """All tensors under their published names, position tables and running statistics included."""
-    from auricle.models.mae_ast_network import EPS
-    from auricle.models.positions import line_table
+    from auricle.models.layers.positions import line_table
+    from auricle.models.mae_ast.encoder import EPS
 
     config = encoder.config
     ours = {name: value.detach().cpu() for name, value in encoder.state_dict().items() if name != "norm_stats"}

@@ -1,0 +1,160 @@
+"""Decoding with PyAV, FFmpeg's libraries ([media] extra): m4a/aac, mp4, mkv, webm and whatever libsndfile refuses.
+
+Containers with an index (mp4, m4a, mkv, webm) are entered by seeking, which lands early; the surplus is cut by the
+frames' own time stamps. Matroska and WebM count milliseconds, so a span of one starts within half a millisecond of
+where it was asked for. AAC and Opus decoders remember what came before and AAC fills bands with random noise, so a
+span of a lossy file may differ from the same part of the whole by some thousandths. Bare streams (aac, ac3, mp3) hold
+no time stamps and are decoded from their beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from auricle.audio.decode.source import CHUNK, MissingMediaError, breaks_off
+from auricle.audio.streams import recut
+from auricle.core.errors import AudioError
+
+INDEXED = ("mov", "matroska")  # first names of the containers with an index and a declared length
+PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: Opus needs 0.08 s, AAC one frame of 1024 samples
+SLACK_SECONDS = 0.1  # containers round lengths, encoders pad them
+# Formats with a table of other files to open (playlists, concat) stay out: a sound file must not fetch another file.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,asf,avi,flv,mpegts,mpeg,amr,ape,wv,tta,dts,mp3,wav,w64,aiff,au,"
+    "caf,flac,ogg,tak,shorten,dsf"
+)
+
+
+class MediaSource:
+    """A Source over FFmpeg. Raises AudioError when FFmpeg refuses the file or finds no sound in it."""
+
+    def __init__(self, file: Path | BinaryIO, name: str):
+        self.name = name
+        self.av = _pyav(name)
+        self.container = self._open(file)
+        try:
+            self.stream = self._audio_stream()
+        except AudioError:
+            self.close()
+            raise
+        self.rate, self.channels = self.stream.rate, self.stream.channels
+        self.slack = round(SLACK_SECONDS * self.rate)
+        self.family = self.container.format.name.split(",")[0]
+        self.format = f"{self.family}/{self.stream.codec_context.name}"
+        self.exact = self.family == "mov" and self.stream.time_base == Fraction(1, self.rate)
+
+    def _open(self, file: Path | BinaryIO) -> Any:
+        try:
+            source = str(file.absolute()) if isinstance(file, Path) else file
+            return self.av.open(source, options={"format_whitelist": FORMATS}, metadata_errors="replace")
+        except (self.av.error.FFmpegError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise AudioError(f"{self.name}: not audio that can be decoded ({reason})") from None
+
+    def _audio_stream(self) -> Any:
+        """The first audio stream. FFmpeg may take any text for a bare stream, by the file's name; it finds no rate."""
+        streams = self.container.streams.audio
+        if not streams:
+            raise AudioError(f"{self.name}: holds no audio ({self.container.format.name})")
+        if not (streams[0].rate and streams[0].channels):
+            raise AudioError(f"{self.name}: not audio that can be decoded (no sample rate found)")
+        return streams[0]
+
+    @cached_property
+    def num_samples(self) -> int:
+        """Declared (m4a, mp4: exact; Matroska: rounded to milliseconds), else counted by decoding."""
+        if self.family == "mov" and self.stream.duration is not None:
+            return round(self.stream.duration * self.stream.time_base * self.rate)
+        if self.family == "matroska" and self.container.duration and len(self.container.streams) == 1:
+            return round(self.container.duration * self.rate / self.av.time_base)
+        total = sum(len(chunk) for chunk in self.chunks(0, None))
+        self.container.seek(0)
+        return total
+
+    def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        if self.exact:
+            stop = self.num_samples if stop is None else min(stop, self.num_samples)
+        return recut(self._span(start, stop), CHUNK)
+
+    def _span(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        """The decoded frames, cut to [start, stop)."""
+        at = None if self._seek(start) else 0
+        for index, (pts, samples) in enumerate(self._frames(at or 0)):
+            if at is None:
+                stamped = round((pts - self._origin) * self.stream.time_base * self.rate)
+                if index == 0 and stamped + len(samples) <= start:
+                    continue  # the first frame after a seek may be shortened, and its time stamp rounded twice
+                at = stamped
+            kept = samples[max(0, start - at) : None if stop is None else max(0, stop - at)]
+            if len(kept):
+                yield kept
+            at += len(samples)
+            if stop is not None and at >= stop:
+                return
+        if self._ended_early(at or 0, stop):
+            raise breaks_off(self, at or 0)
+
+    @property
+    def _origin(self) -> int:
+        return self.stream.start_time or 0
+
+    def _seek(self, start: int) -> bool:
+        """Whether the container was entered in the middle, at or before ``start``."""
+        seconds = start / self.rate - PREROLL_SECONDS
+        if self.family not in INDEXED or seconds <= 0:
+            return False
+        self.container.seek(self._origin + int(seconds / self.stream.time_base), stream=self.stream)
+        return True
+
+    def _frames(self, position: int) -> Iterator[tuple[int, np.ndarray]]:
+        """(time stamp, (n, channels) float32) of each decoded frame."""
+        self.furthest = Fraction(0)
+        try:
+            for packet in self.container.demux():
+                if packet.pts is not None and packet.time_base:
+                    self.furthest = max(self.furthest, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                if packet.stream.index == self.stream.index:
+                    for frame in packet.decode():
+                        samples = self._samples(frame)
+                        position += len(samples)
+                        yield frame.pts or 0, samples
+        except self.av.error.FFmpegError as error:
+            raise breaks_off(self, position, error.strerror) from None
+
+    def _samples(self, frame: Any) -> np.ndarray:
+        """(n, channels) float32 in [-1, 1] of a frame in any of FFmpeg's sample formats."""
+        if frame.sample_rate != self.rate or frame.layout.nb_channels != self.channels:
+            raise AudioError(f"{self.name}: changes its sample rate or channels midway; convert it to one of each")
+        values = frame.to_ndarray()
+        values = values.T if frame.format.is_planar else values.reshape(-1, self.channels)
+        if values.dtype.kind == "f":
+            return values.astype(np.float32, copy=False)
+        zero = 128 if values.dtype.kind == "u" else 0
+        return (values.astype(np.float32) - zero) / float(1 << (8 * values.dtype.itemsize - 1))
+
+    def _ended_early(self, at: int, stop: int | None) -> bool:
+        """The end of the file came before the length that the container declares, or the span's end if that is less."""
+        if self.exact:
+            return at + self.slack < (self.num_samples if stop is None else stop)
+        if self.family not in INDEXED or not self.container.duration:
+            return False
+        return self.furthest + Fraction(SLACK_SECONDS) < Fraction(self.container.duration, self.av.time_base)
+
+    def close(self) -> None:
+        self.container.close()
+
+
+def _pyav(name: str) -> Any:
+    """The module, or MissingMediaError naming the file and the install line."""
+    try:
+        import av
+        import av.error
+    except ImportError:
+        raise MissingMediaError(f"{name}: decoding this format", "media") from None
+    return av

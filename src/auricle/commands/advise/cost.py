@@ -1,0 +1,116 @@
+"""What a proposed run would cost: memory and operations counted, time extrapolated from them or measured here."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.commands.advise.rules import ACTIVATIONS, COPIES, SHARE_OF_MEMORY
+from auricle.models.m2d.config import FRONT_ENDS, PredictorConfig, ViTConfig
+
+if TYPE_CHECKING:
+    from auricle.methods.settings import ViTPretrain
+
+GIB = 2**30
+MB = 10**6
+BYTES_TRAINED, BYTES_FROZEN = 16, 4  # weight, gradient and two moments in float32; a weight alone
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides the cost of a step: the network, how much of a clip it sees, and whether a teacher listens too."""
+
+    model: ViTConfig
+    predictor: PredictorConfig
+    mask_ratio: float
+    teacher: bool
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Of one crop, and how many of them the encoder sees."""
+        rows, columns = self.model.grid
+        return rows * columns, int(rows * columns * (1 - self.mask_ratio))
+
+
+def stack_flops(tokens: int, width: int, depth: int) -> float:
+    """Operations (two to a multiply-add) of a transformer stack on one clip, forward."""
+    return depth * (24.0 * tokens * width**2 + 4.0 * tokens**2 * width)
+
+
+def training_flops(shape: Shape) -> float:
+    """Of one clip in one step: student and predictor forward and backward (three times the forward), the target encoder
+    and the teacher forward."""
+    tokens, visible = shape.tokens
+    model, head = shape.model, shape.predictor
+    student = stack_flops(visible + 1, model.width, model.depth)
+    student += stack_flops(tokens + 1, head.decoder_width, head.decoder_depth)
+    target = stack_flops(tokens - visible + 1, model.width, model.depth)
+    return 3 * student + target + (stack_flops(tokens + 1, model.width, model.depth) if shape.teacher else 0.0)
+
+
+def state_bytes(shape: Shape) -> float:
+    """Weights, gradients and optimiser state."""
+    model, head = shape.model, shape.predictor
+    encoder = stack_parameters(model.width, model.depth)
+    trained = encoder + stack_parameters(head.decoder_width, head.decoder_depth) + 2 * model.width * head.decoder_width
+    linear = (model.grid[0] * model.width) ** 2 if shape.teacher else 0
+    return BYTES_TRAINED * (trained + linear) + BYTES_FROZEN * encoder * (2 if shape.teacher else 1)
+
+
+def stack_parameters(width: int, depth: int) -> int:
+    return depth * (12 * width**2 + 13 * width)
+
+
+def clip_bytes(shape: Shape) -> float:
+    """Activations per clip that a step in bf16 keeps: measured for ViT-B at the published sizes."""
+    return ACTIVATIONS[shape.model.input_size, shape.model.patch_size] * MB
+
+
+def step_bytes(shape: Shape, batch: int) -> float:
+    return state_bytes(shape) + COPIES * MB + batch * clip_bytes(shape)
+
+
+def fitting_batch(shape: Shape, memory_gib: float) -> int:
+    """How many clips a GPU's memory holds; 0 when not even one."""
+    room = SHARE_OF_MEMORY * memory_gib * GIB - step_bytes(shape, 0)
+    return max(0, int(room // clip_bytes(shape)))
+
+
+def extrapolated_seconds(shape: Shape, clips: int, epochs: int, gpus: int, tflops: float) -> float:
+    """Of the whole run, from counted operations at ``tflops`` sustained on each GPU."""
+    return training_flops(shape) * clips * epochs / (gpus * tflops * 1e12)
+
+
+def measured(config: ViTPretrain, steps: int = 3) -> tuple[float, float, str]:
+    """Bytes and seconds of a micro-step of a real network on this machine, on noise, and where it ran."""
+    from auricle.training.dry_run import rehearse
+
+    with tempfile.TemporaryDirectory() as folder:
+        make_noise(Path(folder), config)
+        needed = 2 * config.train.batch_size * config.train.accum_iter
+        data = replace(config.data, noise_ratio=0.0, crops=replace(config.data.crops, min_ds_size=needed))
+        told = rehearse(replace(config, source=folder, resume="", data=data), steps)
+    return float(told.memory), told.seconds_per_micro_step, f"{told.device} in {told.precision}"
+
+
+def make_noise(folder: Path, config: ViTPretrain) -> None:
+    """A prepared folder of two clips of keyed noise."""
+    import numpy as np
+
+    from auricle.core.randomness import Draws
+    from auricle.data.manifest.formats import write_manifest
+    from auricle.data.manifest.manifest import Clip, Manifest
+    from auricle.data.stores.npy import write_array
+
+    bins = int(config.model.input_size.split("x")[0])
+    for i in range(2):
+        values = Draws(0, 0, i).of("advice").normal(-7, 4, (bins, config.crop_frames)).astype(np.float32)
+        write_array(folder / f"{i}.npy", values)
+    write_manifest(
+        Manifest(tuple(Clip(str(i), store=".", key=f"{i}.npy") for i in range(2)), folder), folder / "manifest.csv"
+    )
+    card = {"settings": {"front_end": FRONT_ENDS[config.model.sample_rate]}}
+    (folder / "prepare.json").write_text(json.dumps(card))

@@ -1,0 +1,182 @@
+"""What is asked of advice, what is known, and what is answered, as data. No PyTorch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auricle.commands.advise import rules
+from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import argument, check_choices, check_ranges, option
+
+STRATEGIES = ("transfer", "further", "scratch")
+UNKNOWN_MEMORY = 24.0  # GiB, of a GPU that nobody described
+ASSUMED_SECONDS = 10.0  # of a clip, where only hours are known
+
+
+@dataclass(frozen=True)
+class AdviseConfig:
+    """What is known of the data and the machine."""
+
+    source: str = argument("your sound: folder, manifest or prepared folder; its clips are counted", default="")
+    domain: str = option("unsure", "everyday (AudioSet-like), speech, far (medical, industrial, …) or unsure")
+    hours: float = option(0.0, "hours of sound in all; 0: counted, or from clips and their length")
+    clips: int = option(0, "number of clips; 0: counted, or from hours and their length")
+    clip_seconds: float = option(0.0, "seconds of a clip; 0: from hours and clips")
+    labels: bool = option(False, "the clips are labelled")
+    above_8khz: bool = option(False, "content above 8 kHz matters")
+    fine_time: bool = option(False, "frames of 40 ms are wanted rather than 160 ms")
+    noisy: str = option("unsure", "the recordings hold background noise", choices=("yes", "no", "unsure"))
+    noise: str = option("", "folder of background sounds to mix in, such as FSD50K")
+    gpus: int = option(-1, "number of GPUs, or auto: those of this machine", words={"auto": -1})
+    gpu_memory: float = option(0.0, "GiB of one GPU; 0: this machine's, else 24")
+    tflops: float = option(
+        rules.DEFAULT_TFLOPS, "1e12 operations a second that one GPU sustains in bf16, for times that are not measured"
+    )
+    strategy: str = option(
+        "auto",
+        "transfer (weights as they are), further (pre-training from published weights) or scratch",
+        choices=("auto", *STRATEGIES),
+    )
+    measure: str = option(
+        "auto",
+        "run a few steps of the real network here; auto: where this machine has a GPU",
+        choices=("auto", "yes", "no"),
+    )
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        kind_of(self.domain)
+        check_ranges(self, ("hours", "clips", "clip_seconds", "gpu_memory", "tflops"), 0)
+        if min(self.hours, self.clips, self.clip_seconds, self.gpu_memory) < 0 or self.gpus < -1 or self.tflops <= 0:
+            raise AuricleError("hours, clips, seconds, GPUs and their memory must be 0 or more, tflops above 0")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The data in numbers (0: not known). kind: one of ``advice_rules.KINDS``; assumed: the length of clips is a guess."""
+
+    kind: str
+    clips: int
+    hours: float
+    clip_seconds: float
+    assumed: bool = False
+
+    def __str__(self) -> str:
+        lasting = f", {self.hours:,.1f} hours" if self.hours else ""
+        return f"{self.clips:,} clips{lasting} of {rules.MEANING[self.kind]}" if self.clips else "data of unknown size"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """GPUs, GiB of each, and whether it is this machine."""
+
+    gpus: int
+    memory: float
+    here: bool
+    known: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a proposed run; ``like`` is the published run they are taken from."""
+
+    method: str
+    input_size: str
+    patch_size: str
+    sample_rate: int
+    epochs: int
+    warmup_epochs: int
+    effective_batch: int
+    batch_size: int
+    accum_iter: int
+    gpus: int
+    blr: float
+    mask_ratio: float
+    loss_off: float | None
+    noise_ratio: float
+    min_ds_size: int
+    like: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """memory: bytes on each GPU; seconds of the whole run; ``how`` says where they come from."""
+
+    memory: float
+    seconds: float
+    how: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do and why. ``plan`` and ``cost`` are None where nothing is trained."""
+
+    strategy: str
+    weight: str
+    facts: Facts
+    plan: Plan | None
+    cost: Cost | None
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+def kind_of(domain: str) -> str:
+    """The kind that a word for a domain stands for. Raises AuricleError for an unknown word."""
+    found = next((kind for kind, words in rules.WORDS.items() if domain.lower() in words), None)
+    if found is None:
+        known = tuple(word for words in rules.WORDS.values() for word in words)
+        raise AuricleError(f"unknown domain '{domain}'{nearest(domain, known) or '; known: ' + ', '.join(known)}")
+    return found
+
+
+# What is known of the sound and the machine: as told, counted, or looked up.
+
+
+def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
+    """What was said, what the source shows, and what follows from both."""
+    clips, hours, seconds = config.clips, config.hours, config.clip_seconds
+    if config.source and not (clips and hours):
+        counted, lasting = count(config.source, quiet)
+        clips, hours = clips or counted, hours or lasting / 3600
+    assumed = bool(hours and not clips and not seconds)
+    if not clips and hours:
+        seconds = seconds or ASSUMED_SECONDS
+        clips = round(hours * 3600 / seconds)
+    hours = hours or clips * seconds / 3600
+    seconds = seconds or (3600 * hours / clips if clips else 0.0)
+    return Facts(kind_of(config.domain), clips, hours, seconds, assumed)
+
+
+def count(source: str, quiet: bool) -> tuple[int, float]:
+    """Clips of a source and their seconds in all. Raises AuricleError for what cannot be read."""
+    import warnings
+
+    from auricle.data.manifest.formats import read_manifest
+    from auricle.data.manifest.lengths import with_lengths
+    from auricle.data.manifest.manifest import ManifestWarning
+    from auricle.data.stores.npy import front_end_of, open_array
+    from auricle.frontends.base import front_end
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ManifestWarning)
+        manifest = read_manifest(source)
+    if all(clip.seconds is not None for clip in manifest):
+        return len(manifest), sum(clip.seconds or 0.0 for clip in manifest)
+    if manifest.clips[0].key is not None:
+        hop = front_end(front_end_of(manifest)).hop_seconds
+        return len(manifest), hop * sum(open_array(manifest.spectrogram(clip)).shape[1] for clip in manifest)
+    manifest = with_lengths(manifest, quiet)
+    return len(manifest), sum(clip.seconds or 0.0 for clip in manifest)
+
+
+def machine_of(config: AdviseConfig) -> Machine:
+    """As described; what was not is looked up here."""
+    if config.gpus >= 0 and config.gpu_memory and config.measure == "no":
+        return Machine(config.gpus, config.gpu_memory, here=False, known=True)
+    import torch
+
+    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    memory = torch.cuda.get_device_properties(0).total_memory / 2**30 if here else 0.0
+    gpus = here if config.gpus < 0 else config.gpus
+    return Machine(gpus, config.gpu_memory or memory or UNKNOWN_MEMORY, here > 0, bool(config.gpu_memory or memory))

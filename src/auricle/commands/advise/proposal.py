@@ -1,0 +1,145 @@
+"""The exact command lines of a proposal."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from auricle.commands.advise import rules
+from auricle.commands.advise.facts import ASSUMED_SECONDS, UNKNOWN_MEMORY, AdviseConfig, Facts, Machine, Plan
+
+# The reasons for a plan, and what to mind, in words.
+
+
+def why(plan: Plan, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]:
+    """The reasons for the settings, one sentence each."""
+    reasons = {
+        "m2d-x": "method M2D-X: the start weight is its own offline teacher too, as in the published further pre-training",
+        "m2d-s": "method M2D-S: speech, with HuBERT features as second target and noise in the input",
+        "m2d-as": "method M2D-AS: the clips are labelled",
+        "m2d": "method M2D: no labels are needed",
+    }
+    words = [reasons[plan.method]]
+    if fine and facts.kind != "speech":
+        padding = f"much of 6.08 s would be padding with clips of {facts.clip_seconds:.1f} s"
+        short = "asked for" if config.fine_time else padding
+        words.append(f"input {plan.input_size}, patch {plan.patch_size}: 2 s and frames of 40 ms ({short})")
+    words.append(
+        f"batch, epochs and warm-up of {plan.like}, the nearest published run: they belong together with the size of the "
+        "data and the teacher's decay, so keep them together"
+    )
+    words.append(
+        f"effective batch {plan.effective_batch} = {plan.batch_size} clips x {plan.accum_iter} micro-steps x {plan.gpus} GPU"
+    )
+    if plan.noise_ratio:
+        words.append(f"noise ratio {plan.noise_ratio:g}: {noise_words(plan, config)}")
+    if plan.min_ds_size:
+        words.append(f"min-ds-size {plan.min_ds_size}: the list is repeated so that an epoch is long enough")
+    return words
+
+
+def noise_words(plan: Plan, config: AdviseConfig) -> str:
+    if plan.method == "m2d-s":
+        return "published for speech (denoising distillation)"
+    if config.noisy == "unsure":
+        return f"that of {plan.like}; 0.3 helped on noisy recordings, 0.01 on cleaner ones, and 0 was worse on both"
+    return (
+        "helped most on noisy recordings (ICBHI)" if config.noisy == "yes" else "helped most on cleaner ones (SPRSound)"
+    )
+
+
+SMALL = "and 'auricle pretrain msm-mae … --preset small' makes a small encoder in minutes (docs/small-scale.md)"
+
+
+def cautions(plan: Plan, facts: Facts, machine: Machine) -> list[str]:
+    """What a person should know before starting."""
+    notes = []
+    if facts.assumed:
+        notes.append(
+            f"the length of your clips is not known: {ASSUMED_SECONDS:g} s are assumed; say --clips or --clip-seconds"
+        )
+    if machine.gpus == 0:
+        notes.append("no GPU was named: the figures are for one; --measure yes measures this machine's processor")
+    if not machine.known:
+        notes.append(f"the GPU's memory is not known: {UNKNOWN_MEMORY:g} GiB are assumed; say --gpu-memory")
+    if plan.method == "m2d-s":
+        notes.append("the speech features need the [hf] extra: pip install 'auricle[hf]'")
+    if facts.clips and plan.method != "m2d-x" and facts.clips < rules.MANY_CLIPS and facts.hours < rules.MANY_HOURS:
+        notes.append(
+            "so few data have not been shown to pay from scratch at this size; --strategy further starts from published weights, "
+            + SMALL
+        )
+    if plan.gpus > 8:
+        notes.append("the published runs used up to 4 GPUs")
+    return notes
+
+
+SOUNDS, NOISE, LABELS = "SOUNDS", "NOISE", "LABELS.csv"  # stand for what the person has not named
+PREPARED, PREPARED_NOISE = "prepared", "noise-lms"
+SAVE_FREQ = 100  # epochs: the published further pre-training was judged every 100
+
+
+def commands_of(config: AdviseConfig, weight: str, plan: Plan | None) -> tuple[str, ...]:
+    """From the sound to an encoder that is measured. Upper-case names are the person's to fill in."""
+    sounds = config.source or SOUNDS
+    if plan is None:
+        use = ["auricle", "embed", sounds, "--model", weight, "--out", "embeddings.npz"]
+        return tuple(map(shlex.join, (["auricle", "models", "get", weight], use, *measured_by(config, weight))))
+    lines = []
+    if not is_prepared(config.source):
+        lines.append(prepare(sounds, PREPARED, plan, config.labels and plan.method == "m2d-as"))
+    if plan.noise_ratio:
+        lines.append(prepare_noise(config.noise or NOISE, plan))
+    lines.append(pretrain(config.source if is_prepared(config.source) else PREPARED, weight, plan))
+    lines += measured_by(config, run_name(plan))
+    return tuple(map(shlex.join, lines))
+
+
+def is_prepared(source: str) -> bool:
+    """Whether a source holds spectrograms already."""
+    from auricle.data.stores.card import SETTINGS
+
+    return bool(source) and (Path(source) / SETTINGS).is_file()
+
+
+def prepare(sounds: str, out: str, plan: Plan, labels: bool) -> list[str]:
+    if plan.method == "m2d-s":
+        return ["auricle", "prepare", "speech", sounds, out]
+    words = ["auricle", "prepare", sounds, out, "--min-seconds", min_seconds(plan)]
+    words += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
+    return words + (["--labels", LABELS] if labels else [])
+
+
+def prepare_noise(noise: str, plan: Plan) -> list[str]:
+    words = ["auricle", "prepare", noise, PREPARED_NOISE, "--min-seconds", min_seconds(plan)]
+    return words + (["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else [])
+
+
+def min_seconds(plan: Plan) -> str:
+    """Enough for one crop: 6.1 for 608 frames, as published."""
+    return f"{int(plan.input_size.split('x')[1]) / 100 + 0.02:g}"
+
+
+def run_name(plan: Plan) -> str:
+    return f"runs/{plan.method}"
+
+
+def pretrain(source: str, weight: str, plan: Plan) -> list[str]:
+    start = ["torchrun", "--nproc-per-node", str(plan.gpus), "-m"] if plan.gpus > 1 else []
+    words = [*start, "auricle", "pretrain", plan.method, source, "--out", run_name(plan)]
+    words += ["--resume", weight, "--teacher", weight] if weight else []
+    words += ["--input-size", plan.input_size, "--patch-size", plan.patch_size, "--mask-ratio", f"{plan.mask_ratio:g}"]
+    words += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
+    words += ["--epochs", str(plan.epochs), "--warmup-epochs", str(plan.warmup_epochs)]
+    words += ["--batch-size", str(plan.batch_size), "--accum-iter", str(plan.accum_iter), "--blr", f"{plan.blr:g}"]
+    words += ["--loss-off", f"{plan.loss_off:g}"] if plan.loss_off is not None else []
+    words += ["--csv-bg-noise", PREPARED_NOISE, "--noise-ratio", f"{plan.noise_ratio:g}"] if plan.noise_ratio else []
+    words += ["--min-ds-size", str(plan.min_ds_size)] if plan.min_ds_size else []
+    return [*words, "--save-freq", str(SAVE_FREQ)]
+
+
+def measured_by(config: AdviseConfig, model: str) -> list[list[str]]:
+    """How to see whether it helped, where there are labels."""
+    if not config.labels:
+        return []
+    return [["auricle", "evaluate", "linear", model, config.source or SOUNDS, "--labels", LABELS]]

@@ -1,0 +1,132 @@
+"""What a network costs: counted by the published rules, and measured on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import argument, option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from auricle.models.base import Encoder
+
+
+@dataclass(frozen=True)
+class ComplexityConfig:
+    """Which networks, and on how much sound."""
+
+    names: tuple[str, ...] = argument("published names, weight files or run folders", default=(), many=True)
+    model_name: str = option("", "one more name")
+    seconds: float = option(10.0, "length of the clip, seconds")
+    bits: int = option(16, "bits per activation for the memory columns")
+    measure: bool = option(True, "measure the time on this machine too")
+    rounds: int = option(15, "clips timed; the median is told")
+
+    def __post_init__(self) -> None:
+        if not (self.names or self.model_name):
+            raise AuricleError("name at least one network, e.g. mn10_as; 'auricle models list' knows them")
+        if not (0 < self.seconds < float("inf")) or self.bits < 1 or self.rounds < 1:
+            raise AuricleError("--seconds, --bits and --rounds must be above 0")
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        return self.names + ((self.model_name,) if self.model_name else ())
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one clip. Memory is the analytical peak of activations in kB (1000 bytes), None where no rule applies.
+
+    macs, memory and receptive field (mel bins and frames, alike) are None for families without a published rule.
+    latency_ms is the median from waveform to logits, batch 1, with ``threads`` threads; real_time_factor is that
+    divided by the clip's length. Both are None unless measured.
+    """
+
+    name: str
+    parameters: int
+    macs: int | None = None
+    memory_kb: float | None = None
+    efficient_memory_kb: float | None = None
+    receptive_field: int | None = None
+    receptive_seconds: float | None = None
+    latency_ms: float | None = None
+    real_time_factor: float | None = None
+    threads: int | None = None
+
+
+def complexity(config: ComplexityConfig) -> list[Cost]:
+    """One Cost per name. Published networks are built without their weights: nothing is downloaded."""
+    return [cost_of(network(name), name, config) for name in config.all_names]
+
+
+def network(name: str) -> Encoder:
+    """The network of a published name, with weights of our own that keep numbers in range; a file or run as it is."""
+    from auricle.hub.load import load
+    from auricle.hub.published import table as records
+    from auricle.models.registry import build
+
+    record = records.find(name)
+    if record is None or record.config is None:
+        return load(name)
+    encoder = build(record.architecture)
+    encoder.rename(name=name)
+    return encoder.eval()
+
+
+def cost_of(encoder: Encoder, name: str, config: ComplexityConfig) -> Cost:
+    from auricle.models.efficientat.complexity import complexity as counted
+
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    values: dict[str, Any] = {}
+    if _has_rules(encoder):
+        found = counted(encoder, seconds=config.seconds, bits=config.bits)
+        values = {field: getattr(found, field) for field in found.__dataclass_fields__ if field != "buffers"}
+    if config.measure:
+        values |= _measured(encoder, config)
+    return Cost(**{"name": name, "parameters": parameters, **values})
+
+
+def _has_rules(encoder: Encoder) -> bool:
+    from auricle.models.efficientat.encoder import EfficientAT
+
+    return isinstance(encoder, EfficientAT)
+
+
+def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
+    import torch
+
+    from auricle.core.randomness import Draws
+    from auricle.models.efficientat.folding import for_inference
+
+    samples = max(1, round(config.seconds * encoder.info.sample_rate))
+    wave = 0.1 * torch.randn(1, samples, generator=Draws(0).torch("complexity"))
+    _settle(encoder, wave)
+    ready, times = for_inference(encoder), []
+    with torch.inference_mode():
+        for _ in range(config.rounds + 2):  # the first two warm up
+            start = time.perf_counter()
+            ready(wave)
+            times.append(time.perf_counter() - start)
+    latency = statistics.median(times[2:])
+    measured = {"latency_ms": 1e3 * latency, "real_time_factor": latency / config.seconds}
+    return measured | {"threads": torch.get_num_threads()}
+
+
+def _settle(encoder: Encoder, wave: Tensor) -> None:
+    """Batch statistics of this wave for norms that never saw any, so that no number is denormal (and slow)."""
+    import torch
+    from torch import nn
+
+    fresh = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d) and int(m.num_batches_tracked or 0) == 0]
+    for norm in fresh:
+        norm.train().momentum = None  # the plain average of what it saw
+    with torch.inference_mode():
+        if fresh:
+            encoder(wave)
+    for norm in fresh:
+        norm.eval()

@@ -1,0 +1,169 @@
+"""The main job on a laptop in minutes: prepare a folder of sounds (or a synthetic corpus), pre-train a small encoder on it
+without its labels (the preset ``small``), probe it against its untrained self and log-mel statistics, and write a report."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import argument, option
+
+if TYPE_CHECKING:
+    from auricle.commands.prepare.prepare import PrepareResult
+    from auricle.data.manifest.manifest import Manifest
+    from auricle.evaluation.evaluation import Evaluation
+    from auricle.methods.settings import PretrainConfig
+
+PROBES = ("logistic", "knn-vote")
+METHOD, PRESET = "msm-mae", "small"  # why: docs/small-scale.md
+RUN = f"{PRESET}-{METHOD}"
+SMALLEST_RUN = 20  # weight updates: fewer teach nothing at all
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Sizes that fit five minutes on two cores."""
+
+    source: str = argument("folder of audio, or a manifest; without it a synthetic corpus is made", default="")
+    labels: str | None = option(None, "table of labels (and folds, splits, groups), joined to the clips by file name")
+    label_column: str | None = option(None, "column of that table that holds the label")
+    group_column: str | None = option(None, "column of speaker, patient or site, never split across folds")
+    out: str = option("", "folder for everything; empty: demo/<name>-<time>")
+    minutes: float = option(2.5, "minutes of pre-training")
+    clips_per_class: int = option(25, "clips of each class of the synthetic corpus")
+    batch_size: int = option(24, "clips per weight update")
+    seed: int = option(0, "every random draw is a function of this number")
+    workers: int = option(0, "processes that prepare; 0: one per core")
+    quiet: bool = option(False, "show no progress")
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or self.batch_size < 1 or self.clips_per_class < 5:
+            raise AuricleError("the demo needs --minutes above 0, a --batch-size of at least 1 and 5 clips per class")
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Where everything is, what was measured (empty without labels), and what was learnt, in words."""
+
+    run: Path
+    report: Path
+    evaluations: tuple[Evaluation, ...]
+    failed: int
+    words: str
+    seconds: float
+
+
+def demo(config: DemoConfig) -> DemoResult:
+    """Raises AuricleError for a source that cannot be used; clips that cannot be read are counted and left out."""
+    from auricle.commands.pretrain import pretrain
+    from auricle.reports.page import build_report
+    from auricle.reports.verdict import learnt
+    from auricle.reports.view import RunView
+
+    started, out = time.monotonic(), out_folder(config)
+    prepared = prepare_sounds(config, out)
+    manifest = prepared_manifest(prepared)
+    result = pretrain(
+        timed(small_run(config, prepared.out, out / RUN, len(manifest)), config.minutes), quiet=config.quiet
+    )
+    evaluations = probe(result.run, manifest, config)
+    report = build_report(result.run)
+    words = " ".join(learnt(RunView.open(result.run)))
+    return DemoResult(result.run, report, evaluations, len(prepared.failed), words, time.monotonic() - started)
+
+
+def out_folder(config: DemoConfig) -> Path:
+    """Raises AuricleError where something else is already."""
+    out = Path(config.out or f"demo/{title_of(config)}-{time.strftime('%y%m%d-%H%M%S')}")
+    if (out / RUN).exists():
+        raise AuricleError(f"{out} holds a demo already; choose another --out (or remove it)")
+    return out
+
+
+def title_of(config: DemoConfig) -> str:
+    """ "synthetic", or the name of the folder; of the folder above it where that only says "audio"."""
+    if not config.source:
+        return "synthetic"
+    path = Path(config.source).resolve()
+    return path.parent.name if path.name.lower() in ("audio", "wav", "wavs", "data") else path.stem
+
+
+def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
+    """Log-mel files of the given sounds, or of a synthetic corpus made first."""
+    from auricle.commands.prepare.prepare import PrepareConfig, prepare
+
+    source, labels = config.source, config.labels
+    if not source:
+        from auricle.data.synthetic.corpus import make_corpus
+
+        cores = config.workers or os.cpu_count() or 1
+        folder = out / "corpus"
+        source = str(
+            make_corpus(
+                folder, clips_per_class=config.clips_per_class, seed=config.seed, workers=cores, quiet=config.quiet
+            )
+        )
+    return prepare(
+        PrepareConfig(
+            source,
+            str(out / "data"),
+            labels=labels,
+            label_column=config.label_column,
+            group_column=config.group_column,
+            workers=config.workers,
+            quiet=config.quiet,
+        )
+    )
+
+
+def prepared_manifest(prepared: PrepareResult) -> Manifest:
+    from auricle.data.manifest.formats import read_manifest
+
+    return read_manifest(prepared.out)
+
+
+def small_run(config: DemoConfig, data: Path, out: Path, clips: int) -> PretrainConfig:
+    """The preset, with a batch of no more clips than there are."""
+    from auricle.methods.presets import preset
+    from auricle.methods.settings import settings_of, with_flags
+
+    batch = min(config.batch_size, clips)
+    flags = {**preset(METHOD, PRESET), "batch_size": batch, "min_ds_size": batch, "seed": config.seed}
+    return with_flags(settings_of(METHOD)(METHOD, str(data), str(out)), flags)
+
+
+def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
+    """As many weight updates as fit into the minutes, by a few measured steps."""
+    from auricle.methods.settings import with_flags
+    from auricle.training.dry_run import rehearse
+
+    seconds = rehearse(config).seconds_per_micro_step
+    steps = max(SMALLEST_RUN, int(60 * minutes / seconds))
+    return with_flags(config, {"max_updates": steps, "warmup_updates": steps // 10})
+
+
+def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation, ...]:
+    """Logistic regression and kNN on the labels, beside the untrained encoder, log-mel statistics and chance."""
+    from auricle.evaluation.evaluate import evaluate
+    from auricle.evaluation.task import Task
+    from auricle.hub.load import load
+
+    labels = {label for clip in manifest for label in clip.labels}
+    if len(labels) < 2:
+        return ()
+    encoder = load(run)
+    encoder.rename(name=RUN)
+    task = Task(str(manifest.root.resolve()), name=title_of(config))
+    command, found = f"auricle demo {config.source}".strip(), []
+    for name in PROBES:
+        few_shot = name == "logistic"
+        result = evaluate(
+            encoder, task, name, manifest=manifest, few_shot=few_shot, quiet=config.quiet, command=command
+        )
+        result.save(run / "evaluations" / f"{name}.json")
+        found.append(result)
+    return tuple(found)

@@ -1,0 +1,195 @@
+"""What works on this machine: formats, extras, hardware, folders. Everything is tried or asked, nothing is assumed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from auricle.core.io import cache_dir
+from auricle.version import __version__
+
+TONE_HZ, TONE_RATE, TONE_SECONDS = 440.0, 48000, 0.5
+LARGEST_ERROR_HZ = 5.0  # the resolution of a quarter of a second is 4 Hz
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file, encoded here and decoded again; detail is the error when it does not work."""
+
+    suffix: str
+    decodes: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One group of optional packages: installed ("av 18.1.0"), missing ("h5py"), and the line that installs it."""
+
+    name: str
+    installed: tuple[str, ...]
+    missing: tuple[str, ...]
+    install: str
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """device is "cpu" or "cuda"; memory in GiB (None: not known here); bf16: in hardware, on that device."""
+
+    device: str
+    device_name: str
+    cores: int
+    threads: int
+    memory_gib: float | None
+    bf16: bool
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The answer of ``auricle doctor``; free_gib is the free disk space where the cache folder is or would be."""
+
+    auricle: str
+    python: str
+    torch: str
+    system: str
+    hardware: Hardware
+    cache: str
+    free_gib: float
+    formats: tuple[Format, ...]
+    extras: tuple[Extra, ...]
+
+
+def doctor() -> Diagnosis:
+    import torch
+
+    folder = cache_dir()
+    return Diagnosis(
+        auricle=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        system=f"{platform.system()} {platform.machine()}",
+        hardware=hardware(),
+        cache=str(folder),
+        free_gib=shutil.disk_usage(_existing(folder)).free / GIB,
+        formats=tuple(try_formats()),
+        extras=tuple(extras()),
+    )
+
+
+def try_formats() -> Iterator[Format]:
+    """A short tone written in memory in each format and decoded again."""
+    import numpy as np
+
+    from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encoded
+
+    tone = 0.5 * np.sin(2 * np.pi * TONE_HZ / TONE_RATE * np.arange(int(TONE_SECONDS * TONE_RATE)), dtype=np.float32)
+    for suffix in (*SOUND_FILE_FORMATS, *MEDIA_FORMATS):
+        try:
+            problem = _difference(encoded(tone, TONE_RATE, suffix), len(tone))
+        except ImportError:
+            problem = "needs the [media] extra: pip install 'auricle[media]'"
+        except Exception as error:  # a codec may fail in any way; the doctor reports it and goes on
+            problem = f"{type(error).__name__}: {error}"
+        yield Format(suffix, not problem, problem)
+
+
+def _difference(file: bytes, samples: int) -> str:
+    """What is wrong with the decoded tone, or "". Bare aac begins with some silence, so the pitch is compared."""
+    import numpy as np
+
+    from auricle.audio.decode.decode import read
+
+    found = read(file)
+    middle = found.wave[samples // 4 : 3 * samples // 4]
+    pitch = np.abs(np.fft.rfft(middle)).argmax() * found.rate / max(len(middle), 1)
+    if len(found.wave) < samples or abs(pitch - TONE_HZ) > LARGEST_ERROR_HZ:
+        return (
+            f"decodes to {len(found.wave)} of {samples} samples with a pitch of {pitch:.0f} instead of {TONE_HZ:.0f} Hz"
+        )
+    return ""
+
+
+def extras() -> list[Extra]:
+    """The optional groups of this package's own metadata, in their order; 'all' is left out."""
+    groups: dict[str, list[str]] = {}
+    for line in metadata.requires("auricle") or []:
+        match = re.match(r"([\w.-]+)(?:\[[^]]*\])?([^;]*);.*extra == ['\"]([\w-]+)['\"]", line)
+        if match and match[3] != "all":
+            groups.setdefault(match[3], []).append(match[1] + match[2].strip())
+    return [_extra(name, needs) for name, needs in groups.items()]
+
+
+def _extra(name: str, requirements: list[str]) -> Extra:
+    installed, missing = [], []
+    for requirement in requirements:
+        package = re.split(r"[<>=!~ ]", requirement)[0]
+        version = _version(package)
+        if version is None:
+            missing.append(package)
+        elif _older(version, requirement):
+            missing.append(f"{requirement} (found {version})")
+        else:
+            installed.append(f"{package} {version}")
+    return Extra(name, tuple(installed), tuple(missing), f"pip install 'auricle[{name}]'")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _older(version: str, requirement: str) -> bool:
+    """Whether the version is below the requirement's floor (``>=``)."""
+    floor = re.search(r">=\s*([\d.]+)", requirement)
+    return floor is not None and _numbers(version) < _numbers(floor[1])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def hardware() -> Hardware:
+    """The device and precision that training picks by itself, and the processor's means."""
+    import torch
+
+    from auricle.training.precision import pick_device, resolve
+
+    device = pick_device("auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    bf16 = resolve("auto", device) == "bf16"
+    return Hardware(device.type, name, _cores(), torch.get_num_threads(), _memory_gib(), bf16)
+
+
+def _processor() -> str:
+    """The model's name where Linux tells it, else what Python knows."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory_gib() -> float | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _existing(folder: Path) -> Path:
+    """The folder or its nearest ancestor that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

@@ -1,0 +1,300 @@
+"""Published weights and weight files: the table, one in full, download, conversion, verification."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import argument, check_choices, option
+
+if TYPE_CHECKING:
+    from auricle.hub.published.record import Record, Table
+    from auricle.models.base import Encoder
+
+LAYOUTS = ("auricle", "efficientat", "m2d", "mae-ast")
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """Which rows of the table."""
+
+    family: str | None = option(None, "only this family: mn, dymn, m2d …")
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """What to describe."""
+
+    name: str = argument("a published name, a weight file, or a run folder")
+    record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
+    input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
+    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
+
+
+@dataclass(frozen=True)
+class GetConfig:
+    """What to bring onto this machine."""
+
+    names: tuple[str, ...] = argument("published names", many=True)
+    weights: str | None = option(None, "local file of that name, in place of a download")
+    offline: bool = option(False, "no downloads; AURICLE_OFFLINE=1 does the same")
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What to write in which layout."""
+
+    source: str = argument("a weight file, a run folder, or a published name")
+    to: str = option(help="layout to write", choices=LAYOUTS)
+    out: str = option(help="file to write")
+    record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
+    input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
+    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """What to check."""
+
+    names: tuple[str, ...] = argument("published names, weight files or run folders", many=True)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a name or a file.
+
+    facts in the order they are shown; parameters is a number; papers are keys of ``hub.citations``.
+    """
+
+    name: str
+    facts: dict[str, Any]
+    papers: tuple[str, ...] = ()
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A weight on this machine. file is ours; licence and note are what its user must know."""
+
+    name: str
+    file: str
+    size: int
+    sha256: str
+    licence: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Got:
+    """failed: (name, error) pairs."""
+
+    kept: tuple[Kept, ...]
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Converted:
+    """file as written; tensors in it; hint: what the readers of that layout expect beyond it."""
+
+    file: str
+    layout: str
+    tensors: int
+    size: int
+    sha256: str
+    licence: str
+    hint: str = ""
+
+
+def list_models(config: ListConfig) -> Table:
+    """The table of published weights. Raises AuricleError for an unknown family."""
+    from auricle.hub.published.table import table
+
+    return table(config.family)
+
+
+def show(config: ShowConfig) -> Description:
+    """Architecture, size, front end, licence, score, source and lineage of a name, a file or a run folder."""
+    from auricle.hub.published.table import find, get
+
+    path = Path(config.name).expanduser()
+    record = find(config.name)
+    if record is not None and not path.is_file():
+        return _described(record)
+    if not path.exists():
+        get(config.name)  # raises, with the nearest names
+    return _opened(path, config)
+
+
+def _described(record: Record) -> Description:
+    from auricle.hub import weight_cache as weights
+
+    row = record.row()
+    facts = {key: row[key] for key in ("family", "summary", "use", "front_end", "parameters", "classes", "class_order")}
+    facts |= {"label_type": record.label_type, "AudioSet mAP": record.score, "architecture": row["config"]}
+    facts |= {"statistics": record.statistics, "release": record.release}
+    facts |= {"further pre-training": record.further, "licence": record.licence, "source": record.source}
+    facts |= {"published scores": dict(record.scores)}
+    facts |= {"download": list(record.urls), "file": record.file or None, "note": record.note}
+    here = weights.converted(record)
+    facts["kept at"] = str(here) if here.is_file() else None
+    return Description(record.name, facts, record.papers, record.licence)
+
+
+def _opened(path: Path, config: ShowConfig) -> Description:
+    """A file is described by what it holds, so it is read."""
+    from auricle.hub.load import load
+    from auricle.hub.weight_file import describe
+
+    encoder = load(path, record=config.record, input_size=config.input_size, sample_rate=config.sample_rate)
+    file = path / "encoder.safetensors" if path.is_dir() else path
+    lineage = describe(file).get("lineage", {}) if file.suffix == ".safetensors" else {}
+    info = asdict(encoder.info)
+    classes = info.pop("classes") or ()
+    facts = {"family": info.pop("family"), "parameters": count(encoder), "classes": len(classes)}
+    facts |= {"architecture": _settled(encoder), "fingerprint": encoder.fingerprint()}
+    facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
+    papers = tuple(lineage.get("papers", ()))
+    return Description(facts.pop("name"), facts, papers, encoder.info.licence)
+
+
+def _settled(encoder: Encoder) -> dict[str, Any] | None:
+    """Its configuration, with the number of heads where that says 0 (one per 64 channels)."""
+    config, heads = encoder.architecture().get("config"), getattr(getattr(encoder, "config", None), "num_heads", None)
+    return {**config, "heads": heads} if config and heads else config
+
+
+def count(encoder: Encoder) -> int:
+    """Number of trained parameters."""
+    return sum(parameter.numel() for parameter in encoder.parameters())
+
+
+def get_models(config: GetConfig) -> Got:
+    """Download, convert and keep published weights. A name that fails is reported; the others are still done.
+
+    Raises AuricleError when no name is known, and for ``weights`` with several names: nothing is done then.
+    """
+    from auricle.hub.published import table as records
+
+    if config.weights is not None and len(config.names) != 1:
+        raise AuricleError(f"--weights is the file of one name, {len(config.names)} were given")
+    if not config.names:
+        raise AuricleError("name one published weight at least")
+    if not any(map(records.find, config.names)):
+        records.get(config.names[0])  # raises, with the nearest names
+    kept: list[Kept] = []
+    failed: list[tuple[str, str]] = []
+    for name in config.names:
+        try:
+            kept.append(_bring(records.get(name), config))
+        except AuricleError as error:
+            failed.append((name, str(error)))
+    return Got(tuple(kept), tuple(failed))
+
+
+def _bring(record: Record, config: GetConfig) -> Kept:
+    from auricle.hub import checksums
+    from auricle.hub import weight_cache as weights
+
+    if record.config is None:
+        raise AuricleError(f"'{record.name}' is computed: there are no weights to bring")
+    file = weights.converted(record)
+    if config.weights is not None:
+        local = Path(config.weights).expanduser()
+        if not local.is_file():
+            raise AuricleError(f"there is no weight file {local}")
+        weights.install(record, local)
+    elif not file.is_file():
+        weights.install(record, weights.obtain(record, offline=config.offline or None))
+    checksums.check(file)
+    said = checksums.noted(file)
+    return Kept(record.name, str(file), said["size"], said["sha256"], record.licence, record.note)
+
+
+def convert(config: ConvertConfig) -> Converted:
+    """Write an encoder in another layout: a run folder's, a weight file's or a published one.
+
+    ``efficientat`` writes the flat state dict of MN and DyMN; ``m2d`` the training checkpoint of a run folder (all that
+    pre-training needs), of an encoder the encoder-only layout, with a classifier the evaluation tool's; ``mae-ast``
+    fairseq's checkpoint; ``auricle`` our safetensors.
+    Raises AuricleError where the layout cannot hold that encoder, and never overwrites its own source.
+    """
+    from auricle.hub import checksums
+    from auricle.hub.load import load
+
+    source, out = Path(config.source).expanduser(), Path(config.out).expanduser()
+    if source.exists() and out.exists() and source.samefile(out):
+        raise AuricleError(f"{out} is the source itself; choose another --out")
+    if out.is_dir():
+        raise AuricleError(f"{out} is a folder; --out names a file in it")
+    known = {"record": config.record, "input_size": config.input_size, "sample_rate": config.sample_rate}
+    encoder = load(config.source, **known)  # type: ignore[arg-type]
+    tensors, hint = WRITERS[config.to](encoder, source, out)
+    size, digest = out.stat().st_size, checksums.sha256_of(out)
+    return Converted(str(out), config.to, tensors, size, digest, encoder.info.licence, hint)
+
+
+def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
+    from auricle.hub.checksums import sha256_of
+    from auricle.hub.weight_file import save_encoder
+
+    if out.suffix != ".safetensors":
+        raise AuricleError(f"{out}: Auricle's weight files end in .safetensors")
+    file = source / "encoder.safetensors" if source.is_dir() else source
+    lineage = {"file": file.name, "sha256": sha256_of(file)} if file.is_file() else {"published": encoder.info.name}
+    save_encoder(encoder, out, lineage=lineage)
+    return len(encoder.state_dict()), ""
+
+
+def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
+    from auricle.hub.convert.efficientat import to_published, unsaid
+    from auricle.hub.weight_file import write_pickle
+
+    _family(encoder, ("mn", "dymn"), "efficientat")
+    tensors = to_published(encoder.state_dict())
+    write_pickle(tensors, out)
+    said = ", ".join(f"{name} {value}" for name, value in unsaid(tensors, encoder.settings()).items())  # type: ignore[operator]
+    return len(tensors), f"the layout does not hold them, so tell its readers: {said}"
+
+
+def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
+    from auricle.hub.convert.m2d import m2d_content
+    from auricle.hub.convert.m2d_names import folder_name, parse_name
+    from auricle.hub.warm_start import tensors_of
+    from auricle.hub.weight_file import write_pickle
+
+    _family(encoder, ("m2d",), "m2d")
+    config = encoder.architecture()["config"]
+    if config["heads"] not in (0, max(1, config["width"] // 64)):
+        raise AuricleError(f"readers of M2D's layout take one head per 64 channels; this encoder has {config['heads']}")
+    ours = (
+        tensors_of(source) if source.is_dir() else {f"online.{n}": value for n, value in encoder.state_dict().items()}
+    )
+    content, tensors = m2d_content(ours)
+    write_pickle(content, out)
+    if parse_name(out.resolve().parent.name):
+        return tensors, ""
+    wanted = folder_name(config["input_size"], config["patch_size"], config["sample_rate"])
+    return tensors, f"the original reads sizes from the folder's name: put it into one such as {wanted}-NAME"
+
+
+def _to_mae_ast(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
+    from auricle.hub.convert.mae_ast import published_content
+    from auricle.hub.weight_file import write_pickle
+
+    _family(encoder, ("mae-ast",), "mae-ast")
+    content = published_content(encoder)  # type: ignore[arg-type]
+    write_pickle(content, out)
+    return len(content["model"]), "settings of training that the network does not hold are the original's defaults"
+
+
+WRITERS = {"auricle": _to_auricle, "efficientat": _to_efficientat, "m2d": _to_m2d, "mae-ast": _to_mae_ast}
+
+
+def _family(encoder: Encoder, families: tuple[str, ...], layout: str) -> None:
+    if encoder.info.family not in families:
+        raise AuricleError(f"the layout '{layout}' holds {' and '.join(families)}, not {encoder.info.family}")

@@ -1,0 +1,112 @@
+"""Lists of training data: the files of a folder, and the weighted AudioSet list (specification m2d 1.4 and 8.4)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import argument, option
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """Which files go into which list."""
+
+    source: str = argument("folder whose files are listed, itself and below")
+    out: str = argument("list to write (CSV)")
+    root: str = option("", "data root that the names start from; empty: the folder of the list")
+    suffix: str = option(".npy", "suffix of the files (.npz for the published speech layout)")
+    overwrite: bool = option(False, "replace a list that is there and says something else")
+
+
+@dataclass(frozen=True)
+class AsListConfig:
+    """The weighted AudioSet list."""
+
+    source: str = argument("list of AudioSet files (column file_name; names begin with the 11 characters of the clip)")
+    segments: tuple[str, ...] = argument(
+        "the official segment lists: eval, balanced_train, unbalanced_train", many=True
+    )
+    out: str = option("data/files_as_weighted.csv", "list to write (CSV)")
+    overwrite: bool = option(False, "replace a list that is there and says something else")
+
+
+@dataclass(frozen=True)
+class ListResult:
+    """Rows written; for AudioSet the classes in them, and the files that no segment list knows."""
+
+    out: Path
+    rows: int
+    classes: int = 0
+    unknown: tuple[str, ...] = ()
+
+
+def prepare_list(config: ListConfig) -> ListResult:
+    """One column, ``file_name``: the files, sorted, relative to the data root.
+
+    Raises AuricleError for a folder that is not there, lies outside the root or holds no such files, and for a list
+    that is there and would change.
+    """
+    from auricle.data.manifest.formats import files_below, spelt_in_utf8
+    from auricle.data.manifest.manifest import ManifestWarning
+
+    folder, out = Path(config.source), Path(config.out)
+    root = Path(config.root) if config.root else out.parent
+    if not folder.is_dir():
+        raise AuricleError(f"{folder} is not a folder{_near(folder)}")
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise AuricleError(f"{folder} does not lie in the data root {root}; name another with --root")
+    inside = folder.resolve().relative_to(root.resolve())
+    found = files_below(folder, ("." + config.suffix.lstrip("."),))
+    names, notes = spelt_in_utf8(sorted((inside / name).as_posix() for name in found))
+    for note in notes:
+        warnings.warn(note, ManifestWarning, stacklevel=2)
+    if notes and not names:
+        raise AuricleError(notes[0])
+    if not names:
+        raise AuricleError(f"no {config.suffix} files in {folder} nor below it; 'auricle prepare lms' makes them")
+    _write(out, [["file_name"], *([name] for name in names)], config.overwrite)
+    return ListResult(out, len(names))
+
+
+def prepare_as_list(config: AsListConfig) -> ListResult:
+    """``file_name,label,weight`` of every file whose clip the segment lists know, in the order of the list.
+
+    Raises AuricleError for lists that cannot be read, and when no file is known.
+    """
+    from auricle.data.audioset import file_names, read_segments, weighted
+
+    names, out = file_names(Path(config.source)), Path(config.out)
+    rows, unknown = weighted(names, read_segments(map(Path, config.segments)))
+    if not rows:
+        raise AuricleError(
+            f"the segment lists know none of the {len(names)} files of {config.source}; the first is '{names[0]}', "
+            "file names must begin with the clip's 11 characters"
+        )
+    table = [
+        ["file_name", "label", "weight"],
+        *([row.file_name, ",".join(row.labels), repr(row.weight)] for row in rows),
+    ]
+    _write(out, table, config.overwrite)
+    return ListResult(out, len(rows), len({label for row in rows for label in row.labels}), tuple(unknown))
+
+
+def _write(out: Path, rows: list[list[str]], overwrite: bool) -> None:
+    from auricle.core.io import write_text
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    if out.exists() and not overwrite and out.read_text(encoding="utf-8") != text.getvalue():
+        raise AuricleError(f"{out} is there and says something else; --overwrite replaces it")
+    write_text(out, text.getvalue())
+
+
+def _near(path: Path) -> str:
+    try:
+        return nearest(path.name, [entry.name for entry in path.parent.iterdir() if entry.is_dir()])
+    except OSError:
+        return f"; nor is {path.parent}"

@@ -1,0 +1,118 @@
+"""A folder of sound to a folder of log-mel ``.npy`` files with the same relative paths (specification m2d 1.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import argument, option
+from auricle.data.stores.card import HALF
+from auricle.models.m2d.config import FRONT_ENDS
+
+if TYPE_CHECKING:
+    from auricle.data.stores.conversion import Failure, Mirrored
+
+ANY = "any"
+MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: specification m2d 1.3
+
+
+@dataclass(frozen=True)
+class LmsConfig:
+    """What to convert, and how."""
+
+    source: str = argument("folder that is searched for sound, itself and below")
+    out: str = argument("folder to write; an unfinished one is continued")
+    suffix: str = option(".wav", "suffix of the files to convert, or 'any' for every audio format")
+    skip: int = option(0, "leave out the first files of the sorted list")
+    min_length: float = option(
+        MIN_LENGTH, "zero-pad shorter sound at its end to this many seconds, before the transform"
+    )
+    sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
+    float16: bool = option(False, HALF)
+    workers: int = option(0, "processes (0: one per core)")
+    quiet: bool = option(False, "show no progress")
+
+    def __post_init__(self) -> None:
+        if self.sample_rate not in FRONT_ENDS:
+            known = " or ".join(map(str, FRONT_ENDS))
+            raise AuricleError(f"the sample rate must be {known} Hz, not {self.sample_rate}")
+        if min(self.skip, self.min_length, self.workers) < 0:
+            raise AuricleError("skip, min-length and workers must be 0 or more")
+        if not self.suffix.strip("."):
+            raise AuricleError("name a suffix such as .wav, or 'any'")
+
+
+@dataclass(frozen=True)
+class LmsResult:
+    """done were written now, skipped were there before; failed says which could not be used and why; seconds of work."""
+
+    out: Path
+    done: int
+    skipped: int
+    failed: tuple[Failure, ...]
+    seconds: float
+
+
+def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) -> LmsResult:
+    """Write ``OUT/<relative path>.npy``, (1, 80, N) natural log-mel, and ``OUT/prepare.json``.
+
+    Files that are there are kept, whoever wrote them. ``say`` hears the name of every file as it is finished.
+    Raises AuricleError for a source without such sound and for a folder made with other settings.
+    """
+    from auricle.data.stores.conversion import Failure, sounds_below
+
+    started, out = time.monotonic(), Path(config.out)
+    names = sounds_below(Path(config.source), suffixes_of(config))[config.skip :]
+    claim_mirror(out, config)
+    results = []
+    try:
+        for result in _convert(names, config):
+            results.append(result)
+            if say is not None:
+                say(result.id if isinstance(result, Failure) else result.name)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; finished files are kept: run the same command again to go on") from None
+    failed = tuple(result for result in results if isinstance(result, Failure))
+    kept = sum(not isinstance(result, Failure) and result.kept for result in results)
+    return LmsResult(out, len(results) - len(failed) - kept, kept, failed, time.monotonic() - started)
+
+
+def suffixes_of(config: LmsConfig) -> Iterable[str]:
+    from auricle.audio.decode.decode import AUDIO_SUFFIXES
+
+    return sorted(AUDIO_SUFFIXES) if config.suffix == ANY else ("." + config.suffix.lstrip("."),)
+
+
+def claim_mirror(out: Path, config: LmsConfig) -> None:
+    """The card of the folder, written or compared. A folder that another program filled gets one too."""
+    from auricle.data.stores.card import SETTINGS, check, clear_leftovers, write_card
+
+    dtype = "float16" if config.float16 else "float32"
+    settings = {"front_end": FRONT_ENDS[config.sample_rate], "min_seconds": config.min_length, "dtype": dtype}
+    if (out / SETTINGS).is_file():
+        check(out, settings)
+        clear_leftovers(out)
+    elif out.exists() and not out.is_dir():
+        raise AuricleError(f"{out} is not a folder")
+    else:
+        write_card(out, settings)
+
+
+def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | Failure]:
+    from auricle.core.parallel import mapped, workers_for
+    from auricle.core.progress import progress
+    from auricle.data.stores.conversion import LogMelOf, Mirror
+
+    log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_length)
+    mirror = Mirror(Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32")
+    results = mapped(mirror, names, workers_for(len(names), config.workers))
+    return progress(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)
+
+
+def as_json(result: LmsResult) -> dict[str, Any]:
+    """The result as JSON values."""
+    return {**asdict(result), "out": str(result.out)}

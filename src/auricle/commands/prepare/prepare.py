@@ -1,0 +1,160 @@
+"""Audio to a prepared folder: manifest, log-mel files, statistics. Resumable; broken files are counted, not fatal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import argument, option
+from auricle.data.stores.card import HALF
+from auricle.models.m2d.config import FRONT_ENDS
+
+if TYPE_CHECKING:
+    from auricle.data.manifest.manifest import Manifest
+    from auricle.data.stores.conversion import Done, Failure, Task
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare, and how."""
+
+    source: str = argument("audio folder, manifest (CSV, TSV, Parquet) or one audio file")
+    out: str = argument("folder to write; an unfinished one is continued")
+    labels: str | None = option(None, "table of labels, folds and groups, joined to the clips by id or file name")
+    label_column: str | None = option(None, "column that holds the labels (found by itself when it is called label, …)")
+    group_column: str | None = option(None, "column that holds speaker, patient or site")
+    classes: str | None = option(None, "file with the class names in order (default: the sorted labels of training)")
+    sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
+    min_seconds: float = option(0.0, "zero-pad shorter sound to this many seconds (the original M2D program: 6.1)")
+    float16: bool = option(False, HALF)
+    workers: int = option(0, "processes (0: one per core)")
+    quiet: bool = option(False, "show no progress")
+
+    def __post_init__(self) -> None:
+        if self.sample_rate not in FRONT_ENDS:
+            raise AuricleError(
+                f"the sample rate must be {' or '.join(map(str, FRONT_ENDS))} Hz, not {self.sample_rate}"
+            )
+        if self.min_seconds < 0 or self.workers < 0:
+            raise AuricleError("min-seconds and workers must be 0 or more")
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """done and skipped (finished before) count clips; failed says which could not be used and why; seconds of work."""
+
+    out: Path
+    done: int
+    skipped: int
+    failed: tuple[Failure, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def prepare(config: PrepareConfig) -> PrepareResult:
+    """Write ``lms/*.npy``, ``manifest.csv``, ``statistics.json``, ``prepare.json`` and ``failed.csv`` into the folder.
+
+    Raises AuricleError for a source that cannot be read, a folder made with other settings, and when no clip at all
+    could be prepared.
+    """
+    from auricle.data.manifest.formats import read_manifest
+    from auricle.data.stores.card import claim
+    from auricle.data.stores.conversion import finished, tasks_of
+
+    started, out = time.monotonic(), Path(config.out)
+    manifest = read_manifest(
+        config.source,
+        labels=config.labels,
+        label_column=config.label_column,
+        group_column=config.group_column,
+        classes=config.classes,
+    )
+    tasks = tasks_of(manifest)
+    claim(out, settings_of(config))
+    before = finished(out, tasks, dtype_of(config))
+    try:
+        results = [*before.values(), *_convert([task for task in tasks if task.id not in before], config)]
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; finished clips are kept: run the same command again to go on") from None
+    failed = _finish(out, manifest, results, config)
+    done = len(results) - len(before) - len(failed)
+    return PrepareResult(out, done, len(before), failed, time.monotonic() - started, manifest.notes)
+
+
+def settings_of(config: PrepareConfig) -> dict[str, Any]:
+    """Everything that decides the values in the store."""
+    source, front_end = str(Path(config.source).resolve()), FRONT_ENDS[config.sample_rate]
+    return {"front_end": front_end, "min_seconds": config.min_seconds, "source": source, "dtype": dtype_of(config)}
+
+
+def dtype_of(config: PrepareConfig) -> str:
+    return "float16" if config.float16 else "float32"
+
+
+def _convert(tasks: list[Task], config: PrepareConfig) -> Iterable[Done | Failure]:
+    from auricle.core.parallel import mapped, workers_for
+    from auricle.core.progress import progress
+    from auricle.data.stores.conversion import Converter, LogMelOf
+
+    log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_seconds)
+    converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
+    results = mapped(converter, tasks, workers_for(len(tasks), config.workers))
+    return progress(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
+
+
+def _finish(out: Path, manifest: Manifest, results: list[Done | Failure], config: PrepareConfig) -> tuple[Failure, ...]:
+    """The files about the whole, written last; returns what failed."""
+    from auricle.data.stores.conversion import Done, Failure
+
+    done = {result.id: result for result in results if isinstance(result, Done)}
+    failed = tuple(result for result in results if isinstance(result, Failure))
+    _write_failed(out / "failed.csv", failed)
+    if not done:
+        raise AuricleError(f"none of {len(failed)} clips could be prepared; the first: {failed[0].error}")
+    _write_statistics(out / "statistics.json", list(done.values()), FRONT_ENDS[config.sample_rate])
+    _write_manifest(out, manifest, done)
+    return failed
+
+
+def _write_failed(path: Path, failed: tuple[Failure, ...]) -> None:
+    from auricle.data.manifest.tables import text_file
+
+    with text_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "path", "error"])
+        writer.writerows([item.id, item.path, item.error] for item in failed)
+
+
+def _write_statistics(path: Path, done: list[Done], front_end: str) -> None:
+    """Over every value of the corpus, exactly."""
+    from auricle.core.io import write_text
+    from auricle.data.loading.statistics import Moments
+
+    total = reduce(Moments.__add__, (item.moments for item in sorted(done, key=lambda item: item.id)))
+    values = {"front_end": front_end, **total.statistics()._asdict(), "values": total.count, "clips": len(done)}
+    write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def _write_manifest(out: Path, manifest: Manifest, done: dict[str, Done]) -> None:
+    from auricle.data.manifest.formats import write_manifest
+    from auricle.data.stores.conversion import FOLDER
+
+    store = str(out.resolve() / FOLDER)
+    clips = tuple(
+        replace(clip, store=store, key=item.key, rate=item.rate, num_samples=item.num_samples)
+        for clip in manifest
+        if (item := done.get(clip.id)) is not None
+    )
+    write_manifest(replace(manifest, clips=clips), out / "manifest.csv")
+
+
+def as_json(result: PrepareResult) -> dict[str, Any]:
+    """The result as JSON values."""
+    return {**asdict(result), "out": str(result.out)}

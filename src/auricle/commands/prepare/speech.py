@@ -1,0 +1,143 @@
+"""Speech to a prepared folder with the features of a speech model beside the spectrograms (specification m2d 5.8)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.commands.prepare.prepare import PrepareConfig, prepare
+from auricle.core.errors import AudioError, AuricleError
+from auricle.core.options import argument, option
+from auricle.data.stores.card import HALF
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from auricle.data.manifest.manifest import Clip, Manifest
+    from auricle.data.stores.conversion import Failure
+    from auricle.inference.speech_features import SpeechFeatures
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """What to prepare, and with which features."""
+
+    source: str = argument("folder of speech, manifest or one file")
+    out: str = argument("folder to write; an unfinished one is continued")
+    features: str = option("facebook/hubert-base-ls960", "speech model of transformers: its name, or its folder")
+    layer: int = option(9, "hidden states to keep: 0 the input embedding, k the output of layer k")
+    min_seconds: float = option(7.0, "zero-pad shorter sound to this many seconds, for both")
+    float16: bool = option(False, HALF + "; features keep three digits")
+    device: str = option("auto", "of the speech model: cpu, cuda, cuda:1, or auto: the first GPU if there is one")
+    workers: int = option(0, "processes that make log-mel (0: one per core)")
+    quiet: bool = option(False, "show no progress")
+
+    def __post_init__(self) -> None:
+        if self.layer < 0:
+            raise AuricleError(f"the layer must be 0 (the input embedding) or more, not {self.layer}")
+
+
+@dataclass(frozen=True)
+class SpeechResult:
+    """done got features now, skipped had them before; failed says which could not be used and why; seconds of work."""
+
+    out: Path
+    done: int
+    skipped: int
+    failed: tuple[Failure, ...]
+    seconds: float
+
+
+def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) -> SpeechResult:
+    """What ``prepare`` writes, and ``features/<key>``, (1, T, D), for every clip; ``extract`` stands for the model.
+
+    Raises MissingExtra without transformers, and what ``prepare`` raises.
+    """
+    from auricle.data.manifest.formats import read_manifest
+
+    started, out = time.monotonic(), Path(config.out)
+    extract = extract or extractor(config)
+    prepared = prepare(
+        PrepareConfig(
+            config.source,
+            config.out,
+            min_seconds=config.min_seconds,
+            float16=config.float16,
+            workers=config.workers,
+            quiet=config.quiet,
+        )
+    )
+    manifest = read_manifest(out)
+    claim_features(out, config)
+    wanted = [clip for clip in manifest if not has_features(manifest, clip)]
+    broken = [failure for clip in _progress(wanted, config) if (failure := _extract(manifest, clip, extract, config))]
+    failed = (*prepared.failed, *broken)
+    return SpeechResult(out, len(wanted) - len(broken), len(manifest) - len(wanted), failed, time.monotonic() - started)
+
+
+def extractor(config: SpeechConfig) -> SpeechFeatures:
+    from auricle.inference.coercion import device_of
+    from auricle.inference.speech_features import SpeechFeatures, load_speech_model
+
+    return SpeechFeatures(load_speech_model(config.features), config.layer, device_of(config.device))
+
+
+def claim_features(out: Path, config: SpeechConfig) -> None:
+    """The card of the features' folder, written or compared."""
+    from auricle.data.datasets.speech import FEATURES
+    from auricle.data.stores.card import claim
+
+    model = str(Path(config.features).resolve()) if Path(config.features).exists() else config.features
+    settings = {"model": model, "layer": config.layer, "min_seconds": config.min_seconds, "dtype": dtype_of(config)}
+    claim(out / FEATURES, settings)
+
+
+def dtype_of(config: SpeechConfig) -> str:
+    return "float16" if config.float16 else "float32"
+
+
+def has_features(manifest: Manifest, clip: Clip) -> bool:
+    """Whether its features are there, whole, and not older than its spectrogram."""
+    from auricle.data.datasets.speech import features_path
+    from auricle.data.stores.npy import is_whole
+
+    features, spectrogram = features_path(manifest, clip), manifest.spectrogram(clip)
+    return is_whole(features) and features.stat().st_mtime_ns >= spectrogram.stat().st_mtime_ns
+
+
+def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: SpeechConfig) -> Failure | None:
+    from auricle.data.datasets.speech import features_path
+    from auricle.data.stores.conversion import Failure
+    from auricle.data.stores.npy import write_array
+
+    try:
+        values = extract(padded_wave(manifest, clip, config.min_seconds))
+    except AudioError as error:
+        return Failure(clip.id, str(manifest.audio(clip)), str(error))
+    write_array(features_path(manifest, clip), values, dtype_of(config))
+    return None
+
+
+def padded_wave(manifest: Manifest, clip: Clip, min_seconds: float) -> np.ndarray:
+    """(S,) at 16 kHz, zero-padded at the end to ``min_seconds``."""
+    import numpy as np
+
+    from auricle.audio.decode.decode import read
+    from auricle.data.datasets.speech import SAMPLE_RATE
+
+    wave = read(manifest.audio(clip), start=clip.start or 0.0, end=clip.end, rate=SAMPLE_RATE, mono="mean").wave
+    return np.pad(wave, (0, max(0, int(min_seconds * SAMPLE_RATE) - len(wave))))
+
+
+def _progress(clips: list[Clip], config: SpeechConfig) -> Iterable[Clip]:
+    from auricle.core.progress import progress
+
+    return progress(clips, what="features", quiet=config.quiet or not clips)
+
+
+def as_json(result: SpeechResult) -> dict[str, Any]:
+    """The result as JSON values."""
+    return {**asdict(result), "out": str(result.out)}

@@ -1,0 +1,55 @@
+"""Every score ever measured: filtered, compared, exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import option
+
+if TYPE_CHECKING:
+    from auricle.evaluation.compare import Comparison
+    from auricle.evaluation.results import Result
+
+
+@dataclass(frozen=True)
+class ResultsConfig:
+    """Which rows of the store."""
+
+    store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
+    model: str = option("", "only models whose name holds this text")
+    task: str = option("", "only tasks whose name holds this text")
+    protocol: str = option("", "only protocols whose name holds this text")
+    baselines: bool = option(True, "show the baselines too")
+    last: int = option(0, "only the last so many rows; 0: all")
+
+    def __post_init__(self) -> None:
+        if self.last < 0:
+            raise AuricleError(f"--last must be 0 or more, got {self.last}")
+
+
+def results(config: ResultsConfig) -> list[Result]:
+    """The rows that fit, oldest first. Raises AuricleError for a named store that is not there."""
+    from auricle.evaluation.results import ResultsStore
+
+    path = store_path(config.store)
+    if config.store and not path.exists():
+        raise AuricleError(f"there is no results store {path}")
+    filters = {"model": config.model, "task": config.task, "protocol": config.protocol}
+    return ResultsStore(path).select(**filters, baselines=config.baselines)[-config.last :]
+
+
+def compare_results(config: ResultsConfig, a: str, b: str) -> list[Comparison]:
+    """Paired comparisons of two models (names or row ids) over the rows that fit."""
+    from auricle.evaluation.compare import compare
+
+    return compare(results(config), a, b)
+
+
+def store_path(store: str | None) -> Path:
+    """The named file, or results.sqlite in the cache folder."""
+    from auricle.core.io import cache_dir
+
+    return Path(store).expanduser() if store else cache_dir() / "results.sqlite"

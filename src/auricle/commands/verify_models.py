@@ -1,0 +1,160 @@
+"""Is a weight what it should be? Checksum, strict loading, finite numbers, and what the encoder contract promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.commands.models import VerifyConfig
+from auricle.core.errors import AuricleError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from auricle.models.base import Encoded, Encoder
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer in words."""
+
+    what: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one name or file, as far as they went."""
+
+    name: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+def verify_models(config: VerifyConfig) -> list[Verification]:
+    """Every name or file on its own. Raises AuricleError when none of them is a known name or a file."""
+    if not config.names:
+        raise AuricleError("name one published weight, file or run folder at least")
+    found = {name: _found(name) for name in config.names}
+    if all(isinstance(file, AuricleError) for file in found.values()):
+        raise next(error for error in found.values() if isinstance(error, AuricleError))
+    return [Verification(name, tuple(_checks(name, file))) for name, file in found.items()]
+
+
+def _found(name: str) -> Path | AuricleError:
+    try:
+        return _file(name)
+    except AuricleError as error:
+        return error
+
+
+def _file(name: str) -> Path:
+    """Where the weight stands. A published name must be on this machine: verifying downloads nothing."""
+    from auricle.hub import weight_cache as weights
+    from auricle.hub.published import table as records
+
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path / "encoder.safetensors"
+    if path.is_file():
+        return path
+    record = records.get(name)
+    if record.config is None:
+        raise AuricleError(f"'{name}' is computed: there are no weights to verify")
+    kept = weights.converted(record)
+    if not kept.is_file():
+        raise AuricleError(f"'{name}' is not on this machine; 'auricle models get {name}' brings it")
+    return kept
+
+
+def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
+    from auricle.hub.load import load
+
+    if isinstance(file, AuricleError):
+        yield Check("found", False, str(file))
+        return
+    try:
+        yield Check("checksum", *_checksum(file))
+        encoder = load(file)
+        yield Check("loads", True, f"{encoder.info.name}: every tensor has its place")
+        yield Check("finite", *_finite(encoder))
+        yield Check("fingerprint", *_fingerprint(encoder, file))
+        yield Check("works", *_works(encoder))
+    except AuricleError as error:
+        yield Check("loads", False, str(error))
+
+
+def _checksum(file: Path) -> tuple[bool, str]:
+    """Against what was kept beside it, or, for a published file, what its record says."""
+    from auricle.hub import checksums
+    from auricle.hub.published import table as records
+
+    if not file.is_file():
+        raise AuricleError(f"there is no weight file {file}")
+    digest, before = checksums.sha256_of(file), checksums.noted(file).get("sha256", "")
+    record = records.of_file(file)
+    expected = before or (record.sha256 if record else "")
+    if not expected:
+        return True, f"sha256 {digest}, none known to compare it with"
+    return digest == expected, f"sha256 {digest}, {'as expected' if digest == expected else 'expected ' + expected}"
+
+
+def _finite(encoder: Encoder) -> tuple[bool, str]:
+    import torch
+
+    tensors = encoder.state_dict()
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        return False, f"{len(bad)} tensors hold NaN or infinity: {', '.join(bad[:5])}"
+    return True, f"{len(tensors)} tensors without NaN or infinity"
+
+
+def _fingerprint(encoder: Encoder, file: Path) -> tuple[bool, str]:
+    """Ours say it of themselves; a published file cannot."""
+    from auricle.hub.weight_file import describe
+
+    found = encoder.fingerprint()
+    said = describe(file).get("fingerprint") if file.suffix == ".safetensors" else None
+    if said is None or said == found:
+        return True, found
+    return False, f"{found}, the file says {said}: tensors or settings were changed"
+
+
+def _works(encoder: Encoder) -> tuple[bool, str]:
+    """Two seconds of a rising tone through the encoder: shapes, times and numbers as ``info`` promises."""
+    import torch
+
+    rate = encoder.info.sample_rate
+    t = torch.arange(2 * rate) / rate
+    with torch.inference_mode():
+        out = encoder((0.1 * torch.sin(2 * math.pi * (200 + 400 * t) * t))[None])
+    wrong = [what for what, holds in _promises(encoder, out).items() if not holds]
+    frames = 0 if out.frames is None else out.frames.shape[1]
+    if wrong:
+        return False, f"on two seconds of sound: {', '.join(wrong)}"
+    return True, f"two seconds give {frames} frames of width {encoder.info.frame_width}, all finite"
+
+
+def _promises(encoder: Encoder, out: Encoded) -> dict[str, bool]:
+    import torch
+
+    def finite(value: Tensor | None) -> bool:
+        return value is None or bool(torch.isfinite(value).all())
+
+    info = encoder.info
+    classes = len(info.classes) if info.classes else None
+    return {
+        "frames have another width": out.frames is not None and out.frames.shape[2] == info.frame_width,
+        "the clip has another width": out.clip.shape[1] == info.clip_width,
+        "times do not rise": bool((out.times.diff() > 0).all()),
+        "there are more or fewer logits than classes": classes is None
+        or (out.logits is not None and out.logits.shape[1] == classes),
+        "numbers are not finite": finite(out.frames) and finite(out.clip) and finite(out.logits),
+    }

@@ -1,0 +1,295 @@
+"""EfficientAT's command lines, run here: ``auricle original efficientat inference --cuda --audio_path=…``.
+
+Specification efficientat 5 and 9: the same options, defaults and printed lines. ``--window_size`` is samples of the
+spectrogram's window in ``inference`` and seconds of sound in ``windowed_inference``. Where the original took the front
+end from the command line, the published name says it here, and a line that contradicts it is refused. Training and the
+evaluation of data sets (``ex_*``) come later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from auricle.audio.windows import Rest, Window
+from auricle.compat.shell_line import taken_apart
+from auricle.core.errors import AuricleError, nearest
+from auricle.models.base import Encoder
+
+if TYPE_CHECKING:
+    from auricle.inference.tag_results import FileTags
+
+Load = Callable[[str], Encoder]
+FRONT_END = {
+    "sample_rate": "sample_rate", "n_mels": "bands", "stft_window": "window", "hop_size": "hop", "n_fft": "fft"
+}  # fmt: skip
+TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc50", "ex_openmic")
+
+
+def run(line: Sequence[str], *, load: Load | None = None) -> int:
+    """One command line: the script's name, its options; ``python``, ``./`` and ``NAME=value`` in front may be there.
+    ``load`` finds a model by name.
+
+    Raises AuricleError for an unknown script and for those that come later.
+    """
+    shell = taken_apart(line)
+    os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
+    script = shell.script
+    if script in TRAINERS:
+        raise AuricleError(
+            f"{script}: training and evaluating on its data sets comes with a later version of auricle; "
+            "inference, windowed_inference and complexity run now"
+        )
+    if script not in SCRIPTS:
+        raise AuricleError(f"unknown script '{script}'{nearest(script, (*SCRIPTS, *TRAINERS))}")
+    return SCRIPTS[script](shell.words, load or _published)
+
+
+def _published(name: str) -> Encoder:
+    from auricle.hub.load import load
+
+    return load(name)
+
+
+# ---- inference.py
+def inference(options: Sequence[str], load: Load) -> int:
+    from auricle.inference.tag_results import tag_table
+
+    args = inference_parser().parse_args(options)
+    encoder = _model(args.ensemble or [args.model_name], args, load)
+    result = _tagged(encoder, args, whole=math.inf)  # one input, however long
+    print(tag_table(result.tags))
+    return 0
+
+
+def inference_parser() -> argparse.ArgumentParser:
+    parser = _parser("inference")
+    _name(parser)
+    _sound(parser)
+    _shape(parser)
+    _add(parser, "--ensemble", nargs="+", default=[], help="several names; their logits are averaged")
+    return parser
+
+
+# ---- windowed_inference.py
+def windowed_inference(options: Sequence[str], load: Load) -> int:
+    from auricle.inference.tag_results import window_text
+    from auricle.inference.tagger import tagger
+
+    args = windowed_parser().parse_args(options)
+    encoder = tagger(load(args.model_name))
+    rate = encoder.info.sample_rate
+    size, hop = int(args.window_size * rate), int(args.hop_length * rate)  # the original cuts, does not round
+    if size < 1 or hop < 1:
+        raise AuricleError(
+            f"--window_size and --hop_length are seconds above 0, got {args.window_size} and {args.hop_length}"
+        )
+    for window in _tagged(encoder, args, window=size / rate, hop=hop / rate).windows:
+        print(window_text(window))
+    return 0
+
+
+def windowed_parser() -> argparse.ArgumentParser:
+    parser = _parser("windowed_inference")
+    _name(parser, "--model")
+    _sound(parser)
+    _add(parser, "--window_size", type=float, default=10.0, help="seconds of sound per window")
+    _add(parser, "--hop_length", type=float, default=2.5, help="seconds between two windows")
+    return parser
+
+
+def zero_padded(rest: Rest, size: int, hop: int) -> Window | None:
+    """The published tail: n = ceil((N - W) / H) + 1 windows, the last one padded with zeros; none for N <= W - H.
+
+    Ends may lie past the recording (specification efficientat 5.3).
+    """
+    if rest.total <= rest.start - hop + size:
+        return None
+    wave = rest.held[rest.start - (rest.total - len(rest.held)) :]
+    return Window(rest.start, rest.start + size, np.pad(wave, (0, size - len(wave))))
+
+
+# ---- complexity.py, receptive_field_cnn.py
+def complexity(options: Sequence[str], load: Load) -> int:
+    from auricle.models.efficientat.complexity import complexity as counted
+
+    args = complexity_parser().parse_args(options)
+    cost = counted(_unweighted(args), bits=args.bits_per_elem)
+    if args.complexity_type == "computation":
+        print(
+            f"Model '{_called(args)}' has {cost.parameters / 1e6:.2f} million parameters and inference of a single "
+            f"10-seconds audio clip requires {cost.macs / 1e9:.2f} billion multiply-accumulate operations."
+        )
+        return 0
+    memory = cost.efficient_memory_kb if args.memory_efficient_inference else cost.memory_kb
+    if memory is None:
+        raise AuricleError(f"{_called(args)}: the rule of memory-efficient inference does not cover this network")
+    print(f"Model '{_called(args)}' has a peak memory of {memory:g} kB for a single 10-seconds audio clip.")
+    return 0
+
+
+def complexity_parser() -> argparse.ArgumentParser:
+    parser = _parser("complexity")
+    _add(parser, "--complexity_type", choices=("computation", "memory"), default="computation")
+    _add(parser, "--memory_efficient_inference", action="store_true")
+    _add(parser, "--bits_per_elem", type=int, default=16)
+    _network(parser)
+    return parser
+
+
+def receptive_field(options: Sequence[str], load: Load) -> int:
+    from auricle.models.efficientat.complexity import complexity as counted
+
+    args = receptive_field_parser().parse_args(options)
+    size = counted(_unweighted(args)).receptive_field
+    print(f"Model '{_called(args)}' has a receptive field of {size} mel bins and {size} frames.")
+    return 0
+
+
+def receptive_field_parser() -> argparse.ArgumentParser:
+    parser = _parser("receptive_field_cnn")
+    _network(parser)
+    return parser
+
+
+SCRIPTS: dict[str, Callable[[Sequence[str], Load], int]] = {
+    "inference": inference,
+    "windowed_inference": windowed_inference,
+    "complexity": complexity,
+    "receptive_field_cnn": receptive_field,
+}
+
+
+# ---- options that several scripts share
+def _parser(script: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"auricle original efficientat {script}", allow_abbrev=False)
+
+
+def _add(parser: argparse.ArgumentParser, *names: str, **how: Any) -> None:
+    """The original's spelling, and dashes for underscores."""
+    parser.add_argument(*dict.fromkeys([*names, *(name.replace("_", "-") for name in names)]), **how)
+
+
+def _name(parser: argparse.ArgumentParser, *also: str, default: str | None = "mn10_as") -> None:
+    """Both generations: ``--pretrained_name NAME``, and ``--pretrained --model_name NAME``."""
+    names = ("--model_name", *also, "--pretrained_name")
+    _add(parser, *names, dest="model_name", default=default, help="published name of the network")
+    _add(parser, "--pretrained", action="store_true", help="accepted: published names always have their weights")
+
+
+def _sound(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--audio_path", required=True, help="an audio file")
+    _add(parser, "--cuda", action="store_true", help="use the GPU, in half precision, if there is one")
+
+
+def _shape(parser: argparse.ArgumentParser) -> None:
+    """What the original needed to be told about a network; here it must only not contradict it."""
+    _add(parser, "--strides", nargs=4, type=int, metavar="N")
+    _add(parser, "--head_type")
+    _add(parser, "--sample_rate", "--resample_rate", dest="sample_rate", type=int, help="hertz")
+    _add(parser, "--window_size", dest="stft_window", type=int, help="samples of the spectrogram's window")
+    _add(parser, "--hop_size", type=int, help="samples")
+    _add(parser, "--n_fft", type=int, help="samples")
+    _add(parser, "--n_mels", type=int)
+
+
+def _network(parser: argparse.ArgumentParser) -> None:
+    _name(parser, default=None)
+    _add(parser, "--model_width", type=float, help="a network of this width, in place of a name")
+    _add(parser, "--se_dims", help="squeeze along c, f, t, or none")
+    _shape(parser)
+
+
+# ---- what the lines ask for
+def _model(names: Sequence[str], args: argparse.Namespace, load: Load) -> Encoder:
+    from auricle.inference.tagger import tagger
+
+    members = [load(name) for name in names]
+    for member in members:
+        _check(member, args)
+    return tagger(members)
+
+
+def _check(encoder: Encoder, args: argparse.Namespace) -> None:
+    """Raises AuricleError when the line describes another network than the name."""
+    config, front = getattr(encoder, "config", None), encoder.front
+    known = {
+        "head_type": getattr(config, "head", None),
+        "strides": list(getattr(config, "strides", ())) or None,
+        "sample_rate": front.sample_rate,
+        "stft_window": getattr(front, "window", None),
+        "hop_size": getattr(front, "hop", None),
+        "n_fft": getattr(front, "fft", None),
+        "n_mels": front.bands,
+        "se_dims": getattr(config, "se_dims", None),
+        "model_width": getattr(config, "width", None),
+    }
+    for option, value in known.items():
+        asked = getattr(args, option, None)
+        if asked is not None and value is not None and asked != value:
+            flag = "window_size" if option == "stft_window" else option
+            raise AuricleError(f"{encoder.info.name} has --{flag} {value}, the line says {asked}; leave it out")
+
+
+def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTags:
+    import torch
+
+    from auricle.inference.sources import find_sounds
+    from auricle.inference.tag_config import EventSettings, TagSettings
+    from auricle.inference.tag_results import Failure
+    from auricle.inference.tagger import tag_each
+
+    half = args.cuda and torch.cuda.is_available()
+    settings = TagSettings(**heard, precision="fp16" if half else "float32", device="cuda" if half else "cpu")
+    if Path(args.audio_path).is_dir():
+        raise AuricleError(
+            f"--audio_path {args.audio_path} is a folder, the original takes a file; 'auricle tag' takes both"
+        )
+    (outcome,) = tag_each(find_sounds([args.audio_path]), encoder, settings, EventSettings(), tail=zero_padded)
+    if isinstance(outcome, Failure):
+        raise AuricleError(outcome.error)
+    return outcome
+
+
+def _unweighted(args: argparse.Namespace) -> Encoder:
+    """The network of a published name, or one that the line describes; its weights do not matter."""
+    from auricle.commands.complexity import network
+    from auricle.frontends.efficientat_mel import PreMel
+    from auricle.models.efficientat.config import MNConfig
+    from auricle.models.efficientat.mn import MN
+
+    if args.model_name or not _shaped(args):
+        encoder = network(_called(args))
+        _check(encoder, args)
+        return encoder
+    said = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
+    if "sample_rate" in said:
+        said["fmax"] = said["sample_rate"] // 2 - 1000  # specification efficientat 4
+    front = PreMel(**said)
+    config = MNConfig(
+        width=args.model_width or 1.0,
+        head=args.head_type or "mlp",
+        se_dims=args.se_dims or "c",
+        strides=tuple(args.strides or (2, 2, 2, 2)),
+        frames=front.frames(10 * front.sample_rate),
+        front_end=front.id,
+    )
+    return MN(config).eval()
+
+
+def _shaped(args: argparse.Namespace) -> bool:
+    """Does the line describe a network itself?"""
+    names = ("model_width", "head_type", "se_dims", "strides", *FRONT_END)
+    return any(getattr(args, name) is not None for name in names)
+
+
+def _called(args: argparse.Namespace) -> str:
+    if args.model_name:
+        return args.model_name
+    return f"width {args.model_width or 1:g}" if _shaped(args) else "mn10_as"

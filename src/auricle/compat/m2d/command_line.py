@@ -1,0 +1,174 @@
+"""M2D's command lines, run here: ``auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``.
+
+Its four training programs and its converter run with their options and defaults unchanged (specification m2d 5.1, 1.3),
+with ``python``, ``torchrun`` or nothing in front. After ``--`` stand settings of ``auricle pretrain``, which win:
+``… --epochs 300 -- --width 384 --depth 6``. Evaluation and fine-tuning come later and say so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.compat.m2d.options import Parser, parsed, without_effect
+from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
+from auricle.core.errors import AuricleError, nearest
+from auricle.hub.convert.m2d_options import PROGRAMS
+
+if TYPE_CHECKING:
+    from auricle.methods.settings import ViTPretrain
+
+Change = Callable[[Sequence[str], "ViTPretrain"], "ViTPretrain"]
+CONVERTER = "wav_to_lms"
+LATER = (
+    "lineareval",
+    "2pass_lineareval",
+    "finetune",
+    "zeroshot",
+    "run_downstream",
+    "prepare_wav",
+    "download_cremad",
+    "summarize",
+    "retrieval",
+)
+
+
+def run(line: Sequence[str], *, change: Change | None = None) -> int:
+    """One command line. ``change`` reads what stands after ``--`` and applies it to the settings.
+
+    Raises AuricleError for an unknown script, for those that come later, and for lines that cannot be run.
+    """
+    words, own = divided(line)
+    shell = taken_apart(words)
+    refuse_unknown(shell)
+    os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
+    if shell.script == CONVERTER:
+        return convert(shell.words)
+    config = settings(shell, own, change)
+    if shell.launch is not None:
+        again = ["original", "m2d", shell.script, *shell.words, *(["--", *own] if own else [])]
+        return launched(shell.launch, again, shell.environment)
+    return train(config)
+
+
+def refuse_unknown(shell: ShellLine) -> None:
+    """Raises AuricleError unless the line names a script that runs here now."""
+    known = (*PROGRAMS, CONVERTER)
+    if shell.script in known:
+        return
+    if shell.script in LATER or shell.script.endswith(".sh"):
+        raise AuricleError(
+            f"{shell.script}: evaluation and fine-tuning by the original's command lines come with a later version of "
+            f"auricle; {', '.join(known)} run now. EVAR's probe: auricle evaluate evar MODEL DATA --lr 3e-5"
+        )
+    said = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
+    raise AuricleError(f"{said}{nearest(shell.script, (*known, *LATER))}")
+
+
+# ---- train_audio.py, audioset/train_as.py, speech/train_speech.py, mae_train_audio.py
+def settings(shell: ShellLine, own: Sequence[str], change: Change | None) -> ViTPretrain:
+    """What the line asks for. Says what changes nothing here: once, where several processes read the line.
+
+    Raises AuricleError for options and models that the program does not have, and for lists that are not there.
+    """
+    from auricle.compat.m2d.settings import mapped
+
+    line = parsed(shell.script, shell.words)
+    found = mapped(shell.script, line)
+    config = changed(found.config, own, change)
+    check_files(config)
+    if shell.launch is None and not int(os.environ.get("RANK", 0)):
+        say((*without_effect(line, shell.script), *found.notes))
+    return config
+
+
+def changed(config: ViTPretrain, own: Sequence[str], change: Change | None) -> ViTPretrain:
+    if not own:
+        return config
+    if change is None:
+        raise AuricleError("settings after -- are read by the command line only: auricle original m2d … -- …")
+    return change(own, config)
+
+
+def check_files(config: ViTPretrain) -> None:
+    """Raises AuricleError, before several processes are started, for weights and lists that are not there."""
+    for weights in (config.resume, getattr(config, "teacher", "")):
+        check_weights(weights)
+    for path in filter(None, (config.source, config.data.csv_bg_noise)):
+        check_list(Path(path), config.data.data_path)
+
+
+def check_weights(name: str) -> None:
+    """Raises AuricleError for a file that is not there, with the address where it is a published one's path."""
+    from auricle.hub.published.table import find
+
+    path = Path(name)
+    if not path.suffix or path.exists():
+        return
+    record = find(path.parent.name)
+    where = f"; it is published: download and unpack {record.urls[0]}" if record and record.urls else ""
+    raise AuricleError(f"there is no run or weight file {name}{where}")
+
+
+def check_list(path: Path, data_path: str) -> None:
+    """Raises AuricleError for a list that is not there, with the nearest names, and for one without rows."""
+    from auricle.data.manifest.formats import read_manifest
+
+    if not path.exists():
+        read_manifest(path)  # raises, with the nearest names
+    if path.is_file() and not rows(path):
+        raise AuricleError(
+            f"{path} holds no file names below its header; to list the spectrograms of a folder: "
+            f"auricle prepare list FOLDER {path} --overwrite --root {data_path}"
+        )
+
+
+def rows(path: Path) -> bool:
+    """Whether a list has a line below its header."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        next(file, None)
+        return any(text.strip() for text in file)
+
+
+def say(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(f"note: {sentence}", file=sys.stderr)
+
+
+def train(config: ViTPretrain) -> int:
+    """0 when all went well, 1 when clips had to be replaced."""
+    from auricle.commands.pretrain import pretrain
+
+    result = pretrain(config)
+    if not int(os.environ.get("RANK", 0)):
+        print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
+    return 1 if result.replaced else 0
+
+
+# ---- wav_to_lms.py
+def convert(words: Sequence[str]) -> int:
+    """Specification m2d 1.3: 0 when every file was converted, 1 when some failed."""
+    from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
+
+    args = converter_parser().parse_args(list(words))
+    config = LmsConfig(args.source, args.out, suffix=args.suffix, skip=args.skip, min_length=args.min_length)
+    result = prepare_lms(config, say=print if args.verbose else None)
+    say(f"failed: {failure.error}" for failure in result.failed)
+    print(f"{result.out}: {result.done} files converted, {result.skipped} there already, {len(result.failed)} failed")
+    return 1 if result.failed else 0
+
+
+def converter_parser() -> Parser:
+    from auricle.commands.prepare.log_mel_folder import MIN_LENGTH
+
+    parser = Parser(CONVERTER)
+    parser.add_argument("source", help="folder of recordings")
+    parser.add_argument("out", help="folder to write")
+    parser.add_argument("--suffix", default=".wav", help="of the files to convert")
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first files of the sorted list")
+    parser.add_argument("--min_length", "--min-length", type=float, default=MIN_LENGTH, help="seconds")
+    parser.add_argument("--verbose", action="store_true", help="print every file")
+    return parser

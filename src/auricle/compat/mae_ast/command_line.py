@@ -1,0 +1,97 @@
+"""MAE-AST's command lines, run here without fairseq or Hydra: ``auricle original mae-ast fairseq-hydra-train task.data=… …``.
+
+Every setting of the published lines and of their YAML file is mapped, accepted with a word, or refused by name
+(specification mae_ast 2). After ``--`` stand settings of ``auricle pretrain``, which win. A line whose ``hydra.run.dir`` holds
+a run already goes on with it. Fine-tuning on SUPERB comes later and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from auricle.compat.hydra_line import read_line
+from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
+from auricle.core.errors import AuricleError, nearest
+
+if TYPE_CHECKING:
+    from auricle.commands.pretrain import PretrainResult
+    from auricle.methods.settings import MAEASTPretrain, PretrainConfig
+
+Change = Callable[[Sequence[str], "PretrainConfig"], "PretrainConfig"]
+TRAINERS = ("fairseq-hydra-train", "hydra_train")
+LATER = ("run_downstream", "run_superb", "run_pretrain")
+
+
+def run(line: Sequence[str], *, change: Change | None = None) -> int:
+    """One command line. ``change`` reads what stands after ``--`` and applies it to the settings.
+
+    Raises AuricleError for an unknown program, for those that come later, and for settings that cannot be run.
+    """
+    from auricle.compat.mae_ast.settings import mapped
+
+    words, own = divided(line)
+    shell = program(words)
+    os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
+    found = mapped(read_line(shell.words))
+    config = changed(found.config, own, change)
+    if "WORLD_SIZE" not in os.environ and (found.processes > 1 or shell.launch is not None):
+        again = ["original", "mae-ast", *shell.words, *(["--", *own] if own else [])]
+        return launched(shell.launch or (f"--nproc_per_node={found.processes}",), again, shell.environment)
+    if not int(os.environ.get("RANK", 0)):
+        for note in found.notes:
+            print(f"note: {note}", file=sys.stderr)
+    return answer(started(config))
+
+
+def changed(config: MAEASTPretrain, own: Sequence[str], change: Change | None) -> MAEASTPretrain:
+    if not own:
+        return config
+    if change is None:
+        raise AuricleError("settings after -- are read by the command line only: auricle original mae-ast … -- …")
+    return cast("MAEASTPretrain", change(own, config))
+
+
+def program(words: Sequence[str]) -> ShellLine:
+    """The line taken apart; the program's name may be left out. Raises AuricleError for one that does not run here."""
+    bare = not words or words[0].startswith("-") or ("." in words[0].partition("=")[0] and "=" in words[0])
+    shell = taken_apart(["fairseq-hydra-train", *words] if bare else words)
+    if shell.script in TRAINERS:
+        return shell
+    if shell.script in LATER or shell.script.endswith(".sh"):
+        raise AuricleError(
+            f"{shell.script}: fine-tuning on SUPERB and SSAST's recipes comes with a later version of auricle; pre-training "
+            "(fairseq-hydra-train) runs now. To measure frozen embeddings: auricle evaluate linear MODEL DATA"
+        )
+    raise AuricleError(f"unknown program '{shell.script}'{nearest(shell.script, (*TRAINERS, *LATER))}")
+
+
+def started(config: MAEASTPretrain) -> PretrainResult:
+    """A new run; or, where the run folder holds one with the same settings, that one continued, as the original does.
+
+    Raises AuricleError where the settings differ.
+    """
+    from auricle.commands.pretrain import continue_run, pretrain
+    from auricle.core.options import differences
+    from auricle.hub.run_folder import RunFolder
+    from auricle.methods.settings import restored
+
+    run = RunFolder(Path(config.out))
+    if not config.out or not run.config.is_file():
+        return pretrain(config)
+    other = differences(restored(run.read_config(), str(run.config)), config)
+    if other:
+        raise AuricleError(
+            f"hydra.run.dir: {run.path} holds a run with other settings ({', '.join(other)}); name another folder"
+        )
+    return continue_run(run.path)
+
+
+def answer(result: PretrainResult) -> int:
+    """0 when all went well, 1 when clips had to be replaced."""
+    if not int(os.environ.get("RANK", 0)):
+        print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
+    return 1 if result.replaced else 0

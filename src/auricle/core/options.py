@@ -1,0 +1,99 @@
+"""How a frozen config says what its fields mean: the text serves ``--help``, the docs and the saved config alike."""
+
+from __future__ import annotations
+
+import math
+import typing
+from dataclasses import MISSING, field, fields, is_dataclass
+from typing import Any
+
+from auricle.core.errors import AuricleError, nearest
+
+
+def option(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    choices: tuple[str, ...] = (),
+    flag: str = "",
+    words: dict[str, Any] | None = None,
+    factory: Any = MISSING,
+) -> Any:
+    """A dataclass field with a one-line meaning (say the unit).
+
+    choices: the allowed values; flag: another name on the command line; words: names for special values ({"auto": 0}).
+    """
+    metadata = {"help": help, "choices": choices, "flag": flag, "words": words or {}}
+    if factory is not MISSING:
+        return field(default_factory=factory, metadata=metadata)
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def argument(help: str = "", *, default: Any = MISSING, many: bool = False) -> Any:
+    """A positional argument of a verb."""
+    metadata = {"help": help, "positional": True, "many": many}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def check_ranges(config: Any, names: tuple[str, ...], least: float) -> None:
+    """Raises AuricleError for a setting below ``least``, or that is no number."""
+    for name in names:
+        value = getattr(config, name)
+        if not least <= value < math.inf:
+            raise AuricleError(f"--{name.replace('_', '-')} must be a number of at least {least:g}, not {value}")
+
+
+def check_choices(config: Any) -> None:
+    """Raises AuricleError for a setting that is none of its choices."""
+    for f in fields(config):
+        choices, value = f.metadata.get("choices"), getattr(config, f.name)
+        if choices and value is not None and value not in choices:
+            raise AuricleError(
+                f"--{(f.metadata.get('flag') or f.name).replace('_', '-')} is one of {', '.join(choices)}, not '{value}'"
+            )
+
+
+def names_of(config: Any) -> set[str]:
+    """The names of all settings, those of nested configs too."""
+    parts = {f.name: getattr(config, f.name) for f in fields(config)}
+    nested = [names_of(value) for value in parts.values() if is_dataclass(value)]
+    return {name for name, value in parts.items() if not is_dataclass(value)}.union(*nested)
+
+
+def as_plain(config: Any) -> Any:
+    """A config as JSON/YAML values, nested configs as mappings, paths as text."""
+    if is_dataclass(config) and not isinstance(config, type):
+        return {f.name: as_plain(getattr(config, f.name)) for f in fields(config)}
+    if isinstance(config, (list, tuple)):
+        return [as_plain(value) for value in config]
+    if isinstance(config, dict):
+        return {key: as_plain(value) for key, value in config.items()}
+    return config if isinstance(config, (int, float, bool, str, type(None))) else str(config)
+
+
+def from_plain(kind: type, values: dict[str, Any], where: str = "the configuration") -> Any:
+    """The inverse of ``as_plain``. Unknown names are refused with the nearest known one; absent ones keep their default."""
+    hints, known = typing.get_type_hints(kind), {f.name for f in fields(kind)}
+    for name in values.keys() - known:
+        raise AuricleError(
+            f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}"
+        )
+    return kind(**{name: _restored(hints[name], value, where) for name, value in values.items()})
+
+
+def _restored(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return from_plain(kind, value, where)  # type: ignore[arg-type]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the settings in which two configs of one kind differ."""
+    found = []
+    for f in fields(one):
+        a, b = getattr(one, f.name), getattr(other, f.name)
+        if is_dataclass(a):
+            found += differences(a, b, f"{prefix}{f.name}.")
+        elif a != b:
+            found.append(prefix + f.name)
+    return found

@@ -1,0 +1,113 @@
+"""Background noise mixed into log-mel spectrograms (specification m2d 5.2)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import Draws, key_of
+from auricle.data.datasets.base import ClipDataset, Cut
+from auricle.data.datasets.crops import crop_start, inflated
+from auricle.data.datasets.waveforms import Clips
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.conversion import log_mel_of_wave
+from auricle.data.stores.npy import open_array
+from auricle.frontends.base import front_end
+
+EPS = np.finfo(np.float32).eps  # specification m2d 1.2: the floor of every logarithm
+
+
+def log_mix(clean: np.ndarray, noise: np.ndarray, ratio: float) -> np.ndarray:
+    """Log of the energies mixed, ``ratio`` of noise: log(max(ratio*exp(noise) + (1-ratio)*exp(clean), eps)).
+
+    Both (F, W) centred log-mel: each minus the mean of its own corpus, not of the clip. ``ratio`` of 1 or more is the
+    noise alone.
+    """
+    if ratio >= 1:
+        return noise
+    return np.log(np.maximum(ratio * np.exp(noise) + (1 - ratio) * np.exp(clean), EPS)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A manifest of noise, taken without replacement: reshuffled, by key, each time it is used up.
+
+    Its spectrograms are those stored, or are made from its sound by the front end called ``front_end``. ``mean`` is the
+    scalar mean of the noise corpus (``statistics.sampled_statistics``), ``ratio`` the share of noise energy,
+    ``min_ds_size`` the length up to which the list is repeated.
+    """
+
+    manifest: Manifest
+    mean: float
+    ratio: float
+    min_ds_size: int = 0
+    front_end: str = ""
+
+    def partner(self, draws: Draws) -> int:
+        """Which noise the clip at ``draws.position`` gets: the list in a new order every time it has been through."""
+        count = inflated(len(self.manifest), self.min_ds_size)
+        deck, place = divmod(draws.position, count)
+        return int(_deck(draws.seed, draws.epoch, deck, count)[place]) % len(self.manifest)
+
+    def centred(self, draws: Draws, width: int, *, published: bool = False) -> np.ndarray:
+        """(F, width) noise minus the noise mean: doubled until long enough, then a keyed crop."""
+        clip = self.manifest.clips[self.partner(draws)]
+        array = doubled(
+            open_array(self.manifest.spectrogram(clip)) if clip.key else self.heard(clip, draws, width), width
+        )
+        start = crop_start(draws.of("noise crop"), array.shape[-1], width, published=published)
+        return np.asarray(array[..., start : start + width], np.float32) - np.float32(self.mean)
+
+    def heard(self, clip: Clip, draws: Draws, width: int) -> np.ndarray:
+        """(F, up to width) of a keyed span of the clip's sound; only that span is decoded."""
+        if not self.front_end:
+            raise AuricleError(
+                f"the noise '{clip.id}' is sound, not a stored spectrogram; 'auricle prepare' makes them"
+            )
+        front = front_end(self.front_end)
+        seconds = (width - 1) * front.hop_seconds
+        sound = Clips(self.manifest, front.sample_rate, seconds, resampler=front.resampler)
+        cut = sound.cut(clip, replace(draws, seed=key_of("noise span", draws.seed)))  # not where the main clip is cut
+        return log_mel_of_wave(cut.values[: max(cut.length, front.min_samples)], front)
+
+    def mixed(self, clean: np.ndarray, mean: float, draws: Draws, *, published: bool = False) -> np.ndarray:
+        """Raw (F, W) -> raw (F, W) with noise; ``mean`` is the main corpus's scalar mean, added again after mixing."""
+        noise = self.centred(draws, clean.shape[-1], published=published)
+        return log_mix(clean - np.float32(mean), noise, self.ratio) + np.float32(mean)
+
+
+class NoisyDataset(ClipDataset):
+    """Clips of raw log-mel, into which noise can be mixed."""
+
+    noise: Noise | None = None
+    mean: float = 0.0
+
+    def with_noise(self, noise: Noise, mean: float) -> Self:
+        """A copy whose clips are mixed with noise; ``mean`` is this corpus's scalar mean (its statistics)."""
+        twin = copy.copy(self)
+        twin.noise, twin.mean = noise, mean
+        return twin
+
+    def noisy(self, cut: Cut, draws: Draws) -> Cut:
+        """The cut with noise in it and its ``clean`` self beside it; as it is where no noise was asked for."""
+        if self.noise is None:
+            return cut
+        mixed = self.noise.mixed(cut.values, self.mean, draws, published=self.config.published_crop)
+        return replace(cut, values=mixed, clean=cut.values)
+
+
+def doubled(array: np.ndarray, width: int) -> np.ndarray:
+    """(..., N) joined to itself until it has at least ``width`` frames, as noise is (specification m2d 5.2)."""
+    while array.shape[-1] < width:
+        array = np.concatenate([array, array], axis=-1)
+    return array
+
+
+@lru_cache(maxsize=4)
+def _deck(seed: int, epoch: int, deck: int, count: int) -> np.ndarray:
+    return Draws(seed, epoch, deck).of("noise order").permutation(count)

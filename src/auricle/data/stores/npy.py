@@ -1,0 +1,99 @@
+"""Stored log-mel spectrograms: ``.npy`` files, (F, N) or (1, F, N), float32 or float16, read through memory maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from auricle.core.errors import AudioError, AuricleError
+from auricle.core.io import replacing
+from auricle.data.manifest.manifest import Manifest
+from auricle.data.stores.card import SETTINGS, read_card
+
+
+def open_array(path: Path) -> np.ndarray:
+    """(F, N) memory map; nothing is read until it is sliced. Of an ``.npz`` its ``arr_0``, read whole.
+
+    Raises AudioError for a file that is not one.
+    """
+    if path.suffix == ".npz":
+        return checked(open_npz(path, ("arr_0",))[0], path)
+    try:
+        array = mapped(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise AudioError(f"{path} is not a readable .npy spectrogram: {error}") from None
+    return checked(array, path)
+
+
+def mapped(path: Path) -> np.ndarray:
+    """NumPy parses each header as Python source, which CPython 3.11 fails at once in many thousand times (its issue
+    106905, "AST constructor recursion depth mismatch"); the same again succeeds, and a run of days goes on."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except SystemError:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def checked(array: np.ndarray, path: Path) -> np.ndarray:
+    """(A, B) of (A, B) or (1, A, B). Raises AudioError for other shapes and types."""
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2 or 0 in array.shape or array.dtype not in (np.float32, np.float16):
+        raise AudioError(
+            f"{path}: expected (F, N) or (1, F, N) of float32 or float16, found {array.shape} {array.dtype}"
+        )
+    return array
+
+
+def open_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """The arrays of these names. Raises AudioError for a file that does not hold them."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in names]
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
+        raise AudioError(f"{path} is not a readable .npz with {', '.join(names)}: {error}") from None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a stored spectrogram is there with all its values (a power cut can leave a name without its contents)."""
+    try:
+        open_array(path)
+    except AudioError:
+        return False
+    return True
+
+
+def write_array(path: Path, values: np.ndarray, dtype: str = "float32") -> None:
+    """(F, N) -> a file (1, F, N) of ``dtype``, which takes its name only when it is complete."""
+    with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
+        np.save(file, values[None].astype(dtype, copy=False))
+
+
+def front_end_of(manifest: Manifest) -> str:
+    """Id of the front end that made the stored spectrograms: what the ``prepare.json`` of the manifest's folder says,
+    else that of the nearest folder above the first spectrogram. Raises AuricleError where none says it."""
+    found = card_of(manifest)
+    if found is None:
+        raise AuricleError(
+            f"{manifest.root / SETTINGS} does not say how the spectrograms were made (there is none); "
+            "'auricle prepare' writes it, or name the front end yourself"
+        )
+    try:
+        return str(read_card(found)["front_end"])
+    except KeyError:
+        raise AuricleError(f"{found} does not say which front end made the spectrograms; prepare them anew") from None
+
+
+def card_of(manifest: Manifest) -> Path | None:
+    """The ``prepare.json`` that speaks for a manifest's spectrograms; None where there is none."""
+    return next((path for folder in _folders(manifest) if (path := folder / SETTINGS).is_file()), None)
+
+
+def _folders(manifest: Manifest) -> Iterator[Path]:
+    """The manifest's folder, then those above its first spectrogram."""
+    yield manifest.root
+    if manifest.clips and manifest.clips[0].key is not None:
+        yield from manifest.spectrogram(manifest.clips[0]).parents

@@ -1,0 +1,44 @@
+"""Procedural sounds: ``SOUNDS[name](source, rate, seconds)`` is a fresh example (S,), before room and background.
+
+The classes overlap on purpose: a clock, typing, drops and steps differ in rhythm more than in spectrum; sirens, beeps,
+birds and insects in how a tone moves; rain, applause, wind and sawing in how noise is cut in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+
+from auricle.data.synthetic.impact import clock_tick, footsteps, glass, typing, water_drops
+from auricle.data.synthetic.machine import engine, helicopter, sawing
+from auricle.data.synthetic.music import bell, drum, plucked_string
+from auricle.data.synthetic.tonal import beeps, bird_chirp, insect, siren
+from auricle.data.synthetic.voice import dog_bark, vowel_voice
+from auricle.data.synthetic.weather import applause, rain, wind
+
+Sound = Callable[[Generator, int, float], np.ndarray]
+
+SOUNDS: dict[str, Sound] = {
+    "applause": applause,
+    "beeps": beeps,
+    "bell": bell,
+    "bird_chirp": bird_chirp,
+    "clock_tick": clock_tick,
+    "dog_bark": dog_bark,
+    "drum": drum,
+    "engine": engine,
+    "footsteps": footsteps,
+    "glass": glass,
+    "helicopter": helicopter,
+    "insect": insect,
+    "plucked_string": plucked_string,
+    "rain": rain,
+    "sawing": sawing,
+    "siren": siren,
+    "typing": typing,
+    "vowel_voice": vowel_voice,
+    "water_drops": water_drops,
+    "wind": wind,
+}

@@ -1,0 +1,77 @@
+"""What EfficientAT's training does to its log-mel: random band edges, then frequency and time masks.
+
+Specification efficientat 4. All published recipes leave the masks off (``freq_mask = time_mask = 0``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchDraws, Source
+from auricle.frontends.efficientat_mel import SCALE, SHIFT, PreMel
+
+FILL = SHIFT / SCALE  # a mask writes 0 before the scaling, which is this value after it
+
+
+@dataclass(frozen=True)
+class MelAugment:
+    """fmin_range, fmax_range in hertz (1: fixed edges); the longest freq_mask in bands and time_mask in frames."""
+
+    fmin_range: int = 10
+    fmax_range: int = 2000
+    freq_mask: int = 0
+    time_mask: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fmin_range < 1 or self.fmax_range < 1:
+            raise AuricleError("fmin_range and fmax_range must be at least 1 hertz (1 keeps the band edges fixed)")
+        if self.freq_mask < 0 or self.time_mask < 0:
+            raise AuricleError("freq_mask and time_mask cannot be negative (0 switches them off)")
+
+
+def moved_edges(front: PreMel, augment: MelAugment, source: Source) -> PreMel:
+    """The front end with drawn edges: fmin + U{0 .. r-1}, fmax + r // 2 - U{0 .. r-1}; fmin is drawn first."""
+    fmin = front.fmin + int(source.integers(0, augment.fmin_range))
+    fmax = front.fmax + augment.fmax_range // 2 - int(source.integers(0, augment.fmax_range))
+    return replace(front, fmin=fmin, fmax=fmax)
+
+
+def mask_spans(uniform: np.ndarray, longest: int, size: int) -> np.ndarray:
+    """(B, 2) uniforms (u, v) -> (B, 2) spans [start, end) in float32 arithmetic, truncated towards zero.
+
+    u scales the length, v the start within what is left; a start below 0 is possible when the length exceeds ``size``.
+    """
+    u, v = uniform.astype(np.float32).T
+    length = u * np.float32(longest)
+    start = np.trunc(v * (np.float32(size) - length))
+    return np.stack([start, start + np.trunc(length)], axis=1).astype(np.int64)
+
+
+def masked(values: Tensor, spans: np.ndarray, axis: int) -> Tensor:
+    """(B, F, T) with span i of clip i filled along ``axis`` (1: bands, 2: frames)."""
+    span = torch.from_numpy(spans).to(values.device)
+    position = torch.arange(values.shape[axis], device=values.device)
+    inside = (position >= span[:, :1]) & (position < span[:, 1:])  # (B, size)
+    return values.masked_fill(inside.unsqueeze(3 - axis), FILL)
+
+
+def training_mel(
+    front: PreMel, wave: Tensor, augment: MelAugment, draws: BatchDraws, lengths: Tensor | None = None
+) -> Tensor:
+    """(B, S) -> (B, F, T) with one pair of band edges for the batch and masks of their own for each clip."""
+    values = moved_edges(front, augment, draws.shared("mel-edges"))(wave, lengths)
+    for axis, longest, purpose in mask_axes(augment):
+        values = masked(values, mask_spans(draws.uniform(purpose, 2), longest, values.shape[axis]), axis)
+    return values
+
+
+def mask_axes(augment: MelAugment) -> Sequence[tuple[int, int, str]]:
+    """(axis, longest mask, purpose of the draw) of the masks that are switched on, frequency first."""
+    axes = ((1, augment.freq_mask, "mel-freq-mask"), (2, augment.time_mask, "mel-time-mask"))
+    return [axis for axis in axes if axis[1]]

@@ -1,0 +1,52 @@
+"""The two checkpoints that MAE-AST publishes (specification mae_ast 10, 13), under the names that s3prl gives them."""
+
+from __future__ import annotations
+
+from auricle.hub.published.record import Record
+from auricle.models.mae_ast.config import PRESETS
+
+SOURCE = "https://github.com/AlanBaade/MAE-AST-Public"
+FILES = "https://saltlab.cs.utexas.edu/downloads/model_checkpoints/mae_ast"
+TASKS = ("AudioSet (mAP, SSAST's recipe)", "ESC-50", "Speech Commands V2", "SUPERB KS", "SUPERB SID", "SUPERB ER")
+NOTE = (
+    "the scores are of networks fine-tuned from it; loads as an encoder with all that pre-training goes on from. "
+    "Not seen here: read from the specification of its layout, proved on small checkpoints of that layout"
+)
+
+
+def _weight(name: str, file: str, tokens: str, masking: str, scores: tuple[float | None, ...]) -> Record:
+    return Record(
+        name,
+        "mae-ast",
+        f"MAE-AST on {tokens} tokens, 12 layers, {masking} masking 75 %, AudioSet and LibriSpeech",
+        PRESETS[tokens],
+        urls=(f"{FILES}/{file}.pt",),
+        file=f"{file}.pt",
+        aliases=(file,),
+        parameters=85_253_376,
+        front_end="mae-ast-fbank/16k",
+        scores=tuple((task, score) for task, score in zip(TASKS, scores) if score is not None),
+        source=SOURCE,
+        use="general audio and speech transfer learning, further pre-training",
+        further=True,
+        note=NOTE,
+        papers=("baade2022maeast",),
+    )
+
+
+ROWS: tuple[Record, ...] = (
+    _weight(
+        "mae_ast_patch",
+        "chunk_patch_75_12LayerEncoder",
+        "patch",
+        "chunked",
+        (0.306, 0.900, 0.979, 0.958, None, 0.598),
+    ),
+    _weight(
+        "mae_ast_frame",
+        "random_frame_75_12LayerEncoder",
+        "frame",
+        "random",
+        (0.230, 0.889, 0.980, 0.973, 0.633, 0.621),
+    ),
+)

@@ -1,0 +1,58 @@
+"""The table of weights by name: every published one, and the encoders that need none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.hub.published import efficientat as records_efficientat
+from auricle.hub.published import m2d as records_m2d
+from auricle.hub.published import mae_ast as records_mae_ast
+from auricle.hub.published.record import Record, Table
+
+COMPUTED = (
+    Record(
+        "logmel-stats",
+        "logmel-stats",
+        "mean and deviation of a 128-band log-mel spectrogram at 32 kHz: the floor of every probe",
+        front_end=records_efficientat.front_end(),
+        parameters=0,
+        licence="Apache-2.0",
+        source="computed, no weights",
+        use="baseline",
+    ),
+)
+RECORDS: tuple[Record, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2d.ROWS, *records_mae_ast.ROWS)
+
+
+def table(family: str | None = None) -> Table:
+    """All records, or those of one family. Raises AuricleError for an unknown family."""
+    families = tuple(dict.fromkeys(record.family for record in RECORDS))
+    if family is not None and family not in families:
+        raise AuricleError(f"unknown family '{family}'{nearest(family, families)}")
+    return Table(record for record in RECORDS if family is None or record.family == family)
+
+
+def find(name: str) -> Record | None:
+    return next((record for record in RECORDS if name in (record.name, *record.aliases)), None)
+
+
+def of_file(path: Path) -> Record | None:
+    """The record whose published file this is, where the name says it (M2D's files are alike: the folder's name does)."""
+    folder = path.resolve().parent.name
+
+    def fits(record: Record) -> bool:
+        if record.folder:
+            return record.folder == folder and record.file in (path.name, "")
+        return record.file == path.name
+
+    return next((record for record in RECORDS if fits(record)), None)
+
+
+def get(name: str) -> Record:
+    """The record of a name. Raises AuricleError naming the nearest known ones."""
+    record = find(name)
+    if record is None:
+        hint = nearest(name, tuple(r.name for r in RECORDS))
+        raise AuricleError(f"'{name}' is neither a known model nor a file or run folder here{hint}")
+    return record

@@ -1,0 +1,141 @@
+"""The run folder: always the same names in it, so that nothing downstream guesses.
+
+config.yaml (resolved), command.txt, environment.json, metrics.jsonl, state/, encoder.safetensors (the last),
+encoder-best.safetensors (where there is a score), card.md, report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import make_folder, write_text
+from auricle.models.base import EncoderInfo
+from auricle.version import __version__
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state"
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "encoder-best.safetensors"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "card.md"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+        """A new run. Raises AuricleError where there is one already: a run is never overwritten silently."""
+        run = cls(path)
+        if run.config.exists():
+            raise AuricleError(
+                f"{path} holds a run already; continue it with --continue {path}, or choose another --out"
+            )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
+        make_folder(path, "choose another --out")
+        run.write_config(config)
+        run.note_command()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run. Raises AuricleError where there is none."""
+        run = cls(path)
+        if not run.config.is_file():
+            raise AuricleError(f"{path} is not a run folder: it holds no config.yaml")
+        return run
+
+    def read_config(self) -> dict[str, Any]:
+        """The settings as they were written. Raises AuricleError for a damaged file."""
+        try:
+            found = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise AuricleError(f"{self.config} is damaged ({str(error).splitlines()[0]})") from None
+        if not isinstance(found, dict):
+            raise AuricleError(f"{self.config} is damaged: it holds no settings")
+        return found
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False))
+
+    def note_command(self) -> None:
+        """Append this call to command.txt and write the environment."""
+        with open(self.path / "command.txt", "a") as file:
+            file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
+        write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
+
+
+def environment() -> dict[str, Any]:
+    """What decides numbers and speed on this machine."""
+    import torch
+
+    return {
+        "auricle": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "world": int(os.environ.get("WORLD_SIZE", 1)),
+    }
+
+
+# ``card.md``: what a run's encoder is, for whoever finds the folder. Everything in it is read from the run.
+
+
+def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None:
+    """``facts``: name -> value, in the order they should stand."""
+    from auricle.core.io import write_text
+
+    rows = {
+        "family": info.family,
+        "sample rate": f"{info.sample_rate} Hz",
+        "front end": info.front_end,
+        "frames": f"{info.frame_width} values every {1000 * info.hop_seconds:g} ms",
+        "clip embedding": f"{info.clip_width} values",
+        "licence": info.licence,
+        **facts,
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    code = (
+        f"import auricle\nenc = auricle.load({str(run.path)!r})\nout = enc(waveform)  # (B, S) at {info.sample_rate} Hz"
+    )
+    ends = "Made by: see `command.txt` and `config.yaml`. How good it is: `auricle report` writes `report.html` here."
+    write_text(
+        run.card,
+        f"# {info.name}\n\n| | |\n|---|---|\n{table}\n\n```python\n{code}\n```\n\n{ends}\n",
+    )

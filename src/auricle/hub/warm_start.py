@@ -1,0 +1,121 @@
+"""``--resume FILE``: start from these weights. What does not fit is said; sizes that differ are an error."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from auricle.core.errors import AuricleError
+
+HEAD = "offline_predictor."  # the second head of M2D-X and its relatives: its width follows the teacher or the classes
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """loaded: tensors taken; missing: ours that the file does not hold (they stay fresh).
+
+    unexpected: the file's that we do not know; reshaped: those of a second head for other targets (ours stay fresh).
+    """
+
+    source: Path
+    loaded: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    reshaped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"started from {self.source}: {self.loaded} tensors taken"]
+        for what, names in (
+            ("not in the file, left fresh", self.missing),
+            ("in the file, unknown here", self.unexpected),
+            ("of another size in the file, left fresh", self.reshaped),
+        ):
+            if names:
+                lines.append(f"  {len(names)} {what}: {', '.join(names)}")
+        return "\n".join(lines)
+
+
+def resume(objective: nn.Module, source: Path) -> Resumed:
+    """Fill ``objective`` from a run folder, a weight file of ours, a published M2D or MAE-AST file or the name of one.
+
+    The statistics of the data stay as they are (specification m2d 5.5: the recommended behaviour), and so does a second
+    head that was made for other targets: M2D-AS weights may go on as M2D-X. Raises AuricleError when another tensor has
+    another shape, or nothing fits.
+    """
+    tensors = tensors_of(located(source))
+    own = {name: value for name, value in objective.state_dict().items() if not name.endswith("norm_stats")}
+    given = {name: value for name, value in tensors.items() if not name.endswith("norm_stats")}
+    shared = own.keys() & given.keys()
+    reshaped = {n for n in shared if n.startswith(HEAD) and given[n].shape != own[n].shape}
+    common = shared - reshaped
+    wrong = [
+        f"{n}: {tuple(given[n].shape)} there, {tuple(own[n].shape)} here"
+        for n in sorted(common)
+        if given[n].shape != own[n].shape
+    ]
+    if wrong:
+        raise AuricleError(
+            f"{source} was made with other sizes ({len(wrong)} tensors; {wrong[0]}); set the model's sizes to match"
+        )
+    if not common:
+        raise AuricleError(
+            f"nothing in {source} fits this objective; expected a run folder, an encoder or a published file of its family"
+        )
+    objective.load_state_dict({name: given[name] for name in common}, strict=False)
+    missing, unexpected = own.keys() - shared, given.keys() - shared
+    return Resumed(source, len(common), tuple(sorted(missing)), tuple(sorted(unexpected)), tuple(sorted(reshaped)))
+
+
+def located(source: Path) -> Path:
+    """The file of a published name, downloaded unless it is here; any other source as it is.
+
+    Raises AuricleError for a published weight that holds the encoder alone: nothing can be pre-trained further from it.
+    """
+    from auricle.hub import weight_cache as weights
+    from auricle.hub.published import table as records
+
+    record = None if source.exists() else records.find(str(source))
+    if record is None:
+        return source
+    if not record.further:
+        raise AuricleError(
+            f"'{record.name}' cannot be pre-trained further: it holds the encoder alone, without predictor and target; "
+            "'auricle models list' says which can"
+        )
+    return weights.obtain(record)
+
+
+def tensors_of(source: Path) -> dict[str, Tensor]:
+    """Tensors by the names of an objective of ours."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from auricle.hub.convert import m2d, mae_ast
+    from auricle.hub.weight_file import describe, read_pickle
+
+    if source.is_dir():
+        for state in sorted(source.glob("state/step-*/weights.safetensors"), reverse=True):
+            try:
+                return load_file(state)
+            except SafetensorError:
+                print(f"{state} is damaged; taking the one before it", file=sys.stderr)
+        return tensors_of(source / "encoder.safetensors")
+    if not source.is_file():
+        raise AuricleError(f"there is no run or weight file {source} to resume from")
+    if source.suffix == ".safetensors":
+        if source.name != "weights.safetensors":
+            describe(source)
+        tensors = load_file(source)
+        return tensors if any(name.startswith("online.") for name in tensors) else online(tensors)
+    content = read_pickle(source)
+    if mae_ast.recognises(content):
+        return online(mae_ast.build(content, source).state_dict())
+    return m2d.to_ours(m2d.published_tensors(content, source))
+
+
+def online(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An encoder's tensors by the names that they have in an objective."""
+    return {f"online.{name}": value for name, value in encoder.items()}

@@ -1,0 +1,114 @@
+"""The weights kept on this machine: what was downloaded, as published, and what it became, as safetensors of ours.
+
+``published/`` in the folder of weights holds files under their published names (M2D's in their folders, since the
+folder's name is part of them); a file put there by hand serves as well as a downloaded one. ``NAME.safetensors``
+beside it is what ``auricle.load(NAME)`` reads from the second time on. Checksums of both are kept and verified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import SET_ANOTHER, cache_dir, make_folder
+from auricle.hub import checksums
+from auricle.hub.download import SUFFIXES, by_hand, extract_weight, fetch, is_offline
+
+if TYPE_CHECKING:
+    from auricle.hub.published.record import Record
+    from auricle.models.base import Encoder
+
+
+def folder() -> Path:
+    """Where weights are kept: ``weights`` in the cache folder (AURICLE_CACHE)."""
+    return cache_dir() / "weights"
+
+
+def converted(record: Record) -> Path:
+    """Our own file of a published weight; it need not exist."""
+    return folder() / f"{record.name}.safetensors"
+
+
+def published(record: Record) -> Path | None:
+    """The published weight file on this machine, None where there is none yet."""
+    place = folder() / "published" / record.folder
+    if record.file:
+        return place / record.file if (place / record.file).is_file() else None
+    found = sorted(path for path in place.glob("*") if path.suffix in SUFFIXES)
+    return found[0] if found else None
+
+
+def load(record: Record, *, offline: bool | None = None) -> Encoder:
+    """The encoder of a record: from our file, else from the published one, downloaded where it must be.
+
+    Raises AuricleError when a kept file changed, and when it cannot be had (saying where to put it by hand).
+    """
+    from auricle.hub.weight_file import read_encoder
+
+    path = converted(record)
+    if not path.is_file():
+        install(record, obtain(record, offline=offline))
+    checksums.check(path)
+    return read_encoder(path)
+
+
+def install(record: Record, file: Path) -> Path:
+    """Convert a published file of this record, and keep the result for ``load``. The place it is kept at."""
+    from auricle.hub.published.read import read_published
+    from auricle.hub.weight_file import save_encoder
+
+    encoder = read_published(file, record)
+    path = converted(record)
+    make_folder(path.parent, SET_ANOTHER)
+    save_encoder(encoder, path, lineage=lineage(record, file))
+    checksums.note(path, str(file.name))
+    return path
+
+
+def lineage(record: Record, file: Path) -> dict[str, Any]:
+    """Where a converted file comes from."""
+    return {
+        "published": record.name,
+        "source": record.urls[0] if record.urls else record.source,
+        "file": file.name,
+        "sha256": checksums.sha256_of(file),
+        "papers": list(record.papers),
+    }
+
+
+def obtain(record: Record, *, offline: bool | None = None) -> Path:
+    """The published weight file, downloaded unless it is here. Raises AuricleError where it cannot be had."""
+    here = published(record)
+    if here is not None:
+        checksums.check(here, **({} if record.folder else _known(record)))
+        return here
+    if not record.urls:
+        raise AuricleError(f"'{record.name}' has no published weights")
+    place = folder() / "published"
+    if not record.folder:
+        return fetch(record.urls, place / record.file, **_known(record), offline=offline)
+    return _from_archive(record, place, offline)
+
+
+def _known(record: Record) -> dict[str, Any]:
+    """Size and checksum of what is downloaded, where they are known."""
+    return {key: value for key, value in asdict(record).items() if key in ("size", "sha256")}
+
+
+def _from_archive(record: Record, place: Path, offline: bool | None) -> Path:
+    """The archive is removed once its weight file is out."""
+    target = place / record.folder / (record.file or "the weight file in it")
+    archive = place / f"{record.folder}.zip"
+    if is_offline(offline) and not archive.is_file():
+        raise AuricleError(
+            f"'{record.name}' is not on this machine and downloads are switched off; "
+            f"{by_hand(record.urls, archive)} (or unpacked: {target})"
+        )
+    fetch(record.urls, archive, **_known(record), offline=offline)
+    file = extract_weight(archive, place / record.folder, file=record.file)
+    checksums.note(file, record.urls[0])
+    archive.unlink()
+    archive.with_name(archive.name + ".json").unlink(missing_ok=True)
+    return file

@@ -1,0 +1,159 @@
+"""The weight file: safetensors whose metadata say everything, so that nobody parses a name or asks upstream."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import pickle
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import replacing
+from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.registry import build
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+# Published checkpoints are pickles from strangers: they are read as data, nothing in them is executed.
+
+
+def read_pickle(path: Path) -> Any:
+    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, paths, argparse namespaces, NumPy scalars.
+
+    Raises AuricleError for anything else, for a truncated file and for one that is no checkpoint.
+    """
+    import torch
+
+    allowed = [argparse.Namespace, pathlib.PosixPath, *_numpy_scalars()]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise AuricleError(f"there is no weight file {path}") from None
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "global" in str(error):
+            raise AuricleError(
+                f"{path} holds more than tensors and settings and was refused: {_reason(error)}"
+            ) from None
+        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AuricleError(
+            f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
+    said = [] if isinstance(error, KeyError) else str(error).splitlines()  # a KeyError says a key alone
+    return (lines or said or [type(error).__name__])[0][:200]
+
+
+def _numpy_scalars() -> list[Any]:
+    import numpy as np
+
+    kinds = [np.dtype(kind) for kind in ("f2", "f4", "f8", "i4", "i8", "bool")]
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    old = (scalar, "numpy.core.multiarray.scalar")  # as NumPy 1 wrote it
+    return [scalar, old, np.dtype, *{type(kind) for kind in kinds}]
+
+
+def write_pickle(content: Any, path: Path) -> None:
+    """A checkpoint in the layout others read (``torch.save``): only for ``auricle models convert``."""
+    import torch
+
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+FORMAT = 1
+DESCRIBED = (
+    "name",
+    "licence",
+    "source",
+    "classes",
+    "label_type",
+)  # the fields of info that an architecture does not decide
+
+
+def save_encoder(encoder: Encoder, path: Path, *, lineage: dict[str, Any] | None = None) -> None:
+    """Weights, architecture, statistics, front end, classes, licence and lineage in one safetensors file."""
+    from safetensors.torch import save_file
+
+    described = {
+        "format": FORMAT,
+        "architecture": encoder.architecture(),
+        "info": asdict(encoder.info),
+        "fingerprint": encoder.fingerprint(),
+        "lineage": lineage or {},
+    }
+    tensors = _apart({name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()})
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"auricle": json.dumps(described)})
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same, those that share memory (an ensemble's members may) copied: a weight file holds each by itself."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in tensors.items():
+        found[name] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
+    return found
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What an encoder file says of itself. Raises AuricleError when it is not one of ours, or broken."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("auricle")
+    except (SafetensorError, OSError) as error:
+        raise AuricleError(f"{path} cannot be read as a weight file: {error}") from error
+    if text is None:
+        raise AuricleError(
+            f"{path} is a safetensors file without Auricle's description; 'auricle models convert' makes one"
+        )
+    described = json.loads(text)
+    if described.get("format", 0) > FORMAT:
+        raise AuricleError(f"{path} was written by a newer version (format {described['format']}); update Auricle")
+    return described
+
+
+def read_encoder(path: Path) -> Encoder:
+    """The encoder of a weight file, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    described = describe(path)
+    encoder = build(described["architecture"])
+    load_strictly(encoder, load_file(path), path)
+    known = {f.name for f in fields(EncoderInfo)}
+    said = {key: value for key, value in described["info"].items() if key in DESCRIBED and key in known}
+    if said.get("classes"):
+        said["classes"] = tuple(tuple(pair) for pair in said["classes"])
+    encoder.rename(**said)
+    return encoder.eval()
+
+
+def load_strictly(module: nn.Module, tensors: dict[str, Any], where: object) -> None:
+    """Load all tensors or say, by name, what is missing, unexpected or of another shape."""
+    own = module.state_dict()
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    shapes = [
+        f"{k} {tuple(tensors[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own.keys() & tensors.keys()
+        if own[k].shape != tensors[k].shape
+    ]
+    if missing or extra or shapes:
+        lines = [f"{len(v)} {what}: {', '.join(v)}" for what, v in _named(missing, extra, shapes) if v]
+        raise AuricleError(f"the weights in {where} do not fit the network; " + "; ".join(lines))
+    module.load_state_dict(tensors)
+
+
+def _named(missing: list[str], extra: list[str], shapes: list[str]) -> tuple[tuple[str, list[str]], ...]:
+    return (("missing", missing), ("unexpected", extra), ("of another shape", shapes))

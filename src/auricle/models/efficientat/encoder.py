@@ -1,0 +1,249 @@
+"""What MN and DyMN share as encoders: 17 stages, a head, and the contract around them.
+
+Stages: 0 the stem, 1 to 15 the blocks, 16 the last unit Y (B, D, F', T'). Frames are Y averaged over frequency,
+``clip`` averages both axes, ``logits`` are the head's (specification efficientat 2.4). ``layers`` counts blocks 1 to 15
+and the last unit as 0 to 15, each averaged over frequency. Every column has seen seconds of context: the receptive
+field is several hundred mel frames.
+
+Lengths: any. Waves below ``min_samples`` are zero-padded up to it; there are no chunks. Clips of one batch are grouped
+by equal length, so each comes out as if alone; in training and with ``padding="published"`` a batch is one piece.
+Strides that multiply to s place column t of a stage on mel frame s t, that is on sample s t hop + 1/2 (pre-emphasis
+looks half a sample ahead); with the published strides, frames are 32 mel frames apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import as_plain
+from auricle.frontends.base import front_end
+from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.spec_augment import MelAugment, training_mel
+from auricle.models.base import (
+    Encoded,
+    Encoder,
+    EncoderInfo,
+    Layer,
+    LayerChoice,
+    Padding,
+    Spec,
+    check_padding,
+    check_wave,
+    chosen_layers,
+    zero_padded,
+)
+from auricle.models.efficientat.config import DyMNConfig, MNConfig
+from auricle.models.efficientat.heads import AttentionPoolingHead, MLPHead
+from auricle.models.efficientat.onednn import Graphs
+from auricle.models.layers.taps import capturing
+from auricle.models.variable_length import by_length
+
+STAGES = 17
+LabelType = Literal["multilabel", "multiclass"]
+Classes = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one call of ``encode`` asks for beside the frames."""
+
+    stages: tuple[int, ...]
+    taps: tuple[str, ...]
+
+
+class EfficientAT(Encoder):
+    """Base of MN and DyMN. A subclass has ``config``, ``classifier``, and gives ``stages`` and ``strides``.
+
+    ``augment`` is what ``frontend`` does to the mel in training mode when it is given draws; None: nothing.
+    """
+
+    config: MNConfig | DyMNConfig
+    classifier: nn.Module
+    augment: MelAugment | None = None
+    origin: str | None = None  # fingerprint of the network that a folded one was made of
+    graphs: Graphs | None = None  # of a folded network: what runs shapes that keep coming
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The 17 stages in order."""
+        raise NotImplementedError
+
+    def strides(self) -> Sequence[int]:
+        """Stride of each stage."""
+        raise NotImplementedError
+
+    def squeezes(self) -> dict[str, nn.Module]:
+        """First linear layer of the channel gate of each block that has one, as "se4" …: what HEAR reads."""
+        return {}
+
+    def settings(self) -> MNConfig | DyMNConfig:
+        """The configuration as it stands now."""
+        return self.config
+
+    def fingerprint(self) -> str:
+        return self.origin or super().fingerprint()
+
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        twin = super().with_stats(mean, std)
+        twin.origin = None  # type: ignore[assignment]  # what it was folded from had other statistics
+        return twin
+
+    def architecture(self) -> dict[str, Any]:
+        return {"family": self.info.family, "config": as_plain(self.settings())}
+
+    def with_classes(
+        self, num_classes: int, *, classes: Classes | None = None, label_type: LabelType = "multilabel", seed: int = 0
+    ) -> EfficientAT:
+        """A copy for other classes: the last layer (the whole head where it is no mlp) starts anew from ``seed``."""
+        config = replace(self.settings(), num_classes=num_classes)
+        options: dict[str, Any] = {"seed": seed, "name": self.info.name, "classes": classes, "label_type": label_type}
+        twin = type(self)(config, **options)  # type: ignore[call-arg]
+        anew = "classifier.5." if isinstance(self.classifier, MLPHead) else "classifier."
+        kept = {name: value for name, value in self.state_dict().items() if not name.startswith(anew)}
+        twin.load_state_dict({**twin.state_dict(), **kept})
+        twin.rename(licence=self.info.licence, source=self.info.source)
+        return twin.train(self.training)
+
+    def describe(
+        self, family: str, name: str, front_id: str, width: int, classes: Classes | None, label_type: LabelType
+    ) -> None:
+        """Set ``info``; ``width`` is the number of channels of Y."""
+        front = front_end(front_id)
+        self.info = EncoderInfo(
+            name=name,
+            family=family,
+            front_end=front.id,
+            sample_rate=front.sample_rate,
+            hop_seconds=front.hop_seconds * self.spacing(STAGES - 1),
+            frame_width=width,
+            clip_width=width,
+            classes=None if classes is None else tuple((str(id), str(label)) for id, label in classes),
+            label_type=label_type,
+            min_samples=front.min_samples,
+            depth=STAGES - 1,
+            taps=self._tap_names(),
+        )
+
+    def _tap_names(self) -> tuple[str, ...]:
+        return ("mel", *(f"b{i}" for i in range(STAGES)), *self.squeezes(), "clf1", *self._head_taps(), "logits")
+
+    def _head_taps(self) -> tuple[str, ...]:
+        if isinstance(self.classifier, AttentionPoolingHead):
+            return ("attention",)
+        return ("clf2",) if isinstance(self.classifier, MLPHead) else ()
+
+    # ---- what is trained and exported
+    def trunk(self, values: Tensor) -> Tensor:
+        """(B, F, T) -> Y (B, D, F', T')."""
+        return self._maps(values, ())[0]
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, F, T) in the front end's scale -> logits (B, C), features (B, D), as the original returns them."""
+        y = self.trunk(values)
+        return self.classifier(y), y.mean((2, 3))
+
+    def _maps(self, values: Tensor, wanted: Sequence[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        """Y, and the maps of the stages wanted."""
+        x, kept = values.unsqueeze(1).to(next(self.parameters()).dtype), {}
+        for index, stage in enumerate(self.stages()):
+            x = stage(x)
+            if index in wanted:
+                kept[index] = x
+        return x, kept
+
+    # ---- the encoder contract
+    def frontend(
+        self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", draws: Any = None
+    ) -> Spec:
+        """As every encoder's; in training mode, with ``draws`` (BatchDraws) and ``augment``, the mel is augmented."""
+        if not (self.training and draws is not None and self.augment is not None):
+            return super().frontend(wave, lengths, padding=padding)
+        wave, lengths = check_wave(wave, lengths)
+        front = self.front
+        assert isinstance(front, PreMel)
+        wave, lengths = zero_padded(wave, lengths, front.min_samples)
+        with torch.autocast(wave.device.type, enabled=False):
+            values = training_mel(front, wave, self.augment, draws)
+        frames = 1 + (lengths - 1).div(front.hop, rounding_mode="floor")
+        return Spec(values, frames, front.hop_seconds, front.id)
+
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws: Any = None,
+    ) -> Encoded:
+        self.check_spec(spec)
+        check_padding(padding)
+        if keep is not None:
+            raise AuricleError(f"{self.info.name} is convolutional: it has no tokens to keep")
+        stages = tuple(index + 1 for index in chosen_layers(layers, self.info.depth))
+        request = Request(stages, self._check_taps(taps))
+        values = spec.values if spec.normalised else self.normalise(spec.values)
+        if padding == "published" or self.training:
+            return self._encode_piece(values, request, spec.lengths)
+        return by_length(values, spec.lengths, lambda piece: self._encode_piece(piece, request))
+
+    def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
+        spec = self.frontend(wave, lengths)
+        if self.training or bool((spec.lengths != spec.values.shape[2]).any()):
+            return self.encode(spec).logits
+        self.check_spec(spec)
+        values = self.normalise(spec.values)
+        return (self.graphs(values) if self.graphs else self.core(values)[0]).float()
+
+    def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
+        for name in taps:
+            if name not in self.info.taps:
+                raise AuricleError(f"{self.info.name} has no tap '{name}'{nearest(name, self.info.taps)}")
+        return tuple(taps)
+
+    def _encode_piece(self, values: Tensor, request: Request, lengths: Tensor | None = None) -> Encoded:
+        """(b, F, T) as one piece; ``lengths`` (b,) say how many of its T frames are a clip's own."""
+        if lengths is None:
+            lengths = torch.full((len(values),), values.shape[2], device=values.device)
+        modules = self.squeezes() | ({"clf2": self.classifier[3]} if isinstance(self.classifier, MLPHead) else {})
+        modules = {name: module for name, module in modules.items() if name in request.taps}
+        tapped = [int(name[1:]) for name in request.taps if name[1:].isdigit()]
+        with capturing(modules) as captured:
+            y, maps = self._maps(values, {*request.stages, *tapped, STAGES - 1})  # type: ignore[arg-type]
+            logits = self.classifier(y)
+        last = self._layer(y, STAGES - 1, lengths)
+        clip = y.mean((2, 3)).float()
+        found = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip, "logits": logits}
+        if "attention" in request.taps and isinstance(self.classifier, AttentionPoolingHead):
+            found["attention"] = self.classifier.attention(y)
+        return Encoded(
+            frames=last.frames,
+            times=last.times,
+            lengths=last.lengths,
+            clip=clip,
+            logits=logits.float(),
+            frame_logits=self.classifier.per_frame(y).float(),  # type: ignore[operator]
+            layers=tuple(self._layer(maps[i], i, lengths) for i in request.stages),
+            taps={name: found[name].float() for name in request.taps},
+        )
+
+    def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> Layer:
+        """A map (B, C, F', T') as frames (B, T', C), averaged over frequency."""
+        step = self.spacing(stage)
+        front = self.front
+        times = torch.arange(x.shape[3], device=x.device) * (step * front.hop_seconds) + 0.5 / front.sample_rate
+        own = (lengths - 1).div(step, rounding_mode="floor") + 1
+        return Layer(x.mean(2).transpose(1, 2).float(), times, own)
+
+    def spacing(self, stage: int) -> int:
+        """Mel frames between two columns of a stage."""
+        product = 1
+        for stride in list(self.strides())[: stage + 1]:
+            product *= stride
+        return product

@@ -1,0 +1,194 @@
+"""Building blocks of the MobileNetV3 family: the convolution unit, the inverted residual block, the initialisation.
+
+Module names follow the published state dicts, so that their tensors need no renaming (specification efficientat 2.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from auricle.core.errors import AuricleError
+from auricle.frontends.base import front_end
+from auricle.models.base import Spec
+from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
+from auricle.models.efficientat.encoder import Classes, EfficientAT, LabelType
+from auricle.models.efficientat.heads import build_head
+from auricle.models.layers.init import keyed
+
+ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish}
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """The family's batch norm: eps 1e-3, momentum 0.01 (specification efficientat 2.2)."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def conv_unit(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    activation: str | None = None,
+) -> nn.Sequential:
+    """Convolution without bias, batch norm, activation (in place) or none."""
+    padding = (kernel - 1) // 2 * dilation
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+    tail = [ACTIVATIONS[activation](inplace=True)] if activation else []
+    return nn.Sequential(conv, batch_norm(outputs), *tail)
+
+
+class InvertedResidual(nn.Module):
+    """(B, Cin, F, T) -> (B, Cout, F', T'): expand, depthwise, squeeze-and-excite, project, add the input."""
+
+    def __init__(self, shape: BlockShape, squeeze: ConcurrentSqueezeExcite | None = None):
+        super().__init__()
+        self.residual = shape.residual
+        wide, act = shape.expanded, shape.activation
+        units: list[nn.Module] = []
+        if wide != shape.inputs:
+            units.append(conv_unit(shape.inputs, wide, 1, activation=act))
+        depthwise = {"stride": shape.run_stride, "dilation": shape.dilation, "groups": wide}
+        units.append(conv_unit(wide, wide, shape.kernel, activation=act, **depthwise))
+        if squeeze is not None:
+            units.append(squeeze)
+        units.append(conv_unit(wide, shape.outputs, 1))
+        self.block = nn.Sequential(*units)
+
+    @property
+    def gate(self) -> ConcurrentSqueezeExcite | None:
+        """The squeeze-and-excitation of the block, if it has one."""
+        return next((unit for unit in self.block if isinstance(unit, ConcurrentSqueezeExcite)), None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.block(x)
+        return y + x if self.residual else y
+
+
+def mobilenet_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+    """Kaiming-normal convolutions (fan out), unit norms, N(0, 0.01) linears, zero biases (efficientat 2.6)."""
+    if isinstance(owner, nn.BatchNorm2d):
+        parameter.fill_(1.0 if local == "weight" else 0.0)
+    elif local == "bias":
+        parameter.zero_()
+    elif isinstance(owner, nn.Conv2d):
+        nn.init.kaiming_normal_(parameter, mode="fan_out", generator=generator)
+    elif isinstance(owner, nn.Linear):
+        parameter.normal_(std=0.01, generator=generator)
+
+
+# Squeeze-and-excitation along channels, frequency or time, alone or joined (specification efficientat 2.3).
+
+AXES = {"c": 1, "f": 2, "t": 3}
+
+
+class SqueezeExcite(nn.Module):
+    """One gate: the mean over the other axes of (B, C, F, T), two linear layers, a sigmoid along ``axis``."""
+
+    def __init__(self, axis: int, size: int, ratio: int):
+        super().__init__()
+        self.axis, self.others = axis, tuple({1, 2, 3} - {axis})
+        self.fc1 = nn.Linear(size, round8(size // ratio))
+        self.fc2 = nn.Linear(round8(size // ratio), size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean(self.others)))))
+        shape = [len(x), 1, 1, 1]
+        shape[self.axis] = x.shape[self.axis]
+        return x * gate.view(shape)
+
+
+class ConcurrentSqueezeExcite(nn.Module):
+    """One gate per letter of ``dims`` on the same map, joined elementwise by max, mean (avg), sum (add) or min."""
+
+    def __init__(self, dims: str, sizes: Sequence[int], ratio: int, aggregate: str):
+        super().__init__()
+        self.aggregate = aggregate
+        self.conc_se_layers = nn.ModuleList(SqueezeExcite(AXES[dim], sizes[AXES[dim] - 1], ratio) for dim in dims)
+
+    def letter(self, n: int) -> SqueezeExcite:
+        """The gate of the n-th letter."""
+        gate = self.conc_se_layers[n]
+        assert isinstance(gate, SqueezeExcite)
+        return gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated = [layer(x) for layer in self.conc_se_layers]
+        if len(gated) == 1:
+            return gated[0]
+        stacked = torch.stack(gated)
+        if self.aggregate == "max":
+            return stacked.amax(0)
+        if self.aggregate == "min":
+            return stacked.amin(0)
+        return stacked.mean(0) if self.aggregate == "avg" else stacked.sum(0)
+
+
+# MN, the MobileNetV3 audio tagger of EfficientAT (specification efficientat 2).
+#
+# ``MN(MNConfig(width=0.4))`` is mn04 with initial weights. Names of modules are the published state dict's.
+
+
+class MN(EfficientAT):
+    """Stem, 15 inverted residual blocks, last unit, head. ``classes`` are (id, name) in the order of the logits."""
+
+    config: MNConfig
+
+    def __init__(
+        self,
+        config: MNConfig | None = None,
+        *,
+        seed: int = 0,
+        name: str = "mn",
+        classes: Classes | None = None,
+        label_type: LabelType = "multilabel",
+    ):
+        super().__init__()
+        self.config = config = config or MNConfig()
+        shapes = config.shapes
+        channels = shapes[-1].outputs
+        stem = conv_unit(1, round8(STEM * config.width), 3, stride=2, activation="hardswish")
+        last = conv_unit(channels, 6 * channels, 1, activation="hardswish")
+        self.features = nn.Sequential(stem, *self._blocks(shapes), last)
+        self.classifier = build_head(config, 6 * channels)
+        keyed(self, seed, mobilenet_rule)
+        self.describe("mn", name, config.front_end, 6 * channels, classes, label_type)
+
+    def _blocks(self, shapes: Sequence[BlockShape]) -> list[InvertedResidual]:
+        letters, ratio, aggregate = self.config.squeeze_letters, self.config.se_ratio, self.config.se_agg
+        bands, frames = stem_size(front_end(self.config.front_end).bands), stem_size(self.config.frames)
+        blocks = []
+        for shape in shapes:
+            bands, frames = shape.size(bands), shape.size(frames)
+            gated = letters and shape.squeeze
+            sizes = (shape.expanded, bands, frames)
+            squeeze = ConcurrentSqueezeExcite(letters, sizes, ratio, aggregate) if gated else None
+            blocks.append(InvertedResidual(shape, squeeze))
+        return blocks
+
+    def stages(self) -> Sequence[nn.Module]:
+        return list(self.features)
+
+    def strides(self) -> Sequence[int]:
+        return (2, *(shape.run_stride for shape in self.config.shapes), 1)
+
+    def squeezes(self) -> dict[str, nn.Module]:
+        if "c" not in self.config.squeeze_letters:
+            return {}
+        unit = self.config.squeeze_letters.index("c")
+        blocks = {i: self.features[i] for i in range(1, 16)}
+        gates = {i: block.gate for i, block in blocks.items() if isinstance(block, InvertedResidual)}
+        return {f"se{i}": gate.letter(unit).fc1 for i, gate in gates.items() if gate is not None}
+
+    def check_spec(self, spec: Spec) -> None:
+        super().check_spec(spec)
+        if "t" in self.config.squeeze_letters and bool((spec.lengths != self.config.frames).any()):
+            raise AuricleError(
+                f"{self.info.name} squeezes along time, so every clip must give {self.config.frames} mel frames; "
+                f"got {sorted(set(spec.lengths.tolist()))}: cut or pad the audio"
+            )

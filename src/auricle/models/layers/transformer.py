@@ -1,0 +1,218 @@
+"""The transformer of every family: one attention, one block, one stack.
+
+M2D's is pre-norm and without dropout (specification m2d 2.1, 2.2); MAE-AST's is post-norm by default (mae_ast 4.2, 4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from auricle.models.layers.dropout import dropped
+
+NORM_EPS = 1e-6  # specification m2d 2.1
+EXPLICIT_SCORES = 2**29  # attention scores held at once in the explicit form (1 GiB in bfloat16)
+
+
+@dataclass(frozen=True)
+class BlockStyle:
+    """How the blocks of a family are made; the defaults are M2D's.
+
+    hidden is the MLP's inner width (0: four times the width); post_norm normalises after each residual sum and the
+    stack's input, not what enters attention and MLP and the stack's output; the rates are of dropout on both residual
+    branches and the stack's input, on attention probabilities, and inside the MLP; layerdrop is the probability that a
+    block is skipped in training.
+    """
+
+    hidden: int = 0
+    post_norm: bool = False
+    eps: float = NORM_EPS
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    layerdrop: float = 0.0
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, dropout: float = 0.0) -> Tensor:
+    """Scaled dot-product attention over (B, heads, N, d); key_mask (B, N) is True where a key may be seen.
+
+    ``dropout`` is the share of attention probabilities set to zero. On the CPU in bfloat16 the explicit form, on
+    contiguous heads, is 2.5 to 3.3 times as fast, forward and backward, as PyTorch's fused one; in float32 the fused
+    one is faster (benchmarks/attention.py), but it knows no dropout. The explicit form is left where its scores would
+    fill the memory.
+    """
+    bias = None if key_mask is None else key_mask[:, None, None, :]
+    fused = q.dtype != torch.bfloat16 and dropout == 0
+    if fused or q.device.type != "cpu" or q.shape[:3].numel() * k.shape[2] > EXPLICIT_SCORES:
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if bias is not None:
+        scores = scores.masked_fill(~bias, -torch.inf)
+    return dropped(scores.softmax(dim=-1), dropout, True) @ v
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, one fused linear for queries, keys and values: (B, N, D) -> (B, N, D).
+
+    With ``last`` only the last so many tokens ask: -> (B, last, D), what the others would get is not computed.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None, last: int | None = None) -> Tensor:
+        if last is None:
+            q, k, v = self._heads(self.qkv(x), 3)
+        else:
+            width, weight, bias = x.shape[2], self.qkv.weight, self.qkv.bias
+            (q,) = self._heads(functional.linear(x[:, -last:], weight[:width], bias[:width]), 1)
+            k, v = self._heads(functional.linear(x, weight[width:], bias[width:]), 2)
+        mixed = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """(B, N, parts * D) -> as many (B, heads, N, d)."""
+        return x.unflatten(2, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+class Mlp(nn.Module):
+    """D -> hidden, exact GELU, hidden -> D."""
+
+    def __init__(self, width: int, hidden: int, dropout: float = 0.0):
+        super().__init__()
+        self.dropout = dropout
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(dropped(functional.gelu(self.fc1(x)), self.dropout, self.training))
+
+
+class Block(nn.Module):
+    """Pre-norm: x + attention(norm(x)), then x + mlp(norm(x)). Post-norm: norm(x + attention(x)), norm(x + mlp(x))."""
+
+    def __init__(self, width: int, heads: int, style: BlockStyle = BlockStyle()):
+        super().__init__()
+        self.style = style
+        self.norm1 = nn.LayerNorm(width, eps=style.eps)
+        self.attn = Attention(width, heads, style.attention_dropout)
+        self.norm2 = nn.LayerNorm(width, eps=style.eps)
+        self.mlp = Mlp(width, style.hidden or 4 * width, style.activation_dropout)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None, last: int | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (B, last, D): the last tokens alone, which still see all others."""
+        seen = x if self.style.post_norm else self.norm1(x)
+        x = (x if last is None else x[:, -last:]) + self._dropped(self.attn(seen, key_mask, last))
+        if self.style.post_norm:
+            x = self.norm1(x)
+            return self.norm2(x + self._dropped(self.mlp(x)))
+        return x + self._dropped(self.mlp(self.norm2(x)))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return dropped(x, self.style.dropout, self.training)
+
+
+class Transformer(nn.Module):
+    """A stack of blocks, closed (pre-norm) or opened (post-norm) by a LayerNorm: (B, N, D) -> (B, N, D).
+
+    ``recompute`` trades time for memory: activations are computed again in the backward pass. Which blocks layerdrop
+    skips is drawn from PyTorch's default generator, as dropout is; features (``layers``) come from all of them.
+    """
+
+    def __init__(self, width: int, depth: int, heads: int, style: BlockStyle = BlockStyle()):
+        super().__init__()
+        self.style = style
+        self.blocks = nn.ModuleList(Block(width, heads, style) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=style.eps)
+        self.recompute = False
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        x = self._opened(x)
+        for block in self._running():
+            x = self._run(block, x, key_mask)
+        return self._closed(x)
+
+    def tail(self, x: Tensor, last: int, key_mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, last, D): ``forward`` of the last tokens; the last block computes nothing for the others."""
+        x = self._opened(x)
+        running = self._running()
+        for block in running[:-1]:
+            x = self._run(block, x, key_mask)
+        for block in running[-1:]:
+            x = self._run(block, x, key_mask, last)
+        return self._closed(x[:, -last:])
+
+    def layers(self, x: Tensor, wanted: Sequence[int], key_mask: Tensor | None = None) -> list[Tensor]:
+        """Outputs of the blocks ``wanted`` (0-based) in that order; the last block's comes after the final norm."""
+        kept: dict[int, Tensor] = {}
+        x = self._opened(x)
+        for i, block in enumerate(self.blocks[: max(wanted) + 1]):
+            x = self._run(block, x, key_mask)
+            if i in wanted:
+                kept[i] = self._closed(x) if i == len(self.blocks) - 1 else x
+        return [kept[i] for i in wanted]
+
+    def averaged(self, x: Tensor, wanted: Sequence[int]) -> Tensor:
+        """The mean of the raw outputs of the blocks ``wanted``, then the final norm (specification m2d 4.1)."""
+        kept = []
+        x = self._opened(x)
+        for i, block in enumerate(self.blocks[: max(wanted) + 1]):
+            x = self._run(block, x, None)
+            if i in wanted:
+                kept.append(x)
+        return self._closed(torch.stack(kept).mean(dim=0))
+
+    def _opened(self, x: Tensor) -> Tensor:
+        return dropped(self.norm(x) if self.style.post_norm else x, self.style.dropout, self.training)
+
+    def _closed(self, x: Tensor) -> Tensor:
+        return x if self.style.post_norm else self.norm(x)
+
+    def _running(self) -> list[nn.Module]:
+        """The blocks of this pass: all of them, or in training those that layerdrop leaves."""
+        if not self.training or self.style.layerdrop == 0:
+            return list(self.blocks)
+        drawn = torch.rand(len(self.blocks)).tolist()
+        return [block for block, u in zip(self.blocks, drawn) if u > self.style.layerdrop]
+
+    def _run(self, block: nn.Module, x: Tensor, key_mask: Tensor | None, last: int | None = None) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, x, key_mask, last, use_reentrant=False)
+        return block(x, key_mask, last)
+
+
+class PatchEmbed(nn.Module):
+    """Cuts a spectrogram into patches and embeds them: a convolution with kernel = stride, as one matrix product.
+
+    Token f * T + t is row f of patches (low frequencies first), column t. Incomplete trailing columns are dropped.
+    """
+
+    def __init__(self, width: int, patch: tuple[int, int]):
+        super().__init__()
+        self.patch = patch
+        self.proj = nn.Conv2d(1, width, kernel_size=patch, stride=patch)
+
+    def cut(self, values: Tensor) -> Tensor:
+        """(B, F, T) -> (B, N, ph * pw), a patch's values row by row."""
+        (height, width), (b, bins, frames) = self.patch, values.shape
+        columns = frames // width
+        grid = values[:, :, : columns * width].reshape(b, bins // height, height, columns, width)
+        return grid.permute(0, 1, 3, 2, 4).reshape(b, -1, height * width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, N, ph * pw) -> (B, N, D)."""
+        return functional.linear(patches.to(self.proj.weight.dtype), self.proj.weight.flatten(1), self.proj.bias)
+
+
+def take(x: Tensor, ids: Tensor) -> Tensor:
+    """Pick tokens: x (B, N, D), ids (B, M) -> (B, M, D)."""
+    return torch.gather(x, 1, ids[..., None].expand(-1, -1, x.shape[-1]))

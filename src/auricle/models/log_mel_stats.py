@@ -1,0 +1,78 @@
+"""The floor of every probe: the mean and deviation over time of a log-mel spectrogram, as an Encoder without parameters.
+
+The front end is EfficientAT's 128 bands at 32 kHz in evaluation mode; deviations are unbiased (specification evaluation 10).
+Lengths: any; a frame is centred on its hop, t * hop seconds; a clip of a single frame has deviation 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchDraws
+from auricle.frontends.base import front_end
+from auricle.frontends.efficientat_mel import DEFAULT_ID
+from auricle.models.base import (
+    Encoded,
+    Encoder,
+    EncoderInfo,
+    LayerChoice,
+    Padding,
+    Spec,
+    check_padding,
+    chosen_layers,
+    mean_over_time,
+)
+
+
+class LogMelStats(Encoder):
+    """frames (B, T, F) are the log-mel itself; clip (B, 2F) is [mean, standard deviation] over time."""
+
+    def __init__(self, front_end_id: str = DEFAULT_ID):
+        super().__init__()
+        front = front_end(front_end_id)
+        self.info = EncoderInfo(
+            name="logmel-stats",
+            family="logmel-stats",
+            front_end=front.id,
+            sample_rate=front.sample_rate,
+            hop_seconds=front.hop_seconds,
+            frame_width=front.bands,
+            clip_width=2 * front.bands,
+            min_samples=front.min_samples,
+            licence="Apache-2.0",
+            source="the mean and deviation of a log-mel spectrogram; nothing is learnt",
+        )
+
+    def architecture(self) -> dict:
+        return {"family": "logmel-stats", "front_end_id": self.info.front_end}
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """(B, F, T) -> (B, T, F)."""
+        return values.transpose(1, 2)
+
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws: BatchDraws | None = None,
+    ) -> Encoded:
+        self.check_spec(spec)
+        check_padding(padding)
+        chosen_layers(layers, 0)
+        if taps or keep is not None:
+            raise AuricleError("logmel-stats has no taps and no tokens to keep")
+        frames = self.core(spec.values if spec.normalised else self.normalise(spec.values))
+        lengths = spec.lengths
+        mean = mean_over_time(frames, lengths)
+        square = mean_over_time((frames - mean[:, None]).square(), lengths) * lengths[:, None]
+        deviation = (square / (lengths[:, None] - 1).clamp(min=1)).sqrt()
+        times = torch.arange(frames.shape[1], device=frames.device) * spec.hop_seconds
+        return Encoded(frames, times, lengths, torch.cat([mean, deviation], dim=1))

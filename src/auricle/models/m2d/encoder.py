@@ -1,0 +1,355 @@
+"""The M2D encoder: log-mel patches, a ViT, frames of stacked frequency patches (specification m2d 2 and 6.3).
+
+Lengths: any. The spectrogram is normalised, then cut into chunks of the training length U; each chunk is encoded on its own,
+positions restarting at column 0. The last chunk is completed with zeros to whole patches; if that would exceed U, the excess
+column is lost, as is the remainder U mod pw of every full chunk. Frame t of chunk i is centred on
+(i U + pw t + (pw - 1) / 2) hop seconds. Waves shorter than 201 samples (16 kHz; 401 at 32 kHz) are zero-padded up to that.
+``with_duration`` makes an encoder for inputs in one piece, of no more than a stated length (specification m2d 6.5).
+
+With a head (fine-tuned files) there are logits, of the clip and of every frame; ``clip`` is what the head reads: the mean
+of the stacked frames, or of the patch tokens.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchDraws
+from auricle.frontends.base import front_end
+from auricle.models.base import (
+    Encoded,
+    Encoder,
+    EncoderInfo,
+    Layer,
+    LayerChoice,
+    Padding,
+    Spec,
+    check_keep,
+    check_padding,
+    chosen_layers,
+    mean_over_time,
+)
+from auricle.models.layers.init import keyed, transformer_rule
+from auricle.models.layers.positions import grid_table, resized
+from auricle.models.layers.transformer import PatchEmbed, Transformer, take
+from auricle.models.m2d.config import FRONT_ENDS, HeadConfig, ViTConfig, parse_size
+from auricle.models.m2d.head import M2DHead, TrainingMask, head_rule, mean_of_rows, width_of_head
+
+# How spectrograms of different lengths are cut into what M2D encodes at once (specification m2d 6.3).
+
+Piece = tuple[int, int, int]  # clip, chunk, patch columns
+
+
+class Chunks:
+    """Which columns each chunk of each clip gives.
+
+    The last chunk of a clip is completed to whole patches; with ``whole`` patches only, its incomplete column is dropped
+    instead, unless it is the only one.
+    """
+
+    def __init__(self, lengths: list[int], chunk: int, patch: int, *, whole: bool = False):
+        self.chunk, self.patch, self.full = chunk, patch, chunk // patch
+        self.lengths, self.whole = lengths, whole
+        self.pieces: list[Piece] = [
+            (clip, i, self._columns(min(n - i * chunk, chunk)))
+            for clip, n in enumerate(lengths)
+            for i in range(-(-n // chunk))
+        ]
+        self.columns = [sum(c for b, _, c in self.pieces if b == clip) for clip in range(len(lengths))]
+        self.total = max(self.columns)
+        self.starts = list(range(0, self.total, self.full))
+
+    def _columns(self, frames: int) -> int:
+        columns = max(1, frames // self.patch) if self.whole else -(-frames // self.patch)
+        return min(columns, self.full)
+
+    def passes(self, at_most: int) -> list[list[Piece]]:
+        """Groups of pieces to encode together, longest first, so that full chunks share a pass without a mask."""
+        ordered = sorted(self.pieces, key=lambda piece: -piece[2])
+        return [ordered[i : i + at_most] for i in range(0, len(ordered), at_most)]
+
+    def gather(self, values: Tensor, group: list[Piece], rows: int) -> tuple[Tensor, Tensor | None]:
+        """-> (pieces, F, frames) zero past each clip's end, key mask (pieces, tokens) or None when all are equally long."""
+        width = group[0][2] * self.patch
+        batch = values.new_zeros(len(group), values.shape[1], width)
+        for row, (clip, i, _) in enumerate(group):
+            start = i * self.chunk
+            stop = min(start + width, self.lengths[clip], start + self.chunk)
+            batch[row, :, : stop - start] = values[clip, :, start:stop]
+        columns = torch.tensor([c for *_, c in group], device=values.device)
+        if (columns == columns[0]).all():
+            return batch, None
+        valid = torch.arange(group[0][2], device=values.device) < columns[:, None]
+        return batch, valid.repeat(1, rows)
+
+    def scatter(self, grid: Tensor, tokens: Tensor, group: list[Piece]) -> None:
+        """Tokens (pieces, F * columns, D) in f * T + t order -> their place in grid (B, T, F, D)."""
+        stacked = tokens.unflatten(1, (grid.shape[2], -1)).transpose(1, 2)
+        for row, (clip, i, columns) in enumerate(group):
+            grid[clip, i * self.full : i * self.full + columns] = stacked[row, :columns]
+
+
+DEFAULT_STATS = (-7.1, 4.2)  # specification m2d 2.6: what files of 2022-23 without statistics were made with
+TOKENS_PER_PASS = 8192  # chunks encoded at once: bounds the memory of long recordings
+
+
+class M2DEncoder(Encoder):
+    """ViT over log-mel patches. ``info.frame_width`` is F * D: the F patches of a time step side by side.
+
+    ``training_mask`` hides patches in training mode (fine-tuning, specification m2d 3.2); None: nothing is hidden.
+    """
+
+    pos_embed: Tensor
+    head: M2DHead | None
+    training_mask: TrainingMask | None = None
+
+    def __init__(
+        self,
+        config: ViTConfig,
+        *,
+        stats: Sequence[float] = DEFAULT_STATS,
+        seed: int = 0,
+        name: str = "m2d",
+        head: HeadConfig | None = None,
+        one_piece: bool = False,
+    ):
+        super().__init__()
+        self.config, self.one_piece = config, one_piece
+        self.patch_embed = PatchEmbed(config.width, parse_size(config.patch_size))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.register_buffer("pos_embed", grid_table(config.width, config.grid))
+        self.transformer = Transformer(config.width, config.depth, config.num_heads)
+        self.norm_stats = torch.tensor([float(value) for value in stats])
+        keyed(self, seed, transformer_rule)
+        self.register_module("head", self._new_head(head, seed))
+        self.info = self._info(name)
+
+    def _new_head(self, config: HeadConfig | None, seed: int) -> M2DHead | None:
+        if config is None:
+            return None
+        head = M2DHead(width_of_head(config, self.config.grid[0], self.config.width), config)
+        keyed(head.linear, seed, head_rule, prefix="head")
+        return head
+
+    def _info(self, name: str) -> EncoderInfo:
+        config, (rows, _) = self.config, self.config.grid
+        front = front_end(FRONT_ENDS[config.sample_rate])
+        if parse_size(config.input_size)[0] != front.bands:
+            raise AuricleError(
+                f"M2D's log-mel has {front.bands} bands; an input of {config.input_size} does not fit it"
+            )
+        return EncoderInfo(
+            name=name,
+            family="m2d",
+            front_end=front.id,
+            sample_rate=config.sample_rate,
+            hop_seconds=front.hop_seconds * self.patch_embed.patch[1],
+            frame_width=rows * config.width,
+            clip_width=rows * config.width if self.head is None else self.head.linear.in_features,
+            token_width=config.width,
+            min_samples=front.min_samples,
+            chunk_frames=parse_size(config.input_size)[1],
+            depth=config.depth,
+        )
+
+    def architecture(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"family": "m2d", "config": asdict(self.config)}
+        said |= {} if self.head is None else {"head": asdict(self.head.config)}
+        return said | ({"one_piece": True} if self.one_piece else {})
+
+    @property
+    def chunked(self) -> bool:
+        return not self.one_piece
+
+    # ------------------------------------------------------------------------------------------------------------ variants
+    def with_classes(
+        self,
+        num_classes: int,
+        *,
+        pools: Literal["tokens", "frames"] | None = None,
+        classes: Sequence[tuple[str, str]] | None = None,
+        label_type: Literal["multilabel", "multiclass"] = "multilabel",
+        seed: int = 0,
+    ) -> M2DEncoder:
+        """A copy with a fresh head; all other weights are shared, not copied.
+
+        pools   what the head reads the mean of: patch "tokens" (D wide) or stacked "frames" (F * D); as the present
+                head's, or frames
+        """
+        present: Literal["tokens", "frames"] = "frames" if self.head is None else self.head.config.pools
+        twin = self._twin(self._new_head(HeadConfig(num_classes, pools or present), seed))
+        twin.rename(classes=None if classes is None else tuple(classes), label_type=label_type)
+        return twin
+
+    def without_head(self) -> M2DEncoder:
+        """A copy without the head, whose clip is the mean stacked frame; all weights are shared, not copied."""
+        return self._twin(None)
+
+    def with_duration(self, frames: int) -> M2DEncoder:
+        """A copy for inputs of up to ``frames`` spectrogram frames, encoded in one piece; all weights are shared.
+
+        Positions are resized for a wider grid and cut for a narrower one; incomplete columns are dropped; longer inputs
+        are refused (specification m2d 6.5, ``dur_frames``).
+        """
+        twin = self._twin(self.head)
+        bands, _ = parse_size(self.config.input_size)
+        twin.config, twin.one_piece = replace(self.config, input_size=f"{bands}x{frames}"), True
+        twin._buffers["pos_embed"] = resized(self.pos_embed, self.config.grid, twin.config.grid)
+        twin.rename(chunk_frames=frames)
+        return twin
+
+    def _twin(self, head: M2DHead | None) -> M2DEncoder:
+        """A copy with another head, or none; everything else is shared."""
+        twin = copy.copy(self)
+        twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
+        twin._modules["head"] = None if head is None else head.train(self.training).to(self.norm_stats.device)
+        twin.info = replace(twin._info(self.info.name), licence=self.info.licence, source=self.info.source)
+        if head is self.head:
+            twin.rename(classes=self.info.classes, label_type=self.info.label_type)
+        return twin
+
+    def freeze_embed(self) -> None:
+        """Keep the patch embedding as it is in training (specification m2d 6.4)."""
+        self.patch_embed.requires_grad_(False)
+
+    # ---------------------------------------------------------------------------------------- what is trained and exported
+    def embed(self, patches: Tensor, ids: Tensor | None = None, columns: int | None = None) -> Tensor:
+        """Patches (B, N, ph*pw) -> tokens (B, N, D) with positions, class token in front (B, 1 + N, D).
+
+        ``ids`` (B, N) says which cells of a grid with ``columns`` columns the patches are; without it they are all of them.
+        """
+        table = self.positions(columns) if ids is None else self.positions(columns)[0][ids]
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
+        return torch.cat([cls, self.patch_embed(patches) + table], dim=1)
+
+    def positions(self, columns: int | None) -> Tensor:
+        """(1, F * columns, D): the table cut to its first columns (specification m2d 2.4)."""
+        rows, full = self.config.grid
+        if columns is None or columns == full:
+            return self.pos_embed[:, 1:]
+        return self.pos_embed[:, 1:].view(1, rows, full, -1)[:, :, :columns].reshape(1, rows * columns, -1)
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Normalised (B, F, T), T at most the training length -> tokens (B, N, D) after the final norm, class dropped.
+
+        key_mask (B, N) is True where a token is real.
+        """
+        return self._blocks(values, [self.config.depth - 1], key_mask)[0]
+
+    def _blocks(self, values: Tensor, wanted: Sequence[int], key_mask: Tensor | None) -> list[Tensor]:
+        tokens = self.embed(self.patch_embed.cut(values), columns=values.shape[2] // self.patch_embed.patch[1])
+        if key_mask is not None:
+            key_mask = nn.functional.pad(key_mask, (1, 0), value=True)  # the class token is always seen
+        return [layer[:, 1:] for layer in self.transformer.layers(tokens, wanted, key_mask)]
+
+    # ------------------------------------------------------------------------------------------------------------- encode
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws: BatchDraws | None = None,
+    ) -> Encoded:
+        self.check_spec(spec)
+        check_padding(padding)
+        if taps or (keep is not None and layers is not None):
+            raise AuricleError(
+                f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
+            )
+        values = spec.values if spec.normalised else self.normalise(spec.values)
+        lengths = spec.lengths if padding == "exact" else torch.full_like(spec.lengths, values.shape[2])
+        self._check_length(lengths)
+        if keep is None and self.training and self.training_mask is not None:
+            grid = (self.config.grid[0], self._columns(values.shape[2]))
+            keep = self.training_mask.draw(draws, grid).visible.to(values.device)
+        if keep is not None:
+            return self._encode_visible(values, lengths, keep)
+        asked = chosen_layers(layers, self.config.depth)
+        grids, columns, starts = self._encode_chunks(values, lengths, (*asked, self.config.depth - 1))
+        times = self._times(grids[-1].shape[1])
+        framed = [Layer(grid.flatten(2), times, columns) for grid in grids]
+        frames = framed[-1].frames
+        tokens = torch.cat([g.transpose(1, 2).flatten(1, 2) for g in grids[-1].tensor_split(starts[1:], dim=1)], dim=1)
+        clip, logits, frame_logits = self._read(frames, columns)
+        return Encoded(frames, times, columns, clip, logits, frame_logits, tokens, tuple(framed[:-1]))
+
+    def _check_length(self, lengths: Tensor) -> None:
+        longest = int(lengths.max())
+        if self.one_piece and longest > int(self.info.chunk_frames or 0):
+            raise AuricleError(
+                f"{self.info.name} was made for up to {self.info.chunk_frames} frames in one piece, the input has "
+                f"{longest}; cut it, or choose a longer with_duration"
+            )
+
+    def _read(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Stacked frames (B, T, F * D) -> clip (B, D'), logits (B, C) and frame logits (B, T, C) if there is a head."""
+        clip = mean_over_time(frames, lengths)
+        if self.head is None:
+            return clip, None, None
+        if self.head.config.pools == "tokens":
+            frames, clip = (mean_of_rows(x, self.config.grid[0]) for x in (frames, clip))
+        return clip, self.head(clip), self.head.per_frame(frames)
+
+    def _columns(self, frames: int) -> int:
+        """Patch columns of a spectrogram of one chunk."""
+        if frames > int(self.info.chunk_frames or 0):
+            raise AuricleError(
+                f"a part of the tokens is encoded in one chunk of {self.info.chunk_frames} frames, the input has {frames}; "
+                "with_duration makes an encoder for longer ones"
+            )
+        return Chunks([frames], int(self.info.chunk_frames or 0), self.patch_embed.patch[1], whole=self.one_piece).total
+
+    def _encode_visible(self, values: Tensor, lengths: Tensor, keep: Tensor) -> Encoded:
+        """Only the tokens ``keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
+        columns = self._columns(values.shape[2])
+        keep = check_keep(keep, len(values), columns * self.config.grid[0])
+        missing = max(0, columns * self.patch_embed.patch[1] - values.shape[2])
+        own = torch.arange(values.shape[2], device=values.device) < lengths[:, None, None]
+        patches = take(self.patch_embed.cut(nn.functional.pad(values * own, (0, missing))), keep)
+        tokens = self.transformer(self.embed(patches, ids=keep, columns=columns))[:, 1:].float()
+        clip = tokens.mean(dim=1)
+        count = torch.full((len(keep),), keep.shape[1], device=keep.device)
+        none = torch.zeros(0, device=keep.device)
+        return Encoded(None, none, count, clip, self._logits_of_tokens(clip), tokens=tokens)
+
+    def _logits_of_tokens(self, clip: Tensor) -> Tensor | None:
+        if self.head is None:
+            return None
+        if self.head.config.pools != "tokens":
+            raise AuricleError(
+                f"the head of {self.info.name} reads whole frames, of which a part of the tokens has none"
+            )
+        return self.head(clip)
+
+    def _encode_chunks(
+        self, values: Tensor, lengths: Tensor, wanted: Sequence[int]
+    ) -> tuple[list[Tensor], Tensor, list[int]]:
+        """-> one grid (B, T, F, D) per block wanted, columns (B,) valid ones, first column of each chunk."""
+        chunk, patch = int(self.info.chunk_frames or 0), self.patch_embed.patch[1]
+        pieces = Chunks(lengths.tolist(), chunk, patch, whole=self.one_piece)
+        rows, width = self.config.grid[0], self.config.width
+        shape = (len(values), pieces.total, rows, width)
+        grids = [values.new_zeros(shape) for _ in wanted]
+        for group in pieces.passes(max(1, TOKENS_PER_PASS // (rows * pieces.full))):
+            batch, mask = pieces.gather(values, group, rows)
+            for grid, layer in zip(grids, self._blocks(batch, wanted, mask)):
+                pieces.scatter(grid, layer.float(), group)
+        columns = torch.tensor(pieces.columns, device=values.device)
+        return grids, columns, pieces.starts
+
+    def _times(self, columns: int) -> Tensor:
+        """(T,) seconds: (i U + pw t + (pw - 1) / 2) hop for column t of chunk i."""
+        step, full = self.patch_embed.patch[1], self.config.grid[1]
+        index = torch.arange(columns, device=self.norm_stats.device)
+        start = (index // full) * int(self.info.chunk_frames) + (index % full) * step  # type: ignore[arg-type]
+        return (start + (step - 1) / 2) * (self.info.hop_seconds / step)

@@ -1,0 +1,86 @@
+"""Sizes of the MAE-AST networks (specification mae_ast 2.1). No PyTorch here: the command line reads these for its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import check_ranges, option
+from auricle.models.m2d.config import parse_size
+
+
+@dataclass(frozen=True)
+class MAEASTConfig:
+    """Encoder and decoder; the defaults are the published patch model as it was trained."""
+
+    patch_size: str = option("16x16", "token height x width, in mel bins x frames of 10 ms; frame tokens: 128x2")
+    mel_bins: int = option(128, "mel bins of the front end")
+    width: int = option(768, "width of the encoder")
+    depth: int = option(12, "number of encoder layers")
+    heads: int = option(12, "attention heads, in encoder and decoder")
+    ffn_width: int = option(3072, "inner width of the feed-forward layers, in encoder and decoder")
+    decoder_width: int = option(768, "width of the decoder; another than the encoder's needs --use-post-enc-proj")
+    decoder_depth: int = option(2, "number of decoder layers")
+    layer_norm_first: bool = option(False, "normalise before attention and feed-forward (pre-norm), not after")
+    use_post_enc_proj: bool = option(False, "a linear layer between encoder and decoder")
+    dropout: float = option(0.1, "dropout on residual branches and on the input of encoder and decoder")
+    attention_dropout: float = option(0.1, "dropout on attention probabilities")
+    activation_dropout: float = option(0.0, "dropout inside the feed-forward layers")
+    dropout_input: float = option(0.1, "dropout on embedded tokens, in pre-training only")
+    encoder_layerdrop: float = option(0.05, "probability that an encoder layer is skipped in training")
+    decoder_layerdrop: float = option(0.0, "probability that a decoder layer is skipped in training")
+    enc_sine_pos: bool = option(True, "sinusoidal positions in the encoder")
+    dec_sine_pos: bool = option(True, "sinusoidal positions in the decoder")
+    max_token_length: int = option(48000, "tokens that the position tables hold; longer sound is encoded in chunks")
+    stored_positions: bool = option(False, "position tables are weights of the file, not computed")
+
+    def __post_init__(self) -> None:
+        height, _ = parse_size(self.patch_size)
+        check_ranges(self, ("mel_bins", "heads", "width", "decoder_width"), 1)
+        if self.mel_bins % height:
+            raise AuricleError(f"{self.mel_bins} mel bins cannot be cut into tokens {height} high")
+        for width in (self.width, self.decoder_width):
+            if width % 2 or width % self.heads:
+                raise AuricleError(f"the width ({width}) must be even and divide by the number of heads ({self.heads})")
+        if self.decoder_width != self.width and not self.use_post_enc_proj:
+            raise AuricleError(
+                f"a decoder {self.decoder_width} wide after an encoder {self.width} wide needs --use-post-enc-proj"
+            )
+        if min(self.depth, self.decoder_depth, self.ffn_width) < 1:
+            raise AuricleError("encoder and decoder need at least one layer, and their feed-forward a width")
+        if self.max_token_length < self.rows:
+            raise AuricleError(f"max_token_length must hold the {self.rows} tokens of a time step or more")
+        for name in RATES:
+            if not 0 <= getattr(self, name) < 1:
+                raise AuricleError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Mel bins and frames of a token."""
+        return parse_size(self.patch_size)
+
+    @property
+    def rows(self) -> int:
+        """Tokens per time step."""
+        return self.mel_bins // self.patch[0]
+
+    @property
+    def patch_values(self) -> int:
+        """Values of a token (P)."""
+        return self.patch[0] * self.patch[1]
+
+    @property
+    def chunk_frames(self) -> int:
+        """Frames that the position tables reach, in whole time steps; longer sound is encoded in such chunks."""
+        return self.max_token_length // self.rows * self.patch[1]
+
+
+RATES = (  # probabilities
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "dropout_input",
+    "encoder_layerdrop",
+    "decoder_layerdrop",
+)
+PRESETS = {"patch": MAEASTConfig(), "frame": MAEASTConfig(patch_size="128x2")}

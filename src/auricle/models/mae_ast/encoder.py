@@ -1,0 +1,387 @@
+"""MAE-AST as an Encoder: features of all layers, of sound of any length (specification mae_ast 11).
+
+Features come from all layers of the encoder, without masking; ``frames`` stack the tokens of a time step, its lowest rows
+first, ``tokens`` are as they are. With ``through_decoder`` the decoder goes on from there, and its layers follow the
+encoder's.
+
+Lengths: any. Beyond the position tables (960 s) the spectrogram is cut into chunks of ``info.chunk_frames``; each is encoded
+on its own, positions restarting at 0. Frame t is centred on (kt t + (kt - 1) / 2) * 160 + 200 samples. Waves shorter than
+one token (2800 samples for patches, 560 for frames) are zero-padded up to it. With ``padding="published"`` the
+spectrograms, not the waves, are zero-padded to the longest; a clip's last, incomplete time step then counts as valid.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchDraws
+from auricle.frontends.base import front_end
+from auricle.frontends.fbank import fbank_id
+from auricle.models.base import (
+    Encoded,
+    Encoder,
+    EncoderInfo,
+    Layer,
+    LayerChoice,
+    Padding,
+    Spec,
+    check_keep,
+    check_padding,
+    check_wave,
+    chosen_layers,
+    mean_over_time,
+    zero_padded,
+)
+from auricle.models.layers.dropout import dropped
+from auricle.models.layers.init import keyed, linear_rule, normal_rule
+from auricle.models.layers.positions import line_rows, line_table
+from auricle.models.layers.transformer import BlockStyle, Transformer, take
+from auricle.models.mae_ast.config import MAEASTConfig
+from auricle.models.masking.patches import Mask
+
+# The MAE-AST network: tokens, encoder, decoder and both heads of its pre-training (specification mae_ast 3 to 5).
+#
+# Tokens are time-major: token t * C + c is row c of blocks (low frequencies first) of time step t; incomplete trailing frames
+# are dropped. What makes features of it stands in ``models/mae_ast/encoder.py``.
+
+EPS = 1e-5  # of every norm (specification mae_ast 3.3, 4.2)
+HALF = 0.5  # what the normalised input is multiplied by
+
+
+class MAEASTNetwork(Encoder):
+    """A deep transformer over the visible tokens, a shallow one over all of them, two linear heads.
+
+    Parameters that no output depends on, ``encoder_mask_emb`` and ``layer_norm``, are kept for the published layout.
+    """
+
+    enc_positions: Tensor
+    dec_positions: Tensor
+
+    def __init__(self, config: MAEASTConfig, *, seed: int = 0):
+        super().__init__()
+        self.config = config
+        self.batch_norm = nn.BatchNorm2d(1, eps=EPS, affine=False)
+        self.encoder_mask_emb = nn.Parameter(torch.zeros(config.width))
+        self.decoder_mask_emb = nn.Parameter(torch.zeros(config.decoder_width))
+        self.post_extract_proj = nn.Linear(config.patch_values, config.width)
+        self.layer_norm = nn.LayerNorm(config.mel_bins)
+        self.encoder = Transformer(config.width, config.depth, config.heads, style(config, config.encoder_layerdrop))
+        self.post_enc_proj = (
+            nn.Linear(config.width, config.decoder_width) if config.use_post_enc_proj else nn.Identity()
+        )
+        self.decoder = Transformer(
+            config.decoder_width, config.decoder_depth, config.heads, style(config, config.decoder_layerdrop)
+        )
+        self.final_proj_reconstruction = nn.Linear(config.decoder_width, config.patch_values)
+        self.final_proj_classification = nn.Linear(config.decoder_width, config.patch_values)
+        if config.stored_positions and config.enc_sine_pos:
+            self.register_buffer("enc_positions", line_table(config.width, config.max_token_length))
+        if config.stored_positions and config.dec_sine_pos:
+            self.register_buffer("dec_positions", line_table(config.decoder_width, config.max_token_length))
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Random weights (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
+        inside = {module for stack in (self.encoder, self.decoder) for module in stack.modules()}
+
+        def rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+            (normal_rule if owner in inside else linear_rule)(local, owner, parameter, generator)
+
+        keyed(self, seed, rule)
+
+    # ------------------------------------------------------------------------------------------------------------- input
+    def statistics(self) -> tuple[float, float]:
+        mean, std = super().statistics()
+        assert self.batch_norm.running_mean is not None
+        assert self.batch_norm.running_var is not None
+        inner, spread = float(self.batch_norm.running_mean), float(self.batch_norm.running_var)
+        return mean + std * inner, std * math.sqrt(spread + EPS)
+
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        """A copy that normalises with other statistics, its own running ones put aside; the weights are shared."""
+        twin = super().with_stats(mean, std)
+        neutral = nn.BatchNorm2d(1, eps=EPS, affine=False).to(self.norm_stats.device).train(self.training)
+        assert neutral.running_var is not None
+        neutral.running_var.fill_(1 - EPS)
+        twin._modules = {**self._modules, "batch_norm": neutral}
+        return twin
+
+    def normalise(self, values: Tensor) -> Tensor:
+        """(B, F, T) by the running statistics, in training by the batch's own (which the running ones follow); halved."""
+        values = super().normalise(values).to(self.post_extract_proj.weight.dtype)  # of a network in half precision
+        return self.batch_norm(values[:, None])[:, 0] * HALF
+
+    def cut(self, values: Tensor) -> Tensor:
+        """Normalised (B, F, T) -> tokens (B, N, P): inside a token time row by time row, mel bin fastest."""
+        (height, width), (b, bins, frames) = self.config.patch, values.shape
+        steps = frames // width
+        grid = values[:, :, : steps * width].reshape(b, bins // height, height, steps, width)
+        return grid.permute(0, 3, 1, 4, 2).reshape(b, -1, height * width)
+
+    def uncut(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, P) -> (B, F, T), the inverse of ``cut``."""
+        (height, width), b = self.config.patch, len(tokens)
+        grid = tokens.reshape(b, -1, self.config.rows, width, height)
+        return grid.permute(0, 2, 4, 1, 3).reshape(b, self.config.mel_bins, -1)
+
+    def key_mask(self, steps: Tensor, total: int) -> Tensor | None:
+        """(B,) valid time steps of ``total`` -> (B, N) True where a token is real; None when all are."""
+        if bool((steps >= total).all()):
+            return None
+        valid = torch.arange(total, device=steps.device) < steps[:, None]
+        return valid.repeat_interleave(self.config.rows, dim=1)
+
+    def positions(self, which: str, count: int) -> Tensor | None:
+        """(count, D): the first rows of the table "enc" or "dec"; None where there are no positions."""
+        config = self.config
+        if not (config.enc_sine_pos if which == "enc" else config.dec_sine_pos):
+            return None
+        if count > config.max_token_length:
+            raise AuricleError(f"{count} tokens are more than the {config.max_token_length} of the position table")
+        if config.stored_positions:
+            return getattr(self, f"{which}_positions")[:count]
+        table = line_rows(config.width if which == "enc" else config.decoder_width, count, self.norm_stats.device)
+        return table.to(self.post_extract_proj.weight.dtype)
+
+    def placed(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
+        """x (B, N, D) plus positions; those of padded tokens are zero (specification mae_ast 4.1)."""
+        table = self.positions(which, x.shape[1])
+        if table is None:
+            return x
+        return x + (table if key_mask is None else table * key_mask[..., None])
+
+    def placed_at(self, x: Tensor, which: str, ids: Tensor, count: int, keys: Tensor | None) -> Tensor:
+        """x (B, K, D) plus the positions of the tokens ``ids`` (B, K) of ``count``; keys (B, K) is False for padding."""
+        table = self.positions(which, count)
+        if table is None:
+            return x
+        return x + (table[ids] if keys is None else table[ids] * keys[..., None])
+
+    # ------------------------------------------------------------------------------------------------------- pre-training
+    def see(self, tokens: Tensor, visible: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """The encoder on the visible tokens alone: tokens (B, N, P), visible (B, R) their indices -> (B, R, D).
+
+        ``key_mask`` (B, N) is True where a token is real. Input dropout acts here and nowhere else.
+        """
+        bias = self.post_extract_proj.bias + 0.0 * self.encoder_mask_emb  # a gradient of exactly zero, as published
+        x = functional.linear(take(tokens, visible), self.post_extract_proj.weight, bias)
+        x = dropped(x, self.config.dropout_input, self.training)
+        keys = None if key_mask is None else key_mask.gather(1, visible)
+        return self.encoder(self.placed_at(x, "enc", visible, tokens.shape[1], keys), keys)
+
+    def decode(self, seen: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
+        """The decoder on all tokens: seen (B, R, D) in the mask's order -> (B, N, D') in token order."""
+        seen = self.post_enc_proj(seen)
+        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
+        whole = take(torch.cat([seen, hidden], dim=1), mask.ids_restore)
+        return self.decoder(self.placed(whole, "dec", key_mask), key_mask)
+
+    def masked(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
+        """Tokens (B, N, P) -> (B, M, D') of the decoder for the masked ones, in the mask's order.
+
+        As ``decode``, but the decoder runs in the mask's order, the visible tokens first, and ends with the masked ones
+        alone: what a token says does not depend on where it stands once its position is added.
+        """
+        seen = self.post_enc_proj(self.see(tokens, mask.visible, key_mask))
+        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
+        keys = None if key_mask is None else key_mask.gather(1, mask.ids_shuffle)
+        whole = self.placed_at(torch.cat([seen, hidden], dim=1), "dec", mask.ids_shuffle, tokens.shape[1], keys)
+        return self.decoder.tail(whole, hidden.shape[1], keys)
+
+    def predict(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, P) -> reconstruction and classification (B, M, P) of the masked ones, in the mask's order."""
+        decoded = self.masked(tokens, mask, key_mask)
+        return self.final_proj_reconstruction(decoded), self.final_proj_classification(decoded)
+
+
+def style(config: MAEASTConfig, layerdrop: float) -> BlockStyle:
+    return BlockStyle(
+        hidden=config.ffn_width,
+        post_norm=not config.layer_norm_first,
+        eps=EPS,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        layerdrop=layerdrop,
+    )
+
+
+TOKENS_PER_PASS = 8192  # clips encoded at once outside training: bounds the memory of long recordings
+PRETRAINING = ("decoder_mask_emb", "decoder.", "post_enc_proj.", "final_proj_")  # parameters that features do not see
+
+
+class MAEASTEncoder(MAEASTNetwork):
+    """``info.frame_width`` is C * D: the C tokens of a time step side by side."""
+
+    def __init__(self, config: MAEASTConfig, *, through_decoder: bool = False, seed: int = 0, name: str = "mae-ast"):
+        super().__init__(config, seed=seed)
+        self.through_decoder = through_decoder
+        self.info = self._info(name)
+
+    def _info(self, name: str) -> EncoderInfo:
+        config = self.config
+        front, (_, step) = front_end(fbank_id(config.mel_bins)), config.patch
+        width = config.decoder_width if self.through_decoder else config.width
+        return EncoderInfo(
+            name=name,
+            family="mae-ast",
+            front_end=front.id,
+            sample_rate=front.sample_rate,
+            hop_seconds=front.hop_seconds * step,
+            frame_width=config.rows * width,
+            clip_width=config.rows * width,
+            token_width=width,
+            min_samples=front.min_samples + round((step - 1) * front.hop_seconds * front.sample_rate),
+            chunk_frames=config.chunk_frames,
+            depth=config.depth + (config.decoder_depth if self.through_decoder else 0),
+        )
+
+    @property
+    def inert(self) -> frozenset[str]:  # type: ignore[override]
+        """What features do not depend on: two relics of the published layout, and all that only pre-training uses."""
+        unused = () if self.through_decoder else PRETRAINING
+        heads = ("decoder_mask_emb", "final_proj_", "encoder_mask_emb", "layer_norm.")
+        return frozenset(name for name, _ in self.named_parameters() if name.startswith((*unused, *heads)))
+
+    def architecture(self) -> dict:
+        through = {"through_decoder": True} if self.through_decoder else {}
+        return {"family": "mae-ast", "config": asdict(self.config), **through}
+
+    def with_decoder(self) -> MAEASTEncoder:
+        """A copy whose layers go on through the decoder, without masking; all weights are shared, not copied."""
+        twin = copy.copy(self)
+        twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
+        twin.through_decoder = True
+        twin.info = twin._info(self.info.name)
+        twin.rename(licence=self.info.licence, source=self.info.source)
+        return twin
+
+    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Normalised (B, F, T) -> tokens (B, N, D) of the last layer; key_mask (B, N) is True where a token is real."""
+        return self._blocks(values, [self.info.depth - 1], key_mask)[0]
+
+    def _blocks(self, values: Tensor, wanted: Sequence[int], key_mask: Tensor | None) -> list[Tensor]:
+        x = self.placed(self.post_extract_proj(self.cut(values)), "enc", key_mask)
+        inner, outer = split_layers(wanted, self.config.depth)
+        found = dict(zip(inner, self.encoder.layers(x, inner, key_mask)))
+        if outer:
+            x = self.placed(self.post_enc_proj(found[self.config.depth - 1]), "dec", key_mask)
+            later = self.decoder.layers(x, outer, key_mask)
+            found |= {self.config.depth + i: layer for i, layer in zip(outer, later)}
+        return [found[i] for i in wanted]
+
+    @property
+    def least_frames(self) -> int:
+        """Those of one time step."""
+        return self.config.patch[1]
+
+    def frontend(
+        self,
+        wave: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        padding: Padding = "exact",
+        draws: BatchDraws | None = None,
+    ) -> Spec:
+        """(B, S) -> Spec; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
+        check_padding(padding)
+        wave, lengths = check_wave(wave, lengths)
+        whole = padding == "published" and int(lengths.max()) >= self.info.min_samples
+        return self.spectrogram(*zero_padded(wave, lengths, self.front.min_samples if whole else self.info.min_samples))
+
+    def encode(
+        self,
+        spec: Spec,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        keep: Tensor | None = None,
+        draws: BatchDraws | None = None,
+    ) -> Encoded:
+        self.check_spec(spec)
+        check_padding(padding)
+        if taps or (keep is not None and layers is not None):
+            raise AuricleError(
+                f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
+            )
+        values = spec.values if spec.normalised else self.normalise(spec.values)
+        if keep is not None:
+            return self._encode_visible(values, keep)
+        steps = self.steps(spec.lengths, values.shape[2], padding)
+        asked = chosen_layers(layers, self.info.depth)
+        grids = self._encode_chunks(values, steps, (*asked, self.info.depth - 1), together=padding == "published")
+        times = self._times(grids[-1].shape[1])
+        framed = [Layer(grid.flatten(2), times, steps) for grid in grids]
+        frames, clip = framed[-1].frames, mean_over_time(framed[-1].frames, steps)
+        return Encoded(frames, times, steps, clip, tokens=grids[-1].flatten(1, 2), layers=tuple(framed[:-1]))
+
+    def steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
+        """(B,) valid time steps. As published, a last incomplete one counts where the batch reaches on (8)."""
+        step = self.least_frames
+        if frames < step:
+            raise AuricleError(f"{self.info.name} needs {step} frames or more, the spectrogram has {frames}")
+        if padding == "published":
+            return ((lengths - 1).div(step, rounding_mode="floor") + 1).clamp(max=frames // step)
+        return lengths.div(step, rounding_mode="floor").clamp(min=1)
+
+    def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
+        """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
+        patches = self.cut(values)
+        keep = check_keep(keep, *patches.shape[:2])
+        x = self.post_extract_proj(take(patches, keep))
+        tokens = self.encoder(self.placed_at(x, "enc", keep, int(keep.max()) + 1, None)).float()
+        count = torch.full((len(keep),), keep.shape[1], device=keep.device)
+        return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
+
+    def _encode_chunks(self, values: Tensor, steps: Tensor, wanted: Sequence[int], *, together: bool) -> list[Tensor]:
+        """-> one grid (B, T, C, D) per layer wanted, 0 past a clip's end. ``together`` keeps the batch in one piece, with
+        what the network says of padding, as published."""
+        total, span = int(steps.max()), int(self.info.chunk_frames or 0) // self.config.patch[1]
+        if together:
+            total = values.shape[2] // self.config.patch[1]
+        shape = (len(values), total, self.config.rows)
+        grids = [values.new_zeros(*shape, self._width(i), dtype=torch.float32) for i in wanted]
+        for start in range(0, total, span):
+            here = (steps - start).clamp(0, min(span, total - start))
+            for rows in self._passes(here, span, together or self.training):
+                own = here[rows]
+                count = min(span, total - start) if together else int(own.max())
+                first = start * self.config.patch[1]
+                piece = values[rows, :, first : first + count * self.config.patch[1]]
+                mask = self.key_mask(own, count)
+                for grid, layer in zip(grids, self._blocks(piece, wanted, mask)):
+                    real = layer if mask is None or together else layer * mask[..., None]
+                    grid[rows, start : start + count] = real.float().unflatten(1, (count, -1))
+        return grids
+
+    def _passes(self, here: Tensor, span: int, together: bool) -> list[Tensor]:
+        """Rows with something in this chunk, longest first, in groups of bounded size."""
+        order = torch.argsort(here, descending=True, stable=True)
+        order = order[here[order] > 0]
+        longest = max(1, int(here.max()) * self.config.rows)
+        return [order] if together else list(order.split(max(1, TOKENS_PER_PASS // longest)))
+
+    def _width(self, layer: int) -> int:
+        return self.config.width if layer < self.config.depth else self.config.decoder_width
+
+    def _times(self, steps: int) -> Tensor:
+        """(T,) seconds: frames of 25 ms every 10 ms, kt of them in a step."""
+        step = self.config.patch[1]
+        index = torch.arange(steps, device=self.norm_stats.device)
+        return (index * step + (step - 1) / 2) * self.front.hop_seconds + self.front.start_seconds
+
+
+def split_layers(wanted: Sequence[int], depth: int) -> tuple[list[int], list[int]]:
+    """Layers of the encoder, its last one added where the decoder goes on; and of the decoder, counted from 0."""
+    outer = [i - depth for i in wanted if i >= depth]
+    inner = [i for i in wanted if i < depth]
+    return inner + [depth - 1] * (bool(outer) and depth - 1 not in inner), outer

@@ -1,0 +1,89 @@
+"""Every family of encoders, by explicit import: from the architecture in a file's metadata back to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.models.base import Encoder
+
+
+def _m2d(config: dict[str, Any], *, head: dict[str, Any] | None = None, **options: Any) -> Encoder:
+    from auricle.models.m2d.config import HeadConfig, ViTConfig
+    from auricle.models.m2d.encoder import M2DEncoder
+
+    return M2DEncoder(ViTConfig(**config), head=None if head is None else HeadConfig(**head), **options)
+
+
+def _mae_ast(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.mae_ast.config import MAEASTConfig
+    from auricle.models.mae_ast.encoder import MAEASTEncoder
+
+    return MAEASTEncoder(MAEASTConfig(**config), **options)
+
+
+def _mn(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.efficientat.config import MNConfig
+    from auricle.models.efficientat.mn import MN
+
+    return MN(MNConfig(**config), **options)
+
+
+def _dymn(config: dict[str, Any], **options: Any) -> Encoder:
+    from auricle.models.efficientat.config import DyMNConfig
+    from auricle.models.efficientat.dymn import DyMN
+
+    return DyMN(DyMNConfig(**config), **options)
+
+
+def _logmel_stats(front_end_id: str) -> Encoder:
+    from auricle.models.log_mel_stats import LogMelStats
+
+    return LogMelStats(front_end_id)
+
+
+def _ensemble(members: list[dict[str, Any]], **options: Any) -> Encoder:
+    from auricle.models.ensemble import Ensemble
+
+    return Ensemble([build(member, **options) for member in members])
+
+
+FAMILIES: dict[str, Callable[..., Encoder]] = {
+    "m2d": _m2d,
+    "mae-ast": _mae_ast,
+    "mn": _mn,
+    "dymn": _dymn,
+    "logmel-stats": _logmel_stats,
+    "ensemble": _ensemble,
+}
+
+
+def build(architecture: dict[str, Any], **options: Any) -> Encoder:
+    """The network an ``Encoder.architecture()`` describes, freshly initialised (``seed=`` where the family draws)."""
+    settings = dict(architecture)
+    family = settings.pop("family", "none")
+    if family not in FAMILIES:
+        raise AuricleError(
+            f"unknown family '{family}'{nearest(family, tuple(FAMILIES))}; a newer version wrote this file?"
+        )
+    return FAMILIES[family](**settings, **options)
+
+
+def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
+    """The same architecture and statistics with random weights: the floor that training must beat."""
+    if encoder.info.family == "ensemble":
+        return _untrained_ensemble(encoder, seed)
+    options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}
+    twin = build(encoder.architecture(), **options).with_stats(*encoder.statistics())
+    twin.rename(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
+    return twin.eval()
+
+
+def _untrained_ensemble(encoder: Encoder, seed: int) -> Encoder:
+    from auricle.models.ensemble import Ensemble
+
+    assert isinstance(encoder, Ensemble)
+    return Ensemble(
+        [untrained(member, seed) for member in encoder.encoders], name=f"untrained {encoder.info.name}"
+    ).eval()

@@ -1,0 +1,96 @@
+"""Which classes are told apart: per-class table, confusion matrix, the most confident mistakes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from auricle.evaluation.evaluation import Evaluation, Prediction
+from auricle.reports.html import percent, play, section, subsection, table, text
+
+MOST_CELLS = 32  # classes; a larger matrix would be unreadable, its largest entries are listed instead
+MISTAKES = 20
+LISTED = 20
+
+
+def classes_section(evaluation: Evaluation | None, heard: dict[str, str]) -> str:
+    """``heard``: clip id -> key in the page's store of sounds."""
+    if evaluation is None or not evaluation.predictions:
+        return ""
+    parts = [subsection("Class by class", per_class(evaluation))]
+    if not evaluation.multilabel:
+        parts.append(subsection("Confusion", confusion(evaluation)))
+    parts.append(subsection("Most confident mistakes", mistakes(evaluation, heard)))
+    lead = f"{evaluation.task}, {evaluation.protocol}; every tested clip once, by the probe that did not see it."
+    return section("classes", "Which classes are told apart", "".join(parts), text(lead))
+
+
+def per_class(evaluation: Evaluation) -> str:
+    """Weakest first."""
+    tested = Counter(label for p in evaluation.predictions for label in p.true)
+    wrong = {
+        name: Counter(p.predicted for p in evaluation.predictions if name in p.true and not p.right) for name in tested
+    }
+    values = evaluation.per_class()
+    order = sorted(evaluation.classes, key=lambda name: (values[name] is None, values[name] or 0.0, name))
+    rows = [_class_row(name, values[name], tested[name], wrong.get(name, Counter())) for name in order]
+    what = "average precision, %" if evaluation.multilabel else "recognised, %"
+    return table(("class", what, "", "clips", "most often taken for"), rows, kind="classes", numeric=(1, 3))
+
+
+def _class_row(name: str, value: float | None, tested: int, wrong: Counter) -> list[str]:
+    meter = "" if value is None else f'<i class="meter"><i style="width:{100 * value:.0f}%"></i></i>'
+    most = wrong.most_common(1)
+    return [text(name), percent(value, 0), meter, str(tested), f"{text(most[0][0])} ({most[0][1]})" if most else ""]
+
+
+def confusion(evaluation: Evaluation) -> str:
+    counts = evaluation.confusion
+    if len(evaluation.classes) > MOST_CELLS:
+        return _largest(evaluation.classes, counts)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    head = "".join(f'<th scope="col"><span>{text(name)}</span></th>' for name in evaluation.classes)
+    rows = "".join(_matrix_row(i, evaluation.classes, counts, shares) for i in range(len(evaluation.classes)))
+    caption = '<p class="small">Rows are what a clip is, columns what it was taken for; numbers are clips.</p>'
+    matrix = f'<table class="confusion"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'{caption}<div class="scroll">{matrix}</div>'
+
+
+def _matrix_row(i: int, classes: Sequence[str], counts: np.ndarray, shares: np.ndarray) -> str:
+    cells = "".join(_cell(i, j, classes, counts, shares) for j in range(len(classes)))
+    return f'<tr><th scope="row">{text(classes[i])}</th>{cells}</tr>'
+
+
+def _cell(i: int, j: int, classes: Sequence[str], counts: np.ndarray, shares: np.ndarray) -> str:
+    if not counts[i, j]:
+        return "<td></td>"
+    kind = ("right" if i == j else "wrong") + (" deep" if shares[i, j] > 0.55 else "")
+    said = f"{classes[i]} taken for {classes[j]}: {counts[i, j]} of {counts[i].sum()}"
+    return f'<td class="{kind}" style="--p:{shares[i, j]:.2f}" title="{text(said)}">{counts[i, j]}</td>'
+
+
+def _largest(classes: Sequence[str], counts: np.ndarray) -> str:
+    """The most frequent confusions, where there are too many classes for a matrix."""
+    off = counts - np.diag(np.diag(counts))
+    order = np.argsort(-off, axis=None, kind="stable")[:LISTED]
+    pairs = [(int(k) // len(classes), int(k) % len(classes)) for k in order]
+    rows = [[text(classes[i]), text(classes[j]), str(off[i, j])] for i, j in pairs if off[i, j]]
+    return table(("a clip of", "was taken for", "clips"), rows, numeric=(2,))
+
+
+def mistakes(evaluation: Evaluation, heard: dict[str, str]) -> str:
+    wrong = evaluation.mistakes(MISTAKES)
+    if not wrong:
+        return '<p class="none">None: every tested clip was recognised.</p>'
+    rows = [_mistake(p, heard) for p in wrong]
+    head = ("", "is", "was taken for", "score", "clip", "held out in")
+    return table(head, rows, kind="mistakes", numeric=(3,))
+
+
+def _mistake(p: Prediction, heard: dict[str, str]) -> list[str]:
+    button = play(heard.get(p.id), f"play {p.id}")
+    is_a = ", ".join(p.true) or "–"
+    sure = f"{max(p.scores, default=0.0):.2f}"
+    return [button, text(is_a), text(p.predicted), sure, text(p.id), text(p.fold)]

@@ -1,0 +1,230 @@
+"""The curves of training (loss, learning rate, EMA decay, gradient norm, health, scores on the way) of several runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.reports.charts import MOST_POINTS, Line, legend, line_chart
+from auricle.reports.html import percent, section, subsection, text
+from auricle.reports.view import RunView
+
+# Curves that a run is held against: an original program's log, and those shipped for our small preset.
+
+THEIRS = {"train_loss": "loss", "train_lr": "lr", "train_ema_decay": "ema_decay", "train_rank": "rank"}
+SHIPPED = "small_scale.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An original program's ``log.txt``: a row per epoch by our names, drawn at the middle of what it averages."""
+
+    name: str
+    rows: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Reference:
+        """Specification m2d 5.4: JSON lines. Raises AuricleError for another file."""
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            found = tuple(_renamed(row) for row in rows)
+        except OSError as error:
+            raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AuricleError(
+                f"{path} is not an original's log.txt ({error}); "
+                "expected one JSON object a line with epoch and train_loss"
+            ) from None
+        if not found:
+            raise AuricleError(f"the reference {path} is empty; expected one JSON object a line")
+        return cls(f"{path.resolve().parent.name}/{path.name}", found)
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """-1 stands for "not measured" in the analysis columns."""
+    named = {ours: row[theirs] for theirs, ours in THEIRS.items() if theirs in row and row[theirs] != -1}
+    return {"epoch": float(row["epoch"]) + 0.5, **named}
+
+
+def shipped(runs: Sequence[RunView]) -> list[Reference]:
+    """The curves that come with the package, for a first run of the very settings they were made with: else none.
+
+    They are the means over seeds of ``benchmarks/small_scale``, logged by weight update; here they stand at the epoch in
+    which this run made as many, and end where it ends.
+    """
+    known = json.loads(files(__package__).joinpath(SHIPPED).read_text("utf-8"))
+    if not _within(known["settings"], runs[0].config):
+        return []
+    steps = [row for row in runs[0].rows("step") if row.get("step")]
+    if not steps:
+        return []
+    last = steps[-1]["step"]
+    epochs = steps[-1]["epoch"] / last
+    return [
+        Reference(
+            curve["name"],
+            tuple({"epoch": row["step"] * epochs, **row["values"]} for row in curve["rows"] if row["step"] <= last),
+        )
+        for curve in known["curves"]
+    ]
+
+
+def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Does a run's config say all that is wanted?"""
+    return all(
+        _within(value, config.get(name) or {}) if isinstance(value, dict) else config.get(name) == value
+        for name, value in wanted.items()
+    )
+
+
+TRAINING = {
+    "loss": ("Loss", "what training minimises"),
+    "lr": ("Learning rate", "per weight update"),
+    "ema_decay": ("EMA decay", "share of the target encoder kept at each update"),
+    "grad_norm": ("Gradient norm", "L2 norm before clipping"),
+    "data_wait": ("Waiting for data", "share of the time"),
+    "loss_m2d": ("M2D’s own loss", "before weighting"),
+    "loss_matched": ("Distance to the target", "before the reconstruction is added"),
+    "loss_rebuilt": ("Reconstruction of hidden patches", "mean squared error, before weighting"),
+    "loss_off": ("Loss of the second head", "before weighting"),
+    "loss_recon": ("Reconstruction", "mean squared error, in bits as the original logs it"),
+    "loss_info_nce": ("Matching (InfoNCE)", "in bits"),
+    "accuracy": ("Matching: accuracy", "share of hidden tokens told apart from the clip’s others"),
+    "masked_ratio": ("Masked", "share of the tokens, measured"),
+    "nll_loss": ("Loss per hidden token", "in bits"),
+    "ppl": ("Perplexity", "2 to the loss per hidden token"),
+}
+HEALTH = {
+    "target_rank": ("Effective rank of the targets", "directions they fill; near 1 is collapse"),
+    "target_clip": (
+        "Targets: same for a whole clip",
+        "share of mean square; near 1 only “which clip” is left to predict",
+    ),
+    "target_constant": ("Targets: one constant", "share of mean square; near 1 is collapse"),
+    "target_position": ("Targets: same at a position", "share of mean square, whatever the sound"),
+    "prediction_cosine": ("Prediction and target", "cosine similarity on hidden patches"),
+    "rank": ("Rank of the features", "effective rank of the patch tokens"),
+}
+VALIDATION = {
+    "val_loss": ("Validation loss", "on clips that are not learnt from"),
+    "test_loss": ("Test loss", "at the end, on the test list"),
+}
+PLACE = ("kind", "micro_step", "step", "epoch", "words")
+NOISY = ("loss", "grad_norm")
+WINDOWS = 30  # a noisy curve is averaged over this share of its points
+MOST_WORDS = 8
+
+
+def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
+    """Training, health and scores on the way; empty when nothing was logged."""
+    names = [(run.name, i, False) for i, run in enumerate(runs)]
+    names += [(ref.name, len(runs) + i, True) for i, ref in enumerate(references)]
+    body = legend(names) + _group(TRAINING, "step", runs, references)
+    body += subsection("On clips not learnt from", _group(VALIDATION, "validation", runs, ()))
+    health = _group(HEALTH, "health", runs, references)
+    body += subsection("Is the run well?", health_words(runs) + health)
+    body += subsection("Scores on the way", _group({}, "evaluation", runs, ()))
+    return section("training", "Training", body if any(run.log for run in runs) or references else "")
+
+
+def _group(
+    known: dict[str, tuple[str, str]], kind: str, runs: Sequence[RunView], references: Sequence[Reference]
+) -> str:
+    """One chart per quantity that some run logged under ``kind``, the known ones first."""
+    logged = [run.rows(kind) for run in runs]
+    present = {key for rows in [*logged, *(r.rows for r in references)] for row in rows for key in _numbers(row)}
+    order = [key for key in known if key in present] + sorted(
+        key for rows in logged for key in {k for row in rows for k in _numbers(row)} - known.keys()
+    )
+    charts = [_chart(key, known.get(key, (key, "")), logged, runs, references) for key in dict.fromkeys(order)]
+    return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
+
+
+def _chart(
+    key: str,
+    title: tuple[str, str],
+    logged: Sequence[Sequence[dict[str, Any]]],
+    runs: Sequence[RunView],
+    references: Sequence[Reference],
+) -> str:
+    lines = [line for i, rows in enumerate(logged) for line in _lines(key, rows, runs[i].name, i)]
+    lines += [
+        line for i, ref in enumerate(references) for line in _lines(key, ref.rows, ref.name, len(runs) + i, dashed=True)
+    ]
+    return line_chart(title[0], lines, note=title[1])
+
+
+def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, dashed: bool = False) -> list[Line]:
+    """The curve; a noisy one as its running mean before the faint raw values."""
+    pairs = [(float(row.get("epoch", 0)), float(row[key])) for row in rows if key in _numbers(row)]
+    if not pairs:
+        return []
+    x, y = np.array(pairs, dtype=float).T
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]  # a norm is infinite where fp16 overflowed
+    if not len(x):
+        return []
+    raw = Line(name, *thinned(x, y), colour, dashed)
+    if key not in NOISY or dashed or len(x) < 2 * WINDOWS:
+        return [raw]
+    mean = Line(name, *thinned(x, running_mean(y, len(y) // WINDOWS)), colour)
+    return [Line(name, raw.x, raw.y, colour, faint=True), mean]
+
+
+def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
+    """At most ``most`` points, each the mean of neighbours."""
+    parts = min(len(x), most)
+    return [float(p.mean()) for p in np.array_split(x, parts)], [float(p.mean()) for p in np.array_split(y, parts)]
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over a centred window that shrinks at both ends."""
+    half = max(1, window // 2)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    first, last = (at - half).clip(0), (at + half + 1).clip(max=len(values))
+    return (total[last] - total[first]) / (last - first)
+
+
+def _numbers(row: dict[str, Any]) -> set[str]:
+    return {k for k, v in row.items() if k not in PLACE and isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def health_words(runs: Sequence[RunView]) -> str:
+    """The state at the end in a sentence per run, then every warning with its epoch."""
+    return "".join(_health_of(run, named=len(runs) > 1) for run in runs)
+
+
+def _health_of(run: RunView, named: bool) -> str:
+    rows = run.rows("health")
+    measured = [row for row in rows if _numbers(row)]
+    said = [f"epoch {row.get('epoch', 0):.1f}: {word}" for row in rows for word in row.get("words", ())]
+    name = f"<b>{text(run.name)}.</b> " if named else ""
+    state = f'<p class="lead">{name}{text(state_in_words(measured[-1]))}</p>' if measured else ""
+    more = [f"and {len(said) - MOST_WORDS} more warnings in metrics.jsonl"] if len(said) > MOST_WORDS else []
+    warnings = "".join(f"<li>{text(line)}</li>" for line in [*said[:MOST_WORDS], *more])
+    return state + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+
+
+def state_in_words(row: dict[str, Any]) -> str:
+    """The last look at the targets, in plain language."""
+    words = []
+    if "target_rank" in row:
+        words.append(f"At the last look the targets filled {row['target_rank']:.1f} effective directions.")
+    shares = {
+        "the same for a whole clip": "target_clip",
+        "one constant": "target_constant",
+        "fixed by position": "target_position",
+    }
+    found = [f"{percent(row[key], 0)}\u00a0% was {what}" for what, key in shares.items() if key in row]
+    if found:
+        words.append(f"Of their mean square {', '.join(found)}: the higher, the less there is to learn from.")
+    if "prediction_cosine" in row:
+        words.append(f"Predictions met them with a cosine of {row['prediction_cosine']:.2f} (1 is perfect).")
+    return " ".join(words)

@@ -1,0 +1,133 @@
+"""What was trained on and how: key figures, data with coverage, command, configuration, environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from auricle.core.errors import AuricleError
+from auricle.reports.html import compact, count, details, duration, measure_of, section, subsection, table, text
+from auricle.reports.snapshot import training_facts
+from auricle.reports.view import RunView, main_evaluation
+
+
+def tiles(run: RunView) -> str:
+    """The few numbers that one looks for first."""
+    found = [(name, value, more) for name, value, more in _tiles(run) if value]
+    items = [f"<div><dt>{text(n)}</dt><dd>{v}<small>{text(m)}</small></dd></div>" for n, v, m in found]
+    return f'<dl class="tiles">{"".join(items)}</dl>' if items else ""
+
+
+def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
+    facts = facts_of(run)
+    seconds = facts.get("seconds")
+    yield "trained on", count(facts["clips"]) if facts else "", "clips" + (f", {duration(seconds)}" if seconds else "")
+    architecture = run.encoder.get("architecture", {})
+    architecture = {**architecture, **architecture.get("config", {})}
+    sizes = [f"{architecture[k]} {what}" for k, what in (("depth", "blocks"), ("width", "wide")) if k in architecture]
+    yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
+    logged = max((int(row.get("step", 0)) for row in run.log), default=0)
+    steps = run.encoder.get("lineage", {}).get("step", logged)  # lines of the log may be some updates apart
+    yield "training", run.length.split()[0] if run.epochs else "", f"{run.length.split()[1]}, {count(steps)} updates"
+    evaluation = main_evaluation(run.evaluations)
+    if evaluation:
+        yield (
+            evaluation.task,
+            measure_of(evaluation.metric).value(evaluation.score.score),
+            f"{evaluation.metric}, {evaluation.protocol}",
+        )
+
+
+def _millions(parameters: int) -> str:
+    if not parameters:
+        return ""
+    return f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else count(parameters)
+
+
+def facts_of(run: RunView) -> dict[str, Any]:
+    """What the run noted of its data; else what its source still says; else nothing."""
+    if run.snapshot is not None and run.snapshot.facts:
+        return run.snapshot.facts
+    import warnings
+
+    from auricle.data.manifest.formats import read_manifest
+
+    source = run.config.get("source")
+    if not source or not Path(source).exists():
+        return {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return training_facts(read_manifest(source))
+    except (AuricleError, OSError):
+        return {}
+
+
+def data_section(run: RunView) -> str:
+    facts, info = facts_of(run), run.encoder.get("info", {})
+    rows: list[tuple[str, object]] = [("source", run.config.get("source"))]
+    if facts:
+        rows += [("clips", count(facts["clips"])), ("sound", _sound(facts)), ("coverage", _coverage(facts))]
+        rows += [("classes in its labels", facts["classes"] or "none: it is unlabelled")]
+    rows += [
+        ("front end", info.get("front_end")),
+        ("sample rate", f"{count(info['sample_rate'])} Hz" if info else None),
+    ]
+    crop = (run.config.get("model") or {}).get("input_size")
+    rows += [("one training crop", f"{crop} (mel bins × frames)" if crop else None), ("noise mixed in", _noise(run))]
+    shown = [(text(name), text(value)) for name, value in rows if value not in (None, "")]
+    return section("data", "What it was trained on", table(("", ""), shown, kind="facts")) if len(shown) > 1 else ""
+
+
+def _sound(facts: dict[str, Any]) -> str | None:
+    seconds = facts.get("seconds")
+    return (
+        None if seconds is None else f"{duration(seconds)}, {seconds / max(1, facts['clips']):.3g} s a clip on average"
+    )
+
+
+def _coverage(facts: dict[str, Any]) -> str:
+    failed = facts.get("failed", 0)
+    if not failed:
+        return "every clip could be read"
+    return f"{count(failed)} clip{'s' * (failed != 1)} could not be read, and others were taken instead"
+
+
+def _noise(run: RunView) -> str | None:
+    data = run.config.get("data") or {}
+    ratio = data.get("noise_ratio", 0.0)
+    return f"{compact(ratio)} of the energy, from {data['csv_bg_noise']}" if ratio else None
+
+
+def recipe_section(runs: Sequence[RunView]) -> str:
+    """The command that makes it again, settings that differ between runs, whole configuration, environment."""
+    body = _differences(runs)
+    for run in runs:
+        title = f"Make {run.name} again" if len(runs) > 1 else ""
+        commands = f'<pre class="command">{text(run.commands)}</pre>' if run.commands else ""
+        config = f"<pre>{text(yaml.safe_dump(run.config, sort_keys=False).strip())}</pre>"
+        machine = [(text(k), text(v)) for k, v in run.environment.items() if v is not None]
+        folded = details("Configuration", config)
+        folded += details("Environment", table(("", ""), machine, kind="facts")) if machine else ""
+        body += (subsection(title, commands + folded)) if title else commands + folded
+    return section("again", "The command that makes it again", body)
+
+
+def _differences(runs: Sequence[RunView]) -> str:
+    if len(runs) < 2:
+        return ""
+    flat = [dict(_flat(run.config)) for run in runs]
+    names = [name for name in dict.fromkeys(k for f in flat for k in f) if len({str(f.get(name)) for f in flat}) > 1]
+    rows = [[f"<code>{text(name)}</code>", *(text(f.get(name, "–")) for f in flat)] for name in names if name != "out"]
+    return subsection("Settings that differ", table(("setting", *(text(r.name) for r in runs)), rows) if rows else "")
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + str(key), value

@@ -1,0 +1,161 @@
+"""A few clips as the run saw them at its end, kept in the run folder so that the report needs no data set.
+
+``preview.safetensors``: normalised spectrograms, masks, errors, reconstructions and sound of some clips of one batch;
+its metadata hold their ids and what the run was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import replacing
+from auricle.core.randomness import BatchDraws
+from auricle.data.batch import Batch
+from auricle.data.manifest.manifest import Manifest
+from auricle.methods.base import Objective, Preview
+
+FILE = "preview.safetensors"
+CLIPS = 6
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """n clips. spec (n, F, T) normalised log-mel; mask and error (n, F', T') on the patch grid, error NaN where nothing
+    was predicted; reconstruction (n, F, T) or None; audio (n, S) int16 at ``rate`` hertz, a silent row where there is
+    no sound; hop_seconds between frames; crop_start (n,) seconds into each recording; facts of the training data.
+    """
+
+    ids: tuple[str, ...]
+    spec: np.ndarray
+    mask: np.ndarray
+    error: np.ndarray
+    audio: np.ndarray
+    crop_start: np.ndarray
+    rate: int
+    hop_seconds: float
+    reconstruction: np.ndarray | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def take_snapshot(
+    objective: Objective,
+    batch: Batch,
+    draws: BatchDraws,
+    *,
+    manifest: Manifest | None = None,
+    facts: dict[str, Any] | None = None,
+    clips: int = CLIPS,
+) -> Snapshot | None:
+    """The first clips of ``batch`` with what was hidden of them; None for an objective that hides nothing.
+
+    ``manifest`` is where their sound is read from when the batch holds spectrograms; ``facts`` see ``training_facts``.
+    """
+    import torch
+
+    batch, draws = _first(batch, draws, clips)
+    training = objective.training
+    with torch.no_grad():
+        preview = objective.eval().preview(batch, draws)
+    objective.train(training)
+    return None if preview is None else _snapshot(preview, batch, objective, manifest, facts or {})
+
+
+def training_facts(manifest: Manifest, failed: int = 0) -> dict[str, Any]:
+    """Clips, seconds of sound (None where the manifest does not say), clips that could not be read, classes by size."""
+    seconds = [clip.seconds for clip in manifest]
+    known = [s for s in seconds if s is not None]
+    labels = [label for clip in manifest for label in clip.labels]
+    return {
+        "clips": len(manifest),
+        "seconds": round(sum(known), 1) if len(known) == len(seconds) else None,
+        "failed": failed,
+        "classes": len(set(labels)),
+    }
+
+
+def save_snapshot(snapshot: Snapshot, run: Path) -> Path:
+    from safetensors.numpy import save_file
+
+    arrays = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
+    tensors = {name: np.ascontiguousarray(a) for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    said = {name: value for name, value in arrays.items() if name not in tensors and value is not None}
+    with replacing(run / FILE) as temporary:
+        save_file(tensors, temporary, metadata={"preview": json.dumps(said)})
+    return run / FILE
+
+
+def load_snapshot(run: Path) -> Snapshot | None:
+    """None where the run has none. Raises AuricleError for a damaged file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not (run / FILE).is_file():
+        return None
+    try:
+        with safe_open(run / FILE, "numpy") as file:
+            said = json.loads(file.metadata()["preview"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return Snapshot(**{**said, "ids": tuple(said["ids"])}, **tensors)
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise AuricleError(
+            f"{run / FILE} is damaged ({error}); remove it and the report leaves the clips out"
+        ) from error
+
+
+def _first(batch: Batch, draws: BatchDraws, clips: int) -> tuple[Batch, BatchDraws]:
+    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    per_clip = {
+        name: value[:clips] for name, value in values.items() if isinstance(value, tuple) or hasattr(value, "ndim")
+    }
+    return replace(batch, **per_clip), replace(draws, positions=draws.positions[:clips])
+
+
+def _snapshot(
+    preview: Preview, batch: Batch, objective: Objective, manifest: Manifest | None, facts: dict[str, Any]
+) -> Snapshot:
+    encoder = objective.encoder()
+    start = np.zeros(len(batch)) if batch.crop_start is None else batch.crop_start.double().cpu().numpy()
+    samples = round(preview.spec.shape[-1] * encoder.front.hop_seconds * batch.rate)
+    rebuilt = preview.reconstruction
+    return Snapshot(
+        ids=batch.ids,
+        spec=_array(preview.spec),
+        mask=_array(preview.mask),
+        error=_array(preview.error),
+        audio=_sound(batch, manifest, start, samples),
+        crop_start=start,
+        rate=batch.rate,
+        hop_seconds=encoder.front.hop_seconds,
+        reconstruction=None if rebuilt is None else _array(rebuilt),
+        facts=facts,
+    )
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _sound(batch: Batch, manifest: Manifest | None, start: np.ndarray, samples: int) -> np.ndarray:
+    """(n, S) int16: from the batch, else from the recordings; silence where neither has it."""
+    rows = np.zeros((len(batch), samples), np.float32)
+    for i, row in enumerate(rows):
+        wave = _array(batch.audio[i]) if batch.audio is not None else _read(manifest, batch, i, start[i], samples)
+        row[: len(wave)] = wave[:samples]
+    return (rows.clip(-1, 1) * 32767).round().astype(np.int16)
+
+
+def _read(manifest: Manifest | None, batch: Batch, i: int, start: float, samples: int) -> np.ndarray:
+    from auricle.audio.decode.decode import read
+
+    if manifest is None or batch.ids[i] not in manifest:
+        return np.zeros(0, np.float32)
+    clip = manifest[batch.ids[i]]
+    try:
+        return read(manifest.audio(clip), start=start, end=start + samples / batch.rate, rate=batch.rate).wave
+    except AuricleError:
+        return np.zeros(0, np.float32)

@@ -1,0 +1,90 @@
+"""A picture of a tagged recording: its spectrogram, and below it a bar for every event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from auricle.audio.decode.decode import blocks
+from auricle.core.errors import MissingExtra
+from auricle.core.io import replacing
+from auricle.inference.events import Event
+from auricle.inference.sources import Sound
+from auricle.inference.tag_results import FileTags
+from auricle.models.base import Encoder
+
+COLUMNS = 1600  # of the image at most: a night is drawn as quickly as ten seconds
+MOST_LABELS = 12
+BLOCK_SECONDS = 30.0
+
+
+def draw(sound: Sound, result: FileTags, encoder: Encoder, file: Path) -> None:
+    """Write the picture (.png, .pdf, .svg: the suffix says). A recording tagged whole has one bar per label.
+
+    Raises MissingExtra without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("--picture", "plots") from None
+    shown = strongest(events_of(result))
+    figure = Figure(figsize=(11, 3.4 + 0.28 * len(shown)), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, max(0.28 * len(shown), 0.3)))
+    _draw_spectrogram(above, spectrogram(sound, encoder, result.seconds), result)
+    _draw_events(below, shown)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format=file.suffix[1:] or "png", dpi=150)
+
+
+def events_of(result: FileTags) -> tuple[Event, ...]:
+    if result.events is not None:
+        return result.events
+    return tuple(Event(tag.label, 0.0, result.seconds, tag.score) for tag in result.tags)
+
+
+def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, list[Event]]:
+    """The labels with the highest scores, the highest first, and their events."""
+    labels: dict[str, list[Event]] = {}
+    for event in sorted(events, key=lambda event: -event.score):
+        labels.setdefault(event.label, []).append(event)
+    return dict(list(labels.items())[:count])
+
+
+def spectrogram(sound: Sound, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
+    """(F, columns) the encoder's own spectrogram; a column is the largest value of the frames that fall on it."""
+    front, rate = encoder.front, encoder.info.sample_rate
+    frames = front.frames(max(round(seconds * rate), front.min_samples))
+    columns = min(columns, frames)
+    image = np.full((front.bands, columns), -np.inf, np.float32)
+    for number, block in enumerate(blocks(sound.open(), seconds=BLOCK_SECONDS, rate=rate, resampler=front.resampler)):
+        values = encoder.frontend(torch.from_numpy(np.ascontiguousarray(block))[None]).values[0].numpy()
+        first = round(number * BLOCK_SECONDS / front.hop_seconds)
+        at = (first + np.arange(values.shape[1])).clip(max=frames - 1) * columns // frames
+        np.maximum.at(image.T, at, values.T)
+    return image
+
+
+def _draw_spectrogram(axes: Any, image: np.ndarray, result: FileTags) -> None:
+    low, high = np.percentile(image, (2, 99.8))
+    extent = (0.0, result.seconds, 0.0, float(image.shape[0]))
+    axes.imshow(image, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high, extent=extent)
+    axes.set_ylabel("mel band")
+    axes.set_title(Path(result.file).name, loc="left", fontsize=11, parse_math=False)
+
+
+def _draw_events(axes: Any, labels: dict[str, list[Event]]) -> None:
+    for row, (_, events) in enumerate(labels.items()):
+        for event in events:
+            bar = [(event.start, event.end - event.start)]
+            axes.broken_barh(bar, (row - 0.36, 0.72), facecolor="#2a6f97", alpha=0.25 + 0.75 * event.score)
+    names = [f"{name}  {events[0].score:.2f}" for name, events in labels.items()]
+    axes.set_yticks(range(len(labels)), names, parse_math=False)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    axes.set_xlabel("seconds")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)

@@ -1,0 +1,134 @@
+"""A run folder as the report sees it: whatever is there, and nothing where it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from auricle.core.errors import AuricleError
+from auricle.evaluation.evaluation import Evaluation
+from auricle.hub.run_folder import RunFolder
+from auricle.reports.snapshot import Snapshot, load_snapshot
+from auricle.training.log import read_log
+
+EVALUATIONS = "evaluations"
+
+
+@dataclass(frozen=True)
+class RunView:
+    """Reads lazily. ``problems`` says in words what could not be read; the report shows them and goes on."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    evaluations: tuple[Evaluation, ...]
+    snapshot: Snapshot | None
+    problems: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: Path) -> RunView:
+        """Raises AuricleError where there is no run."""
+        folder, problems = RunFolder.open(path), list[str]()
+        config = _config(folder)
+        evaluations = []
+        for file in sorted((path / EVALUATIONS).glob("*.json")):
+            try:
+                evaluations.append(Evaluation.load(file))
+            except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+                problems.append(f"the evaluation {file.name} cannot be read ({type(error).__name__}: {error})")
+        try:
+            snapshot = load_snapshot(path)
+        except AuricleError as error:
+            snapshot = None
+            problems.append(str(error))
+        return cls(folder, config, tuple(evaluations), snapshot, tuple(problems))
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        return read_log(self.folder.metrics)
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self.log if row.get("kind") == kind]
+
+    @cached_property
+    def epochs(self) -> float:
+        """Passes over the data so far: what the encoder says of itself, or what was logged since."""
+        said = float(self.encoder.get("lineage", {}).get("epoch", 0.0))
+        return max([said, *(float(row.get("epoch", 0)) for row in self.log)])
+
+    @property
+    def length(self) -> str:
+        """ "20 epochs", "3.28 epochs", "1 epoch"."""
+        number = f"{self.epochs:.2f}".rstrip("0").rstrip(".")
+        return f"{number} epoch{'s' * (number != '1')}"
+
+    @cached_property
+    def encoder(self) -> dict[str, Any]:
+        """What the encoder file says of itself (architecture, info, lineage); empty before the run has ended."""
+        from auricle.hub.weight_file import describe
+
+        try:
+            return describe(self.folder.encoder) if self.folder.encoder.is_file() else {}
+        except AuricleError:
+            return {}
+
+    @cached_property
+    def parameters(self) -> int:
+        """Numbers in the encoder file, statistics and fixed positions included."""
+        from safetensors import safe_open
+
+        if not self.encoder:
+            return 0
+        with safe_open(self.folder.encoder, "numpy") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+        return sum(_product(shape) for shape in shapes)
+
+    @property
+    def commands(self) -> str:
+        return self._text("command.txt")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._text("environment.json") or "{}")
+        except ValueError:
+            return {}
+
+    def _text(self, name: str) -> str:
+        file = self.path / name
+        return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
+
+
+def _config(folder: RunFolder) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = folder.read_config()
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AuricleError(f"{folder.config} cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise AuricleError(f"{folder.config} is not the configuration of a run: it holds no settings by name")
+    return found
+
+
+def _product(shape: list[int]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def main_evaluation(evaluations: tuple[Evaluation, ...]) -> Evaluation | None:
+    """The one that is shown in detail: a logistic probe where there is one, else the first."""
+    logistic = [e for e in evaluations if e.protocol.startswith("logistic")]
+    return next(iter(logistic or evaluations), None)

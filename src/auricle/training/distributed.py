@@ -1,0 +1,169 @@
+"""Several processes as one run: ``torchrun`` starts them, this file is all that knows of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+
+from auricle.training.precision import pick_device, tune_allocator
+
+# Batch norm over the batch of all ranks, on any device (PyTorch's own needs a GPU), so that two ranks equal one with the
+# double batch.
+
+
+class RankBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """(B, C, …) normalised by the mean and variance over B and … of all ranks; evaluation is the ordinary one."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(f"expected (B, C, ...), got {tuple(x.shape)}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        axes = [i for i in range(x.ndim) if i != 1]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        wide = x.float()
+        count = all_reduce(wide.new_tensor([wide.numel() / wide.shape[1]]))
+        mean = all_reduce(wide.sum(axes)) / count
+        variance = all_reduce((wide - mean.view(shape)).square().sum(axes)) / count
+        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        normal = (wide - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(x.dtype)
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Running statistics, with the unbiased variance, as PyTorch keeps them."""
+        if not self.track_running_stats:
+            return
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+
+def synchronise(module: nn.Module) -> nn.Module:
+    """The module with every batch norm replaced by one over all ranks; parameters and statistics are kept."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return module
+    for name, child in module.named_children():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            setattr(module, name, _replaced(child))
+        else:
+            synchronise(child)
+    return module
+
+
+def _replaced(old: nn.modules.batchnorm._BatchNorm) -> RankBatchNorm:
+    new = RankBatchNorm(old.num_features, old.eps, old.momentum, old.affine, old.track_running_stats)
+    device = next((t.device for t in old.state_dict().values()), torch.device("cpu"))
+    new.to(device).load_state_dict(old.state_dict())
+    return new.train(old.training)
+
+
+# PyTorch 2.13 deadlocks when the last holder of a gloo group is a DDP module: the module's destructor waits, with the
+# interpreter's lock, for a thread that needs that lock to let go of a tensor. Held here, a group ends with the process.
+_ended_with_the_process: list[Any] = []
+
+
+PATIENCE = timedelta(days=1)  # the others wait while rank 0 evaluates; a process that dies is torchrun's to notice
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among ``world``; rank 0 alone writes, prints and evaluates."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """True on every rank when it is true on one of them."""
+        if self.world == 1:
+            return flag
+        shared = torch.tensor([float(flag)], device=self.device)
+        distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
+        return bool(shared.item())
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """The mean of each value over ranks."""
+        if self.world == 1:
+            return values
+        shared = torch.tensor(list(values.values()), device=self.device)
+        distributed.all_reduce(shared)
+        return dict(zip(values, (shared / self.world).tolist()))
+
+    def agree(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        box = [value]
+        if self.world > 1:
+            distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, on every rank."""
+        if self.world == 1:
+            return [value]
+        box = [None] * self.world
+        distributed.all_gather_object(box, value)
+        return box
+
+    def wrap(self, objective: nn.Module, *, unused: bool) -> nn.Module:
+        """Gradients averaged over ranks in the backward pass; batch norm sees the whole batch."""
+        if self.world == 1:
+            return objective
+        synchronise(objective)
+        return nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
+
+
+@contextmanager
+def ranks_of(device: str) -> Iterator[Ranks]:
+    """The processes that ``torchrun`` started, or this one alone."""
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    picked = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if picked.type == "cuda":
+        torch.cuda.set_device(picked)
+    else:
+        tune_allocator()
+    if world == 1:
+        yield Ranks(0, 1, picked)
+        return
+    backend = "nccl" if picked.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
+    _ended_with_the_process.append(distributed.group.WORLD)
+    try:
+        yield Ranks(rank, world, picked)
+    finally:
+        distributed.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes here, with what it printed written out.
+
+    A group's thread that wants the interpreter's lock while the interpreter is taken apart aborts the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def without_sync(module: nn.Module, skip: bool) -> AbstractContextManager:
+    """Inside an accumulation group gradients stay local until its last micro-step."""
+    return module.no_sync() if skip and isinstance(module, nn.parallel.DistributedDataParallel) else nullcontext()

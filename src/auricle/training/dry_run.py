@@ -1,0 +1,210 @@
+"""What a run would cost, from a few measured steps on noise; and the largest batch that fits (``--batch-size auto``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchDraws
+from auricle.data.batch import Batch
+from auricle.methods.base import Objective, Progress
+from auricle.training.distributed import Ranks, ranks_of
+from auricle.training.optimizers import make_optimiser
+from auricle.training.precision import autocast, resolve
+
+if TYPE_CHECKING:
+    from auricle.methods.settings import PretrainConfig
+    from auricle.training.data import TrainingData
+
+SHARE_OF_MEMORY = 0.7  # of what is free: the rest is for workspaces, the loader and other programs
+STATES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The cost of a run. memory: bytes of weights, gradients, optimiser state and saved activations of one micro-step;
+    flops: floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)."""
+
+    parameters: int
+    trained: int
+    tokens: int
+    visible: int
+    clips: int
+    clips_per_epoch: int
+    batch_size: int
+    accum_iter: int
+    effective_batch: int
+    steps: int
+    micro_steps: int
+    memory: int
+    flops: int
+    seconds_per_micro_step: float
+    seconds: float
+    precision: str
+    device: str
+
+    def __str__(self) -> str:
+        hours = self.seconds / 3600
+        return "\n".join(
+            (
+                f"parameters    {self.parameters:,} ({self.trained:,} trained)",
+                f"tokens        {self.tokens} a clip, {self.visible} of them visible to the encoder",
+                f"data          {self.clips:,} clips"
+                + (f", the list repeated to {self.clips_per_epoch:,}" if self.clips_per_epoch > self.clips else ""),
+                f"batch         {self.batch_size} x {self.accum_iter} micro-steps = {self.effective_batch} clips a weight update",
+                f"steps         {self.steps:,} weight updates, {self.micro_steps:,} micro-steps",
+                f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
+                f"operations    {self.flops / 1e9:.3g} GFLOP a clip, forward and backward",
+                f"step time     {self.seconds_per_micro_step:.3f} s a micro-step on {self.device} in {self.precision} (measured)",
+                f"run time      about {hours:.1f} h"
+                if hours >= 1
+                else f"run time      about {self.seconds / 60:.1f} min",
+            )
+        )
+
+
+def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
+    """Measure a few steps of the real network on noise; the data are opened and counted, nothing is written."""
+    from auricle.training.data import open_data
+    from auricle.training.objectives import build_objective
+
+    with ranks_of(config.train.device) as ranks:
+        data = open_data(config, ranks)
+        config = data.settled(resolved(config, data, ranks))
+        plan = data.plan()
+        objective = build_objective(config, data).to(ranks.device)
+        memory = state_bytes(objective) + saved_bytes(objective, data, data.batch_clips)
+        flops = operations(objective, data)
+        seconds = time_of_step(objective, data, measured_steps)
+    tokens, visible = config.tokens()
+    return Rehearsal(
+        parameters=sum(p.numel() for p in objective.parameters()),
+        trained=sum(p.numel() for p in objective.parameters() if p.requires_grad),
+        tokens=tokens,
+        visible=visible,
+        clips=data.listed,
+        clips_per_epoch=data.clips,
+        batch_size=data.batch_clips,
+        accum_iter=config.train.accum_iter,
+        effective_batch=data.batch_clips * config.train.accum_iter * ranks.world,
+        steps=plan.steps,
+        micro_steps=plan.micro_steps,
+        memory=memory,
+        flops=flops,
+        seconds_per_micro_step=seconds,
+        seconds=seconds * plan.micro_steps,
+        precision=resolve(config.train.precision, ranks.device),
+        device=str(ranks.device),
+    )
+
+
+def resolved(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> PretrainConfig:
+    """``--batch-size auto`` (0) becomes the largest batch that fits, with accumulation keeping ``--effective-batch``."""
+    if config.train.batch_size:
+        return config
+    from auricle.training.objectives import build_objective
+
+    objective = build_objective(config, data).to(ranks.device)
+    wanted = -(-config.train.effective_batch // ranks.world)
+    size = min(ranks.gather(largest_batch(objective, data, wanted)))
+    return replace(config, train=replace(config.train, batch_size=size, accum_iter=wanted // size))
+
+
+def largest_batch(objective: Objective, data: TrainingData, wanted: int) -> int:
+    """The largest divisor of ``wanted`` whose step fits into the free memory. Raises AuricleError when one clip does not."""
+    one, two = (saved_bytes(objective, data, clips) for clips in (1, 2))
+    room = SHARE_OF_MEMORY * free_bytes(data.ranks.device) - state_bytes(objective)
+    fits = [n for n in range(1, wanted + 1) if wanted % n == 0 and one + (n - 1) * (two - one) <= room]
+    if not fits:
+        raise AuricleError(
+            f"not even one clip fits: a step needs {one / 1e9:.2f} GB beside {state_bytes(objective) / 1e9:.2f} GB of weights and "
+            f"optimiser, {free_bytes(data.ranks.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
+        )
+    return max(fits)
+
+
+def free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with open("/proc/meminfo") as file:
+        lines = dict(line.split(":") for line in file)
+    return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def state_bytes(objective: Objective) -> int:
+    """Weights and buffers; gradients and optimiser state of what is trained."""
+    total = sum(value.numel() * value.element_size() for value in objective.state_dict().values())
+    return total + (STATES_PER_WEIGHT - 1) * sum(4 * p.numel() for p in objective.parameters() if p.requires_grad)
+
+
+def saved_bytes(objective: Objective, data: TrainingData, clips: int) -> int:
+    """Bytes that the forward pass keeps for the backward pass, counted tensor by tensor."""
+    with counting(objective) as count:
+        loss = forward(objective, data, clips)
+        loss.backward()
+    objective.zero_grad(set_to_none=True)
+    return count[0]
+
+
+def operations(objective: Objective, data: TrainingData) -> int:
+    """Floating-point operations of a clip's forward and backward pass, counted on two clips."""
+    with FlopCounterMode(display=False) as counter:
+        forward(objective, data, 2).backward()
+    objective.zero_grad(set_to_none=True)
+    return counter.get_total_flops() // 2
+
+
+@contextmanager
+def counting(objective: Objective) -> Iterator[list[int]]:
+    """Yields a one-element list that grows by the bytes of every storage saved for backward, each counted once."""
+    weights = {p.untyped_storage().data_ptr() for p in objective.parameters()}
+    seen: set[int] = set(weights)
+    count = [0]
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in seen:
+            seen.add(storage.data_ptr())
+            count[0] += storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield count
+
+
+def forward(objective: Objective, data: TrainingData, clips: int) -> torch.Tensor:
+    """The loss of one batch: the first clip of the data, ``clips`` times."""
+    batch, device = repeated(data.first_clips(1), clips).to(data.ranks.device), data.ranks.device
+    with autocast(resolve(data.config.train.precision, device), device):
+        return objective(batch, Progress(0, 1, 0, 1, 0.0, 1), BatchDraws(0, 0, batch.positions))[0]
+
+
+def repeated(batch: Batch, clips: int) -> Batch:
+    """A batch of one clip as one of many."""
+    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    many: dict[str, Any] = {
+        name: value.expand(clips, *value.shape[1:]) for name, value in values.items() if isinstance(value, torch.Tensor)
+    }
+    return replace(batch, ids=tuple(str(i) for i in range(clips)), positions=tuple(range(clips)), **many)
+
+
+def time_of_step(objective: Objective, data: TrainingData, steps: int) -> float:
+    """Median seconds of a micro-step with its share of the weight update, after one to warm up."""
+    train, device, times = data.config.train, data.ranks.device, []
+    optimiser = make_optimiser(objective.param_groups(train.weight_decay), train.optim, 0.0)
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        forward(objective, data, data.batch_clips).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[steps // 2]

@@ -1,0 +1,62 @@
+"""The demo at toy size: sounds in, a report out, and true words at the end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auricle.cli.main import main
+from auricle.commands.demo import RUN
+from auricle.data.synthetic.corpus import make_corpus
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sounds") / "corpus"
+    make_corpus(folder, clips_per_class=5, seconds=1.0, classes=("rain", "beeps", "siren", "drum"), quiet=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_labelled_folder_ends_with_scores_a_report_and_words(sounds, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        main(["demo", str(sounds / "manifest.csv"), "--out", str(out), "--minutes", "0.01", "--quiet", "--json"]) == 0
+    )
+    answer = json.loads(capsys.readouterr().out)
+    assert [e["protocol"] for e in answer["evaluations"]] == ["logistic", "knn-vote"]
+    assert {b["model"] for b in answer["evaluations"][0]["baselines"]} >= {"logmel-stats", "chance"}
+    assert "untrained" in answer["words"]
+    assert "<html" in (out / RUN / "report.html").read_text()
+    assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten
+
+
+def test_without_labels_nothing_is_measured_and_a_broken_file_costs_only_itself(sounds, tmp_path, capsys):
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for i, path in enumerate(sorted(sounds.rglob("*.flac"))):
+        (folder / f"{i}.flac").write_bytes(path.read_bytes())
+    (folder / "broken.wav").write_text("not sound")
+    assert main(["demo", str(folder), "--out", str(tmp_path / "out"), "--minutes", "0.01", "--quiet"]) == 1
+    words = capsys.readouterr().out
+    assert "1 recordings could not be read" in words
+    assert (tmp_path / "out" / RUN / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["demo", "nowhere"], "nowhere"),
+        (["demo", "SOUNDS", "--labels", "MANIFEST", "--label-column", "colour"], "colour"),
+        (["demo", "SOUNDS", "--minutes", "0"], "--minutes"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_exit_2(sounds, tmp_path, capsys, words, said):
+    words = [word.replace("SOUNDS", str(sounds)).replace("MANIFEST", str(sounds / "manifest.csv")) for word in words]
+    assert main([*words, "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert said in capsys.readouterr().err

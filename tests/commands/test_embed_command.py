@@ -1,0 +1,185 @@
+"""``auricle embed``: every format with its index, resumed after a kill, exit 1 when some files are broken;
+scikit-learn's door."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from auricle.cli.main import main
+from auricle.commands import embed as job
+from auricle.commands.embed import EmbedConfig, embed
+from auricle.compat.sklearn import AudioEncoder
+from auricle.core.errors import AuricleError
+from auricle.hub.weight_file import save_encoder
+from auricle.inference.embedder import embed as embed_all
+from helpers.encoders import logmel_stats, m2d
+from helpers.evaluation_data import corpus
+
+
+@pytest.fixture
+def folder(tmp_path):
+    corpus(tmp_path / "audio", per_class=3)
+    return tmp_path / "audio"
+
+
+def config(folder, out, **change):
+    return EmbedConfig(source=(str(folder),), model="logmel-stats", out=str(out), **change)
+
+
+def index_of(out):
+    return json.loads(out.with_name(out.name + ".index.json").read_text())
+
+
+def test_npy_rows_follow_the_index(folder, tmp_path):
+    out = tmp_path / "e.npy"
+    result = embed(config(folder, out), quiet=True)
+    expected = embed_all(folder, logmel_stats())
+    rows = np.load(out)
+    assert (result.clips, result.width, result.failed) == (9, 256, {})
+    assert [clip["id"] for clip in index_of(out)["clips"]] == list(expected.ids)
+    assert np.array_equal(rows, expected.clip)
+
+
+def test_frames_have_their_times(folder, tmp_path):
+    out = tmp_path / "e.npy"
+    embed(config(folder, out, level="frames"), quiet=True)
+    rows, times, index = np.load(out), np.load(tmp_path / "e.times.npy"), index_of(out)
+    assert len(rows) == len(times) == sum(clip["rows"] for clip in index["clips"])
+    second = index["clips"][1]
+    assert times[second["row"]] == 0.0
+    expected = embed_all(folder, logmel_stats(), level="frames")
+    assert np.array_equal(rows[second["row"] : second["row"] + second["rows"]], expected.frames[1])
+
+
+def test_npz_and_parquet_hold_ids_and_vectors(folder, tmp_path):
+    expected = embed_all(folder, logmel_stats())
+    embed(config(folder, tmp_path / "e.npz"), quiet=True)
+    archive = np.load(tmp_path / "e.npz")
+    assert tuple(archive["ids"]) == expected.ids
+    assert np.array_equal(archive["embeddings"], expected.clip)
+    parquet = pytest.importorskip("pyarrow.parquet", reason="[data] is not installed")
+    embed(config(folder, tmp_path / "e.parquet", level="frames"), quiet=True)
+    table = parquet.read_table(tmp_path / "e.parquet")
+    assert table.column_names == ["id", "embedding", "time"]
+    assert set(table["id"].to_pylist()) == set(expected.ids)
+
+
+def test_a_finished_output_is_kept_and_another_is_not_overwritten(folder, tmp_path):
+    out = tmp_path / "e.npy"
+    embed(config(folder, out), quiet=True)
+    before = out.stat().st_mtime_ns
+    assert embed(config(folder, out), quiet=True).kept == 9
+    assert out.stat().st_mtime_ns == before
+    with pytest.raises(AuricleError, match="--overwrite"):
+        embed(config(folder, out, level="frames"), quiet=True)
+    assert embed(config(folder, out, level="frames", overwrite=True), quiet=True).width == 128
+
+
+def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "PART_CLIPS", 4)
+    out, whole = tmp_path / "e.npy", tmp_path / "whole.npy"
+    embed(config(folder, whole, level="frames"), quiet=True)
+
+    def full_disk(*_):
+        raise AuricleError("the disk is full")
+
+    monkeypatch.setattr("auricle.commands.embed.write_output", full_disk)
+    with pytest.raises(AuricleError, match="full"):
+        embed(config(folder, out, level="frames"), quiet=True)
+    monkeypatch.undo()
+    assert embed(config(folder, out, level="frames"), quiet=True).kept == 8
+    assert np.array_equal(np.load(out), np.load(whole))
+    assert not (tmp_path / "e.npy.parts").exists()
+
+
+SLOW = """
+import sys, time
+from auricle.jobs import embed as job
+from auricle.inference import embed as inner
+job.PART_CLIPS = 2
+encode = inner._encode
+inner._encode = lambda *a: (time.sleep(0.3), encode(*a))[1]
+from auricle.cli.main import main
+sys.exit(main(["embed", sys.argv[1], "--model", "logmel-stats", "--out", sys.argv[2], "--batch-size", "1", "--quiet"]))
+"""
+
+
+def test_a_killed_run_continues_where_it_was(folder, tmp_path):
+    out, parts = tmp_path / "e.npy", tmp_path / "e.npy.parts"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), str(out)])
+    until = time.monotonic() + 60
+    while not list(parts.glob("part-*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    result = embed(config(folder, out), quiet=True)
+    assert result.kept >= 2
+    assert np.abs(np.load(out) - embed_all(folder, logmel_stats()).clip).max() < 1e-4
+
+
+def test_broken_files_make_the_command_exit_with_one(folder, tmp_path, capsys):
+    (folder / "low-0.wav").write_text("no audio")
+    command = ["embed", str(folder), "--model", "logmel-stats", "--out", str(tmp_path / "e.npy"), "--json", "--quiet"]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert "low-0.wav" in said.err
+    assert json.loads(said.out)["clips"] == 8
+    assert main(command) == 1
+
+
+def test_files_folders_and_missing_ones_mix(folder, tmp_path):
+    source = (str(folder), str(folder / "low-0.wav"), str(tmp_path / "missing.wav"))
+    result = embed(EmbedConfig(source=source, model="logmel-stats", out=str(tmp_path / "e.npy")), quiet=True)
+    assert result.clips == 9  # the file that is in the folder too is embedded once
+    assert list(result.failed) == [str(tmp_path / "missing.wav")]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--out", "e.txt"], ".npy, .npz, .parquet"),
+        (["--model", "logmel-stat"], "did you mean logmel-stats"),
+        (["--layers", "all"], "no blocks"),
+        (["--seconds", "-1"], "positive"),
+    ],
+)
+def test_wrong_commands_exit_with_two(folder, tmp_path, capsys, change, words):
+    base = ["embed", str(folder), "--model", "logmel-stats", "--out", str(tmp_path / "e.npy"), "--quiet"]
+    assert main([*base, *change]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_weight_file_is_a_model(folder, tmp_path):
+    save_encoder(m2d(), tmp_path / "encoder.safetensors")
+    command = ["embed", str(folder), "--model", str(tmp_path / "encoder.safetensors"), "--out", str(tmp_path / "e.npy")]
+    assert main([*command, "--layers", "0", "-1", "--pooling", "mean_std", "--quiet"]) == 0
+    assert np.load(tmp_path / "e.npy").shape == (9, 2 * 2 * 5 * 32)
+
+
+def test_the_transformer_works_in_a_cross_validated_pipeline(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    paths = sorted(folder.glob("*.wav"))
+    labels = [path.name.split("-")[0] for path in paths]
+    pipeline = make_pipeline(AudioEncoder("logmel-stats", seconds=0.2), StandardScaler(), LogisticRegression())
+    assert cross_val_score(pipeline, paths, labels, cv=3).mean() > 0.6
+    plain = AudioEncoder(logmel_stats(), seconds=0.2, cache=False).fit_transform(paths)
+    assert np.abs(plain - pipeline[0].transform(paths)).max() < 1e-4
+
+
+def test_the_transformer_refuses_a_broken_file(tmp_path):
+    (tmp_path / "bad.wav").write_text("no audio")
+    with pytest.raises(AuricleError, match=r"bad\.wav"):
+        AudioEncoder(cache=False).transform([tmp_path / "bad.wav"])

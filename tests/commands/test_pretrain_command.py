@@ -1,0 +1,143 @@
+"""``auricle pretrain`` as a person uses it: a run, its folder, a rehearsal, wrong words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import yaml
+
+import auricle
+from auricle.cli.main import main
+from auricle.commands.pretrain import pretrain
+from auricle.training.dry_run import rehearse
+from auricle.training.log import read_log
+from helpers.sounds import write_sounds
+from helpers.training_runs import config, flags, prepared
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("data"))
+
+
+def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main([*flags(data, out), "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 18
+    names = {path.name for path in out.iterdir()}
+    assert {
+        "config.yaml",
+        "command.txt",
+        "environment.json",
+        "metrics.jsonl",
+        "state",
+        "encoder.safetensors",
+        "card.md",
+    } <= names
+    assert yaml.safe_load((out / "config.yaml").read_text())["train"]["batch_size"] == 4
+    steps = read_log(out / "metrics.jsonl", "step")
+    assert len(steps) == 18
+    assert {"loss", "lr", "grad_norm", "ema_decay", "data_wait"} <= steps[0].keys()
+    encoder = auricle.load(out)
+    assert encoder(torch.zeros(1, 16000)).clip.shape == (1, 5 * 16)
+
+
+def test_the_loss_falls_when_ten_clips_are_learnt_by_heart(tmp_path):
+    data = prepared(tmp_path / "data", clips=10)
+    settings = config(data, tmp_path / "run", epochs=60, batch_size=10, warmup_epochs=5.0, lr=3e-3, width=32)
+    from auricle.commands.pretrain import pretrain
+
+    pretrain(settings, quiet=True)
+    losses = [row["loss"] for row in read_log(tmp_path / "run/metrics.jsonl", "step")]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_underscores_are_accepted_for_dashes(data, tmp_path):
+    words = [
+        word.replace("-", "_") if word.startswith("--") else word for word in flags(data, tmp_path / "run", epochs=2)
+    ]
+    words = ["--" + word.removeprefix("__") if word.startswith("__") else word for word in words]
+    assert main([*words, "--quiet"]) == 0
+
+
+def test_bf16_and_recomputed_activations_train_too(data, tmp_path):
+    assert main([*flags(data, tmp_path / "half", epochs=2, precision="bf16"), "--quiet"]) == 0
+    assert main([*flags(data, tmp_path / "again", epochs=2), "--checkpoint-activations", "--quiet"]) == 0
+    assert main([*flags(data, tmp_path / "plain", epochs=2), "--quiet"]) == 0
+    losses = [read_log(tmp_path / name / "metrics.jsonl", "step")[-1]["loss"] for name in ("half", "again", "plain")]
+    assert losses[1] == losses[2]
+    assert losses[0] == pytest.approx(losses[2], abs=0.05)
+
+
+def test_a_rehearsal_says_what_a_run_costs_and_writes_nothing(data, tmp_path, capsys):
+    assert main([*flags(data, tmp_path / "run"), "--dry-run"]) == 0
+    words = capsys.readouterr().out
+    for part in ("parameters", "tokens        25", "18 weight updates", "step memory", "operations", "run time"):
+        assert part in words
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_batch_finder_keeps_the_effective_batch(data, tmp_path, monkeypatch):
+    settings = config(data, tmp_path / "run", batch_size=0, effective_batch=12)
+    assert (rehearse(settings).batch_size, rehearse(settings).accum_iter) == (12, 1)
+    free = 19136 * 4 + 3 * 12544 * 4 + 300_000  # room for the weights and a few clips
+    monkeypatch.setattr("auricle.training.dry_run.free_bytes", lambda device: free / 0.7)
+    found = rehearse(settings)
+    assert found.batch_size < 12
+    assert found.effective_batch == 12
+
+
+def test_audio_is_made_into_log_mel_on_the_fly(tmp_path):
+    write_sounds(tmp_path / "audio", 8, seconds=0.7)
+    assert main([*flags(tmp_path / "audio", tmp_path / "run", epochs=2), "--quiet"]) == 0
+
+
+def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(data, tmp_path, capsys):
+    """A teacher with a front end of its own, and spectrograms that it cannot hear."""
+    words = flags(data, tmp_path / "run")
+    assert main(["pretrain", "m2d-x", *words[2:], "--teacher", "logmel-stats", "--quiet"]) == 2
+    assert "logmel-stats" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pretrain"], "say what to learn"),
+        (["pretrain", "m3d", "DATA"], "unknown method 'm3d'"),
+        (["pretrain", "m2d", "nowhere"], "nowhere"),
+        (["pretrain", "m2d", "DATA", "--patch-size", "15x16"], "80 mel bins cannot be cut"),
+        (["pretrain", "m2d", "DATA", "--input-size", "80"], "80x608"),
+        (["pretrain", "m2d", "DATA", "--batch-size", "9999"], "takes 9999 clips"),
+        (["pretrain", "m2d", "DATA", "--sample-rate", "32000"], "m2d-logmel/16k"),
+        (["pretrain", "m2d", "DATA", "--device", "tpu"], "device"),
+        (["pretrain", "m2d", "DATA", "--noise-ratio", "0.2", "--batch-size", "4"], "--csv-bg-noise"),
+        (["pretrain", "m2d", "DATA", "--csv-bg-noise", "DATA"], "say how much"),
+        (["pretrain", "m2d", "DATA", "--depth", "2", "--target-layers", "5"], "the target has blocks 0 to 1"),
+        (["pretrain", "m2d", "DATA", "--save-freq", "0"], "--save-freq must be a number of at least 1"),
+        (["pretrain", "m2d", "DATA", "--clip-grad", "-1"], "--clip-grad must be a number of at least 0"),
+        (["pretrain", "m2d", "DATA", "--workers", "-1"], "--workers must be"),
+        (["pretrain", "m2d", "DATA", "--lr", "nan"], "--lr must be"),
+        (["pretrain", "m2d", "DATA", "--width", "0"], "--width must be"),
+        (["pretrain", "m2d", "DATA", "--decoder-heads", "0"], "--decoder-heads must be"),
+        (["pretrain", "m2d", "DATA", "--noise-ratio", "-0.5"], "share from 0 to 1"),
+        (["pretrain", "--continue", "RUN", "--dry-run"], "say one of them"),
+        (["pretrain", "--continue", "RUN", "--allow", "epoch"], "there is no such setting; did you mean epochs"),
+        (["pretrain", "--continue", "BROKEN"], "is damaged"),
+        (["pretrain", "--continue", "nowhere"], "not a run folder"),
+        (["pretrain", "m2d", "DATA", "--resume", "nowhere.pth", "--batch-size", "4"], "nowhere.pth"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_words_with_exit_2(data, tmp_path, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.yaml").write_text("method: [m2d")
+    if "RUN" in words:
+        pretrain(config(data, tmp_path / "run", epochs=1, warmup_epochs=0.5), quiet=True)
+    places = {"DATA": str(data), "RUN": str(tmp_path / "run"), "BROKEN": str(tmp_path / "broken")}
+    assert main([places.get(word, word) for word in words]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert "Traceback" not in captured.err

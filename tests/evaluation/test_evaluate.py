@@ -1,0 +1,308 @@
+"""Evaluation from audio to result: folds, baselines, notes, and clear words for whatever makes a score meaningless."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auricle.cli.main import main
+from auricle.core.errors import AuricleError
+from auricle.core.io import dumps
+from auricle.data.manifest.formats import read_manifest
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.embeddings.cache import EmbeddingCache
+from auricle.evaluation.evaluate import evaluate
+from auricle.evaluation.evaluation import Evaluation
+from auricle.evaluation.labels import Coverage, labelled, labels_of
+from auricle.evaluation.splits import draw_folds, fold_notes, make_folds
+from auricle.evaluation.statistics import task_statistics
+from auricle.evaluation.task import Task
+from auricle.inference.batching import heard_batches
+from auricle.inference.embed_config import EmbedSettings
+from helpers.encoders import logmel_stats, m2d
+from helpers.evaluation_data import CLASSES, corpus, table
+from helpers.sounds import tone, write_sound
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return EmbeddingCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+
+
+def changed(manifest, **change):
+    return replace(manifest, clips=tuple(replace(clip, **change) for clip in manifest))
+
+
+def folds_of(manifest, folding="auto"):
+    return make_folds(manifest, labels_of(manifest), folding)
+
+
+def test_folds_hold_every_clip_out_once(manifest):
+    for folding in ("folds", "groups", "drawn"):
+        folds = folds_of(manifest, folding)
+        assert np.array_equal(np.sort(np.concatenate([f.test for f in folds])), np.arange(len(manifest)))
+        for fold in folds:
+            assert not set(fold.train) & set(fold.test)
+
+
+def test_drawn_folds_keep_groups_whole_and_classes_even(manifest):
+    groups = [clip.group for clip in manifest]
+    for seed in range(5):
+        part = draw_folds(labels_of(manifest).targets, groups, 3, seed)
+        assert all(len({p for p, g in zip(part, groups) if g == group}) == 1 for group in groups)
+        counts = {(p, clip.labels[0]): 0 for p in part for clip in manifest}
+        for p, clip in zip(part, manifest):
+            counts[p, clip.labels[0]] += 1
+        assert set(counts.values()) == {2}
+
+
+def test_a_split_has_its_validation_part(manifest):
+    names = ("train", "train", "train", "valid", "test", "test")
+    clips = tuple(replace(clip, split=names[i % 6], fold=None) for i, clip in enumerate(manifest))
+    (fold,) = folds_of(replace(manifest, clips=clips))
+    assert [len(rows) for rows in (fold.train, fold.valid, fold.test)] == [9, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("change", "folding", "words"),
+    [
+        ({"fold": None, "group": None}, "auto", "--folding drawn"),
+        ({"fold": None}, "folds", "no fold column"),
+        ({"fold": 1}, "folds", "only fold '1'"),
+        ({"split": "train"}, "split", "split train and test"),
+        ({}, "foldz", "unknown folding"),
+    ],
+)
+def test_missing_folds_are_said_in_words(manifest, change, folding, words):
+    with pytest.raises(AuricleError, match=words):
+        folds_of(changed(manifest, **change), folding)
+
+
+def test_a_manifest_without_labels_is_refused_before_any_audio_is_read(manifest, cache):
+    with pytest.raises(AuricleError, match="none of the 18 clips has a label"):
+        evaluate(logmel_stats(), Task(""), manifest=changed(manifest, labels=()), cache=cache)
+    with pytest.raises(AuricleError, match="same label"):
+        labelled(changed(manifest, labels=("x",)))
+    assert cache.computed == 0
+
+
+def test_duplicate_ids_are_refused(manifest):
+    with pytest.raises(AuricleError, match="duplicate ids"):
+        Manifest((*manifest.clips, manifest.clips[0]), manifest.root)
+
+
+def notes_of(manifest):
+    return " | ".join(fold_notes(manifest, labels_of(manifest), folds_of(manifest)))
+
+
+def test_leaking_groups_are_told(manifest):
+    clips = tuple(replace(clip, group=f"speaker {i % 2}") for i, clip in enumerate(manifest))
+    assert "2 groups (speaker 0, speaker 1) in both the training and the test part of fold 1" in notes_of(
+        replace(manifest, clips=clips)
+    )
+    assert notes_of(manifest) == ""
+
+
+def test_a_class_absent_from_a_fold_and_a_class_of_one_clip_are_told(manifest):
+    rare = Clip("rare.wav", path="low-0.wav", labels=("rare",), fold=1)
+    notes = notes_of(replace(manifest, clips=(*manifest.clips, rare)))
+    assert "fold 1: 1 class (rare) absent from its training part (their clips count as wrong)" in notes
+    assert "fold 2: 1 class (rare) absent from its test part" in notes
+    assert "1 class (rare) with a single clip" in notes
+
+
+def test_a_training_part_of_one_class_is_refused(manifest):
+    clips = [replace(clip, fold=1 if clip.labels == ("low",) else 2) for clip in manifest]
+    with pytest.raises(AuricleError, match="one class only"):
+        folds_of(replace(manifest, clips=tuple(clips)))
+
+
+def test_an_evaluation_holds_all_that_a_report_needs(manifest, cache):
+    found = evaluate(m2d(), Task("", name="tones", seconds=0.2), manifest=manifest, cache=cache, few_shot=True)
+    assert [row.model for row in found.baselines] == [f"untrained {found.score.model}", "logmel-stats", "chance"]
+    assert found.baselines[1].score > 0.8
+    assert found.baselines[2].score == pytest.approx(1 / 3)
+    assert found.classes == CLASSES
+    assert found.classes_scored == 3
+    assert len(found.score.scores) == 3
+    assert found.score.score == pytest.approx(np.mean([s.score for s in found.score.scores]))
+    assert found.score.deviation == pytest.approx(np.std([s.score for s in found.score.scores], ddof=1))
+    assert {p.id for p in found.predictions} == set(manifest.ids)
+    assert found.confusion.sum() == len(manifest)
+    assert found.interval[0] <= found.score.score <= found.interval[1]
+    assert [point.shots for point in found.few_shot] == [1, 2, 4, 8]
+    assert found.environment["torch"]
+    assert all(not p.right for p in found.mistakes())
+
+
+def test_an_evaluation_survives_json(manifest, cache, tmp_path):
+    found = evaluate(m2d(), Task("", name="tones"), "knn-vote", manifest=manifest, cache=cache, few_shot=True)
+    found.save(tmp_path / "result.json")
+    assert Evaluation.load(tmp_path / "result.json") == found
+    assert str(found) in str(Evaluation.load(tmp_path / "result.json"))
+
+
+def test_other_probes_of_the_same_encoder_compute_nothing_again(manifest, cache):
+    task = Task("", seconds=0.2)
+    for how in ("logistic", "knn-vote", "logistic-cv"):
+        evaluate(logmel_stats(), task, how, manifest=manifest, cache=cache)
+    assert cache.computed == len(manifest)
+
+
+def test_the_evar_probe_hears_random_windows_in_training(manifest, cache):
+    found = evaluate(logmel_stats(), Task("", seconds=0.1), "evar", manifest=manifest, cache=cache, seeds=(1, 2))
+    assert cache.computed == 2 * len(manifest)
+    assert len(found.score.scores) == 6
+
+
+def test_broken_clips_are_left_out_and_counted(tmp_path, cache):
+    manifest = corpus(tmp_path / "audio")
+    (tmp_path / "audio" / "low-0.wav").write_text("no audio")
+    unlabelled = Clip("extra", path="low-1.wav")
+    whole = replace(manifest, clips=(*manifest.clips, unlabelled))
+    found = evaluate(logmel_stats(), Task("", seconds=0.2), manifest=whole, cache=cache)
+    assert set(found.failed) == {"low-0.wav"}
+    assert found.coverage == Coverage(clips=19, unlabelled=1, failed=1, left_out=0, tested=17)
+    assert cache.computed == 17
+
+
+def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_anything_is_heard(manifest, cache):
+    """Each class in a fold of its own: no area under a curve without a negative."""
+    parts = {name: i for i, name in enumerate(CLASSES, 1)}
+    clips = tuple(replace(clip, fold=parts[clip.labels[0]], group=None) for clip in manifest)
+    with pytest.raises(AuricleError, match="fold 1 cannot be scored by roc-auc"):
+        evaluate(
+            logmel_stats(),
+            Task("", seconds=0.2, metric="roc-auc"),
+            manifest=replace(manifest, clips=clips),
+            cache=cache,
+        )
+    assert cache.computed == 0
+
+
+def test_an_infinite_score_is_no_word_that_json_does_not_have(manifest, cache):
+    found = evaluate(logmel_stats(), Task("", seconds=0.2, metric="d-prime"), manifest=manifest, cache=cache)
+    assert found.score.deviation is None
+    assert json.loads(dumps(found.to_json()), parse_constant=pytest.fail)["score"]["score"] is None
+
+
+def test_few_shots_of_clips_with_several_labels_are_refused_before_anything_is_heard(manifest, cache):
+    several = replace(manifest, clips=tuple(replace(c, labels=(*c.labels, "sound")) for c in manifest))
+    with pytest.raises(AuricleError, match="exactly one label"):
+        evaluate(logmel_stats(), Task("", seconds=0.2), manifest=several, cache=cache, few_shot=True)
+    assert cache.computed == 0
+
+
+def test_nan_features_are_refused(manifest, cache):
+    encoder = m2d()
+    next(encoder.parameters()).data.fill_(float("nan"))
+    with pytest.raises(AuricleError, match="NaN"):
+        evaluate(encoder, Task(""), manifest=manifest, cache=cache)
+
+
+def test_a_baseline_that_does_as_well_is_told(manifest, cache):
+    found = evaluate(m2d(), Task("", seconds=0.2), "knn-vote", manifest=manifest, cache=cache)
+    winners = [row for row in found.baselines if row.score >= found.score.score]
+    assert len([note for note in found.notes if "does as well" in note]) == len(winners) > 0
+
+
+def test_several_labels_per_clip_are_scored_by_map(manifest, cache):
+    clips = tuple(replace(c, labels=(*c.labels, "tone") if i % 2 else c.labels) for i, c in enumerate(manifest))
+    found = evaluate(logmel_stats(), Task(""), manifest=replace(manifest, clips=clips), cache=cache)
+    assert found.metric == "mAP"
+    assert found.multilabel
+    assert set(found.per_class()) == {*CLASSES, "tone"}
+    assert Evaluation.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+@pytest.mark.parametrize("form", ["pooled", "published"])
+def test_task_statistics_replace_the_encoders_own(manifest, cache, form):
+    own, other = (
+        evaluate(m2d(), Task("", seconds=0.2), manifest=manifest, cache=cache, statistics=s, baselines=False)
+        for s in ("own", form)
+    )
+    assert own.score.checksum != other.score.checksum
+
+
+@pytest.mark.parametrize("form", ["pooled", "published"])
+def test_statistics_hear_the_random_windows_of_training_in_full_batches(tmp_path, form):
+    loud = np.concatenate([tone(0.2, 16000, 500.0) * 1e-3, tone(1.8, 16000, 500.0)])
+    for i in range(12):
+        write_sound(tmp_path / f"{i}.wav", loud, 16000)
+    manifest, encoder = read_manifest(tmp_path), logmel_stats()
+    start = task_statistics(encoder, manifest, EmbedSettings(seconds=0.2, batch_size=4), form)
+    windows = task_statistics(encoder, manifest, EmbedSettings(seconds=0.2, batch_size=4, crop="random"), form)
+    assert windows[0] > start[0] + 1
+    heard = heard_batches(manifest, 16000, EmbedSettings(seconds=40.0, batch_size=10), in_order=True)
+    assert [len(batch) for batch in heard] == [10, 2]  # not cut to bound memory: EVAR's form weighs batches
+
+
+def test_labels_that_are_numbers_are_ordered_by_number(manifest):
+    clips = tuple(replace(c, labels=(("10", "2", "100")[i % 3],)) for i, c in enumerate(manifest))
+    assert labels_of(replace(manifest, clips=clips)).classes == ("2", "10", "100")
+    assert labels_of(labelled(replace(manifest, clips=clips))).classes == ("2", "10", "100")
+    given = replace(manifest, clips=clips, classes=("10", "100", "2"))
+    assert labels_of(labelled(given)).classes == ("10", "100", "2")
+
+
+def test_the_command_evaluates_stores_and_compares(manifest, tmp_path, cached, capsys):
+    labels = table(manifest, tmp_path / "meta.csv")
+    common = ["logmel-stats", str(manifest.root), "--labels", str(labels), "--seconds", "0.2"]
+    assert main(["evaluate", "linear", *common, "--out", str(tmp_path / "r.json")]) == 0
+    saved = Evaluation.load(tmp_path / "r.json")
+    assert f"logmel-stats  {saved.score.score:.4f} ± {saved.score.deviation:.4f}" in capsys.readouterr().out
+    assert main(["evaluate", "knn", *common, "--json", "--no-baselines"]) == 0
+    assert json.loads(capsys.readouterr().out)["protocol"] == "knn-vote"
+    assert main(["results", "--format", "csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert main(["results", "--compare", "chance", "logmel-stats"]) == 0
+    assert "paired t p" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--label-column", "species"], "species"),
+        (["--protocol", "knn-vote"], "has no protocol"),
+        (["--metric", "mAP", "--folding", "groups"], "group"),
+    ],
+)
+def test_wrong_commands_exit_with_two_and_one_line(manifest, tmp_path, cached, capsys, extra, words):
+    labels = table(manifest, tmp_path / "meta.csv")
+    assert main(["evaluate", "linear", "logmel-stats", str(manifest.root), "--labels", str(labels), *extra]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_broken_clip_makes_the_command_exit_with_one(tmp_path, cached, capsys):
+    manifest = corpus(tmp_path / "audio")
+    (tmp_path / "audio" / "low-0.wav").write_bytes(b"")
+    labels = table(manifest, tmp_path / "meta.csv")
+    assert main(["evaluate", "linear", "logmel-stats", str(manifest.root), "--labels", str(labels)]) == 1
+    assert "low-0.wav" in capsys.readouterr().err
+
+
+def test_the_floor_on_esc10_from_audio(shared, cache):
+    task = Task(str(shared / "data/esc10/audio"), labels=str(shared / "data/esc10/meta.csv"), seconds=5.0)
+    found = evaluate(logmel_stats(), task, cache=cache, baselines=False)
+    assert 0.77 <= found.score.score <= 0.81
+
+
+@pytest.mark.slow
+def test_the_floor_on_the_digits_of_unheard_speakers_from_audio(shared, cache):
+    source, labels = str(shared / "data/fsdd/audio"), str(shared / "data/fsdd/meta.csv")
+    task = Task(source, labels=labels, label_column="digit", folding="groups", seconds=1.0)
+    found = evaluate(logmel_stats(), task, cache=cache, baselines=False)
+    assert 0.51 <= found.score.score <= 0.56

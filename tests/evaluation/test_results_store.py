@@ -1,0 +1,205 @@
+"""The results store appends, survives two writers and a kill, and refuses what it cannot read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from auricle.cli.main import main
+from auricle.core.errors import AuricleError
+from auricle.evaluation.compare import compare, paired_t, paired_wilcoxon
+from auricle.evaluation.results import Result, ResultsStore, as_csv, as_markdown, as_text
+
+
+def result(model="a", score=0.5, scores=None, **change):
+    scores = scores or {"fold 1 / 0": score, "fold 2 / 0": score}
+    values = {"checksum": "c", "task": "tones", "protocol": "logistic", "metric": "accuracy", "deviation": 0.1}
+    return Result(**{**values, "model": model, "score": score, "scores": scores, **change})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ResultsStore(tmp_path / "deep" / "results.sqlite")
+
+
+def test_what_is_appended_comes_back_whole_and_in_order(store):
+    assert store.select() == []
+    ids = store.append([result("a", environment={"torch": "2"}, command="auricle x"), result("b", deviation=None)])
+    assert ids == [1, 2]
+    first, second = store.select()
+    assert (first.model, first.environment, first.command) == ("a", {"torch": "2"}, "auricle x")
+    assert first.scores == {"fold 1 / 0": 0.5, "fold 2 / 0": 0.5}
+    assert second.deviation is None
+    assert first.time
+
+
+def test_filters_look_for_parts_of_names(store):
+    store.append([result("vit-a"), result("vit-b", task="Birds"), result("chance", role="baseline")])
+    assert [r.model for r in store.select(model="VIT")] == ["vit-a", "vit-b"]
+    assert [r.model for r in store.select(task="bird")] == ["vit-b"]
+    assert [r.model for r in store.select(baselines=False)] == ["vit-a", "vit-b"]
+    assert store.select(model="%") == []
+
+
+def test_a_store_from_a_newer_version_is_refused_and_untouched(store):
+    store.append([result()])
+    with sqlite3.connect(store.path) as db:
+        db.execute("PRAGMA user_version=99")
+    for action in (store.select, store.check, lambda: store.append([result()])):
+        with pytest.raises(AuricleError, match="newer version of auricle"):
+            action()
+    with sqlite3.connect(store.path) as db:
+        assert db.execute("SELECT count(*) FROM results").fetchone()[0] == 1
+
+
+def test_a_file_that_is_no_store_is_named(store):
+    store.path.parent.mkdir()
+    store.path.write_text("this is not a database, it is a text of some length" * 50)
+    with pytest.raises(AuricleError, match=r"results\.sqlite"):
+        store.select()
+    assert store.path.read_text().startswith("this is not")
+
+
+def test_a_store_that_another_program_keeps_locked_is_not_called_broken(store, monkeypatch):
+    store.append([result()])
+    monkeypatch.setattr("auricle.evaluation.results.WAIT_SECONDS", 0.1)
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(AuricleError, match="another program"):
+            store.append([result()])
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from auricle.evaluate.results import Result, ResultsStore
+store = ResultsStore(Path(sys.argv[1]))
+for i in range(int(sys.argv[3])):
+    row = Result(sys.argv[2], "", "t", "p", "accuracy", 0.5, None, {"fold 1 / 0": 0.5})
+    store.append([row, row])
+    print(i, flush=True)
+"""
+
+
+def writer(store, name, rounds):
+    command = [sys.executable, "-c", WRITER, str(store.path), name, str(rounds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_writers_at_once_lose_nothing(store):
+    for process in [writer(store, name, 40) for name in "ab"]:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert len(store.select()) == 160
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from auricle.evaluate.results import Result, ResultsStore
+row = Result("m", "", "t", "p", "accuracy", 0.5, None, {"fold 1 / 0": 0.5})
+print("ready", flush=True)
+start = float(sys.stdin.readline())
+for i in range(20):
+    while time.time() < start + 0.05 * i:
+        pass
+    ResultsStore(Path(sys.argv[1]).with_name(f"{i}.sqlite")).append([row])
+"""
+
+
+def test_two_programs_may_start_a_store_at_the_same_instant(store):
+    """Twenty new stores, each begun by both processes at once."""
+    command = [sys.executable, "-c", STARTER, str(store.path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    start = f"{time.time() + 0.1}\n"
+    for process in processes:
+        process.stdin.write(start)
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert [len(ResultsStore(store.path.with_name(f"{i}.sqlite")).select()) for i in range(20)] == [2] * 20
+
+
+def test_a_killed_writer_leaves_whole_transactions(store):
+    process = writer(store, "a", 10**6)
+    while int(process.stdout.readline() or 0) < 20:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    count = len(store.select())
+    assert count >= 40
+    assert count % 2 == 0
+    store.append([result("after")])
+    assert store.select()[-1].model == "after"
+
+
+def test_exports_hold_every_row(store):
+    store.append([result("a"), result("b", deviation=None)])
+    rows = store.select()
+    table = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert [row["model"] for row in table] == ["a", "b"]
+    assert json.loads(table[0]["scores"]) == rows[0].scores
+    assert as_markdown(rows).count("\n") == 3
+    assert len(as_text(rows).splitlines()) == 3
+
+
+def test_a_comparison_pairs_folds_and_seeds(store):
+    store.append([result("a", 0.5, {f"fold {i} / {s}": 0.5 + 0.01 * i for i in range(5) for s in (1, 2)})])
+    store.append([result("b", 0.6, {f"fold {i} / {s}": 0.6 + 0.011 * i for i in range(5) for s in (2, 3)})])
+    (found,) = compare(store.select(), "a", "b")
+    assert found.pairs == 5
+    assert found.difference == pytest.approx(0.102)
+    assert found.t_test < 0.001
+    assert found.wilcoxon == pytest.approx(0.0625)
+
+
+def test_other_seeds_are_paired_by_fold(store):
+    store.append([result("a", 0.5, {"fold 1 / 0": 0.4, "fold 2 / 0": 0.6})])
+    store.append([result("b", 0.6, {"fold 1 / 42": 0.5, "fold 1 / 43": 0.7, "fold 2 / 42": 0.6, "fold 2 / 43": 0.6})])
+    (found,) = compare(store.select(), "a", "b")
+    assert found.pairs == 2
+    assert found.difference == pytest.approx(0.1)
+
+
+def test_tests_say_nothing_where_nothing_can_be_said():
+    import numpy as np
+
+    one, same = np.array([0.5]), np.array([0.5, 0.6])
+    assert paired_t(one, one) is None
+    assert paired_wilcoxon(one, one) is None
+    assert paired_t(same, same) == paired_wilcoxon(same, same) == 1.0
+    assert paired_t(same, same + 0.1) == 0.0
+
+
+def test_the_latest_measurement_counts_and_unknown_names_are_refused(store):
+    store.append([result("a", 0.1), result("a", 0.9), result("b", 0.5), result("c", task="other")])
+    rows = store.select()
+    assert compare(rows, "a", "b")[0].a.score == 0.9
+    assert compare(rows, "1", "b")[0].a.score == 0.1
+    with pytest.raises(AuricleError, match="no result of 'd'"):
+        compare(rows, "a", "d")
+    with pytest.raises(AuricleError, match="not measured on the same task"):
+        compare(rows, "a", "c")
+
+
+def test_the_command_prints_every_format(store, capsys):
+    assert main(["results", "--store", str(store.path)]) == 2
+    store.append([result("a"), result("b", 0.6)])
+    capsys.readouterr()
+    for style, words in (("text", "model"), ("csv", "model,"), ("markdown", "| id |"), ("json", '"model"')):
+        assert main(["results", "--store", str(store.path), "--format", style]) == 0
+        assert words in capsys.readouterr().out
+    assert main(["results", "--store", str(store.path), "--compare", "a", "b", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["difference"] == pytest.approx(0.1)

@@ -1,0 +1,191 @@
+"""Downloads against a local server that stalls, cuts and lies; archives whose paths are not trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from auricle.core.errors import AuricleError
+from auricle.hub.download import extract_weight, fetch, is_offline
+from helpers.weight_server import CONTENT, HALF, Mirror, mirror
+
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("AURICLE_OFFLINE", raising=False)
+    with mirror() as running:
+        yield running
+
+
+def brought(server: Mirror, target: Path, *kinds: str, **options) -> bytes:
+    options = {"timeout": 0.4, "quiet": True, **options}
+    return fetch([server.url(kind) for kind in kinds], target, **options).read_bytes()
+
+
+def refused(server: Mirror, target: Path, *kinds: str, **options) -> str:
+    with pytest.raises(AuricleError) as error:
+        brought(server, target, *kinds, **options)
+    assert not target.exists()
+    return str(error.value)
+
+
+def test_a_file_arrives_once_and_its_checksum_is_kept(server, tmp_path):
+    target = tmp_path / "deep" / "file.pt"
+    assert brought(server, target, "good") == CONTENT
+    kept = json.loads((target.parent / "file.pt.json").read_text())
+    assert (kept["sha256"], kept["size"], kept["source"]) == (SHA, len(CONTENT), server.url("good"))
+    assert brought(server, target, "good") == CONTENT
+    assert server.count("good") == 1
+    assert not list(target.parent.glob("*.part*"))
+
+
+@pytest.mark.parametrize("content", [CONTENT[:HALF], bytes(len(CONTENT))])
+def test_a_kept_file_that_changed_is_refused(server, tmp_path, content):
+    target = tmp_path / "file.pt"
+    brought(server, target, "good")
+    target.write_bytes(content)
+    with pytest.raises(AuricleError, match="delete it and its"):
+        brought(server, target, "good")
+
+
+def test_a_cut_download_goes_on_where_it_ended(server, tmp_path):
+    assert brought(server, tmp_path / "file.pt", "cut") == CONTENT
+    assert server.requests == [("cut", ""), ("cut", f"bytes={HALF}-")]
+
+
+def test_a_server_without_ranges_is_read_from_the_start(server, tmp_path):
+    assert brought(server, tmp_path / "file.pt", "ignores-range") == CONTENT
+    assert server.count("ignores-range") == 2
+
+
+def test_an_answer_with_another_range_is_not_glued_on(server, tmp_path):
+    assert "another range" in refused(server, tmp_path / "file.pt", "wrong-range")
+
+
+def test_cuts_are_outlasted_as_long_as_something_new_comes(server, tmp_path):
+    assert brought(server, tmp_path / "file.pt", "cut-often") == CONTENT
+    assert server.count("cut-often") == 5
+
+
+@pytest.mark.parametrize("kind", ["stalls", "trickles"])
+def test_a_stalling_mirror_is_left_for_the_next(server, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("auricle.hub.download.ATTEMPTS", 2)
+    assert brought(server, tmp_path / "file.pt", kind, "good", sha256=SHA) == CONTENT
+    assert (server.count(kind), server.requests[-1][0]) == (3, "good")
+    assert int(server.requests[-1][1].removeprefix("bytes=").rstrip("-")) >= HALF  # nothing is fetched twice
+    assert "stalled" in refused(server, tmp_path / "other.pt", kind)
+
+
+def test_every_mirror_is_named_when_none_delivers(server, tmp_path):
+    target = tmp_path / "file.pt"
+    said = refused(server, target, "missing", "html", "html-unsaid", "empty", timeout=2)
+    assert "HTTP 404" in said
+    assert said.count("web page") == 2
+    assert "expected more than none" in said
+    assert f"put it at {target}" in said
+
+
+def test_a_closed_door_is_said_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(AuricleError, match="cannot be reached"):
+        fetch(["http://127.0.0.1:9/file.pt"], tmp_path / "file.pt", timeout=0.4, quiet=True)
+
+
+def test_a_wrong_length_and_wrong_bytes_are_found_and_the_next_mirror_is_tried(server, tmp_path):
+    target = tmp_path / "file.pt"
+    assert "offers" in refused(server, target, "short", size=len(CONTENT))
+    assert "another file than expected" in refused(server, target, "wrong", sha256=SHA)
+    assert brought(server, target, "short", "wrong", "good", size=len(CONTENT), sha256=SHA) == CONTENT
+
+
+def test_the_part_of_another_address_is_dropped_and_a_whole_part_is_taken(server, tmp_path):
+    target = tmp_path / "file.pt"
+    target.with_name("file.pt.part").write_bytes(bytes(HALF))
+    assert brought(server, target, "good") == CONTENT
+    other = tmp_path / "other.pt"
+    other.with_name("other.pt.part").write_bytes(CONTENT)
+    assert brought(server, other, "good", sha256=SHA) == CONTENT
+    assert server.requests[-1] == ("good", f"bytes={len(CONTENT)}-")
+
+
+def test_two_at_once_download_once(server, tmp_path):
+    target = tmp_path / "file.pt"
+    threads = [threading.Thread(target=brought, args=(server, target, "good")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() == CONTENT
+    assert server.count("good") == 1
+
+
+def test_offline_nothing_is_asked_and_a_file_put_there_serves(server, tmp_path, monkeypatch):
+    target = tmp_path / "file.pt"
+    assert "by hand" in refused(server, target, "good", offline=True)
+    monkeypatch.setenv("AURICLE_OFFLINE", "1")
+    assert is_offline()
+    assert not is_offline(False)
+    assert "switched off" in refused(server, target, "good")
+    target.write_bytes(CONTENT)
+    assert brought(server, target, "good") == CONTENT
+    assert server.requests == []
+    target.write_bytes(CONTENT[:-1])
+    with pytest.raises(AuricleError, match="cut short"):
+        brought(server, target, "good")
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return path
+
+
+def test_only_the_weight_file_leaves_an_archive(tmp_path):
+    packed = archive(tmp_path / "a.zip", **{"m2d-x/checkpoint-300.pth": CONTENT, "m2d-x/log.txt": b"log"})
+    file = extract_weight(packed, tmp_path / "out")
+    assert file.read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoint-300.pth"]
+
+
+@pytest.mark.parametrize("name", ["../evil.pth", "/evil.pth", "a/../../evil.pth", "C:\\evil.pth", "..\\evil.pth"])
+def test_paths_that_lead_out_of_an_archive_are_refused(tmp_path, name):
+    packed = archive(tmp_path / "a.zip", **{"m2d/checkpoint.pth": b"1", name: b"2"})
+    with pytest.raises(AuricleError, match="leads out"):
+        extract_weight(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path):
+    packed = tmp_path / "a.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        link = zipfile.ZipInfo("m2d/checkpoint.pth")
+        link.external_attr = 0o120777 << 16
+        opened.writestr(link, "/etc/passwd")
+    with pytest.raises(AuricleError, match="leads out"):
+        extract_weight(packed, tmp_path / "out")
+
+
+def test_archives_without_or_with_several_weights_and_broken_ones_are_refused(tmp_path):
+    two = archive(tmp_path / "two.zip", **{"m/a.pth": b"1", "m/b.pth": b"2"})
+    with pytest.raises(AuricleError, match="holds 2 files"):
+        extract_weight(two, tmp_path / "out")
+    assert extract_weight(two, tmp_path / "out", file="b.pth").read_bytes() == b"2"
+    with pytest.raises(AuricleError, match="it holds: nothing"):
+        extract_weight(archive(tmp_path / "none.zip"), tmp_path / "out")
+    good = archive(tmp_path / "good.zip", **{"m/a.pth": CONTENT})
+    content = bytearray(good.read_bytes())
+    (tmp_path / "short.zip").write_bytes(content[: len(content) // 2])
+    content[200:260] = bytes(60)
+    (tmp_path / "flipped.zip").write_bytes(content)
+    for name in ("short.zip", "flipped.zip"):
+        with pytest.raises(AuricleError, match="not a readable zip"):
+            extract_weight(tmp_path / name, tmp_path / "out")

@@ -1,0 +1,99 @@
+"""Metrics agree with scikit-learn and say NaN where nothing can be said."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from sklearn import metrics as reference
+
+from auricle.core.errors import AuricleError
+from auricle.metrics.classification import (
+    accuracy,
+    average_precision,
+    balanced_accuracy,
+    confusion,
+    d_prime,
+    mean_average_precision,
+    mean_d_prime,
+    metric,
+    recall_per_class,
+    roc_auc,
+)
+from helpers.paths import GOLDEN
+
+rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows)
+def test_average_precision_and_auc_agree_with_scikit_learn_also_with_ties(pairs):
+    scores, targets = np.array([p[0] / 6 for p in pairs]), np.array([p[1] for p in pairs])
+    if targets.any():
+        assert average_precision(scores, targets) == pytest.approx(reference.average_precision_score(targets, scores))
+    if targets.any() and not targets.all():
+        assert roc_auc(scores, targets) == pytest.approx(reference.roc_auc_score(targets, scores))
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_scene_scores_are_those_of_hear(kind):
+    tables = load_file(GOLDEN / "evaluation/hear_scenes.safetensors")
+    expected = json.loads((GOLDEN / "evaluation/hear_scenes.json").read_text())["scene_scores"][kind]
+    scores, targets = tables[f"{kind}/score"], tables[f"{kind}/target"]
+    names = {"mAP": "mAP", "d-prime": "d_prime", "roc-auc": "aucroc"} | (
+        {"accuracy": "top1_acc"} if kind == "multiclass" else {}
+    )
+    for ours, theirs in names.items():
+        assert metric(ours)(scores, targets) == pytest.approx(expected[theirs], rel=1e-12)
+
+
+def test_a_class_without_positives_is_not_scored():
+    targets = np.array([[1, 0], [0, 0], [1, 0]])
+    scores = np.random.default_rng(0).random((3, 2))
+    assert np.isnan(average_precision(scores[:, 1], targets[:, 1]))
+    assert mean_average_precision(scores, targets) == average_precision(scores[:, 0], targets[:, 0])
+
+
+def test_balanced_accuracy_weighs_classes_not_clips():
+    true, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
+    assert accuracy(predicted, true) == 0.75
+    assert balanced_accuracy(predicted, true, 3) == 0.5
+    assert np.isnan(recall_per_class(predicted, true, 3)[2])
+
+
+def test_confusion_has_true_classes_in_rows():
+    assert confusion(np.array([1, 1, 0]), np.array([0, 1, 0]), 2).tolist() == [[1, 1], [0, 1]]
+
+
+def test_d_prime_of_known_areas():
+    assert d_prime(0.5) == 0.0
+    assert d_prime(0.97) == pytest.approx(2.6599, abs=1e-4)
+    assert d_prime(1.0) == np.inf
+    assert np.isnan(d_prime(float("nan")))
+
+
+def test_d_prime_of_a_table_is_the_mean_over_its_classes():
+    targets = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]])
+    scores = np.array([[0.9, 0.2, 0.1], [0.3, 0.1, 0.2], [0.2, 0.6, 0.3], [0.1, 0.5, 0.4]])
+    areas = [roc_auc(scores[:, c], targets[:, c]) for c in range(2)]  # the third class has no positive
+    assert mean_d_prime(scores, targets) == pytest.approx(np.mean([d_prime(area) for area in areas]))
+    assert mean_d_prime(targets[:, :2] + 0.0, targets[:, :2]) == np.inf
+    assert np.isnan(mean_d_prime(np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[1, 1], [0, 0]])))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced-accuracy", "mAP", "roc-auc", "d-prime"])
+def test_scores_that_are_nan_are_refused_not_ranked(name):
+    scores = np.array([[np.nan, 1.0], [0.2, 0.3], [0.5, 0.1]])
+    with pytest.raises(AuricleError, match="1 of [36] scores are NaN"):
+        metric(name)(scores, np.array([[1, 0], [0, 1], [1, 0]]))
+
+
+def test_unknown_and_unfit_metrics_are_refused_in_words():
+    with pytest.raises(AuricleError, match="did you mean accuracy"):
+        metric("acuracy")
+    with pytest.raises(AuricleError, match="exactly one label"):
+        metric("accuracy", multilabel=True)

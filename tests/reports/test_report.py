@@ -1,0 +1,347 @@
+"""The report says what the run folder holds, honestly, and misses nothing it lacks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+import shutil
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auricle.cli.main import main
+from auricle.core.errors import AuricleError
+from auricle.evaluation.evaluation import Evaluation, Score
+from auricle.evaluation.scoring import FoldScore
+from auricle.reports import curves as reference
+from auricle.reports.audio_clips import SoundStore, mp3
+from auricle.reports.charts import Line, line_chart, round_ticks, tick_text
+from auricle.reports.curves import Reference, _lines, running_mean, shipped
+from auricle.reports.embedding_map import telling_clips, two_dimensions
+from auricle.reports.images import CIVIDIS, png
+from auricle.reports.page import build_report
+from auricle.reports.snapshot import CLIPS, FILE, load_snapshot, save_snapshot
+from auricle.reports.verdict import difference, learnt
+from auricle.reports.view import RunView
+from helpers.report_runs import make_run, make_sounds
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AURICLE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> Path:
+    return make_sounds(tmp_path_factory.mktemp("sounds"))
+
+
+@pytest.fixture(scope="module")
+def whole(cached, sounds, tmp_path_factory) -> Path:
+    return make_run(sounds, tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def run(whole, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(whole, tmp_path / "whole"))
+
+
+class Reader(HTMLParser):
+    """Headings, ids and unbalanced elements of a page."""
+
+    VOID = frozenset(["meta", "img", "path", "circle", "br"])
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.wrong: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found[k] for k in ("src", "href") if found.get(k)]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def read(page: Path) -> tuple[str, Reader]:
+    text = page.read_text()
+    reader = Reader(text)
+    assert reader.open == []
+    assert reader.wrong == []
+    return text, reader
+
+
+def test_a_whole_run_gives_every_section_in_one_file_that_loads_nothing(run):
+    text, reader = read(build_report(run))
+    wanted = {"scores", "training", "clips", "map", "classes", "data", "again"}
+    assert wanted <= set(reader.ids)
+    assert all(link.startswith("data:") for link in reader.links)
+    assert len(text) < 10e6
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+
+
+def test_the_page_shows_the_data_the_command_and_the_baselines(run):
+    text, _ = read(build_report(run))
+    said = ("the untrained encoder", "log-mel mean and deviation", "chance", "every clip could be read", "auricle ")
+    for words in said:
+        assert words in text
+
+
+def test_clips_that_could_not_be_read_are_counted(run):
+    kept = load_snapshot(run)
+    assert kept is not None
+    save_snapshot(replace(kept, facts={**kept.facts, "failed": 2}), run)
+    assert "2 clips could not be read" in build_report(run).read_text()
+
+
+def test_names_are_escaped(run):
+    text, _ = read(build_report(run))
+    assert "&lt;middle&gt; &amp; more" in text
+    assert "<middle>" not in text
+
+
+def test_rebuilding_gives_the_same_page(run):
+    assert build_report(run).read_text() == build_report(run).read_text()
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("evaluations", "No evaluation yet"),
+        (FILE, "kept no clips"),
+        ("metrics.jsonl", "Nothing was logged"),
+        ("command.txt", "Configuration"),
+        ("environment.json", "Configuration"),
+        ("encoder.safetensors", "No map"),
+    ],
+)
+def test_a_part_that_is_missing_is_left_out_with_a_word(run, lost, said):
+    path = run / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    text, _ = read(build_report(run))
+    assert said in text
+
+
+@pytest.mark.parametrize("name", ["evaluations/logistic.json", FILE])
+def test_a_damaged_part_is_named_and_the_rest_is_shown(run, name):
+    (run / name).write_bytes(b"{]")
+    text, reader = read(build_report(run))
+    assert Path(name).name in text
+    assert "training" in reader.ids
+
+
+def test_a_run_whose_audio_is_gone_keeps_scores_and_curves(run):
+    for file in (run / "evaluations").glob("*.json"):
+        found = Evaluation.load(file)
+        gone = {**found.settings, "task": {**found.settings["task"], "source": "no/such/folder"}}
+        replace(found, settings=gone).save(file)
+    text, reader = read(build_report(run))
+    assert "not where they were" in text
+    assert {"scores", "classes"} <= set(reader.ids)
+
+
+def test_a_log_cut_in_the_middle_of_a_line_is_read_up_to_it(run):
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "step", "micro')
+    read(build_report(run))
+
+
+def test_runs_are_compared_side_by_side(run, whole, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
+    text, _ = read(build_report(run, [Path(other)], out=tmp_path / "both.html"))
+    assert "tones, logistic: whole is no different from other" in text
+    assert "lead of whole" in text
+
+
+def test_an_originals_log_is_drawn_beside_the_run(run, tmp_path):
+    log = tmp_path / "original" / "log.txt"
+    log.parent.mkdir()
+    rows = [
+        {"train_loss": 1 / (e + 1), "train_lr": 1e-4, "train_ema_decay": 0.99, "train_rank": -1, "epoch": e}
+        for e in range(3)
+    ]
+    log.write_text("\n".join(json.dumps(row) for row in rows))
+    found = Reference.read(log)
+    assert found.rows[1] == {"epoch": 1.5, "loss": 0.5, "lr": 1e-4, "ema_decay": 0.99}
+    text, _ = read(build_report(run, references=[log]))
+    assert "original/log.txt" in text
+
+
+def test_a_run_of_the_small_preset_is_drawn_beside_the_shipped_curve_as_far_as_it_goes(run, tmp_path):
+    known = json.loads((Path(reference.__file__).parent / reference.SHIPPED).read_text())
+    assert shipped([RunView.open(run)]) == []
+    long = [{"kind": "step", "step": 1000, "epoch": 50.0, "loss": 1.0}]
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/metrics.jsonl").write_text("\n".join(json.dumps(row) for row in long))
+    view = RunView.open(tmp_path / "run")
+    [rows] = [c.rows for c in shipped([replace(view, config={**view.config, **known["settings"]})])][:1]
+    wanted = [row for row in known["curves"][0]["rows"] if row["step"] <= 1000]
+    assert [row["epoch"] for row in rows] == pytest.approx([row["step"] / 20 for row in wanted])
+    assert [row["loss"] for row in rows] == [row["values"]["loss"] for row in wanted]
+
+
+@pytest.mark.parametrize("content", ["", "epoch 1 loss 2", "[1, 2]", '{"loss": 1}'])
+def test_another_file_as_reference_is_refused_in_words(tmp_path, content):
+    log = tmp_path / "log.txt"
+    log.write_text(content)
+    with pytest.raises(AuricleError, match=r"log\.txt"):
+        Reference.read(log)
+
+
+def test_the_command_writes_the_page_and_says_where(run, capsys):
+    assert main(["report", str(run), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert Path(said["report"]) == run / "report.html"
+    assert said["bytes"] == (run / "report.html").stat().st_size
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "not a run folder" in capsys.readouterr().err
+
+
+def test_a_broken_configuration_is_refused_in_words(run, capsys):
+    (run / "config.yaml").write_text("a: [")
+    assert main(["report", str(run)]) == 2
+    assert "config.yaml" in capsys.readouterr().err
+
+
+def test_the_snapshot_comes_back_as_it_was_kept(run):
+    kept = load_snapshot(run)
+    assert kept is not None
+    assert kept.spec.shape[0] == kept.mask.shape[0] == len(kept.ids) == CLIPS
+    assert kept.mask.shape == kept.error.shape == (CLIPS, 5, 5)
+    assert np.array_equal(np.isfinite(kept.error), kept.mask > 0)
+    assert kept.audio.dtype == np.int16
+    assert kept.audio.any(axis=1).all()
+    assert kept.facts["clips"] == 24
+    assert kept.facts["failed"] == 0
+
+
+def score(name: str, values, test: int = 20) -> Score:
+    folds = tuple(FoldScore(f"fold {i}", 42, v, 80, 0, test, 3) for i, v in enumerate(values))
+    return Score(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, folds)
+
+
+def test_a_difference_is_called_one_only_beyond_what_folds_do():
+    floor = score("untrained x", [0.50, 0.60, 0.55, 0.52, 0.58])
+    assert difference(score("x", [0.80, 0.90, 0.85, 0.83, 0.87]), floor).verdict == "better"
+    assert difference(score("x", [0.55, 0.55, 0.60, 0.50, 0.60]), floor).verdict == "no difference"
+    assert difference(floor, score("x", [0.80, 0.90, 0.85, 0.83, 0.87])).verdict == "worse"
+    assert difference(score("x", [0.9]), score("y", [0.1])).verdict == "unsure"
+    assert difference(floor, floor).verdict == "no difference"
+
+
+def test_the_words_say_so_when_nothing_was_gained(run):
+    view = RunView.open(run)
+    same = view.evaluations[0]
+    twin = replace(same, baselines=(replace(same.score, model="untrained x"),))
+    words = " ".join(learnt(replace(view, evaluations=(twin,))))
+    assert "no better than the untrained encoder" in words
+
+
+def test_telling_clips_are_mistakes_first_then_the_least_sure(run):
+    found = RunView.open(run).evaluations[-1]
+    ids = telling_clips(found)
+    wrong = [p.id for p in found.mistakes()]
+    assert ids[: len(wrong)] == list(dict.fromkeys(wrong))
+    assert len(ids) == len(set(ids))
+
+
+def test_a_png_holds_its_pixels():
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    data = base64.b64decode(png(pixels, CIVIDIS).split(",")[1])
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    start = data.index(b"IDAT") + 4
+    length = int.from_bytes(data[start - 8 : start - 4], "big")
+    rows = np.frombuffer(zlib.decompress(data[start : start + length]), np.uint8).reshape(3, 5)
+    assert np.array_equal(rows[:, 1:], pixels)
+
+
+def test_a_sound_survives_as_mp3():
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)
+    back, rate = soundfile.read(io.BytesIO(mp3(wave, 16000)))
+    assert rate == 16000
+    assert abs(np.argmax(np.abs(np.fft.rfft(back[:16000]))) - 440) <= 2
+
+
+def test_sounds_stop_at_the_budget(monkeypatch):
+    monkeypatch.setattr("auricle.reports.audio_clips.BUDGET", 20_000)
+    store = SoundStore()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32000).astype(np.float32)
+    keys = [store.add(str(i), noise) for i in range(8)]
+    assert keys[0] is not None
+    assert keys[-1] is None
+    assert store.spent <= 20_000
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_round_increasing_and_inside(low, span):
+    ticks = round_ticks(low, low + span, 5)
+    slack = 1e-6 * span + 4 * math.ulp(abs(low) + span)  # a range of 1e-6 about 1e6 is near the resolution of floats
+    assert all(low - slack <= t <= low + span + slack for t in ticks)
+    assert ticks == sorted(set(ticks))
+    assert len(ticks) <= 7
+
+
+def test_neighbouring_ticks_read_differently():
+    assert [tick_text(v, 1e-5) for v in (0.99995, 0.99996)] == ["0.99995", "0.99996"]
+    assert tick_text(0, 0.5) == "0"
+
+
+def test_a_chart_leaves_out_what_is_not_finite():
+    assert line_chart("x", [Line("a", [0, 1], [float("nan"), float("inf")])]) == ""
+    assert "NaN" not in line_chart("x", [Line("a", [0, 1, 2], [1.0, float("nan"), 3.0])])
+    assert line_chart("x", [Line("a", [1], [2.0])])
+
+
+def test_an_infinite_norm_leaves_the_rest_of_its_curve():
+    rows = [{"epoch": i / 10, "grad_norm": float("inf") if i == 5 else 1.0} for i in range(400)]
+    lines = _lines("grad_norm", rows, "run", 0)
+    assert all(np.isfinite(line.y).all() for line in lines)
+    assert len(lines) == 2
+
+
+def test_a_running_mean_of_a_constant_is_that_constant():
+    assert np.allclose(running_mean(np.full(50, 3.0), 7), 3.0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_any_number_of_embeddings_has_a_place_on_the_map(count):
+    points, _ = two_dimensions(np.random.default_rng(0).normal(size=(count, 8)).astype(np.float32))
+    assert points.shape == (count, 2)
+    assert np.isfinite(points).all()
+    assert points.min() >= 0
+    assert points.max() <= 1
+
+
+def test_separate_groups_stay_separate_on_the_map():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.normal(0, 0.1, (30, 8)), rng.normal(5, 0.1, (30, 8))]).astype(np.float32)
+    points, _ = two_dimensions(features)
+    apart = np.linalg.norm(points[:30].mean(0) - points[30:].mean(0))
+    assert apart > 2 * points[:30].std(0).max()

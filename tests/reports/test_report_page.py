@@ -1,0 +1,155 @@
+"""The page in a real browser: nothing asked of the network, no errors, readable at every width, map and sounds work."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from auricle.reports.page import build_report
+from helpers.report_runs import make_run, make_sounds
+
+playwright = pytest.importorskip("playwright.sync_api", reason="page tests need the [e2e] extra")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="page tests need chromium (Debian: apt-get install chromium)")
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+]
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AURICLE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        sounds = make_sounds(tmp_path_factory.mktemp("sounds"))
+        return build_report(make_run(sounds, tmp_path_factory.mktemp("runs") / "tones"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def opened(browser, page_file):
+    """A function that opens the page; at the end nothing must have gone wrong in any page it opened."""
+    troubles: list[str] = []
+
+    def open_page(width: int = 1200, scheme: str = "light", touch: bool = False):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=touch)
+        page = context.new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda r: None if _own(r.url, page_file) else troubles.append(f"asked for {r.url}"))
+        page.goto(page_file.as_uri())
+        return page
+
+    yield open_page
+    for context in browser.contexts:
+        context.close()
+    assert troubles == []
+
+
+def _own(url: str, page_file: Path) -> bool:
+    return url == page_file.as_uri() or url.startswith(("data:", "blob:"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_fits_every_width_and_both_schemes(opened, width, scheme):
+    page = opened(width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    lightness = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
+    assert (lightness > 128) == (scheme == "light")
+    small = page.evaluate(
+        "Math.min(...[...document.querySelectorAll('.chart text')].map(t => t.getBoundingClientRect().height))"
+    )
+    assert small > 10
+
+
+def test_pointing_at_a_clip_of_the_map_shows_it(opened):
+    page = opened()
+    page.locator("svg.map path.heard").last.hover()
+    tip = page.locator("#tip")
+    assert tip.is_visible()
+    assert ".wav" in tip.inner_text()
+    assert tip.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 10
+
+
+def test_a_clip_of_the_map_plays_on_a_click_and_stops_on_the_next(opened):
+    page = opened()
+    watch_sounds(page)
+    point = page.locator("svg.map path.heard").last
+    point.click()
+    until(page, "window.heard.length === 1 && window.heard[0].currentTime > 0.02")
+    assert page.evaluate("window.heard[0].error") is None
+    point.click()
+    until(page, "window.heard[0].paused")
+
+
+def test_a_clip_of_the_map_plays_from_the_keyboard(opened):
+    page = opened()
+    watch_sounds(page)
+    page.locator("svg.map path.heard").last.focus()
+    page.keyboard.press("Enter")
+    until(page, "window.heard.length === 1 && window.heard[0].currentTime > 0.02")
+
+
+def test_every_button_plays_a_sound_that_the_page_holds(opened):
+    page = opened()
+    missing = page.evaluate(
+        "(() => { const sounds = JSON.parse(document.getElementById('store').textContent).sounds;"
+        "return [...document.querySelectorAll('button.play')].filter(b => !sounds[b.dataset.sound]).length })()"
+    )
+    assert missing == 0
+    watch_sounds(page)
+    page.locator("#clips button.play").first.click()
+    until(page, "window.heard.length === 1 && window.heard[0].duration > 0.2")
+
+
+def test_pointing_at_a_curve_reads_its_values_out(opened):
+    page = opened()
+    page.locator("#training .chart svg").first.hover()
+    words = page.locator("#tip").inner_text()
+    assert words.startswith("epoch")
+    assert any(character.isdigit() for character in words)
+
+
+def test_choosing_a_class_picks_its_clips_out(opened):
+    page = opened()
+    page.locator(".classes button").first.click()
+    assert page.locator("svg.map.some path.chosen").count() == 8
+    page.locator(".classes button").first.click()
+    assert page.locator("svg.map.some").count() == 0
+
+
+def until(page, condition: str, seconds: float = 10.0) -> None:
+    """Wait for a condition; the page's own policy forbids evaluating strings in it, so it is asked repeatedly."""
+    for _ in range(round(seconds / 0.05)):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never came true: {condition}")
+
+
+def watch_sounds(page) -> None:
+    """Note every sound that is played, without changing how it is."""
+    page.evaluate(
+        """() => {
+          window.heard = [];
+          const play = HTMLMediaElement.prototype.play;
+          HTMLMediaElement.prototype.play = function () { window.heard.push(this); return play.call(this); };
+        }"""
+    )
