@@ -21,12 +21,12 @@ from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from auricle.commands.pretrain import continue_run, pretrain
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from helpers.training_runs import config, prepared
 
 
 def final(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(StateStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
 
 
 def killed_run(data: Path, out: Path, kills: int, settings: dict) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.mae_ast import to_ours
 from auricle.methods.mae_ast.objective import MAEAST, draw_mask
@@ -21,7 +21,7 @@ from auricle.methods.presets import preset
 from auricle.methods.settings import MAEASTPretrain, with_flags
 from auricle.models.masking.patches import Mask
 from auricle.training.precision import tune_allocator
-from auricle.training.schedules import Plan, rate_at
+from auricle.training.schedules import TrainingLength, rate_at
 from benchmarks.plain import mae_ast_plain
 from benchmarks.pretrain_forms import Step, common_arguments, matmul_form, serve, trainer_of
 
@@ -45,7 +45,7 @@ class Task:
         )  # fmt: skip
         self.objective = config.objective
         self.config = replace(config.train, precision="bf16", batch_size=args.batch, compile=args.compile)
-        self.plan = Plan.of(args.batch * self.config.max_updates, self.config)
+        self.plan = TrainingLength.of(args.batch * self.config.max_updates, self.config)
         self.frames = 1 + (int(args.seconds * RATE) - 400) // 160
         self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
 
@@ -62,11 +62,11 @@ class Task:
         generator = torch.Generator().manual_seed(step)
         return -6.0 + 4.5 * torch.randn(self.batch, self.model.mel_bins, self.frames, generator=generator)
 
-    def draws(self, step: int) -> BatchDraws:
-        return BatchDraws(self.config.seed, step, tuple(range(self.batch)))
+    def key(self, step: int) -> BatchKey:
+        return BatchKey(self.config.seed, step, tuple(range(self.batch)))
 
     def mask(self, step: int) -> Mask:
-        return draw_mask(self.objective, (self.model.rows, self.frames // self.model.patch[1]), self.draws(step))
+        return draw_mask(self.objective, (self.model.rows, self.frames // self.model.patch[1]), self.key(step))
 
     def rate(self, step: int) -> float:
         return rate_at(self.plan.at(step), self.config, self.config.lr)
@@ -76,13 +76,13 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
     """The step of plain/mae_ast_plain.py; on a GPU its float32 matrix products are TF32."""
     torch.set_float32_matmul_precision("high" if task.device == "cuda" else "highest")
     model = task.plain().to(task.device).train()
-    optimiser = mae_ast_plain.Adam(model.parameters())
+    optimizer = mae_ast_plain.Adam(model.parameters())
 
     def step(number: int) -> float:
         mask = task.mask(number).to(task.device)
         fbank = task.values(number).transpose(1, 2).contiguous().to(task.device)
         given = (fbank, mask.visible, mask.hidden, task.rate(number), task.config.clip_grad, autocast)
-        return mae_ast_plain.train_step(model, optimiser, *given)[0]
+        return mae_ast_plain.train_step(model, optimizer, *given)[0]
 
     return step
 

@@ -13,9 +13,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from auricle.methods import config as settings
-from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D, M2DD2V
-from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX, WithOffline
+from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX, M2DWithAuxLoss
 from auricle.methods.msm_mae.objective import MsmMae
 from auricle.methods.settings import METHODS, with_flags
 from auricle.models.m2d.config import parse_size
@@ -30,7 +30,7 @@ class Row:
     method: str
     input_size: str
     patch_size: str
-    build: Callable[..., Masked]
+    build: Callable[..., MaskedObjective]
 
 
 ROWS = (
@@ -48,14 +48,14 @@ ROWS = (
 )
 
 
-def built(row: Row) -> Masked:
+def built(row: Row) -> MaskedObjective:
     sizes = {"input_size": row.input_size, "patch_size": row.patch_size}
     made = with_flags(METHODS[row.method](row.method, "none"), sizes)
     with torch.device("meta"):
         return row.build(made.model, made.predictor).to("meta")
 
 
-def step(objective: Masked) -> torch.Tensor:
+def step(objective: MaskedObjective) -> torch.Tensor:
     """A loss of one clip that has no values, only shapes."""
     config = objective.online.config
     (height, width), (bins, frames) = parse_size(config.patch_size), parse_size(config.input_size)
@@ -67,15 +67,15 @@ def step(objective: Masked) -> torch.Tensor:
         prediction = objective.predictor.hidden(latent, mask)
         loss = prediction.sum()
         if isinstance(objective, M2D):
-            loss = loss + objective.targets(patches, mask).sum()
-        if isinstance(objective, WithOffline):
+            loss = loss + objective.raw_targets(patches, mask).sum()
+        if isinstance(objective, M2DWithAuxLoss):
             loss = loss + objective.offline_predictor(objective.stacked(latent, prediction, mask)).sum()
         if isinstance(objective, M2DX) and objective.teacher is not None:
             loss = loss + objective.teacher.encoder.core(torch.empty(1, bins, frames)).sum()
     return loss
 
 
-def cost(objective: Masked) -> float:
+def cost(objective: MaskedObjective) -> float:
     """Multiply-accumulates of forward and backward."""
     with FlopCounterMode(display=False) as counter:
         step(objective).backward()

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.augment.noise import log_mix
 from auricle.data.batch import Batch
 from auricle.data.synthetic.corpus import CLASSES, Recipe, synthesise
 from auricle.frontends.base import front_end
-from auricle.methods.base import Progress, without_noise
+from auricle.methods.base import TrainProgress, without_noise
 from auricle.methods.config import M2DConfig, M2DSConfig, MsmMaeConfig
-from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.mae_ast.objective import MAEAST
 from auricle.methods.msm_mae.objective import MsmMae
@@ -31,7 +31,7 @@ from auricle.methods.presets import preset
 from auricle.methods.settings import MAEASTPretrain, with_flags
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.masking.patches import Mask
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 
 FRONT = "m2d-logmel/16k"
 FRAMES, SECONDS = 208, 2.2
@@ -84,9 +84,9 @@ class Seen:
         return np.where(self.hidden, self.spec, np.nan)
 
 
-def seen(objective: Masked, batch: Batch) -> tuple[Seen, Mask]:
+def seen(objective: MaskedObjective, batch: Batch) -> tuple[Seen, Mask]:
     patches = objective.patches(batch)
-    mask = objective.mask(patches, BatchDraws(0, batch.epoch, batch.positions))
+    mask = objective.mask(patches, BatchKey(0, batch.epoch, batch.positions))
     grid = mask.binary[0].unflatten(0, (objective.online.config.grid[0], -1)).numpy()
     height, width = objective.online.patch_embed.patch
     cells = grid.repeat(height, 0).repeat(width, 1) > 0
@@ -149,17 +149,17 @@ def trained_msm_mae(steps: int = 4000, size: int = 16) -> MsmMae:
     clips = [log_mel(name, index) for name in CLASSES for index in range(16)]
     sizes = ViTConfig(f"80x{FRAMES}", "16x16", width=128, depth=4, heads=4), PredictorConfig(96, 2, 3)
     objective = MsmMae(*sizes, MsmMaeConfig(), stats=STATS)
-    optimiser = make_optimiser(objective.param_groups(0.05), "adamw", 1e-3)
+    optimizer = make_optimizer(objective.param_groups(0.05), "adamw", 1e-3)
     source = np.random.default_rng(0)
     for step in range(steps):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = 1e-3 * min(1.0, (step + 1) / 40) * (1 - step / steps)
         batch = batch_of([clips[i] for i in source.choice(len(clips), size, replace=False)], epoch=step)
-        progress = Progress(step, steps, step, steps, 0.0, 1)
-        loss, _ = objective(batch, progress, BatchDraws(0, step, batch.positions))
-        optimiser.zero_grad(set_to_none=True)
+        progress = TrainProgress(step, steps, step, steps, 0.0, 1)
+        loss, _ = objective(batch, progress, BatchKey(0, step, batch.positions))
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return objective.eval()
 
 
@@ -180,7 +180,7 @@ def mae_ast_panels() -> list[Panel]:
         objective = MAEAST(config.model, config.objective)
         wave = torch.from_numpy(synthesise(*SOUND, Recipe(seconds=5.0)))[None]
         batch = Batch(torch.tensor([wave.shape[1]]), ("0",), 16000, audio=wave, positions=(0,))
-        view = objective.preview(batch, BatchDraws(0, 0, (0,)))
+        view = objective.preview(batch, BatchKey(0, 0, (0,)))
         height, width = config.model.patch
         hidden = view.mask[0].numpy().repeat(height, 0).repeat(width, 1) > 0
         shown = np.where(hidden, np.nan, standard(view.spec[0])[:, : hidden.shape[1]])

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run_folder import RunFolder
@@ -28,10 +28,10 @@ from auricle.methods.base import Objective
 from auricle.methods.config import M2DConfig, TrainConfig
 from auricle.methods.targets import decay_at
 from auricle.models.m2d.config import ViTConfig, parse_size
-from auricle.training.distributed import Ranks
+from auricle.training.distributed import DistContext
 from auricle.training.loop import Trainer
 from auricle.training.precision import tune_allocator
-from auricle.training.schedules import Plan, rate_at
+from auricle.training.schedules import TrainingLength, rate_at
 from benchmarks.plain import m2d_plain
 from benchmarks.pretrain_methods import FEATURE_FRAMES, METHODS, STATS, features_of
 
@@ -50,7 +50,7 @@ class Task:
             batch_size=args.batch, max_updates=max(2, args.rounds + 1), precision="bf16", compile=args.compile
         )
         self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
-        self.plan = Plan.of(args.batch * self.config.max_updates, self.config)
+        self.plan = TrainingLength.of(args.batch * self.config.max_updates, self.config)
 
     def plain(self) -> torch.nn.Module:
         """The plain model with its initial weights: the same ones in every process."""
@@ -66,8 +66,8 @@ class Task:
         """(B, T', D) stored targets, where the method has them."""
         return features_of(self.model, self.batch, step) if self.method.features else None
 
-    def draws(self, step: int) -> BatchDraws:
-        return BatchDraws(self.config.seed, step, tuple(range(self.batch)))
+    def key(self, step: int) -> BatchKey:
+        return BatchKey(self.config.seed, step, tuple(range(self.batch)))
 
     def rate(self, step: int) -> float:
         return rate_at(self.plan.at(step), self.config, self.config.peak_lr(1))
@@ -79,13 +79,13 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
     model = task.plain().to(task.device)
     for teacher in getattr(model, "teacher", ()):
         teacher.to(task.device)
-    optimiser = m2d_plain.make_optimizer(model, lr=0.0)
+    optimizer = m2d_plain.make_optimizer(model, lr=0.0)
 
     def step(number: int) -> float:
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = task.rate(number)
         rows, columns = task.model.grid
-        noise = torch.from_numpy(task.draws(number).uniform("mask", rows * columns)).to(task.device)
+        noise = torch.from_numpy(task.key(number).uniform("mask", rows * columns)).to(task.device)
         features = task.features(number)
         stored = () if features is None else (features.to(task.device),)
         with torch.autocast(task.device, dtype=autocast, enabled=autocast is not None):
@@ -94,7 +94,7 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
         loss.backward()
         objective = M2DConfig()
         decay = decay_at(task.plan.at(number), objective.ema_decay_init, objective.ema_decay)
-        m2d_plain.apply_step(model, optimiser, task.config.clip_grad, decay)
+        m2d_plain.apply_step(model, optimizer, task.config.clip_grad, decay)
         return value
 
     return step
@@ -103,9 +103,9 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
 def trainer_of(objective: Objective, task: Any) -> Trainer:
     """All that a run of ours sets up, in the task's folder, with the task's draws."""
     run = RunFolder.create(Path(task.folder.name) / "run", {})
-    ranks = Ranks(0, 1, torch.device(task.device))
+    ranks = DistContext(0, 1, torch.device(task.device))
     trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
-    trainer.draws = lambda batch: task.draws(batch.epoch)  # type: ignore[method-assign]
+    trainer.key = lambda batch: task.key(batch.epoch)  # type: ignore[method-assign]
     return trainer
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from auricle.hub.convert.m2d import encoder_part, to_ours
 from auricle.methods.config import M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
-from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DS, M2DX
 from auricle.methods.msm_mae.objective import MsmMae
@@ -30,7 +30,7 @@ class Method:
     input_size: str
     patch_size: str
     plain: Callable[[ViTConfig], nn.Module]
-    ours: Callable[[ViTConfig, nn.Module], Masked]
+    ours: Callable[[ViTConfig, nn.Module], MaskedObjective]
     features: bool = False
 
 
@@ -57,7 +57,7 @@ def plain_m2d_x(model: ViTConfig) -> nn.Module:
     return m2d_family_plain.M2DX(*sizes(model), off_emb_dim=model.grid[0] * model.width, teacher=teacher)
 
 
-def our_m2d_x(model: ViTConfig, plain: nn.Module) -> Masked:
+def our_m2d_x(model: ViTConfig, plain: nn.Module) -> MaskedObjective:
     teacher = our_teacher(model, plain.teacher[0])  # type: ignore[index]
     return M2DX(model, PredictorConfig(), M2DXConfig(), teacher, stats=STATS)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from auricle.training.dry_run import Rehearsal, rehearse
+from auricle.training.dry_run import DryRun, dry_run
 from benchmarks.small_scale.runs import Comparison, settings
 from benchmarks.small_scale.settings import BATCH, CONTENDERS, CROP
 from benchmarks.small_scale.sounds import pool
@@ -29,9 +29,9 @@ def table(comparison: Comparison, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def cost(comparison: Comparison, name: str, data: Path) -> Rehearsal:
+def cost(comparison: Comparison, name: str, data: Path) -> DryRun:
     """A run's few measured steps."""
     config = settings(comparison.out / "nowhere", CONTENDERS[name], comparison.updates, 0, data)
     if CONTENDERS[name].start:
         config = replace(config, teacher=str(comparison.run(f"{name}-first", 11)))
-    return rehearse(config, STEPS)
+    return dry_run(config, STEPS)

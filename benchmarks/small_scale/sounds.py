@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from auricle.core.progress import progress_bar
 
 from auricle.audio.decode.decode import read
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
-from auricle.core.progress import progress
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.synthetic.corpus import make_corpus
@@ -109,7 +109,7 @@ def write_pool(shared: Path, part: str, audio: Path) -> None:
     for number, manifest in enumerate((esc10(shared), digits(shared))):
         places = PARTS[part].train[number]
         clips = [clip for clip in manifest if part == "all" or place_of(clip) in places]
-        for clip in progress(clips, total=len(clips), what="pool"):
+        for clip in progress_bar(clips, total=len(clips), what="pool"):
             write_repeated(manifest, clip, audio)
 
 

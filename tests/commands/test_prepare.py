@@ -24,7 +24,7 @@ from auricle.data.loading.loader import make_loader
 from auricle.data.loading.sampler import Batches
 from auricle.data.loading.statistics import exact_statistics
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.stores.conversion import Converter, Done, LogMelOf, Task, keys_of
+from auricle.data.stores.conversion import ConversionTask, Converter, Done, LogMelConverter, keys_of
 from auricle.frontends.base import front_end
 from auricle.frontends.streaming import log_mel_of_blocks
 from helpers.sounds import tone, write_sound, write_sounds
@@ -185,9 +185,9 @@ def test_long_recordings_in_blocks_are_as_in_one_piece(rate, samples):
 
 def test_long_files_are_prepared_in_blocks(tmp_path):
     write_sound(tmp_path / "long.wav", tone(3.0, 44100), 44100)
-    task = Task("long.wav", tmp_path / "long.wav", 0.0, None, "long.npy")
-    whole = LogMelOf("m2d-logmel/16k")(task.audio)
-    assert isinstance(Converter(tmp_path, LogMelOf("m2d-logmel/16k", block_seconds=0.5))(task), Done)
+    task = ConversionTask("long.wav", tmp_path / "long.wav", 0.0, None, "long.npy")
+    whole = LogMelConverter("m2d-logmel/16k")(task.audio)
+    assert isinstance(Converter(tmp_path, LogMelConverter("m2d-logmel/16k", block_seconds=0.5))(task), Done)
     np.testing.assert_allclose(np.load(tmp_path / "lms/long.npy")[0], whole, atol=1e-4)
 
 

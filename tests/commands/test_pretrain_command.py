@@ -11,7 +11,7 @@ import yaml
 import auricle
 from auricle.cli.main import main
 from auricle.commands.pretrain import pretrain
-from auricle.training.dry_run import rehearse
+from auricle.training.dry_run import dry_run
 from auricle.training.log import read_log
 from helpers.sounds import write_sounds
 from helpers.training_runs import config, flags, prepared
@@ -81,10 +81,10 @@ def test_a_rehearsal_says_what_a_run_costs_and_writes_nothing(data, tmp_path, ca
 
 def test_the_batch_finder_keeps_the_effective_batch(data, tmp_path, monkeypatch):
     settings = config(data, tmp_path / "run", batch_size=0, effective_batch=12)
-    assert (rehearse(settings).batch_size, rehearse(settings).accum_iter) == (12, 1)
+    assert (dry_run(settings).batch_size, dry_run(settings).accum_iter) == (12, 1)
     free = 19136 * 4 + 3 * 12544 * 4 + 300_000  # room for the weights and a few clips
     monkeypatch.setattr("auricle.training.dry_run.free_bytes", lambda device: free / 0.7)
-    found = rehearse(settings)
+    found = dry_run(settings)
     assert found.batch_size < 12
     assert found.effective_batch == 12
 

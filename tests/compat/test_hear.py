@@ -7,7 +7,7 @@ import torch
 
 from auricle.compat.hear import BLOCKS, GATES, POOLINGS, WRAPPERS, Hear, Wrapper, wrapper
 from auricle.core.errors import AuricleError
-from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.hub.convert.efficientat import read_published
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
@@ -79,7 +79,7 @@ def test_sizes_are_the_published_ones(name, networks):
 
 
 def test_the_number_of_bands_counts():
-    hear = wrapper("mn10_all_b_mel_avgs_mels40").load_model(MN(MNConfig(front_end=PreMel(bands=40).id)))
+    hear = wrapper("mn10_all_b_mel_avgs_mels40").load_model(MN(MNConfig(front_end=EfficientATMel(bands=40).id)))
     assert hear.scene_embedding_size == 512
 
 
@@ -163,12 +163,14 @@ def test_the_mean_of_logits_agrees_with_the_original():
 
 @torch.no_grad()
 def test_members_with_unlike_front_ends_each_hear_the_wave():
-    members = [MN(MNConfig(width=0.1, num_classes=4, front_end=PreMel(hop=hop).id)).eval() for hop in (320, 160)]
+    members = [
+        MN(MNConfig(width=0.1, num_classes=4, front_end=EfficientATMel(hop=hop).id)).eval() for hop in (320, 160)
+    ]
     both, wave = Ensemble(members), noise(2, 50000)
     out = both(wave, torch.tensor([50000, 20000]))
     alone = [member(wave, torch.tensor([50000, 20000])) for member in members]
     close(out.logits, (alone[0].logits + alone[1].logits) / 2)
-    assert out.frames.shape == (2, len(alone[0].times), both.info.frame_width)
+    assert out.frames.shape == (2, len(alone[0].times), both.info.frame_dim)
     assert torch.equal(out.frames[..., :96], alone[0].frames)
     with pytest.raises(AuricleError, match="different front ends"):
         both.encode(both.frontend(wave))

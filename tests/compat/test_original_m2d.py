@@ -17,7 +17,7 @@ from auricle.cli.main import main
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import read_pickle
 from auricle.methods.settings import restored
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from helpers.original_m2d import (
     CONVERT,
@@ -159,7 +159,7 @@ def test_ctrl_c_saves_under_torchrun_too(here):
     assert process.returncode == 130, err[-2000:]
     assert "saving at the next weight update" in err
     rows = read_log(here / "out" / "metrics.jsonl", "step")
-    saved = StateStore(here / "out" / "state").states()[-1]
+    saved = CheckpointStore(here / "out" / "state").states()[-1]
     assert int(saved.name.removeprefix("step-")) == rows[-1]["step"] + 1
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.randomness import Draws, TorchReplay
-from auricle.data.augment.noise import Noise, doubled, log_mix
+from auricle.core.randomness import RandomKey, TorchReplay
+from auricle.data.augment.noise import BackgroundNoise, doubled, log_mix
 from auricle.data.datasets.base import Item
 from auricle.data.datasets.crops import CropConfig, crop_start, fit, inflated
 from auricle.data.datasets.spectrograms import Spectrograms
@@ -79,7 +79,7 @@ def test_the_dataset_gives_the_golden_mixture(golden, tmp_path):
     clean = store(tmp_path / "clean", {"long": arrays["long"]})
     noise = store(tmp_path / "noise", {"exact": arrays["noise_exact"]})
     plain = Spectrograms(clean, facts["crop_frames"], front_end=FRONT_END, config=CropConfig(crop="start"))
-    mixed = plain.with_noise(Noise(noise, facts["noise_mean"], 0.3), facts["mean"])[0]
+    mixed = plain.with_noise(BackgroundNoise(noise, facts["noise_mean"], 0.3), facts["mean"])[0]
     stats = Statistics(facts["mean"], facts["std"])
     np.testing.assert_allclose(stats.normalise(mixed.cut.values), arrays["mix_exact.0.3"][0], atol=TOLERANCE)
     np.testing.assert_allclose(stats.normalise(mixed.cut.clean), arrays["clean.normalised"][0], atol=TOLERANCE)
@@ -88,7 +88,7 @@ def test_the_dataset_gives_the_golden_mixture(golden, tmp_path):
 @settings(max_examples=50, deadline=None)
 @given(length=st.integers(1, 50), width=st.integers(1, 20), seed=st.integers(0, 5))
 def test_crops_stay_inside_and_have_the_width(length, width, seed):
-    start = crop_start(Draws(seed).of("crop"), length, width)
+    start = crop_start(RandomKey(seed).of("crop"), length, width)
     assert 0 <= start <= max(0, length - width)
     array = np.arange(1, length + 1, dtype=np.float32)
     for short in ("zeros", "repeat"):
@@ -100,7 +100,7 @@ def test_crops_stay_inside_and_have_the_width(length, width, seed):
 
 def test_every_start_is_drawn_but_the_last_one_in_the_published_form():
     def starts(published):
-        return {crop_start(Draws(0, 0, i).of("crop"), 8, 5, published=published) for i in range(200)}
+        return {crop_start(RandomKey(0, 0, i).of("crop"), 8, 5, published=published) for i in range(200)}
 
     assert starts(False) == {0, 1, 2, 3}
     assert starts(True) == {0, 1, 2}
@@ -138,11 +138,11 @@ def test_full_noise_is_the_noise_and_silence_has_a_floor():
 
 
 def test_noise_partners_come_without_replacement_and_depend_on_the_position_alone(tmp_path):
-    noise = Noise(store(tmp_path, ramps(5)), 0.0, 0.2)
-    decks = [[noise.partner(Draws(1, 0, i)) for i in range(deck, deck + 5)] for deck in (0, 5, 10)]
+    noise = BackgroundNoise(store(tmp_path, ramps(5)), 0.0, 0.2)
+    decks = [[noise.partner(RandomKey(1, 0, i)) for i in range(deck, deck + 5)] for deck in (0, 5, 10)]
     assert all(sorted(deck) == [0, 1, 2, 3, 4] for deck in decks)
     assert len({tuple(deck) for deck in decks}) > 1
-    assert [noise.partner(Draws(1, 0, i)) for i in (7, 3)] == [decks[1][2], decks[0][3]]
+    assert [noise.partner(RandomKey(1, 0, i)) for i in (7, 3)] == [decks[1][2], decks[0][3]]
 
 
 def test_a_repeated_clip_is_cut_anew_each_time(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.augment.jitter import jittered
 from auricle.methods.config import MaskConfig
 from helpers.objectives import m2d, spectrograms
@@ -18,7 +18,7 @@ CLIPS = 500
 
 def offsets(decibels: float = 6.0, std: float = 4.0):
     spec = torch.zeros(CLIPS, 80, 7)
-    return jittered(spec, BatchDraws(0, 0, tuple(range(CLIPS))), decibels=decibels, std=std)
+    return jittered(spec, BatchKey(0, 0, tuple(range(CLIPS))), decibels=decibels, std=std)
 
 
 def test_every_frame_of_a_clip_gets_the_same_and_every_clip_another():
@@ -41,10 +41,10 @@ def test_it_is_smooth_over_the_bands():
 
 def test_targets_stay_what_they_are():
     objective, batch = m2d(jitter=6.0), spectrograms(4)
-    patches, seen = objective.views(batch, BatchDraws(0, 0, batch.positions))
+    patches, seen = objective.views(batch, BatchKey(0, 0, batch.positions))
     assert torch.equal(patches, objective.patches(batch))
     assert not torch.equal(patches, seen)
-    plain, same = m2d().views(batch, BatchDraws(0, 0, batch.positions))
+    plain, same = m2d().views(batch, BatchKey(0, 0, batch.positions))
     assert plain is same
 
 

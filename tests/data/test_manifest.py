@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.columns import FIELDS, clip_of, row_of
 from auricle.data.manifest.formats import read_manifest, write_manifest
-from auricle.data.manifest.manifest import Clip, Event, Manifest, ManifestWarning
+from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning, Segment
 from helpers.sounds import write_sound
 
 
@@ -35,7 +35,7 @@ FULL = Clip(
     num_samples=220500,
     labels=("Rain, heavy", 'the "best"'),
     known=(),
-    events=(Event(0.5, 1.25, "dog"),),
+    events=(Segment(0.5, 1.25, "dog"),),
     transcript="hello, world",
     split="train",
     fold=3,

@@ -7,8 +7,8 @@ import pytest
 
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
-from auricle.data.augment.noise import Noise
+from auricle.core.randomness import RandomKey
+from auricle.data.augment.noise import BackgroundNoise
 from auricle.data.datasets.base import Item
 from auricle.data.datasets.spectrograms import LiveSpectrograms, Spectrograms
 from auricle.data.loading.loader import make_loader
@@ -34,9 +34,9 @@ def folders(tmp_path):
 
 def test_a_mixture_made_from_sound_is_that_of_the_prepared_folders(folders):
     stored = Spectrograms(read_manifest(folders / "main-lms"), FRAMES)
-    stored = stored.with_noise(Noise(read_manifest(folders / "noise-lms"), -6.0, 0.3), -7.0)
+    stored = stored.with_noise(BackgroundNoise(read_manifest(folders / "noise-lms"), -6.0, 0.3), -7.0)
     live = LiveSpectrograms(read_manifest(folders / "main"), FRAMES, FRONT_END)
-    live = live.with_noise(Noise(read_manifest(folders / "noise"), -6.0, 0.3, front_end=FRONT_END), -7.0)
+    live = live.with_noise(BackgroundNoise(read_manifest(folders / "noise"), -6.0, 0.3, front_end=FRONT_END), -7.0)
     for position in range(6):
         item = Item(0, position, position % 3)
         one, other = stored[item].cut, live[item].cut
@@ -49,19 +49,21 @@ def test_a_mixture_made_from_sound_is_that_of_the_prepared_folders(folders):
 def test_long_noise_is_a_keyed_span_and_short_noise_repeated(tmp_path):
     write_sound(tmp_path / "noise/long.wav", tone(2.0))
     write_sound(tmp_path / "other/short.wav", tone(0.005))
-    long = Noise(read_manifest(tmp_path / "noise"), 0.0, 0.3, front_end=FRONT_END)
-    spans = [long.centred(Draws(0, 0, i), FRAMES) for i in (0, 1, 0)]
+    long = BackgroundNoise(read_manifest(tmp_path / "noise"), 0.0, 0.3, front_end=FRONT_END)
+    spans = [long.centred(RandomKey(0, 0, i), FRAMES) for i in (0, 1, 0)]
     assert all(span.shape == (80, FRAMES) for span in spans)
     np.testing.assert_array_equal(spans[0], spans[2])
     assert (spans[0] != spans[1]).any()
-    short = Noise(read_manifest(tmp_path / "other"), 0.0, 0.3, front_end=FRONT_END).centred(Draws(0), FRAMES)
+    short = BackgroundNoise(read_manifest(tmp_path / "other"), 0.0, 0.3, front_end=FRONT_END).centred(
+        RandomKey(0), FRAMES
+    )
     assert short.shape == (80, FRAMES)
     np.testing.assert_array_equal(short[:, :2], short[:, 2:4])
 
 
 def test_batches_from_sound_do_not_depend_on_workers(folders):
     live = LiveSpectrograms(read_manifest(folders / "main"), 30, FRONT_END)
-    live = live.with_noise(Noise(read_manifest(folders / "noise"), -6.0, 0.3, front_end=FRONT_END), -7.0)
+    live = live.with_noise(BackgroundNoise(read_manifest(folders / "noise"), -6.0, 0.3, front_end=FRONT_END), -7.0)
     one, two = (next(iter(make_loader(live, Batches(3, 3), workers))) for workers in (0, 1))
     assert one.spec.equal(two.spec)
     assert one.clean.equal(two.clean)
@@ -70,7 +72,7 @@ def test_batches_from_sound_do_not_depend_on_workers(folders):
 
 def test_noise_that_is_sound_needs_a_front_end(folders):
     with pytest.raises(AuricleError, match="is sound"):
-        Noise(read_manifest(folders / "noise"), 0.0, 0.3).centred(Draws(0), FRAMES)
+        BackgroundNoise(read_manifest(folders / "noise"), 0.0, 0.3).centred(RandomKey(0), FRAMES)
 
 
 def test_a_run_hears_noise_in_folders_of_sound(folders, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.data.augment.noise import Noise
+from auricle.data.augment.noise import BackgroundNoise
 from auricle.data.batch import collate
 from auricle.data.datasets.base import Item
 from auricle.data.datasets.crops import CropConfig
@@ -106,7 +106,7 @@ def test_a_prepared_folder_pairs_by_key_and_counts_what_is_not_padding(tmp_path)
 def test_noise_is_mixed_into_the_input_and_the_targets_stay_clean(tmp_path):
     plain = SpeechPairs(published(tmp_path / "data/hybrid"), WIDTH, 2)
     noisy = plain.with_noise(
-        Noise(store(tmp_path / "noise", {"hum": np.full((1, 80, 9), 40.0, np.float32)}), 0.0, 0.2), 0.0
+        BackgroundNoise(store(tmp_path / "noise", {"hum": np.full((1, 80, 9), 40.0, np.float32)}), 0.0, 0.2), 0.0
     )
     one, other = plain[0].cut, noisy[0].cut
     np.testing.assert_array_equal(other.clean, one.values)

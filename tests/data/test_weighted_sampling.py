@@ -12,7 +12,7 @@ from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.training.data import key_of, open_data
-from auricle.training.distributed import Ranks
+from auricle.training.distributed import DistContext
 from helpers.training_runs import config, flags, prepared
 
 
@@ -27,8 +27,8 @@ def weighted(tmp_path):
 
 
 def drawn(settings, micro_steps: int, rank: int = 0, world: int = 1) -> list[tuple[str, ...]]:
-    data = open_data(settings, Ranks(0, 1, torch.device("cpu")))
-    data.ranks = Ranks(rank, world, torch.device("cpu"))
+    data = open_data(settings, DistContext(0, 1, torch.device("cpu")))
+    data.ranks = DistContext(rank, world, torch.device("cpu"))
     batches = data.batches(0)
     return [next(batches).ids for _ in range(micro_steps)]
 
@@ -59,7 +59,7 @@ def test_a_run_takes_the_flag_and_refuses_a_list_without_weights(weighted, tmp_p
     assert main([*flags(prepared(tmp_path / "plain"), tmp_path / "other"), "--weighted", "--quiet"]) == 2
     assert "prepare as-list" in capsys.readouterr().err
     with pytest.raises(AuricleError, match="weight of its own"):
-        open_data(config(tmp_path / "plain", tmp_path / "x", weighted=True), Ranks(0, 1, torch.device("cpu")))
+        open_data(config(tmp_path / "plain", tmp_path / "x", weighted=True), DistContext(0, 1, torch.device("cpu")))
 
 
 def test_other_weights_are_other_data(weighted, tmp_path):

@@ -13,8 +13,8 @@ import torch
 from safetensors.numpy import load_file
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
-from auricle.evaluation.probes.base import Problem, Standardiser, check_features
+from auricle.core.randomness import RandomKey
+from auricle.evaluation.probes.base import ProbeData, StandardScaler, check_features
 from auricle.evaluation.probes.evar import EarlyStopping, evar_loss, evar_probe, hold_out
 from auricle.evaluation.probes.fewshot import draw_shots, few_shot_curve
 from auricle.evaluation.probes.knn import knn_cosine, knn_vote, knn_xares
@@ -39,7 +39,7 @@ def one_hot(index, classes):
 
 def problem_of(x, index, classes=3, **options):
     train = np.arange(len(x)) % 4 != 0
-    return Problem(x[train], one_hot(index[train], classes), x[~train], **options), index[~train]
+    return ProbeData(x[train], one_hot(index[train], classes), x[~train], **options), index[~train]
 
 
 def test_the_published_running_statistics_forget_the_first_batch(evar):
@@ -77,7 +77,7 @@ def test_the_evar_loss_is_divided_by_the_number_of_classes(evar):
 
 def test_knn_has_the_golden_scores_of_both_forms():
     golden = load_file(GOLDEN / "evaluation/knn.safetensors")
-    problem = Problem(golden["train"], one_hot(golden["labels"], 4), golden["test"])
+    problem = ProbeData(golden["train"], one_hot(golden["labels"], 4), golden["test"])
     assert np.abs(knn_cosine(problem) - golden["scores_per_sample_cosine"]).max() < 1e-5
     assert np.abs(knn_xares(problem) - golden["scores_original"]).max() < 1e-5
 
@@ -106,7 +106,7 @@ def test_several_labels_per_clip_are_scored_class_by_class(probe):
     x, index = blobs(spread=0.3)
     targets = one_hot(index, 3)
     targets[:, 0] = np.maximum(targets[:, 0], targets[:, 1])
-    problem = Problem(x[:90], targets[:90], x[90:], multilabel=True, metric="mAP")
+    problem = ProbeData(x[:90], targets[:90], x[90:], multilabel=True, metric="mAP")
     scores = probe(problem)
     assert scores[targets[90:] == 1].mean() > scores[targets[90:] == 0].mean()
 
@@ -137,14 +137,14 @@ def test_a_validation_part_chooses_the_penalty_when_there_is_one():
 
 def test_the_hold_out_is_a_tenth_with_every_class():
     targets = one_hot(np.arange(200) % 4, 4)
-    held = hold_out(targets, Draws(1))
+    held = hold_out(targets, RandomKey(1))
     assert held.sum() == 20
     assert targets[held].any(0).all()
 
 
 def test_the_standardiser_leaves_constant_features_alone():
     x = np.array([[1.0, 5.0], [3.0, 5.0]])
-    assert Standardiser.of(x)(x).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+    assert StandardScaler.of(x)(x).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
 
 
 def test_seeds_change_the_evar_probe_and_nothing_exact():
@@ -161,7 +161,7 @@ def test_seeds_change_the_evar_probe_and_nothing_exact():
 def test_few_shot_draws_are_nested_and_balanced():
     bench = setting(np.arange(60) % 3, np.arange(60) // 3 % 2)
     rows = bench.folds[0].train
-    two, four = (draw_shots(bench.labels, rows, n, Draws(0)) for n in (2, 4))
+    two, four = (draw_shots(bench.labels, rows, n, RandomKey(0)) for n in (2, 4))
     assert set(two) <= set(four) <= set(rows)
     assert np.bincount(bench.labels.index[four]).tolist() == [4, 4, 4]
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws, TorchReplay
+from auricle.core.randomness import BatchKey, TorchReplay
 from auricle.frontends import framing
 from auricle.frontends.base import front_end
-from auricle.frontends.efficientat_mel import DEFAULT_ID, PreMel, mel_bank
+from auricle.frontends.efficientat_mel import DEFAULT_ID, EfficientATMel, mel_bank
 from auricle.frontends.spec_augment import FILL, MelAugment, mask_spans, masked, moved_edges, training_mel
 from helpers.efficientat_golden import golden
 from helpers.paths import SHARED
@@ -17,11 +17,11 @@ NAMES = {"n_mels": "bands", "hopsize": "hop", "win_length": "window", "n_fft": "
 MEL = "mel" if (SHARED / "golden").is_dir() else "mel_few"
 
 
-def front_of(settings: dict) -> PreMel:
+def front_of(settings: dict) -> EfficientATMel:
     """The front end of a golden entry; without fmax it is half the rate minus half the range."""
     rate, spread = settings.get("sr", 32000), settings.get("fmax_aug_range", 2000)
     own = {NAMES.get(key, key): settings[key] for key in (*NAMES, "fmin", "fmax") if key in settings}
-    return PreMel(**{"fmax": rate // 2 - spread // 2, **own})
+    return EfficientATMel(**{"fmax": rate // 2 - spread // 2, **own})
 
 
 def entries(start: str) -> list[str]:
@@ -66,9 +66,9 @@ def test_training_agrees_with_the_original(name):
 
 
 def test_an_id_names_its_front_end_completely():
-    front = PreMel(bands=40, hop=480, fmin=50, fmax=14000)
+    front = EfficientATMel(bands=40, hop=480, fmin=50, fmax=14000)
     assert front_end(front.id) == front
-    assert front_end(DEFAULT_ID) == PreMel()
+    assert front_end(DEFAULT_ID) == EfficientATMel()
     assert front_end(DEFAULT_ID).id == "efficientat-mel/sr32000-m128-w800-h320-n1024-fmin0-fmax15000"
 
 
@@ -79,7 +79,7 @@ def test_an_unreadable_id_is_refused(id):
 
 
 def test_a_clip_of_a_mixed_batch_comes_out_as_if_alone():
-    front, wave, lengths = PreMel(), noise(4, 9000), [9000, 514, 3201, 3200]
+    front, wave, lengths = EfficientATMel(), noise(4, 9000), [9000, 514, 3201, 3200]
     mixed = front(wave, torch.tensor(lengths))
     for row, length in enumerate(lengths):
         frames = front.frames(length)
@@ -89,12 +89,12 @@ def test_a_clip_of_a_mixed_batch_comes_out_as_if_alone():
 
 @pytest.mark.parametrize("samples", [514, 960, 961, 32000])
 def test_the_number_of_frames_is_as_promised(samples):
-    front = PreMel()
+    front = EfficientATMel()
     assert front(noise(1, samples)).shape == (1, 128, front.frames(samples))
 
 
 def test_a_wave_too_short_to_reflect_is_refused():
-    front = PreMel()
+    front = EfficientATMel()
     assert torch.isfinite(front(noise(1, front.min_samples))).all()
     with pytest.raises(AuricleError, match="514"):
         front(noise(1, front.min_samples - 1))
@@ -102,13 +102,13 @@ def test_a_wave_too_short_to_reflect_is_refused():
 
 def test_long_audio_in_blocks_equals_one_piece(monkeypatch):
     wave = noise(2, 20000)
-    whole = PreMel()(wave)
+    whole = EfficientATMel()(wave)
     monkeypatch.setattr(framing, "BLOCK_FRAMES", 14)
-    torch.testing.assert_close(PreMel()(wave), whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(EfficientATMel()(wave), whole, atol=1e-6, rtol=0)
 
 
 def test_constants_made_in_inference_mode_serve_training():
-    front = PreMel(fmin=17, fmax=13579)
+    front = EfficientATMel(fmin=17, fmax=13579)
     with torch.inference_mode():
         front(noise(1, 4000))
     wave = noise(1, 4000).requires_grad_()
@@ -118,12 +118,12 @@ def test_constants_made_in_inference_mode_serve_training():
 
 def test_draws_are_keyed_by_clip_and_masks_fill_with_the_scaled_zero():
     wave, augment = noise(2, 32000), MelAugment(freq_mask=48, time_mask=60)
-    draws = BatchDraws(seed=3, epoch=1, positions=(7, 8))
-    values = training_mel(PreMel(), wave, augment, draws)
-    assert torch.equal(values, training_mel(PreMel(), wave, augment, draws))
-    assert not torch.equal(values, training_mel(PreMel(), wave, augment, BatchDraws(3, 2, (7, 8))))
+    key = BatchKey(seed=3, epoch=1, positions=(7, 8))
+    values = training_mel(EfficientATMel(), wave, augment, key)
+    assert torch.equal(values, training_mel(EfficientATMel(), wave, augment, key))
+    assert not torch.equal(values, training_mel(EfficientATMel(), wave, augment, BatchKey(3, 2, (7, 8))))
     assert pytest.approx(0.9) == FILL
-    plain = moved_edges(PreMel(), augment, draws.shared("mel-edges"))(wave)
+    plain = moved_edges(EfficientATMel(), augment, key.shared("mel-edges"))(wave)
     changed = values != plain
     assert changed.any()
     assert bool((values[changed] == FILL).all())

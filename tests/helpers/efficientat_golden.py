@@ -63,7 +63,7 @@ def training_step(name: str, temperature: float | None = None) -> None:
         net.set_temperature(temperature)  # type: ignore[union-attr]
     parameters = dict(net.named_parameters())
     assert list(parameters) == metadata["parameter_order"]
-    optimiser = torch.optim.Adam(parameters.values(), lr=1e-3)
+    optimizer = torch.optim.Adam(parameters.values(), lr=1e-3)
     logits, features = net.core(tensors["input"][:, 0])
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, tensors["target"])
     loss.backward()
@@ -75,7 +75,7 @@ def training_step(name: str, temperature: float | None = None) -> None:
     for key, value in tensors.items():
         if key.startswith("grad."):
             close(parameters[key.removeprefix("grad.")].grad, value, atol=1e-6, rtol=1e-3)
-    optimiser.step()
+    optimizer.step()
     for key, value in tensors.items():
         if key.startswith("after_adam."):
             close(parameters[key.removeprefix("after_adam.")], value, atol=1e-5)

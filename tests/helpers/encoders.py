@@ -56,7 +56,7 @@ def m2d_file(name: str) -> Encoder:
     import warnings
 
     import auricle
-    from conftest import GOLDEN
+    from helpers.paths import GOLDEN
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # one of them holds a tensor of nobody knows what

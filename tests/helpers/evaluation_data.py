@@ -8,7 +8,7 @@ import numpy as np
 
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.evaluation.labels import Labels
-from auricle.evaluation.scoring import Setting
+from auricle.evaluation.scoring import TaskSplit
 from auricle.evaluation.splits import Fold
 from helpers.sounds import tone, write_sound
 
@@ -37,14 +37,14 @@ def table(manifest: Manifest, path: Path, columns: str = "filename,fold,label") 
     return path
 
 
-def setting(index: np.ndarray, parts: np.ndarray, metric: str = "accuracy") -> Setting:
+def setting(index: np.ndarray, parts: np.ndarray, metric: str = "accuracy") -> TaskSplit:
     """Class indices and fold numbers per row -> a Setting that holds every fold out once."""
     classes = tuple(str(c) for c in range(int(index.max()) + 1))
     labels = Labels(classes, np.eye(len(classes), dtype=np.float32)[index], False)
     none = np.zeros(0, np.int64)
     names = list(dict.fromkeys(parts.tolist()))
     folds = [Fold(f"fold {p}", np.flatnonzero(parts != p), none, np.flatnonzero(parts == p)) for p in names]
-    return Setting(labels, folds, tuple(f"clip {i}" for i in range(len(index))), metric)
+    return TaskSplit(labels, folds, tuple(f"clip {i}" for i in range(len(index))), metric)
 
 
 def blobs(

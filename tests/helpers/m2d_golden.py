@@ -7,7 +7,7 @@ import torch
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.methods.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
-from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D, M2DD2V
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
 from auricle.methods.msm_mae.objective import MsmMae
@@ -35,7 +35,7 @@ def objective(tensors: dict, meta: dict, **changes) -> M2D:
     return loaded(M2D(vit_config(meta), predictor_config(meta), M2DConfig(**settings)), tensors)
 
 
-def relative(tensors: dict, meta: dict, **changes) -> Masked:
+def relative(tensors: dict, meta: dict, **changes) -> MaskedObjective:
     """The same for the relatives of M2D: what ``meta["kind"]`` says."""
     sizes, kind = (vit_config(meta), predictor_config(meta)), meta["kind"]
     masks = {"mask_ratio": meta["mask_ratio"], **changes}
@@ -52,14 +52,14 @@ def relative(tensors: dict, meta: dict, **changes) -> Masked:
     return loaded(M2DX(*sizes, M2DXConfig(**losses), features=width), tensors)
 
 
-def loaded(built: Masked, tensors: dict) -> Masked:
+def loaded(built: MaskedObjective, tensors: dict) -> MaskedObjective:
     state = to_ours(under(tensors, "w."))
     state.setdefault("online.norm_stats", built.online.norm_stats)
     built.load_state_dict(state)
     return built
 
 
-def normalised_batch(built: Masked, x: torch.Tensor, **others) -> Batch:
+def normalised_batch(built: MaskedObjective, x: torch.Tensor, **others) -> Batch:
     """The golden inputs are normalised already: statistics (0, 1) leave them alone."""
     built.online.norm_stats = torch.tensor([0.0, 1.0])
     n = len(x)

@@ -8,22 +8,22 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from auricle.core.randomness import BatchDraws
-from auricle.methods.base import Progress
-from auricle.training.distributed import Ranks, leave, ranks_of
+from auricle.core.randomness import BatchKey
+from auricle.methods.base import TrainProgress
+from auricle.training.distributed import DistContext, dist_context, leave
 from helpers.mae_ast_tiny import batch, clips, tiny
 
 CLIPS = 4
 
 
-def step(preset: str, ranks: Ranks) -> dict[str, Tensor]:
+def step(preset: str, ranks: DistContext) -> dict[str, Tensor]:
     """The gradients, buffers and log of one step on this rank's share of the clips."""
     objective = tiny(preset, chunk_per_clip=True)
     network: nn.Module = ranks.wrap(objective, unused=objective.unused_parameters)
     share = CLIPS // ranks.world
     first = ranks.rank * share
     given = batch(clips(CLIPS)[first : first + share], first=first)
-    loss, log = network(given, Progress(0, 1, 0, 1, 0.0, None), BatchDraws(0, 0, given.positions))
+    loss, log = network(given, TrainProgress(0, 1, 0, 1, 0.0, None), BatchKey(0, 0, given.positions))
     loss.backward()
     found = {f"grad.{name}": p.grad for name, p in objective.named_parameters() if p.grad is not None}
     found |= {f"buffer.{name}": value.float() for name, value in objective.named_buffers()}
@@ -33,7 +33,7 @@ def step(preset: str, ranks: Ranks) -> dict[str, Tensor]:
 
 def main(out: str, preset: str) -> None:
     torch.set_num_threads(1)
-    with ranks_of("cpu") as ranks:
+    with dist_context("cpu") as ranks:
         found = step(preset, ranks)
         if ranks.first:
             save_file(found, out)

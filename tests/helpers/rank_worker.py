@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from auricle.training.distributed import leave, ranks_of
+from auricle.training.distributed import dist_context, leave
 
 
 class Logits(nn.Module):
@@ -53,7 +53,7 @@ def step(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 def main(out: str, mode: str) -> None:
     torch.set_num_threads(1)
-    with ranks_of("cpu") as ranks:
+    with dist_context("cpu") as ranks:
         if mode == "die" and ranks.rank == 1:
             raise RuntimeError("rank 1 has a bad day")
         net = network(mode)

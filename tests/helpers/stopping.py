@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(StateStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
 
 
 def same(one: Path, other: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from auricle.frontends.base import front_end
-from auricle.models.base import Encoded, Encoder, EncoderInfo, Spec
+from auricle.models.base import Encoder, EncoderInfo, EncoderOutput, Spectrogram
 
 FRONT = "efficientat-mel/sr32000-m64-w800-h320-n1024-fmin0-fmax15000"
 CLASSES = (("l", "low"), ("m", "middle"), ("h", "high"))
@@ -19,18 +19,18 @@ class LoudestBand(Encoder):
         front = front_end(FRONT)
         self.info = EncoderInfo(
             name="loudest-band", family="test", front_end=FRONT, sample_rate=32000, hop_seconds=front.hop_seconds,
-            frame_width=64, clip_width=64, classes=CLASSES, label_type=label_type, min_samples=front.min_samples,
+            frame_dim=64, clip_dim=64, classes=CLASSES, label_type=label_type, min_samples=front.min_samples,
         )  # fmt: skip
         self.batches: list[tuple[int, ...]] = []
 
     def architecture(self):
         return {"family": "test"}
 
-    def encode(self, spec: Spec, **options) -> Encoded:
+    def encode(self, spec: Spectrogram, **options) -> EncoderOutput:
         self.batches.append(tuple(spec.values.shape))
         frames = spec.values.transpose(1, 2)
         clip = frames.mean(1)
         thirds = torch.stack([part.mean(1) for part in clip.tensor_split(3, dim=1)], dim=1)
         logits = 6.0 * (thirds - thirds.mean(1, keepdim=True))
         times = torch.arange(frames.shape[1]) * spec.hop_seconds
-        return Encoded(frames, times, spec.lengths, clip, logits=logits)
+        return EncoderOutput(frames, times, spec.lengths, clip, logits=logits)

@@ -67,7 +67,7 @@ def test_sizes_rate_and_statistics_are_the_files(runtime):
     if "norm_stats" in meta:
         np.testing.assert_allclose(encoder.norm_stats, meta["norm_stats"])
         assert list(map(int, config.input_size.split("x"))) == meta["input_size"]
-        assert encoder.info.frame_width == meta["feature_d"]
+        assert encoder.info.frame_dim == meta["feature_d"]
 
 
 def test_every_vector_of_the_runtime_agrees(runtime):

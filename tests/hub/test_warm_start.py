@@ -13,7 +13,7 @@ from auricle.hub.convert.m2d import m2d_content
 from auricle.hub.warm_start import located, resume, tensors_of
 from auricle.hub.weight_file import write_pickle
 from auricle.training.data import open_data
-from auricle.training.distributed import Ranks
+from auricle.training.distributed import DistContext
 from auricle.training.objectives import build_objective
 from helpers.training_runs import config, flags, prepared
 
@@ -34,7 +34,7 @@ def published(tmp_path, monkeypatch):
 
 def test_a_published_name_stands_for_its_file(published):
     settings = config(published / "data", published / "second")
-    data = open_data(settings, Ranks(0, 1, torch.device("cpu")))
+    data = open_data(settings, DistContext(0, 1, torch.device("cpu")))
     objective = build_objective(settings, data)
     told = resume(objective, located(Path(NAME)))
     assert not told.missing

@@ -17,7 +17,7 @@ from auricle.cli.main import main
 from auricle.commands.tag import TagFolder
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.efficientat import to_published
-from auricle.inference.sources import Sound, find_sounds
+from auricle.inference.sources import AudioSource, find_sounds
 from auricle.inference.tag_config import EventSettings, TagSettings
 from auricle.inference.tag_results import Failure, FileTags
 from auricle.inference.tagger import tag_each, tagger
@@ -138,7 +138,7 @@ def test_folders_lists_and_memory_are_heard_each_file_once(tmp_path, sound):
     (tmp_path / "more" / "notes.txt").write_text("no sound")
     found = find_sounds([tmp_path, sound, inner])
     assert [s.place for s in found] == ["low.wav", "more/b.flac"]
-    memory = Sound("-", sound.read_bytes(), "stdin")
+    memory = AudioSource("-", sound.read_bytes(), "stdin")
     outcomes = list(tag_each([*found, memory], LoudestBand(), TagSettings(), EventSettings()))
     assert [o.file for o in outcomes] == [str(sound), str(inner), "-"]
     assert outcomes[2].tags == outcomes[0].tags
@@ -264,7 +264,11 @@ def test_a_folder_of_answers_grows_by_a_line_per_file_and_goes_on_where_it_stopp
 
 
 def test_another_sound_on_standard_input_is_another_recording(tmp_path):
-    folder, one, other = TagFolder(tmp_path / "out", {}), Sound("-", b"one", "stdin"), Sound("-", b"two", "stdin")
+    folder, one, other = (
+        TagFolder(tmp_path / "out", {}),
+        AudioSource("-", b"one", "stdin"),
+        AudioSource("-", b"two", "stdin"),
+    )
     folder.add(one, FileTags("-", 1.0, ()))
     assert "-" in folder.finished([one])
     assert folder.finished([other]) == {}

@@ -9,7 +9,7 @@ from auricle.hub.convert.m2d import to_ours, to_published
 from auricle.methods.targets import ema_update
 from auricle.models.layers.transformer import take
 from auricle.models.masking.patches import unstructured
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from helpers.golden_files import close, read_golden, under
 from helpers.m2d_golden import normalised_batch, relative
 from helpers.paths import GOLDEN
@@ -58,9 +58,9 @@ class GoldenDraws:
 
 
 def loss_of(built, tensors, meta):
-    from auricle.methods.base import Progress
+    from auricle.methods.base import TrainProgress
 
-    return built(batch_of(built, tensors, meta), Progress(0, 1, 0, 1, 0.0, 1), GoldenDraws(tensors))
+    return built(batch_of(built, tensors, meta), TrainProgress(0, 1, 0, 1, 0.0, 1), GoldenDraws(tensors))
 
 
 def test_masks_latent_and_layers_agree(golden):
@@ -105,9 +105,9 @@ def test_one_optimiser_and_teacher_step_agrees(golden):
     built, step, wanted = relative(tensors, meta), meta["step"], to_ours(under(tensors, "grad."))
     for name, parameter in built.named_parameters():
         parameter.grad = wanted[name].clone() if name in wanted else None
-    optimiser = make_optimiser(built.param_groups(step["weight_decay"]), "adamw", step["lr"])
+    optimizer = make_optimizer(built.param_groups(step["weight_decay"]), "adamw", step["lr"])
     norm = torch.nn.utils.clip_grad_norm_([p for p in built.parameters() if p.grad is not None], step["clip_grad"])
-    optimiser.step()
+    optimizer.step()
     if meta["kind"] != "mae":
         ema_update(built.target.parameters(), built.online.transformer.parameters(), step["ema_decay"])
     close(norm, tensors["grad_norm"], 1e-5)
@@ -134,7 +134,7 @@ def test_all_forms_of_the_masked_loss_agree(name, loss_fn, standardise):
     tensors, meta = read(name)
     built = relative(tensors, meta, loss_fn=loss_fn, norm_targets=standardise)
     mask, patches, _, prediction = masked(built, tensors, meta)
-    target = built.targets(patches, mask)
+    target = built.raw_targets(patches, mask)
     close(prediction, tensors["pred"], 1e-5)
     close(target, tensors["target"], 1e-5)
     close(built.error(target, prediction).mean(), tensors[f"loss_m2d.{loss_fn}.norm_pix={standardise}"], 1e-5)
@@ -155,7 +155,7 @@ def test_the_data2vec_like_target_sees_every_patch():
     mask, patches, _, _ = masked(built, tensors, meta)
     everywhere = torch.arange(patches.shape[1]).expand(len(patches), -1)
     close(built.target_of(patches, everywhere), tensors["target_all"], 1e-5)
-    close(built.targets(patches, mask), tensors["target"], 1e-5)
+    close(built.raw_targets(patches, mask), tensors["target"], 1e-5)
 
 
 def test_msm_mae_rebuilds_every_patch_and_shows_it_as_published():

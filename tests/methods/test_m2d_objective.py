@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from auricle.hub.convert.m2d import to_ours, to_published
-from auricle.methods.base import Progress
+from auricle.methods.base import TrainProgress
 from auricle.methods.targets import decay_at, ema_update
 from auricle.models.masking.patches import unstructured
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from auricle.training.schedules import cosine_with_warmup
 from helpers.golden_files import close, read_golden, under
 from helpers.m2d_golden import normalised_batch, objective
@@ -85,9 +85,9 @@ def test_one_optimiser_and_teacher_step_agrees(golden):
     wanted = to_ours(under(tensors, "grad."))
     for name, parameter in built.named_parameters():
         parameter.grad = wanted[name].clone() if name in wanted else None
-    optimiser = make_optimiser(built.param_groups(step["weight_decay"]), "adamw", step["lr"])
+    optimizer = make_optimizer(built.param_groups(step["weight_decay"]), "adamw", step["lr"])
     norm = torch.nn.utils.clip_grad_norm_([p for p in built.parameters() if p.grad is not None], step["clip_grad"])
-    optimiser.step()
+    optimizer.step()
     ema_update(built.target.parameters(), built.online.transformer.parameters(), step["ema_decay"])
     close(norm, tensors["grad_norm"], 1e-5)
     state = to_published(built.state_dict())
@@ -112,22 +112,22 @@ def test_a_trajectory_of_two_epochs_with_accumulation_agrees():
         meta["iterations_per_epoch"],
         meta["accum_iter"],
     )
-    optimiser = make_optimiser(built.param_groups(meta["weight_decay"]), "adamw", peak)
+    optimizer = make_optimizer(built.param_groups(meta["weight_decay"]), "adamw", peak)
     total, losses, norms, rates, decays = per_epoch * meta["epochs"], [], [], [], []
     for i in range(total):
-        progress = Progress(i, total, 0, 0, i / per_epoch, meta["epochs"])
+        progress = TrainProgress(i, total, 0, 0, i / per_epoch, meta["epochs"])
         if i % per_epoch == 0:
-            optimiser.zero_grad()
+            optimizer.zero_grad()
         if i % per_epoch % accum == 0:
             rate = cosine_with_warmup(progress.epoch, peak, 0.0, meta["warmup_epochs"], meta["epochs"])
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = rate
         patches = built.patches(normalised_batch(built, tensors[f"x.{i}"]))
         prediction, target = built.predict(patches, unstructured(tensors[f"noise.{i}"], meta["mask_ratio"]))
         loss = built.error(target, prediction).mean()
         (loss / accum).backward()
         losses.append(loss.item())
-        rates.append(optimiser.param_groups[0]["lr"])
+        rates.append(optimizer.param_groups[0]["lr"])
         decays.append(built.decay(progress))
         if (i % per_epoch + 1) % accum == 0:
             norms.append(
@@ -135,8 +135,8 @@ def test_a_trajectory_of_two_epochs_with_accumulation_agrees():
                     [p for p in built.parameters() if p.requires_grad], meta["clip_grad"]
                 ).item()
             )
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
             built.after_step(progress)
     np.testing.assert_allclose(losses, tensors["losses"], atol=1e-4)
     np.testing.assert_allclose(norms, tensors["grad_norms"], atol=1e-4)
@@ -170,5 +170,5 @@ def test_the_teacher_moves_by_the_published_rule():
 
 
 def test_the_decay_runs_linearly_from_first_to_last_micro_step():
-    assert decay_at(Progress(0, 11, 0, 0, 0.0, 1), 0.9, 1.0) == 0.9
-    assert decay_at(Progress(10, 11, 0, 0, 0.9, 1), 0.9, 1.0) == pytest.approx(1.0)
+    assert decay_at(TrainProgress(0, 11, 0, 0, 0.0, 1), 0.9, 1.0) == 0.9
+    assert decay_at(TrainProgress(10, 11, 0, 0, 0.9, 1), 0.9, 1.0) == pytest.approx(1.0)

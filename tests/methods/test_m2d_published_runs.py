@@ -96,14 +96,14 @@ def test_the_golden_training_checkpoints_start_m2d_and_m2d_x():
 
 def test_a_resumed_objective_gives_the_loss_of_the_one_it_came_from(tmp_path):
     """Same weights, same masks."""
-    from auricle.core.randomness import BatchDraws
-    from auricle.methods.base import Progress
+    from auricle.core.randomness import BatchKey
+    from auricle.methods.base import TrainProgress
     from helpers.m2d_golden import normalised_batch
 
     objective = METHODS["m2d"](seed=3)
     fresh = METHODS["m2d"](seed=4)
     resume(fresh, published(objective, tmp_path, "m2d"))
     x = torch.randn(2, 1, 80, 64, generator=torch.Generator().manual_seed(0))
-    draws, progress = BatchDraws(0, 0, (0, 1)), Progress(0, 1, 0, 1, 0.0, 1.0)
-    one, other = (o(normalised_batch(o, x), progress, draws)[0] for o in (objective, fresh))
+    key, progress = BatchKey(0, 0, (0, 1)), TrainProgress(0, 1, 0, 1, 0.0, 1.0)
+    one, other = (o(normalised_batch(o, x), progress, key)[0] for o in (objective, fresh))
     assert torch.equal(one, other)

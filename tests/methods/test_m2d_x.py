@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
-from auricle.methods.base import Progress
+from auricle.core.randomness import BatchKey
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig
 from auricle.methods.m2d.alignment import Columns
 from auricle.methods.m2d.objective import M2D
@@ -20,7 +20,7 @@ from helpers.encoders import mn
 from helpers.objectives import CLASSES, FEATURES, MODEL, PREDICTOR, SPEECH, STATS, labelled, spectrograms, with_features
 
 CLIPS = 3
-START = Progress(0, 10, 0, 10, 0.0, 1)
+START = TrainProgress(0, 10, 0, 10, 0.0, 1)
 
 
 def noisy(clips: int = CLIPS):
@@ -35,7 +35,7 @@ def m2d_x(teacher=None, **changes) -> M2DX:
 
 
 def losses(objective, batch):
-    return objective(batch, START, BatchDraws(0, 0, batch.positions))[1]
+    return objective(batch, START, BatchKey(0, 0, batch.positions))[1]
 
 
 def heard_by(objective, batch, monkeypatch):
@@ -76,7 +76,7 @@ def test_the_teacher_uses_the_statistics_of_the_student_not_its_own():
 def test_the_teacher_is_in_no_state_and_gets_no_gradient_and_no_training_mode():
     objective = m2d_x()
     objective.train()
-    loss = objective(spectrograms(CLIPS), START, BatchDraws(0, 0, (0, 1, 2)))[0]
+    loss = objective(spectrograms(CLIPS), START, BatchKey(0, 0, (0, 1, 2)))[0]
     loss.backward()
     assert not any(name.startswith("teacher") for name in objective.state_dict())
     assert not objective.teacher.encoder.training

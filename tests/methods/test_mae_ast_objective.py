@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.hub.convert.mae_ast import to_ours, to_published
-from auricle.methods.base import Progress
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import MAEASTObjectiveConfig
 from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss
 from auricle.methods.mae_ast.objective import MAEAST, evaluating
@@ -19,7 +19,7 @@ from auricle.methods.presets import PRESETS
 from auricle.models.layers.transformer import take
 from auricle.models.masking.mae_ast import mask_of_flags
 from auricle.models.masking.patches import Mask
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from auricle.training.schedules import polynomial_decay
 from helpers.golden_files import close, read_golden, under
 from helpers.mae_ast_golden import config_of
@@ -79,7 +79,7 @@ def objective_of(tensors: dict, meta: dict, **changes) -> MAEAST:
 
 def given(mask: Mask):
     """The objective's own drawing, replaced by a mask of the golden file."""
-    return lambda scene, draws, loss: mask
+    return lambda scene, key, loss: mask
 
 
 def mask_from(tensors: dict) -> Mask:
@@ -87,7 +87,7 @@ def mask_from(tensors: dict) -> Mask:
     return Mask(order, tensors["mask.retained_order"].shape[1])
 
 
-PLACE, DRAWS = Progress(0, 1, 0, 1, 0.0, None), BatchDraws(0, 0, (0, 1))
+PLACE, DRAWS = TrainProgress(0, 1, 0, 1, 0.0, None), BatchKey(0, 0, (0, 1))
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
@@ -137,18 +137,18 @@ def test_every_gradient_agrees_and_relics_get_what_the_original_gives_them(golde
 def test_the_optimizer_trace_agrees(golden):
     tensors, meta = golden
     built, trace = objective_of(tensors, meta), meta["info"]["optim"]
-    optimiser = make_optimiser(built.param_groups(0.01), "adam", 1e-3)
-    trained = optimiser.param_groups[0]["params"]
+    optimizer = make_optimizer(built.param_groups(0.01), "adam", 1e-3)
+    trained = optimizer.param_groups[0]["params"]
     for number, step in enumerate(trace["steps"]):
         flags = tensors[f"optim.masked.{number}"]
         built.draw = given(mask_of_flags(list(flags.numpy())))
         rate = polynomial_decay(number, 1e-3, 0.0, 2, 10)
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
         loss, _ = built(batch(tensors["in.fbank"].transpose(1, 2)), PLACE, DRAWS)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
+        optimizer.step()
         assert rate == pytest.approx(step["lr"])
         assert float(loss.detach()) == pytest.approx(step["loss"], abs=1e-5)
         assert float(norm) == pytest.approx(step["grad_norm_before_clip"], rel=1e-5)
@@ -164,7 +164,7 @@ NAMES = tuple(PRESETS["mae-ast"])
 @pytest.mark.parametrize("name", NAMES)
 def test_logged_losses_are_in_bits_and_add_up(name):
     built = tiny(name)
-    loss, log = built(batch(clips(3)), PLACE, BatchDraws(0, 0, (0, 1, 2)))
+    loss, log = built(batch(clips(3)), PLACE, BatchKey(0, 0, (0, 1, 2)))
     parts = float(log["loss_info_nce"]) + 10 * float(log["loss_recon"])
     assert float(log["loss"]) == pytest.approx(parts, rel=1e-5)
     assert float(log["loss"]) == pytest.approx(float(loss.detach()) / math.log(2), rel=1e-6)
@@ -178,7 +178,7 @@ def test_the_two_forms_of_the_decoder_agree(name):
     built = tiny(name, layer_norm_first=name == "frame-random", decoder_depth=2)
     for lengths in (None, [98, 70, 40]):
         scene = built.scene(batch(clips(3), lengths))
-        mask = built.draw(scene, BatchDraws(0, 0, (0, 1, 2)), "reconstruction")
+        mask = built.draw(scene, BatchKey(0, 0, (0, 1, 2)), "reconstruction")
         seen = built.online.see(scene.tokens, mask.visible, scene.real)
         whole = take(built.online.decode(seen, mask, scene.real), mask.hidden)
         short = built.online.masked(scene.tokens, mask, scene.real)
@@ -223,7 +223,7 @@ def test_what_stands_in_the_padding_changes_nothing(name):
     values = clips(3)
     other = values.clone()
     other[1, :, 64:] += 3.0
-    found = [built(batch(v, [98, 64, 98]), PLACE, BatchDraws(0, 0, (0, 1, 2))) for v in (values, other)]
+    found = [built(batch(v, [98, 64, 98]), PLACE, BatchKey(0, 0, (0, 1, 2))) for v in (values, other)]
     for key, value in found[0][1].items():
         torch.testing.assert_close(found[1][1][key], value, msg=key)
     assert all(math.isfinite(float(value)) for value in found[0][1].values())
@@ -232,7 +232,7 @@ def test_what_stands_in_the_padding_changes_nothing(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_clip_of_one_token_among_longer_ones_gives_finite_gradients(name):
     built = tiny(name)
-    loss, _ = built(batch(clips(3), [98, 3, 98]), PLACE, BatchDraws(0, 0, (0, 1, 2)))
+    loss, _ = built(batch(clips(3), [98, 3, 98]), PLACE, BatchKey(0, 0, (0, 1, 2)))
     loss.backward()
     assert all(p.grad.isfinite().all() for p in built.parameters() if p.grad is not None)
 
@@ -247,8 +247,8 @@ def test_clips_without_a_token_to_hide_are_refused_in_words():
 def test_two_halves_of_a_batch_see_the_masks_of_the_whole():
     built = tiny("patch-chunk", chunk_per_clip=True).eval()
     values = clips(4)
-    whole = built(batch(values), PLACE, BatchDraws(0, 0, (0, 1, 2, 3)))[0]
-    halves = [built(batch(values[i : i + 2], first=i), PLACE, BatchDraws(0, 0, (i, i + 1)))[0] for i in (0, 2)]
+    whole = built(batch(values), PLACE, BatchKey(0, 0, (0, 1, 2, 3)))[0]
+    halves = [built(batch(values[i : i + 2], first=i), PLACE, BatchKey(0, 0, (i, i + 1)))[0] for i in (0, 2)]
     torch.testing.assert_close(sum(halves) / 2, whole)
 
 
@@ -256,8 +256,8 @@ def test_looking_from_outside_moves_nothing():
     built = tiny("frame-random", dropout=0.1)
     before = {name: value.clone() for name, value in built.state_dict().items()}
     given = batch(clips(3))
-    found = built.diagnose(given, BatchDraws(0, 0, (0, 1, 2)))
-    built.preview(given, BatchDraws(0, 0, (0, 1, 2)))
+    found = built.diagnose(given, BatchKey(0, 0, (0, 1, 2)))
+    built.preview(given, BatchKey(0, 0, (0, 1, 2)))
     assert built.training
     assert found.keys() == {"accuracy", "explained"}
     assert all(torch.equal(value, before[name]) for name, value in built.state_dict().items())
@@ -266,7 +266,7 @@ def test_looking_from_outside_moves_nothing():
 def test_validation_means_over_batches_and_perplexity_over_all_tokens():
     built = tiny("frame-random").eval()
     outputs = [
-        built.validate(batch(clips(n, frames)), PLACE, BatchDraws(0, 0, (0, 1))) for n, frames in ((2, 98), (2, 40))
+        built.validate(batch(clips(n, frames)), PLACE, BatchKey(0, 0, (0, 1))) for n, frames in ((2, 98), (2, 40))
     ]
     logs, found = [log for _, log in outputs], built.summarise(outputs)
     assert found["loss"] == pytest.approx((logs[0]["loss"] + logs[1]["loss"]) / 2)
@@ -324,18 +324,18 @@ def test_five_updates_agree_with_the_plain_program(name, tokens):
     model = program.MaeAst(tokens, 2, 32, 64, 2, 1, 0.0, 0.0, 0.0, 0.0, 512)
     weights = {key: value for key, value in model.state_dict().items() if not key.endswith(".pe")}
     built.online.load_state_dict({**to_ours(weights), "norm_stats": built.online.norm_stats})
-    theirs, ours = program.Adam(model.parameters()), make_optimiser(built.param_groups(0.01), "adam", 0.0)
+    theirs, ours = program.Adam(model.parameters()), make_optimizer(built.param_groups(0.01), "adam", 0.0)
     for update in range(5):
-        values, draws = clips(3, seed=update), BatchDraws(0, update, (0, 1, 2))
+        values, key = clips(3, seed=update), BatchKey(0, update, (0, 1, 2))
         rate = program.learning_rate(update, 1e-3, 2, 10)
         ours.param_groups[0]["lr"] = polynomial_decay(update, 1e-3, 0.0, 2, 10)
         with evaluating(built):  # the running statistics of the input move once per update
-            mask = built.draw(built.scene(batch(values)), draws, "classification")
+            mask = built.draw(built.scene(batch(values)), key, "classification")
         wanted = program.train_step(
             model, theirs, values.transpose(1, 2).contiguous(), mask.visible, mask.hidden, rate, clip=10.0
         )
         ours.zero_grad()
-        loss, log = built(batch(values), PLACE, draws)
+        loss, log = built(batch(values), PLACE, key)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(ours.param_groups[0]["params"], 10.0)
         ours.step()

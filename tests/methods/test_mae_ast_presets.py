@@ -13,18 +13,18 @@ from safetensors.torch import load_file
 from auricle.cli.main import main
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
-from auricle.methods.base import Progress
+from auricle.core.randomness import BatchKey
+from auricle.methods.base import TrainProgress
 from auricle.methods.mae_ast.objective import draw_mask
 from auricle.methods.presets import PRESETS, preset
 from auricle.methods.settings import MAEASTPretrain, with_flags
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.loop import Trainer
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from helpers.mae_ast_runs import config, flags, lists
 from helpers.mae_ast_tiny import batch, clips, tiny
 
-PLACE = Progress(0, 1, 0, 1, 0.0, None)
+PLACE = TrainProgress(0, 1, 0, 1, 0.0, None)
 STEPS = {"patch-chunk": 600, "frame-random": 200, "frame-spans": 200, "ssast-patch": 250, "ssast-frame": 150}
 
 
@@ -36,15 +36,15 @@ def settings(name: str) -> MAEASTPretrain:
 def test_each_recipe_overfits_ten_clips(name):
     size = dict(width=64, decoder_width=64, ffn_width=128, depth=1)
     built, values, steps, logs = tiny(name, **size), clips(10, frames=50), STEPS[name], []
-    optimiser = make_optimiser(built.param_groups(0.01), "adam", 0.0)
+    optimizer = make_optimizer(built.param_groups(0.01), "adam", 0.0)
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 5e-3 * min(1.0, step / 20) * (1 - step / steps)
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = 5e-3 * min(1.0, step / 20) * (1 - step / steps)
+        optimizer.zero_grad()
         given = batch(values, epoch=step)
-        loss, log = built(given, PLACE, BatchDraws(0, step, given.positions))
+        loss, log = built(given, PLACE, BatchKey(0, step, given.positions))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 10.0)
-        optimiser.step()
+        torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 10.0)
+        optimizer.step()
         logs.append({key: float(value) for key, value in log.items()})
     last = {key: statistics.mean(log[key] for log in logs[-10:]) for key in logs[0]}
     assert last["accuracy"] > 0.35, last  # one in 18 or 19 by chance
@@ -57,7 +57,7 @@ def test_each_recipe_hides_about_three_quarters(name):
     config, clips_of_batch = settings(name), 32
     grid, shares = (config.model.rows, 998 // config.model.patch[1]), []
     for epoch in range(30):
-        mask = draw_mask(config.objective, grid, BatchDraws(0, epoch, tuple(range(clips_of_batch))))
+        mask = draw_mask(config.objective, grid, BatchKey(0, epoch, tuple(range(clips_of_batch))))
         shares.append(1 - mask.len_keep / (grid[0] * grid[1]))
     assert statistics.mean(shares) == pytest.approx(0.75, abs=0.01)
 
@@ -132,7 +132,7 @@ def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monke
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(StateStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
 
 
 def test_spans_are_separate_when_asked(tmp_path):

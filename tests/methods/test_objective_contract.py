@@ -7,14 +7,14 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from auricle.core.randomness import BatchDraws
-from auricle.methods.base import Progress
+from auricle.core.randomness import BatchKey
+from auricle.methods.base import TrainProgress
 from auricle.models.base import Encoder
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from helpers.objectives import OBJECTIVES
 
 CLIPS = 4
-START = Progress(0, 10, 0, 10, 0.0, 1)
+START = TrainProgress(0, 10, 0, 10, 0.0, 1)
 
 
 @pytest.fixture(params=OBJECTIVES)
@@ -23,7 +23,7 @@ def case(request):
 
 
 def draws_of(batch, epoch=0, seed=0):
-    return BatchDraws(seed, epoch, batch.positions)
+    return BatchKey(seed, epoch, batch.positions)
 
 
 def loss_of(objective, batch, **keys):
@@ -113,14 +113,14 @@ def test_the_state_gives_the_same_objective_again(case):
 
 def test_ten_clips_are_learnt_by_heart(case):
     objective, batch = case.make(), case.batch(10)
-    optimiser = make_optimiser(objective.param_groups(0.0), "adamw", case.rate)
+    optimizer = make_optimizer(objective.param_groups(0.0), "adamw", case.rate)
     losses = []
     for step in range(60):
-        progress = Progress(step, 60, step, 60, step / 60, 1)
+        progress = TrainProgress(step, 60, step, 60, step / 60, 1)
         loss = objective(batch, progress, draws_of(batch))[0]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         objective.after_step(progress)
         losses.append(loss.item())
     assert sum(losses[-3:]) / 3 < case.falls * losses[0]

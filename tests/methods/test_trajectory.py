@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run_folder import RunFolder
@@ -15,9 +15,9 @@ from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DX
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
-from auricle.training.distributed import Ranks
+from auricle.training.distributed import DistContext
 from auricle.training.log import read_log
-from auricle.training.loop import Plan, Trainer
+from auricle.training.loop import Trainer, TrainingLength
 from helpers.plain import plain
 from helpers.plain_m2d_x import LiteralM2DX
 
@@ -70,10 +70,10 @@ def our_losses(objective, folder, noisy: bool) -> list[float]:
     trainer = Trainer(
         objective,
         lambda first: (batch(step, noisy) for step in range(first, steps)),
-        Plan.of(CLIPS * PER_EPOCH, TRAIN),
+        TrainingLength.of(CLIPS * PER_EPOCH, TRAIN),
         TRAIN,
         RunFolder.create(folder, {}),
-        Ranks(0, 1, torch.device("cpu")),
+        DistContext(0, 1, torch.device("cpu")),
         quiet=True,
     )
     trainer.fit()
@@ -82,16 +82,16 @@ def our_losses(objective, folder, noisy: bool) -> list[float]:
 
 def plain_losses(model, noisy: bool) -> list[float]:
     """By the plain program: its own schedule, optimiser and teacher averaging."""
-    optimiser, losses, total = m2d_plain.make_optimizer(model, RATE), [], EPOCHS * PER_EPOCH
+    optimizer, losses, total = m2d_plain.make_optimizer(model, RATE), [], EPOCHS * PER_EPOCH
     for step in range(total):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = m2d_plain.lr_at(step / PER_EPOCH, RATE, EPOCHS, WARMUP)
         clips = batch(step, noisy)
-        noise = torch.from_numpy(BatchDraws(0, clips.epoch, clips.positions).uniform("mask", 20))
+        noise = torch.from_numpy(BatchKey(0, clips.epoch, clips.positions).uniform("mask", 20))
         clean = () if not isinstance(model, LiteralM2DX) else (normalised(values(step)),)
         loss = model(normalised(clips.spec), noise, *clean)
         loss.backward()
-        m2d_plain.apply_step(model, optimiser, TRAIN.clip_grad, m2d_plain.ema_decay_at(step, total))
+        m2d_plain.apply_step(model, optimizer, TRAIN.clip_grad, m2d_plain.ema_decay_at(step, total))
         losses.append(loss.item())
     return losses
 

@@ -6,7 +6,7 @@ import pytest
 
 from auricle.compat.efficientat.get_model import dymn_config, mn_config
 from auricle.core.errors import AuricleError
-from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.models.efficientat.complexity import complexity
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.dymn import DyMN
@@ -26,7 +26,7 @@ def built(row: dict):
     if "attention" in name:
         arguments["head_type"] = "multihead_attention_pooling"
     config = dymn_config(**arguments) if name.startswith("dymn") else mn_config(**arguments)
-    front = PreMel(bands=row["n_mels"], hop=row["hop"]).id
+    front = EfficientATMel(bands=row["n_mels"], hop=row["hop"]).id
     kind = DyMN if name.startswith("dymn") else MN
     return kind(type(config)(**{**vars(config), "front_end": front}))
 

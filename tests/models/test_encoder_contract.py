@@ -9,7 +9,7 @@ import torch
 
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import read_encoder, save_encoder
-from auricle.models.base import Spec
+from auricle.models.base import Spectrogram
 from auricle.models.registry import build, untrained
 from helpers.encoders import FAMILIES
 
@@ -31,8 +31,8 @@ def sound(samples: int, seed: int = 0) -> torch.Tensor:
 
 def assert_well_formed(encoder, out, clips):
     info, (b, t, d) = encoder.info, out.frames.shape
-    assert (b, d) == (clips, info.frame_width)
-    assert out.clip.shape == (clips, info.clip_width)
+    assert (b, d) == (clips, info.frame_dim)
+    assert out.clip.shape == (clips, info.clip_dim)
     assert out.times.shape == (t,)
     assert out.lengths.min() >= 1
     assert out.lengths.max() == t
@@ -128,7 +128,7 @@ def test_times_are_the_centres_of_what_a_frame_sees(family, request):
     family.unmix(encoder)
     front, frames = encoder.front, encoder.front.frames(int(family.seconds * encoder.info.sample_rate))
     values = torch.randn(1, front.bands, frames, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    out = encoder.encode(Spec(values, torch.tensor([frames]), front.hop_seconds, front.id))
+    out = encoder.encode(Spectrogram(values, torch.tensor([frames]), front.hop_seconds, front.id))
     for t in {1, out.frames.shape[1] // 2} if family.plain is None else {out.frames.shape[1] // 2}:
         grad = torch.autograd.grad(out.frames[0, t].square().sum(), values, retain_graph=True)[0][0].abs().sum(0)
         centre = (grad * torch.arange(frames)).sum() / grad.sum() * front.hop_seconds + front.start_seconds
@@ -171,7 +171,7 @@ def test_gradients_reach_every_trainable_parameter(family):
         return
     loss.backward()
     silent = {n for n, p in encoder.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
-    assert silent <= encoder.inert
+    assert silent <= encoder.params_without_grad
 
 
 def test_bfloat16_stays_near_and_comes_out_as_float32(encoder):
@@ -214,7 +214,7 @@ def test_a_weight_file_gives_the_encoder_back(encoder, tmp_path):
 def test_an_architecture_builds_a_network_of_the_same_shapes(encoder):
     shapes = {name: tuple(value.shape) for name, value in build(encoder.architecture()).state_dict().items()}
     assert shapes == {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
-    assert untrained(encoder).info.frame_width == encoder.info.frame_width
+    assert untrained(encoder).info.frame_dim == encoder.info.frame_dim
 
 
 @pytest.mark.parametrize(

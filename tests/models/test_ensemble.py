@@ -7,7 +7,7 @@ import torch
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.hub.weight_file import save_encoder
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
@@ -17,7 +17,7 @@ from helpers.encoders import m2d
 
 def other_hop() -> Ensemble:
     config = MNConfig(width=0.1, num_classes=5)
-    slow = MNConfig(width=0.1, num_classes=5, front_end=PreMel(hop=800).id)
+    slow = MNConfig(width=0.1, num_classes=5, front_end=EfficientATMel(hop=800).id)
     return Ensemble([MN(config, seed=1), MN(slow, seed=2)]).eval()
 
 

@@ -11,7 +11,7 @@ import torch
 import auricle
 from auricle.commands import models
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.hub.published import table as records
 from auricle.hub.weight_file import read_encoder, save_encoder
@@ -42,7 +42,7 @@ def test_the_head_says_what_it_pools_and_what_a_clip_is():
     wave = torch.randn(2, 40000, generator=torch.Generator().manual_seed(0)) / 9
     out = flat(wave)
     assert flat.architecture()["head"] == {"num_classes": 13, "pools": "tokens"}
-    assert (flat.info.clip_width, flat.info.frame_width) == (64, 320)
+    assert (flat.info.clip_dim, flat.info.frame_dim) == (64, 320)
     close(out.clip, out.tokens.mean(1), 1e-5)
     close(flat.logits(wave), out.logits, 0)
     close(out.frame_logits.mean(1), out.logits, 1e-5)  # linear, with the running statistics
@@ -60,7 +60,7 @@ def test_a_fresh_head_shares_the_weights_and_starts_near_zero():
     assert 0 < twin.head.linear.weight.abs().max() < 1e-4
     assert encoder.head.linear.out_features == 13
     stacked = encoder.with_classes(5, pools="frames")
-    assert stacked.head.linear.in_features == stacked.info.clip_width == 320
+    assert stacked.head.linear.in_features == stacked.info.clip_dim == 320
 
 
 def test_in_training_the_head_learns_its_statistics_and_takes_a_batch_of_one():
@@ -140,21 +140,21 @@ def test_the_training_mask_hides_whole_rows_and_columns_in_training_only(publish
     encoder = toy(HeadConfig(3, "tokens"), input_size="80x160")
     encoder.training_mask = TrainingMask(0.5, published)
     wave = torch.randn(2, 159 * 160, generator=torch.Generator().manual_seed(0))
-    draws = BatchDraws(0, 0, (0, 1))
-    assert encoder(wave, draws=draws).frames is not None
+    key = BatchKey(0, 0, (0, 1))
+    assert encoder(wave, key=key).frames is not None
     encoder.train()
-    out = encoder(wave, draws=draws)
+    out = encoder(wave, key=key)
     assert out.frames is None
     assert out.logits.shape == (2, 3)
-    hidden = encoder.training_mask.draw(draws, (5, 20)).binary.view(2, 5, 20).bool()
+    hidden = encoder.training_mask.draw(key, (5, 20)).binary.view(2, 5, 20).bool()
     assert out.tokens.shape[1] == 100 - int(hidden[0].sum())
     whole = [torch.equal(grid.all(1)[:, None] | grid.all(0), grid) for grid in hidden]
     assert whole == ([False, False] if published else [True, True])
-    close(out.tokens, encoder(wave, draws=draws).tokens, 0)
+    close(out.tokens, encoder(wave, key=key).tokens, 0)
     with pytest.raises(AuricleError, match="pass draws="):
         encoder(wave)
     with pytest.raises(AuricleError, match="with_duration makes an encoder for longer ones"):
-        encoder(torch.zeros(2, 40000), draws=draws)
+        encoder(torch.zeros(2, 40000), key=key)
     with pytest.raises(AuricleError, match="share between 0 and 1"):
         TrainingMask(1.0)
 

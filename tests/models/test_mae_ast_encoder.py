@@ -7,7 +7,7 @@ import torch
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.models.base import Spec
+from auricle.models.base import Spectrogram
 from auricle.models.layers import transformer as vit
 from auricle.models.layers.positions import line_rows, line_table
 from auricle.models.mae_ast.config import PRESETS, MAEASTConfig
@@ -42,9 +42,9 @@ def mask_of(tensors) -> Mask:
     return Mask(torch.cat([visible, hidden], dim=1), visible.shape[1])
 
 
-def spec_of(net: MAEASTEncoder, tensors) -> Spec:
+def spec_of(net: MAEASTEncoder, tensors) -> Spectrogram:
     lengths = (~tensors["feat.frame_padding_mask"]).sum(1)
-    return Spec(tensors["feat.fbank"].transpose(1, 2), lengths, net.front.hop_seconds, net.info.front_end)
+    return Spectrogram(tensors["feat.fbank"].transpose(1, 2), lengths, net.front.hop_seconds, net.info.front_end)
 
 
 def check_forward_pass(tensors, meta) -> None:
@@ -136,8 +136,8 @@ def test_sound_past_the_position_table_is_encoded_in_chunks_of_it():
     whole = net.encode(spec)
     assert whole.frames.shape[1] == spec.values.shape[2] // 16 == 12
     for start in (0, 80, 160):
-        piece = Spec(spec.values[:, :, start : start + 80], torch.tensor([80]), spec.hop_seconds, spec.front_end)
-        piece = Spec(piece.values, torch.tensor([piece.values.shape[2]]), spec.hop_seconds, spec.front_end)
+        piece = Spectrogram(spec.values[:, :, start : start + 80], torch.tensor([80]), spec.hop_seconds, spec.front_end)
+        piece = Spectrogram(piece.values, torch.tensor([piece.values.shape[2]]), spec.hop_seconds, spec.front_end)
         close(whole.frames[:, start // 16 :][:, :5], net.encode(piece).frames, 1e-5)
     with pytest.raises(AuricleError, match="position table"):
         net.positions("enc", 44)
@@ -154,7 +154,7 @@ def test_long_recordings_are_encoded_in_passes_of_bounded_size(monkeypatch):
 def test_a_spectrogram_shorter_than_a_token_is_refused():
     net = mae_ast()
     with pytest.raises(AuricleError, match="16 frames or more"):
-        net.encode(Spec(torch.zeros(1, 128, 15), torch.tensor([15]), 0.01, net.info.front_end))
+        net.encode(Spectrogram(torch.zeros(1, 128, 15), torch.tensor([15]), 0.01, net.info.front_end))
 
 
 def test_a_visible_subset_of_all_tokens_is_the_whole():

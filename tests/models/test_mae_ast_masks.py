@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws, Draws, PythonReplay, PythonShuffleReplay
+from auricle.core.randomness import BatchKey, PythonReplay, PythonShuffleReplay, RandomKey
 from auricle.models.masking.mae_ast import (
     Spans,
     chunk_mask,
@@ -68,7 +68,7 @@ def test_ssast_masks_are_the_originals_in_our_order_of_tokens(golden, kind, seed
 
 
 def keyed(n: int, clips: int = 1) -> list[list[np.random.Generator]]:
-    return [BatchDraws(5, 0, tuple(range(i * clips, (i + 1) * clips))).each("mask") for i in range(n)]
+    return [BatchKey(5, 0, tuple(range(i * clips, (i + 1) * clips))).each("mask") for i in range(n)]
 
 
 def drawn(case: dict, n: int) -> np.ndarray:
@@ -111,7 +111,7 @@ def test_keyed_masks_have_the_published_statistics(name):
 
 
 def test_chunk_edges_are_equally_likely_and_the_last_token_is_never_masked():
-    edges = np.bincount([int(Draws(0, 0, i).of("mask").integers(3, 6)) for i in range(6000)])
+    edges = np.bincount([int(RandomKey(0, 0, i).of("mask").integers(3, 6)) for i in range(6000)])
     wanted = STATISTICS["chunk_size_distribution_T496_p75"]["counts"]
     assert np.abs(edges[3:] - list(wanted.values())).max() < 5 * np.sqrt(6000 * 2 / 9 * 2)
     flags = drawn(STATISTICS["patch_chunk_T496_p75"], 200)
@@ -120,7 +120,7 @@ def test_chunk_edges_are_equally_likely_and_the_last_token_is_never_masked():
 
 @pytest.mark.parametrize("prob", [1.45, 0.74, 0.29])
 def test_the_two_polarities_of_spans_share_their_drawing(prob):
-    sources = [BatchDraws(3, 0, (0, 1, 2)).each("mask") for _ in range(2)]
+    sources = [BatchKey(3, 0, (0, 1, 2)).each("mask") for _ in range(2)]
     kept = span_mask([499] * 3, 499, Spans(prob), sources[0], retain=True)
     hidden = span_mask([499] * 3, 499, Spans(prob), sources[1], retain=False)
     assert kept.visible.equal(hidden.hidden)
@@ -147,7 +147,7 @@ def test_every_choice_of_span_lengths_gives_whole_masks(selection, overlap):
 def test_separate_spans_keep_their_distance_and_length():
     for i in range(50):
         covered = np.zeros(200, dtype=bool)
-        covered[union(200, Spans(0.5, length=10, overlap=False, min_space=3), Draws(1, 0, i).of("mask"))] = True
+        covered[union(200, Spans(0.5, length=10, overlap=False, min_space=3), RandomKey(1, 0, i).of("mask"))] = True
         edges = np.flatnonzero(np.diff(np.concatenate([[0], covered, [0]])))
         starts, ends = edges[::2], edges[1::2]
         assert (ends - starts == 10).all()
@@ -171,8 +171,8 @@ def test_random_masks_of_padded_clips_take_their_share_of_the_real_tokens():
 
 
 def test_a_clip_gets_the_same_mask_in_any_batch():
-    alone = random_mask(100, 0.75, BatchDraws(0, 2, (7,)).each("mask"))
-    together = random_mask(100, 0.75, BatchDraws(0, 2, (3, 7)).each("mask"))
+    alone = random_mask(100, 0.75, BatchKey(0, 2, (7,)).each("mask"))
+    together = random_mask(100, 0.75, BatchKey(0, 2, (3, 7)).each("mask"))
     assert together.ids_shuffle[1:].equal(alone.ids_shuffle)
 
 
@@ -196,4 +196,4 @@ def test_the_smallest_clips_end_with_a_mask(tokens, prob):
 
 def test_spans_that_fit_nowhere_are_refused_in_words():
     with pytest.raises(AuricleError, match="no span of about 50 tokens fits a clip of 20 tokens"):
-        union(20, Spans(0.5, length=50, overlap=False), Draws(0).of("mask"))
+        union(20, Spans(0.5, length=50, overlap=False), RandomKey(0).of("mask"))

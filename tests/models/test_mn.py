@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.hub.convert.efficientat import read_published, to_published
-from auricle.models.base import Spec
+from auricle.models.base import Spectrogram
 from auricle.models.efficientat.config import MNConfig, block_shapes, round8
 from auricle.models.efficientat.mn import MN
 from helpers.efficientat_golden import close, golden, network, training_step
@@ -60,7 +60,9 @@ def test_the_published_weights_agree_on_the_real_recording(shared):
     with torch.inference_mode():
         spec = enc.frontend(want["waveform_32k"])
         out = enc.encode(spec, taps=[f"b{i}" for i in range(17)])
-        twice = Spec(torch.cat([want["mel"], want["mel"].flip(-1)]), torch.tensor([1000, 1000]), 0.01, spec.front_end)
+        twice = Spectrogram(
+            torch.cat([want["mel"], want["mel"].flip(-1)]), torch.tensor([1000, 1000]), 0.01, spec.front_end
+        )
         batch = enc.encode(twice)
         first3s = enc(want["waveform_32k"][:, :96000])
     close(spec.values, want["mel"], atol=2e-5)
@@ -231,7 +233,7 @@ def test_the_published_layout_round_trips(tmp_path, options):
 
 
 def test_what_a_file_cannot_say_is_told(tmp_path):
-    front = PreMel(hop=160).id
+    front = EfficientATMel(hop=160).id
     torch.save(to_published(tiny().state_dict()), tmp_path / "x.pt")
     enc = read_published(tmp_path / "x.pt", strides=(2, 2, 2, 1), front_end=front)
     assert enc.config.strides == (2, 2, 2, 1)

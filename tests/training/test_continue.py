@@ -19,11 +19,11 @@ import torch
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
 from auricle.hub.warm_start import resume
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.data import open_data
-from auricle.training.distributed import ranks_of
+from auricle.training.distributed import dist_context
 from auricle.training.log import read_log
-from auricle.training.loop import Plan, Trainer
+from auricle.training.loop import Trainer, TrainingLength
 from auricle.training.objectives import build_objective
 from helpers.stopping import Stop, same, stop_after, weights
 from helpers.training_runs import config, flags, prepared
@@ -89,7 +89,7 @@ def test_a_finished_run_says_so(whole):
 
 def test_a_damaged_state_is_named_and_the_one_before_it_used(data, whole, tmp_path, monkeypatch, capsys):
     run = cut_run(data, tmp_path, monkeypatch)
-    newest = StateStore(run / "state").states()[0]
+    newest = CheckpointStore(run / "state").states()[0]
     file = newest / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
     continue_run(run)
@@ -99,7 +99,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(data, whole, tmp_pa
 
 def test_no_usable_state_is_said(data, tmp_path, monkeypatch):
     run = cut_run(data, tmp_path, monkeypatch)
-    for state in StateStore(run / "state").states():
+    for state in CheckpointStore(run / "state").states():
         (state / "optimizer.safetensors").write_bytes(b"")
     with pytest.raises(AuricleError, match="no usable state"):
         continue_run(run, quiet=True)
@@ -115,14 +115,14 @@ def cut_run(data: Path, tmp_path: Path, monkeypatch) -> Path:
 
 def test_the_last_states_are_kept_and_no_more(data, tmp_path):
     pretrain(config(data, tmp_path / "run", state_steps=1, keep_states=3), quiet=True)
-    assert [s.name for s in StateStore(tmp_path / "run/state").states()] == [f"step-{n:09d}" for n in (18, 17, 16)]
+    assert [s.name for s in CheckpointStore(tmp_path / "run/state").states()] == [f"step-{n:09d}" for n in (18, 17, 16)]
 
 
 def test_the_best_state_is_kept_beside_the_last(data, tmp_path):
     scores = iter([0.1, 0.9, 0.3, 0.2])
     settings = config(data, tmp_path / "run", epochs=4, eval_freq=1, keep_states=1)
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
-    store = StateStore(tmp_path / "run/state")
+    store = CheckpointStore(tmp_path / "run/state")
     assert store.best() == {"state": "step-000000012", "score": 0.9}
     assert len(store.states()) == 2
     assert (tmp_path / "run/encoder-best.safetensors").is_file()
@@ -164,7 +164,7 @@ def test_too_few_clips_for_one_update_are_refused_in_numbers(data, tmp_path):
 
 def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
     run = cut_run(data, tmp_path, monkeypatch)
-    before = [s.name for s in StateStore(run / "state").states()]
+    before = [s.name for s in CheckpointStore(run / "state").states()]
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
         patch.setattr("auricle.training.checkpoint.save_file", full)
         with pytest.raises(AuricleError, match=r"No space left.*last good state is intact"):
             continue_run(run, quiet=True)
-    assert [s.name for s in StateStore(run / "state").states()] == before
+    assert [s.name for s in CheckpointStore(run / "state").states()] == before
     assert not list((run / "state").glob(".partial*"))
 
 
@@ -187,7 +187,7 @@ def test_accumulation_equals_the_larger_batch(data, tmp_path):
 
 
 def test_an_incomplete_group_ends_with_its_epoch():
-    plan = Plan.of(11, config(Path("x"), Path("y"), batch_size=1, accum_iter=3, epochs=2).train)
+    plan = TrainingLength.of(11, config(Path("x"), Path("y"), batch_size=1, accum_iter=3, epochs=2).train)
     assert (plan.per_epoch, plan.steps, plan.micro_steps) == (11, 6, 22)
     assert [plan.in_group(i) for i in range(11)] == [0, 1, 2, 0, 1, 2, 0, 1, 2, None, None]
     assert [plan.at(i).step for i in (0, 3, 9, 10, 11, 14)] == [0, 1, 3, 3, 3, 4]
@@ -232,9 +232,9 @@ def test_a_run_that_would_begin_behind_its_end_is_refused(data, tmp_path):
 def two_states(whole: Path, run: Path) -> list[Path]:
     """A copy of a run with its newest state under an older name too."""
     shutil.copytree(whole, run)
-    newest = StateStore(run / "state").states()[0]
+    newest = CheckpointStore(run / "state").states()[0]
     shutil.copytree(newest, newest.with_name("step-000000001"))
-    return StateStore(run / "state").states()[:2]
+    return CheckpointStore(run / "state").states()[:2]
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def test_a_state_whose_description_is_damaged_or_lost_is_passed_over(data, whole
         (newest / "state.json").write_bytes(text)
     (tmp_path / "run/state/best.json").write_text("")
     said = []
-    assert StateStore(tmp_path / "run/state").read(said.append).path == before
+    assert CheckpointStore(tmp_path / "run/state").read(said.append).path == before
     assert "is damaged" in said[0]
-    assert StateStore(tmp_path / "run/state").best() is None
+    assert CheckpointStore(tmp_path / "run/state").best() is None
 
 
 def test_a_run_with_a_damaged_state_still_gives_its_weights(data, whole, tmp_path):
@@ -272,7 +272,7 @@ def test_resume_starts_from_weights_and_reports_every_name(data, whole, tmp_path
 
 
 def fresh_objective(settings):
-    with ranks_of("cpu") as ranks:
+    with dist_context("cpu") as ranks:
         return build_objective(settings, open_data(settings, ranks))
 
 
@@ -296,7 +296,7 @@ def test_ctrl_c_and_a_polite_kill_of_all_processes_save_and_say_how_to_go_on(dat
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"auricle pretrain --continue {out}" in words
-    assert StateStore(out / "state").states()
+    assert CheckpointStore(out / "state").states()
 
 
 def running(process) -> bool:

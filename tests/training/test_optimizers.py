@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from auricle.core.errors import AuricleError
-from auricle.methods.base import Progress
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
-from auricle.training.checkpoint import optimiser_tensors, restore_optimiser
-from auricle.training.optimizers import Adam, make_optimiser
+from auricle.training.checkpoint import optimizer_tensors, restore_optimizer
+from auricle.training.optimizers import Adam, make_optimizer
 from auricle.training.schedules import polynomial_decay, rate_at
 from helpers import paths
 
@@ -39,23 +39,23 @@ def gradients(steps: int, shape: tuple[int, ...], scale: float = 1e-5) -> list[t
 def test_adam_decays_before_the_update_and_adds_eps_to_the_uncorrected_root(scale):
     start, given = torch.linspace(-1, 1, 12).view(3, 4), gradients(5, (3, 4), scale)
     parameter = nn.Parameter(start.clone())
-    optimiser = make_optimiser([{"params": [parameter], "weight_decay": 0.01}], "adam", 1e-2)
+    optimizer = make_optimizer([{"params": [parameter], "weight_decay": 0.01}], "adam", 1e-2)
     for gradient in given:
         parameter.grad = gradient
-        optimiser.step()
+        optimizer.step()
     torch.testing.assert_close(parameter.detach().double(), by_hand(start, given, lr=1e-2), atol=3e-7, rtol=0)
 
 
 def test_what_has_no_gradient_is_left_alone_and_does_not_age():
     given = gradients(3, (4,))
     still, moving = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
-    optimiser = Adam([still, moving], lr=1e-2, weight_decay=0.01)
+    optimizer = Adam([still, moving], lr=1e-2, weight_decay=0.01)
     for step, gradient in enumerate(given):
         moving.grad, still.grad = gradient, gradient if step == 2 else None
-        optimiser.step()
+        optimizer.step()
     torch.testing.assert_close(still.detach().double(), by_hand(torch.ones(4), given[2:], lr=1e-2), atol=3e-7, rtol=0)
     torch.testing.assert_close(moving.detach().double(), by_hand(torch.ones(4), given, lr=1e-2), atol=3e-7, rtol=0)
-    assert [int(optimiser.state[p]["step"]) for p in (still, moving)] == [1, 3]
+    assert [int(optimizer.state[p]["step"]) for p in (still, moving)] == [1, 3]
 
 
 def test_adam_continues_exactly_from_its_saved_state():
@@ -63,8 +63,8 @@ def test_adam_continues_exactly_from_its_saved_state():
     whole, first = Adam([one], lr=1e-2, weight_decay=0.01), Adam([other], lr=1e-2, weight_decay=0.01)
     for step, gradient in enumerate(given):
         if step == 3:
-            saved, first = optimiser_tensors(first), Adam([other], lr=1e-2, weight_decay=0.01)
-            restore_optimiser(first, saved)
+            saved, first = optimizer_tensors(first), Adam([other], lr=1e-2, weight_decay=0.01)
+            restore_optimizer(first, saved)
         one.grad = other.grad = gradient
         whole.step()
         first.step()
@@ -94,7 +94,7 @@ def test_polynomial_decay_knows_a_power_an_end_and_no_warm_up():
 
 def test_the_schedule_spans_the_run_or_what_it_is_told():
     run = TrainConfig(schedule="polynomial", max_updates=10, warmup_updates=2, lr=1.0)
-    at = Progress(micro_step=6, micro_steps=10, step=6, steps=10, epoch=0.5, epochs=None)
+    at = TrainProgress(micro_step=6, micro_steps=10, step=6, steps=10, epoch=0.5, epochs=None)
     assert rate_at(at, run, 1.0) == pytest.approx(0.5)
     longer = TrainConfig(schedule="polynomial", max_updates=10, schedule_updates=18, warmup_updates=2)
     assert rate_at(at, longer, 1.0) == pytest.approx(0.75)
@@ -102,10 +102,10 @@ def test_the_schedule_spans_the_run_or_what_it_is_told():
 
 def test_a_warm_up_longer_than_the_run_never_reaches_the_peak():
     by_epoch = TrainConfig(epochs=2, warmup_epochs=20.0, long_warmup=True)
-    at = Progress(micro_step=15, micro_steps=20, step=15, steps=20, epoch=1.5, epochs=2)
+    at = TrainProgress(micro_step=15, micro_steps=20, step=15, steps=20, epoch=1.5, epochs=2)
     assert rate_at(at, by_epoch, 1.0) == pytest.approx(1.5 / 20)
     by_update = TrainConfig(schedule="polynomial", max_updates=10, warmup_updates=40, long_warmup=True)
-    at = Progress(micro_step=8, micro_steps=10, step=8, steps=10, epoch=0.8, epochs=None)
+    at = TrainProgress(micro_step=8, micro_steps=10, step=8, steps=10, epoch=0.8, epochs=None)
     assert rate_at(at, by_update, 1.0) == pytest.approx(0.2)
 
 

@@ -14,7 +14,7 @@ from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
 from auricle.hub.load import load
 from auricle.methods.settings import MAEASTPretrain
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer
 from helpers import mae_ast_runs
@@ -38,7 +38,7 @@ def whole(source, tmp_path_factory):
 
 
 def weights(run):
-    return load_file(StateStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
 
 
 def rows(run, kind):
@@ -70,7 +70,7 @@ def test_validation_and_test_are_logged_and_the_best_state_kept(whole):
     assert {"val_loss", "val_accuracy"} <= logged[0].keys()
     assert "test_loss" in logged[-1]
     losses = {f"{row['val_loss']:.9g}": row["micro_step"] for row in logged[:-1]}
-    best = StateStore(whole / "state").best()
+    best = CheckpointStore(whole / "state").best()
     assert losses[f"{-best['score']:.9g}"] == int(best["state"].removeprefix("step-"))
     assert (whole / "encoder-best.safetensors").is_file()
 

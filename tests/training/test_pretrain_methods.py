@@ -185,4 +185,4 @@ def test_the_small_preset_is_one_word_and_the_demos_settings(data, tmp_path):
     demo = small_run(DemoConfig(), data, tmp_path / "demo", clips=1000)
     assert saved["model"] == asdict(demo.model)
     assert saved["objective"] == asdict(demo.objective)
-    assert auricle.load(out).info.frame_width == 960
+    assert auricle.load(out).info.frame_dim == 960

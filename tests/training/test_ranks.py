@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from auricle.commands.pretrain import pretrain
-from auricle.training.checkpoint import StateStore
-from auricle.training.distributed import Ranks
+from auricle.training.checkpoint import CheckpointStore
+from auricle.training.distributed import DistContext
 from auricle.training.log import read_log
 from helpers import mae_ast_rank_worker
 from helpers.paths import TESTS
@@ -27,7 +27,8 @@ def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
     pretrain(config(source, tmp_path / "one", batch_size=8, **settings), quiet=True)
     torchrun("-m", "auricle", *flags(source, tmp_path / "two", batch_size=4, **settings), "--quiet")
     one, two = (
-        load_file(StateStore(tmp_path / name / "state").states()[0] / "weights.safetensors") for name in ("one", "two")
+        load_file(CheckpointStore(tmp_path / name / "state").states()[0] / "weights.safetensors")
+        for name in ("one", "two")
     )
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-5)
@@ -57,7 +58,7 @@ def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset):
     """With masks per clip, equal lengths and no dropout; the input's statistics are those of both ranks' clips."""
     torchrun(str(TESTS / "helpers" / "mae_ast_rank_worker.py"), str(tmp_path / "out.safetensors"), preset)
     two = load_file(tmp_path / "out.safetensors")
-    one = mae_ast_rank_worker.step(preset, Ranks(0, 1, torch.device("cpu")))
+    one = mae_ast_rank_worker.step(preset, DistContext(0, 1, torch.device("cpu")))
     assert two.keys() == one.keys()
     for name, value in one.items():
         if name not in ("log.ppl",):  # a power of the loss: its mean over ranks is not the power of the mean

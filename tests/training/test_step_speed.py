@@ -8,13 +8,13 @@ import sys
 import pytest
 import torch
 
-from auricle.methods.base import Progress
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import M2DConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.models.layers.transformer import attend
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.masking.patches import unstructured
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from auricle.training.precision import tune_allocator
 
 FAULTS = """
@@ -62,36 +62,36 @@ def test_keys_that_are_masked_have_no_influence_in_either_form():
 
 def small(seed: int = 0) -> tuple[M2D, torch.optim.Optimizer]:
     objective = M2D(ViTConfig("80x64", width=32, depth=2, heads=2), PredictorConfig(32, 1, 2), M2DConfig(), seed=seed)
-    return objective, make_optimiser(objective.param_groups(0.05), "adamw", 1e-3)
+    return objective, make_optimizer(objective.param_groups(0.05), "adamw", 1e-3)
 
 
-def bf16_steps(objective: M2D, optimiser: torch.optim.Optimizer, steps: int = 3) -> None:
+def bf16_steps(objective: M2D, optimizer: torch.optim.Optimizer, steps: int = 3) -> None:
     for number in range(steps):
         generator = torch.Generator().manual_seed(number)
         patches = objective.online.patch_embed.cut(torch.randn(4, 80, 64, generator=generator))
         mask = unstructured(torch.rand(4, 20, generator=generator), 0.7)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
             prediction, target = objective.predict(patches, mask)
             loss = objective.error(target, prediction).mean()
         loss.backward()
-        optimiser.step()
-        objective.after_step(Progress(number, steps, number, steps, 0.0, 1))
+        optimizer.step()
+        objective.after_step(TrainProgress(number, steps, number, steps, 0.0, 1))
     assert loss.dtype == torch.float32
 
 
 def test_weights_gradients_optimiser_state_and_teacher_stay_float32_under_bf16():
-    objective, optimiser = small()
-    bf16_steps(objective, optimiser)
+    objective, optimizer = small()
+    bf16_steps(objective, optimizer)
     kept = [*objective.parameters(), *(p.grad for p in objective.parameters() if p.grad is not None)]
-    kept += [value for state in optimiser.state.values() for value in state.values()]
+    kept += [value for state in optimizer.state.values() for value in state.values()]
     assert {tensor.dtype for tensor in kept} == {torch.float32}
 
 
 def test_the_target_encoder_leaves_nothing_for_the_backward_pass():
     objective, _ = small()
     patches = objective.online.patch_embed.cut(torch.randn(2, 80, 64))
-    target = objective.targets(patches, unstructured(torch.rand(2, 20), 0.7))
+    target = objective.raw_targets(patches, unstructured(torch.rand(2, 20), 0.7))
     assert not target.requires_grad
     assert all(p.grad is None and not p.requires_grad for p in objective.target.parameters())
 

@@ -8,7 +8,7 @@ from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
 from auricle.methods.base import Objective
 from auricle.reports.page import build_report
-from auricle.training.checkpoint import StateStore
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from helpers.torchrun import torchrun
 from helpers.training_runs import config, flags, prepared
@@ -46,7 +46,7 @@ def test_m2d_is_scored_every_so_many_epochs_and_at_the_end(whole):
 
 
 def test_the_best_state_is_that_of_the_lowest_loss(whole):
-    best = StateStore(whole / "state").best()
+    best = CheckpointStore(whole / "state").best()
     lowest = min(scored(whole)[:-1], key=lambda row: row["val_loss"])
     assert (best["state"], -best["score"]) == (f"step-{lowest['micro_step']:09d}", lowest["val_loss"])
 
@@ -80,10 +80,10 @@ def test_a_long_list_is_sampled(data, held, tmp_path, monkeypatch):
     seen = []
     real = Objective.validate
 
-    def validate(self, batch, progress, draws):
+    def validate(self, batch, progress, key):
         assert not self.training
         seen.append(batch.ids)
-        return real(self, batch, progress, draws)
+        return real(self, batch, progress, key)
 
     monkeypatch.setattr(Objective, "validate", validate)
     pretrain(config(data, tmp_path / "run", valid=held, **LISTS), quiet=True)
@@ -96,7 +96,7 @@ def test_an_evaluation_decides_which_state_is_best(data, held, tmp_path):
     settings = config(data, tmp_path / "run", valid=held, eval_freq=2, **LISTS)
     scores = iter([0.7, 0.2])
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
-    assert StateStore(tmp_path / "run/state").best()["score"] == 0.7
+    assert CheckpointStore(tmp_path / "run/state").best()["score"] == 0.7
 
 
 def test_a_finished_run_keeps_its_last_words_and_makes_up_for_a_missing_one(data, held, tmp_path):

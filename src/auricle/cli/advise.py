@@ -19,7 +19,7 @@ from typing import Any
 
 from auricle.cli.flags import add_flags, config_from, leaves
 from auricle.commands.advise.advise import advise, as_json
-from auricle.commands.advise.facts import Advice, AdviseConfig, Cost, Plan
+from auricle.commands.advise.facts import Advice, AdviseConfig, Proposal, RunCost
 from auricle.core.errors import AuricleError
 
 QUESTIONS = ("source", "domain", "hours", "clips", "labels", "above_8khz", "noisy", "noise", "gpus", "gpu_memory")
@@ -92,7 +92,7 @@ def told(advice: Advice) -> str:
     return "\n\n".join(parts)
 
 
-def settings(plan: Plan) -> str:
+def settings(plan: Proposal) -> str:
     noise = f"noise ratio   {plan.noise_ratio:g}\n" if plan.noise_ratio else ""
     least = f"min-ds-size   {plan.min_ds_size}\n" if plan.min_ds_size else ""
     return (
@@ -104,7 +104,7 @@ def settings(plan: Plan) -> str:
     ).rstrip("\n")
 
 
-def cost(found: Cost) -> str:
+def cost(found: RunCost) -> str:
     hours = found.seconds / 3600
     time = f"{hours / 24:.1f} days" if hours > 72 else f"{hours:.1f} hours"
     return f"memory        about {found.memory / 2**30:.1f} GiB on each GPU\ntime          about {time}\n{found.how}"

@@ -22,7 +22,7 @@ from auricle.commands.models import (
     ConvertConfig,
     Description,
     GetConfig,
-    ListConfig,
+    ListModelsConfig,
     ShowConfig,
     VerifyConfig,
     convert,
@@ -33,7 +33,7 @@ from auricle.commands.models import (
 
 
 def _list(args: argparse.Namespace) -> int:
-    rows = list_models(config_from(ListConfig, args))
+    rows = list_models(config_from(ListModelsConfig, args))
     style = "json" if args.json else args.format
     print(json.dumps([r.row() for r in rows], indent=1) if style == "json" else STYLES[style](rows))
     return 0
@@ -123,7 +123,7 @@ class Action(NamedTuple):
 
 
 ACTIONS = {
-    "list": Action(ListConfig, _list, "the table of published weights"),
+    "list": Action(ListModelsConfig, _list, "the table of published weights"),
     "show": Action(ShowConfig, _show, "all that is known of a name, a weight file or a run folder"),
     "get": Action(GetConfig, _get, "download, check, convert and keep"),
     "convert": Action(ConvertConfig, _convert, "write another layout"),

@@ -84,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
         raise AuricleError("say what to learn and from what: auricle pretrain m2d FOLDER (or --continue RUN)")
     config = config_from(args.settings, args)
     if args.dry_run:
-        from auricle.training.dry_run import rehearse
+        from auricle.training.dry_run import dry_run
 
-        told = rehearse(config)
+        told = dry_run(config)
         print(dumps(asdict(told)) if args.json else told)
         return 0
     return answer(pretrain(config, quiet=args.quiet), args.json)

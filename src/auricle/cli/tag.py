@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from auricle.cli.flags import add_flags, config_from
 from auricle.commands.tag import TagConfig, tag
-from auricle.core.progress import progress
+from auricle.core.progress import progress_bar
 
 if TYPE_CHECKING:
     from auricle.inference.tag_results import Failure, FileTags
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     printer: Printer = AsJson(tagging.model) if args.json else AsCsv() if args.csv else AsTables()
     failed: list[Failure] = []
     try:
-        for outcome in progress(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet):
+        for outcome in progress_bar(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet):
             if isinstance(outcome, Failure):
                 failed.append(outcome)
                 print(f"failed: {outcome.error}", file=sys.stderr)

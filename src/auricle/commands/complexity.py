@@ -100,11 +100,11 @@ def _has_rules(encoder: Encoder) -> bool:
 def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
     import torch
 
-    from auricle.core.randomness import Draws
+    from auricle.core.randomness import RandomKey
     from auricle.models.efficientat.folding import for_inference
 
     samples = max(1, round(config.seconds * encoder.info.sample_rate))
-    wave = 0.1 * torch.randn(1, samples, generator=Draws(0).torch("complexity"))
+    wave = 0.1 * torch.randn(1, samples, generator=RandomKey(0).torch("complexity"))
     _settle(encoder, wave)
     ready, times = for_inference(encoder), []
     with torch.inference_mode():

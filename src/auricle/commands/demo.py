@@ -139,9 +139,9 @@ def small_run(config: DemoConfig, data: Path, out: Path, clips: int) -> Pretrain
 def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
     """As many weight updates as fit into the minutes, by a few measured steps."""
     from auricle.methods.settings import with_flags
-    from auricle.training.dry_run import rehearse
+    from auricle.training.dry_run import dry_run
 
-    seconds = rehearse(config).seconds_per_micro_step
+    seconds = dry_run(config).seconds_per_micro_step
     steps = max(SMALLEST_RUN, int(60 * minutes / seconds))
     return with_flags(config, {"max_updates": steps, "warmup_updates": steps // 10})
 

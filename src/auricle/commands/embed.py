@@ -262,14 +262,14 @@ def _embedded(
     quiet: bool,
 ) -> dict[str, ClipEmbedding]:
     """Results of all clips, saved part by part as they come; failures are tried again by the next run."""
-    from auricle.core.progress import progress
+    from auricle.core.progress import progress_bar
     from auricle.inference.embedder import embed_clips, pieces_of
 
     results: dict[str, ClipEmbedding] = {}
     rest = manifest.select(ids={id for id in manifest.ids if id not in kept})
     pieces, frames = pieces_of(encoder, config.settings), config.level == "frames"
     saved = 0
-    with progress(total=len(rest), what="embed", quiet=quiet) as bar:
+    with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
         for result in embed_clips(rest, encoder, config.settings, pieces, frames=frames):
             results[result.id] = result
             bar.update()

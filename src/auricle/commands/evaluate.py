@@ -23,7 +23,7 @@ from auricle.inference.embed_config import EncodeSettings
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation
     from auricle.evaluation.protocols import Protocol
-    from auricle.methods.base import Progress
+    from auricle.methods.base import TrainProgress
     from auricle.models.base import Encoder
 
 
@@ -169,7 +169,7 @@ def keep_all(found: list[Evaluation], model: Path, store: str | None = None) -> 
         record(evaluation, results)
 
 
-def periodic(source: str, run: Path) -> Callable[[Encoder, Progress], dict[str, float]]:
+def periodic(source: str, run: Path) -> Callable[[Encoder, TrainProgress], dict[str, float]]:
     """The function that the loop calls: scores by "task/protocol". Raises AuricleError at once for a wrong file."""
     path = Path(source)
     if is_program(path):
@@ -180,7 +180,7 @@ def periodic(source: str, run: Path) -> Callable[[Encoder, Progress], dict[str, 
     entries = read_task_set(path)
     told: set[str] = set()
 
-    def evaluate(encoder: Encoder, progress: Progress) -> dict[str, float]:
+    def evaluate(encoder: Encoder, progress: TrainProgress) -> dict[str, float]:
         name = encoder.info.name
         encoder.rename(name=f"{run.name} epoch {progress.epoch:g}")
         found, absent = measure(encoder, entries, baselines=False)
@@ -206,7 +206,7 @@ def say_absent(absent: dict[str, str]) -> None:
         print(f"{task} was not measured: {why}", file=sys.stderr)
 
 
-def call(program: Path, encoder: Any, run: Path, progress: Progress) -> dict[str, float]:
+def call(program: Path, encoder: Any, run: Path, progress: TrainProgress) -> dict[str, float]:
     """Run a program with the path of a checkpoint. Raises AuricleError when it fails."""
     words = [str(program.resolve())] if os.access(program, os.X_OK) else ["bash", str(program)]
     done = subprocess.run([*words, str(checkpoint_of(encoder, run, progress))], capture_output=True, text=True)
@@ -216,7 +216,7 @@ def call(program: Path, encoder: Any, run: Path, progress: Progress) -> dict[str
     return {}
 
 
-def checkpoint_of(encoder: Any, run: Path, progress: Progress) -> Path:
+def checkpoint_of(encoder: Any, run: Path, progress: TrainProgress) -> Path:
     """The published checkpoint of this epoch where the run writes them, else a fresh file of the encoder."""
     from auricle.hub.weight_file import save_encoder
 

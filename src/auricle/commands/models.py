@@ -17,7 +17,7 @@ LAYOUTS = ("auricle", "efficientat", "m2d", "mae-ast")
 
 
 @dataclass(frozen=True)
-class ListConfig:
+class ListModelsConfig:
     """Which rows of the table."""
 
     family: str | None = option(None, "only this family: mn, dymn, m2d …")
@@ -110,7 +110,7 @@ class Converted:
     hint: str = ""
 
 
-def list_models(config: ListConfig) -> Table:
+def list_models(config: ListModelsConfig) -> Table:
     """The table of published weights. Raises AuricleError for an unknown family."""
     from auricle.hub.published.table import table
 

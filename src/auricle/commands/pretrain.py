@@ -15,11 +15,11 @@ from auricle.methods.settings import PretrainConfig, ViTPretrain, restored, with
 
 if TYPE_CHECKING:
     from auricle.hub.run_folder import RunFolder
-    from auricle.methods.base import Progress
+    from auricle.methods.base import TrainProgress
     from auricle.training.data import TrainingData
-    from auricle.training.distributed import Ranks
+    from auricle.training.distributed import DistContext
     from auricle.training.loop import AtEpoch, Trainer
-    from auricle.training.schedules import Plan
+    from auricle.training.schedules import TrainingLength
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
     """A new run. Raises AuricleError for what cannot be trained; Ctrl-C saves and says how to go on."""
     from auricle.hub.run_folder import RunFolder
     from auricle.training.data import open_data
-    from auricle.training.distributed import ranks_of
+    from auricle.training.distributed import dist_context
     from auricle.training.dry_run import resolved
     from auricle.training.objectives import build_objective
 
-    with ranks_of(config.train.device) as ranks:
+    with dist_context(config.train.device) as ranks:
         config = replace(config, out=ranks.agree(out_of(config, ranks.world)))
         evaluate = evaluate or periodic_of(config.quick_eval, config)
         final = periodic_of(config.all_eval, config)
@@ -64,7 +64,7 @@ def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet:
         return run_to_end(trainer_of(config, data, objective, run, ranks, (evaluate, final), quiet), data)
 
 
-def check_begin(plan: Plan, config: PretrainConfig) -> None:
+def check_begin(plan: TrainingLength, config: PretrainConfig) -> None:
     """Raises AuricleError for a run that begins behind its end."""
     if config.train.start_epoch * plan.per_epoch >= plan.micro_steps:
         raise AuricleError(
@@ -73,16 +73,16 @@ def check_begin(plan: Plan, config: PretrainConfig) -> None:
         )
 
 
-def try_out(objective: Any, data: TrainingData, ranks: Ranks) -> None:
+def try_out(objective: Any, data: TrainingData, ranks: DistContext) -> None:
     """One clip, scored and not learnt from: what networks and data cannot do together shows before a folder is made."""
     import torch
 
-    from auricle.core.randomness import BatchDraws
+    from auricle.core.randomness import BatchKey
 
     batch = data.first_clips(1).to(ranks.device)
     objective.to(ranks.device).eval()
     with torch.no_grad():
-        objective.validate(batch, data.plan().at(0), BatchDraws(data.config.train.seed, batch.epoch, batch.positions))
+        objective.validate(batch, data.plan().at(0), BatchKey(data.config.train.seed, batch.epoch, batch.positions))
     objective.train()
 
 
@@ -97,13 +97,13 @@ def continue_run(
     """Go on exactly where a run stopped. ``changes`` by flag name are refused unless their names are in ``allow``."""
     from auricle.hub.run_folder import RunFolder
     from auricle.training.data import open_data
-    from auricle.training.distributed import ranks_of
+    from auricle.training.distributed import dist_context
     from auricle.training.objectives import build_objective
 
     run = RunFolder.open(folder)
     config = replace(restored(run.read_config(), str(run.config)), out=str(folder))
     config = changed(config, changes or {}, allow)
-    with ranks_of(config.train.device) as ranks:
+    with dist_context(config.train.device) as ranks:
         evaluate = evaluate or periodic_of(config.quick_eval, config)
         data = open_data(config, ranks)
         objective = build_objective(config, data)
@@ -152,7 +152,7 @@ def out_of(config: PretrainConfig, processes: int) -> str:
     return config.out or f"runs/{config.method}-{time.strftime('%y%m%d-%H%M%S')}"
 
 
-def say_resumed(source: str, objective: Any, ranks: Ranks, quiet: bool) -> None:
+def say_resumed(source: str, objective: Any, ranks: DistContext, quiet: bool) -> None:
     """Fill the objective from other weights, keeping the data's own statistics; say what fitted and what did not."""
     import sys
 
@@ -168,7 +168,7 @@ def trainer_of(
     data: TrainingData,
     objective: Any,
     run: RunFolder,
-    ranks: Ranks,
+    ranks: DistContext,
     evaluations: tuple[Evaluate | None, Evaluate | None],
     quiet: bool,
 ) -> Trainer:
@@ -227,7 +227,7 @@ def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:
     return replace(result_of(trainer, data, progress), seconds=time.monotonic() - start)
 
 
-def conclude(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
+def conclude(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> None:
     """What comes after the last weight update: the test list, clips that were replaced, the last measurement, the card
     (last of all: with it a run is complete)."""
     score_test(trainer, data, progress)
@@ -242,7 +242,7 @@ def conclude(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
         keep_card(trainer, data, progress)
 
 
-def measured(trainer: Trainer, progress: Progress) -> bool:
+def measured(trainer: Trainer, progress: TrainProgress) -> bool:
     """Does the log hold scores of this end of the run already? (It was stopped between them and the card.)"""
     from auricle.training.log import read_log
 
@@ -250,12 +250,12 @@ def measured(trainer: Trainer, progress: Progress) -> bool:
     return trainer.ranks.agree(any(row["step"] == progress.step and len(row) > len(PLACE) for row in rows))
 
 
-def result_of(trainer: Trainer, data: TrainingData, progress: Progress) -> PretrainResult:
+def result_of(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> PretrainResult:
     loss = last_loss(trainer.run)
     return PretrainResult(trainer.run.path, progress.step, progress.epoch, loss, 0.0, data.listed, data.replaced())
 
 
-def score_test(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
+def score_test(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> None:
     """The list that ``--test`` names, unless it was scored at this end of the run already."""
     from auricle.training.log import read_log
 
@@ -264,7 +264,7 @@ def score_test(trainer: Trainer, data: TrainingData, progress: Progress) -> None
         trainer.score("test", progress, data.test.held_out())
 
 
-def keep_card(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
+def keep_card(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> None:
     from auricle.hub.run_folder import write_card
 
     facts = {
@@ -280,14 +280,14 @@ def keep_card(trainer: Trainer, data: TrainingData, progress: Progress) -> None:
 
 def keep_preview(trainer: Trainer, data: TrainingData) -> None:
     """A few clips with what was hidden of them and how well it was predicted, for the report."""
-    from auricle.core.randomness import BatchDraws
+    from auricle.core.randomness import BatchKey
     from auricle.reports.snapshot import CLIPS, save_snapshot, take_snapshot, training_facts
 
     batch = data.first_clips(CLIPS).to(trainer.ranks.device)
     manifest = data.dataset.manifest
     facts = training_facts(manifest, data.replaced())
-    draws = BatchDraws(trainer.config.seed, batch.epoch, batch.positions)
-    snapshot = take_snapshot(trainer.objective, batch, draws, manifest=manifest, facts=facts)
+    key = BatchKey(trainer.config.seed, batch.epoch, batch.positions)
+    snapshot = take_snapshot(trainer.objective, batch, key, manifest=manifest, facts=facts)
     if snapshot is not None:
         save_snapshot(snapshot, trainer.run.path)
 

@@ -14,12 +14,12 @@ from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder, write_text
 from auricle.core.options import argument, check_choices, option
 from auricle.inference.events import SUFFIXES, WRITERS
-from auricle.inference.sources import Sound
+from auricle.inference.sources import AudioSource
 from auricle.inference.tag_config import EventSettings, TagSettings
 from auricle.inference.tag_results import Failure, FileTags
 
 if TYPE_CHECKING:
-    from auricle.inference.sources import Sound
+    from auricle.inference.sources import AudioSource
     from auricle.inference.tag_results import Failure, FileTags
     from auricle.models.base import Encoder
 
@@ -48,7 +48,7 @@ class TagFolder:
         else:
             write_text(settings, json.dumps(made_from, indent=1))
 
-    def finished(self, sounds: list[Sound]) -> dict[str, FileTags]:
+    def finished(self, sounds: list[AudioSource]) -> dict[str, FileTags]:
         """Results of these sounds that an earlier run finished; lines of failed and changed ones are dropped."""
         lines = self.lines.read_text(encoding="utf-8", errors="replace").splitlines() if self.lines.is_file() else []
         plain = {line["file"]: line for line in map(_whole, lines) if {"tags", "stamp"} <= line.keys()}
@@ -57,20 +57,20 @@ class TagFolder:
         write_text(self.lines, "".join(f"{json.dumps(line)}\n" for line in kept.values()))
         return {name: FileTags.from_json(line) for name, line in kept.items() if name in stamps}
 
-    def add(self, sound: Sound, outcome: FileTags | Failure) -> None:
+    def add(self, sound: AudioSource, outcome: FileTags | Failure) -> None:
         """The outcome as a line, on disk before the next recording is begun."""
         plain = asdict(outcome) if isinstance(outcome, Failure) else _line(sound, outcome)
         with open(self.lines, "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(plain)}\n")
 
-    def add_labels(self, sound: Sound, result: FileTags, kind: str, nyquist: float) -> Path:
+    def add_labels(self, sound: AudioSource, result: FileTags, kind: str, nyquist: float) -> Path:
         """The label track of one recording; its path within the folder is the recording's."""
         path = self.folder / f"{sound.place}{SUFFIXES[kind]}"
         write_text(path, WRITERS[kind](result.events or (), nyquist))
         return path
 
 
-def stamp(sound: Sound) -> list[int] | str | None:
+def stamp(sound: AudioSource) -> list[int] | str | None:
     """Size and time of change of a file, a checksum of what is in memory; None for a file that is not there."""
     if not isinstance(sound.content, Path):
         return hashlib.sha256(sound.content).hexdigest()
@@ -80,7 +80,7 @@ def stamp(sound: Sound) -> list[int] | str | None:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _line(sound: Sound, result: FileTags) -> dict[str, Any]:
+def _line(sound: AudioSource, result: FileTags) -> dict[str, Any]:
     plain = result.to_json() | {"stamp": stamp(sound)}
     return plain | {"windows": result.time_line()} if result.windows else plain
 
@@ -149,12 +149,12 @@ def tag(config: TagConfig) -> Tagging:
     return Tagging(encoder.info.name, len(sounds), _outcomes(config, encoder, sounds, folder))
 
 
-def _sounds(config: TagConfig) -> list[Sound]:
-    from auricle.inference.sources import Sound, find_sounds
+def _sounds(config: TagConfig) -> list[AudioSource]:
+    from auricle.inference.sources import AudioSource, find_sounds
 
     sounds = find_sounds([name for name in config.files if name != STDIN])
     if STDIN in config.files:
-        sounds.append(Sound(STDIN, sys.stdin.buffer.read(), "stdin"))
+        sounds.append(AudioSource(STDIN, sys.stdin.buffer.read(), "stdin"))
     if config.picture and len(sounds) != 1:
         raise AuricleError(f"--picture draws one recording, but {len(sounds)} are named")
     return sounds
@@ -169,7 +169,7 @@ def _folder(config: TagConfig, encoder: Encoder) -> TagFolder:
 
 
 def _outcomes(
-    config: TagConfig, encoder: Encoder, sounds: list[Sound], folder: TagFolder | None
+    config: TagConfig, encoder: Encoder, sounds: list[AudioSource], folder: TagFolder | None
 ) -> Iterator[FileTags | Failure]:
     """Those that an earlier run finished first, then the others; each is kept before it is told."""
     from auricle.inference.tagger import tag_each
@@ -192,7 +192,7 @@ def _outcomes(
 
 
 def _extras(
-    config: TagConfig, encoder: Encoder, sound: Sound, outcome: FileTags | Failure, folder: TagFolder | None
+    config: TagConfig, encoder: Encoder, sound: AudioSource, outcome: FileTags | Failure, folder: TagFolder | None
 ) -> None:
     """The label track and the picture that were asked for."""
     from auricle.inference.tag_results import FileTags

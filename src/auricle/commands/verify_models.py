@@ -14,7 +14,7 @@ from auricle.core.errors import AuricleError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auricle.models.base import Encoded, Encoder
+    from auricle.models.base import Encoder, EncoderOutput
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,10 @@ def _works(encoder: Encoder) -> tuple[bool, str]:
     frames = 0 if out.frames is None else out.frames.shape[1]
     if wrong:
         return False, f"on two seconds of sound: {', '.join(wrong)}"
-    return True, f"two seconds give {frames} frames of width {encoder.info.frame_width}, all finite"
+    return True, f"two seconds give {frames} frames of width {encoder.info.frame_dim}, all finite"
 
 
-def _promises(encoder: Encoder, out: Encoded) -> dict[str, bool]:
+def _promises(encoder: Encoder, out: EncoderOutput) -> dict[str, bool]:
     import torch
 
     def finite(value: Tensor | None) -> bool:
@@ -151,8 +151,8 @@ def _promises(encoder: Encoder, out: Encoded) -> dict[str, bool]:
     info = encoder.info
     classes = len(info.classes) if info.classes else None
     return {
-        "frames have another width": out.frames is not None and out.frames.shape[2] == info.frame_width,
-        "the clip has another width": out.clip.shape[1] == info.clip_width,
+        "frames have another width": out.frames is not None and out.frames.shape[2] == info.frame_dim,
+        "the clip has another width": out.clip.shape[1] == info.clip_dim,
         "times do not rise": bool((out.times.diff() > 0).all()),
         "there are more or fewer logits than classes": classes is None
         or (out.logits is not None and out.logits.shape[1] == classes),

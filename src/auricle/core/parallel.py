@@ -91,7 +91,6 @@ def _end_with_parent() -> None:
 
 # Work ahead: the next item is made in a thread while the caller is busy with the one before.
 
-T = TypeVar("T")
 END: Any = object()
 
 

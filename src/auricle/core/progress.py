@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(
+def progress_bar(
     iterable: Any = None, *, total: int | None = None, what: str = "", unit: str = "clip", quiet: bool = False
 ) -> tqdm:
     """A tqdm bar. ``quiet`` shows nothing."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Source(Protocol):
+class RandomSource(Protocol):
     """What a draw needs of a generator."""
 
     def random(self, size: Any = None) -> Any: ...
@@ -34,8 +34,8 @@ def key_of(*parts: object) -> int:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The draws of one clip: ``Draws(seed, epoch, position).of("mask")`` is a fresh NumPy generator for that purpose."""
+class RandomKey:
+    """The draws of one clip: ``RandomKey(seed, epoch, position).of("mask")`` is a fresh NumPy generator for that purpose."""
 
     seed: int
     epoch: int = 0
@@ -53,7 +53,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class BatchDraws:
+class BatchKey:
     """The draws of a batch: one key per clip (``positions`` in the epoch's global order), so that ranks and workers agree."""
 
     seed: int
@@ -62,11 +62,11 @@ class BatchDraws:
 
     def each(self, purpose: str) -> list[np.random.Generator]:
         """One generator per clip of the batch."""
-        return [Draws(self.seed, self.epoch, position).of(purpose) for position in self.positions]
+        return [RandomKey(self.seed, self.epoch, position).of(purpose) for position in self.positions]
 
     def shared(self, purpose: str) -> np.random.Generator:
         """One generator for the whole batch. It is keyed by the first clip, so it depends on how the batch was cut."""
-        return Draws(self.seed, self.epoch, self.positions[0]).of("batch/" + purpose)
+        return RandomKey(self.seed, self.epoch, self.positions[0]).of("batch/" + purpose)
 
     def uniform(self, purpose: str, n: int) -> np.ndarray:
         """(B, n) float32 in [0, 1), row i drawn with the key of clip i."""
@@ -75,7 +75,7 @@ class BatchDraws:
 
 def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
     """The epoch's global order: a permutation of n clips."""
-    return Draws(seed, epoch).of("order").permutation(n)
+    return RandomKey(seed, epoch).of("order").permutation(n)
 
 
 class TorchReplay:

@@ -21,7 +21,7 @@ import numpy as np
 from auricle.audio.resample import RESAMPLERS
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, cache_dir, make_folder, replacing
-from auricle.core.progress import progress
+from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Manifest
 from auricle.inference.coercion import device_of
@@ -93,7 +93,7 @@ class EmbeddingCache:
         quiet: bool,
     ) -> dict[str, ClipEmbedding]:
         results = {}
-        with progress(total=len(manifest), what=what, quiet=quiet) as bar:
+        with progress_bar(total=len(manifest), what=what, quiet=quiet) as bar:
             for result in embed_clips(manifest, encoder, settings, pieces):
                 results[result.id] = result
                 bar.update()

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from auricle.core.options import as_plain
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.embeddings.cache import EmbeddingCache, cache_key
 from auricle.evaluation.evaluation import Evaluation, Prediction
 from auricle.evaluation.labels import Coverage, Labels, labelled
 from auricle.evaluation.probes.fewshot import check_few_shot
 from auricle.evaluation.protocols import Protocol, protocol
-from auricle.evaluation.scoring import Scored, Setting
+from auricle.evaluation.scoring import Scored, TaskSplit
 from auricle.evaluation.splits import fold_notes
 from auricle.evaluation.statistics import task_statistics
 from auricle.evaluation.task import SEEDS, Task
-from auricle.evaluation.task_runner import Bench, embed_settings, floor_notes, readable, setting_of
+from auricle.evaluation.task_runner import TaskRunner, embed_settings, floor_notes, readable, setting_of
 from auricle.hub.run_folder import environment
 from auricle.inference.embed_config import EmbedSettings, EncodeSettings
 from auricle.models.base import Encoder
@@ -111,12 +111,12 @@ def _bench(
     seeds: tuple[int, ...],
     few_shot: bool,
     quiet: bool,
-) -> tuple[Bench, dict[str, str]]:
+) -> tuple[TaskRunner, dict[str, str]]:
     heard = labelled(whole)
     found = cache.embed(heard, encoder, embed_settings(encode, task), what=encoder.info.name, quiet=quiet)
     usable = readable(heard, found)
     setting = setting_of(usable, task)
-    return Bench(heard, usable, setting, task, how, seeds, few_shot, encode, cache, quiet), found.failed
+    return TaskRunner(heard, usable, setting, task, how, seeds, few_shot, encode, cache, quiet), found.failed
 
 
 def _predictions(scored: Scored, manifest: Manifest, labels: Labels) -> tuple[Prediction, ...]:
@@ -133,17 +133,17 @@ def _predictions(scored: Scored, manifest: Manifest, labels: Labels) -> tuple[Pr
     )
 
 
-def _interval(scored: Scored, setting: Setting) -> tuple[float, float] | None:
+def _interval(scored: Scored, setting: TaskSplit) -> tuple[float, float] | None:
     """2.5 and 97.5 % points of the accuracy over keyed bootstrap draws of the tested clips."""
     if setting.metric != "accuracy":
         return None
     right = scored.values.argmax(1) == setting.labels.index[scored.rows]
-    draws = Draws(0).of("bootstrap").integers(0, len(right), size=(BOOTSTRAP, len(right)))
-    low, high = np.quantile(right[draws].mean(1), (0.025, 0.975))
+    key = RandomKey(0).of("bootstrap").integers(0, len(right), size=(BOOTSTRAP, len(right)))
+    low, high = np.quantile(right[key].mean(1), (0.025, 0.975))
     return float(low), float(high)
 
 
-def _coverage(whole: Manifest, bench: Bench, tested: np.ndarray) -> Coverage:
+def _coverage(whole: Manifest, bench: TaskRunner, tested: np.ndarray) -> Coverage:
     parts = np.unique(np.concatenate([np.concatenate([f.train, f.valid, f.test]) for f in bench.setting.folds]))
     unlabelled, failed = len(whole) - len(bench.heard), len(bench.heard) - len(bench.usable)
     return Coverage(len(whole), unlabelled, failed, len(bench.usable) - len(parts), len(tested))

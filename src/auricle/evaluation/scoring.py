@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.evaluation.labels import Labels
-from auricle.evaluation.probes.base import Problem
+from auricle.evaluation.probes.base import ProbeData
 from auricle.evaluation.protocols import Protocol
 from auricle.evaluation.splits import Fold
 from auricle.metrics.classification import metric
@@ -48,7 +48,7 @@ def mean_and_deviation(scores: Sequence[FoldScore]) -> tuple[float, float | None
 
 
 @dataclass(frozen=True)
-class Setting:
+class TaskSplit:
     """What all scores of one evaluation share: labels (n rows), folds, groups, metric.
 
     Raises AuricleError for a fold whose labels leave the metric without a value.
@@ -67,10 +67,10 @@ class Setting:
                     "something else; choose another --metric or --folding"
                 )
 
-    def problem(self, train: np.ndarray, test: np.ndarray, fold: Fold, draws: Draws) -> Problem:
+    def problem(self, train: np.ndarray, test: np.ndarray, fold: Fold, key: RandomKey) -> ProbeData:
         """The arrays of one fold; ``train`` and ``test`` are the features of all clips as heard for each purpose."""
         targets, valid = self.labels.targets, len(fold.valid) > 0
-        return Problem(
+        return ProbeData(
             train=train[fold.train],
             train_targets=targets[fold.train],
             test=test[fold.test],
@@ -79,7 +79,7 @@ class Setting:
             multilabel=self.labels.multilabel,
             metric=self.metric,
             groups=tuple(self.groups[i] for i in fold.train),
-            draws=draws,
+            key=key,
         )
 
     def score(self, values: np.ndarray, fold: Fold, seed: int) -> FoldScore:
@@ -91,7 +91,7 @@ class Setting:
 
 
 def score_features(
-    setting: Setting,
+    setting: TaskSplit,
     protocol: Protocol,
     features: np.ndarray,
     seeds: Sequence[int],
@@ -104,7 +104,7 @@ def score_features(
     scores, values = [], []
     for i, fold in enumerate(setting.folds):
         for seed in used:
-            found = protocol.probe(setting.problem(train, features, fold, Draws(seed, position=i)))
+            found = protocol.probe(setting.problem(train, features, fold, RandomKey(seed, position=i)))
             scores.append(setting.score(found, fold, seed))
             if seed == used[0]:
                 values.append(found)

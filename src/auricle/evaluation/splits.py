@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.evaluation.labels import Labels
 from auricle.evaluation.task import FOLDINGS
@@ -116,7 +116,7 @@ def draw_folds(targets: np.ndarray, groups: Sequence[str], folds: int, seed: int
     names, inverse = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.zeros((len(names), targets.shape[1]))
     np.add.at(counts, inverse, targets)
-    order = Draws(seed).of("folds").permutation(len(names))
+    order = RandomKey(seed).of("folds").permutation(len(names))
     order = order[np.argsort(-counts.sum(1)[order], kind="stable")]
     totals, share = np.zeros((folds, targets.shape[1])), counts.sum(0).clip(min=1)
     chosen = np.zeros(len(names), np.int64)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import Manifest
 from auricle.inference.batching import heard_batches, padded
 from auricle.inference.embed_config import EmbedSettings
@@ -83,7 +83,7 @@ def task_statistics(encoder: Encoder, manifest: Manifest, settings: EmbedSetting
     """
     if form not in FORMS:
         raise AuricleError(f"unknown statistics '{form}'; known: own, {', '.join(FORMS)}")
-    order = Draws(settings.crop_seed).of("statistics").permutation(len(manifest))[:MOST_CLIPS]
+    order = RandomKey(settings.crop_seed).of("statistics").permutation(len(manifest))[:MOST_CLIPS]
     statistics, seen = FORMS[form](), 0
     chosen = replace(manifest, clips=tuple(manifest.clips[i] for i in order))
     for batch in heard_batches(chosen, encoder.info.sample_rate, settings, encoder.front.resampler, in_order=True):

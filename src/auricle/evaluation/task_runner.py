@@ -15,7 +15,7 @@ from auricle.evaluation.labels import labels_of
 from auricle.evaluation.probes.base import check_features
 from auricle.evaluation.probes.fewshot import few_shot_curve
 from auricle.evaluation.protocols import Protocol
-from auricle.evaluation.scoring import Scored, Setting, mean_and_deviation, score_features
+from auricle.evaluation.scoring import Scored, TaskSplit, mean_and_deviation, score_features
 from auricle.evaluation.splits import make_folds
 from auricle.evaluation.task import Task
 from auricle.inference.embed_config import EmbedSettings, EncodeSettings
@@ -26,12 +26,12 @@ from auricle.models.registry import untrained
 
 
 @dataclass(frozen=True)
-class Bench:
+class TaskRunner:
     """heard: the labelled clips; usable: those of them that could be read, in the order of ``setting``'s labels."""
 
     heard: Manifest
     usable: Manifest
-    setting: Setting
+    setting: TaskSplit
     task: Task
     protocol: Protocol
     seeds: tuple[int, ...]
@@ -96,13 +96,13 @@ def readable(heard: Manifest, found: Embeddings) -> Manifest:
     return heard.select(ids=set(found.ids))
 
 
-def setting_of(manifest: Manifest, task: Task) -> Setting:
+def setting_of(manifest: Manifest, task: Task) -> TaskSplit:
     """Labels, folds, groups and metric of labelled clips."""
     labels = labels_of(manifest)
     name = task.metric if task.metric != "auto" else ("mAP" if labels.multilabel else "accuracy")
     metric(name, multilabel=labels.multilabel)
     groups = tuple(clip.group if clip.group is not None else f"clip {clip.id}" for clip in manifest)
-    return Setting(labels, make_folds(manifest, labels, task.folding), groups, name)
+    return TaskSplit(labels, make_folds(manifest, labels, task.folding), groups, name)
 
 
 def untrained_twin(encoder: Encoder) -> Encoder | None:
@@ -117,7 +117,7 @@ def log_mel_floor(encoder: Encoder) -> Encoder | None:
     return None if isinstance(encoder, LogMelStats) else LogMelStats().eval()
 
 
-def chance(setting: Setting) -> Score:
+def chance(setting: TaskSplit) -> Score:
     """Every clip gets the training part's class frequencies: the most frequent class, or the prevalence as mAP."""
     scores = []
     for fold in setting.folds:

@@ -1,6 +1,6 @@
 """EfficientAT's log-mel: pre-emphasis, symmetric Hann window, Kaldi mel bank, natural log.
 
-Specification efficientat 4. ``PreMel()`` is the published default (32 kHz, 128 bands, 10 ms).
+Specification efficientat 4. ``EfficientATMel()`` is the published default (32 kHz, 128 bands, 10 ms).
 The values are already in the family's scale, (ln(m + 1e-5) + 4.5) / 5: its encoders normalise with mean 0, deviation 1.
 What training does to it (random band edges, masks) stands in ``frontends/spec_augment.py``.
 """
@@ -27,7 +27,7 @@ ID = re.compile(r"sr(\d+)-m(\d+)-w(\d+)-h(\d+)-n(\d+)-fmin(\d+)-fmax(\d+)")
 
 
 @dataclass(frozen=True)
-class PreMel:
+class EfficientATMel:
     """(B, S) float32 waveform -> (B, F, T) float32, T = 1 + (S - 1) // hop, frame t centred on sample t * hop.
 
     sample_rate, fmin, fmax in hertz; window, hop and fft in samples; bands is F.
@@ -48,7 +48,7 @@ class PreMel:
             raise AuricleError(f"front end {self.id}: needs 0 <= fmin < fmax in hertz")
 
     @classmethod
-    def from_id(cls, settings: str) -> PreMel:
+    def from_id(cls, settings: str) -> EfficientATMel:
         """The front end of "sr32000-m128-w800-h320-n1024-fmin0-fmax15000" (what follows "efficientat-mel/")."""
         match = ID.fullmatch(settings)
         if not match:
@@ -116,7 +116,7 @@ class PreMel:
         return mel.add_(LOG_OFFSET).log_().add_(SHIFT).div_(SCALE)
 
 
-DEFAULT_ID = PreMel().id
+DEFAULT_ID = EfficientATMel().id
 
 
 @lru_cache(maxsize=32)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws, Source
-from auricle.frontends.efficientat_mel import SCALE, SHIFT, PreMel
+from auricle.core.randomness import BatchKey, RandomSource
+from auricle.frontends.efficientat_mel import SCALE, SHIFT, EfficientATMel
 
 FILL = SHIFT / SCALE  # a mask writes 0 before the scaling, which is this value after it
 
@@ -35,7 +35,7 @@ class MelAugment:
             raise AuricleError("freq_mask and time_mask cannot be negative (0 switches them off)")
 
 
-def moved_edges(front: PreMel, augment: MelAugment, source: Source) -> PreMel:
+def moved_edges(front: EfficientATMel, augment: MelAugment, source: RandomSource) -> EfficientATMel:
     """The front end with drawn edges: fmin + U{0 .. r-1}, fmax + r // 2 - U{0 .. r-1}; fmin is drawn first."""
     fmin = front.fmin + int(source.integers(0, augment.fmin_range))
     fmax = front.fmax + augment.fmax_range // 2 - int(source.integers(0, augment.fmax_range))
@@ -62,12 +62,12 @@ def masked(values: Tensor, spans: np.ndarray, axis: int) -> Tensor:
 
 
 def training_mel(
-    front: PreMel, wave: Tensor, augment: MelAugment, draws: BatchDraws, lengths: Tensor | None = None
+    front: EfficientATMel, wave: Tensor, augment: MelAugment, key: BatchKey, lengths: Tensor | None = None
 ) -> Tensor:
     """(B, S) -> (B, F, T) with one pair of band edges for the batch and masks of their own for each clip."""
-    values = moved_edges(front, augment, draws.shared("mel-edges"))(wave, lengths)
+    values = moved_edges(front, augment, key.shared("mel-edges"))(wave, lengths)
     for axis, longest, purpose in mask_axes(augment):
-        values = masked(values, mask_spans(draws.uniform(purpose, 2), longest, values.shape[axis]), axis)
+        values = masked(values, mask_spans(key.uniform(purpose, 2), longest, values.shape[axis]), axis)
     return values
 
 

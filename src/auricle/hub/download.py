@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, make_folder, replacing, write_text
-from auricle.core.progress import progress
+from auricle.core.progress import progress_bar
 from auricle.hub.checksums import check, note, sha256_of
 from auricle.version import __version__
 
@@ -269,7 +269,7 @@ def _receive(
     with open(wanted.part, "r+b" if start else "wb") as file:
         file.truncate(start)
         file.seek(start)
-        with progress(total=total, what=wanted.destination.name, unit="B", quiet=quiet) as bar:
+        with progress_bar(total=total, what=wanted.destination.name, unit="B", quiet=quiet) as bar:
             bar.unit_scale = True
             bar.update(start)
             for block in _blocks(answer, timeout):

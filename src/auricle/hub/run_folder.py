@@ -125,8 +125,8 @@ def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None
         "family": info.family,
         "sample rate": f"{info.sample_rate} Hz",
         "front end": info.front_end,
-        "frames": f"{info.frame_width} values every {1000 * info.hop_seconds:g} ms",
-        "clip embedding": f"{info.clip_width} values",
+        "frames": f"{info.frame_dim} values every {1000 * info.hop_seconds:g} ms",
+        "clip embedding": f"{info.clip_dim} values",
         "licence": info.licence,
         **facts,
     }

@@ -14,7 +14,7 @@ import numpy as np
 from auricle.audio.decode.decode import probe, read
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.inference.embed_config import EmbedSettings
 
@@ -135,7 +135,7 @@ def _crop_start(clip: Clip, settings: EmbedSettings) -> float:
     spare = (clip.seconds or 0.0) - settings.seconds
     if settings.crop == "start" or spare <= 0:
         return start
-    return start + spare * float(Draws(settings.crop_seed).of(f"crop/{clip.id}").random())
+    return start + spare * float(RandomKey(settings.crop_seed).of(f"crop/{clip.id}").random())
 
 
 def padded(waves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,13 +15,13 @@ from torch import Tensor
 from auricle.audio.decode import decode
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
-from auricle.core.progress import progress
+from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.inference.batching import Heard, heard_batches, padded
 from auricle.inference.coercion import Model, as_encoder, as_manifest, device_of
 from auricle.inference.embed_config import EmbedSettings, layer_texts
 from auricle.inference.spans import cut_into_windows
-from auricle.models.base import Encoded, Encoder, Spec, mean_over_time, modes_kept
+from auricle.models.base import Encoder, EncoderOutput, Spectrogram, mean_over_time, preserve_train_mode
 from auricle.models.efficientat.folding import for_inference
 
 # A recording of hours as one clip, in bounded memory: for encoders whose chunks do not see each other.
@@ -33,7 +33,7 @@ PIECE_SECONDS = 60.0
 CONTEXT = 2  # frames on either side that a front end's window may reach into (of 25 ms, in steps of 10 ms)
 
 
-def encoded_pieces(waves: Iterable[np.ndarray], encoder: Encoder, **options: Any) -> Iterator[Encoded]:
+def encoded_pieces(waves: Iterable[np.ndarray], encoder: Encoder, **options: Any) -> Iterator[EncoderOutput]:
     """Consecutive waves (n,) of one recording -> one Encoded (batch 1) per piece; times count from its beginning.
 
     ``options`` are those of ``Encoder.encode``.
@@ -43,7 +43,7 @@ def encoded_pieces(waves: Iterable[np.ndarray], encoder: Encoder, **options: Any
         yield replace(out, times=out.times + start * spec.hop_seconds)
 
 
-def spectrograms(waves: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tuple[Spec, int]]:
+def spectrograms(waves: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tuple[Spectrogram, int]]:
     """(spectrogram, its first frame) of each piece. Frames at a cut see the sound on both sides of it."""
     front, chunk = encoder.front, int(encoder.info.chunk_frames or 0)
     frames = chunk * max(1, round(PIECE_SECONDS / (chunk * front.hop_seconds)))
@@ -61,14 +61,14 @@ def spectrograms(waves: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tupl
         yield _cut(encoder, held, before, None), first
 
 
-def _cut(encoder: Encoder, held: np.ndarray, begin: int, end: int | None) -> Spec:
+def _cut(encoder: Encoder, held: np.ndarray, begin: int, end: int | None) -> Spectrogram:
     """Frames ``begin`` to ``end`` (None: to the last) of the spectrogram of (n,) samples."""
     spec = encoder.frontend(torch.from_numpy(held)[None].to(encoder.norm_stats.device))
     values = spec.values[:, :, begin:end]
     return replace(spec, values=values, lengths=torch.full_like(spec.lengths, values.shape[2]))
 
 
-class Tally:
+class RunningPool:
     """Pooling over time, added up piece by piece: the same numbers as pooling all frames at once, but for rounding."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ def embed(
     chosen = settings or _settings(options)
     pieces = pieces_of(encoder, chosen)
     found = embed_clips(manifest, encoder, chosen, pieces, frames=_wants_frames(level))
-    bar = progress(total=len(manifest), what="embed", quiet=quiet)
+    bar = progress_bar(total=len(manifest), what="embed", quiet=quiet)
     results = {}
     for result in found:
         results[result.id] = result
@@ -215,7 +215,7 @@ def embed_clips(
 ) -> Iterator[ClipEmbedding]:
     """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
     which is moved to the device and left in the mode (training or evaluation) it came in."""
-    with modes_kept(encoder):
+    with preserve_train_mode(encoder):
         ready = for_inference(encoder.to(device_of(settings.device)))
         rate, resampler = ready.info.sample_rate, ready.front.resampler
         for batch in heard_batches(manifest, rate, settings, resampler, leave_long=ready.chunked):
@@ -270,7 +270,7 @@ def _encode_long(
 ) -> ClipEmbedding:
     """A long recording as one clip, read and encoded piece by piece."""
     indices = _block_indices(pieces)
-    tallies, kept = {piece: Tally() for piece in pieces}, []
+    tallies, kept = {piece: RunningPool() for piece in pieces}, []
     waves = decode.blocks(manifest.audio(clip), rate=encoder.info.sample_rate, resampler=encoder.front.resampler)
     with torch.autocast(encoder.norm_stats.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
         for out in encoded_pieces(waves, encoder, layers=indices or None, padding=settings.padding):
@@ -289,7 +289,7 @@ def _block_indices(pieces: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(piece.removeprefix("layer")) for piece in pieces if piece != OUTPUT)
 
 
-def _pooled(out: Encoded, blocks: tuple[int, ...], pieces: Sequence[str], pooling: str) -> dict[str, Tensor]:
+def _pooled(out: EncoderOutput, blocks: tuple[int, ...], pieces: Sequence[str], pooling: str) -> dict[str, Tensor]:
     pooled = {f"layer{i}": pool(layer.frames, layer.lengths, pooling) for i, layer in zip(blocks, out.layers)}
     if OUTPUT in pieces and pooling == "clip":
         pooled[OUTPUT] = out.clip
@@ -298,13 +298,13 @@ def _pooled(out: Encoded, blocks: tuple[int, ...], pieces: Sequence[str], poolin
     return {piece: pooled[piece] for piece in pieces}
 
 
-def _features(out: Encoded) -> Tensor:
+def _features(out: EncoderOutput) -> Tensor:
     if out.frames is None:
         raise AuricleError("this encoder gives no features over time; use --pooling clip and --level clip")
     return out.frames
 
 
-def _frames(out: Encoded, i: int, blocks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _frames(out: EncoderOutput, i: int, blocks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """(T, D) and (T,) of clip i: the encoder's frames, or its blocks' joined (they share one time grid)."""
     if not blocks:
         n = int(out.lengths[i])

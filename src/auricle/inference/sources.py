@@ -15,7 +15,7 @@ from auricle.data.manifest.formats import files_below
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class AudioSource:
     """A recording and what it is called. ``place`` is a relative path for what is written about it."""
 
     name: str
@@ -39,23 +39,23 @@ class NamedBytes(io.BytesIO):
         self.name = name
 
 
-def find_sounds(files: Iterable[str | Path]) -> list[Sound]:
+def find_sounds(files: Iterable[str | Path]) -> list[AudioSource]:
     """The files, and all audio in and below the folders; each once, in the order given.
 
     No two have one place: where names repeat, places begin below the folder that all recordings share. A folder without
     audio stays in the list, and opening it says what is wrong.
     """
-    found: dict[str, Sound] = {}
+    found: dict[str, AudioSource] = {}
     for item in map(Path, files):
         inside = list(files_below(item, AUDIO_SUFFIXES)) if item.is_dir() else []
         for name in inside:
-            found.setdefault(str(item / name), Sound(str(item / name), item / name, name))
+            found.setdefault(str(item / name), AudioSource(str(item / name), item / name, name))
         if not inside:
-            found.setdefault(str(item), Sound(str(item), item, item.name))
+            found.setdefault(str(item), AudioSource(str(item), item, item.name))
     return _apart(list(found.values()))
 
 
-def _apart(sounds: list[Sound]) -> list[Sound]:
+def _apart(sounds: list[AudioSource]) -> list[AudioSource]:
     if len({sound.place for sound in sounds}) == len(sounds):
         return sounds
     paths = [os.path.abspath(sound.name) for sound in sounds]

@@ -20,15 +20,15 @@ from auricle.audio.decode.decode import blocks
 from auricle.audio.windows import Tail, Window, covering, windows
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import ahead
-from auricle.core.progress import progress
+from auricle.core.progress import progress_bar
 from auricle.frontends.base import front_end
 from auricle.hub.load import load
 from auricle.inference.coercion import Model, device_of, joined
 from auricle.inference.events import find_events
-from auricle.inference.sources import Sound, find_sounds
+from auricle.inference.sources import AudioSource, find_sounds
 from auricle.inference.tag_config import EventSettings, TagSettings
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
-from auricle.models.base import Encoder, EncoderInfo, modes_kept
+from auricle.models.base import Encoder, EncoderInfo, preserve_train_mode
 from auricle.models.efficientat.folding import for_inference
 
 BLOCK_SECONDS = 30.0  # decoded at a time
@@ -56,7 +56,9 @@ def tag(
     encoder = tagger(model, weights)
     settings, events = _settings(options)
     sounds = find_sounds([files] if isinstance(files, (str, Path)) else files)
-    outcomes = list(progress(tag_each(sounds, encoder, settings, events), total=len(sounds), what="tag", quiet=quiet))
+    outcomes = list(
+        progress_bar(tag_each(sounds, encoder, settings, events), total=len(sounds), what="tag", quiet=quiet)
+    )
     return gathered(encoder.info.name, outcomes)
 
 
@@ -91,7 +93,7 @@ def tagger(model: Model, weights: str | Path | None = None) -> Encoder:
 
 
 def tag_each(
-    sounds: Sequence[Sound],
+    sounds: Sequence[AudioSource],
     encoder: Encoder,
     settings: TagSettings,
     events: EventSettings,
@@ -104,7 +106,7 @@ def tag_each(
     Raises AuricleError for windows of less than a sample.
     """
     settings.samples(encoder.info.sample_rate)
-    with modes_kept(encoder):
+    with preserve_train_mode(encoder):
         scorer = Scorer(encoder, settings)
         heard = ahead(_heard(sounds, encoder.info, settings, tail))
         for sound, pieces in groupby(heard, key=attrgetter("sound")):
@@ -120,7 +122,7 @@ class Piece:
     """Some windows of a sound: spans (n, 2) in samples, waves (n, S). The first piece of a sound heard in windows has
     none, and the last says how many samples there were in ``total``."""
 
-    sound: Sound
+    sound: AudioSource
     spans: tuple[tuple[int, int], ...] = ()
     waves: np.ndarray | None = None
     windowed: bool = False
@@ -128,7 +130,7 @@ class Piece:
     error: str = ""
 
 
-def _heard(sounds: Sequence[Sound], info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
+def _heard(sounds: Sequence[AudioSource], info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
     for sound in sounds:
         try:
             yield from _pieces(sound, info, settings, tail)
@@ -136,7 +138,7 @@ def _heard(sounds: Sequence[Sound], info: EncoderInfo, settings: TagSettings, ta
             yield Piece(sound, error=str(error))
 
 
-def _pieces(sound: Sound, info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
+def _pieces(sound: AudioSource, info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
     """The sound whole, or in windows when they are asked for or it is long."""
     stream: Iterator[np.ndarray] = blocks(
         sound.open(), seconds=BLOCK_SECONDS, rate=info.sample_rate, resampler=front_end(info.front_end).resampler
@@ -172,18 +174,18 @@ class Counted:
             yield block
 
 
-def _piece(sound: Sound, batch: Sequence[Window], info: EncoderInfo) -> Piece:
+def _piece(sound: AudioSource, batch: Sequence[Window], info: EncoderInfo) -> Piece:
     waves = np.stack([window.wave for window in batch])
     _check_length(sound, waves.shape[1], info)
     return Piece(sound, tuple((window.start, window.stop) for window in batch), waves, windowed=True)
 
 
-def _whole(sound: Sound, wave: np.ndarray, info: EncoderInfo) -> Piece:
+def _whole(sound: AudioSource, wave: np.ndarray, info: EncoderInfo) -> Piece:
     _check_length(sound, len(wave), info)
     return Piece(sound, ((0, len(wave)),), wave[None], total=len(wave))
 
 
-def _check_length(sound: Sound, samples: int, info: EncoderInfo) -> None:
+def _check_length(sound: AudioSource, samples: int, info: EncoderInfo) -> None:
     """Less than one analysis window would be a score of zero padding."""
     if samples < info.min_samples:
         rate = info.sample_rate
@@ -223,7 +225,7 @@ def probabilities(logits: torch.Tensor, info: EncoderInfo) -> torch.Tensor:
 
 
 def _outcome(
-    sound: Sound, pieces: Iterable[Piece], scorer: Scorer, settings: TagSettings, events: EventSettings
+    sound: AudioSource, pieces: Iterable[Piece], scorer: Scorer, settings: TagSettings, events: EventSettings
 ) -> FileTags | Failure:
     scores: list[np.ndarray] = []
     spans: list[tuple[int, int]] = []

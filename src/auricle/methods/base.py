@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from auricle.audio.resample import resample
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.models.base import Encoded, Encoder, Spec
+from auricle.models.base import Encoder, EncoderOutput, Spectrogram
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainProgress:
     """Where a run stands. A micro-step is one batch through the network, a step one update of the weights.
 
     epoch is fractional (epoch + micro-step in the epoch / micro-steps per epoch); epochs is None with ``max_updates``.
@@ -47,14 +47,14 @@ class Preview:
 
 
 class Objective(nn.Module):
-    """``forward(batch, progress, draws) -> (loss, log)``; all other methods are hooks with harmless defaults.
+    """``forward(batch, progress, key) -> (loss, log)``; all other methods are hooks with harmless defaults.
 
     ``unused_parameters`` is True where some parameter takes no part in some step (ranks must then look for it).
     """
 
     unused_parameters: bool = False
 
-    def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (a scalar) and what to log: detached scalars by name."""
         raise NotImplementedError
 
@@ -66,15 +66,15 @@ class Objective(nn.Module):
         """Fingerprint of what is used without being part of the state (a frozen teacher); a run continues only with the same."""
         return ""
 
-    def on_epoch_start(self, progress: Progress) -> None:
+    def on_epoch_start(self, progress: TrainProgress) -> None:
         """Before the first micro-step of an epoch (DyMN's temperature)."""
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, progress: TrainProgress) -> None:
         """After each update of the weights (teacher averaging)."""
 
-    def validate(self, batch: Batch, progress: Progress, draws: BatchDraws) -> Any:
+    def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
         """Of one validation batch, in eval mode and without gradients, what ``summarise`` needs: here its clips and its log."""
-        log = self(batch, progress, draws)[1]
+        log = self(batch, progress, key)[1]
         return len(batch), {name: float(value) for name, value in log.items()}
 
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
@@ -83,11 +83,11 @@ class Objective(nn.Module):
         names = outputs[0][1] if outputs else ()
         return {name: sum(clips * log[name] for clips, log in outputs) / total for name in names}
 
-    def preview(self, batch: Batch, draws: BatchDraws) -> Preview | None:
+    def preview(self, batch: Batch, key: BatchKey) -> Preview | None:
         """What is hidden and how well it is predicted, for reports; None where nothing is hidden."""
         return None
 
-    def diagnose(self, batch: Batch, draws: BatchDraws) -> dict[str, float]:
+    def diagnose(self, batch: Batch, key: BatchKey) -> dict[str, float]:
         """Numbers that say whether learning is well (shares of the targets' variance, …); see ``training.health``."""
         return {}
 
@@ -109,7 +109,7 @@ def spectrogram_of(batch: Batch, encoder: Encoder) -> Tensor:
     return spec_of(batch, encoder).values
 
 
-def spec_of(batch: Batch, encoder: Encoder) -> Spec:
+def spec_of(batch: Batch, encoder: Encoder) -> Spectrogram:
     """The batch's own spectrogram, or made from its audio by the encoder's front end; not normalised.
 
     Raises AuricleError when the batch holds another front end's spectrogram or audio of another rate.
@@ -120,7 +120,7 @@ def spec_of(batch: Batch, encoder: Encoder) -> Spec:
             raise AuricleError(
                 f"{info.name} expects '{info.front_end}' spectrograms, the data hold '{batch.front_end}'"
             )
-        return Spec(batch.spec.float(), batch.lengths, encoder.front.hop_seconds, info.front_end)
+        return Spectrogram(batch.spec.float(), batch.lengths, encoder.front.hop_seconds, info.front_end)
     if batch.rate != info.sample_rate:
         raise AuricleError(f"{info.name} expects audio at {info.sample_rate} Hz, the data are at {batch.rate} Hz")
     assert batch.audio is not None
@@ -165,10 +165,10 @@ class Teacher:
         assert encoded.frames is not None
         return encoded.frames, encoded.times
 
-    def _of_spectrogram(self, batch: Batch) -> Encoded:
+    def _of_spectrogram(self, batch: Batch) -> EncoderOutput:
         return self.encoder.encode(spec_of(batch, self.encoder), padding="published")
 
-    def _of_audio(self, batch: Batch) -> Encoded:
+    def _of_audio(self, batch: Batch) -> EncoderOutput:
         info = self.encoder.info
         if batch.audio is None:
             raise AuricleError(

@@ -243,11 +243,11 @@ class MAEASTPretrain(PretrainConfig):
 
     def tokens(self) -> tuple[int, int]:
         """Of a clip of ten seconds (998 frames)."""
-        from auricle.core.randomness import BatchDraws
+        from auricle.core.randomness import BatchKey
         from auricle.methods.mae_ast.objective import draw_mask
 
         grid = (self.model.rows, 998 // self.model.patch[1])
-        return grid[0] * grid[1], draw_mask(self.objective, grid, BatchDraws(self.train.seed, 0, (0,))).len_keep
+        return grid[0] * grid[1], draw_mask(self.objective, grid, BatchKey(self.train.seed, 0, (0,))).len_keep
 
 
 METHODS: dict[str, type[PretrainConfig]] = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from auricle.methods.base import Progress
+from auricle.methods.base import TrainProgress
 from auricle.metrics.rank import rank_me
 
 # How far a prediction is from a feature target (specification m2d 4.1 point 5).
@@ -38,7 +38,7 @@ def token_error(target: Tensor, prediction: Tensor, loss_fn: str) -> Tensor:
 # The averaged copy that a student learns from (specification m2d 4.2).
 
 
-def decay_at(progress: Progress, init: float, end: float) -> float:
+def decay_at(progress: TrainProgress, init: float, end: float) -> float:
     """Linear from ``init`` at the first micro-step to ``end`` at the last."""
     return init + (end - init) * progress.micro_step / max(1, progress.micro_steps - 1)
 

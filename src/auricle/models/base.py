@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
 
 # What every encoder asks of its input before it looks at it: words for what cannot be, padding for what is too short.
@@ -89,7 +89,7 @@ LayerChoice = Literal["all"] | Sequence[int] | None
 class EncoderInfo:
     """What anybody needs to know of an encoder without looking inside.
 
-    hop_seconds is the spacing of ``Encoded.frames``; min_samples the shortest input that is not zero-padded first;
+    hop_seconds is the spacing of ``EncoderOutput.frames``; min_samples the shortest input that is not zero-padded first;
     chunk_frames the spectrogram frames encoded in one piece (None: any length); depth the number of blocks that
     ``layers`` may name; taps the names that ``taps`` may hold.
     """
@@ -99,9 +99,9 @@ class EncoderInfo:
     front_end: str
     sample_rate: int
     hop_seconds: float
-    frame_width: int
-    clip_width: int
-    token_width: int | None = None
+    frame_dim: int
+    clip_dim: int
+    token_dim: int | None = None
     classes: tuple[tuple[str, str], ...] | None = None  # (id, name) in the order of the logits
     label_type: Literal["multilabel", "multiclass"] | None = None
     min_samples: int = 1
@@ -113,7 +113,7 @@ class EncoderInfo:
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spectrogram:
     """values (B, F, T) float32, not normalised; lengths (B,) valid frames; the front end that made it."""
 
     values: Tensor
@@ -124,7 +124,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerOutput:
     """Output of one block: frames (B, T, D'), times (T,) seconds, lengths (B,) valid frames."""
 
     frames: Tensor
@@ -133,7 +133,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncoderOutput:
     """What an encoder says of a batch; everything float32.
 
     frames (B, T, Df) stacked per-time-step features, or None with ``keep``; times (T,) seconds, the true centres;
@@ -149,18 +149,18 @@ class Encoded:
     logits: Tensor | None = None
     frame_logits: Tensor | None = None
     tokens: Tensor | None = None
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[LayerOutput, ...] = ()
     taps: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Encoder(nn.Module):
     """Base of every family. A family sets ``info`` and implements ``encode``, ``core`` and ``architecture``.
 
-    ``inert`` names parameters that no gradient reaches by design (the contract test leaves them out).
+    ``params_without_grad`` names parameters that no gradient reaches by design (the contract test leaves them out).
     """
 
     info: EncoderInfo
-    inert: frozenset[str] = frozenset()
+    params_without_grad: frozenset[str] = frozenset()
     norm_stats: Tensor
 
     def __init__(self) -> None:
@@ -188,8 +188,8 @@ class Encoder(nn.Module):
         lengths: Tensor | None = None,
         *,
         padding: Padding = "exact",
-        draws: BatchDraws | None = None,
-    ) -> Spec:
+        key: BatchKey | None = None,
+    ) -> Spectrogram:
         """(B, S) float32 at ``info.sample_rate`` -> Spec. Always float32.
 
         ``padding="exact"`` lets the front end reflect at each clip's own end; ``"published"`` treats the zero-padded
@@ -201,15 +201,15 @@ class Encoder(nn.Module):
             lengths = torch.full_like(lengths, wave.shape[1])
         return self.spectrogram(*zero_padded(wave, lengths, self.info.min_samples))
 
-    def spectrogram(self, wave: Tensor, lengths: Tensor) -> Spec:
+    def spectrogram(self, wave: Tensor, lengths: Tensor) -> Spectrogram:
         """The front end on (B, S) with clips of (B,) samples, none shorter than what it needs."""
         front = self.front
         with torch.autocast(wave.device.type, enabled=False):
             values = front(wave, lengths)
         frames = torch.tensor([front.frames(int(n)) for n in lengths], device=wave.device)
-        return Spec(values, frames, front.hop_seconds, front.id)
+        return Spectrogram(values, frames, front.hop_seconds, front.id)
 
-    def check_spec(self, spec: Spec) -> None:
+    def check_spec(self, spec: Spectrogram) -> None:
         """Raises AuricleError when the spectrogram is not what this network takes."""
         if spec.front_end != self.info.front_end:
             raise AuricleError(
@@ -218,27 +218,27 @@ class Encoder(nn.Module):
 
     def encode(
         self,
-        spec: Spec,
+        spec: Spectrogram,
         *,
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws: BatchDraws | None = None,
-    ) -> Encoded:
+        key: BatchKey | None = None,
+    ) -> EncoderOutput:
         """Spec -> Encoded. ``layers``: None, "all" or 0-based block indices; ``keep`` (B, K): visible token indices."""
         raise NotImplementedError
 
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any
-    ) -> Encoded:
+    ) -> EncoderOutput:
         """(B, S) waveform at ``info.sample_rate`` -> Encoded. ``rate``, if given, must be that rate."""
         if rate is not None and rate != self.info.sample_rate:
             raise AuricleError(
                 f"the audio is at {rate} Hz but {self.info.name} expects {self.info.sample_rate} Hz; resample it first"
             )
         padding = options.get("padding", "exact")
-        return self.encode(self.frontend(wave, lengths, padding=padding, draws=options.get("draws")), **options)
+        return self.encode(self.frontend(wave, lengths, padding=padding, key=options.get("key")), **options)
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
         """(B, S) -> (B, C) float32, the ``logits`` of a call; a family may leave out what only the rest needs."""
@@ -320,7 +320,7 @@ def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:
 
 
 @contextmanager
-def modes_kept(module: nn.Module) -> Iterator[None]:
+def preserve_train_mode(module: nn.Module) -> Iterator[None]:
     """Whatever is done inside, afterwards every part of ``module`` is in the mode that it was in."""
     modes = {part: part.training for part in module.modules()}
     try:

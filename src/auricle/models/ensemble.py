@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.models.base import Encoded, Encoder, LayerChoice, Padding, Spec, chosen_layers
+from auricle.models.base import Encoder, EncoderOutput, LayerChoice, Padding, Spectrogram, chosen_layers
 
 
 class Ensemble(Encoder):
@@ -34,9 +34,9 @@ class Ensemble(Encoder):
             infos[0],
             name=name or "+".join(info.name for info in infos),
             family="ensemble",
-            frame_width=sum(info.frame_width for info in infos),
-            clip_width=sum(info.clip_width for info in infos),
-            token_width=None,
+            frame_dim=sum(info.frame_dim for info in infos),
+            clip_dim=sum(info.clip_dim for info in infos),
+            token_dim=None,
             chunk_frames=None,
             min_samples=max(info.min_samples for info in infos),
             depth=0,
@@ -70,7 +70,7 @@ class Ensemble(Encoder):
 
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any
-    ) -> Encoded:
+    ) -> EncoderOutput:
         if self._one_front_end():
             return super().forward(wave, lengths, rate=rate, **options)
         self._refuse(options.pop("layers", None), options.pop("taps", ()), options.get("keep"))
@@ -78,18 +78,18 @@ class Ensemble(Encoder):
 
     def encode(
         self,
-        spec: Spec,
+        spec: Spectrogram,
         *,
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws: Any = None,
-    ) -> Encoded:
+        key: Any = None,
+    ) -> EncoderOutput:
         self._refuse(layers, taps, keep)
         if not self._one_front_end():
             raise AuricleError("the members have different front ends: call the ensemble with the waveform")
-        return joined([member.encode(spec, padding=padding, draws=draws) for member in self.encoders])
+        return joined([member.encode(spec, padding=padding, key=key) for member in self.encoders])
 
     def core(self, values: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, F, T) -> mean logits (B, C) and features side by side, of members whose core gives (logits, features)."""
@@ -105,14 +105,14 @@ class Ensemble(Encoder):
             raise AuricleError("an ensemble has no taps and no tokens to keep; ask its members")
 
 
-def joined(parts: Sequence[Encoded]) -> Encoded:
+def joined(parts: Sequence[EncoderOutput]) -> EncoderOutput:
     """What the members say of one batch, as one."""
     first = parts[0]
     if any(part.logits is None or part.frames is None for part in parts):
         raise AuricleError("every member of an ensemble needs classes to tell, and frames")
     frames = [on_grid(part.frames, part, first.times) for part in parts]
     scores = [on_grid(part.frame_logits, part, first.times) for part in parts if part.frame_logits is not None]
-    return Encoded(
+    return EncoderOutput(
         frames=torch.cat(frames, dim=2),
         times=first.times,
         lengths=first.lengths,
@@ -122,7 +122,7 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     )
 
 
-def on_grid(frames: Tensor | None, part: Encoded, wanted: Tensor) -> Tensor:
+def on_grid(frames: Tensor | None, part: EncoderOutput, wanted: Tensor) -> Tensor:
     """(B, T, D) at the times of ``part`` -> of each clip's valid frames those nearest to the ``wanted`` times (B, T', D)."""
     assert frames is not None
     if len(part.times) == len(wanted) and torch.equal(part.times, wanted):

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import DEFAULT_ID
 from auricle.models.base import (
-    Encoded,
     Encoder,
     EncoderInfo,
+    EncoderOutput,
     LayerChoice,
     Padding,
-    Spec,
+    Spectrogram,
     check_padding,
     chosen_layers,
     mean_over_time,
@@ -40,8 +40,8 @@ class LogMelStats(Encoder):
             front_end=front.id,
             sample_rate=front.sample_rate,
             hop_seconds=front.hop_seconds,
-            frame_width=front.bands,
-            clip_width=2 * front.bands,
+            frame_dim=front.bands,
+            clip_dim=2 * front.bands,
             min_samples=front.min_samples,
             licence="Apache-2.0",
             source="the mean and deviation of a log-mel spectrogram; nothing is learnt",
@@ -56,14 +56,14 @@ class LogMelStats(Encoder):
 
     def encode(
         self,
-        spec: Spec,
+        spec: Spectrogram,
         *,
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws: BatchDraws | None = None,
-    ) -> Encoded:
+        key: BatchKey | None = None,
+    ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
         chosen_layers(layers, 0)
@@ -75,4 +75,4 @@ class LogMelStats(Encoder):
         square = mean_over_time((frames - mean[:, None]).square(), lengths) * lengths[:, None]
         deviation = (square / (lengths[:, None] - 1).clamp(min=1)).sqrt()
         times = torch.arange(frames.shape[1], device=frames.device) * spec.hop_seconds
-        return Encoded(frames, times, lengths, torch.cat([mean, deviation], dim=1))
+        return EncoderOutput(frames, times, lengths, torch.cat([mean, deviation], dim=1))

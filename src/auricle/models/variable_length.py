@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from auricle.models.base import Encoded, Layer
+from auricle.models.base import EncoderOutput, LayerOutput
 
-Group = tuple[Tensor, Encoded]  # row numbers of the batch, what the encoder says of them
+Group = tuple[Tensor, EncoderOutput]  # row numbers of the batch, what the encoder says of them
 
 
-def by_length(values: Tensor, lengths: Tensor, encode: Callable[[Tensor], Encoded]) -> Encoded:
+def by_length(values: Tensor, lengths: Tensor, encode: Callable[[Tensor], EncoderOutput]) -> EncoderOutput:
     """``encode`` on each group of (b, F, T) with equal lengths, cut to it; (B,) lengths in frames.
 
     Time axes are zero-padded to the longest clip's.
@@ -24,17 +24,17 @@ def by_length(values: Tensor, lengths: Tensor, encode: Callable[[Tensor], Encode
     return joined([(row, encode(values[row, :, :size])) for row, size in zip(rows, sizes)])
 
 
-def joined(groups: Sequence[Group]) -> Encoded:
+def joined(groups: Sequence[Group]) -> EncoderOutput:
     """The groups' results in the batch's order; the last group is the longest and gives the times."""
     longest = groups[-1][1]
 
-    def together(pick: Callable[[Encoded], Tensor | None]) -> Tensor:
+    def together(pick: Callable[[EncoderOutput], Tensor | None]) -> Tensor:
         return scattered([(rows, pick(part)) for rows, part in groups])  # type: ignore[misc]
 
     def optional(name: str) -> Tensor | None:
         return None if getattr(longest, name) is None else together(lambda part: getattr(part, name))
 
-    return Encoded(
+    return EncoderOutput(
         frames=optional("frames"),
         times=longest.times,
         lengths=together(lambda part: part.lengths),
@@ -43,7 +43,7 @@ def joined(groups: Sequence[Group]) -> Encoded:
         frame_logits=optional("frame_logits"),
         tokens=optional("tokens"),
         layers=tuple(
-            Layer(
+            LayerOutput(
                 together(lambda part, i=i: part.layers[i].frames),  # type: ignore[misc]
                 layer.times,
                 together(lambda part, i=i: part.layers[i].lengths),  # type: ignore[misc]

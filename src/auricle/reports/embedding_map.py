@@ -27,11 +27,11 @@ MOST = 1000  # clips that are drawn; t-SNE takes about ten seconds for these on 
 
 def chosen_rows(count: int, first: np.ndarray, seed: int = 0) -> np.ndarray:
     """At most MOST of ``count`` rows, in order; ``first`` always among them, the rest by a keyed permutation."""
-    from auricle.core.randomness import Draws
+    from auricle.core.randomness import RandomKey
 
     if count <= MOST:
         return np.arange(count)
-    rest = np.setdiff1d(Draws(seed).of("report/map").permutation(count), first, assume_unique=True)
+    rest = np.setdiff1d(RandomKey(seed).of("report/map").permutation(count), first, assume_unique=True)
     return np.sort(np.concatenate([first, rest])[:MOST])
 
 
@@ -82,7 +82,7 @@ TITLE = "Map of the embeddings"
 
 
 @dataclass(frozen=True)
-class Mapped:
+class EmbeddingMap:
     """Clips in a plane: ids, points (n, 2) in [0, 1], and how they came there."""
 
     ids: tuple[str, ...]
@@ -104,7 +104,7 @@ def task_manifest(evaluation: Evaluation) -> Manifest | None:
         return None
 
 
-def mapped(run: RunView, evaluation: Evaluation, manifest: Manifest, telling: list[str]) -> Mapped:
+def mapped(run: RunView, evaluation: Evaluation, manifest: Manifest, telling: list[str]) -> EmbeddingMap:
     """Embeddings from the cache (made again if they are gone), in two dimensions. Raises AuricleError without them."""
     from auricle.hub.load import load
 
@@ -116,7 +116,7 @@ def mapped(run: RunView, evaluation: Evaluation, manifest: Manifest, telling: li
         raise AuricleError("none of its clips can be read any more, and their embeddings are not in the cache")
     row = {id: i for i, id in enumerate(found.ids)}
     rows = chosen_rows(len(found.ids), np.array([row[id] for id in telling if id in row], dtype=np.int64))
-    return Mapped(tuple(found.ids[i] for i in rows), *two_dimensions(found.clip[rows]))
+    return EmbeddingMap(tuple(found.ids[i] for i in rows), *two_dimensions(found.clip[rows]))
 
 
 def telling_clips(evaluation: Evaluation, most: int = TELLING) -> list[str]:
@@ -143,7 +143,7 @@ def map_section(run: RunView, evaluation: Evaluation | None, manifest: Manifest 
     return section("map", TITLE, _legend(evaluation) + _plot(found, evaluation, heard), text(said))
 
 
-def _plot(found: Mapped, evaluation: Evaluation, heard: dict[str, str]) -> str:
+def _plot(found: EmbeddingMap, evaluation: Evaluation, heard: dict[str, str]) -> str:
     """The drawing, clips that can be heard on top, and what the pointer reads out."""
     predictions = {p.id: p for p in evaluation.predictions}
     order = sorted(range(len(found.ids)), key=lambda i: found.ids[i] in heard)
@@ -155,7 +155,9 @@ def _plot(found: Mapped, evaluation: Evaluation, heard: dict[str, str]) -> str:
     )
 
 
-def _point(i: int, found: Mapped, prediction: Prediction | None, evaluation: Evaluation, heard: dict[str, str]) -> str:
+def _point(
+    i: int, found: EmbeddingMap, prediction: Prediction | None, evaluation: Evaluation, heard: dict[str, str]
+) -> str:
     id, c = found.ids[i], len(evaluation.classes)
     if prediction and prediction.true:
         c = evaluation.classes.index(prediction.true[0])

@@ -15,7 +15,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import replacing
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.base import Objective, Preview
@@ -46,7 +46,7 @@ class Snapshot:
 def take_snapshot(
     objective: Objective,
     batch: Batch,
-    draws: BatchDraws,
+    key: BatchKey,
     *,
     manifest: Manifest | None = None,
     facts: dict[str, Any] | None = None,
@@ -58,10 +58,10 @@ def take_snapshot(
     """
     import torch
 
-    batch, draws = _first(batch, draws, clips)
+    batch, key = _first(batch, key, clips)
     training = objective.training
     with torch.no_grad():
-        preview = objective.eval().preview(batch, draws)
+        preview = objective.eval().preview(batch, key)
     objective.train(training)
     return None if preview is None else _snapshot(preview, batch, objective, manifest, facts or {})
 
@@ -107,12 +107,12 @@ def load_snapshot(run: Path) -> Snapshot | None:
         ) from error
 
 
-def _first(batch: Batch, draws: BatchDraws, clips: int) -> tuple[Batch, BatchDraws]:
+def _first(batch: Batch, key: BatchKey, clips: int) -> tuple[Batch, BatchKey]:
     values = {f.name: getattr(batch, f.name) for f in fields(batch)}
     per_clip = {
         name: value[:clips] for name, value in values.items() if isinstance(value, tuple) or hasattr(value, "ndim")
     }
-    return replace(batch, **per_clip), replace(draws, positions=draws.positions[:clips])
+    return replace(batch, **per_clip), replace(key, positions=key.positions[:clips])
 
 
 def _snapshot(

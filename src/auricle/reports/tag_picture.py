@@ -13,7 +13,7 @@ from auricle.audio.decode.decode import blocks
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
 from auricle.inference.events import Event
-from auricle.inference.sources import Sound
+from auricle.inference.sources import AudioSource
 from auricle.inference.tag_results import FileTags
 from auricle.models.base import Encoder
 
@@ -22,7 +22,7 @@ MOST_LABELS = 12
 BLOCK_SECONDS = 30.0
 
 
-def draw(sound: Sound, result: FileTags, encoder: Encoder, file: Path) -> None:
+def draw(sound: AudioSource, result: FileTags, encoder: Encoder, file: Path) -> None:
     """Write the picture (.png, .pdf, .svg: the suffix says). A recording tagged whole has one bar per label.
 
     Raises MissingExtra without matplotlib.
@@ -54,7 +54,7 @@ def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, li
     return dict(list(labels.items())[:count])
 
 
-def spectrogram(sound: Sound, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
+def spectrogram(sound: AudioSource, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
     """(F, columns) the encoder's own spectrogram; a column is the largest value of the frames that fall on it."""
     front, rate = encoder.front, encoder.info.sample_rate
     frames = front.frames(max(round(seconds * rate), front.min_samples))

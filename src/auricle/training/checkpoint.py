@@ -20,7 +20,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
-from auricle.methods.base import Objective, Progress
+from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import TrainConfig
 
 # The encoders that a run keeps as weight files: the last, the best, and those of chosen epochs and weight updates.
@@ -43,7 +43,7 @@ class KeptEncoders:
         every = self.config.save_interval_updates
         return every > 0 and step % every == 0
 
-    def of_update(self, progress: Progress) -> None:
+    def of_update(self, progress: TrainProgress) -> None:
         """``encoder-update<k>.safetensors``; only the newest stay, as many as the settings say."""
         self._write(self.run.path / f"{UPDATE}{progress.step}.safetensors", progress)
         if self.first and (newest := self.config.keep_interval_updates):
@@ -51,17 +51,17 @@ class KeptEncoders:
             for old in sorted(kept, key=lambda path: int(path.stem[len(UPDATE) :]))[:-newest]:
                 old.unlink()
 
-    def of_epoch(self, epoch: int, progress: Progress) -> None:
+    def of_epoch(self, epoch: int, progress: TrainProgress) -> None:
         """``encoder-epoch<k>.safetensors``"""
         self._write(self.run.path / f"encoder-epoch{epoch}.safetensors", progress)
 
-    def best(self, score: float, progress: Progress) -> None:
+    def best(self, score: float, progress: TrainProgress) -> None:
         self._write(self.run.best, progress, score=score)
 
-    def last(self, progress: Progress) -> None:
+    def last(self, progress: TrainProgress) -> None:
         self._write(self.run.encoder, progress)
 
-    def _write(self, path: Path, progress: Progress, **more: Any) -> None:
+    def _write(self, path: Path, progress: TrainProgress, **more: Any) -> None:
         if not self.first:
             return
         where = {"run": self.run.path.name, "step": progress.step, "epoch": progress.epoch, "data": self.data_key}
@@ -74,7 +74,7 @@ FILES = ("weights.safetensors", "optimizer.safetensors")
 
 
 @dataclass(frozen=True)
-class Saved:
+class Checkpoint:
     """A state read back: where the run stood and the tensors of network and optimiser."""
 
     where: dict[str, Any]
@@ -90,13 +90,13 @@ class Saved:
                 raise AuricleError(f"the {name} changed since the state was saved ({then} then, {now[what]} now)")
 
 
-class StateStore:
+class CheckpointStore:
     """The folder ``state/`` of a run: one sub-folder per saved state, the newest ``keep`` and the best stay."""
 
     def __init__(self, folder: Path, keep: int = 2):
         self.folder, self.keep = folder, keep
 
-    def save(self, where: dict[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer) -> Path:
+    def save(self, where: dict[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
         """Write a state at ``where["micro_step"]``. Raises AuricleError when the disk is full; older states stay intact."""
         final = self.folder / f"step-{where['micro_step']:09d}"
         partial = self.folder / f".partial-{os.getpid()}"
@@ -104,7 +104,7 @@ class StateStore:
             self._sweep()
             partial.mkdir(parents=True)
             save_file(_contiguous(network.state_dict()), partial / FILES[0])
-            save_file(_contiguous(optimiser_tensors(optimiser)), partial / FILES[1])
+            save_file(_contiguous(optimizer_tensors(optimizer)), partial / FILES[1])
             self._seal(partial, where)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
@@ -151,13 +151,13 @@ class StateStore:
         """All states, newest first."""
         return sorted(self.folder.glob("step-*"), reverse=True)
 
-    def read(self, say: Callable[[str], None] = print) -> Saved:
+    def read(self, say: Callable[[str], None] = print) -> Checkpoint:
         """The newest state that is whole; damaged ones are named through ``say`` and passed over."""
         for folder in self.states():
             problem = damage(folder)
             if problem is None:
                 where = json.loads((folder / "state.json").read_text(encoding="utf-8"))["where"]
-                return Saved(where, load_file(folder / FILES[0]), load_file(folder / FILES[1]), folder)
+                return Checkpoint(where, load_file(folder / FILES[0]), load_file(folder / FILES[1]), folder)
             say(f"the state {folder} is damaged ({problem}); going back to the one before it")
         raise AuricleError(f"{self.folder} holds no usable state to continue from; start the run again")
 
@@ -181,18 +181,18 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's state as flat tensors "<parameter index>.<name>"."""
-    state = optimiser.state_dict()["state"]
+    state = optimizer.state_dict()["state"]
     return {f"{i}.{k}": torch.as_tensor(v) for i, values in state.items() for k, v in values.items() if v is not None}
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

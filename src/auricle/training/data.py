@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.augment.noise import Noise, NoisyDataset
+from auricle.data.augment.noise import BackgroundNoise, NoisyDataset
 from auricle.data.batch import Batch, collate
 from auricle.data.datasets.base import ClipDataset, Item, Sample
 from auricle.data.datasets.spectrograms import LiveSpectrograms, Spectrograms
@@ -29,14 +29,14 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.npy import card_of, front_end_of
 from auricle.frontends.base import front_end
 from auricle.methods.settings import MAEASTPretrain, PretrainConfig, ViTPretrain
-from auricle.training.schedules import Plan
+from auricle.training.schedules import TrainingLength
 
 if TYPE_CHECKING:
     from auricle.methods.settings import PretrainConfig
-    from auricle.training.distributed import Ranks
+    from auricle.training.distributed import DistContext
 
 
-def open_data(config: PretrainConfig, ranks: Ranks) -> TrainingData:
+def open_data(config: PretrainConfig, ranks: DistContext) -> TrainingData:
     """Raises AuricleError for a source that is not there, holds no clips, or was prepared for another front end."""
     if isinstance(config, MAEASTPretrain):
         return open_buckets(config, ranks)
@@ -157,7 +157,7 @@ def weights_of(dataset: ClipDataset, source: str) -> list[float]:
     return weights
 
 
-def with_noise(dataset: ClipDataset, statistics: Statistics, config: ViTPretrain, ranks: Ranks) -> ClipDataset:
+def with_noise(dataset: ClipDataset, statistics: Statistics, config: ViTPretrain, ranks: DistContext) -> ClipDataset:
     """Background noise mixed into log-mel (specification m2d 5.2)."""
     if not config.data.csv_bg_noise:
         raise AuricleError("--noise-ratio needs --csv-bg-noise: a prepared folder, list or folder of noise recordings")
@@ -168,7 +168,7 @@ def with_noise(dataset: ClipDataset, statistics: Statistics, config: ViTPretrain
         sampled_statistics(noise, min(SAMPLES, 2 * len(manifest)), seed=config.train.seed).mean if ranks.first else None
     )
     least = config.data.crops.min_ds_size
-    mixed = Noise(manifest, mean, config.data.noise_ratio, least, config.front_end)
+    mixed = BackgroundNoise(manifest, mean, config.data.noise_ratio, least, config.front_end)
     return dataset.with_noise(mixed, statistics.mean)
 
 
@@ -188,7 +188,7 @@ class TrainingData:
     statistics: Statistics
     key: str
     config: PretrainConfig
-    ranks: Ranks
+    ranks: DistContext
     loaders: list[Loader] = field(default_factory=list)
     valid: TrainingData | None = None
     test: TrainingData | None = None
@@ -216,9 +216,9 @@ class TrainingData:
         """Clips of a rank's batch; of its largest where they differ."""
         return self.config.train.batch_size
 
-    def plan(self) -> Plan:
+    def plan(self) -> TrainingLength:
         """How long the run is. Raises AuricleError when the data do not fill one weight update."""
-        return Plan.of(self.clips, self.config.train, self.ranks.world)
+        return TrainingLength.of(self.clips, self.config.train, self.ranks.world)
 
     def sampler(self) -> Batches | BucketBatches:
         """This rank's part of the run's batches, from the beginning."""
@@ -296,8 +296,8 @@ class BucketData(TrainingData):
     def batch_clips(self) -> int:
         return len(self.groups[0]) // self.ranks.world
 
-    def plan(self) -> Plan:
-        return Plan.of_batches(self.sampler().micro_steps, self.config.train)
+    def plan(self) -> TrainingLength:
+        return TrainingLength.of_batches(self.sampler().micro_steps, self.config.train)
 
     def sampler(self) -> BucketBatches:
         return BucketBatches(self.groups, self.config.train.seed, self.ranks.rank, self.ranks.world)
@@ -317,7 +317,7 @@ class BucketData(TrainingData):
         return {"batches": f"{len(sizes)} an epoch, of {min(sizes)} to {max(sizes)} clips"}
 
 
-def open_buckets(config: MAEASTPretrain, ranks: Ranks) -> BucketData:
+def open_buckets(config: MAEASTPretrain, ranks: DistContext) -> BucketData:
     """The training list of a run, and its validation and test lists. Raises AuricleError for what cannot be used."""
     lists = lists_of(config)
     data = opened_list(lists[0], config, ranks, ranks.world)
@@ -334,7 +334,7 @@ def lists_of(config: MAEASTPretrain) -> tuple[str, str, str]:
     return str(folder / "train.tsv"), config.valid or beside["valid"], config.test or beside["test"]
 
 
-def opened_list(source: str, config: MAEASTPretrain, ranks: Ranks, world: int = 1) -> BucketData:
+def opened_list(source: str, config: MAEASTPretrain, ranks: DistContext, world: int = 1) -> BucketData:
     """``world`` ranks share each batch; with 1 each takes whole ones (held-out lists)."""
     train = config.train
     listed = read_manifest(source)

@@ -83,7 +83,7 @@ PATIENCE = timedelta(days=1)  # the others wait while rank 0 evaluates; a proces
 
 
 @dataclass(frozen=True)
-class Ranks:
+class DistContext:
     """This process among ``world``; rank 0 alone writes, prints and evaluates."""
 
     rank: int
@@ -134,7 +134,7 @@ class Ranks:
 
 
 @contextmanager
-def ranks_of(device: str) -> Iterator[Ranks]:
+def dist_context(device: str) -> Iterator[DistContext]:
     """The processes that ``torchrun`` started, or this one alone."""
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     picked = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
@@ -143,13 +143,13 @@ def ranks_of(device: str) -> Iterator[Ranks]:
     else:
         tune_allocator()
     if world == 1:
-        yield Ranks(0, 1, picked)
+        yield DistContext(0, 1, picked)
         return
     backend = "nccl" if picked.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
     _ended_with_the_process.append(distributed.group.WORLD)
     try:
-        yield Ranks(rank, world, picked)
+        yield DistContext(rank, world, picked)
     finally:
         distributed.destroy_process_group()
 

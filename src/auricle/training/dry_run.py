@@ -12,11 +12,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Objective, Progress
-from auricle.training.distributed import Ranks, ranks_of
-from auricle.training.optimizers import make_optimiser
+from auricle.methods.base import Objective, TrainProgress
+from auricle.training.distributed import DistContext, dist_context
+from auricle.training.optimizers import make_optimizer
 from auricle.training.precision import autocast, resolve
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ STATES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """The cost of a run. memory: bytes of weights, gradients, optimiser state and saved activations of one micro-step;
     flops: floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)."""
 
@@ -70,12 +70,12 @@ class Rehearsal:
         )
 
 
-def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
+def dry_run(config: PretrainConfig, measured_steps: int = 3) -> DryRun:
     """Measure a few steps of the real network on noise; the data are opened and counted, nothing is written."""
     from auricle.training.data import open_data
     from auricle.training.objectives import build_objective
 
-    with ranks_of(config.train.device) as ranks:
+    with dist_context(config.train.device) as ranks:
         data = open_data(config, ranks)
         config = data.settled(resolved(config, data, ranks))
         plan = data.plan()
@@ -84,7 +84,7 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
         flops = operations(objective, data)
         seconds = time_of_step(objective, data, measured_steps)
     tokens, visible = config.tokens()
-    return Rehearsal(
+    return DryRun(
         parameters=sum(p.numel() for p in objective.parameters()),
         trained=sum(p.numel() for p in objective.parameters() if p.requires_grad),
         tokens=tokens,
@@ -105,7 +105,7 @@ def rehearse(config: PretrainConfig, measured_steps: int = 3) -> Rehearsal:
     )
 
 
-def resolved(config: PretrainConfig, data: TrainingData, ranks: Ranks) -> PretrainConfig:
+def resolved(config: PretrainConfig, data: TrainingData, ranks: DistContext) -> PretrainConfig:
     """``--batch-size auto`` (0) becomes the largest batch that fits, with accumulation keeping ``--effective-batch``."""
     if config.train.batch_size:
         return config
@@ -183,7 +183,7 @@ def forward(objective: Objective, data: TrainingData, clips: int) -> torch.Tenso
     """The loss of one batch: the first clip of the data, ``clips`` times."""
     batch, device = repeated(data.first_clips(1), clips).to(data.ranks.device), data.ranks.device
     with autocast(resolve(data.config.train.precision, device), device):
-        return objective(batch, Progress(0, 1, 0, 1, 0.0, 1), BatchDraws(0, 0, batch.positions))[0]
+        return objective(batch, TrainProgress(0, 1, 0, 1, 0.0, 1), BatchKey(0, 0, batch.positions))[0]
 
 
 def repeated(batch: Batch, clips: int) -> Batch:
@@ -198,12 +198,12 @@ def repeated(batch: Batch, clips: int) -> Batch:
 def time_of_step(objective: Objective, data: TrainingData, steps: int) -> float:
     """Median seconds of a micro-step with its share of the weight update, after one to warm up."""
     train, device, times = data.config.train, data.ranks.device, []
-    optimiser = make_optimiser(objective.param_groups(train.weight_decay), train.optim, 0.0)
+    optimizer = make_optimizer(objective.param_groups(train.weight_decay), train.optim, 0.0)
     for _ in range(steps + 1):
         start = time.perf_counter()
         forward(objective, data, data.batch_clips).backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)

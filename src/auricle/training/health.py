@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auricle.data.batch import Batch
-    from auricle.methods.m2d.masked import Masked
+    from auricle.methods.m2d.masked import MaskedObjective
     from auricle.training.data import TrainingData
 
 
@@ -89,7 +89,7 @@ def waiting_words(share: float) -> list[tuple[str, str]]:
 CLIPS = 1024  # "more than 1000 samples": specification m2d 5.4
 
 
-def feature_look(objective: Masked, batches: Iterable[Batch]) -> dict[str, float]:
+def feature_look(objective: MaskedObjective, batches: Iterable[Batch]) -> dict[str, float]:
     """RankMe and the spectrum's area ("rank", "auc") of the encoder's patch tokens, nothing masked, class token left out."""
     import torch
 
@@ -106,7 +106,7 @@ def feature_look(objective: Masked, batches: Iterable[Batch]) -> dict[str, float
     return {"rank": spectrum.rank_me(), "auc": spectrum.auc()}
 
 
-def look_every(epochs: int, objective: Masked, data: TrainingData) -> Callable[[int], dict[str, float]]:
+def look_every(epochs: int, objective: MaskedObjective, data: TrainingData) -> Callable[[int], dict[str, float]]:
     """What the loop adds to its line of an epoch: a look after every so many, nothing after the others."""
     from auricle.data.loading.loader import make_loader
     from auricle.data.loading.sampler import HeldOut, sampled

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError, MissingExtra
-from auricle.core.progress import progress as bar
-from auricle.methods.base import Progress
+from auricle.core.progress import progress_bar as bar
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 
 # The progress line of a run: loss, rate, time left, share of time waiting for data, and what is wrong in words.
@@ -21,15 +21,16 @@ class Console:
         self.quiet = quiet
         self.smooth: float | None = None
 
-    def update(self, progress: Progress, values: dict[str, float], rate: float, waiting: float) -> None:
-        if self.bar.n == 0 and progress.step:
-            self.bar.initial = progress.step  # a continued run: the estimate of the time left counts from here
+    def update(self, progress_bar: TrainProgress, values: dict[str, float], rate: float, waiting: float) -> None:
+        if self.bar.n == 0 and progress_bar.step:
+            self.bar.initial = progress_bar.step  # a continued run: the estimate of the time left counts from here
         loss = values["loss"]
         self.smooth = loss if self.smooth is None else 0.95 * self.smooth + 0.05 * loss
         self.bar.set_postfix_str(
-            f"epoch {progress.epoch:.2f}, loss {self.smooth:.4f}, lr {rate:.2e}, data wait {waiting:.0%}", refresh=False
+            f"epoch {progress_bar.epoch:.2f}, loss {self.smooth:.4f}, lr {rate:.2e}, data wait {waiting:.0%}",
+            refresh=False,
         )
-        self.bar.update(progress.step + 1 - self.bar.n)
+        self.bar.update(progress_bar.step + 1 - self.bar.n)
 
     def say(self, text: str) -> None:
         if not self.quiet:

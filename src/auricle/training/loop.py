@@ -14,24 +14,24 @@ import torch
 from torch import Tensor
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws, key_of
+from auricle.core.randomness import BatchKey, key_of
 from auricle.data.batch import Batch
 from auricle.hub.run_folder import RunFolder
-from auricle.methods.base import Objective, Progress
+from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.models.base import Encoder
-from auricle.training.checkpoint import KeptEncoders, StateStore, restore_optimiser
-from auricle.training.distributed import Ranks, without_sync
+from auricle.training.checkpoint import CheckpointStore, KeptEncoders, restore_optimizer
+from auricle.training.distributed import DistContext, without_sync
 from auricle.training.health import Health
 from auricle.training.interrupt import Interrupt
 from auricle.training.log import Console, MetricsLog
-from auricle.training.optimizers import make_optimiser
+from auricle.training.optimizers import make_optimizer
 from auricle.training.precision import autocast, resolve
-from auricle.training.schedules import Plan, rate_at
+from auricle.training.schedules import TrainingLength, rate_at
 from auricle.training.validation import Validation
 
 Batches = Callable[[int], Iterator[Batch]]  # from the micro-step to start at, endlessly
-Evaluate = Callable[[Encoder, Progress], dict[str, float]]
+Evaluate = Callable[[Encoder, TrainProgress], dict[str, float]]
 HeldOut = Callable[[], Iterable[Batch]]  # this rank's validation batches, the same every time
 AtEpoch = Callable[[int], dict[str, float]]  # what the log's line of an epoch says besides its number
 STARTING = 10.0  # seconds of an epoch before which waiting for the first batches counts little
@@ -44,10 +44,10 @@ class Trainer:
         self,
         objective: Objective,
         batches: Batches,
-        plan: Plan,
+        plan: TrainingLength,
         config: TrainConfig,
         run: RunFolder,
-        ranks: Ranks,
+        ranks: DistContext,
         *,
         evaluate: Evaluate | None = None,
         final: Evaluate | None = None,
@@ -63,11 +63,11 @@ class Trainer:
         self.precision = resolve(config.precision, ranks.device)
         self.peak = config.peak_lr(ranks.world)
         groups = objective.param_groups(config.weight_decay)
-        self.optimiser = make_optimiser(groups, config.optim, self.peak, config.betas, config.eps)
-        self.trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.optimizer = make_optimizer(groups, config.optim, self.peak, config.betas, config.eps)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=self.precision == "fp16")
         self.log = MetricsLog(run.metrics, sinks) if ranks.first else None
-        self.states = StateStore(run.state, config.keep_states)
+        self.states = CheckpointStore(run.state, config.keep_states)
         self.kept = KeptEncoders(self.objective, run, config, ranks.first, data_key)
         self.validation = Validation(self.objective, plan, config, ranks, self.precision)
         self.health, self.console = Health(), Console(plan.steps, quiet=quiet or not ranks.first)
@@ -79,7 +79,7 @@ class Trainer:
         self.best: float | None = None  # a score that the next state is to be kept for
 
     # ------------------------------------------------------------------------------------------------------------ the loop
-    def fit(self) -> Progress:
+    def fit(self) -> TrainProgress:
         """Train to the end of the plan (or ``stop_at``); returns where the run stands then."""
         with Interrupt() as interrupt:
             source, waited, began = self.batches(self.micro_step), 0.0, time.monotonic()
@@ -110,40 +110,40 @@ class Trainer:
         stop = self.config.stop_at * self.plan.per_epoch if self.config.stop_at else math.inf
         return int(min(self.plan.micro_steps, stop))
 
-    def micro(self, batch: Batch, progress: Progress) -> dict[str, Tensor] | None:
+    def micro(self, batch: Batch, progress: TrainProgress) -> dict[str, Tensor] | None:
         """One batch; at the end of an accumulation group also the weight update, and then what to log of it."""
         place = self.plan.in_group(progress.micro_step)
         if place is None:
             return None
         if place == 0:
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             self.set_rate(rate_at(progress, self.config, self.peak))
         torch.manual_seed(key_of(self.config.seed, progress.micro_step, self.ranks.rank, "dropout") & 0x7FFF_FFFF)
         last = place == self.plan.accum - 1
         with without_sync(self.network, not last):
             with autocast(self.precision, self.ranks.device):
-                loss, log = self.network(batch.to(self.ranks.device, non_blocking=True), progress, self.draws(batch))
+                loss, log = self.network(batch.to(self.ranks.device, non_blocking=True), progress, self.key(batch))
             self.scaler.scale(loss / self.plan.accum).backward()
         return {**log, "grad_norm": self.update(progress)} if last else None
 
-    def draws(self, batch: Batch) -> BatchDraws:
-        return BatchDraws(self.config.seed, batch.epoch, batch.positions)
+    def key(self, batch: Batch) -> BatchKey:
+        return BatchKey(self.config.seed, batch.epoch, batch.positions)
 
-    def update(self, progress: Progress) -> Tensor:
+    def update(self, progress: TrainProgress) -> Tensor:
         """Clip, step, move the teacher; returns the norm of the gradient before clipping."""
-        self.scaler.unscale_(self.optimiser)
+        self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip_grad or math.inf, foreach=True)
-        self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         self.objective.after_step(progress)
         return norm
 
     def set_rate(self, rate: float) -> None:
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
 
     # ------------------------------------------------------------------------------------------- logging, health, evaluation
-    def after_update(self, progress: Progress, done: dict[str, Tensor], batch: Batch, waiting: float) -> None:
+    def after_update(self, progress: TrainProgress, done: dict[str, Tensor], batch: Batch, waiting: float) -> None:
         self.done, after = done, self.plan.at(self.micro_step)
         logged = (
             progress.step % self.config.log_interval == 0 or after.step == self.plan.at(self.last_micro_step()).step
@@ -151,7 +151,7 @@ class Trainer:
         if self.ranks.device.type == "cpu" or logged:
             values = self.ranks.mean({name: float(value) for name, value in done.items()})
             self.check_finite(values)
-            self.console.update(progress, values, self.optimiser.param_groups[0]["lr"], waiting)
+            self.console.update(progress, values, self.optimizer.param_groups[0]["lr"], waiting)
             if logged:
                 self.write("step", progress, {**values, "lr": self.rate(), "data_wait": round(waiting, 4)})
             self.look(progress, values, batch, waiting)
@@ -161,7 +161,7 @@ class Trainer:
             self.kept.of_update(after)
 
     def rate(self) -> float:
-        return self.optimiser.param_groups[0]["lr"]
+        return self.optimizer.param_groups[0]["lr"]
 
     def check_finite(self, values: dict[str, float]) -> None:
         """Raises AuricleError for a loss or gradient that is no number: from there on all weights are none."""
@@ -175,12 +175,12 @@ class Trainer:
             "Try a lower --lr, a longer warm-up, or --precision float32"
         )
 
-    def look(self, progress: Progress, values: dict[str, float], batch: Batch, waiting: float) -> None:
+    def look(self, progress: TrainProgress, values: dict[str, float], batch: Batch, waiting: float) -> None:
         """Every ``health_interval`` updates: the objective's own diagnosis, and warnings in words."""
         if progress.step % self.config.health_interval:
             return
         with torch.no_grad(), autocast(self.precision, self.ranks.device):
-            found = self.objective.diagnose(batch.to(self.ranks.device), self.draws(batch))
+            found = self.objective.diagnose(batch.to(self.ranks.device), self.key(batch))
         words = self.health.look(norm=values["grad_norm"], waiting=waiting, log={**values, **found})
         self.write("health", progress, {**found, "words": words})
         for word in words:
@@ -201,7 +201,7 @@ class Trainer:
         every, final = self.config.eval_freq, self.final is not None and self.micro_step == self.last_micro_step()
         return every > 0 and epoch % every == 0 and epoch >= self.config.eval_after and not final
 
-    def measure(self, progress: Progress, evaluate: Evaluate) -> None:
+    def measure(self, progress: TrainProgress, evaluate: Evaluate) -> None:
         """Evaluate the encoder; a failing evaluation is said and never stops the run. The best is kept by the evaluation on
         the way alone: scores of another kind do not compare."""
         if not self.ranks.first:
@@ -217,13 +217,13 @@ class Trainer:
         if scores and evaluate is self.evaluate:
             self.keep_best(next(iter(scores.values())), progress)
 
-    def validate(self, progress: Progress, batches: Iterable[Batch]) -> None:
+    def validate(self, progress: TrainProgress, batches: Iterable[Batch]) -> None:
         """Score ``batches``; the best state is kept by val_loss, unless an evaluation decides."""
         found = self.score("val", progress, batches)
         if self.evaluate is None and "val_loss" in found and self.ranks.first:
             self.keep_best(-found["val_loss"], progress)
 
-    def score(self, name: str, progress: Progress, batches: Iterable[Batch]) -> dict[str, float]:
+    def score(self, name: str, progress: TrainProgress, batches: Iterable[Batch]) -> dict[str, float]:
         """What the objective says of batches that it does not learn from, of which each rank holds its share: logged as
         <name>_loss and so on."""
         found = {f"{name}_{key}": value for key, value in self.validation.scores(progress, batches).items()}
@@ -231,13 +231,13 @@ class Trainer:
         self.console.say(f"update {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
         return found
 
-    def keep_best(self, score: float, progress: Progress) -> None:
+    def keep_best(self, score: float, progress: TrainProgress) -> None:
         best = self.states.best()
         if best is None or score > best["score"]:
             self.best = score
             self.kept.best(score, progress)
 
-    def write(self, kind: str, progress: Progress, row: dict[str, Any]) -> None:
+    def write(self, kind: str, progress: TrainProgress, row: dict[str, Any]) -> None:
         if self.log is not None:
             place = {"micro_step": progress.micro_step, "step": progress.step, "epoch": round(progress.epoch, 6)}
             self.log.write({"kind": kind, **place, **row})
@@ -270,7 +270,7 @@ class Trainer:
             **self.depends_on(),
             "health": self.health.state(),
         }
-        saved = self.states.save(where, self.objective, self.optimiser)
+        saved = self.states.save(where, self.objective, self.optimizer)
         if self.best is not None:
             self.states.mark_best(saved, self.best)
             self.best = None
@@ -279,7 +279,7 @@ class Trainer:
         """What must be the same for a run to go on, beside its settings."""
         return {"data": self.data_key, "world": self.ranks.world, "teacher": self.objective.depends_on()}
 
-    def restore(self) -> Progress:
+    def restore(self) -> TrainProgress:
         """Go back to the newest whole state of the run folder; to the beginning where none was saved yet.
 
         Raises AuricleError when the data, the number of processes or a frozen teacher changed.
@@ -291,7 +291,7 @@ class Trainer:
         saved = self.states.read(self.console.say)
         saved.check(self.depends_on())
         self.objective.load_state_dict(saved.weights)
-        restore_optimiser(self.optimiser, saved.optimizer)
+        restore_optimizer(self.optimizer, saved.optimizer)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(saved.where["scaler"])
         self.health.restore(saved.where["health"])
@@ -302,7 +302,7 @@ class Trainer:
             self.log.cut(saved.where["log_size"])
         return self.plan.at(self.micro_step)
 
-    def finish(self) -> Progress:
+    def finish(self) -> TrainProgress:
         if self.saved_at != self.micro_step or self.best is not None:
             self.save()
         progress = self.plan.at(self.micro_step)

@@ -11,7 +11,7 @@ from auricle.methods.settings import M2DXPretrain, MAEASTPretrain, PretrainConfi
 
 if TYPE_CHECKING:
     from auricle.methods.base import Objective
-    from auricle.methods.m2d.masked import Masked
+    from auricle.methods.m2d.masked import MaskedObjective
     from auricle.methods.m2d.objective import M2D, M2DD2V
     from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
     from auricle.methods.mae_ast.objective import MAEAST
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auricle.models.base import Encoder
     from auricle.training.data import TrainingData
 
-    Kind = TypeVar("Kind", bound=Masked)
+    Kind = TypeVar("Kind", bound=MaskedObjective)
 
 
 def build_objective(config: PretrainConfig, data: TrainingData) -> Objective:

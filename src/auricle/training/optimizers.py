@@ -83,7 +83,7 @@ BETAS = {"adamw": (0.9, 0.95), "adam": (0.9, 0.98)}  # specifications m2d 5.3, m
 EPS = {"adamw": 1e-8, "adam": 1e-6}
 
 
-def make_optimiser(
+def make_optimizer(
     groups: list[dict[str, Any]], name: str, lr: float, betas: tuple[float, ...] = (), eps: float = 0.0
 ) -> torch.optim.Optimizer:
     """AdamW with betas (0.9, 0.95) and eps 1e-8 (specification m2d 5.3), MAE-AST's Adam with (0.9, 0.98) and 1e-6

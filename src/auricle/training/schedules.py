@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 
 from auricle.core.errors import AuricleError
-from auricle.methods.base import Progress
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingLength:
     """How long a run is: micro-steps per epoch, and what ``epochs`` or ``max_updates`` make of it.
 
     An accumulation group that an epoch leaves incomplete is discarded (specification m2d 5.3).
@@ -23,7 +23,7 @@ class Plan:
     steps: int
 
     @classmethod
-    def of(cls, clips: int, config: TrainConfig, ranks: int = 1) -> Plan:
+    def of(cls, clips: int, config: TrainConfig, ranks: int = 1) -> TrainingLength:
         """Raises AuricleError when the data do not fill one weight update."""
         per_epoch = clips // (config.batch_size * ranks)
         if per_epoch < config.accum_iter:
@@ -36,7 +36,7 @@ class Plan:
         return cls.of_batches(per_epoch, config)
 
     @classmethod
-    def of_batches(cls, per_epoch: int, config: TrainConfig) -> Plan:
+    def of_batches(cls, per_epoch: int, config: TrainConfig) -> TrainingLength:
         """Of so many micro-steps an epoch. Raises AuricleError when they do not make one weight update."""
         accum = config.accum_iter
         if per_epoch < accum:
@@ -58,10 +58,10 @@ class Plan:
         whole, rest = divmod(self.steps, self.per_epoch // self.accum)
         return whole * self.per_epoch + rest * self.accum
 
-    def at(self, micro_step: int) -> Progress:
+    def at(self, micro_step: int) -> TrainProgress:
         epoch, inside = divmod(micro_step, self.per_epoch)
         step = epoch * (self.per_epoch // self.accum) + min(inside // self.accum, self.per_epoch // self.accum)
-        return Progress(micro_step, self.micro_steps, step, self.steps, micro_step / self.per_epoch, self.epochs)
+        return TrainProgress(micro_step, self.micro_steps, step, self.steps, micro_step / self.per_epoch, self.epochs)
 
     def in_group(self, micro_step: int) -> int | None:
         """Index of a micro-step inside its accumulation group; None in the group that an epoch leaves incomplete."""
@@ -95,7 +95,7 @@ def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: in
     return floor + (peak - floor) * (1 - (now - warmup) / (total - warmup)) ** power
 
 
-def rate_at(progress: Progress, config: TrainConfig, peak: float) -> float:
+def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
     """The rate of the update that starts at ``progress``: by fractional epoch, or by update (``max_updates``, polynomial)."""
     total = config.schedule_updates or max(1, progress.steps)
     if config.schedule == "polynomial":

@@ -8,13 +8,13 @@ from itertools import zip_longest
 
 import torch
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Objective, Progress
+from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import TrainConfig
-from auricle.training.distributed import Ranks
+from auricle.training.distributed import DistContext
 from auricle.training.precision import autocast
-from auricle.training.schedules import Plan
+from auricle.training.schedules import TrainingLength
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Validation:
     """Of one objective in one run; every rank scores its share."""
 
     objective: Objective
-    plan: Plan
+    plan: TrainingLength
     config: TrainConfig
-    ranks: Ranks
+    ranks: DistContext
     precision: str
 
     def due(self, step: int) -> bool:
@@ -38,15 +38,15 @@ class Validation:
         )
 
     @torch.no_grad()
-    def scores(self, progress: Progress, batches: Iterable[Batch]) -> dict[str, float]:
+    def scores(self, progress: TrainProgress, batches: Iterable[Batch]) -> dict[str, float]:
         """What the objective says of all ranks' batches together."""
         self.objective.eval()
         own = []
         for batch in batches:
-            draws = BatchDraws(self.config.seed, batch.epoch, batch.positions)
+            key = BatchKey(self.config.seed, batch.epoch, batch.positions)
             with autocast(self.precision, self.ranks.device):
                 here = batch.to(self.ranks.device, non_blocking=True)
-                own.append(self.objective.validate(here, progress, draws))
+                own.append(self.objective.validate(here, progress, key))
         self.objective.train()
         rows = zip_longest(*self.ranks.gather(own))
         return self.objective.summarise([output for row in rows for output in row if output is not None])

@@ -27,7 +27,7 @@ import soundfile
 from auricle.audio.decode.headers import binary, data_size
 from auricle.audio.decode.media import MediaSource
 from auricle.audio.decode.sound_file import SoundFileSource, VariableRateError
-from auricle.audio.decode.source import MissingMediaError, Source, TruncatedAudioError
+from auricle.audio.decode.source import Decoder, MissingMediaError, TruncatedAudioError
 from auricle.audio.resample import Resampler, positive_rate
 from auricle.audio.streams import recut, resampled, trimmed
 from auricle.core.errors import AudioError, AuricleError
@@ -162,7 +162,7 @@ def blocks(
 
 
 @contextmanager
-def opened(file: File) -> Iterator[Source]:
+def opened(file: File) -> Iterator[Decoder]:
     """The file's decoder, closed at the end. I/O errors on the way become AudioErrors."""
     name = _name(file)
     try:
@@ -205,7 +205,7 @@ def _regular(path: Path, name: str) -> Path:
     return path
 
 
-def _decoder(file: Path | BinaryIO, name: str) -> Source:
+def _decoder(file: Path | BinaryIO, name: str) -> Decoder:
     """libsndfile, else PyAV. Where PyAV is missing, only a format that needs it is told so."""
     try:
         return SoundFileSource(file, name)
@@ -238,7 +238,7 @@ def _again(file: Path | BinaryIO) -> Path | BinaryIO:
     return file
 
 
-def _span(source: Source, start: float, end: float | None, rate: int | None) -> Span:
+def _span(source: Decoder, start: float, end: float | None, rate: int | None) -> Span:
     """Seconds to samples. Resampled spans begin on a common multiple of both rates, with context for the filter."""
     if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
         raise AuricleError(f"{source.name}: a span needs 0 <= start < end in seconds, not {start} to {end}")
@@ -255,14 +255,14 @@ def _span(source: Source, start: float, end: float | None, rate: int | None) -> 
     return Span(wanted, periods * (native // common), stop, skip, count)
 
 
-def _pieces(source: Source, span: Span, mono: Mono, check: bool, resampler: Resampler) -> Iterator[np.ndarray]:
+def _pieces(source: Decoder, span: Span, mono: Mono, check: bool, resampler: Resampler) -> Iterator[np.ndarray]:
     """(n, channels) or (n, 1) blocks of the span at its rate."""
     mixed = (_mixed(chunk, mono, source) for chunk in _checked(source, span, check))
     channels = source.channels if mono == "keep" else 1
     return trimmed(resampled(mixed, source.rate, span.rate, channels, resampler), span.skip, span.count)
 
 
-def _checked(source: Source, span: Span, check: bool) -> Iterator[np.ndarray]:
+def _checked(source: Decoder, span: Span, check: bool) -> Iterator[np.ndarray]:
     at = span.first
     for chunk in source.chunks(span.first, span.stop):
         if check and not np.isfinite(chunk).all():
@@ -275,7 +275,7 @@ def _checked(source: Source, span: Span, check: bool) -> Iterator[np.ndarray]:
         yield chunk
 
 
-def _mixed(chunk: np.ndarray, mono: Mono, source: Source) -> np.ndarray:
+def _mixed(chunk: np.ndarray, mono: Mono, source: Decoder) -> np.ndarray:
     """(n, channels) -> the mono policy's channels."""
     if mono == "keep":
         return chunk
@@ -291,7 +291,7 @@ def _mixed(chunk: np.ndarray, mono: Mono, source: Source) -> np.ndarray:
     return chunk[:, channel : channel + 1]
 
 
-def _nothing(source: Source, start: float) -> AudioError:
+def _nothing(source: Decoder, start: float) -> AudioError:
     seconds = source.num_samples / source.rate
     if seconds and start >= seconds:
         return AudioError(f"{source.name}: the span starts at {start:.3f} s, but the file ends at {seconds:.3f} s")

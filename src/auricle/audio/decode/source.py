@@ -20,7 +20,7 @@ class MissingMediaError(AudioError, MissingExtra):
     """The file may be fine, but its format needs PyAV. Over a folder it counts as one file that cannot be used."""
 
 
-class Source(Protocol):
+class Decoder(Protocol):
     """An open file. rate in hertz; format such as "wav/pcm_16" or "mov/aac".
 
     num_samples per channel, as declared by the file or else counted; exact: whether that number is a promise, so that
@@ -47,7 +47,7 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-def breaks_off(source: Source, samples: int, why: str = "") -> TruncatedAudioError:
+def breaks_off(source: Decoder, samples: int, why: str = "") -> TruncatedAudioError:
     """The error of a stream that ended after ``samples`` samples."""
     declared = source.num_samples if source.exact else 0
     promise = f" of the {declared / source.rate:.3f} s it declares" if declared > samples else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from auricle.commands.advise import rules
 from auricle.commands.advise.cost import Shape, extrapolated_seconds, fitting_batch, step_bytes
-from auricle.commands.advise.facts import Advice, AdviseConfig, Cost, Facts, Machine, Plan, facts_of, machine_of
+from auricle.commands.advise.facts import Advice, AdviseConfig, Facts, Machine, Proposal, RunCost, facts_of, machine_of
 from auricle.commands.advise.proposal import cautions, commands_of, why
 from auricle.commands.advise.rules import KNOWN, STARTS, Known, Start
 from auricle.core.errors import AuricleError
@@ -81,7 +81,7 @@ def rate_of(start: Start) -> int:
 
 def plan_of(
     config: AdviseConfig, facts: Facts, machine: Machine, strategy: str, start: Start | None, fine: bool
-) -> Plan:
+) -> Proposal:
     """The settings of the nearest published run, cut to the machine."""
     like = known_of(strategy, method_of(config, facts, strategy), facts.clips)
     rate, (input_size, patch_size) = 16000, sizes_of(facts.kind, fine, start)
@@ -93,7 +93,7 @@ def plan_of(
     batch, accum = batch_of(shape, like.effective_batch, gpus, machine)
     effective = batch * accum * gpus
     enough = max(like.min_ds_size, effective) if facts.clips else like.min_ds_size  # one weight update at least
-    return Plan(
+    return Proposal(
         method=like.method,
         input_size=input_size,
         patch_size=patch_size,
@@ -163,7 +163,7 @@ def noise_of(config: AdviseConfig, like: Known) -> float:
     return rules.NOISY if config.noisy == "yes" else rules.CLEAN
 
 
-def cost_of(config: AdviseConfig, plan: Plan, facts: Facts, machine: Machine) -> Cost:
+def cost_of(config: AdviseConfig, plan: Proposal, facts: Facts, machine: Machine) -> RunCost:
     """Measured where that is asked for or the machine is here; else counted and extrapolated."""
     shape = shape_of(plan.method, plan.input_size, plan.patch_size, plan.sample_rate, plan.mask_ratio)
     clips = max(facts.clips, plan.min_ds_size)
@@ -174,10 +174,10 @@ def cost_of(config: AdviseConfig, plan: Plan, facts: Facts, machine: Machine) ->
         f"memory: counted; time: extrapolated from counted operations at {config.tflops:g} TFLOP/s sustained on each GPU "
         "(an assumption: --tflops, or --measure yes on the machine itself)"
     )
-    return Cost(step_bytes(shape, plan.batch_size), seconds, how)
+    return RunCost(step_bytes(shape, plan.batch_size), seconds, how)
 
 
-def measured_cost(plan: Plan, shape: Shape, clips: int, machine: Machine) -> Cost:
+def measured_cost(plan: Proposal, shape: Shape, clips: int, machine: Machine) -> RunCost:
     """From a few steps of plain M2D with the same networks on this machine; the teacher's share is added by counting."""
     from auricle.commands.advise.cost import measured, training_flops
     from auricle.methods.settings import M2DPretrain, with_flags
@@ -192,7 +192,9 @@ def measured_cost(plan: Plan, shape: Shape, clips: int, machine: Machine) -> Cos
     teacher = step_bytes(shape, 0) - step_bytes(plain, 0)
     bytes_ = memory + teacher if machine.here else step_bytes(shape, plan.batch_size)
     how = f"time: a few steps of the same networks, {batch} clips each, measured here on {device}"
-    return Cost(bytes_, seconds, how + (f"; {plan.gpus} GPUs are taken to share them evenly" if plan.gpus > 1 else ""))
+    return RunCost(
+        bytes_, seconds, how + (f"; {plan.gpus} GPUs are taken to share them evenly" if plan.gpus > 1 else "")
+    )
 
 
 def as_json(advice: Advice) -> dict[str, Any]:

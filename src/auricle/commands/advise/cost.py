@@ -86,13 +86,13 @@ def extrapolated_seconds(shape: Shape, clips: int, epochs: int, gpus: int, tflop
 
 def measured(config: ViTPretrain, steps: int = 3) -> tuple[float, float, str]:
     """Bytes and seconds of a micro-step of a real network on this machine, on noise, and where it ran."""
-    from auricle.training.dry_run import rehearse
+    from auricle.training.dry_run import dry_run
 
     with tempfile.TemporaryDirectory() as folder:
         make_noise(Path(folder), config)
         needed = 2 * config.train.batch_size * config.train.accum_iter
         data = replace(config.data, noise_ratio=0.0, crops=replace(config.data.crops, min_ds_size=needed))
-        told = rehearse(replace(config, source=folder, resume="", data=data), steps)
+        told = dry_run(replace(config, source=folder, resume="", data=data), steps)
     return float(told.memory), told.seconds_per_micro_step, f"{told.device} in {told.precision}"
 
 
@@ -100,14 +100,14 @@ def make_noise(folder: Path, config: ViTPretrain) -> None:
     """A prepared folder of two clips of keyed noise."""
     import numpy as np
 
-    from auricle.core.randomness import Draws
+    from auricle.core.randomness import RandomKey
     from auricle.data.manifest.formats import write_manifest
     from auricle.data.manifest.manifest import Clip, Manifest
     from auricle.data.stores.npy import write_array
 
     bins = int(config.model.input_size.split("x")[0])
     for i in range(2):
-        values = Draws(0, 0, i).of("advice").normal(-7, 4, (bins, config.crop_frames)).astype(np.float32)
+        values = RandomKey(0, 0, i).of("advice").normal(-7, 4, (bins, config.crop_frames)).astype(np.float32)
         write_array(folder / f"{i}.npy", values)
     write_manifest(
         Manifest(tuple(Clip(str(i), store=".", key=f"{i}.npy") for i in range(2)), folder), folder / "manifest.csv"

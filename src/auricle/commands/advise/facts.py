@@ -77,7 +77,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Proposal:
     """The settings of a proposed run; ``like`` is the published run they are taken from."""
 
     method: str
@@ -99,7 +99,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """memory: bytes on each GPU; seconds of the whole run; ``how`` says where they come from."""
 
     memory: float
@@ -114,8 +114,8 @@ class Advice:
     strategy: str
     weight: str
     facts: Facts
-    plan: Plan | None
-    cost: Cost | None
+    plan: Proposal | None
+    cost: RunCost | None
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     commands: tuple[str, ...]

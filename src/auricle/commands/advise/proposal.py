@@ -6,12 +6,12 @@ import shlex
 from pathlib import Path
 
 from auricle.commands.advise import rules
-from auricle.commands.advise.facts import ASSUMED_SECONDS, UNKNOWN_MEMORY, AdviseConfig, Facts, Machine, Plan
+from auricle.commands.advise.facts import ASSUMED_SECONDS, UNKNOWN_MEMORY, AdviseConfig, Facts, Machine, Proposal
 
 # The reasons for a plan, and what to mind, in words.
 
 
-def why(plan: Plan, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]:
+def why(plan: Proposal, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]:
     """The reasons for the settings, one sentence each."""
     reasons = {
         "m2d-x": "method M2D-X: the start weight is its own offline teacher too, as in the published further pre-training",
@@ -38,7 +38,7 @@ def why(plan: Plan, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]
     return words
 
 
-def noise_words(plan: Plan, config: AdviseConfig) -> str:
+def noise_words(plan: Proposal, config: AdviseConfig) -> str:
     if plan.method == "m2d-s":
         return "published for speech (denoising distillation)"
     if config.noisy == "unsure":
@@ -51,7 +51,7 @@ def noise_words(plan: Plan, config: AdviseConfig) -> str:
 SMALL = "and 'auricle pretrain msm-mae … --preset small' makes a small encoder in minutes (docs/small-scale.md)"
 
 
-def cautions(plan: Plan, facts: Facts, machine: Machine) -> list[str]:
+def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
     """What a person should know before starting."""
     notes = []
     if facts.assumed:
@@ -79,7 +79,7 @@ PREPARED, PREPARED_NOISE = "prepared", "noise-lms"
 SAVE_FREQ = 100  # epochs: the published further pre-training was judged every 100
 
 
-def commands_of(config: AdviseConfig, weight: str, plan: Plan | None) -> tuple[str, ...]:
+def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None) -> tuple[str, ...]:
     """From the sound to an encoder that is measured. Upper-case names are the person's to fill in."""
     sounds = config.source or SOUNDS
     if plan is None:
@@ -102,7 +102,7 @@ def is_prepared(source: str) -> bool:
     return bool(source) and (Path(source) / SETTINGS).is_file()
 
 
-def prepare(sounds: str, out: str, plan: Plan, labels: bool) -> list[str]:
+def prepare(sounds: str, out: str, plan: Proposal, labels: bool) -> list[str]:
     if plan.method == "m2d-s":
         return ["auricle", "prepare", "speech", sounds, out]
     words = ["auricle", "prepare", sounds, out, "--min-seconds", min_seconds(plan)]
@@ -110,21 +110,21 @@ def prepare(sounds: str, out: str, plan: Plan, labels: bool) -> list[str]:
     return words + (["--labels", LABELS] if labels else [])
 
 
-def prepare_noise(noise: str, plan: Plan) -> list[str]:
+def prepare_noise(noise: str, plan: Proposal) -> list[str]:
     words = ["auricle", "prepare", noise, PREPARED_NOISE, "--min-seconds", min_seconds(plan)]
     return words + (["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else [])
 
 
-def min_seconds(plan: Plan) -> str:
+def min_seconds(plan: Proposal) -> str:
     """Enough for one crop: 6.1 for 608 frames, as published."""
     return f"{int(plan.input_size.split('x')[1]) / 100 + 0.02:g}"
 
 
-def run_name(plan: Plan) -> str:
+def run_name(plan: Proposal) -> str:
     return f"runs/{plan.method}"
 
 
-def pretrain(source: str, weight: str, plan: Plan) -> list[str]:
+def pretrain(source: str, weight: str, plan: Proposal) -> list[str]:
     start = ["torchrun", "--nproc-per-node", str(plan.gpus), "-m"] if plan.gpus > 1 else []
     words = [*start, "auricle", "pretrain", plan.method, source, "--out", run_name(plan)]
     words += ["--resume", weight, "--teacher", weight] if weight else []

@@ -14,7 +14,7 @@ from auricle.data.stores.card import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
-    from auricle.data.stores.conversion import Failure, Mirrored
+    from auricle.data.stores.conversion import ConversionFailure, Mirrored
 
 ANY = "any"
 MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: specification m2d 1.3
@@ -53,7 +53,7 @@ class LmsResult:
     out: Path
     done: int
     skipped: int
-    failed: tuple[Failure, ...]
+    failed: tuple[ConversionFailure, ...]
     seconds: float
 
 
@@ -63,7 +63,7 @@ def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) 
     Files that are there are kept, whoever wrote them. ``say`` hears the name of every file as it is finished.
     Raises AuricleError for a source without such sound and for a folder made with other settings.
     """
-    from auricle.data.stores.conversion import Failure, sounds_below
+    from auricle.data.stores.conversion import ConversionFailure, sounds_below
 
     started, out = time.monotonic(), Path(config.out)
     names = sounds_below(Path(config.source), suffixes_of(config))[config.skip :]
@@ -73,11 +73,11 @@ def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) 
         for result in _convert(names, config):
             results.append(result)
             if say is not None:
-                say(result.id if isinstance(result, Failure) else result.name)
+                say(result.id if isinstance(result, ConversionFailure) else result.name)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; finished files are kept: run the same command again to go on") from None
-    failed = tuple(result for result in results if isinstance(result, Failure))
-    kept = sum(not isinstance(result, Failure) and result.kept for result in results)
+    failed = tuple(result for result in results if isinstance(result, ConversionFailure))
+    kept = sum(not isinstance(result, ConversionFailure) and result.kept for result in results)
     return LmsResult(out, len(results) - len(failed) - kept, kept, failed, time.monotonic() - started)
 
 
@@ -102,15 +102,15 @@ def claim_mirror(out: Path, config: LmsConfig) -> None:
         write_card(out, settings)
 
 
-def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | Failure]:
+def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | ConversionFailure]:
     from auricle.core.parallel import mapped, workers_for
-    from auricle.core.progress import progress
-    from auricle.data.stores.conversion import LogMelOf, Mirror
+    from auricle.core.progress import progress_bar
+    from auricle.data.stores.conversion import LogMelConverter, Mirror
 
-    log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_length)
+    log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length)
     mirror = Mirror(Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32")
     results = mapped(mirror, names, workers_for(len(names), config.workers))
-    return progress(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)
+    return progress_bar(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)
 
 
 def as_json(result: LmsResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
-    from auricle.data.stores.conversion import Done, Failure, Task
+    from auricle.data.stores.conversion import ConversionFailure, ConversionTask, Done
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class PrepareResult:
     out: Path
     done: int
     skipped: int
-    failed: tuple[Failure, ...]
+    failed: tuple[ConversionFailure, ...]
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -98,23 +98,25 @@ def dtype_of(config: PrepareConfig) -> str:
     return "float16" if config.float16 else "float32"
 
 
-def _convert(tasks: list[Task], config: PrepareConfig) -> Iterable[Done | Failure]:
+def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Done | ConversionFailure]:
     from auricle.core.parallel import mapped, workers_for
-    from auricle.core.progress import progress
-    from auricle.data.stores.conversion import Converter, LogMelOf
+    from auricle.core.progress import progress_bar
+    from auricle.data.stores.conversion import Converter, LogMelConverter
 
-    log_mel_of = LogMelOf(FRONT_ENDS[config.sample_rate], config.min_seconds)
+    log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds)
     converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
     results = mapped(converter, tasks, workers_for(len(tasks), config.workers))
-    return progress(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
+    return progress_bar(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
 
 
-def _finish(out: Path, manifest: Manifest, results: list[Done | Failure], config: PrepareConfig) -> tuple[Failure, ...]:
+def _finish(
+    out: Path, manifest: Manifest, results: list[Done | ConversionFailure], config: PrepareConfig
+) -> tuple[ConversionFailure, ...]:
     """The files about the whole, written last; returns what failed."""
-    from auricle.data.stores.conversion import Done, Failure
+    from auricle.data.stores.conversion import ConversionFailure, Done
 
     done = {result.id: result for result in results if isinstance(result, Done)}
-    failed = tuple(result for result in results if isinstance(result, Failure))
+    failed = tuple(result for result in results if isinstance(result, ConversionFailure))
     _write_failed(out / "failed.csv", failed)
     if not done:
         raise AuricleError(f"none of {len(failed)} clips could be prepared; the first: {failed[0].error}")
@@ -123,7 +125,7 @@ def _finish(out: Path, manifest: Manifest, results: list[Done | Failure], config
     return failed
 
 
-def _write_failed(path: Path, failed: tuple[Failure, ...]) -> None:
+def _write_failed(path: Path, failed: tuple[ConversionFailure, ...]) -> None:
     from auricle.data.manifest.tables import text_file
 
     with text_file(path) as file:

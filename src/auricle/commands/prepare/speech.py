@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from auricle.data.manifest.manifest import Clip, Manifest
-    from auricle.data.stores.conversion import Failure
+    from auricle.data.stores.conversion import ConversionFailure
     from auricle.inference.speech_features import SpeechFeatures
 
 
@@ -47,7 +47,7 @@ class SpeechResult:
     out: Path
     done: int
     skipped: int
-    failed: tuple[Failure, ...]
+    failed: tuple[ConversionFailure, ...]
     seconds: float
 
 
@@ -108,15 +108,15 @@ def has_features(manifest: Manifest, clip: Clip) -> bool:
     return is_whole(features) and features.stat().st_mtime_ns >= spectrogram.stat().st_mtime_ns
 
 
-def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: SpeechConfig) -> Failure | None:
+def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: SpeechConfig) -> ConversionFailure | None:
     from auricle.data.datasets.speech import features_path
-    from auricle.data.stores.conversion import Failure
+    from auricle.data.stores.conversion import ConversionFailure
     from auricle.data.stores.npy import write_array
 
     try:
         values = extract(padded_wave(manifest, clip, config.min_seconds))
     except AudioError as error:
-        return Failure(clip.id, str(manifest.audio(clip)), str(error))
+        return ConversionFailure(clip.id, str(manifest.audio(clip)), str(error))
     write_array(features_path(manifest, clip), values, dtype_of(config))
     return None
 
@@ -133,9 +133,9 @@ def padded_wave(manifest: Manifest, clip: Clip, min_seconds: float) -> np.ndarra
 
 
 def _progress(clips: list[Clip], config: SpeechConfig) -> Iterable[Clip]:
-    from auricle.core.progress import progress
+    from auricle.core.progress import progress_bar
 
-    return progress(clips, what="features", quiet=config.quiet or not clips)
+    return progress_bar(clips, what="features", quiet=config.quiet or not clips)
 
 
 def as_json(result: SpeechResult) -> dict[str, Any]:

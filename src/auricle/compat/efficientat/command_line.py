@@ -260,7 +260,7 @@ def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTag
 def _unweighted(args: argparse.Namespace) -> Encoder:
     """The network of a published name, or one that the line describes; its weights do not matter."""
     from auricle.commands.complexity import network
-    from auricle.frontends.efficientat_mel import PreMel
+    from auricle.frontends.efficientat_mel import EfficientATMel
     from auricle.models.efficientat.config import MNConfig
     from auricle.models.efficientat.mn import MN
 
@@ -271,7 +271,7 @@ def _unweighted(args: argparse.Namespace) -> Encoder:
     said = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
     if "sample_rate" in said:
         said["fmax"] = said["sample_rate"] // 2 - 1000  # specification efficientat 4
-    front = PreMel(**said)
+    front = EfficientATMel(**said)
     config = MNConfig(
         width=args.model_width or 1.0,
         head=args.head_type or "mlp",

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.models.efficientat.config import DyMNConfig, MNConfig, kernel_temperature
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
@@ -45,7 +45,7 @@ SCHEDULE = {"T_max": "highest", "T_min": "lowest", "T0_slope": "fall", "T1_slope
 def mn_config(**arguments: Any) -> MNConfig:
     """MNConfig of the original constructor's arguments."""
     bands = arguments.pop("input_dim_f", 128)
-    return MNConfig(**_renamed(arguments, MN_ARGUMENTS), front_end=PreMel(bands=bands).id)
+    return MNConfig(**_renamed(arguments, MN_ARGUMENTS), front_end=EfficientATMel(bands=bands).id)
 
 
 def dymn_config(**arguments: Any) -> DyMNConfig:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.frontends.log_mel import LogMel
-from auricle.models.base import Encoded, Encoder, Spec
+from auricle.models.base import Encoder, EncoderOutput, Spectrogram
 from auricle.models.m2d.config import parse_size
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.m2d.head import mean_of_rows
@@ -76,7 +76,7 @@ class PortableM2D(nn.Module):
             n_mels=front.bands,
             f_min=front.fmin,
             f_max=config.sample_rate // 2,
-            feature_d=config.width if self.flat_features else self.backbone.info.frame_width,
+            feature_d=config.width if self.flat_features else self.backbone.info.frame_dim,
             flat_features=self.flat_features,
         )
 
@@ -104,7 +104,7 @@ class PortableM2D(nn.Module):
         values = lms[:, 0]
         lengths = torch.full((len(values),), values.shape[2], device=values.device)
         front = self.backbone.front
-        spec = Spec(values, lengths, front.hop_seconds, front.id, normalised=True)
+        spec = Spectrogram(values, lengths, front.hop_seconds, front.id, normalised=True)
         out = self.backbone.encode(spec, layers="all" if return_layers else None, padding="published")
         return [layer.frames for layer in out.layers] if return_layers else self._features(out, average_per_time_frame)
 
@@ -125,10 +125,10 @@ class PortableM2D(nn.Module):
         assert logits is not None
         return logits, self._timestamps(batch_audio, logits)
 
-    def _encoded(self, batch_audio: Tensor) -> Encoded:
+    def _encoded(self, batch_audio: Tensor) -> EncoderOutput:
         return self.backbone(_two_axes(batch_audio), padding="published")
 
-    def _features(self, out: Encoded, average_per_time_frame: bool) -> Tensor:
+    def _features(self, out: EncoderOutput, average_per_time_frame: bool) -> Tensor:
         features = out.frames if not self.flat_features or average_per_time_frame else out.tokens
         assert features is not None
         if self.flat_features and average_per_time_frame:

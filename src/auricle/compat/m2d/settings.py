@@ -28,20 +28,20 @@ HOOKS = {  # scripts of the user's, in the working directory; the task sets that
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappedOptions:
     """config: what is run; notes: what the person should know of the difference, a sentence each."""
 
     config: ViTPretrain
     notes: tuple[str, ...]
 
 
-def mapped(program: str, line: argparse.Namespace) -> Mapped:
+def mapped(program: str, line: argparse.Namespace) -> MappedOptions:
     """Raises AuricleError for a model that the program does not train and for values that make no run."""
     factory = factory_of(line.model, program)
     check_losses(program, factory.method, line)
     config = cast("ViTPretrain", settings_of(factory.method)(factory.method, line.csv_main))
     values = {**factory.settings, **plain_values(program, line), **translated(program, line)}
-    return Mapped(with_flags(config, values), tuple(notes(program, line, factory.method)))
+    return MappedOptions(with_flags(config, values), tuple(notes(program, line, factory.method)))
 
 
 def check_losses(program: str, method: str, line: argparse.Namespace) -> None:

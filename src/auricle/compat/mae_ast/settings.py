@@ -23,7 +23,7 @@ DRAWS = 200  # masks whose share is averaged
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappedLine:
     """config: what is run; processes: how many; notes: what the person should know, a sentence each."""
 
     config: MAEASTPretrain
@@ -31,7 +31,7 @@ class Mapped:
     notes: tuple[str, ...]
 
 
-def mapped(line: HydraLine) -> Mapped:
+def mapped(line: HydraLine) -> MappedLine:
     """Raises AuricleError for unknown names (with the nearest), values that are none, and what cannot be run here."""
     given = {**defaults(line), **line.values}
     for name in given:
@@ -41,7 +41,7 @@ def mapped(line: HydraLine) -> Mapped:
     check_choices(values)
     config = MAEASTPretrain("mae-ast", source_of(values))
     config = with_flags(config, {**plain(values), **translated(values)})
-    return Mapped(config, processes(values), tuple(notes(config, given, line)))
+    return MappedLine(config, processes(values), tuple(notes(config, given, line)))
 
 
 def defaults(line: HydraLine) -> dict[str, Any]:
@@ -283,13 +283,13 @@ def span_words(config: MAEASTPretrain) -> str:
 
 def measured(config: MAEASTPretrain, clips: int) -> float:
     """Mean share of masked tokens over drawn batches of clips of ten seconds."""
-    from auricle.core.randomness import BatchDraws
+    from auricle.core.randomness import BatchKey
     from auricle.methods.mae_ast.objective import draw_mask
 
     grid = (config.model.rows, CLIP_FRAMES // config.model.patch[1])
     tokens, batches = grid[0] * grid[1], max(1, DRAWS // clips)
     kept = [
-        draw_mask(config.objective, grid, BatchDraws(config.train.seed, epoch, tuple(range(clips)))).len_keep
+        draw_mask(config.objective, grid, BatchKey(config.train.seed, epoch, tuple(range(clips)))).len_keep
         for epoch in range(batches)
     ]
     return 1 - sum(kept) / (tokens * batches)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.datasets.crops import CropConfig, inflated
 from auricle.data.manifest.manifest import Clip, Manifest
 
@@ -23,7 +23,7 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cut:
+class Crop:
     """A crop: values (S,) samples or (F, T) raw log-mel, its valid length, where it starts in the recording (seconds),
     when noise was mixed in the same values without it, and stored targets (T', D), ``target_hop`` seconds apart."""
 
@@ -41,7 +41,7 @@ class Sample:
 
     id: str
     item: Item
-    cut: Cut
+    cut: Crop
     rate: int
     front_end: str | None
     labels: np.ndarray | None = None
@@ -67,14 +67,14 @@ class ClipDataset:
     def clip(self, number: int) -> Clip:
         return self.manifest.clips[number % len(self.manifest)]
 
-    def cut(self, clip: Clip, draws: Draws) -> Cut:
+    def cut(self, clip: Clip, key: RandomKey) -> Crop:
         """The crop of a clip for these draws. Raises AudioError when it cannot be read."""
         raise NotImplementedError
 
     def __getitem__(self, item: Item | int) -> Sample:
         item = item if isinstance(item, Item) else Item(0, item, item)
         clip = self.clip(item.number)
-        cut = self.cut(clip, Draws(self.seed, item.epoch, item.position))
+        cut = self.cut(clip, RandomKey(self.seed, item.epoch, item.position))
         labels, known = (None, None) if self.labels is None else self.labels(clip)
         return Sample(clip.id, item, cut, self.rate, self.front_end, labels, known)
 

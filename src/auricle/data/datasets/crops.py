@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.core.options import check_choices, check_ranges, option
-from auricle.core.randomness import Source
+from auricle.core.randomness import RandomSource
 
 CROPS = ("random", "loud", "start")
 LOUD_OF = 4  # starts that are drawn for a loud crop
@@ -33,7 +33,12 @@ class CropConfig:
 
 
 def crop_start(
-    source: Source, length: int, width: int, *, published: bool = False, loudness: Callable[[int], float] | None = None
+    source: RandomSource,
+    length: int,
+    width: int,
+    *,
+    published: bool = False,
+    loudness: Callable[[int], float] | None = None,
 ) -> int:
     """Where a crop of ``width`` out of ``length`` starts: uniform over all starts, 0 when nothing is to be cut.
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.augment.noise import NoisyDataset
-from auricle.data.datasets.base import Cut
+from auricle.data.datasets.base import Crop
 from auricle.data.datasets.crops import CropConfig, crop_start, fit
 from auricle.data.datasets.waveforms import Clips
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -40,25 +40,25 @@ class Spectrograms(NoisyDataset):
         super().__init__(manifest, front.sample_rate, seed=seed, config=config or CropConfig(), classes=classes)
         self.frames, self.hop_seconds = frames, front.hop_seconds
 
-    def cut(self, clip: Clip, draws: Draws) -> Cut:
+    def cut(self, clip: Clip, key: RandomKey) -> Crop:
         array = open_array(self.manifest.spectrogram(clip))
         width = self.frames or array.shape[1]
-        return self.crop(array, self.start(array, width, draws), width, clip, draws)
+        return self.crop(array, self.start(array, width, key), width, clip, key)
 
-    def crop(self, array: np.ndarray, start: int, width: int, clip: Clip, draws: Draws) -> Cut:
+    def crop(self, array: np.ndarray, start: int, width: int, clip: Clip, key: RandomKey) -> Crop:
         """``width`` frames of (F, N) from ``start`` on, filled up where there are fewer, mixed with noise where asked."""
         values = fit(np.asarray(array[:, start : start + width], np.float32), width, self.config.short)
         length = width if self.config.short == "repeat" else min(width, array.shape[1])
         seconds = (clip.start or 0.0) + start * self.hop_seconds
-        return self.noisy(Cut(values, length, seconds), draws)
+        return self.noisy(Crop(values, length, seconds), key)
 
-    def start(self, array: np.ndarray, width: int, draws: Draws) -> int:
+    def start(self, array: np.ndarray, width: int, key: RandomKey) -> int:
         """The first of ``width`` frames of (F, N)."""
         if self.config.crop == "start":
             return 0
         loudness = (lambda at: float(array[:, at : at + width].mean())) if self.config.crop == "loud" else None
         return crop_start(
-            draws.of("crop"), array.shape[1], width, published=self.config.published_crop, loudness=loudness
+            key.of("crop"), array.shape[1], width, published=self.config.published_crop, loudness=loudness
         )
 
 
@@ -88,8 +88,8 @@ class LiveSpectrograms(NoisyDataset):
         seconds = (frames - 1) * self.front.hop_seconds
         self.clips = Clips(manifest, rate, seconds, seed=seed, config=config, resampler=self.front.resampler)
 
-    def cut(self, clip: Clip, draws: Draws) -> Cut:
-        sound = self.clips.cut(clip, draws)
+    def cut(self, clip: Clip, key: RandomKey) -> Crop:
+        sound = self.clips.cut(clip, key)
         values = log_mel_of_wave(sound.values, self.front)
         length = min(self.frames, self.front.frames(sound.length))
-        return self.noisy(replace(sound, values=values, length=length), draws)
+        return self.noisy(replace(sound, values=values, length=length), key)

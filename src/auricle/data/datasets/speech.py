@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.randomness import Draws
-from auricle.data.datasets.base import Cut
+from auricle.core.randomness import RandomKey
+from auricle.data.datasets.base import Crop
 from auricle.data.datasets.crops import CropConfig
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -70,16 +70,16 @@ class SpeechPairs(Spectrograms):
         """D, of the first clip."""
         return self.pair(self.manifest.clips[0]).features.shape[1]
 
-    def cut(self, clip: Clip, draws: Draws) -> Cut:
+    def cut(self, clip: Clip, key: RandomKey) -> Crop:
         assert self.frames is not None
         pair = self.pair(clip)
         width = self.frames // FRAMES_PER_FEATURE
         length = valid_length(pair, width, self.target_frames, clip.id)
         log_mel = pair.log_mel[:, : FRAMES_PER_FEATURE * length]
-        start = self.start(log_mel, self.frames, draws)
+        start = self.start(log_mel, self.frames, key)
         first = width * start // self.frames
         features = np.asarray(pair.features[:length][first : first + width], np.float32)
-        cut = self.crop(log_mel, start, self.frames, clip, draws)
+        cut = self.crop(log_mel, start, self.frames, clip, key)
         targets = averaged(features, self.target_frames // FRAMES_PER_FEATURE)
         return replace(cut, targets=targets, target_hop=self.target_frames * self.hop_seconds)
 

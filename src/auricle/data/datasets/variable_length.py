@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from auricle.core.errors import AudioError
-from auricle.core.randomness import Draws, Source
+from auricle.core.randomness import RandomKey, RandomSource
 from auricle.data.batch import Batch, collate
-from auricle.data.datasets.base import Cut, Sample
+from auricle.data.datasets.base import Crop, Sample
 from auricle.data.datasets.crops import CropConfig, crop_start
 from auricle.data.datasets.waveforms import Clips
 from auricle.data.loading.length_batches import BucketConfig
@@ -35,8 +35,8 @@ class WholeClips(Clips):
         super().__init__(manifest, front.sample_rate, length, seed=seed, config=crops, resampler=resampler)
         self.front, self.buckets, self.min_frames = front, config, min_frames
 
-    def cut(self, clip: Clip, draws: Draws) -> Cut:
-        start, end = self._span(clip, draws)
+    def cut(self, clip: Clip, key: RandomKey) -> Crop:
+        start, end = self._span(clip, key)
         sound = self.read(clip, start, end)
         self._check_length(clip, sound.declared_samples)
         needed = self.front.min_samples + (self.min_frames - 1) * self._hop
@@ -45,7 +45,7 @@ class WholeClips(Clips):
                 f"{clip.id} lasts {1000 * len(sound.wave) / self.rate:.0f} ms; a token takes "
                 f"{1000 * needed / self.rate:.0f} ms: leave such clips out (--min-sample-size)"
             )
-        return Cut(sound.wave, len(sound.wave), start)
+        return Crop(sound.wave, len(sound.wave), start)
 
     def _check_length(self, clip: Clip, found: int | None) -> None:
         said = clip.num_samples
@@ -61,20 +61,20 @@ class WholeClips(Clips):
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """A Batch, each clip cut from a place that its own key decides."""
-        sources = [Draws(self.seed, s.item.epoch, s.item.position).of("cut") for s in samples]
+        sources = [RandomKey(self.seed, s.item.epoch, s.item.position).of("cut") for s in samples]
         return collate(self.cut_alike(samples, sources))
 
-    def cut_alike(self, samples: Sequence[Sample], sources: Sequence[Source]) -> list[Sample]:
+    def cut_alike(self, samples: Sequence[Sample], sources: Sequence[RandomSource]) -> list[Sample]:
         """None longer than the shortest (with ``pad_audio``: the longest) and than ``max_sample_size`` frames."""
         frames = [self.front.frames(s.cut.length) for s in samples]
         width = max(frames) if self.buckets.pad_audio else min(frames)
         width = min(width, self.buckets.max_sample_size or width)
         return [self._narrowed(*each, width) for each in zip(samples, frames, sources, strict=True)]
 
-    def _narrowed(self, sample: Sample, frames: int, source: Source, width: int) -> Sample:
+    def _narrowed(self, sample: Sample, frames: int, source: RandomSource, width: int) -> Sample:
         if frames < width:
             return sample
         first = crop_start(source, frames, width) if self.config.crop == "random" else 0
         length = self.front.min_samples + (width - 1) * self._hop
         wave = sample.cut.values[first * self._hop :][:length]
-        return replace(sample, cut=Cut(wave, length, sample.cut.crop_start + first * self.front.hop_seconds))
+        return replace(sample, cut=Crop(wave, length, sample.cut.crop_start + first * self.front.hop_seconds))

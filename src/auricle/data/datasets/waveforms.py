@@ -8,8 +8,8 @@ import numpy as np
 
 from auricle.audio.decode.decode import Decoded, probe, read
 from auricle.audio.resample import Resampler
-from auricle.core.randomness import Draws
-from auricle.data.datasets.base import ClipDataset, Cut
+from auricle.core.randomness import RandomKey
+from auricle.data.datasets.base import ClipDataset, Crop
 from auricle.data.datasets.crops import CropConfig, crop_start, fit
 from auricle.data.manifest.manifest import Clip, Manifest
 
@@ -36,12 +36,12 @@ class Clips(ClipDataset):
         super().__init__(manifest, rate, seed=seed, config=config or CropConfig(), classes=classes)
         self.seconds, self.resampler = seconds, resampler
 
-    def cut(self, clip: Clip, draws: Draws) -> Cut:
-        start, end = self._span(clip, draws)
+    def cut(self, clip: Clip, key: RandomKey) -> Crop:
+        start, end = self._span(clip, key)
         wave = self.read(clip, start, end).wave
         width = len(wave) if self.seconds is None else round(self.seconds * self.rate)
         length = width if self.config.short == "repeat" else min(width, len(wave))
-        return Cut(fit(wave, width, self.config.short), length, start)
+        return Crop(fit(wave, width, self.config.short), length, start)
 
     def read(self, clip: Clip, start: float, end: float | None) -> Decoded:
         """Seconds of a clip's recording, mono, at the rate of the data set."""
@@ -49,7 +49,7 @@ class Clips(ClipDataset):
             self.manifest.audio(clip), start=start, end=end, rate=self.rate, mono="mean", resampler=self.resampler
         )
 
-    def _span(self, clip: Clip, draws: Draws) -> tuple[float, float | None]:
+    def _span(self, clip: Clip, key: RandomKey) -> tuple[float, float | None]:
         """Seconds of the recording to decode: from, to (None: to its end)."""
         if self.seconds is None:
             return clip.start or 0.0, clip.end
@@ -62,7 +62,7 @@ class Clips(ClipDataset):
         if self.config.crop != "start":
             loudness = (lambda at: self._power(clip, first + at, width, rate)) if self.config.crop == "loud" else None
             first += crop_start(
-                draws.of("crop"), last - first, width, published=self.config.published_crop, loudness=loudness
+                key.of("crop"), last - first, width, published=self.config.published_crop, loudness=loudness
             )
         return first / rate, (first + width) / rate
 

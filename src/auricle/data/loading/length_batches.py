@@ -12,7 +12,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import option
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import Item
 from auricle.data.manifest.manifest import Clip, Manifest
 
@@ -85,7 +85,7 @@ def buckets(manifest: Manifest, config: BucketConfig, most: int, seed: int, worl
     Raises AuricleError for a clip that is larger than a batch, and for fewer clips than ranks.
     """
     samples = [samples_of(clip) for clip in manifest]
-    order = by_length(samples, Draws(seed).of("ties").permutation(len(samples)))
+    order = by_length(samples, RandomKey(seed).of("ties").permutation(len(samples)))
     counted = [config.counted(samples[i]) for i in order]
     if len(counted) < world:
         raise AuricleError(f"{len(counted)} clips are too few for {world} processes")
@@ -122,7 +122,7 @@ class BucketBatches:
     def __iter__(self) -> Iterator[list[Item]]:
         first = self.micro_step
         for epoch in count(self.epoch) if self.epochs is None else range(self.epoch, self.epochs):
-            order = Draws(self.seed, epoch).of("batch order").permutation(len(self.batches))
+            order = RandomKey(self.seed, epoch).of("batch order").permutation(len(self.batches))
             starts = [0, *accumulate(len(self.batches[i]) for i in order)]
             for place in range(first, len(order)):
                 numbers = self.batches[order[place]]

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.batch import Batch, collate
 from auricle.data.datasets.base import ClipDataset, Item, Sample
 
@@ -41,7 +41,7 @@ class FetchedBatch(NamedTuple):
 class Replacing:
     """The data set seen by the loader: a clip that cannot be read is replaced by one drawn with its place's own key.
 
-    The replacement for attempt k is drawn by ``Draws(seed, epoch, position).of("replacement/k")``, uniform over the
+    The replacement for attempt k is drawn by ``RandomKey(seed, epoch, position).of("replacement/k")``, uniform over the
     data set, so it is the same in every run and with any number of workers.
     """
 
@@ -49,7 +49,7 @@ class Replacing:
         self.dataset = dataset
 
     def __getitem__(self, item: Item) -> Fetched:
-        draws = Draws(self.dataset.seed, item.epoch, item.position)
+        key = RandomKey(self.dataset.seed, item.epoch, item.position)
         failed: dict[str, str] = {}
         for attempt in range(ATTEMPTS):
             try:
@@ -58,7 +58,7 @@ class Replacing:
                 failed[self.dataset.clip(item.number).id] = str(error)
             except AuricleError as error:
                 return Fetched(None, failed, str(error))
-            item = item._replace(number=int(draws.of(f"replacement/{attempt}").integers(0, len(self.dataset))))
+            item = item._replace(number=int(key.of(f"replacement/{attempt}").integers(0, len(self.dataset))))
         return Fetched(None, failed, f"{ATTEMPTS} clips in a row cannot be read; the last: {list(failed.values())[-1]}")
 
 

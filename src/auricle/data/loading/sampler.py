@@ -13,7 +13,7 @@ from itertools import accumulate, count
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws, order_of
+from auricle.core.randomness import RandomKey, order_of
 from auricle.data.datasets.base import Item
 
 
@@ -68,7 +68,7 @@ class Batches:
         if self.weights is None:
             return order_of(self.seed, epoch, self.clips)
         shares = np.asarray(self.weights, np.float64)
-        return Draws(self.seed, epoch).of("weighted order").choice(self.clips, self.clips, p=shares / shares.sum())
+        return RandomKey(self.seed, epoch).of("weighted order").choice(self.clips, self.clips, p=shares / shares.sum())
 
     def positions(self, step: int) -> range:
         """This rank's positions in the global order at a micro-step."""
@@ -111,5 +111,5 @@ class HeldOut:
 
 def sampled(clips: int, batch_size: int, most: int, seed: int) -> list[np.ndarray]:
     """Batches of ``most`` clips drawn without replacement (all of them where there are no more), the last one shorter."""
-    drawn = Draws(seed, VALIDATION_EPOCH).of("validation").permutation(clips)[:most]
+    drawn = RandomKey(seed, VALIDATION_EPOCH).of("validation").permutation(clips)[:most]
     return [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Item, Sample
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.npy import open_array
@@ -82,7 +82,7 @@ def sampled_statistics(
     ``front_end`` makes the spectrograms of a data set of audio. Clips that cannot be read are left out. The draws are
     keyed by ``seed``. Raises AuricleError when nothing could be read.
     """
-    numbers = Draws(seed).of("statistics").integers(0, len(dataset), samples)
+    numbers = RandomKey(seed).of("statistics").integers(0, len(dataset), samples)
     items = (Item(STATISTICS_EPOCH, position, int(number)) for position, number in enumerate(numbers))
     return _total(_values(sample, front_end) for sample in _readable(dataset, items)).statistics()
 

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.manifest import Clip, Event
+from auricle.data.manifest.manifest import Clip, Segment
 
 SYNONYMS = {
     "path": ("path", "file_name", "filename", "file", "fname", "file_path", "filepath"),
@@ -136,9 +136,9 @@ def _names(cell: Any) -> tuple[str, ...]:
     return tuple(text for item in cell if item is not None and (text := _text(item)))
 
 
-def _events(cell: Any) -> tuple[Event, ...]:
+def _events(cell: Any) -> tuple[Segment, ...]:
     items = json.loads(cell) if isinstance(cell, str) else cell
-    return tuple(Event(_number(onset), _number(offset), str(label)) for onset, offset, label in items)
+    return tuple(Segment(_number(onset), _number(offset), str(label)) for onset, offset, label in items)
 
 
 def _joined_names(names: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from auricle.audio.decode.decode import probe
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.progress import progress
+from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Clip, Manifest
 
 
@@ -20,7 +20,7 @@ def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
     if not unknown:
         return manifest
     clips, failed = [], []
-    with progress(total=unknown, what="reading lengths", quiet=quiet) as bar:
+    with progress_bar(total=unknown, what="reading lengths", quiet=quiet) as bar:
         for clip in manifest:
             try:
                 clips.append(_measured(manifest, clip, bar) if _unknown(clip) else clip)

@@ -22,7 +22,7 @@ class ManifestWarning(UserWarning):
     """Something in a manifest that is allowed but worth a look: leaking groups, rows without a file."""
 
 
-class Event(NamedTuple):
+class Segment(NamedTuple):
     """A labelled stretch of a clip; onset and offset in seconds from the start of the recording."""
 
     onset: float
@@ -51,7 +51,7 @@ class Clip:
     num_samples: int | None = None
     labels: tuple[str, ...] = ()
     known: tuple[str, ...] | None = None
-    events: tuple[Event, ...] = ()
+    events: tuple[Segment, ...] = ()
     transcript: str | None = None
     split: str | None = None
     fold: int | None = None

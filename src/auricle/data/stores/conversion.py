@@ -25,7 +25,7 @@ from auricle.frontends.base import FrontEnd, front_end
 
 
 @dataclass(frozen=True)
-class LogMelOf:
+class LogMelConverter:
     """``log_mel_of(audio)`` -> (F, N) float32, natural log-mel, not normalised.
 
     Sound shorter than ``min_seconds`` is zero-padded at its end before the transform, to int(rate * min_seconds)
@@ -80,7 +80,7 @@ FOLDER, JOURNAL = "lms", "done.jsonl"
 
 
 @dataclass(frozen=True)
-class Task:
+class ConversionTask:
     """One clip to convert: its sound (start and end in seconds), and its place in the store."""
 
     id: str
@@ -112,7 +112,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Failure:
+class ConversionFailure:
     id: str
     path: str
     error: str
@@ -126,16 +126,16 @@ class Converter:
     """
 
     out: Path
-    log_mel_of: LogMelOf
+    log_mel_of: LogMelConverter
     dtype: str = "float32"
 
-    def __call__(self, task: Task) -> Done | Failure:
+    def __call__(self, task: ConversionTask) -> Done | ConversionFailure:
         """A file that cannot be used is a Failure; a disk that cannot be written raises AuricleError."""
         try:
             info = probe(task.audio)
             values = self.log_mel_of(task.audio, task.start, task.end, info).astype(self.dtype)
         except AudioError as error:
-            return Failure(task.id, str(task.audio), str(error))
+            return ConversionFailure(task.id, str(task.audio), str(error))
         moments = asdict(Moments.of(values))
         done = Done(task.id, task.key, fingerprint(task), info.rate, info.num_samples, **moments)
         self._store(values, done)
@@ -151,7 +151,7 @@ class Converter:
             _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
 
 
-def finished(out: Path, tasks: list[Task], dtype: str = "float32") -> dict[str, Done]:
+def finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32") -> dict[str, Done]:
     """The tasks whose spectrogram is in place and whose sound has not changed since, by id."""
     journal = _read_journal(out / JOURNAL)
     return {
@@ -169,10 +169,10 @@ def _whole(path: Path, done: Done, dtype: str) -> bool:
     return path.is_file() and path.stat().st_size >= done.count * np.dtype(dtype).itemsize
 
 
-def tasks_of(manifest: Manifest) -> list[Task]:
+def tasks_of(manifest: Manifest) -> list[ConversionTask]:
     """One task per clip. Raises AuricleError for a clip without audio."""
     keys = keys_of(manifest.ids)
-    return [Task(c.id, manifest.audio(c), c.start or 0.0, c.end, keys[c.id]) for c in manifest]
+    return [ConversionTask(c.id, manifest.audio(c), c.start or 0.0, c.end, keys[c.id]) for c in manifest]
 
 
 def keys_of(ids: tuple[str, ...]) -> dict[str, str]:
@@ -191,7 +191,7 @@ def _key(id: str) -> str:
     return (name[: -len(suffix)] if suffix.lower() in AUDIO_SUFFIXES else name) + ".npy"
 
 
-def fingerprint(task: Task) -> str:
+def fingerprint(task: ConversionTask) -> str:
     """Size, time of change and span of the sound; empty when the file is not there."""
     try:
         stat = task.audio.stat()
@@ -242,10 +242,10 @@ class Mirror:
 
     source: Path
     out: Path
-    log_mel_of: LogMelOf
+    log_mel_of: LogMelConverter
     dtype: str = "float32"
 
-    def __call__(self, name: str) -> Mirrored | Failure:
+    def __call__(self, name: str) -> Mirrored | ConversionFailure:
         """A file that cannot be used is a Failure; a disk that cannot be written raises AuricleError."""
         target = self.out / stored_name(name)
         if is_whole(target):
@@ -253,7 +253,7 @@ class Mirror:
         try:
             values = self.log_mel_of(self.source / name)
         except AudioError as error:
-            return Failure(name, str(self.source / name), str(error))
+            return ConversionFailure(name, str(self.source / name), str(error))
         write_array(target, values, self.dtype)
         return Mirrored(name, kept=False)
 

@@ -17,8 +17,8 @@ import numpy as np
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import replacing, write_text
 from auricle.core.parallel import mapped
-from auricle.core.progress import progress
-from auricle.core.randomness import Draws
+from auricle.core.progress import progress_bar
+from auricle.core.randomness import RandomKey
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.synthetic import SOUNDS
@@ -51,7 +51,7 @@ def synthesise(name: str, index: int, recipe: Recipe) -> np.ndarray:
     """(S,) float32 in [-1, 1]: the ``index``-th clip of class ``name``. Raises AuricleError for an unknown class."""
     if name not in SOUNDS:
         raise AuricleError(f"unknown synthetic class '{name}'{nearest(name, CLASSES)}")
-    source = Draws(recipe.seed, position=index).of(f"synthetic/{name}")
+    source = RandomKey(recipe.seed, position=index).of(f"synthetic/{name}")
     return recording(source, name, recipe.rate, recipe.seconds)
 
 
@@ -79,7 +79,7 @@ def make_corpus(
     _claim(out, recipe)
     items = [(name, index) for index in range(clips_per_class) for name in names]
     missing = [item for item in items if not (out / _path(*item)).exists()]
-    with progress(total=len(missing), what="synthesise", quiet=quiet or not missing) as bar:
+    with progress_bar(total=len(missing), what="synthesise", quiet=quiet or not missing) as bar:
         for _ in _written(out, recipe, missing, workers):
             bar.update()
     clips = tuple(_clip(recipe, name, index, folds) for name, index in sorted(items))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProbeData:
     """Features (n, D) and targets (n, C) of the training and validation part, features of the test part.
 
     groups (n_train,) keep one speaker's clips together when the training part is cut again; draws is the key of every
@@ -27,21 +27,21 @@ class Problem:
     multilabel: bool = False
     metric: str = "accuracy"
     groups: tuple[str, ...] = ()
-    draws: Draws = field(default_factory=lambda: Draws(42))
+    key: RandomKey = field(default_factory=lambda: RandomKey(42))
 
 
-Probe = Callable[[Problem], np.ndarray]
+Probe = Callable[[ProbeData], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Standardiser:
+class StandardScaler:
     """Per-feature mean and deviation (n divisor) of a training part; features without variance are left unscaled."""
 
     mean: np.ndarray
     deviation: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Standardiser:
+    def of(cls, features: np.ndarray) -> StandardScaler:
         features = np.asarray(features, dtype=np.float64)
         deviation = features.std(0)
         return cls(features.mean(0), np.where(deviation > 0, deviation, 1.0))

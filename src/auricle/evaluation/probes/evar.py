@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from auricle.core.randomness import Draws
-from auricle.evaluation.probes.base import Problem, Standardiser
+from auricle.core.randomness import RandomKey
+from auricle.evaluation.probes.base import ProbeData, StandardScaler
 from auricle.metrics.classification import metric
 
 EPOCHS = 200
@@ -46,9 +46,9 @@ class EarlyStopping:
         return self.epoch - self.best_epoch >= self.patience
 
 
-def evar_probe(problem: Problem, lr: float = LEARNING_RATE) -> np.ndarray:
+def evar_probe(problem: ProbeData, lr: float = LEARNING_RATE) -> np.ndarray:
     """(n_test, C) probabilities of the weights of the best epoch."""
-    scale = Standardiser.of(problem.train)  # before the hold-out is split off, as published
+    scale = StandardScaler.of(problem.train)  # before the hold-out is split off, as published
     train, valid = _train_and_valid(problem, scale)
     weights = _fit(*train, *valid, problem, lr)
     logits = _tensor(scale(problem.test)) @ weights[0].T + weights[1]
@@ -63,10 +63,10 @@ def evar_loss(logits: Tensor, targets: Tensor, *, multilabel: bool = False) -> T
     return -(targets * logits.log_softmax(1)).mean()
 
 
-def hold_out(targets: np.ndarray, draws: Draws) -> np.ndarray:
+def hold_out(targets: np.ndarray, key: RandomKey) -> np.ndarray:
     """(n,) True where held out: a random tenth, redrawn up to 100 times until every class of ``targets`` occurs in
     it."""
-    source, n = draws.of("evar/hold-out"), len(targets)
+    source, n = key.of("evar/hold-out"), len(targets)
     held = np.zeros(n, dtype=bool)
     for _ in range(HOLD_OUT_TRIES):
         held[:] = False
@@ -76,26 +76,28 @@ def hold_out(targets: np.ndarray, draws: Draws) -> np.ndarray:
     return held
 
 
-def _train_and_valid(problem: Problem, scale: Standardiser) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _train_and_valid(problem: ProbeData, scale: StandardScaler) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     if problem.valid is not None and problem.valid_targets is not None:
         valid = _tensor(scale(problem.valid)), _tensor(problem.valid_targets)
         return (_tensor(scale(problem.train)), _tensor(problem.train_targets)), valid
-    held = hold_out(problem.train_targets, problem.draws)
+    held = hold_out(problem.train_targets, problem.key)
     features, targets = _tensor(scale(problem.train)), _tensor(problem.train_targets)
     return (features[~held], targets[~held]), (features[held], targets[held])
 
 
-def _fit(x: Tensor, y: Tensor, valid_x: Tensor, valid_y: Tensor, problem: Problem, lr: float) -> tuple[Tensor, Tensor]:
-    weights = initial_layer(x.shape[1], y.shape[1], problem.draws)
-    optimiser = torch.optim.Adam(weights, lr=lr, weight_decay=WEIGHT_DECAY)
+def _fit(
+    x: Tensor, y: Tensor, valid_x: Tensor, valid_y: Tensor, problem: ProbeData, lr: float
+) -> tuple[Tensor, Tensor]:
+    weights = initial_layer(x.shape[1], y.shape[1], problem.key)
+    optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=WEIGHT_DECAY)
     merit, stopping, best = metric(problem.metric, multilabel=problem.multilabel), EarlyStopping(), weights
-    shuffle = problem.draws.torch("evar/shuffle")
+    shuffle = problem.key.torch("evar/shuffle")
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(x), generator=shuffle).split(min(BATCH, len(x))):
             loss = evar_loss(x[rows] @ weights[0].T + weights[1], y[rows], multilabel=problem.multilabel)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         with torch.no_grad():
             stop = stopping.stop(merit((valid_x @ weights[0].T + weights[1]).numpy(), valid_y.numpy()))
         if stopping.best_epoch == stopping.epoch:
@@ -105,9 +107,9 @@ def _fit(x: Tensor, y: Tensor, valid_x: Tensor, valid_y: Tensor, problem: Proble
     return best
 
 
-def initial_layer(width: int, classes: int, draws: Draws) -> tuple[Tensor, Tensor]:
+def initial_layer(width: int, classes: int, key: RandomKey) -> tuple[Tensor, Tensor]:
     """Weight (C, D) and bias (C,) as ``torch.nn.Linear`` draws them: uniform within 1 / sqrt(D)."""
-    source, bound = draws.torch("evar/init"), width**-0.5
+    source, bound = key.torch("evar/init"), width**-0.5
     weight = (torch.rand(classes, width, generator=source) * 2 - 1) * bound
     bias = (torch.rand(classes, generator=source) * 2 - 1) * bound
     return weight.requires_grad_(), bias.requires_grad_()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from auricle.evaluation.probes.base import Problem, Standardiser
+from auricle.evaluation.probes.base import ProbeData, StandardScaler
 
 NEIGHBOURS = 10
 TEMPERATURE = 0.07
@@ -20,19 +20,19 @@ Weigh = Callable[[np.ndarray], np.ndarray]
 BLOCK = 1024  # test vectors compared at once, to bound memory
 
 
-def knn_vote(problem: Problem, k: int = NEIGHBOURS) -> np.ndarray:
+def knn_vote(problem: ProbeData, k: int = NEIGHBOURS) -> np.ndarray:
     """(n_test, C) share of the neighbours' votes."""
-    scale = Standardiser.of(problem.train)
+    scale = StandardScaler.of(problem.train)
     train, test = unit(scale(problem.train), axis=1), unit(scale(problem.test), axis=1)
     return _neighbour_scores(train, problem.train_targets, test, k, _votes)
 
 
-def knn_cosine(problem: Problem, k: int = NEIGHBOURS) -> np.ndarray:
+def knn_cosine(problem: ProbeData, k: int = NEIGHBOURS) -> np.ndarray:
     """(n_test, C) soft-max weights of the neighbours, summed per class; per-sample cosine."""
     return _neighbour_scores(unit(problem.train, 1), problem.train_targets, unit(problem.test, 1), k, _soft_weights)
 
 
-def knn_xares(problem: Problem, k: int = NEIGHBOURS) -> np.ndarray:
+def knn_xares(problem: ProbeData, k: int = NEIGHBOURS) -> np.ndarray:
     """(n_test, C) as the X-ARES program computes them."""
     return _neighbour_scores(unit(problem.train, 0), problem.train_targets, unit(problem.test, 1), k, _soft_weights)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.evaluation.probes.base import Problem, Standardiser
+from auricle.evaluation.probes.base import ProbeData, StandardScaler
 from auricle.evaluation.splits import draw_folds
 from auricle.metrics.classification import metric
 
@@ -23,12 +23,12 @@ TOLERANCE = 1e-4  # of the gradient, scikit-learn's default
 CHOOSING_TOLERANCE = 1e-3  # while C is only being chosen
 
 
-def logistic(problem: Problem, C: float = 1.0) -> np.ndarray:
+def logistic(problem: ProbeData, C: float = 1.0) -> np.ndarray:
     """(n_test, C) probabilities. ``C`` is the inverse weight of the L2 penalty."""
     return logistic_path(problem, (C,), TOLERANCE)[0]
 
 
-def logistic_cv(problem: Problem) -> np.ndarray:
+def logistic_cv(problem: ProbeData) -> np.ndarray:
     """As ``logistic``, with the C of ``GRID`` that scores best on the validation part, or, without one, on three folds
     of the training part that keep groups together; the smallest C wins a tie. The test part is never looked at."""
     merit = metric(problem.metric, multilabel=problem.multilabel)
@@ -37,14 +37,14 @@ def logistic_cv(problem: Problem) -> np.ndarray:
     return logistic(problem, GRID[int(np.nanargmax(means))] if np.isfinite(means).any() else 1.0)
 
 
-def logistic_path(problem: Problem, grid: Sequence[float], tolerance: float) -> list[np.ndarray]:
+def logistic_path(problem: ProbeData, grid: Sequence[float], tolerance: float) -> list[np.ndarray]:
     """(n_test, C) for each C of an ascending grid; every fit starts from the one before it.
 
     One thread: these products are so small that a second one costs more than it brings (70 times more on a busy machine).
     """
     from threadpoolctl import threadpool_limits
 
-    scale = Standardiser.of(problem.train)
+    scale = StandardScaler.of(problem.train)
     train, test = in_row_space(scale(problem.train), scale(problem.test))
     fit = _one_per_class if problem.multilabel else _multinomial
     with threadpool_limits(1):
@@ -62,17 +62,17 @@ def in_row_space(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
     return train @ basis.T, test @ basis.T
 
 
-def _inner(problem: Problem) -> list[tuple[Problem, np.ndarray]]:
+def _inner(problem: ProbeData) -> list[tuple[ProbeData, np.ndarray]]:
     """The training part cut again: problems and the targets of their test parts."""
     if problem.valid is not None and problem.valid_targets is not None:
         return [(replace(problem, test=problem.valid), problem.valid_targets)]
     groups = problem.groups or tuple(map(str, range(len(problem.train))))
-    part = np.array(draw_folds(problem.train_targets, groups, INNER_FOLDS, problem.draws.seed))
+    part = np.array(draw_folds(problem.train_targets, groups, INNER_FOLDS, problem.key.seed))
     made = [(_cut(problem, part != name), problem.train_targets[part == name]) for name in sorted(set(part))]
     return [(p, targets) for p, targets in made if (p.train_targets.sum(0) > 0).sum() > 1]
 
 
-def _cut(problem: Problem, train: np.ndarray) -> Problem:
+def _cut(problem: ProbeData, train: np.ndarray) -> ProbeData:
     parts = {
         "train": problem.train[train],
         "train_targets": problem.train_targets[train],

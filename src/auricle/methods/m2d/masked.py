@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.augment.jitter import jittered
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, spectrogram_of
@@ -20,7 +20,7 @@ from auricle.models.m2d.predictor import Predictor
 from auricle.models.masking.patches import Mask, continuous_flags, mask_from_flags, unstructured
 
 
-class Masked(Objective):
+class MaskedObjective(Objective):
     """Owns the online encoder and the predictor, whose outputs are ``out`` wide."""
 
     def __init__(
@@ -59,23 +59,23 @@ class Masked(Objective):
         """(B, N, ph*pw) patches of the normalised spectrogram."""
         return self.online.patch_embed.cut(self.spec(batch))
 
-    def views(self, batch: Batch, draws: BatchDraws) -> tuple[Tensor, Tensor]:
+    def views(self, batch: Batch, key: BatchKey) -> tuple[Tensor, Tensor]:
         """Patches (B, N, ph*pw) as they are, and as the online encoder sees them: with ``jitter`` at another level and
         colour."""
         spec = self.spec(batch)
         patches = self.online.patch_embed.cut(spec)
         if not self.masking.jitter:
             return patches, patches
-        other = jittered(spec, draws, decibels=self.masking.jitter, std=self.online.statistics()[1])
+        other = jittered(spec, key, decibels=self.masking.jitter, std=self.online.statistics()[1])
         return patches, self.online.patch_embed.cut(other)
 
-    def mask(self, patches: Tensor, draws: BatchDraws) -> Mask:
+    def mask(self, patches: Tensor, key: BatchKey) -> Mask:
         """A new mask per clip, keyed by the clip's position: single patches, or spans of columns with ``cont_mask``."""
         ratio, span, grid = self.masking.mask_ratio, self.masking.cont_mask, self.online.config.grid
         if span:
-            flags = [continuous_flags(grid, ratio, span, source) for source in draws.each("mask")]
+            flags = [continuous_flags(grid, ratio, span, source) for source in key.each("mask")]
             return mask_from_flags(np.stack(flags)).to(patches.device)
-        return unstructured(draws.uniform("mask", patches.shape[1]), ratio).to(patches.device)
+        return unstructured(key.uniform("mask", patches.shape[1]), ratio).to(patches.device)
 
     def latent(self, patches: Tensor, mask: Mask) -> Tensor:
         """(B, 1 + K, D): the online encoder on the visible patches, class token first."""

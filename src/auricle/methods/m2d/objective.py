@@ -9,11 +9,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Preview, Progress, without_noise
+from auricle.methods.base import Preview, TrainProgress, without_noise
 from auricle.methods.config import M2DConfig
-from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.targets import Centring, decay_at, ema_update, standardised, target_shares, token_error
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.transformer import Transformer, take
@@ -22,7 +22,7 @@ from auricle.models.m2d.encoder import DEFAULT_STATS
 from auricle.models.masking.patches import Mask
 
 
-class M2D(Masked):
+class M2D(MaskedObjective):
     """Owns the online encoder, the predictor and the target (blocks and norm only; patch embedding, class token and
     positions are shared, not averaged). The target starts from an initialisation of its own.
 
@@ -51,9 +51,9 @@ class M2D(Masked):
             keyed(self.rebuilder, seed, transformer_rule, prefix="rebuilder")
         self.centring = None if config.centring == "none" else Centring(config.centring, rows * columns, model.width)
 
-    def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        patches, seen = self.views(batch, draws)
-        mask = self.mask(patches, draws)
+    def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
+        patches, seen = self.views(batch, key)
+        mask = self.mask(patches, key)
         prediction, target = self.predict(patches, mask, seen)
         loss, told = self.own_loss(prediction, target, patches, mask)
         return loss, {"loss": loss.detach(), **told, "ema_decay": torch.tensor(self.decay(progress))}
@@ -79,15 +79,15 @@ class M2D(Masked):
         """-> prediction and target (B, M, D) of the masked tokens, in the mask's order; ``seen``: the online encoder's view
         of the patches, where it differs."""
         latent = self.latent(patches if seen is None else seen, mask)
-        return self.predictor.hidden(latent, mask), self.goals(patches, mask)
+        return self.predictor.hidden(latent, mask), self.targets(patches, mask)
 
-    def goals(self, patches: Tensor, mask: Mask) -> Tensor:
+    def targets(self, patches: Tensor, mask: Mask) -> Tensor:
         """(B, M, D): the targets, centred where the settings say so."""
-        targets = self.targets(patches, mask)
+        targets = self.raw_targets(patches, mask)
         return targets if self.centring is None else self.centring(targets, mask.hidden)
 
     @torch.no_grad()
-    def targets(self, patches: Tensor, mask: Mask) -> Tensor:
+    def raw_targets(self, patches: Tensor, mask: Mask) -> Tensor:
         """(B, M, D): the target encoder on the masked patches alone, class token dropped."""
         return self.target_of(take(patches, mask.hidden), mask.hidden)
 
@@ -103,26 +103,26 @@ class M2D(Masked):
         target = standardised(target.float()) if self.config.norm_targets else target
         return token_error(target, prediction, self.config.loss_fn)
 
-    def decay(self, progress: Progress) -> float:
+    def decay(self, progress: TrainProgress) -> float:
         return decay_at(progress, self.config.ema_decay_init, self.config.ema_decay)
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, progress: TrainProgress) -> None:
         ema_update(self.target.parameters(), self.online.transformer.parameters(), self.decay(progress))
 
     @torch.no_grad()
-    def diagnose(self, batch: Batch, draws: BatchDraws) -> dict[str, float]:
+    def diagnose(self, batch: Batch, key: BatchKey) -> dict[str, float]:
         patches = self.patches(batch)
-        mask = self.mask(patches, draws)
+        mask = self.mask(patches, key)
         prediction, target = self.predict(patches, mask)
         target = standardised(target.float()) if self.config.norm_targets else target.float()
         distance = token_error(target, prediction, "norm_mse").mean()
         return {**target_shares(target, mask.hidden), "prediction_cosine": float(1 - distance / 2)}
 
     @torch.no_grad()
-    def preview(self, batch: Batch, draws: BatchDraws) -> Preview:
+    def preview(self, batch: Batch, key: BatchKey) -> Preview:
         spec = self.spec(batch)
         patches = self.online.patch_embed.cut(spec)
-        mask = self.mask(patches, draws)
+        mask = self.mask(patches, key)
         prediction, target = self.predict(patches, mask)
         error = self.on_grid(self.error(target, prediction), mask)
         return Preview(spec, mask.binary.view_as(error), error)
@@ -135,7 +135,7 @@ class M2DD2V(M2D):
     """What it says of the masked patches it says knowing the visible ones, which M2D's target never sees."""
 
     @torch.no_grad()
-    def targets(self, patches: Tensor, mask: Mask) -> Tensor:
+    def raw_targets(self, patches: Tensor, mask: Mask) -> Tensor:
         """(B, M, D): the target encoder on all patches in spatial order; its tokens at the masked places."""
         everywhere = torch.arange(patches.shape[1], device=patches.device).expand(len(patches), -1)
         return take(self.target_of(patches, everywhere), mask.hidden)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Progress, Teacher, without_noise
+from auricle.methods.base import Teacher, TrainProgress, without_noise
 from auricle.methods.config import M2DASConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.alignment import Columns
 from auricle.methods.m2d.objective import M2D
@@ -29,7 +29,7 @@ from auricle.models.masking.patches import Mask
 # M2D with a second loss beside its own (specification m2d 4.3): one linear head reads the whole grid, visible and predicted.
 
 
-class WithOffline(M2D):
+class M2DWithAuxLoss(M2D):
     """loss = loss_m2d * M2D's own + loss_off * what ``offline_error`` says of the head's outputs (``outputs`` wide).
 
     ``rule`` is the head's initialisation.
@@ -52,12 +52,12 @@ class WithOffline(M2D):
         self.offline_predictor = nn.Linear(model.grid[0] * model.width, outputs)
         keyed(self.offline_predictor, seed, rule, prefix="offline_predictor")
 
-    def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        patches, seen = self.views(batch, draws)
-        mask = self.mask(patches, draws)
+    def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
+        patches, seen = self.views(batch, key)
+        mask = self.mask(patches, key)
         latent = self.latent(seen, mask)
         prediction = self.predictor.hidden(latent, mask)
-        online, told = self.own_loss(prediction, self.goals(patches, mask), patches, mask)
+        online, told = self.own_loss(prediction, self.targets(patches, mask), patches, mask)
         offline = self.offline_error(self.offline_predictor(self.stacked(latent, prediction, mask)), batch)
         loss = self.weights[0] * online + self.weights[1] * offline
         log = {"loss": loss, "loss_m2d": online, "loss_off": offline, **told}
@@ -77,7 +77,7 @@ class WithOffline(M2D):
         raise NotImplementedError
 
 
-class M2DX(WithOffline):
+class M2DX(M2DWithAuxLoss):
     """The teacher is any Encoder (live), or ``features``-wide stored outputs of one in ``batch.targets``.
 
     Both are brought to the student's time steps (``objectives.alignment``). The teacher is not part of the state: it is
@@ -102,7 +102,7 @@ class M2DX(WithOffline):
                 "stored features were computed on clean sound: they cannot stand for a teacher that hears the mixture; "
                 "use noise_on student, or a live teacher"
             )
-        width = teacher.info.frame_width if teacher is not None else features
+        width = teacher.info.frame_dim if teacher is not None else features
         super().__init__(model, predictor, config, width, stats=stats, **options)
         self.columns = Columns.of(self.online)
         self.teacher = None if teacher is None else Teacher(teacher, self.online, stats)
@@ -142,7 +142,7 @@ class M2DX(WithOffline):
 # M2D-AS (specification m2d 4.4): M2D, and labels of the clip predicted from the mean of the head's outputs over time.
 
 
-class M2DAS(WithOffline):
+class M2DAS(M2DWithAuxLoss):
     """``classes`` outputs; binary cross-entropy over the labels that were annotated (``batch.label_mask``).
 
     The mean is over the annotated pairs of the batch at hand, so with partial labels ranks and accumulation equal one large

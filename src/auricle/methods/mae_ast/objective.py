@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Objective, Preview, Progress, spec_of
+from auricle.methods.base import Objective, Preview, TrainProgress, spec_of
 from auricle.methods.config import SPANS, MAEASTObjectiveConfig
 from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss, token_error, token_nce
 from auricle.models.layers.init import keyed, linear_rule
@@ -41,7 +41,7 @@ from auricle.models.masking.patches import Mask
 def draw_mask(
     config: MAEASTObjectiveConfig,
     grid: tuple[int, int],
-    draws: BatchDraws,
+    key: BatchKey,
     sizes: Sequence[int] | None = None,
     purpose: str = "mask",
 ) -> Mask:
@@ -51,15 +51,15 @@ def draw_mask(
     random_mask_batched and chunk_mask share one mask, keyed by the batch's first clip, and spans are cut to the smallest
     union of the batch: these depend on how the batch was cut, as published. Raises AuricleError where nothing can be hidden.
     """
-    tokens, clips = grid[0] * grid[1], len(draws.positions)
+    tokens, clips = grid[0] * grid[1], len(key.positions)
     if config.mask_type in SPANS:
-        sources = draws.each(purpose)
+        sources = key.each(purpose)
         sizes = [tokens] * clips if sizes is None else sizes
         mask = span_mask(sizes, tokens, spans_of(config), sources, retain=config.mask_type == "retain_spans")
     elif config.mask_type == "random_mask":
-        mask = random_mask(tokens, config.random_mask_prob, draws.each(purpose), sizes)
+        mask = random_mask(tokens, config.random_mask_prob, key.each(purpose), sizes)
     else:
-        mask = _on_grid(config, grid, draws, purpose)
+        mask = _on_grid(config, grid, key, purpose)
     if mask.len_keep == tokens:
         raise AuricleError(
             f"a clip of {tokens} tokens cannot be masked at {config.random_mask_prob:g}; use longer clips"
@@ -67,18 +67,18 @@ def draw_mask(
     return mask
 
 
-def _on_grid(config: MAEASTObjectiveConfig, grid: tuple[int, int], draws: BatchDraws, purpose: str) -> Mask:
+def _on_grid(config: MAEASTObjectiveConfig, grid: tuple[int, int], key: BatchKey, purpose: str) -> Mask:
     prob, (channels, steps) = config.random_mask_prob, grid
     if config.mask_type == "ssast_patch":
-        return ssast_patch_mask(grid, prob, draws.each(purpose))
+        return ssast_patch_mask(grid, prob, key.each(purpose))
     if config.mask_type == "ssast_frame":
-        return ssast_frame_mask(grid, prob, draws.each(purpose))
+        return ssast_frame_mask(grid, prob, key.each(purpose))
     if config.mask_type == "chunk_mask" and config.chunk_per_clip:
-        return chunk_mask(channels * steps, prob, channels, draws.each(purpose))
-    shared = [draws.shared(purpose)]
+        return chunk_mask(channels * steps, prob, channels, key.each(purpose))
+    shared = [key.shared(purpose)]
     if config.mask_type == "chunk_mask":
-        return same_for_all(chunk_mask(channels * steps, prob, channels, shared), len(draws.positions))
-    return same_for_all(random_mask(channels * steps, prob, shared), len(draws.positions))
+        return same_for_all(chunk_mask(channels * steps, prob, channels, shared), len(key.positions))
+    return same_for_all(random_mask(channels * steps, prob, shared), len(key.positions))
 
 
 def spans_of(config: MAEASTObjectiveConfig) -> Spans:
@@ -109,7 +109,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedClips:
     """What is known of the masked tokens: hidden (B, M, D) from the network, target (B, M, P), real (B, M) or None."""
 
     mask: Mask
@@ -153,10 +153,10 @@ class MAEAST(Objective):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return [{"params": trained, "weight_decay": weight_decay}]
 
-    def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
         """loss, loss_recon, loss_info_nce in bits; nll_loss and ppl as the original defines them (loss over masked tokens
         per clip); accuracy, the share of masked tokens matched with their own target; masked_ratio, measured."""
-        loss, found = self.losses(self.scene(batch), draws)
+        loss, found = self.losses(self.scene(batch), key)
         nll = loss.detach() / BIT / found.pop("ntokens")
         bits = {name: value.detach() / BIT for name, value in found.items() if name.startswith("loss")}
         rest = {name: value.detach() for name, value in found.items() if name not in bits}
@@ -173,14 +173,14 @@ class MAEAST(Objective):
         sizes = (steps * config.rows).tolist()
         return Scene(values, tokens, grid, sizes, self.online.key_mask(steps, grid[1]))
 
-    def masked(self, scene: Scene, mask: Mask) -> Masked:
+    def masked(self, scene: Scene, mask: Mask) -> MaskedClips:
         """The network on what ``mask`` leaves visible."""
         keys, real = None, None
         if scene.real is not None:
             lost = ~scene.real.gather(1, mask.visible).any(dim=1, keepdim=True)  # nothing but padding would be visible
             keys, real = scene.real | lost, scene.real.gather(1, mask.hidden)
         network = self._among_mask_tokens if self.config.encoder_mask_tokens else self.online.masked
-        return Masked(mask, network(scene.tokens, mask, keys), take(scene.tokens, mask.hidden), real)
+        return MaskedClips(mask, network(scene.tokens, mask, keys), take(scene.tokens, mask.hidden), real)
 
     def _among_mask_tokens(self, tokens: Tensor, mask: Mask, keys: Tensor | None) -> Tensor:
         """(B, M, D): the encoder on all tokens, a learnt one in place of each masked one (SSAST)."""
@@ -194,26 +194,26 @@ class MAEAST(Objective):
             hidden = self.mlp[loss](hidden).relu()
         return getattr(self.online, f"final_proj_{loss}")(hidden)
 
-    def draw(self, scene: Scene, draws: BatchDraws, loss: str) -> Mask:
+    def draw(self, scene: Scene, key: BatchKey, loss: str) -> Mask:
         """The mask of a loss: one for both, or with ``separate_passes`` one each."""
         purpose = f"mask/{loss}" if self.config.separate_passes else "mask"
         sizes = scene.sizes if scene.real is not None else None
-        return draw_mask(self.config, scene.grid, draws, sizes, purpose).to(scene.tokens.device)
+        return draw_mask(self.config, scene.grid, key, sizes, purpose).to(scene.tokens.device)
 
-    def losses(self, scene: Scene, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, scene: Scene, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to optimise, in nats, and its parts (before weighting), accuracy, ratio, masked tokens per clip."""
         found: dict[str, Tensor] = {}
         total, masked = scene.tokens.new_zeros(()), None
         for loss, weight in self.weights.items():
             if weight:
                 if masked is None or self.config.separate_passes:
-                    masked = self.masked(scene, self.draw(scene, draws, loss))
+                    masked = self.masked(scene, self.draw(scene, key, loss))
                 part, log = self.loss_of(loss, masked)
                 total, found = total + weight * part, {**found, **log}
         assert masked is not None
         return total, {**found, **ratio_of(masked, scene)}
 
-    def loss_of(self, loss: str, masked: Masked) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(self, loss: str, masked: MaskedClips) -> tuple[Tensor, dict[str, Tensor]]:
         """One of the two losses, not weighted, and what to log of it."""
         predicted = self.head(loss, masked.hidden)
         if loss == "reconstruction":
@@ -234,11 +234,11 @@ class MAEAST(Objective):
         return {**found, "ppl": 2 ** found["nll_loss"]}
 
     @torch.no_grad()
-    def diagnose(self, batch: Batch, draws: BatchDraws) -> dict[str, float]:
+    def diagnose(self, batch: Batch, key: BatchKey) -> dict[str, float]:
         """accuracy; explained: the share of the masked values' variance that the reconstruction accounts for."""
         with evaluating(self):
             scene = self.scene(batch)
-            masked = self.masked(scene, self.draw(scene, draws, "reconstruction"))
+            masked = self.masked(scene, self.draw(scene, key, "reconstruction"))
             parts = {
                 name: value
                 for loss, w in self.weights.items()
@@ -252,12 +252,12 @@ class MAEAST(Objective):
         return found
 
     @torch.no_grad()
-    def preview(self, batch: Batch, draws: BatchDraws) -> Preview:
+    def preview(self, batch: Batch, key: BatchKey) -> Preview:
         """Errors are of the reconstruction, per token; with matching alone its loss in nats, and no reconstruction."""
         loss = "reconstruction" if self.weights["reconstruction"] else "classification"
         with evaluating(self):
             scene = self.scene(batch)
-            masked = self.masked(scene, self.draw(scene, draws, loss))
+            masked = self.masked(scene, self.draw(scene, key, loss))
             predicted = self.head(loss, masked.hidden).float()
         grids = self.on_grid(masked.mask.binary, scene), self.on_grid(self.errors(loss, predicted, masked), scene)
         spec = self.online.uncut(scene.tokens)
@@ -266,7 +266,7 @@ class MAEAST(Objective):
         index = masked.mask.hidden[..., None].expand(predicted.shape)
         return Preview(spec, *grids, self.online.uncut(scene.tokens.scatter(1, index, predicted)))
 
-    def errors(self, loss: str, predicted: Tensor, masked: Masked) -> Tensor:
+    def errors(self, loss: str, predicted: Tensor, masked: MaskedClips) -> Tensor:
         """(B, N) error per token, NaN where nothing was predicted."""
         errors = token_error(predicted, masked.target)
         if loss == "classification":
@@ -281,7 +281,7 @@ class MAEAST(Objective):
         return values.unflatten(1, scene.grid[::-1]).transpose(1, 2)
 
 
-def ratio_of(masked: Masked, scene: Scene) -> dict[str, Tensor]:
+def ratio_of(masked: MaskedClips, scene: Scene) -> dict[str, Tensor]:
     """Masked tokens per clip, and their measured share of the real ones."""
     per_clip = masked.mask.hidden.shape[1]
     share = per_clip / scene.tokens.shape[1] if masked.real is None else float(masked.real.sum()) / sum(scene.sizes)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Preview, Progress
+from auricle.methods.base import Preview, TrainProgress
 from auricle.methods.config import MsmMaeConfig
-from auricle.methods.m2d.masked import Masked
+from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.targets import VARIANCE_GUARD, standardised, token_error
 from auricle.models.layers.transformer import take
 from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
@@ -17,7 +17,7 @@ from auricle.models.m2d.encoder import DEFAULT_STATS
 from auricle.models.masking.patches import Mask
 
 
-class MsmMae(Masked):
+class MsmMae(MaskedObjective):
     """The predictor gives the values of every patch, row by row; the loss looks at the hidden ones alone."""
 
     def __init__(
@@ -34,9 +34,9 @@ class MsmMae(Masked):
         super().__init__(model, predictor, config, out=height * width, stats=stats, seed=seed, name=name)
         self.config = config
 
-    def forward(self, batch: Batch, progress: Progress, draws: BatchDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        patches, seen = self.views(batch, draws)
-        mask = self.mask(patches, draws)
+    def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
+        patches, seen = self.views(batch, key)
+        mask = self.mask(patches, key)
         prediction = self.predictor.hidden(self.latent(seen, mask), mask)
         loss = self.error(take(patches, mask.hidden), prediction).mean()
         return loss, {"loss": loss.detach()}
@@ -68,10 +68,10 @@ class MsmMae(Masked):
         return reconstruction, (spec - reconstruction).abs()
 
     @torch.no_grad()
-    def preview(self, batch: Batch, draws: BatchDraws) -> Preview:
+    def preview(self, batch: Batch, key: BatchKey) -> Preview:
         spec = self.spec(batch)
         patches = self.online.patch_embed.cut(spec)
-        mask = self.mask(patches, draws)
+        mask = self.mask(patches, key)
         prediction = self.predictor.hidden(self.latent(patches, mask), mask)
         error = self.on_grid(self.error(take(patches, mask.hidden), prediction), mask)
         return Preview(spec, mask.binary.view_as(error), error, self.visualise(spec, mask)[0])

@@ -16,7 +16,7 @@ from torch import nn
 
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
-from auricle.models.base import Encoder, Spec
+from auricle.models.base import Encoder, Spectrogram
 from auricle.models.efficientat.dymn import DynamicConv
 from auricle.models.efficientat.encoder import STAGES, EfficientAT
 from auricle.models.efficientat.mn import MN, InvertedResidual
@@ -89,7 +89,7 @@ def complexity(encoder: Encoder, *, seconds: float = 10.0, bits: int = 16) -> Co
         raise AuricleError(f"the published counting rules are for MN and DyMN, not for {encoder.info.family}")
     front = front_end(encoder.info.front_end)
     frames = front.frames(max(round(seconds * front.sample_rate), front.min_samples))
-    encoder.check_spec(Spec(torch.empty(1, front.bands, 0), torch.tensor([frames]), front.hop_seconds, front.id))
+    encoder.check_spec(Spectrogram(torch.empty(1, front.bands, 0), torch.tensor([frames]), front.hop_seconds, front.id))
     rows = layers(encoder, front.bands, frames)
     kilo = bits / 8 / 1000
     efficient = efficient_memory(encoder, rows)

@@ -190,7 +190,7 @@ class DyMN(EfficientAT):
         self.classifier = MLPHead(6 * channels, config.last_width, config.num_classes, config.dropout)
         keyed(self, seed, dynamic_rule)
         self.set_temperature(config.temperature)
-        self.inert = self._without_gradient()
+        self.params_without_grad = self._without_gradient()
         self.describe("dymn", name, config.front_end, 6 * channels, classes, label_type)
 
     def _block(self, shape: BlockShape) -> nn.Module:

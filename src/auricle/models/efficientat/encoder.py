@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import as_plain
 from auricle.frontends.base import front_end
-from auricle.frontends.efficientat_mel import PreMel
+from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.frontends.spec_augment import MelAugment, training_mel
 from auricle.models.base import (
-    Encoded,
     Encoder,
     EncoderInfo,
-    Layer,
+    EncoderOutput,
     LayerChoice,
+    LayerOutput,
     Padding,
-    Spec,
+    Spectrogram,
     check_padding,
     check_wave,
     chosen_layers,
@@ -120,8 +120,8 @@ class EfficientAT(Encoder):
             front_end=front.id,
             sample_rate=front.sample_rate,
             hop_seconds=front.hop_seconds * self.spacing(STAGES - 1),
-            frame_width=width,
-            clip_width=width,
+            frame_dim=width,
+            clip_dim=width,
             classes=None if classes is None else tuple((str(id), str(label)) for id, label in classes),
             label_type=label_type,
             min_samples=front.min_samples,
@@ -158,30 +158,30 @@ class EfficientAT(Encoder):
 
     # ---- the encoder contract
     def frontend(
-        self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", draws: Any = None
-    ) -> Spec:
-        """As every encoder's; in training mode, with ``draws`` (BatchDraws) and ``augment``, the mel is augmented."""
-        if not (self.training and draws is not None and self.augment is not None):
+        self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", key: Any = None
+    ) -> Spectrogram:
+        """As every encoder's; in training mode, with ``key`` (BatchDraws) and ``augment``, the mel is augmented."""
+        if not (self.training and key is not None and self.augment is not None):
             return super().frontend(wave, lengths, padding=padding)
         wave, lengths = check_wave(wave, lengths)
         front = self.front
-        assert isinstance(front, PreMel)
+        assert isinstance(front, EfficientATMel)
         wave, lengths = zero_padded(wave, lengths, front.min_samples)
         with torch.autocast(wave.device.type, enabled=False):
-            values = training_mel(front, wave, self.augment, draws)
+            values = training_mel(front, wave, self.augment, key)
         frames = 1 + (lengths - 1).div(front.hop, rounding_mode="floor")
-        return Spec(values, frames, front.hop_seconds, front.id)
+        return Spectrogram(values, frames, front.hop_seconds, front.id)
 
     def encode(
         self,
-        spec: Spec,
+        spec: Spectrogram,
         *,
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws: Any = None,
-    ) -> Encoded:
+        key: Any = None,
+    ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
         if keep is not None:
@@ -207,7 +207,7 @@ class EfficientAT(Encoder):
                 raise AuricleError(f"{self.info.name} has no tap '{name}'{nearest(name, self.info.taps)}")
         return tuple(taps)
 
-    def _encode_piece(self, values: Tensor, request: Request, lengths: Tensor | None = None) -> Encoded:
+    def _encode_piece(self, values: Tensor, request: Request, lengths: Tensor | None = None) -> EncoderOutput:
         """(b, F, T) as one piece; ``lengths`` (b,) say how many of its T frames are a clip's own."""
         if lengths is None:
             lengths = torch.full((len(values),), values.shape[2], device=values.device)
@@ -222,7 +222,7 @@ class EfficientAT(Encoder):
         found = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip, "logits": logits}
         if "attention" in request.taps and isinstance(self.classifier, AttentionPoolingHead):
             found["attention"] = self.classifier.attention(y)
-        return Encoded(
+        return EncoderOutput(
             frames=last.frames,
             times=last.times,
             lengths=last.lengths,
@@ -233,13 +233,13 @@ class EfficientAT(Encoder):
             taps={name: found[name].float() for name in request.taps},
         )
 
-    def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> Layer:
+    def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> LayerOutput:
         """A map (B, C, F', T') as frames (B, T', C), averaged over frequency."""
         step = self.spacing(stage)
         front = self.front
         times = torch.arange(x.shape[3], device=x.device) * (step * front.hop_seconds) + 0.5 / front.sample_rate
         own = (lengths - 1).div(step, rounding_mode="floor") + 1
-        return Layer(x.mean(2).transpose(1, 2).float(), times, own)
+        return LayerOutput(x.mean(2).transpose(1, 2).float(), times, own)
 
     def spacing(self, stage: int) -> int:
         """Mel frames between two columns of a stage."""

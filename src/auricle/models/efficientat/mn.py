@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
-from auricle.models.base import Spec
+from auricle.models.base import Spectrogram
 from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
 from auricle.models.efficientat.encoder import Classes, EfficientAT, LabelType
 from auricle.models.efficientat.heads import build_head
@@ -185,7 +185,7 @@ class MN(EfficientAT):
         gates = {i: block.gate for i, block in blocks.items() if isinstance(block, InvertedResidual)}
         return {f"se{i}": gate.letter(unit).fc1 for i, gate in gates.items() if gate is not None}
 
-    def check_spec(self, spec: Spec) -> None:
+    def check_spec(self, spec: Spectrogram) -> None:
         super().check_spec(spec)
         if "t" in self.config.squeeze_letters and bool((spec.lengths != self.config.frames).any()):
             raise AuricleError(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from auricle.core.randomness import Draws
+from auricle.core.randomness import RandomKey
 
 Rule = Callable[[str, nn.Module, Tensor, torch.Generator], None]
 
@@ -19,7 +19,7 @@ def keyed(module: nn.Module, seed: int, rule: Rule, prefix: str = "") -> None:
         for path, owner in module.named_modules():
             for local, parameter in owner.named_parameters(recurse=False):
                 name = ".".join(part for part in (prefix, path, local) if part)
-                rule(local, owner, parameter, Draws(seed).torch("init/" + name))
+                rule(local, owner, parameter, RandomKey(seed).torch("init/" + name))
 
 
 def transformer_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
 from auricle.models.base import (
-    Encoded,
     Encoder,
     EncoderInfo,
-    Layer,
+    EncoderOutput,
     LayerChoice,
+    LayerOutput,
     Padding,
-    Spec,
+    Spectrogram,
     check_keep,
     check_padding,
     chosen_layers,
@@ -101,7 +101,7 @@ TOKENS_PER_PASS = 8192  # chunks encoded at once: bounds the memory of long reco
 
 
 class M2DEncoder(Encoder):
-    """ViT over log-mel patches. ``info.frame_width`` is F * D: the F patches of a time step side by side.
+    """ViT over log-mel patches. ``info.frame_dim`` is F * D: the F patches of a time step side by side.
 
     ``training_mask`` hides patches in training mode (fine-tuning, specification m2d 3.2); None: nothing is hidden.
     """
@@ -151,9 +151,9 @@ class M2DEncoder(Encoder):
             front_end=front.id,
             sample_rate=config.sample_rate,
             hop_seconds=front.hop_seconds * self.patch_embed.patch[1],
-            frame_width=rows * config.width,
-            clip_width=rows * config.width if self.head is None else self.head.linear.in_features,
-            token_width=config.width,
+            frame_dim=rows * config.width,
+            clip_dim=rows * config.width if self.head is None else self.head.linear.in_features,
+            token_dim=config.width,
             min_samples=front.min_samples,
             chunk_frames=parse_size(config.input_size)[1],
             depth=config.depth,
@@ -252,14 +252,14 @@ class M2DEncoder(Encoder):
     # ------------------------------------------------------------------------------------------------------------- encode
     def encode(
         self,
-        spec: Spec,
+        spec: Spectrogram,
         *,
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws: BatchDraws | None = None,
-    ) -> Encoded:
+        key: BatchKey | None = None,
+    ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
         if taps or (keep is not None and layers is not None):
@@ -271,17 +271,17 @@ class M2DEncoder(Encoder):
         self._check_length(lengths)
         if keep is None and self.training and self.training_mask is not None:
             grid = (self.config.grid[0], self._columns(values.shape[2]))
-            keep = self.training_mask.draw(draws, grid).visible.to(values.device)
+            keep = self.training_mask.draw(key, grid).visible.to(values.device)
         if keep is not None:
             return self._encode_visible(values, lengths, keep)
         asked = chosen_layers(layers, self.config.depth)
         grids, columns, starts = self._encode_chunks(values, lengths, (*asked, self.config.depth - 1))
         times = self._times(grids[-1].shape[1])
-        framed = [Layer(grid.flatten(2), times, columns) for grid in grids]
+        framed = [LayerOutput(grid.flatten(2), times, columns) for grid in grids]
         frames = framed[-1].frames
         tokens = torch.cat([g.transpose(1, 2).flatten(1, 2) for g in grids[-1].tensor_split(starts[1:], dim=1)], dim=1)
         clip, logits, frame_logits = self._read(frames, columns)
-        return Encoded(frames, times, columns, clip, logits, frame_logits, tokens, tuple(framed[:-1]))
+        return EncoderOutput(frames, times, columns, clip, logits, frame_logits, tokens, tuple(framed[:-1]))
 
     def _check_length(self, lengths: Tensor) -> None:
         longest = int(lengths.max())
@@ -309,7 +309,7 @@ class M2DEncoder(Encoder):
             )
         return Chunks([frames], int(self.info.chunk_frames or 0), self.patch_embed.patch[1], whole=self.one_piece).total
 
-    def _encode_visible(self, values: Tensor, lengths: Tensor, keep: Tensor) -> Encoded:
+    def _encode_visible(self, values: Tensor, lengths: Tensor, keep: Tensor) -> EncoderOutput:
         """Only the tokens ``keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
         columns = self._columns(values.shape[2])
         keep = check_keep(keep, len(values), columns * self.config.grid[0])
@@ -320,7 +320,7 @@ class M2DEncoder(Encoder):
         clip = tokens.mean(dim=1)
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
         none = torch.zeros(0, device=keep.device)
-        return Encoded(None, none, count, clip, self._logits_of_tokens(clip), tokens=tokens)
+        return EncoderOutput(None, none, count, clip, self._logits_of_tokens(clip), tokens=tokens)
 
     def _logits_of_tokens(self, clip: Tensor) -> Tensor | None:
         if self.head is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.models.m2d.config import HeadConfig
 from auricle.models.masking.patches import Mask, mask_from_flags, structured_flags
 
@@ -74,12 +74,12 @@ class TrainingMask:
         if not 0 < self.ratio < 1:
             raise AuricleError(f"a training mask hides a share between 0 and 1 of the patches, not {self.ratio}")
 
-    def draw(self, draws: BatchDraws | None, grid: tuple[int, int]) -> Mask:
+    def draw(self, key: BatchKey | None, grid: tuple[int, int]) -> Mask:
         """How many rows and columns is drawn for the batch (as its first clip says), which ones for each clip."""
-        if draws is None:
+        if key is None:
             raise AuricleError(
                 "patches are hidden from this encoder in training: pass draws= (BatchDraws of the batch)"
             )
-        u = float(draws.shared("training-mask").random())
-        flags = [structured_flags(1, grid, self.ratio, u, source) for source in draws.each("training-mask")]
+        u = float(key.shared("training-mask").random())
+        flags = [structured_flags(1, grid, self.ratio, u, source) for source in key.each("training-mask")]
         return mask_from_flags(np.concatenate(flags), published=self.published)

@@ -22,17 +22,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchDraws
+from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
 from auricle.frontends.fbank import fbank_id
 from auricle.models.base import (
-    Encoded,
     Encoder,
     EncoderInfo,
-    Layer,
+    EncoderOutput,
     LayerChoice,
+    LayerOutput,
     Padding,
-    Spec,
+    Spectrogram,
     check_keep,
     check_padding,
     check_wave,
@@ -219,7 +219,7 @@ PRETRAINING = ("decoder_mask_emb", "decoder.", "post_enc_proj.", "final_proj_") 
 
 
 class MAEASTEncoder(MAEASTNetwork):
-    """``info.frame_width`` is C * D: the C tokens of a time step side by side."""
+    """``info.frame_dim`` is C * D: the C tokens of a time step side by side."""
 
     def __init__(self, config: MAEASTConfig, *, through_decoder: bool = False, seed: int = 0, name: str = "mae-ast"):
         super().__init__(config, seed=seed)
@@ -236,16 +236,16 @@ class MAEASTEncoder(MAEASTNetwork):
             front_end=front.id,
             sample_rate=front.sample_rate,
             hop_seconds=front.hop_seconds * step,
-            frame_width=config.rows * width,
-            clip_width=config.rows * width,
-            token_width=width,
+            frame_dim=config.rows * width,
+            clip_dim=config.rows * width,
+            token_dim=width,
             min_samples=front.min_samples + round((step - 1) * front.hop_seconds * front.sample_rate),
             chunk_frames=config.chunk_frames,
             depth=config.depth + (config.decoder_depth if self.through_decoder else 0),
         )
 
     @property
-    def inert(self) -> frozenset[str]:  # type: ignore[override]
+    def params_without_grad(self) -> frozenset[str]:  # type: ignore[override]
         """What features do not depend on: two relics of the published layout, and all that only pre-training uses."""
         unused = () if self.through_decoder else PRETRAINING
         heads = ("decoder_mask_emb", "final_proj_", "encoder_mask_emb", "layer_norm.")
@@ -289,8 +289,8 @@ class MAEASTEncoder(MAEASTNetwork):
         lengths: Tensor | None = None,
         *,
         padding: Padding = "exact",
-        draws: BatchDraws | None = None,
-    ) -> Spec:
+        key: BatchKey | None = None,
+    ) -> Spectrogram:
         """(B, S) -> Spec; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
         check_padding(padding)
         wave, lengths = check_wave(wave, lengths)
@@ -299,14 +299,14 @@ class MAEASTEncoder(MAEASTNetwork):
 
     def encode(
         self,
-        spec: Spec,
+        spec: Spectrogram,
         *,
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
         keep: Tensor | None = None,
-        draws: BatchDraws | None = None,
-    ) -> Encoded:
+        key: BatchKey | None = None,
+    ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
         if taps or (keep is not None and layers is not None):
@@ -320,9 +320,9 @@ class MAEASTEncoder(MAEASTNetwork):
         asked = chosen_layers(layers, self.info.depth)
         grids = self._encode_chunks(values, steps, (*asked, self.info.depth - 1), together=padding == "published")
         times = self._times(grids[-1].shape[1])
-        framed = [Layer(grid.flatten(2), times, steps) for grid in grids]
+        framed = [LayerOutput(grid.flatten(2), times, steps) for grid in grids]
         frames, clip = framed[-1].frames, mean_over_time(framed[-1].frames, steps)
-        return Encoded(frames, times, steps, clip, tokens=grids[-1].flatten(1, 2), layers=tuple(framed[:-1]))
+        return EncoderOutput(frames, times, steps, clip, tokens=grids[-1].flatten(1, 2), layers=tuple(framed[:-1]))
 
     def steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
         """(B,) valid time steps. As published, a last incomplete one counts where the batch reaches on (8)."""
@@ -333,14 +333,14 @@ class MAEASTEncoder(MAEASTNetwork):
             return ((lengths - 1).div(step, rounding_mode="floor") + 1).clamp(max=frames // step)
         return lengths.div(step, rounding_mode="floor").clamp(min=1)
 
-    def _encode_visible(self, values: Tensor, keep: Tensor) -> Encoded:
+    def _encode_visible(self, values: Tensor, keep: Tensor) -> EncoderOutput:
         """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
         patches = self.cut(values)
         keep = check_keep(keep, *patches.shape[:2])
         x = self.post_extract_proj(take(patches, keep))
         tokens = self.encoder(self.placed_at(x, "enc", keep, int(keep.max()) + 1, None)).float()
         count = torch.full((len(keep),), keep.shape[1], device=keep.device)
-        return Encoded(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
+        return EncoderOutput(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
 
     def _encode_chunks(self, values: Tensor, steps: Tensor, wanted: Sequence[int], *, together: bool) -> list[Tensor]:
         """-> one grid (B, T, C, D) per layer wanted, 0 past a clip's end. ``together`` keeps the batch in one piece, with

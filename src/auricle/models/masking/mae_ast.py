@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import NumpyReplay, Source
+from auricle.core.randomness import NumpyReplay, RandomSource
 from auricle.models.masking.patches import Mask
 
 LEAST_SPANS = 2  # per clip (specification mae_ast 6.3)
 REDRAWS = 1000  # of an empty union, before it is said that nothing fits
 
 
-class SpanSource(Source, Protocol):
+class SpanSource(RandomSource, Protocol):
     """What spans of random length need besides; NumPy's Generator and ``NumpyReplay`` have it."""
 
     def normal(self, loc: float, scale: float, size: int) -> Any: ...
@@ -81,7 +81,7 @@ def span_lengths(count: int, spans: Spans, source: SpanSource) -> np.ndarray:
     return np.full(count, spans.length)
 
 
-def overlapping(size: int, lengths: np.ndarray, min_space: int, source: Source) -> np.ndarray:
+def overlapping(size: int, lengths: np.ndarray, min_space: int, source: RandomSource) -> np.ndarray:
     """(size,) bool: distinct starts, spans may overlap and are cut at the clip's end (``min_space`` does not apply)."""
     positions = max(size - int(lengths.min()), len(lengths) + 1)
     covered = np.zeros(size, dtype=bool)
@@ -90,7 +90,7 @@ def overlapping(size: int, lengths: np.ndarray, min_space: int, source: Source) 
     return covered
 
 
-def separate(size: int, lengths: np.ndarray, min_space: int, source: Source) -> np.ndarray:
+def separate(size: int, lengths: np.ndarray, min_space: int, source: RandomSource) -> np.ndarray:
     """(size,) bool: longest first into free stretches, chosen in proportion to their length among those that fit.
 
     Specification mae_ast 6.3, no_mask_overlap; what fits nowhere any more is left out.
@@ -152,7 +152,7 @@ def same_for_all(mask: Mask, clips: int) -> Mask:
     return Mask(mask.ids_shuffle.expand(clips, -1), mask.len_keep)
 
 
-def random_mask(tokens: int, prob: float, sources: Sequence[Source], sizes: Sequence[int] | None = None) -> Mask:
+def random_mask(tokens: int, prob: float, sources: Sequence[RandomSource], sizes: Sequence[int] | None = None) -> Mask:
     """A permutation per clip, its first ``retained_count`` visible in that order (specification mae_ast 6.1).
 
     ``sizes`` (B,) are the real tokens of clips with padding: the share is taken of those, and padding (which attention
@@ -164,22 +164,22 @@ def random_mask(tokens: int, prob: float, sources: Sequence[Source], sizes: Sequ
     )
 
 
-def _sizes(sizes: Sequence[int] | None, tokens: int, sources: Sequence[Source]) -> Sequence[int]:
+def _sizes(sizes: Sequence[int] | None, tokens: int, sources: Sequence[RandomSource]) -> Sequence[int]:
     return [tokens] * len(sources) if sizes is None else sizes
 
 
-def _visible(size: int, prob: float, source: Source, keep: int) -> np.ndarray:
+def _visible(size: int, prob: float, source: RandomSource, keep: int) -> np.ndarray:
     real = source.permutation(size)[: min(keep, retained_count(size, prob))]
     return np.concatenate([real, np.arange(size, size + keep - len(real))])
 
 
-def chunk_mask(tokens: int, prob: float, channels: int, sources: Sequence[Source]) -> Mask:
+def chunk_mask(tokens: int, prob: float, channels: int, sources: Sequence[RandomSource]) -> Mask:
     """Squares of one edge length per source, running over the channel edge as published (specification mae_ast 6.4)."""
     hidden = tokens - retained_count(tokens, prob)
     return mask_of_flags([chunk_flags(tokens, hidden, channels, source) for source in sources])
 
 
-def chunk_flags(tokens: int, hidden: int, row: int, source: Source, *, first: int = 0) -> np.ndarray:
+def chunk_flags(tokens: int, hidden: int, row: int, source: RandomSource, *, first: int = 0) -> np.ndarray:
     """(T,) bool with ``hidden`` tokens True: squares at random starts until there are more, the surplus cut at the end.
 
     A square is start + a + row * b for a and b below its edge; indices below ``first`` or past the end are ignored.
@@ -195,7 +195,7 @@ def chunk_flags(tokens: int, hidden: int, row: int, source: Source, *, first: in
     return flags
 
 
-def ssast_patch_mask(grid: tuple[int, int], prob: float, sources: Sequence[Source]) -> Mask:
+def ssast_patch_mask(grid: tuple[int, int], prob: float, sources: Sequence[RandomSource]) -> Mask:
     """SSAST's squares on a grid of (channels, time steps): drawn frequency-major, index 0 never masked (12)."""
     channels, steps = grid
     hidden = channels * steps - retained_count(channels * steps, prob)
@@ -203,7 +203,7 @@ def ssast_patch_mask(grid: tuple[int, int], prob: float, sources: Sequence[Sourc
     return mask_of_flags([time_major(one, grid) for one in flags])
 
 
-def ssast_frame_mask(grid: tuple[int, int], prob: float, sources: Sequence[Source]) -> Mask:
+def ssast_frame_mask(grid: tuple[int, int], prob: float, sources: Sequence[RandomSource]) -> Mask:
     """SSAST's uniform choice without replacement, drawn frequency-major (specification mae_ast 12)."""
     tokens = grid[0] * grid[1]
     hidden = tokens - retained_count(tokens, prob)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.core.randomness import Source
+from auricle.core.randomness import RandomSource
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def structured_counts(grid: tuple[int, int], ratio: float, u: float) -> tuple[in
     return flagged_rows, int(columns * rest)
 
 
-def structured_flags(clips: int, grid: tuple[int, int], ratio: float, u: float, source: Source) -> np.ndarray:
+def structured_flags(clips: int, grid: tuple[int, int], ratio: float, u: float, source: RandomSource) -> np.ndarray:
     """(B, F, T) bool: whole rows and whole columns flagged, another choice per clip, the same number for all.
 
     ``source`` gives the row permutations of all clips first, then their column permutations.
@@ -89,7 +89,7 @@ def mask_from_flags(flags: np.ndarray, *, published: bool = False) -> Mask:
     return Mask(torch.argsort(flat.int(), dim=1, descending=published, stable=True), keep)
 
 
-def continuous_flags(grid: tuple[int, int], ratio: float, span: int, source: Source) -> np.ndarray:
+def continuous_flags(grid: tuple[int, int], ratio: float, span: int, source: RandomSource) -> np.ndarray:
     """(F, T) bool for one clip: spans of ``span`` frames until int(T ratio) are hidden, the surplus cut from the tail.
 
     Specification m2d 3.3; every frequency row gets the same frames.
