@@ -42,12 +42,12 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     import torch
 
     from auricle.commands.complexity import network
+    from auricle.core.devices import tune_allocator
     from auricle.hub.load import load
     from auricle.inference.sources import find_sounds
     from auricle.inference.tag_config import EventSettings, TagSettings
     from auricle.inference.tag_results import Failure
     from auricle.inference.tagger import tag_each
-    from auricle.training.precision import tune_allocator
 
     tune_allocator()
     torch.set_num_threads(threads)
@@ -76,8 +76,8 @@ def embed_it(path: Path, model: str, threads: int) -> dict[str, float]:
     import torch
 
     from auricle.commands.complexity import network
+    from auricle.core.devices import tune_allocator
     from auricle.inference.embedder import embed
-    from auricle.training.precision import tune_allocator
 
     tune_allocator()
     torch.set_num_threads(threads)

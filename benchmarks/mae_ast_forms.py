@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import torch
 
+from auricle.core.devices import tune_allocator
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.mae_ast import to_ours
@@ -20,7 +21,6 @@ from auricle.methods.mae_ast.objective import MAEAST, draw_mask
 from auricle.methods.presets import preset
 from auricle.methods.settings import MAEASTPretrain, with_flags
 from auricle.models.masking.patches import Mask
-from auricle.training.precision import tune_allocator
 from auricle.training.schedules import TrainingLength, rate_at
 from benchmarks.plain import mae_ast_plain
 from benchmarks.pretrain_forms import Step, common_arguments, matmul_form, serve, trainer_of

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from auricle.core.devices import tune_allocator
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
@@ -30,7 +31,6 @@ from auricle.methods.targets import decay_at
 from auricle.models.m2d.config import ViTConfig, parse_size
 from auricle.training.distributed import DistContext
 from auricle.training.loop import Trainer
-from auricle.training.precision import tune_allocator
 from auricle.training.schedules import TrainingLength, rate_at
 from benchmarks.plain import m2d_plain
 from benchmarks.pretrain_methods import FEATURE_FRAMES, METHODS, STATS, features_of

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from auricle.audio.decode.decode import read
+from auricle.core.devices import tune_allocator
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.folding import for_inference
 from auricle.models.efficientat.mn import MN
 from auricle.models.efficientat.onednn import PATIENCE
-from auricle.training.precision import tune_allocator
 from benchmarks.plain import efficientat_plain
 
 SECONDS, RATE, FILE_RATE = 10.0, 32000, 44100

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from auricle.core.devices import tune_allocator
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import M2DConfig
 from auricle.methods.m2d.objective import M2D
@@ -15,11 +16,10 @@ from auricle.models.layers.transformer import attend
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.masking.patches import unstructured
 from auricle.training.optimizers import make_optimizer
-from auricle.training.precision import tune_allocator
 
 FAULTS = """
 import resource, sys, torch
-from auricle.training.allocator import tune_allocator
+from auricle.core.devices import tune_allocator
 if sys.argv[1] == "keep":
     assert tune_allocator()
 def faults():

@@ -161,11 +161,11 @@ def hardware() -> Hardware:
     """The device and precision that training picks by itself, and the processor's means."""
     import torch
 
-    from auricle.training.precision import pick_device, resolve
+    from auricle.core.devices import pick_device, resolve_precision
 
     device = pick_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    bf16 = resolve("auto", device) == "bf16"
+    bf16 = resolve_precision("auto", device) == "bf16"
     return Hardware(device.type, name, _cores(), torch.get_num_threads(), _memory_gib(), bf16)
 
 

@@ -136,8 +136,8 @@ class Tagging:
 
 def tag(config: TagConfig) -> Tagging:
     """Begin to tag. Raises AuricleError for an unknown model, and an --out folder made with other settings."""
+    from auricle.core.devices import tune_allocator
     from auricle.inference.tagger import tagger
-    from auricle.training.precision import tune_allocator
 
     tune_allocator()
     encoder = tagger(config.model or config.ensemble, config.weights or None)

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from auricle.audio.resample import RESAMPLERS
+from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, cache_dir, make_folder, replacing
 from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Manifest
-from auricle.inference.coercion import device_of
 from auricle.inference.embed_config import EmbedSettings
 from auricle.inference.embedder import ClipEmbedding, Embeddings, embed_clips, gathered, pieces_of
 from auricle.models.base import Encoder
@@ -138,7 +138,7 @@ def describe(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> d
         "front_end": encoder.info.front_end,
         "resampler": RESAMPLERS[encoder.front.resampler],
         "clips": clips_hash(manifest),
-        "device": device_of(settings.device).type,
+        "device": pick_device(settings.device).type,
         **settings.numbers(),
     }
 

@@ -1,4 +1,4 @@
-"""What a caller may hand over: an encoder or its name, clips in any form, the name of a device."""
+"""Convert user input (an encoder or its name, clips in any form) to the types used inside."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.models.base import Encoder
 from auricle.models.ensemble import Ensemble
 
 Model = Encoder | str | Path | Sequence["Encoder | str | Path"]
-
-
-def device_of(name: str) -> torch.device:
-    """ "auto" is the first GPU, or the CPU. Raises AuricleError for a device this machine lacks."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.zeros(1, device=name)
-        found.item()  # "meta" holds nothing
-        return found.device
-    except (RuntimeError, AssertionError) as error:
-        raise AuricleError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
 
 
 def as_encoder(model: Model) -> Encoder:

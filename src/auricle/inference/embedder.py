@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from auricle.audio.decode import decode
+from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.inference.batching import Heard, heard_batches, padded
-from auricle.inference.coercion import Model, as_encoder, as_manifest, device_of
+from auricle.inference.coercion import Model, as_encoder, as_manifest
 from auricle.inference.embed_config import EmbedSettings, layer_texts
 from auricle.inference.spans import cut_into_windows
 from auricle.models.base import Encoder, EncoderOutput, Spectrogram, mean_over_time, preserve_train_mode
@@ -216,7 +217,7 @@ def embed_clips(
     """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
     which is moved to the device and left in the mode (training or evaluation) it came in."""
     with preserve_train_mode(encoder):
-        ready = for_inference(encoder.to(device_of(settings.device)))
+        ready = for_inference(encoder.to(pick_device(settings.device)))
         rate, resampler = ready.info.sample_rate, ready.front.resampler
         for batch in heard_batches(manifest, rate, settings, resampler, leave_long=ready.chunked):
             good = [heard for heard in batch if heard.wave is not None]

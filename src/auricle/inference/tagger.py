@@ -18,12 +18,13 @@ import torch
 
 from auricle.audio.decode.decode import blocks
 from auricle.audio.windows import Tail, Window, covering, windows
+from auricle.core.devices import pick_device
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import ahead
 from auricle.core.progress import progress_bar
 from auricle.frontends.base import front_end
 from auricle.hub.load import load
-from auricle.inference.coercion import Model, device_of, joined
+from auricle.inference.coercion import Model, joined
 from auricle.inference.events import find_events
 from auricle.inference.sources import AudioSource, find_sounds
 from auricle.inference.tag_config import EventSettings, TagSettings
@@ -200,7 +201,7 @@ class Scorer:
     """(B, S) waves -> (B, C) float32 probabilities, with a copy of the encoder made ready for inference."""
 
     def __init__(self, encoder: Encoder, settings: TagSettings):
-        self.device = device_of(settings.device)
+        self.device = pick_device(settings.device)
         self.encoder = for_inference(encoder).to(self.device)
         self.dtype = DTYPES.get(settings.precision)
         self.info = encoder.info

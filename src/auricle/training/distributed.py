@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
-from auricle.training.precision import pick_device, tune_allocator
+from auricle.core.devices import pick_device, tune_allocator
 
 # Batch norm over the batch of all ranks, on any device (PyTorch's own needs a GPU), so that two ranks equal one with the
 # double batch.

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from auricle.core.devices import resolve_precision
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress
 from auricle.training.distributed import DistContext, dist_context
 from auricle.training.optimizers import make_optimizer
-from auricle.training.precision import autocast, resolve
+from auricle.training.precision import autocast
 
 if TYPE_CHECKING:
     from auricle.methods.settings import PretrainConfig
@@ -100,7 +101,7 @@ def dry_run(config: PretrainConfig, measured_steps: int = 3) -> DryRun:
         flops=flops,
         seconds_per_micro_step=seconds,
         seconds=seconds * plan.micro_steps,
-        precision=resolve(config.train.precision, ranks.device),
+        precision=resolve_precision(config.train.precision, ranks.device),
         device=str(ranks.device),
     )
 
@@ -182,7 +183,7 @@ def counting(objective: Objective) -> Iterator[list[int]]:
 def forward(objective: Objective, data: TrainingData, clips: int) -> torch.Tensor:
     """The loss of one batch: the first clip of the data, ``clips`` times."""
     batch, device = repeated(data.first_clips(1), clips).to(data.ranks.device), data.ranks.device
-    with autocast(resolve(data.config.train.precision, device), device):
+    with autocast(resolve_precision(data.config.train.precision, device), device):
         return objective(batch, TrainProgress(0, 1, 0, 1, 0.0, 1), BatchKey(0, 0, batch.positions))[0]
 
 

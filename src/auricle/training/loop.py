@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from auricle.core.devices import resolve_precision
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey, key_of
 from auricle.data.batch import Batch
@@ -26,7 +27,7 @@ from auricle.training.health import Health
 from auricle.training.interrupt import Interrupt
 from auricle.training.log import Console, MetricsLog
 from auricle.training.optimizers import make_optimizer
-from auricle.training.precision import autocast, resolve
+from auricle.training.precision import autocast
 from auricle.training.schedules import TrainingLength, rate_at
 from auricle.training.validation import Validation
 
@@ -60,7 +61,7 @@ class Trainer:
         self.objective, self.batches, self.plan, self.config = objective.to(ranks.device), batches, plan, config
         self.run, self.ranks, self.evaluate, self.final, self.data_key = run, ranks, evaluate, final, data_key
         self.held_out, self.at_epoch = held_out, at_epoch
-        self.precision = resolve(config.precision, ranks.device)
+        self.precision = resolve_precision(config.precision, ranks.device)
         self.peak = config.peak_lr(ranks.world)
         groups = objective.param_groups(config.weight_decay)
         self.optimizer = make_optimizer(groups, config.optim, self.peak, config.betas, config.eps)

@@ -79,10 +79,10 @@ def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) 
 
 
 def extractor(config: SpeechConfig) -> SpeechFeatures:
-    from auricle.inference.coercion import device_of
+    from auricle.core.devices import pick_device
     from auricle.inference.speech_features import SpeechFeatures, load_speech_model
 
-    return SpeechFeatures(load_speech_model(config.features), config.layer, device_of(config.device))
+    return SpeechFeatures(load_speech_model(config.features), config.layer, pick_device(config.device))
 
 
 def claim_features(out: Path, config: SpeechConfig) -> None:
