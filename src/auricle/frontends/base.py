@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "m2d-logmel": ("auricle.frontends.log_mel", "LogMel"),
-    "efficientat-mel": ("auricle.frontends.efficientat_mel", "PreMel"),
+    "efficientat-mel": ("auricle.frontends.efficientat_mel", "EfficientATMel"),
     "mae-ast-fbank": ("auricle.frontends.fbank", "KaldiFbank"),
 }
 
