@@ -44,7 +44,7 @@ bench: $(VENV)/test.stamp
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d site
-	@echo "open site/index.html"
+	@echo "open site/index.html; with search: $(BIN)/python -m http.server -d site"
 
 clean:
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache
