@@ -1,7 +1,8 @@
-"""Shared facts of the test suite: where the real data and the golden vectors stand, and one thread per process."""
+"""Shared facts of the test suite: where the real data and the golden vectors stand, one thread per process, Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import torch
 from helpers.paths import SHARED
 
 torch.set_num_threads(1)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background commands so, and children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

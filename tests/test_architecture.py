@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -88,13 +88,19 @@ def test_every_verb_says_its_help_without_pytorch():
 def test_help_answers_at_once():
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = processor_seconds()
         assert (
             "verbs:"
             in subprocess.run([sys.executable, "-m", "auricle", "--help"], capture_output=True, text=True).stdout
         )
-        times.append(time.perf_counter() - start)
+        times.append(processor_seconds() - start)
     assert min(times) < 2.0  # 0.1 s on an idle machine; the bar of 0.5 s is kept by importing nothing heavy (above)
+
+
+def processor_seconds() -> float:
+    """Processor time of the child processes that have ended: unlike the clock, it does not count waiting for others."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(code: str) -> subprocess.CompletedProcess:

@@ -26,6 +26,7 @@ from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import embed as embed_all
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import corpus
+from helpers.patience import PATIENCE
 
 
 @pytest.fixture
@@ -105,12 +106,13 @@ def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
 
 
 SLOW = """
-import sys, time
+import itertools, sys, time
 from auricle.jobs import embed as job
 from auricle.inference import embed as inner
 job.PART_CLIPS = 2
 encode = inner._encode
-inner._encode = lambda *a: (time.sleep(0.3), encode(*a))[1]
+calls = itertools.count()
+inner._encode = lambda *a: (next(calls) < 4 or time.sleep(600), encode(*a))[1]  # it is killed in the fifth call
 from auricle.cli.main import main
 sys.exit(main(["embed", sys.argv[1], "--model", "logmel-stats", "--out", sys.argv[2], "--batch-size", "1", "--quiet"]))
 """
@@ -119,7 +121,7 @@ sys.exit(main(["embed", sys.argv[1], "--model", "logmel-stats", "--out", sys.arg
 def test_a_killed_run_continues_where_it_was(folder, tmp_path):
     out, parts = tmp_path / "e.npy", tmp_path / "e.npy.parts"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), str(out)])
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not list(parts.glob("part-*")) and time.monotonic() < until:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)

@@ -27,6 +27,7 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.data.stores.conversion import ConversionTask, Converter, Done, LogMelConverter, keys_of
 from auricle.frontends.base import front_end
 from auricle.frontends.streaming import log_mel_of_blocks
+from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound, write_sounds
 
 
@@ -37,15 +38,6 @@ def run(*args: object) -> int:
 def times(out: Path) -> dict[str, int]:
     """Name -> time of the last change, of every finished spectrogram."""
     return {file.name: file.stat().st_mtime_ns for file in out.rglob("*.npy")}
-
-
-def settled(out: Path) -> dict[str, int]:
-    """The same, once the workers have seen that their parent is gone and half a second brings nothing new."""
-    before, now = {}, times(out)
-    while now != before:
-        time.sleep(0.5)
-        before, now = now, times(out)
-    return now
 
 
 @pytest.fixture
@@ -204,13 +196,13 @@ def test_a_killed_run_goes_on_without_doing_finished_work_twice(tmp_path):
     write_sounds(tmp_path / "audio", 400, seconds=1.0, rate=44100)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "auricle", "prepare", str(tmp_path / "audio"), str(out), "--quiet", "--workers"]
-    process = subprocess.Popen([*command, "2"], env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 60
+    process = subprocess.Popen([*command, "2"], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + PATIENCE
     while len(times(out)) < 40 and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = settled(out)
+    process.communicate()  # ends when the workers, which hold its output open too, have seen that their parent is gone
+    before = times(out)
     assert 40 <= len(before) < 400
     assert not (out / "manifest.csv").exists()
     done = subprocess.run([*command, "1", "--json"], capture_output=True, text=True, check=True)

@@ -33,6 +33,7 @@ from helpers.original_m2d import (
     words,
     write_list,
 )
+from helpers.patience import PATIENCE
 from helpers.sounds import write_sounds
 
 LINES = re.compile(r"^\s*((?:\w+=\S+ )*(?:python|torchrun|bash) .*\S)", re.MULTILINE)
@@ -135,7 +136,7 @@ def test_torchrun_in_front_starts_the_processes_it_names(here, capfd):
 def test_our_command_may_itself_stand_behind_torchrun(here):
     line = toy("python train_audio.py --dataset data/files_icbhi2017.csv --output_dir out")[1:]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "auricle"]
-    done = subprocess.run([*launcher, "original", "m2d", *line], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*launcher, "original", "m2d", *line], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((here / "out" / "environment.json").read_text())["world"] == 2
     assert done.stderr.count("sees no GPU here") == 1
@@ -152,7 +153,7 @@ def test_ctrl_c_saves_under_torchrun_too(here):
         try:
             wait_for(lambda: len(read_log(here / "out" / "metrics.jsonl", "step")) > 3)
             os.killpg(process.pid, signal.SIGINT)
-            err = process.communicate(timeout=60)[1]
+            err = process.communicate(timeout=PATIENCE)[1]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -163,7 +164,7 @@ def test_ctrl_c_saves_under_torchrun_too(here):
     assert int(saved.name.removeprefix("step-")) == rows[-1]["step"] + 1
 
 
-def wait_for(there, seconds: float = 90.0) -> None:
+def wait_for(there, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < end, "nothing happened"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -230,11 +228,18 @@ def test_lines_are_taken_apart_into_environment_launcher_script_and_words(line, 
     assert taken_apart(line.split()) == found
 
 
-def test_a_launcher_that_is_interrupted_is_waited_for():
-    code = "import signal, time; signal.signal(signal.SIGINT, lambda *_: exit(0)); print('ready', flush=True); time.sleep(9)"
+def test_a_launcher_that_is_interrupted_is_waited_for(monkeypatch):
+    code = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('ready', flush=True); time.sleep(300)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        threading.Timer(0.5, process.send_signal, (signal.SIGINT,)).start()
-        assert waited_for(process) == 130
+        wait, steps = process.wait, iter([lambda: signal.raise_signal(signal.SIGINT), process.terminate])
+
+        def interrupted() -> int:
+            next(steps)()
+            return wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(process, "wait", interrupted)
+            assert waited_for(process) == 130
+        assert next(steps, None) is None  # it was waited for again, and only then did it end
     assert process.returncode == 0

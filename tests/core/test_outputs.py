@@ -13,6 +13,7 @@ import pytest
 from auricle.cli.main import main
 from auricle.core.parallel import mapped
 from helpers.evaluation_data import corpus, table
+from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 
 
@@ -108,7 +109,7 @@ def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):
         assert process.stdout.readline() == "begun\n"
         time.sleep(0.7)  # the processes are being started
         os.killpg(process.pid, signal.SIGINT)
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(timeout=PATIENCE)
     assert out == "stopped\n"
     assert "Traceback" not in error
 

@@ -20,6 +20,7 @@ from auricle.inference.embedder import embed
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import corpus
 from helpers.paths import TESTS
+from helpers.patience import PATIENCE
 
 SETTINGS = EmbedSettings(seconds=0.2)
 
@@ -175,6 +176,6 @@ def test_two_processes_at_once_do_not_disturb_each_other(manifest, cache):
     here = TESTS
     writers = [subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for writer in writers:
-        _, errors = writer.communicate(timeout=120)
+        _, errors = writer.communicate(timeout=PATIENCE)
         assert writer.returncode == 0, errors
     assert len(files(cache)) == 1

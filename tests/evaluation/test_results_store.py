@@ -18,6 +18,7 @@ from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.evaluation.compare import compare, paired_t, paired_wilcoxon
 from auricle.evaluation.results import Result, ResultsStore, as_csv, as_markdown, as_text
+from helpers.patience import PATIENCE
 
 
 def result(model="a", score=0.5, scores=None, **change):
@@ -97,7 +98,7 @@ def writer(store, name, rounds):
 
 def test_two_writers_at_once_lose_nothing(store):
     for process in [writer(store, name, 40) for name in "ab"]:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     assert len(store.select()) == 160
 
@@ -127,7 +128,7 @@ def test_two_programs_may_start_a_store_at_the_same_instant(store):
         process.stdin.write(start)
         process.stdin.flush()
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     assert [len(ResultsStore(store.path.with_name(f"{i}.sqlite")).select()) for i in range(20)] == [2] * 20
 
@@ -137,7 +138,7 @@ def test_a_killed_writer_leaves_whole_transactions(store):
     while int(process.stdout.readline() or 0) < 20:
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     count = len(store.select())
     assert count >= 40
     assert count % 2 == 0

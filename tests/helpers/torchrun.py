@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from helpers.paths import TESTS
+from helpers.patience import PATIENCE
 
 
 def torchrun(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess:
@@ -16,6 +17,6 @@ def torchrun(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", ""))),
     }
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE)
     assert expect is None or done.returncode == expect, done.stderr[-3000:]
     return done

@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(self.server.content[start:stop])
         self.wfile.flush()
         if kind == "stalls":
-            self.server.closing.wait(5)
+            self.server.closing.wait(60)
         while kind == "trickles" and stop < len(self.server.content) and not self.server.closing.wait(0.05):
             self.wfile.write(self.server.content[stop : stop + 1])
             stop += 1

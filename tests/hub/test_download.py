@@ -26,7 +26,7 @@ def server(monkeypatch):
 
 
 def brought(server: Mirror, target: Path, *kinds: str, **options) -> bytes:
-    options = {"timeout": 0.4, "quiet": True, **options}
+    options = {"timeout": 60, "quiet": True, **options}  # seconds: a busy machine may be slow to answer
     return fetch([server.url(kind) for kind in kinds], target, **options).read_bytes()
 
 
@@ -78,15 +78,15 @@ def test_cuts_are_outlasted_as_long_as_something_new_comes(server, tmp_path):
 @pytest.mark.parametrize("kind", ["stalls", "trickles"])
 def test_a_stalling_mirror_is_left_for_the_next(server, tmp_path, kind, monkeypatch):
     monkeypatch.setattr("auricle.hub.download.ATTEMPTS", 2)
-    assert brought(server, tmp_path / "file.pt", kind, "good", sha256=SHA) == CONTENT
+    assert brought(server, tmp_path / "file.pt", kind, "good", sha256=SHA, timeout=2) == CONTENT
     assert (server.count(kind), server.requests[-1][0]) == (3, "good")
     assert int(server.requests[-1][1].removeprefix("bytes=").rstrip("-")) >= HALF  # nothing is fetched twice
-    assert "stalled" in refused(server, tmp_path / "other.pt", kind)
+    assert "stalled" in refused(server, tmp_path / "other.pt", kind, timeout=2)
 
 
 def test_every_mirror_is_named_when_none_delivers(server, tmp_path):
     target = tmp_path / "file.pt"
-    said = refused(server, target, "missing", "html", "html-unsaid", "empty", timeout=2)
+    said = refused(server, target, "missing", "html", "html-unsaid", "empty")
     assert "HTTP 404" in said
     assert said.count("web page") == 2
     assert "expected more than none" in said
@@ -96,7 +96,7 @@ def test_every_mirror_is_named_when_none_delivers(server, tmp_path):
 def test_a_closed_door_is_said_in_words(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(AuricleError, match="cannot be reached"):
-        fetch(["http://127.0.0.1:9/file.pt"], tmp_path / "file.pt", timeout=0.4, quiet=True)
+        fetch(["http://127.0.0.1:9/file.pt"], tmp_path / "file.pt", quiet=True)
 
 
 def test_a_wrong_length_and_wrong_bytes_are_found_and_the_next_mirror_is_tried(server, tmp_path):

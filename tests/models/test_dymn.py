@@ -64,7 +64,7 @@ def test_the_inside_of_dynamic_blocks_agrees_with_the_original():
 
 
 def test_a_training_step_agrees_with_the_original():
-    training_step("dymn_train_step", temperature=27.0)
+    training_step("dymn_train_step", temperature=27.0, kind=torch.float64)
 
 
 def test_the_temperature_falls_as_published():

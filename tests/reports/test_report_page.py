@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from auricle.reports.page import build_report
+from helpers.patience import PATIENCE
 from helpers.report_runs import make_run, make_sounds
 
 playwright = pytest.importorskip("playwright.sync_api", reason="page tests need the [e2e] extra")
@@ -135,7 +136,7 @@ def test_choosing_a_class_picks_its_clips_out(opened):
     assert page.locator("svg.map.some").count() == 0
 
 
-def until(page, condition: str, seconds: float = 10.0) -> None:
+def until(page, condition: str, seconds: float = PATIENCE) -> None:
     """Wait for a condition; the page's own policy forbids evaluating strings in it, so it is asked repeatedly."""
     for _ in range(round(seconds / 0.05)):
         if page.evaluate(condition):

@@ -25,6 +25,7 @@ from auricle.training.distributed import dist_context
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer, TrainingLength
 from auricle.training.objectives import build_objective
+from helpers.patience import PATIENCE
 from helpers.stopping import Stop, same, stop_after, weights
 from helpers.training_runs import config, flags, prepared
 
@@ -293,7 +294,7 @@ def test_ctrl_c_and_a_polite_kill_of_all_processes_save_and_say_how_to_go_on(dat
     process = start(flags(data, out, epochs=4000, workers=workers))
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size > 2000, process)
     os.killpg(process.pid, number)
-    _, words = process.communicate(timeout=60)
+    _, words = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert f"auricle pretrain --continue {out}" in words
     assert CheckpointStore(out / "state").states()
@@ -303,7 +304,7 @@ def running(process) -> bool:
     return process.is_alive() if hasattr(process, "is_alive") else process.poll() is None
 
 
-def wait_for(condition, process, seconds: float = 60.0) -> None:
+def wait_for(condition, process, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition() and running(process) and time.monotonic() < end:
         time.sleep(0.002)
