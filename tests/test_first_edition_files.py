@@ -19,6 +19,7 @@ import pytest
 import torch
 
 import auricle
+from helpers.patience import PATIENCE
 
 FILES = Path(__file__).resolve().parent / "fixtures" / "first_edition"
 EXPECTED = json.loads((FILES / "expected.json").read_text(encoding="utf-8"))
@@ -49,7 +50,7 @@ def command(folder: Path, *words: str) -> str:
     """Run ``auricle WORDS`` in a folder and return its standard output."""
     environment = {**os.environ, "AURICLE_CACHE": str(folder / "cache"), "AURICLE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-m", "auricle", *words]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
     return done.stdout
 

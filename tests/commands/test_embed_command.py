@@ -4,8 +4,6 @@ scikit-learn's door."""
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -107,8 +105,8 @@ def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
 
 SLOW = """
 import itertools, sys, time
-from auricle.jobs import embed as job
-from auricle.inference import embed as inner
+from auricle.commands import embed as job
+from auricle.inference import embedder as inner
 job.PART_CLIPS = 2
 encode = inner._encode
 calls = itertools.count()
@@ -122,9 +120,9 @@ def test_a_killed_run_continues_where_it_was(folder, tmp_path):
     out, parts = tmp_path / "e.npy", tmp_path / "e.npy.parts"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), str(out)])
     until = time.monotonic() + PATIENCE
-    while not list(parts.glob("part-*")) and time.monotonic() < until:
+    while not list(parts.glob("part-*")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not out.exists()
     result = embed(config(folder, out), quiet=True)

@@ -198,7 +198,7 @@ def test_a_killed_run_goes_on_without_doing_finished_work_twice(tmp_path):
     command = [sys.executable, "-m", "auricle", "prepare", str(tmp_path / "audio"), str(out), "--quiet", "--workers"]
     process = subprocess.Popen([*command, "2"], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + PATIENCE
-    while len(times(out)) < 40 and time.monotonic() < deadline:
+    while len(times(out)) < 40 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()  # ends when the workers, which hold its output open too, have seen that their parent is gone

@@ -160,10 +160,9 @@ WRITER = """
 import sys
 from pathlib import Path
 from helpers.encoders import logmel_stats
-from auricle.data.manifest_io import read_manifest
-from auricle.evaluate.cache import EmbeddingCache
-from auricle.inference.embed_settings import EmbedSettings
-from auricle.signal import decode
+from auricle.data.manifest.formats import read_manifest
+from auricle.embeddings.cache import EmbeddingCache
+from auricle.inference.embed_config import EmbedSettings
 cache = EmbeddingCache(Path(sys.argv[2]))
 for _ in range(5):
     found = cache.embed(read_manifest(sys.argv[1]), logmel_stats(), EmbedSettings(seconds=0.2))

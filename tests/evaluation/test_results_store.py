@@ -82,7 +82,7 @@ def test_a_store_that_another_program_keeps_locked_is_not_called_broken(store, m
 WRITER = """
 import sys
 from pathlib import Path
-from auricle.evaluate.results import Result, ResultsStore
+from auricle.evaluation.results import Result, ResultsStore
 store = ResultsStore(Path(sys.argv[1]))
 for i in range(int(sys.argv[3])):
     row = Result(sys.argv[2], "", "t", "p", "accuracy", 0.5, None, {"fold 1 / 0": 0.5})
@@ -106,7 +106,7 @@ def test_two_writers_at_once_lose_nothing(store):
 STARTER = """
 import sys, time
 from pathlib import Path
-from auricle.evaluate.results import Result, ResultsStore
+from auricle.evaluation.results import Result, ResultsStore
 row = Result("m", "", "t", "p", "accuracy", 0.5, None, {"fold 1 / 0": 0.5})
 print("ready", flush=True)
 start = float(sys.stdin.readline())
