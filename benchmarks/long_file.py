@@ -52,7 +52,7 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     tune_allocator()
     torch.set_num_threads(threads)
     encoder = load(model, weights=weights) if weights else network(model)
-    encoder.rename(label_type="multilabel")
+    encoder.update_info(label_type="multilabel")
     start = time.perf_counter()
     settings = TagSettings(window=10.0, hop=10.0, device="cpu")
     (outcome,) = tag_each(find_sounds([path]), encoder, settings, EventSettings())

@@ -20,7 +20,6 @@ from auricle.audio.decode.decode import read
 from auricle.core.devices import tune_allocator
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
-from auricle.models.efficientat.folding import for_inference
 from auricle.models.efficientat.mn import MN
 from auricle.models.efficientat.onednn import PATIENCE
 from benchmarks.plain import efficientat_plain
@@ -57,7 +56,7 @@ class Ours:
         dynamic = args.model.startswith("dymn")
         encoder = DyMN(DyMNConfig(width=width, temperature=1.0)) if dynamic else MN(MNConfig(width=width))
         encoder.load_state_dict({**plain.state_dict(), "norm_stats": encoder.norm_stats})
-        self.encoder = for_inference(encoder)
+        self.encoder = encoder.for_inference()
         for _ in range(PATIENCE + 1):
             self.whole(wave)
 

@@ -202,7 +202,7 @@ def test_no_tensor_is_float64(encoder):
 
 def test_a_weight_file_gives_the_encoder_back(encoder, tmp_path):
     path = tmp_path / "encoder.safetensors"
-    encoder.rename(licence="CC0-1.0")
+    encoder.update_info(licence="CC0-1.0")
     save_encoder(encoder, path)
     again = read_encoder(path)
     assert again.info == encoder.info
@@ -236,7 +236,7 @@ def test_bad_waveforms_are_refused_in_words(encoder, wave, words):
 
 def test_another_rate_and_impossible_lengths_are_refused(encoder):
     with pytest.raises(AuricleError, match="8000 Hz but"):
-        encoder(torch.zeros(1, 800), rate=8000)
+        encoder(torch.zeros(1, 800), sample_rate=8000)
     with pytest.raises(AuricleError, match="lengths must be"):
         encoder(torch.zeros(1, 800), torch.tensor([801]))
 

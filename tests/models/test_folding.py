@@ -7,10 +7,9 @@ import torch
 
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
-from auricle.models.efficientat.folding import folded, for_inference
+from auricle.models.efficientat.folding import folded
 from auricle.models.efficientat.mn import MN
 from auricle.models.ensemble import Ensemble
-from auricle.models.log_mel_stats import LogMelStats
 from helpers.efficientat_golden import golden, network
 
 SMALL = {"width": 0.1, "num_classes": 5}
@@ -73,12 +72,10 @@ def test_folding_leaves_the_original_as_it_was():
 
 
 @torch.no_grad()
-def test_any_encoder_can_be_made_ready():
-    plain = LogMelStats()
-    assert for_inference(plain) is plain
+def test_an_ensemble_is_made_ready_with_its_members():
     both = Ensemble([used(NETWORKS["mn"]()), used(NETWORKS["dymn"]())])
     wave = noise(2, 20000)
-    torch.testing.assert_close(for_inference(both)(wave).logits, both(wave).logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(both.for_inference()(wave).logits, both(wave).logits, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()

@@ -53,23 +53,23 @@ def test_a_visible_subset_of_all_tokens_is_the_whole(runtime):
     wave = tensors["waveform"][:, :33000]
     spec = encoder.frontend(wave)
     everything = torch.arange(65).expand(2, -1)
-    close(encoder.encode(spec, keep=everything).tokens, encoder(wave).tokens, 1e-4)
-    assert encoder.encode(spec, keep=everything[:, :9]).frames is None
+    close(encoder.encode(spec, ids_keep=everything).tokens, encoder(wave).tokens, 1e-4)
+    assert encoder.encode(spec, ids_keep=everything[:, :9]).frames is None
 
 
 @pytest.mark.parametrize("make", [m2d, mae_ast])
 def test_visible_tokens_of_a_mixed_batch_equal_one_by_one_and_wrong_ones_are_refused(make):
     encoder, keep = make(), torch.tensor([[0, 3], [0, 3]])
     waves = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
-    both = encoder.encode(encoder.frontend(waves, torch.tensor([8000, 4800])), keep=keep)
-    alone = encoder.encode(encoder.frontend(waves[1:, :4800]), keep=keep[1:])
+    both = encoder.encode(encoder.frontend(waves, torch.tensor([8000, 4800])), ids_keep=keep)
+    alone = encoder.encode(encoder.frontend(waves[1:, :4800]), ids_keep=keep[1:])
     close(both.tokens[1], alone.tokens[0], 1e-5)
     spec = encoder.frontend(waves)
     for wrong in (keep[:1], keep[:, :0], keep + 10**6, keep - 1, keep.float()):
         with pytest.raises(AuricleError, match="keep"):
-            encoder.encode(spec, keep=wrong)
+            encoder.encode(spec, ids_keep=wrong)
     with pytest.raises(AuricleError, match="layers"):
-        encoder.encode(spec, keep=keep, layers="all")
+        encoder.encode(spec, ids_keep=keep, layers="all")
 
 
 def test_the_number_of_frames_is_the_published_table():

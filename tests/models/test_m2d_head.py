@@ -164,9 +164,9 @@ def test_a_part_of_the_tokens_of_a_short_clip_is_the_whole_when_all_are_kept():
     wave = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))  # 51 frames: 7 columns of 20
     everything = torch.arange(35)[None]
     spec = encoder.frontend(wave)
-    close(encoder.encode(spec, keep=everything).tokens, encoder(wave).tokens, 1e-5)
+    close(encoder.encode(spec, ids_keep=everything).tokens, encoder(wave).tokens, 1e-5)
     with pytest.raises(AuricleError, match="reads whole frames"):
-        toy(HeadConfig(3, "frames"), input_size="80x160").encode(spec, keep=everything)
+        toy(HeadConfig(3, "frames"), input_size="80x160").encode(spec, ids_keep=everything)
 
 
 def test_a_frozen_embedding_gets_no_gradient():

@@ -162,8 +162,8 @@ def test_a_visible_subset_of_all_tokens_is_the_whole():
     net = mae_ast()
     spec = net.frontend(0.1 * torch.randn(2, 16000, generator=torch.Generator().manual_seed(0)))
     everything = torch.arange(48).expand(2, -1)
-    close(net.encode(spec, keep=everything).tokens, net.encode(spec).tokens, 1e-5)
-    assert net.encode(spec, keep=everything[:, :9]).frames is None
+    close(net.encode(spec, ids_keep=everything).tokens, net.encode(spec).tokens, 1e-5)
+    assert net.encode(spec, ids_keep=everything[:, :9]).frames is None
 
 
 def test_pre_norm_ends_with_the_norm_and_positions_can_be_left_out():

@@ -74,7 +74,7 @@ def network(name: str) -> Encoder:
     if record is None or record.config is None:
         return load(name)
     encoder = build(record.architecture)
-    encoder.rename(name=name)
+    encoder.update_info(name=name)
     return encoder.eval()
 
 
@@ -101,12 +101,11 @@ def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
     import torch
 
     from auricle.core.randomness import RandomKey
-    from auricle.models.efficientat.folding import for_inference
 
     samples = max(1, round(config.seconds * encoder.info.sample_rate))
     wave = 0.1 * torch.randn(1, samples, generator=RandomKey(0).torch("complexity"))
     _settle(encoder, wave)
-    ready, times = for_inference(encoder), []
+    ready, times = encoder.for_inference(), []
     with torch.inference_mode():
         for _ in range(config.rounds + 2):  # the first two warm up
             start = time.perf_counter()

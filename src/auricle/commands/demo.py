@@ -156,7 +156,7 @@ def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation
     if len(labels) < 2:
         return ()
     encoder = load(run)
-    encoder.rename(name=RUN)
+    encoder.update_info(name=RUN)
     task = Task(str(manifest.root.resolve()), name=title_of(config))
     command, found = f"auricle demo {config.source}".strip(), []
     for name in PROBES:

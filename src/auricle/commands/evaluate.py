@@ -88,7 +88,7 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
         make_folder(Path(config.out).parent, "choose another --out")
     encoder = load(config.model, weights=config.weights)
     if Path(config.model).exists():
-        encoder.rename(name=config.model)  # two runs of one family are two rows in the results
+        encoder.update_info(name=config.model)  # two runs of one family are two rows in the results
     found = run(
         encoder,
         config.task,
@@ -152,7 +152,7 @@ def evaluate_set(config: EvaluateSetConfig, *, command: str = "", quiet: bool = 
     entries = read_task_set(Path(config.tasks))
     encoder = load(config.model, weights=config.weights)
     if Path(config.model).exists():
-        encoder.rename(name=config.model)
+        encoder.update_info(name=config.model)
     found, absent = run(encoder, entries, baselines=config.baselines, command=command, quiet=quiet)
     keep_all(found, Path(config.model), config.store)
     return SetResult(tuple(found), absent)
@@ -182,9 +182,9 @@ def periodic(source: str, run: Path) -> Callable[[Encoder, TrainProgress], dict[
 
     def evaluate(encoder: Encoder, progress: TrainProgress) -> dict[str, float]:
         name = encoder.info.name
-        encoder.rename(name=f"{run.name} epoch {progress.epoch:g}")
+        encoder.update_info(name=f"{run.name} epoch {progress.epoch:g}")
         found, absent = measure(encoder, entries, baselines=False)
-        encoder.rename(name=name)
+        encoder.update_info(name=name)
         keep_all(found, run)
         say_absent({task: why for task, why in absent.items() if task not in told})
         told.update(absent)

@@ -136,7 +136,7 @@ def read_encoder(path: Path) -> Encoder:
     said = {key: value for key, value in described["info"].items() if key in DESCRIBED and key in known}
     if said.get("classes"):
         said["classes"] = tuple(tuple(pair) for pair in said["classes"])
-    encoder.rename(**said)
+    encoder.update_info(**said)
     return encoder.eval()
 
 

@@ -23,7 +23,6 @@ from auricle.inference.coercion import Model, as_encoder, as_manifest
 from auricle.inference.embed_config import EmbedSettings, layer_texts
 from auricle.inference.spans import cut_into_windows
 from auricle.models.base import Encoder, EncoderOutput, Spectrogram, mean_over_time, preserve_train_mode
-from auricle.models.efficientat.folding import for_inference
 
 # A recording of hours as one clip, in bounded memory: for encoders whose chunks do not see each other.
 #
@@ -217,7 +216,7 @@ def embed_clips(
     """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
     which is moved to the device and left in the mode (training or evaluation) it came in."""
     with preserve_train_mode(encoder):
-        ready = for_inference(encoder.to(pick_device(settings.device)))
+        ready = encoder.to(pick_device(settings.device)).for_inference()
         rate, resampler = ready.info.sample_rate, ready.front.resampler
         for batch in heard_batches(manifest, rate, settings, resampler, leave_long=ready.chunked):
             good = [heard for heard in batch if heard.wave is not None]

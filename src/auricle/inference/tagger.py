@@ -30,7 +30,6 @@ from auricle.inference.sources import AudioSource, find_sounds
 from auricle.inference.tag_config import EventSettings, TagSettings
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.models.base import Encoder, EncoderInfo, preserve_train_mode
-from auricle.models.efficientat.folding import for_inference
 
 BLOCK_SECONDS = 30.0  # decoded at a time
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -202,7 +201,7 @@ class Scorer:
 
     def __init__(self, encoder: Encoder, settings: TagSettings):
         self.device = pick_device(settings.device)
-        self.encoder = for_inference(encoder).to(self.device)
+        self.encoder = encoder.to(self.device).for_inference()
         self.dtype = DTYPES.get(settings.precision)
         self.info = encoder.info
         self.labels: tuple[str, ...] = tuple(name for _, name in self.info.classes or ())

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
+from auricle.models.inference_copy import MAKING, EncoderVersion, sharing_copy
 
 # What every encoder asks of its input before it looks at it: words for what cannot be, padding for what is too short.
 
@@ -57,16 +58,16 @@ def check_padding(padding: str) -> None:
         raise AuricleError(f"padding is one of {', '.join(get_args(Padding))}, not {padding!r}")
 
 
-def check_keep(keep: Tensor, clips: int, tokens: int) -> Tensor:
-    """``keep`` as int64. Raises AuricleError unless it is (B, K), K at least 1, of token indices below ``tokens``."""
-    whole = not keep.is_floating_point() and keep.dtype != torch.bool
-    if keep.ndim != 2 or len(keep) != clips or keep.shape[1] < 1 or not whole:
+def check_ids_keep(ids_keep: Tensor, clips: int, tokens: int) -> Tensor:
+    """``ids_keep`` as int64. Raises AuricleError unless it is (B, K), K at least 1, of token indices below ``tokens``."""
+    whole = not ids_keep.is_floating_point() and ids_keep.dtype != torch.bool
+    if ids_keep.ndim != 2 or len(ids_keep) != clips or ids_keep.shape[1] < 1 or not whole:
         raise AuricleError(
-            f"keep must be ({clips}, K) whole numbers, K at least 1, got {tuple(keep.shape)} {keep.dtype}"
+            f"ids_keep must be ({clips}, K) whole numbers, K at least 1, got {tuple(ids_keep.shape)} {ids_keep.dtype}"
         )
-    if keep.min() < 0 or keep.max() >= tokens:
-        raise AuricleError(f"keep names tokens {int(keep.min())} to {int(keep.max())}; there are 0 to {tokens - 1}")
-    return keep.long()
+    if ids_keep.min() < 0 or ids_keep.max() >= tokens:
+        raise AuricleError(f"ids_keep names tokens {int(ids_keep.min())} to {int(ids_keep.max())}; there are 0 to {tokens - 1}")
+    return ids_keep.long()
 
 
 def zero_padded(wave: Tensor, lengths: Tensor, least: int) -> tuple[Tensor, Tensor]:
@@ -136,7 +137,7 @@ class LayerOutput:
 class EncoderOutput:
     """What an encoder says of a batch; everything float32.
 
-    frames (B, T, Df) stacked per-time-step features, or None with ``keep``; times (T,) seconds, the true centres;
+    frames (B, T, Df) stacked per-time-step features, or None with ``ids_keep``; times (T,) seconds, the true centres;
     lengths (B,) valid frames, at least 1; clip (B, Dc), the mean of the valid frames unless the head says otherwise;
     logits (B, C) and frame_logits (B, T, C) or None; tokens (B, N, D) before stacking, in the family's order, or None;
     layers: one Layer per block asked for; taps: raw internal maps by the family's names.
@@ -161,6 +162,7 @@ class Encoder(nn.Module):
 
     info: EncoderInfo
     params_without_grad: frozenset[str] = frozenset()
+    made_for_inference: bool = False  # whether ``for_inference`` made it
     norm_stats: Tensor
 
     def __init__(self) -> None:
@@ -223,19 +225,30 @@ class Encoder(nn.Module):
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
-        keep: Tensor | None = None,
+        ids_keep: Tensor | None = None,
         key: BatchKey | None = None,
     ) -> EncoderOutput:
-        """Spec -> Encoded. ``layers``: None, "all" or 0-based block indices; ``keep`` (B, K): visible token indices."""
+        """Spec -> Encoded. ``layers``: None, "all" or 0-based block indices; ``ids_keep`` (B, K): visible token indices."""
         raise NotImplementedError
 
     def forward(
-        self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any
+        self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any
     ) -> EncoderOutput:
-        """(B, S) waveform at ``info.sample_rate`` -> Encoded. ``rate``, if given, must be that rate."""
-        if rate is not None and rate != self.info.sample_rate:
+        """Encode a batch of waveforms.
+
+        Args:
+            wave: (B, S) samples in [-1, 1] at ``info.sample_rate``.
+            lengths: (B,) samples of each clip; None: all of them.
+            sample_rate: if given, checked against ``info.sample_rate`` (hertz).
+            options: those of ``encode``.
+
+        Raises:
+            AuricleError: for another sample rate, and for input that is no waveform.
+        """
+        if sample_rate is not None and sample_rate != self.info.sample_rate:
             raise AuricleError(
-                f"the audio is at {rate} Hz but {self.info.name} expects {self.info.sample_rate} Hz; resample it first"
+                f"the audio is at {sample_rate} Hz but {self.info.name} expects {self.info.sample_rate} Hz; "
+                "resample it first"
             )
         padding = options.get("padding", "exact")
         return self.encode(self.frontend(wave, lengths, padding=padding, key=options.get("key")), **options)
@@ -272,6 +285,33 @@ class Encoder(nn.Module):
         twin._buffers["norm_stats"] = torch.tensor([float(mean), float(std)], device=self.norm_stats.device)
         return twin
 
+    def for_inference(self) -> Encoder:
+        """Return the form of this encoder that is fastest for inference, in evaluation mode.
+
+        It is made once and kept, and made anew once this encoder has changed (``models/inference_copy.py`` says how
+        that is seen). It gives the same results within 1e-5, has the same fingerprint, cannot be trained, may share
+        memory with this encoder, and may be shared between threads. Move the encoder, not the result, to another device.
+        """
+        if self.made_for_inference:
+            return self
+        with MAKING:
+            version, ready = self.__dict__.get("_for_inference", (None, None))
+            if ready is None or not version.is_current(self):
+                version = EncoderVersion.of(self)
+                with torch.no_grad():
+                    ready = self._inference_copy().eval()
+                ready.made_for_inference = True
+                self.__dict__["_for_inference"] = (version, ready)
+            return ready
+
+    def _inference_copy(self) -> Encoder:
+        """What ``for_inference`` returns, made now; a family with a faster form overrides this."""
+        return sharing_copy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along: everything but the kept copy for inference."""
+        return {name: value for name, value in self.__dict__.items() if name != "_for_inference"}
+
     def fingerprint(self) -> str:
         """16 hex digits of a SHA-256 over configuration and every tensor: equal for equal encoders, on any machine."""
         digest = hashlib.sha256(json.dumps(self.architecture(), sort_keys=True).encode())
@@ -280,14 +320,17 @@ class Encoder(nn.Module):
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()[:16]
 
-    def rename(self, **changes: Any) -> None:
-        """Replace fields of ``info`` (name, licence, source, …)."""
+    def update_info(self, **changes: Any) -> None:
+        """Replace fields of ``info`` (name, licence, source)."""
         self.info = replace(self.info, **changes)
 
     def _apply(self, fn, recurse=True):
         stats = self.norm_stats
         super()._apply(fn, recurse)
         self.norm_stats = stats.to(self.norm_stats.device)  # moves with the module, stays float32
+        version, _ = self.__dict__.get("_for_inference", (None, None))
+        if version is not None and not version.is_current(self):
+            del self.__dict__["_for_inference"]  # the memory of the old tensors is free at once
         return self
 
 

@@ -52,12 +52,12 @@ class Ensemble(Encoder):
     def encoders(self) -> list[Encoder]:
         return list(self.members)  # type: ignore[arg-type]
 
-    def rename(self, **changes: Any) -> None:
+    def update_info(self, **changes: Any) -> None:
         """As every encoder's; the classes are the members' too, so that they stay agreed."""
-        super().rename(**changes)
+        super().update_info(**changes)
         shared = {name: value for name, value in changes.items() if name in ("classes", "label_type")}
         for member in self.encoders:
-            member.rename(**shared)
+            member.update_info(**shared)
 
     def statistics(self) -> tuple[float, float]:
         """Those of the first member."""
@@ -68,13 +68,18 @@ class Ensemble(Encoder):
         twin.info = self.info
         return twin
 
+    def _inference_copy(self) -> Encoder:
+        ready = Ensemble([member.for_inference() for member in self.encoders])
+        ready.info = self.info
+        return ready
+
     def forward(
-        self, wave: Tensor, lengths: Tensor | None = None, *, rate: int | None = None, **options: Any
+        self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any
     ) -> EncoderOutput:
         if self._one_front_end():
-            return super().forward(wave, lengths, rate=rate, **options)
-        self._refuse(options.pop("layers", None), options.pop("taps", ()), options.get("keep"))
-        return joined([member(wave, lengths, rate=rate, **options) for member in self.encoders])
+            return super().forward(wave, lengths, sample_rate=sample_rate, **options)
+        self._refuse(options.pop("layers", None), options.pop("taps", ()), options.get("ids_keep"))
+        return joined([member(wave, lengths, sample_rate=sample_rate, **options) for member in self.encoders])
 
     def encode(
         self,
@@ -83,10 +88,10 @@ class Ensemble(Encoder):
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
-        keep: Tensor | None = None,
+        ids_keep: Tensor | None = None,
         key: Any = None,
     ) -> EncoderOutput:
-        self._refuse(layers, taps, keep)
+        self._refuse(layers, taps, ids_keep)
         if not self._one_front_end():
             raise AuricleError("the members have different front ends: call the ensemble with the waveform")
         return joined([member.encode(spec, padding=padding, key=key) for member in self.encoders])
@@ -99,9 +104,9 @@ class Ensemble(Encoder):
     def _one_front_end(self) -> bool:
         return len({member.info.front_end for member in self.encoders}) == 1
 
-    def _refuse(self, layers: LayerChoice, taps: Sequence[str], keep: Tensor | None) -> None:
+    def _refuse(self, layers: LayerChoice, taps: Sequence[str], ids_keep: Tensor | None) -> None:
         chosen_layers(layers, 0)
-        if taps or keep is not None:
+        if taps or ids_keep is not None:
             raise AuricleError("an ensemble has no taps and no tokens to keep; ask its members")
 
 

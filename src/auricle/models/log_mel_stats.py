@@ -61,13 +61,13 @@ class LogMelStats(Encoder):
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
-        keep: Tensor | None = None,
+        ids_keep: Tensor | None = None,
         key: BatchKey | None = None,
     ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
         chosen_layers(layers, 0)
-        if taps or keep is not None:
+        if taps or ids_keep is not None:
             raise AuricleError("logmel-stats has no taps and no tokens to keep")
         frames = self.core(spec.values if spec.normalised else self.normalise(spec.values))
         lengths = spec.lengths

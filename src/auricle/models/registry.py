@@ -76,7 +76,7 @@ def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
         return _untrained_ensemble(encoder, seed)
     options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}
     twin = build(encoder.architecture(), **options).with_stats(*encoder.statistics())
-    twin.rename(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
+    twin.update_info(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
     return twin.eval()
 
 

@@ -135,7 +135,7 @@ def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncod
     unknown = [name for name in ours if not name.startswith(("online.", *LEFT_OUT))]
     if unknown:
         warnings.warn(f"{path}: not used, and unknown here: {', '.join(unknown)}", UserWarning, stacklevel=2)
-    encoder.rename(source=str(path.name))
+    encoder.update_info(source=str(path.name))
     return encoder.eval()
 
 

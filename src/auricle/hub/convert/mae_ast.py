@@ -153,7 +153,7 @@ def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEn
         ours = {key: value for key, value in ours.items() if key not in TABLES}
     encoder = MAEASTEncoder(config, name=name or path.stem)
     load_strictly(encoder, {**ours, "norm_stats": encoder.norm_stats}, path)
-    encoder.rename(source=path.name)
+    encoder.update_info(source=path.name)
     return encoder.eval()
 
 

@@ -55,7 +55,7 @@ def read_published(
 def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, same_classes: bool) -> Encoder:
     if record is None:
         encoder = efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
-        encoder.rename(label_type=None)  # nobody says what its outputs are
+        encoder.update_info(label_type=None)  # nobody says what its outputs are
         return encoder
     kind = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
     if not isinstance(record.config, kind):
@@ -64,7 +64,7 @@ def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, 
     _check_network(replace(config, num_classes=record.config.num_classes), path, record)
     classes = _classes(record, config.num_classes, path, same_classes)
     encoder = efficientat.build(tensors, config, path, name=record.name, classes=classes)
-    encoder.rename(label_type=record.label_type, licence=record.licence, source=record.urls[0])
+    encoder.update_info(label_type=record.label_type, licence=record.licence, source=record.urls[0])
     return encoder
 
 
@@ -91,7 +91,7 @@ def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **
     if record is None:
         encoder = m2d.build(tensors, m2d.config_of(content, path, **sizes), path)
         if encoder.head is not None and encoder.head.config.num_classes == 527 and "AS-FT" in encoder.info.name:
-            encoder.rename(classes=audioset_classes_by_id(), label_type="multilabel")
+            encoder.update_info(classes=audioset_classes_by_id(), label_type="multilabel")
         return encoder
     if not isinstance(record.config, ViTConfig):
         raise AuricleError(f"{path} is an M2D checkpoint, '{record.name}' is of another kind")
@@ -101,8 +101,8 @@ def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **
     encoder = m2d.build(tensors, config, path)
     if encoder.head is not None:
         classes = _classes(record, encoder.head.config.num_classes, path, same_classes)
-        encoder.rename(classes=classes, label_type=record.label_type)
-    encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
+        encoder.update_info(classes=classes, label_type=record.label_type)
+    encoder.update_info(name=record.name, licence=record.licence, source=record.urls[0])
     return encoder
 
 
@@ -113,7 +113,7 @@ def _mae_ast(content: Any, path: Path, record: Record | None) -> Encoder:
     if not isinstance(record.config, MAEASTConfig):
         raise AuricleError(f"{path} is a MAE-AST checkpoint, '{record.name}' is of another kind")
     _check_network(_as_trained(encoder.config, record.config), path, record)
-    encoder.rename(name=record.name, licence=record.licence, source=record.urls[0])
+    encoder.update_info(name=record.name, licence=record.licence, source=record.urls[0])
     return encoder
 
 

@@ -67,7 +67,7 @@ class EfficientAT(Encoder):
     classifier: nn.Module
     augment: MelAugment | None = None
     origin: str | None = None  # fingerprint of the network that a folded one was made of
-    graphs: Graphs | None = None  # of a folded network: what runs shapes that keep coming
+    graphs: Graphs | None = None  # of a folded network: what runs shapes that come again
 
     def stages(self) -> Sequence[nn.Module]:
         """The 17 stages in order."""
@@ -93,6 +93,11 @@ class EfficientAT(Encoder):
         twin.origin = None  # type: ignore[assignment]  # what it was folded from had other statistics
         return twin
 
+    def _inference_copy(self) -> Encoder:
+        from auricle.models.efficientat.folding import folded
+
+        return folded(self)
+
     def architecture(self) -> dict[str, Any]:
         return {"family": self.info.family, "config": as_plain(self.settings())}
 
@@ -106,7 +111,7 @@ class EfficientAT(Encoder):
         anew = "classifier.5." if isinstance(self.classifier, MLPHead) else "classifier."
         kept = {name: value for name, value in self.state_dict().items() if not name.startswith(anew)}
         twin.load_state_dict({**twin.state_dict(), **kept})
-        twin.rename(licence=self.info.licence, source=self.info.source)
+        twin.update_info(licence=self.info.licence, source=self.info.source)
         return twin.train(self.training)
 
     def describe(
@@ -179,12 +184,12 @@ class EfficientAT(Encoder):
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
-        keep: Tensor | None = None,
+        ids_keep: Tensor | None = None,
         key: Any = None,
     ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
-        if keep is not None:
+        if ids_keep is not None:
             raise AuricleError(f"{self.info.name} is convolutional: it has no tokens to keep")
         stages = tuple(index + 1 for index in chosen_layers(layers, self.info.depth))
         request = Request(stages, self._check_taps(taps))

@@ -13,24 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from auricle.models.base import Encoder
 from auricle.models.efficientat.dymn import ContextGen, DynamicBlock, DynamicConv, StaticConv
 from auricle.models.efficientat.encoder import EfficientAT
 from auricle.models.efficientat.mn import MN
 from auricle.models.efficientat.onednn import NAMES, FusedConv, Graphs
-from auricle.models.ensemble import Ensemble
-
-
-def for_inference(encoder: Encoder) -> Encoder:
-    """A faster copy where the family has one, else the encoder itself, in evaluation mode."""
-    if isinstance(encoder, Ensemble):
-        return Ensemble([for_inference(member) for member in encoder.encoders], name=encoder.info.name).eval()
-    return folded(encoder) if isinstance(encoder, EfficientAT) else encoder.eval()
 
 
 @torch.no_grad()
 def folded(encoder: EfficientAT) -> EfficientAT:
-    """A twin in evaluation mode that keeps the fingerprint of ``encoder`` and shares nothing with it; not trainable."""
+    """Fold a copy of ``encoder``: in evaluation mode, with the same fingerprint, not trainable, nothing shared."""
     twin = copy.deepcopy(encoder).eval()
     twin.origin = encoder.fingerprint()
     for module in list(twin.modules()):

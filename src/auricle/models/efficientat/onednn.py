@@ -6,6 +6,7 @@ recording, clips of one length. Until then, and wherever a graph does not apply,
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -68,17 +69,24 @@ class Graphs:
         self.network = network
         self.calls: OrderedDict[tuple[int, ...], int] = OrderedDict()
         self.built: OrderedDict[tuple[int, ...], Callable[[Tensor], Tensor]] = OrderedDict()
+        self.lock = threading.Lock()
 
     def __call__(self, values: Tensor) -> Tensor:
+        graph = self.graph_of(values) if applies(values) else None
+        return self.network.core(values)[0] if graph is None else graph(values)  # type: ignore[operator]
+
+    def graph_of(self, values: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """The graph of this shape, built where its time has come; None before."""
         shape = tuple(values.shape)
-        if not applies(values) or not self.due(shape):
-            return self.network.core(values)[0]  # type: ignore[operator]
-        if shape not in self.built:
-            self.built[shape] = built(Logits(self.network), values)
-            if len(self.built) > SHAPES:
-                self.built.popitem(last=False)
-        self.built.move_to_end(shape)
-        return self.built[shape](values)
+        with self.lock:
+            if not self.due(shape):
+                return None
+            if shape not in self.built:
+                self.built[shape] = built(Logits(self.network), values)
+                if len(self.built) > SHAPES:
+                    self.built.popitem(last=False)
+            self.built.move_to_end(shape)
+            return self.built[shape]
 
     def due(self, shape: tuple[int, ...]) -> bool:
         """Count a call; True once this shape has come often enough. Of shapes only the last few are remembered."""
@@ -92,7 +100,10 @@ class Graphs:
         return Graphs(memo.get(id(self.network), self.network))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"network": self.network, "calls": OrderedDict(), "built": OrderedDict()}
+        return {"network": self.network}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["network"])  # type: ignore[misc]
 
 
 class Logits(nn.Module):

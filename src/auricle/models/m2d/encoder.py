@@ -31,7 +31,7 @@ from auricle.models.base import (
     LayerOutput,
     Padding,
     Spectrogram,
-    check_keep,
+    check_ids_keep,
     check_padding,
     chosen_layers,
     mean_over_time,
@@ -185,7 +185,7 @@ class M2DEncoder(Encoder):
         """
         present: Literal["tokens", "frames"] = "frames" if self.head is None else self.head.config.pools
         twin = self._twin(self._new_head(HeadConfig(num_classes, pools or present), seed))
-        twin.rename(classes=None if classes is None else tuple(classes), label_type=label_type)
+        twin.update_info(classes=None if classes is None else tuple(classes), label_type=label_type)
         return twin
 
     def without_head(self) -> M2DEncoder:
@@ -202,7 +202,7 @@ class M2DEncoder(Encoder):
         bands, _ = parse_size(self.config.input_size)
         twin.config, twin.one_piece = replace(self.config, input_size=f"{bands}x{frames}"), True
         twin._buffers["pos_embed"] = resized(self.pos_embed, self.config.grid, twin.config.grid)
-        twin.rename(chunk_frames=frames)
+        twin.update_info(chunk_frames=frames)
         return twin
 
     def _twin(self, head: M2DHead | None) -> M2DEncoder:
@@ -212,7 +212,7 @@ class M2DEncoder(Encoder):
         twin._modules["head"] = None if head is None else head.train(self.training).to(self.norm_stats.device)
         twin.info = replace(twin._info(self.info.name), licence=self.info.licence, source=self.info.source)
         if head is self.head:
-            twin.rename(classes=self.info.classes, label_type=self.info.label_type)
+            twin.update_info(classes=self.info.classes, label_type=self.info.label_type)
         return twin
 
     def freeze_embed(self) -> None:
@@ -257,23 +257,23 @@ class M2DEncoder(Encoder):
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
-        keep: Tensor | None = None,
+        ids_keep: Tensor | None = None,
         key: BatchKey | None = None,
     ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
-        if taps or (keep is not None and layers is not None):
+        if taps or (ids_keep is not None and layers is not None):
             raise AuricleError(
                 f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
             )
         values = spec.values if spec.normalised else self.normalise(spec.values)
         lengths = spec.lengths if padding == "exact" else torch.full_like(spec.lengths, values.shape[2])
         self._check_length(lengths)
-        if keep is None and self.training and self.training_mask is not None:
+        if ids_keep is None and self.training and self.training_mask is not None:
             grid = (self.config.grid[0], self._columns(values.shape[2]))
-            keep = self.training_mask.draw(key, grid).visible.to(values.device)
-        if keep is not None:
-            return self._encode_visible(values, lengths, keep)
+            ids_keep = self.training_mask.draw(key, grid).visible.to(values.device)
+        if ids_keep is not None:
+            return self._encode_visible(values, lengths, ids_keep)
         asked = chosen_layers(layers, self.config.depth)
         grids, columns, starts = self._encode_chunks(values, lengths, (*asked, self.config.depth - 1))
         times = self._times(grids[-1].shape[1])
@@ -309,17 +309,17 @@ class M2DEncoder(Encoder):
             )
         return Chunks([frames], int(self.info.chunk_frames or 0), self.patch_embed.patch[1], whole=self.one_piece).total
 
-    def _encode_visible(self, values: Tensor, lengths: Tensor, keep: Tensor) -> EncoderOutput:
-        """Only the tokens ``keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
+    def _encode_visible(self, values: Tensor, lengths: Tensor, ids_keep: Tensor) -> EncoderOutput:
+        """Only the tokens ``ids_keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
         columns = self._columns(values.shape[2])
-        keep = check_keep(keep, len(values), columns * self.config.grid[0])
+        ids_keep = check_ids_keep(ids_keep, len(values), columns * self.config.grid[0])
         missing = max(0, columns * self.patch_embed.patch[1] - values.shape[2])
         own = torch.arange(values.shape[2], device=values.device) < lengths[:, None, None]
-        patches = take(self.patch_embed.cut(nn.functional.pad(values * own, (0, missing))), keep)
-        tokens = self.transformer(self.embed(patches, ids=keep, columns=columns))[:, 1:].float()
+        patches = take(self.patch_embed.cut(nn.functional.pad(values * own, (0, missing))), ids_keep)
+        tokens = self.transformer(self.embed(patches, ids=ids_keep, columns=columns))[:, 1:].float()
         clip = tokens.mean(dim=1)
-        count = torch.full((len(keep),), keep.shape[1], device=keep.device)
-        none = torch.zeros(0, device=keep.device)
+        count = torch.full((len(ids_keep),), ids_keep.shape[1], device=ids_keep.device)
+        none = torch.zeros(0, device=ids_keep.device)
         return EncoderOutput(None, none, count, clip, self._logits_of_tokens(clip), tokens=tokens)
 
     def _logits_of_tokens(self, clip: Tensor) -> Tensor | None:

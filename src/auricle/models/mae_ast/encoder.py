@@ -33,7 +33,7 @@ from auricle.models.base import (
     LayerOutput,
     Padding,
     Spectrogram,
-    check_keep,
+    check_ids_keep,
     check_padding,
     check_wave,
     chosen_layers,
@@ -261,7 +261,7 @@ class MAEASTEncoder(MAEASTNetwork):
         twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
         twin.through_decoder = True
         twin.info = twin._info(self.info.name)
-        twin.rename(licence=self.info.licence, source=self.info.source)
+        twin.update_info(licence=self.info.licence, source=self.info.source)
         return twin
 
     def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
@@ -304,18 +304,18 @@ class MAEASTEncoder(MAEASTNetwork):
         layers: LayerChoice = None,
         taps: Sequence[str] = (),
         padding: Padding = "exact",
-        keep: Tensor | None = None,
+        ids_keep: Tensor | None = None,
         key: BatchKey | None = None,
     ) -> EncoderOutput:
         self.check_spec(spec)
         check_padding(padding)
-        if taps or (keep is not None and layers is not None):
+        if taps or (ids_keep is not None and layers is not None):
             raise AuricleError(
                 f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
             )
         values = spec.values if spec.normalised else self.normalise(spec.values)
-        if keep is not None:
-            return self._encode_visible(values, keep)
+        if ids_keep is not None:
+            return self._encode_visible(values, ids_keep)
         steps = self.steps(spec.lengths, values.shape[2], padding)
         asked = chosen_layers(layers, self.info.depth)
         grids = self._encode_chunks(values, steps, (*asked, self.info.depth - 1), together=padding == "published")
@@ -333,14 +333,14 @@ class MAEASTEncoder(MAEASTNetwork):
             return ((lengths - 1).div(step, rounding_mode="floor") + 1).clamp(max=frames // step)
         return lengths.div(step, rounding_mode="floor").clamp(min=1)
 
-    def _encode_visible(self, values: Tensor, keep: Tensor) -> EncoderOutput:
-        """Only the tokens ``keep`` (B, K) of a single chunk; clip is the mean visible token."""
+    def _encode_visible(self, values: Tensor, ids_keep: Tensor) -> EncoderOutput:
+        """Only the tokens ``ids_keep`` (B, K) of a single chunk; clip is the mean visible token."""
         patches = self.cut(values)
-        keep = check_keep(keep, *patches.shape[:2])
-        x = self.post_extract_proj(take(patches, keep))
-        tokens = self.encoder(self.placed_at(x, "enc", keep, int(keep.max()) + 1, None)).float()
-        count = torch.full((len(keep),), keep.shape[1], device=keep.device)
-        return EncoderOutput(None, torch.zeros(0, device=keep.device), count, tokens.mean(dim=1), tokens=tokens)
+        ids_keep = check_ids_keep(ids_keep, *patches.shape[:2])
+        x = self.post_extract_proj(take(patches, ids_keep))
+        tokens = self.encoder(self.placed_at(x, "enc", ids_keep, int(ids_keep.max()) + 1, None)).float()
+        count = torch.full((len(ids_keep),), ids_keep.shape[1], device=ids_keep.device)
+        return EncoderOutput(None, torch.zeros(0, device=ids_keep.device), count, tokens.mean(dim=1), tokens=tokens)
 
     def _encode_chunks(self, values: Tensor, steps: Tensor, wanted: Sequence[int], *, together: bool) -> list[Tensor]:
         """-> one grid (B, T, C, D) per layer wanted, 0 past a clip's end. ``together`` keeps the batch in one piece, with
