@@ -349,8 +349,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np, soundfile, torch
 import auricle
-from auricle.models.mn import MN
-from auricle.models.mn_config import MNConfig
+from auricle.models.efficientat.mn import MN
+from auricle.models.efficientat.config import MNConfig
 
 torch.set_num_threads(1)
 encoder = MN(MNConfig(width=0.1, num_classes=20)).eval()

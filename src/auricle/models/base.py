@@ -66,7 +66,9 @@ def check_ids_keep(ids_keep: Tensor, clips: int, tokens: int) -> Tensor:
             f"ids_keep must be ({clips}, K) whole numbers, K at least 1, got {tuple(ids_keep.shape)} {ids_keep.dtype}"
         )
     if ids_keep.min() < 0 or ids_keep.max() >= tokens:
-        raise AuricleError(f"ids_keep names tokens {int(ids_keep.min())} to {int(ids_keep.max())}; there are 0 to {tokens - 1}")
+        raise AuricleError(
+            f"ids_keep names tokens {int(ids_keep.min())} to {int(ids_keep.max())}; there are 0 to {tokens - 1}"
+        )
     return ids_keep.long()
 
 
