@@ -56,7 +56,7 @@ def test_a_format_that_fails_is_reported_and_the_rest_goes_on(monkeypatch):
 
 def test_extras_are_those_of_the_package_with_their_install_lines():
     found = {extra.name: extra for extra in extras()}
-    assert {"media", "train", "data", "hf", "export", "search", "serve"} <= set(found)
+    assert {"media", "train", "data", "plots", "hf", "docs", "e2e", "dev"} <= set(found)
     assert "all" not in found
     assert all(extra.install == f"pip install 'auricle[{name}]'" for name, extra in found.items())
     assert any(text.startswith("pytest ") for text in found["dev"].installed)

@@ -31,7 +31,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Extra:
-    """One group of optional packages: installed ("av 18.1.0"), missing ("h5py"), and the line that installs it."""
+    """One group of optional packages: installed ("av 18.1.0"), missing ("pyarrow"), and the line that installs it."""
 
     name: str
     installed: tuple[str, ...]
