@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 STAMPS := pyproject.toml constraints.txt
 TEST_EXTRAS := dev,media,train,data,plots,hf,e2e,docs
+QUICK := $(addprefix tests/,core metrics audio frontends data)
 WORKERS ?= 2
 
-.PHONY: demo test lint types format bench docs clean
+.PHONY: demo test quick lint types format bench docs clean
 
 $(VENV)/demo.stamp: $(STAMPS)
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +30,12 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+quick: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(QUICK)
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -92,6 +92,7 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path, capsys):
     assert "their names are not UTF-8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -65,6 +65,7 @@ def test_every_class_works_at_any_rate_and_length(rate, seconds):
         assert 0 < np.abs(wave).max() <= 1
 
 
+@pytest.mark.slow
 def test_the_corpus_is_the_same_whatever_the_number_of_workers(tmp_path):
     small(tmp_path / "alone")
     small(tmp_path / "two", workers=2)
