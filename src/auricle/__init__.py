@@ -12,9 +12,10 @@ from auricle.version import __version__
 _FACE = {
     "load": "auricle.hub.load",
     "embed": "auricle.inference.embedder",
+    "set_threads": "auricle.core.threads",
     "tag": "auricle.inference.tagger",
 }
-__all__ = ["__version__", "embed", "load", "models", "tag"]
+__all__ = ["__version__", "embed", "load", "models", "set_threads", "tag"]
 
 
 class _CallableModels(ModuleType):

@@ -30,6 +30,7 @@ def lines(found: Diagnosis) -> Iterator[str]:
     yield f"auricle {found.auricle}, Python {found.python}, PyTorch {found.torch}, {found.system}"
     yield f"device     {machine.device} ({machine.device_name})"
     yield f"processor  {machine.cores} cores, {machine.threads} threads{memory}"
+    yield f"threads    {machine.thread_policy}; OMP_NUM_THREADS and OMP_WAIT_POLICY override the choice"
     yield f"bf16       {'in hardware' if machine.bf16 else 'not in hardware'}"
     yield f"cache      {found.cache} ({found.free_gib:.1f} GiB free; set AURICLE_CACHE to move it)"
     yield "\nformats decoded here"

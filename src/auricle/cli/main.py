@@ -14,6 +14,7 @@ import sys
 from typing import NamedTuple
 
 from auricle.core.errors import AuricleError
+from auricle.core.threads import POLICY
 from auricle.version import __version__
 
 # The verbs, of one word or two: where each lives and what it is for. Nothing is imported until a verb is called.
@@ -22,6 +23,7 @@ from auricle.version import __version__
 class Verb(NamedTuple):
     module: str
     summary: str
+    computes: bool = True  # runs networks: threads are chosen by the load of the machine
 
 
 VERBS = {
@@ -36,8 +38,8 @@ VERBS = {
     "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
     "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
     "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),
-    "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export"),
-    "report": Verb("auricle.cli.report", "rebuild the report of a run, or compare several runs"),
+    "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export", computes=False),
+    "report": Verb("auricle.cli.report", "rebuild the report of a run, or compare several runs", computes=False),
     "tag": Verb("auricle.cli.tag", "what is heard in files, folders and long recordings"),
     "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
     "models": Verb("auricle.cli.models", "published weights: list, show, get, convert, verify"),
@@ -97,6 +99,8 @@ def run_verb(verb: str, argv: list[str]) -> int:
         else:
             module.add_arguments(parser)
         args = parser.parse_args(typed, argparse.Namespace(typed=typed))
+        if VERBS[verb].computes:
+            POLICY.start()  # before PyTorch is imported
         return module.run(args) or EXIT_OK
     except AuricleError as error:
         return refuse(str(error))

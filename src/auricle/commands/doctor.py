@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from auricle.core.io import cache_dir
+from auricle.core.threads import POLICY, available_cores
 from auricle.version import __version__
 
 TONE_HZ, TONE_RATE, TONE_SECONDS = 440.0, 48000, 0.5
@@ -41,12 +42,14 @@ class Extra:
 
 @dataclass(frozen=True)
 class Hardware:
-    """device is "cpu" or "cuda"; memory in GiB (None: not known here); bf16: in hardware, on that device."""
+    """device is "cpu" or "cuda"; memory in GiB (None: not known here); bf16: in hardware, on that device; thread_policy: how
+    many threads compute and how they wait, in one sentence."""
 
     device: str
     device_name: str
     cores: int
     threads: int
+    thread_policy: str
     memory_gib: float | None
     bf16: bool
 
@@ -166,7 +169,9 @@ def hardware() -> Hardware:
     device = pick_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     bf16 = resolve_precision("auto", device) == "bf16"
-    return Hardware(device.type, name, _cores(), torch.get_num_threads(), _memory_gib(), bf16)
+    return Hardware(
+        device.type, name, available_cores(), torch.get_num_threads(), POLICY.describe(), _memory_gib(), bf16
+    )
 
 
 def _processor() -> str:
@@ -176,11 +181,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_gib() -> float | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from auricle.core.errors import AuricleError
+from auricle.core.threads import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,12 +22,7 @@ SMALL = 64  # this many items are done before a pool of processes has started
 
 def workers_for(items: int, wanted: int) -> int:
     """Processes for so many items: ``wanted``, one per core for 0, and none but this one for a few items."""
-    return 1 if items <= SMALL else wanted or cores()
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if items <= SMALL else wanted or available_cores()
 
 
 def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chunk: int = 8) -> Iterator[R]:

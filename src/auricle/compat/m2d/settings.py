@@ -119,9 +119,9 @@ def epochs_in(checkpoint: Path) -> int:
 
 def workers(asked: int) -> int:
     """As many as asked for, but no more than there are cores for each process; numbers do not depend on it."""
-    from auricle.core.parallel import cores
+    from auricle.core.threads import available_cores
 
-    return min(asked, max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return min(asked, max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def evaluations(line: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Threads follow the load of the machine, and what the user sets wins."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import auricle
+from auricle.core import threads
+from auricle.core.threads import ThreadPolicy, available_cores, threads_for
+
+SHOW = """
+import os, sys
+from auricle.core.threads import POLICY
+POLICY.start()
+print(POLICY.managed, POLICY.waiting, os.environ.get("OMP_NUM_THREADS"), "torch" in sys.modules)
+"""
+
+
+def spin(until: float) -> None:
+    while time.time() < until:
+        pass
+
+
+def shown(**environment: str) -> list[str]:
+    unset = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
+    clean = {k: v for k, v in os.environ.items() if k not in unset}
+    done = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, env={**clean, **environment})
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("cores", "busy", "expected"), [(2, 0.0, 2), (2, 0.3, 2), (2, 1.0, 1), (2, 2.0, 1), (16, 4.2, 12), (4, 9.0, 1)]
+)
+def test_busy_neighbours_are_left_their_cores(cores, busy, expected):
+    assert threads_for(cores, busy) == expected
+
+
+def test_what_the_user_set_is_left_alone():
+    assert shown(OMP_NUM_THREADS="2", OMP_WAIT_POLICY="active") == ["False", "active", "2", "False"]
+    assert shown(OMP_NUM_THREADS="2")[0::2] == ["False", "2"]
+    assert shown(OMP_WAIT_POLICY="active")[:2] == ["True", "active"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="the load is measured on Linux only")
+def test_beside_busy_processes_threads_wait_passively_and_are_few():
+    if available_cores() < 2:
+        pytest.skip("one core: there is nothing to choose")
+    neighbours = [
+        multiprocessing.get_context("spawn").Process(target=spin, args=(time.time() + 60,), daemon=True)
+        for _ in range(available_cores())
+    ]
+    for process in neighbours:
+        process.start()
+    try:
+        time.sleep(2.0)  # the neighbours have started
+        managed, waiting, count, torch_loaded = shown()
+        assert (managed, waiting, torch_loaded) == ("True", "passive", "False")
+        assert 1 <= int(count) < available_cores()
+    finally:
+        for process in neighbours:
+            process.kill()
+
+
+def test_the_number_of_threads_follows_the_load_during_a_run(monkeypatch):
+    load, clock, used = [0.0], [100.0], []
+    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+    monkeypatch.setattr(threads, "_busy_seconds", lambda: load[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    policy = ThreadPolicy()
+    monkeypatch.setattr(policy, "_use", lambda n: (used.append(n), setattr(policy, "threads", n)))
+    policy.follow_load()
+    assert policy.recheck() is None  # too early
+    clock[0] += 10.0
+    load[0] += 15.0  # neighbours used 1.5 cores in these ten seconds
+    assert "other processes keep 1." in (policy.recheck() or "")
+    clock[0] += 10.0
+    assert "2 of 2 threads" in (policy.recheck() or "")  # they have gone
+    assert used == [1, 2]
+
+
+def test_set_threads_takes_a_number_or_auto_and_says_what_else_is_wrong(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(threads, "POLICY", ThreadPolicy())
+    before = torch.get_num_threads()
+    try:
+        auricle.set_threads(2)
+        assert torch.get_num_threads() == 2
+        assert not threads.POLICY.managed
+        auricle.set_threads("auto")
+        assert threads.POLICY.managed
+        for wrong in (0, -1, "two", True, 1.5):
+            with pytest.raises(ValueError, match="'auto' or a positive number"):
+                auricle.set_threads(wrong)
+    finally:
+        torch.set_num_threads(before)
