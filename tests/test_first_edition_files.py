@@ -60,6 +60,15 @@ def losses(run: Path) -> list[float]:
     return [row["loss"] for row in rows if row["kind"] == "step"]
 
 
+def same_weights(found: Path, expected: Path, tolerance: float) -> None:
+    """Compare the tensors of two encoders; what their files say beside them may differ between editions."""
+    tensors = auricle.load(found).state_dict()
+    wanted = auricle.load(expected).state_dict()
+    assert tensors.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(tensors[key], value, atol=tolerance, rtol=tolerance, msg=key)
+
+
 @pytest.mark.parametrize("name", EXPECTED["encoders"])
 def test_a_weight_file_or_run_gives_the_recorded_embedding_and_logits(name):
     clip, logits = clip_and_logits(FILES / name)
@@ -83,19 +92,14 @@ def test_an_interrupted_run_continues_to_the_recorded_encoder(copy):
     assert not (run / "encoder.safetensors").exists()
     command(copy, "pretrain", "--continue", "runs/m2d-x", "--quiet")
     assert losses(run) == pytest.approx(EXPECTED["losses of m2d-x"], rel=1e-4)
-    found = auricle.load(run).state_dict()
-    expected = auricle.load(FILES / "expected-m2d-x.safetensors").state_dict()
-    assert found.keys() == expected.keys()
-    for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-4, msg=key)
+    same_weights(run, FILES / "expected-m2d-x.safetensors", tolerance=1e-4)
 
 
 @pytest.mark.parametrize("name", ["msm-mae", "mae-ast"])
 def test_a_finished_run_is_known_to_be_finished(copy, name):
-    run = copy / "runs" / name
-    before = losses(run), (run / "encoder.safetensors").read_bytes()
     command(copy, "pretrain", "--continue", f"runs/{name}", "--quiet")
-    assert (losses(run), (run / "encoder.safetensors").read_bytes()) == before
+    assert losses(copy / "runs" / name) == losses(FILES / "runs" / name)
+    same_weights(copy / "runs" / name, FILES / "runs" / name, tolerance=0.0)
 
 
 @pytest.mark.parametrize("name", ["msm-mae", "mae-ast"])
