@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 CITATION = re.compile(r"specification (m2d|mae_ast|efficientat|evaluation) (\d+(?:\.\d+)*)")
 SECTION = re.compile(r"^(Args|Attributes|Example|Examples|Raises|Returns|Yields):\s*$")
@@ -22,6 +25,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, content in (("reference/api.md", api_page()), ("reference/commands.md", commands_page())):
         files.append(File.generated(config, name, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Name a file of the project that is no page (benchmarks/RESULTS.md) in place of a link to it."""
+    folder = (Path(config.docs_dir) / page.file.src_uri).parent
+
+    def named(link: re.Match[str]) -> str:
+        target = Path(os.path.normpath(folder / link[2].partition("#")[0]))
+        if target.is_relative_to(config.docs_dir):
+            return link[0]
+        path = target.relative_to(Path(config.docs_dir).parent).as_posix()
+        return link[1] if path in link[1] else f"{link[1]} (`{path}`)"
+
+    return re.sub(r"\[([^\]]+)\]\((\.\./[^)\s]+)\)", named, markdown)
 
 
 # ---------------------------------------------------------------------------------------------- the public API
