@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.columns import FIELDS, clip_of, row_of
+from auricle.data.manifest.clip import FIELDS
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning, Segment
+from auricle.data.manifest.rows import cell_of, clip_of
 from helpers.sounds import write_sound
 
 
@@ -63,7 +64,8 @@ def test_a_clip_is_its_row(labels, known, weight):
     clip = Clip(
         id="x", path="x.wav", labels=tuple(labels), known=None if known is None else tuple(known), weight=weight
     )
-    assert clip_of(row_of(clip), {name: name for name in FIELDS}, "here") == clip
+    row = {name: cell_of(name, getattr(clip, name)) for name in FIELDS}
+    assert clip_of(row, {name: name for name in FIELDS}, "here") == clip
 
 
 def test_paths_follow_the_sound_when_the_manifest_is_written_elsewhere(tmp_path):

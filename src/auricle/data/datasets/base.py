@@ -84,7 +84,7 @@ class LabelVectors:
 
     def __init__(self, classes: Sequence[str], manifest: Manifest):
         self.index = {name: i for i, name in enumerate(classes)}
-        strange = sorted({name for clip in manifest for name in clip.labels} - self.index.keys())
+        strange = sorted(set(manifest.table.distinct("labels")) - self.index.keys())
         if strange:
             raise AuricleError(
                 f"{len(strange)} labels are not among the {len(classes)} classes: {', '.join(strange[:5])}; "

@@ -1,172 +1,282 @@
-"""How a row of a table becomes a Clip, and a Clip a row: column names of this project and of others, and cell formats.
+"""Columns of a manifest in memory: packed text, numbers, values that repeat, and lists of names.
 
-A cell may be text (CSV) or a typed value (Parquet). Several labels in a cell are separated by commas; a label that
-holds a comma itself is quoted inside the cell. Events are JSON: ``[[onset, offset, "label"], ...]``.
+Every column is a few arrays instead of one Python object per row, so that millions of rows stay small and forked
+loader workers share them.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import fields
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Sequence
+from itertools import chain, compress
+from typing import Any, NamedTuple, Protocol
 
-from auricle.core.errors import AuricleError
-from auricle.data.manifest.manifest import Clip, Segment
+import numpy as np
 
-SYNONYMS = {
-    "path": ("path", "file_name", "filename", "file", "fname", "file_path", "filepath"),
-    "labels": ("label", "labels", "category", "class", "class_name", "target"),
-    "group": ("group", "speaker", "speaker_id", "patient", "patient_id", "site"),
-    "rate": ("rate", "sample_rate"),
-    "num_samples": ("num_samples", "samples"),
-    "transcript": ("transcript", "text", "sentence"),
-}
-FIELDS = tuple(f.name for f in fields(Clip))
+MISSING = np.iinfo(np.int64).min  # stands for None in a column of whole numbers; NaN does in one of other numbers
 
 
-def find_columns(
-    header: Collection[str], where: str, *, label_column: str | None = None, group_column: str | None = None
-) -> dict[str, str]:
-    """Clip field -> column of this table; the first synonym present wins unless a column is named.
+class Column(Protocol):
+    """One field of all rows. ``None`` stands for a value that is not set."""
 
-    Raises AuricleError for a named column that does not exist, and when nothing says which clip a row is about.
-    """
-    known = {name.strip().lower(): name for name in header}
-    found = {}
-    for field in FIELDS:
-        for name in SYNONYMS.get(field, (field,)):
-            if name in known:
-                found[field] = known[name]
-                break
-    found |= _named(header, where, {"labels": label_column, "group": group_column})
-    if not {"id", "path", "key"} & found.keys():
-        raise AuricleError(
-            f"{where} has no column for the file; found {', '.join(header) or 'none'}; "
-            f"expected one of {', '.join(SYNONYMS['path'])} in the first line"
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Any: ...
+
+    def values(self, start: int, stop: int) -> list[Any]:
+        """The Python values of the rows [start, stop)."""
+
+    def take(self, rows: np.ndarray) -> Column:
+        """The column of these rows (indices, or a mask of all rows), in that order."""
+
+    def holds_only(self, value: Any) -> bool:
+        """Return True if every row holds ``value``."""
+
+
+class TextColumn:
+    """Strings in one UTF-8 buffer; row i is ``data[starts[i]:ends[i]]``, None where ``starts[i]`` is -1."""
+
+    def __init__(self, data: bytes, starts: np.ndarray, ends: np.ndarray):
+        self.data, self.starts, self.ends = data, starts, ends
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, row: int) -> str | None:
+        start = self.starts[row]
+        return None if start < 0 else self.data[start : self.ends[row]].decode("utf-8", "surrogatepass")
+
+    def values(self, start: int, stop: int) -> list[str | None]:
+        data = self.data
+        spans = zip(self.starts[start:stop].tolist(), self.ends[start:stop].tolist())
+        return [None if first < 0 else data[first:last].decode("utf-8", "surrogatepass") for first, last in spans]
+
+    def take(self, rows: np.ndarray) -> TextColumn:
+        return TextColumn(self.data, self.starts[rows], self.ends[rows])
+
+    def holds_only(self, value: Any) -> bool:
+        return value is None and bool((self.starts < 0).all())
+
+    def equals(self, other: TextColumn) -> bool:
+        """Return True if both hold the same text in the same layout."""
+        same = np.array_equal(self.starts, other.starts) and np.array_equal(self.ends, other.ends)
+        return same and self.data == other.data
+
+    def __reduce__(self) -> tuple:
+        """Pickle only the text of the rows that are here, not the whole buffer they were taken from."""
+        if 2 * int((self.ends - self.starts).sum()) >= len(self.data):
+            return TextColumn, (self.data, self.starts, self.ends)
+        builder = TextBuilder()
+        builder.add(self.values(0, len(self)))
+        compact = builder.column()
+        return TextColumn, (compact.data, compact.starts, compact.ends)
+
+
+class NumberColumn:
+    """Numbers as float64 (NaN for None) or int64 (MISSING for None)."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, row: int) -> float | int | None:
+        number = self.array[row].item()
+        return None if number != number or number == MISSING else number
+
+    @property
+    def missing(self) -> np.ndarray:
+        """(N,) True where there is no value."""
+        return np.isnan(self.array) if self.array.dtype.kind == "f" else self.array == MISSING
+
+    def values(self, start: int, stop: int) -> list[Any]:
+        part = NumberColumn(self.array[start:stop])
+        numbers: list[Any] = part.array.tolist()
+        for row in np.flatnonzero(part.missing):
+            numbers[row] = None
+        return numbers
+
+    def take(self, rows: np.ndarray) -> NumberColumn:
+        return NumberColumn(self.array[rows])
+
+    def holds_only(self, value: Any) -> bool:
+        return bool((self.missing if value is None else self.array == value).all())
+
+
+class CategoryColumn:
+    """Values that repeat: a code per row, and the list of distinct values (which may hold some that no row has)."""
+
+    def __init__(self, codes: np.ndarray, categories: list[Any]):
+        self.codes, self.categories = codes, categories
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.categories[self.codes[row]]
+
+    def values(self, start: int, stop: int) -> list[Any]:
+        return [self.categories[code] for code in self.codes[start:stop].tolist()]
+
+    def take(self, rows: np.ndarray) -> CategoryColumn:
+        return CategoryColumn(self.codes[rows], self.categories)
+
+    def holds_only(self, value: Any) -> bool:
+        return all(category == value for category in self.present())
+
+    def present(self) -> list[Any]:
+        """The distinct values of the rows that are here."""
+        return [self.categories[code] for code in present_codes(self.codes)]
+
+
+class ListColumn:
+    """Short lists of names: row i is ``codes[starts[i]:ends[i]]``, indices into ``names``; None where the start is -1."""
+
+    def __init__(self, starts: np.ndarray, ends: np.ndarray, codes: np.ndarray, names: list[str]):
+        self.starts, self.ends, self.codes, self.names = starts, ends, codes, names
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, row: int) -> tuple[str, ...] | None:
+        start = self.starts[row]
+        return None if start < 0 else tuple(self.names[code] for code in self.codes[start : self.ends[row]].tolist())
+
+    def values(self, start: int, stop: int) -> list[tuple[str, ...] | None]:
+        names = [self.names[code] for code in self._codes_of(slice(start, stop)).tolist()]
+        lists: list[tuple[str, ...] | None] = []
+        place = 0
+        for first, last in zip(self.starts[start:stop].tolist(), self.ends[start:stop].tolist()):
+            lists.append(None if first < 0 else tuple(names[place : place + last - first]))
+            place += last - first
+        return lists
+
+    def take(self, rows: np.ndarray) -> ListColumn:
+        return ListColumn(self.starts[rows], self.ends[rows], self.codes, self.names)
+
+    def holds_only(self, value: Any) -> bool:
+        return bool(
+            (self.starts < 0).all() if value is None else ((self.starts >= 0) & (self.ends == self.starts)).all()
         )
-    return found
+
+    def present(self) -> list[str]:
+        """The distinct names in the lists of the rows that are here."""
+        return [self.names[code] for code in present_codes(self._codes_of(slice(None)))]
+
+    def _codes_of(self, rows: slice) -> np.ndarray:
+        """The codes of these rows, one list behind the other."""
+        starts, lengths = self.starts[rows], self.ends[rows] - self.starts[rows]
+        before = np.cumsum(lengths) - lengths
+        return self.codes[np.repeat(starts - before, lengths) + np.arange(lengths.sum())]
 
 
-def _named(header: Collection[str], where: str, wanted: Mapping[str, str | None]) -> dict[str, str]:
-    named = {field: column for field, column in wanted.items() if column is not None}
-    for column in named.values():
-        if column not in header:
-            raise AuricleError(f"{where} has no column '{column}'; its columns are {', '.join(header)}")
-    return named
+def present_codes(codes: np.ndarray) -> np.ndarray:
+    """Return the distinct codes, ascending."""
+    return np.flatnonzero(np.bincount(codes))
 
 
-def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> Clip:
-    """The Clip of one row. Raises AuricleError naming the row and the column of a value that cannot be."""
-    values: dict[str, Any] = {}
-    for field, column in columns.items():
-        cell = row.get(column)
-        if not _blank(cell):
-            try:
-                values[field] = READERS[field](cell)
-            except (ValueError, TypeError, csv.Error):
-                raise AuricleError(f"{where}: column '{column}' holds {cell!r}; expected {EXPECTED[field]}") from None
-    if str(values.get("path", "")).endswith((".npy", ".npz")):
-        values["key"] = values.pop("path")
-    if "key" in values:
-        values.setdefault("store", ".")
-    id = values.pop("id", None) or _default_id(values)
-    if not id:
-        raise AuricleError(f"{where}: neither an id nor a file name")
-    if values.get("end") is not None and values["end"] <= values.get("start", 0.0):
-        raise AuricleError(f"{where}: the clip ends at {values['end']} s but starts at {values.get('start', 0.0)} s")
-    return Clip(id=id, **values)
+class Lists(NamedTuple):
+    """Lists of names as one flat list: row i has ``counts[i]`` of ``names``, -1 stands for None."""
+
+    counts: np.ndarray
+    names: list[str]
+
+    @classmethod
+    def of(cls, values: Sequence[Sequence[str] | None]) -> Lists:
+        """Flatten lists."""
+        counts = np.fromiter((-1 if value is None else len(value) for value in values), np.int64, len(values))
+        return cls(counts, list(chain.from_iterable(value for value in values if value)))
 
 
-def _default_id(values: Mapping[str, Any]) -> str | None:
-    name = values.get("path") or values.get("key")
-    if name is None or ("start" not in values and "end" not in values):
-        return name
-    end = f"{values['end']:.12g}" if "end" in values else ""  # to a picosecond: spans that differ have other ids
-    return f"{name}@{values.get('start', 0.0):.12g}-{end}"
+class TextBuilder:
+    """Makes a TextColumn from parts."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.starts: list[np.ndarray] = []
+        self.ends: list[np.ndarray] = []
+
+    def add(self, values: Sequence[str | None]) -> None:
+        """Append rows."""
+        present = np.ones(len(values), bool)
+        if None in values:
+            present = np.fromiter((value is not None for value in values), bool, len(values))
+        texts = values if present.all() else list(compress(values, present))
+        joined = "".join(texts)  # type: ignore[arg-type]
+        if joined.isascii():
+            encoded, lengths = joined.encode(), map(len, texts)  # type: ignore[arg-type]
+        else:
+            pieces = [text.encode("utf-8", "surrogatepass") for text in texts]  # type: ignore[union-attr]
+            encoded, lengths = b"".join(pieces), map(len, pieces)
+        sizes = np.fromiter(lengths, np.int64, len(texts))
+        starts, ends = np.full((2, len(values)), -1, np.int64)
+        ends[present] = len(self.data) + np.cumsum(sizes)
+        starts[present] = ends[present] - sizes
+        self.data += encoded
+        self.starts.append(starts)
+        self.ends.append(ends)
+
+    def column(self) -> TextColumn:
+        return TextColumn(bytes(self.data), np.concatenate(self.starts), np.concatenate(self.ends))
 
 
-def row_of(clip: Clip) -> dict[str, str]:
-    """The Clip as CSV text; what is not set is left out."""
-    return {
-        name: WRITERS.get(name, str)(value)
-        for name, value in ((name, getattr(clip, name)) for name in FIELDS)
-        if value is not None and (value != DEFAULTS[name] or name == "id")
-    }
+class NumberBuilder:
+    """Makes a NumberColumn from parts: arrays of its kind, or lists with None."""
+
+    def __init__(self, dtype: type) -> None:
+        self.dtype, self.none = dtype, np.nan if dtype is np.float64 else MISSING
+        self.parts: list[np.ndarray] = []
+
+    def add(self, values: Sequence[Any] | np.ndarray) -> None:
+        """Append rows."""
+        if not isinstance(values, np.ndarray):
+            values = np.array([self.none if value is None else value for value in values], self.dtype)
+        self.parts.append(values)
+
+    def column(self) -> NumberColumn:
+        return NumberColumn(np.concatenate(self.parts))
 
 
-def _blank(cell: Any) -> bool:
-    return (
-        cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
-    )
+class Numbering(dict[Any, int]):
+    """Numbers values in the order in which they are first asked for."""
+
+    def __missing__(self, value: Any) -> int:
+        self[value] = number = len(self)
+        return number
 
 
-def _text(cell: Any) -> str:
-    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
+class CategoryBuilder:
+    """Makes a CategoryColumn from parts."""
+
+    def __init__(self) -> None:
+        self.codes: list[np.ndarray] = []
+        self.index = Numbering()
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Append rows."""
+        self.codes.append(np.fromiter(map(self.index.__getitem__, values), np.int32, len(values)))
+
+    def column(self) -> CategoryColumn:
+        return CategoryColumn(np.concatenate(self.codes), list(self.index))
 
 
-def _path(cell: Any) -> str:
-    return str(PurePosixPath(_text(cell)))
+class ListBuilder:
+    """Makes a ListColumn from parts."""
 
+    def __init__(self) -> None:
+        self.counts: list[np.ndarray] = []
+        self.codes = CategoryBuilder()
 
-def _whole(cell: Any) -> int:
-    value = float(cell)
-    if not value.is_integer() or value < 0:
-        raise ValueError
-    return int(value)
+    def add(self, values: Sequence[Sequence[str] | None] | Lists) -> None:
+        """Append rows."""
+        lists = values if isinstance(values, Lists) else Lists.of(values)
+        self.counts.append(lists.counts)
+        self.codes.add(lists.names)
 
-
-def _number(cell: Any) -> float:
-    value = float(cell)
-    if not math.isfinite(value) or value < 0:
-        raise ValueError
-    return value
-
-
-def _names(cell: Any) -> tuple[str, ...]:
-    """('a', 'b') of "a,b"; a quoted empty text ('""') is the empty list, as opposed to nothing said."""
-    if isinstance(cell, str):
-        cell = next(csv.reader(io.StringIO(cell, newline=""), skipinitialspace=True), [])
-    elif not isinstance(cell, Iterable):
-        cell = [cell]
-    return tuple(text for item in cell if item is not None and (text := _text(item)))
-
-
-def _events(cell: Any) -> tuple[Segment, ...]:
-    items = json.loads(cell) if isinstance(cell, str) else cell
-    return tuple(Segment(_number(onset), _number(offset), str(label)) for onset, offset, label in items)
-
-
-def _joined_names(names: Collection[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(names or [""])  # names with either are quoted
-    return out.getvalue().removesuffix("\r\n")
-
-
-READERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("id", "store", "transcript", "split", "group"), _text),
-    **dict.fromkeys(("path", "key"), _path),
-    **dict.fromkeys(("start", "end", "weight"), _number),
-    **dict.fromkeys(("rate", "num_samples", "fold"), _whole),
-    **dict.fromkeys(("labels", "known"), _names),
-    "events": _events,
-}
-WRITERS: dict[str, Callable[[Any], str]] = {
-    **dict.fromkeys(("start", "end", "weight"), repr),
-    **dict.fromkeys(("labels", "known"), _joined_names),
-    "events": json.dumps,
-}
-EXPECTED = {
-    **dict.fromkeys(("id", "store", "transcript", "split", "group", "path", "key"), "text"),
-    **dict.fromkeys(("start", "end"), "seconds, 0 or more"),
-    "weight": "a number, 0 or more",
-    **dict.fromkeys(("rate", "num_samples"), "a whole number, 0 or more"),
-    "fold": "a whole number (a part that has a name belongs in 'split' or 'group')",
-    **dict.fromkeys(("labels", "known"), "labels separated by commas"),
-    "events": 'JSON such as [[0.5, 1.25, "dog"]]',
-}
-DEFAULTS = {f.name: f.default for f in fields(Clip)}
+    def column(self) -> ListColumn:
+        counts, codes = np.concatenate(self.counts), self.codes.column()
+        lengths = np.maximum(counts, 0)
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        starts[counts < 0] = ends[counts < 0] = -1
+        return ListColumn(starts, ends, codes.codes, codes.categories)

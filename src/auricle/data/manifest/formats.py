@@ -13,10 +13,11 @@ from typing import Any
 
 from auricle.audio.decode.decode import AUDIO_SUFFIXES
 from auricle.core.errors import AuricleError, nearest
-from auricle.data.manifest.columns import FIELDS, clip_of, find_columns, row_of
+from auricle.data.manifest.clip_table import ClipTable, TableBuilder
 from auricle.data.manifest.labels import join_labels, read_class_list
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning
-from auricle.data.manifest.tables import TABLES, check_table, read_table, text_file, write_parquet
+from auricle.data.manifest.rows import cell_of, clip_columns, clip_of, find_columns
+from auricle.data.manifest.tables import CHUNK, TABLES, Chunk, check_table, read_chunks, text_file, write_parquet
 
 SPLIT_FOLDERS = frozenset({"train", "training", "valid", "validation", "val", "dev", "test", "eval", "evaluation"})
 SURROGATES = re.compile("[\ud800-\udfff]")  # how Python spells bytes of a file name that are not UTF-8
@@ -46,7 +47,9 @@ def read_manifest(
     if labels is None:
         manifest = _manifest_of(source, root, **named)
     else:
-        manifest = join_labels(_manifest_of(source, root), _label_table(Path(labels), **named), Path(labels).name)
+        manifest = join_labels(
+            _manifest_of(source, root), Manifest(_table_of(Path(labels), **named)), Path(labels).name
+        )
     if classes is not None:
         manifest = replace(manifest, classes=read_class_list(classes))
     manifest = replace(manifest, notes=(*manifest.notes, *manifest.leaks()))
@@ -67,12 +70,15 @@ def write_manifest(manifest: Manifest, path: str | Path) -> Path:
         _write_tsv(manifest, path)
         return path
     alone = path.exists() and not any(path.with_suffix(suffix).exists() for suffix in TABLES if suffix != path.suffix)
-    rows = [row_of(clip) for clip in _rebased(manifest, path.parent)]
-    columns = [name for name in FIELDS if name == "id" or any(name in row for row in rows)]
+    table = _rebased(manifest, path.parent)
+    names = list(table.columns) or ["id"]
     if path.suffix.lower() == ".parquet":
-        write_parquet([{name: row.get(name) for name in columns} for row in rows], path)
+        write_parquet({name: [cell_of(name, value) or None for value in table.values(name)] for name in names}, path)
     else:
-        _write_csv(rows, columns, path)
+        with text_file(path) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows(map(cell_of, names, row) for row in table.rows(*names))
     if manifest.classes is None and alone:  # a list is of another manifest that stood here
         _classes_file(path).unlink(missing_ok=True)
     elif manifest.classes is not None:
@@ -103,28 +109,36 @@ def _from_table(path: Path, root: str | Path | None, **named: str | None) -> Man
     """CSV, Parquet, a TSV with a header, or MAE-AST's TSV whose first line is the root."""
     if path.suffix.lower() == ".tsv" and (first := _root_line(path)) is not None:
         return _from_mae_ast(path, Path(root or first))
-    clips = tuple(_clips(read_table(path), path.name, **named))
-    base = _checked_root(root) if root is not None else _root_of(path.parent, clips)
+    table = _table_of(path, **named)
+    base = _checked_root(root) if root is not None else _root_of(path.parent, table)
     names = _classes_file(path)
-    return Manifest(clips, base, read_class_list(names) if names.is_file() else None)
+    return Manifest(table, base, read_class_list(names) if names.is_file() else None)
 
 
-def _label_table(path: Path, **named: str | None) -> Manifest:
-    return Manifest(tuple(_clips(read_table(path), path.name, **named)))
-
-
-def _clips(rows: Iterable[Mapping[str, Any]], where: str, **named: str | None) -> Iterator[Clip]:
+def _table_of(path: Path, **named: str | None) -> ClipTable:
+    """The clips of a CSV, TSV or Parquet file with a header."""
+    builder = TableBuilder()
     columns: dict[str, str] | None = None
-    for number, row in enumerate(rows, start=2):  # line 1 is the header
-        columns = columns or find_columns(list(row), where, **named)
-        yield clip_of(row, columns, f"{where} line {number}")
+    for chunk in read_chunks(path):
+        columns = columns or find_columns(chunk.header, path.name, **named)
+        cells = {field: chunk.cells(column) for field, column in columns.items()}
+        try:
+            builder.add(chunk.num_rows, clip_columns(cells, chunk.num_rows))
+        except (ValueError, TypeError, csv.Error):  # row by row, for an error that names the row and the column
+            builder.add_clips(_clips_of(chunk, columns, path.name, 2 + builder.count))
     if columns is None:
-        raise AuricleError(f"{where} has no rows: it lists no clips")
+        raise AuricleError(f"{path.name} has no rows: it lists no clips")
+    return builder.table()
 
 
-def _root_of(folder: Path, clips: Sequence[Clip]) -> Path:
-    """``folder``, or its sub-folder ``audio`` when the first clip that has a relative path stands only there."""
-    first = next((clip.path for clip in clips if clip.path and not Path(clip.path).is_absolute()), None)
+def _clips_of(chunk: Chunk, columns: Mapping[str, str], where: str, first_line: int) -> Iterator[Clip]:
+    for number, row in enumerate(zip(*chunk.columns), start=first_line):
+        yield clip_of(dict(zip(chunk.header, row)), columns, f"{where} line {number}")
+
+
+def _root_of(folder: Path, table: ClipTable) -> Path:
+    """``folder``, or its sub-folder ``audio`` when the first clip that has a relative path is only there."""
+    first = next((path for path in table.values("path") if path and not path.startswith("/")), None)
     inside = first is not None and not (folder / first).exists() and (folder / "audio" / first).exists()
     return folder / "audio" if inside else folder
 
@@ -148,22 +162,27 @@ def _is_count(text: str) -> bool:
 
 def _from_mae_ast(path: Path, root: Path) -> Manifest:
     """Line 1 the root folder, then path<TAB>number of samples (specification mae_ast, "Manifest")."""
-    clips = []
+    names, samples = [], []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise AuricleError(f"cannot read {path}: it is not UTF-8 text ({error.reason} at byte {error.start})") from None
     for number, line in enumerate(lines, start=1):
         if number > 1 and line.strip():
-            name, tab, samples = line.rstrip("\r\n").partition("\t")
-            if not tab or not _is_count(samples):
+            name, tab, count = line.rstrip("\r\n").partition("\t")
+            if not tab or not _is_count(count):
                 raise AuricleError(
                     f"{path.name} line {number}: expected path<TAB>number of samples, found {line.strip()!r}"
                 )
-            clips.append(Clip(id=name, path=name, num_samples=int(samples)))
-    if not clips:
+            names.append(name)
+            samples.append(int(count))
+    if not names:
         raise AuricleError(f"{path} lists no clips: below its root it holds one path<TAB>number of samples a line")
-    return Manifest(tuple(clips), _checked_root(path.parent / root))
+    builder = TableBuilder()
+    for i in range(0, len(names), CHUNK):
+        part = slice(i, i + CHUNK)
+        builder.add(len(names[part]), {"id": names[part], "path": names[part], "num_samples": samples[part]})
+    return Manifest(builder.table(), _checked_root(path.parent / root))
 
 
 def _from_list(items: Sequence[Any], root: Path) -> Manifest:
@@ -249,23 +268,21 @@ def _near(path: Path) -> str:
         return f"; nor does its folder {path.parent}"
 
 
-def _rebased(manifest: Manifest, folder: Path) -> Iterator[Clip]:
+def _rebased(manifest: Manifest, folder: Path) -> ClipTable:
     """The clips with paths relative to ``folder``."""
-    here, root = folder.resolve(), manifest.root.resolve()
+    here, root, table = folder.resolve(), manifest.root.resolve(), manifest.table
     if here == root:
-        yield from manifest
-        return
-    for clip in manifest:
-        path = None if clip.path is None else Path(os.path.relpath(root / clip.path, here)).as_posix()
-        store = None if clip.key is None else Path(os.path.relpath(root / (clip.store or ""), here)).as_posix()
-        yield replace(clip, path=path, store=store)
+        return table
 
+    def moved(path: str) -> str:
+        return Path(os.path.relpath(root / path, here)).as_posix()
 
-def _write_csv(rows: list[dict[str, str]], columns: list[str], path: Path) -> None:
-    with text_file(path) as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    if "path" in table.columns:
+        table = table.with_column("path", (path and moved(path) for path in table.values("path")))
+    if "key" in table.columns:
+        stores = table.rows("store", "key")
+        table = table.with_column("store", (None if key is None else moved(store or "") for store, key in stores))
+    return table
 
 
 def _write_tsv(manifest: Manifest, path: Path) -> None:

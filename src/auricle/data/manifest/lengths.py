@@ -1,47 +1,57 @@
-"""How long clips are, where the manifest does not say: from the files' headers."""
+"""Lengths of clips that the manifest does not give, read from the files' headers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+
+import numpy as np
 
 from auricle.audio.decode.decode import probe
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.progress import progress_bar
-from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import ClipTable
+from auricle.data.manifest.manifest import Manifest
 
 
 def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
-    """The manifest with num_samples (and rate) of every clip. Files that cannot be opened are left out, with a note.
+    """Fill in ``num_samples`` and ``rate`` of every clip.
 
-    Raises AuricleError when no file can be opened.
+    Args:
+        manifest: The clips.
+        quiet: True shows no progress.
+
+    Returns:
+        The manifest without the clips whose files cannot be opened; a note counts them.
+
+    Raises:
+        AuricleError: No file can be opened.
     """
-    unknown = sum(map(_unknown, manifest))
-    if not unknown:
+    unknown = _unknown(manifest.table)
+    if not unknown.any():
         return manifest
-    clips, failed = [], []
-    with progress_bar(total=unknown, what="reading lengths", quiet=quiet) as bar:
-        for clip in manifest:
-            try:
-                clips.append(_measured(manifest, clip, bar) if _unknown(clip) else clip)
-            except AudioError as error:
-                failed.append(str(error))
+    clips: list[Clip] = []
+    failed: list[str] = []
+    with progress_bar(total=int(unknown.sum()), what="reading lengths", quiet=quiet) as bar:
+        for clip, measure in zip(manifest, unknown.tolist()):
+            if measure:
+                bar.update()
+                try:
+                    info = probe(manifest.audio(clip))
+                except AudioError as error:
+                    failed.append(str(error))
+                    continue
+                clip = replace(clip, rate=info.rate, num_samples=info.num_samples)
+            clips.append(clip)
     if not clips:
         raise AuricleError(f"none of the {len(manifest)} files can be opened; the first: {failed[0]}")
-    note = (
-        f"{len(failed)} of {len(manifest)} files cannot be opened and are left out; the first: {failed[0]}"
-        if failed
-        else ""
-    )
-    return replace(manifest, clips=tuple(clips), notes=(*manifest.notes, note) if note else manifest.notes)
+    if not failed:
+        return replace(manifest, clips=clips)
+    note = f"{len(failed)} of {len(manifest)} files cannot be opened and are left out; the first: {failed[0]}"
+    return replace(manifest, clips=clips, notes=(*manifest.notes, note))
 
 
-def _unknown(clip: Clip) -> bool:
-    span = clip.start is not None or clip.end is not None
-    return clip.num_samples is None or (span and clip.rate is None)
-
-
-def _measured(manifest: Manifest, clip: Clip, bar: Any) -> Clip:
-    bar.update()
-    info = probe(manifest.audio(clip))
-    return replace(clip, rate=info.rate, num_samples=info.num_samples)
+def _unknown(table: ClipTable) -> np.ndarray:
+    """(N,) True for clips without a length, and for parts of a recording without its rate."""
+    part = ~(np.isnan(table.numbers("start")) & np.isnan(table.numbers("end")))
+    return (table.numbers("num_samples") < 0) | (part & (table.numbers("rate") < 0))

@@ -1,0 +1,246 @@
+"""The clips of a manifest as columns: a sequence of Clip whose rows are made when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain, islice, repeat
+from operator import attrgetter
+from typing import Any, overload
+
+import numpy as np
+
+from auricle.data.manifest.clip import DEFAULTS, FIELDS, Clip
+from auricle.data.manifest.columns import (
+    CategoryBuilder,
+    CategoryColumn,
+    Column,
+    ListBuilder,
+    ListColumn,
+    NumberBuilder,
+    NumberColumn,
+    TextBuilder,
+    TextColumn,
+    present_codes,
+)
+
+CHUNK = 2048  # rows that are turned into Python objects at a time
+
+
+class ClipTable(Sequence[Clip]):
+    """An immutable sequence of clips, stored as columns. A column whose rows all hold the default is not stored.
+
+    Args:
+        count: Number of rows.
+        columns: Columns by field name, each of ``count`` rows; must include ``id`` unless there are no rows.
+        unique: True if the ids are already known to be unique.
+    """
+
+    def __init__(self, count: int, columns: Mapping[str, Column], unique: bool = False):
+        self._length, self.columns, self._unique = count, dict(columns), unique
+
+    @classmethod
+    def of(cls, clips: Iterable[Clip]) -> ClipTable:
+        """Make a table of clips; the clips themselves are not kept."""
+        if isinstance(clips, ClipTable):
+            return clips
+        builder = TableBuilder()
+        builder.add_clips(clips)
+        return builder.table()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, row: int) -> Clip: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> ClipTable: ...
+
+    def __getitem__(self, row: int | slice) -> Clip | ClipTable:
+        if isinstance(row, slice):
+            return self.take(np.arange(self._length)[row])
+        row = range(self._length)[row]
+        return Clip(**{name: column[row] for name, column in self.columns.items()})
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (Clip(*values) for values in self.rows(*FIELDS))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other))
+
+    def __repr__(self) -> str:
+        return f"<ClipTable of {self._length} clips with {', '.join(self.columns)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_index"}
+
+    def rows(self, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Iterate over the values of these fields, one tuple per row."""
+        return zip(*map(self.values, names))
+
+    def values(self, name: str) -> Iterator[Any]:
+        """Iterate over the values of a field."""
+        column = self.columns.get(name)
+        if column is None:
+            return repeat(DEFAULTS[name], self._length)
+        starts = range(0, self._length, CHUNK)
+        return chain.from_iterable(column.values(start, min(start + CHUNK, self._length)) for start in starts)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a field of numbers as an array (N,): float64 with NaN for None, or int64 with ``columns.MISSING``."""
+        column = self.columns.get(name)
+        if column is None:
+            builder = BUILDERS[name]()
+            builder.add([DEFAULTS[name]] * self._length)
+            column = builder.column()
+        assert isinstance(column, NumberColumn), f"{name} is no column of numbers"
+        return column.array
+
+    def seconds(self) -> np.ndarray:
+        """Return the length of every clip in seconds, (N,) float64, NaN where the table does not give it."""
+        start, end = self.numbers("start"), self.numbers("end").copy()
+        rate, samples = self.numbers("rate"), self.numbers("num_samples")
+        known = np.isnan(end) & (rate > 0) & (samples >= 0)
+        end[known] = samples[known] / rate[known]
+        return end - np.nan_to_num(start)
+
+    def distinct(self, name: str) -> list[Any]:
+        """Return the distinct values of a field; for labels and known, the distinct names in them."""
+        column = self.columns.get(name)
+        if isinstance(column, ListColumn):
+            return column.present()
+        codes, categories = self.codes(name)
+        return [categories[code] for code in present_codes(codes)]
+
+    def codes(self, name: str) -> tuple[np.ndarray, list[Any]]:
+        """Return a field of numbers or categories as codes (N,) and the values that they stand for."""
+        column = self.columns.get(name)
+        if column is None:
+            return np.zeros(self._length, np.int32), [DEFAULTS[name]]
+        if isinstance(column, NumberColumn):
+            distinct, codes = np.unique(column.array, return_inverse=True)
+            return codes, NumberColumn(distinct).values(0, len(distinct))
+        assert isinstance(column, CategoryColumn), f"{name} has no codes"
+        return column.codes, column.categories
+
+    def where(self, name: str, test: Callable[[Any], bool]) -> np.ndarray:
+        """Return a mask (N,) of the rows whose value passes ``test``."""
+        if isinstance(self.columns.get(name), (TextColumn, ListColumn)):
+            return np.fromiter((test(value) for (value,) in self.rows(name)), bool, self._length)
+        codes, categories = self.codes(name)
+        return np.array([test(category) for category in categories], bool)[codes]
+
+    def take(self, rows: np.ndarray) -> ClipTable:
+        """Return the table of these rows (indices, or a mask of all rows), in that order."""
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        unique = self._unique and bool((np.diff(rows) > 0).all())  # ascending rows hold none twice
+        return ClipTable(len(rows), {name: column.take(rows) for name, column in self.columns.items()}, unique)
+
+    def with_column(self, name: str, values: Iterable[Any]) -> ClipTable:
+        """Return the table with another column; ``values`` are one per row."""
+        builder = TableBuilder()
+        iterator = iter(values)
+        while chunk := list(islice(iterator, CHUNK)):
+            builder.add(len(chunk), {name: chunk})
+        column = builder.columns()
+        assert builder.count == self._length, f"{builder.count} values for {self._length} rows"
+        others = {key: value for key, value in self.columns.items() if key != name} | column
+        columns = {field: others[field] for field in FIELDS if field in others}
+        return ClipTable(self._length, columns, self._unique and name != "id")
+
+    def row_of(self, id: str) -> int | None:
+        """Return the row of an id, or None when no clip has it."""
+        return self._index.row_of(id)
+
+    def repeated_ids(self) -> dict[str, int]:
+        """Return the ids of more than one row, with the number of their rows; normally empty."""
+        if not self._unique and self._index.may_repeat():
+            counts = Counter(self.values("id"))
+            return {id: count for id, count in counts.items() if count > 1}
+        self._unique = True
+        return {}
+
+    @cached_property
+    def _index(self) -> IdIndex:
+        return IdIndex(self)
+
+
+class IdIndex:
+    """Finds the row of an id by binary search in the sorted hashes of all ids: 16 bytes a row."""
+
+    def __init__(self, table: ClipTable):
+        hashes = np.fromiter(map(hash, table.values("id")), np.int64, len(table))
+        self.table, self.rows = table, np.argsort(hashes)
+        self.hashes = hashes[self.rows]
+
+    def row_of(self, id: str) -> int | None:
+        sought = hash(id)
+        place = int(np.searchsorted(self.hashes, sought))
+        while place < len(self.hashes) and self.hashes[place] == sought:
+            row = int(self.rows[place])
+            if self.table.columns["id"][row] == id:
+                return row
+            place += 1
+        return None
+
+    def may_repeat(self) -> bool:
+        """Return True if two ids have one hash."""
+        return bool((self.hashes[1:] == self.hashes[:-1]).any())
+
+
+BUILDERS: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(("id", "path", "key", "transcript"), TextBuilder),
+    **dict.fromkeys(("store", "split", "group", "events"), CategoryBuilder),
+    **dict.fromkeys(("labels", "known"), ListBuilder),
+    **dict.fromkeys(("start", "end", "weight"), lambda: NumberBuilder(np.float64)),
+    **dict.fromkeys(("rate", "num_samples", "fold"), lambda: NumberBuilder(np.int64)),
+}
+
+
+class TableBuilder:
+    """Makes a ClipTable from parts: lists of values by field name, or clips."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.builders: dict[str, Any] = {}
+
+    def add(self, count: int, values: Mapping[str, Any]) -> None:
+        """Append ``count`` rows; fields that are not given hold their default.
+
+        Args:
+            count: Number of rows.
+            values: Values by field name: sequences of Python values, arrays for numbers, ``Lists`` for lists of names.
+        """
+        for name in sorted(values.keys() - self.builders.keys()):
+            self.builders[name] = BUILDERS[name]()
+            if self.count:
+                self.builders[name].add([DEFAULTS[name]] * self.count)
+        for name, builder in self.builders.items():
+            builder.add(values[name] if name in values else [DEFAULTS[name]] * count)
+        self.count += count
+
+    def add_clips(self, clips: Iterable[Clip]) -> None:
+        """Append clips."""
+        fields, iterator = attrgetter(*FIELDS), iter(clips)
+        while chunk := list(islice(iterator, CHUNK)):
+            columns = zip(FIELDS, zip(*map(fields, chunk)))
+            set_here = {name: values for name, values in columns if any(v != DEFAULTS[name] for v in values)}
+            self.add(len(chunk), set_here)
+
+    def columns(self) -> dict[str, Column]:
+        """The columns that hold more than their default; a path that equals the id shares its text."""
+        columns = {name: builder.column() for name, builder in self.builders.items()}
+        columns = {name: columns[name] for name in FIELDS if name in columns}
+        columns = {name: column for name, column in columns.items() if not column.holds_only(DEFAULTS[name])}
+        id, path = columns.get("id"), columns.get("path")
+        if isinstance(id, TextColumn) and isinstance(path, TextColumn) and id.equals(path):
+            columns["path"] = id
+        return columns
+
+    def table(self) -> ClipTable:
+        return ClipTable(self.count, self.columns())
