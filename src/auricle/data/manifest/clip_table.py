@@ -111,8 +111,8 @@ class ClipTable(Sequence[Clip]):
     def distinct(self, name: str) -> list[Any]:
         """Return the distinct values of a field; for labels and known, the distinct names in them."""
         column = self.columns.get(name)
-        if isinstance(column, ListColumn):
-            return column.present()
+        if BUILDERS[name] is ListBuilder:
+            return column.present() if isinstance(column, ListColumn) else []
         codes, categories = self.codes(name)
         return [categories[code] for code in present_codes(codes)]
 
