@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from auricle.frontends.base import front_end
-from auricle.frontends.log_mel import EPS, LogMel, hann, mel_bank
+from auricle.frontends.log_mel import EPS, LogMel, hann
+from auricle.frontends.mel_banks import slaney_bank
 
 CLIP_SECONDS = 10
 BATCHES = (1, 64)
@@ -55,13 +56,13 @@ class ConvolutionLogMel:
     """The published program's form of the same front end."""
 
     def __init__(self, front: LogMel, device: torch.device):
-        self.hop, self.pad = front.hop, front.fft // 2
-        n = torch.arange(front.fft, dtype=torch.float64)
-        angle = 2 * math.pi / front.fft * torch.arange(front.fft // 2 + 1, dtype=torch.float64)[:, None] * n
-        window = hann(front.fft, torch.device("cpu")).double()
+        self.hop, self.pad = front.hop_length, front.n_fft // 2
+        n = torch.arange(front.n_fft, dtype=torch.float64)
+        angle = 2 * math.pi / front.n_fft * torch.arange(front.n_fft // 2 + 1, dtype=torch.float64)[:, None] * n
+        window = hann(front.n_fft, torch.device("cpu")).double()
         self.cosine = (angle.cos() * window).float()[:, None].to(device)
         self.sine = (angle.sin() * window).float()[:, None].to(device)
-        self.bank = mel_bank(front.sample_rate, front.fft, front.bands, front.fmin, device)
+        self.bank = slaney_bank(front.sample_rate, front.n_fft, front.n_mels, front.fmin, device)
 
     def __call__(self, wave: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(wave[:, None], (self.pad, self.pad), mode="reflect")

@@ -79,7 +79,7 @@ def test_sizes_are_the_published_ones(name, networks):
 
 
 def test_the_number_of_bands_counts():
-    hear = wrapper("mn10_all_b_mel_avgs_mels40").load_model(MN(MNConfig(front_end=EfficientATMel(bands=40).id)))
+    hear = wrapper("mn10_all_b_mel_avgs_mels40").load_model(MN(MNConfig(front_end=EfficientATMel(n_mels=40).id)))
     assert hear.scene_embedding_size == 512
 
 
@@ -164,7 +164,7 @@ def test_the_mean_of_logits_agrees_with_the_original():
 @torch.no_grad()
 def test_members_with_unlike_front_ends_each_hear_the_wave():
     members = [
-        MN(MNConfig(width=0.1, num_classes=4, front_end=EfficientATMel(hop=hop).id)).eval() for hop in (320, 160)
+        MN(MNConfig(width=0.1, num_classes=4, front_end=EfficientATMel(hop_length=hop).id)).eval() for hop in (320, 160)
     ]
     both, wave = Ensemble(members), noise(2, 50000)
     out = both(wave, torch.tensor([50000, 20000]))

@@ -106,7 +106,7 @@ def test_a_line_that_describes_another_network_is_refused(metro):
         with pytest.raises(AuricleError, match="the line says"):
             original.run(line, load=small)
     mels = small("mn10_as_mels_64")
-    mels.info = MN(MNConfig(width=0.1, num_classes=20, front_end=EfficientATMel(bands=64).id)).info
+    mels.info = MN(MNConfig(width=0.1, num_classes=20, front_end=EfficientATMel(n_mels=64).id)).info
     assert original.run(["inference", "--audio_path", str(metro), "--n_mels=64"], load=lambda _: mels) == 0
 
 

@@ -171,7 +171,7 @@ def test_clips_are_cut_to_the_frames_of_the_shortest(sounds):
 def test_a_cut_is_one_draw_per_longer_clip_in_the_order_of_the_batch(sounds):
     data, replay = whole(sounds), NumpyReplay(5)
     narrowed = data.cut_alike([data[i] for i in range(4)], [replay] * 4)
-    again, frames = NumpyReplay(5), [front_end(FBANK).frames(len(data[i].cut.values)) for i in range(4)]
+    again, frames = NumpyReplay(5), [front_end(FBANK).num_frames(len(data[i].cut.values)) for i in range(4)]
     wanted = [again.integers(0, n - 29 + 1) / 100 if n > 29 else 0.0 for n in frames]
     assert [sample.cut.crop_start for sample in narrowed] == pytest.approx(wanted)
 
@@ -179,7 +179,7 @@ def test_a_cut_is_one_draw_per_longer_clip_in_the_order_of_the_batch(sounds):
 def test_padding_fills_up_to_the_longest_and_says_how_long_each_clip_is(sounds):
     data = whole(sounds, pad_audio=True, max_sample_size=60)
     batch = data.collate([data[i] for i in range(4)])
-    frames = [front_end(FBANK).frames(int(n)) for n in batch.lengths]
+    frames = [front_end(FBANK).num_frames(int(n)) for n in batch.lengths]
     assert frames == [48, 29, 60, 60]
     assert batch.audio.shape == (4, 400 + 59 * 160)
     assert not batch.audio[1, int(batch.lengths[1]) :].any()

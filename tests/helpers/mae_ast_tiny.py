@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from auricle.data.batch import Batch
-from auricle.frontends.fbank import fbank_id
+from auricle.frontends.fbank import KaldiFbank
 from auricle.methods.mae_ast.objective import MAEAST
 from auricle.methods.presets import preset
 from auricle.methods.settings import MAEASTPretrain, with_flags
@@ -34,7 +34,7 @@ def batch(values: torch.Tensor, lengths: list[int] | None = None, epoch: int = 0
         ids=tuple(map(str, range(n))),
         rate=16000,
         spec=values,
-        front_end=fbank_id(128),
+        front_end=KaldiFbank().id,
         epoch=epoch,
         positions=tuple(range(first, first + n)),
     )

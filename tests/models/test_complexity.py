@@ -26,7 +26,7 @@ def built(row: dict):
     if "attention" in name:
         arguments["head_type"] = "multihead_attention_pooling"
     config = dymn_config(**arguments) if name.startswith("dymn") else mn_config(**arguments)
-    front = EfficientATMel(bands=row["n_mels"], hop=row["hop"]).id
+    front = EfficientATMel(n_mels=row["n_mels"], hop_length=row["hop"]).id
     kind = DyMN if name.startswith("dymn") else MN
     return kind(type(config)(**{**vars(config), "front_end": front}))
 

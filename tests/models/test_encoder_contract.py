@@ -126,12 +126,12 @@ def test_times_are_the_centres_of_what_a_frame_sees(family, request):
         )
     encoder = (family.plain or family.make)()
     family.unmix(encoder)
-    front, frames = encoder.front, encoder.front.frames(int(family.seconds * encoder.info.sample_rate))
-    values = torch.randn(1, front.bands, frames, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    front, frames = encoder.front, encoder.front.num_frames(int(family.seconds * encoder.info.sample_rate))
+    values = torch.randn(1, front.n_mels, frames, generator=torch.Generator().manual_seed(3)).requires_grad_()
     out = encoder.encode(Spectrogram(values, torch.tensor([frames]), front.hop_seconds, front.id))
     for t in {1, out.frames.shape[1] // 2} if family.plain is None else {out.frames.shape[1] // 2}:
         grad = torch.autograd.grad(out.frames[0, t].square().sum(), values, retain_graph=True)[0][0].abs().sum(0)
-        centre = (grad * torch.arange(frames)).sum() / grad.sum() * front.hop_seconds + front.start_seconds
+        centre = (grad * torch.arange(frames)).sum() / grad.sum() * front.hop_seconds + front.frame_time(0)
         assert float(centre) == pytest.approx(float(out.times[t]), abs=encoder.info.hop_seconds / 2)
 
 

@@ -17,7 +17,7 @@ from helpers.encoders import m2d
 
 def other_hop() -> Ensemble:
     config = MNConfig(width=0.1, num_classes=5)
-    slow = MNConfig(width=0.1, num_classes=5, front_end=EfficientATMel(hop=800).id)
+    slow = MNConfig(width=0.1, num_classes=5, front_end=EfficientATMel(hop_length=800).id)
     return Ensemble([MN(config, seed=1), MN(slow, seed=2)]).eval()
 
 

@@ -233,7 +233,7 @@ def test_the_published_layout_round_trips(tmp_path, options):
 
 
 def test_what_a_file_cannot_say_is_told(tmp_path):
-    front = EfficientATMel(hop=160).id
+    front = EfficientATMel(hop_length=160).id
     torch.save(to_published(tiny().state_dict()), tmp_path / "x.pt")
     enc = read_published(tmp_path / "x.pt", strides=(2, 2, 2, 1), front_end=front)
     assert enc.config.strides == (2, 2, 2, 1)

@@ -131,7 +131,7 @@ class Hear(nn.Module):
 
 def size(wrapper: Wrapper, encoder: MN) -> int:
     """Number of values of an embedding."""
-    config, bands = encoder.config, front_end(encoder.info.front_end).bands
+    config, bands = encoder.config, front_end(encoder.info.front_end).n_mels
     channels, rows = [round8(16 * config.width)], [stem_size(bands)]
     for shape in config.shapes:
         channels.append(shape.outputs)

@@ -1,62 +1,143 @@
-"""Front-end ids. An id says everything that decides the values of a spectrogram: equal ids, equal spectrograms.
+"""The contract of front ends, and how an id selects one.
 
-``front_end("m2d-logmel/16k")`` gives the front end. A front end is a frozen, pure function of the waveform.
+A front end turns waveforms into spectrograms. It is a frozen, pure function of the waveform. Its ``id`` contains every
+setting that decides the values: front ends with equal ids give equal spectrograms. Ids are saved in weight files, stores
+and caches.
+
+    front = front_end("m2d-logmel/16k")
+    spectrogram = front(wave)                                       # (B, S) -> (B, F, T)
+    stream = front.stream()                                         # the same, from blocks of any size
+    parts = [*(stream.push(block) for block in blocks), stream.flush()]
 """
 
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.frontends.streaming import FrontEndStream
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from auricle.audio.resample import Resampler
 
-KINDS = {
+FRONT_ENDS = {  # imported when asked for
     "m2d-logmel": ("auricle.frontends.log_mel", "LogMel"),
     "efficientat-mel": ("auricle.frontends.efficientat_mel", "EfficientATMel"),
     "mae-ast-fbank": ("auricle.frontends.fbank", "KaldiFbank"),
 }
 
+Count = TypeVar("Count", int, Tensor)
 
-class FrontEnd(Protocol):
-    """id names it; sample_rate in hertz; resampler brings sound of other rates to it; hop_seconds between frames;
-    start_seconds the centre of frame 0; bands F; min_samples its shortest input."""
+
+class FrontEnd(ABC):
+    """Waveforms (B, S) float32 in [-1, 1] -> log-mel spectrograms (B, F, T) float32.
+
+    A subclass is a frozen dataclass that gives the properties below, ``num_frames`` and ``log_mel``.
+    """
 
     @property
-    def id(self) -> str: ...
-    @property
-    def sample_rate(self) -> int: ...
-    @property
-    def resampler(self) -> Resampler: ...
-    @property
-    def hop_seconds(self) -> float: ...
-    @property
-    def start_seconds(self) -> float: ...
-    @property
-    def bands(self) -> int: ...
-    @property
-    def min_samples(self) -> int: ...
+    @abstractmethod
+    def id(self) -> str:
+        """Kind and settings, such as "m2d-logmel/16k". ``front_end(id)`` gives an equal front end."""
 
-    def frames(self, samples: int) -> int:
-        """How many frames ``samples`` samples give."""
-        ...
+    @property
+    @abstractmethod
+    def sample_rate(self) -> int:
+        """Hertz."""
+
+    @property
+    @abstractmethod
+    def hop_length(self) -> int:
+        """Samples from one frame to the next. The own hop of frame t is samples [t * hop_length, (t + 1) * hop_length)."""
+
+    @property
+    @abstractmethod
+    def n_mels(self) -> int:
+        """Mel bands F."""
+
+    @property
+    @abstractmethod
+    def min_samples(self) -> int:
+        """Samples of the shortest clip."""
+
+    @property
+    @abstractmethod
+    def context(self) -> tuple[int, int]:
+        """Samples to the left and to the right of a frame's own hop that the frame depends on.
+
+        Reflection at the ends of a recording is included: no frame depends on samples farther away.
+        """
+
+    @property
+    @abstractmethod
+    def first_center(self) -> float:
+        """Centre of frame 0, in samples."""
+
+    @property
+    @abstractmethod
+    def resampler(self) -> Resampler:
+        """The resampler with which the published weights were trained."""
+
+    @abstractmethod
+    def num_frames(self, samples: Count) -> Count:
+        """Return the number of frames T of clips with ``samples`` samples, at least ``min_samples``."""
+
+    @abstractmethod
+    def log_mel(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute (B, F, T) of (B, S) without checks; frames past a clip's own length (B,) are unspecified."""
+
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop_length / self.sample_rate
+
+    def frame_time(self, index: float) -> float:
+        """Return the centre of a frame in seconds from the start of the clip. Fractions lie between two frames."""
+        return (self.first_center + index * self.hop_length) / self.sample_rate
 
     def __call__(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, S) float32 -> (B, F, T) float32. With ``lengths`` (B,) each clip is reflected at its own end, as if alone;
-        frames past a clip's own are 0."""
-        ...
+        """Compute the spectrograms of a batch.
+
+        Args:
+            wave: (B, S) float32 at ``sample_rate``.
+            lengths: (B,) samples of each clip; None: all S. Each clip comes out as if it were alone: it is reflected at
+                its own end, and its frames past ``num_frames(length)`` are 0.
+
+        Returns:
+            (B, F, T) float32, T = ``num_frames(S)``.
+
+        Raises:
+            AuricleError: if a clip is shorter than ``min_samples``.
+        """
+        shortest = wave.shape[1] if lengths is None else int(lengths.min())
+        if shortest < self.min_samples:
+            raise AuricleError(f"{self.id} needs {self.min_samples} samples or more, got {shortest}; zero-pad the clip")
+        if lengths is None or bool((lengths == wave.shape[1]).all()):
+            return self.log_mel(wave)
+        values = self.log_mel(wave, lengths)
+        past = torch.arange(values.shape[2], device=wave.device) >= self.num_frames(lengths)[:, None]
+        return values.masked_fill(past[:, None], 0.0)
+
+    def stream(self) -> FrontEndStream:
+        """Return a stream that computes the spectrogram of one recording from consecutive blocks."""
+        return FrontEndStream(self)
 
 
 @lru_cache(maxsize=64)
 def front_end(id: str) -> FrontEnd:
-    """The front end of an id such as "m2d-logmel/16k". Raises AuricleError for an unknown one."""
+    """Return the front end of an id such as "m2d-logmel/16k".
+
+    Raises:
+        AuricleError: for an unknown kind or settings that the kind does not have.
+    """
     kind, _, settings = id.partition("/")
-    if kind not in KINDS:
-        raise AuricleError(f"unknown front end '{id}'{nearest(kind, tuple(KINDS))}")
-    module, name = KINDS[kind]
+    if kind not in FRONT_ENDS:
+        raise AuricleError(f"unknown front end '{id}'{nearest(kind, tuple(FRONT_ENDS))}")
+    module, name = FRONT_ENDS[kind]
     return getattr(importlib.import_module(module), name).from_id(settings)

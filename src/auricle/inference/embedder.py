@@ -57,7 +57,9 @@ def spectrograms(waves: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tupl
             held = held[(before + frames - CONTEXT) * hop :]
             before, first = CONTEXT, first + frames
     before = CONTEXT if first else 0
-    if not first or front.frames(len(held)) - before >= encoder.least_frames:  # else one call leaves them out as well
+    if (
+        not first or front.num_frames(len(held)) - before >= encoder.least_frames
+    ):  # else one call leaves them out as well
         yield _cut(encoder, held, before, None), first
 
 

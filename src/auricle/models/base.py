@@ -210,8 +210,7 @@ class Encoder(nn.Module):
         front = self.front
         with torch.autocast(wave.device.type, enabled=False):
             values = front(wave, lengths)
-        frames = torch.tensor([front.frames(int(n)) for n in lengths], device=wave.device)
-        return Spectrogram(values, frames, front.hop_seconds, front.id)
+        return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
 
     def check_spec(self, spec: Spectrogram) -> None:
         """Raises AuricleError when the spectrogram is not what this network takes."""

@@ -57,9 +57,9 @@ def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, li
 def spectrogram(sound: AudioSource, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
     """(F, columns) the encoder's own spectrogram; a column is the largest value of the frames that fall on it."""
     front, rate = encoder.front, encoder.info.sample_rate
-    frames = front.frames(max(round(seconds * rate), front.min_samples))
+    frames = front.num_frames(max(round(seconds * rate), front.min_samples))
     columns = min(columns, frames)
-    image = np.full((front.bands, columns), -np.inf, np.float32)
+    image = np.full((front.n_mels, columns), -np.inf, np.float32)
     for number, block in enumerate(blocks(sound.open(), seconds=BLOCK_SECONDS, rate=rate, resampler=front.resampler)):
         values = encoder.frontend(torch.from_numpy(np.ascontiguousarray(block))[None]).values[0].numpy()
         first = round(number * BLOCK_SECONDS / front.hop_seconds)

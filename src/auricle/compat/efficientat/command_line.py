@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Load = Callable[[str], Encoder]
 FRONT_END = {
-    "sample_rate": "sample_rate", "n_mels": "bands", "stft_window": "window", "hop_size": "hop", "n_fft": "fft"
+    "sample_rate": "sample_rate", "n_mels": "n_mels", "stft_window": "win_length", "hop_size": "hop_length", "n_fft": "n_fft"
 }  # fmt: skip
 TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc50", "ex_openmic")
 
@@ -223,10 +223,10 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
         "head_type": getattr(config, "head", None),
         "strides": list(getattr(config, "strides", ())) or None,
         "sample_rate": front.sample_rate,
-        "stft_window": getattr(front, "window", None),
-        "hop_size": getattr(front, "hop", None),
-        "n_fft": getattr(front, "fft", None),
-        "n_mels": front.bands,
+        "stft_window": getattr(front, "win_length", None),
+        "hop_size": getattr(front, "hop_length", None),
+        "n_fft": getattr(front, "n_fft", None),
+        "n_mels": front.n_mels,
         "se_dims": getattr(config, "se_dims", None),
         "model_width": getattr(config, "width", None),
     }
@@ -277,7 +277,7 @@ def _unweighted(args: argparse.Namespace) -> Encoder:
         head=args.head_type or "mlp",
         se_dims=args.se_dims or "c",
         strides=tuple(args.strides or (2, 2, 2, 2)),
-        frames=front.frames(10 * front.sample_rate),
+        frames=front.num_frames(10 * front.sample_rate),
         front_end=front.id,
     )
     return MN(config).eval()

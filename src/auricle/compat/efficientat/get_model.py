@@ -44,8 +44,8 @@ SCHEDULE = {"T_max": "highest", "T_min": "lowest", "T0_slope": "fall", "T1_slope
 
 def mn_config(**arguments: Any) -> MNConfig:
     """MNConfig of the original constructor's arguments."""
-    bands = arguments.pop("input_dim_f", 128)
-    return MNConfig(**_renamed(arguments, MN_ARGUMENTS), front_end=EfficientATMel(bands=bands).id)
+    n_mels = arguments.pop("input_dim_f", 128)
+    return MNConfig(**_renamed(arguments, MN_ARGUMENTS), front_end=EfficientATMel(n_mels=n_mels).id)
 
 
 def dymn_config(**arguments: Any) -> DyMNConfig:
@@ -138,6 +138,6 @@ def _check(name: str, encoder: MN | DyMN, config: MNConfig | DyMNConfig, argumen
     for theirs in sorted(arguments.keys() - FREE):
         asked, own = getattr(config, names[theirs]), getattr(encoder.config, names[theirs])
         if theirs == "input_dim_f":
-            asked, own = arguments[theirs], encoder.front.bands
+            asked, own = arguments[theirs], encoder.front.n_mels
         if (tuple(asked) if isinstance(asked, list) else asked) != own:
             raise AuricleError(f"{theirs}={arguments[theirs]!r} is not what '{name}' is; leave it out")

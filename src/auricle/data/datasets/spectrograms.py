@@ -91,5 +91,5 @@ class LiveSpectrograms(NoisyDataset):
     def cut(self, clip: Clip, key: RandomKey) -> Crop:
         sound = self.clips.cut(clip, key)
         values = log_mel_of_wave(sound.values, self.front)
-        length = min(self.frames, self.front.frames(sound.length))
+        length = min(self.frames, self.front.num_frames(sound.length))
         return self.noisy(replace(sound, values=values, length=length), key)

@@ -39,7 +39,7 @@ class WholeClips(Clips):
         start, end = self._span(clip, key)
         sound = self.read(clip, start, end)
         self._check_length(clip, sound.declared_samples)
-        needed = self.front.min_samples + (self.min_frames - 1) * self._hop
+        needed = self.front.min_samples + (self.min_frames - 1) * self.front.hop_length
         if len(sound.wave) < needed:
             raise AudioError(
                 f"{clip.id} lasts {1000 * len(sound.wave) / self.rate:.0f} ms; a token takes "
@@ -55,10 +55,6 @@ class WholeClips(Clips):
                 "(samples are counted at the file's own rate)"
             )
 
-    @property
-    def _hop(self) -> int:
-        return round(self.front.hop_seconds * self.rate)
-
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """A Batch, each clip cut from a place that its own key decides."""
         sources = [RandomKey(self.seed, s.item.epoch, s.item.position).of("cut") for s in samples]
@@ -66,7 +62,7 @@ class WholeClips(Clips):
 
     def cut_alike(self, samples: Sequence[Sample], sources: Sequence[RandomSource]) -> list[Sample]:
         """None longer than the shortest (with ``pad_audio``: the longest) and than ``max_sample_size`` frames."""
-        frames = [self.front.frames(s.cut.length) for s in samples]
+        frames = [self.front.num_frames(s.cut.length) for s in samples]
         width = max(frames) if self.buckets.pad_audio else min(frames)
         width = min(width, self.buckets.max_sample_size or width)
         return [self._narrowed(*each, width) for each in zip(samples, frames, sources, strict=True)]
@@ -75,6 +71,6 @@ class WholeClips(Clips):
         if frames < width:
             return sample
         first = crop_start(source, frames, width) if self.config.crop == "random" else 0
-        length = self.front.min_samples + (width - 1) * self._hop
-        wave = sample.cut.values[first * self._hop :][:length]
+        length = self.front.min_samples + (width - 1) * self.front.hop_length
+        wave = sample.cut.values[first * self.front.hop_length :][:length]
         return replace(sample, cut=Crop(wave, length, sample.cut.crop_start + first * self.front.hop_seconds))

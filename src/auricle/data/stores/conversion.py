@@ -60,13 +60,15 @@ class LogMelConverter:
         return log_mel_of_wave(wave, front)
 
     def in_blocks(self, audio: Path) -> np.ndarray:
-        from auricle.frontends.streaming import log_mel_of_blocks
+        import torch
+
+        from auricle.frontends.streaming import spectrogram_blocks
 
         front = front_end(self.front_end)
         waves = blocks(
             audio, seconds=self.block_seconds, rate=front.sample_rate, mono="mean", resampler=front.resampler
         )
-        return log_mel_of_blocks(waves, front)
+        return torch.cat(list(spectrogram_blocks(waves, front)), dim=1).numpy()
 
 
 def log_mel_of_wave(wave: np.ndarray, front: FrontEnd) -> np.ndarray:

@@ -88,9 +88,11 @@ def complexity(encoder: Encoder, *, seconds: float = 10.0, bits: int = 16) -> Co
     if not isinstance(encoder, EfficientAT):
         raise AuricleError(f"the published counting rules are for MN and DyMN, not for {encoder.info.family}")
     front = front_end(encoder.info.front_end)
-    frames = front.frames(max(round(seconds * front.sample_rate), front.min_samples))
-    encoder.check_spec(Spectrogram(torch.empty(1, front.bands, 0), torch.tensor([frames]), front.hop_seconds, front.id))
-    rows = layers(encoder, front.bands, frames)
+    frames = front.num_frames(max(round(seconds * front.sample_rate), front.min_samples))
+    encoder.check_spec(
+        Spectrogram(torch.empty(1, front.n_mels, 0), torch.tensor([frames]), front.hop_seconds, front.id)
+    )
+    rows = layers(encoder, front.n_mels, frames)
     kilo = bits / 8 / 1000
     efficient = efficient_memory(encoder, rows)
     field = receptive_field(rows)

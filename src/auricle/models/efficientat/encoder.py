@@ -174,8 +174,7 @@ class EfficientAT(Encoder):
         wave, lengths = zero_padded(wave, lengths, front.min_samples)
         with torch.autocast(wave.device.type, enabled=False):
             values = training_mel(front, wave, self.augment, key)
-        frames = 1 + (lengths - 1).div(front.hop, rounding_mode="floor")
-        return Spectrogram(values, frames, front.hop_seconds, front.id)
+        return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
 
     def encode(
         self,
@@ -241,8 +240,7 @@ class EfficientAT(Encoder):
     def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> LayerOutput:
         """A map (B, C, F', T') as frames (B, T', C), averaged over frequency."""
         step = self.spacing(stage)
-        front = self.front
-        times = torch.arange(x.shape[3], device=x.device) * (step * front.hop_seconds) + 0.5 / front.sample_rate
+        times = torch.arange(x.shape[3], device=x.device) * (step * self.front.hop_seconds) + self.front.frame_time(0)
         own = (lengths - 1).div(step, rounding_mode="floor") + 1
         return LayerOutput(x.mean(2).transpose(1, 2).float(), times, own)
 

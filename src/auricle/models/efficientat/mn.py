@@ -161,7 +161,7 @@ class MN(EfficientAT):
 
     def _blocks(self, shapes: Sequence[BlockShape]) -> list[InvertedResidual]:
         letters, ratio, aggregate = self.config.squeeze_letters, self.config.se_ratio, self.config.se_agg
-        bands, frames = stem_size(front_end(self.config.front_end).bands), stem_size(self.config.frames)
+        bands, frames = stem_size(front_end(self.config.front_end).n_mels), stem_size(self.config.frames)
         blocks = []
         for shape in shapes:
             bands, frames = shape.size(bands), shape.size(frames)

@@ -141,9 +141,9 @@ class M2DEncoder(Encoder):
     def _info(self, name: str) -> EncoderInfo:
         config, (rows, _) = self.config, self.config.grid
         front = front_end(FRONT_ENDS[config.sample_rate])
-        if parse_size(config.input_size)[0] != front.bands:
+        if parse_size(config.input_size)[0] != front.n_mels:
             raise AuricleError(
-                f"M2D's log-mel has {front.bands} bands; an input of {config.input_size} does not fit it"
+                f"M2D's log-mel has {front.n_mels} bands; an input of {config.input_size} does not fit it"
             )
         return EncoderInfo(
             name=name,

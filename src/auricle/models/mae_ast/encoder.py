@@ -23,8 +23,7 @@ from torch.nn import functional
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
-from auricle.frontends.base import front_end
-from auricle.frontends.fbank import fbank_id
+from auricle.frontends.fbank import KaldiFbank
 from auricle.models.base import (
     Encoder,
     EncoderInfo,
@@ -228,7 +227,7 @@ class MAEASTEncoder(MAEASTNetwork):
 
     def _info(self, name: str) -> EncoderInfo:
         config = self.config
-        front, (_, step) = front_end(fbank_id(config.mel_bins)), config.patch
+        front, (_, step) = KaldiFbank(config.mel_bins), config.patch
         width = config.decoder_width if self.through_decoder else config.width
         return EncoderInfo(
             name=name,
@@ -239,7 +238,7 @@ class MAEASTEncoder(MAEASTNetwork):
             frame_dim=config.rows * width,
             clip_dim=config.rows * width,
             token_dim=width,
-            min_samples=front.min_samples + round((step - 1) * front.hop_seconds * front.sample_rate),
+            min_samples=front.min_samples + (step - 1) * front.hop_length,
             chunk_frames=config.chunk_frames,
             depth=config.depth + (config.decoder_depth if self.through_decoder else 0),
         )
@@ -377,7 +376,7 @@ class MAEASTEncoder(MAEASTNetwork):
         """(T,) seconds: frames of 25 ms every 10 ms, kt of them in a step."""
         step = self.config.patch[1]
         index = torch.arange(steps, device=self.norm_stats.device)
-        return (index * step + (step - 1) / 2) * self.front.hop_seconds + self.front.start_seconds
+        return (index * step + (step - 1) / 2) * self.front.hop_seconds + self.front.frame_time(0)
 
 
 def split_layers(wanted: Sequence[int], depth: int) -> tuple[list[int], list[int]]:
