@@ -14,8 +14,8 @@ import statistics
 from pathlib import Path
 
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
-from auricle.evaluation.evaluate import evaluate
-from auricle.evaluation.task import Task
+from auricle.evaluation.runner import evaluate
+from auricle.evaluation.tasks import Task
 from auricle.hub.load import load
 from auricle.methods.settings import M2DPretrain, M2DXPretrain, with_flags
 from auricle.models.base import Encoder
@@ -33,7 +33,7 @@ def tasks(shared: Path) -> dict[str, Task]:
     digits = {"labels": str(data / "fsdd/meta.csv"), "label_column": "digit", "group_column": "speaker"}
     return {
         "ESC-10": Task(str(data / "esc10/audio"), labels=str(data / "esc10/meta.csv"), name="ESC-10"),
-        "digits": Task(str(data / "fsdd/audio"), **digits, folding="groups", name="digits"),
+        "digits": Task(str(data / "fsdd/audio"), **digits, split_by="groups", name="digits"),
     }
 
 

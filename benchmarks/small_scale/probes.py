@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.evaluation.evaluate import evaluate
 from auricle.evaluation.evaluation import Score
-from auricle.evaluation.probes.fewshot import few_shot_curve
+from auricle.evaluation.probes.base import Features
 from auricle.evaluation.protocols import protocol
-from auricle.evaluation.scoring import mean_and_deviation, score_features
-from auricle.evaluation.task import SEEDS, Task
-from auricle.evaluation.task_runner import setting_of
+from auricle.evaluation.runner import evaluate
+from auricle.evaluation.scoring import TaskSplit, few_shot_curve, mean_and_std, score_features
+from auricle.evaluation.tasks import SEEDS, Task
 from auricle.hub.load import load
 from auricle.inference.embed_config import EmbedSettings
 from auricle.inference.embedder import Embeddings
@@ -83,14 +82,14 @@ def scores(encoder: Encoder, named: dict[str, Task], layers: Sequence[str]) -> S
 def of_task(task: Task, embedded: Embeddings, blocks: int) -> Scores:
     """Both probes of both poolings; ``blocks`` of the encoder stand side by side in each vector."""
     manifest, rows = task.manifest(), {id: i for i, id in enumerate(embedded.ids)}
-    setting, found = setting_of(manifest, task), Scores()
+    split, found = TaskSplit.of(manifest, task), Scores()
     both = embedded.clip[[rows[clip.id] for clip in manifest]]
     mean = both.reshape(len(both), blocks, 2, -1)[:, :, 0].reshape(len(both), -1)
     for pooling, features in zip(POOLINGS, (mean, both)):
         for how in PROBES:
-            scored = score_features(setting, protocol(how), features, SEEDS)
-            few = few_shot_curve(setting, features) if curve(task, how) else ()
-            score = Score("", *mean_and_deviation(scored.scores), scored.scores, few_shot=few)
+            scored = score_features(split, protocol(how), Features(features), SEEDS)
+            few = few_shot_curve(split, Features(features)) if curve(task, how) else ()
+            score = Score("", *mean_and_std(scored.scores), scored.scores, few_shot=few)
             found |= by_labels(f"{task.title}/{how}/{pooling}", score)
     return found
 

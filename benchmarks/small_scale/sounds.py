@@ -23,7 +23,7 @@ from auricle.core.progress import progress_bar
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.synthetic.corpus import make_corpus
-from auricle.evaluation.task import Task
+from auricle.evaluation.tasks import Task
 
 RATE, SHORTEST = 16000, 1.0  # hertz, seconds
 INNER = " cv"  # ends the name of a task within the training part
@@ -74,11 +74,11 @@ def tasks(shared: Path, part: str, out: Path) -> dict[str, Task]:
         clips = [clip for clip in manifest if place_of(clip) in sides]
         split = tuple(replace(clip, split=sides[place_of(clip)], fold=None) for clip in clips)
         table = write_manifest(replace(manifest, clips=split), out / f"{name}-{part}.csv")
-        found[name] = Task(str(table), folding="split", name=name)
+        found[name] = Task(str(table), split_by="split", name=name)
         held = {place: fold for fold, place in enumerate(chosen.train[number], 1)}
         inner = tuple(replace(clip, fold=held[place_of(clip)], split=None) for clip in clips if place_of(clip) in held)
         table = write_manifest(replace(manifest, clips=inner), out / f"{name}-{part}-cv.csv")
-        found[name + INNER] = Task(str(table), folding="folds", name=name + INNER)
+        found[name + INNER] = Task(str(table), split_by="folds", name=name + INNER)
     if part == "inner":
         return {name: task for name, task in found.items() if name.endswith(INNER)}
     if part == "synthetic":

@@ -14,12 +14,12 @@ from auricle.core.io import dumps
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.evaluation.evaluate import evaluate
-from auricle.evaluation.evaluation import Evaluation
-from auricle.evaluation.labels import Coverage, labelled, labels_of
-from auricle.evaluation.splits import draw_folds, fold_notes, make_folds
+from auricle.evaluation.evaluation import Coverage, Evaluation
+from auricle.evaluation.runner import evaluate
+from auricle.evaluation.splits import draw_folds, make_splits, split_notes
 from auricle.evaluation.statistics import task_statistics
-from auricle.evaluation.task import Task
+from auricle.evaluation.targets import class_targets, labelled
+from auricle.evaluation.tasks import Task
 from auricle.inference.batching import heard_batches
 from auricle.inference.embed_config import EmbedSettings
 from helpers.encoders import logmel_stats, m2d
@@ -46,13 +46,13 @@ def changed(manifest, **change):
     return replace(manifest, clips=tuple(replace(clip, **change) for clip in manifest))
 
 
-def folds_of(manifest, folding="auto"):
-    return make_folds(manifest, labels_of(manifest), folding)
+def splits_of(manifest, split_by="auto"):
+    return make_splits(manifest, class_targets(manifest), split_by)
 
 
 def test_folds_hold_every_clip_out_once(manifest):
-    for folding in ("folds", "groups", "drawn"):
-        folds = folds_of(manifest, folding)
+    for split_by in ("folds", "groups", "drawn"):
+        folds = splits_of(manifest, split_by)
         assert np.array_equal(np.sort(np.concatenate([f.test for f in folds])), np.arange(len(manifest)))
         for fold in folds:
             assert not set(fold.train) & set(fold.test)
@@ -61,7 +61,7 @@ def test_folds_hold_every_clip_out_once(manifest):
 def test_drawn_folds_keep_groups_whole_and_classes_even(manifest):
     groups = [clip.group for clip in manifest]
     for seed in range(5):
-        part = draw_folds(labels_of(manifest).targets, groups, 3, seed)
+        part = draw_folds(class_targets(manifest).values, groups, 3, seed)
         assert all(len({p for p, g in zip(part, groups) if g == group}) == 1 for group in groups)
         counts = {(p, clip.labels[0]): 0 for p in part for clip in manifest}
         for p, clip in zip(part, manifest):
@@ -72,23 +72,23 @@ def test_drawn_folds_keep_groups_whole_and_classes_even(manifest):
 def test_a_split_has_its_validation_part(manifest):
     names = ("train", "train", "train", "valid", "test", "test")
     clips = tuple(replace(clip, split=names[i % 6], fold=None) for i, clip in enumerate(manifest))
-    (fold,) = folds_of(replace(manifest, clips=clips))
+    (fold,) = splits_of(replace(manifest, clips=clips))
     assert [len(rows) for rows in (fold.train, fold.valid, fold.test)] == [9, 3, 6]
 
 
 @pytest.mark.parametrize(
-    ("change", "folding", "words"),
+    ("change", "split_by", "words"),
     [
-        ({"fold": None, "group": None}, "auto", "--folding drawn"),
+        ({"fold": None, "group": None}, "auto", "--split-by drawn"),
         ({"fold": None}, "folds", "no fold column"),
         ({"fold": 1}, "folds", "only fold '1'"),
         ({"split": "train"}, "split", "split train and test"),
-        ({}, "foldz", "unknown folding"),
+        ({}, "foldz", "unknown --split-by"),
     ],
 )
-def test_missing_folds_are_said_in_words(manifest, change, folding, words):
+def test_missing_folds_are_reported(manifest, change, split_by, words):
     with pytest.raises(AuricleError, match=words):
-        folds_of(changed(manifest, **change), folding)
+        splits_of(changed(manifest, **change), split_by)
 
 
 def test_a_manifest_without_labels_is_refused_before_any_audio_is_read(manifest, cache):
@@ -105,7 +105,7 @@ def test_duplicate_ids_are_refused(manifest):
 
 
 def notes_of(manifest):
-    return " | ".join(fold_notes(manifest, labels_of(manifest), folds_of(manifest)))
+    return " | ".join(split_notes(manifest, class_targets(manifest), splits_of(manifest)))
 
 
 def test_leaking_groups_are_told(manifest):
@@ -127,7 +127,7 @@ def test_a_class_absent_from_a_fold_and_a_class_of_one_clip_are_told(manifest):
 def test_a_training_part_of_one_class_is_refused(manifest):
     clips = [replace(clip, fold=1 if clip.labels == ("low",) else 2) for clip in manifest]
     with pytest.raises(AuricleError, match="one class only"):
-        folds_of(replace(manifest, clips=tuple(clips)))
+        splits_of(replace(manifest, clips=tuple(clips)))
 
 
 def test_an_evaluation_holds_all_that_a_report_needs(manifest, cache):
@@ -139,11 +139,11 @@ def test_an_evaluation_holds_all_that_a_report_needs(manifest, cache):
     assert found.classes_scored == 3
     assert len(found.score.scores) == 3
     assert found.score.score == pytest.approx(np.mean([s.score for s in found.score.scores]))
-    assert found.score.deviation == pytest.approx(np.std([s.score for s in found.score.scores], ddof=1))
+    assert found.score.std == pytest.approx(np.std([s.score for s in found.score.scores], ddof=1))
     assert {p.id for p in found.predictions} == set(manifest.ids)
     assert found.confusion.sum() == len(manifest)
     assert found.interval[0] <= found.score.score <= found.interval[1]
-    assert [point.shots for point in found.few_shot] == [1, 2, 4, 8]
+    assert [point.shots for point in found.score.few_shot] == [1, 2, 4, 8]
     assert found.environment["torch"]
     assert all(not p.right for p in found.mistakes())
 
@@ -183,10 +183,10 @@ def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_anything_is_h
     """Each class in a fold of its own: no area under a curve without a negative."""
     parts = {name: i for i, name in enumerate(CLASSES, 1)}
     clips = tuple(replace(clip, fold=parts[clip.labels[0]], group=None) for clip in manifest)
-    with pytest.raises(AuricleError, match="fold 1 cannot be scored by roc-auc"):
+    with pytest.raises(AuricleError, match="fold 1 cannot be scored by roc_auc"):
         evaluate(
             logmel_stats(),
-            Task("", seconds=0.2, metric="roc-auc"),
+            Task("", seconds=0.2, metric="roc_auc"),
             manifest=replace(manifest, clips=clips),
             cache=cache,
         )
@@ -194,8 +194,8 @@ def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_anything_is_h
 
 
 def test_an_infinite_score_is_no_word_that_json_does_not_have(manifest, cache):
-    found = evaluate(logmel_stats(), Task("", seconds=0.2, metric="d-prime"), manifest=manifest, cache=cache)
-    assert found.score.deviation is None
+    found = evaluate(logmel_stats(), Task("", seconds=0.2, metric="d_prime"), manifest=manifest, cache=cache)
+    assert found.score.std is None
     assert json.loads(dumps(found.to_json()), parse_constant=pytest.fail)["score"]["score"] is None
 
 
@@ -252,19 +252,19 @@ def test_statistics_hear_the_random_windows_of_training_in_full_batches(tmp_path
 
 def test_labels_that_are_numbers_are_ordered_by_number(manifest):
     clips = tuple(replace(c, labels=(("10", "2", "100")[i % 3],)) for i, c in enumerate(manifest))
-    assert labels_of(replace(manifest, clips=clips)).classes == ("2", "10", "100")
-    assert labels_of(labelled(replace(manifest, clips=clips))).classes == ("2", "10", "100")
+    assert class_targets(replace(manifest, clips=clips)).classes == ("2", "10", "100")
+    assert class_targets(labelled(replace(manifest, clips=clips))).classes == ("2", "10", "100")
     given = replace(manifest, clips=clips, classes=("10", "100", "2"))
-    assert labels_of(labelled(given)).classes == ("10", "100", "2")
+    assert class_targets(labelled(given)).classes == ("10", "100", "2")
 
 
 def test_the_command_evaluates_stores_and_compares(manifest, tmp_path, cached, capsys):
     labels = table(manifest, tmp_path / "meta.csv")
-    common = ["logmel-stats", str(manifest.root), "--labels", str(labels), "--seconds", "0.2"]
-    assert main(["evaluate", "linear", *common, "--out", str(tmp_path / "r.json")]) == 0
+    common = [str(manifest.root), "--model", "logmel-stats", "--labels", str(labels), "--seconds", "0.2"]
+    assert main(["evaluate", *common, "--out", str(tmp_path / "r.json")]) == 0
     saved = Evaluation.load(tmp_path / "r.json")
-    assert f"logmel-stats  {saved.score.score:.4f} ± {saved.score.deviation:.4f}" in capsys.readouterr().out
-    assert main(["evaluate", "knn", *common, "--json", "--no-baselines"]) == 0
+    assert f"logmel-stats  {saved.score.score:.4f} ± {saved.score.std:.4f}" in capsys.readouterr().out
+    assert main(["evaluate", *common, "--protocol", "knn", "--json", "--no-baselines"]) == 0
     assert json.loads(capsys.readouterr().out)["protocol"] == "knn-vote"
     assert main(["results", "--format", "csv"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
@@ -303,6 +303,6 @@ def test_the_floor_on_esc10_from_audio(shared, cache):
 @pytest.mark.slow
 def test_the_floor_on_the_digits_of_unheard_speakers_from_audio(shared, cache):
     source, labels = str(shared / "data/fsdd/audio"), str(shared / "data/fsdd/meta.csv")
-    task = Task(source, labels=labels, label_column="digit", folding="groups", seconds=1.0)
+    task = Task(source, labels=labels, label_column="digit", split_by="groups", seconds=1.0)
     found = evaluate(logmel_stats(), task, cache=cache, baselines=False)
     assert 0.51 <= found.score.score <= 0.56

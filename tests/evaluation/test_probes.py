@@ -14,15 +14,17 @@ from safetensors.numpy import load_file
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.evaluation.probes.base import ProbeData, StandardScaler, check_features
-from auricle.evaluation.probes.evar import EarlyStopping, evar_loss, evar_probe, hold_out
-from auricle.evaluation.probes.fewshot import draw_shots, few_shot_curve
-from auricle.evaluation.probes.knn import knn_cosine, knn_vote, knn_xares
-from auricle.evaluation.probes.logistic import logistic, logistic_cv
+from auricle.evaluation.probes.base import Features, StandardScaler, check_features
+from auricle.evaluation.probes.evar import EarlyStopping, EvarProbe, draw_hold_out, evar_loss
+from auricle.evaluation.probes.fewshot import FewShot
+from auricle.evaluation.probes.knn import KNN
+from auricle.evaluation.probes.logistic import Logistic, LogisticCV
 from auricle.evaluation.protocols import PROTOCOLS, protocol
-from auricle.evaluation.scoring import mean_and_deviation, score_features
+from auricle.evaluation.scoring import few_shot_curve, mean_and_std, score_features
+from auricle.evaluation.splits import NO_ROWS, Split
 from auricle.evaluation.statistics import PooledStatistics, PublishedStatistics
-from helpers.evaluation_data import blobs, setting
+from auricle.evaluation.targets import ClassTargets, EventTargets
+from helpers.evaluation_data import blobs, task_split
 from helpers.paths import GOLDEN
 
 EVAR = json.loads((GOLDEN / "evaluation/evar.json").read_text())
@@ -37,9 +39,15 @@ def one_hot(index, classes):
     return np.eye(classes, dtype=np.float32)[index]
 
 
-def problem_of(x, index, classes=3, **options):
-    train = np.arange(len(x)) % 4 != 0
-    return ProbeData(x[train], one_hot(index[train], classes), x[~train], **options), index[~train]
+def fit_predict(probe, x, targets, split, *, multilabel=False, metric="auto", seed=42):
+    """Features (n, D) and targets (n, C) of all rows -> scores of the test rows."""
+    names = tuple(map(str, range(targets.shape[1])))
+    return probe.fit_predict(Features(x), ClassTargets(names, targets, multilabel, metric), split, RandomKey(seed))
+
+
+def quarter_tested(count):
+    test = np.arange(count) % 4 == 0
+    return Split("test", np.flatnonzero(~test), NO_ROWS, np.flatnonzero(test))
 
 
 def test_the_published_running_statistics_forget_the_first_batch(evar):
@@ -77,98 +85,140 @@ def test_the_evar_loss_is_divided_by_the_number_of_classes(evar):
 
 def test_knn_has_the_golden_scores_of_both_forms():
     golden = load_file(GOLDEN / "evaluation/knn.safetensors")
-    problem = ProbeData(golden["train"], one_hot(golden["labels"], 4), golden["test"])
-    assert np.abs(knn_cosine(problem) - golden["scores_per_sample_cosine"]).max() < 1e-5
-    assert np.abs(knn_xares(problem) - golden["scores_original"]).max() < 1e-5
+    x = np.concatenate([golden["train"], golden["test"]])
+    targets = one_hot(np.concatenate([golden["labels"], np.zeros(len(golden["test"]), int)]), 4)
+    split = Split("test", np.arange(len(golden["train"])), NO_ROWS, np.arange(len(golden["train"]), len(x)))
+    for form, name in (("cosine", "scores_per_sample_cosine"), ("xares", "scores_original")):
+        assert np.abs(fit_predict(KNN(form), x, targets, split) - golden[name]).max() < 1e-5
 
 
 def test_knn_of_fewer_clips_than_neighbours_uses_all():
     x, index = blobs(12)
-    problem, _ = problem_of(x, index)
-    assert np.allclose(
-        knn_vote(replace(problem, train=problem.train[:4], train_targets=problem.train_targets[:4])).sum(1), 1
-    )
+    split = quarter_tested(12)
+    assert np.allclose(fit_predict(KNN(), x, one_hot(index, 3), replace(split, train=split.train[:4])).sum(1), 1)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_learns_separable_classes_and_repeats_itself(name):
     x, index = blobs(spread=0.3)
-    problem, true = problem_of(x, index)
-    first, second = (PROTOCOLS[name].probe(problem) for _ in range(2))
+    split, true = quarter_tested(len(x)), index[::4]
+    first, second = (fit_predict(PROTOCOLS[name].probe, x, one_hot(index, 3), split) for _ in range(2))
     assert first.shape == (len(true), 3)
     assert np.array_equal(first, second)
     if name != "knn-xares":  # no cosine: its mistakes are its own
         assert (first.argmax(1) == true).mean() > 0.9
 
 
-@pytest.mark.parametrize("probe", [logistic, logistic_cv, knn_vote, evar_probe])
+@pytest.mark.parametrize("probe", [Logistic(), LogisticCV(), KNN(), EvarProbe()])
 def test_several_labels_per_clip_are_scored_class_by_class(probe):
     x, index = blobs(spread=0.3)
     targets = one_hot(index, 3)
     targets[:, 0] = np.maximum(targets[:, 0], targets[:, 1])
-    problem = ProbeData(x[:90], targets[:90], x[90:], multilabel=True, metric="mAP")
-    scores = probe(problem)
+    split = Split("test", np.arange(90), NO_ROWS, np.arange(90, 120))
+    scores = fit_predict(probe, x, targets, split, multilabel=True, metric="mAP")
     assert scores[targets[90:] == 1].mean() > scores[targets[90:] == 0].mean()
 
 
 def test_a_class_without_training_clips_is_never_predicted():
     x, index = blobs()
-    problem, _ = problem_of(x, index, classes=5)
-    for probe in (logistic, knn_vote):
-        assert not (probe(problem).argmax(1) >= 3).any()
+    for probe in (Logistic(), KNN()):
+        assert not (fit_predict(probe, x, one_hot(index, 5), quarter_tested(len(x))).argmax(1) >= 3).any()
 
 
 def test_the_chosen_penalty_never_sees_the_test_part():
     x, index = blobs(spread=3.0)
-    problem, _ = problem_of(x, index)
-    moved = replace(problem, test=problem.test + 100)
-    chosen = [logistic_cv(p) for p in (problem, moved)]
+    split, targets = quarter_tested(len(x)), one_hot(index, 3)
+    moved = x.copy()
+    moved[split.test] += 100
+    chosen = [fit_predict(LogisticCV(), features, targets, split) for features in (x, moved)]
     assert not np.allclose(chosen[0], chosen[1])
-    again = logistic_cv(replace(problem, test=problem.test[:3]))
+    again = fit_predict(LogisticCV(), x, targets, replace(split, test=split.test[:3]))
     assert np.allclose(again, chosen[0][:3])
 
 
 def test_a_validation_part_chooses_the_penalty_when_there_is_one():
     x, index = blobs(spread=3.0)
-    problem, _ = problem_of(x, index)
-    valid = replace(problem, valid=x[:30], valid_targets=one_hot(index[:30], 3))
-    assert logistic_cv(valid).shape == logistic_cv(problem).shape
+    split, targets = quarter_tested(len(x)), one_hot(index, 3)
+    valid = replace(split, valid=split.train[:30], train=split.train[30:])
+    assert fit_predict(LogisticCV(), x, targets, valid).shape == fit_predict(LogisticCV(), x, targets, split).shape
+
+
+@pytest.mark.parametrize("probe", [Logistic(), LogisticCV(), KNN(), FewShot(4), EvarProbe(epochs=3)])
+def test_a_probe_reads_no_targets_of_the_test_part(probe):
+    x, index = blobs(spread=3.0)
+    split, targets = quarter_tested(len(x)), one_hot(index, 3)
+    other = targets.copy()
+    other[split.test] = targets[split.test][:, [1, 2, 0]]
+    assert np.array_equal(fit_predict(probe, x, targets, split), fit_predict(probe, x, other, split))
+
+
+def test_layers_are_joined_and_frames_alone_are_refused():
+    x, index = blobs(spread=0.3)
+    targets, split = ClassTargets(("0", "1", "2"), one_hot(index, 3)), quarter_tested(len(x))
+    layers = Features(layers=x.reshape(len(x), 2, 4))
+    joined = Logistic().fit_predict(layers, targets, split, RandomKey(0))
+    assert np.array_equal(joined, Logistic().fit_predict(Features(x), targets, split, RandomKey(0)))
+    frames = Features(frames=tuple(np.ones((3 + i % 2, 8)) for i in range(len(x))))
+    with pytest.raises(AuricleError, match="only frames"):
+        Logistic().fit_predict(frames, targets, split, RandomKey(0))
+
+
+def test_features_of_training_windows_train_and_the_others_are_tested():
+    x, index = blobs(spread=0.3)
+    targets, split = ClassTargets(("0", "1", "2"), one_hot(index, 3)), quarter_tested(len(x))
+    shuffled = Features(x, for_training=Features(x[::-1].copy()))
+    scores = Logistic().fit_predict(shuffled, targets, split, RandomKey(0))
+    assert not np.array_equal(scores, Logistic().fit_predict(Features(x), targets, split, RandomKey(0)))
+
+
+def test_features_of_different_lengths_are_refused():
+    with pytest.raises(AuricleError, match="different numbers of clips"):
+        Features(clip=np.ones((3, 2)), layers=np.ones((4, 1, 2)))
+    with pytest.raises(AuricleError, match="as many times as frames"):
+        Features(frames=(np.ones((3, 2)),), times=(np.ones(2),))
+    with pytest.raises(AuricleError, match="at least one of"):
+        Features()
+
+
+def test_a_probe_of_classes_refuses_targets_of_another_kind():
+    events = EventTargets((), ((),) * 8)
+    with pytest.raises(AuricleError, match="kind 'events'"):
+        Logistic().fit_predict(Features(np.ones((8, 2))), events, quarter_tested(8), RandomKey(0))
 
 
 def test_the_hold_out_is_a_tenth_with_every_class():
     targets = one_hot(np.arange(200) % 4, 4)
-    held = hold_out(targets, RandomKey(1))
+    held = draw_hold_out(targets, RandomKey(1))
     assert held.sum() == 20
     assert targets[held].any(0).all()
 
 
-def test_the_standardiser_leaves_constant_features_alone():
+def test_the_scaler_leaves_constant_features_alone():
     x = np.array([[1.0, 5.0], [3.0, 5.0]])
-    assert StandardScaler.of(x)(x).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+    assert StandardScaler.fit(x)(x).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
 
 
 def test_seeds_change_the_evar_probe_and_nothing_exact():
     x, index = blobs(spread=3.0)
-    bench = setting(index, np.arange(len(x)) // 3 % 3)
-    seeded = score_features(bench, protocol("evar"), x, (1, 2))
-    exact = score_features(bench, protocol("logistic"), x, (1, 2))
+    task = task_split(index, np.arange(len(x)) // 3 % 3)
+    seeded = score_features(task, protocol("evar"), Features(x), (1, 2))
+    exact = score_features(task, protocol("logistic"), Features(x), (1, 2))
     assert len(seeded.scores) == 6
     assert len({s.score for s in seeded.scores}) > 1
     assert [s.seed for s in exact.scores] == [0, 0, 0]
-    assert mean_and_deviation(exact.scores)[0] == pytest.approx(np.mean([s.score for s in exact.scores]))
+    assert mean_and_std(exact.scores)[0] == pytest.approx(np.mean([s.score for s in exact.scores]))
 
 
 def test_few_shot_draws_are_nested_and_balanced():
-    bench = setting(np.arange(60) % 3, np.arange(60) // 3 % 2)
-    rows = bench.folds[0].train
-    two, four = (draw_shots(bench.labels, rows, n, RandomKey(0)) for n in (2, 4))
-    assert set(two) <= set(four) <= set(rows)
-    assert np.bincount(bench.labels.index[four]).tolist() == [4, 4, 4]
+    task = task_split(np.arange(60) % 3, np.arange(60) // 3 % 2)
+    two, four = (FewShot(n).draw(task.targets, task.splits[0], RandomKey(0)).train for n in (2, 4))
+    assert set(two) <= set(four) <= set(task.splits[0].train)
+    assert np.bincount(task.targets.index[four]).tolist() == [4, 4, 4]
 
 
 def test_few_shot_scores_rise_with_the_shots():
     x, index = blobs(240, spread=2.0)
-    points = few_shot_curve(setting(index, np.arange(240) // 3 % 3), x)
+    points = few_shot_curve(task_split(index, np.arange(240) // 3 % 3), Features(x))
     assert [p.shots for p in points] == [1, 2, 4, 8]
     assert points[-1].score > points[0].score
     assert len(points[0].scores) == 15
@@ -186,11 +236,11 @@ def test_unknown_protocols_are_refused_with_the_nearest():
         protocol("logistic").with_lr(0.1)
 
 
-def reference_setting(shared, task):
+def reference_task(shared, task):
     folder, part, label = {"esc10": ("esc10", "fold", "target"), "fsdd": ("fsdd", "speaker", "digit")}[task]
     with open(shared / "data" / folder / "meta.csv") as file:
         rows = list(csv.DictReader(file))
-    return setting(np.array([int(row[label]) for row in rows]), np.array([row[part] for row in rows]))
+    return task_split(np.array([int(row[label]) for row in rows]), np.array([row[part] for row in rows]))
 
 
 @pytest.mark.parametrize("features", ["mn04_as", "logmel_mean_std"])
@@ -201,9 +251,9 @@ def test_stored_embeddings_score_as_the_reference_says(shared, features):
         "esc10": (f"esc10/{features}", golden[f"esc10/{features}"]),
         "fsdd": (f"fsdd/{features}_f16", list(golden[f"fsdd_digit_leave_one_speaker_out/{features}"].values())),
     }
-    for task, (name, expected) in cases.items():
-        bench = reference_setting(shared, task)
-        scores = score_features(bench, protocol("logistic"), stored[name], (42,)).scores
+    for data, (name, expected) in cases.items():
+        task = reference_task(shared, data)
+        scores = score_features(task, protocol("logistic"), Features(stored[name]), (42,)).scores
         by_fold = {s.fold: s for s in scores}
         for (_, found), reference in zip(sorted(by_fold.items()), expected):
             assert abs(found.score - reference) * found.test <= 2.01
@@ -212,14 +262,14 @@ def test_stored_embeddings_score_as_the_reference_says(shared, features):
 @pytest.mark.parametrize(("features", "expected"), [("mn04_as", 0.99), ("logmel_mean_std", 0.67)])
 def test_ten_neighbours_score_as_the_reference_says(shared, features, expected):
     x = load_file(shared / "golden/evaluation/embeddings.safetensors")[f"esc10/{features}"]
-    scores = score_features(reference_setting(shared, "esc10"), protocol("knn-vote"), x, (42,)).scores
-    assert mean_and_deviation(scores)[0] == pytest.approx(expected, abs=0.0051)
+    scores = score_features(reference_task(shared, "esc10"), protocol("knn-vote"), Features(x), (42,)).scores
+    assert mean_and_std(scores)[0] == pytest.approx(expected, abs=0.0051)
 
 
 def test_the_evar_probe_and_few_shots_score_as_the_reference_says(shared):
     x = load_file(shared / "golden/evaluation/embeddings.safetensors")["esc10/mn04_as"]
-    bench = reference_setting(shared, "esc10")
-    evar = mean_and_deviation(score_features(bench, protocol("evar"), x, (42,)).scores)[0]
+    task = reference_task(shared, "esc10")
+    evar = mean_and_std(score_features(task, protocol("evar"), Features(x), (42,)).scores)[0]
     assert 0.97 <= evar <= 0.995
-    curve = [point.score for point in few_shot_curve(bench, x, repeats=3)]
+    curve = [point.score for point in few_shot_curve(task, Features(x), repeats=3)]
     assert curve == pytest.approx([0.891, 0.953, 0.969, 0.978], abs=0.03)

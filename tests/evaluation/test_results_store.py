@@ -16,14 +16,14 @@ import pytest
 
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
-from auricle.evaluation.compare import compare, paired_t, paired_wilcoxon
+from auricle.evaluation.compare import compare, corrected_t_test, wilcoxon_test
 from auricle.evaluation.results import Result, ResultsStore, as_csv, as_markdown, as_text
 from helpers.patience import PATIENCE
 
 
 def result(model="a", score=0.5, scores=None, **change):
     scores = scores or {"fold 1 / 0": score, "fold 2 / 0": score}
-    values = {"checksum": "c", "task": "tones", "protocol": "logistic", "metric": "accuracy", "deviation": 0.1}
+    values = {"checksum": "c", "task": "tones", "protocol": "logistic", "metric": "accuracy", "std": 0.1}
     return Result(**{**values, "model": model, "score": score, "scores": scores, **change})
 
 
@@ -34,12 +34,12 @@ def store(tmp_path):
 
 def test_what_is_appended_comes_back_whole_and_in_order(store):
     assert store.select() == []
-    ids = store.append([result("a", environment={"torch": "2"}, command="auricle x"), result("b", deviation=None)])
+    ids = store.append([result("a", environment={"torch": "2"}, command="auricle x"), result("b", std=None)])
     assert ids == [1, 2]
     first, second = store.select()
     assert (first.model, first.environment, first.command) == ("a", {"torch": "2"}, "auricle x")
     assert first.scores == {"fold 1 / 0": 0.5, "fold 2 / 0": 0.5}
-    assert second.deviation is None
+    assert second.std is None
     assert first.time
 
 
@@ -147,7 +147,7 @@ def test_a_killed_writer_leaves_whole_transactions(store):
 
 
 def test_exports_hold_every_row(store):
-    store.append([result("a"), result("b", deviation=None)])
+    store.append([result("a"), result("b", std=None)])
     rows = store.select()
     table = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert [row["model"] for row in table] == ["a", "b"]
@@ -177,11 +177,11 @@ def test_other_seeds_are_paired_by_fold(store):
 def test_tests_say_nothing_where_nothing_can_be_said():
     import numpy as np
 
-    one, same = np.array([0.5]), np.array([0.5, 0.6])
-    assert paired_t(one, one) is None
-    assert paired_wilcoxon(one, one) is None
-    assert paired_t(same, same) == paired_wilcoxon(same, same) == 1.0
-    assert paired_t(same, same + 0.1) == 0.0
+    one, none, same = np.array([0.0]), np.zeros(2), np.full(2, 0.1)
+    assert corrected_t_test(one, 0.25) is None
+    assert wilcoxon_test(one) is None
+    assert corrected_t_test(none, 0.25) == wilcoxon_test(none) == 1.0
+    assert corrected_t_test(same, 0.25) == 0.0
 
 
 def test_the_latest_measurement_counts_and_unknown_names_are_refused(store):

@@ -118,7 +118,7 @@ def test_the_published_task_sets_are_shipped(name):
     assert len(titles) == {"quick": 4, "all": 9}[name]
     assert {entry.seeds for entry in entries} == {{"quick": (42,), "all": (42, 43, 44)}[name]}
     for family, rate in (("m2d", "3e-05"), ("mn", "0.0003")):
-        assert {probe.name for entry in entries for probe in entry.probes(family)} == {f"evar, lr {rate}"}
+        assert {probe.name for entry in entries for probe in entry.protocols_for(family)} == {f"evar, lr {rate}"}
 
 
 def test_a_file_of_the_same_name_wins_over_a_shipped_set(tasks, tmp_path, monkeypatch):
@@ -129,9 +129,9 @@ def test_a_file_of_the_same_name_wins_over_a_shipped_set(tasks, tmp_path, monkey
 
 def test_a_task_is_heard_at_the_models_rate(evar):
     entry = read_task_set(Path("all"))[3]
-    assert entry.at(16000).source.endswith("work/16k/esc50")
-    assert entry.at(32000).source.endswith("work/32k/esc50")
-    assert entry.at(32000).labels == entry.at(16000).labels
+    assert entry.task_at(16000).source.endswith("work/16k/esc50")
+    assert entry.task_at(32000).source.endswith("work/32k/esc50")
+    assert entry.task_at(32000).labels == entry.task_at(16000).labels
 
 
 def test_what_is_present_of_a_shipped_set_is_measured_and_the_rest_named(evar, capsys):

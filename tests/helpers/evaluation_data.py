@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.evaluation.labels import Labels
 from auricle.evaluation.scoring import TaskSplit
-from auricle.evaluation.splits import Fold
+from auricle.evaluation.splits import NO_ROWS, Split
+from auricle.evaluation.targets import ClassTargets
 from helpers.sounds import tone, write_sound
 
 CLASSES = ("high", "low", "middle")
@@ -37,14 +37,16 @@ def table(manifest: Manifest, path: Path, columns: str = "filename,fold,label") 
     return path
 
 
-def setting(index: np.ndarray, parts: np.ndarray, metric: str = "accuracy") -> TaskSplit:
-    """Class indices and fold numbers per row -> a Setting that holds every fold out once."""
+def task_split(index: np.ndarray, parts: np.ndarray, metric: str = "accuracy") -> TaskSplit:
+    """Class indices and fold numbers per row -> a TaskSplit that holds every fold out once."""
     classes = tuple(str(c) for c in range(int(index.max()) + 1))
-    labels = Labels(classes, np.eye(len(classes), dtype=np.float32)[index], False)
-    none = np.zeros(0, np.int64)
-    names = list(dict.fromkeys(parts.tolist()))
-    folds = [Fold(f"fold {p}", np.flatnonzero(parts != p), none, np.flatnonzero(parts == p)) for p in names]
-    return TaskSplit(labels, folds, tuple(f"clip {i}" for i in range(len(index))), metric)
+    targets = ClassTargets(classes, np.eye(len(classes), dtype=np.float32)[index], metric=metric)
+    groups = tuple(f"clip {i}" for i in range(len(index)))
+    splits = [
+        Split(f"fold {p}", np.flatnonzero(parts != p), NO_ROWS, np.flatnonzero(parts == p), groups)
+        for p in dict.fromkeys(parts.tolist())
+    ]
+    return TaskSplit(targets, splits)
 
 
 def blobs(

@@ -8,8 +8,8 @@ from pathlib import Path
 from auricle.commands.pretrain import pretrain
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.evaluation.evaluate import evaluate
-from auricle.evaluation.task import Task
+from auricle.evaluation.runner import evaluate
+from auricle.evaluation.tasks import Task
 from auricle.hub.load import load
 from auricle.methods.settings import M2DPretrain, with_flags
 from helpers.sounds import tone, write_sound

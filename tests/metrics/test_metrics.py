@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from sklearn import metrics as reference
 
 from auricle.core.errors import AuricleError
+from auricle.evaluation.tasks import Task
 from auricle.metrics.classification import (
     accuracy,
     average_precision,
@@ -20,10 +21,10 @@ from auricle.metrics.classification import (
     d_prime,
     mean_average_precision,
     mean_d_prime,
-    metric,
     recall_per_class,
     roc_auc,
 )
+from auricle.metrics.table import METRICS, Metric, default_metric, metric
 from helpers.paths import GOLDEN
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
@@ -44,7 +45,7 @@ def test_scene_scores_are_those_of_hear(kind):
     tables = load_file(GOLDEN / "evaluation/hear_scenes.safetensors")
     expected = json.loads((GOLDEN / "evaluation/hear_scenes.json").read_text())["scene_scores"][kind]
     scores, targets = tables[f"{kind}/score"], tables[f"{kind}/target"]
-    names = {"mAP": "mAP", "d-prime": "d_prime", "roc-auc": "aucroc"} | (
+    names = {"mAP": "mAP", "d_prime": "d_prime", "roc_auc": "aucroc"} | (
         {"accuracy": "top1_acc"} if kind == "multiclass" else {}
     )
     for ours, theirs in names.items():
@@ -85,7 +86,7 @@ def test_d_prime_of_a_table_is_the_mean_over_its_classes():
     assert np.isnan(mean_d_prime(np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[1, 1], [0, 0]])))
 
 
-@pytest.mark.parametrize("name", ["accuracy", "balanced-accuracy", "mAP", "roc-auc", "d-prime"])
+@pytest.mark.parametrize("name", METRICS)
 def test_scores_that_are_nan_are_refused_not_ranked(name):
     scores = np.array([[np.nan, 1.0], [0.2, 0.3], [0.5, 0.1]])
     with pytest.raises(AuricleError, match="1 of [36] scores are NaN"):
@@ -96,4 +97,31 @@ def test_unknown_and_unfit_metrics_are_refused_in_words():
     with pytest.raises(AuricleError, match="did you mean accuracy"):
         metric("acuracy")
     with pytest.raises(AuricleError, match="exactly one label"):
-        metric("accuracy", multilabel=True)
+        metric("accuracy", "multilabel")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("balanced-accuracy", "balanced_accuracy"), ("roc-auc", "roc_auc"), ("d-prime", "d_prime")]
+)
+def test_the_first_editions_names_are_accepted(old, new):
+    assert metric(old).name == new
+
+
+def top2(scores, targets):
+    return float((scores.argsort(1)[:, -2:] == targets.argmax(1)[:, None]).any(1).mean())
+
+
+def test_a_metric_is_added_by_a_line(monkeypatch):
+    monkeypatch.setitem(METRICS, "top2", Metric("top2", top2, ("multiclass",)))
+    scores, targets = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]), np.eye(3)[[1, 2]]
+    assert metric("top2", "multiclass")(scores, targets) == 0.5
+    assert "top2" in str(Task("sounds", metric="top2"))
+    with pytest.raises(AuricleError, match="use mAP, roc_auc, d_prime"):
+        metric("top2", "multilabel")
+
+
+def test_every_kind_has_its_default_metric_or_says_that_there_is_none():
+    defaults = {kind: default_metric(kind) for kind in ("multiclass", "multilabel", "pairs")}
+    assert defaults == {"multiclass": "accuracy", "multilabel": "mAP", "pairs": "roc_auc"}
+    with pytest.raises(AuricleError, match="no metric for tasks of kind 'sequence'"):
+        default_metric("sequence")

@@ -1,12 +1,7 @@
-"""Measure an encoder on every task of a task-set file.
+"""The first edition's form of 'auricle evaluate --suite FILE --model NAME': measure an encoder on every task of a file.
 
-  auricle evaluate set tasks.yaml --model runs/first
-  EVAR=~/evar auricle evaluate set all --model runs/first      M2D's nine tasks, in EVAR's folders ('quick': four)
-
-The file names tasks and protocols:
-
-  tasks:
-    - {name: esc10, source: esc10/audio, labels: esc10/meta.csv, seconds: 5, protocols: [logistic, knn-vote]}
+auricle evaluate set tasks.yaml --model runs/first
+EVAR=~/evar auricle evaluate set all --model runs/first      M2D's nine tasks, in EVAR's folders ('quick': four)
 """
 
 from __future__ import annotations
@@ -15,24 +10,22 @@ import argparse
 import shlex
 import sys
 
-from auricle.cli.flags import add_flags, config_from
-from auricle.commands.evaluate import EvaluateSetConfig, evaluate_set, say_absent
-from auricle.core.io import dumps
+from auricle.cli.evaluate import print_suite
+from auricle.commands.evaluate import EvaluateConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_flags(parser, EvaluateSetConfig)
+    parser.add_argument("suite", help="file of tasks and protocols (YAML), or one that is shipped: quick, all")
+    parser.add_argument("--model", default="", help="encoder: a published name, a weight file or a run folder")
+    parser.add_argument("--weights", help="local weight file of a published name")
+    parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True, help="score baselines too")
+    parser.add_argument("--store", help="results file (default: results.sqlite in the cache folder)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="all results as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """0, or 1 when some tasks could not be measured."""
-    command = shlex.join(["auricle", *sys.argv[1:]])
-    result = evaluate_set(config_from(EvaluateSetConfig, args), command=command, quiet=args.quiet)
-    if args.json:
-        print(dumps({"evaluations": [e.to_json() for e in result.evaluations], "absent": result.absent}))
-    else:
-        print("\n\n".join(str(evaluation) for evaluation in result.evaluations))
-        say_absent(result.absent)
-    return 1 if result.absent else 0
+    names = ("model", "suite", "weights", "baselines", "store")
+    config = EvaluateConfig(**{name: getattr(args, name) for name in names})
+    return print_suite(config, shlex.join(["auricle", *sys.argv[1:]]), quiet=args.quiet, as_json=args.json)

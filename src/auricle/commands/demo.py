@@ -148,8 +148,8 @@ def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
 
 def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation, ...]:
     """Logistic regression and kNN on the labels, beside the untrained encoder, log-mel statistics and chance."""
-    from auricle.evaluation.evaluate import evaluate
-    from auricle.evaluation.task import Task
+    from auricle.evaluation.runner import evaluate
+    from auricle.evaluation.tasks import Task
     from auricle.hub.load import load
 
     labels = {label for clip in manifest for label in clip.labels}

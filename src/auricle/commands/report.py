@@ -1,4 +1,4 @@
-"""Rebuild the report of a run, or compare several runs in one."""
+"""``auricle report``: write the report of a run again, or one page that compares several runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ReportConfig:
     """Which runs, and where the page goes."""
 
     runs: tuple[str, ...] = argument("run folder; more than one: compared with the first", many=True)
-    out: str = option("", "file to write; empty: report.html in the first run")
+    out: str | None = option(None, "file to write (default: report.html in the first run)")
     reference: tuple[str, ...] = option((), "an original's log.txt, drawn as a dashed reference curve")
 
 
@@ -26,7 +26,7 @@ class ReportResult:
 
 
 def report(config: ReportConfig) -> ReportResult:
-    """Write the page. Raises AuricleError where there is no run, or a reference is not an original's log."""
+    """Write the page. Raises AuricleError for a folder that is no run, or a reference that is not an original's log."""
     from auricle.reports.page import build_report
 
     first, *others = (Path(run) for run in config.runs)

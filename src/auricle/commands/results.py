@@ -1,4 +1,4 @@
-"""Every score ever measured: filtered, compared, exported."""
+"""``auricle results``: every score ever measured here, filtered and compared."""
 
 from __future__ import annotations
 
@@ -16,40 +16,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResultsConfig:
-    """Which rows of the store."""
+    """Which rows of which store."""
 
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
-    model: str = option("", "only models whose name holds this text")
-    task: str = option("", "only tasks whose name holds this text")
-    protocol: str = option("", "only protocols whose name holds this text")
+    model: str = option("", "only models whose name contains this text")
+    task: str = option("", "only tasks whose name contains this text")
+    protocol: str = option("", "only protocols whose name contains this text")
     baselines: bool = option(True, "show the baselines too")
-    last: int = option(0, "only the last so many rows; 0: all")
+    last: int | None = option(None, "only the last so many rows; none: all", words={"none": None})
 
     def __post_init__(self) -> None:
-        if self.last < 0:
-            raise AuricleError(f"--last must be 0 or more, got {self.last}")
+        if self.last == 0:  # the first edition's word for "all"
+            object.__setattr__(self, "last", None)
+        if self.last is not None and self.last < 1:
+            raise AuricleError(f"--last must be at least 1, or none for all rows; got {self.last}")
 
 
 def results(config: ResultsConfig) -> list[Result]:
-    """The rows that fit, oldest first. Raises AuricleError for a named store that is not there."""
+    """Return the rows that match, oldest first. Raises AuricleError for a named store that is not there."""
     from auricle.evaluation.results import ResultsStore
 
     path = store_path(config.store)
     if config.store and not path.exists():
         raise AuricleError(f"there is no results store {path}")
     filters = {"model": config.model, "task": config.task, "protocol": config.protocol}
-    return ResultsStore(path).select(**filters, baselines=config.baselines)[-config.last :]
+    return ResultsStore(path).select(**filters, baselines=config.baselines)[-(config.last or 0) :]
 
 
 def compare_results(config: ResultsConfig, a: str, b: str) -> list[Comparison]:
-    """Paired comparisons of two models (names or row ids) over the rows that fit."""
+    """Compare two models (names or row ids) over the rows that match."""
     from auricle.evaluation.compare import compare
 
     return compare(results(config), a, b)
 
 
 def store_path(store: str | None) -> Path:
-    """The named file, or results.sqlite in the cache folder."""
+    """Return the named file, or results.sqlite in the cache folder."""
     from auricle.core.io import cache_dir
 
     return Path(store).expanduser() if store else cache_dir() / "results.sqlite"

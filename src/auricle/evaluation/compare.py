@@ -1,22 +1,134 @@
-"""Two models side by side on the tasks both were measured on, with paired tests over folds and seeds."""
+"""Whether two scores differ: paired differences over splits and seeds, for ``auricle results --compare`` and reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.evaluation.results import Result
+from auricle.metrics.table import METRICS
+
+SIGNIFICANCE = 0.05  # p-value below which two scores are called different
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """``paired_difference`` of two scores.
+
+    Attributes:
+        mean: Mean of score minus reference over the pairs; of the plain means where nothing can be paired.
+        std: Standard deviation (n-1) over the pairs; None with fewer than two.
+        pairs: How many pairs of split and seed (of splits, where no seed is shared).
+        p_value: Two-sided p-value of the corrected t test; None with fewer than two pairs.
+        wilcoxon: Two-sided p-value of Wilcoxon's signed-rank test; None with fewer than two pairs.
+    """
+
+    mean: float
+    std: float | None
+    pairs: int
+    p_value: float | None
+    wilcoxon: float | None
+
+    def verdict(self, metric: str) -> str:
+        """Return "better", "worse" or "no difference" of the score, or "unsure" with fewer than two pairs."""
+        if self.p_value is None:
+            return "unsure"
+        if not self.p_value < SIGNIFICANCE:
+            return "no difference"
+        sign = METRICS[metric].sign if metric in METRICS else 1
+        return "better" if sign * self.mean > 0 else "worse"
+
+
+def paired_difference(
+    scores: Mapping[str, float], reference: Mapping[str, float], test_ratio: float | None = None
+) -> PairedDifference:
+    """Compare two models that were scored on the same splits.
+
+    The t test is the corrected resampled one of Nadeau and Bengio, "Inference for the Generalization Error", Machine
+    Learning 52 (2003), 239-281: splits share training clips, so their scores are not independent and the plain paired test
+    is too sure. It multiplies the variance of the mean, s²/n, by 1 + n · test_ratio. Wilcoxon's test has no such
+    correction: read its p-values as too small.
+
+    Args:
+        scores: {"fold 1 / 42": 0.95}, by split and seed.
+        reference: The same of the model that is compared with.
+        test_ratio: Test clips per training clip; None: 1 / (k - 1) of k splits, as in k-fold cross-validation.
+
+    Returns:
+        The difference of score minus reference.
+    """
+    if not scores.keys() & reference.keys():  # other seeds, or a probe without any: pair the means of the splits
+        scores, reference = _split_means(scores), _split_means(reference)
+    keys = [key for key in scores if key in reference]
+    if not keys:
+        apart = float(np.mean(list(scores.values())) - np.mean(list(reference.values())))
+        return PairedDifference(apart, None, 0, None, None)
+    differences = np.array([scores[key] - reference[key] for key in keys])
+    splits = len(_split_means(dict.fromkeys(keys, 0.0)))
+    ratio = test_ratio if test_ratio is not None else 1 / (splits - 1) if splits > 1 else 0.0
+    std = float(np.std(differences, ddof=1)) if len(keys) > 1 else None
+    mean = float(np.mean(differences))
+    return PairedDifference(mean, std, len(keys), corrected_t_test(differences, ratio), wilcoxon_test(differences))
+
+
+def _split_means(scores: Mapping[str, float]) -> dict[str, float]:
+    """{"fold 1 / 42": 0.9, "fold 1 / 43": 0.8} -> {"fold 1": 0.85}; keys without a seed stay."""
+    splits: dict[str, list[float]] = {}
+    for key, value in scores.items():
+        splits.setdefault(key.rpartition(" / ")[0] or key, []).append(value)
+    return {split: float(np.mean(values)) for split, values in splits.items()}
+
+
+def corrected_t_test(differences: np.ndarray, test_ratio: float) -> float | None:
+    """Return the two-sided p-value of Nadeau and Bengio's corrected resampled t test; see ``paired_difference``.
+
+    Args:
+        differences: (n,), one per split and seed.
+        test_ratio: Test clips per training clip; 0 gives Student's plain paired test.
+
+    Returns:
+        None for fewer than two differences; where all are equal, 1 if they are 0, else 0.
+    """
+    from scipy.stats import t
+
+    n = len(differences)
+    if n < 2:
+        return None
+    if np.ptp(differences) < 1e-12:
+        return 1.0 if abs(differences[0]) < 1e-12 else 0.0
+    statistic = np.mean(differences) / np.sqrt(np.var(differences, ddof=1) * (1 / n + test_ratio))
+    return float(2 * t.sf(abs(statistic), n - 1))
+
+
+def wilcoxon_test(differences: np.ndarray) -> float | None:
+    """Return the two-sided p-value of Wilcoxon's signed-rank test of differences (n,).
+
+    Returns:
+        None for fewer than two differences, 1 when all are 0; differences of 0 are dropped.
+    """
+    from scipy.stats import wilcoxon
+
+    if len(differences) < 2:
+        return None
+    differences = differences[np.abs(differences) > 1e-12]
+    return float(wilcoxon(differences).pvalue) if len(differences) else 1.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """difference = b - a, its mean over the pairs (fold and seed both have) and its deviation (n-1).
+    """Two models on one task by one protocol and metric.
 
-    t_test and wilcoxon are two-sided p-values, None with fewer than two pairs. Folds share training clips, so both
-    tests are too sure of themselves: read a p-value near 0.05 as no difference.
+    Attributes:
+        a: The first model's row of the results store.
+        b: The second model's row.
+        pairs: How many pairs of split and seed both have.
+        difference: b minus a, the mean over the pairs.
+        std: Standard deviation (n-1) of the difference over the pairs.
+        t_test: p-value of the corrected t test (``paired_difference``).
+        wilcoxon: p-value of Wilcoxon's signed-rank test.
     """
 
     task: str
@@ -26,23 +138,29 @@ class Comparison:
     b: Result
     pairs: int
     difference: float
-    deviation: float | None
+    std: float | None
     t_test: float | None
     wilcoxon: float | None
 
 
 def compare(results: Sequence[Result], a: str, b: str) -> list[Comparison]:
-    """One comparison per task, protocol and metric that both have; of several measurements the latest counts.
+    """Compare two models on every task, protocol and metric that both have; of several measurements the latest counts.
 
-    a and b are ids of rows, or names of models. Raises AuricleError when a name is unknown or nothing is shared.
+    Args:
+        results: Rows of the store.
+        a: Id of a row, or name of a model.
+        b: The same.
+
+    Raises:
+        AuricleError: A name is unknown, or nothing is shared.
     """
-    first, second = _latest(results, a), _latest(results, b)
-    shared = [key for key in first if key in second]
+    rows_a, rows_b = _latest(results, a), _latest(results, b)
+    shared = [key for key in rows_a if key in rows_b]
     if not shared:
         raise AuricleError(
             f"'{a}' and '{b}' were not measured on the same task by the same protocol; evaluate both on one first"
         )
-    return [_compared(first[key], second[key]) for key in shared]
+    return [_compare_rows(rows_a[key], rows_b[key]) for key in shared]
 
 
 def _latest(results: Sequence[Result], who: str) -> dict[tuple[str, str, str], Result]:
@@ -53,55 +171,22 @@ def _latest(results: Sequence[Result], who: str) -> dict[tuple[str, str, str], R
     return {(r.task, r.protocol, r.metric): r for r in sorted(rows, key=lambda r: r.id or 0)}
 
 
-def _compared(a: Result, b: Result) -> Comparison:
-    first, second = a.scores, b.scores
-    if not set(first) & set(second):  # other seeds, or a probe without any: pair the means of the folds
-        first, second = by_fold(first), by_fold(second)
-    keys = [key for key in first if key in second]
-    x, y = (np.array([scores[key] for key in keys]) for scores in (first, second))
-    pairs = len(keys)
-    mean = float(np.mean(y - x)) if pairs else b.score - a.score
-    deviation = float(np.std(y - x, ddof=1)) if pairs > 1 else None
-    return Comparison(a.task, a.protocol, a.metric, a, b, pairs, mean, deviation, paired_t(x, y), paired_wilcoxon(x, y))
-
-
-def by_fold(scores: dict[str, float]) -> dict[str, float]:
-    """{"fold 1 / 42": 0.9, "fold 1 / 43": 0.8, …} -> {"fold 1": 0.85, …}."""
-    folds: dict[str, list[float]] = {}
-    for key, value in scores.items():
-        folds.setdefault(key.rpartition(" / ")[0], []).append(value)
-    return {fold: float(np.mean(values)) for fold, values in folds.items()}
-
-
-def paired_t(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Two-sided p-value of Student's paired t test; 1 when no pair differs, 0 when all differ by the same."""
-    from scipy.stats import ttest_rel
-
-    if len(x) < 2:
-        return None
-    difference = y - x
-    if np.ptp(difference) < 1e-12:
-        return 1.0 if abs(difference[0]) < 1e-12 else 0.0
-    return float(ttest_rel(x, y).pvalue)
-
-
-def paired_wilcoxon(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Two-sided p-value of Wilcoxon's signed ranks (ties dropped); 1 when no pair differs."""
-    from scipy.stats import wilcoxon
-
-    difference = y - x
-    difference = difference[np.abs(difference) > 1e-12]
-    if len(x) < 2:
-        return None
-    return float(wilcoxon(difference).pvalue) if len(difference) else 1.0
+def _compare_rows(a: Result, b: Result) -> Comparison:
+    ratio = b.test_ratio if b.test_ratio is not None else a.test_ratio
+    d = paired_difference(b.scores, a.scores, ratio)
+    return Comparison(a.task, a.protocol, a.metric, a, b, d.pairs, d.mean, d.std, d.p_value, d.wilcoxon)
 
 
 def as_table(comparisons: Sequence[Comparison]) -> str:
-    """Lines of text, a comparison each."""
+    """Write four lines of text for each comparison."""
     lines = []
     for c in comparisons:
-        spread = "" if c.deviation is None else f" ± {c.deviation:.4f}"
-        tests = "too few to test" if c.t_test is None else f"paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}"
+        spread = "" if c.std is None else f" ± {c.std:.4f}"
+        tests = (
+            "too few to test"
+            if c.t_test is None
+            else f"corrected paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}"
+        )
         lines.append(f"{c.task} · {c.protocol} · {c.metric}")
         lines.append(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}")
         lines.append(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}")

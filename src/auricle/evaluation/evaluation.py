@@ -1,5 +1,4 @@
-"""The result of one evaluation: everything a table, a report or a sceptic needs, as plain values that go to JSON and
-back."""
+"""The result of one evaluation as plain values: what tables and reports read, saved as JSON and loaded again."""
 
 from __future__ import annotations
 
@@ -11,28 +10,59 @@ from typing import Any
 import numpy as np
 
 from auricle.core.io import dumps, write_text
-from auricle.evaluation.labels import Coverage
-from auricle.evaluation.probes.fewshot import FewShotPoint
-from auricle.evaluation.scoring import FoldScore
+from auricle.evaluation.scoring import FewShotPoint, FoldScore
 from auricle.metrics.classification import average_precision_per_class, confusion, recall_per_class
+from auricle.metrics.table import metric_name
 
 
 @dataclass(frozen=True)
 class Score:
-    """A model's mean over folds and seeds, its deviation (n-1; None with a single score) and every score behind it."""
+    """The scores of one model on one task.
+
+    Attributes:
+        model: Name of the model.
+        score: Mean over splits and seeds.
+        std: Standard deviation (n-1) over splits and seeds; None for a single score.
+        scores: Every score behind the mean.
+        checksum: Fingerprint of the encoder; "" for chance.
+        few_shot: The curve over training clips per class; empty if it was not measured.
+    """
 
     model: str
     score: float
-    deviation: float | None
+    std: float | None
     scores: tuple[FoldScore, ...]
     checksum: str = ""
     few_shot: tuple[FewShotPoint, ...] = ()
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How many of the manifest's clips a score is about.
+
+    Attributes:
+        clips: All clips.
+        unlabelled: Clips without a label.
+        failed: Clips that could not be read.
+        left_out: Clips that are in no part of any split.
+        tested: Clips that some split tested.
+    """
+
+    clips: int
+    unlabelled: int
+    failed: int
+    left_out: int
+    tested: int
+
+    def __str__(self) -> str:
+        rest = {"without a label": self.unlabelled, "unreadable": self.failed, "in no part": self.left_out}
+        parts = [f"{n} {what}" for what, n in rest.items() if n]
+        return f"{self.tested} of {self.clips} clips tested" + (f" ({', '.join(parts)})" if parts else "")
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """One tested clip: what it is, what was predicted, with which fold held out, and the scores in the order of the
-    classes."""
+    """One tested clip: its labels, the predicted class, the split that tested it, and the scores of all classes."""
 
     id: str
     fold: str
@@ -47,10 +77,27 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """score of the model itself, baselines beside it, predictions with the first seed (each tested clip once per fold).
+    """One model on one task by one protocol.
 
-    interval is the 95 % bootstrap interval of the accuracy over test clips (None for other metrics); classes_scored
-    counts the classes that some fold tested; embeddings names the cache entries that hold the features.
+    Attributes:
+        task: Name of the task.
+        protocol: Name of the protocol.
+        metric: Name of the metric.
+        score: Scores of the model.
+        baselines: Scores of the untrained encoder, log-mel statistics and chance.
+        classes: Class names in the order of the predictions' scores.
+        classes_scored: How many classes some split tested.
+        multilabel: False if every clip has exactly one label.
+        coverage: How many clips were tested.
+        predictions: Of the first seed; every tested clip once per split that tests it.
+        interval: 95 % bootstrap interval of the accuracy over test clips; None for other metrics.
+        failed: Clips that could not be read, with the reason.
+        notes: What weakens the score.
+        settings: Task, encoding and seeds, as plain values.
+        embeddings: Name of the cache entries that hold the features.
+        seconds: Time that the evaluation took.
+        environment: Versions and machine.
+        command: The command line.
     """
 
     task: str
@@ -73,18 +120,13 @@ class Evaluation:
     command: str = ""
 
     @property
-    def few_shot(self) -> tuple[FewShotPoint, ...]:
-        return self.score.few_shot
-
-    @property
     def confusion(self) -> np.ndarray:
-        """(C, C) counts of a single-label task: row = true class, column = predicted."""
+        """Counts (C, C) of a multiclass task: row = true class, column = predicted class."""
         true, predicted = self._indices()
         return confusion(predicted, true, len(self.classes))
 
     def per_class(self) -> dict[str, float | None]:
-        """Recall of each class, or its average precision where clips have several labels; None where none was
-        tested."""
+        """Return the recall of each class, or its average precision where clips have several labels; None if untested."""
         if self.multilabel:
             scores = np.array([p.scores for p in self.predictions])
             targets = np.array([[name in p.true for name in self.classes] for p in self.predictions])
@@ -95,7 +137,7 @@ class Evaluation:
         return {name: float(v) if np.isfinite(v) else None for name, v in zip(self.classes, values)}
 
     def mistakes(self, most: int = 60) -> list[Prediction]:
-        """Wrong predictions, the most confident first."""
+        """Return wrong predictions, the most confident first."""
         wrong = [p for p in self.predictions if not p.right]
         return sorted(wrong, key=lambda p: -max(p.scores))[:most]
 
@@ -106,7 +148,7 @@ class Evaluation:
         return true, predicted
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; with what is computed from them (confusion, per class) for readers in other languages."""
+        """Return plain values, with confusion counts and scores per class for readers in other languages."""
         computed: dict[str, Any] = {"per_class": self.per_class()}
         if not self.multilabel:
             computed["confusion"] = self.confusion.tolist()
@@ -114,11 +156,12 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Evaluation:
-        """The inverse of ``to_json``."""
+        """Build an evaluation from ``to_json`` values, also from those of the first edition."""
         plain = {k: v for k, v in values.items() if k not in ("per_class", "confusion")}
         return cls(
             **plain
             | {
+                "metric": metric_name(values["metric"]),
                 "score": _score(values["score"]),
                 "baselines": tuple(map(_score, values["baselines"])),
                 "classes": tuple(values["classes"]),
@@ -140,10 +183,12 @@ class Evaluation:
         rows = [self.score, *self.baselines]
         width = max(len(row.model) for row in rows)
         lines = [f"{self.task} · {self.protocol} · {self.metric}", *(_row(row, width) for row in rows)]
-        for point in self.few_shot:
-            rivals = [f"{b.model} {p.score:.4f}" for b in self.baselines for p in b.few_shot if p.shots == point.shots]
-            beside = f"  ({', '.join(rivals)})" if rivals else ""
-            lines.append(f"  {point.shots} per class  {_plus_minus(point.score, point.deviation)}{beside}")
+        for point in self.score.few_shot:
+            baselines = [
+                f"{b.model} {p.score:.4f}" for b in self.baselines for p in b.few_shot if p.shots == point.shots
+            ]
+            beside = f"  ({', '.join(baselines)})" if baselines else ""
+            lines.append(f"  {point.shots} per class  {_plus_minus(point.score, point.std)}{beside}")
         if self.interval:
             lines.append(f"95 % of bootstrap draws over test clips: {self.interval[0]:.4f} to {self.interval[1]:.4f}")
         lines.append(
@@ -156,16 +201,21 @@ def _row(row: Score, width: int) -> str:
     folds = list(dict.fromkeys(s.fold for s in row.scores))
     each = [np.mean([s.score for s in row.scores if s.fold == fold]) for fold in folds]
     detail = "  (" + " ".join(f"{value:.4f}" for value in each) + ")" if 1 < len(each) <= 12 else ""
-    return f"  {row.model:<{width}}  {_plus_minus(row.score, row.deviation)}{detail}"
+    return f"  {row.model:<{width}}  {_plus_minus(row.score, row.std)}{detail}"
 
 
-def _plus_minus(score: float, deviation: float | None) -> str:
-    return f"{score:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
+def _plus_minus(score: float, std: float | None) -> str:
+    return f"{score:.4f}" + (f" ± {std:.4f}" if std is not None else "")
 
 
 def _score(values: dict[str, Any]) -> Score:
-    points = tuple(FewShotPoint(**p | {"scores": _fold_scores(p["scores"])}) for p in values["few_shot"])
-    return Score(**values | {"scores": _fold_scores(values["scores"]), "few_shot": points})
+    points = tuple(FewShotPoint(**_renamed(p) | {"scores": _fold_scores(p["scores"])}) for p in values["few_shot"])
+    return Score(**_renamed(values) | {"scores": _fold_scores(values["scores"]), "few_shot": points})
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """The first edition wrote ``deviation`` for ``std``."""
+    return {"std" if name == "deviation" else name: value for name, value in values.items()}
 
 
 def _fold_scores(values: list[dict[str, Any]]) -> tuple[FoldScore, ...]:

@@ -1,25 +1,40 @@
-"""One set of features, scored: every fold and seed of a protocol, with what was predicted for every tested clip."""
+"""Scores of one set of features on one task: every split and seed of a protocol, and the few-shot curve."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.evaluation.labels import Labels
-from auricle.evaluation.probes.base import ProbeData
+from auricle.data.manifest.manifest import Manifest
+from auricle.evaluation.probes.base import Features
+from auricle.evaluation.probes.fewshot import FewShot, single_label_only
 from auricle.evaluation.protocols import Protocol
-from auricle.evaluation.splits import Fold
-from auricle.metrics.classification import metric
+from auricle.evaluation.splits import Split
+from auricle.evaluation.targets import ClassTargets
+from auricle.evaluation.tasks import Task
+
+SHOTS = (1, 2, 4, 8)
+REPEATS = 5
 
 
 @dataclass(frozen=True)
 class FoldScore:
-    """Score of one fold with one seed; how many clips trained, validated and tested it, and how many classes were
-    tested."""
+    """The score of one split with one seed.
+
+    Attributes:
+        fold: Name of the split.
+        seed: Seed of the probe, 0 where it does not draw; for few-shot scores the number of the draw.
+        score: Value of the task's metric.
+        train: How many clips trained.
+        valid: How many clips validated.
+        test: How many clips were tested.
+        classes_scored: How many classes have a clip in the test part.
+    """
 
     fold: str
     seed: int
@@ -31,82 +46,129 @@ class FoldScore:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """scores of every fold and seed; rows, folds and values (n, C) of the clips tested, with the first seed."""
+class FewShotPoint:
+    """Mean and standard deviation (n-1) over splits and draws of ``shots`` training clips per class."""
+
+    shots: int
+    score: float
+    std: float | None
+    scores: tuple[FoldScore, ...]
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """What a protocol gave on every split.
+
+    Attributes:
+        scores: One per split and seed.
+        rows: Rows tested, split after split.
+        folds: The name of the split of each tested row.
+        predictions: (len(rows), C) of the first seed.
+    """
 
     scores: tuple[FoldScore, ...]
     rows: np.ndarray
     folds: tuple[str, ...]
-    values: np.ndarray
+    predictions: np.ndarray
 
 
-def mean_and_deviation(scores: Sequence[FoldScore]) -> tuple[float, float | None]:
-    """Plain mean and standard deviation (n-1) over folds and seeds; no deviation for a single score."""
+def mean_and_std(scores: Sequence[FoldScore]) -> tuple[float, float | None]:
+    """Return mean and standard deviation (n-1) over splits and seeds; None for a single score or an infinite one."""
     values = [s.score for s in scores]
-    spread = len(values) > 1 and bool(np.isfinite(values).all())  # d-prime is infinite where nothing was confused
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if spread else None
+    finite = bool(np.isfinite(values).all())  # d' is infinite where nothing was confused
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 and finite else None
 
 
 @dataclass(frozen=True)
 class TaskSplit:
-    """What all scores of one evaluation share: labels (n rows), folds, groups, metric.
+    """What all scores of one evaluation share: the targets and the splits.
 
-    Raises AuricleError for a fold whose labels leave the metric without a value.
+    Raises AuricleError for a split whose targets leave the metric without a value.
     """
 
-    labels: Labels
-    folds: Sequence[Fold]
-    groups: tuple[str, ...]
-    metric: str
+    targets: ClassTargets
+    splits: Sequence[Split]
 
     def __post_init__(self) -> None:
-        for fold in self.folds:
-            if np.isnan(self.score(np.zeros((len(fold.test), len(self.labels.classes))), fold, 0).score):
+        for split in self.splits:
+            zeros = np.zeros((len(split.test), len(self.targets.classes)))
+            if np.isnan(self.targets.score(zeros, split.test)):
                 raise AuricleError(
-                    f"{fold.name} cannot be scored by {self.metric}: its {len(fold.test)} clips do not hold some class and "
-                    "something else; choose another --metric or --folding"
+                    f"{split.name} cannot be scored by {self.metric}: its {len(split.test)} clips do not hold some class "
+                    "and something else; choose another --metric or --split-by"
                 )
 
-    def problem(self, train: np.ndarray, test: np.ndarray, fold: Fold, key: RandomKey) -> ProbeData:
-        """The arrays of one fold; ``train`` and ``test`` are the features of all clips as heard for each purpose."""
-        targets, valid = self.labels.targets, len(fold.valid) > 0
-        return ProbeData(
-            train=train[fold.train],
-            train_targets=targets[fold.train],
-            test=test[fold.test],
-            valid=train[fold.valid] if valid else None,
-            valid_targets=targets[fold.valid] if valid else None,
-            multilabel=self.labels.multilabel,
-            metric=self.metric,
-            groups=tuple(self.groups[i] for i in fold.train),
-            key=key,
-        )
+    @classmethod
+    def of(cls, manifest: Manifest, task: Task) -> TaskSplit:
+        """Read targets and splits of labelled clips. Raises AuricleError for a task that is not about classes."""
+        targets = task.targets(manifest)
+        if not isinstance(targets, ClassTargets):
+            raise AuricleError(
+                f"there is no probe for tasks of kind '{targets.kind}' yet; multiclass and multilabel have"
+            )
+        return cls(targets, task.splits(manifest, targets))
 
-    def score(self, values: np.ndarray, fold: Fold, seed: int) -> FoldScore:
-        """What the scores (n_test, C) are worth by the metric."""
-        targets = self.labels.targets[fold.test]
-        value = metric(self.metric, multilabel=self.labels.multilabel)(values, targets)
-        sizes = len(fold.train), len(fold.valid), len(fold.test)
-        return FoldScore(fold.name, seed, value, *sizes, int(targets.any(0).sum()))
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        return self.targets.scored_by.name
+
+    def score(self, predictions: Any, split: Split, seed: int) -> FoldScore:
+        """Score predictions (n_test, C) for the test rows of a split."""
+        value = self.targets.score(predictions, split.test)
+        sizes = len(split.train), len(split.valid), len(split.test)
+        return FoldScore(split.name, seed, value, *sizes, int(self.targets.values[split.test].any(0).sum()))
 
 
-def score_features(
-    setting: TaskSplit,
-    protocol: Protocol,
-    features: np.ndarray,
-    seeds: Sequence[int],
-    train_features: np.ndarray | None = None,
-) -> Scored:
-    """Every fold once per seed (once, where the protocol does not depend on it). features (n, D), in the labels'
-    order."""
-    train = features if train_features is None else train_features
+def score_features(task: TaskSplit, protocol: Protocol, features: Features, seeds: Sequence[int]) -> SplitScores:
+    """Train and test the protocol's probe on every split.
+
+    Args:
+        task: Targets and splits.
+        protocol: The probe.
+        features: In the order of the targets' rows.
+        seeds: One run per seed; a protocol that does not draw runs once, with seed 0.
+    """
     used = seeds if protocol.seeded else (0,)
-    scores, values = [], []
-    for i, fold in enumerate(setting.folds):
+    scores, first_predictions = [], []
+    for i, split in enumerate(task.splits):
         for seed in used:
-            found = protocol.probe(setting.problem(train, features, fold, RandomKey(seed, position=i)))
-            scores.append(setting.score(found, fold, seed))
+            predictions = protocol.probe.fit_predict(features, task.targets, split, RandomKey(seed, position=i))
+            scores.append(task.score(predictions, split, seed))
             if seed == used[0]:
-                values.append(found)
-    names = tuple(fold.name for fold in setting.folds for _ in fold.test)
-    return Scored(tuple(scores), np.concatenate([fold.test for fold in setting.folds]), names, np.concatenate(values))
+                first_predictions.append(predictions)
+    folds = tuple(split.name for split in task.splits for _ in split.test)
+    rows = np.concatenate([split.test for split in task.splits])
+    return SplitScores(tuple(scores), rows, folds, np.concatenate(first_predictions))
+
+
+def few_shot_curve(
+    task: TaskSplit, features: Features, *, shots: Sequence[int] = SHOTS, repeats: int = REPEATS, seed: int = 42
+) -> tuple[FewShotPoint, ...]:
+    """Score logistic regression on a few training clips per class, drawn ``repeats`` times for every split.
+
+    Returns:
+        One point per number of shots.
+
+    Raises:
+        AuricleError: Clips have several labels.
+    """
+    single_label_only(task.targets)
+    points = []
+    for count in shots:
+        few, scores = FewShot(count), []
+        for i, split in enumerate(task.splits):
+            for draw in range(repeats):
+                key = RandomKey(seed, epoch=draw, position=i)
+                drawn = few.draw(task.targets, split, key)
+                scores.append(task.score(few.probe.fit_predict(features, task.targets, drawn, key), drawn, draw))
+        points.append(FewShotPoint(count, *mean_and_std(scores), tuple(scores)))
+    return tuple(points)
+
+
+def chance_scores(task: TaskSplit) -> tuple[FoldScore, ...]:
+    """Score the class frequencies of the training part: the most frequent class, or the prevalence as mAP."""
+    shares = [task.targets.values[split.train].mean(0, dtype=np.float64) for split in task.splits]
+    return tuple(
+        task.score(np.tile(share, (len(split.test), 1)), split, 0) for share, split in zip(shares, task.splits)
+    )

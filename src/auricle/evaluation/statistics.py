@@ -1,9 +1,8 @@
-"""Statistics of a task to normalise with: mean and deviation of its log-mel input (specification evaluation 2, point
-2).
+"""Mean and standard deviation of a task's log-mel input, to normalise with (specification evaluation 2, point 2).
 
-pooled     over all valid frames, the true mean and deviation (n divisor)
-published  EVAR's running form over batches: the second batch replaces the first, and what comes out is the average of
-           batches 2..K (quirk, measured); padding counts, as in the original
+pooled     over all valid frames, the true mean and standard deviation (n divisor)
+published  EVAR's running form over batches: the second batch replaces the first, and the result is the average of
+           batches 2..K (measured on the original); padding counts, as in the original
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ MOST_CLIPS = 5000
 
 @dataclass
 class PooledStatistics:
-    """Exact sums in float64 over everything that was added."""
+    """Mean and standard deviation over all values added, from sums in float64."""
 
     count: int = 0
     total: float = 0.0
     squares: float = 0.0
 
     def add(self, values: Tensor) -> None:
-        """values: any shape."""
+        """Add values of any shape."""
         values = values.double()
         self.count += values.numel()
         self.total += float(values.sum())
@@ -49,20 +48,22 @@ class PooledStatistics:
 
 @dataclass
 class PublishedStatistics:
-    """mean_1 = m_1; mean <- mean + (m_k - mean) / (k - 1) after; the variance runs the same way over the batch means of
-    (x - current mean)^2."""
+    """EVAR's running form: mean_1 = m_1, then mean <- mean + (m_k - mean) / (k - 1).
+
+    The variance runs the same way over the batch means of (x - current mean)^2.
+    """
 
     batches: int = 0
     mean: float = 0.0
     variance: float = 0.0
 
     def add(self, values: Tensor) -> None:
-        """One batch, any shape."""
+        """Add one batch of any shape."""
         values = values.double()
         self.batches += 1
-        share = 1 / max(1, self.batches - 1)
-        self.mean += (float(values.mean()) - self.mean) * share
-        self.variance += (float((values - self.mean).square().mean()) - self.variance) * share
+        weight = 1 / max(1, self.batches - 1)
+        self.mean += (float(values.mean()) - self.mean) * weight
+        self.variance += (float((values - self.mean).square().mean()) - self.variance) * weight
 
     @property
     def std(self) -> float:
@@ -76,10 +77,16 @@ FORMS: dict[str, type[PooledStatistics] | type[PublishedStatistics]] = {
 
 
 def task_statistics(encoder: Encoder, manifest: Manifest, settings: EmbedSettings, form: str) -> tuple[float, float]:
-    """Mean and deviation of the encoder's (not normalised) spectrograms over the first 5,000 clips of a keyed order,
-    as the settings cut them; in batches of just ``batch_size`` where they are cut to one length.
+    """Measure mean and standard deviation of the encoder's spectrograms before normalisation.
 
-    Raises AuricleError for an unknown form, or when no clip can be read.
+    Args:
+        encoder: Its front end is used.
+        manifest: The clips; the first 5,000 of a keyed order are read.
+        settings: How clips are cut; batches hold exactly ``batch_size`` clips where all are cut to one length.
+        form: "pooled" or "published".
+
+    Raises:
+        AuricleError: The form is unknown, or no clip can be read.
     """
     if form not in FORMS:
         raise AuricleError(f"unknown statistics '{form}'; known: own, {', '.join(FORMS)}")

@@ -1,13 +1,13 @@
-"""A task set: a small YAML file that names tasks and protocols, measured together, by hand or while a run trains.
+"""A suite: a small YAML file that names tasks and protocols, measured together, by hand or while a run trains.
 
 tasks:
-  - {name: esc10, source: esc10/audio, labels: esc10/meta.csv, seconds: 5, protocols: [logistic, knn-vote]}
-  - {name: digits, source: fsdd/audio, labels: fsdd/meta.csv, label_column: digit, folding: groups, seconds: 1}
+  - {name: esc10, source: esc10/audio, labels: esc10/meta.csv, seconds: 5, protocols: [linear, knn]}
+  - {name: digits, source: fsdd/audio, labels: fsdd/meta.csv, label_column: digit, split_by: groups, seconds: 1}
 
 Paths are relative to the file; with ``root_from: NAME``, to the folder that the environment variable NAME holds (else
 the current one). ``{rate}`` in a path is the model's sample rate, "16k" or "32k". ``seeds: [42]`` and ``lr: 3.0e-5`` (or
 ``lr: published``, EVAR's own for the model's family) hold for every task. A task whose data are absent is reported and
-passed over. "quick" and "all" are shipped (``task_sets/``).
+skipped. "quick" and "all" are shipped (``task_sets/``). No PyTorch here until a suite is evaluated.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.evaluation.task import SEEDS, Task
+from auricle.evaluation.probes.evar import LEARNING_RATE, PUBLISHED_RATES
+from auricle.evaluation.protocols import Protocol, protocol
+from auricle.evaluation.tasks import SEEDS, Task, task_from_saved
 
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation
-    from auricle.evaluation.protocols import Protocol
     from auricle.models.base import Encoder
 
 DEFAULT_PROTOCOLS = ("logistic",)
@@ -33,48 +34,50 @@ KNOWN = ("tasks", "root_from", "seeds", "lr")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One task, the protocols it is measured with, their seeds, and the learning rate of those that have one."""
+class SuiteEntry:
+    """One task of a suite.
+
+    Attributes:
+        task: The task.
+        protocols: Names of the protocols that measure it.
+        seeds: Seeds of probes that draw.
+        lr: Learning rate of the protocols that have one; "published" for EVAR's own; None for the protocol's.
+    """
 
     task: Task
     protocols: tuple[str, ...]
     seeds: tuple[int, ...] = SEEDS
     lr: float | str | None = None
 
-    def at(self, rate: int) -> Task:
-        """The task for a model of ``rate`` hertz."""
+    def task_at(self, rate: int) -> Task:
+        """Return the task for a model of ``rate`` hertz."""
         paths = {name: path for name in ("source", "labels") if (path := getattr(self.task, name))}
         return replace(
             self.task,
             **{name: path.replace("{rate}", f"{rate // 1000}k") for name, path in paths.items()},  # type: ignore[arg-type]
         )
 
-    def probes(self, family: str) -> tuple[Protocol, ...]:
-        """For an encoder of ``family``."""
-        from auricle.evaluation.protocols import protocol
-
-        lr, found = self.rate_of(family), map(protocol, self.protocols)
-        return tuple(probe.with_lr(lr) if lr and probe.rate else probe for probe in found)
-
-    def rate_of(self, family: str) -> float | None:
-        from auricle.evaluation.probes.evar import LEARNING_RATE, PUBLISHED_RATES
-
-        return PUBLISHED_RATES.get(family, LEARNING_RATE) if isinstance(self.lr, str) else self.lr
+    def protocols_for(self, family: str) -> tuple[Protocol, ...]:
+        """Return the protocols for an encoder of ``family``, with the learning rate of the suite."""
+        lr = PUBLISHED_RATES.get(family, LEARNING_RATE) if isinstance(self.lr, str) else self.lr
+        return tuple(p.with_lr(lr) if lr and p.has_lr else p for p in map(protocol, self.protocols))
 
 
-def read_task_set(source: Path) -> tuple[Entry, ...]:
-    """A file, or a shipped set by its name ("quick", "all"; a file of that name wins).
+def read_task_set(source: Path) -> tuple[SuiteEntry, ...]:
+    """Read a suite from a file, or a shipped one by its name ("quick", "all"; a file of that name wins).
 
-    Raises AuricleError for a file that is not there, is no task set, or names an unknown setting or protocol.
+    Raises:
+        AuricleError: The file is not there, is no suite, or names an unknown setting or protocol.
     """
-    path = path_of(source)
-    content = _content(path)
-    root = _root(content, path)
+    path = _file_of(source)
+    content = _read_yaml(path)
+    variable = content.get("root_from")
+    root = Path(os.environ.get(str(variable), "")) if variable else path.parent
     shared = {"seeds": _seeds(content, path), "lr": _lr(content, path)}
     return tuple(_entry(values, path, root, shared) for values in content["tasks"])
 
 
-def path_of(source: Path) -> Path:
+def _file_of(source: Path) -> Path:
     if source.is_file():
         return source
     if str(source) in SHIPPED:
@@ -83,7 +86,7 @@ def path_of(source: Path) -> Path:
     raise AuricleError(f"there is no task-set file {source}{hint}")
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -92,15 +95,10 @@ def _content(path: Path) -> dict[str, Any]:
         raise AuricleError(f"{path} is not readable as YAML: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list) or not content["tasks"]:
         raise AuricleError(f"{path} is no task set: expected 'tasks:' and a list of tasks, each with a 'source'")
-    strange = sorted(map(str, content.keys() - set(KNOWN)))
-    if strange:
-        raise AuricleError(f"{path}: unknown setting {', '.join(strange)}; a task set knows {', '.join(KNOWN)}")
+    unknown = sorted(map(str, content.keys() - set(KNOWN)))
+    if unknown:
+        raise AuricleError(f"{path}: unknown setting {', '.join(unknown)}; a task set has {', '.join(KNOWN)}")
     return content
-
-
-def _root(content: dict[str, Any], path: Path) -> Path:
-    variable = content.get("root_from")
-    return Path(os.environ.get(str(variable), "")) if variable else path.parent
 
 
 def _seeds(content: dict[str, Any], path: Path) -> tuple[int, ...]:
@@ -117,22 +115,20 @@ def _lr(content: dict[str, Any], path: Path) -> float | str | None:
     return lr
 
 
-def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Entry:
-    from auricle.evaluation.protocols import protocol
-
+def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> SuiteEntry:
     known = {f.name for f in fields(Task)}
     if not isinstance(values, dict) or "source" not in values:
         raise AuricleError(f"{path}: every task needs a 'source', found {values!r}")
     settings = dict(values)
     protocols = settings.pop("protocols", DEFAULT_PROTOCOLS)
     if not isinstance(protocols, (list, tuple)) or not protocols or not all(isinstance(p, str) for p in protocols):
-        raise AuricleError(f"{path}: protocols should be a list of names such as [logistic], found {protocols!r}")
+        raise AuricleError(f"{path}: protocols should be a list of names such as [linear], found {protocols!r}")
     for name in protocols:
         protocol(name)
-    strange = sorted(map(str, settings.keys() - known))
-    if strange:
+    unknown = sorted(map(str, settings.keys() - known - {"folding"}))
+    if unknown:
         raise AuricleError(
-            f"{path}: unknown setting {', '.join(strange)}; a task knows {', '.join(sorted(known))}, protocols"
+            f"{path}: unknown setting {', '.join(unknown)}; a task has {', '.join(sorted(known))}, protocols"
         )
     for name, value in settings.items():
         wanted: Any = (int, float) if name == "seconds" else str
@@ -142,22 +138,29 @@ def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Entry
     for name in ("source", "labels"):
         if settings.get(name):
             settings[name] = str((root / Path(settings[name]).expanduser()).resolve())
-    return Entry(Task(**settings), tuple(protocols), **shared)
+    return SuiteEntry(task_from_saved(settings), tuple(protocols), **shared)
 
 
-def evaluate_set(
-    encoder: Encoder, entries: tuple[Entry, ...], *, baselines: bool = True, command: str = "", quiet: bool = True
+def evaluate_task_set(
+    encoder: Encoder, entries: tuple[SuiteEntry, ...], *, baselines: bool = True, command: str = "", quiet: bool = True
 ) -> tuple[list[Evaluation], dict[str, str]]:
-    """Evaluations in the order of the set, and the tasks that could not be measured with the reason."""
-    from auricle.evaluation.evaluate import evaluate
+    """Evaluate an encoder on every task of a suite.
 
-    options: dict[str, Any] = {"baselines": baselines, "command": command, "quiet": quiet}
-    found, absent = [], {}
+    Returns:
+        The evaluations in the order of the suite, and {"task/protocol": reason} of those that could not be measured.
+    """
+    from auricle.evaluation.runner import evaluate
+
+    evaluations, skipped = [], {}
     for entry in entries:
-        task = entry.at(encoder.info.sample_rate)
-        for probe in entry.probes(encoder.info.family):
+        task = entry.task_at(encoder.info.sample_rate)
+        for chosen in entry.protocols_for(encoder.info.family):
             try:
-                found.append(evaluate(encoder, task, probe, seeds=entry.seeds, **options))
+                evaluations.append(
+                    evaluate(
+                        encoder, task, chosen, seeds=entry.seeds, baselines=baselines, command=command, quiet=quiet
+                    )
+                )
             except AuricleError as error:
-                absent[f"{task.title}/{probe.name}"] = str(error)
-    return found, absent
+                skipped[f"{task.title}/{chosen.name}"] = str(error)
+    return evaluations, skipped

@@ -1,4 +1,4 @@
-"""How many directions features fill, without labels: RankMe and the area under the spectrum (specification m2d 5.4)."""
+"""Effective rank of features, without labels: RankMe and the area under the spectrum (specification m2d 5.4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NORM_GUARD = 1e-6
 
 
 class Spectrum:
-    """Singular values of features (n, D) that come in pieces: only sums of products, (D, D), are kept, in float64."""
+    """Singular values of features (n, D) that are added in parts; it stores sums of products, (D, D), in float64."""
 
     def __init__(self, width: int):
         self.rows = 0
@@ -18,7 +18,7 @@ class Spectrum:
         self.unit_sum = np.zeros(width)
 
     def add(self, features: np.ndarray) -> None:
-        """More rows (m, D)."""
+        """Add rows (m, D)."""
         raw = np.asarray(features, np.float64)
         unit = raw / (NORM_GUARD + np.linalg.norm(raw, axis=1, keepdims=True))
         self.rows += len(raw)
@@ -27,13 +27,13 @@ class Spectrum:
         self.unit_sum += unit.sum(axis=0)
 
     def rank_me(self) -> float:
-        """exp of the entropy of the normalised singular values of the raw rows; 1 to D."""
+        """Return exp of the entropy of the normalised singular values of the raw rows; 1 to D."""
         values = self._values(self.raw)
         shares = values / max(values.sum(), GUARD) + GUARD
         return float(np.exp(-(shares * np.log(shares)).sum()))
 
     def auc(self) -> float:
-        """Mean of the cumulative shares of the singular values, of rows of unit length less their mean; 0.5 (even) to 1."""
+        """Return the mean of the cumulative shares of the singular values of centred unit rows; 0.5 (even) to 1."""
         mean = self.unit_sum / max(1, self.rows)
         values = self._values(self.unit - self.rows * np.outer(mean, mean))
         return float((values.cumsum() / max(values.sum(), GUARD)).mean())
@@ -45,12 +45,12 @@ class Spectrum:
 
 
 def rank_me(features: np.ndarray) -> float:
-    """RankMe of features (n, D)."""
+    """Return RankMe of features (n, D)."""
     return _spectrum(features).rank_me()
 
 
 def spectrum_auc(features: np.ndarray) -> float:
-    """The area under the cumulative spectrum of features (n, D)."""
+    """Return the area under the cumulative spectrum of features (n, D)."""
     return _spectrum(features).auc()
 
 

@@ -1,44 +1,105 @@
 """EVAR's linear probe, step by step (specification evaluation 2): a layer trained by Adam with early stopping.
 
 There is no search for a learning rate and no schedule; on small sets the published 3e-5 is far from convergence, so
-scores measure the optimiser as much as the encoder. ``logistic`` is the converged form.
+scores measure the optimiser as much as the encoder. ``logistic`` is the converged form. PyTorch is imported on use.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from auricle.core.randomness import RandomKey
-from auricle.evaluation.probes.base import ProbeData, StandardScaler
-from auricle.metrics.classification import metric
+from auricle.evaluation.probes.base import Features, ProbeData, StandardScaler, class_targets_only
+from auricle.evaluation.splits import Split
+from auricle.evaluation.targets import ClassTargets, Targets
 
-EPOCHS = 200
-PATIENCE = 20
-BATCH = 200
-WEIGHT_DECAY = 1e-8
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LEARNING_RATE = 3e-4
 PUBLISHED_RATES = {"m2d": 3e-5}  # EVAR's own for M2D and ATST-Frame; all other encoders have 3e-4 (evaluation 1.4)
-HOLD_OUT = 0.1
 HOLD_OUT_TRIES = 100
+
+
+@dataclass(frozen=True)
+class EvarProbe:
+    """EVAR's linear probe. Without a validation part a tenth of the training part is held out for early stopping.
+
+    Attributes:
+        lr: Learning rate of Adam, constant.
+        epochs: The most epochs.
+        patience: Stop after this many epochs in a row that are worse than the best.
+        batch_size: Clips per step.
+        weight_decay: L2 penalty inside Adam.
+        hold_out: Share of the training part that validates where the split has no validation part.
+    """
+
+    lr: float = LEARNING_RATE
+    epochs: int = 200
+    patience: int = 20
+    batch_size: int = 200
+    weight_decay: float = 1e-8
+    hold_out: float = 0.1
+
+    def fit_predict(self, features: Features, targets: Targets, split: Split, key: RandomKey) -> np.ndarray:
+        """Return probabilities (n_test, C) of the weights of the best epoch."""
+        classes, data = class_targets_only(targets), ProbeData.of(features, targets, split)
+        scale = StandardScaler.fit(data.train)  # before the hold-out is split off, as published
+        train, valid_rows = np.ones(len(split.train), dtype=bool), split.valid
+        valid = scale(data.valid) if len(split.valid) else None
+        if valid is None:
+            held_out = draw_hold_out(data.train_targets, key, self.hold_out)
+            train, valid_rows = ~held_out, split.train[held_out]
+            valid = scale(data.train)[held_out]
+        weight, bias = self._fit(scale(data.train)[train], data.train_targets[train], valid, valid_rows, classes, key)
+        logits = _tensor(scale(data.test)) @ weight.T + bias
+        return (logits.sigmoid() if data.multilabel else logits.softmax(1)).double().numpy()
+
+    def _fit(
+        self,
+        train: np.ndarray,
+        train_targets: np.ndarray,
+        valid: np.ndarray,
+        valid_rows: np.ndarray,
+        targets: ClassTargets,
+        key: RandomKey,
+    ) -> tuple[Tensor, Tensor]:
+        """Weight (C, D) and bias (C,) of the epoch with the best validation score."""
+        import torch
+
+        x, y, valid_x = _tensor(train), _tensor(train_targets), _tensor(valid)
+        weight, bias = best = initial_layer(x.shape[1], y.shape[1], key)
+        optimizer = torch.optim.Adam((weight, bias), lr=self.lr, weight_decay=self.weight_decay)
+        stopping, shuffle = EarlyStopping(self.patience), key.torch("evar/shuffle")
+        for _ in range(self.epochs):
+            for rows in torch.randperm(len(x), generator=shuffle).split(min(self.batch_size, len(x))):
+                loss = evar_loss(x[rows] @ weight.T + bias, y[rows], multilabel=targets.multilabel)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            with torch.no_grad():
+                stop = stopping.stop(targets.merit((valid_x @ weight.T + bias).numpy(), valid_rows))
+            if stopping.best_epoch == stopping.epoch:
+                best = (weight.detach().clone(), bias.detach().clone())
+            if stop:
+                break
+        return best[0].detach(), best[1].detach()
 
 
 @dataclass
 class EarlyStopping:
-    """An epoch as good as the best becomes the best (ties favour the later); stop after ``patience`` worse ones in a
-    row."""
+    """Remember the best epoch (a tie favours the later one) and stop after ``patience`` worse ones in a row."""
 
-    patience: int = PATIENCE
+    patience: int = 20
     best: float = -np.inf
     best_epoch: int = -1
     epoch: int = field(default=-1, init=False)
 
     def stop(self, value: float) -> bool:
-        """Call once per epoch with the validation score."""
+        """Take the validation score of one more epoch, larger is better; return True to stop."""
         self.epoch += 1
         value = -np.inf if np.isnan(value) else value
         if value >= self.best:
@@ -46,74 +107,38 @@ class EarlyStopping:
         return self.epoch - self.best_epoch >= self.patience
 
 
-def evar_probe(problem: ProbeData, lr: float = LEARNING_RATE) -> np.ndarray:
-    """(n_test, C) probabilities of the weights of the best epoch."""
-    scale = StandardScaler.of(problem.train)  # before the hold-out is split off, as published
-    train, valid = _train_and_valid(problem, scale)
-    weights = _fit(*train, *valid, problem, lr)
-    logits = _tensor(scale(problem.test)) @ weights[0].T + weights[1]
-    return (logits.sigmoid() if problem.multilabel else logits.softmax(1)).double().numpy()
-
-
 def evar_loss(logits: Tensor, targets: Tensor, *, multilabel: bool = False) -> Tensor:
-    """Mean over the batch and the classes of -target * log-softmax: cross-entropy divided by C. logits, targets (B,
-    C)."""
+    """Return the mean over batch and classes of -target * log-softmax: cross-entropy divided by C. Both are (B, C)."""
     if multilabel:
+        from torch.nn import functional as F
+
         return F.binary_cross_entropy_with_logits(logits, targets)
     return -(targets * logits.log_softmax(1)).mean()
 
 
-def hold_out(targets: np.ndarray, key: RandomKey) -> np.ndarray:
-    """(n,) True where held out: a random tenth, redrawn up to 100 times until every class of ``targets`` occurs in
-    it."""
+def draw_hold_out(targets: np.ndarray, key: RandomKey, ratio: float = 0.1) -> np.ndarray:
+    """Draw the rows held out, (n,) bool; redrawn up to 100 times until they have every class of ``targets`` (n, C)."""
     source, n = key.of("evar/hold-out"), len(targets)
-    held = np.zeros(n, dtype=bool)
+    held_out = np.zeros(n, dtype=bool)
     for _ in range(HOLD_OUT_TRIES):
-        held[:] = False
-        held[source.permutation(n)[: max(1, round(HOLD_OUT * n))]] = True
-        if (targets[held].any(0) == targets.any(0)).all():
+        held_out[:] = False
+        held_out[source.permutation(n)[: max(1, round(ratio * n))]] = True
+        if (targets[held_out].any(0) == targets.any(0)).all():
             break
-    return held
+    return held_out
 
 
-def _train_and_valid(problem: ProbeData, scale: StandardScaler) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    if problem.valid is not None and problem.valid_targets is not None:
-        valid = _tensor(scale(problem.valid)), _tensor(problem.valid_targets)
-        return (_tensor(scale(problem.train)), _tensor(problem.train_targets)), valid
-    held = hold_out(problem.train_targets, problem.key)
-    features, targets = _tensor(scale(problem.train)), _tensor(problem.train_targets)
-    return (features[~held], targets[~held]), (features[held], targets[held])
+def initial_layer(inputs: int, classes: int, key: RandomKey) -> tuple[Tensor, Tensor]:
+    """Draw weight (C, D) and bias (C,) as ``torch.nn.Linear`` does: uniform within 1 / sqrt(D)."""
+    import torch
 
-
-def _fit(
-    x: Tensor, y: Tensor, valid_x: Tensor, valid_y: Tensor, problem: ProbeData, lr: float
-) -> tuple[Tensor, Tensor]:
-    weights = initial_layer(x.shape[1], y.shape[1], problem.key)
-    optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=WEIGHT_DECAY)
-    merit, stopping, best = metric(problem.metric, multilabel=problem.multilabel), EarlyStopping(), weights
-    shuffle = problem.key.torch("evar/shuffle")
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(x), generator=shuffle).split(min(BATCH, len(x))):
-            loss = evar_loss(x[rows] @ weights[0].T + weights[1], y[rows], multilabel=problem.multilabel)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        with torch.no_grad():
-            stop = stopping.stop(merit((valid_x @ weights[0].T + weights[1]).numpy(), valid_y.numpy()))
-        if stopping.best_epoch == stopping.epoch:
-            best = (weights[0].detach().clone(), weights[1].detach().clone())
-        if stop:
-            break
-    return best
-
-
-def initial_layer(width: int, classes: int, key: RandomKey) -> tuple[Tensor, Tensor]:
-    """Weight (C, D) and bias (C,) as ``torch.nn.Linear`` draws them: uniform within 1 / sqrt(D)."""
-    source, bound = key.torch("evar/init"), width**-0.5
-    weight = (torch.rand(classes, width, generator=source) * 2 - 1) * bound
+    source, bound = key.torch("evar/init"), inputs**-0.5
+    weight = (torch.rand(classes, inputs, generator=source) * 2 - 1) * bound
     bias = (torch.rand(classes, generator=source) * 2 - 1) * bound
     return weight.requires_grad_(), bias.requires_grad_()
 
 
 def _tensor(values: np.ndarray) -> Tensor:
+    import torch
+
     return torch.from_numpy(np.asarray(values, dtype=np.float32))

@@ -1,72 +1,51 @@
-"""Few-shot curves: the C = 1 logistic probe with 1, 2, 4 and 8 training clips per class, drawn again and again."""
+"""A probe that is trained on a few clips per class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.evaluation.labels import Labels
-from auricle.evaluation.probes.logistic import logistic
-from auricle.evaluation.scoring import FoldScore, TaskSplit, mean_and_deviation
-from auricle.evaluation.splits import Fold
-
-SHOTS = (1, 2, 4, 8)
-REPEATS = 5
+from auricle.evaluation.probes.base import Features, Probe, class_targets_only
+from auricle.evaluation.probes.logistic import Logistic
+from auricle.evaluation.splits import Split
+from auricle.evaluation.targets import ClassTargets, Targets
 
 
 @dataclass(frozen=True)
-class FewShotPoint:
-    """Mean and deviation (n-1) over folds and draws with ``shots`` training clips per class; ``seed`` counts the
-    draws."""
+class FewShot:
+    """Draw up to ``shots`` training clips per class and train ``probe`` on them.
 
-    shots: int
-    score: float
-    deviation: float | None
-    scores: tuple[FoldScore, ...]
+    A larger draw contains the smaller ones of the same key. A class with fewer clips gives all it has.
 
-
-def few_shot_curve(
-    setting: TaskSplit, features: np.ndarray, *, shots: Sequence[int] = SHOTS, repeats: int = REPEATS, seed: int = 42
-) -> tuple[FewShotPoint, ...]:
-    """One point per number of shots; every fold is tested ``repeats`` times. A larger draw contains the smaller ones.
-
-    A class with fewer training clips than asked for gives all it has. Raises AuricleError for several labels per clip.
+    Attributes:
+        shots: Training clips per class.
+        probe: The probe that is trained; the reference figures have logistic regression with C = 1.
     """
-    check_few_shot(setting)
-    return tuple(_point(setting, features, n, repeats, seed) for n in shots)
+
+    shots: int = 1
+    probe: Probe = field(default_factory=Logistic)
+
+    def fit_predict(self, features: Features, targets: Targets, split: Split, key: RandomKey) -> np.ndarray:
+        """Return the predictions of ``probe`` for the test rows. Raises AuricleError for several labels per clip."""
+        return self.probe.fit_predict(features, targets, self.draw(targets, split, key), key)
+
+    def draw(self, targets: Targets, split: Split, key: RandomKey) -> Split:
+        """Return the split with the drawn training rows and no validation rows."""
+        classes = single_label_only(targets)
+        index, drawn = classes.index[split.train], []
+        for c in np.unique(index):
+            members = split.train[index == c]
+            order = key.of(f"few-shot/{classes.classes[c]}").permutation(len(members))
+            drawn.append(members[order[: self.shots]])
+        return replace(split, train=np.sort(np.concatenate(drawn)), valid=split.valid[:0])
 
 
-def check_few_shot(setting: TaskSplit) -> None:
-    """Raises AuricleError for several labels per clip."""
-    if setting.labels.multilabel:
+def single_label_only(targets: Targets) -> ClassTargets:
+    """Return the targets as classes. Raises AuricleError for clips with several labels."""
+    classes = class_targets_only(targets)
+    if classes.multilabel:
         raise AuricleError("a few-shot curve needs exactly one label per clip; this task has clips with several")
-
-
-def _point(setting: TaskSplit, features: np.ndarray, shots: int, repeats: int, seed: int) -> FewShotPoint:
-    scores = tuple(
-        _one(setting, features, shots, i, RandomKey(seed, epoch=draw, position=i))
-        for i in range(len(setting.folds))
-        for draw in range(repeats)
-    )
-    return FewShotPoint(shots, *mean_and_deviation(scores), scores)
-
-
-def _one(setting: TaskSplit, features: np.ndarray, shots: int, i: int, key: RandomKey) -> FoldScore:
-    whole = setting.folds[i]
-    rows = draw_shots(setting.labels, whole.train, shots, key)
-    fold = Fold(whole.name, rows, np.zeros(0, np.int64), whole.test)
-    return setting.score(logistic(setting.problem(features, features, fold, key)), fold, key.epoch)
-
-
-def draw_shots(labels: Labels, rows: np.ndarray, shots: int, key: RandomKey) -> np.ndarray:
-    """Up to ``shots`` of ``rows`` per class, in order; the first of a permutation keyed by the class."""
-    index = labels.index[rows]
-    picked = []
-    for c in np.unique(index):
-        members = rows[index == c]
-        picked.append(members[key.of(f"few-shot/{labels.classes[c]}").permutation(len(members))[:shots]])
-    return np.sort(np.concatenate(picked))
+    return classes

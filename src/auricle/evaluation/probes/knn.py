@@ -1,63 +1,76 @@
-"""k nearest neighbours without training: three named forms, all with k = 10 (specification evaluation 8 and 10).
-
-vote     features standardised on the training part, cosine, each neighbour one vote (a tie goes to the earlier class)
-cosine   the X-ARES weighting, soft-max(similarity / 0.07) over the neighbours, on per-sample unit vectors
-xares    the same as published: training vectors are scaled to unit norm per dimension over the training set, test
-         vectors per sample, so the similarity is no cosine (quirk, measured)
-"""
+"""k nearest neighbours without training, in three forms (specification evaluation 8 and 10)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from auricle.evaluation.probes.base import ProbeData, StandardScaler
+from auricle.core.errors import AuricleError
+from auricle.core.randomness import RandomKey
+from auricle.evaluation.probes.base import Features, ProbeData, StandardScaler
+from auricle.evaluation.splits import Split
+from auricle.evaluation.targets import Targets
 
-NEIGHBOURS = 10
+FORMS = ("vote", "cosine", "xares")
 TEMPERATURE = 0.07
-Weigh = Callable[[np.ndarray], np.ndarray]
 BLOCK = 1024  # test vectors compared at once, to bound memory
 
 
-def knn_vote(problem: ProbeData, k: int = NEIGHBOURS) -> np.ndarray:
-    """(n_test, C) share of the neighbours' votes."""
-    scale = StandardScaler.of(problem.train)
-    train, test = unit(scale(problem.train), axis=1), unit(scale(problem.test), axis=1)
-    return _neighbour_scores(train, problem.train_targets, test, k, _votes)
+@dataclass(frozen=True)
+class KNN:
+    """Score each class by the nearest training clips.
 
+    Attributes:
+        form: "vote" standardises features on the training part, compares by cosine and gives each neighbour one vote (a tie
+            goes to the earlier class). "cosine" weighs neighbours by soft-max(similarity / 0.07) of per-sample unit vectors,
+            as X-ARES intends. "xares" is the X-ARES program as published: training vectors are scaled to unit norm per
+            dimension over the training set, test vectors per sample, so the similarity is no cosine (measured).
+        k: How many neighbours.
+    """
 
-def knn_cosine(problem: ProbeData, k: int = NEIGHBOURS) -> np.ndarray:
-    """(n_test, C) soft-max weights of the neighbours, summed per class; per-sample cosine."""
-    return _neighbour_scores(unit(problem.train, 1), problem.train_targets, unit(problem.test, 1), k, _soft_weights)
+    form: str = "vote"
+    k: int = 10
 
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise AuricleError(f"unknown form of nearest neighbours '{self.form}'; known: {', '.join(FORMS)}")
 
-def knn_xares(problem: ProbeData, k: int = NEIGHBOURS) -> np.ndarray:
-    """(n_test, C) as the X-ARES program computes them."""
-    return _neighbour_scores(unit(problem.train, 0), problem.train_targets, unit(problem.test, 1), k, _soft_weights)
+    def fit_predict(self, features: Features, targets: Targets, split: Split, key: RandomKey) -> np.ndarray:
+        """Return the weight of each class among the neighbours, (n_test, C); rows sum to 1 for multiclass tasks."""
+        data = ProbeData.of(features, targets, split)
+        if self.form == "vote":
+            scale = StandardScaler.fit(data.train)
+            train, test = unit(scale(data.train), axis=1), unit(scale(data.test), axis=1)
+            return _neighbour_scores(train, data.train_targets, test, self.k, _equal_weights)
+        train = unit(data.train, axis=1 if self.form == "cosine" else 0)
+        return _neighbour_scores(train, data.train_targets, unit(data.test, axis=1), self.k, _softmax_weights)
 
 
 def unit(vectors: np.ndarray, axis: int) -> np.ndarray:
-    """Scaled to unit length along ``axis``; lengths below 1e-12 count as 1e-12."""
+    """Scale to unit length along ``axis``; lengths below 1e-12 count as 1e-12."""
     vectors = np.asarray(vectors, dtype=np.float64)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=axis, keepdims=True), 1e-12)
 
 
-def _neighbour_scores(train: np.ndarray, targets: np.ndarray, test: np.ndarray, k: int, weigh: Weigh) -> np.ndarray:
+def _neighbour_scores(
+    train: np.ndarray, targets: np.ndarray, test: np.ndarray, k: int, weights_of: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
     k = min(k, len(train))
     scores = np.empty((len(test), targets.shape[1]))
     for start in range(0, len(test), BLOCK):
         similarity = test[start : start + BLOCK] @ train.T
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        weights = weigh(np.take_along_axis(similarity, nearest, axis=1))
+        weights = weights_of(np.take_along_axis(similarity, nearest, axis=1))
         scores[start : start + BLOCK] = np.einsum("nk,nkc->nc", weights, targets[nearest])
     return scores
 
 
-def _votes(similarity: np.ndarray) -> np.ndarray:
+def _equal_weights(similarity: np.ndarray) -> np.ndarray:
     return np.full(similarity.shape, 1 / similarity.shape[1])
 
 
-def _soft_weights(similarity: np.ndarray) -> np.ndarray:
+def _softmax_weights(similarity: np.ndarray) -> np.ndarray:
     weights = np.exp((similarity - similarity.max(1, keepdims=True)) / TEMPERATURE)
     return weights / weights.sum(1, keepdims=True)

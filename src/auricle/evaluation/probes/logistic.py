@@ -1,60 +1,92 @@
-"""Exact logistic regression on standardised features: two protocols that differ in who chooses the penalty.
-
-``logistic`` has C = 1, as the reference figures (specification evaluation 10); ``logistic_cv`` chooses C inside the
-training part. Several labels per clip: one binary regression per class.
-"""
+"""Exact logistic regression on standardised features, with C = 1 or with C chosen inside the training part."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from auricle.evaluation.probes.base import ProbeData, StandardScaler
-from auricle.evaluation.splits import draw_folds
-from auricle.metrics.classification import metric
+from auricle.core.randomness import RandomKey
+from auricle.evaluation.probes.base import Features, ProbeData, StandardScaler, class_targets_only
+from auricle.evaluation.splits import NO_ROWS, Split, draw_folds
+from auricle.evaluation.targets import ClassTargets, Targets
 
 MAX_ITERATIONS = 5000
-GRID = tuple(float(c) for c in 10.0 ** np.arange(-4, 3))
-INNER_FOLDS = 3
 TOLERANCE = 1e-4  # of the gradient, scikit-learn's default
-CHOOSING_TOLERANCE = 1e-3  # while C is only being chosen
+SELECTION_TOLERANCE = 1e-3  # while C is only being chosen
 
 
-def logistic(problem: ProbeData, C: float = 1.0) -> np.ndarray:
-    """(n_test, C) probabilities. ``C`` is the inverse weight of the L2 penalty."""
-    return logistic_path(problem, (C,), TOLERANCE)[0]
+@dataclass(frozen=True)
+class Logistic:
+    """Logistic regression; one binary regression per class where clips have several labels.
+
+    Attributes:
+        C: Inverse weight of the L2 penalty; the reference figures have 1 (specification evaluation 10).
+    """
+
+    C: float = 1.0
+
+    def fit_predict(self, features: Features, targets: Targets, split: Split, key: RandomKey) -> np.ndarray:
+        """Return probabilities (n_test, C)."""
+        return _fit_each(ProbeData.of(features, targets, split), (self.C,), TOLERANCE)[0]
 
 
-def logistic_cv(problem: ProbeData) -> np.ndarray:
-    """As ``logistic``, with the C of ``GRID`` that scores best on the validation part, or, without one, on three folds
-    of the training part that keep groups together; the smallest C wins a tie. The test part is never looked at."""
-    merit = metric(problem.metric, multilabel=problem.multilabel)
-    inner = [[merit(scores, t) for scores in logistic_path(p, GRID, CHOOSING_TOLERANCE)] for p, t in _inner(problem)]
-    means = np.nanmean(inner, axis=0) if len(inner) else np.full(len(GRID), np.nan)
-    return logistic(problem, GRID[int(np.nanargmax(means))] if np.isfinite(means).any() else 1.0)
+@dataclass(frozen=True)
+class LogisticCV:
+    """``Logistic`` with the C of the grid that scores best by the task's metric; the smallest wins a tie.
+
+    The validation part chooses; without one, folds of the training part that keep groups together.
+
+    Attributes:
+        grid: Values of C, ascending.
+        folds: How many folds of the training part.
+    """
+
+    grid: tuple[float, ...] = tuple(float(c) for c in 10.0 ** np.arange(-4, 3))
+    folds: int = 3
+
+    def fit_predict(self, features: Features, targets: Targets, split: Split, key: RandomKey) -> np.ndarray:
+        """Return probabilities (n_test, C)."""
+        classes, training = class_targets_only(targets), features.for_training or features
+        merits = []
+        for inner in self._selection_splits(classes, split, key):
+            scores = _fit_each(ProbeData.of(training, classes, inner), self.grid, SELECTION_TOLERANCE)
+            merits.append([classes.merit(s, inner.test) for s in scores])
+        means = np.nanmean(merits, axis=0) if merits else np.full(len(self.grid), np.nan)
+        C = self.grid[int(np.nanargmax(means))] if np.isfinite(means).any() else 1.0
+        return Logistic(C).fit_predict(features, targets, split, key)
+
+    def _selection_splits(self, targets: ClassTargets, split: Split, key: RandomKey) -> list[Split]:
+        """Splits whose test rows choose C: the validation part, else folds whose training part has two classes."""
+        if len(split.valid):
+            return [replace(split, test=split.valid, valid=NO_ROWS)]
+        rows = split.train
+        groups = [split.groups[i] for i in rows] if split.groups else [str(i) for i in range(len(rows))]
+        fold = np.array(draw_folds(targets.values[rows], groups, self.folds, key.seed))
+        splits = [Split(name, rows[fold != name], NO_ROWS, rows[fold == name]) for name in sorted(set(fold))]
+        return [s for s in splits if (targets.values[s.train].sum(0) > 0).sum() > 1]
 
 
-def logistic_path(problem: ProbeData, grid: Sequence[float], tolerance: float) -> list[np.ndarray]:
+def _fit_each(data: ProbeData, grid: Sequence[float], tolerance: float) -> list[np.ndarray]:
     """(n_test, C) for each C of an ascending grid; every fit starts from the one before it.
 
     One thread: these products are so small that a second one costs more than it brings (70 times more on a busy machine).
     """
     from threadpoolctl import threadpool_limits
 
-    scale = StandardScaler.of(problem.train)
-    train, test = in_row_space(scale(problem.train), scale(problem.test))
-    fit = _one_per_class if problem.multilabel else _multinomial
+    scale = StandardScaler.fit(data.train)
+    train, test = in_row_space(scale(data.train), scale(data.test))
+    fit = _one_per_class if data.multilabel else _multinomial
     with threadpool_limits(1):
-        return fit(train, problem.train_targets, test, grid, tolerance)
+        return fit(train, data.train_targets, test, grid, tolerance)
 
 
 def in_row_space(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in an orthonormal basis of the training rows' span, where there are fewer clips than features.
+    """Write both in an orthonormal basis of the training rows' span, where there are fewer clips than features.
 
-    Weights with an L2 penalty lie in that span, so the solution is the same and the problem as small as the clips are few.
+    Weights with an L2 penalty lie in that span, so the solution is the same and the problem is smaller.
     """
     if len(train) >= train.shape[1]:
         return train, test
@@ -62,47 +94,28 @@ def in_row_space(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
     return train @ basis.T, test @ basis.T
 
 
-def _inner(problem: ProbeData) -> list[tuple[ProbeData, np.ndarray]]:
-    """The training part cut again: problems and the targets of their test parts."""
-    if problem.valid is not None and problem.valid_targets is not None:
-        return [(replace(problem, test=problem.valid), problem.valid_targets)]
-    groups = problem.groups or tuple(map(str, range(len(problem.train))))
-    part = np.array(draw_folds(problem.train_targets, groups, INNER_FOLDS, problem.key.seed))
-    made = [(_cut(problem, part != name), problem.train_targets[part == name]) for name in sorted(set(part))]
-    return [(p, targets) for p, targets in made if (p.train_targets.sum(0) > 0).sum() > 1]
-
-
-def _cut(problem: ProbeData, train: np.ndarray) -> ProbeData:
-    parts = {
-        "train": problem.train[train],
-        "train_targets": problem.train_targets[train],
-        "test": problem.train[~train],
-    }
-    return replace(problem, groups=(), **parts)
-
-
 def _multinomial(
     train: np.ndarray, targets: np.ndarray, test: np.ndarray, grid: Sequence[float], tolerance: float
 ) -> list[np.ndarray]:
-    model, found = _model(tolerance), []
+    model, predictions = _model(tolerance), []
     for C in grid:
         model.set_params(C=C).fit(train, targets.argmax(1))
         scores = np.zeros((len(test), targets.shape[1]))
         scores[:, model.classes_] = model.predict_proba(test)
-        found.append(scores)
-    return found
+        predictions.append(scores)
+    return predictions
 
 
 def _one_per_class(
     train: np.ndarray, targets: np.ndarray, test: np.ndarray, grid: Sequence[float], tolerance: float
 ) -> list[np.ndarray]:
-    """A class that every training clip has, or none, keeps its share."""
-    found = [np.tile(targets.mean(0, dtype=np.float64), (len(test), 1)) for _ in grid]
+    """A class that every training clip has, or none, is predicted with its frequency."""
+    predictions = [np.tile(targets.mean(0, dtype=np.float64), (len(test), 1)) for _ in grid]
     for c in np.flatnonzero((targets.min(0) == 0) & (targets.max(0) == 1)):
         model = _model(tolerance)
-        for scores, C in zip(found, grid):
+        for scores, C in zip(predictions, grid):
             scores[:, c] = model.set_params(C=C).fit(train, targets[:, c]).predict_proba(test)[:, 1]
-    return found
+    return predictions
 
 
 def _model(tolerance: float) -> Any:

@@ -1,0 +1,133 @@
+"""The metrics by name: the function, the task kinds it applies to, which direction is better, and how it is printed.
+
+Add a metric with one line::
+
+    METRICS["top2"] = Metric("top2", top2_accuracy, ("multiclass",))
+
+Tasks, results, probes that choose by validation, and reports read this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    checked,
+    mean_average_precision,
+    mean_d_prime,
+    mean_roc_auc,
+)
+
+TASK_KINDS = {
+    "multiclass": "exactly one label per clip",
+    "multilabel": "any number of labels per clip",
+    "events": "labelled segments with start and end",
+    "sequence": "a sequence of tokens per clip",
+    "pairs": "pairs of clips that are the same or different",
+    "retrieval": "queries and the items relevant to them",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: The name that tasks, results and options use.
+        function: Maps predictions and targets of the tested rows to one number. For classes both are (n, C) arrays:
+            scores where higher is likelier, and targets of 0 and 1. For pairs they are (n, 1).
+        kinds: Task kinds that it applies to, keys of ``TASK_KINDS``.
+        higher_is_better: False for error rates.
+        factor: The number printed is ``factor`` times the value.
+        unit: Unit of the number printed; "" for none.
+        difference_unit: Unit of a difference of two values.
+        digits: Decimals printed.
+    """
+
+    name: str
+    function: Callable[[Any, Any], float]
+    kinds: tuple[str, ...]
+    higher_is_better: bool = True
+    factor: float = 100.0
+    unit: str = "%"
+    difference_unit: str = "points"
+    digits: int = 1
+
+    def __call__(self, predictions: Any, targets: Any) -> float:
+        return self.function(predictions, targets)
+
+    @property
+    def sign(self) -> int:
+        """1, or -1 where lower is better: the sign makes larger values better."""
+        return 1 if self.higher_is_better else -1
+
+
+def _top1_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
+    return accuracy(checked(scores).argmax(1), targets.argmax(1))
+
+
+def _balanced_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
+    return balanced_accuracy(checked(scores).argmax(1), targets.argmax(1), targets.shape[1])
+
+
+CLASS_KINDS = ("multiclass", "multilabel")
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", _top1_accuracy, ("multiclass",)),
+        Metric("balanced_accuracy", _balanced_accuracy, ("multiclass",)),
+        Metric("mAP", mean_average_precision, CLASS_KINDS),
+        Metric("roc_auc", mean_roc_auc, (*CLASS_KINDS, "pairs")),
+        Metric("d_prime", mean_d_prime, (*CLASS_KINDS, "pairs"), factor=1.0, unit="", difference_unit="", digits=2),
+    )
+}
+
+
+def metric(name: str, kind: str = "") -> Metric:
+    """Return the metric of a name.
+
+    Args:
+        name: A key of ``METRICS``; the first edition's spelling with hyphens is accepted.
+        kind: The task kind that it has to apply to; "" for any.
+
+    Raises:
+        AuricleError: The name is unknown, or the metric does not apply to ``kind``.
+    """
+    found = METRICS.get(metric_name(name))
+    if found is None:
+        raise AuricleError(f"unknown metric '{name}'{nearest(name, tuple(METRICS))}")
+    if kind and kind not in found.kinds:
+        meanings = "; ".join(f"{k}: {TASK_KINDS[k]}" for k in found.kinds)
+        fitting = [m.name for m in METRICS.values() if kind in m.kinds]
+        raise AuricleError(
+            f"the metric '{found.name}' applies to {' and '.join(found.kinds)} tasks ({meanings}) and this task is {kind}"
+            + (f"; use {', '.join(fitting)}" if fitting else "")
+        )
+    return found
+
+
+def metric_name(name: str) -> str:
+    """Return the name in this edition's spelling: ``roc-auc`` of the first edition is ``roc_auc``."""
+    plain = name.replace("-", "_")
+    return plain if plain in METRICS else name
+
+
+def default_metric(kind: str) -> str:
+    """Return the name of the first metric of the table that applies to a task kind.
+
+    Raises:
+        AuricleError: The table has no metric for this kind.
+    """
+    fitting = [m.name for m in METRICS.values() if kind in m.kinds]
+    if not fitting:
+        raise AuricleError(
+            f"there is no metric for tasks of kind '{kind}' yet; add one to auricle.metrics.table.METRICS"
+        )
+    return fitting[0]
