@@ -11,6 +11,7 @@ import shutil
 import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +22,18 @@ from hypothesis import strategies as st
 
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
+from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.evaluation.scoring import FoldScore
-from auricle.reports import curves as reference
-from auricle.reports.audio_clips import SoundStore, mp3
-from auricle.reports.charts import Line, line_chart, round_ticks, tick_text
-from auricle.reports.curves import Reference, _lines, running_mean, shipped
-from auricle.reports.embedding_map import telling_clips, two_dimensions
-from auricle.reports.images import CIVIDIS, png
+from auricle.reports.drawing.audio_clips import PageSounds, mp3
+from auricle.reports.drawing.charts import Line, line_chart, round_ticks, tick_text
+from auricle.reports.drawing.images import CIVIDIS, png
 from auricle.reports.page import build_report
+from auricle.reports.run_view import RunView
+from auricle.reports.sections.embedding_map import clips_to_play, two_dimensions
+from auricle.reports.sections.training_curves import SHIPPED, Reference, _lines, running_mean, shipped_references
 from auricle.reports.snapshot import CLIPS, FILE, load_snapshot, save_snapshot
-from auricle.reports.verdict import difference, learnt
-from auricle.reports.view import RunView
+from auricle.reports.verdicts import learnt
 from helpers.report_runs import make_run, make_sounds
 
 
@@ -106,7 +107,13 @@ def test_a_whole_run_gives_every_section_in_one_file_that_loads_nothing(run):
 
 def test_the_page_shows_the_data_the_command_and_the_baselines(run):
     text, _ = read(build_report(run))
-    said = ("the untrained encoder", "log-mel mean and deviation", "chance", "every clip could be read", "auricle ")
+    said = (
+        "the untrained encoder",
+        "log-mel mean and standard deviation",
+        "chance",
+        "every clip could be read",
+        "auricle ",
+    )
     for words in said:
         assert words in text
 
@@ -192,13 +199,13 @@ def test_an_originals_log_is_drawn_beside_the_run(run, tmp_path):
 
 
 def test_a_run_of_the_small_preset_is_drawn_beside_the_shipped_curve_as_far_as_it_goes(run, tmp_path):
-    known = json.loads((Path(reference.__file__).parent / reference.SHIPPED).read_text())
-    assert shipped([RunView.open(run)]) == []
+    known = json.loads((files("auricle.reports.sections") / SHIPPED).read_text())
+    assert shipped_references([RunView.open(run)]) == []
     long = [{"kind": "step", "step": 1000, "epoch": 50.0, "loss": 1.0}]
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run/metrics.jsonl").write_text("\n".join(json.dumps(row) for row in long))
     view = RunView.open(tmp_path / "run")
-    [rows] = [c.rows for c in shipped([replace(view, config={**view.config, **known["settings"]})])][:1]
+    [rows] = [c.rows for c in shipped_references([replace(view, config={**view.config, **known["settings"]})])][:1]
     wanted = [row for row in known["curves"][0]["rows"] if row["step"] <= 1000]
     assert [row["epoch"] for row in rows] == pytest.approx([row["step"] / 20 for row in wanted])
     assert [row["loss"] for row in rows] == [row["values"]["loss"] for row in wanted]
@@ -249,11 +256,15 @@ def score(name: str, values, test: int = 20) -> Score:
 
 def test_a_difference_is_called_one_only_beyond_what_folds_do():
     floor = score("untrained x", [0.50, 0.60, 0.55, 0.52, 0.58])
-    assert difference(score("x", [0.80, 0.90, 0.85, 0.83, 0.87]), floor).verdict == "better"
-    assert difference(score("x", [0.55, 0.55, 0.60, 0.50, 0.60]), floor).verdict == "no difference"
-    assert difference(floor, score("x", [0.80, 0.90, 0.85, 0.83, 0.87])).verdict == "worse"
-    assert difference(score("x", [0.9]), score("y", [0.1])).verdict == "unsure"
-    assert difference(floor, floor).verdict == "no difference"
+
+    def verdict(own, other):
+        return score_difference(own, other).verdict("accuracy")
+
+    assert verdict(score("x", [0.80, 0.90, 0.85, 0.83, 0.87]), floor) == "better"
+    assert verdict(score("x", [0.55, 0.55, 0.60, 0.50, 0.60]), floor) == "no difference"
+    assert verdict(floor, score("x", [0.80, 0.90, 0.85, 0.83, 0.87])) == "worse"
+    assert verdict(score("x", [0.9]), score("y", [0.1])) == "unsure"
+    assert verdict(floor, floor) == "no difference"
 
 
 def test_the_words_say_so_when_nothing_was_gained(run):
@@ -264,9 +275,9 @@ def test_the_words_say_so_when_nothing_was_gained(run):
     assert "no better than the untrained encoder" in words
 
 
-def test_telling_clips_are_mistakes_first_then_the_least_sure(run):
+def test_clips_to_play_are_mistakes_first_then_the_least_sure(run):
     found = RunView.open(run).evaluations[-1]
-    ids = telling_clips(found)
+    ids = clips_to_play(found)
     wrong = [p.id for p in found.mistakes()]
     assert ids[: len(wrong)] == list(dict.fromkeys(wrong))
     assert len(ids) == len(set(ids))
@@ -290,8 +301,8 @@ def test_a_sound_survives_as_mp3():
 
 
 def test_sounds_stop_at_the_budget(monkeypatch):
-    monkeypatch.setattr("auricle.reports.audio_clips.BUDGET", 20_000)
-    store = SoundStore()
+    monkeypatch.setattr("auricle.reports.drawing.audio_clips.BUDGET", 20_000)
+    store = PageSounds()
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32000).astype(np.float32)
     keys = [store.add(str(i), noise) for i in range(8)]
     assert keys[0] is not None

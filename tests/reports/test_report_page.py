@@ -82,7 +82,7 @@ def test_the_page_fits_every_width_and_both_schemes(opened, width, scheme):
 
 def test_pointing_at_a_clip_of_the_map_shows_it(opened):
     page = opened()
-    page.locator("svg.map path.heard").last.hover()
+    page.locator("svg.map path.playable").last.hover()
     tip = page.locator("#tip")
     assert tip.is_visible()
     assert ".wav" in tip.inner_text()
@@ -92,7 +92,7 @@ def test_pointing_at_a_clip_of_the_map_shows_it(opened):
 def test_a_clip_of_the_map_plays_on_a_click_and_stops_on_the_next(opened):
     page = opened()
     watch_sounds(page)
-    point = page.locator("svg.map path.heard").last
+    point = page.locator("svg.map path.playable").last
     point.click()
     until(page, "window.heard.length === 1 && window.heard[0].currentTime > 0.02")
     assert page.evaluate("window.heard[0].error") is None
@@ -103,7 +103,7 @@ def test_a_clip_of_the_map_plays_on_a_click_and_stops_on_the_next(opened):
 def test_a_clip_of_the_map_plays_from_the_keyboard(opened):
     page = opened()
     watch_sounds(page)
-    page.locator("svg.map path.heard").last.focus()
+    page.locator("svg.map path.playable").last.focus()
     page.keyboard.press("Enter")
     until(page, "window.heard.length === 1 && window.heard[0].currentTime > 0.02")
 

@@ -61,8 +61,8 @@ def demo(config: DemoConfig) -> DemoResult:
     """Raises AuricleError for a source that cannot be used; clips that cannot be read are counted and left out."""
     from auricle.commands.pretrain import pretrain
     from auricle.reports.page import build_report
-    from auricle.reports.verdict import learnt
-    from auricle.reports.view import RunView
+    from auricle.reports.run_view import RunView
+    from auricle.reports.verdicts import learnt
 
     started, out = time.monotonic(), out_folder(config)
     prepared = prepare_sounds(config, out)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.evaluation.results import Result
+from auricle.evaluation.evaluation import Score
+from auricle.evaluation.results import Result, mean_test_ratio, score_table
 from auricle.metrics.table import METRICS
 
 SIGNIFICANCE = 0.05  # p-value below which two scores are called different
@@ -115,6 +116,11 @@ def wilcoxon_test(differences: np.ndarray) -> float | None:
         return None
     differences = differences[np.abs(differences) > 1e-12]
     return float(wilcoxon(differences).pvalue) if len(differences) else 1.0
+
+
+def score_difference(score: Score, reference: Score) -> PairedDifference:
+    """Compare two scores of one evaluation or of two evaluations of one task; see ``paired_difference``."""
+    return paired_difference(score_table(score.scores), score_table(reference.scores), mean_test_ratio(score.scores))
 
 
 @dataclass(frozen=True)

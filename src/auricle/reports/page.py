@@ -1,4 +1,4 @@
-"""``build_report``: one HTML file that needs nothing else, from whatever a run folder holds."""
+"""``build_report``: one HTML file that loads nothing else, from what a run folder holds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
-from auricle.reports.audio_clips import SoundStore
-from auricle.reports.classes import classes_section
-from auricle.reports.clips import clips_section
-from auricle.reports.curves import Reference, curves_section, shipped
-from auricle.reports.embedding_map import map_section, task_manifest, telling_clips
-from auricle.reports.facts import data_section, recipe_section, tiles
-from auricle.reports.html import script_safe, text
-from auricle.reports.scores import scores_section
-from auricle.reports.verdict import compared, learnt
-from auricle.reports.view import RunView, main_evaluation
+from auricle.reports.drawing.audio_clips import PageSounds
+from auricle.reports.drawing.html import script_safe, text
+from auricle.reports.run_view import RunView, main_evaluation
+from auricle.reports.sections.classes import classes_section
+from auricle.reports.sections.embedding_map import clips_to_play, map_section, task_manifest
+from auricle.reports.sections.masked_clips import clips_section
+from auricle.reports.sections.run_facts import data_section, recipe_section, tiles
+from auricle.reports.sections.scores import scores_section
+from auricle.reports.sections.training_curves import Reference, curves_section, shipped_references
+from auricle.reports.verdicts import compared, learnt
 from auricle.version import __version__
 
 POLICY = (
@@ -29,36 +29,44 @@ POLICY = (
 def build_report(
     run: Path, others: Sequence[Path] = (), *, references: Sequence[Path] = (), out: Path | None = None
 ) -> Path:
-    """Write the report of a run (``report.html`` in it, or ``out``) and return where it is.
+    """Write the report of a run; parts that a run lacks are left out with a sentence.
 
-    others      runs to compare with: their curves are laid over each other, their scores stand side by side
-    references  originals' ``log.txt`` files, drawn as dashed curves; a run of the small preset is drawn beside its own
+    Args:
+        run: Run folder.
+        others: Run folders to compare with: curves share charts, scores share tables.
+        references: ``log.txt`` files of original programs, drawn as dashed curves; the reference of the small preset is
+            added where a run uses that preset.
+        out: File to write; default: ``report.html`` in the run folder.
 
-    Parts that a run lacks are left out with a word. Raises AuricleError where there is no run, or a reference is none.
+    Returns:
+        The file.
+
+    Raises:
+        AuricleError: A folder is no run, or a reference is not an original's log.
     """
     runs = [RunView.open(path) for path in dict.fromkeys([run, *others])]
-    drawn = [*(Reference.read(path) for path in references), *shipped(runs)]
+    curves = [*(Reference.read(path) for path in references), *shipped_references(runs)]
     target = out or runs[0].folder.report
     if target.is_dir():
         raise AuricleError(f"{target} is a folder; name a file with --out")
-    write_text(target, page(runs, drawn))
+    write_text(target, page(runs, curves))
     return target
 
 
 def page(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
-    """The whole document."""
-    first, sounds = runs[0], SoundStore()
+    """Return the whole document."""
+    first, sounds = runs[0], PageSounds()
     evaluation = main_evaluation(first.evaluations)
     manifest = task_manifest(evaluation) if evaluation else None
-    heard = sounds.add_clips(manifest, telling_clips(evaluation)) if evaluation and manifest else {}
+    playable = sounds.add_clips(manifest, clips_to_play(evaluation)) if evaluation and manifest else {}
     sections = [
         _header(runs),
         scores_section(runs),
         curves_section(runs, references),
         f'<p class="aside">From here on: {text(first.name)} alone.</p>' if len(runs) > 1 else "",
         clips_section(first.snapshot, sounds),
-        map_section(first, evaluation, manifest, heard),
-        classes_section(evaluation, heard),
+        map_section(first, evaluation, manifest, playable),
+        classes_section(evaluation, playable),
         data_section(first),
         recipe_section(runs),
     ]
@@ -67,20 +75,20 @@ def page(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
 
 
 def _header(runs: Sequence[RunView]) -> str:
-    """Names, what was learnt in words, the key figures, and whatever could not be read."""
+    """Names, what was learnt, key figures, and what could not be read."""
     first = runs[0]
     kicker = f"{first.config.get('method', 'encoder')} · Auricle report"
     title = " <span>against</span> ".join(text(run.name) for run in runs)
-    words = compared(runs) if len(runs) > 1 else []
-    for run in runs:
-        name = f"{run.name}: " if len(runs) > 1 else ""
-        words += [name + " ".join(learnt(run))] if name else learnt(run)
-    said = "".join(f"<p>{text(paragraph)}</p>" for paragraph in words)
+    if len(runs) > 1:
+        paragraphs = [*compared(runs), *(f"{run.name}: {' '.join(learnt(run))}" for run in runs)]
+    else:
+        paragraphs = learnt(first)
+    summary = "".join(f"<p>{text(paragraph)}</p>" for paragraph in paragraphs)
     problems = "".join(f"<li>{text(problem)}</li>" for run in runs for problem in run.problems)
     warnings = f'<ul class="warnings">{problems}</ul>' if problems else ""
     return (
         f'<header class="top"><p class="kicker">{text(kicker)}</p><h1>{title}</h1>'
-        f'<div class="learnt">{said}</div>{warnings}{tiles(first)}</header>'
+        f'<div class="learnt">{summary}</div>{warnings}{tiles(first)}</header>'
     )
 
 

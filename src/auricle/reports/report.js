@@ -82,14 +82,14 @@
       const clip = tips[node.dataset.i];
       const parts = [line(clip.id)];
       if (clip.true !== undefined) {
-        const verdict = clip.right ? "recognised" : `taken for ${clip.said}`;
+        const verdict = clip.right ? "recognised" : `taken for ${clip.predicted}`;
         parts.push(line(`${clip.true}: ${verdict}, score ${clip.p}`, "soft"));
       }
       if (clip.sound && store.pictures[clip.sound]) {
         const picture = new Image();
         picture.src = store.pictures[clip.sound];
         picture.alt = "spectrogram";
-        parts.push(picture, line("click to hear it", "soft"));
+        parts.push(picture, line("click to play it", "soft"));
       }
       return parts;
     };

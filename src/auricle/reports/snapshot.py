@@ -1,7 +1,7 @@
-"""A few clips as the run saw them at its end, kept in the run folder so that the report needs no data set.
+"""A few clips of a run's last batch, saved in the run folder so that the report needs no data set.
 
-``preview.safetensors``: normalised spectrograms, masks, errors, reconstructions and sound of some clips of one batch;
-its metadata hold their ids and what the run was trained on.
+``preview.safetensors`` holds normalised spectrograms, masks, errors, reconstructions and sound of some clips of one batch;
+its metadata hold their ids and facts of the training data.
 """
 
 from __future__ import annotations
@@ -26,9 +26,19 @@ CLIPS = 6
 
 @dataclass(frozen=True)
 class Snapshot:
-    """n clips. spec (n, F, T) normalised log-mel; mask and error (n, F', T') on the patch grid, error NaN where nothing
-    was predicted; reconstruction (n, F, T) or None; audio (n, S) int16 at ``rate`` hertz, a silent row where there is
-    no sound; hop_seconds between frames; crop_start (n,) seconds into each recording; facts of the training data.
+    """n clips of one batch.
+
+    Attributes:
+        ids: Their ids.
+        spec: (n, F, T), normalised log-mel.
+        mask: (n, F', T') on the patch grid, 1 where hidden.
+        error: (n, F', T') of the prediction; NaN where nothing was predicted.
+        audio: (n, S) int16 at ``rate`` hertz; a silent row where there is no sound.
+        crop_start: (n,) seconds into each recording.
+        rate: Sample rate of ``audio`` in hertz.
+        hop_seconds: Seconds between frames.
+        reconstruction: (n, F, T), or None.
+        facts: Of the training data, see ``training_facts``.
     """
 
     ids: tuple[str, ...]
@@ -52,9 +62,18 @@ def take_snapshot(
     facts: dict[str, Any] | None = None,
     clips: int = CLIPS,
 ) -> Snapshot | None:
-    """The first clips of ``batch`` with what was hidden of them; None for an objective that hides nothing.
+    """Run the objective on the first clips of a batch.
 
-    ``manifest`` is where their sound is read from when the batch holds spectrograms; ``facts`` see ``training_facts``.
+    Args:
+        objective: Its ``preview`` says what was hidden.
+        batch: The clips.
+        key: Key of the masks.
+        manifest: Where sound is read from when the batch holds spectrograms.
+        facts: Of the training data, see ``training_facts``.
+        clips: How many clips.
+
+    Returns:
+        The snapshot; None for an objective that hides nothing.
     """
     import torch
 
@@ -67,7 +86,7 @@ def take_snapshot(
 
 
 def training_facts(manifest: Manifest, failed: int = 0) -> dict[str, Any]:
-    """Clips, seconds of sound (None where the manifest does not say), clips that could not be read, classes by size."""
+    """Return clips, seconds of sound (None where the manifest does not say), unreadable clips, number of classes."""
     seconds = [clip.seconds for clip in manifest]
     known = [s for s in seconds if s is not None]
     labels = [label for clip in manifest for label in clip.labels]
@@ -80,27 +99,28 @@ def training_facts(manifest: Manifest, failed: int = 0) -> dict[str, Any]:
 
 
 def save_snapshot(snapshot: Snapshot, run: Path) -> Path:
+    """Write the snapshot into a run folder and return the file."""
     from safetensors.numpy import save_file
 
     arrays = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
     tensors = {name: np.ascontiguousarray(a) for name, a in arrays.items() if isinstance(a, np.ndarray)}
-    said = {name: value for name, value in arrays.items() if name not in tensors and value is not None}
+    rest = {name: value for name, value in arrays.items() if name not in tensors and value is not None}
     with replacing(run / FILE) as temporary:
-        save_file(tensors, temporary, metadata={"preview": json.dumps(said)})
+        save_file(tensors, temporary, metadata={"preview": json.dumps(rest)})
     return run / FILE
 
 
 def load_snapshot(run: Path) -> Snapshot | None:
-    """None where the run has none. Raises AuricleError for a damaged file."""
+    """Read the snapshot of a run folder; None where it has none. Raises AuricleError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
     if not (run / FILE).is_file():
         return None
     try:
         with safe_open(run / FILE, "numpy") as file:
-            said = json.loads(file.metadata()["preview"])
+            metadata = json.loads(file.metadata()["preview"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Snapshot(**{**said, "ids": tuple(said["ids"])}, **tensors)
+        return Snapshot(**{**metadata, "ids": tuple(metadata["ids"])}, **tensors)
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise AuricleError(
             f"{run / FILE} is damaged ({error}); remove it and the report leaves the clips out"

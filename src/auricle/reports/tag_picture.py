@@ -1,4 +1,4 @@
-"""A picture of a tagged recording: its spectrogram, and below it a bar for every event."""
+"""The picture of a tagged recording: its spectrogram, and below it a bar for every event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCK_SECONDS = 30.0
 
 
 def draw(sound: AudioSource, result: FileTags, encoder: Encoder, file: Path) -> None:
-    """Write the picture (.png, .pdf, .svg: the suffix says). A recording tagged whole has one bar per label.
+    """Write the picture as .png, .pdf or .svg, by suffix. A recording tagged as a whole has one bar per label.
 
     Raises MissingExtra without matplotlib.
     """
@@ -41,13 +41,14 @@ def draw(sound: AudioSource, result: FileTags, encoder: Encoder, file: Path) -> 
 
 
 def events_of(result: FileTags) -> tuple[Event, ...]:
+    """Return the events; for a recording tagged as a whole one event per label that covers it."""
     if result.events is not None:
         return result.events
     return tuple(Event(tag.label, 0.0, result.seconds, tag.score) for tag in result.tags)
 
 
 def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, list[Event]]:
-    """The labels with the highest scores, the highest first, and their events."""
+    """Return the labels with the highest scores, the highest first, with their events."""
     labels: dict[str, list[Event]] = {}
     for event in sorted(events, key=lambda event: -event.score):
         labels.setdefault(event.label, []).append(event)
@@ -55,7 +56,7 @@ def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, li
 
 
 def spectrogram(sound: AudioSource, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
-    """(F, columns) the encoder's own spectrogram; a column is the largest value of the frames that fall on it."""
+    """Compute the encoder's spectrogram (F, columns); a column is the largest value of its frames."""
     front, rate = encoder.front, encoder.info.sample_rate
     frames = front.num_frames(max(round(seconds * rate), front.min_samples))
     columns = min(columns, frames)

@@ -1,8 +1,9 @@
-"""A run folder as the report sees it: whatever is there, and nothing where it is not."""
+"""What a run folder holds, for the report; parts that are absent are empty."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,15 @@ EVALUATIONS = "evaluations"
 
 @dataclass(frozen=True)
 class RunView:
-    """Reads lazily. ``problems`` says in words what could not be read; the report shows them and goes on."""
+    """A run folder, read lazily.
+
+    Attributes:
+        folder: The run folder.
+        config: Its settings.
+        evaluations: Its evaluations that could be read, by file name.
+        snapshot: Clips kept for the report; None where there are none.
+        problems: Sentences on what could not be read; the report shows them.
+    """
 
     folder: RunFolder
     config: dict[str, Any]
@@ -29,7 +38,7 @@ class RunView:
 
     @classmethod
     def open(cls, path: Path) -> RunView:
-        """Raises AuricleError where there is no run."""
+        """Open a run folder. Raises AuricleError where there is no run."""
         folder, problems = RunFolder.open(path), list[str]()
         config = _config(folder)
         evaluations = []
@@ -51,6 +60,7 @@ class RunView:
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.path.resolve().name
 
     @cached_property
@@ -58,13 +68,14 @@ class RunView:
         return read_log(self.folder.metrics)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
+        """Return the lines of the log of one kind: "step", "health", "validation", "evaluation"."""
         return [row for row in self.log if row.get("kind") == kind]
 
     @cached_property
     def epochs(self) -> float:
-        """Passes over the data so far: what the encoder says of itself, or what was logged since."""
-        said = float(self.encoder.get("lineage", {}).get("epoch", 0.0))
-        return max([said, *(float(row.get("epoch", 0)) for row in self.log)])
+        """Passes over the data so far: what the encoder file or the log says, whichever is later."""
+        saved = float(self.encoder.get("lineage", {}).get("epoch", 0.0))
+        return max([saved, *(float(row.get("epoch", 0)) for row in self.log)])
 
     @property
     def length(self) -> str:
@@ -74,7 +85,7 @@ class RunView:
 
     @cached_property
     def encoder(self) -> dict[str, Any]:
-        """What the encoder file says of itself (architecture, info, lineage); empty before the run has ended."""
+        """Metadata of the encoder file (architecture, info, lineage); empty before the run has ended."""
         from auricle.hub.weight_file import describe
 
         try:
@@ -91,10 +102,11 @@ class RunView:
             return 0
         with safe_open(self.folder.encoder, "numpy") as file:
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
-        return sum(_product(shape) for shape in shapes)
+        return sum(math.prod(shape) for shape in shapes)
 
     @property
     def commands(self) -> str:
+        """The command lines of the run."""
         return self._text("command.txt")
 
     @property
@@ -113,22 +125,15 @@ def _config(folder: RunFolder) -> dict[str, Any]:
     import yaml
 
     try:
-        found = folder.read_config()
+        config = folder.read_config()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AuricleError(f"{folder.config} cannot be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(found, dict):
+    if not isinstance(config, dict):
         raise AuricleError(f"{folder.config} is not the configuration of a run: it holds no settings by name")
-    return found
-
-
-def _product(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+    return config
 
 
 def main_evaluation(evaluations: tuple[Evaluation, ...]) -> Evaluation | None:
-    """The one that is shown in detail: a logistic probe where there is one, else the first."""
+    """Return the evaluation that is shown in detail: a logistic probe where there is one, else the first."""
     logistic = [e for e in evaluations if e.protocol.startswith("logistic")]
     return next(iter(logistic or evaluations), None)

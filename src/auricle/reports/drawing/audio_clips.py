@@ -1,4 +1,4 @@
-"""The page's own store of sounds: short mono clips as MP3, with small spectrograms, within a budget of bytes."""
+"""The sounds of a page: short mono clips as MP3, with small spectrograms, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Manifest
-from auricle.reports.images import spectrogram
+from auricle.reports.drawing.images import spectrogram
 
 RATE = 16000
 SECONDS = 5.0
@@ -20,8 +20,8 @@ THUMBNAIL = (40, 100)  # rows, columns
 
 
 @dataclass
-class SoundStore:
-    """``add`` gives the key of a sound, or None when it cannot be had or the budget is spent."""
+class PageSounds:
+    """Sounds of a page by key; ``missing`` counts clips that could not be read or did not fit the budget."""
 
     data: dict[str, str] = field(default_factory=dict)
     thumbnails: dict[str, str] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class SoundStore:
     missing: int = 0
 
     def add(self, id: str, wave: np.ndarray, rate: int = RATE, *, thumbnail: bool = True) -> str | None:
-        """wave (S,) float32 at ``rate`` hertz."""
+        """Add a waveform (S,) float32 at ``rate`` hertz; return its key, or None when the budget is spent."""
         key = f"{id}@{rate}:{len(wave)}"
         if key in self.data:
             return key
@@ -44,20 +44,20 @@ class SoundStore:
         return key
 
     def add_clips(self, manifest: Manifest, ids: Iterable[str]) -> dict[str, str]:
-        """{id: key} of those clips whose recordings can still be read; the others are counted in ``missing``."""
-        found = {}
+        """Add the beginning of clips; return {id: key} of those whose recordings can be read."""
+        keys = {}
         for id in ids:
             wave = first_seconds(manifest, id)
             key = None if wave is None else self.add(id, wave)
             if key is None:
                 self.missing += 1
             else:
-                found[id] = key
-        return found
+                keys[id] = key
+        return keys
 
 
 def first_seconds(manifest: Manifest, id: str) -> np.ndarray | None:
-    """(S,) the beginning of a clip at 16 kHz; None when it cannot be read any more."""
+    """Read the beginning of a clip at 16 kHz, (S,); None when it cannot be read."""
     from auricle.audio.decode.decode import read
 
     if id not in manifest:
@@ -72,7 +72,7 @@ def first_seconds(manifest: Manifest, id: str) -> np.ndarray | None:
 
 
 def mp3(wave: np.ndarray, rate: int) -> bytes:
-    """Mono MP3 of (S,) samples in [-1, 1], loud enough to hear."""
+    """Encode (S,) samples in [-1, 1] as mono MP3; quiet ones are made louder."""
     import soundfile
 
     peak = float(np.abs(wave).max(initial=0.0))
@@ -83,7 +83,7 @@ def mp3(wave: np.ndarray, rate: int) -> bytes:
 
 
 def thumbnail_of(wave: np.ndarray, rate: int) -> str:
-    """A small log-magnitude spectrogram, 60 dB deep; rows are linear bands up to half the rate."""
+    """Draw a small log-magnitude spectrogram, 60 dB deep; rows are linear bands up to half the rate."""
     rows, columns = THUMBNAIL
     size = 2 * rows
     padded = np.pad(wave, (0, max(0, size * columns - len(wave))))

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: axes at round numbers, colours from the style sheet, values for the pointer's read-out."""
+"""Line charts as inline SVG: ticks at round numbers, colours of the style sheet, values for the script's read-out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from auricle.reports.html import compact, text
+from auricle.reports.drawing.html import compact, text
 
 WIDTH, HEIGHT = 340, 205
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 36
@@ -19,7 +19,17 @@ MOST_POINTS = 320
 
 @dataclass(frozen=True)
 class Line:
-    """One curve. colour counts from 0; whiskers are half-lengths of error bars; faint: raw values behind their mean."""
+    """One curve.
+
+    Attributes:
+        name: Name in legend and read-out.
+        x, y: The points.
+        colour: Number of a colour of the style sheet, from 0.
+        dashed: Draw it dashed.
+        faint: Draw it faint, without a read-out: raw values behind their mean.
+        whiskers: Half-length of the error bar of each point; None for none.
+        dots: Draw a dot at every point.
+    """
 
     name: str
     x: Sequence[float]
@@ -33,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """Values between low and high to pixels between start and end."""
+    """Map values between low and high to pixels between start and end."""
 
     low: float
     high: float
@@ -43,8 +53,8 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, value))
-        share = (value - low) / (high - low) if high > low else 0.5
-        return round(self.start + share * (self.end - self.start), 1)
+        ratio = (value - low) / (high - low) if high > low else 0.5
+        return round(self.start + ratio * (self.end - self.start), 1)
 
 
 def line_chart(
@@ -57,7 +67,7 @@ def line_chart(
     log_x: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> str:
-    """A figure; empty when no line has a finite point. ``note`` says the unit or the meaning under the title."""
+    """Return a figure; "" when no line has a finite point. ``note`` is printed under the title: unit or meaning."""
     lines = [line for line in map(_finite, lines) if len(line.x)]
     if not lines:
         return ""
@@ -72,7 +82,7 @@ def line_chart(
 
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten that lie in [low, high]."""
+    """Return multiples of 1, 2 or 5 times a power of ten that lie in [low, high]."""
     if not high > low:
         return [low]
     step = _step(low, high, most)
@@ -88,7 +98,7 @@ def _step(low: float, high: float, most: int) -> float:
 
 
 def tick_text(value: float, step: float) -> str:
-    """With as many decimals as the distance of the ticks needs, so that neighbours differ: 0.99996."""
+    """Write a tick with as many decimals as the distance of the ticks needs, so that neighbours differ."""
     if value == 0 or abs(value) >= 1e4 or abs(value) < 1e-3:
         return compact(value)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -96,7 +106,7 @@ def tick_text(value: float, step: float) -> str:
 
 
 def legend(names: Sequence[tuple[str, int, bool]]) -> str:
-    """Name, colour and whether dashed, of every curve of a group of charts; nothing for a single one."""
+    """Return a legend of (name, colour, dashed) of every curve of a group of charts; "" for a single one."""
     if len(names) < 2:
         return ""
     keys = [f'<li><i class="key c{c % COLOURS}{" dashed" if d else ""}"></i>{text(n)}</li>' for n, c, d in names]
@@ -104,12 +114,12 @@ def legend(names: Sequence[tuple[str, int, bool]]) -> str:
 
 
 def _finite(line: Line) -> Line:
-    keep = [i for i, (x, y) in enumerate(zip(line.x, line.y)) if math.isfinite(x) and math.isfinite(y)]
-    whiskers = [line.whiskers[i] for i in keep] if line.whiskers else ()
+    finite = [i for i, (x, y) in enumerate(zip(line.x, line.y)) if math.isfinite(x) and math.isfinite(y)]
+    whiskers = [line.whiskers[i] for i in finite] if line.whiskers else ()
     return Line(
         line.name,
-        [line.x[i] for i in keep],
-        [line.y[i] for i in keep],
+        [line.x[i] for i in finite],
+        [line.y[i] for i in finite],
         line.colour,
         line.dashed,
         line.faint,
@@ -172,7 +182,7 @@ def _drawn(line: Line, x: Scale, y: Scale) -> str:
 
 
 def _values(lines: Sequence[Line], x: Scale, y: Scale, x_label: str) -> str:
-    """What the script needs to answer the pointer: the curves and the frame they are drawn in."""
+    """JSON for the script's read-out: the curves and the frame they are drawn in."""
     shown = [
         {"name": line.name, "c": line.colour % COLOURS, "x": _short(line.x), "y": _short(line.y)}
         for line in lines

@@ -1,4 +1,4 @@
-"""What was trained on and how: key figures, data with coverage, command, configuration, environment."""
+"""Facts of a run: key figures, training data with coverage, command, configuration, environment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import yaml
 
 from auricle.core.errors import AuricleError
-from auricle.reports.html import compact, count, details, duration, measure_of, section, subsection, table, text
+from auricle.reports.drawing.html import compact, count, details, duration, measure_of, section, subsection, table, text
+from auricle.reports.run_view import RunView, main_evaluation
 from auricle.reports.snapshot import training_facts
-from auricle.reports.view import RunView, main_evaluation
 
 
 def tiles(run: RunView) -> str:
-    """The few numbers that one looks for first."""
-    found = [(name, value, more) for name, value, more in _tiles(run) if value]
-    items = [f"<div><dt>{text(n)}</dt><dd>{v}<small>{text(m)}</small></dd></div>" for n, v, m in found]
+    """Return the key figures at the top of the page."""
+    shown = [(name, value, more) for name, value, more in _tiles(run) if value]
+    items = [f"<div><dt>{text(n)}</dt><dd>{v}<small>{text(m)}</small></dd></div>" for n, v, m in shown]
     return f'<dl class="tiles">{"".join(items)}</dl>' if items else ""
 
 
@@ -48,7 +48,7 @@ def _millions(parameters: int) -> str:
 
 
 def facts_of(run: RunView) -> dict[str, Any]:
-    """What the run noted of its data; else what its source still says; else nothing."""
+    """Return the facts of the training data that the run kept; else those of its source; else {}."""
     if run.snapshot is not None and run.snapshot.facts:
         return run.snapshot.facts
     import warnings
@@ -67,6 +67,7 @@ def facts_of(run: RunView) -> dict[str, Any]:
 
 
 def data_section(run: RunView) -> str:
+    """Return the section on the training data."""
     facts, info = facts_of(run), run.encoder.get("info", {})
     rows: list[tuple[str, object]] = [("source", run.config.get("source"))]
     if facts:
@@ -93,7 +94,7 @@ def _coverage(facts: dict[str, Any]) -> str:
     failed = facts.get("failed", 0)
     if not failed:
         return "every clip could be read"
-    return f"{count(failed)} clip{'s' * (failed != 1)} could not be read, and others were taken instead"
+    return f"{count(failed)} clip{'s' * (failed != 1)} could not be read and others replaced them"
 
 
 def _noise(run: RunView) -> str | None:
@@ -103,7 +104,7 @@ def _noise(run: RunView) -> str | None:
 
 
 def recipe_section(runs: Sequence[RunView]) -> str:
-    """The command that makes it again, settings that differ between runs, whole configuration, environment."""
+    """Return the section on the commands, settings that differ between runs, whole configuration, environment."""
     body = _differences(runs)
     for run in runs:
         title = f"Make {run.name} again" if len(runs) > 1 else ""

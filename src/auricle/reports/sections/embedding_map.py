@@ -1,4 +1,4 @@
-"""The map: every tested clip as a point, near where the encoder finds it; the most telling ones can be heard."""
+"""Map of the embeddings: every tested clip as a point; mistakes and unsure clips can be played."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Manifest
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Evaluation, Prediction
-from auricle.evaluation.labels import labelled
-from auricle.evaluation.task import Task
+from auricle.evaluation.targets import labelled
+from auricle.evaluation.tasks import Task, task_from_saved
 from auricle.inference.embed_config import EmbedSettings
-from auricle.reports.html import script_safe, section, text
-from auricle.reports.view import RunView
-
-# Embeddings in two dimensions: principal components, then t-SNE where there are clips enough.
+from auricle.reports.drawing.html import script_safe, section, text
+from auricle.reports.run_view import RunView
 
 COMPONENTS = 50
 FEW = 20  # below this many clips principal components alone are drawn
@@ -26,7 +24,7 @@ MOST = 1000  # clips that are drawn; t-SNE takes about ten seconds for these on 
 
 
 def chosen_rows(count: int, first: np.ndarray, seed: int = 0) -> np.ndarray:
-    """At most MOST of ``count`` rows, in order; ``first`` always among them, the rest by a keyed permutation."""
+    """Choose at most MOST of ``count`` rows, in order: those of ``first``, the rest by a keyed permutation."""
     from auricle.core.randomness import RandomKey
 
     if count <= MOST:
@@ -36,7 +34,11 @@ def chosen_rows(count: int, first: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def two_dimensions(features: np.ndarray, seed: int = 0) -> tuple[np.ndarray, str]:
-    """(n, D) -> (n, 2) in [0, 1], and the method in words. Features are standardised first."""
+    """Project standardised features (n, D) to the plane.
+
+    Returns:
+        Points (n, 2) in [0, 1], and the name of the method.
+    """
     spread = features.std(0)
     values = (features - features.mean(0)) / np.where(spread > 1e-8, spread, 1.0)
     components = principal(values, COMPONENTS)
@@ -46,11 +48,11 @@ def two_dimensions(features: np.ndarray, seed: int = 0) -> tuple[np.ndarray, str
 
 
 def principal(values: np.ndarray, most: int) -> np.ndarray:
-    """(n, D) centred rows -> (n, k) coordinates on their first principal axes; signs fixed by the largest entry."""
+    """Project centred rows (n, D) to their first principal axes, (n, k); the largest entry fixes the signs."""
     u, s, _ = np.linalg.svd(values.astype(np.float64), full_matrices=False)
-    kept = min(most, int((s > 1e-9 * max(s[0], 1e-12)).sum()) or 1)
+    rank = min(most, int((s > 1e-9 * max(s[0], 1e-12)).sum()) or 1)
     sign = np.sign(u[np.abs(u).argmax(0), np.arange(u.shape[1])])
-    return (u * s * sign)[:, :kept]
+    return (u * s * sign)[:, :rank]
 
 
 def _tsne(components: np.ndarray, seed: int) -> np.ndarray:
@@ -62,14 +64,14 @@ def _tsne(components: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _unit(points: np.ndarray) -> np.ndarray:
-    """Each axis stretched to [0, 1], the longer direction first: neither axis has a unit."""
+    """Stretch each axis to [0, 1], the longer direction first: neither axis has a unit."""
     turned = principal(points - points.mean(0), 2)
     turned = np.pad(turned, ((0, 0), (0, 2)))[:, :2]
     span = np.ptp(turned, axis=0)
     return np.where(span > 1e-9, (turned - turned.min(0)) / np.maximum(span, 1e-9), 0.5)
 
 
-TELLING = 60
+PLAYABLE = 60
 WIDTH, HEIGHT, EDGE = 720, 560, 14
 COLOURS = 8
 OUTLINES = (
@@ -83,7 +85,7 @@ TITLE = "Map of the embeddings"
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """Clips in a plane: ids, points (n, 2) in [0, 1], and how they came there."""
+    """Clips in a plane: ids, points (n, 2) in [0, 1], and the method that placed them."""
 
     ids: tuple[str, ...]
     points: np.ndarray
@@ -91,64 +93,64 @@ class EmbeddingMap:
 
 
 def task_manifest(evaluation: Evaluation) -> Manifest | None:
-    """The clips that were evaluated, if their table is still there."""
+    """Read the clips that were evaluated; None where their table or folder is gone."""
     import warnings
 
-    names = {f.name for f in fields(Task)}
-    said = {k: v for k, v in evaluation.settings.get("task", {}).items() if k in names}
+    known = {f.name for f in fields(Task)} | {"folding"}
+    saved = {k: v for k, v in evaluation.settings.get("task", {}).items() if k in known}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return labelled(Task(**said).manifest())
+            return labelled(task_from_saved(saved).manifest())
     except (AuricleError, OSError, TypeError):
         return None
 
 
-def mapped(run: RunView, evaluation: Evaluation, manifest: Manifest, telling: list[str]) -> EmbeddingMap:
-    """Embeddings from the cache (made again if they are gone), in two dimensions. Raises AuricleError without them."""
+def place_clips(run: RunView, evaluation: Evaluation, manifest: Manifest, first: list[str]) -> EmbeddingMap:
+    """Place embeddings from the cache (made again if they are gone). Raises AuricleError where no clip can be read."""
     from auricle.hub.load import load
 
-    said = evaluation.settings
-    task, encode = said.get("task", {}), {k: _tuple(v) for k, v in said.get("encode", {}).items()}
-    settings = EmbedSettings(**encode, seconds=task.get("seconds", 0.0))
-    found = EmbeddingCache().embed(manifest, load(run.path), settings, what="map")
-    if not found.ids:
+    task = evaluation.settings.get("task", {})
+    encode = {k: tuple(v) if isinstance(v, list) else v for k, v in evaluation.settings.get("encode", {}).items()}
+    settings = EmbedSettings(**encode, seconds=task.get("seconds") or 0.0)
+    embedded = EmbeddingCache().embed(manifest, load(run.path), settings, what="map")
+    if not embedded.ids:
         raise AuricleError("none of its clips can be read any more, and their embeddings are not in the cache")
-    row = {id: i for i, id in enumerate(found.ids)}
-    rows = chosen_rows(len(found.ids), np.array([row[id] for id in telling if id in row], dtype=np.int64))
-    return EmbeddingMap(tuple(found.ids[i] for i in rows), *two_dimensions(found.clip[rows]))
+    row = {id: i for i, id in enumerate(embedded.ids)}
+    rows = chosen_rows(len(embedded.ids), np.array([row[id] for id in first if id in row], dtype=np.int64))
+    return EmbeddingMap(tuple(embedded.ids[i] for i in rows), *two_dimensions(embedded.clip[rows]))
 
 
-def telling_clips(evaluation: Evaluation, most: int = TELLING) -> list[str]:
-    """Mistakes, the most confident first, then the right answers that were least sure."""
+def clips_to_play(evaluation: Evaluation, most: int = PLAYABLE) -> list[str]:
+    """Return ids of mistakes, the most confident first, then of the right answers with the lowest scores."""
     right = sorted((p for p in evaluation.predictions if p.right), key=lambda p: max(p.scores, default=0.0))
     return list(dict.fromkeys(p.id for p in [*evaluation.mistakes(most), *right]))[:most]
 
 
-def map_section(run: RunView, evaluation: Evaluation | None, manifest: Manifest | None, heard: dict[str, str]) -> str:
-    """``heard``: clip id -> key in the page's store of sounds."""
+def map_section(run: RunView, evaluation: Evaluation | None, manifest: Manifest | None, sounds: dict[str, str]) -> str:
+    """Return the section; ``sounds`` maps clip ids to keys of the page's sounds."""
     if evaluation is None:
         return ""
     if manifest is None:
         return section("map", TITLE, '<p class="none">No map: the evaluated clips are not where they were.</p>')
     try:
-        found = mapped(run, evaluation, manifest, list(heard))
+        placed = place_clips(run, evaluation, manifest, list(sounds))
     except AuricleError as error:
         return section("map", TITLE, f'<p class="none">No map: {text(error)}</p>')
-    said = (
-        f"{len(found.ids)} clips of {evaluation.task}; {found.method}. Neighbours sound alike to the encoder; "
+    lead = (
+        f"{len(placed.ids)} clips of {evaluation.task}; {placed.method}. Clips with similar embeddings are neighbours; "
         "distances between far groups mean little. Point at a clip to see it; the solid ones play on a click, and "
         "those of them with a ring are mistakes."
     )
-    return section("map", TITLE, _legend(evaluation) + _plot(found, evaluation, heard), text(said))
+    return section("map", TITLE, _legend(evaluation) + _plot(placed, evaluation, sounds), text(lead))
 
 
-def _plot(found: EmbeddingMap, evaluation: Evaluation, heard: dict[str, str]) -> str:
-    """The drawing, clips that can be heard on top, and what the pointer reads out."""
+def _plot(placed: EmbeddingMap, evaluation: Evaluation, sounds: dict[str, str]) -> str:
+    """The drawing, clips that can be played on top, and data for the script's read-out."""
     predictions = {p.id: p for p in evaluation.predictions}
-    order = sorted(range(len(found.ids)), key=lambda i: found.ids[i] in heard)
-    points = "".join(_point(i, found, predictions.get(found.ids[i]), evaluation, heard) for i in order)
-    tips = json.dumps([_tip(id, predictions.get(id), heard) for id in found.ids], separators=(",", ":"))
+    order = sorted(range(len(placed.ids)), key=lambda i: placed.ids[i] in sounds)
+    points = "".join(_point(i, placed, predictions.get(placed.ids[i]), evaluation, sounds) for i in order)
+    tips = json.dumps([_tip(id, predictions.get(id), sounds) for id in placed.ids], separators=(",", ":"))
     return (
         f'<svg class="map" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{TITLE}">{points}</svg>'
         f'<script type="application/json" id="map-data">{script_safe(tips)}</script>'
@@ -156,34 +158,34 @@ def _plot(found: EmbeddingMap, evaluation: Evaluation, heard: dict[str, str]) ->
 
 
 def _point(
-    i: int, found: EmbeddingMap, prediction: Prediction | None, evaluation: Evaluation, heard: dict[str, str]
+    i: int, placed: EmbeddingMap, prediction: Prediction | None, evaluation: Evaluation, sounds: dict[str, str]
 ) -> str:
-    id, c = found.ids[i], len(evaluation.classes)
+    id, c = placed.ids[i], len(evaluation.classes)
     if prediction and prediction.true:
         c = evaluation.classes.index(prediction.true[0])
-    x = EDGE + found.points[i, 0] * (WIDTH - 2 * EDGE)
-    y = HEIGHT - EDGE - found.points[i, 1] * (HEIGHT - 2 * EDGE)
-    kind = f"c{c % COLOURS}" + " heard" * (id in heard) + " wrong" * bool(prediction and not prediction.right)
-    focus = f' tabindex="0" role="button" aria-label="play {text(id)}"' if id in heard else ""
+    x = EDGE + placed.points[i, 0] * (WIDTH - 2 * EDGE)
+    y = HEIGHT - EDGE - placed.points[i, 1] * (HEIGHT - 2 * EDGE)
+    kind = f"c{c % COLOURS}" + " playable" * (id in sounds) + " wrong" * bool(prediction and not prediction.right)
+    focus = f' tabindex="0" role="button" aria-label="play {text(id)}"' if id in sounds else ""
     place = f'transform="translate({x:.0f} {y:.0f})" d="{shape(c)}"'
     return f'<path class="{kind}" data-i="{i}" data-class="{c}"{focus} {place}/>'
 
 
 def shape(c: int) -> str:
-    """Circle, square, triangle or diamond: classes that share a colour differ in it."""
+    """Return the outline of a class: circle, square, triangle or diamond; classes that share a colour differ in it."""
     return OUTLINES[c // COLOURS % len(OUTLINES)]
 
 
-def _tip(id: str, prediction: Prediction | None, heard: dict[str, str]) -> dict[str, Any]:
-    said: dict[str, Any] = {"id": id}
+def _tip(id: str, prediction: Prediction | None, sounds: dict[str, str]) -> dict[str, Any]:
+    tip: dict[str, Any] = {"id": id}
     if prediction:
-        said |= {
+        tip |= {
             "true": ", ".join(prediction.true),
-            "said": prediction.predicted,
+            "predicted": prediction.predicted,
             "p": round(max(prediction.scores), 3),
+            "right": prediction.right,
         }
-        said["right"] = prediction.right
-    return said | ({"sound": heard[id]} if id in heard else {})
+    return tip | ({"sound": sounds[id]} if id in sounds else {})
 
 
 def _legend(evaluation: Evaluation) -> str:
@@ -193,7 +195,3 @@ def _legend(evaluation: Evaluation) -> str:
         for c, name in enumerate(evaluation.classes)
     ]
     return f'<ul class="legend classes">{"".join(keys)}</ul>'
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The curves of training (loss, learning rate, EMA decay, gradient norm, health, scores on the way) of several runs."""
+"""Training curves of one or several runs: loss, learning rate, gradient norm, health, validation, scores during training."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.reports.charts import MOST_POINTS, Line, legend, line_chart
-from auricle.reports.html import percent, section, subsection, text
-from auricle.reports.view import RunView
+from auricle.reports.drawing.charts import MOST_POINTS, Line, legend, line_chart
+from auricle.reports.drawing.html import percent, section, subsection, text
+from auricle.reports.run_view import RunView
 
-# Curves that a run is held against: an original program's log, and those shipped for our small preset.
+# Reference curves: an original program's log, and those shipped for the small preset.
 
-THEIRS = {"train_loss": "loss", "train_lr": "lr", "train_ema_decay": "ema_decay", "train_rank": "rank"}
+ORIGINAL_NAMES = {"train_loss": "loss", "train_lr": "lr", "train_ema_decay": "ema_decay", "train_rank": "rank"}
 SHIPPED = "small_scale.json"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An original program's ``log.txt``: a row per epoch by our names, drawn at the middle of what it averages."""
+    """An original program's ``log.txt``: one row per epoch under our names, at the middle of the epoch it averages."""
 
     name: str
     rows: tuple[dict[str, Any], ...]
 
     @classmethod
     def read(cls, path: Path) -> Reference:
-        """Specification m2d 5.4: JSON lines. Raises AuricleError for another file."""
+        """Read JSON lines (specification m2d 5.4). Raises AuricleError for another file."""
         try:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-            found = tuple(_renamed(row) for row in rows)
+            renamed = tuple(_renamed(row) for row in rows)
         except OSError as error:
             raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -42,22 +42,22 @@ class Reference:
                 f"{path} is not an original's log.txt ({error}); "
                 "expected one JSON object a line with epoch and train_loss"
             ) from None
-        if not found:
+        if not renamed:
             raise AuricleError(f"the reference {path} is empty; expected one JSON object a line")
-        return cls(f"{path.resolve().parent.name}/{path.name}", found)
+        return cls(f"{path.resolve().parent.name}/{path.name}", renamed)
 
 
 def _renamed(row: dict[str, Any]) -> dict[str, Any]:
     """-1 stands for "not measured" in the analysis columns."""
-    named = {ours: row[theirs] for theirs, ours in THEIRS.items() if theirs in row and row[theirs] != -1}
+    named = {ours: row[theirs] for theirs, ours in ORIGINAL_NAMES.items() if theirs in row and row[theirs] != -1}
     return {"epoch": float(row["epoch"]) + 0.5, **named}
 
 
-def shipped(runs: Sequence[RunView]) -> list[Reference]:
-    """The curves that come with the package, for a first run of the very settings they were made with: else none.
+def shipped_references(runs: Sequence[RunView]) -> list[Reference]:
+    """Return the curves of the package, if the first run has the settings they were made with; else [].
 
-    They are the means over seeds of ``benchmarks/small_scale``, logged by weight update; here they stand at the epoch in
-    which this run made as many, and end where it ends.
+    They are means over seeds of ``benchmarks/small_scale`` by weight update. A row is drawn at the epoch in which this run
+    made as many updates; the curve ends where the run ends.
     """
     known = json.loads(files(__package__).joinpath(SHIPPED).read_text("utf-8"))
     if not _within(known["settings"], runs[0].config):
@@ -77,7 +77,7 @@ def shipped(runs: Sequence[RunView]) -> list[Reference]:
 
 
 def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
-    """Does a run's config say all that is wanted?"""
+    """Return True if a run's config has all wanted settings."""
     return all(
         _within(value, config.get(name) or {}) if isinstance(value, dict) else config.get(name) == value
         for name, value in wanted.items()
@@ -87,7 +87,7 @@ def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
 TRAINING = {
     "loss": ("Loss", "what training minimises"),
     "lr": ("Learning rate", "per weight update"),
-    "ema_decay": ("EMA decay", "share of the target encoder kept at each update"),
+    "ema_decay": ("EMA decay", "share of the target encoder that an update leaves"),
     "grad_norm": ("Gradient norm", "L2 norm before clipping"),
     "data_wait": ("Waiting for data", "share of the time"),
     "loss_m2d": ("M2D’s own loss", "before weighting"),
@@ -96,7 +96,7 @@ TRAINING = {
     "loss_off": ("Loss of the second head", "before weighting"),
     "loss_recon": ("Reconstruction", "mean squared error, in bits as the original logs it"),
     "loss_info_nce": ("Matching (InfoNCE)", "in bits"),
-    "accuracy": ("Matching: accuracy", "share of hidden tokens told apart from the clip’s others"),
+    "accuracy": ("Matching: accuracy", "share of hidden tokens matched among the clip’s others"),
     "masked_ratio": ("Masked", "share of the tokens, measured"),
     "nll_loss": ("Loss per hidden token", "in bits"),
     "ppl": ("Perplexity", "2 to the loss per hidden token"),
@@ -105,7 +105,7 @@ HEALTH = {
     "target_rank": ("Effective rank of the targets", "directions they fill; near 1 is collapse"),
     "target_clip": (
         "Targets: same for a whole clip",
-        "share of mean square; near 1 only “which clip” is left to predict",
+        "share of mean square; near 1 a target only says which clip it is from",
     ),
     "target_constant": ("Targets: one constant", "share of mean square; near 1 is collapse"),
     "target_position": ("Targets: same at a position", "share of mean square, whatever the sound"),
@@ -113,24 +113,24 @@ HEALTH = {
     "rank": ("Rank of the features", "effective rank of the patch tokens"),
 }
 VALIDATION = {
-    "val_loss": ("Validation loss", "on clips that are not learnt from"),
+    "val_loss": ("Validation loss", "on clips that do not train"),
     "test_loss": ("Test loss", "at the end, on the test list"),
 }
-PLACE = ("kind", "micro_step", "step", "epoch", "words")
+NOT_CURVES = ("kind", "micro_step", "step", "epoch", "words")
 NOISY = ("loss", "grad_norm")
 WINDOWS = 30  # a noisy curve is averaged over this share of its points
-MOST_WORDS = 8
+MOST_WARNINGS = 8
 
 
 def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
-    """Training, health and scores on the way; empty when nothing was logged."""
+    """Return the section: training, validation, health and scores; "" when nothing was logged."""
     names = [(run.name, i, False) for i, run in enumerate(runs)]
     names += [(ref.name, len(runs) + i, True) for i, ref in enumerate(references)]
     body = legend(names) + _group(TRAINING, "step", runs, references)
-    body += subsection("On clips not learnt from", _group(VALIDATION, "validation", runs, ()))
+    body += subsection("On clips that do not train", _group(VALIDATION, "validation", runs, ()))
     health = _group(HEALTH, "health", runs, references)
-    body += subsection("Is the run well?", health_words(runs) + health)
-    body += subsection("Scores on the way", _group({}, "evaluation", runs, ()))
+    body += subsection("Health", health_summary(runs) + health)
+    body += subsection("Scores during training", _group({}, "evaluation", runs, ()))
     return section("training", "Training", body if any(run.log for run in runs) or references else "")
 
 
@@ -162,7 +162,7 @@ def _chart(
 
 
 def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, dashed: bool = False) -> list[Line]:
-    """The curve; a noisy one as its running mean before the faint raw values."""
+    """The curve; a noisy one as its running mean in front of the faint raw values."""
     pairs = [(float(row.get("epoch", 0)), float(row[key])) for row in rows if key in _numbers(row)]
     if not pairs:
         return []
@@ -178,13 +178,13 @@ def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, 
 
 
 def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
-    """At most ``most`` points, each the mean of neighbours."""
+    """Reduce a curve to at most ``most`` points, each the mean of neighbours."""
     parts = min(len(x), most)
     return [float(p.mean()) for p in np.array_split(x, parts)], [float(p.mean()) for p in np.array_split(y, parts)]
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over a centred window that shrinks at both ends."""
+    """Return the mean over a centred window that shrinks at both ends."""
     half = max(1, window // 2)
     total = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
@@ -193,38 +193,43 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _numbers(row: dict[str, Any]) -> set[str]:
-    return {k for k, v in row.items() if k not in PLACE and isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {
+        k for k, v in row.items() if k not in NOT_CURVES and isinstance(v, (int, float)) and not isinstance(v, bool)
+    }
 
 
-def health_words(runs: Sequence[RunView]) -> str:
-    """The state at the end in a sentence per run, then every warning with its epoch."""
+def health_summary(runs: Sequence[RunView]) -> str:
+    """Return the state at the end, a paragraph per run, then the warnings with their epochs."""
     return "".join(_health_of(run, named=len(runs) > 1) for run in runs)
 
 
 def _health_of(run: RunView, named: bool) -> str:
     rows = run.rows("health")
     measured = [row for row in rows if _numbers(row)]
-    said = [f"epoch {row.get('epoch', 0):.1f}: {word}" for row in rows for word in row.get("words", ())]
+    messages = [f"epoch {row.get('epoch', 0):.1f}: {message}" for row in rows for message in row.get("words", ())]
     name = f"<b>{text(run.name)}.</b> " if named else ""
-    state = f'<p class="lead">{name}{text(state_in_words(measured[-1]))}</p>' if measured else ""
-    more = [f"and {len(said) - MOST_WORDS} more warnings in metrics.jsonl"] if len(said) > MOST_WORDS else []
-    warnings = "".join(f"<li>{text(line)}</li>" for line in [*said[:MOST_WORDS], *more])
+    state = f'<p class="lead">{name}{text(health_sentences(measured[-1]))}</p>' if measured else ""
+    rest = len(messages) - MOST_WARNINGS
+    more = [f"and {rest} more warnings in metrics.jsonl"] if rest > 0 else []
+    warnings = "".join(f"<li>{text(line)}</li>" for line in [*messages[:MOST_WARNINGS], *more])
     return state + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
 
 
-def state_in_words(row: dict[str, Any]) -> str:
-    """The last look at the targets, in plain language."""
-    words = []
+def health_sentences(row: dict[str, Any]) -> str:
+    """Write the last health check as sentences."""
+    sentences = []
     if "target_rank" in row:
-        words.append(f"At the last look the targets filled {row['target_rank']:.1f} effective directions.")
+        sentences.append(f"At the last check the targets filled {row['target_rank']:.1f} effective directions.")
     shares = {
         "the same for a whole clip": "target_clip",
         "one constant": "target_constant",
         "fixed by position": "target_position",
     }
-    found = [f"{percent(row[key], 0)}\u00a0% was {what}" for what, key in shares.items() if key in row]
-    if found:
-        words.append(f"Of their mean square {', '.join(found)}: the higher, the less there is to learn from.")
+    present = [f"{percent(row[key], 0)}\u00a0% was {what}" for what, key in shares.items() if key in row]
+    if present:
+        sentences.append(f"Of their mean square {', '.join(present)}: the higher, the less there is to learn.")
     if "prediction_cosine" in row:
-        words.append(f"Predictions met them with a cosine of {row['prediction_cosine']:.2f} (1 is perfect).")
-    return " ".join(words)
+        sentences.append(
+            f"Predictions had a cosine similarity with them of {row['prediction_cosine']:.2f} (1 is perfect)."
+        )
+    return " ".join(sentences)

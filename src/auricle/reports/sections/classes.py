@@ -1,4 +1,4 @@
-"""Which classes are told apart: per-class table, confusion matrix, the most confident mistakes."""
+"""Classes: a table of recall per class, the confusion matrix, and the most confident mistakes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from auricle.evaluation.evaluation import Evaluation, Prediction
-from auricle.reports.html import percent, play, section, subsection, table, text
+from auricle.reports.drawing.html import percent, play, section, subsection, table, text
 
 MOST_CELLS = 32  # classes; a larger matrix would be unreadable, its largest entries are listed instead
 MISTAKES = 20
 LISTED = 20
 
 
-def classes_section(evaluation: Evaluation | None, heard: dict[str, str]) -> str:
-    """``heard``: clip id -> key in the page's store of sounds."""
+def classes_section(evaluation: Evaluation | None, sounds: dict[str, str]) -> str:
+    """Return the section; ``sounds`` maps clip ids to keys of the page's sounds."""
     if evaluation is None or not evaluation.predictions:
         return ""
     parts = [subsection("Class by class", per_class(evaluation))]
     if not evaluation.multilabel:
         parts.append(subsection("Confusion", confusion(evaluation)))
-    parts.append(subsection("Most confident mistakes", mistakes(evaluation, heard)))
+    parts.append(subsection("Most confident mistakes", mistakes(evaluation, sounds)))
     lead = f"{evaluation.task}, {evaluation.protocol}; every tested clip once, by the probe that did not see it."
     return section("classes", "Which classes are told apart", "".join(parts), text(lead))
 
 
 def per_class(evaluation: Evaluation) -> str:
-    """Weakest first."""
+    """Return a table of the classes, the weakest first."""
     tested = Counter(label for p in evaluation.predictions for label in p.true)
     wrong = {
         name: Counter(p.predicted for p in evaluation.predictions if name in p.true and not p.right) for name in tested
@@ -42,11 +42,12 @@ def per_class(evaluation: Evaluation) -> str:
 
 def _class_row(name: str, value: float | None, tested: int, wrong: Counter) -> list[str]:
     meter = "" if value is None else f'<i class="meter"><i style="width:{100 * value:.0f}%"></i></i>'
-    most = wrong.most_common(1)
-    return [text(name), percent(value, 0), meter, str(tested), f"{text(most[0][0])} ({most[0][1]})" if most else ""]
+    taken_for = "".join(f"{text(label)} ({n})" for label, n in wrong.most_common(1))
+    return [text(name), percent(value, 0), meter, str(tested), taken_for]
 
 
 def confusion(evaluation: Evaluation) -> str:
+    """Return the confusion matrix; a table of its largest entries where there are too many classes."""
     counts = evaluation.confusion
     if len(evaluation.classes) > MOST_CELLS:
         return _largest(evaluation.classes, counts)
@@ -67,8 +68,8 @@ def _cell(i: int, j: int, classes: Sequence[str], counts: np.ndarray, shares: np
     if not counts[i, j]:
         return "<td></td>"
     kind = ("right" if i == j else "wrong") + (" deep" if shares[i, j] > 0.55 else "")
-    said = f"{classes[i]} taken for {classes[j]}: {counts[i, j]} of {counts[i].sum()}"
-    return f'<td class="{kind}" style="--p:{shares[i, j]:.2f}" title="{text(said)}">{counts[i, j]}</td>'
+    title = f"{classes[i]} taken for {classes[j]}: {counts[i, j]} of {counts[i].sum()}"
+    return f'<td class="{kind}" style="--p:{shares[i, j]:.2f}" title="{text(title)}">{counts[i, j]}</td>'
 
 
 def _largest(classes: Sequence[str], counts: np.ndarray) -> str:
@@ -80,17 +81,18 @@ def _largest(classes: Sequence[str], counts: np.ndarray) -> str:
     return table(("a clip of", "was taken for", "clips"), rows, numeric=(2,))
 
 
-def mistakes(evaluation: Evaluation, heard: dict[str, str]) -> str:
+def mistakes(evaluation: Evaluation, sounds: dict[str, str]) -> str:
+    """Return a table of the most confident mistakes, with a play button where the page holds the sound."""
     wrong = evaluation.mistakes(MISTAKES)
     if not wrong:
         return '<p class="none">None: every tested clip was recognised.</p>'
-    rows = [_mistake(p, heard) for p in wrong]
+    rows = [_mistake(p, sounds) for p in wrong]
     head = ("", "is", "was taken for", "score", "clip", "held out in")
     return table(head, rows, kind="mistakes", numeric=(3,))
 
 
-def _mistake(p: Prediction, heard: dict[str, str]) -> list[str]:
-    button = play(heard.get(p.id), f"play {p.id}")
-    is_a = ", ".join(p.true) or "–"
-    sure = f"{max(p.scores, default=0.0):.2f}"
-    return [button, text(is_a), text(p.predicted), sure, text(p.id), text(p.fold)]
+def _mistake(p: Prediction, sounds: dict[str, str]) -> list[str]:
+    button = play(sounds.get(p.id), f"play {p.id}")
+    labels = ", ".join(p.true) or "–"
+    score = f"{max(p.scores, default=0.0):.2f}"
+    return [button, text(labels), text(p.predicted), score, text(p.id), text(p.fold)]

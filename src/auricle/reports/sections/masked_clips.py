@@ -1,13 +1,13 @@
-"""A few clips as the objective saw them: waveform, spectrogram, what was hidden, how well it was predicted."""
+"""Masked clips: waveform, spectrogram, what was hidden, and the error of its prediction."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from auricle.reports.audio_clips import SoundStore
-from auricle.reports.charts import round_ticks
-from auricle.reports.html import compact, percent, play, section, text
-from auricle.reports.images import CIVIDIS, MAGMA, levels, png, ramp, spectrogram
+from auricle.reports.drawing.audio_clips import PageSounds
+from auricle.reports.drawing.charts import round_ticks
+from auricle.reports.drawing.html import compact, percent, play, section, text
+from auricle.reports.drawing.images import CIVIDIS, MAGMA, levels, png, ramp, spectrogram
 from auricle.reports.snapshot import Snapshot
 
 SMALLEST = 1e-4  # errors are coloured on a logarithmic scale from here on
@@ -18,11 +18,12 @@ LEAD = (
     "The colours are the same for all clips."
 )
 TITLE = "What was hidden, and how well it was predicted"
-ABSENT = "This run kept no clips to show: there is no preview.safetensors in it (what hides nothing has none)."
+ABSENT = "This run kept no clips to show: it has no preview.safetensors (methods that hide nothing have none)."
 REBUILT = " Last, the reconstruction: hidden patches as predicted."
 
 
-def clips_section(snapshot: Snapshot | None, sounds: SoundStore) -> str:
+def clips_section(snapshot: Snapshot | None, sounds: PageSounds) -> str:
+    """Return the section; the clips' sounds are added to those of the page."""
     if snapshot is None:
         return section("clips", TITLE, f'<p class="none">{ABSENT}</p>')
     lead = LEAD + (REBUILT if snapshot.reconstruction is not None else "")
@@ -33,9 +34,9 @@ def clips_section(snapshot: Snapshot | None, sounds: SoundStore) -> str:
 
 
 def limits(error: np.ndarray) -> tuple[float, float]:
-    """2 and 98 % points of the errors that there are, so that one odd patch does not take all the colours."""
-    there = error[np.isfinite(error)].clip(SMALLEST)
-    return (float(np.quantile(there, 0.02)), float(np.quantile(there, 0.98))) if len(there) else (SMALLEST, 1.0)
+    """Return the 2 and 98 % points of the finite errors, so that one outlier does not take all the colours."""
+    finite = error[np.isfinite(error)].clip(SMALLEST)
+    return (float(np.quantile(finite, 0.02)), float(np.quantile(finite, 0.98))) if len(finite) else (SMALLEST, 1.0)
 
 
 def _scale(low: float, high: float) -> str:
@@ -45,7 +46,7 @@ def _scale(low: float, high: float) -> str:
     return f'<p class="scale">error per patch, logarithmic <span>{low:.2g}</span>{bar}<span>{high:.2g}</span></p>'
 
 
-def _card(snapshot: Snapshot, i: int, sounds: SoundStore, errors: tuple[float, float]) -> str:
+def _card(snapshot: Snapshot, i: int, sounds: PageSounds, errors: tuple[float, float]) -> str:
     spec, mask, error = snapshot.spec[i], snapshot.mask[i], snapshot.error[i]
     wave = snapshot.audio[i].astype(np.float32) / 32768
     sound = sounds.add(snapshot.ids[i], wave, snapshot.rate, thumbnail=False) if wave.any() else None
@@ -63,20 +64,20 @@ def _card(snapshot: Snapshot, i: int, sounds: SoundStore, errors: tuple[float, f
             _picture("reconstruction", spectrogram(snapshot.reconstruction[i][:rows, :columns], low, high, MAGMA))
         )
     mean = np.nanmean(error) if np.isfinite(error).any() else None
-    said = f"{percent(mask.mean(), 0)}\u00a0% hidden" + ("" if mean is None else f", mean error {mean:.2f}")
+    summary = f"{percent(mask.mean(), 0)}\u00a0% hidden" + ("" if mean is None else f", mean error {mean:.2f}")
     name = snapshot.ids[i]
-    head = f"<header>{play(sound, f'play {name}')}<b>{text(name)}</b><span>{said}</span></header>"
+    head = f"<header>{play(sound, f'play {name}')}<b>{text(name)}</b><span>{summary}</span></header>"
     axis = _time_axis(columns * snapshot.hop_seconds, float(snapshot.crop_start[i]))
     return f"<article>{head}{_waveform(wave)}{''.join(panels)}{axis}</article>"
 
 
 def covered(spec: np.ndarray, mask: np.ndarray) -> tuple[int, int]:
-    """Rows and columns of (F, T) that whole patches cover."""
+    """Return how many rows and columns of (F, T) whole patches cover."""
     return tuple(size // parts * parts for size, parts in zip(spec.shape, mask.shape))  # type: ignore[return-value]
 
 
 def enlarged(mask: np.ndarray, spec: np.ndarray) -> np.ndarray:
-    """(F', T') on the patch grid -> one value per covered bin and frame."""
+    """Repeat (F', T') of the patch grid to one value per covered bin and frame."""
     return np.kron(mask, np.ones((spec.shape[0] // mask.shape[0], spec.shape[1] // mask.shape[1])))
 
 

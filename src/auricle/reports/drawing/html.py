@@ -1,4 +1,4 @@
-"""Small pieces of HTML: escaping, sections, tables, and numbers as a person writes them."""
+"""Elements of HTML (sections, tables, play buttons) and numbers as text."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from auricle.metrics.table import METRICS
+
 
 def text(value: object) -> str:
-    """Any value, safe inside an element or an attribute."""
+    """Escape any value for an element or an attribute."""
     return escape(str(value), quote=True)
 
 
 def script_safe(data: str) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Escape JSON so that it cannot end the script element around it."""
     return data.replace("<", "\\u003c")
 
 
 def section(id: str, title: str, body: str, lead: str = "") -> str:
-    """A titled part of the page; nothing at all when it would be empty."""
+    """Return a titled section of the page; "" for an empty body."""
     if not body:
         return ""
     intro = f'<p class="lead">{lead}</p>' if lead else ""
@@ -26,12 +28,13 @@ def section(id: str, title: str, body: str, lead: str = "") -> str:
 
 
 def subsection(title: str, body: str, lead: str = "") -> str:
+    """Return a titled part of a section; "" for an empty body."""
     intro = f'<p class="lead">{lead}</p>' if lead else ""
     return f"<h3>{text(title)}</h3>{intro}{body}" if body else ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "", numeric: Iterable[int] = ()) -> str:
-    """Cells are HTML already. ``numeric`` columns are set flush right; wide tables scroll by themselves."""
+    """Return a table of cells that are HTML already; ``numeric`` columns are set flush right, wide tables scroll."""
     right = set(numeric)
     cells = [_row(head, "th", right), *(_row(row, "td", right) for row in rows)]
     body = f"<thead>{cells[0]}</thead><tbody>{''.join(cells[1:])}</tbody>"
@@ -45,26 +48,29 @@ def _row(cells: Sequence[str], tag: str, right: set[int]) -> str:
 
 
 def details(summary: str, body: str) -> str:
+    """Return a folded element that opens on a click."""
     return f"<details><summary>{text(summary)}</summary>{body}</details>"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
+    """Write a share of 1 as per cent, without the sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.{digits}f}"
 
 
 def count(value: float) -> str:
-    """12345 -> 12 345, with thin no-break spaces."""
+    """Write a whole number with thin no-break spaces: 12 345."""
     return f"{round(value):,}".replace(",", "\u202f")
 
 
 def duration(seconds: float) -> str:
+    """Write seconds in a unit that fits: "3.2 hours"."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} hours"
     return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
 
 
 def compact(value: float) -> str:
-    """For axes and read-outs: 0.0005 -> 5e-4, 12500 -> 12.5k."""
+    """Write a number briefly, for axes and read-outs: 5e-4, 12.5k."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -77,52 +83,54 @@ def compact(value: float) -> str:
 
 
 def play(sound: str | None, label: str = "play") -> str:
-    """A button that plays a sound of the page's own store; nothing where there is none."""
+    """Return a button that plays a sound of the page's store; "" for None."""
     return (
         "" if sound is None else f'<button class="play" data-sound="{text(sound)}" aria-label="{text(label)}"></button>'
     )
 
-
-# How a metric is written: shares as per cent and their differences in points, d' as it is.
 
 SPACE = "\u00a0"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """factor to what is shown, its unit, and the unit of a difference."""
+    """How values of a metric are written.
+
+    Attributes:
+        factor: The number shown is ``factor`` times the value.
+        unit: Unit of the number shown; "" for none.
+        difference_unit: Unit of a difference.
+        digits: Decimals.
+    """
 
     factor: float
     unit: str
-    points: str
+    difference_unit: str
+    digits: int
 
     def value(self, score: float) -> str:
-        """ "77.5 %"."""
+        """Write a value with its unit: "77.5 %"."""
         return f"{self.number(score)}{SPACE}{self.unit}" if self.unit else self.number(score)
 
     def number(self, score: float) -> str:
+        """Write a value without its unit: "77.5"."""
         return f"{self.factor * score:.{self.digits}f}"
 
-    def spread(self, deviation: float | None) -> str:
-        """ " ± 5.4", or nothing."""
-        return "" if deviation is None else f"{SPACE}±{SPACE}{self.number(deviation)}"
+    def spread(self, std: float | None) -> str:
+        """Write a standard deviation: " ± 5.4", or "" for None."""
+        return "" if std is None else f"{SPACE}±{SPACE}{self.number(std)}"
 
     def signed(self, difference: float) -> str:
-        """With its sign, a true minus."""
+        """Write a difference with its sign, a true minus."""
         return f"{self.factor * difference:+.{self.digits}f}".replace("-", "−")
 
-    def difference(self, mean: float, deviation: float | None) -> str:
-        """ "+1.8 ± 5.8 points"."""
-        return f"{self.signed(mean)}{self.spread(deviation)}{' ' + self.points if self.points else ''}"
-
-    @property
-    def digits(self) -> int:
-        return 1 if self.unit else 2
-
-
-SHARE, PLAIN = Measure(100.0, "%", "points"), Measure(1.0, "", "")
+    def difference(self, mean: float, std: float | None) -> str:
+        """Write a difference with its spread: "+1.8 ± 5.8 points"."""
+        unit = f" {self.difference_unit}" if self.difference_unit else ""
+        return f"{self.signed(mean)}{self.spread(std)}{unit}"
 
 
 def measure_of(metric: str) -> Measure:
-    """d' is the only metric that is no share of 1."""
-    return PLAIN if metric == "d-prime" else SHARE
+    """Return how the table of metrics writes a metric; plain numbers for one that it does not have."""
+    found = METRICS.get(metric)
+    return Measure(found.factor, found.unit, found.difference_unit, found.digits) if found else Measure(1.0, "", "", 2)

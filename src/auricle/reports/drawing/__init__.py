@@ -1,0 +1,1 @@
+"""What sections are made of: ``html`` (elements and numbers), ``charts`` (SVG), ``images`` (PNG), ``audio_clips`` (MP3)."""
