@@ -111,7 +111,9 @@ def place_clips(run: RunView, evaluation: Evaluation, manifest: Manifest, first:
     from auricle.hub.load import load
 
     task = evaluation.settings.get("task", {})
-    encode = {k: tuple(v) if isinstance(v, list) else v for k, v in evaluation.settings.get("encode", {}).items()}
+    encode: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in evaluation.settings.get("encode", {}).items()
+    }
     settings = EmbedSettings(**encode, seconds=task.get("seconds") or 0.0)
     embedded = EmbeddingCache().embed(manifest, load(run.path), settings, what="map")
     if not embedded.ids:
