@@ -155,6 +155,14 @@ def test_an_evaluation_survives_json(manifest, cache, tmp_path):
     assert str(found) in str(Evaluation.load(tmp_path / "result.json"))
 
 
+def test_an_evaluation_of_the_first_edition_is_read(manifest, cache):
+    found = evaluate(logmel_stats(), Task("", metric="d_prime"), manifest=manifest, cache=cache, baselines=False)
+    saved = json.loads(json.dumps(found.to_json()))
+    saved["metric"] = "d-prime"
+    saved["score"]["deviation"] = saved["score"].pop("std")
+    assert Evaluation.from_json(saved) == found
+
+
 def test_other_probes_of_the_same_encoder_compute_nothing_again(manifest, cache):
     task = Task("", seconds=0.2)
     for how in ("logistic", "knn-vote", "logistic-cv"):
@@ -270,6 +278,29 @@ def test_the_command_evaluates_stores_and_compares(manifest, tmp_path, cached, c
     assert len(capsys.readouterr().out.splitlines()) == 4
     assert main(["results", "--compare", "chance", "logmel-stats"]) == 0
     assert "paired t p" in capsys.readouterr().out
+
+
+def test_the_first_editions_command_line_is_accepted(manifest, tmp_path, cached, capsys):
+    labels = table(manifest, tmp_path / "meta.csv", "filename,fold,label,speaker")
+    common = ["logmel-stats", str(manifest.root), "--labels", str(labels), "--no-baselines", "--json"]
+    protocols = {"linear": "logistic", "knn": "knn-vote", "fewshot": "logistic"}
+    for probe, protocol in protocols.items():
+        assert main(["evaluate", probe, *common, "--folding", "groups", "--group-column", "speaker"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert (answer["protocol"], len(answer["score"]["scores"])) == (protocol, 6)
+        assert bool(answer["score"]["few_shot"]) == (probe == "fewshot")
+    assert main(["evaluate", "linear", *common, "--protocol", "logistic-cv", "--metric", "balanced-accuracy"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["protocol"], answer["metric"]) == ("logistic-cv", "balanced_accuracy")
+
+
+def test_a_command_without_model_or_data_is_refused(manifest, cached, capsys):
+    assert main(["evaluate", str(manifest.root)]) == 2
+    assert "--model" in capsys.readouterr().err
+    assert main(["evaluate", "--model", "logmel-stats"]) == 2
+    assert "--suite" in capsys.readouterr().err
+    assert main(["evaluate", str(manifest.root), "--model", "logmel-stats", "--suite", "quick"]) == 2
+    assert "not both" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ import pytest
 
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
-from auricle.evaluation.compare import compare, corrected_t_test, wilcoxon_test
 from auricle.evaluation.results import Result, ResultsStore, as_csv, as_markdown, as_text
 from helpers.patience import PATIENCE
 
@@ -156,43 +155,31 @@ def test_exports_hold_every_row(store):
     assert len(as_text(rows).splitlines()) == 3
 
 
-def test_a_comparison_pairs_folds_and_seeds(store):
-    store.append([result("a", 0.5, {f"fold {i} / {s}": 0.5 + 0.01 * i for i in range(5) for s in (1, 2)})])
-    store.append([result("b", 0.6, {f"fold {i} / {s}": 0.6 + 0.011 * i for i in range(5) for s in (2, 3)})])
-    (found,) = compare(store.select(), "a", "b")
-    assert found.pairs == 5
-    assert found.difference == pytest.approx(0.102)
-    assert found.t_test < 0.001
-    assert found.wilcoxon == pytest.approx(0.0625)
+OLD_SCHEMA = """
+CREATE TABLE results (
+  id INTEGER PRIMARY KEY, time TEXT NOT NULL, model TEXT NOT NULL, checksum TEXT NOT NULL, task TEXT NOT NULL,
+  protocol TEXT NOT NULL, metric TEXT NOT NULL, score REAL NOT NULL, deviation REAL, scores TEXT NOT NULL,
+  classes INTEGER, clips INTEGER, seconds REAL, role TEXT NOT NULL, environment TEXT NOT NULL, command TEXT NOT NULL
+)"""
+OLD_INSERT = "INSERT INTO results VALUES (NULL, '2026', 'a', 'c', 'tones', 'logistic', 'd-prime', 2.0, 0.5, '{}', 3, 9, 1, 'model', '{}', '')"
 
 
-def test_other_seeds_are_paired_by_fold(store):
-    store.append([result("a", 0.5, {"fold 1 / 0": 0.4, "fold 2 / 0": 0.6})])
-    store.append([result("b", 0.6, {"fold 1 / 42": 0.5, "fold 1 / 43": 0.7, "fold 2 / 42": 0.6, "fold 2 / 43": 0.6})])
-    (found,) = compare(store.select(), "a", "b")
-    assert found.pairs == 2
-    assert found.difference == pytest.approx(0.1)
-
-
-def test_tests_say_nothing_where_nothing_can_be_said():
-    import numpy as np
-
-    one, none, same = np.array([0.0]), np.zeros(2), np.full(2, 0.1)
-    assert corrected_t_test(one, 0.25) is None
-    assert wilcoxon_test(one) is None
-    assert corrected_t_test(none, 0.25) == wilcoxon_test(none) == 1.0
-    assert corrected_t_test(same, 0.25) == 0.0
-
-
-def test_the_latest_measurement_counts_and_unknown_names_are_refused(store):
-    store.append([result("a", 0.1), result("a", 0.9), result("b", 0.5), result("c", task="other")])
-    rows = store.select()
-    assert compare(rows, "a", "b")[0].a.score == 0.9
-    assert compare(rows, "1", "b")[0].a.score == 0.1
-    with pytest.raises(AuricleError, match="no result of 'd'"):
-        compare(rows, "a", "d")
-    with pytest.raises(AuricleError, match="not measured on the same task"):
-        compare(rows, "a", "c")
+def test_a_store_of_the_first_edition_is_read_extended_and_still_open_to_its_programs(store):
+    store.path.parent.mkdir()
+    with sqlite3.connect(store.path) as db:
+        db.execute(OLD_SCHEMA)
+        db.execute(OLD_INSERT)
+        db.execute("PRAGMA user_version=1")
+    (old,) = store.select()
+    assert (old.metric, old.std, old.test_ratio) == ("d_prime", 0.5, None)
+    store.append([result("b", test_ratio=0.25)])
+    assert [r.test_ratio for r in store.select()] == [None, 0.25]
+    with sqlite3.connect(store.path) as db:  # as the first edition reads and writes
+        assert db.execute("SELECT model, deviation FROM results ORDER BY id").fetchall() == [("a", 0.5), ("b", 0.1)]
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+        columns = ", ".join(name for name in old.__dataclass_fields__ if name not in ("std", "test_ratio", "id"))
+        db.execute(f"INSERT INTO results (deviation, {columns}) SELECT deviation, {columns} FROM results WHERE id = 1")
+    assert len(store.select()) == 3
 
 
 def test_the_command_prints_every_format(store, capsys):

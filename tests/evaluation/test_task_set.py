@@ -36,7 +36,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def test_every_task_present_is_measured_and_the_absent_one_reported(tasks, capsys):
-    assert main(["evaluate", "set", str(tasks), "--model", "logmel-stats", "--json", "--quiet"]) == 1
+    assert main(["evaluate", "--suite", str(tasks), "--model", "logmel-stats", "--json", "--quiet"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert [e["protocol"] for e in found["evaluations"]] == ["logistic", "knn-vote"]
     assert list(found["absent"]) == ["elsewhere/logistic"]
@@ -86,6 +86,13 @@ def test_a_wrong_file_is_refused_before_anything_is_measured(tmp_path, text, sai
     (tmp_path / "set.yaml").write_text(text)
     with pytest.raises(AuricleError, match=said):
         read_task_set(tmp_path / "set.yaml")
+
+
+def test_the_first_editions_spellings_are_read(tmp_path):
+    (tmp_path / "set.yaml").write_text("tasks: [{source: a, folding: drawn, metric: roc-auc, protocols: [knn]}]")
+    (entry,) = read_task_set(tmp_path / "set.yaml")
+    assert (entry.task.split_by, entry.task.metric) == ("drawn", "roc_auc")
+    assert [p.name for p in entry.protocols_for("m2d")] == ["knn-vote"]
 
 
 EVAR_TABLES = {
