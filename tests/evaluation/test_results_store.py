@@ -161,14 +161,14 @@ CREATE TABLE results (
   protocol TEXT NOT NULL, metric TEXT NOT NULL, score REAL NOT NULL, deviation REAL, scores TEXT NOT NULL,
   classes INTEGER, clips INTEGER, seconds REAL, role TEXT NOT NULL, environment TEXT NOT NULL, command TEXT NOT NULL
 )"""
-OLD_INSERT = "INSERT INTO results VALUES (NULL, '2026', 'a', 'c', 'tones', 'logistic', 'd-prime', 2.0, 0.5, '{}', 3, 9, 1, 'model', '{}', '')"
+OLD_ROW = (None, "2026", "a", "c", "tones", "logistic", "d-prime", 2.0, 0.5, "{}", 3, 9, 1.0, "model", "{}", "")
 
 
 def test_a_store_of_the_first_edition_is_read_extended_and_still_open_to_its_programs(store):
     store.path.parent.mkdir()
     with sqlite3.connect(store.path) as db:
         db.execute(OLD_SCHEMA)
-        db.execute(OLD_INSERT)
+        db.execute(f"INSERT INTO results VALUES ({', '.join('?' * len(OLD_ROW))})", OLD_ROW)
         db.execute("PRAGMA user_version=1")
     (old,) = store.select()
     assert (old.metric, old.std, old.test_ratio) == ("d_prime", 0.5, None)
