@@ -22,13 +22,13 @@ from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.loading.loader import make_loader
 from auricle.data.loading.sampler import Batches
-from auricle.data.loading.statistics import exact_statistics
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.stores.conversion import ConversionTask, Converter, Done, LogMelConverter, keys_of
 from auricle.frontends.base import front_end
 from auricle.frontends.streaming import spectrogram_blocks
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound, write_sounds
+from helpers.stores import exact_statistics
 
 
 def run(*args: object) -> int:

@@ -13,12 +13,12 @@ import torch
 from auricle.cli.main import main
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.data.datasets.spectrograms import Spectrograms
-from auricle.data.loading.statistics import exact_statistics
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.stores.card import HALF_ERROR
 from auricle.data.stores.npy import front_end_of, is_whole, open_array
 from auricle.frontends.base import front_end
 from helpers.sounds import tone, write_sound, write_sounds
+from helpers.stores import exact_statistics
 
 
 def run(*args: object) -> int:

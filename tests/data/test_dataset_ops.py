@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.randomness import RandomKey, TorchReplay
+from auricle.core.randomness import RandomKey
 from auricle.data.augment.noise import BackgroundNoise, doubled, log_mix
 from auricle.data.datasets.base import Item
 from auricle.data.datasets.crops import CropConfig, crop_start, fit, inflated
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.datasets.waveforms import Clips
-from auricle.data.loading.statistics import Moments, Statistics, exact_statistics, sampled_statistics
+from auricle.data.loading.statistics import Moments, Statistics, sampled_statistics
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array
 from auricle.frontends.base import front_end
 from helpers.paths import GOLDEN
+from helpers.replays import TorchReplay
 from helpers.sounds import tone, write_sound
 from helpers.stores import FRONT_END, ramps, store
 
@@ -228,10 +229,10 @@ def test_moments_of_parts_are_those_of_the_whole(parts):
     assert stats.std == pytest.approx(whole.std(ddof=1) + np.finfo(np.float32).eps, abs=1e-6)
 
 
-def test_exact_statistics_are_those_of_all_values(tmp_path):
-    arrays = {f"c{i}": np.random.default_rng(i).normal(-7, 4, (1, 80, 30 + i)).astype(np.float32) for i in range(4)}
-    stats = exact_statistics(store(tmp_path, arrays))
-    everything = torch.cat([torch.from_numpy(a).double().flatten() for a in arrays.values()])
+def test_statistics_of_a_store_are_those_of_all_values():
+    arrays = [np.random.default_rng(i).normal(-7, 4, (1, 80, 30 + i)).astype(np.float32) for i in range(4)]
+    stats = sum(map(Moments.of, arrays), Moments()).statistics()
+    everything = torch.cat([torch.from_numpy(a).double().flatten() for a in arrays])
     assert stats.mean == pytest.approx(float(everything.mean()), abs=1e-9)
     assert stats.std == pytest.approx(float(everything.std()) + 1.1920929e-07, abs=1e-9)
 

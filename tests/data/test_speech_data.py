@@ -84,12 +84,12 @@ def test_the_published_crop_never_draws_the_last_start(tmp_path):
 def test_batches_bring_targets_and_their_hop(tmp_path):
     data = SpeechPairs(published(tmp_path / "data/hybrid", clips=4), WIDTH, 4)
     batch = next(iter(make_loader(data, Batches(4, 3))))
-    assert batch.targets.shape == (3, WIDTH // 4, 5)
+    assert batch.targets["frames"].shape == (3, WIDTH // 4, 5)
     assert batch.target_hop == pytest.approx(0.04)
     assert batch.front_end == "m2d-logmel/16k"
     assert data.target_width == 5
     same = collate([data[Item(0, place, int(id[7]))] for place, id in zip(batch.positions, batch.ids)])
-    assert same.targets.equal(batch.targets), "joined by id: the batch is a function of its keys"
+    assert same.targets["frames"].equal(batch.targets["frames"]), "joined by id: the batch is a function of its keys"
 
 
 def test_a_prepared_folder_pairs_by_key_and_counts_what_is_not_padding(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchKey, TorchReplay
+from auricle.core.randomness import BatchKey
 from auricle.frontends import framing
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import DEFAULT_ID, EfficientATMel
@@ -14,6 +14,7 @@ from auricle.frontends.spec_augment import FILL, MelAugment, mask_spans, masked,
 from helpers.efficientat_golden import golden
 from helpers.golden_files import close
 from helpers.paths import SHARED
+from helpers.replays import TorchReplay
 from tolerances import TOLERANCES
 
 NAMES = {"hopsize": "hop_length", "sr": "sample_rate"}  # of the original; the others are the same

@@ -70,7 +70,7 @@ def with_features(clips: int) -> Batch:
     """Features every 20 ms, half as long as the student's steps."""
     source = [torch.Generator().manual_seed(100 + i) for i in range(clips)]
     features = torch.stack([torch.randn(32, FEATURES, generator=generator) for generator in source])
-    return replace(spectrograms(clips), targets=features, target_hop=0.02)
+    return replace(spectrograms(clips), targets={"frames": features}, target_hop=0.02)
 
 
 def m2d(**changes) -> Objective:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.data.loading.statistics import Moments, Statistics
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.npy import open_array
 
 FRONT_END = "m2d-logmel/16k"
 
@@ -23,3 +25,9 @@ def store(folder: Path, arrays: Mapping[str, np.ndarray], **fields) -> Manifest:
 def ramps(count: int, frames: int = 40, bands: int = 4) -> dict[str, np.ndarray]:
     """(1, F, N) arrays whose value is 1000 * clip + frame, so that a crop says where it comes from."""
     return {f"c{i}": np.tile(1000.0 * i + np.arange(frames, dtype=np.float32), (1, bands, 1)) for i in range(count)}
+
+
+def exact_statistics(manifest: Manifest) -> Statistics:
+    """Over every value of every stored spectrogram."""
+    moments = (Moments.of(open_array(manifest.spectrogram(clip))) for clip in manifest)
+    return sum(moments, Moments()).statistics()

@@ -141,15 +141,15 @@ def m2d_s(**changes) -> M2DS:
 
 
 def test_stored_features_of_another_width_are_refused():
-    batch = replace(with_features(CLIPS), targets=torch.randn(CLIPS, 32, FEATURES + 1))
+    batch = replace(with_features(CLIPS), targets={"frames": torch.randn(CLIPS, 32, FEATURES + 1)})
     with pytest.raises(AuricleError, match=r"expected stored features \(B, T', 12\)"):
         losses(m2d_s(), batch)
 
 
 def test_clips_without_stored_features_do_not_count():
     batch = with_features(CLIPS)
-    spoilt = replace(batch, targets=batch.targets.clone(), target_mask=torch.tensor([1, 1, 0]))
-    spoilt.targets[2] = 100 * torch.randn(32, FEATURES)
+    spoilt = replace(batch, targets={"frames": batch.targets["frames"].clone()}, target_mask=torch.tensor([1, 1, 0]))
+    spoilt.targets["frames"][2] = 100 * torch.randn(32, FEATURES)
     other = replace(spoilt, targets=batch.targets)
     assert losses(m2d_s(), spoilt)["loss_off"] == losses(m2d_s(), other)["loss_off"]
     assert losses(m2d_s(), spoilt)["loss_off"] != losses(m2d_s(), batch)["loss_off"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
 import torch
 
@@ -32,10 +30,7 @@ def loss_of(objective, batch, **keys):
 
 def picked(batch, order):
     """The clips of a batch in another order."""
-    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    moved = {name: value[order] for name, value in values.items() if isinstance(value, torch.Tensor)}
-    moved |= {name: tuple(values[name][i] for i in order) for name in ("ids", "positions")}
-    return replace(batch, **moved)
+    return batch.take(order)
 
 
 def test_the_loss_is_a_finite_number_and_the_log_holds_it_without_a_gradient(case):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -76,25 +75,6 @@ class BatchKey:
 def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
     """The epoch's global order: a permutation of n clips."""
     return RandomKey(seed, epoch).of("order").permutation(n)
-
-
-class TorchReplay:
-    """PyTorch's CPU Mersenne-Twister stream, as after ``torch.manual_seed(seed)``."""
-
-    def __init__(self, seed: int):
-        import torch
-
-        self.torch, self.generator = torch, torch.Generator().manual_seed(seed)
-
-    def random(self, size: int | Sequence[int] | None = None) -> Any:
-        shape = () if size is None else (size,) if isinstance(size, int) else tuple(size)
-        return self.torch.rand(shape, generator=self.generator).numpy()
-
-    def integers(self, low: int, high: int) -> int:
-        return int(self.torch.randint(low, high, (1,), generator=self.generator))
-
-    def permutation(self, n: int) -> np.ndarray:
-        return self.torch.randperm(n, generator=self.generator).numpy()
 
 
 class NumpyReplay:

@@ -128,11 +128,7 @@ def load_snapshot(run: Path) -> Snapshot | None:
 
 
 def _first(batch: Batch, key: BatchKey, clips: int) -> tuple[Batch, BatchKey]:
-    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    per_clip = {
-        name: value[:clips] for name, value in values.items() if isinstance(value, tuple) or hasattr(value, "ndim")
-    }
-    return replace(batch, **per_clip), replace(key, positions=key.positions[:clips])
+    return batch.take(range(min(clips, len(batch)))), replace(key, positions=key.positions[:clips])
 
 
 def _snapshot(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -189,11 +189,8 @@ def forward(objective: Objective, data: TrainingData, clips: int) -> torch.Tenso
 
 def repeated(batch: Batch, clips: int) -> Batch:
     """A batch of one clip as one of many."""
-    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    many: dict[str, Any] = {
-        name: value.expand(clips, *value.shape[1:]) for name, value in values.items() if isinstance(value, torch.Tensor)
-    }
-    return replace(batch, ids=tuple(str(i) for i in range(clips)), positions=tuple(range(clips)), **many)
+    ids, positions = tuple(str(i) for i in range(clips)), tuple(range(clips))
+    return batch.map(lambda x: x.expand(clips, *x.shape[1:]), ids=ids, positions=positions)
 
 
 def time_of_step(objective: Objective, data: TrainingData, steps: int) -> float:

@@ -15,8 +15,8 @@ from auricle.data.datasets.base import ClipDataset, Crop
 from auricle.data.datasets.crops import crop_start, inflated
 from auricle.data.datasets.waveforms import Clips
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.base import open_store
 from auricle.data.stores.conversion import log_mel_of_wave
-from auricle.data.stores.npy import open_array
 from auricle.frontends.base import front_end
 
 EPS = np.finfo(np.float32).eps  # specification m2d 1.2: the floor of every logarithm
@@ -58,7 +58,8 @@ class BackgroundNoise:
         """(F, width) noise minus the noise mean: doubled until long enough, then a keyed crop."""
         clip = self.manifest.clips[self.partner(key)]
         array = doubled(
-            open_array(self.manifest.spectrogram(clip)) if clip.key else self.heard(clip, key, width), width
+            open_store(self.manifest, "spectrogram").open(clip).values if clip.key else self.heard(clip, key, width),
+            width,
         )
         start = crop_start(key.of("noise crop"), array.shape[-1], width, published=published)
         return np.asarray(array[..., start : start + width], np.float32) - np.float32(self.mean)

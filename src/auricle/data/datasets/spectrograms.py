@@ -13,8 +13,9 @@ from auricle.data.datasets.base import Crop
 from auricle.data.datasets.crops import CropConfig, crop_start, fit
 from auricle.data.datasets.waveforms import Clips
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.base import open_store
 from auricle.data.stores.conversion import log_mel_of_wave
-from auricle.data.stores.npy import front_end_of, open_array
+from auricle.data.stores.npy import front_end_of
 from auricle.frontends.base import front_end as front_end_by_id
 
 
@@ -38,10 +39,11 @@ class Spectrograms(NoisyDataset):
         self.front_end = front_end or front_end_of(manifest)
         front = front_end_by_id(self.front_end)
         super().__init__(manifest, front.sample_rate, seed=seed, config=config or CropConfig(), classes=classes)
+        self.store = open_store(manifest, "spectrogram")
         self.frames, self.hop_seconds = frames, front.hop_seconds
 
     def cut(self, clip: Clip, key: RandomKey) -> Crop:
-        array = open_array(self.manifest.spectrogram(clip))
+        array = self.store.open(clip).values
         width = self.frames or array.shape[1]
         return self.crop(array, self.start(array, width, key), width, clip, key)
 

@@ -89,7 +89,9 @@ class SpeechPairs(Spectrograms):
         if path.suffix == ".npz":
             return published_pair(path)
         features = open_array(features_path(self.manifest, clip))
-        return Pair(open_array(path), features, len(features) * unpadded(clip) // padded(clip, self.min_seconds))
+        return Pair(
+            self.store.open(clip).values, features, len(features) * unpadded(clip) // padded(clip, self.min_seconds)
+        )
 
 
 def published(manifest: Manifest) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.audio.decode.decode import Decoded, probe, read
+from auricle.audio.decode.decode import Decoded
 from auricle.audio.resample import Resampler
 from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Crop
 from auricle.data.datasets.crops import CropConfig, crop_start, fit
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.base import open_store
 
 
 class Clips(ClipDataset):
@@ -34,7 +35,7 @@ class Clips(ClipDataset):
         resampler: Resampler = "soxr",
     ):
         super().__init__(manifest, rate, seed=seed, config=config or CropConfig(), classes=classes)
-        self.seconds, self.resampler = seconds, resampler
+        self.store, self.seconds, self.resampler = open_store(manifest, "audio"), seconds, resampler
 
     def cut(self, clip: Clip, key: RandomKey) -> Crop:
         start, end = self._span(clip, key)
@@ -45,9 +46,7 @@ class Clips(ClipDataset):
 
     def read(self, clip: Clip, start: float, end: float | None) -> Decoded:
         """Seconds of a clip's recording, mono, at the rate of the data set."""
-        return read(
-            self.manifest.audio(clip), start=start, end=end, rate=self.rate, mono="mean", resampler=self.resampler
-        )
+        return self.store.open(clip).read(start, end, rate=self.rate, resampler=self.resampler)
 
     def _span(self, clip: Clip, key: RandomKey) -> tuple[float, float | None]:
         """Seconds of the recording to decode: from, to (None: to its end)."""
@@ -74,5 +73,5 @@ class Clips(ClipDataset):
         """Rate and length of the recording: from the manifest, else from the file's header."""
         if clip.rate is not None and clip.num_samples is not None:
             return clip.rate, clip.num_samples
-        info = probe(self.manifest.audio(clip))
+        info = self.store.open(clip).info()
         return info.rate, info.num_samples

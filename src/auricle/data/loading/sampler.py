@@ -76,21 +76,6 @@ class Batches:
         return range(start, start + self.batch_size)
 
 
-@dataclass(frozen=True)
-class InOrder:
-    """Every clip once, in the manifest's order, the last batch shorter: for validation. Positions are indices."""
-
-    clips: int
-    batch_size: int
-
-    def __iter__(self) -> Iterator[list[Item]]:
-        for start in range(0, self.clips, self.batch_size):
-            yield [Item(0, i, i) for i in range(start, min(start + self.batch_size, self.clips))]
-
-    def __len__(self) -> int:
-        return -(-self.clips // self.batch_size)
-
-
 VALIDATION_EPOCH = -2  # keeps these draws apart from those of training (and of statistics: -1)
 
 

@@ -12,8 +12,6 @@ import numpy as np
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Item, Sample
-from auricle.data.manifest.manifest import Manifest
-from auricle.data.stores.npy import open_array
 from auricle.frontends.base import front_end
 
 EPS = float(np.finfo(np.float32).eps)  # added to the deviation: specification m2d 5.2
@@ -67,11 +65,6 @@ class Moments:
         if self.count < 2:
             raise AuricleError("mean and deviation need at least two values; there is no readable spectrogram")
         return Statistics(self.mean, (self.m2 / (self.count - 1)) ** 0.5 + EPS)
-
-
-def exact_statistics(manifest: Manifest) -> Statistics:
-    """Over every value of every stored spectrogram."""
-    return _total(open_array(manifest.spectrogram(clip)) for clip in manifest).statistics()
 
 
 def sampled_statistics(

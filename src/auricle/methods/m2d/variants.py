@@ -78,7 +78,7 @@ class M2DWithAuxLoss(M2D):
 
 
 class M2DX(M2DWithAuxLoss):
-    """The teacher is any Encoder (live), or ``features``-wide stored outputs of one in ``batch.targets``.
+    """The teacher is any Encoder (live), or ``features``-wide stored outputs of one in ``batch.targets["frames"]``.
 
     Both are brought to the student's time steps (``objectives.alignment``). The teacher is not part of the state: it is
     given again when a run continues.
@@ -116,7 +116,7 @@ class M2DX(M2DWithAuxLoss):
             return self.error(self.columns.from_frames(features, times, self.teacher.hop_seconds), outputs).mean()
         if batch.targets is None:
             return outputs.new_zeros(())  # a validation list without features (specification m2d 4.3)
-        features = self.columns.from_stored(self.checked(batch.targets), batch.target_hop)
+        features = self.columns.from_stored(self.checked(batch.targets["frames"]), batch.target_hop)
         return self.mean(self.error(features, outputs), batch.target_mask)
 
     def checked(self, targets: Tensor) -> Tensor:
