@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.randomness import NumpyReplay
 from auricle.data.batch import collate
 from auricle.data.datasets.base import Item
 from auricle.data.datasets.variable_length import WholeClips
@@ -23,6 +22,7 @@ from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.frontends.base import front_end
 from helpers import paths
 from helpers.golden_files import close, read_golden
+from helpers.replays import NumpyReplay
 from helpers.sounds import tone, write_sound
 
 GOLDEN = paths.GOLDEN / "mae_ast"

@@ -8,13 +8,12 @@ import torch
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import NumpyReplay
 from auricle.models.layers.positions import grid_table, resized
 from auricle.models.masking.patches import continuous_flags, mask_from_flags, structured_counts, structured_flags
 from helpers.encoders import m2d, mae_ast
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN
-from helpers.replays import TorchReplay
+from helpers.replays import NumpyReplay, TorchReplay
 
 M2D = GOLDEN / "m2d"
 CHECKPOINT = M2D / "checkpoints" / "m2d_vit_base-80x208p16x16-golden-mr7" / "checkpoint-3.pth"

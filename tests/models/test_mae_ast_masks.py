@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchKey, PythonReplay, PythonShuffleReplay, RandomKey
+from auricle.core.randomness import BatchKey, RandomKey
 from auricle.models.masking.mae_ast import (
     Spans,
     chunk_mask,
     random_mask,
-    replayed,
     retained_count,
     same_for_all,
     span_mask,
@@ -25,6 +24,7 @@ from auricle.models.masking.mae_ast import (
 from auricle.models.masking.patches import Mask
 from helpers.golden_files import read_golden
 from helpers.paths import GOLDEN
+from helpers.replays import PythonReplay, PythonShuffleReplay, replayed
 
 FOLDER = GOLDEN / "mae_ast"
 STATISTICS = json.loads((FOLDER / "mask_statistics.json").read_text())

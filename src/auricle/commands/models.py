@@ -223,7 +223,7 @@ def convert(config: ConvertConfig) -> Converted:
     fairseq's checkpoint; ``auricle`` our safetensors.
     Raises AuricleError where the layout cannot hold that encoder, and never overwrites its own source.
     """
-    from auricle.hub import checksums
+    from auricle.core.io import sha256_of
     from auricle.hub.load import load
 
     source, out = Path(config.source).expanduser(), Path(config.out).expanduser()
@@ -234,12 +234,12 @@ def convert(config: ConvertConfig) -> Converted:
     known = {"record": config.record, "input_size": config.input_size, "sample_rate": config.sample_rate}
     encoder = load(config.source, **known)  # type: ignore[arg-type]
     tensors, hint = WRITERS[config.to](encoder, source, out)
-    size, digest = out.stat().st_size, checksums.sha256_of(out)
+    size, digest = out.stat().st_size, sha256_of(out)
     return Converted(str(out), config.to, tensors, size, digest, encoder.info.licence, hint)
 
 
 def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
-    from auricle.hub.checksums import sha256_of
+    from auricle.core.io import sha256_of
     from auricle.hub.weight_file import save_encoder
 
     if out.suffix != ".safetensors":

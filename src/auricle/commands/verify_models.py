@@ -93,12 +93,13 @@ def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
 
 def _checksum(file: Path) -> tuple[bool, str]:
     """Against what was kept beside it, or, for a published file, what its record says."""
+    from auricle.core.io import sha256_of
     from auricle.hub import checksums
     from auricle.hub.published import table as records
 
     if not file.is_file():
         raise AuricleError(f"there is no weight file {file}")
-    digest, before = checksums.sha256_of(file), checksums.noted(file).get("sha256", "")
+    digest, before = sha256_of(file), checksums.noted(file).get("sha256", "")
     record = records.of_file(file)
     expected = before or (record.sha256 if record else "")
     if not expected:

@@ -1,23 +1,26 @@
-"""What a person did that we cannot go on with, in words. Everything else is our own mistake and keeps its traceback."""
+"""Errors that a user can act on. All other exceptions are faults of this program and keep their traceback."""
 
 
 class AuricleError(ValueError):
-    """Says what was found, what was expected and what to do next. The command line prints it and exits with 2."""
+    """A request that cannot be carried out. The message says what was found, what was expected and what to do.
+
+    The command line prints it without a traceback and exits with 2.
+    """
 
 
 class AudioError(AuricleError):
-    """One audio file cannot be used. Over a folder it is counted, reported at the end, and the run goes on."""
+    """One audio file cannot be used. Over a folder it is counted and reported at the end, and the run goes on."""
 
 
 class MissingExtra(AuricleError, ImportError):
-    """An optional package is not installed; the message holds the exact install line."""
+    """An optional package is not installed. The message holds the install command."""
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} needs the [{extra}] extra: pip install 'auricle[{extra}]'")
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """'; did you mean …?' for an unknown name, or the list of all when it is short and nothing is near."""
+    """Return the end of a message about an unknown name: similar names, or all names of a short list, or ""."""
     import difflib
 
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

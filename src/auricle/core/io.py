@@ -1,7 +1,12 @@
-"""Files that matter are written beside their place and renamed into it: a reader sees the old one or the new one, whole."""
+"""Files: written whole or not at all, strict JSON, checksums, and the folder for caches.
+
+A file that matters is written under a temporary name in the same folder and then renamed. A reader, also one after a
+crash, sees the old file or the new one, never a part.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -13,9 +18,16 @@ from typing import Any
 
 from auricle.core.errors import AuricleError
 
+SET_ANOTHER = "set AURICLE_CACHE to another"  # advice in messages about the folder for caches
 
+
+# ---- writing
 def make_folder(folder: Path, advice: str = "choose another place") -> None:
-    """The folder and those above it, where they are not there yet. Raises AuricleError where it cannot be."""
+    """Make a folder and its parents, where they do not exist.
+
+    Raises:
+        AuricleError: if that is not possible, or if the folder is not writable; the message ends with ``advice``.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -26,11 +38,15 @@ def make_folder(folder: Path, advice: str = "choose another place") -> None:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; on success it becomes ``path``, on failure it is removed.
+    """Yield a temporary path in the same folder. It becomes ``path`` on success and is removed on failure.
 
-    ``durable`` waits until the disk holds it, so that not even a power cut leaves a half-written file; many small files
-    that can be made again, and whose size is checked, do without (the wait is longer than the work).
-    Raises AuricleError with the file's name when the disk is full or the folder cannot be written.
+    Args:
+        path: the file to write; its folder is made.
+        durable: wait until the disk holds the file, so that a power cut leaves no partial file. Many small files that
+            can be made again do without, because the wait takes longer than the work.
+
+    Raises:
+        AuricleError: with the file's name, when the disk is full or the folder is not writable.
     """
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -49,15 +65,19 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-# JSON that every parser reads: a number that is none (NaN, infinite) becomes null.
-
-
+# ---- JSON
 def dumps(value: Any, **layout: Any) -> str:
-    """``json.dumps`` without the words NaN and Infinity, which JSON does not have."""
+    """Return JSON that every parser reads: NaN and infinite numbers, which JSON does not have, become null.
+
+    Args:
+        value: mappings, lists, tuples and plain values.
+        layout: options of ``json.dumps``, such as ``indent``.
+    """
     return json.dumps(_finite(value), allow_nan=False, **layout)
 
 
@@ -69,13 +89,28 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-# Where downloads and embeddings are kept between runs.
+# ---- whether a file has changed
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
-SET_ANOTHER = "set AURICLE_CACHE to another"
+
+def file_stamp(file: Path) -> list[int] | None:
+    """Return the size in bytes and the time of the last change in nanoseconds; None for a file that is not there.
+
+    A changed stamp means a changed file, without reading it. The list can be written as JSON.
+    """
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return [stat.st_size, stat.st_mtime_ns]
 
 
+# ---- the folder for downloads and embeddings
 def cache_dir() -> Path:
-    """AURICLE_CACHE if it is set, else the platform's folder for caches. The folder need not exist yet."""
+    """Return AURICLE_CACHE if it is set, else "auricle" in the platform's folder for caches. It need not exist yet."""
     chosen = os.environ.get("AURICLE_CACHE")
     return Path(chosen).expanduser() if chosen else _platform_folder() / "auricle"
 

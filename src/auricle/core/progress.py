@@ -1,4 +1,4 @@
-"""One progress bar for every job: on stderr, lively on a terminal, one line a minute in a log file."""
+"""One progress bar for every job: on stderr, updated often on a terminal, one line a minute in a log file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from tqdm import tqdm
 def progress_bar(
     iterable: Any = None, *, total: int | None = None, what: str = "", unit: str = "clip", quiet: bool = False
 ) -> tqdm:
-    """A tqdm bar. ``quiet`` shows nothing."""
+    """Return a tqdm bar.
+
+    Args:
+        iterable: what the bar runs over; None: the caller calls ``update``.
+        total: number of steps, where ``iterable`` has no length.
+        what: one word in front of the bar.
+        unit: what one step is.
+        quiet: show nothing.
+    """
     live = sys.stderr.isatty()
     return tqdm(
         iterable,

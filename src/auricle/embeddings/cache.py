@@ -21,7 +21,7 @@ import numpy as np
 from auricle.audio.resample import RESAMPLERS
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, cache_dir, make_folder, replacing
+from auricle.core.io import SET_ANOTHER, cache_dir, file_stamp, make_folder, replacing
 from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Manifest
@@ -192,10 +192,9 @@ def digest(rows: np.ndarray) -> str:
 def _stamp(manifest: Manifest, id: str) -> list[int] | None:
     """Size and time of a clip's file; None when it is gone, which contradicts nothing."""
     try:
-        stat = manifest.audio(manifest[id]).stat()
-    except (OSError, AuricleError):
+        return file_stamp(manifest.audio(manifest[id]))
+    except AuricleError:
         return None
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _only(result: ClipEmbedding, piece: str) -> ClipEmbedding:

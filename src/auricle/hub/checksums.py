@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import write_text
+from auricle.core.io import sha256_of, write_text
 
 BY_HAND = "put here by hand"
 
@@ -47,12 +46,6 @@ def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
         )
     if not before:
         note(file, BY_HAND)
-
-
-def sha256_of(file: Path) -> str:
-    """64 hexadecimal digits."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _note_path(file: Path) -> Path:

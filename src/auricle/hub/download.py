@@ -24,9 +24,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, make_folder, replacing, write_text
+from auricle.core.io import SET_ANOTHER, make_folder, replacing, sha256_of, write_text
 from auricle.core.progress import progress_bar
-from auricle.hub.checksums import check, note, sha256_of
+from auricle.hub.checksums import check, note
 from auricle.version import __version__
 
 # The weight file out of a downloaded zip archive. Its paths are not trusted: nothing but that file is written.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, cache_dir, make_folder
+from auricle.core.io import SET_ANOTHER, cache_dir, make_folder, sha256_of
 from auricle.hub import checksums
 from auricle.hub.download import SUFFIXES, by_hand, extract_weight, fetch, is_offline
 
@@ -73,7 +73,7 @@ def lineage(record: Record, file: Path) -> dict[str, Any]:
         "published": record.name,
         "source": record.urls[0] if record.urls else record.source,
         "file": file.name,
-        "sha256": checksums.sha256_of(file),
+        "sha256": sha256_of(file),
         "papers": list(record.papers),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import write_text
+from auricle.core.io import sha256_of, write_text
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.base import Objective, TrainProgress
@@ -123,7 +122,7 @@ class CheckpointStore:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _seal(self, folder: Path, where: dict[str, Any]) -> None:
-        digests = {name: digest(folder / name) for name in FILES}
+        digests = {name: sha256_of(folder / name) for name in FILES}
         text = json.dumps({"format": FORMAT, "where": where, "sha256": digests}, indent=1)
         (folder / "state.json").write_text(text)
         for path in folder.iterdir():
@@ -168,17 +167,12 @@ def damage(folder: Path) -> str | None:
         said = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if said["format"] > FORMAT:
             raise AuricleError(f"{folder} was written by a newer version (format {said['format']}); update Auricle")
-        wrong = [name for name, value in said["sha256"].items() if digest(folder / name) != value]
+        wrong = [name for name, value in said["sha256"].items() if sha256_of(folder / name) != value]
         if "micro_step" not in said["where"]:
             return "it does not say where it stands"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} is truncated or altered" if wrong else None
-
-
-def digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

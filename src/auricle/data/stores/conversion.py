@@ -13,7 +13,7 @@ import numpy as np
 
 from auricle.audio.decode.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe, read
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.io import replacing
+from auricle.core.io import file_stamp, replacing
 from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
 from auricle.data.manifest.formats import files_below
@@ -195,11 +195,8 @@ def _key(id: str) -> str:
 
 def fingerprint(task: ConversionTask) -> str:
     """Size, time of change and span of the sound; empty when the file is not there."""
-    try:
-        stat = task.audio.stat()
-    except OSError:
-        return ""
-    return f"{stat.st_size} {stat.st_mtime_ns} {task.start}-{task.end}"
+    stamp = file_stamp(task.audio)
+    return f"{stamp[0]} {stamp[1]} {task.start}-{task.end}" if stamp else ""
 
 
 def _append(path: Path, line: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import NumpyReplay, RandomSource
+from auricle.core.randomness import RandomSource
 from auricle.models.masking.patches import Mask
 
 LEAST_SPANS = 2  # per clip (specification mae_ast 6.3)
@@ -22,7 +22,7 @@ REDRAWS = 1000  # of an empty union, before it is said that nothing fits
 
 
 class SpanSource(RandomSource, Protocol):
-    """What spans of random length need besides; NumPy's Generator and ``NumpyReplay`` have it."""
+    """What spans of random length need besides; NumPy's Generator has it."""
 
     def normal(self, loc: float, scale: float, size: int) -> Any: ...
     def poisson(self, lam: float, size: int) -> Any: ...
@@ -111,18 +111,11 @@ def separate(size: int, lengths: np.ndarray, min_space: int, source: RandomSourc
     return covered
 
 
-def replayed(seed: int, clips: int) -> list[NumpyReplay]:
-    """The sources of a batch after ``numpy.random.seed(seed)`` in the original, which throws one uniform draw away first."""
-    source = NumpyReplay(seed)
-    source.random()
-    return [source] * clips
-
-
 # Which tokens a MAE-AST encoder may see (specification mae_ast 6 and 12): random and chunked masks; spans stand beside.
 #
-# Every function takes one source of random numbers per clip. ``[source] * B`` with a replay of CPython's generator
-# (``PythonShuffleReplay`` for random masks, ``PythonReplay`` for the others) gives the original program's masks to the token;
-# keyed sources give masks that depend on nothing but the clip. Tokens are time-major: index t * channels + c.
+# Every function takes one source of random numbers per clip. Keyed sources give masks that depend on nothing but the clip.
+# ``[source] * B`` with the stream of the original's generator gives the original's masks (``tests/helpers/replays.py``).
+# Tokens are time-major: index t * channels + c.
 
 EDGES = (3, 6)  # a chunk is 3, 4 or 5 tokens wide (specification mae_ast 6.4)
 
