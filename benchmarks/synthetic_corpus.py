@@ -79,7 +79,7 @@ def log_mel(front, path: Path) -> np.ndarray:
     """(F, T) of one file at the front end's rate."""
     import torch
 
-    from auricle.audio.decode.decode import read
+    from auricle.audio.decode import read
 
     wave = read(path, rate=front.sample_rate).wave
     return front(torch.from_numpy(wave)[None])[0].numpy()

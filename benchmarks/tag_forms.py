@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from auricle.audio.decode.decode import read
+from auricle.audio.decode import read
 from auricle.core.devices import tune_allocator
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN

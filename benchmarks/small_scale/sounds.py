@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from auricle.audio.decode.decode import read
+from auricle.audio.decode import read
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.formats import read_manifest, write_manifest

@@ -14,12 +14,11 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.audio.decode import decode
-from auricle.audio.decode.decode import AUDIO_SUFFIXES, blocks, probe, read
-from auricle.audio.decode.headers import parse
-from auricle.audio.decode.source import TruncatedAudioError
+from auricle.audio.decode import AUDIO_SUFFIXES, blocks, probe, read, reader
+from auricle.audio.decode.base import TruncatedAudioError
+from auricle.audio.decode.declared_length import parse_mp3_frame
 from auricle.audio.resample import resample
-from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encoded
+from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encode_audio
 from auricle.core.errors import AudioError, AuricleError, MissingExtra
 
 RATE = 48000
@@ -45,7 +44,7 @@ def wav(samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16", **option
 def file_of(suffix: str, wave: np.ndarray, rate: int = RATE) -> bytes:
     if suffix in MEDIA:
         pytest.importorskip("av", reason="needs the [media] extra")
-    return encoded(wave, rate, suffix)
+    return encode_audio(wave, rate, suffix)
 
 
 @pytest.fixture
@@ -158,7 +157,7 @@ def test_names_that_are_not_text_are_read(tmp_path):
 @pytest.mark.parametrize("suffix", list(SOUND_FILE_FORMATS))
 def test_long_files_decode_as_in_one_piece(suffix):
     """Files of many blocks; soundfile's own seek after every block would silence parts of an MP3."""
-    content = encoded(chirp(4.0, 2), RATE, suffix)
+    content = encode_audio(chirp(4.0, 2), RATE, suffix)
     want = soundfile.read(io.BytesIO(content), dtype="float32")[0].T
     assert np.abs(read(content, mono="keep").wave - want).max() < 1e-6
 
@@ -235,7 +234,7 @@ def test_spans_of_a_quiet_mp3_are_not_silent(put):
     t = np.arange(20 * 44100) / 44100
     loud = 0.2 * np.random.default_rng(0).standard_normal(len(t)) * (t % 5 > 2.5)
     wave = (0.4 * np.sin(2 * np.pi * (300 + 20 * t) * t) * (t % 5 < 2.5) + loud).astype(np.float32)
-    path = put("quiet.mp3", encoded(wave, 44100, ".mp3"))
+    path = put("quiet.mp3", encode_audio(wave, 44100, ".mp3"))
     whole = read(path).wave
     for start in np.arange(0.3, 19, 0.7):
         first = round(start * 44100)
@@ -279,13 +278,13 @@ def test_a_span_behind_the_end_is_refused_and_an_end_behind_it_is_the_files(put)
 def test_a_span_of_a_long_file_reads_only_around_it(put, monkeypatch):
     path = put("long.wav", wav(np.zeros((1, 60 * 16000), np.float32), 16000))
     seen = []
-    chunks = decode.SoundFileSource.chunks
+    real = reader.SoundFileDecoder.blocks
 
     def spy(self, start, stop):
         seen.append((start, stop))
-        return chunks(self, start, stop)
+        return real(self, start, stop)
 
-    monkeypatch.setattr(decode.SoundFileSource, "chunks", spy)
+    monkeypatch.setattr(reader.SoundFileDecoder, "blocks", spy)
     read(path, start=30.0, end=31.0, rate=8000)
     assert seen[0][0] > 29.5 * 16000
     assert seen[0][1] < 31.5 * 16000
@@ -324,13 +323,13 @@ def test_missing_files_and_folders_are_named(tmp_path):
 
 def test_a_file_that_vanishes_while_it_is_opened_is_named(put, monkeypatch):
     path = put("vanishing.wav", wav(chirp()))
-    opening = decode.SoundFileSource
+    opening = reader.SoundFileDecoder
 
     def vanish(*args, **kwargs):
         path.unlink(missing_ok=True)
         return opening(*args, **kwargs)
 
-    monkeypatch.setattr(decode, "SoundFileSource", vanish)
+    monkeypatch.setattr(reader, "SoundFileDecoder", vanish)
     assert "no such file" in complaint(path)
 
 
@@ -390,7 +389,7 @@ def test_a_span_before_the_cut_is_whole(put):
 
 
 def test_damage_inside_a_flac_is_refused(put):
-    content = bytearray(encoded(0.3 * np.random.default_rng(0).standard_normal((1, 4 * RATE)), RATE, ".flac"))
+    content = bytearray(encode_audio(0.3 * np.random.default_rng(0).standard_normal((1, 4 * RATE)), RATE, ".flac"))
     content[len(content) // 2 : len(content) // 2 + 300] = bytes(300)
     assert "damaged" in complaint(put("hurt.flac", bytes(content)))
 
@@ -404,7 +403,7 @@ def test_sizes_that_streaming_programs_write_are_no_truncation(put, size):
 
 
 def test_a_flac_of_undeclared_length_is_read_to_its_end():
-    content = bytearray(encoded(chirp(3.3), RATE, ".flac"))
+    content = bytearray(encode_audio(chirp(3.3), RATE, ".flac"))
     content[21] &= 0xF0  # the 36 bits of STREAMINFO's total samples
     content[22:26] = bytes(4)
     assert probe(bytes(content)).num_samples == round(3.3 * RATE)
@@ -417,7 +416,7 @@ def mp3_without_header(mode: str) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, wave, 44100, format="MP3", bitrate_mode=mode, compression_level=0.5)
     content = file.getvalue()
-    return content[parse(content[:4]).size :]
+    return content[parse_mp3_frame(content[:4]).size :]
 
 
 def test_an_mp3_of_constant_rate_needs_no_length_header():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from auricle.audio.decode.decode import blocks, read
-from auricle.audio.resample import resample, sinc_pieces
+from auricle.audio.decode import blocks, read
+from auricle.audio.resample import resample, sinc_blocks
 from auricle.core.errors import AuricleError
 from helpers.golden_files import read_golden
 from helpers.paths import GOLDEN
@@ -50,7 +50,7 @@ def test_pieces_joined_are_the_whole():
     whole = resample(wave.T, 44100, 16000, "sinc")
     for size in (1, 500, 7001):
         pieces = (wave[i : i + size] for i in range(0, len(wave) if size > 1 else 2000, size))
-        joined = np.concatenate(list(sinc_pieces(pieces, 44100, 16000, 2))).T
+        joined = np.concatenate(list(sinc_blocks(pieces, 44100, 16000, 2))).T
         same = joined.shape[1] - 20  # the shorter one ends earlier
         np.testing.assert_allclose(joined[:, :same], whole[:, :same], atol=1e-6)
     assert whole.shape == (2, -(-50000 * 160 // 441))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from auricle.audio.decode.decode import AUDIO_SUFFIXES
+from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.cli.doctor import lines
 from auricle.cli.main import main
 from auricle.commands import doctor as job
@@ -40,14 +40,14 @@ def test_every_format_tried_is_one_that_folders_are_searched_for(diagnosis):
 def test_a_format_that_fails_is_reported_and_the_rest_goes_on(monkeypatch):
     from auricle.audio import write as encode
 
-    real = encode.encoded
+    real = encode.encode_audio
 
     def breaks(wave, rate, suffix):
         if suffix == ".flac":
             raise RuntimeError("no encoder")
         return real(wave, rate, suffix)
 
-    monkeypatch.setattr(encode, "encoded", breaks)
+    monkeypatch.setattr(encode, "encode_audio", breaks)
     found = {format.suffix: format for format in job.try_formats()}
     assert not found[".flac"].decodes
     assert "no encoder" in found[".flac"].detail

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import torch
 
-from auricle.audio.decode.decode import read
+from auricle.audio.decode import read
 from auricle.cli.main import main
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.data.datasets.spectrograms import Spectrograms

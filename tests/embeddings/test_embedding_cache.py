@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auricle.audio.decode import decode
+from auricle.audio.decode import reader
 from auricle.core.errors import AudioError
 from auricle.embeddings import cache as cache_module
 from auricle.embeddings.cache import EmbeddingCache, cache_key
@@ -125,7 +125,7 @@ def test_a_broken_file_costs_the_others_nothing_and_is_heard_once_it_is_whole(ma
 
 
 def without_a_library(name: str):
-    real = decode._decoder
+    real = reader._decoder
 
     def decoder(file, called):
         if called.endswith(name):
@@ -139,7 +139,7 @@ def without_a_library(name: str):
 def test_what_failed_for_want_of_a_library_is_tried_again_when_the_file_is_the_same(manifest, cache, monkeypatch, each):
     embed = cache.embed_each if each else cache.embed
     with monkeypatch.context() as patch:
-        patch.setattr("auricle.audio.decode.decode._decoder", without_a_library("low-0.wav"))
+        patch.setattr("auricle.audio.decode.reader._decoder", without_a_library("low-0.wav"))
         assert set(embed(manifest, logmel_stats(), SETTINGS).failed) == {"low-0.wav"}
     again = embed(manifest, logmel_stats(), SETTINGS)
     assert (again.ids, again.failed) == (manifest.ids, {})

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.audio.decode.decode import read
+from auricle.audio.decode import read
 from auricle.audio.windows import windows
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError

@@ -1,7 +1,9 @@
-"""Windowed-sinc resampling with torchaudio's default setting, which MAE-AST was trained with (specification mae_ast 8).
+"""Resampling of whole waves, and torchaudio's windowed sinc.
 
-With the rates reduced to o and n, and c = 0.99 min(o, n) / o, output j is the sum over input samples k of
-x[k] c sinc(t) cos²(pi t / 12), t = c (k - j o / n), |t| < 6; the clip is surrounded by zeros.
+"soxr" is its HQ setting (20-bit precision), which librosa and most published programs use. "sinc" is torchaudio's default
+setting, with which MAE-AST was trained (specification mae_ast 8): with the rates reduced to o and n, and
+c = 0.99 min(o, n) / o, output j is the sum over input samples k of x[k] c sinc(t) cos²(pi t / 12), t = c (k - j o / n),
+|t| < 6. Around the clip there are zeros. ``audio/streams.py`` resamples streams with the same results.
 """
 
 from __future__ import annotations
@@ -17,16 +19,84 @@ import soxr
 
 from auricle.core.errors import AuricleError, nearest
 
-ZEROS = 6  # zero crossings of the sinc on each side
+Resampler = Literal["soxr", "sinc"]
+RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # descriptions, kept in cache keys
+
+ZERO_CROSSINGS = 6  # of the sinc on each side
 ROLLOFF = 0.99
-OUTPUTS = 16  # computed together: a matrix product with the samples that they share
-PIECE = 1 << 20  # samples of a whole wave resampled at a time
+GROUP = 16  # outputs computed together: a matrix product with the samples that they share
+BLOCK_SAMPLES = 1 << 20  # of a whole wave, resampled at a time
+
+
+def resample(wave: np.ndarray, from_rate: int, to_rate: int, resampler: Resampler = "soxr") -> np.ndarray:
+    """Resample waves.
+
+    Args:
+        wave: (..., S) float32.
+        from_rate, to_rate: hertz.
+        resampler: "soxr" or "sinc".
+
+    Returns:
+        (..., S'), S' = S * to_rate / from_rate, rounded ("soxr") or rounded up ("sinc").
+
+    Raises:
+        AuricleError: for a rate that is not a positive whole number, and for an unknown resampler.
+    """
+    from_rate, to_rate = check_rate(from_rate), check_rate(to_rate)
+    check_resampler(resampler)
+    if from_rate == to_rate or wave.shape[-1] == 0:
+        return wave
+    flat = np.ascontiguousarray(wave.reshape(-1, wave.shape[-1]).T, dtype=np.float32)
+    if resampler == "sinc":
+        blocks = (flat[start : start + BLOCK_SAMPLES] for start in range(0, len(flat), BLOCK_SAMPLES))
+        out = np.concatenate(list(sinc_blocks(blocks, from_rate, to_rate, flat.shape[1])))
+    else:
+        out = soxr.resample(flat, from_rate, to_rate, quality="HQ")
+    return np.ascontiguousarray(out.T).reshape(*wave.shape[:-1], -1)
+
+
+def check_resampler(resampler: str) -> None:
+    """Raise AuricleError for an unknown resampler."""
+    if resampler not in RESAMPLERS:
+        raise AuricleError(f"unknown resampler '{resampler}'{nearest(resampler, tuple(RESAMPLERS))}")
+
+
+def check_rate(rate: float) -> int:
+    """Return a sample rate as int. Raises AuricleError unless it is a positive whole number."""
+    if not rate > 0 or int(rate) != rate:
+        raise AuricleError(f"a sample rate is a positive whole number of hertz, not {rate}")
+    return int(rate)
+
+
+# ---- windowed sinc
+def sinc_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Resample consecutive blocks (n, channels) with the windowed sinc.
+
+    Yields blocks (m, channels) that have ceil(N * to_rate / from_rate) samples together, N being all input samples.
+    """
+    filters = sinc_filters(from_rate, to_rate)
+    held, received, sent = np.zeros((filters.reach, channels), np.float32), 0, 0
+    for block in blocks:
+        received += len(block)
+        held = np.concatenate([held, block])
+        periods = max(0, len(held) - 2 * filters.reach - 1) // filters.step
+        out = _filtered(held, filters, periods)
+        held = held[periods * filters.step :]
+        sent += len(out)
+        yield out
+    remaining = -(-received * to_rate // from_rate) - sent
+    zeros = np.zeros((filters.step + 2 * filters.reach + 1, channels), np.float32)
+    yield _filtered(np.concatenate([held, zeros]), filters, -(-remaining // filters.outputs))[:remaining]
 
 
 @dataclass(frozen=True)
-class Bank:
-    """Filters of one period: ``step`` input samples, ``outputs`` output samples, each reaching ``reach`` samples to both
-    sides. groups: the first sample of a group of consecutive outputs, and its weights (outputs, taps)."""
+class SincFilters:
+    """The filters of one period, in which ``step`` input samples become ``outputs`` output samples.
+
+    Attributes:
+        groups: for each group of consecutive outputs, its first input sample and its weights (outputs, taps).
+        reach: input samples on each side that an output depends on.
+    """
 
     groups: tuple[tuple[int, np.ndarray], ...]
     outputs: int
@@ -35,88 +105,27 @@ class Bank:
 
 
 @lru_cache(maxsize=16)
-def bank(from_rate: int, to_rate: int) -> Bank:
-    """The filters of a pair of rates in hertz."""
+def sinc_filters(from_rate: int, to_rate: int) -> SincFilters:
+    """Return the filters for a pair of rates in hertz."""
     common = math.gcd(from_rate, to_rate)
     old, new = from_rate // common, to_rate // common
-    repeats = -(-OUTPUTS // new)
+    repeats = -(-GROUP // new)
     scale = ROLLOFF * min(old, new) / old
-    reach = math.ceil(ZEROS / scale)
-    places = np.arange(repeats * new) * (old / new)  # of the outputs, in input samples
+    reach = math.ceil(ZERO_CROSSINGS / scale)
+    positions = np.arange(repeats * new) * (old / new)  # of the outputs, in input samples
     groups = []
-    for part in np.array_split(places, max(1, len(places) // OUTPUTS)):
+    for part in np.array_split(positions, max(1, len(positions) // GROUP)):
         first = int(part[0])
         t = scale * (np.arange(first - reach, int(part[-1]) + reach + 2) - part[:, None])
-        weights = scale * np.sinc(t) * np.cos(np.pi * t / (2 * ZEROS)) ** 2
-        groups.append((first, np.where(np.abs(t) < ZEROS, weights, 0.0).astype(np.float32)))
-    return Bank(tuple(groups), repeats * new, repeats * old, reach)
+        weights = scale * np.sinc(t) * np.cos(np.pi * t / (2 * ZERO_CROSSINGS)) ** 2
+        groups.append((first, np.where(np.abs(t) < ZERO_CROSSINGS, weights, 0.0).astype(np.float32)))
+    return SincFilters(tuple(groups), repeats * new, repeats * old, reach)
 
 
-def sinc_pieces(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int) -> Iterator[np.ndarray]:
-    """(n, channels) blocks at one rate -> the same sound at the other; ceil(n * to_rate / from_rate) samples in all."""
-    filters = bank(from_rate, to_rate)
-    held, heard, given = np.zeros((filters.reach, channels), np.float32), 0, 0
-    for piece in pieces:
-        heard += len(piece)
-        held = np.concatenate([held, piece])
-        count = max(0, len(held) - 2 * filters.reach - 1) // filters.step
-        out = filtered(held, filters, count)
-        held = held[count * filters.step :]
-        given += len(out)
-        yield out
-    left = -(-heard * to_rate // from_rate) - given
-    behind = np.zeros((filters.step + 2 * filters.reach + 1, channels), np.float32)
-    yield filtered(np.concatenate([held, behind]), filters, -(-left // filters.outputs))[:left]
-
-
-def filtered(samples: np.ndarray, filters: Bank, count: int) -> np.ndarray:
-    """``count`` periods of outputs from (n, channels) samples, the first ``reach`` of them context."""
-    parts = [np.zeros((count, samples.shape[1], 0), np.float32)]
-    for first, weights in filters.groups if count else ():
+def _filtered(samples: np.ndarray, filters: SincFilters, periods: int) -> np.ndarray:
+    """The outputs of ``periods`` periods from (n, channels) samples, the first ``reach`` of which are context."""
+    parts = [np.zeros((periods, samples.shape[1], 0), np.float32)]
+    for first, weights in filters.groups if periods else ():
         windows = np.lib.stride_tricks.sliding_window_view(samples[first:], weights.shape[1], axis=0)
-        parts.append(np.ascontiguousarray(windows[:: filters.step][:count]) @ weights.T)
+        parts.append(np.ascontiguousarray(windows[:: filters.step][:periods]) @ weights.T)
     return np.concatenate(parts, axis=2).transpose(0, 2, 1).reshape(-1, samples.shape[1])
-
-
-def sinc_resample(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """(S, channels) float32 -> (ceil(S * to_rate / from_rate), channels)."""
-    pieces = (wave[start : start + PIECE] for start in range(0, len(wave), PIECE))
-    return np.concatenate(list(sinc_pieces(pieces, from_rate, to_rate, wave.shape[1])))
-
-
-# Resampling in one call. "soxr" is its HQ setting (20-bit precision), which librosa and most published programs use;
-# "sinc" is torchaudio's windowed sinc, MAE-AST's own (``audio/resample.py``).
-
-Resampler = Literal["soxr", "sinc"]
-RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # what the names stand for
-
-
-def resample(wave: np.ndarray, from_rate: int, to_rate: int, resampler: Resampler = "soxr") -> np.ndarray:
-    """(..., S) float32 at ``from_rate`` hertz -> (..., S') at ``to_rate``, S' = S * to_rate / from_rate rounded
-    ("soxr") or rounded up ("sinc").
-
-    Raises AuricleError for a rate that is not a positive whole number of hertz and for an unknown resampler.
-    """
-    from_rate, to_rate = positive_rate(from_rate), positive_rate(to_rate)
-    known(resampler)
-    if from_rate == to_rate or wave.shape[-1] == 0:
-        return wave
-    flat = np.ascontiguousarray(wave.reshape(-1, wave.shape[-1]).T, dtype=np.float32)
-    if resampler == "sinc":
-        out = sinc_resample(flat, from_rate, to_rate)
-    else:
-        out = soxr.resample(flat, from_rate, to_rate, quality="HQ")
-    return np.ascontiguousarray(out.T).reshape(*wave.shape[:-1], -1)
-
-
-def known(resampler: str) -> None:
-    """Raises AuricleError for a name that no resampler has."""
-    if resampler not in RESAMPLERS:
-        raise AuricleError(f"unknown resampler '{resampler}'{nearest(resampler, tuple(RESAMPLERS))}")
-
-
-def positive_rate(rate: float) -> int:
-    """The sample rate as an int, or AuricleError."""
-    if not rate > 0 or int(rate) != rate:
-        raise AuricleError(f"a sample rate is a positive whole number of hertz, not {rate}")
-    return int(rate)

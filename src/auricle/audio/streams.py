@@ -1,6 +1,6 @@
-"""Streams of sample blocks: (n, channels) arrays in, the same samples out in another cut or at another rate.
+"""Streams of sample blocks (n, channels): cut to another size, trimmed, or resampled.
 
-Everything here holds one block at a time, so that recordings of many hours need no more memory than a short one.
+Each function holds one block at a time, so a recording of many hours needs no more memory than a short one.
 """
 
 from __future__ import annotations
@@ -10,50 +10,52 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from auricle.audio.resample import Resampler, known, sinc_pieces
+from auricle.audio.resample import Resampler, check_resampler, sinc_blocks
 
 
-def recut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The same samples in pieces of exactly ``size``; the last may be shorter, and none is empty."""
+def recut_blocks(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yield the same samples in blocks of exactly ``size``; the last may be shorter, none is empty."""
     waiting: list[np.ndarray] = []
     held = 0
-    for piece in pieces:
-        waiting.append(piece)
-        held += len(piece)
+    for block in blocks:
+        waiting.append(block)
+        held += len(block)
         if held >= size:
             joined = np.concatenate(waiting)
-            cut = held - held % size
-            yield from np.split(joined[:cut], cut // size)
-            waiting, held = [joined[cut:]], held - cut
+            end = held - held % size
+            yield from np.split(joined[:end], end // size)
+            waiting, held = [joined[end:]], held - end
     if held:
         yield np.concatenate(waiting)
 
 
-def trimmed(pieces: Iterable[np.ndarray], skip: int, count: int | None) -> Iterator[np.ndarray]:
-    """Without the first ``skip`` samples, and at most ``count`` of the rest (None: all of it)."""
-    for piece in pieces:
-        kept = piece[skip:]
-        skip = max(0, skip - len(piece))
+def trim_blocks(blocks: Iterable[np.ndarray], skip: int, count: int | None) -> Iterator[np.ndarray]:
+    """Drop the first ``skip`` samples and yield the next ``count`` (None: all)."""
+    for block in blocks:
+        wanted = block[skip:]
+        skip = max(0, skip - len(block))
         if count is not None:
-            kept = kept[:count]
-            count -= len(kept)
-        if len(kept):
-            yield kept
+            wanted = wanted[:count]
+            count -= len(wanted)
+        if len(wanted):
+            yield wanted
 
 
-def resampled(
-    pieces: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int, resampler: Resampler = "soxr"
+def resample_blocks(
+    blocks: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int, resampler: Resampler = "soxr"
 ) -> Iterator[np.ndarray]:
-    """Resampling over a stream. Joined, the output is that of resampling the joined input in one call: with "soxr" bit for
-    bit, with "sinc" but for rounding."""
-    known(resampler)
+    """Resample a stream. The output joined is that of resampling the joined input in one call.
+
+    With "soxr" it is the same bit for bit, with "sinc" except for rounding.
+    """
+    check_resampler(resampler)
     if from_rate == to_rate:
-        yield from pieces
+        yield from blocks
         return
     if resampler == "sinc":
-        yield from sinc_pieces(pieces, from_rate, to_rate, channels)
+        yield from sinc_blocks(blocks, from_rate, to_rate, channels)
         return
     stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality="HQ")
-    for piece in pieces:
-        yield stream.resample_chunk(np.ascontiguousarray(piece))
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
     yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)

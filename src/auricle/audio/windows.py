@@ -1,8 +1,8 @@
-"""Windows over recordings of any length, cut from a stream of blocks, so that memory stays bounded.
+"""Windows of a recording of any length, cut from a stream of blocks in bounded memory.
 
-Window i starts at i * hop. What remains at the end is a matter of the *tail*: ours moves the last window back so that
-it ends where the recording ends (every sample is heard, nothing is padded); the published rule of EfficientAT pads with
-zeros (``compat.original_efficientat``).
+Window i starts at i * hop. A *tail* decides about the samples after the last complete window. Ours, ``covering``, moves
+the last window back so that it ends at the end of the recording: every sample is used and nothing is padded. The
+published rule of EfficientAT pads with zeros (``compat/efficientat``).
 """
 
 from __future__ import annotations
@@ -25,31 +25,33 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Rest:
-    """The end of a recording of ``total`` samples: ``held`` are its last ones, at least a window's worth if there are
-    so many; ``start`` is where the next window of the grid would begin."""
+class Remainder:
+    """The end of a recording of ``total`` samples.
 
-    held: np.ndarray
+    Attributes:
+        samples: the last ones, at least a window's worth if there are so many.
+        start: where the next window of the grid would begin.
+    """
+
+    samples: np.ndarray
     total: int
     start: int
 
 
-Tail = Callable[[Rest, int, int], Window | None]
+Tail = Callable[[Remainder, int, int], Window | None]
 
 
-def covering(rest: Rest, size: int, hop: int) -> Window | None:
-    """The last ``size`` samples, if some of them were not heard yet; a shorter recording as it is."""
-    heard = rest.start - hop + size if rest.start else 0
-    if rest.total <= max(heard, rest.start):
-        return None
-    wave = rest.held[-size:]
-    return Window(rest.total - len(wave), rest.total, wave)
+def windows(blocks: Iterable[np.ndarray], size: int, hop: int, tail: Tail | None = None) -> Iterator[Window]:
+    """Yield the windows of one recording in order. At most one window, one hop and one block are held.
 
+    Args:
+        blocks: consecutive waves (n,).
+        size: samples of a window.
+        hop: samples from the start of one window to the start of the next.
+        tail: gives the last window from (remainder, size, hop), or None; by default ``covering``.
 
-def windows(blocks: Iterable[np.ndarray], size: int, hop: int, tail: Tail = covering) -> Iterator[Window]:
-    """Blocks (n,) of one recording -> its windows of ``size`` samples every ``hop`` samples, in order.
-
-    Holds at most one window, one hop and one block. Raises AuricleError for a size or hop below one sample.
+    Raises:
+        AuricleError: for a size or hop below one sample.
     """
     if size < 1 or hop < 1:
         raise AuricleError(f"a window and its hop need at least one sample, not {size} and {hop}")
@@ -61,6 +63,15 @@ def windows(blocks: Iterable[np.ndarray], size: int, hop: int, tail: Tail = cove
             yield Window(start, start + size, held[at : at + size])
             start += hop
         held = held[max(0, min(start, total - size) - (total - len(held))) :]
-    last = tail(Rest(held, total, start), size, hop)
+    last = (tail or covering)(Remainder(held, total, start), size, hop)
     if last is not None:
         yield last
+
+
+def covering(remainder: Remainder, size: int, hop: int) -> Window | None:
+    """Return the last ``size`` samples, if no window contains some of them yet; a shorter recording as it is."""
+    covered = remainder.start - hop + size if remainder.start else 0
+    if remainder.total <= max(covered, remainder.start):
+        return None
+    wave = remainder.samples[-size:]
+    return Window(remainder.total - len(wave), remainder.total, wave)

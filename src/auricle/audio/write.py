@@ -1,4 +1,4 @@
-"""Small files of every format, made in memory: ``auricle doctor`` and the tests decode them to see what works here."""
+"""Encode small audio files of every format in memory. ``auricle doctor`` and the tests decode them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,17 @@ MEDIA_FORMATS = {  # by PyAV: suffix -> (container, codec)
 }
 
 
-def encoded(wave: np.ndarray, rate: int, suffix: str) -> bytes:
-    """(S,) or (channels, S) float32 in [-1, 1] at ``rate`` hertz -> a file of that suffix. Opus takes 48000 hertz.
+def encode_audio(wave: np.ndarray, rate: int, suffix: str) -> bytes:
+    """Encode a wave as a file of the format that ``suffix`` names.
 
-    Raises ImportError where PyAV is needed and missing, and the library's own error where it cannot encode.
+    Args:
+        wave: (S,) or (channels, S) float32 in [-1, 1].
+        rate: hertz; Opus needs 48000.
+        suffix: a key of SOUND_FILE_FORMATS or MEDIA_FORMATS, such as ".flac".
+
+    Raises:
+        ImportError: if the format needs PyAV and it is not installed.
+        Exception: the library's own error, if it cannot encode.
     """
     wave = np.atleast_2d(wave).astype(np.float32)
     file = io.BytesIO()
@@ -52,7 +59,7 @@ def _write_media(file: io.BytesIO, wave: np.ndarray, rate: int, container: str, 
 
 
 def _frames(av: Any, codec: Any, wave: np.ndarray, rate: int, layout: str) -> list:
-    """The wave as frames of the codec's sample format and size."""
+    """Convert the wave to frames of the codec's sample format and size."""
     whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave), format="fltp", layout=layout)
     whole.sample_rate, whole.pts = rate, 0
     fit = av.AudioResampler(format=codec.format.name, layout=layout, rate=rate, frame_size=codec.frame_size or None)

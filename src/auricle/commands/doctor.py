@@ -90,12 +90,12 @@ def try_formats() -> Iterator[Format]:
     """A short tone written in memory in each format and decoded again."""
     import numpy as np
 
-    from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encoded
+    from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encode_audio
 
     tone = 0.5 * np.sin(2 * np.pi * TONE_HZ / TONE_RATE * np.arange(int(TONE_SECONDS * TONE_RATE)), dtype=np.float32)
     for suffix in (*SOUND_FILE_FORMATS, *MEDIA_FORMATS):
         try:
-            problem = _difference(encoded(tone, TONE_RATE, suffix), len(tone))
+            problem = _difference(encode_audio(tone, TONE_RATE, suffix), len(tone))
         except ImportError:
             problem = "needs the [media] extra: pip install 'auricle[media]'"
         except Exception as error:  # a codec may fail in any way; the doctor reports it and goes on
@@ -107,7 +107,7 @@ def _difference(file: bytes, samples: int) -> str:
     """What is wrong with the decoded tone, or "". Bare aac begins with some silence, so the pitch is compared."""
     import numpy as np
 
-    from auricle.audio.decode.decode import read
+    from auricle.audio.decode import read
 
     found = read(file)
     middle = found.wave[samples // 4 : 3 * samples // 4]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.audio.decode.decode import probe, read
+from auricle.audio.decode import probe, read
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey

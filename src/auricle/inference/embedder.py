@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.audio.decode import decode
+from auricle.audio import decode
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from auricle.audio.decode.decode import AUDIO_SUFFIXES
+from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.core.errors import AudioError
 from auricle.data.manifest.formats import files_below
 

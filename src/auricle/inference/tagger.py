@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from auricle.audio.decode.decode import blocks
+from auricle.audio.decode import blocks
 from auricle.audio.windows import Tail, Window, covering, windows
 from auricle.core.devices import pick_device
 from auricle.core.errors import AudioError, AuricleError

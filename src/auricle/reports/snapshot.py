@@ -166,7 +166,7 @@ def _sound(batch: Batch, manifest: Manifest | None, start: np.ndarray, samples: 
 
 
 def _read(manifest: Manifest | None, batch: Batch, i: int, start: float, samples: int) -> np.ndarray:
-    from auricle.audio.decode.decode import read
+    from auricle.audio.decode import read
 
     if manifest is None or batch.ids[i] not in manifest:
         return np.zeros(0, np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from auricle.audio.decode.decode import blocks
+from auricle.audio.decode import blocks
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
 from auricle.inference.events import Event

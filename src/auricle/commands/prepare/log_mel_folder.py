@@ -82,7 +82,7 @@ def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) 
 
 
 def suffixes_of(config: LmsConfig) -> Iterable[str]:
-    from auricle.audio.decode.decode import AUDIO_SUFFIXES
+    from auricle.audio.decode import AUDIO_SUFFIXES
 
     return sorted(AUDIO_SUFFIXES) if config.suffix == ANY else ("." + config.suffix.lstrip("."),)
 

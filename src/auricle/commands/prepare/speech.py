@@ -125,7 +125,7 @@ def padded_wave(manifest: Manifest, clip: Clip, min_seconds: float) -> np.ndarra
     """(S,) at 16 kHz, zero-padded at the end to ``min_seconds``."""
     import numpy as np
 
-    from auricle.audio.decode.decode import read
+    from auricle.audio.decode import read
     from auricle.data.datasets.speech import SAMPLE_RATE
 
     wave = read(manifest.audio(clip), start=clip.start or 0.0, end=clip.end, rate=SAMPLE_RATE, mono="mean").wave

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auricle.audio.windows import Rest, Window
+from auricle.audio.windows import Remainder, Window
 from auricle.compat.shell_line import taken_apart
 from auricle.core.errors import AuricleError, nearest
 from auricle.models.base import Encoder
@@ -104,15 +104,15 @@ def windowed_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def zero_padded(rest: Rest, size: int, hop: int) -> Window | None:
+def zero_padded(remainder: Remainder, size: int, hop: int) -> Window | None:
     """The published tail: n = ceil((N - W) / H) + 1 windows, the last one padded with zeros; none for N <= W - H.
 
     Ends may lie past the recording (specification efficientat 5.3).
     """
-    if rest.total <= rest.start - hop + size:
+    if remainder.total <= remainder.start - hop + size:
         return None
-    wave = rest.held[rest.start - (rest.total - len(rest.held)) :]
-    return Window(rest.start, rest.start + size, np.pad(wave, (0, size - len(wave))))
+    wave = remainder.samples[remainder.start - (remainder.total - len(remainder.samples)) :]
+    return Window(remainder.start, remainder.start + size, np.pad(wave, (0, size - len(wave))))
 
 
 # ---- complexity.py, receptive_field_cnn.py

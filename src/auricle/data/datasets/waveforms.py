@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.audio.decode.decode import Decoded
+from auricle.audio.decode import Decoded
 from auricle.audio.resample import Resampler
 from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Crop

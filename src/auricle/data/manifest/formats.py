@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from auricle.audio.decode.decode import AUDIO_SUFFIXES
+from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
 from auricle.data.manifest.labels import join_labels, read_class_list

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from auricle.audio.decode.decode import AUDIO_SUFFIXES
+from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.tables import TABLES, read_table

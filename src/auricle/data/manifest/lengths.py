@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from auricle.audio.decode.decode import probe
+from auricle.audio.decode import probe
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.clip import Clip

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeVar, overload
 
 import numpy as np
 
-from auricle.audio.decode.decode import AudioInfo, Decoded, File, probe, read
+from auricle.audio.decode import AudioInfo, Decoded, File, probe, read
 from auricle.audio.resample import Resampler
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from auricle.audio.decode.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe, read
+from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe, read
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.io import file_stamp, replacing
 from auricle.core.randomness import key_of

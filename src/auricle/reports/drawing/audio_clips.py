@@ -58,7 +58,7 @@ class PageSounds:
 
 def first_seconds(manifest: Manifest, id: str) -> np.ndarray | None:
     """Read the beginning of a clip at 16 kHz, (S,); None when it cannot be read."""
-    from auricle.audio.decode.decode import read
+    from auricle.audio.decode import read
 
     if id not in manifest:
         return None

@@ -1,4 +1,4 @@
-"""Decoding with libsndfile: wav (also RF64, W64), flac, ogg, opus, mp3, aiff, au, caf and other formats it knows."""
+"""The decoder on libsndfile: wav (also RF64, W64), flac, ogg, opus, mp3, aiff, au, caf and other formats it knows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from auricle.audio.decode.headers import binary, data_size, layout, ogg_is_cut
-from auricle.audio.decode.source import CHUNK, breaks_off
+from auricle.audio.decode.base import BLOCK_SAMPLES, truncated
+from auricle.audio.decode.declared_length import data_size, mp3_length, ogg_is_truncated, opened_bytes
 from auricle.core.errors import AudioError
 
 BYTES_PER_SAMPLE = {
@@ -26,8 +26,8 @@ class VariableRateError(AudioError):
     """An MP3 of variable bit rate without a length header: libsndfile would stop at a guess."""
 
 
-class StraightFile(soundfile.SoundFile):
-    """A SoundFile that reads on without seeking.
+class SequentialFile(soundfile.SoundFile):
+    """A SoundFile that does not seek between reads.
 
     soundfile seeks after each read of a file that says it can be sought. In an MP3 that loses the bits that the next
     frames borrow from earlier ones (they come out silent), and at the end of a FLAC of unknown length it is an error.
@@ -37,87 +37,87 @@ class StraightFile(soundfile.SoundFile):
         return False
 
 
-class SoundFileSource:
-    """A Source over libsndfile. Raises soundfile.LibsndfileError when the format is not one of its own."""
+class SoundFileDecoder:
+    """A ``Decoder`` on libsndfile. Raises soundfile.LibsndfileError for formats that it does not know."""
 
     def __init__(self, file: Path | BinaryIO, name: str):
         self.name = name
         self.content = os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file
-        self.file = StraightFile(self.content)
-        self.can_seek = super(StraightFile, self.file).seekable()
+        self.file = SequentialFile(self.content)
+        self.can_seek = super(SequentialFile, self.file).seekable()
         self.rate, self.channels = self.file.samplerate, self.file.channels
         self.format = f"{self.file.format}/{self.file.subtype}".lower()
-        if self.file.format == "RAW":  # libsndfile takes any file named .au or .snd for telephone sound
+        if self.file.format == "RAW":  # libsndfile decodes any file named .au or .snd as telephone audio
             self.close()
             raise AudioError(f"{name}: not audio that can be decoded (no header that says its rate and format)")
         self.slack = MP3_SLACK if self.file.format == "MP3" else 0
         try:
-            with binary(file) as content:
-                self._declared, self.cut = self._declaration(content)
+            with opened_bytes(file) as content:
+                self._declared, self.defect = self._declared_length(content)
         except BaseException:
             self.close()
             raise
         self.exact = self._declared is not None
 
-    def _declaration(self, content: BinaryIO) -> tuple[int | None, str]:
-        """(samples the file declares or None, why it is known to be cut short or "")."""
+    def _declared_length(self, content: BinaryIO) -> tuple[int | None, str]:
+        """Samples the file declares, or None; why the file is known to be truncated, or ""."""
         frames = self.file.frames
         if self.file.format == "MP3":
-            return self._mp3_declaration(content), ""
+            return self._mp3_length(content), ""
         if self.file.format == "OGG":
-            return frames, "no end-of-stream page" if ogg_is_cut(content) else ""
+            return frames, "no end-of-stream page" if ogg_is_truncated(content) else ""
         size = data_size(content)
         if size is not None and size.declared > size.present and frames > 0:
             return max(frames, self._samples_in(size.declared, size.present)), ""
         return (None if frames > UNKNOWN_LENGTH else frames), ""
 
     def _samples_in(self, declared: int, present: int) -> int:
-        """Samples per channel in ``declared`` bytes; of a packed format by proportion."""
-        width = BYTES_PER_SAMPLE.get(self.file.subtype)
-        return declared // (width * self.channels) if width else self.file.frames * declared // max(present, 1)
+        """Samples per channel in ``declared`` bytes; for a compressed format in proportion to those present."""
+        size = BYTES_PER_SAMPLE.get(self.file.subtype)
+        return declared // (size * self.channels) if size else self.file.frames * declared // max(present, 1)
 
-    def _mp3_declaration(self, content: BinaryIO) -> int | None:
-        found = layout(content)
-        if found.kind == "variable":
+    def _mp3_length(self, content: BinaryIO) -> int | None:
+        length = mp3_length(content)
+        if length.kind == "variable":
             raise VariableRateError(f"{self.name}: an MP3 of variable bit rate without a length header")
-        return self.file.frames if found.kind == "declared" else None
+        return self.file.frames if length.kind == "declared" else None
 
     @property
     def num_samples(self) -> int:
         if self._declared is None:
-            self._declared = sum(len(chunk) for chunk in self.chunks(0, None))
+            self._declared = sum(len(block) for block in self.blocks(0, None))
         return self._declared
 
-    def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
-        there = self.file.frames
-        end = there if stop is None else min(stop, there)
-        first = min(start, there)
+    def blocks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        present = self.file.frames
+        end = present if stop is None else min(stop, present)
+        first = min(start, present)
         at = max(0, first - MP3_PREROLL) if self.file.format == "MP3" else first
         try:
-            at = self._moved_to(at)
+            at = self._seek(at)
             while at < end:
-                block = self.file.read(min(CHUNK, end - at), dtype="float32", always_2d=True)
+                block = self.file.read(min(BLOCK_SAMPLES, end - at), dtype="float32", always_2d=True)
                 if len(block) == 0:
                     break
                 if at + len(block) > first:
                     yield block[max(0, first - at) :]
                 at += len(block)
         except soundfile.LibsndfileError as error:
-            raise breaks_off(self, at, str(error).removeprefix("Error : ").strip(" .")) from None
-        wanted = self._declared if stop is None else min(stop, self._declared or at)
-        short = wanted is not None and at + self.slack < wanted
-        if self.exact and (short or (self.cut and at >= there)):
-            raise breaks_off(self, at, self.cut)
+            raise truncated(self, at, str(error).removeprefix("Error : ").strip(" .")) from None
+        expected = self._declared if stop is None else min(stop, self._declared or at)
+        short = expected is not None and at + self.slack < expected
+        if self.exact and (short or (self.defect and at >= present)):
+            raise truncated(self, at, self.defect)
 
-    def _moved_to(self, at: int) -> int:
-        """Go to a sample, or, in a format that libsndfile cannot seek in (GSM 6.10), to the beginning; where it is now."""
+    def _seek(self, at: int) -> int:
+        """Go to a sample, or to the beginning in a format without seeking (GSM 6.10). Return the new position."""
         if self.can_seek:
             self.file.seek(at)
             return at
         self.file.close()
         if not isinstance(self.content, (bytes, Path)):
             self.content.seek(0)
-        self.file = StraightFile(self.content)
+        self.file = SequentialFile(self.content)
         return 0
 
     def close(self) -> None:

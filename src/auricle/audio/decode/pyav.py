@@ -1,10 +1,10 @@
-"""Decoding with PyAV, FFmpeg's libraries ([media] extra): m4a/aac, mp4, mkv, webm and whatever libsndfile refuses.
+"""The decoder on PyAV, FFmpeg's libraries ([media] extra): m4a, aac, mp4, mkv, webm and what libsndfile refuses.
 
-Containers with an index (mp4, m4a, mkv, webm) are entered by seeking, which lands early; the surplus is cut by the
-frames' own time stamps. Matroska and WebM count milliseconds, so a span of one starts within half a millisecond of
-where it was asked for. AAC and Opus decoders remember what came before and AAC fills bands with random noise, so a
-span of a lossy file may differ from the same part of the whole by some thousandths. Bare streams (aac, ac3, mp3) hold
-no time stamps and are decoded from their beginning.
+In containers with an index (mp4, m4a, mkv, webm) a span begins with a seek, which stops too early; the time stamps of
+the frames say how much to drop. Matroska and WebM count milliseconds, so their spans start within half a millisecond of
+the position asked for. AAC and Opus decoders depend on earlier frames, and AAC fills bands with random noise, so a span
+of a lossy file may differ from the same part of the whole file by some thousandths. Bare streams (aac, ac3, mp3) have no
+time stamps and are decoded from the beginning.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from auricle.audio.decode.source import CHUNK, MissingMediaError, breaks_off
-from auricle.audio.streams import recut
+from auricle.audio.decode.base import BLOCK_SAMPLES, MissingMediaError, truncated
+from auricle.audio.streams import recut_blocks
 from auricle.core.errors import AudioError
 
 INDEXED = ("mov", "matroska")  # first names of the containers with an index and a declared length
 PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: Opus needs 0.08 s, AAC one frame of 1024 samples
 SLACK_SECONDS = 0.1  # containers round lengths, encoders pad them
-# Formats with a table of other files to open (playlists, concat) stay out: a sound file must not fetch another file.
+# Formats that list other files (playlists, concat) are left out: an audio file must not open another file.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,asf,avi,flv,mpegts,mpeg,amr,ape,wv,tta,dts,mp3,wav,w64,aiff,au,"
     "caf,flac,ogg,tak,shorten,dsf"
 )
 
 
-class MediaSource:
-    """A Source over FFmpeg. Raises AudioError when FFmpeg refuses the file or finds no sound in it."""
+class PyAVDecoder:
+    """A ``Decoder`` on FFmpeg. Raises AudioError for a file that FFmpeg refuses or that holds no audio."""
 
     def __init__(self, file: Path | BinaryIO, name: str):
         self.name = name
@@ -58,7 +58,7 @@ class MediaSource:
             raise AudioError(f"{self.name}: not audio that can be decoded ({reason})") from None
 
     def _audio_stream(self) -> Any:
-        """The first audio stream. FFmpeg may take any text for a bare stream, by the file's name; it finds no rate."""
+        """The first audio stream. By its name FFmpeg may take a text file for a bare stream, but it finds no rate in it."""
         streams = self.container.streams.audio
         if not streams:
             raise AudioError(f"{self.name}: holds no audio ({self.container.format.name})")
@@ -73,14 +73,14 @@ class MediaSource:
             return round(self.stream.duration * self.stream.time_base * self.rate)
         if self.family == "matroska" and self.container.duration and len(self.container.streams) == 1:
             return round(self.container.duration * self.rate / self.av.time_base)
-        total = sum(len(chunk) for chunk in self.chunks(0, None))
+        total = sum(len(block) for block in self.blocks(0, None))
         self.container.seek(0)
         return total
 
-    def chunks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+    def blocks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         if self.exact:
             stop = self.num_samples if stop is None else min(stop, self.num_samples)
-        return recut(self._span(start, stop), CHUNK)
+        return recut_blocks(self._span(start, stop), BLOCK_SAMPLES)
 
     def _span(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         """The decoded frames, cut to [start, stop)."""
@@ -91,21 +91,21 @@ class MediaSource:
                 if index == 0 and stamped + len(samples) <= start:
                     continue  # the first frame after a seek may be shortened, and its time stamp rounded twice
                 at = stamped
-            kept = samples[max(0, start - at) : None if stop is None else max(0, stop - at)]
-            if len(kept):
-                yield kept
+            wanted = samples[max(0, start - at) : None if stop is None else max(0, stop - at)]
+            if len(wanted):
+                yield wanted
             at += len(samples)
             if stop is not None and at >= stop:
                 return
         if self._ended_early(at or 0, stop):
-            raise breaks_off(self, at or 0)
+            raise truncated(self, at or 0)
 
     @property
     def _origin(self) -> int:
         return self.stream.start_time or 0
 
     def _seek(self, start: int) -> bool:
-        """Whether the container was entered in the middle, at or before ``start``."""
+        """Seek to ``start`` or before it. Return False if decoding begins at the beginning instead."""
         seconds = start / self.rate - PREROLL_SECONDS
         if self.family not in INDEXED or seconds <= 0:
             return False
@@ -125,7 +125,7 @@ class MediaSource:
                         position += len(samples)
                         yield frame.pts or 0, samples
         except self.av.error.FFmpegError as error:
-            raise breaks_off(self, position, error.strerror) from None
+            raise truncated(self, position, error.strerror) from None
 
     def _samples(self, frame: Any) -> np.ndarray:
         """(n, channels) float32 in [-1, 1] of a frame in any of FFmpeg's sample formats."""
@@ -139,7 +139,7 @@ class MediaSource:
         return (values.astype(np.float32) - zero) / float(1 << (8 * values.dtype.itemsize - 1))
 
     def _ended_early(self, at: int, stop: int | None) -> bool:
-        """The end of the file came before the length that the container declares, or the span's end if that is less."""
+        """Return True if the file ended before the declared length, or before the span's end if that is less."""
         if self.exact:
             return at + self.slack < (self.num_samples if stop is None else stop)
         if self.family not in INDEXED or not self.container.duration:
@@ -151,7 +151,7 @@ class MediaSource:
 
 
 def _pyav(name: str) -> Any:
-    """The module, or MissingMediaError naming the file and the install line."""
+    """Import the package. Raises MissingMediaError with the file's name and the install command."""
     try:
         import av
         import av.error

@@ -1,8 +1,8 @@
-"""What a file's own bytes say of its length, where the decoder would stay silent.
+"""The length that a file declares in its own bytes, to find truncated files.
 
-libsndfile reads a WAV, AIFF, AU, W64 or Ogg file that was cut short to its present end without a word, and guesses the
-length of an MP3 without a length header from its first frame. The functions here tell, from the format's public
-layout, what the file was meant to hold. All take a seekable binary file and may leave it at any position.
+libsndfile reads a truncated WAV, AIFF, AU, W64 or Ogg file to its present end without an error, and it guesses the length
+of an MP3 without a length header from the first frame. The functions here read the declared length from the published
+layout of each format. All take a seekable binary file and may leave it at any position.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)  # written by programs t
 OGG_PAGE = 65307  # bytes of the largest Ogg page
 
 
+# ---- RIFF, RF64, W64, AIFF, CAF, AU: chunks with a size
 @dataclass(frozen=True)
 class DataSize:
-    """Bytes of samples that the header promises, and bytes that are there."""
+    """Bytes of samples that the header declares, and bytes that are present."""
 
     declared: int
     present: int
 
 
 def data_size(file: BinaryIO) -> DataSize | None:
-    """Size of the sample data of a RIFF, RF64, W64, AIFF, CAF or AU file; None for other formats and unknown sizes."""
+    """Return the size of the sample data; None for other formats and for files that declare no size."""
     total = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
@@ -46,7 +47,7 @@ def data_size(file: BinaryIO) -> DataSize | None:
 
 
 def _chunks(file: BinaryIO, at: int, id_bytes: int, size_bytes: int, order: str, align: int) -> Iterator[tuple]:
-    """(id, position of the content, bytes of content) of each chunk. W64 counts the chunk's own head in its size."""
+    """Yield (id, position of the content, bytes of content) of each chunk. W64 includes the chunk's head in the size."""
     head = id_bytes + size_bytes
     while True:
         file.seek(at)
@@ -75,8 +76,9 @@ def _known(declared: int, present: int) -> DataSize | None:
     return None if unknown else DataSize(declared, present)
 
 
-def ogg_is_cut(file: BinaryIO) -> bool:
-    """Whether an Ogg file ends without its end-of-stream page (RFC 3533, section 6), or inside a page."""
+# ---- Ogg: pages, the last one marked
+def ogg_is_truncated(file: BinaryIO) -> bool:
+    """Return True if the file ends inside a page or without an end-of-stream page (RFC 3533, section 6)."""
     total = file.seek(0, os.SEEK_END)
     file.seek(max(0, total - OGG_PAGE))
     tail = file.read()
@@ -88,23 +90,10 @@ def ogg_is_cut(file: BinaryIO) -> bool:
     return not (whole and tail[at + 5] & 4)
 
 
-@contextmanager
-def binary(file: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """The bytes beside the decoder; a file object is left where it stood."""
-    if isinstance(file, Path):
-        with open(file, "rb") as opened:
-            yield opened
-        return
-    at = file.tell()
-    yield file
-    file.seek(at)
-
-
-# Frame headers of MPEG audio layer III: is there a length header, and if not, how long is the file really?
+# ---- MP3 (MPEG audio layer III): a length header, or else the headers of all frames
 #
-# Without a Xing, Info or VBRI header a decoder takes the length from the bit rate of the first frame. That is right for
-# a constant bit rate and badly wrong for a variable one, so such files are counted frame by frame.
-
+# Without a Xing, Info or VBRI header, decoders estimate the length from the bit rate of the first frame. That is right for
+# a constant bit rate and wrong for a variable one, so the frames of such files are counted.
 KBPS_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 KBPS_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 RATES = (44100, 48000, 32000)  # of MPEG-1; halved for MPEG-2, quartered for MPEG-2.5
@@ -112,8 +101,8 @@ LENGTH_HEADERS = (b"Xing", b"Info", b"VBRI")
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One frame header: kilobits per second, samples per channel, bytes including the header."""
+class MP3Frame:
+    """A frame: kilobits per second, samples per channel, bytes including the header."""
 
     kbps: int
     samples: int
@@ -121,29 +110,29 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """'declared': a length header is there; 'constant' or 'variable' bit rate without one, and samples by counting."""
+class MP3Length:
+    """ "declared": a length header is there. "constant" or "variable" bit rate: there is none; samples by counting."""
 
     kind: Literal["declared", "constant", "variable"]
     samples: int = 0
 
 
-def layout(file: BinaryIO) -> Layout:
-    """How the length of an MP3 file is known. Reads one frame, or only the headers of all of them."""
+def mp3_length(file: BinaryIO) -> MP3Length:
+    """Find out how the length of an MP3 file is known. Reads one frame, or the headers of all frames."""
     at = _first_frame(file)
     file.seek(at)
     if any(tag in file.read(200) for tag in LENGTH_HEADERS):
-        return Layout("declared")
+        return MP3Length("declared")
     rates, samples = set(), 0
     while (frame := _frame_at(file, at)) is not None:
         rates.add(frame.kbps)
         samples += frame.samples
         at += frame.size
-    return Layout("variable" if len(rates) > 1 else "constant", samples)
+    return MP3Length("variable" if len(rates) > 1 else "constant", samples)
 
 
 def _first_frame(file: BinaryIO) -> int:
-    """Position of the first frame header that another one follows, behind an ID3v2 tag if there is one."""
+    """Position of the first frame that is followed by another, after the ID3v2 tag if there is one."""
     file.seek(0)
     head = file.read(10)
     start = 0
@@ -152,19 +141,19 @@ def _first_frame(file: BinaryIO) -> int:
     file.seek(start)
     near = file.read(4096)
     for offset in range(len(near) - 4):
-        frame = parse(near[offset : offset + 4])
+        frame = parse_mp3_frame(near[offset : offset + 4])
         if frame is not None and _frame_at(file, start + offset + frame.size) is not None:
             return start + offset
     return start
 
 
-def _frame_at(file: BinaryIO, at: int) -> Frame | None:
+def _frame_at(file: BinaryIO, at: int) -> MP3Frame | None:
     file.seek(at)
-    return parse(file.read(4))
+    return parse_mp3_frame(file.read(4))
 
 
-def parse(head: bytes) -> Frame | None:
-    """The frame that starts with these four bytes, or None (ISO/IEC 11172-3, section 2.4.1.3, and 13818-3)."""
+def parse_mp3_frame(head: bytes) -> MP3Frame | None:
+    """Parse the four bytes of a frame header; None if they are none (ISO/IEC 11172-3, section 2.4.1.3, and 13818-3)."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer, rate, padding = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3, head[2] >> 1 & 1
@@ -175,4 +164,17 @@ def parse(head: bytes) -> Frame | None:
     kbps = (KBPS_MPEG1 if first else KBPS_MPEG2)[kbps_index]
     hertz = RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
     samples = 1152 if first else 576
-    return Frame(kbps, samples, samples // 8 * kbps * 1000 // hertz + padding)
+    return MP3Frame(kbps, samples, samples // 8 * kbps * 1000 // hertz + padding)
+
+
+# ---- access
+@contextmanager
+def opened_bytes(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Yield the file for reading, beside the decoder. A file object gets its position back."""
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            yield opened
+        return
+    at = file.tell()
+    yield file
+    file.seek(at)

@@ -1,0 +1,67 @@
+"""The contract of decoders, and the errors they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from auricle.core.errors import AudioError, MissingExtra
+
+BLOCK_SAMPLES = 1 << 15  # per channel, held at once
+
+
+class TruncatedAudioError(AudioError):
+    """Decoding stopped before the length that the file declares. The samples before it are good."""
+
+
+class MissingMediaError(AudioError, MissingExtra):
+    """The format needs PyAV, which is not installed. Over a folder it counts as one file that cannot be used."""
+
+
+class Decoder(Protocol):
+    """An open file.
+
+    Attributes:
+        name: the file's name, for messages.
+        rate: hertz.
+        channels: number of channels.
+        format: container and codec, such as "wav/pcm_16" or "mov/aac".
+        exact: True if ``num_samples`` is declared by the file, so that fewer decoded samples (less ``slack``) mean a
+            truncated file.
+        slack: samples that an untruncated file of this format may lack.
+    """
+
+    name: str
+    rate: int
+    channels: int
+    format: str
+    exact: bool
+    slack: int
+
+    @property
+    def num_samples(self) -> int:
+        """Samples per channel, as the file declares them, else counted by decoding."""
+        ...
+
+    def blocks(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        """Yield the samples [start, stop) as (n, channels) float32; None: to the end of the file.
+
+        Raises:
+            TruncatedAudioError: where the data ends early or cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def truncated(decoder: Decoder, samples: int, reason: str = "") -> TruncatedAudioError:
+    """Return the error of a file that ended after ``samples`` samples."""
+    declared = decoder.num_samples if decoder.exact else 0
+    of_declared = f" of the {declared / decoder.rate:.3f} s it declares" if declared > samples else ""
+    reason = f" ({reason})" if reason else ""
+    return TruncatedAudioError(
+        f"{decoder.name}: truncated or damaged: {samples / decoder.rate:.3f} s{of_declared} can be decoded{reason}; "
+        "get the file again (in Python, allow_truncated=True reads what there is)"
+    )
