@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import os
 import re
@@ -154,7 +153,7 @@ def cited(text: str) -> str:
 
 def commands_page() -> str:
     """Return the page of all verbs, from their parsers."""
-    from auricle.cli.main import VERBS
+    from auricle.cli.main import VERBS, parser_of
 
     parts = ["# Command line\n", "Every verb with its options. `auricle VERB --help` prints the same.\n"]
     parts.append("| verb | what it does |\n|---|---|")
@@ -166,25 +165,12 @@ def commands_page() -> str:
         parts.append(described(parser.description or ""))
         parts.extend(options(parser))
         if verb == "pretrain":
-            parts.extend(methods_of_pretrain(parser))
+            parts.extend(methods_of_pretrain())
     return "\n".join(parts)
 
 
 def anchor(verb: str) -> str:
     return f"auricle-{verb.replace(' ', '-')}"
-
-
-def parser_of(verb: str, *words: str) -> argparse.ArgumentParser:
-    """Return the parser of a verb as the command line builds it for these words."""
-    from auricle.cli.main import VERBS
-
-    module = importlib.import_module(VERBS[verb].module)
-    parser = argparse.ArgumentParser(prog=f"auricle {verb}", description=module.__doc__, allow_abbrev=False)
-    if hasattr(module, "add_arguments_for"):
-        module.add_arguments_for(list(words), parser)
-    else:
-        module.add_arguments(parser)
-    return parser
 
 
 def described(text: str) -> str:
@@ -203,20 +189,14 @@ def described(text: str) -> str:
 
 def options(parser: argparse.ArgumentParser, known: frozenset[str] = frozenset()) -> Iterator[str]:
     """Yield a table of options for each group of a parser, without those already known."""
-    for group in parser._action_groups:
-        actions = [
-            action
-            for action in group._group_actions
-            if action.help != argparse.SUPPRESS and action.dest != "help" and action.dest not in known
-        ]
-        if not actions:
-            continue
-        title = {"positional arguments": "data", "options": "option", "optional arguments": "option"}
-        yield f"| {escaped(title.get(group.title or '', group.title or 'option'))} | |\n|---|---|"
-        for action in actions:
-            meaning = parser._get_formatter()._expand_help(action) if action.help else ""
-            yield f"| {spelling(parser, action)} | {escaped(meaning)} |"
-        yield ""
+    for title, actions in parser.sections(everything=True).items():
+        shown = [action for action in actions if action.dest != "help" and action.dest not in known]
+        if shown:
+            yield f"| {escaped(title)} | |\n|---|---|"
+            for action in shown:
+                meaning = parser._get_formatter()._expand_help(action) if action.help else ""
+                yield f"| {spelling(parser, action)} | {escaped(meaning)} |"
+            yield ""
 
 
 def spelling(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
@@ -231,12 +211,15 @@ def spelling(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     return ", ".join(f"`{name}`" for name in names[:1]) + (f" `{value.strip()}`".replace("|", "\\|") if value else "")
 
 
-def methods_of_pretrain(common: argparse.ArgumentParser) -> Iterator[str]:
+def methods_of_pretrain() -> Iterator[str]:
     """Yield the settings of each method of pre-training that the common table lacks."""
-    known = frozenset(action.dest for action in common._actions)
-    for method in pretrain_methods():
-        yield f"### pretrain {method}\n"
-        yield from options(parser_of("pretrain", method), known)
+    from auricle.cli.main import parser_of
+    from auricle.cli.pretrain import METHODS
+
+    known = frozenset(action.dest for action in parser_of("pretrain")._actions)  # of the default method
+    for method in METHODS:
+        yield f"### pretrain --method {method}\n"
+        yield from options(parser_of("pretrain", ["--method", method]), known)
 
 
 def escaped(text: str) -> str:
@@ -246,9 +229,3 @@ def escaped(text: str) -> str:
         part if index % 2 else re.sub(r"([|*_])", r"\\\1", part).replace("<", "&lt;")
         for index, part in enumerate(parts)
     )
-
-
-def pretrain_methods() -> list[str]:
-    from auricle.cli.pretrain import METHODS
-
-    return list(METHODS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import shlex
 
@@ -11,7 +10,7 @@ import pytest
 
 from auricle.cli import advise as verb
 from auricle.cli.flags import config_from
-from auricle.cli.main import VERBS, main, with_dashes
+from auricle.cli.main import VERBS, main, parser_of
 from auricle.commands.advise import rules
 from auricle.commands.advise.advise import advise
 from auricle.commands.advise.cost import Shape, fitting_batch, measured, state_bytes, training_flops
@@ -42,13 +41,12 @@ def parsed(command: str) -> argparse.Namespace:
     words = shlex.split(command)
     words = words[words.index("auricle") + 1 :]
     name = " ".join(words[:2]) if " ".join(words[:2]) in VERBS else words[0]
-    rest = with_dashes(words[len(name.split()) :])
-    module, parser = importlib.import_module(VERBS[name].module), argparse.ArgumentParser(exit_on_error=False)
-    if hasattr(module, "add_arguments_for"):
-        module.add_arguments_for(rest, parser)
-    else:
-        module.add_arguments(parser)
-    return parser.parse_args(rest, argparse.Namespace(typed=rest))
+    rest = words[len(name.split()) :]
+    parser = parser_of(name, rest)
+    values, extra = parser.read(rest)
+    parser.check_required(values)
+    assert not extra
+    return values
 
 
 def test_little_data_from_a_clinic_gets_the_published_icbhi_run():
@@ -151,7 +149,7 @@ def test_every_command_line_parses_into_valid_settings(domain, strategy):
 
 def test_several_gpus_are_started_by_torchrun():
     command = advised(clips=50_000, hours=140.0, gpus=2).commands[-1]
-    assert command.startswith("torchrun --nproc-per-node 2 -m auricle pretrain m2d-x prepared ")
+    assert command.startswith("torchrun --nproc-per-node 2 -m auricle pretrain prepared --method m2d-x ")
 
 
 def test_a_source_is_counted_and_a_prepared_one_not_prepared_again(tmp_path):
@@ -213,7 +211,7 @@ def test_the_answer_on_the_terminal_and_as_json(capsys):
     words = ["advise", "--clips", "600", "--hours", "3", "--gpus", "1", "--gpu-memory", "24", "--measure", "no"]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    for part in ("advice: further", "effective batch 128", "extrapolated", "auricle pretrain m2d-x prepared"):
+    for part in ("advice: further", "effective batch 128", "extrapolated", "auricle pretrain prepared --method m2d-x"):
         assert part in shown
     assert main([*words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -8,9 +8,7 @@ from helpers.paths import GOLDEN
 
 def test_counts_are_the_published_ones_and_the_time_is_measured(capsys):
     golden = {row["name"]: row for row in json.loads((GOLDEN / "efficientat" / "complexity.json").read_text())}
-    assert (
-        main(["complexity", "mn04_as", "--model_name", "dymn04_as", "--seconds", "10", "--rounds", "1", "--json"]) == 0
-    )
+    assert main(["complexity", "--model", "mn04_as", "dymn04_as", "--seconds", "10", "--rounds", "1", "--json"]) == 0
     for cost in json.loads(capsys.readouterr().out):
         want = golden[cost["name"]]
         assert (cost["parameters"], cost["macs"]) == (want["params"], want["macs"])
@@ -20,7 +18,7 @@ def test_counts_are_the_published_ones_and_the_time_is_measured(capsys):
 
 
 def test_the_table_leaves_out_what_was_not_measured_or_has_no_rule(capsys):
-    assert main(["complexity", "mn01_as", "logmel-stats", "--no-measure"]) == 0
+    assert main(["complexity", "--model", "mn01_as", "logmel-stats", "--no-measure"]) == 0
     header, mn, baseline, foot = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["name", "parameters", "MACs"]
     assert mn.split()[:3] == ["mn01_as", "123,783", "18,147,487"]
@@ -32,5 +30,5 @@ def test_the_table_leaves_out_what_was_not_measured_or_has_no_rule(capsys):
 def test_no_name_and_an_unknown_name_are_refused(capsys):
     assert main(["complexity"]) == 2
     assert "name at least one" in capsys.readouterr().err
-    assert main(["complexity", "mn04_sa"]) == 2
+    assert main(["complexity", "--model", "mn04_sa"]) == 2
     assert "did you mean mn04_as" in capsys.readouterr().err

@@ -31,8 +31,8 @@ from helpers.sounds import tone, write_sound, write_sounds
 from helpers.stores import exact_statistics
 
 
-def run(*args: object) -> int:
-    return main(["prepare", *map(str, args), "--quiet"])
+def run(source: object, out: object, *options: object) -> int:
+    return main(["prepare", str(source), "--out", str(out), *map(str, options), "--quiet"])
 
 
 def times(out: Path) -> dict[str, int]:
@@ -197,7 +197,17 @@ def test_a_killed_run_goes_on_without_doing_finished_work_twice(tmp_path):
     """SIGKILL in the middle of a run with two processes, then again with one: the number of processes is no setting."""
     write_sounds(tmp_path / "audio", 400, seconds=1.0, rate=44100)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "auricle", "prepare", str(tmp_path / "audio"), str(out), "--quiet", "--workers"]
+    command = [
+        sys.executable,
+        "-m",
+        "auricle",
+        "prepare",
+        str(tmp_path / "audio"),
+        "--out",
+        str(out),
+        "--quiet",
+        "--workers",
+    ]
     process = subprocess.Popen([*command, "2"], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + PATIENCE
     while len(times(out)) < 40 and process.poll() is None and time.monotonic() < deadline:

@@ -35,7 +35,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_list_names_files_relative_to_the_data_root_in_sorted_order(data, capsys):
-    assert main(["prepare", "list", str(data / "as_lms"), str(data / "files.csv")]) == 0
+    assert main(["prepare", "list", str(data / "as_lms"), "--out", str(data / "files.csv")]) == 0
     assert "3 files" in capsys.readouterr().out
     assert [row["file_name"] for row in rows(data / "files.csv")] == [
         "as_lms/bal/a, b.npy",
@@ -50,12 +50,14 @@ def test_another_root_and_suffix_can_be_named(data, tmp_path):
     (data / "hybrid").mkdir()
     (data / "hybrid/x.npz").touch()
     out = tmp_path / "lists/speech.csv"
-    assert main(["prepare", "list", str(data), str(out), "--root", str(data), "--suffix", "npz", "--json"]) == 0
+    assert (
+        main(["prepare", "list", str(data), "--out", str(out), "--root", str(data), "--suffix", "npz", "--json"]) == 0
+    )
     assert [row["file_name"] for row in rows(out)] == ["hybrid/x.npz"]
 
 
 def test_a_list_is_not_replaced_silently(data, capsys):
-    words = ["prepare", "list", str(data / "as_lms"), str(data / "files.csv")]
+    words = ["prepare", "list", str(data / "as_lms"), "--out", str(data / "files.csv")]
     assert main(words) == main(words) == 0
     (data / "as_lms/new.npy").touch()
     assert main(words) == 2
@@ -66,9 +68,9 @@ def test_a_list_is_not_replaced_silently(data, capsys):
 
 def test_folders_that_cannot_be_listed_are_refused_in_words(data, tmp_path, capsys):
     (data / "empty").mkdir()
-    assert main(["prepare", "list", str(data / "as_lsm"), str(data / "files.csv")]) == 2
-    assert main(["prepare", "list", str(data / "empty"), str(data / "files.csv")]) == 2
-    assert main(["prepare", "list", str(data), str(tmp_path / "lists/files.csv")]) == 2
+    assert main(["prepare", "list", str(data / "as_lsm"), "--out", str(data / "files.csv")]) == 2
+    assert main(["prepare", "list", str(data / "empty"), "--out", str(data / "files.csv")]) == 2
+    assert main(["prepare", "list", str(data), "--out", str(tmp_path / "lists/files.csv")]) == 2
     said = capsys.readouterr().err
     assert "did you mean as_lms" in said
     assert "no .npy files" in said

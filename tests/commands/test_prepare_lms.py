@@ -21,8 +21,8 @@ from helpers.sounds import tone, write_sound, write_sounds
 from helpers.stores import exact_statistics
 
 
-def run(*args: object) -> int:
-    return main(["prepare", "lms", *map(str, args), "--quiet"])
+def run(source: object, out: object, *options: object) -> int:
+    return main(["prepare", "lms", str(source), "--out", str(out), *map(str, options), "--quiet"])
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_readers_take_half_precision_as_float32(sounds, tmp_path):
 
 
 def test_prepare_stores_half_precision_too_and_refuses_to_mix(sounds, tmp_path, capsys):
-    words = ["prepare", str(sounds), str(tmp_path / "out"), "--quiet"]
+    words = ["prepare", str(sounds), "--out", str(tmp_path / "out"), "--quiet"]
     assert main([*words, "--float16"]) == 0
     assert np.load(tmp_path / "out/lms/bird.npy").dtype == np.float16
     assert main(words) == 2

@@ -94,7 +94,7 @@ def test_a_layer_or_a_model_that_does_not_fit_is_refused():
 
 def test_without_transformers_the_extra_is_named(speech, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    assert main(["prepare", "speech", str(speech), str(tmp_path / "out")]) == 2
+    assert main(["prepare", "speech", str(speech), "--out", str(tmp_path / "out")]) == 2
     assert "auricle[hf]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -115,7 +115,17 @@ def hubert(tmp_path_factory):
 def test_a_real_hubert_gives_the_hidden_states_of_its_layer(hubert, speech, tmp_path):
     import transformers
 
-    words = ["prepare", "speech", str(speech), str(tmp_path / "out"), "--features", str(hubert), "--layer", "2"]
+    words = [
+        "prepare",
+        "speech",
+        str(speech),
+        "--out",
+        str(tmp_path / "out"),
+        "--features",
+        str(hubert),
+        "--layer",
+        "2",
+    ]
     assert main([*words, "--min-seconds", "1", "--device", "cpu", "--quiet"]) == 0
     manifest = read_manifest(tmp_path / "out")
     clip = manifest["b/short.flac"]
@@ -129,7 +139,10 @@ def test_a_real_hubert_gives_the_hidden_states_of_its_layer(hubert, speech, tmp_
 
 
 def test_a_model_that_is_not_there_is_refused(hubert, speech, tmp_path, capsys):
-    assert main(["prepare", "speech", str(speech), str(tmp_path / "out"), "--features", str(tmp_path / "none")]) == 2
+    assert (
+        main(["prepare", "speech", str(speech), "--out", str(tmp_path / "out"), "--features", str(tmp_path / "none")])
+        == 2
+    )
     assert "cannot be loaded" in capsys.readouterr().err
 
 
@@ -143,7 +156,7 @@ SMALL = {
 def trained(source, out, *words: str) -> float:
     """The second loss of a small run of M2D-S from the command line."""
     small = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
-    assert main(["pretrain", "m2d-s", str(source), "--out", str(out), *small, *words, "--quiet"]) == 0
+    assert main(["pretrain", str(source), "--method", "m2d-s", "--out", str(out), *small, *words, "--quiet"]) == 0
     return read_log(out / "metrics.jsonl", "step")[-1]["loss_off"]
 
 
@@ -161,5 +174,5 @@ def test_the_published_layout_is_trained_on_through_its_list(speech, tmp_path):
         log_mel, features = np.load(manifest.spectrogram(clip)), np.load(features_path(manifest, clip))
         np.savez(tmp_path / f"data/hybrid/{i}.npz", log_mel, features, np.array(features.shape[1]))
     listed = tmp_path / "data/files.csv"
-    assert main(["prepare", "list", str(tmp_path / "data/hybrid"), str(listed), "--suffix", ".npz"]) == 0
+    assert main(["prepare", "list", str(tmp_path / "data/hybrid"), "--out", str(listed), "--suffix", ".npz"]) == 0
     assert trained(listed, tmp_path / "run", "--noise-ratio", "0") > 0

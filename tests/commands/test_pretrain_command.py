@@ -97,7 +97,7 @@ def test_audio_is_made_into_log_mel_on_the_fly(tmp_path):
 def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(data, tmp_path, capsys):
     """A teacher with a front end of its own, and spectrograms that it cannot hear."""
     words = flags(data, tmp_path / "run")
-    assert main(["pretrain", "m2d-x", *words[2:], "--teacher", "logmel-stats", "--quiet"]) == 2
+    assert main([*words, "--method", "m2d-x", "--teacher", "logmel-stats", "--quiet"]) == 2
     assert "logmel-stats" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -108,26 +108,29 @@ def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(dat
         (["pretrain"], "say what to learn"),
         (["pretrain", "m3d", "DATA"], "unknown method 'm3d'"),
         (["pretrain", "m2d", "nowhere"], "nowhere"),
-        (["pretrain", "m2d", "DATA", "--patch-size", "15x16"], "80 mel bins cannot be cut"),
-        (["pretrain", "m2d", "DATA", "--input-size", "80"], "80x608"),
-        (["pretrain", "m2d", "DATA", "--batch-size", "9999"], "takes 9999 clips"),
-        (["pretrain", "m2d", "DATA", "--sample-rate", "32000"], "m2d-logmel/16k"),
-        (["pretrain", "m2d", "DATA", "--device", "tpu"], "device"),
-        (["pretrain", "m2d", "DATA", "--noise-ratio", "0.2", "--batch-size", "4"], "--csv-bg-noise"),
-        (["pretrain", "m2d", "DATA", "--csv-bg-noise", "DATA"], "say how much"),
-        (["pretrain", "m2d", "DATA", "--depth", "2", "--target-layers", "5"], "the target has blocks 0 to 1"),
-        (["pretrain", "m2d", "DATA", "--save-freq", "0"], "--save-freq must be a number of at least 1"),
-        (["pretrain", "m2d", "DATA", "--clip-grad", "-1"], "--clip-grad must be a number of at least 0"),
-        (["pretrain", "m2d", "DATA", "--workers", "-1"], "--workers must be"),
-        (["pretrain", "m2d", "DATA", "--lr", "nan"], "--lr must be"),
-        (["pretrain", "m2d", "DATA", "--width", "0"], "--width must be"),
-        (["pretrain", "m2d", "DATA", "--decoder-heads", "0"], "--decoder-heads must be"),
-        (["pretrain", "m2d", "DATA", "--noise-ratio", "-0.5"], "share from 0 to 1"),
+        (["pretrain", "DATA", "--method", "m2d", "--patch-size", "15x16"], "80 mel bins cannot be cut"),
+        (["pretrain", "DATA", "--method", "m2d", "--input-size", "80"], "80x608"),
+        (["pretrain", "DATA", "--method", "m2d", "--batch-size", "9999"], "takes 9999 clips"),
+        (["pretrain", "DATA", "--method", "m2d", "--sample-rate", "32000"], "m2d-logmel/16k"),
+        (["pretrain", "DATA", "--method", "m2d", "--device", "tpu"], "device"),
+        (["pretrain", "DATA", "--method", "m2d", "--noise-ratio", "0.2", "--batch-size", "4"], "--csv-bg-noise"),
+        (["pretrain", "DATA", "--method", "m2d", "--csv-bg-noise", "DATA"], "say how much"),
+        (
+            ["pretrain", "DATA", "--method", "m2d", "--depth", "2", "--target-layers", "5"],
+            "the target has blocks 0 to 1",
+        ),
+        (["pretrain", "DATA", "--method", "m2d", "--save-freq", "0"], "--save-freq must be a number of at least 1"),
+        (["pretrain", "DATA", "--method", "m2d", "--clip-grad", "-1"], "--clip-grad must be a number of at least 0"),
+        (["pretrain", "DATA", "--method", "m2d", "--workers", "-1"], "--workers must be"),
+        (["pretrain", "DATA", "--method", "m2d", "--lr", "nan"], "--lr must be"),
+        (["pretrain", "DATA", "--method", "m2d", "--width", "0"], "--width must be"),
+        (["pretrain", "DATA", "--method", "m2d", "--decoder-heads", "0"], "--decoder-heads must be"),
+        (["pretrain", "DATA", "--method", "m2d", "--noise-ratio", "-0.5"], "share from 0 to 1"),
         (["pretrain", "--continue", "RUN", "--dry-run"], "say one of them"),
         (["pretrain", "--continue", "RUN", "--allow", "epoch"], "there is no such setting; did you mean epochs"),
         (["pretrain", "--continue", "BROKEN"], "is damaged"),
         (["pretrain", "--continue", "nowhere"], "not a run folder"),
-        (["pretrain", "m2d", "DATA", "--resume", "nowhere.pth", "--batch-size", "4"], "nowhere.pth"),
+        (["pretrain", "DATA", "--method", "m2d", "--resume", "nowhere.pth", "--batch-size", "4"], "nowhere.pth"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_words_with_exit_2(data, tmp_path, capsys, monkeypatch, words, said):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import pytest
 
 import auricle
-from auricle.cli.main import main
+from auricle.cli.main import main, parser_of
 from auricle.training.log import read_log
 from helpers.training_runs import flags, prepared
 
@@ -60,12 +59,6 @@ def test_a_run_may_begin_at_a_later_epoch_of_the_schedule(tmp_path, capsys):
 
 
 def test_epochs_that_are_asked_for_replace_a_presets_updates(listed):
-    words = ["pretrain", "msm-mae", str(listed), "--preset", "small", "--dry-run", "--quiet", "--json"]
-    from auricle.cli.pretrain import add_arguments_for
-
-    parser = argparse.ArgumentParser()
-    add_arguments_for([*words[1:], "--epochs", "30"], parser)
-    assert parser.get_default("max_updates") == 0
-    parser = argparse.ArgumentParser()
-    add_arguments_for(words[1:], parser)
-    assert parser.get_default("max_updates") == 6000
+    words = ["pretrain", str(listed), "--preset", "small", "--dry-run", "--quiet", "--json"]
+    assert parser_of("pretrain", [*words[1:], "--epochs", "30"]).get_default("max_updates") == 0
+    assert parser_of("pretrain", words[1:]).get_default("max_updates") == 6000

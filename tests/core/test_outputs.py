@@ -72,7 +72,7 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path, capsys):
         os.rename(write_sound(tmp_path / "odd.wav", tone(0.2)), os.fsencode(tmp_path / "sounds") + b"/caf\xe9.wav")
     except OSError:
         pytest.skip("this file system takes no such names")
-    assert main(["prepare", str(tmp_path / "sounds"), str(tmp_path / "out"), "--quiet"]) == 0
+    assert main(["prepare", str(tmp_path / "sounds"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     said = capsys.readouterr()
     assert "1 clip" in said.out
     assert "their names are not UTF-8" in said.err
@@ -88,7 +88,7 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path, capsys):
     assert main([*words, "--out", str(tmp_path / "e.npy")]) == 0
     assert "their names are not UTF-8" in capsys.readouterr().err
     (tmp_path / "sounds" / "good.wav").unlink()
-    assert main(["prepare", str(tmp_path / "sounds"), str(tmp_path / "none"), "--quiet"]) == 2
+    assert main(["prepare", str(tmp_path / "sounds"), "--out", str(tmp_path / "none"), "--quiet"]) == 2
     assert "their names are not UTF-8" in capsys.readouterr().err
 
 

@@ -28,7 +28,7 @@ def folders(tmp_path):
     """Sounds and noises exactly one crop long, and the same prepared."""
     for i, name in enumerate(("main", "noise")):
         write_sounds(tmp_path / name, 3 + i, seconds=SECONDS)
-        assert main(["prepare", str(tmp_path / name), str(tmp_path / f"{name}-lms"), "--quiet"]) == 0
+        assert main(["prepare", str(tmp_path / name), "--out", str(tmp_path / f"{name}-lms"), "--quiet"]) == 0
     return tmp_path
 
 

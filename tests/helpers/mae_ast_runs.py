@@ -35,7 +35,7 @@ def config(source: Path, out: Path, **changes) -> MAEASTPretrain:
 
 def flags(source: Path, out: Path, **changes) -> list[str]:
     """The same as a command line."""
-    words = ["pretrain", "mae-ast", str(source), "--out", str(out)]
+    words = ["pretrain", str(source), "--method", "mae-ast", "--out", str(out)]
     for name, value in {**SMALL, **changes}.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     return words

@@ -53,9 +53,9 @@ def flags(source: Path, out: Path, **changes) -> list[str]:
     from auricle.cli.flags import leaves
 
     made = config(source, out, **changes)
-    words = ["pretrain", "m2d", str(source), "--out", str(out)]
+    words = ["pretrain", str(source), "--method", "m2d", "--out", str(out)]
     default = M2DPretrain("m2d", str(source), str(out))
-    for item, _, _ in leaves(M2DPretrain):
+    for item, *_ in leaves(M2DPretrain):
         value = flat(made)[item.name]
         if not item.metadata.get("positional") and item.name != "out" and value != flat(default)[item.name]:
             words += [f"--{item.name.replace('_', '-')}", str(value)]

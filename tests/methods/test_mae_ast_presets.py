@@ -92,7 +92,7 @@ def test_a_preset_is_the_default_and_flags_win(tmp_path):
 
 
 def test_unknown_presets_are_refused_in_words(tmp_path, capsys):
-    assert main(["pretrain", "mae-ast", str(tmp_path), "--preset", "patch-chunks"]) == 2
+    assert main(["pretrain", str(tmp_path), "--method", "mae-ast", "--preset", "patch-chunks"]) == 2
     assert "did you mean patch-chunk?" in capsys.readouterr().err
     with pytest.raises(AuricleError, match="m2d has no presets"):
         preset("m2d", "x")

@@ -54,7 +54,7 @@ def speech(tmp_path_factory):
 def teacher(data, tmp_path_factory):
     """A small M2D run that can teach."""
     out = tmp_path_factory.mktemp("teacher") / "run"
-    assert main(["pretrain", "m2d", str(data), "--out", str(out), *PATCHES, *SMALL]) == 0
+    assert main(["pretrain", str(data), "--method", "m2d", "--out", str(out), *PATCHES, *SMALL]) == 0
     return out
 
 
@@ -140,7 +140,18 @@ def test_a_run_continues_only_with_the_teacher_that_it_began_with(words, teacher
 
 def test_a_teacher_may_be_stored_beside_the_spectrograms(speech, tmp_path):
     sizes = ["--input-size", "80x40", "--patch-size", "16x4"]
-    line = ["pretrain", "m2d-x", str(speech), *sizes, "--teacher", "stored", "--out", str(tmp_path / "run"), *SMALL]
+    line = [
+        "pretrain",
+        str(speech),
+        "--method",
+        "m2d-x",
+        *sizes,
+        "--teacher",
+        "stored",
+        "--out",
+        str(tmp_path / "run"),
+        *SMALL,
+    ]
     assert main(line) == 0
 
 
@@ -148,9 +159,11 @@ def test_a_teacher_of_another_front_end_and_rate_hears_the_audio(data, tmp_path,
     save_encoder(mn(), tmp_path / "mn.safetensors")
     write_sounds(tmp_path / "audio", 8, seconds=0.7)
     line = [*PATCHES, "--teacher", str(tmp_path / "mn.safetensors"), "--out", str(tmp_path / "run"), *SMALL]
-    assert main(["pretrain", "m2d-x", str(data), *line]) == 2
+    assert main(["pretrain", str(data), "--method", "m2d-x", *line]) == 2
     assert "train on a folder of audio" in capsys.readouterr().err
-    assert main(["pretrain", "m2d-x", str(tmp_path / "audio"), *line, "--out", str(tmp_path / "other")]) == 0
+    assert (
+        main(["pretrain", str(tmp_path / "audio"), "--method", "m2d-x", *line, "--out", str(tmp_path / "other")]) == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,7 +192,7 @@ def test_what_cannot_be_trained_is_refused_in_words(data, speech, tmp_path, caps
 def test_the_small_preset_is_one_word_and_the_demos_settings(data, tmp_path):
     out = tmp_path / "run"
     few = ["--max-updates", "2", "--warmup-updates", "1", "--quiet"]
-    assert main(["pretrain", "msm-mae", str(data), "--preset", "small", "--out", str(out), *few]) == 0
+    assert main(["pretrain", str(data), "--method", "msm-mae", "--preset", "small", "--out", str(out), *few]) == 0
     saved = yaml.safe_load((out / "config.yaml").read_text())
     assert saved["objective"]["norm_targets"] is True
     demo = small_run(DemoConfig(), data, tmp_path / "demo", clips=1000)

@@ -1,12 +1,11 @@
-"""Which recipe fits my data: start weight, method, sizes, batch, epochs, noise, with reasons, cost and the command line.
+"""Propose a recipe for my data: start weight, method, sizes, batch, epochs, noise, with reasons, cost and commands.
 
   auricle advise my_sounds/ --domain respiratory --noisy yes --gpus 1 --gpu-memory 24
   auricle advise --domain speech --hours 960 --clips 281241 --gpus 4 --gpu-memory 80
   auricle advise                            asks, on a terminal
 
-The rules are those of M2D's application guide; docs/application-guide.md tells them. Nothing is trained, and nothing is
-downloaded. Where this machine has a GPU, time and memory come from a few measured steps; else they are extrapolated, and
-the answer says so.
+The rules are those of M2D's application guide (docs/application-guide.md). Nothing is trained or downloaded. Where this
+machine has a GPU, time and memory come from a few measured steps; elsewhere they are extrapolated, and the answer says so.
 """
 
 from __future__ import annotations
@@ -15,71 +14,56 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
 
-from auricle.cli.flags import add_flags, config_from, leaves
+from auricle.cli.flags import Leaf, Parser, add_flags, config_from, leaves, reader_of, shown
 from auricle.commands.advise.advise import advise, as_json
 from auricle.commands.advise.facts import Advice, AdviseConfig, Proposal, RunCost
-from auricle.core.errors import AuricleError
 
 QUESTIONS = ("source", "domain", "hours", "clips", "labels", "above_8khz", "noisy", "noise", "gpus", "gpu_memory")
 YES = ("y", "yes", "true", "1")
 NO = ("n", "no", "false", "0")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     add_flags(parser, AdviseConfig)
     parser.add_argument("--json", action="store_true", help="the whole advice as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     if not [word for word in args.typed if word != "--json"] and sys.stdin.isatty():
         ask(args)
     advice = advise(config_from(AdviseConfig, args), quiet=args.json)
-    print(json.dumps(as_json(advice), indent=1) if args.json else told(advice))
-    return 0
+    print(json.dumps(as_json(advice), indent=1) if args.json else as_text(advice))
 
 
 def ask(args: argparse.Namespace, answer: Callable[[str], str] = input) -> None:
-    """Put the questions into ``args``; an empty answer keeps the default, an impossible one is asked again."""
-    fields = {item.name: (item, kind) for item, kind, *_ in leaves(AdviseConfig)}
+    """Ask for the facts and store them in ``args``; an empty answer keeps the default, an impossible one is asked again."""
+    by_name = {leaf.field.name: leaf for leaf in leaves(AdviseConfig)}
     for name in QUESTIONS:
-        item, kind = fields[name]
-        default = getattr(args, name)
+        leaf = by_name[name]
+        default = "yes" if leaf.default is True else "no" if leaf.default is False else shown(leaf, leaf.default)
         while True:
-            text = answer(f"{item.metadata['help']} [{shown(default)}]: ").strip()
+            text = answer(f"{leaf.field.metadata['help']} [{default or 'none'}]: ").strip()
             try:
-                value = default if not text else read(text, kind, item.metadata)
+                value = value_of(leaf, text) if text else getattr(args, name)
                 AdviseConfig(**{name: value})
-            except (ValueError, AuricleError) as error:
+            except (ValueError, argparse.ArgumentTypeError) as error:
                 print(f"  {error}", file=sys.stderr)
                 continue
             setattr(args, name, value)
             break
 
 
-def read(text: str, kind: Any, metadata: Any) -> Any:
-    """An answer as a value. Raises ValueError for one that cannot be."""
-    words, choices = metadata.get("words") or {}, metadata.get("choices") or ()
-    if text in words:
-        return words[text]
-    if kind is bool:
-        if text.lower() not in YES + NO:
-            raise ValueError("yes or no?")
-        return text.lower() in YES
-    if choices and text not in choices:
-        raise ValueError(f"one of {', '.join(choices)}, please")
-    return kind(text)
+def value_of(leaf: Leaf, text: str) -> object:
+    """Return an answer as a value. Raises ValueError or ArgumentTypeError for one that cannot be read."""
+    if leaf.kind is not bool:
+        return reader_of(leaf)(text)
+    if text.lower() not in YES + NO:
+        raise ValueError("yes or no?")
+    return text.lower() in YES
 
 
-def shown(default: Any) -> str:
-    """A default as a person would type it."""
-    if isinstance(default, bool):
-        return "yes" if default else "no"
-    return "auto" if default == -1 else str(default) if default else "none"
-
-
-def told(advice: Advice) -> str:
+def as_text(advice: Advice) -> str:
     parts = [f"advice: {advice.strategy}" + (f", from {advice.weight}" if advice.weight else "")]
     if advice.plan:
         parts.append(settings(advice.plan))
@@ -104,7 +88,7 @@ def settings(plan: Proposal) -> str:
     ).rstrip("\n")
 
 
-def cost(found: RunCost) -> str:
-    hours = found.seconds / 3600
+def cost(run: RunCost) -> str:
+    hours = run.seconds / 3600
     time = f"{hours / 24:.1f} days" if hours > 72 else f"{hours:.1f} hours"
-    return f"memory        about {found.memory / 2**30:.1f} GiB on each GPU\ntime          about {time}\n{found.how}"
+    return f"memory        about {run.memory / 2**30:.1f} GiB on each GPU\ntime          about {time}\n{run.how}"

@@ -1,7 +1,7 @@
-"""What a network costs: parameters, multiply-accumulates, analytical peak memory, receptive field, and speed here.
+"""Count the parameters, multiply-accumulates, peak memory and receptive field of networks, and measure their speed here.
 
-  auricle complexity mn04_as mn10_as dymn10_as
-  auricle complexity --model_name mn40_as_ext --no-measure --json
+  auricle complexity --model mn04_as mn10_as dymn10_as
+  auricle complexity --model mn40_as_ext --no-measure --json
 
 Counted by the published rules of EfficientAT for one clip of 10 seconds; published names need no weights.
 """
@@ -12,13 +12,13 @@ import argparse
 import json
 from dataclasses import asdict
 
-from auricle.cli.flags import add_flags, config_from
+from auricle.cli.flags import Parser, add_flags, config_from
 from auricle.commands.complexity import ComplexityConfig, Cost, complexity
 
 HEADER = ("name", "parameters", "MACs", "peak kB", "sliced kB", "context s", "ms here", "x real time")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     add_flags(parser, ComplexityConfig)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
 

@@ -1,112 +1,355 @@
-"""Flags from a frozen config dataclass, and the config back from the parsed flags. Nested configs are flattened."""
+"""Turn a frozen config into options of the command line, and the parsed options back into the config.
+
+Nested configs are flattened: their fields are options like all others. ``batch_size`` becomes ``--batch-size``.
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import inspect
+import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import current
+
+DATA = "what to work on"
+PLAIN = "options"
+GROUPS = {
+    "this machine": ("device", "precision", "batch_size", "workers", "compile", "offline"),
+    "answer": ("out", "json", "csv", "format", "quiet", "verbose", "overwrite", "help"),
+}  # headings of options that mean the same in every verb
+NOT_SET = ("none", "auto")
 
 
-def add_flags(parser: argparse.ArgumentParser, config: type) -> None:
-    """One flag per field of ``config`` and of the configs nested in it; ``batch_size`` becomes ``--batch-size``."""
-    for item, kind, default in leaves(config):
-        if item.metadata.get("positional"):
-            _add_positional(parser, item, kind)
-        else:
-            _add_option(parser, item, kind, default)
+class Parser(argparse.ArgumentParser):
+    """Read the options of one verb: short help, all of it after ``--help all``, mistakes in one line.
 
+    Attributes:
+        required: destination and spelling of what must be given.
+        heading: heading of an option in the help, by destination.
+        advanced: destinations that only ``--help all`` shows.
+    """
 
-def config_from(config: type, args: argparse.Namespace) -> Any:
-    """Build ``config`` (nested configs too) from parsed arguments."""
-    hints = typing.get_type_hints(config)
-    values = {}
-    for item in fields(config):
-        kind = hints[item.name]
-        values[item.name] = (
-            config_from(typing.cast(type, kind), args) if is_dataclass(kind) else _value(getattr(args, item.name), kind)
+    def __init__(self, verb: str, description: str = ""):
+        super().__init__(
+            prog=f"auricle {verb}",
+            description=inspect.cleandoc(description),
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            add_help=False,
         )
-    return config(**values)
+        self.required: dict[str, str] = {}
+        self.heading: dict[str, str] = {}
+        self.advanced: set[str] = set()
+        self.add_argument("-h", "--help", action=_Help, help="print this help; --help all: every option")
+
+    def read(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse the words that follow the verb.
+
+        Returns:
+            The values, with ``typed`` (the words themselves), and words beyond the arguments that the verb takes.
+
+        Raises:
+            AuricleError: An option is unknown, or a value cannot be read.
+        """
+        typed = with_dashes(words)
+        values, rest = self.parse_known_args(typed, argparse.Namespace(typed=typed))
+        for word in rest:
+            if word.startswith("--") and len(word) > 2:
+                self._refuse(word.partition("=")[0])
+        return values, self._fill([word for word in rest if word != "--"], values)
+
+    def _fill(self, words: list[str], values: argparse.Namespace) -> list[str]:
+        """Give words that stood after an option to the arguments that take them; return the others."""
+        for action in self._actions:
+            if action.option_strings or not words:
+                continue
+            if action.nargs == "*":
+                setattr(values, action.dest, [*(getattr(values, action.dest) or ()), *words])
+                return []
+            if getattr(values, action.dest) is action.default:
+                setattr(values, action.dest, words.pop(0))
+        return words
+
+    def _refuse(self, name: str) -> typing.NoReturn:
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        raise AuricleError(
+            f"unknown option {name}; {f'did you mean {close[0]}?' if close else f'{self.prog} --help all lists them'}"
+        )
+
+    def check_required(self, values: argparse.Namespace) -> None:
+        """Raises AuricleError where something is missing."""
+        missing = [name for dest, name in self.required.items() if getattr(values, dest) in (MISSING, [], None)]
+        if missing:
+            raise AuricleError(f"{self.prog} needs {' and '.join(missing)}; {self.prog} --help shows an example")
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise AuricleError(message.removeprefix("argument ").removeprefix("-h/"))
+
+    def sections(self, *, everything: bool) -> dict[str, list[argparse.Action]]:
+        """Return the visible options by heading, arguments first."""
+        found: dict[str, list[argparse.Action]] = {DATA: [], PLAIN: []}
+        for action in sorted(self._actions, key=lambda action: action.dest == "help"):
+            if action.help == argparse.SUPPRESS or (action.dest in self.advanced and not everything):
+                continue
+            found.setdefault(self._heading(action), []).append(action)
+        for title in GROUPS:  # these come last
+            found[title] = found.pop(title, [])
+        return {title: actions for title, actions in found.items() if actions}
+
+    def _heading(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return DATA
+        common = next((title for title, names in GROUPS.items() if action.dest in names), PLAIN)
+        return self.heading.get(action.dest) or common
+
+    def format_help(self, *, everything: bool = False) -> str:
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage_line(), [], [], prefix="usage: ")
+        formatter.add_text(self.description)
+        for title, actions in self.sections(everything=everything).items():
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        hidden = sum(action.dest in self.advanced and action.help != argparse.SUPPRESS for action in self._actions)
+        if hidden and not everything:
+            formatter.add_text(f"{hidden} more options: {self.prog} --help all")
+        return formatter.format_help()
+
+    def usage_line(self) -> str:
+        """Return the verb with its arguments and required options."""
+        words = [self.prog]
+        for action in self._actions:
+            if not action.option_strings and action.help != argparse.SUPPRESS:
+                shown = f"{action.metavar or action.dest.upper()}{' …' if action.nargs in ('*', '+') else ''}"
+                words.append(shown if action.dest in self.required else f"[{shown}]")
+            elif action.dest in self.required:
+                words.append(f"{action.option_strings[0]} {action.metavar or action.dest.upper()}")
+        return " ".join([*words, "[options]"])
 
 
-def given_flags(args: argparse.Namespace, config: type) -> dict[str, Any]:
-    """Fields of ``config`` that the command line named, with their values (``main`` notes what was typed)."""
-    typed = {
-        word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in args.typed if word.startswith("--")
-    }
-    flags = {item.name: (item.metadata.get("flag") or item.name).replace("_", "-") for item, *_ in leaves(config)}
-    kinds = {item.name: kind for item, kind, _ in leaves(config)}
-    return {name: _value(getattr(args, name), kinds[name]) for name, flag in flags.items() if flag in typed}
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """One spelling per option; ``--[no-]x`` for a switch that is on."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        if isinstance(action, _Switch):
+            return (
+                f"--[no-]{action.option_strings[0].removeprefix('--')}" if action.default else action.option_strings[0]
+            )
+        name = action.option_strings[-1]
+        return name if action.nargs == 0 else f"{name} {self._format_args(action, str(action.metavar))}"
 
 
-def leaves(config: type, made: Any = None) -> Iterator[tuple[Field, Any, Any]]:
-    """(field, type, default) of every field that is not itself a config.
+class _Help(argparse.Action):
+    """``--help`` and ``--help all``."""
 
-    ``made`` is an instance whose values are the defaults: what a factory makes may differ from the class's own.
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+        super().__init__(option_strings, dest, nargs="?", default=argparse.SUPPRESS, metavar="all", help=help)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        sys.stdout.write(parser.format_help(everything=values == "all"))
+        parser.exit()
+
+
+def with_dashes(words: Sequence[str]) -> list[str]:
+    """Return the words with dashes in the names of options: ``--batch_size=8`` means ``--batch-size=8``."""
+    return [_dashed(word) if word.startswith("--") and "_" in word else word for word in words]
+
+
+def _dashed(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+class Leaf(NamedTuple):
+    """A field that is no config itself, with the default, heading and mark that the configs around it give."""
+
+    field: Field
+    kind: Any
+    default: Any
+    group: str
+    advanced: bool
+
+    @property
+    def option(self) -> str:
+        return "--" + (self.field.metadata.get("flag") or self.field.name).replace("_", "-")
+
+
+def leaves(config: type, made: Any = None, group: str = "", advanced: bool = False) -> Iterator[Leaf]:
+    """Yield every field of a config and of the configs nested in it.
+
+    Args:
+        config: the class.
+        made: an instance whose values are the defaults; what a factory makes may differ from the class's own.
+        group, advanced: of fields that do not say it themselves.
     """
     hints = typing.get_type_hints(config)
     for item in fields(config):
         default = default_of(item) if made is None else getattr(made, item.name)
+        title, mark = item.metadata.get("group") or group, item.metadata.get("advanced")
+        hidden = advanced if mark is None else mark
         if is_dataclass(hints[item.name]):
-            yield from leaves(hints[item.name], None if default is MISSING else default)
+            yield from leaves(hints[item.name], None if default is MISSING else default, title, hidden)
         else:
-            yield item, hints[item.name], default
+            yield Leaf(item, hints[item.name], default, title, hidden)
 
 
 def default_of(item: Field) -> Any:
     return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
-def _add_positional(parser: argparse.ArgumentParser, item: Field, kind: Any) -> None:
-    optional = default_of(item) is not MISSING
-    shape = ("*" if optional else "+") if item.metadata["many"] else ("?" if optional else None)
-    extra: dict[str, Any] = {"default": default_of(item)} if optional else {}
-    parser.add_argument(item.name, help=item.metadata["help"], nargs=shape, type=_element(kind), **extra)
+def add_flags(parser: Parser, config: type) -> None:
+    """Add one option per field of ``config`` and of the configs nested in it."""
+    for leaf in leaves(config):
+        if leaf.field.metadata.get("positional"):
+            _add_positional(parser, leaf)
+        else:
+            _add_option(parser, leaf)
 
 
-def _add_option(parser: argparse.ArgumentParser, item: Field, kind: Any, default: Any) -> None:
-    name = "--" + (item.metadata.get("flag") or item.name).replace("_", "-")
+def _add_positional(parser: Parser, leaf: Leaf) -> None:
+    item = leaf.field
+    shape = "*" if item.metadata["many"] else "?"
+    default: Any = [] if item.metadata["many"] and leaf.default is MISSING else leaf.default
+    if leaf.default is MISSING:
+        parser.required[item.name] = item.name.upper()
+    text = item.metadata["help"].replace("%", "%%")
+    parser.add_argument(
+        item.name, help=text, nargs=shape, type=element_of(leaf.kind), default=default, metavar=item.name.upper()
+    )
+
+
+def _add_option(parser: Parser, leaf: Leaf) -> None:
+    item, kind, default, name = leaf.field, leaf.kind, leaf.default, leaf.option
     text = item.metadata.get("help", "").replace("%", "%%")
-    common: dict[str, Any] = {"dest": item.name, "default": default, "help": _with_default(text, default)}
+    common: dict[str, Any] = {"dest": item.name, "default": default, "help": _with_default(text, leaf)}
+    if default is MISSING:
+        parser.required[item.name] = name
+    if leaf.group:
+        parser.heading[item.name] = leaf.group
+    if leaf.advanced:
+        parser.advanced.add(item.name)
     if kind is bool:
-        parser.add_argument(name, action=argparse.BooleanOptionalAction, **common)
+        parser.add_argument(name, action=_Switch, **common)
     elif typing.get_origin(kind) is tuple:
-        parser.add_argument(name, nargs="*", type=_element(kind), **common)
+        parser.add_argument(name, nargs="*", type=reader_of(leaf), metavar=_metavar(leaf), **common)
     else:
-        choices = item.metadata.get("choices") or None
-        metavar = None if choices else _element(kind).__name__.upper()
-        parser.add_argument(
-            name, type=_reader(item, kind), choices=choices, metavar=metavar, required=default is MISSING, **common
-        )
+        parser.add_argument(name, type=reader_of(leaf), metavar=_metavar(leaf), **common)
 
 
-def _reader(item: Field, kind: Any) -> Any:
-    """Text to value; the field's special words first ("auto")."""
-    words, element = item.metadata.get("words"), _element(kind)
-    if not words:
-        return element
+class _Switch(argparse.Action):
+    """``--x`` sets True, ``--no-x`` False."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, default: Any, help: str):
+        names = [option_strings[0], f"--no-{option_strings[0].removeprefix('--')}"]
+        super().__init__(names, dest, nargs=0, default=default, help=help)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, not str(option_string).startswith("--no-"))
+
+
+def reader_of(leaf: Leaf) -> Any:
+    """Return the function that reads the text of an option: its words ("auto", "none"), or a value of its type.
+
+    Values of the first edition (``option(old=...)``) are translated, with a line on stderr.
+    """
+    words, element, item = leaf.field.metadata.get("words") or {}, element_of(leaf.kind), leaf.field
+    choices = item.metadata.get("choices") or ()
 
     def read(text: str) -> Any:
-        return words[text] if text in words else element(text)
+        if text in words:
+            return words[text]
+        if text == "none" and _optional(leaf.kind):
+            return None
+        try:
+            value = element(text)
+        except ValueError:
+            known = [word for word in words if word in NOT_SET]
+            kind = "a whole number" if element is int else "a number" if element is float else element.__name__
+            raise argparse.ArgumentTypeError(f"'{text}' is not {' or '.join([kind, *known])}") from None
+        except TypeError:
+            raise argparse.ArgumentTypeError(f"'{text}' cannot be read") from None
+        new = current(item, value)
+        if new is not value and new != value:
+            from auricle.cli.aliases import note
 
-    read.__name__ = element.__name__
+            note(f"{leaf.option} {text or repr('')}", f"{leaf.option} {shown(leaf, new)}")
+        if choices and new is not None and new not in choices:
+            raise argparse.ArgumentTypeError(f"'{text}' is none of {', '.join(map(str, choices))}")
+        return new
+
     return read
 
 
-def _with_default(text: str, default: Any) -> str:
-    shown = default not in (None, MISSING, "", (), False, True)
-    return f"{text} (default: {default})".replace("%)", "%%)") if shown else text
+def shown(leaf: Leaf, value: Any) -> str:
+    """Return a value as a person types it: None by its word."""
+    words = leaf.field.metadata.get("words") or {}
+    named = [word for word, meant in words.items() if meant is value]
+    if named:
+        return named[0]
+    return "none" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _element(kind: Any) -> Any:
-    """The type of one value: int of ``int | None``, str of ``tuple[str, ...]``."""
+def _with_default(text: str, leaf: Leaf) -> str:
+    if leaf.default in (MISSING, "", (), False, True) or (leaf.default is None and "default" in text):
+        return text + (" (default: on)" if leaf.default is True else "")
+    value = shown(leaf, leaf.default)
+    return text if value == "none" and not leaf.field.metadata.get("words") else f"{text} (default: {value})"
+
+
+def _metavar(leaf: Leaf) -> str:
+    choices = leaf.field.metadata.get("choices")
+    if choices:
+        return f"{{{','.join(choices)}}}"
+    return {int: "N", float: "NUMBER"}.get(element_of(leaf.kind)) or leaf.option.rpartition("-")[2].upper()
+
+
+def _optional(kind: Any) -> bool:
+    return type(None) in typing.get_args(kind)
+
+
+def element_of(kind: Any) -> Any:
+    """Return the type of one value: int of ``int | None``, str of ``tuple[str, ...]``."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        return _element(next(a for a in typing.get_args(kind) if a is not type(None)))
+        return element_of(next(part for part in typing.get_args(kind) if part is not type(None)))
     if typing.get_origin(kind) is tuple:
-        return _element(typing.get_args(kind)[0])
+        return element_of(typing.get_args(kind)[0])
     return kind
+
+
+def config_from(config: type, values: argparse.Namespace) -> Any:
+    """Build ``config``, nested configs included, from parsed values."""
+    hints = typing.get_type_hints(config)
+    parts = {}
+    for item in fields(config):
+        kind = hints[item.name]
+        nested = is_dataclass(kind)
+        parts[item.name] = (
+            config_from(typing.cast(type, kind), values) if nested else _value(getattr(values, item.name), kind)
+        )
+    return config(**parts)
+
+
+def given_flags(values: argparse.Namespace, config: type) -> dict[str, Any]:
+    """Return the fields of ``config`` whose options were typed, with their values."""
+    typed = {word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in values.typed if word[:2] == "--"}
+    return {
+        leaf.field.name: _value(getattr(values, leaf.field.name), leaf.kind)
+        for leaf in leaves(config)
+        if leaf.option.removeprefix("--") in typed
+    }
 
 
 def _value(value: Any, kind: Any) -> Any:

@@ -1,60 +1,79 @@
-"""``auricle VERB …``: finds the verb, parses its flags, runs its job. Answers on stdout, progress and errors on stderr.
+"""``auricle VERB …``: find the verb, read its options, run it. Answers go to stdout, progress and errors to stderr.
 
-Exit codes: 0 all done, 1 some items failed (the rest is done), 2 nothing could be done (arguments, manifest, unknown model).
+Exit codes: 0 all done, 1 some items failed (the others are done), 2 nothing could be done, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import importlib
 import io
 import os
 import sys
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from auricle.core.errors import AuricleError
+from auricle.cli import aliases
+from auricle.cli.flags import Parser, with_dashes
+from auricle.core.errors import AuricleError, nearest
 from auricle.core.threads import POLICY
 from auricle.version import __version__
 
-# The verbs, of one word or two: where each lives and what it is for. Nothing is imported until a verb is called.
+EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 130
+SHOWN_FAILURES = 10
 
 
 class Verb(NamedTuple):
+    """Where a verb lives, and what it is for. Nothing is imported until it is called.
+
+    The module, or the class ``entry`` in it, has a docstring (the help text), ``add_arguments(parser)`` or
+    ``add_arguments_for(words, parser)``, and ``run(values) -> exit code or None``.
+    """
+
     module: str
     summary: str
+    entry: str = ""
     computes: bool = True  # runs networks: threads are chosen by the load of the machine
 
 
-VERBS = {
-    "demo": Verb("auricle.cli.demo", "the main job on a laptop in minutes, with a report to look at"),
-    "prepare": Verb("auricle.cli.prepare", "audio to a manifest, log-mel files and statistics; resumable"),
-    "prepare lms": Verb("auricle.cli.prepare_lms", "a folder of sound to log-mel files with the same relative paths"),
-    "prepare list": Verb("auricle.cli.prepare_list", "a list of training files (CSV) from a folder"),
-    "prepare as-list": Verb("auricle.cli.prepare_as_list", "the weighted AudioSet list of M2D-AS"),
-    "prepare speech": Verb(
-        "auricle.cli.prepare_speech", "speech to log-mel files with a speech model's features (M2D-S)"
-    ),
-    "pretrain": Verb("auricle.cli.pretrain", "pre-train an encoder on unlabelled recordings"),
-    "evaluate": Verb("auricle.cli.evaluate", "measure an encoder on a labelled task"),
-    "evaluate set": Verb("auricle.cli.evaluate_set", "measure an encoder on every task of a task-set file"),
-    "results": Verb("auricle.cli.results", "every score measured here: filter, compare, export", computes=False),
-    "report": Verb("auricle.cli.report", "rebuild the report of a run, or compare several runs", computes=False),
-    "tag": Verb("auricle.cli.tag", "what is heard in files, folders and long recordings"),
-    "embed": Verb("auricle.cli.embed", "embeddings of files, folders and manifests"),
-    "models": Verb("auricle.cli.models", "published weights: list, show, get, convert, verify"),
-    "complexity": Verb("auricle.cli.complexity", "parameters, operations, memory, receptive field, speed here"),
-    "advise": Verb("auricle.cli.advise", "which recipe fits my data and machine, why, at what cost, and the command"),
-    "doctor": Verb("auricle.cli.doctor", "what works on this machine, and how to get what does not"),
-    "original": Verb("auricle.cli.original", "the command lines of the original programs"),
+TOPICS = {
+    "first steps": {
+        "demo": Verb("demo", "train and measure a small encoder in minutes, with a report to look at"),
+        "advise": Verb("advise", "propose a recipe for my data and machine: why, at what cost, which command"),
+        "doctor": Verb("doctor", "check what works on this machine, and how to get what does not"),
+    },
+    "find out what is in recordings": {
+        "tag": Verb("tag", "label files, folders and long recordings"),
+        "embed": Verb("embed", "compute embeddings of files, folders and tables"),
+    },
+    "train an encoder": {
+        "prepare": Verb("prepare", "turn audio into log-mel files, a manifest and statistics", "Prepare"),
+        "prepare lms": Verb("prepare", "turn a folder of audio into log-mel files with the same paths", "Lms"),
+        "prepare list": Verb("prepare", "list the training files of a folder (CSV)", "FileList"),
+        "prepare as-list": Verb("prepare", "make the weighted AudioSet list of M2D-AS", "AudioSetList"),
+        "prepare speech": Verb("prepare", "prepare speech with the features of a speech model (M2D-S)", "Speech"),
+        "pretrain": Verb("pretrain", "pre-train an encoder on recordings without labels"),
+    },
+    "measure an encoder": {
+        "evaluate": Verb("evaluate", "measure an encoder on labelled recordings, or on a suite of tasks"),
+        "results": Verb("results", "show, compare and export every score measured here", "Results", computes=False),
+        "report": Verb("results", "write the page of a run, or compare runs", "Report", computes=False),
+        "complexity": Verb("complexity", "count parameters, operations and memory; measure speed here"),
+    },
+    "weights": {
+        "models list": Verb("models", "list the published weights", "ListModels", computes=False),
+        "models show": Verb("models", "show all that is known of a weight, a file or a run", "Show", computes=False),
+        "models get": Verb("models", "download, check, convert and keep published weights", "Get"),
+        "models convert": Verb("models", "write a weight in another layout", "Convert"),
+        "models verify": Verb("models", "check that weights are what they should be", "Verify"),
+        "original": Verb("original", "run the command lines of the original programs"),
+    },
 }
-
-
-EXIT_OK, EXIT_SOME_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
+VERBS = {name: verb for verbs in TOPICS.values() for name, verb in verbs.items()}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line; one of several processes (torchrun) ends here."""
+    """Run one command line and return its exit code; one of several processes (torchrun) ends here."""
     code = run(argv)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         from auricle.training.distributed import leave
@@ -67,41 +86,49 @@ def run(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # letters it lacks become question marks
             stream.reconfigure(errors="replace")
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
         print(overview())
         return EXIT_OK
-    if argv[0] == "--version":
+    if words[0] == "--version":
         print(f"auricle {__version__}")
         return EXIT_OK
-    if " ".join(argv[:2]) in VERBS:
-        return run_verb(" ".join(argv[:2]), argv[2:])
-    if argv[0] not in VERBS:
-        close = difflib.get_close_matches(argv[0], VERBS, n=1)
-        hint = f"; did you mean 'auricle {close[0]}'?" if close else "; 'auricle --help' lists the verbs"
-        return refuse(f"unknown verb '{argv[0]}'{hint}")
-    return run_verb(argv[0], argv[1:])
+    for verb in (" ".join(words[:2]), words[0]):
+        if verb in VERBS or verb in aliases.VERBS:
+            return run_verb(*aliases.new_words(verb, with_dashes(words[verb.count(" ") + 1 :])))
+    if family := [name for name in VERBS if name.startswith(f"{words[0]} ")]:
+        return run_family(words, family)
+    close = difflib.get_close_matches(words[0], VERBS, n=1)
+    hint = f"did you mean 'auricle {close[0]}'?" if close else "'auricle --help' lists the verbs"
+    return refuse(f"unknown verb '{words[0]}'; {hint}")
 
 
-def run_verb(verb: str, argv: list[str]) -> int:
-    """Parse and run one verb; a mistake of the caller becomes one clear line and exit code 2."""
-    module = importlib.import_module(VERBS[verb].module)
-    parser = argparse.ArgumentParser(
-        prog=f"auricle {verb}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def run_family(words: Sequence[str], family: Sequence[str]) -> int:
+    """Answer the first word alone of verbs of two words (``auricle models``)."""
+    actions = [name.partition(" ")[2] for name in family]
+    if words[1:] and words[1] not in ("-h", "--help"):
+        return refuse(f"'auricle {words[0]}' does not know '{words[1]}'{nearest(words[1], actions)}")
+    print(
+        f"usage: auricle {words[0]} {{{','.join(actions)}}} [options]\n\n{rows({name: VERBS[name] for name in family})}"
     )
-    typed = with_dashes(argv)
+    return EXIT_OK if words[1:] else EXIT_NOTHING_DONE
+
+
+def rows(verbs: Mapping[str, Verb]) -> str:
+    return "\n".join(f"  {name:<16}{verb.summary}" for name, verb in verbs.items())
+
+
+def run_verb(verb: str, words: Sequence[str]) -> int:
+    """Run one verb; a mistake of the caller becomes one clear line and exit code 2."""
     try:
-        if hasattr(module, "add_arguments_for"):  # the flags depend on what was typed
-            module.add_arguments_for(typed, parser)
-        else:
-            module.add_arguments(parser)
-        args = parser.parse_args(typed, argparse.Namespace(typed=typed))
+        parser = parser_of(verb, words)
+        values, extra = parser.read(words)
+        if extra := aliases.place(verb, values, extra):
+            raise AuricleError(f"{parser.prog} does not take '{extra[0]}'; {parser.prog} --help shows an example")
+        parser.check_required(values)
         if VERBS[verb].computes:
             POLICY.start()  # before PyTorch is imported
-        return module.run(args) or EXIT_OK
+        return entry_of(verb).run(values) or EXIT_OK
     except AuricleError as error:
         return refuse(str(error))
     except BrokenPipeError:
@@ -112,27 +139,57 @@ def run_verb(verb: str, argv: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def with_dashes(argv: list[str]) -> list[str]:
-    """``--batch_size=8`` means ``--batch-size=8``."""
-    return [_dashed(arg) if arg.startswith("--") and "_" in arg else arg for arg in argv]
+def parser_of(verb: str, words: Sequence[str] = ()) -> Parser:
+    """Return the parser of a verb; ``words`` after it may decide which options there are."""
+    entry = entry_of(verb)
+    parser = Parser(verb, entry.__doc__ or "")
+    if hasattr(entry, "add_arguments_for"):
+        entry.add_arguments_for(words, parser)
+    else:
+        entry.add_arguments(parser)
+    return parser
 
 
-def _dashed(arg: str) -> str:
-    name, equals, value = arg.partition("=")
-    return name.replace("_", "-") + equals + value
+def entry_of(verb: str) -> Any:
+    """Import a verb; return its module, or the class in it."""
+    module = importlib.import_module(f"auricle.cli.{VERBS[verb].module}")
+    return getattr(module, VERBS[verb].entry) if VERBS[verb].entry else module
 
 
 def overview() -> str:
-    rows = "\n".join(f"  {name:<16}{verb.summary}" for name, verb in VERBS.items())
-    return (
-        "usage: auricle VERB [options]\n\nPre-train, adapt, measure, shrink and run audio encoders.\n\n"
-        f"verbs:\n{rows}\n\n'auricle VERB --help' says all about a verb; 'auricle --version' prints the version."
-    )
+    parts = [
+        "usage: auricle VERB DATA … --model NAME --out OUT [options]",
+        "Pre-train, measure and run audio encoders.",
+    ]
+    for topic, verbs in TOPICS.items():
+        parts.append(f"{topic}:\n{rows(verbs)}")
+    parts.append("'auricle VERB --help' shows how a verb is used, '--help all' every option; 'auricle --version'.")
+    return "\n\n".join(parts)
 
 
 def refuse(message: str) -> int:
     print(f"auricle: {message}", file=sys.stderr)
-    return EXIT_REFUSED
+    return EXIT_NOTHING_DONE
+
+
+def exit_code(done: int, failed: int) -> int:
+    """Return the exit code of a verb that worked on several items."""
+    if not failed:
+        return EXIT_OK
+    return EXIT_SOME_FAILED if done else EXIT_NOTHING_DONE
+
+
+class Failed(Protocol):
+    @property
+    def error(self) -> str: ...
+
+
+def print_failures(failed: Sequence[Failed], where: str = "") -> None:
+    """Print the first failures on stderr, and how many more there are and ``where`` they are listed."""
+    for item in failed[:SHOWN_FAILURES]:
+        print(f"failed: {item.error}", file=sys.stderr)
+    if len(failed) > SHOWN_FAILURES:
+        print(f"failed: and {len(failed) - SHOWN_FAILURES} more{f', all in {where}' if where else ''}", file=sys.stderr)
 
 
 if __name__ == "__main__":

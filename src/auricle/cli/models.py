@@ -1,23 +1,16 @@
-"""Published weights: list them, show one, bring it here, convert between layouts, verify.
-
-auricle models list --family mn
-auricle models show mn10_as --bibtex
-auricle models get mn10_as
-auricle models get mn04_as --weights mn04_as_mAP_432.pt
-auricle models convert runs/first --to m2d --out m2d_vit_base-80x608p16x16p16k-first/checkpoint-100.pth
-auricle models verify mn04_as runs/first
-"""
+"""``auricle models …``: list published weights, show one, get it, convert between layouts, verify."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
-from auricle.cli.flags import add_flags, config_from
+from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.main import EXIT_OK, exit_code
 from auricle.commands.models import (
     ConvertConfig,
     Description,
@@ -31,119 +24,151 @@ from auricle.commands.models import (
     show,
 )
 
-
-def _list(args: argparse.Namespace) -> int:
-    rows = list_models(config_from(ListModelsConfig, args))
-    style = "json" if args.json else args.format
-    print(json.dumps([r.row() for r in rows], indent=1) if style == "json" else STYLES[style](rows))
-    return 0
+JSON = "print JSON instead of text"
 
 
-STYLES: dict[str, Callable[[Any], str]] = {"text": str, "markdown": lambda rows: rows.markdown()}
+class ListModels:
+    """List the published weights.
+
+    auricle models list
+    auricle models list --family mn --format markdown
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, ListModelsConfig)
+        parser.add_argument(
+            "--format", choices=("text", "markdown", "json"), default="text", help="form of the rows (default: text)"
+        )
+        parser.add_argument("--json", action="store_true", help="the same as --format json")
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> None:
+        rows = list_models(config_from(ListModelsConfig, args))
+        style = "json" if args.json else args.format
+        if style == "json":
+            print(json.dumps([row.row() for row in rows], indent=1))
+        else:
+            print(rows.markdown() if style == "markdown" else rows)
 
 
-def _show(args: argparse.Namespace) -> int:
-    found = show(config_from(ShowConfig, args))
-    if args.bibtex:
-        print(_bibtex(found))
-    elif args.json:
-        print(json.dumps({"name": found.name, **found.facts, "papers": found.papers}, indent=1))
-    else:
-        print("\n".join(_lines(found)))
-    return 0
+class Show:
+    """Show all that is known of a published name, a weight file or a run folder.
+
+    auricle models show mn10_as
+    auricle models show runs/first
+    auricle models show mn10_as --bibtex
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, ShowConfig)
+        parser.add_argument("--bibtex", action="store_true", help="print the papers to cite")
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> None:
+        description = show(config_from(ShowConfig, args))
+        if args.bibtex:
+            print(_bibtex(description))
+        elif args.json:
+            facts = {"name": description.name, **description.facts, "papers": description.papers}
+            print(json.dumps(facts, indent=1))
+        else:
+            print("\n".join(_lines(description)))
 
 
-def _bibtex(found: Description) -> str:
+def _bibtex(description: Description) -> str:
     from auricle.hub.published.citations import bibtex
 
-    return bibtex(found.papers) or f"% no paper is known for {found.name}"
+    return bibtex(description.papers) or f"% no paper is known for {description.name}"
 
 
-def _lines(found: Description) -> Iterator[str]:
-    yield found.name
-    for key, value in {**found.facts, "papers": list(found.papers)}.items():
+def _lines(description: Description) -> Iterator[str]:
+    yield description.name
+    for key, value in {**description.facts, "papers": list(description.papers)}.items():
         if value not in (None, "", [], {}):
-            yield f"  {key.replace('_', ' '):<20} {_worded(value)}"
+            yield f"  {key.replace('_', ' '):<20} {_text(value)}"
 
 
-def _worded(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_worded(part)}" for key, part in value.items() if part not in (None, ""))
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items() if part not in (None, ""))
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_worded, value))
+        return ", ".join(map(_text, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
 
 
-def _get(args: argparse.Namespace) -> int:
-    got = get_models(config_from(GetConfig, args))
-    if args.json:
-        failed = [{"name": name, "error": error} for name, error in got.failed]
-        print(json.dumps({"kept": [asdict(kept) for kept in got.kept], "failed": failed}, indent=1))
-    for kept in () if args.json else got.kept:
-        print(f"{kept.name}: {kept.file} ({kept.size:,} bytes, sha256 {kept.sha256})\n  licence: {kept.licence}")
-        if kept.note:
-            print(f"  note: {kept.note}")
-    for name, error in got.failed:
-        print(f"auricle: {name}: {error}", file=sys.stderr)
-    if not got.kept:
-        return 2
-    return 1 if got.failed else 0
+class Get:
+    """Download published weights, check and convert them, and keep them on this machine.
+
+    auricle models get mn10_as
+    auricle models get mn04_as --weights mn04_as_mAP_432.pt      from a local file
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, GetConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        got = get_models(config_from(GetConfig, args))
+        if args.json:
+            failed = [{"name": name, "error": error} for name, error in got.failed]
+            print(json.dumps({"kept": [asdict(kept) for kept in got.kept], "failed": failed}, indent=1))
+        for kept in () if args.json else got.kept:
+            print(f"{kept.name}: {kept.file} ({kept.size:,} bytes, sha256 {kept.sha256})\n  licence: {kept.licence}")
+            if kept.note:
+                print(f"  note: {kept.note}")
+        for name, error in got.failed:
+            print(f"auricle: {name}: {error}", file=sys.stderr)
+        return exit_code(len(got.kept), len(got.failed))
 
 
-def _convert(args: argparse.Namespace) -> int:
-    done = convert(config_from(ConvertConfig, args))
-    if args.json:
-        print(json.dumps(asdict(done), indent=1))
-        return 0
-    print(f"{done.file}: {done.tensors} tensors, {done.size:,} bytes, sha256 {done.sha256}\n  licence: {done.licence}")
-    if done.hint:
-        print(f"  note: {done.hint}")
-    return 0
+class Convert:
+    """Write a published weight, a weight file or the encoder of a run in another layout.
+
+    auricle models convert runs/first --to m2d --out m2d_vit_base-80x608p16x16p16k-first/checkpoint-100.pth
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, ConvertConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> None:
+        file = convert(config_from(ConvertConfig, args))
+        if args.json:
+            print(json.dumps(asdict(file), indent=1))
+            return
+        print(f"{file.file}: {file.tensors} tensors, {file.size:,} bytes, sha256 {file.sha256}")
+        print(f"  licence: {file.licence}" + (f"\n  note: {file.hint}" if file.hint else ""))
 
 
-def _verify(args: argparse.Namespace) -> int:
-    from auricle.commands.verify_models import verify_models
+class Verify:
+    """Check weights: checksum, strict loading, finite numbers, and what the encoder contract promises.
 
-    found = verify_models(config_from(VerifyConfig, args))
-    if args.json:
-        print(json.dumps([{**asdict(v), "passed": v.passed} for v in found], indent=1))
-    for one in () if args.json else found:
-        print(f"{one.name}: {'good' if one.passed else 'NOT good'}")
-        for check in one.checks:
-            print(f"  {'yes' if check.passed else 'NO ':<4} {check.what:<12} {check.detail}")
-    return 0 if all(one.passed for one in found) else 1
+    auricle models verify mn04_as runs/first
+    """
 
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, VerifyConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
 
-class Action(NamedTuple):
-    config: type
-    run: Callable[[argparse.Namespace], int]
-    help: str
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        from auricle.commands.verify_models import verify_models
 
-
-ACTIONS = {
-    "list": Action(ListModelsConfig, _list, "the table of published weights"),
-    "show": Action(ShowConfig, _show, "all that is known of a name, a weight file or a run folder"),
-    "get": Action(GetConfig, _get, "download, check, convert and keep"),
-    "convert": Action(ConvertConfig, _convert, "write another layout"),
-    "verify": Action(VerifyConfig, _verify, "checksum, strict loading, finite numbers, the encoder contract"),
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, action in ACTIONS.items():
-        one = actions.add_parser(name, help=action.help, description=action.help, allow_abbrev=False)
-        add_flags(one, action.config)
-        one.add_argument("--json", action="store_true", help="print JSON instead of text")
-        if name == "list":
-            one.add_argument(
-                "--format", choices=("text", "markdown", "json"), default="text", help="how rows are printed"
-            )
-        if name == "show":
-            one.add_argument("--bibtex", action="store_true", help="print the papers to cite")
-
-
-def run(args: argparse.Namespace) -> int:
-    return ACTIONS[args.action].run(args)
+        results = verify_models(config_from(VerifyConfig, args))
+        if args.json:
+            print(json.dumps([{**asdict(result), "passed": result.passed} for result in results], indent=1))
+        for result in () if args.json else results:
+            print(f"{result.name}: {'good' if result.passed else 'NOT good'}")
+            for check in result.checks:
+                print(f"  {'yes' if check.passed else 'NO ':<4} {check.what:<12} {check.detail}")
+        return EXIT_OK if all(result.passed for result in results) else 1

@@ -1,4 +1,4 @@
-"""The command lines of the original programs, with their options unchanged.
+"""Run the command lines of the original programs, with their options unchanged.
 
   auricle original efficientat inference --cuda --model_name=mn10_as --audio_path="metro.wav"
   auricle original efficientat windowed_inference --audio_path metro.wav --window_size 10 --hop_length 2.5
@@ -8,7 +8,7 @@
   auricle original m2d train_audio.py --csv_main data/files.csv -- --width 384 --depth 6
   auricle original mae-ast fairseq-hydra-train task.data=lists task.mask_type=chunk_mask hydra.run.dir=runs/first
 
-After a lone -- stand settings of our own 'auricle pretrain', which win. What comes later says so and exits with 2.
+After a lone -- stand options of 'auricle pretrain', which win. Programs that do not run here yet are refused (exit code 2).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Sequence
+from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
+from auricle.cli.flags import Parser
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ PROGRAMS = {
 TRAINERS = ("m2d", "mae-ast")  # programs whose lines may end in settings of ours
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", help=f"whose command line it is: {', '.join(PROGRAMS)}")
     parser.add_argument("line", nargs=argparse.REMAINDER, help="script and options, as in the original's read-me")
 
@@ -46,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
 def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConfig:
     """``config`` with the flags of ``auricle pretrain`` in ``words`` applied."""
     from auricle.cli.flags import add_flags, given_flags
-    from auricle.cli.main import with_dashes
     from auricle.methods.settings import with_flags
 
-    typed = with_dashes(list(words))
-    parser = argparse.ArgumentParser(prog=f"auricle pretrain {config.method}", allow_abbrev=False)
+    parser = Parser("pretrain")
     add_flags(parser, type(config))
-    values = parser.parse_args([config.method, config.source, *typed], argparse.Namespace(typed=typed))
+    values, _ = parser.read(words)
+    if values.source is not MISSING:
+        raise AuricleError(f"after -- stand options of 'auricle pretrain', not '{values.source}'")
     return with_flags(config, given_flags(values, type(config)))

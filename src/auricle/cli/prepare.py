@@ -1,12 +1,4 @@
-"""Audio to a prepared folder: log-mel files, manifest and statistics.
-
-The folder holds manifest.csv, lms/<relative path>.npy (float32, or half precision with --float16; (1, 80, frames),
-raw log-mel), statistics.json (mean and deviation over the whole corpus), prepare.json (the settings) and failed.csv
-(what could not be used, and why). Broken files do not stop the rest; the exit code is then 1. A run that was stopped is
-continued by the same command: finished clips are kept.
-
-  auricle prepare ../shared/data/esc10/audio prepared --labels ../shared/data/esc10/meta.csv
-"""
+"""``auricle prepare``: audio to log-mel files, and lists of training files."""
 
 from __future__ import annotations
 
@@ -14,34 +6,145 @@ import argparse
 import json
 import sys
 import warnings
+from dataclasses import asdict
+from typing import Any
 
-from auricle.cli.failures import report_failures
-from auricle.cli.flags import add_flags, config_from
-from auricle.commands.prepare.prepare import PrepareConfig, PrepareResult, as_json, prepare
+from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, SHOWN_FAILURES, exit_code, print_failures
+from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_list, prepare_list
+from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
+from auricle.commands.prepare.prepare import PrepareConfig, prepare
+from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_flags(parser, PrepareConfig)
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
-def run(args: argparse.Namespace) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the result's notes say the same, in the report below
-        result = prepare(config_from(PrepareConfig, args))
-    report(result)
-    print(json.dumps(as_json(result), indent=1) if args.json else summary(result))
-    return 1 if result.failed else 0
+JSON = "print the result as JSON"
 
 
-def report(result: PrepareResult) -> None:
-    """What deserves a look, on stderr."""
-    for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
-    report_failures(result.failed, str(result.out / "failed.csv"))
+class Prepare:
+    """Prepare audio for training: log-mel files, a manifest and statistics in one folder.
+
+      auricle prepare esc10/audio --out prepared --labels esc10/meta.csv
+
+    The folder holds manifest.csv, lms/<relative path>.npy (raw log-mel, (1, 80, frames)), statistics.json (mean and
+    standard deviation of the corpus), prepare.json (the settings) and failed.csv (what could not be used, and why).
+    Broken files do not stop the others; the exit code is then 1. The same command continues a run that was stopped.
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, PrepareConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the result's notes say the same
+            result = prepare(config_from(PrepareConfig, args))
+        for note in result.notes:
+            print(f"note: {note}", file=sys.stderr)
+        return _answer(result, "clips prepared", "already finished", args.json, str(result.out / "failed.csv"))
 
 
-def summary(result: PrepareResult) -> str:
-    kept = f", {result.skipped} already finished" if result.skipped else ""
-    failed = f", {len(result.failed)} failed" if result.failed else ""
-    return f"{result.out}: {result.done} clips prepared in {result.seconds:.1f} s{kept}{failed}"
+class Lms:
+    """Turn a folder of audio into a folder of log-mel files with the same relative paths, as the original M2D converter.
+
+      auricle prepare lms FSD50K.dev_audio --out data/fsd50k_lms
+
+    Each OUT/<relative path>.npy is (1, 80, frames), float32 (half precision with --float16), natural log-mel, not
+    normalised. Files that exist are kept, so the same command continues a run that was stopped. Broken files are counted
+    and listed; the exit code is then 1. 'auricle prepare list' lists the files.
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, LmsConfig)
+        parser.add_argument("--verbose", action="store_true", help="print the name of every file (stderr)")
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        on_file = (lambda name: print(name, file=sys.stderr)) if args.verbose else None
+        result = prepare_lms(config_from(LmsConfig, args), on_file=on_file)
+        return _answer(result, "files converted", "already there", args.json)
+
+
+class Speech:
+    """Prepare speech with the features of a speech model beside the log-mel files, for M2D-S.
+
+      auricle prepare speech LibriSpeech/train-clean-100 --out ls100
+      auricle pretrain ls100 --method m2d-s --csv-bg-noise audioset --noise-ratio 0.2
+
+    The folder is what 'auricle prepare' writes, and features/<id>.npy, (1, features, width), 50 a second. The speech
+    model comes from the transformers library ([hf] extra), by name or folder. Broken files are counted and listed; the
+    exit code is then 1. The same command continues a run that was stopped.
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, SpeechConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        result = prepare_speech(config_from(SpeechConfig, args))
+        return _answer(result, "clips with features", "already finished", args.json)
+
+
+class FileList:
+    """List training files: a CSV with the column file_name, sorted, relative to the data root.
+
+      auricle prepare list data/fsd50k_lms --out data/files_fsd50k.csv
+
+    The data root is the folder of the list, unless --root names another.
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, ListConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        result = prepare_list(config_from(ListConfig, args))
+        answer = {"out": str(result.out), "rows": result.rows}
+        print(json.dumps(answer) if args.json else f"{result.out}: {result.rows} files")
+        return EXIT_OK
+
+
+class AudioSetList:
+    """Make the weighted AudioSet list of M2D-AS: a CSV with the columns file_name, label (class ids) and weight.
+
+      auricle prepare as-list data/files_audioset.csv eval_segments.csv balanced_train_segments.csv \\
+          unbalanced_train_segments.csv --out data/files_as_weighted.csv
+
+    A clip's id is the first 11 characters of its file name. A class with n clips in the list weighs 1000 / (n + 100); a
+    clip weighs the sum over its classes to the power of 1 / 1.5. Files that no segment list contains are left out and
+    counted; the exit code is then 1.
+    """
+
+    @staticmethod
+    def add_arguments(parser: Parser) -> None:
+        add_flags(parser, AsListConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        result = prepare_as_list(config_from(AsListConfig, args))
+        if result.unknown:
+            more = ", …" if len(result.unknown) > SHOWN_FAILURES else ""
+            names = ", ".join(result.unknown[:SHOWN_FAILURES]) + more
+            print(f"{len(result.unknown)} files are in no segment list and were left out: {names}", file=sys.stderr)
+        answer = {**asdict(result), "out": str(result.out)}
+        print(json.dumps(answer) if args.json else f"{result.out}: {result.rows} clips, {result.classes} classes")
+        return EXIT_SOME_FAILED if result.unknown else EXIT_OK
+
+
+def _answer(result: Any, done: str, before: str, as_json: bool, where: str = "") -> int:
+    """Print the failures and the summary of a preparation; return the exit code."""
+    print_failures(result.failed, where)
+    if as_json:
+        print(json.dumps({**asdict(result), "out": str(result.out)}, indent=1))
+    else:
+        kept = f", {result.skipped} {before}" if result.skipped else ""
+        failed = f", {len(result.failed)} failed" if result.failed else ""
+        print(f"{result.out}: {result.done} {done} in {result.seconds:.1f} s{kept}{failed}")
+    return exit_code(result.done + result.skipped, len(result.failed))

@@ -1,11 +1,11 @@
-"""Pre-train an encoder on unlabelled recordings.
+"""Pre-train an encoder on recordings without labels.
 
-auricle pretrain METHOD --help                     a method's own settings, with their published defaults
-auricle pretrain m2d PREPARED --out RUN            a new run
-auricle pretrain mae-ast LISTS --preset patch-chunk    a published recipe
-auricle pretrain --continue RUN                    go on exactly where it stopped
-auricle pretrain m2d PREPARED --dry-run            parameters, memory, steps and time, without training
-torchrun --nproc-per-node 2 -m auricle pretrain …  several processes
+auricle pretrain DATA --preset small --out RUN          a small encoder (msm-mae), in minutes on a laptop
+auricle pretrain DATA --method m2d --out RUN            another method
+auricle pretrain --method m2d --help                    the settings of that method, with their published defaults
+auricle pretrain DATA --method m2d --dry-run            parameters, memory, steps and time, without training
+auricle pretrain --continue RUN                         continue exactly where it stopped
+torchrun --nproc-per-node 2 -m auricle pretrain …       several processes
 """
 
 from __future__ import annotations
@@ -14,59 +14,78 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict
 from pathlib import Path
 
-from auricle.cli.flags import add_flags, config_from, given_flags
+from auricle.cli.flags import Parser, add_flags, config_from, given_flags, leaves
+from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.commands.pretrain import PretrainResult
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
 from auricle.methods.presets import PRESETS, preset
 from auricle.methods.settings import METHODS, PretrainConfig, settings_of
 
+DEFAULT_METHOD = "msm-mae"
 
-def add_arguments_for(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    """The flags of the method that ``words`` names, or that the run to be continued was made with."""
-    method = method_in(words)
-    settings = settings_of(method) if method else PretrainConfig
-    parser.description = f"{parser.description}\nmethods: {', '.join(METHODS)}"
-    parser.set_defaults(settings=settings)
+
+def add_arguments_for(words: Sequence[str], parser: Parser) -> None:
+    """Add the options of the method that ``words`` names, or of the run to be continued."""
+    named = typed_values("method", words)
+    method = method_of_run(words) or (named[-1] if named else DEFAULT_METHOD)
+    settings = settings_of(method)
+    parser.description = f"{parser.description}\n\nmethods: {', '.join(METHODS)}"
     add_flags(parser, settings)
+    parser.set_defaults(settings=settings, method=method)
+    for name in ("method", "source"):  # not needed with --continue
+        parser.required.pop(name, None)
     add_preset(words, parser, method)
-    for action in parser._positionals._group_actions:
-        if action.dest in ("method", "source"):
-            action.nargs = "?"  # not needed with --continue
-    parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="go on exactly where this run stopped")
+    parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")
     parser.add_argument("--allow", nargs="+", default=(), metavar="NAME", help="settings that --continue may change")
-    parser.add_argument("--dry-run", action="store_true", help="say what the run would cost, train nothing")
-    parser.add_argument("--json", action="store_true", help="answer as one JSON object")
+    parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    if named:
+        show_settings_of(PretrainConfig, settings, parser)
 
 
-def add_preset(words: Sequence[str], parser: argparse.ArgumentParser, method: str) -> None:
-    """``--preset``: its values become the defaults of the other flags."""
+def show_settings_of(common: type, settings: type, parser: Parser) -> None:
+    """Show the settings that a method adds to the common ones in the short help too."""
+    shared = {leaf.field.name for leaf in leaves(common)}
+    own = {leaf.field.name for leaf in leaves(settings) if leaf.field.name not in shared and leaf.group == "method"}
+    parser.advanced -= own
+
+
+def add_preset(words: Sequence[str], parser: Parser, method: str) -> None:
+    """Add ``--preset``: its values become the defaults of the other options."""
     if method not in PRESETS:
         return
     parser.add_argument("--preset", metavar="NAME", help=f"a published recipe: {', '.join(PRESETS[method])}")
-    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    reader.add_argument("--preset")
-    name = reader.parse_known_args(list(words))[0].preset
-    if name is not None:
-        values = preset(method, name)
-        if any(word.partition("=")[0] == "--epochs" for word in words):  # who says epochs means them
+    names = typed_values("preset", words)
+    if names:
+        values = preset(method, names[-1])
+        if any(word.partition("=")[0] == "--epochs" for word in words):  # who types --epochs means them
             values = {key: value for key, value in values.items() if key not in ("max_updates", "warmup_updates")}
         parser.set_defaults(**values)
 
 
-def method_in(words: Sequence[str]) -> str:
-    """The first word that is no flag; with ``--continue RUN`` what the run says; "" where neither is there."""
-    run = next((words[i + 1] for i, word in enumerate(words[:-1]) if word == "--continue"), "")
-    run = run or next((word.partition("=")[2] for word in words if word.startswith("--continue=")), "")
-    if run:
-        from auricle.hub.run_folder import RunFolder
+def method_of_run(words: Sequence[str]) -> str:
+    """Return the method of the run that ``--continue`` names; "" without it."""
+    names = typed_values("continue", words)
+    if not names:
+        return ""
+    from auricle.hub.run_folder import RunFolder
 
-        return str(RunFolder.open(Path(run)).read_config().get("method", ""))
-    return words[0] if words and not words[0].startswith("-") else ""
+    return str(RunFolder.open(Path(names[-1])).read_config().get("method", ""))
+
+
+def typed_values(option: str, words: Sequence[str]) -> list[str]:
+    """Return the values that were typed for an option, as ``--option VALUE`` or ``--option=VALUE``."""
+    pairs = zip(words, [*words[1:], ""])
+    return [
+        word.partition("=")[2] or following
+        for word, following in pairs
+        if word == f"--{option}" or word.startswith(f"--{option}=")
+    ]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,23 +97,24 @@ def run(args: argparse.Namespace) -> int:
         changes = given_flags(args, args.settings)
         allow = tuple(name.replace("-", "_") for name in args.allow)
         if args.dry_run:
-            raise AuricleError("--dry-run rehearses a new run, --continue goes on with an old one; say one of them")
+            raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")
         return answer(continue_run(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
-    if not args.method or not args.source:
-        raise AuricleError("say what to learn and from what: auricle pretrain m2d FOLDER (or --continue RUN)")
+    if args.source is MISSING:
+        raise AuricleError("say what to learn from: auricle pretrain FOLDER --method m2d (or --continue RUN)")
     config = config_from(args.settings, args)
     if args.dry_run:
         from auricle.training.dry_run import dry_run
 
-        told = dry_run(config)
-        print(dumps(asdict(told)) if args.json else told)
-        return 0
+        cost = dry_run(config)
+        print(dumps(asdict(cost)) if args.json else cost)
+        return EXIT_OK
     return answer(pretrain(config, quiet=args.quiet), args.json)
 
 
 def answer(result: PretrainResult, as_json: bool) -> int:
+    """Print where the run is; return 1 when clips could not be read and were replaced."""
     if int(os.environ.get("RANK", 0)):
-        return 0
+        return EXIT_OK
     if as_json:
         print(dumps({**asdict(result), "run": str(result.run)}))
     elif result.already:
@@ -103,4 +123,4 @@ def answer(result: PretrainResult, as_json: bool) -> int:
         print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
         print(f"use it: auricle.load('{result.run}')")
     sys.stdout.flush()
-    return 1 if result.replaced else 0
+    return EXIT_SOME_FAILED if result.replaced else EXIT_OK

@@ -17,7 +17,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
-from auricle.cli.flags import add_flags, config_from
+from auricle.cli.flags import Parser, add_flags, config_from
 from auricle.commands.tag import TagConfig, tag
 from auricle.core.progress import progress_bar
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from auricle.inference.tag_results import Failure, FileTags
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     add_flags(parser, TagConfig)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object instead of tables")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import argument, option
+from auricle.core.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,22 +20,17 @@ if TYPE_CHECKING:
 class ComplexityConfig:
     """Which networks, and on how much sound."""
 
-    names: tuple[str, ...] = argument("published names, weight files or run folders", default=(), many=True)
-    model_name: str = option("", "one more name")
+    model: tuple[str, ...] = option((), "networks: published names, weight files or run folders")
     seconds: float = option(10.0, "length of the clip, seconds")
     bits: int = option(16, "bits per activation for the memory columns")
     measure: bool = option(True, "measure the time on this machine too")
     rounds: int = option(15, "clips timed; the median is told")
 
     def __post_init__(self) -> None:
-        if not (self.names or self.model_name):
-            raise AuricleError("name at least one network, e.g. mn10_as; 'auricle models list' knows them")
+        if not self.model:
+            raise AuricleError("name at least one network, e.g. --model mn10_as; 'auricle models list' shows them")
         if not (0 < self.seconds < float("inf")) or self.bits < 1 or self.rounds < 1:
             raise AuricleError("--seconds, --bits and --rounds must be above 0")
-
-    @property
-    def all_names(self) -> tuple[str, ...]:
-        return self.names + ((self.model_name,) if self.model_name else ())
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Cost:
 
 def complexity(config: ComplexityConfig) -> list[Cost]:
     """One Cost per name. Published networks are built without their weights: nothing is downloaded."""
-    return [cost_of(network(name), name, config) for name in config.all_names]
+    return [cost_of(network(name), name, config) for name in config.model]
 
 
 def network(name: str) -> Encoder:

@@ -1,10 +1,13 @@
-"""How a frozen config says what its fields mean: the text serves ``--help``, the docs and the saved config alike."""
+"""Describe the fields of frozen configs, check them, and convert configs to plain values and back.
+
+The descriptions serve ``--help``, the documentation and the saved configuration.
+"""
 
 from __future__ import annotations
 
 import math
 import typing
-from dataclasses import MISSING, field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
@@ -17,13 +20,26 @@ def option(
     choices: tuple[str, ...] = (),
     flag: str = "",
     words: dict[str, Any] | None = None,
+    old: dict[Any, Any] | None = None,
+    group: str = "",
+    advanced: bool | None = None,
     factory: Any = MISSING,
 ) -> Any:
-    """A dataclass field with a one-line meaning (say the unit).
+    """Declare a dataclass field with its meaning.
 
-    choices: the allowed values; flag: another name on the command line; words: names for special values ({"auto": 0}).
+    Args:
+        help: one line; name the unit.
+        choices: the allowed values.
+        flag: another name on the command line.
+        words: names of special values on the command line, such as ``{"none": None}``.
+        old: values of earlier versions and what they are now, such as ``{0: None}``: translated when a saved
+            configuration or a command line is read.
+        group: heading of the option in ``--help``; of all its options where the field is a config itself.
+        advanced: True: shown by ``--help all`` only; None: as the config that this field belongs to.
+        factory: makes the default where it is a config itself.
     """
-    metadata = {"help": help, "choices": choices, "flag": flag, "words": words or {}}
+    metadata = {"help": help, "choices": choices, "flag": flag, "words": words or {}, "old": old or {}}
+    metadata |= {"group": group, "advanced": advanced}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
@@ -39,7 +55,7 @@ def check_ranges(config: Any, names: tuple[str, ...], least: float) -> None:
     """Raises AuricleError for a setting below ``least``, or that is no number."""
     for name in names:
         value = getattr(config, name)
-        if not least <= value < math.inf:
+        if value is not None and not least <= value < math.inf:
             raise AuricleError(f"--{name.replace('_', '-')} must be a number of at least {least:g}, not {value}")
 
 
@@ -73,18 +89,39 @@ def as_plain(config: Any) -> Any:
 
 def from_plain(kind: type, values: dict[str, Any], where: str = "the configuration") -> Any:
     """The inverse of ``as_plain``. Unknown names are refused with the nearest known one; absent ones keep their default."""
-    hints, known = typing.get_type_hints(kind), {f.name for f in fields(kind)}
-    for name in values.keys() - known:
+    hints, known = typing.get_type_hints(kind), {f.name: f for f in fields(kind)}
+    for name in values.keys() - known.keys():
         raise AuricleError(
             f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}"
         )
-    return kind(**{name: _restored(hints[name], value, where) for name, value in values.items()})
+    return kind(**{name: _restored(hints[name], current(known[name], value), where) for name, value in values.items()})
 
 
 def _restored(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return from_plain(kind, value, where)  # type: ignore[arg-type]
     return tuple(value) if isinstance(value, list) else value
+
+
+def current(item: Field, value: Any) -> Any:
+    """Return today's value for one that an earlier version may have written (``option(old=...)``)."""
+    old = item.metadata.get("old")
+    return old[value] if old and not isinstance(value, (list, dict)) and value in old else value
+
+
+def with_values(config: Any, values: dict[str, Any]) -> Any:
+    """Return a copy of a config, nested configs included, with fields replaced by name; other fields stay.
+
+    Values of earlier versions are translated.
+    """
+    mine = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            mine[item.name] = with_values(value, values)
+        elif item.name in values:
+            mine[item.name] = current(item, values[item.name])
+    return replace(config, **mine)
 
 
 def differences(one: Any, other: Any, prefix: str = "") -> list[str]:

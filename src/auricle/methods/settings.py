@@ -55,7 +55,7 @@ class DataConfig:
 class PretrainConfig:
     """What every method has; saved, with what the method adds, as config.yaml in the run's folder."""
 
-    method: str = argument("what is learnt")
+    method: str = option(help="what is learnt")
     source: str = argument(
         "a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from auricle.commands.advise import rules
 from auricle.core.errors import AuricleError, nearest
@@ -11,6 +12,8 @@ from auricle.core.options import argument, check_choices, check_ranges, option
 STRATEGIES = ("transfer", "further", "scratch")
 UNKNOWN_MEMORY = 24.0  # GiB, of a GPU that nobody described
 ASSUMED_SECONDS = 10.0  # of a clip, where only hours are known
+AUTO: dict[str, Any] = {"auto": None}
+ZERO: dict[Any, Any] = {0: None}  # "not set" in the first edition
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,22 @@ class AdviseConfig:
 
     source: str = argument("your sound: folder, manifest or prepared folder; its clips are counted", default="")
     domain: str = option("unsure", "everyday (AudioSet-like), speech, far (medical, industrial, …) or unsure")
-    hours: float = option(0.0, "hours of sound in all; 0: counted, or from clips and their length")
-    clips: int = option(0, "number of clips; 0: counted, or from hours and their length")
-    clip_seconds: float = option(0.0, "seconds of a clip; 0: from hours and clips")
+    hours: float | None = option(
+        None, "hours of sound in all; auto: counted, or from clips and their length", words=AUTO, old=ZERO
+    )
+    clips: int | None = option(
+        None, "number of clips; auto: counted, or from hours and their length", words=AUTO, old=ZERO
+    )
+    clip_seconds: float | None = option(None, "seconds of a clip; auto: from hours and clips", words=AUTO, old=ZERO)
     labels: bool = option(False, "the clips are labelled")
     above_8khz: bool = option(False, "content above 8 kHz matters")
     fine_time: bool = option(False, "frames of 40 ms are wanted rather than 160 ms")
     noisy: str = option("unsure", "the recordings hold background noise", choices=("yes", "no", "unsure"))
-    noise: str = option("", "folder of background sounds to mix in, such as FSD50K")
-    gpus: int = option(-1, "number of GPUs, or auto: those of this machine", words={"auto": -1})
-    gpu_memory: float = option(0.0, "GiB of one GPU; 0: this machine's, else 24")
+    noise: str | None = option(
+        None, "folder of background sounds to mix in, such as FSD50K", words={"none": None}, old={"": None}
+    )
+    gpus: int | None = option(None, "number of GPUs; auto: those of this machine", words=AUTO, old={-1: None})
+    gpu_memory: float | None = option(None, "GiB of one GPU; auto: this machine's, else 24", words=AUTO, old=ZERO)
     tflops: float = option(
         rules.DEFAULT_TFLOPS, "1e12 operations a second that one GPU sustains in bf16, for times that are not measured"
     )
@@ -46,9 +55,9 @@ class AdviseConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         kind_of(self.domain)
-        check_ranges(self, ("hours", "clips", "clip_seconds", "gpu_memory", "tflops"), 0)
-        if min(self.hours, self.clips, self.clip_seconds, self.gpu_memory) < 0 or self.gpus < -1 or self.tflops <= 0:
-            raise AuricleError("hours, clips, seconds, GPUs and their memory must be 0 or more, tflops above 0")
+        check_ranges(self, ("hours", "clips", "clip_seconds", "gpus", "gpu_memory", "tflops"), 0)
+        if not self.tflops:
+            raise AuricleError("--tflops must be above 0")
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ def kind_of(domain: str) -> str:
 
 def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
     """What was said, what the source shows, and what follows from both."""
-    clips, hours, seconds = config.clips, config.hours, config.clip_seconds
+    clips, hours, seconds = config.clips or 0, config.hours or 0.0, config.clip_seconds or 0.0
     if config.source and not (clips and hours):
         counted, lasting = count(config.source, quiet)
         clips, hours = clips or counted, hours or lasting / 3600
@@ -172,11 +181,11 @@ def count(source: str, quiet: bool) -> tuple[int, float]:
 
 def machine_of(config: AdviseConfig) -> Machine:
     """As described; what was not is looked up here."""
-    if config.gpus >= 0 and config.gpu_memory and config.measure == "no":
+    if config.gpus is not None and config.gpu_memory and config.measure == "no":
         return Machine(config.gpus, config.gpu_memory, here=False, known=True)
     import torch
 
     here = torch.cuda.device_count() if torch.cuda.is_available() else 0
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30 if here else 0.0
-    gpus = here if config.gpus < 0 else config.gpus
+    gpus = here if config.gpus is None else config.gpus
     return Machine(gpus, config.gpu_memory or memory or UNKNOWN_MEMORY, here > 0, bool(config.gpu_memory or memory))

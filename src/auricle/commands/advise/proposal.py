@@ -48,7 +48,7 @@ def noise_words(plan: Proposal, config: AdviseConfig) -> str:
     )
 
 
-SMALL = "and 'auricle pretrain msm-mae … --preset small' makes a small encoder in minutes (docs/small-scale.md)"
+SMALL = "and 'auricle pretrain DATA --preset small' makes a small encoder in minutes (docs/small-scale.md)"
 
 
 def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
@@ -104,14 +104,14 @@ def is_prepared(source: str) -> bool:
 
 def prepare(sounds: str, out: str, plan: Proposal, labels: bool) -> list[str]:
     if plan.method == "m2d-s":
-        return ["auricle", "prepare", "speech", sounds, out]
-    words = ["auricle", "prepare", sounds, out, "--min-seconds", min_seconds(plan)]
+        return ["auricle", "prepare", "speech", sounds, "--out", out]
+    words = ["auricle", "prepare", sounds, "--out", out, "--min-seconds", min_seconds(plan)]
     words += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
     return words + (["--labels", LABELS] if labels else [])
 
 
 def prepare_noise(noise: str, plan: Proposal) -> list[str]:
-    words = ["auricle", "prepare", noise, PREPARED_NOISE, "--min-seconds", min_seconds(plan)]
+    words = ["auricle", "prepare", noise, "--out", PREPARED_NOISE, "--min-seconds", min_seconds(plan)]
     return words + (["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else [])
 
 
@@ -126,7 +126,7 @@ def run_name(plan: Proposal) -> str:
 
 def pretrain(source: str, weight: str, plan: Proposal) -> list[str]:
     start = ["torchrun", "--nproc-per-node", str(plan.gpus), "-m"] if plan.gpus > 1 else []
-    words = [*start, "auricle", "pretrain", plan.method, source, "--out", run_name(plan)]
+    words = [*start, "auricle", "pretrain", source, "--method", plan.method, "--out", run_name(plan)]
     words += ["--resume", weight, "--teacher", weight] if weight else []
     words += ["--input-size", plan.input_size, "--patch-size", plan.patch_size, "--mask-ratio", f"{plan.mask_ratio:g}"]
     words += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
@@ -142,4 +142,4 @@ def measured_by(config: AdviseConfig, model: str) -> list[list[str]]:
     """How to see whether it helped, where there are labels."""
     if not config.labels:
         return []
-    return [["auricle", "evaluate", "linear", model, config.source or SOUNDS, "--labels", LABELS]]
+    return [["auricle", "evaluate", config.source or SOUNDS, "--model", model, "--labels", LABELS]]

@@ -17,8 +17,10 @@ class ListConfig:
     """Which files go into which list."""
 
     source: str = argument("folder whose files are listed, itself and below")
-    out: str = argument("list to write (CSV)")
-    root: str = option("", "data root that the names start from; empty: the folder of the list")
+    out: str = option(help="list to write (CSV)")
+    root: str | None = option(
+        None, "folder that the names start from, or auto: the folder of the list", words={"auto": None}, old={"": None}
+    )
     suffix: str = option(".npy", "suffix of the files (.npz for the published speech layout)")
     overwrite: bool = option(False, "replace a list that is there and says something else")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import argument, option
+from auricle.core.options import argument, check_ranges, option
 from auricle.data.stores.card import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
@@ -25,7 +25,7 @@ class LmsConfig:
     """What to convert, and how."""
 
     source: str = argument("folder that is searched for sound, itself and below")
-    out: str = argument("folder to write; an unfinished one is continued")
+    out: str = option(help="folder to write; an unfinished one is continued")
     suffix: str = option(".wav", "suffix of the files to convert, or 'any' for every audio format")
     skip: int = option(0, "leave out the first files of the sorted list")
     min_length: float = option(
@@ -33,15 +33,14 @@ class LmsConfig:
     )
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
     float16: bool = option(False, HALF)
-    workers: int = option(0, "processes (0: one per core)")
+    workers: int | None = option(None, "processes, or auto: one per core", words={"auto": None}, old={0: None})
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
         if self.sample_rate not in FRONT_ENDS:
             known = " or ".join(map(str, FRONT_ENDS))
             raise AuricleError(f"the sample rate must be {known} Hz, not {self.sample_rate}")
-        if min(self.skip, self.min_length, self.workers) < 0:
-            raise AuricleError("skip, min-length and workers must be 0 or more")
+        check_ranges(self, ("skip", "min_length", "workers"), 0)
         if not self.suffix.strip("."):
             raise AuricleError("name a suffix such as .wav, or 'any'")
 
@@ -57,10 +56,10 @@ class LmsResult:
     seconds: float
 
 
-def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) -> LmsResult:
+def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = None) -> LmsResult:
     """Write ``OUT/<relative path>.npy``, (1, 80, N) natural log-mel, and ``OUT/prepare.json``.
 
-    Files that are there are kept, whoever wrote them. ``say`` hears the name of every file as it is finished.
+    Files that exist are kept, whoever wrote them. ``on_file`` is called with the name of every finished file.
     Raises AuricleError for a source without such sound and for a folder made with other settings.
     """
     from auricle.data.stores.conversion import ConversionFailure, sounds_below
@@ -72,8 +71,8 @@ def prepare_lms(config: LmsConfig, *, say: Callable[[str], None] | None = None) 
     try:
         for result in _convert(names, config):
             results.append(result)
-            if say is not None:
-                say(result.id if isinstance(result, ConversionFailure) else result.name)
+            if on_file is not None:
+                on_file(result.id if isinstance(result, ConversionFailure) else result.name)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; finished files are kept: run the same command again to go on") from None
     failed = tuple(result for result in results if isinstance(result, ConversionFailure))
@@ -109,10 +108,5 @@ def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | Convers
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length)
     mirror = Mirror(Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32")
-    results = mapped(mirror, names, workers_for(len(names), config.workers))
+    results = mapped(mirror, names, workers_for(len(names), config.workers or 0))
     return progress_bar(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)
-
-
-def as_json(result: LmsResult) -> dict[str, Any]:
-    """The result as JSON values."""
-    return {**asdict(result), "out": str(result.out)}

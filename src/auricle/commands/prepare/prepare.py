@@ -6,13 +6,13 @@ import csv
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import argument, option
+from auricle.core.options import argument, check_ranges, option
 from auricle.data.stores.card import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
@@ -26,7 +26,7 @@ class PrepareConfig:
     """What to prepare, and how."""
 
     source: str = argument("audio folder, manifest (CSV, TSV, Parquet) or one audio file")
-    out: str = argument("folder to write; an unfinished one is continued")
+    out: str = option(help="folder to write; an unfinished one is continued")
     labels: str | None = option(None, "table of labels, folds and groups, joined to the clips by id or file name")
     label_column: str | None = option(None, "column that holds the labels (found by itself when it is called label, …)")
     group_column: str | None = option(None, "column that holds speaker, patient or site")
@@ -34,7 +34,7 @@ class PrepareConfig:
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
     min_seconds: float = option(0.0, "zero-pad shorter sound to this many seconds (the original M2D program: 6.1)")
     float16: bool = option(False, HALF)
-    workers: int = option(0, "processes (0: one per core)")
+    workers: int | None = option(None, "processes, or auto: one per core", words={"auto": None}, old={0: None})
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -42,8 +42,7 @@ class PrepareConfig:
             raise AuricleError(
                 f"the sample rate must be {' or '.join(map(str, FRONT_ENDS))} Hz, not {self.sample_rate}"
             )
-        if self.min_seconds < 0 or self.workers < 0:
-            raise AuricleError("min-seconds and workers must be 0 or more")
+        check_ranges(self, ("min_seconds", "workers"), 0)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Don
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds)
     converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
-    results = mapped(converter, tasks, workers_for(len(tasks), config.workers))
+    results = mapped(converter, tasks, workers_for(len(tasks), config.workers or 0))
     return progress_bar(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
 
 
@@ -155,8 +154,3 @@ def _write_manifest(out: Path, manifest: Manifest, done: dict[str, Done]) -> Non
         if (item := done.get(clip.id)) is not None
     )
     write_manifest(replace(manifest, clips=clips), out / "manifest.csv")
-
-
-def as_json(result: PrepareResult) -> dict[str, Any]:
-    """The result as JSON values."""
-    return {**asdict(result), "out": str(result.out)}

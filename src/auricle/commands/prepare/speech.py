@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.core.errors import AudioError, AuricleError
@@ -26,13 +26,15 @@ class SpeechConfig:
     """What to prepare, and with which features."""
 
     source: str = argument("folder of speech, manifest or one file")
-    out: str = argument("folder to write; an unfinished one is continued")
+    out: str = option(help="folder to write; an unfinished one is continued")
     features: str = option("facebook/hubert-base-ls960", "speech model of transformers: its name, or its folder")
     layer: int = option(9, "hidden states to keep: 0 the input embedding, k the output of layer k")
     min_seconds: float = option(7.0, "zero-pad shorter sound to this many seconds, for both")
     float16: bool = option(False, HALF + "; features keep three digits")
     device: str = option("auto", "of the speech model: cpu, cuda, cuda:1, or auto: the first GPU if there is one")
-    workers: int = option(0, "processes that make log-mel (0: one per core)")
+    workers: int | None = option(
+        None, "processes that make log-mel, or auto: one per core", words={"auto": None}, old={0: None}
+    )
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -136,8 +138,3 @@ def _progress(clips: list[Clip], config: SpeechConfig) -> Iterable[Clip]:
     from auricle.core.progress import progress_bar
 
     return progress_bar(clips, what="features", quiet=config.quiet or not clips)
-
-
-def as_json(result: SpeechResult) -> dict[str, Any]:
-    """The result as JSON values."""
-    return {**asdict(result), "out": str(result.out)}

@@ -155,7 +155,7 @@ def convert(words: Sequence[str]) -> int:
 
     args = converter_parser().parse_args(list(words))
     config = LmsConfig(args.source, args.out, suffix=args.suffix, skip=args.skip, min_length=args.min_length)
-    result = prepare_lms(config, say=print if args.verbose else None)
+    result = prepare_lms(config, on_file=print if args.verbose else None)
     say(f"failed: {failure.error}" for failure in result.failed)
     print(f"{result.out}: {result.done} files converted, {result.skipped} there already, {len(result.failed)} failed")
     return 1 if result.failed else 0

@@ -1,0 +1,99 @@
+"""Spellings of the first edition. They work for one more version, are absent from help, and name the new spelling.
+
+Everything in this file goes in the version named by ``GONE_IN``; values that a config translates itself
+(``option(old=...)`` in ``core.options``) go with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from auricle.core.errors import AuricleError, nearest
+
+GONE_IN = "0.3"
+
+VERBS = {"evaluate set": ("evaluate", "--suite")}  # two words: what they are now
+OPTIONS = {"evaluate": {"--folding": "--split-by"}, "complexity": {"--model-name": "--model"}}
+VALUES = {
+    ("evaluate", "--protocol"): {"logistic": "linear", "knn-vote": "knn"},
+    ("evaluate", "--metric"): {"balanced-accuracy": "balanced_accuracy", "roc-auc": "roc_auc", "d-prime": "d_prime"},
+    **{(verb, "--precision"): {"bfloat16": "bf16"} for verb in ("pretrain",)},
+}
+PROBES = ("linear", "knn", "fewshot", "evar")  # evaluate PROBE MODEL DATA
+METHODS = ("m2d", "m2d-x", "m2d-as", "m2d-s", "m2d-d2v", "msm-mae", "mae-ast")  # pretrain METHOD DATA
+
+
+def note(old: str, new: str) -> None:
+    """Print one line on stderr that names the new spelling."""
+    if not int(os.environ.get("RANK", 0)):
+        print(f"auricle: '{old}' is now '{new}'; the old spelling goes in version {GONE_IN}", file=sys.stderr)
+
+
+def new_words(verb: str, words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return a verb and the words after it in the new grammar, as far as words alone decide it."""
+    if verb in VERBS:
+        new, option = VERBS[verb]
+        note(f"auricle {verb} FILE", f"auricle {new} {option} FILE")
+        verb, words = new, [option, *words]
+    if verb == "pretrain" and _names_a_method(words):
+        note(f"auricle pretrain {words[0]} DATA", f"auricle pretrain DATA --method {words[0]}")
+        words = [*words[1:], "--method", words[0]]
+    return verb, [*_renamed(verb, words)]
+
+
+def _names_a_method(words: Sequence[str]) -> bool:
+    """True for ``pretrain METHOD …``; a folder of that name without a second argument is data."""
+    if not words or words[0] not in METHODS:
+        return False
+    return not Path(words[0]).exists() or (len(words) > 1 and not words[1].startswith("-"))
+
+
+def _renamed(verb: str, words: Sequence[str]) -> Iterator[str]:
+    """Yield the words with options and values of the first edition renamed."""
+    option = ""
+    for word in words:
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+            if option in OPTIONS.get(verb, {}):
+                note(option, OPTIONS[verb][option])
+                option = OPTIONS[verb][option]
+            yield option + equals + (_new_value(verb, option, value) if equals else "")
+        else:
+            yield _new_value(verb, option, word)
+            option = ""
+
+
+def _new_value(verb: str, option: str, value: str) -> str:
+    new = VALUES.get((verb, option), {}).get(value, value)
+    if new != value:
+        note(f"{option} {value}", f"{option} {new}")
+    return new
+
+
+def place(verb: str, values: argparse.Namespace, words: list[str]) -> list[str]:
+    """Give words beyond a verb's arguments to the options that take them now.
+
+    Returns:
+        The words that no earlier grammar knows.
+    """
+    if verb.startswith("prepare") and len(words) == 1:
+        note(f"auricle {verb} SOURCE OUT", f"auricle {verb} SOURCE --out OUT")
+        values.out = words.pop()
+    elif verb == "complexity" and words:
+        note("auricle complexity NAME …", "auricle complexity --model NAME …")
+        values.model = [*words, *values.model]
+        return []
+    elif verb == "evaluate" and len(words) == 2 and values.source in PROBES:
+        note("auricle evaluate PROBE MODEL DATA", "auricle evaluate DATA --model MODEL --protocol PROTOCOL")
+        if not any(word.startswith("--protocol") for word in values.typed):
+            values.protocol = values.source
+        values.few_shot = values.few_shot or values.source == "fewshot"
+        values.model, values.source = words
+        return []
+    elif verb == "pretrain" and len(words) == 1:
+        raise AuricleError(f"unknown method '{values.source}'{nearest(values.source, METHODS)}")
+    return words
