@@ -15,6 +15,8 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Coverage, Evaluation
+from auricle.evaluation.probes.base import Features
+from auricle.evaluation.protocols import Protocol
 from auricle.evaluation.runner import evaluate
 from auricle.evaluation.splits import draw_folds, make_splits, split_notes
 from auricle.evaluation.statistics import task_statistics
@@ -22,6 +24,7 @@ from auricle.evaluation.targets import class_targets, labelled
 from auricle.evaluation.tasks import Task
 from auricle.inference.batching import heard_batches
 from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.embedder import embed
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import CLASSES, corpus, table
 from helpers.sounds import tone, write_sound
@@ -168,6 +171,33 @@ def test_other_probes_of_the_same_encoder_compute_nothing_again(manifest, cache)
     for how in ("logistic", "knn-vote", "logistic-cv"):
         evaluate(logmel_stats(), task, how, manifest=manifest, cache=cache)
     assert cache.computed == len(manifest)
+
+
+class NearestMean:
+    """A probe of the tests: the negative distance to the mean of each class."""
+
+    def fit_predict(self, features, targets, split, key):
+        x, y = features.vectors(), targets.values
+        means = np.stack([x[split.train][y[split.train, c] > 0].mean(0) for c in range(y.shape[1])])
+        return -np.linalg.norm(x[split.test][:, None] - means, axis=2)
+
+
+def test_any_object_with_fit_predict_is_a_probe(manifest, cache):
+    chosen = Protocol("nearest-mean", NearestMean(), "distance to the mean of each class")
+    found = evaluate(logmel_stats(), Task("", seconds=0.2), chosen, manifest=manifest, cache=cache)
+    assert found.protocol == "nearest-mean"
+    assert found.score.score > 0.8
+
+
+def test_features_hold_every_level_of_the_embeddings(manifest):
+    encoder, ids = m2d(), manifest.ids[::-1][:4]
+    embedded = embed(manifest, encoder, layers=(0, 1), level="frames")
+    features = Features.from_embeddings(embedded, ids)
+    assert features.layers.shape[:2] == (4, 2)
+    assert np.array_equal(features.layers[:, 1], embedded.layer(1)[::-1][:4])
+    assert np.array_equal(features.vectors(), features.layers.reshape(4, -1))
+    assert [f.shape[0] for f in features.frames] == [len(t) for t in features.times]
+    assert np.array_equal(features.frames[0], embedded.frames[-1])
 
 
 def test_the_evar_probe_hears_random_windows_in_training(manifest, cache):

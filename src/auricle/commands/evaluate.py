@@ -68,7 +68,7 @@ class EvaluateConfig:
             raise AuricleError(f"give either labelled audio ({self.task.source}) or --suite {self.suite}, not both")
         if not self.seeds:
             raise AuricleError("--seeds needs at least one number")
-        if self.lr == 0:  # the first edition's word for "not set"
+        if self.lr == 0:  # the first edition's value for "not set"
             object.__setattr__(self, "lr", None)
         if self.lr is not None:
             check_ranges(self, ("lr",), 0)

@@ -26,7 +26,7 @@ class ResultsConfig:
     last: int | None = option(None, "only the last so many rows; none: all", words={"none": None})
 
     def __post_init__(self) -> None:
-        if self.last == 0:  # the first edition's word for "all"
+        if self.last == 0:  # the first edition's value for "all"
             object.__setattr__(self, "last", None)
         if self.last is not None and self.last < 1:
             raise AuricleError(f"--last must be at least 1, or none for all rows; got {self.last}")

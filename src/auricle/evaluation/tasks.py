@@ -49,7 +49,7 @@ class Task:
         if self.metric != "auto":
             object.__setattr__(self, "metric", metric_name(self.metric))  # the first edition wrote hyphens
             metric(self.metric, "" if self.kind == "auto" else self.kind)
-        if self.seconds == 0:  # the first edition's word for "whole clips"
+        if self.seconds == 0:  # the first edition's value for "whole clips"
             object.__setattr__(self, "seconds", None)
         if self.seconds is not None and not 0 < self.seconds < float("inf"):
             raise AuricleError(f"--seconds must be positive, or none for whole clips; got {self.seconds}")

@@ -100,17 +100,17 @@ def metric(name: str, kind: str = "") -> Metric:
     Raises:
         AuricleError: The name is unknown, or the metric does not apply to ``kind``.
     """
-    found = METRICS.get(metric_name(name))
-    if found is None:
+    chosen = METRICS.get(metric_name(name))
+    if chosen is None:
         raise AuricleError(f"unknown metric '{name}'{nearest(name, tuple(METRICS))}")
-    if kind and kind not in found.kinds:
-        meanings = "; ".join(f"{k}: {TASK_KINDS[k]}" for k in found.kinds)
+    if kind and kind not in chosen.kinds:
+        meanings = "; ".join(f"{k}: {TASK_KINDS[k]}" for k in chosen.kinds)
         fitting = [m.name for m in METRICS.values() if kind in m.kinds]
         raise AuricleError(
-            f"the metric '{found.name}' applies to {' and '.join(found.kinds)} tasks ({meanings}) and this task is {kind}"
+            f"the metric '{chosen.name}' applies to {' and '.join(chosen.kinds)} tasks ({meanings}) and this task is {kind}"
             + (f"; use {', '.join(fitting)}" if fitting else "")
         )
-    return found
+    return chosen
 
 
 def metric_name(name: str) -> str:

@@ -90,7 +90,7 @@ def _compared(name: str, own: Evaluation, other_name: str, other: Evaluation) ->
         "better": "is better than",
         "worse": "is worse than",
         "no difference": "is no different from",
-        "unsure": "cannot be told from",
+        "unsure": "cannot be compared with",
     }[difference.verdict(own.metric)]
     by = measure_of(own.metric).difference(difference.mean, difference.std)
     return f"{own.task}, {own.protocol}: {name} {verdict} {other_name} ({by})."

@@ -62,7 +62,7 @@ def refuse_unknown(shell: ShellLine) -> None:
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
             f"{shell.script}: evaluation and fine-tuning by the original's command lines come with a later version of "
-            f"auricle; {', '.join(known)} run now. EVAR's probe: auricle evaluate evar MODEL DATA --lr 3e-5"
+            f"auricle; {', '.join(known)} run now. EVAR's probe: auricle evaluate DATA --model NAME --protocol evar --lr 3e-5"
         )
     said = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
     raise AuricleError(f"{said}{nearest(shell.script, (*known, *LATER))}")

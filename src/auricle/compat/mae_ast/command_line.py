@@ -64,7 +64,7 @@ def program(words: Sequence[str]) -> ShellLine:
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
             f"{shell.script}: fine-tuning on SUPERB and SSAST's recipes comes with a later version of auricle; pre-training "
-            "(fairseq-hydra-train) runs now. To measure frozen embeddings: auricle evaluate linear MODEL DATA"
+            "(fairseq-hydra-train) runs now. To measure frozen embeddings: auricle evaluate DATA --model NAME"
         )
     raise AuricleError(f"unknown program '{shell.script}'{nearest(shell.script, (*TRAINERS, *LATER))}")
 

@@ -132,5 +132,5 @@ class Measure:
 
 def measure_of(metric: str) -> Measure:
     """Return how the table of metrics writes a metric; plain numbers for one that it does not have."""
-    found = METRICS.get(metric)
-    return Measure(found.factor, found.unit, found.difference_unit, found.digits) if found else Measure(1.0, "", "", 2)
+    m = METRICS.get(metric)
+    return Measure(m.factor, m.unit, m.difference_unit, m.digits) if m else Measure(1.0, "", "", 2)

@@ -24,7 +24,7 @@ def classes_section(evaluation: Evaluation | None, sounds: dict[str, str]) -> st
         parts.append(subsection("Confusion", confusion(evaluation)))
     parts.append(subsection("Most confident mistakes", mistakes(evaluation, sounds)))
     lead = f"{evaluation.task}, {evaluation.protocol}; every tested clip once, by the probe that did not see it."
-    return section("classes", "Which classes are told apart", "".join(parts), text(lead))
+    return section("classes", "Which classes are recognised", "".join(parts), text(lead))
 
 
 def per_class(evaluation: Evaluation) -> str:
