@@ -48,11 +48,13 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     from auricle.inference.tag_config import EventSettings, TagSettings
     from auricle.inference.tag_results import Failure
     from auricle.inference.tagger import tag_each
+    from auricle.models.heads import LabelSpace
 
     tune_allocator()
     torch.set_num_threads(threads)
     encoder = load(model, weights=weights) if weights else network(model)
-    encoder.update_info(label_type="multilabel")
+    if encoder.info.label_space is None:
+        encoder.set_label_space(LabelSpace.unnamed(encoder.num_classes(), "multilabel"))
     start = time.perf_counter()
     settings = TagSettings(window=10.0, hop=10.0, device="cpu")
     (outcome,) = tag_each(find_sounds([path]), encoder, settings, EventSettings())

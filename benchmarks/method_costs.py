@@ -71,7 +71,7 @@ def step(objective: MaskedObjective) -> torch.Tensor:
         if isinstance(objective, M2DWithAuxLoss):
             loss = loss + objective.offline_predictor(objective.stacked(latent, prediction, mask)).sum()
         if isinstance(objective, M2DX) and objective.teacher is not None:
-            loss = loss + objective.teacher.encoder.core(torch.empty(1, bins, frames)).sum()
+            loss = loss + objective.teacher.encoder.core(torch.empty(1, bins, frames)).frames.sum()
     return loss
 
 

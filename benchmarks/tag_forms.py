@@ -65,10 +65,10 @@ class Ours:
 
     def network(self, values: Tensor) -> Tensor:
         graphs = self.encoder.graphs  # type: ignore[union-attr]
-        return graphs(values) if graphs else self.encoder.core(values)[0]
+        return graphs(values) if graphs else self.encoder.core(values).logits
 
     def once(self, wave: Tensor) -> Tensor:
-        return self.encoder.core(self.spectrogram(wave))[0]
+        return self.encoder.core(self.spectrogram(wave)).logits
 
     def whole(self, wave: Tensor) -> Tensor:
         logits = self.encoder.logits(wave)

@@ -66,6 +66,32 @@ def test_no_imports_loop():
         visit(name, ())
 
 
+FAMILY_CLASSES = {
+    "Ensemble",
+    "LogMelStats",
+    "M2DEncoder",
+    "MAEASTEncoder",
+    "MAEASTNetwork",
+    "EfficientAT",
+    "MN",
+    "DyMN",
+}
+
+
+def test_only_models_and_hub_ask_for_the_class_of_a_family():
+    """Everything else uses the contract of ``models/base.py``."""
+    breaches = []
+    for name, path in modules().items():
+        if name.split(".")[0] in ("models", "hub"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+                asked = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+                asked |= {part.attr for part in ast.walk(node.args[1]) if isinstance(part, ast.Attribute)}
+                breaches += [f"{name}:{node.lineno} {family}" for family in asked & FAMILY_CLASSES]
+    assert not breaches
+
+
 def test_importing_loads_no_heavy_package():
     code = "import auricle, sys; print([m for m in ('torch', 'sklearn', 'scipy', 'matplotlib') if m in sys.modules])"
     assert run(code).stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from auricle.compat import PortableM2D
 from auricle.core.errors import AuricleError
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.hub.weight_file import save_encoder
-from auricle.models.m2d.config import HeadConfig, ViTConfig
+from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN
@@ -25,7 +25,7 @@ NAME = "m2d_as_vit_base-80x1001p16x16-toy_AS-FT_enconly/weights_ep69it3124-0.484
 def weight_file(tmp_path_factory) -> str:
     """A small network in the published layout of an AudioSet fine-tune."""
     folder = tmp_path_factory.mktemp("weights")
-    network = M2DEncoder(ViTConfig("80x1001", "16x16", width=64, depth=1), head=HeadConfig(527, "tokens"), seed=2)
+    network = M2DEncoder(ViTConfig("80x1001", "16x16", width=64, depth=1), head=M2DHeadConfig(527, "tokens"), seed=2)
     save_encoder(network, folder / "toy.safetensors")
     (folder / NAME).parent.mkdir()
     convert(ConvertConfig(str(folder / "toy.safetensors"), "m2d", str(folder / NAME)))

@@ -69,7 +69,8 @@ def training_step(name: str, temperature: float | None = None, kind: torch.dtype
     parameters = dict(net.named_parameters())
     assert list(parameters) == metadata["parameter_order"]
     optimizer = torch.optim.Adam(parameters.values(), lr=1e-3)
-    logits, features = net.core(tensors["input"][:, 0])
+    y = net.trunk(tensors["input"][:, 0])  # not core, which answers in float32
+    logits, features = net.classifier(y), y.mean((2, 3))
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, tensors["target"])
     loss.backward()
     norms = [torch.zeros((), dtype=kind) if p.grad is None else p.grad.norm() for p in parameters.values()]

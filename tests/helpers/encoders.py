@@ -43,11 +43,11 @@ def m2d(
     pools: str = "",
     seed: int = 1,
 ) -> Encoder:
-    from auricle.models.m2d.config import HeadConfig, ViTConfig
+    from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
     from auricle.models.m2d.encoder import M2DEncoder
 
     config = ViTConfig(input_size, patch_size, width=32, depth=depth, heads=2, sample_rate=sample_rate)
-    head = HeadConfig(5, pools) if pools else None
+    head = M2DHeadConfig(5, pools) if pools else None
     return M2DEncoder(config, stats=(-7.0, 4.0), seed=seed, head=head).eval()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from auricle.frontends.base import front_end
-from auricle.models.base import Encoder, EncoderInfo, EncoderOutput, Spectrogram
+from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.heads import LabelSpace
+from auricle.models.outputs import EncoderOutput, Spectrogram
 
 FRONT = "efficientat-mel/sr32000-m64-w800-h320-n1024-fmin0-fmax15000"
 CLASSES = (("l", "low"), ("m", "middle"), ("h", "high"))
@@ -19,7 +21,8 @@ class LoudestBand(Encoder):
         front = front_end(FRONT)
         self.info = EncoderInfo(
             name="loudest-band", family="test", front_end=FRONT, sample_rate=32000, hop_seconds=front.hop_seconds,
-            frame_dim=64, clip_dim=64, classes=CLASSES, label_type=label_type, min_samples=front.min_samples,
+            frame_dim=64, clip_dim=64, head_names=("main",), min_samples=front.min_samples,
+            label_spaces=(None if label_type is None else LabelSpace.of(CLASSES, label_type),),
         )  # fmt: skip
         self.batches: list[tuple[int, ...]] = []
 

@@ -17,7 +17,7 @@ from auricle.compat import PortableM2D
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d_names import parse_name
 from auricle.hub.weight_file import read_pickle
-from auricle.models.base import mean_over_time
+from auricle.models.inputs import mean_over_time
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN
 

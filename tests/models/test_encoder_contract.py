@@ -9,7 +9,7 @@ import torch
 
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import read_encoder, save_encoder
-from auricle.models.base import Spectrogram
+from auricle.models.outputs import Spectrogram
 from auricle.models.registry import build, untrained
 from helpers.encoders import FAMILIES
 

@@ -15,7 +15,7 @@ from auricle.core.randomness import BatchKey
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.hub.published import table as records
 from auricle.hub.weight_file import read_encoder, save_encoder
-from auricle.models.m2d.config import HeadConfig, ViTConfig, parse_size
+from auricle.models.m2d.config import M2DHeadConfig, ViTConfig, parse_size
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.m2d.head import TrainingMask
 from helpers.golden_files import close
@@ -26,7 +26,7 @@ FLAT_HEAD = CHECKPOINTS / "m2d_as_vit_base-80x201p16x16-golden_AS-FT_enconly/wei
 TRAINING = CHECKPOINTS / "m2d_vit_base-80x208p16x16-golden-mr7/checkpoint-3.pth"
 
 
-def toy(head: HeadConfig | None = None, **changes) -> M2DEncoder:
+def toy(head: M2DHeadConfig | None = None, **changes) -> M2DEncoder:
     config = ViTConfig(**{"input_size": "80x64", "patch_size": "16x8", "width": 64, "depth": 1, **changes})
     return M2DEncoder(config, stats=(-7.0, 4.0), head=head, seed=1).eval()
 
@@ -64,7 +64,7 @@ def test_a_fresh_head_shares_the_weights_and_starts_near_zero():
 
 
 def test_in_training_the_head_learns_its_statistics_and_takes_a_batch_of_one():
-    encoder = toy(HeadConfig(3, "frames")).train()
+    encoder = toy(M2DHeadConfig(3, "frames")).train()
     wave = torch.randn(4, 8000, generator=torch.Generator().manual_seed(0))
     encoder(wave).logits.sum().backward()
     assert int(encoder.head.norm.num_batches_tracked) == 1
@@ -75,7 +75,7 @@ def test_in_training_the_head_learns_its_statistics_and_takes_a_batch_of_one():
 
 def test_published_taggers_know_audiosets_classes_in_the_order_of_ids(tmp_path):
     name = "m2d_as_vit_base-80x64p16x8-toy_AS-FT_enconly"
-    save_encoder(toy(HeadConfig(527, "tokens")), tmp_path / "toy.safetensors")
+    save_encoder(toy(M2DHeadConfig(527, "tokens")), tmp_path / "toy.safetensors")
     convert(tmp_path / "toy.safetensors", tmp_path / name / "weights_ep1it1-0.1.pth")
     encoder = auricle.load(tmp_path / name / "weights_ep1it1-0.1.pth")
     assert encoder.info.classes == audioset_classes_by_id()
@@ -90,7 +90,7 @@ def test_published_taggers_know_audiosets_classes_in_the_order_of_ids(tmp_path):
 def test_a_published_tagger_is_kept_with_its_classifier_and_classes(tmp_path, monkeypatch):
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("AURICLE_OFFLINE", "1")
-    network = toy(HeadConfig(527, "tokens"))
+    network = toy(M2DHeadConfig(527, "tokens"))
     row = records.get("m2d_vit_base-80x1001p16x16-221006-mr7_as_46ab246d")
     record = replace(
         row, config=network.config, name="m2d_vit_base-80x64p16x8-mr7_as", folder="m2d_vit_base-80x64p16x8"
@@ -105,7 +105,7 @@ def test_a_published_tagger_is_kept_with_its_classifier_and_classes(tmp_path, mo
     assert encoder.fingerprint() == network.fingerprint()
     assert (encoder.info.name, encoder.info.classes) == (record.name, audioset_classes_by_id())
     assert encoder.architecture() == record.architecture
-    save_encoder(toy(HeadConfig(4, "tokens")), tmp_path / "other.safetensors")
+    save_encoder(toy(M2DHeadConfig(4, "tokens")), tmp_path / "other.safetensors")
     convert(tmp_path / "other.safetensors", tmp_path / "other.pth")
     with pytest.raises(AuricleError, match="has 4 classes, .* has 527"):
         auricle.load(record.name, weights=tmp_path / "other.pth")
@@ -137,7 +137,7 @@ def test_a_longer_duration_is_one_piece_and_too_long_an_input_is_refused(tmp_pat
 
 @pytest.mark.parametrize("published", [False, True])
 def test_the_training_mask_hides_whole_rows_and_columns_in_training_only(published):
-    encoder = toy(HeadConfig(3, "tokens"), input_size="80x160")
+    encoder = toy(M2DHeadConfig(3, "tokens"), input_size="80x160")
     encoder.training_mask = TrainingMask(0.5, published)
     wave = torch.randn(2, 159 * 160, generator=torch.Generator().manual_seed(0))
     key = BatchKey(0, 0, (0, 1))
@@ -166,7 +166,7 @@ def test_a_part_of_the_tokens_of_a_short_clip_is_the_whole_when_all_are_kept():
     spec = encoder.frontend(wave)
     close(encoder.encode(spec, ids_keep=everything).tokens, encoder(wave).tokens, 1e-5)
     with pytest.raises(AuricleError, match="reads whole frames"):
-        toy(HeadConfig(3, "frames"), input_size="80x160").encode(spec, ids_keep=everything)
+        toy(M2DHeadConfig(3, "frames"), input_size="80x160").encode(spec, ids_keep=everything)
 
 
 def test_a_frozen_embedding_gets_no_gradient():

@@ -7,12 +7,12 @@ import torch
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.models.base import Spectrogram
 from auricle.models.layers import transformer as vit
 from auricle.models.layers.positions import line_rows, line_table
 from auricle.models.mae_ast.config import PRESETS, MAEASTConfig
 from auricle.models.mae_ast.encoder import MAEASTEncoder
 from auricle.models.masking.patches import Mask
+from auricle.models.outputs import Spectrogram
 from helpers.encoders import mae_ast
 from helpers.golden_files import close, read_golden, under
 from helpers.mae_ast_golden import network

@@ -87,9 +87,7 @@ def cost_of(encoder: Encoder, name: str, config: ComplexityConfig) -> Cost:
 
 
 def _has_rules(encoder: Encoder) -> bool:
-    from auricle.models.efficientat.encoder import EfficientAT
-
-    return isinstance(encoder, EfficientAT)
+    return encoder.info.family in ("mn", "dymn")
 
 
 def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:

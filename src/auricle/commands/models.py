@@ -153,9 +153,10 @@ def _opened(path: Path, config: ShowConfig) -> Description:
     encoder = load(path, record=config.record, input_size=config.input_size, sample_rate=config.sample_rate)
     file = path / "encoder.safetensors" if path.is_dir() else path
     lineage = describe(file).get("lineage", {}) if file.suffix == ".safetensors" else {}
-    info = asdict(encoder.info)
-    classes = info.pop("classes") or ()
+    info, classes = asdict(encoder.info), encoder.info.classes or ()
+    del info["label_spaces"]
     facts = {"family": info.pop("family"), "parameters": count(encoder), "classes": len(classes)}
+    facts["label_type"] = encoder.info.label_type
     facts |= {"architecture": _settled(encoder), "fingerprint": encoder.fingerprint()}
     facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
     papers = tuple(lineage.get("papers", ()))

@@ -14,7 +14,8 @@ from auricle.core.errors import AuricleError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auricle.models.base import Encoder, EncoderOutput
+    from auricle.models.base import Encoder
+    from auricle.models.outputs import EncoderOutput
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError, nearest
 from auricle.frontends.base import front_end
 from auricle.frontends.framing import reflect
-from auricle.models.base import Encoder, check_wave
+from auricle.models.base import Encoder
 from auricle.models.efficientat.config import round8, stem_size
 from auricle.models.efficientat.mn import MN
+from auricle.models.inputs import check_wave
 
 HOP_MS, SCENE_SECONDS, SCENE_HOP_MS = 50, 10, 2500
 SEGMENTS_SECONDS = 160  # audio encoded at once
@@ -74,13 +76,13 @@ class Hear(nn.Module):
 
     def __init__(self, encoder: Encoder, wrapper: Wrapper):
         super().__init__()
-        if not isinstance(encoder, MN):
+        if encoder.info.family != "mn":
             raise AuricleError(f"HEAR embeddings are made of MN networks, not of the family {encoder.info.family}")
         self.encoder, self.wrapper = encoder, wrapper
         self.pieces = tuple(sorted(wrapper.pieces, key=ORDER.index))
         self.taps = tuple("mel" if piece == "mel_avgs" else piece for piece in self.pieces)
         self.sample_rate = encoder.info.sample_rate
-        self.scene_embedding_size = self.timestamp_embedding_size = size(wrapper, encoder)
+        self.scene_embedding_size = self.timestamp_embedding_size = size(wrapper, cast(MN, encoder))
         self.eval()
 
     @torch.no_grad()

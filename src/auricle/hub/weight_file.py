@@ -6,13 +6,14 @@ import argparse
 import json
 import pathlib
 import pickle
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import replacing
 from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.heads import MAIN, LabelSpace
 from auricle.models.registry import build
 
 if TYPE_CHECKING:
@@ -70,24 +71,25 @@ def write_pickle(content: Any, path: Path) -> None:
         torch.save(content, temporary)
 
 
-FORMAT = 1
-DESCRIBED = (
-    "name",
-    "licence",
-    "source",
-    "classes",
-    "label_type",
-)  # the fields of info that an architecture does not decide
+FORMAT = 2  # 2: an encoder with heads of ``Encoder.with_head``; files without such heads are still written as 1
+DESCRIBED = ("name", "licence", "source")  # the fields of info that neither architecture nor label spaces decide
 
 
 def save_encoder(encoder: Encoder, path: Path, *, lineage: dict[str, Any] | None = None) -> None:
-    """Weights, architecture, statistics, front end, classes, licence and lineage in one safetensors file."""
+    """Write weights, architecture, statistics, front end, heads, label spaces, licence and lineage to a safetensors file.
+
+    Args:
+        encoder: any encoder, with or without heads.
+        path: of the file; a file that is there is replaced once the new one is complete.
+        lineage: JSON values: where the weights come from.
+    """
     from safetensors.torch import save_file
 
+    architecture = encoder.architecture()
     described = {
-        "format": FORMAT,
-        "architecture": encoder.architecture(),
-        "info": asdict(encoder.info),
+        "format": FORMAT if "heads" in architecture else 1,
+        "architecture": architecture,
+        "info": _info_as_json(encoder.info),
         "fingerprint": encoder.fingerprint(),
         "lineage": lineage or {},
     }
@@ -132,12 +134,30 @@ def read_encoder(path: Path) -> Encoder:
     described = describe(path)
     encoder = build(described["architecture"])
     load_strictly(encoder, load_file(path), path)
-    known = {f.name for f in fields(EncoderInfo)}
-    said = {key: value for key, value in described["info"].items() if key in DESCRIBED and key in known}
-    if said.get("classes"):
-        said["classes"] = tuple(tuple(pair) for pair in said["classes"])
-    encoder.update_info(**said)
+    info = described["info"]
+    encoder.update_info(**{name: info[name] for name in DESCRIBED if name in info})
+    for head, space in _label_spaces(info, encoder).items():
+        encoder.set_label_space(space, head)
     return encoder.eval()
+
+
+def _info_as_json(info: EncoderInfo) -> dict[str, Any]:
+    """``info`` as JSON values; ``classes`` and ``label_type`` beside the label spaces are what older versions read."""
+    spaces = [space and space.as_json() for space in info.label_spaces]
+    return asdict(info) | {"label_spaces": spaces, "classes": info.classes, "label_type": info.label_type}
+
+
+def _label_spaces(info: dict[str, Any], encoder: Encoder) -> dict[str, LabelSpace | None]:
+    """The label space of each head, from metadata of any version (the first had one head, classes and label type)."""
+    if "label_spaces" in info:
+        spaces = [space and LabelSpace.from_json(space) for space in info["label_spaces"]]
+        return dict(zip(info["head_names"], spaces, strict=True))
+    if not encoder.info.head_names:
+        return {}
+    classes, kind, count = info.get("classes"), info.get("label_type"), encoder.num_classes()
+    if kind is None or count is None:
+        return {MAIN: None}
+    return {MAIN: LabelSpace.of(classes, kind) if classes else LabelSpace.unnamed(count, kind)}
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, Any], where: object) -> None:

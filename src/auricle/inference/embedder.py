@@ -22,7 +22,9 @@ from auricle.inference.batching import Heard, heard_batches, padded
 from auricle.inference.coercion import Model, as_encoder, as_manifest
 from auricle.inference.embed_config import EmbedSettings, layer_texts
 from auricle.inference.spans import cut_into_windows
-from auricle.models.base import Encoder, EncoderOutput, Spectrogram, mean_over_time, preserve_train_mode
+from auricle.models.base import Encoder, preserve_train_mode
+from auricle.models.inputs import mean_over_time
+from auricle.models.outputs import EncoderOutput, Spectrogram
 
 # A recording of hours as one clip, in bounded memory: for encoders whose chunks do not see each other.
 #

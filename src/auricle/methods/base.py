@@ -14,7 +14,8 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.models.base import Encoder, EncoderOutput, Spectrogram
+from auricle.models.base import Encoder
+from auricle.models.outputs import EncoderOutput, Spectrogram
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The contract of every network that turns sound into features.
 
-Inference, evaluation, export and serving know only this file: they have no branch per family.
+Inference, evaluation, export and serving use only this contract: they have no branch per family.
 Shapes: B batch, S samples, F mel bins, T frames, N patches, D width, C classes.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,80 +20,31 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
+from auricle.models.heads import MAIN, Head, HeadInputs, LabelKind, LabelSpace
 from auricle.models.inference_copy import MAKING, EncoderVersion, sharing_copy
-
-# What every encoder asks of its input before it looks at it: words for what cannot be, padding for what is too short.
-
-Padding = Literal["exact", "published"]
-
-
-def check_wave(wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(B, S) float32 and (B,) int64 lengths, or AuricleError saying what was found and what to do."""
-    if not isinstance(wave, Tensor):
-        raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
-    if wave.ndim != 2:
-        raise AuricleError(
-            f"expected a waveform (B, S), got shape {tuple(wave.shape)}; use wave[None] for a single clip"
-        )
-    if wave.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise AuricleError(
-            f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale"
-        )
-    if wave.shape[0] == 0 or wave.shape[1] == 0:
-        raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); at least one sample is needed")
-    if not _all_finite(wave):
-        raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
-    if lengths is None:
-        lengths = torch.full((wave.shape[0],), wave.shape[1], device=wave.device)
-    lengths = torch.as_tensor(lengths, device=wave.device).long()
-    if lengths.shape != (wave.shape[0],) or lengths.min() < 1 or lengths.max() > wave.shape[1]:
-        raise AuricleError(f"lengths must be ({wave.shape[0]},) between 1 and {wave.shape[1]}, got {lengths.tolist()}")
-    return wave.float(), lengths
-
-
-def check_padding(padding: str) -> None:
-    """Raises AuricleError for what is neither "exact" nor "published"."""
-    if padding not in get_args(Padding):
-        raise AuricleError(f"padding is one of {', '.join(get_args(Padding))}, not {padding!r}")
-
-
-def check_ids_keep(ids_keep: Tensor, clips: int, tokens: int) -> Tensor:
-    """``ids_keep`` as int64. Raises AuricleError unless it is (B, K), K at least 1, of token indices below ``tokens``."""
-    whole = not ids_keep.is_floating_point() and ids_keep.dtype != torch.bool
-    if ids_keep.ndim != 2 or len(ids_keep) != clips or ids_keep.shape[1] < 1 or not whole:
-        raise AuricleError(
-            f"ids_keep must be ({clips}, K) whole numbers, K at least 1, got {tuple(ids_keep.shape)} {ids_keep.dtype}"
-        )
-    if ids_keep.min() < 0 or ids_keep.max() >= tokens:
-        raise AuricleError(
-            f"ids_keep names tokens {int(ids_keep.min())} to {int(ids_keep.max())}; there are 0 to {tokens - 1}"
-        )
-    return ids_keep.long()
-
-
-def zero_padded(wave: Tensor, lengths: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """(B, S), (B,) with every clip at least ``least`` samples long; what followed a short clip in its row becomes zero."""
-    if not (lengths < least).any():
-        return wave, lengths
-    wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
-    return nn.functional.pad(wave, (0, max(0, least - wave.shape[1]))), lengths.clamp(min=least)
-
-
-def _all_finite(wave: Tensor) -> bool:
-    """One pass in the usual case: a sum is finite only when every term is, but finite terms may overflow."""
-    return bool(torch.isfinite(wave.sum(dtype=torch.float32))) or bool(torch.isfinite(wave).all())
-
-
-LayerChoice = Literal["all"] | Sequence[int] | None
+from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
+from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
     """What anybody needs to know of an encoder without looking inside.
 
-    hop_seconds is the spacing of ``EncoderOutput.frames``; min_samples the shortest input that is not zero-padded first;
-    chunk_frames the spectrogram frames encoded in one piece (None: any length); depth the number of blocks that
-    ``layers`` may name; taps the names that ``taps`` may hold.
+    Attributes:
+        name: of these weights.
+        family: of the architecture, a key of ``models.registry.FAMILIES``.
+        front_end: the id of the front end that makes its spectrograms.
+        sample_rate: of the waveforms it takes, hertz.
+        hop_seconds: spacing of ``EncoderOutput.frames``.
+        frame_dim, clip_dim: width of a frame and of the clip embedding.
+        token_dim: width of a token before stacking; None for families without tokens.
+        head_names: the heads, the main one first; ``EncoderOutput.logits`` are the main head's.
+        label_spaces: what the logits of each head mean, in the order of ``head_names``; None where nobody knows.
+        min_samples: the shortest waveform that is not zero-padded first.
+        chunk_frames: spectrogram frames that are encoded in one piece; None: any number.
+        depth: the number of blocks that ``layers`` may name.
+        taps: the names that ``taps`` may hold.
+        licence, source: of the weights.
     """
 
     name: str
@@ -105,8 +55,8 @@ class EncoderInfo:
     frame_dim: int
     clip_dim: int
     token_dim: int | None = None
-    classes: tuple[tuple[str, str], ...] | None = None  # (id, name) in the order of the logits
-    label_type: Literal["multilabel", "multiclass"] | None = None
+    head_names: tuple[str, ...] = ()
+    label_spaces: tuple[LabelSpace | None, ...] = ()
     min_samples: int = 1
     chunk_frames: int | None = None
     depth: int = 0
@@ -114,124 +64,51 @@ class EncoderInfo:
     licence: str = "not stated"
     source: str = ""
 
+    @property
+    def label_space(self) -> LabelSpace | None:
+        """The label space of the main head; None without a head, and where nobody knows what its logits mean."""
+        return self.label_spaces[0] if self.label_spaces else None
 
-@dataclass(frozen=True)
-class Spectrogram:
-    """values (B, F, T) float32, not normalised; lengths (B,) valid frames; the front end that made it."""
+    @property
+    def classes(self) -> tuple[tuple[str, str], ...] | None:
+        """(id, name) of the main head's classes in the order of the logits; None where they are not known."""
+        return None if self.label_space is None else self.label_space.classes
 
-    values: Tensor
-    lengths: Tensor
-    hop_seconds: float
-    front_end: str
-    normalised: bool = False
-
-
-@dataclass(frozen=True)
-class LayerOutput:
-    """Output of one block: frames (B, T, D'), times (T,) seconds, lengths (B,) valid frames."""
-
-    frames: Tensor
-    times: Tensor
-    lengths: Tensor
+    @property
+    def label_type(self) -> LabelKind | None:
+        """Whether the main head's classes exclude each other ("multiclass") or not ("multilabel"), if that is known."""
+        return None if self.label_space is None else self.label_space.kind
 
 
 @dataclass(frozen=True)
-class EncoderOutput:
-    """What an encoder says of a batch; everything float32.
+class LayerGroup:
+    """Parameters of one stage of an encoder, by their names in ``named_parameters``."""
 
-    frames (B, T, Df) stacked per-time-step features, or None with ``ids_keep``; times (T,) seconds, the true centres;
-    lengths (B,) valid frames, at least 1; clip (B, Dc), the mean of the valid frames unless the head says otherwise;
-    logits (B, C) and frame_logits (B, T, C) or None; tokens (B, N, D) before stacking, in the family's order, or None;
-    layers: one Layer per block asked for; taps: raw internal maps by the family's names.
-    """
-
-    frames: Tensor | None
-    times: Tensor
-    lengths: Tensor
-    clip: Tensor
-    logits: Tensor | None = None
-    frame_logits: Tensor | None = None
-    tokens: Tensor | None = None
-    layers: tuple[LayerOutput, ...] = ()
-    taps: dict[str, Tensor] = field(default_factory=dict)
+    name: str
+    parameter_names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...] = field(repr=False)
 
 
 class Encoder(nn.Module):
-    """Base of every family. A family sets ``info`` and implements ``encode``, ``core`` and ``architecture``.
+    """Base of every family.
 
-    ``params_without_grad`` names parameters that no gradient reaches by design (the contract test leaves them out).
+    A family sets ``info`` and implements ``_encode``, ``_core``, ``_architecture``, ``_stages``, ``frame_times`` and
+    ``frame_lengths``; one with a head of its own (published layouts) also ``_native_classes`` and ``_drop_native_head``.
+    ``params_without_grad`` names parameters that no gradient reaches by design.
     """
 
     info: EncoderInfo
     params_without_grad: frozenset[str] = frozenset()
     made_for_inference: bool = False  # whether ``for_inference`` made it
+    heads: nn.ModuleDict  # those of ``with_head``; a family's own head stands beside them
     norm_stats: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("norm_stats", torch.tensor([0.0, 1.0]))
+        self.heads = nn.ModuleDict()
 
-    @property
-    def front(self) -> FrontEnd:
-        """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
-        return front_end(self.info.front_end)
-
-    @property
-    def chunked(self) -> bool:
-        """Whether a long spectrogram is cut into chunks of ``info.chunk_frames`` frames that do not see each other."""
-        return self.info.chunk_frames is not None
-
-    @property
-    def least_frames(self) -> int:
-        """Spectrogram frames below which nothing comes out."""
-        return 1
-
-    def frontend(
-        self,
-        wave: Tensor,
-        lengths: Tensor | None = None,
-        *,
-        padding: Padding = "exact",
-        key: BatchKey | None = None,
-    ) -> Spectrogram:
-        """(B, S) float32 at ``info.sample_rate`` -> Spec. Always float32.
-
-        ``padding="exact"`` lets the front end reflect at each clip's own end; ``"published"`` treats the zero-padded
-        batch as one piece. Waves shorter than ``info.min_samples`` are zero-padded up to it.
-        """
-        check_padding(padding)
-        wave, lengths = check_wave(wave, lengths)
-        if padding == "published":
-            lengths = torch.full_like(lengths, wave.shape[1])
-        return self.spectrogram(*zero_padded(wave, lengths, self.info.min_samples))
-
-    def spectrogram(self, wave: Tensor, lengths: Tensor) -> Spectrogram:
-        """The front end on (B, S) with clips of (B,) samples, none shorter than what it needs."""
-        front = self.front
-        with torch.autocast(wave.device.type, enabled=False):
-            values = front(wave, lengths)
-        return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
-
-    def check_spec(self, spec: Spectrogram) -> None:
-        """Raises AuricleError when the spectrogram is not what this network takes."""
-        if spec.front_end != self.info.front_end:
-            raise AuricleError(
-                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
-            )
-
-    def encode(
-        self,
-        spec: Spectrogram,
-        *,
-        layers: LayerChoice = None,
-        taps: Sequence[str] = (),
-        padding: Padding = "exact",
-        ids_keep: Tensor | None = None,
-        key: BatchKey | None = None,
-    ) -> EncoderOutput:
-        """Spec -> Encoded. ``layers``: None, "all" or 0-based block indices; ``ids_keep`` (B, K): visible token indices."""
-        raise NotImplementedError
-
+    # ------------------------------------------------------------------------------------------- from sound to features
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any
     ) -> EncoderOutput:
@@ -254,38 +131,214 @@ class Encoder(nn.Module):
         padding = options.get("padding", "exact")
         return self.encode(self.frontend(wave, lengths, padding=padding, key=options.get("key")), **options)
 
+    def frontend(
+        self,
+        wave: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        padding: Padding = "exact",
+        key: BatchKey | None = None,
+    ) -> Spectrogram:
+        """Compute the spectrograms of a batch of waveforms, always in float32.
+
+        Args:
+            wave: (B, S) at ``info.sample_rate``; shorter than ``info.min_samples``: zero-padded up to that.
+            lengths: (B,) samples of each clip; None: all of them.
+            padding: "exact" reflects each clip at its own end; "published" treats the zero-padded batch as one piece.
+            key: random draws of the batch, for families that augment in training.
+        """
+        check_padding(padding)
+        wave, lengths = check_wave(wave, lengths)
+        if padding == "published":
+            lengths = torch.full_like(lengths, wave.shape[1])
+        return self.spectrogram(*zero_padded(wave, lengths, self.info.min_samples))
+
+    def spectrogram(self, wave: Tensor, lengths: Tensor) -> Spectrogram:
+        """Apply the front end to (B, S) with clips of (B,) samples, none shorter than the front end needs."""
+        front = self.front
+        with torch.autocast(wave.device.type, enabled=False):
+            values = front(wave, lengths)
+        return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
+
+    def check_spec(self, spec: Spectrogram) -> None:
+        """Raise AuricleError if the spectrogram is not what this network takes."""
+        if spec.front_end != self.info.front_end:
+            raise AuricleError(
+                f"{self.info.name} expects '{self.info.front_end}', the spectrogram is '{spec.front_end}'"
+            )
+
+    def encode(
+        self,
+        spec: Spectrogram,
+        *,
+        layers: LayerChoice = None,
+        taps: Sequence[str] = (),
+        padding: Padding = "exact",
+        ids_keep: Tensor | None = None,
+        key: BatchKey | None = None,
+    ) -> EncoderOutput:
+        """Encode a batch of spectrograms.
+
+        Args:
+            spec: spectrograms of this encoder's front end.
+            layers: blocks whose outputs are returned: None, "all" or 0-based indices.
+            taps: names of internal maps to return, of ``info.taps``.
+            padding: "exact": each clip comes out as if it had been alone; "published": the zero-padded batch as the
+                original program treats it.
+            ids_keep: (B, K) indices of the only tokens to encode, for families with tokens.
+            key: random draws of the batch, for families that hide patches in training.
+        """
+        self.check_spec(spec)
+        check_padding(padding)
+        asked = chosen_layers(layers, self.info.depth)
+        wanted = (*asked, *self._head_layers())
+        out = self._encode(spec, layers=wanted, taps=tuple(taps), padding=padding, ids_keep=ids_keep, key=key)
+        return self._with_logits(out, len(asked)) if self.info.head_names else out
+
+    def core(self, values: Tensor, mask: Tensor | None = None) -> CoreOutput:
+        """Compute features and logits by tensor operations alone: what is compiled and exported.
+
+        Equal to ``encode`` of the same spectrograms within 1e-5.
+
+        Args:
+            values: (B, F, T) as the front end gives them, not normalised.
+            mask: (B, T) bool, True where a frame is a clip's own; these come first in each row. None: all of them.
+        """
+        lengths = None if mask is None else mask.sum(1)
+        out, layers = self._core(values, lengths, self._head_layers())
+        main = self.info.head_names[0] if self.info.head_names else None
+        if main is None or main not in self.heads:
+            return out
+        if lengths is None:
+            lengths = torch.full((values.shape[0],), values.shape[2], device=values.device)
+        logits = self._head(main)(HeadInputs(out.clip, out.frames, self.frame_lengths(lengths), layers))
+        return out._replace(logits=logits)
+
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
-        """(B, S) -> (B, C) float32, the ``logits`` of a call; a family may leave out what only the rest needs."""
+        """Compute only the main head's logits (B, C) of waveforms (B, S); a family may leave out all other work."""
         return self(wave, lengths).logits
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Any:
-        """Tensors in, tensors out, no data-dependent Python: what is trained, compiled and exported."""
+    @property
+    def front(self) -> FrontEnd:
+        """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
+        return front_end(self.info.front_end)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether a long spectrogram is cut into chunks of ``info.chunk_frames`` frames that do not see each other."""
+        return self.info.chunk_frames is not None
+
+    @property
+    def least_frames(self) -> int:
+        """The number of spectrogram frames below which nothing comes out."""
+        return 1
+
+    def frame_times(self, count: int) -> Tensor:
+        """Return the centres of the first ``count`` frames, (count,) seconds."""
         raise NotImplementedError
 
-    def architecture(self) -> dict[str, Any]:
-        """JSON values from which ``hub`` builds the same network again (weights aside)."""
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the valid frames of clips with (B,) ``lengths`` spectrogram frames: (B,)."""
         raise NotImplementedError
 
-    def normalise(self, values: Tensor) -> Tensor:
-        """(x - mean) / std with this encoder's statistics, float32."""
-        mean, std = self.norm_stats
-        return (values - mean) / std
+    # ------------------------------------------------------------------------------------------------- heads and labels
+    def with_head(self, head: Head, label_space: LabelSpace | None = None, *, name: str = MAIN) -> Encoder:
+        """Return a copy with another head: the encoder's weights are copied, ``head`` itself becomes a part of the copy.
 
-    def statistics(self) -> tuple[float, float]:
-        """Mean and deviation of the spectrograms that this encoder expects."""
-        mean, std = self.norm_stats.tolist()
-        return mean, std
+        Args:
+            head: a new head, for example of ``models.heads.make_head``.
+            label_space: what its logits mean; None: unnamed classes that do not exclude each other.
+            name: of the head. A head of that name is replaced, other heads stay. The logits of the main head, "main" or
+                else the first one, are ``EncoderOutput.logits``; those of all heads are ``EncoderOutput.head_logits``.
 
-    def with_stats(self, mean: float, std: float) -> Encoder:
-        """A copy that normalises with other statistics; all weights are shared, not copied, and with them the modes that
-        ``train`` and ``eval`` set."""
-        if not std > 0:
-            raise AuricleError(f"the standard deviation must be positive, not {std}")
-        twin = copy.copy(self)
-        twin._buffers = dict(self._buffers)
-        twin._buffers["norm_stats"] = torch.tensor([float(mean), float(std)], device=self.norm_stats.device)
+        Raises:
+            AuricleError: if head and label space have different numbers of classes.
+        """
+        if self.made_for_inference:
+            raise AuricleError("this copy of the encoder is for inference; put the head on the encoder itself")
+        space = label_space or LabelSpace.unnamed(head.num_classes, "multilabel")
+        if len(space) != head.num_classes:
+            raise AuricleError(f"the head has {head.num_classes} classes, the label space {len(space)}")
+        twin = copy.deepcopy(self)
+        if name == MAIN and twin._native_classes() is not None:
+            twin._drop_native_head()
+        twin.heads[name] = head.train(self.training).to(self.norm_stats.device)
+        spaces = {**dict(zip(self.info.head_names, self.info.label_spaces)), name: space}
+        names = sorted(spaces, key=lambda other: other != MAIN)
+        twin.info = replace(twin.info, head_names=tuple(names), label_spaces=tuple(spaces[other] for other in names))
         return twin
 
+    def without_head(self) -> Self:
+        """Return a copy without any head; all weights are shared, not copied."""
+        twin = copy.copy(self)
+        twin._buffers, twin._modules = dict(self._buffers), {**self._modules, "heads": nn.ModuleDict()}
+        if twin._native_classes() is not None:
+            twin._drop_native_head()
+        twin.info = replace(twin.info, head_names=(), label_spaces=())
+        return twin
+
+    def set_label_space(self, space: LabelSpace | None, head: str | None = None) -> None:
+        """Say what the logits of a head mean (None: nobody knows).
+
+        Args:
+            space: as many classes as the head has.
+            head: a name of ``info.head_names``; None: the main head.
+
+        Raises:
+            AuricleError: without such a head, and for another number of classes.
+        """
+        names = self.info.head_names
+        if not names or (head is not None and head not in names):
+            raise AuricleError(
+                f"{self.info.name} has no head {head or MAIN!r}; its heads: {', '.join(names) or 'none'}"
+            )
+        which = 0 if head is None else names.index(head)
+        if space is not None and len(space) != self.num_classes(names[which]):
+            raise AuricleError(
+                f"the head {names[which]!r} has {self.num_classes(names[which])} classes, the label space {len(space)}"
+            )
+        spaces = list(self.info.label_spaces)
+        spaces[which] = space
+        self.info = replace(self.info, label_spaces=tuple(spaces))
+
+    def num_classes(self, head: str | None = None) -> int | None:
+        """Return how many classes a head has (None: the main head); None if this encoder has no such head."""
+        name = head or (self.info.head_names or (MAIN,))[0]
+        return self._head(name).num_classes if name in self.heads else self._native_classes() if name == MAIN else None
+
+    def _with_logits(self, out: EncoderOutput, layers: int) -> EncoderOutput:
+        """``out`` of a family with the logits of all heads, and its first ``layers`` layers."""
+        read = tuple(layer.frames for layer in out.layers[layers:])
+        logits: dict[str, Tensor] = {}
+        frame_logits, start = out.frame_logits, 0
+        for name in self.info.head_names:
+            if name not in self.heads:
+                assert out.logits is not None
+                logits[name] = out.logits
+                continue
+            head = self._head(name)
+            if out.frames is None:
+                raise AuricleError(
+                    f"the head of {self.info.name} reads whole frames, of which a part of the tokens has none"
+                )
+            inputs = HeadInputs(out.clip, out.frames, out.lengths, read[start : start + len(head.layers)])
+            logits[name], start = head(inputs), start + len(head.layers)
+            if name == self.info.head_names[0]:
+                frame_logits = head.per_frame(out.frames)
+        main = logits[self.info.head_names[0]]
+        return replace(out, logits=main, frame_logits=frame_logits, head_logits=logits, layers=out.layers[:layers])
+
+    def _head(self, name: str) -> Head:
+        head = self.heads[name]
+        assert isinstance(head, Head)
+        return head
+
+    def _head_layers(self) -> tuple[int, ...]:
+        """The blocks that the heads read, head by head in the order of ``info.head_names``."""
+        own = [self._head(name) for name in self.info.head_names if name in self.heads]
+        return tuple(block for head in own for block in head.layers)
+
+    # -------------------------------------------------------------------------------------------------- forms and copies
     def for_inference(self) -> Encoder:
         """Return the form of this encoder that is fastest for inference, in evaluation mode.
 
@@ -305,16 +358,52 @@ class Encoder(nn.Module):
                 self.__dict__["_for_inference"] = (version, ready)
             return ready
 
-    def _inference_copy(self) -> Encoder:
-        """What ``for_inference`` returns, made now; a family with a faster form overrides this."""
-        return sharing_copy(self)
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        """Return a copy that normalises with other statistics.
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take along: everything but the kept copy for inference."""
-        return {name: value for name, value in self.__dict__.items() if name != "_for_inference"}
+        All weights are shared, not copied, and with them the modes that ``train`` and ``eval`` set.
+        """
+        if not std > 0:
+            raise AuricleError(f"the standard deviation must be positive, not {std}")
+        twin = copy.copy(self)
+        twin._buffers = dict(self._buffers)
+        twin._buffers["norm_stats"] = torch.tensor([float(mean), float(std)], device=self.norm_stats.device)
+        return twin
+
+    def normalise(self, values: Tensor) -> Tensor:
+        """Compute (x - mean) / std with this encoder's statistics, float32."""
+        mean, std = self.norm_stats
+        return (values - mean) / std
+
+    def statistics(self) -> tuple[float, float]:
+        """Return mean and standard deviation of the spectrograms that this encoder expects."""
+        mean, std = self.norm_stats.tolist()
+        return mean, std
+
+    def layer_groups(self) -> list[LayerGroup]:
+        """Return all parameters in groups from the input to the heads: each parameter in exactly one group.
+
+        For layer-wise learning rates, freezing, gradual unfreezing and reports.
+        """
+        stages = [*self._stages(), ("head", ("heads.",))]
+        members: dict[str, list[str]] = {name: [] for name, _ in stages}
+        parameters = dict(self.named_parameters())
+        for parameter in parameters:
+            members[next(name for name, prefixes in stages if parameter.startswith(prefixes))].append(parameter)
+        return [
+            LayerGroup(name, tuple(names), tuple(parameters[n] for n in names))
+            for name, names in members.items()
+            if names
+        ]
+
+    # --------------------------------------------------------------------------------------------------------- identity
+    def architecture(self) -> dict[str, Any]:
+        """Return JSON values from which ``models.registry.build`` makes the same network again (weights aside)."""
+        heads = {name: self._head(name).settings() for name in self.info.head_names if name in self.heads}
+        return self._architecture() | ({"heads": heads} if heads else {})
 
     def fingerprint(self) -> str:
-        """16 hex digits of a SHA-256 over configuration and every tensor: equal for equal encoders, on any machine."""
+        """Return 16 hex digits of a SHA-256 over architecture and tensors: equal for equal encoders, on any machine."""
         digest = hashlib.sha256(json.dumps(self.architecture(), sort_keys=True).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
@@ -324,6 +413,51 @@ class Encoder(nn.Module):
     def update_info(self, **changes: Any) -> None:
         """Replace fields of ``info`` (name, licence, source)."""
         self.info = replace(self.info, **changes)
+
+    # ---------------------------------------------------------------------------------------- what a family implements
+    def _encode(
+        self,
+        spec: Spectrogram,
+        *,
+        layers: tuple[int, ...],
+        taps: tuple[str, ...],
+        padding: Padding,
+        ids_keep: Tensor | None,
+        key: BatchKey | None,
+    ) -> EncoderOutput:
+        """``encode`` with 0-based ``layers``, without the heads of ``with_head``."""
+        raise NotImplementedError
+
+    def _core(
+        self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
+    ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
+        """``core`` with valid frames (B,) (None: all), and the frames of the blocks ``layers``."""
+        raise NotImplementedError
+
+    def _architecture(self) -> dict[str, Any]:
+        """``architecture`` without the heads of ``with_head``."""
+        raise NotImplementedError
+
+    def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
+        """From the input to the head: names of groups, and how the names of their parameters begin."""
+        raise NotImplementedError
+
+    def _native_classes(self) -> int | None:
+        """How many classes the head of the family's own layout has; None without one."""
+        return None
+
+    def _drop_native_head(self) -> None:
+        """Remove it; ``info.clip_dim`` follows."""
+        raise NotImplementedError
+
+    def _inference_copy(self) -> Encoder:
+        """What ``for_inference`` returns, made now; a family with a faster form overrides this."""
+        return sharing_copy(self)
+
+    # ------------------------------------------------------------------------------------------------------ nn.Module's
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along: everything but the kept copy for inference."""
+        return {name: value for name, value in self.__dict__.items() if name != "_for_inference"}
 
     def _apply(self, fn, recurse=True):
         stats = self.norm_stats
@@ -335,37 +469,9 @@ class Encoder(nn.Module):
         return self
 
 
-def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
-    """0-based block indices in the order asked for; negatives count from the end.
-
-    Raises AuricleError for an index outside the network.
-    """
-    if layers is None:
-        return ()
-    wanted = range(depth) if isinstance(layers, str) and layers == "all" else layers
-    try:
-        indices = [operator.index(i) for i in wanted]
-    except TypeError:
-        indices = [depth]  # no index at all
-    if any(not -depth <= i < depth for i in indices):
-        raise AuricleError(
-            f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}"
-        )
-    return tuple(i % depth for i in indices)
-
-
-def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T, D), (B,) -> (B, D): the mean of each clip's valid frames."""
-    valid = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-    return (frames * valid[..., None]).sum(1) / lengths[:, None].to(frames.dtype)
-
-
-# Training or evaluation: the mode of every module, noted and given back.
-
-
 @contextmanager
 def preserve_train_mode(module: nn.Module) -> Iterator[None]:
-    """Whatever is done inside, afterwards every part of ``module`` is in the mode that it was in."""
+    """Give every part of ``module`` back the mode (training or evaluation) that it had before."""
     modes = {part: part.training for part in module.modules()}
     try:
         yield

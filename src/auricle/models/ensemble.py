@@ -1,12 +1,13 @@
-"""Several encoders as one: logits are averaged with equal weight, features stand side by side (efficientat 5.2).
+"""Several encoders as one: logits are averaged with equal weight, features stand side by side (specification efficientat 5.2).
 
-The members hear the same wave and know the same classes. Members with one front end share its spectrogram; others each
-make their own, and then only the waveform call is possible. Frames are on the first member's grid; of a member with
+The members take the same waveform and have the same classes. Members with one front end share its spectrogram; others each
+make their own, and then only the call with a waveform is possible. Frames are on the first member's grid; of a member with
 another grid, the frame nearest in time is taken. Probabilities are the sigmoid (softmax) of the averaged logits.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,11 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.models.base import Encoder, EncoderOutput, LayerChoice, Padding, Spectrogram, chosen_layers
+from auricle.core.randomness import BatchKey
+from auricle.models.base import Encoder
+from auricle.models.heads import MAIN, LabelSpace
+from auricle.models.inference_copy import sharing_copy
+from auricle.models.inputs import Padding, chosen_layers
+from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
 
 class Ensemble(Encoder):
-    """An Encoder made of Encoders. Raises AuricleError when they have no logits, other classes or another rate."""
+    """An encoder made of encoders. The mean of their main heads' logits is its main head.
+
+    Raises:
+        AuricleError: for a single member, and for members that differ in classes or sample rate.
+    """
 
     def __init__(self, members: Sequence[Encoder], *, name: str = ""):
         super().__init__()
@@ -30,6 +40,9 @@ class Ensemble(Encoder):
         for what in ("classes", "sample_rate", "label_type"):
             if len({getattr(info, what) for info in infos}) > 1:
                 raise AuricleError(f"the members of an ensemble must agree in their {what.replace('_', ' ')}")
+        if len({bool(info.head_names) for info in infos}) > 1:
+            raise AuricleError("the members of an ensemble must all have heads, or none")
+        space = infos[0].label_space
         self.info = replace(
             infos[0],
             name=name or "+".join(info.name for info in infos),
@@ -37,6 +50,8 @@ class Ensemble(Encoder):
             frame_dim=sum(info.frame_dim for info in infos),
             clip_dim=sum(info.clip_dim for info in infos),
             token_dim=None,
+            head_names=(MAIN,) if infos[0].head_names else (),
+            label_spaces=(space and space.uncalibrated(),) if infos[0].head_names else (),
             chunk_frames=None,
             min_samples=max(info.min_samples for info in infos),
             depth=0,
@@ -45,98 +60,148 @@ class Ensemble(Encoder):
             source="; ".join(sorted({info.source for info in infos})),
         )
 
-    def architecture(self) -> dict[str, Any]:
-        return {"family": "ensemble", "members": [member.architecture() for member in self.encoders]}
-
     @property
     def encoders(self) -> list[Encoder]:
+        """The members."""
         return list(self.members)  # type: ignore[arg-type]
-
-    def update_info(self, **changes: Any) -> None:
-        """As every encoder's; the classes are the members' too, so that they stay agreed."""
-        super().update_info(**changes)
-        shared = {name: value for name, value in changes.items() if name in ("classes", "label_type")}
-        for member in self.encoders:
-            member.update_info(**shared)
-
-    def statistics(self) -> tuple[float, float]:
-        """Those of the first member."""
-        return self.encoders[0].statistics()
-
-    def with_stats(self, mean: float, std: float) -> Encoder:
-        twin = Ensemble([member.with_stats(mean, std) for member in self.encoders])
-        twin.info = self.info
-        return twin
-
-    def _inference_copy(self) -> Encoder:
-        ready = Ensemble([member.for_inference() for member in self.encoders])
-        ready.info = self.info
-        return ready
 
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any
     ) -> EncoderOutput:
         if self._one_front_end():
             return super().forward(wave, lengths, sample_rate=sample_rate, **options)
-        self._refuse(options.pop("layers", None), options.pop("taps", ()), options.get("ids_keep"))
-        return joined([member(wave, lengths, sample_rate=sample_rate, **options) for member in self.encoders])
+        self._refuse(chosen_layers(options.pop("layers", None), 0), options.pop("taps", ()), options.get("ids_keep"))
+        out = joined([member(wave, lengths, sample_rate=sample_rate, **options) for member in self.encoders])
+        return self._with_logits(out, 0) if self.info.head_names else out
 
-    def encode(
+    def _encode(
         self,
         spec: Spectrogram,
         *,
-        layers: LayerChoice = None,
-        taps: Sequence[str] = (),
-        padding: Padding = "exact",
-        ids_keep: Tensor | None = None,
-        key: Any = None,
+        layers: tuple[int, ...],
+        taps: tuple[str, ...],
+        padding: Padding,
+        ids_keep: Tensor | None,
+        key: BatchKey | None,
     ) -> EncoderOutput:
         self._refuse(layers, taps, ids_keep)
         if not self._one_front_end():
             raise AuricleError("the members have different front ends: call the ensemble with the waveform")
         return joined([member.encode(spec, padding=padding, key=key) for member in self.encoders])
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, F, T) -> mean logits (B, C) and features side by side, of members whose core gives (logits, features)."""
-        results = [member.core(values, key_mask) for member in self.encoders]
-        return mean_of([logits for logits, _ in results]), torch.cat([features for _, features in results], dim=1)
+    def _core(
+        self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
+    ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
+        if not self._one_front_end():
+            raise AuricleError("the members have different front ends: there is no one spectrogram to compute from")
+        mask = None if lengths is None else torch.arange(values.shape[2], device=values.device) < lengths[:, None]
+        parts = [member.core(values, mask) for member in self.encoders]
+        if lengths is None:
+            lengths = torch.full((values.shape[0],), values.shape[2], device=values.device)
+        wanted = self.frame_times(parts[0].frames.shape[1])
+        frames = [parts[0].frames]
+        for member, part in zip(self.encoders[1:], parts[1:]):
+            times = member.frame_times(part.frames.shape[1])
+            frames.append(on_grid(part.frames, times, member.frame_lengths(lengths), wanted))
+        clip = torch.cat([part.clip for part in parts], dim=1)
+        return CoreOutput(torch.cat(frames, dim=2), clip, mean_of([part.logits for part in parts])), ()
+
+    def frame_times(self, count: int) -> Tensor:
+        return self.encoders[0].frame_times(count)
+
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        return self.encoders[0].frame_lengths(lengths)
+
+    def statistics(self) -> tuple[float, float]:
+        """Return those of the first member."""
+        return self.encoders[0].statistics()
+
+    def with_stats(self, mean: float, std: float) -> Encoder:
+        twin = copy.copy(self)
+        members = nn.ModuleList(member.with_stats(mean, std) for member in self.encoders)
+        twin._buffers, twin._modules = dict(self._buffers), {**self._modules, "members": members}
+        return twin
+
+    def set_label_space(self, space: LabelSpace | None, head: str | None = None) -> None:
+        """As every encoder's; the main head's classes become the members' too, so that they stay agreed."""
+        super().set_label_space(space, head)
+        if self._native_classes() is not None and self.info.head_names[0] not in self.heads and head in (None, MAIN):
+            for member in self.encoders:
+                member.set_label_space(space and space.uncalibrated())
+
+    def _architecture(self) -> dict[str, Any]:
+        return {"family": "ensemble", "members": [member.architecture() for member in self.encoders]}
+
+    def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The members' groups, by how far each is from its member's input."""
+        placed = []
+        for i, member in enumerate(self.encoders):
+            stages = [*member._stages(), ("head", ("heads.",))]
+            for position, (name, prefixes) in enumerate(stages):
+                own = tuple(f"members.{i}.{prefix}" for prefix in prefixes)
+                placed.append(((position + 1) / len(stages), (f"member{i}.{name}", own)))
+        return [stage for _, stage in sorted(placed, key=lambda pair: pair[0])]
+
+    def _native_classes(self) -> int | None:
+        first = self.encoders[0]
+        return first.num_classes() if first.info.head_names else None
+
+    def _drop_native_head(self) -> None:
+        self._modules["members"] = nn.ModuleList(member.without_head() for member in self.encoders)
+        self.info = replace(self.info, clip_dim=sum(member.info.clip_dim for member in self.encoders))
+
+    def _inference_copy(self) -> Encoder:
+        twin = sharing_copy(self)
+        twin._modules["members"] = nn.ModuleList(member.for_inference() for member in self.encoders)
+        return twin
 
     def _one_front_end(self) -> bool:
         return len({member.info.front_end for member in self.encoders}) == 1
 
-    def _refuse(self, layers: LayerChoice, taps: Sequence[str], ids_keep: Tensor | None) -> None:
-        chosen_layers(layers, 0)
-        if taps or ids_keep is not None:
-            raise AuricleError("an ensemble has no taps and no tokens to keep; ask its members")
+    def _refuse(self, layers: Sequence[int], taps: Sequence[str], ids_keep: Tensor | None) -> None:
+        if layers or taps or ids_keep is not None:
+            raise AuricleError("an ensemble has no layers, no taps and no tokens to keep; ask its members")
 
 
 def joined(parts: Sequence[EncoderOutput]) -> EncoderOutput:
-    """What the members say of one batch, as one."""
+    """Join the members' results for one batch."""
     first = parts[0]
-    if any(part.logits is None or part.frames is None for part in parts):
-        raise AuricleError("every member of an ensemble needs classes to tell, and frames")
-    frames = [on_grid(part.frames, part, first.times) for part in parts]
-    scores = [on_grid(part.frame_logits, part, first.times) for part in parts if part.frame_logits is not None]
+    if any(part.frames is None for part in parts):
+        raise AuricleError("every member of an ensemble needs frames")
+    scores = [_on_first(part.frame_logits, part, first) for part in parts if part.frame_logits is not None]
     return EncoderOutput(
-        frames=torch.cat(frames, dim=2),
+        frames=torch.cat([_on_first(part.frames, part, first) for part in parts if part.frames is not None], dim=2),
         times=first.times,
         lengths=first.lengths,
         clip=torch.cat([part.clip for part in parts], dim=1),
-        logits=mean_of([part.logits for part in parts if part.logits is not None]),
+        logits=mean_of([part.logits for part in parts]),
         frame_logits=mean_of(scores) if len(scores) == len(parts) else None,
     )
 
 
-def on_grid(frames: Tensor | None, part: EncoderOutput, wanted: Tensor) -> Tensor:
-    """(B, T, D) at the times of ``part`` -> of each clip's valid frames those nearest to the ``wanted`` times (B, T', D)."""
-    assert frames is not None
-    if len(part.times) == len(wanted) and torch.equal(part.times, wanted):
+def _on_first(frames: Tensor, part: EncoderOutput, first: EncoderOutput) -> Tensor:
+    """(B, T, D) at the times of ``part`` -> (B, T', D) at those of ``first``."""
+    if len(part.times) == len(first.times) and torch.equal(part.times, first.times):
         return frames
-    nearest = (part.times[None] - wanted[:, None]).abs().argmin(1)
-    index = nearest[None].expand(len(frames), -1).minimum(part.lengths[:, None] - 1)
+    return on_grid(frames, part.times, part.lengths, first.times)
+
+
+def on_grid(frames: Tensor, times: Tensor, lengths: Tensor, wanted: Tensor) -> Tensor:
+    """Take of each clip's valid frames those nearest to the ``wanted`` times.
+
+    Args:
+        frames: (B, T, D) at ``times`` (T,), of which (B,) ``lengths`` are valid.
+        wanted: (T',) times.
+
+    Returns:
+        (B, T', D).
+    """
+    nearest = (times[None] - wanted[:, None]).abs().argmin(1)
+    index = nearest[None].expand(frames.shape[0], -1).minimum(lengths[:, None] - 1)
     return frames.gather(1, index[..., None].expand(-1, -1, frames.shape[2]))
 
 
-def mean_of(parts: Sequence[Tensor]) -> Tensor:
-    """Elementwise mean."""
-    return torch.stack(list(parts)).mean(0)
+def mean_of(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Average tensors of one shape; None where one of them is None."""
+    given = [part for part in parts if part is not None]
+    return torch.stack(given).mean(0) if len(given) == len(parts) else None

@@ -1,12 +1,13 @@
-"""The floor of every probe: the mean and deviation over time of a log-mel spectrogram, as an Encoder without parameters.
+"""The baseline of every probe: mean and standard deviation over time of a log-mel spectrogram, without parameters.
 
-The front end is EfficientAT's 128 bands at 32 kHz in evaluation mode; deviations are unbiased (specification evaluation 10).
-Lengths: any; a frame is centred on its hop, t * hop seconds; a clip of a single frame has deviation 0.
+The front end is EfficientAT's with 128 mel bands at 32 kHz in evaluation mode; standard deviations are unbiased
+(specification evaluation 10). Clips may have any length. Frame t is centred on t * hop seconds. A clip of a single frame
+has the standard deviation 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +16,9 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import DEFAULT_ID
-from auricle.models.base import (
-    Encoder,
-    EncoderInfo,
-    EncoderOutput,
-    LayerChoice,
-    Padding,
-    Spectrogram,
-    check_padding,
-    chosen_layers,
-    mean_over_time,
-)
+from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.inputs import Padding, mean_over_time
+from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
 
 class LogMelStats(Encoder):
@@ -44,35 +37,46 @@ class LogMelStats(Encoder):
             clip_dim=2 * front.n_mels,
             min_samples=front.min_samples,
             licence="Apache-2.0",
-            source="the mean and deviation of a log-mel spectrogram; nothing is learnt",
+            source="the mean and standard deviation of a log-mel spectrogram; nothing is learnt",
         )
 
-    def architecture(self) -> dict:
-        return {"family": "logmel-stats", "front_end_id": self.info.front_end}
+    def frame_times(self, count: int) -> Tensor:
+        return torch.arange(count, device=self.norm_stats.device) * self.info.hop_seconds
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """(B, F, T) -> (B, T, F)."""
-        return values.transpose(1, 2)
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        return lengths
 
-    def encode(
+    def _encode(
         self,
         spec: Spectrogram,
         *,
-        layers: LayerChoice = None,
-        taps: Sequence[str] = (),
-        padding: Padding = "exact",
-        ids_keep: Tensor | None = None,
-        key: BatchKey | None = None,
+        layers: tuple[int, ...],
+        taps: tuple[str, ...],
+        padding: Padding,
+        ids_keep: Tensor | None,
+        key: BatchKey | None,
     ) -> EncoderOutput:
-        self.check_spec(spec)
-        check_padding(padding)
-        chosen_layers(layers, 0)
         if taps or ids_keep is not None:
             raise AuricleError("logmel-stats has no taps and no tokens to keep")
-        frames = self.core(spec.values if spec.normalised else self.normalise(spec.values))
-        lengths = spec.lengths
+        frames, clip = self._statistics(spec.values if spec.normalised else self.normalise(spec.values), spec.lengths)
+        return EncoderOutput(frames, self.frame_times(frames.shape[1]), spec.lengths, clip)
+
+    def _core(
+        self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
+    ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
+        if lengths is None:
+            lengths = torch.full((values.shape[0],), values.shape[2], device=values.device)
+        return CoreOutput(*self._statistics(self.normalise(values), lengths)), ()
+
+    def _statistics(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised (B, F, T) -> frames (B, T, F) and clip (B, 2F)."""
+        frames = values.transpose(1, 2)
         mean = mean_over_time(frames, lengths)
         square = mean_over_time((frames - mean[:, None]).square(), lengths) * lengths[:, None]
-        deviation = (square / (lengths[:, None] - 1).clamp(min=1)).sqrt()
-        times = torch.arange(frames.shape[1], device=frames.device) * spec.hop_seconds
-        return EncoderOutput(frames, times, lengths, torch.cat([mean, deviation], dim=1))
+        return frames, torch.cat([mean, (square / (lengths[:, None] - 1).clamp(min=1)).sqrt()], dim=1)
+
+    def _architecture(self) -> dict[str, Any]:
+        return {"family": "logmel-stats", "front_end_id": self.info.front_end}
+
+    def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
+        return []

@@ -7,13 +7,14 @@ from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.models.base import Encoder
+from auricle.models.heads import build_head
 
 
 def _m2d(config: dict[str, Any], *, head: dict[str, Any] | None = None, **options: Any) -> Encoder:
-    from auricle.models.m2d.config import HeadConfig, ViTConfig
+    from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
     from auricle.models.m2d.encoder import M2DEncoder
 
-    return M2DEncoder(ViTConfig(**config), head=None if head is None else HeadConfig(**head), **options)
+    return M2DEncoder(ViTConfig(**config), head=None if head is None else M2DHeadConfig(**head), **options)
 
 
 def _mae_ast(config: dict[str, Any], **options: Any) -> Encoder:
@@ -67,7 +68,11 @@ def build(architecture: dict[str, Any], **options: Any) -> Encoder:
         raise AuricleError(
             f"unknown family '{family}'{nearest(family, tuple(FAMILIES))}; a newer version wrote this file?"
         )
-    return FAMILIES[family](**settings, **options)
+    heads = settings.pop("heads", {})
+    encoder = FAMILIES[family](**settings, **options)
+    for name, head in heads.items():
+        encoder = encoder.with_head(build_head(head), name=name)
+    return encoder
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:

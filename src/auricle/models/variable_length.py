@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from auricle.models.base import EncoderOutput, LayerOutput
+from auricle.models.outputs import EncoderOutput, LayerOutput
 
 Group = tuple[Tensor, EncoderOutput]  # row numbers of the batch, what the encoder says of them
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -71,6 +71,7 @@ class OriginalModel(nn.Module):
     """
 
     encoder: MN | DyMN
+    classifier: nn.Module
 
     def __init__(self, encoder: MN | DyMN, schedule: dict[str, float] | None = None):
         super().__init__()
@@ -85,17 +86,18 @@ class OriginalModel(nn.Module):
 
     def forward(self, x: Tensor, return_fmaps: bool = False) -> tuple[Tensor, Tensor | list[Tensor]]:
         if not return_fmaps:
-            return self.encoder.core(x[:, 0])
+            y = self.encoder.trunk(x[:, 0])
+            return self.classifier(y), y.mean((2, 3))
         maps = []
         for stage in self.encoder.stages():
             x = stage(x)
             maps.append(x)
-        return self.encoder.classifier(x), maps
+        return self.classifier(x), maps
 
     def update_params(self, epoch: int) -> None:
         """DyMN's kernel temperature at the start of an epoch, counted from 0."""
-        if isinstance(self.encoder, DyMN):
-            self.encoder.set_temperature(kernel_temperature(epoch, **self.schedule))
+        if self.encoder.info.family == "dymn":
+            cast(DyMN, self.encoder).set_temperature(kernel_temperature(epoch, **self.schedule))
 
 
 def get_model(pretrained_name: str | None = None, *, dynamic: bool | None = None, **arguments: Any) -> OriginalModel:
@@ -121,11 +123,12 @@ def _pretrained(name: str, config: MNConfig | DyMNConfig, arguments: dict[str, A
     from auricle.hub.load import load
 
     encoder = load(name)
-    if not isinstance(encoder, MN | DyMN):
+    if encoder.info.family not in ("mn", "dymn"):
         raise AuricleError(f"'{name}' is not an EfficientAT network but one of the family {encoder.info.family}")
+    encoder = cast(MN | DyMN, encoder)
     _check(name, encoder, config, arguments)
-    if isinstance(encoder, DyMN):  # specification efficientat 3.4: 1 unless told, whatever it was trained with
-        encoder.set_temperature(arguments.get("pretrain_final_temp", 1.0))
+    if encoder.info.family == "dymn":  # specification efficientat 3.4: 1 unless told, whatever it was trained with
+        cast(DyMN, encoder).set_temperature(arguments.get("pretrain_final_temp", 1.0))
     count = arguments.get("num_classes", encoder.config.num_classes)
     return encoder if count == encoder.config.num_classes else encoder.with_classes(count)  # type: ignore[return-value]
 

@@ -16,16 +16,18 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.frontends.log_mel import LogMel
-from auricle.models.base import Encoder, EncoderOutput, Spectrogram
+from auricle.models.base import Encoder
 from auricle.models.m2d.config import parse_size
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.m2d.head import mean_of_rows
+from auricle.models.outputs import EncoderOutput, Spectrogram
 
 
 class PortableM2D(nn.Module):
@@ -147,8 +149,9 @@ def _encoder(weight_file: str | Path | Encoder, num_classes: int | None, flat: b
     from auricle.hub.load import load
 
     encoder = weight_file if isinstance(weight_file, Encoder) else load(weight_file)
-    if not isinstance(encoder, M2DEncoder):
+    if encoder.info.family != "m2d":
         raise AuricleError(f"{encoder.info.name} is not an M2D encoder but one of the family {encoder.info.family}")
+    encoder = cast(M2DEncoder, encoder)
     if num_classes is None:
         return encoder.without_head()
     present = encoder.head.config.num_classes if encoder.head is not None else None

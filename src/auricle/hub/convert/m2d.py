@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d_names import RATES, SIZE, PublishedName, parse_name
 from auricle.hub.weight_file import load_strictly, read_pickle
-from auricle.models.m2d.config import HeadConfig, ViTConfig
+from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,15 +139,15 @@ def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncod
     return encoder.eval()
 
 
-def head_of(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> HeadConfig | None:
+def head_of(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHeadConfig | None:
     """The classifier of a fine-tuned file: on D columns it reads patch tokens, on F * D whole frames (specification m2d 6.4)."""
     if CLASSIFIER not in tensors:
         return None
     classes, columns = tensors[CLASSIFIER].shape
     if columns == config.width:
-        return HeadConfig(classes, "tokens")
+        return M2DHeadConfig(classes, "tokens")
     if columns == config.width * config.grid[0]:
-        return HeadConfig(classes, "frames")
+        return M2DHeadConfig(classes, "frames")
     raise AuricleError(
         f"{path}: the classifier reads {columns} numbers; expected {config.width} (patch tokens) or "
         f"{config.width * config.grid[0]} (stacked frames)"

@@ -12,6 +12,7 @@ from auricle.data.audioset import audioset_classes_by_id
 from auricle.hub.convert import efficientat, m2d, mae_ast
 from auricle.hub.weight_file import read_pickle
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
+from auricle.models.heads import LabelSpace
 from auricle.models.m2d.config import ViTConfig
 from auricle.models.mae_ast.config import RATES, MAEASTConfig
 
@@ -55,7 +56,7 @@ def read_published(
 def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, same_classes: bool) -> Encoder:
     if record is None:
         encoder = efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
-        encoder.update_info(label_type=None)  # nobody says what its outputs are
+        encoder.set_label_space(None)  # nobody says what its outputs are
         return encoder
     kind = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
     if not isinstance(record.config, kind):
@@ -64,7 +65,8 @@ def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, 
     _check_network(replace(config, num_classes=record.config.num_classes), path, record)
     classes = _classes(record, config.num_classes, path, same_classes)
     encoder = efficientat.build(tensors, config, path, name=record.name, classes=classes)
-    encoder.update_info(label_type=record.label_type, licence=record.licence, source=record.urls[0])
+    encoder.set_label_space(_label_space(record, classes, config.num_classes))
+    encoder.update_info(licence=record.licence, source=record.urls[0])
     return encoder
 
 
@@ -86,12 +88,21 @@ def _classes(record: Record, count: int, path: Path, same: bool) -> Classes | No
     )
 
 
+def _label_space(record: Record, classes: Classes | None, count: int) -> LabelSpace | None:
+    """What ``count`` logits of the record's network mean; ``classes`` where they are known."""
+    if record.label_type is None:
+        return None
+    if classes is None:
+        return LabelSpace.unnamed(count, record.label_type)
+    return LabelSpace.of(classes, record.label_type)
+
+
 def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **sizes: Any) -> Encoder:
     tensors = m2d.published_tensors(content, path)
     if record is None:
         encoder = m2d.build(tensors, m2d.config_of(content, path, **sizes), path)
         if encoder.head is not None and encoder.head.config.num_classes == 527 and "AS-FT" in encoder.info.name:
-            encoder.update_info(classes=audioset_classes_by_id(), label_type="multilabel")
+            encoder.set_label_space(LabelSpace.of(audioset_classes_by_id(), "multilabel"))
         return encoder
     if not isinstance(record.config, ViTConfig):
         raise AuricleError(f"{path} is an M2D checkpoint, '{record.name}' is of another kind")
@@ -101,7 +112,7 @@ def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **
     encoder = m2d.build(tensors, config, path)
     if encoder.head is not None:
         classes = _classes(record, encoder.head.config.num_classes, path, same_classes)
-        encoder.update_info(classes=classes, label_type=record.label_type)
+        encoder.set_label_space(_label_space(record, classes, encoder.head.config.num_classes))
     encoder.update_info(name=record.name, licence=record.licence, source=record.urls[0])
     return encoder
 

@@ -16,11 +16,12 @@ from torch import nn
 
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
-from auricle.models.base import Encoder, Spectrogram
+from auricle.models.base import Encoder
 from auricle.models.efficientat.dymn import DynamicConv
 from auricle.models.efficientat.encoder import STAGES, EfficientAT
 from auricle.models.efficientat.mn import MN, InvertedResidual
 from auricle.models.ensemble import Ensemble
+from auricle.models.outputs import Spectrogram
 
 Shape = tuple[int, ...]
 SLICES = 8  # the memory-efficient rule keeps an eighth of a block's wide maps
@@ -125,9 +126,9 @@ def layers(encoder: EfficientAT, bands: int, frames: int) -> list[Row]:
     """Every convolution and linear layer in the order it runs on one (bands, frames) input."""
     twin = _on_meta(encoder)
     rows: list[Row] = []
-    parts = [*enumerate(twin.stages()), (STAGES, twin.classifier)]
+    parts = [*enumerate(twin.stages()), (STAGES, twin.classifier), (STAGES, twin.heads)]
     for stage, part in parts:
-        for name, module in part.named_modules():
+        for name, module in part.named_modules() if part is not None else ():
             if isinstance(module, nn.Conv2d | nn.Linear | DynamicConv):
                 module.register_forward_hook(_recording(rows, name, stage))
     twin.core(torch.empty(1, bands, frames, device="meta"))

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auricle.models.efficientat.config import STEM, BlockShape, DyMNConfig, round8
-from auricle.models.efficientat.encoder import Classes, EfficientAT, LabelType
-from auricle.models.efficientat.heads import MLPHead
+from auricle.models.efficientat.encoder import Classes, EfficientAT
+from auricle.models.efficientat.heads import MobileNetHead
 from auricle.models.efficientat.mn import ACTIVATIONS, InvertedResidual, batch_norm, conv_unit, mobilenet_rule
+from auricle.models.heads import LabelKind
 from auricle.models.layers.init import keyed
 
 
@@ -179,7 +180,8 @@ class DyMN(EfficientAT):
         seed: int = 0,
         name: str = "dymn",
         classes: Classes | None = None,
-        label_type: LabelType = "multilabel",
+        label_type: LabelKind = "multilabel",
+        classifier: bool = True,
     ):
         super().__init__()
         self.config = config = config or DyMNConfig()
@@ -187,7 +189,8 @@ class DyMN(EfficientAT):
         self.layers = nn.ModuleList(self._block(shape) for shape in config.shapes)
         self.in_c = conv_unit(1, stem, 3, stride=2, activation="hardswish")
         self.out_c = conv_unit(channels, 6 * channels, 1, activation="hardswish")
-        self.classifier = MLPHead(6 * channels, config.last_width, config.num_classes, config.dropout)
+        head = MobileNetHead(6 * channels, config.last_width, config.num_classes, config.dropout)
+        self.register_module("classifier", head if classifier else None)
         keyed(self, seed, dynamic_rule)
         self.set_temperature(config.temperature)
         self.params_without_grad = self._without_gradient()

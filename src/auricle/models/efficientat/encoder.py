@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,27 +25,17 @@ from auricle.core.options import as_plain
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.frontends.spec_augment import MelAugment, training_mel
-from auricle.models.base import (
-    Encoder,
-    EncoderInfo,
-    EncoderOutput,
-    LayerChoice,
-    LayerOutput,
-    Padding,
-    Spectrogram,
-    check_padding,
-    check_wave,
-    chosen_layers,
-    zero_padded,
-)
+from auricle.models.base import Encoder, EncoderInfo
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
-from auricle.models.efficientat.heads import AttentionPoolingHead, MLPHead
+from auricle.models.efficientat.heads import AttentionPoolingHead, MobileNetHead
 from auricle.models.efficientat.onednn import Graphs
+from auricle.models.heads import MAIN, LabelKind, LabelSpace
+from auricle.models.inputs import Padding, check_wave, zero_padded
 from auricle.models.layers.taps import capturing
+from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 from auricle.models.variable_length import by_length
 
 STAGES = 17
-LabelType = Literal["multilabel", "multiclass"]
 Classes = Sequence[tuple[str, str]]
 
 
@@ -64,7 +54,7 @@ class EfficientAT(Encoder):
     """
 
     config: MNConfig | DyMNConfig
-    classifier: nn.Module
+    classifier: nn.Module | None
     augment: MelAugment | None = None
     origin: str | None = None  # fingerprint of the network that a folded one was made of
     graphs: Graphs | None = None  # of a folded network: what runs shapes that come again
@@ -98,27 +88,45 @@ class EfficientAT(Encoder):
 
         return folded(self)
 
-    def architecture(self) -> dict[str, Any]:
-        return {"family": self.info.family, "config": as_plain(self.settings())}
+    def _architecture(self) -> dict[str, Any]:
+        classifier = {} if self.classifier is not None else {"classifier": False}
+        return {"family": self.info.family, "config": as_plain(self.settings()), **classifier}
+
+    def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
+        paths = {module: path for path, module in self.named_modules()}
+        names = ["stem", *(f"block{i}" for i in range(1, STAGES - 1)), "last"]
+        stages = [(name, (paths[stage] + ".",)) for name, stage in zip(names, self.stages())]
+        return [*stages, ("head", ("classifier.", "heads."))]
+
+    def _native_classes(self) -> int | None:
+        return None if self.classifier is None else self.settings().num_classes
+
+    def _drop_native_head(self) -> None:
+        self._modules["classifier"] = None
+        self.update_info(taps=self._tap_names())
 
     def with_classes(
-        self, num_classes: int, *, classes: Classes | None = None, label_type: LabelType = "multilabel", seed: int = 0
+        self, num_classes: int, *, classes: Classes | None = None, label_type: LabelKind = "multilabel", seed: int = 0
     ) -> EfficientAT:
-        """A copy for other classes: the last layer (the whole head where it is no mlp) starts anew from ``seed``."""
+        """Return a copy for other classes: the last layer (the whole head where it is no mlp) starts anew from ``seed``."""
         config = replace(self.settings(), num_classes=num_classes)
         options: dict[str, Any] = {"seed": seed, "name": self.info.name, "classes": classes, "label_type": label_type}
         twin = type(self)(config, **options)  # type: ignore[call-arg]
-        anew = "classifier.5." if isinstance(self.classifier, MLPHead) else "classifier."
-        kept = {name: value for name, value in self.state_dict().items() if not name.startswith(anew)}
+        anew = "classifier.5." if isinstance(self.classifier, MobileNetHead) else "classifier."
+        kept = {name: value for name, value in self.state_dict().items() if not name.startswith((anew, "heads."))}
         twin.load_state_dict({**twin.state_dict(), **kept})
         twin.update_info(licence=self.info.licence, source=self.info.source)
         return twin.train(self.training)
 
     def describe(
-        self, family: str, name: str, front_id: str, width: int, classes: Classes | None, label_type: LabelType
+        self, family: str, name: str, front_id: str, width: int, classes: Classes | None, label_type: LabelKind
     ) -> None:
         """Set ``info``; ``width`` is the number of channels of Y."""
-        front = front_end(front_id)
+        front, count = front_end(front_id), self._native_classes()
+        spaces: tuple[LabelSpace, ...] = ()
+        if count is not None:
+            known = LabelSpace.unnamed(count, label_type) if classes is None else LabelSpace.of(classes, label_type)
+            spaces = (known,)
         self.info = EncoderInfo(
             name=name,
             family=family,
@@ -127,30 +135,42 @@ class EfficientAT(Encoder):
             hop_seconds=front.hop_seconds * self.spacing(STAGES - 1),
             frame_dim=width,
             clip_dim=width,
-            classes=None if classes is None else tuple((str(id), str(label)) for id, label in classes),
-            label_type=label_type,
+            head_names=(MAIN,) if spaces else (),
+            label_spaces=spaces,
             min_samples=front.min_samples,
             depth=STAGES - 1,
             taps=self._tap_names(),
         )
 
     def _tap_names(self) -> tuple[str, ...]:
-        return ("mel", *(f"b{i}" for i in range(STAGES)), *self.squeezes(), "clf1", *self._head_taps(), "logits")
+        return ("mel", *(f"b{i}" for i in range(STAGES)), *self.squeezes(), "clf1", *self._head_taps())
 
     def _head_taps(self) -> tuple[str, ...]:
+        if self.classifier is None:
+            return ()
         if isinstance(self.classifier, AttentionPoolingHead):
-            return ("attention",)
-        return ("clf2",) if isinstance(self.classifier, MLPHead) else ()
+            return ("attention", "logits")
+        return ("clf2", "logits") if isinstance(self.classifier, MobileNetHead) else ("logits",)
 
     # ---- what is trained and exported
     def trunk(self, values: Tensor) -> Tensor:
         """(B, F, T) -> Y (B, D, F', T')."""
         return self._maps(values, ())[0]
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, F, T) in the front end's scale -> logits (B, C), features (B, D), as the original returns them."""
-        y = self.trunk(values)
-        return self.classifier(y), y.mean((2, 3))
+    def class_scores(self, values: Tensor) -> Tensor:
+        """(B, F, T) normalised -> logits (B, C) of the classifier, and nothing else."""
+        assert self.classifier is not None
+        return self.classifier(self.trunk(values))
+
+    def _core(
+        self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
+    ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
+        if lengths is not None:
+            raise AuricleError(f"{self.info.name} is convolutional and takes no mask: give it clips of one length")
+        y, maps = self._maps(self.normalise(values), tuple(block + 1 for block in layers))
+        logits = None if self.classifier is None else self.classifier(y).float()
+        frames = [over_frequency(maps[block + 1]) for block in layers]
+        return CoreOutput(over_frequency(y), y.mean((2, 3)).float(), logits), tuple(frames)
 
     def _maps(self, values: Tensor, wanted: Sequence[int]) -> tuple[Tensor, dict[int, Tensor]]:
         """Y, and the maps of the stages wanted."""
@@ -176,22 +196,19 @@ class EfficientAT(Encoder):
             values = training_mel(front, wave, self.augment, key)
         return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
 
-    def encode(
+    def _encode(
         self,
         spec: Spectrogram,
         *,
-        layers: LayerChoice = None,
-        taps: Sequence[str] = (),
-        padding: Padding = "exact",
-        ids_keep: Tensor | None = None,
-        key: Any = None,
+        layers: tuple[int, ...],
+        taps: tuple[str, ...],
+        padding: Padding,
+        ids_keep: Tensor | None,
+        key: Any,
     ) -> EncoderOutput:
-        self.check_spec(spec)
-        check_padding(padding)
         if ids_keep is not None:
             raise AuricleError(f"{self.info.name} is convolutional: it has no tokens to keep")
-        stages = tuple(index + 1 for index in chosen_layers(layers, self.info.depth))
-        request = Request(stages, self._check_taps(taps))
+        request = Request(tuple(block + 1 for block in layers), self._check_taps(taps))
         values = spec.values if spec.normalised else self.normalise(spec.values)
         if padding == "published" or self.training:
             return self._encode_piece(values, request, spec.lengths)
@@ -199,11 +216,12 @@ class EfficientAT(Encoder):
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
         spec = self.frontend(wave, lengths)
-        if self.training or bool((spec.lengths != spec.values.shape[2]).any()):
+        native = self.info.head_names[:1] == (MAIN,) and MAIN not in self.heads
+        if self.training or not native or bool((spec.lengths != spec.values.shape[2]).any()):
             return self.encode(spec).logits
         self.check_spec(spec)
         values = self.normalise(spec.values)
-        return (self.graphs(values) if self.graphs else self.core(values)[0]).float()
+        return (self.graphs(values) if self.graphs else self.class_scores(values)).float()
 
     def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
         for name in taps:
@@ -215,15 +233,16 @@ class EfficientAT(Encoder):
         """(b, F, T) as one piece; ``lengths`` (b,) say how many of its T frames are a clip's own."""
         if lengths is None:
             lengths = torch.full((len(values),), values.shape[2], device=values.device)
-        modules = self.squeezes() | ({"clf2": self.classifier[3]} if isinstance(self.classifier, MLPHead) else {})
+        modules = self.squeezes() | ({"clf2": self.classifier[3]} if isinstance(self.classifier, MobileNetHead) else {})
         modules = {name: module for name, module in modules.items() if name in request.taps}
         tapped = [int(name[1:]) for name in request.taps if name[1:].isdigit()]
         with capturing(modules) as captured:
             y, maps = self._maps(values, {*request.stages, *tapped, STAGES - 1})  # type: ignore[arg-type]
-            logits = self.classifier(y)
+            logits = None if self.classifier is None else self.classifier(y)
         last = self._layer(y, STAGES - 1, lengths)
         clip = y.mean((2, 3)).float()
-        found = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip, "logits": logits}
+        found = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip}
+        found |= {} if logits is None else {"logits": logits}
         if "attention" in request.taps and isinstance(self.classifier, AttentionPoolingHead):
             found["attention"] = self.classifier.attention(y)
         return EncoderOutput(
@@ -231,18 +250,28 @@ class EfficientAT(Encoder):
             times=last.times,
             lengths=last.lengths,
             clip=clip,
-            logits=logits.float(),
-            frame_logits=self.classifier.per_frame(y).float(),  # type: ignore[operator]
+            logits=None if logits is None else logits.float(),
+            frame_logits=None if self.classifier is None else self.classifier.per_frame(y).float(),  # type: ignore
             layers=tuple(self._layer(maps[i], i, lengths) for i in request.stages),
             taps={name: found[name].float() for name in request.taps},
         )
 
     def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> LayerOutput:
         """A map (B, C, F', T') as frames (B, T', C), averaged over frequency."""
-        step = self.spacing(stage)
-        times = torch.arange(x.shape[3], device=x.device) * (step * self.front.hop_seconds) + self.front.frame_time(0)
-        own = (lengths - 1).div(step, rounding_mode="floor") + 1
-        return LayerOutput(x.mean(2).transpose(1, 2).float(), times, own)
+        return LayerOutput(over_frequency(x), self._times(stage, x.shape[3]), self._lengths(stage, lengths))
+
+    def _times(self, stage: int, count: int) -> Tensor:
+        index = torch.arange(count, device=self.norm_stats.device)
+        return index * (self.spacing(stage) * self.front.hop_seconds) + self.front.frame_time(0)
+
+    def _lengths(self, stage: int, lengths: Tensor) -> Tensor:
+        return (lengths - 1).div(self.spacing(stage), rounding_mode="floor") + 1
+
+    def frame_times(self, count: int) -> Tensor:
+        return self._times(STAGES - 1, count)
+
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        return self._lengths(STAGES - 1, lengths)
 
     def spacing(self, stage: int) -> int:
         """Mel frames between two columns of a stage."""
@@ -250,3 +279,8 @@ class EfficientAT(Encoder):
         for stride in list(self.strides())[: stage + 1]:
             product *= stride
         return product
+
+
+def over_frequency(x: Tensor) -> Tensor:
+    """Average a map (B, C, F', T') over frequency: (B, T', C) float32."""
+    return x.mean(2).transpose(1, 2).float()

@@ -37,7 +37,7 @@ def folded(encoder: EfficientAT) -> EfficientAT:
         parameter.requires_grad_(False)
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    if isinstance(twin, MN):  # kernels mixed per clip, DyMN's, make a graph ten times slower than the layers
+    if isinstance(twin, MN) and twin.classifier is not None:  # a graph of DyMN's mixed kernels is ten times slower
         twin.graphs = Graphs(twin)
     return twin
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from auricle.models.efficientat.config import HEADS, MNConfig
 
 
-class MLPHead(nn.Sequential):
+class MobileNetHead(nn.Sequential):
     """Global average, linear, hardswish, dropout, linear. Per frame: average over frequency only, the same layers."""
 
     def __init__(self, inputs: int, hidden: int, classes: int, dropout: float):
@@ -74,10 +74,10 @@ class AttentionPoolingHead(nn.Module):
         return (self.parts(y)[0] * self.head_weight).sum(2)
 
 
-def build_head(config: MNConfig, inputs: int) -> MLPHead | FullyConvolutionalHead | AttentionPoolingHead:
+def build_head(config: MNConfig, inputs: int) -> MobileNetHead | FullyConvolutionalHead | AttentionPoolingHead:
     """The head of a configuration, on maps with ``inputs`` channels."""
     if config.head == HEADS[0]:
-        return MLPHead(inputs, config.last_width, config.num_classes, config.dropout)
+        return MobileNetHead(inputs, config.last_width, config.num_classes, config.dropout)
     if config.head == HEADS[1]:
         return FullyConvolutionalHead(inputs, config.num_classes)
     return AttentionPoolingHead(inputs, config.num_classes, config.heads)

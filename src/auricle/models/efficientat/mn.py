@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
-from auricle.models.base import Spectrogram
 from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
-from auricle.models.efficientat.encoder import Classes, EfficientAT, LabelType
+from auricle.models.efficientat.encoder import Classes, EfficientAT
 from auricle.models.efficientat.heads import build_head
+from auricle.models.heads import LabelKind
 from auricle.models.layers.init import keyed
+from auricle.models.outputs import Spectrogram
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish}
 
@@ -146,7 +147,8 @@ class MN(EfficientAT):
         seed: int = 0,
         name: str = "mn",
         classes: Classes | None = None,
-        label_type: LabelType = "multilabel",
+        label_type: LabelKind = "multilabel",
+        classifier: bool = True,
     ):
         super().__init__()
         self.config = config = config or MNConfig()
@@ -155,7 +157,7 @@ class MN(EfficientAT):
         stem = conv_unit(1, round8(STEM * config.width), 3, stride=2, activation="hardswish")
         last = conv_unit(channels, 6 * channels, 1, activation="hardswish")
         self.features = nn.Sequential(stem, *self._blocks(shapes), last)
-        self.classifier = build_head(config, 6 * channels)
+        self.register_module("classifier", build_head(config, 6 * channels) if classifier else None)
         keyed(self, seed, mobilenet_rule)
         self.describe("mn", name, config.front_end, 6 * channels, classes, label_type)
 

@@ -60,9 +60,9 @@ RUNS = 2  # the first calls of a traced network, in which PyTorch learns the sha
 
 
 class Graphs:
-    """``network(values)[0]`` for inference, from the ``PATIENCE``-th call of a shape on by a graph of its own.
+    """``network.class_scores(values)`` for inference, from the ``PATIENCE``-th call of a shape on by a graph of its own.
 
-    network: an nn.Module with ``core(values) -> (logits, …)``. Equal to it within float32 rounding.
+    Equal to it within float32 rounding. May be shared between threads.
     """
 
     def __init__(self, network: nn.Module):
@@ -73,7 +73,7 @@ class Graphs:
 
     def __call__(self, values: Tensor) -> Tensor:
         graph = self.graph_of(values) if applies(values) else None
-        return self.network.core(values)[0] if graph is None else graph(values)  # type: ignore[operator]
+        return self.network.class_scores(values) if graph is None else graph(values)  # type: ignore[operator]
 
     def graph_of(self, values: Tensor) -> Callable[[Tensor], Tensor] | None:
         """The graph of this shape, built where its time has come; None before."""
@@ -114,7 +114,7 @@ class Logits(nn.Module):
         self.network = network
 
     def forward(self, values: Tensor) -> Tensor:
-        return self.network.core(values)[0]  # type: ignore[operator]
+        return self.network.class_scores(values)  # type: ignore[operator]
 
 
 def applies(values: Tensor) -> bool:

@@ -40,6 +40,8 @@ FEWEST_ROWS = 1024  # of a cached table; longer ones grow by doubling
 
 def line_rows(width: int, count: int, device: torch.device) -> Tensor:
     """(count, width) float32: the first rows of MAE-AST's table (specification mae_ast 4.1), from a cached one."""
+    if torch.compiler.is_compiling():  # a cached tensor must not be a part of two graphs
+        return line_table(width, count).to(device)
     return _line(width, max(FEWEST_ROWS, 1 << (count - 1).bit_length()), device)[:count]
 
 

@@ -60,7 +60,7 @@ class ViTConfig:
 
 
 @dataclass(frozen=True)
-class HeadConfig:
+class M2DHeadConfig:
     """The classifier of a fine-tuned M2D. It reads the mean of the patch tokens (D wide), or of the stacked frames (F * D)."""
 
     num_classes: int

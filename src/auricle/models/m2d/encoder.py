@@ -23,24 +23,15 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
-from auricle.models.base import (
-    Encoder,
-    EncoderInfo,
-    EncoderOutput,
-    LayerChoice,
-    LayerOutput,
-    Padding,
-    Spectrogram,
-    check_ids_keep,
-    check_padding,
-    chosen_layers,
-    mean_over_time,
-)
+from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.heads import MAIN, LabelKind, LabelSpace
+from auricle.models.inputs import Padding, check_ids_keep, mean_over_time
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.positions import grid_table, resized
 from auricle.models.layers.transformer import PatchEmbed, Transformer, take
-from auricle.models.m2d.config import FRONT_ENDS, HeadConfig, ViTConfig, parse_size
+from auricle.models.m2d.config import FRONT_ENDS, M2DHeadConfig, ViTConfig, parse_size
 from auricle.models.m2d.head import M2DHead, TrainingMask, head_rule, mean_of_rows, width_of_head
+from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
 # How spectrograms of different lengths are cut into what M2D encodes at once (specification m2d 6.3).
 
@@ -117,7 +108,7 @@ class M2DEncoder(Encoder):
         stats: Sequence[float] = DEFAULT_STATS,
         seed: int = 0,
         name: str = "m2d",
-        head: HeadConfig | None = None,
+        head: M2DHeadConfig | None = None,
         one_piece: bool = False,
     ):
         super().__init__()
@@ -131,7 +122,7 @@ class M2DEncoder(Encoder):
         self.register_module("head", self._new_head(head, seed))
         self.info = self._info(name)
 
-    def _new_head(self, config: HeadConfig | None, seed: int) -> M2DHead | None:
+    def _new_head(self, config: M2DHeadConfig | None, seed: int) -> M2DHead | None:
         if config is None:
             return None
         head = M2DHead(width_of_head(config, self.config.grid[0], self.config.width), config)
@@ -148,6 +139,8 @@ class M2DEncoder(Encoder):
         return EncoderInfo(
             name=name,
             family="m2d",
+            head_names=() if self.head is None else (MAIN,),
+            label_spaces=() if self.head is None else (None,),
             front_end=front.id,
             sample_rate=config.sample_rate,
             hop_seconds=front.hop_seconds * self.patch_embed.patch[1],
@@ -159,10 +152,18 @@ class M2DEncoder(Encoder):
             depth=config.depth,
         )
 
-    def architecture(self) -> dict[str, Any]:
-        said: dict[str, Any] = {"family": "m2d", "config": asdict(self.config)}
-        said |= {} if self.head is None else {"head": asdict(self.head.config)}
-        return said | ({"one_piece": True} if self.one_piece else {})
+    def _architecture(self) -> dict[str, Any]:
+        head = {} if self.head is None else {"head": asdict(self.head.config)}
+        return {"family": "m2d", "config": asdict(self.config)} | head | ({"one_piece": True} if self.one_piece else {})
+
+    def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
+        blocks = [(f"block{i}", (f"transformer.blocks.{i}.",)) for i in range(self.config.depth)]
+        return [
+            ("patch_embed", ("patch_embed.", "cls_token")),
+            *blocks,
+            ("norm", ("transformer.norm.",)),
+            ("head", ("head.", "heads.")),
+        ]
 
     @property
     def chunked(self) -> bool:
@@ -175,45 +176,48 @@ class M2DEncoder(Encoder):
         *,
         pools: Literal["tokens", "frames"] | None = None,
         classes: Sequence[tuple[str, str]] | None = None,
-        label_type: Literal["multilabel", "multiclass"] = "multilabel",
+        label_type: LabelKind = "multilabel",
         seed: int = 0,
     ) -> M2DEncoder:
-        """A copy with a fresh head; all other weights are shared, not copied.
+        """Return a copy with a new head of the published form; all other weights are shared, not copied.
 
-        pools   what the head reads the mean of: patch "tokens" (D wide) or stacked "frames" (F * D); as the present
-                head's, or frames
+        Args:
+            num_classes: the number of logits.
+            pools: what the head reads the mean of: patch "tokens" (D wide) or stacked "frames" (F * D); None: as the
+                present head does, or frames.
+            classes: (id, name) in the order of the logits, if they are known.
+            label_type: whether the classes exclude each other ("multiclass") or not.
+            seed: of the new weights.
         """
         present: Literal["tokens", "frames"] = "frames" if self.head is None else self.head.config.pools
-        twin = self._twin(self._new_head(HeadConfig(num_classes, pools or present), seed))
-        twin.update_info(classes=None if classes is None else tuple(classes), label_type=label_type)
+        head = self._new_head(M2DHeadConfig(num_classes, pools or present), seed)
+        assert head is not None
+        twin = self.without_head()
+        twin._modules["head"] = head.train(self.training).to(self.norm_stats.device)
+        space = LabelSpace.unnamed(num_classes, label_type) if classes is None else LabelSpace.of(classes, label_type)
+        twin.update_info(clip_dim=head.linear.in_features, head_names=(MAIN,), label_spaces=(space,))
         return twin
 
-    def without_head(self) -> M2DEncoder:
-        """A copy without the head, whose clip is the mean stacked frame; all weights are shared, not copied."""
-        return self._twin(None)
-
     def with_duration(self, frames: int) -> M2DEncoder:
-        """A copy for inputs of up to ``frames`` spectrogram frames, encoded in one piece; all weights are shared.
+        """Return a copy for inputs of up to ``frames`` spectrogram frames, encoded in one piece; all weights are shared.
 
         Positions are resized for a wider grid and cut for a narrower one; incomplete columns are dropped; longer inputs
         are refused (specification m2d 6.5, ``dur_frames``).
         """
-        twin = self._twin(self.head)
+        twin = copy.copy(self)
+        twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
         bands, _ = parse_size(self.config.input_size)
         twin.config, twin.one_piece = replace(self.config, input_size=f"{bands}x{frames}"), True
         twin._buffers["pos_embed"] = resized(self.pos_embed, self.config.grid, twin.config.grid)
         twin.update_info(chunk_frames=frames)
         return twin
 
-    def _twin(self, head: M2DHead | None) -> M2DEncoder:
-        """A copy with another head, or none; everything else is shared."""
-        twin = copy.copy(self)
-        twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
-        twin._modules["head"] = None if head is None else head.train(self.training).to(self.norm_stats.device)
-        twin.info = replace(twin._info(self.info.name), licence=self.info.licence, source=self.info.source)
-        if head is self.head:
-            twin.update_info(classes=self.info.classes, label_type=self.info.label_type)
-        return twin
+    def _native_classes(self) -> int | None:
+        return None if self.head is None else self.head.config.num_classes
+
+    def _drop_native_head(self) -> None:
+        self._modules["head"] = None
+        self.update_info(clip_dim=self.info.frame_dim)
 
     def freeze_embed(self) -> None:
         """Keep the patch embedding as it is in training (specification m2d 6.4)."""
@@ -236,12 +240,43 @@ class M2DEncoder(Encoder):
             return self.pos_embed[:, 1:]
         return self.pos_embed[:, 1:].view(1, rows, full, -1)[:, :, :columns].reshape(1, rows * columns, -1)
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """Normalised (B, F, T), T at most the training length -> tokens (B, N, D) after the final norm, class dropped.
+    def _core(
+        self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
+    ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
+        total, chunk, patch = values.shape[2], int(self.info.chunk_frames or 0), self.patch_embed.patch[1]
+        if self.one_piece and total > chunk:
+            raise AuricleError(f"{self.info.name} was made for up to {chunk} frames in one piece, not {total}")
+        values, masked = self.normalise(values), lengths is not None
+        if lengths is None:
+            lengths = torch.full((values.shape[0],), total, device=values.device)
+        else:
+            values = values * (torch.arange(total, device=values.device) < lengths[:, None, None])
+        grids: list[list[Tensor]] = [[] for _ in (*layers, -1)]
+        for start in range(0, total, chunk):
+            piece = values[:, :, start : start + chunk]
+            columns = self._columns_of(piece.shape[2])
+            piece = nn.functional.pad(piece, (0, max(0, columns * patch - piece.shape[2])))[:, :, : columns * patch]
+            own = self.frame_lengths((lengths - start).clamp(min=0, max=chunk))
+            valid = torch.arange(columns, device=values.device) < own[:, None]
+            mask = valid.repeat(1, self.config.grid[0]) if masked else None
+            for grid, tokens in zip(grids, self._blocks(piece, (*layers, self.config.depth - 1), mask)):
+                stacked = tokens.float().unflatten(1, (-1, columns)).transpose(1, 2).flatten(2)
+                grid.append(stacked * valid[..., None])
+        *inner, frames = [torch.cat(grid, dim=1) for grid in grids]
+        clip, logits, _ = self._read(frames, self.frame_lengths(lengths))
+        return CoreOutput(frames, clip, logits), tuple(inner)
 
-        key_mask (B, N) is True where a token is real.
-        """
-        return self._blocks(values, [self.config.depth - 1], key_mask)[0]
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        chunk, patch, full = int(self.info.chunk_frames or 0), self.patch_embed.patch[1], self.config.grid[1]
+        if self.one_piece:
+            return lengths.div(patch, rounding_mode="floor").clamp(min=1, max=full)
+        rest = (lengths % chunk + patch - 1).div(patch, rounding_mode="floor").clamp(max=full)
+        return lengths.div(chunk, rounding_mode="floor") * full + rest
+
+    def _columns_of(self, frames: int) -> int:
+        """Patch columns of a chunk of so many frames."""
+        patch, full = self.patch_embed.patch[1], self.config.grid[1]
+        return min(max(1, frames // patch) if self.one_piece else -(-frames // patch), full)
 
     def _blocks(self, values: Tensor, wanted: Sequence[int], key_mask: Tensor | None) -> list[Tensor]:
         tokens = self.embed(self.patch_embed.cut(values), columns=values.shape[2] // self.patch_embed.patch[1])
@@ -250,19 +285,17 @@ class M2DEncoder(Encoder):
         return [layer[:, 1:] for layer in self.transformer.layers(tokens, wanted, key_mask)]
 
     # ------------------------------------------------------------------------------------------------------------- encode
-    def encode(
+    def _encode(
         self,
         spec: Spectrogram,
         *,
-        layers: LayerChoice = None,
-        taps: Sequence[str] = (),
-        padding: Padding = "exact",
-        ids_keep: Tensor | None = None,
-        key: BatchKey | None = None,
+        layers: tuple[int, ...],
+        taps: tuple[str, ...],
+        padding: Padding,
+        ids_keep: Tensor | None,
+        key: BatchKey | None,
     ) -> EncoderOutput:
-        self.check_spec(spec)
-        check_padding(padding)
-        if taps or (ids_keep is not None and layers is not None):
+        if taps or (ids_keep is not None and layers):
             raise AuricleError(
                 f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
             )
@@ -274,9 +307,8 @@ class M2DEncoder(Encoder):
             ids_keep = self.training_mask.draw(key, grid).visible.to(values.device)
         if ids_keep is not None:
             return self._encode_visible(values, lengths, ids_keep)
-        asked = chosen_layers(layers, self.config.depth)
-        grids, columns, starts = self._encode_chunks(values, lengths, (*asked, self.config.depth - 1))
-        times = self._times(grids[-1].shape[1])
+        grids, columns, starts = self._encode_chunks(values, lengths, (*layers, self.config.depth - 1))
+        times = self.frame_times(grids[-1].shape[1])
         framed = [LayerOutput(grid.flatten(2), times, columns) for grid in grids]
         frames = framed[-1].frames
         tokens = torch.cat([g.transpose(1, 2).flatten(1, 2) for g in grids[-1].tensor_split(starts[1:], dim=1)], dim=1)
@@ -347,9 +379,9 @@ class M2DEncoder(Encoder):
         columns = torch.tensor(pieces.columns, device=values.device)
         return grids, columns, pieces.starts
 
-    def _times(self, columns: int) -> Tensor:
-        """(T,) seconds: (i U + pw t + (pw - 1) / 2) hop for column t of chunk i."""
+    def frame_times(self, count: int) -> Tensor:
+        """Return (count,) seconds: (i U + pw t + (pw - 1) / 2) hop for column t of chunk i."""
         step, full = self.patch_embed.patch[1], self.config.grid[1]
-        index = torch.arange(columns, device=self.norm_stats.device)
+        index = torch.arange(count, device=self.norm_stats.device)
         start = (index // full) * int(self.info.chunk_frames) + (index % full) * step  # type: ignore[arg-type]
         return (start + (step - 1) / 2) * (self.info.hop_seconds / step)

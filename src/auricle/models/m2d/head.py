@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
-from auricle.models.m2d.config import HeadConfig
+from auricle.models.m2d.config import M2DHeadConfig
 from auricle.models.masking.patches import Mask, mask_from_flags, structured_flags
 
 FRESH_STD = 2e-5  # specification m2d 6.4
@@ -19,7 +19,7 @@ FRESH_STD = 2e-5  # specification m2d 6.4
 class M2DHead(nn.Module):
     """Batch norm without scale and shift (running statistics), then a linear layer: (B, D) -> logits (B, C)."""
 
-    def __init__(self, width: int, config: HeadConfig):
+    def __init__(self, width: int, config: M2DHeadConfig):
         super().__init__()
         self.config = config
         self.norm = nn.BatchNorm1d(width, affine=False)
@@ -49,7 +49,7 @@ def head_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.
         nn.init.trunc_normal_(parameter, std=FRESH_STD, generator=generator)
 
 
-def width_of_head(config: HeadConfig, rows: int, width: int) -> int:
+def width_of_head(config: M2DHeadConfig, rows: int, width: int) -> int:
     """How wide the vectors are that the head reads: D, or the F * D of a stacked frame."""
     return width if config.pools == "tokens" else rows * width
 

@@ -16,6 +16,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,27 +25,15 @@ from torch.nn import functional
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.fbank import KaldiFbank
-from auricle.models.base import (
-    Encoder,
-    EncoderInfo,
-    EncoderOutput,
-    LayerChoice,
-    LayerOutput,
-    Padding,
-    Spectrogram,
-    check_ids_keep,
-    check_padding,
-    check_wave,
-    chosen_layers,
-    mean_over_time,
-    zero_padded,
-)
+from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.inputs import Padding, check_ids_keep, check_padding, check_wave, mean_over_time, zero_padded
 from auricle.models.layers.dropout import dropped
 from auricle.models.layers.init import keyed, linear_rule, normal_rule
 from auricle.models.layers.positions import line_rows, line_table
 from auricle.models.layers.transformer import BlockStyle, Transformer, take
 from auricle.models.mae_ast.config import MAEASTConfig
 from auricle.models.masking.patches import Mask
+from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
 # The MAE-AST network: tokens, encoder, decoder and both heads of its pre-training (specification mae_ast 3 to 5).
 #
@@ -250,9 +239,24 @@ class MAEASTEncoder(MAEASTNetwork):
         heads = ("decoder_mask_emb", "final_proj_", "encoder_mask_emb", "layer_norm.")
         return frozenset(name for name, _ in self.named_parameters() if name.startswith((*unused, *heads)))
 
-    def architecture(self) -> dict:
+    def _architecture(self) -> dict[str, Any]:
         through = {"through_decoder": True} if self.through_decoder else {}
         return {"family": "mae-ast", "config": asdict(self.config), **through}
+
+    def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The decoder and what only pre-training uses come after the encoder, whether features see them or not."""
+        config = self.config
+        norms = (("encoder.norm.",), ("decoder.norm.",))
+        before, after = (((), ()), norms) if config.layer_norm_first else (norms, ((), ()))
+        return [
+            ("embed", ("post_extract_proj.", "layer_norm.", "encoder_mask_emb", *before[0])),
+            *((f"block{i}", (f"encoder.blocks.{i}.",)) for i in range(config.depth)),
+            ("norm", after[0]),
+            ("decoder_embed", ("post_enc_proj.", "decoder_mask_emb", *before[1])),
+            *((f"decoder_block{i}", (f"decoder.blocks.{i}.",)) for i in range(config.decoder_depth)),
+            ("decoder_norm", after[1]),
+            ("pretraining", ("final_proj_",)),
+        ]
 
     def with_decoder(self) -> MAEASTEncoder:
         """A copy whose layers go on through the decoder, without masking; all weights are shared, not copied."""
@@ -263,9 +267,32 @@ class MAEASTEncoder(MAEASTNetwork):
         twin.update_info(licence=self.info.licence, source=self.info.source)
         return twin
 
-    def core(self, values: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """Normalised (B, F, T) -> tokens (B, N, D) of the last layer; key_mask (B, N) is True where a token is real."""
-        return self._blocks(values, [self.info.depth - 1], key_mask)[0]
+    def _core(
+        self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
+    ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
+        step, rows = self.config.patch[1], self.config.rows
+        total, span = values.shape[2] // step, int(self.info.chunk_frames or 0) // step
+        if total < 1:
+            raise AuricleError(f"{self.info.name} needs {step} frames or more, the spectrogram has {values.shape[2]}")
+        values = self.normalise(values)
+        steps = None if lengths is None else self.frame_lengths(lengths)
+        grids: list[list[Tensor]] = [[] for _ in (*layers, -1)]
+        for start in range(0, total, span):
+            count = min(span, total - start)
+            piece = values[:, :, start * step : (start + count) * step]
+            valid = mask = None
+            if steps is not None:
+                valid = torch.arange(start, start + count, device=values.device) < steps[:, None]
+                mask = (valid | ~valid.any(1, keepdim=True)).repeat_interleave(rows, dim=1)  # attention needs a key
+            for grid, tokens in zip(grids, self._blocks(piece, (*layers, self.info.depth - 1), mask)):
+                stacked = tokens.float().unflatten(1, (count, rows)).flatten(2)
+                grid.append(stacked if valid is None else stacked * valid[..., None])
+        *inner, frames = [torch.cat(grid, dim=1) for grid in grids]
+        clip = frames.mean(1) if steps is None else mean_over_time(frames, steps)
+        return CoreOutput(frames, clip), tuple(inner)
+
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        return lengths.div(self.config.patch[1], rounding_mode="floor").clamp(min=1)
 
     def _blocks(self, values: Tensor, wanted: Sequence[int], key_mask: Tensor | None) -> list[Tensor]:
         x = self.placed(self.post_extract_proj(self.cut(values)), "enc", key_mask)
@@ -290,25 +317,23 @@ class MAEASTEncoder(MAEASTNetwork):
         padding: Padding = "exact",
         key: BatchKey | None = None,
     ) -> Spectrogram:
-        """(B, S) -> Spec; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
+        """As every encoder's; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
         check_padding(padding)
         wave, lengths = check_wave(wave, lengths)
         whole = padding == "published" and int(lengths.max()) >= self.info.min_samples
         return self.spectrogram(*zero_padded(wave, lengths, self.front.min_samples if whole else self.info.min_samples))
 
-    def encode(
+    def _encode(
         self,
         spec: Spectrogram,
         *,
-        layers: LayerChoice = None,
-        taps: Sequence[str] = (),
-        padding: Padding = "exact",
-        ids_keep: Tensor | None = None,
-        key: BatchKey | None = None,
+        layers: tuple[int, ...],
+        taps: tuple[str, ...],
+        padding: Padding,
+        ids_keep: Tensor | None,
+        key: BatchKey | None,
     ) -> EncoderOutput:
-        self.check_spec(spec)
-        check_padding(padding)
-        if taps or (ids_keep is not None and layers is not None):
+        if taps or (ids_keep is not None and layers):
             raise AuricleError(
                 f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
             )
@@ -316,9 +341,8 @@ class MAEASTEncoder(MAEASTNetwork):
         if ids_keep is not None:
             return self._encode_visible(values, ids_keep)
         steps = self.steps(spec.lengths, values.shape[2], padding)
-        asked = chosen_layers(layers, self.info.depth)
-        grids = self._encode_chunks(values, steps, (*asked, self.info.depth - 1), together=padding == "published")
-        times = self._times(grids[-1].shape[1])
+        grids = self._encode_chunks(values, steps, (*layers, self.info.depth - 1), together=padding == "published")
+        times = self.frame_times(grids[-1].shape[1])
         framed = [LayerOutput(grid.flatten(2), times, steps) for grid in grids]
         frames, clip = framed[-1].frames, mean_over_time(framed[-1].frames, steps)
         return EncoderOutput(frames, times, steps, clip, tokens=grids[-1].flatten(1, 2), layers=tuple(framed[:-1]))
@@ -330,7 +354,7 @@ class MAEASTEncoder(MAEASTNetwork):
             raise AuricleError(f"{self.info.name} needs {step} frames or more, the spectrogram has {frames}")
         if padding == "published":
             return ((lengths - 1).div(step, rounding_mode="floor") + 1).clamp(max=frames // step)
-        return lengths.div(step, rounding_mode="floor").clamp(min=1)
+        return self.frame_lengths(lengths)
 
     def _encode_visible(self, values: Tensor, ids_keep: Tensor) -> EncoderOutput:
         """Only the tokens ``ids_keep`` (B, K) of a single chunk; clip is the mean visible token."""
@@ -372,10 +396,10 @@ class MAEASTEncoder(MAEASTNetwork):
     def _width(self, layer: int) -> int:
         return self.config.width if layer < self.config.depth else self.config.decoder_width
 
-    def _times(self, steps: int) -> Tensor:
-        """(T,) seconds: frames of 25 ms every 10 ms, kt of them in a step."""
+    def frame_times(self, count: int) -> Tensor:
+        """Return (count,) seconds: frames of 25 ms every 10 ms, kt of them in a step."""
         step = self.config.patch[1]
-        index = torch.arange(steps, device=self.norm_stats.device)
+        index = torch.arange(count, device=self.norm_stats.device)
         return (index * step + (step - 1) / 2) * self.front.hop_seconds + self.front.frame_time(0)
 
 

@@ -1,0 +1,324 @@
+"""Heads and label spaces: from an encoder's features to class scores, and from scores to decisions.
+
+A ``Head`` is a module on what every encoder gives (``HeadInputs``), so it works on any family::
+
+    head = make_head("linear", encoder, num_classes=2)
+    detector = encoder.with_head(head, LabelSpace("multilabel", ("frog", "cricket")))
+
+A ``LabelSpace`` says what the logits of a head mean. Both are saved in the weight file (``hub/weight_file.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.models.inputs import mean_over_time
+from auricle.models.layers.init import keyed
+
+if TYPE_CHECKING:
+    from auricle.models.base import Encoder
+
+MAIN = "main"  # the head whose logits are ``EncoderOutput.logits``; the head of published files has this name
+LabelKind = Literal["multiclass", "multilabel"]
+HEAD_STD = 0.02  # of the weights of a new head
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The meaning of the logits of one head.
+
+    Attributes:
+        kind: "multiclass": exactly one class holds (softmax); "multilabel": each class holds or not (sigmoid).
+        ids: the classes in the order of the logits, each once.
+        names: what people read, in the same order; empty: the ids.
+        background: ids of the classes that were trained as "none of these". They are never reported.
+        scale, offset: per class; ``scale * logit + offset`` is the calibrated logit. Empty: the logits as they are.
+        calibration_fitted_on: the data that scale and offset were fitted on.
+        thresholds: per class, the least probability of a decision. Empty: 0.5 (multilabel) or none (multiclass).
+        thresholds_fitted_on: the data that the thresholds were fitted on.
+        named: False if nobody knows what the classes are; the names are then "class 0", "class 1" and so on.
+    """
+
+    kind: LabelKind
+    ids: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    background: tuple[str, ...] = ()
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    calibration_fitted_on: str = ""
+    thresholds: tuple[float, ...] = ()
+    thresholds_fitted_on: str = ""
+    named: bool = True
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if isinstance(getattr(self, f.name), list):
+                object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
+        object.__setattr__(self, "names", self.names or self.ids)
+        if self.kind not in get_args(LabelKind):
+            raise AuricleError(f"a label space is multiclass or multilabel, not {self.kind!r}")
+        if not self.ids or len(set(self.ids)) < len(self.ids):
+            raise AuricleError("the classes of a label space are one or more, each once")
+        for name in ("names", "scale", "offset", "thresholds"):
+            values = getattr(self, name)
+            if values and len(values) != len(self):
+                raise AuricleError(f"{len(self)} classes need as many {name}, not {len(values)}")
+        if unknown := set(self.background) - set(self.ids):
+            raise AuricleError(f"the background class '{min(unknown)}' is no class of this label space")
+        if any(not 0 < s < math.inf for s in self.scale) or any(not math.isfinite(o) for o in self.offset):
+            raise AuricleError("a calibration has positive scales and finite offsets")
+        if any(not 0 <= t <= 1 for t in self.thresholds):
+            raise AuricleError("a threshold is a probability between 0 and 1")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, classes: Sequence[tuple[str, str]], kind: LabelKind) -> LabelSpace:
+        """Make the label space of (id, name) pairs in the order of the logits."""
+        return cls(kind, tuple(str(id) for id, _ in classes), tuple(str(name) for _, name in classes))
+
+    @classmethod
+    def unnamed(cls, count: int, kind: LabelKind) -> LabelSpace:
+        """Make the label space of ``count`` classes of which nobody knows what they are."""
+        ids = tuple(f"class {c}" for c in range(count))
+        return cls(kind, ids, named=False)
+
+    @property
+    def classes(self) -> tuple[tuple[str, str], ...] | None:
+        """(id, name) of each class in the order of the logits; None if nobody knows what the classes are."""
+        return tuple(zip(self.ids, self.names)) if self.named else None
+
+    @property
+    def reported(self) -> tuple[int, ...]:
+        """Indices of the classes that are reported: all but the background."""
+        return tuple(c for c, id in enumerate(self.ids) if id not in self.background)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Compute calibrated probabilities.
+
+        Args:
+            logits: (..., C) as the head gives them.
+
+        Returns:
+            (..., C) float32, of the background classes too.
+        """
+        self._check_width(logits)
+        logits = logits.float()
+        if self.scale:
+            logits = logits * logits.new_tensor(self.scale)
+        if self.offset:
+            logits = logits + logits.new_tensor(self.offset)
+        return logits.softmax(-1) if self.kind == "multiclass" else logits.sigmoid()
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """Decide which classes hold.
+
+        Args:
+            logits: (..., C) as the head gives them.
+
+        Returns:
+            (..., C) bool, never True for a background class. Multiclass: at most one, the likeliest of all classes if it
+            is no background class and reaches its threshold.
+        """
+        probabilities = self.probabilities(logits)
+        default = 0.0 if self.kind == "multiclass" else 0.5
+        decided = probabilities >= probabilities.new_tensor(self.thresholds or (default,))
+        if self.kind == "multiclass":
+            best = probabilities.argmax(-1, keepdim=True)
+            decided = decided & torch.zeros_like(decided).scatter(-1, best, True)
+        reported = torch.zeros(len(self), dtype=torch.bool, device=logits.device)
+        reported[list(self.reported)] = True
+        return decided & reported
+
+    def calibrated(self, scale: Sequence[float], offset: Sequence[float], *, fitted_on: str) -> LabelSpace:
+        """Return this label space with another calibration; thresholds, which were fitted before it, are dropped."""
+        return replace(
+            self,
+            scale=tuple(map(float, scale)),
+            offset=tuple(map(float, offset)),
+            calibration_fitted_on=fitted_on,
+            thresholds=(),
+            thresholds_fitted_on="",
+        )
+
+    def uncalibrated(self) -> LabelSpace:
+        """Return this label space without calibration and thresholds."""
+        return replace(self, scale=(), offset=(), calibration_fitted_on="", thresholds=(), thresholds_fitted_on="")
+
+    def with_thresholds(self, thresholds: Sequence[float], *, fitted_on: str) -> LabelSpace:
+        """Return this label space with other thresholds (probabilities after calibration)."""
+        return replace(self, thresholds=tuple(map(float, thresholds)), thresholds_fitted_on=fitted_on)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values that ``from_json`` reads."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> LabelSpace:
+        """Read what ``as_json`` wrote; fields of a newer version are left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    def _check_width(self, logits: Tensor) -> None:
+        if logits.shape[-1] != len(self):
+            raise AuricleError(f"this label space has {len(self)} classes, the logits have {logits.shape[-1]}")
+
+
+class HeadInputs(NamedTuple):
+    """What a head reads of a batch: clip (B, Dc), frames (B, T, D), lengths (B,) valid frames, and the frames of the
+    blocks that it asks for in ``Head.layers``, each (B, T', D')."""
+
+    clip: Tensor
+    frames: Tensor
+    lengths: Tensor
+    layers: tuple[Tensor, ...] = ()
+
+
+class Head(nn.Module):
+    """Base of the heads. ``layers`` are the 0-based blocks that a head reads beside clip and frames."""
+
+    kind: str
+    num_classes: int
+    layers: tuple[int, ...] = ()
+
+    def forward(self, inputs: HeadInputs) -> Tensor:
+        """Compute logits (B, C), float32."""
+        raise NotImplementedError
+
+    def per_frame(self, frames: Tensor) -> Tensor | None:
+        """Compute logits (B, T, C) of frames (B, T, D); None for a head that has none."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments that build this head again, as JSON values."""
+        raise NotImplementedError
+
+
+class VectorHead(Head):
+    """A head that turns one vector into logits: the clip, or each frame with the mean over the valid frames.
+
+    ``per_frame`` exists where frames are as wide as what the head reads.
+    """
+
+    def __init__(self, input_dim: int, num_classes: int, reads: str = "clip"):
+        super().__init__()
+        if input_dim < 1 or num_classes < 1 or reads not in ("clip", "frames"):
+            raise AuricleError(
+                f"a head has inputs and classes and reads clip or frames: not {input_dim}, {num_classes} and {reads!r}"
+            )
+        self.input_dim, self.num_classes, self.reads = input_dim, num_classes, reads
+
+    def vector_logits(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., C)."""
+        raise NotImplementedError
+
+    def forward(self, inputs: HeadInputs) -> Tensor:
+        read = inputs.clip if self.reads == "clip" else inputs.frames
+        if read.shape[-1] != self.input_dim:
+            raise AuricleError(
+                f"this head reads {self.input_dim} values, the encoder's {self.reads} have {read.shape[-1]}"
+            )
+        logits = self.vector_logits(read)
+        return logits if self.reads == "clip" else mean_over_time(logits, inputs.lengths)
+
+    def per_frame(self, frames: Tensor) -> Tensor | None:
+        return self.vector_logits(frames) if frames.shape[-1] == self.input_dim else None
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, "input_dim": self.input_dim, "num_classes": self.num_classes, "reads": self.reads}
+
+
+class LinearHead(VectorHead):
+    """One linear layer."""
+
+    kind = "linear"
+
+    def __init__(self, input_dim: int, num_classes: int, reads: str = "clip", *, seed: int = 0):
+        super().__init__(input_dim, num_classes, reads)
+        self.linear = nn.Linear(input_dim, num_classes)
+        keyed(self, seed, head_rule, prefix="heads")
+
+    def vector_logits(self, x: Tensor) -> Tensor:
+        return self.linear(x.to(self.linear.weight.dtype)).float()
+
+
+class MLPHead(VectorHead):
+    """Linear, GELU, dropout, linear."""
+
+    kind = "mlp"
+
+    def __init__(
+        self,
+        input_dim: int,
+        num_classes: int,
+        reads: str = "clip",
+        *,
+        hidden_dim: int = 512,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__(input_dim, num_classes, reads)
+        if hidden_dim < 1 or not 0 <= dropout < 1:
+            raise AuricleError(
+                f"an mlp head needs hidden_dim >= 1 and 0 <= dropout < 1, not {hidden_dim} and {dropout}"
+            )
+        self.hidden_dim = hidden_dim
+        self.fc1 = nn.Linear(input_dim, hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.fc2 = nn.Linear(hidden_dim, num_classes)
+        keyed(self, seed, head_rule, prefix="heads")
+
+    def vector_logits(self, x: Tensor) -> Tensor:
+        return self.fc2(self.dropout(nn.functional.gelu(self.fc1(x.to(self.fc1.weight.dtype))))).float()
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"hidden_dim": self.hidden_dim, "dropout": self.dropout.p}
+
+
+def head_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+    """Initialise a new head: weights from a truncated normal, biases zero."""
+    if local == "bias":
+        parameter.zero_()
+    else:
+        nn.init.trunc_normal_(parameter, std=HEAD_STD, generator=generator)
+
+
+HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead)}
+
+
+def make_head(kind: str, encoder: Encoder, num_classes: int, *, reads: str = "clip", **options: Any) -> Head:
+    """Make a new head that fits ``encoder``, to be given to ``Encoder.with_head``.
+
+    Args:
+        kind: a name in ``HEADS``: "linear" or "mlp".
+        encoder: the encoder that the head will stand on; a head that it has already is not looked at.
+        num_classes: the number of logits.
+        reads: "clip" (the clip embedding) or "frames" (the mean over time of the logits of every frame).
+        options: further arguments of the head: ``hidden_dim`` and ``dropout`` of "mlp", ``seed``.
+
+    Raises:
+        AuricleError: for an unknown kind.
+    """
+    info = encoder.without_head().info
+    input_dim = info.clip_dim if reads == "clip" else info.frame_dim
+    return _head_class(kind)(input_dim=input_dim, num_classes=num_classes, reads=reads, **options)  # type: ignore[call-arg]
+
+
+def build_head(settings: dict[str, Any]) -> Head:
+    """Build the head that ``Head.settings()`` describes, with initial weights."""
+    options = dict(settings)
+    return _head_class(options.pop("kind", "none"))(**options)
+
+
+def _head_class(kind: str) -> type[Head]:
+    if kind not in HEADS:
+        raise AuricleError(f"unknown head '{kind}'{nearest(kind, tuple(HEADS))}; a newer version wrote this file?")
+    return HEADS[kind]

@@ -1,0 +1,104 @@
+"""Check what callers pass to an encoder, and pad what is too short."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from auricle.core.errors import AuricleError
+
+Padding = Literal["exact", "published"]
+LayerChoice = Literal["all"] | Sequence[int] | None
+
+
+def check_wave(wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Check a batch of waveforms.
+
+    Returns:
+        (B, S) float32 and (B,) int64 samples of each clip.
+
+    Raises:
+        AuricleError: for another type or shape, for no samples, NaN, infinite samples and impossible lengths.
+    """
+    if not isinstance(wave, Tensor):
+        raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
+    if wave.ndim != 2:
+        raise AuricleError(
+            f"expected a waveform (B, S), got shape {tuple(wave.shape)}; use wave[None] for a single clip"
+        )
+    if wave.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise AuricleError(
+            f"expected float32 samples in [-1, 1], got {wave.dtype}; convert with wave.float() and scale"
+        )
+    if wave.shape[0] == 0 or wave.shape[1] == 0:
+        raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); at least one sample is needed")
+    if not _all_finite(wave):
+        raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
+    if lengths is None:
+        lengths = torch.full((wave.shape[0],), wave.shape[1], device=wave.device)
+    lengths = torch.as_tensor(lengths, device=wave.device).long()
+    if lengths.shape != (wave.shape[0],) or lengths.min() < 1 or lengths.max() > wave.shape[1]:
+        raise AuricleError(f"lengths must be ({wave.shape[0]},) between 1 and {wave.shape[1]}, got {lengths.tolist()}")
+    return wave.float(), lengths
+
+
+def check_padding(padding: str) -> None:
+    """Raise AuricleError for what is neither "exact" nor "published"."""
+    if padding not in get_args(Padding):
+        raise AuricleError(f"padding is one of {', '.join(get_args(Padding))}, not {padding!r}")
+
+
+def check_ids_keep(ids_keep: Tensor, clips: int, tokens: int) -> Tensor:
+    """Return ``ids_keep`` as int64. Raise AuricleError unless it is (B, K), K at least 1, of indices below ``tokens``."""
+    whole = not ids_keep.is_floating_point() and ids_keep.dtype != torch.bool
+    if ids_keep.ndim != 2 or len(ids_keep) != clips or ids_keep.shape[1] < 1 or not whole:
+        raise AuricleError(
+            f"ids_keep must be ({clips}, K) whole numbers, K at least 1, got {tuple(ids_keep.shape)} {ids_keep.dtype}"
+        )
+    low, high = int(ids_keep.min()), int(ids_keep.max())
+    if low < 0 or high >= tokens:
+        raise AuricleError(f"ids_keep names tokens {low} to {high}; there are 0 to {tokens - 1}")
+    return ids_keep.long()
+
+
+def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
+    """Return 0-based block indices in the order asked for; negative ones count from the end.
+
+    Raises:
+        AuricleError: for an index outside the network.
+    """
+    if layers is None:
+        return ()
+    wanted = range(depth) if isinstance(layers, str) and layers == "all" else layers
+    try:
+        indices = [operator.index(i) for i in wanted]
+    except TypeError:
+        indices = [depth]  # no index at all
+    if any(not -depth <= i < depth for i in indices):
+        raise AuricleError(
+            f"layers must be None, 'all' or block indices between {-depth} and {depth - 1}, got {layers!r}"
+        )
+    return tuple(i % depth for i in indices)
+
+
+def zero_padded(wave: Tensor, lengths: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Pad (B, S) with zeros until every clip has ``least`` samples; what followed a short clip in its row becomes zero."""
+    if not (lengths < least).any():
+        return wave, lengths
+    wave = wave * (torch.arange(wave.shape[1], device=wave.device) < lengths[:, None])
+    return nn.functional.pad(wave, (0, max(0, least - wave.shape[1]))), lengths.clamp(min=least)
+
+
+def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Average the valid frames of each clip: (B, T, D), (B,) -> (B, D)."""
+    valid = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+    return (frames * valid[..., None]).sum(1) / lengths[:, None].to(frames.dtype)
+
+
+def _all_finite(wave: Tensor) -> bool:
+    """One pass in the usual case: a sum is finite only when every term is, but finite terms may overflow."""
+    return bool(torch.isfinite(wave.sum(dtype=torch.float32))) or bool(torch.isfinite(wave).all())
