@@ -204,7 +204,7 @@ def test_published_weights_that_are_not_there_are_named_with_their_address(here,
 def test_a_list_without_rows_says_how_to_fill_it(here, capsys):
     (here / "data" / "files_new.csv").write_text("file_name\n")
     assert original(words("python train_audio.py --dataset data/files_new.csv")) == 2
-    assert "auricle prepare list FOLDER data/files_new.csv --overwrite --root data" in capsys.readouterr().err
+    assert "auricle prepare list FOLDER --out data/files_new.csv --overwrite --root data" in capsys.readouterr().err
     assert main(["prepare", "list", "data/fsd50k_lms", "data/files_new.csv", "--overwrite", "--root", "data"]) == 0
     assert original(toy("python train_audio.py --dataset data/files_new.csv")) == 0
 

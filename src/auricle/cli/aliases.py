@@ -23,7 +23,12 @@ VALUES = {
     ("evaluate", "--metric"): {"balanced-accuracy": "balanced_accuracy", "roc-auc": "roc_auc", "d-prime": "d_prime"},
     **{(verb, "--precision"): {"bfloat16": "bf16"} for verb in ("pretrain",)},
 }
-PROBES = ("linear", "knn", "fewshot", "evar")  # evaluate PROBE MODEL DATA
+PROBES = {
+    "linear": ("linear", "logistic-cv"),
+    "knn": ("knn", "knn-cosine", "knn-xares"),
+    "fewshot": ("linear",),
+    "evar": ("evar",),
+}  # evaluate PROBE MODEL DATA: the protocols of each
 METHODS = ("m2d", "m2d-x", "m2d-as", "m2d-s", "m2d-d2v", "msm-mae", "mae-ast")  # pretrain METHOD DATA
 
 
@@ -91,6 +96,9 @@ def place(verb: str, values: argparse.Namespace, words: list[str]) -> list[str]:
         note("auricle evaluate PROBE MODEL DATA", "auricle evaluate DATA --model MODEL --protocol PROTOCOL")
         if not any(word.startswith("--protocol") for word in values.typed):
             values.protocol = values.source
+        elif values.protocol not in PROBES[values.source]:
+            known = ", ".join(PROBES[values.source])
+            raise AuricleError(f"'{values.source}' has no protocol '{values.protocol}'; it has {known}")
         values.few_shot = values.few_shot or values.source == "fewshot"
         values.model, values.source = words
         return []

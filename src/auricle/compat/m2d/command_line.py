@@ -122,7 +122,7 @@ def check_list(path: Path, data_path: str) -> None:
     if path.is_file() and not rows(path):
         raise AuricleError(
             f"{path} holds no file names below its header; to list the spectrograms of a folder: "
-            f"auricle prepare list FOLDER {path} --overwrite --root {data_path}"
+            f"auricle prepare list FOLDER --out {path} --overwrite --root {data_path}"
         )
 
 
