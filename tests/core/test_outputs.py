@@ -11,7 +11,7 @@ import time
 import pytest
 
 from auricle.cli.main import main
-from auricle.core.parallel import mapped
+from auricle.core.parallel import parallel_map
 from helpers.evaluation_data import corpus, table
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
@@ -97,11 +97,11 @@ def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import time\n"
-        "from auricle.core.parallel import mapped\n"
+        "from auricle.core.parallel import parallel_map\n"
         "if __name__ == '__main__':\n"
         "    print('begun', flush=True)\n"
         "    try:\n"
-        "        list(mapped(time.sleep, [0.05] * 400, 2))\n"
+        "        list(parallel_map(time.sleep, [0.05] * 400, 2))\n"
         "    except KeyboardInterrupt:\n"
         "        print('stopped', flush=True)\n"
     )
@@ -116,4 +116,4 @@ def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):
 
 
 def test_one_worker_stays_in_this_process():
-    assert list(mapped(lambda n: (n, os.getpid()), [1, 2], 1)) == [(1, os.getpid()), (2, os.getpid())]
+    assert list(parallel_map(lambda n: (n, os.getpid()), [1, 2], 1)) == [(1, os.getpid()), (2, os.getpid())]

@@ -46,13 +46,13 @@ def option(
 
 
 def argument(help: str = "", *, default: Any = MISSING, many: bool = False) -> Any:
-    """A positional argument of a verb."""
+    """Declare a dataclass field that is a positional argument of a verb; ``many``: one or more values."""
     metadata = {"help": help, "positional": True, "many": many}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
 def check_ranges(config: Any, names: tuple[str, ...], least: float) -> None:
-    """Raises AuricleError for a setting below ``least``, or that is no number."""
+    """Raise AuricleError for a setting that is below ``least`` or not a number."""
     for name in names:
         value = getattr(config, name)
         if value is not None and not least <= value < math.inf:
@@ -60,7 +60,7 @@ def check_ranges(config: Any, names: tuple[str, ...], least: float) -> None:
 
 
 def check_choices(config: Any) -> None:
-    """Raises AuricleError for a setting that is none of its choices."""
+    """Raise AuricleError for a setting that is not among its choices."""
     for f in fields(config):
         choices, value = f.metadata.get("choices"), getattr(config, f.name)
         if choices and value is not None and value not in choices:
@@ -70,14 +70,14 @@ def check_choices(config: Any) -> None:
 
 
 def names_of(config: Any) -> set[str]:
-    """The names of all settings, those of nested configs too."""
+    """Return the names of all settings, including those of nested configs."""
     parts = {f.name: getattr(config, f.name) for f in fields(config)}
     nested = [names_of(value) for value in parts.values() if is_dataclass(value)]
     return {name for name, value in parts.items() if not is_dataclass(value)}.union(*nested)
 
 
 def as_plain(config: Any) -> Any:
-    """A config as JSON/YAML values, nested configs as mappings, paths as text."""
+    """Return a config as JSON or YAML values: nested configs as mappings, paths as text."""
     if is_dataclass(config) and not isinstance(config, type):
         return {f.name: as_plain(getattr(config, f.name)) for f in fields(config)}
     if isinstance(config, (list, tuple)):
@@ -88,7 +88,16 @@ def as_plain(config: Any) -> Any:
 
 
 def from_plain(kind: type, values: dict[str, Any], where: str = "the configuration") -> Any:
-    """The inverse of ``as_plain``. Unknown names are refused with the nearest known one; absent ones keep their default."""
+    """Return the config that ``as_plain`` turned into ``values``. Absent names keep their default.
+
+    Args:
+        kind: the dataclass.
+        values: plain values by name.
+        where: what holds them, for messages.
+
+    Raises:
+        AuricleError: for an unknown name, with the nearest known one.
+    """
     hints, known = typing.get_type_hints(kind), {f.name: f for f in fields(kind)}
     for name in values.keys() - known.keys():
         raise AuricleError(
@@ -125,12 +134,12 @@ def with_values(config: Any, values: dict[str, Any]) -> Any:
 
 
 def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the settings in which two configs of one kind differ."""
-    found = []
+    """Return the dotted names of the settings in which two configs of one kind differ."""
+    names = []
     for f in fields(one):
         a, b = getattr(one, f.name), getattr(other, f.name)
         if is_dataclass(a):
-            found += differences(a, b, f"{prefix}{f.name}.")
+            names += differences(a, b, f"{prefix}{f.name}.")
         elif a != b:
-            found.append(prefix + f.name)
-    return found
+            names.append(prefix + f.name)
+    return names

@@ -1,4 +1,4 @@
-"""A function over many items, in this process or in a pool of spawned ones with one thread each."""
+"""Apply a function to many items, in this process or in a pool of spawned processes with one thread each."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ from auricle.core.threads import available_cores
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-SMALL = 64  # this many items are done before a pool of processes has started
-
-
-def workers_for(items: int, wanted: int) -> int:
-    """Processes for so many items: ``wanted``, one per core for 0, and none but this one for a few items."""
-    return 1 if items <= SMALL else wanted or available_cores()
+FEW_ITEMS = 64  # these are done before the processes of a pool have started
 
 
-def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chunk: int = 8) -> Iterator[R]:
-    """``function(item)`` for each item, in order. ``workers`` of 1 stays in this process.
+def num_processes(items: int, wanted: int | None = None) -> int:
+    """Return how many processes to use: ``wanted`` (None or 0: one per core), but only this one for a few items."""
+    return 1 if items <= FEW_ITEMS else wanted or available_cores()
 
-    With more, ``function`` must be picklable. An exception stops the rest and is raised here; closing the iterator
-    stops the rest too. Workers end by themselves when this process is killed. Raises AuricleError when a worker dies.
+
+def parallel_map(function: Callable[[T], R], items: Sequence[T], processes: int, *, chunk: int = 8) -> Iterator[R]:
+    """Yield ``function(item)`` for each item, in order.
+
+    Args:
+        function: must be picklable if ``processes`` is above 1.
+        items: what it is applied to.
+        processes: 0 or 1: this process.
+        chunk: items sent to a process at a time.
+
+    An exception in ``function`` is raised here and stops the rest, and so does closing the iterator. The processes end
+    by themselves when this process is killed.
+
+    Raises:
+        AuricleError: when a process dies.
     """
-    if workers <= 1:
+    if processes <= 1:
         yield from map(function, items)
         return
     from concurrent.futures import ProcessPoolExecutor
@@ -39,9 +47,9 @@ def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chun
     from multiprocessing import get_context
 
     try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
             try:
-                with _held_back(signal.SIGINT):
+                with _blocked(signal.SIGINT):
                     results = pool.map(function, items, chunksize=chunk)
                 yield from results
             except KeyboardInterrupt:
@@ -55,8 +63,8 @@ def mapped(function: Callable[[T], R], items: Sequence[T], workers: int, *, chun
 
 
 @contextmanager
-def _held_back(number: int) -> Iterator[None]:
-    """A signal waits while processes are started, and never reaches them: they inherit that they do not hear it."""
+def _blocked(number: int) -> Iterator[None]:
+    """Block a signal while processes are started. They inherit the block, so only this process receives the signal."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -67,8 +75,8 @@ def _held_back(number: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
-    """In each worker: one thread, Ctrl-C left to the parent, and no life after the parent's."""
+def _start_worker() -> None:
+    """In each process: one thread, Ctrl-C ignored, and an end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
@@ -85,13 +93,16 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-# Work ahead: the next item is made in a thread while the caller is busy with the one before.
+# ---- one item in advance
 
 END: Any = object()
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items in order, one of them ready in advance. An exception of theirs is raised where its item would come."""
+    """Yield the items in order, each made in a thread while the caller works on the one before it.
+
+    An exception of ``items`` is raised where its item would come.
+    """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, iterator, END)

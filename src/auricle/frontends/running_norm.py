@@ -1,6 +1,6 @@
-"""Statistics of a data set, measured while it is used: each batch is normalised by what has been seen so far.
+"""Running statistics of a data set: each batch is normalised by the mean and deviation of the batches so far.
 
-SUPERB's upstream ``m2d_calcnorm`` finds the mean and deviation of a downstream task this way (specification m2d 7).
+SUPERB's upstream ``m2d_calcnorm`` measures the statistics of a downstream task this way (specification m2d 7).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class RunningNorm:
 
     @property
     def finished(self) -> bool:
-        """Whether all batches that count have been seen."""
+        """True after the last batch that is measured."""
         return self.seen >= self.updates
 
     @property
     def std(self) -> Tensor:
-        """The deviation, within what float32 can divide by."""
+        """The standard deviation, limited to what float32 can divide by."""
         limits = torch.finfo(torch.float32)
         return self.variance.sqrt().clamp(limits.eps, limits.max)
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Take a batch into account; nothing happens once ``finished``."""
+        """Add a batch to the statistics, unless ``finished``."""
         if self.finished:
             return
         self.seen += 1

@@ -1,6 +1,6 @@
-"""What EfficientAT's training does to its log-mel: random band edges, then frequency and time masks.
+"""Augmentation of EfficientAT's log-mel in training: random band edges, then frequency and time masks.
 
-Specification efficientat 4. All published recipes leave the masks off (``freq_mask = time_mask = 0``).
+Specification efficientat 4. All published recipes use no masks (``freq_mask = time_mask = 0``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ FILL = SHIFT / SCALE  # a mask writes 0 before the scaling, which is this value 
 
 @dataclass(frozen=True)
 class MelAugment:
-    """fmin_range, fmax_range in hertz (1: fixed edges); the longest freq_mask in bands and time_mask in frames."""
+    """Ranges of the random draws.
+
+    Attributes:
+        fmin_range, fmax_range: hertz; 1 keeps the edges fixed.
+        freq_mask: bands of the longest frequency mask; 0: none.
+        time_mask: frames of the longest time mask; 0: none.
+    """
 
     fmin_range: int = 10
     fmax_range: int = 2000
@@ -36,16 +42,22 @@ class MelAugment:
 
 
 def moved_edges(front: EfficientATMel, augment: MelAugment, source: RandomSource) -> EfficientATMel:
-    """The front end with drawn edges: fmin + U{0 .. r-1}, fmax + r // 2 - U{0 .. r-1}; fmin is drawn first."""
+    """Return the front end with drawn edges: fmin + U{0 .. r-1}, fmax + r // 2 - U{0 .. r-1}; fmin is drawn first."""
     fmin = front.fmin + int(source.integers(0, augment.fmin_range))
     fmax = front.fmax + augment.fmax_range // 2 - int(source.integers(0, augment.fmax_range))
     return replace(front, fmin=fmin, fmax=fmax)
 
 
 def mask_spans(uniform: np.ndarray, longest: int, size: int) -> np.ndarray:
-    """(B, 2) uniforms (u, v) -> (B, 2) spans [start, end) in float32 arithmetic, truncated towards zero.
+    """Compute masks from uniform numbers, in float32 arithmetic truncated towards zero.
 
-    u scales the length, v the start within what is left; a start below 0 is possible when the length exceeds ``size``.
+    Args:
+        uniform: (B, 2) numbers u, v in [0, 1). u scales the length; v scales the start, so that the mask fits in.
+        longest: upper end of the length.
+        size: bands or frames of the axis. A length above it gives a start below 0.
+
+    Returns:
+        (B, 2) spans [start, end).
     """
     u, v = uniform.astype(np.float32).T
     length = u * np.float32(longest)
@@ -54,7 +66,7 @@ def mask_spans(uniform: np.ndarray, longest: int, size: int) -> np.ndarray:
 
 
 def masked(values: Tensor, spans: np.ndarray, axis: int) -> Tensor:
-    """(B, F, T) with span i of clip i filled along ``axis`` (1: bands, 2: frames)."""
+    """Fill span i (B, 2) of clip i in ``values`` (B, F, T) along ``axis`` (1: bands, 2: frames)."""
     span = torch.from_numpy(spans).to(values.device)
     position = torch.arange(values.shape[axis], device=values.device)
     inside = (position >= span[:, :1]) & (position < span[:, 1:])  # (B, size)
@@ -64,7 +76,7 @@ def masked(values: Tensor, spans: np.ndarray, axis: int) -> Tensor:
 def training_mel(
     front: EfficientATMel, wave: Tensor, augment: MelAugment, key: BatchKey, lengths: Tensor | None = None
 ) -> Tensor:
-    """(B, S) -> (B, F, T) with one pair of band edges for the batch and masks of their own for each clip."""
+    """Compute the augmented log-mel (B, F, T) of waves (B, S): band edges drawn once per batch, masks once per clip."""
     values = moved_edges(front, augment, key.shared("mel-edges"))(wave, lengths)
     for axis, longest, purpose in mask_axes(augment):
         values = masked(values, mask_spans(key.uniform(purpose, 2), longest, values.shape[axis]), axis)
@@ -72,6 +84,6 @@ def training_mel(
 
 
 def mask_axes(augment: MelAugment) -> Sequence[tuple[int, int, str]]:
-    """(axis, longest mask, purpose of the draw) of the masks that are switched on, frequency first."""
+    """Return (axis, longest mask, purpose of the draw) of the masks in use, frequency first."""
     axes = ((1, augment.freq_mask, "mel-freq-mask"), (2, augment.time_mask, "mel-time-mask"))
     return [axis for axis in axes if axis[1]]

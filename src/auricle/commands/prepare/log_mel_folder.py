@@ -102,11 +102,11 @@ def claim_mirror(out: Path, config: LmsConfig) -> None:
 
 
 def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | ConversionFailure]:
-    from auricle.core.parallel import mapped, workers_for
+    from auricle.core.parallel import num_processes, parallel_map
     from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import LogMelConverter, Mirror
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length)
     mirror = Mirror(Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32")
-    results = mapped(mirror, names, workers_for(len(names), config.workers or 0))
+    results = parallel_map(mirror, names, num_processes(len(names), config.workers))
     return progress_bar(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)

@@ -98,13 +98,13 @@ def dtype_of(config: PrepareConfig) -> str:
 
 
 def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Done | ConversionFailure]:
-    from auricle.core.parallel import mapped, workers_for
+    from auricle.core.parallel import num_processes, parallel_map
     from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import Converter, LogMelConverter
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds)
     converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
-    results = mapped(converter, tasks, workers_for(len(tasks), config.workers or 0))
+    results = parallel_map(converter, tasks, num_processes(len(tasks), config.workers))
     return progress_bar(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import replacing, write_text
-from auricle.core.parallel import mapped
+from auricle.core.parallel import parallel_map
 from auricle.core.progress import progress_bar
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.formats import write_manifest
@@ -113,7 +113,7 @@ def _claim(out: Path, recipe: Recipe) -> None:
 
 def _written(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
     """Writes the clips; yields once per clip."""
-    return mapped(partial(_write_clip, out, recipe), items, workers if len(items) > 1 else 1)
+    return parallel_map(partial(_write_clip, out, recipe), items, workers if len(items) > 1 else 1)
 
 
 def _write_clip(out: Path, recipe: Recipe, item: tuple[str, int]) -> None:
