@@ -2,12 +2,13 @@
 
 import importlib
 import pkgutil
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 
 import pytest
 
 import auricle
 from auricle.core.errors import AuricleError
+from auricle.core.options import as_plain, differences, from_plain, names_of
 
 
 def configs():
@@ -25,3 +26,32 @@ def test_a_value_that_is_none_of_its_choices_is_refused_with_the_flag(kind, name
     needed = {f.name: "x" for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
     with pytest.raises(AuricleError, match=f"--{name.replace('_', '-')} is one of .*, not 'nonsense'"):
         kind(**{**needed, name: "nonsense"})
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: int = 3
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = Inner()
+    rates: tuple[int, ...] = (16000,)
+    path: str | None = None
+
+
+def test_plain_values_give_the_config_back():
+    config = Outer(Inner(5), (1, 2), "a")
+    assert as_plain(config) == {"inner": {"size": 5}, "rates": [1, 2], "path": "a"}
+    assert from_plain(Outer, as_plain(config)) == config
+    assert from_plain(Outer, {}) == Outer()
+    assert names_of(config) == {"size", "rates", "path"}
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one():
+    with pytest.raises(AuricleError, match="config.yaml holds 'siz', which Inner does not know; did you mean size"):
+        from_plain(Outer, {"inner": {"siz": 4}}, "config.yaml")
+
+
+def test_differences_are_dotted_names():
+    assert differences(Outer(), Outer(Inner(4), path="b")) == ["inner.size", "path"]

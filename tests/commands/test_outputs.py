@@ -1,19 +1,15 @@
-"""Where an answer goes: folders that cannot be made are refused in words, before the work; terminals of few letters; Ctrl-C."""
+"""Outputs of every verb: folders that cannot be made are refused before the work; terminals without UTF-8; odd names."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from auricle.cli.main import main
-from auricle.core.parallel import parallel_map
 from helpers.evaluation_data import corpus, table
-from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 
 
@@ -90,30 +86,3 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path, capsys):
     (tmp_path / "sounds" / "good.wav").unlink()
     assert main(["prepare", str(tmp_path / "sounds"), "--out", str(tmp_path / "none"), "--quiet"]) == 2
     assert "their names are not UTF-8" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import time\n"
-        "from auricle.core.parallel import parallel_map\n"
-        "if __name__ == '__main__':\n"
-        "    print('begun', flush=True)\n"
-        "    try:\n"
-        "        list(parallel_map(time.sleep, [0.05] * 400, 2))\n"
-        "    except KeyboardInterrupt:\n"
-        "        print('stopped', flush=True)\n"
-    )
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, str(script)], start_new_session=True, **pipe) as process:
-        assert process.stdout.readline() == "begun\n"
-        time.sleep(0.7)  # the processes are being started
-        os.killpg(process.pid, signal.SIGINT)
-        out, error = process.communicate(timeout=PATIENCE)
-    assert out == "stopped\n"
-    assert "Traceback" not in error
-
-
-def test_one_worker_stays_in_this_process():
-    assert list(parallel_map(lambda n: (n, os.getpid()), [1, 2], 1)) == [(1, os.getpid()), (2, os.getpid())]

@@ -1,0 +1,67 @@
+"""Files are written whole or not at all; JSON is strict; checksums and stamps find changed files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import cache_dir, dumps, file_stamp, make_folder, replacing, sha256_of, write_text
+
+
+def test_a_file_is_replaced_on_success(tmp_path):
+    write_text(tmp_path / "new" / "a.txt", "one")
+    write_text(tmp_path / "new" / "a.txt", "zwei ü")
+    assert (tmp_path / "new" / "a.txt").read_text(encoding="utf-8") == "zwei ü"
+    assert os.listdir(tmp_path / "new") == ["a.txt"]
+
+
+def test_after_a_failure_the_old_file_is_there_and_nothing_else(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    writing = replacing(tmp_path / "a.txt")
+    writing.__enter__().write_text("half")
+    assert not writing.__exit__(RuntimeError, RuntimeError("midway"), None)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    with pytest.raises(AuricleError, match=r"a\.txt: No space left"), replacing(tmp_path / "a.txt"):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_with_advice(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AuricleError, match="cannot make the folder .*; use another disk"):
+        make_folder(tmp_path / "file" / "folder", "use another disk")
+
+
+def test_json_has_null_for_numbers_that_are_not_finite():
+    value = {"a": float("nan"), "b": (1.5, float("inf")), "c": [{"d": -float("inf")}]}
+    assert json.loads(dumps(value)) == {"a": None, "b": [1.5, None], "c": [{"d": None}]}
+
+
+def test_the_checksum_is_that_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"audio")
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"audio").hexdigest()
+
+
+def test_a_stamp_changes_with_size_or_time_and_is_none_without_a_file(tmp_path):
+    path = tmp_path / "a"
+    assert file_stamp(path) is None
+    path.write_bytes(b"one")
+    before = file_stamp(path)
+    assert before == [3, path.stat().st_mtime_ns]
+    os.utime(path, ns=(1, 1))
+    assert file_stamp(path) == [3, 1]
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch):
+    monkeypatch.setenv("AURICLE_CACHE", "/somewhere")
+    assert cache_dir() == Path("/somewhere")
+    monkeypatch.delenv("AURICLE_CACHE")
+    assert cache_dir().name == "auricle"
