@@ -206,3 +206,10 @@ def test_the_exported_front_end_has_real_operations_alone(id):
     torch.testing.assert_close(
         program.module()(wave), expected, atol=5e-4, rtol=0
     )  # float32 sums of a band with little energy
+
+
+def test_autocast_changes_nothing(front):
+    wave = noise(1, front.min_samples + 500)
+    with torch.autocast("cpu", torch.bfloat16):
+        values = front(wave)
+    assert torch.equal(values, front(wave))

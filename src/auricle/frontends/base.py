@@ -102,7 +102,7 @@ class FrontEnd(ABC):
         return (self.first_center + index * self.hop_length) / self.sample_rate
 
     def __call__(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute the spectrograms of a batch.
+        """Compute the spectrograms of a batch, always in float32, also under autocast.
 
         Args:
             wave: (B, S) float32 at ``sample_rate``.
@@ -118,9 +118,11 @@ class FrontEnd(ABC):
         shortest = wave.shape[1] if lengths is None else int(lengths.min())
         if shortest < self.min_samples:
             raise AuricleError(f"{self.id} needs {self.min_samples} samples or more, got {shortest}; zero-pad the clip")
-        if lengths is None or bool((lengths == wave.shape[1]).all()):
-            return self.log_mel(wave)
-        values = self.log_mel(wave, lengths)
+        equal = lengths is None or bool((lengths == wave.shape[1]).all())
+        with torch.autocast(wave.device.type, enabled=False):
+            values = self.log_mel(wave, None if equal else lengths)
+        if lengths is None or equal:
+            return values
         past = torch.arange(values.shape[2], device=wave.device) >= self.num_frames(lengths)[:, None]
         return values.masked_fill(past[:, None], 0.0)
 

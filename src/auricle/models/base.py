@@ -156,9 +156,7 @@ class Encoder(nn.Module):
     def spectrogram(self, wave: Tensor, lengths: Tensor) -> Spectrogram:
         """Apply the front end to (B, S) with clips of (B,) samples, none shorter than the front end needs."""
         front = self.front
-        with torch.autocast(wave.device.type, enabled=False):
-            values = front(wave, lengths)
-        return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
+        return Spectrogram(front(wave, lengths), front.num_frames(lengths), front.hop_seconds, front.id)
 
     def check_spec(self, spec: Spectrogram) -> None:
         """Raise AuricleError if the spectrogram is not what this network takes."""

@@ -192,8 +192,7 @@ class EfficientAT(Encoder):
         front = self.front
         assert isinstance(front, EfficientATMel)
         wave, lengths = zero_padded(wave, lengths, front.min_samples)
-        with torch.autocast(wave.device.type, enabled=False):
-            values = training_mel(front, wave, self.augment, key)
+        values = training_mel(front, wave, self.augment, key)
         return Spectrogram(values, front.num_frames(lengths), front.hop_seconds, front.id)
 
     def _encode(
