@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+if TYPE_CHECKING:
+    from auricle.cli.flags import Parser
 
 CITATION = re.compile(r"specification (m2d|mae_ast|efficientat|evaluation) (\d+(?:\.\d+)*)")
 SECTION = re.compile(r"^(Args|Attributes|Example|Examples|Raises|Returns|Yields):\s*$")
@@ -153,18 +155,22 @@ def cited(text: str) -> str:
 
 def commands_page() -> str:
     """Return the page of all verbs, from their parsers."""
-    from auricle.cli.main import VERBS, parser_of
+    from auricle.cli.main import TOPICS, parser_of
 
-    parts = ["# Command line\n", "Every verb with its options. `auricle VERB --help` prints the same.\n"]
-    parts.append("| verb | what it does |\n|---|---|")
-    parts += [f"| [{verb}](#{anchor(verb)}) | {escaped(VERBS[verb].summary)} |" for verb in VERBS]
-    parts.append("")
-    for verb in VERBS:
-        parser = parser_of(verb)
-        parts.append(f'## <a id="{anchor(verb)}"></a>auricle {verb}\n')
+    parts = [
+        "# Command line\n",
+        "Every verb with its options. `auricle VERB --help` prints the usual ones, `--help all` all.\n",
+    ]
+    for topic, verbs in TOPICS.items():
+        parts.append(f"| {topic} | |\n|---|---|")
+        parts += [f"| [{name}](#{anchor(name)}) | {escaped(verb.summary)} |" for name, verb in verbs.items()]
+        parts.append("")
+    for name in (name for verbs in TOPICS.values() for name in verbs):
+        parser = parser_of(name)
+        parts.append(f'## <a id="{anchor(name)}"></a>auricle {name}\n')
         parts.append(described(parser.description or ""))
         parts.extend(options(parser))
-        if verb == "pretrain":
+        if name == "pretrain":
             parts.extend(methods_of_pretrain())
     return "\n".join(parts)
 
@@ -178,48 +184,40 @@ def described(text: str) -> str:
     parts = []
     for block in text.strip().split("\n\n"):
         lines = [line.strip() for line in block.splitlines()]
-        if all(
-            line.startswith(("auricle ", "torchrun ", "ffmpeg ", "--", "-- ")) or "auricle " in line for line in lines
-        ):
+        if all("auricle " in line for line in lines):
             parts.append("```console\n" + "\n".join(f"$ {line}" for line in lines) + "\n```\n")
         else:
             parts.append(escaped(cited(" ".join(lines))) + "\n")
     return "\n".join(parts)
 
 
-def options(parser: argparse.ArgumentParser, known: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Yield a table of options for each group of a parser, without those already known."""
+def options(parser: Parser, known: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield a table of options for each heading, those of the short help first, without those already known."""
+    usual = {action.dest for actions in parser.sections(everything=False).values() for action in actions}
     for title, actions in parser.sections(everything=True).items():
-        shown = [action for action in actions if action.dest != "help" and action.dest not in known]
-        if shown:
-            yield f"| {escaped(title)} | |\n|---|---|"
-            for action in shown:
-                meaning = parser._get_formatter()._expand_help(action) if action.help else ""
-                yield f"| {spelling(parser, action)} | {escaped(meaning)} |"
-            yield ""
-
-
-def spelling(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Return how an argument is typed: its names, and what follows them."""
-    formatter = parser._get_formatter()
-    if not action.option_strings:
-        return f"`{action.metavar or action.dest}`".replace("|", "\\|")
-    names = [name for name in action.option_strings if name.startswith("--")] or action.option_strings
-    value = ""
-    if action.nargs != 0:
-        value = " " + formatter._format_args(action, formatter._get_default_metavar_for_optional(action))
-    return ", ".join(f"`{name}`" for name in names[:1]) + (f" `{value.strip()}`".replace("|", "\\|") if value else "")
+        rows = [action for action in actions if action.dest not in known | {"help"}]
+        if not rows:
+            continue
+        yield f"| {escaped(title)} | |\n|---|---|"
+        for action in sorted(rows, key=lambda action: action.dest not in usual):
+            formatter = parser._get_formatter()
+            spelling = formatter._format_action_invocation(action).replace("|", "\\|")
+            yield f"| `{spelling}` | {escaped(formatter._expand_help(action) if action.help else '')} |"
+        yield ""
 
 
 def methods_of_pretrain() -> Iterator[str]:
-    """Yield the settings of each method of pre-training that the common table lacks."""
+    """Yield the settings that each method of pre-training adds to the common ones."""
     from auricle.cli.main import parser_of
-    from auricle.cli.pretrain import METHODS
+    from auricle.methods.settings import METHODS
 
-    known = frozenset(action.dest for action in parser_of("pretrain")._actions)  # of the default method
-    for method in METHODS:
+    parsers = {method: parser_of("pretrain", ["--method", method]) for method in METHODS}
+    common = frozenset.intersection(
+        *(frozenset(action.dest for action in parser._actions) for parser in parsers.values())
+    )
+    for method, parser in parsers.items():
         yield f"### pretrain --method {method}\n"
-        yield from options(parser_of("pretrain", ["--method", method]), known)
+        yield from options(parser, common)
 
 
 def escaped(text: str) -> str:
