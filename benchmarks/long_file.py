@@ -44,10 +44,8 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     from auricle.commands.complexity import network
     from auricle.core.devices import tune_allocator
     from auricle.hub.load import load
-    from auricle.inference.sources import find_sounds
-    from auricle.inference.tag_config import EventSettings, TagSettings
     from auricle.inference.tag_results import Failure
-    from auricle.inference.tagger import tag_each
+    from auricle.inference.tagger import Tagger
     from auricle.models.heads import LabelSpace
 
     tune_allocator()
@@ -56,8 +54,7 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     if encoder.info.label_space is None:
         encoder.set_label_space(LabelSpace.unnamed(encoder.num_classes(), "multilabel"))
     start = time.perf_counter()
-    settings = TagSettings(window=10.0, hop=10.0, device="cpu")
-    (outcome,) = tag_each(find_sounds([path]), encoder, settings, EventSettings())
+    (outcome,) = Tagger(encoder, window=10.0, hop=10.0, device="cpu").iterate(path)
     spent = time.perf_counter() - start
     if isinstance(outcome, Failure):
         raise SystemExit(outcome.error)

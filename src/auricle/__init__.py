@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auricle import models as _models
 from auricle.version import __version__
 
+if TYPE_CHECKING:
+    from auricle.core.threads import set_threads
+    from auricle.hub.load import load
+    from auricle.inference.embedder import Embedder, embed
+    from auricle.inference.tagger import Tagger, tag
+
 _FACE = {
+    "Embedder": "auricle.inference.embedder",
+    "Tagger": "auricle.inference.tagger",
     "load": "auricle.hub.load",
     "embed": "auricle.inference.embedder",
     "set_threads": "auricle.core.threads",
     "tag": "auricle.inference.tagger",
 }
-__all__ = ["__version__", "embed", "load", "models", "set_threads", "tag"]
+__all__ = ["Embedder", "Tagger", "__version__", "embed", "load", "models", "set_threads", "tag"]
 
 
 class _CallableModels(ModuleType):

@@ -165,17 +165,13 @@ def test_unknown_programs_scripts_and_bad_files_are_refused(metro, capsys):
 def test_windows_of_the_real_network_agree_with_the_golden_ones(shared, capsys):
     """All four settings, from the file; probabilities move by up to 5e-4 with the resampler (specification 5.1)."""
     import auricle
-    from auricle.inference.sources import find_sounds
-    from auricle.inference.tag_config import EventSettings, TagSettings
-    from auricle.inference.tagger import tag_each
 
     encoder = auricle.load("mn04_as", weights=shared / "weights" / "mn04_as_mAP_432.pt")
-    sounds = find_sounds([shared / "data" / "audio" / "metro_station-paris.wav"])
+    audio = shared / "data" / "audio" / "metro_station-paris.wav"
     golden = json.loads((GOLDEN / "efficientat" / "windowed_inference.json").read_text())["results"]
     for key, want in golden.items():
         window, hop = map(float, re.fullmatch(r"window([\d.]+)_hop([\d.]+)", key).groups())
-        settings = TagSettings(window=window, hop=hop)
-        (found,) = tag_each(sounds, encoder, settings, EventSettings(), tail=original.zero_padded)
+        (found,) = auricle.Tagger(encoder, window=window, hop=hop, tail=original.zero_padded)(audio).results
         assert [(w.start, w.end) for w in found.windows] == [(w["start"], w["end"]) for w in want]
         for ours, theirs in zip(found.windows, want):
             assert [t.label for t in ours.tags] == [t["tag"] for t in theirs["tags"]]

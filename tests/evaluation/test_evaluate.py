@@ -22,9 +22,9 @@ from auricle.evaluation.splits import draw_folds, make_splits, split_notes
 from auricle.evaluation.statistics import task_statistics
 from auricle.evaluation.targets import class_targets, labelled
 from auricle.evaluation.tasks import Task
-from auricle.inference.batching import heard_batches
 from auricle.inference.embed_config import EmbedSettings
 from auricle.inference.embedder import embed
+from auricle.inference.pipeline import clip_batches
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import CLASSES, corpus, table
 from helpers.sounds import tone, write_sound
@@ -284,8 +284,8 @@ def test_statistics_hear_the_random_windows_of_training_in_full_batches(tmp_path
     start = task_statistics(encoder, manifest, EmbedSettings(seconds=0.2, batch_size=4), form)
     windows = task_statistics(encoder, manifest, EmbedSettings(seconds=0.2, batch_size=4, crop="random"), form)
     assert windows[0] > start[0] + 1
-    heard = heard_batches(manifest, 16000, EmbedSettings(seconds=40.0, batch_size=10), in_order=True)
-    assert [len(batch) for batch in heard] == [10, 2]  # not cut to bound memory: EVAR's form weighs batches
+    batches = clip_batches(manifest, 16000, EmbedSettings(seconds=40.0, batch_size=10), in_order=True)
+    assert [len(batch) for batch in batches] == [10, 2]  # not cut to bound memory: EVAR's form weighs batches
 
 
 def test_labels_that_are_numbers_are_ordered_by_number(manifest):

@@ -17,8 +17,8 @@ from auricle.audio.windows import windows
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import save_encoder
+from auricle.inference.coercion import cut_into_windows, window_spans
 from auricle.inference.embedder import embed
-from auricle.inference.spans import cut_into_windows, window_spans
 from helpers.encoders import logmel_stats, m2d, mn
 from helpers.sounds import tone, write_sound
 

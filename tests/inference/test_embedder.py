@@ -9,9 +9,10 @@ import torch
 import auricle
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.inference.batching import read_clip
+from auricle.inference.chunks import pool
 from auricle.inference.embed_config import EmbedSettings
-from auricle.inference.embedder import embed, pool
+from auricle.inference.embedder import embed
+from auricle.inference.pipeline import clip_batches
 from auricle.inference.tagger import tag
 from helpers.encoders import logmel_stats, m2d, mn
 from helpers.evaluation_data import corpus
@@ -89,7 +90,8 @@ def test_an_encoder_in_training_stays_in_training(folder):
 def test_a_fixed_length_cuts_and_pads(folder):
     settings = EmbedSettings(seconds=0.2)
     for name, kept in (("2.wav", 3200), ("4.wav", 800)):
-        wave = read_clip(folder / name, Clip(name, path=name), 16000, settings)
+        ((clip,),) = clip_batches(Manifest((Clip(name, path=name),), folder), 16000, settings)
+        wave = clip.waveform
         assert len(wave) == 3200
         assert np.count_nonzero(wave[kept:]) == 0
         assert np.count_nonzero(wave[:kept]) > 0.9 * kept

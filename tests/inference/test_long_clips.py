@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import torch
 
-from auricle.inference import batching as reading
-from auricle.inference import embedder as long_clips
-from auricle.inference.embedder import embed, pool
+from auricle.inference import chunks, pipeline
+from auricle.inference.chunks import pool, spectrogram_parts
+from auricle.inference.embedder import embed
 from auricle.models.base import Encoder
 from helpers.encoders import m2d, mae_ast
 from helpers.golden_files import close
@@ -33,8 +33,8 @@ def encoder(request) -> Encoder:
 @pytest.fixture
 def recording(tmp_path, monkeypatch) -> tuple[str, torch.Tensor]:
     """A file that counts as long, and is cut into pieces of about a second."""
-    monkeypatch.setattr(reading, "BATCH_SECONDS", 5.0)
-    monkeypatch.setattr(long_clips, "PIECE_SECONDS", 1.0)
+    monkeypatch.setattr(pipeline, "BATCH_SECONDS", 5.0)
+    monkeypatch.setattr(chunks, "PART_SECONDS", 1.0)
     noise = np.random.default_rng(0).standard_normal(int(SECONDS * RATE)).astype(np.float32)
     wave = 0.1 * noise * (1 + np.sin(np.arange(len(noise)) / 3000)).astype(np.float32)
     soundfile.write(tmp_path / "long.wav", wave, RATE, subtype="FLOAT")
@@ -66,7 +66,7 @@ def test_frames_and_times_are_those_of_the_whole(encoder, recording):
 @pytest.mark.parametrize("more", [2, 10, 15, 16])
 def test_a_last_piece_too_short_for_a_step_is_left_out_as_in_one_call(more, recording, tmp_path):
     encoder = mae_ast(max_token_length=160)
-    frames = next(spec for spec, _ in long_clips.spectrograms([recording[1].numpy()], encoder)).values.shape[2]
+    frames = next(spec for spec, _ in spectrogram_parts([recording[1].numpy()], encoder)).values.shape[2]
     wave = recording[1][: 400 + 160 * (7 * frames + more - 1)]
     soundfile.write(tmp_path / "odd.wav", wave.numpy(), RATE, subtype="FLOAT")
     found = embed(tmp_path / "odd.wav", encoder, level="frames", device="cpu")
@@ -78,7 +78,7 @@ def test_a_last_piece_too_short_for_a_step_is_left_out_as_in_one_call(more, reco
 def test_no_piece_is_longer_than_asked_for_and_every_frame_comes_once(recording):
     encoder, (_, wave) = m2d(), recording
     blocks = np.array_split(wave.numpy(), 7)
-    pieces = list(long_clips.spectrograms(blocks, encoder))
+    pieces = list(spectrogram_parts(blocks, encoder))
     whole = encoder.frontend(wave[None]).values
     assert [start for _, start in pieces] == [128 * i for i in range(len(pieces))]
     assert all(spec.values.shape[2] <= 128 + 3 for spec, _ in pieces)

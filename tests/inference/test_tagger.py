@@ -17,10 +17,8 @@ from auricle.cli.main import main
 from auricle.commands.tag import TagFolder
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.efficientat import to_published
-from auricle.inference.sources import AudioSource, find_sounds
-from auricle.inference.tag_config import EventSettings, TagSettings
+from auricle.inference.pipeline import AudioSource, find_audio
 from auricle.inference.tag_results import Failure, FileTags
-from auricle.inference.tagger import tag_each, tagger
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
 from auricle.models.ensemble import Ensemble
@@ -136,10 +134,10 @@ def test_half_precision_moves_scores_only_a_little(sound):
 def test_folders_lists_and_memory_are_heard_each_file_once(tmp_path, sound):
     inner = write_sound(tmp_path / "more" / "b.flac", tone(0.5, 44100), 44100)
     (tmp_path / "more" / "notes.txt").write_text("no sound")
-    found = find_sounds([tmp_path, sound, inner])
-    assert [s.place for s in found] == ["low.wav", "more/b.flac"]
+    sources = find_audio([tmp_path, sound, inner])
+    assert [s.place for s in sources] == ["low.wav", "more/b.flac"]
     memory = AudioSource("-", sound.read_bytes(), "stdin")
-    outcomes = list(tag_each([*found, memory], LoudestBand(), TagSettings(), EventSettings()))
+    outcomes = list(auricle.Tagger(LoudestBand()).iterate([*sources, memory]))
     assert [o.file for o in outcomes] == [str(sound), str(inner), "-"]
     assert outcomes[2].tags == outcomes[0].tags
 
@@ -207,7 +205,7 @@ def test_weights_that_give_no_numbers_are_a_failure_not_an_answer(sound):
 
 def test_an_encoder_without_classes_and_an_unknown_option_are_refused(sound):
     with pytest.raises(AuricleError, match="cannot tag"):
-        tagger(LoudestBand(None))
+        auricle.Tagger(LoudestBand(None))
     with pytest.raises(AuricleError, match="wndow"):
         auricle.tag(sound, LoudestBand(), wndow=3)
 
@@ -253,7 +251,7 @@ def test_a_folder_of_answers_grows_by_a_line_per_file_and_goes_on_where_it_stopp
     first = capsys.readouterr().out
 
     heard = []
-    monkeypatch.setattr("auricle.inference.tagger._pieces", _spied(heard))
+    monkeypatch.setattr(AudioSource, "blocks", _recording_names(heard, AudioSource.blocks))
     assert main(["tag", str(sound), str(other), *line]) == 0
     assert heard == [str(other)]
     assert capsys.readouterr().out.startswith(first.split("Events")[0].split("No events")[0])
@@ -306,21 +304,16 @@ def test_a_folder_without_audio_is_named_and_the_others_done(tmp_path, sound, ca
     assert "holds no audio" in told.err + told.out
 
 
-def _spied(heard: list[str]):
-    from auricle.inference import tagger as module
+def _recording_names(names: list[str], blocks):
+    def recorded(source, *rest):
+        names.append(source.name)
+        return blocks(source, *rest)
 
-    original = module._pieces
-
-    def pieces(sound, *rest):
-        heard.append(sound.name)
-        return original(sound, *rest)
-
-    return pieces
+    return recorded
 
 
 def test_a_failure_comes_after_what_was_finished(sound):
-    outcomes = tag_each(find_sounds([sound, "none.wav", sound.parent / "none too.wav"]), LoudestBand(), TagSettings(),
-                        EventSettings())  # fmt: skip
+    outcomes = auricle.Tagger(LoudestBand()).iterate([sound, "none.wav", sound.parent / "none too.wav"])
     assert isinstance(next(outcomes), FileTags)
     assert [type(o) for o in outcomes] == [Failure, Failure]
 

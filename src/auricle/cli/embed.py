@@ -1,12 +1,12 @@
-"""Embeddings of files, folders and tables, with any encoder, to .npy, .npz or .parquet with an index.
+"""Write embeddings of files, folders and tables, with any encoder, to .npy, .npz or .parquet with an index.
 
   auricle embed sounds/ --model runs/first --out sounds.npy
   auricle embed a.wav b.mp3 --model runs/first --level frames --out frames.npz
   auricle embed table.csv --model runs/first --layers 5 11 --pooling mean_std --out layers.parquet
   auricle embed day.flac --model runs/first --window 10 --hop 5 --out day.npz
 
-Broken files are named at the end and the rest is written (exit code 1). A run that was stopped is continued by the same
-command.
+Broken files are named at the end and the others are written (exit code 1). The same command continues a run that was
+stopped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import warnings
 from auricle.cli.flags import Parser, add_flags, config_from
 from auricle.commands.embed import EmbedConfig, as_json, embed
 
-SHOWN = 10
+FAILURES_SHOWN = 10
 
 
 def add_arguments(parser: Parser) -> None:
@@ -29,18 +29,19 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Return 0, or 1 when some clips could not be embedded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # labels and groups do not matter here
         result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    for words in list(result.failed.values())[:SHOWN]:
-        print(f"failed: {words}", file=sys.stderr)
-    if len(result.failed) > SHOWN:
-        print(f"failed: and {len(result.failed) - SHOWN} more, all in {result.index}", file=sys.stderr)
+    for message in list(result.failed.values())[:FAILURES_SHOWN]:
+        print(f"failed: {message}", file=sys.stderr)
+    if len(result.failed) > FAILURES_SHOWN:
+        print(f"failed: and {len(result.failed) - FAILURES_SHOWN} more, all in {result.index}", file=sys.stderr)
     kept = f", {result.kept} of them finished before" if result.kept else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
     clips = "1 clip" if result.clips == 1 else f"{result.clips} clips"
-    plain = f"{result.out}: {clips}, {result.width} numbers per vector{kept}{failed}"
-    print(json.dumps(as_json(result), indent=1) if args.json else plain)
+    text = f"{result.out}: {clips}, {result.width} numbers per vector{kept}{failed}"
+    print(json.dumps(as_json(result), indent=1) if args.json else text)
     return 1 if result.failed else 0

@@ -1,11 +1,11 @@
-"""What is heard in recordings: the most likely labels, over time if you like, from any audio file, folder or stdin.
+"""Print the most likely labels of recordings, and over time the events: of any audio file, folder or standard input.
 
   auricle tag metro.wav --model mn04_as
   auricle tag night.flac --model mn10_as --window 10 --hop 5 --out night --labels-out audacity
   auricle tag sounds/ --ensemble mn40_as_ext mn40_as mn40_as_no_im_pre --json
   ffmpeg -i film.mkv -f wav - | auricle tag - --model mn10_as --picture film.png
 
-Every answer is printed as soon as it is there. Broken files are named and the rest is tagged (exit code 1).
+Each answer is printed as soon as it is finished. A broken file is named and the others are tagged (exit code 1).
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ import csv
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Protocol
 
 from auricle.cli.flags import Parser, add_flags, config_from
 from auricle.commands.tag import TagConfig, tag
 from auricle.core.progress import progress_bar
-
-if TYPE_CHECKING:
-    from auricle.inference.tag_results import Failure, FileTags
+from auricle.inference.tag_results import Failure, FileTags
 
 
 def add_arguments(parser: Parser) -> None:
@@ -34,11 +31,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0, or 1 when some files could not be tagged."""
-    from auricle.inference.tag_results import Failure
-
+    """Return 0, or 1 when some files could not be tagged."""
     tagging = tag(config_from(TagConfig, args))
-    printer: Printer = AsJson(tagging.model) if args.json else AsCsv() if args.csv else AsTables()
+    printer = JsonPrinter(tagging.model) if args.json else CsvPrinter() if args.csv else TablePrinter()
     failed: list[Failure] = []
     try:
         for outcome in progress_bar(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet):
@@ -46,51 +41,45 @@ def run(args: argparse.Namespace) -> int:
                 failed.append(outcome)
                 print(f"failed: {outcome.error}", file=sys.stderr)
             else:
-                printer.tell(outcome)
+                printer.add(outcome)
                 sys.stdout.flush()
     finally:
-        printer.end(failed)
+        printer.finish(failed)
     return 1 if failed else 0
 
 
-class Printer(Protocol):
-    """Tells results one by one."""
+class TablePrinter:
+    """Print each result as tables."""
 
-    def tell(self, result: FileTags) -> None: ...
-    def end(self, failed: list[Failure]) -> None: ...
-
-
-class AsTables:
-    def tell(self, result: FileTags) -> None:
+    def add(self, result: FileTags) -> None:
         print(f"{result}\n")
 
-    def end(self, failed: list[Failure]) -> None:
-        pass
+    def finish(self, failed: list[Failure]) -> None:
+        """Print what comes after the last result."""
 
 
-class AsCsv:
+class CsvPrinter(TablePrinter):
+    """Print a row per window and label."""
+
     def __init__(self) -> None:
         self.writer = csv.writer(sys.stdout, lineterminator="\n")
         self.writer.writerow(("file", "start", "end", "label", "score"))
 
-    def tell(self, result: FileTags) -> None:
+    def add(self, result: FileTags) -> None:
         for file, start, end, label, score in result.rows():
             self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}"))
 
-    def end(self, failed: list[Failure]) -> None:
-        pass
 
-
-class AsJson:
-    """One object, written piece by piece; whole also when the run is interrupted."""
+class JsonPrinter(TablePrinter):
+    """Print one JSON object, result by result; it is complete also when the run is interrupted."""
 
     def __init__(self, model: str):
         print(f'{{"model": {json.dumps(model)}, "results": [', end="")
-        self.between = "\n"
+        self.separator = "\n"
 
-    def tell(self, result: FileTags) -> None:
-        print(self.between + json.dumps(result.to_json()), end="")
-        self.between = ",\n"
+    def add(self, result: FileTags) -> None:
+        print(self.separator + json.dumps(result.to_json()), end="")
+        self.separator = ",\n"
 
-    def end(self, failed: list[Failure]) -> None:
+    def finish(self, failed: list[Failure]) -> None:
         print(f'\n], "failed": {json.dumps([asdict(failure) for failure in failed])}}}')

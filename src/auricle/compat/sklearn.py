@@ -17,9 +17,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.inference.coercion import as_encoder
 from auricle.inference.embed_config import EmbedSettings, layer_texts
 from auricle.inference.embedder import embed
+from auricle.inference.pipeline import as_encoder
 from auricle.models.base import Encoder
 
 
@@ -62,7 +62,7 @@ class AudioEncoder(TransformerMixin, BaseEstimator):
             "pooling": self.pooling,
             "batch_size": self.batch_size,
         }
-        settings = EmbedSettings(seconds=self.seconds or 0.0, **options)
+        settings = EmbedSettings(seconds=self.seconds, **options)
         manifest = Manifest(tuple(Clip(id=path, path=path) for path in dict.fromkeys(paths)))
         found = (
             EmbeddingCache().embed_each(manifest, encoder, settings)

@@ -26,7 +26,7 @@ from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Manifest
 from auricle.inference.embed_config import EmbedSettings
-from auricle.inference.embedder import ClipEmbedding, Embeddings, embed_clips, gathered, pieces_of
+from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, join_embeddings, vector_names
 from auricle.models.base import Encoder
 
 CODE_FORMAT = 2  # raise it when decoding, cutting, pooling or a front end changes its numbers
@@ -46,7 +46,7 @@ class EmbeddingCache:
     ) -> Embeddings:
         """Clip-level embeddings of the manifest; all missing pieces are computed in one pass. Touches no audio on a hit,
         but that of clips that could not be read: what was wrong (a library, a drive) may be right by now."""
-        said, pieces = describe(manifest, encoder, settings), pieces_of(encoder, settings)
+        said, pieces = describe(manifest, encoder, settings), vector_names(encoder.info, settings)
         files = self._files(said, pieces)
         ready = {piece: rows for piece in pieces if (rows := self._read(files[piece], manifest)) is not None}
         missing = [piece for piece in pieces if piece not in ready]
@@ -61,11 +61,11 @@ class EmbeddingCache:
             for piece in missing:
                 _write(files[piece], piece, fresh, manifest, said)
                 ready[piece] = {id: _only(result, piece) for id, result in fresh.items()}
-        return gathered(manifest.ids, _joined(ready, manifest.ids), encoder, settings)
+        return join_embeddings(manifest.ids, _joined(ready, manifest.ids), encoder.info, settings)
 
     def embed_each(self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> Embeddings:
         """The same with one entry per clip, for callers that ask for ever other selections of the same files."""
-        said, pieces = describe(manifest, encoder, settings), pieces_of(encoder, settings)
+        said, pieces = describe(manifest, encoder, settings), vector_names(encoder.info, settings)
         single = {clip.id: replace(manifest, clips=(clip,)) for clip in manifest}
         files = {id: self._files(said | {"clips": clips_hash(one)}, pieces) for id, one in single.items()}
         ready: dict[str, dict[str, ClipEmbedding]] = {piece: {} for piece in pieces}
@@ -77,7 +77,7 @@ class EmbeddingCache:
         for id, piece in ((id, piece) for id in fresh for piece in pieces):
             _write(files[id][piece], piece, fresh, single[id], said | {"clips": clips_hash(single[id])})
             ready[piece][id] = _only(fresh[id], piece)
-        return gathered(manifest.ids, _joined(ready, manifest.ids), encoder, settings)
+        return join_embeddings(manifest.ids, _joined(ready, manifest.ids), encoder.info, settings)
 
     def _files(self, said: dict[str, Any], pieces: Sequence[str]) -> dict[str, Path]:
         key = hash_of(said)
@@ -94,7 +94,7 @@ class EmbeddingCache:
     ) -> dict[str, ClipEmbedding]:
         results = {}
         with progress_bar(total=len(manifest), what=what, quiet=quiet) as bar:
-            for result in embed_clips(manifest, encoder, settings, pieces):
+            for result in Embedder(encoder, settings=settings).iterate(manifest, names=pieces):
                 results[result.id] = result
                 bar.update()
         self.computed += sum(not result.failure for result in results.values())
@@ -162,7 +162,7 @@ def _write(file: Path, piece: str, results: dict[str, ClipEmbedding], manifest: 
     from safetensors.numpy import save_file
 
     good = [results[id] for id in manifest.ids if not results[id].failure]
-    rows = np.stack([r.pieces[piece] for r in good]) if good else np.zeros((0, 0), np.float32)
+    rows = np.stack([r.vectors[piece] for r in good]) if good else np.zeros((0, 0), np.float32)
     index = {
         "piece": piece,
         "ids": [r.id for r in good],
@@ -198,7 +198,7 @@ def _stamp(manifest: Manifest, id: str) -> list[int] | None:
 
 
 def _only(result: ClipEmbedding, piece: str) -> ClipEmbedding:
-    return result if result.failure else ClipEmbedding(result.id, {piece: result.pieces[piece]})
+    return result if result.failure else ClipEmbedding(result.id, {piece: result.vectors[piece]})
 
 
 def _joined(ready: dict[str, dict[str, ClipEmbedding]], ids: Sequence[str]) -> dict[str, ClipEmbedding]:
@@ -208,6 +208,6 @@ def _joined(ready: dict[str, dict[str, ClipEmbedding]], ids: Sequence[str]) -> d
         parts = [rows[id] for rows in ready.values()]
         failure = next((part.failure for part in parts if part.failure), "")
         joined[id] = ClipEmbedding(
-            id, {name: row for part in parts for name, row in part.pieces.items()}, failure=failure
+            id, {name: row for part in parts for name, row in part.vectors.items()}, failure=failure
         )
     return joined

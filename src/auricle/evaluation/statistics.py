@@ -15,8 +15,8 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import Manifest
-from auricle.inference.batching import heard_batches, padded
 from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.pipeline import clip_batches, padded
 from auricle.models.base import Encoder
 
 MOST_CLIPS = 5000
@@ -93,8 +93,8 @@ def task_statistics(encoder: Encoder, manifest: Manifest, settings: EmbedSetting
     order = RandomKey(settings.crop_seed).of("statistics").permutation(len(manifest))[:MOST_CLIPS]
     statistics, seen = FORMS[form](), 0
     chosen = replace(manifest, clips=tuple(manifest.clips[i] for i in order))
-    for batch in heard_batches(chosen, encoder.info.sample_rate, settings, encoder.front.resampler, in_order=True):
-        waves = [heard.wave for heard in batch if heard.wave is not None]
+    for batch in clip_batches(chosen, encoder.info.sample_rate, settings, encoder.front.resampler, in_order=True):
+        waves = [audio.waveform for audio in batch if audio.waveform is not None]
         if waves:
             statistics.add(_values(encoder, waves, form))
             seen += len(waves)

@@ -1,47 +1,35 @@
-"""Convert user input (an encoder or its name, clips in any form) to the types used inside."""
+"""Convert user input (files, folders, tables, windows of recordings) to a Manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from auricle.core.errors import AuricleError
+from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.models.base import Encoder
-from auricle.models.ensemble import Ensemble
+from auricle.data.manifest.tables import TABLES
+from auricle.inference.pipeline import seconds_of
 
-Model = Encoder | str | Path | Sequence["Encoder | str | Path"]
-
-
-def as_encoder(model: Model) -> Encoder:
-    if isinstance(model, Encoder):
-        return model
-    from auricle.hub.load import load
-
-    if isinstance(model, Iterable) and not isinstance(model, str):
-        return joined([as_encoder(member) for member in model])
-    return load(model)
-
-
-def joined(members: Sequence[Encoder]) -> Encoder:
-    """Several encoders as an ensemble; one as it is."""
-    return members[0] if len(members) == 1 else Ensemble(members)
+ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
 
 
 def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifest:
-    """A Manifest as it is; a folder, table or file read; of several sources one manifest, folders and tables spread
-    out."""
-    from auricle.data.manifest.formats import read_manifest
-    from auricle.data.manifest.tables import TABLES
+    """Return a Manifest as it is, or read one from a folder, a table or files.
 
+    Several sources become one manifest with the clips of all folders and tables; a file named twice comes once.
+
+    Raises:
+        AuricleError: when nothing is named.
+    """
     if isinstance(source, Manifest):
         return source
     items = [source] if isinstance(source, (str, Path)) else list(source)
     if len(items) == 1:
         return read_manifest(items[0] if Path(items[0]).exists() or isinstance(source, (str, Path)) else items)
     notes: list[str] = []
-    clips: dict[str, Clip] = {}  # a file named twice is embedded once
+    clips: dict[str, Clip] = {}
     for item in map(Path, items):
         if item.is_dir() or item.suffix.lower() in TABLES:
             inner = read_manifest(item)
@@ -53,3 +41,51 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     if not clips:
         raise AuricleError("no audio was named: give files, folders or tables")
     return Manifest(tuple(clips.values()), notes=tuple(notes))
+
+
+def cut_into_windows(manifest: Manifest, window: float | None, hop: float | None = None) -> Manifest:
+    """Cut every clip into windows, each a clip of its own with an id such as ``a.wav@2.5-7.5``.
+
+    The last window is moved back so that it ends where the clip ends. A shorter clip stays whole, and so does a file
+    that cannot be opened (reading it later gives the reason).
+
+    Args:
+        window: seconds.
+        hop: seconds between the starts of two windows; None: half a window.
+
+    Raises:
+        AuricleError: for a window or hop that is not above 0.
+    """
+    window, hop = check_window(window, hop)
+    return replace(manifest, clips=tuple(part for clip in manifest for part in _windows(manifest, clip, window, hop)))
+
+
+def check_window(window: float | None, hop: float | None) -> tuple[float, float]:
+    """Return window and hop in seconds; a hop of None is half a window. Raises AuricleError unless both are above 0."""
+    window = window or 0.0
+    hop = hop or window / 2
+    if not (0 < window < float("inf") and 0 < hop < float("inf")):
+        raise AuricleError(f"--window and --hop are seconds above 0, got {window} and {hop}")
+    return window, hop
+
+
+def _windows(manifest: Manifest, clip: Clip, window: float, hop: float) -> Iterator[Clip]:
+    seconds = seconds_of(manifest, clip)
+    if isinstance(seconds, str):
+        yield clip
+        return
+    first = clip.start or 0.0
+    for start, end in window_spans(seconds, window, hop):
+        start, end = first + start, first + end
+        yield replace(clip, id=f"{clip.id}@{start:.12g}-{end:.12g}", start=start, end=end)
+
+
+def window_spans(seconds: float, window: float, hop: float) -> Iterator[tuple[float, float]]:
+    """Yield (start, end) of the windows that cover ``seconds``, as ``audio.windows`` cuts them."""
+    count = 0
+    while count * hop + window <= seconds + ROUNDING:
+        yield count * hop, min(seconds, count * hop + window)
+        count += 1
+    covered = (count - 1) * hop + window if count else 0.0
+    if seconds > max(covered, count * hop) + ROUNDING:
+        yield max(0.0, seconds - window), seconds

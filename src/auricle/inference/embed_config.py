@@ -1,25 +1,40 @@
-"""How clips become embeddings: every setting that changes a number. No PyTorch here: the command line reads this for
-its help."""
+"""Settings of embedding: every value that changes a number. This module does not import torch: ``--help`` reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
+from auricle.inference.tag_config import PRECISION_WORDS, PRECISIONS
 
 LEVELS = ("clip", "frames")
 CROPS = ("start", "random")
 PADDINGS = ("exact", "published")
-PRECISIONS = ("float32", "bfloat16")
 POOLINGS = ("clip", "mean", "mean_std", "max", "mean_max")
+STORED_PRECISIONS = {"bf16": "bfloat16"}  # as the first edition wrote it into cache keys and index files
+
+
+class EmbedOptions(TypedDict, total=False):
+    """Keyword arguments of ``Embedder`` and ``auricle.embed``: the fields of EmbedSettings."""
+
+    layers: Sequence[int | str] | int | str | None
+    pooling: str
+    padding: str
+    precision: str
+    device: str
+    batch_size: int
+    workers: int
+    seconds: float | None
+    crop: str
+    crop_seed: int
 
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """How a clip's sound becomes a vector. The defaults: the encoder's own clip embedding, float32."""
+    """How the audio of a clip becomes a vector. The defaults: the encoder's own clip embedding, float32."""
 
     layers: tuple[str, ...] = option(
         (),
@@ -33,19 +48,26 @@ class EncodeSettings:
     padding: str = option(
         "exact", "exact: each clip as if alone; published: as the original's batches", choices=PADDINGS
     )
-    precision: str = option("float32", "numbers inside the network", choices=PRECISIONS)
+    precision: str = option(
+        "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, words=PRECISION_WORDS
+    )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(
-        16, "most clips encoded together; changes numbers only by rounding, but for padding published"
+        16, "most clips encoded together; changes numbers only by rounding, except with padding published"
     )
     workers: int = option(2, "threads that decode audio; changes no number")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", PRECISION_WORDS.get(self.precision, self.precision))
         check_choices(self)
         check_ranges(self, ("batch_size", "workers"), 1)
 
     def block_indices(self, depth: int) -> tuple[int, ...]:
-        """The blocks asked for as indices from 0; empty for the encoder's own output. ``depth`` of the encoder."""
+        """Return the chosen blocks as indices from 0; empty for the encoder's own output.
+
+        Args:
+            depth: number of blocks of the encoder.
+        """
         if tuple(self.layers) == ("all",):
             return tuple(range(depth))
         try:
@@ -61,35 +83,38 @@ class EncodeSettings:
         return tuple(dict.fromkeys(i % depth for i in indices))
 
     def numbers(self) -> dict[str, Any]:
-        """What changes a number, layers aside, as JSON values: part of the embedding cache's key."""
+        """Return what changes a number, layers aside, as JSON values: part of the key of the embedding cache."""
         batch = {"batch_size": self.batch_size} if self.padding == "published" else {}
-        return {"pooling": self.pooling, "padding": self.padding, "precision": self.precision, **batch}
+        precision = STORED_PRECISIONS.get(self.precision, self.precision)
+        return {"pooling": self.pooling, "padding": self.padding, "precision": precision, **batch}
 
 
 @dataclass(frozen=True)
 class EmbedSettings(EncodeSettings):
-    """And which stretch of each clip is heard. The default: all of it."""
+    """EncodeSettings, and which part of each clip is read. The default: all of it."""
 
-    seconds: float = option(
-        0.0, "cut every clip to this many seconds, zero-padding shorter ones at the end; 0: as it is"
+    seconds: float | None = option(
+        None,
+        "cut every clip to this many seconds, zero-padding shorter ones at the end, or none: the whole clip",
+        words={"none": None},
     )
-    crop: str = option(
-        "start", "which part is kept: the start, or a random window keyed by the clip's id", choices=CROPS
-    )
-    crop_seed: int = option(0, "seed of the random windows")
+    crop: str = option("start", "which part is read: the start, or a random part keyed by the clip's id", choices=CROPS)
+    crop_seed: int = option(0, "seed of the random parts")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.seconds < float("inf"):
-            raise AuricleError(f"--seconds must be positive (or 0 for whole clips), got {self.seconds}")
+        object.__setattr__(self, "seconds", self.seconds or None)  # 0 was "none" in the first edition
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise AuricleError(f"--seconds must be positive (or none for whole clips), got {self.seconds}")
 
     def numbers(self) -> dict[str, Any]:
-        crop = {"crop": self.crop, "crop_seed": self.crop_seed if self.crop == "random" else 0} if self.seconds else {}
-        return {**super().numbers(), "seconds": float(self.seconds), **crop}
+        seconds = self.seconds or 0.0  # as the first edition stored "none"
+        crop = {"crop": self.crop, "crop_seed": self.crop_seed if self.crop == "random" else 0} if seconds else {}
+        return {**super().numbers(), "seconds": float(seconds), **crop}
 
 
-def layer_texts(layers: Sequence[int] | int | str | None) -> tuple[str, ...]:
-    """Block indices as the settings hold them: (5, -1) -> ("5", "-1"), 5 -> ("5",), "all" -> ("all",)."""
+def layer_texts(layers: Sequence[int | str] | int | str | None) -> tuple[str, ...]:
+    """Return block indices as the settings hold them: (5, -1) -> ("5", "-1"), 5 -> ("5",), "all" -> ("all",)."""
     if isinstance(layers, (int, str)):
         return (str(layers),)
     return tuple(str(i) for i in layers or ())

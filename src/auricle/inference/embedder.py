@@ -1,115 +1,55 @@
-"""``auricle.embed``: files, a folder or a manifest in, embeddings out, for any encoder. Broken files are named, not
-fatal."""
+"""Embeddings of any audio, with any encoder: ``Embedder`` and ``auricle.embed``.
+
+A clip's embedding is made of named vectors: "clip", the encoder's own output, or one per block, "layer0", "layer1", ….
+All of them come from one pass through the encoder. A broken file is named in ``failed`` and the others are embedded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.audio import decode
-from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
+from auricle.core.parallel import ahead
 from auricle.core.progress import progress_bar
-from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.inference.batching import Heard, heard_batches, padded
-from auricle.inference.coercion import Model, as_encoder, as_manifest
-from auricle.inference.embed_config import EmbedSettings, layer_texts
-from auricle.inference.spans import cut_into_windows
-from auricle.models.base import Encoder, preserve_train_mode
-from auricle.models.inputs import mean_over_time
-from auricle.models.outputs import EncoderOutput, Spectrogram
+from auricle.data.manifest.manifest import Manifest
+from auricle.inference import pipeline
+from auricle.inference.chunks import RunningPool, encode_in_parts, pool
+from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
+from auricle.inference.embed_config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
+from auricle.inference.pipeline import (
+    AudioSource,
+    LoadedAudio,
+    Model,
+    Session,
+    audio_sources,
+    batches_by_length,
+    clip_sources,
+    is_waveform,
+    padded,
+)
+from auricle.models.base import EncoderInfo
+from auricle.models.outputs import EncoderOutput
 
-# A recording of hours as one clip, in bounded memory: for encoders whose chunks do not see each other.
-#
-# The sound is decoded, turned into a spectrogram and encoded a minute or so at a time. The pieces are whole chunks of the
-# spectrogram of the whole recording, so what comes out is what encoding it in one call gives, but for rounding.
-
-PIECE_SECONDS = 60.0
-CONTEXT = 2  # frames on either side that a front end's window may reach into (of 25 ms, in steps of 10 ms)
-
-
-def encoded_pieces(waves: Iterable[np.ndarray], encoder: Encoder, **options: Any) -> Iterator[EncoderOutput]:
-    """Consecutive waves (n,) of one recording -> one Encoded (batch 1) per piece; times count from its beginning.
-
-    ``options`` are those of ``Encoder.encode``.
-    """
-    for spec, start in spectrograms(waves, encoder):
-        out = encoder.encode(spec, **options)
-        yield replace(out, times=out.times + start * spec.hop_seconds)
-
-
-def spectrograms(waves: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tuple[Spectrogram, int]]:
-    """(spectrogram, its first frame) of each piece. Frames at a cut see the sound on both sides of it."""
-    front, chunk = encoder.front, int(encoder.info.chunk_frames or 0)
-    frames = chunk * max(1, round(PIECE_SECONDS / (chunk * front.hop_seconds)))
-    hop = round(front.hop_seconds * front.sample_rate)
-    held, first = np.zeros(0, np.float32), 0
-    for wave in waves:
-        held = np.concatenate([held, wave])
-        before = CONTEXT if first else 0
-        while len(held) > (needed := (before + frames + CONTEXT + 1) * hop):
-            yield _cut(encoder, held[:needed], before, before + frames), first
-            held = held[(before + frames - CONTEXT) * hop :]
-            before, first = CONTEXT, first + frames
-    before = CONTEXT if first else 0
-    if (
-        not first or front.num_frames(len(held)) - before >= encoder.least_frames
-    ):  # else one call leaves them out as well
-        yield _cut(encoder, held, before, None), first
-
-
-def _cut(encoder: Encoder, held: np.ndarray, begin: int, end: int | None) -> Spectrogram:
-    """Frames ``begin`` to ``end`` (None: to the last) of the spectrogram of (n,) samples."""
-    spec = encoder.frontend(torch.from_numpy(held)[None].to(encoder.norm_stats.device))
-    values = spec.values[:, :, begin:end]
-    return replace(spec, values=values, lengths=torch.full_like(spec.lengths, values.shape[2]))
-
-
-class RunningPool:
-    """Pooling over time, added up piece by piece: the same numbers as pooling all frames at once, but for rounding."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: Tensor | Any = 0.0
-        self.squares: Tensor | Any = 0.0
-        self.largest: Tensor | None = None
-
-    def add(self, frames: Tensor) -> None:
-        """(T, D), T at least 1."""
-        frames, n = frames.double(), len(frames)
-        mean, total = frames.mean(0), self.count + n
-        apart = mean - self.mean
-        self.squares = self.squares + (frames - mean).square().sum(0) + apart.square() * (self.count * n / total)
-        self.mean, self.count = self.mean + apart * (n / total), total
-        largest = frames.amax(0)
-        self.largest = largest if self.largest is None else torch.maximum(self.largest, largest)
-
-    def pooled(self, pooling: str) -> np.ndarray:
-        """(D,), or (2D,) for mean_std; "clip" is the mean."""
-        assert self.largest is not None
-        deviation = (self.squares / max(1, self.count - 1)).sqrt()
-        vectors = {"max": self.largest, "mean_max": self.mean + self.largest}
-        vectors["mean_std"] = torch.cat([self.mean, deviation])
-        return vectors.get(pooling, self.mean).float().cpu().numpy()
-
-
-OUTPUT = "clip"  # the piece that is the encoder's own output; the others are "layer0", "layer1", …
+OUTPUT = "clip"  # the vector that is the encoder's own output
+ROWS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """ids in the manifest's order, without those in ``failed`` {id: what is wrong}.
+    """Embeddings of clips, in the order of the source; prints as a table.
 
-    clip (n, D) float32; with layers, their pooled outputs joined in the order asked for (``widths`` says how wide each
-    is). frames and times: one (T, D) and one (T,) array per clip (seconds from the start of the clip), or None at level
-    clip.
+    Attributes:
+        ids: of the clips, without those in ``failed`` {id: error message}.
+        clip: (n, D) float32; with layers, their pooled outputs joined in the order asked for (``widths``: D of each).
+        frames, times: one (T, D) and one (T,) array per clip (seconds from the start of the clip); None at level clip.
     """
 
     ids: tuple[str, ...]
@@ -124,7 +64,7 @@ class Embeddings:
         return len(self.ids)
 
     def layer(self, index: int) -> np.ndarray:
-        """(n, D) of one of the blocks that were asked for."""
+        """Return (n, D) of one of the blocks that were asked for."""
         if index not in self.layers:
             raise AuricleError(
                 f"block {index} was not asked for; there are {', '.join(map(str, self.layers)) or 'none'}"
@@ -132,53 +72,240 @@ class Embeddings:
         start = sum(self.widths[: self.layers.index(index)])
         return self.clip[:, start : start + self.widths[self.layers.index(index)]]
 
+    def __str__(self) -> str:
+        rows = [f"{len(self)} clips, {self.clip.shape[1]} numbers per vector"]
+        for i, id in enumerate(self.ids[:ROWS_SHOWN]):
+            frames = "" if self.frames is None else f"  {len(self.frames[i])} frames"
+            rows.append(f"  {id}{frames}  norm {np.linalg.norm(self.clip[i]):.4g}")
+        rows += [f"  and {len(self) - ROWS_SHOWN} more"] if len(self) > ROWS_SHOWN else []
+        return "\n".join([*rows, *(f"failed: {message}" for message in self.failed.values())])
+
 
 @dataclass(frozen=True)
 class ClipEmbedding:
-    """What one clip gave: pooled pieces {name: (D,)}, frames (T, D) and times (T,) if asked for; or the words why
-    not."""
+    """The embedding of one clip: vectors {name: (D,)}, frames (T, D) and times (T,) if asked for; or an error message."""
 
     id: str
-    pieces: dict[str, np.ndarray] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
     frames: np.ndarray | None = None
     times: np.ndarray | None = None
     failure: str = ""
 
 
+class Embedder(Session):
+    """An embedding session: made once, called many times, safe to share between threads.
+
+    Args:
+        model: an Encoder, or what ``auricle.load`` takes; several of them make an ensemble, features side by side.
+        weights: a local file of a published name.
+        settings: the settings as an object, in place of ``options``.
+        level: "clip": one vector per clip; "frames": also the features over time, with their times.
+        window, hop: seconds; every recording in windows of this length, this far apart (None: half a window), each a
+            clip of its own; a window of None: the whole clip.
+        options: fields of EmbedSettings.
+            seconds: cut or zero-pad every clip to this length (None: as it is); crop: "start" or "random".
+            layers: block indices or "all"; pooling: "clip", "mean", "mean_std", "max", "mean_max".
+            precision, device, batch_size, workers, padding.
+
+    Raises:
+        AuricleError: for an unknown model or a wrong setting.
+
+    Example:
+        embedder = auricle.Embedder("mn10_as")
+        vectors = embedder(["a.wav", "b.mp3"]).clip
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        weights: str | Path | None = None,
+        settings: EmbedSettings | None = None,
+        level: str = "clip",
+        window: float | None = None,
+        hop: float | None = None,
+        **options: Unpack[EmbedOptions],
+    ):
+        if level not in LEVELS:
+            raise AuricleError(f"level must be 'clip' or 'frames', got '{level}'")
+        self.settings = settings or _settings(dict(options))
+        self.level, self.hop = level, 0.0
+        self.window: float | None = None
+        if window or hop:
+            self.window, self.hop = check_window(window, hop)
+        super().__init__(model, weights, self.settings.device, self.settings.precision, self.settings.workers)
+        self.names = vector_names(self.info, self.settings)
+
+    def __call__(self, source: Any, *, sample_rate: int | None = None, quiet: bool = True) -> Embeddings:
+        """Return the embeddings of every clip.
+
+        Args:
+            source: a file, a folder, a table, a list of them, a Manifest, or waveforms (S,) or (channels, S).
+            sample_rate: of waveforms, in hertz.
+            quiet: no progress bar.
+        """
+        clips = self._clips(source, sample_rate)
+        ids = clips.ids if isinstance(clips, Manifest) else [clip.name for _, clip in clips]
+        results = {}
+        with progress_bar(total=len(ids), what="embed", quiet=quiet) as bar:
+            for result in self._results(clips, self.names):
+                results[result.id] = result
+                bar.update()
+        return join_embeddings(ids, results, self.info, self.settings)
+
+    def iterate(
+        self, source: Any, *, sample_rate: int | None = None, names: Sequence[str] | None = None
+    ) -> Iterator[ClipEmbedding]:
+        """Yield one result per clip, in the order of their lengths (``id`` names the clip), each batch when it is ready.
+
+        Args:
+            source, sample_rate: as for a call.
+            names: the vectors to compute (``vector_names``); None: all.
+        """
+        yield from self._results(self._clips(source, sample_rate), names or self.names)
+
+    def _results(
+        self, clips: Manifest | list[tuple[float, AudioSource]], names: Sequence[str]
+    ) -> Iterator[ClipEmbedding]:
+        if isinstance(clips, Manifest):
+            clips, failed = clip_sources(clips, self.info.sample_rate, self.settings, self.pool)
+            yield from (ClipEmbedding(audio.source.name, failure=audio.error) for audio in failed)
+        longest = pipeline.BATCH_SECONDS if self.encoder.chunked else float("inf")
+        for batch in self.load_ahead(batches_by_length(clips, self.settings.batch_size), longest):
+            whole = [audio for audio in batch if audio.waveform is not None]
+            for audio in batch:
+                if audio.error:
+                    yield ClipEmbedding(audio.source.name, failure=audio.error)
+                elif audio.blocks is not None:
+                    yield from self._embed([audio], names)
+            if whole:
+                yield from self._embed(whole, names)
+
+    def _clips(self, source: Any, sample_rate: int | None) -> Manifest | list[tuple[float, AudioSource]]:
+        """The clips to embed, in windows if asked for: of files a manifest, of waveforms (seconds, source)."""
+        if not _holds_waveforms(source):
+            manifest = as_manifest(source)
+            return cut_into_windows(manifest, self.window, self.hop) if self.window else manifest
+        clips = []
+        for audio in audio_sources(source, sample_rate):
+            assert isinstance(audio.content, np.ndarray)
+            seconds = audio.content.shape[-1] / audio.sample_rate
+            if self.window is None:
+                clips.append((self.settings.seconds or seconds, replace(audio, seconds=self.settings.seconds)))
+                continue
+            for start, end in window_spans(seconds, self.window, self.hop):
+                name = f"{audio.name}@{start:.12g}-{end:.12g}"
+                clips.append((end - start, replace(audio, name=name, start=start, end=end)))
+        return clips
+
+    def _embed(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
+        """Embed a batch; if the encoder refuses it, each clip by itself, so that one bad clip spoils no other."""
+        try:
+            encode = self._encode_long if batch[0].waveform is None else self._encode
+            return encode(batch, names)
+        except AuricleError as error:
+            if len(batch) == 1:
+                return [ClipEmbedding(batch[0].source.name, failure=str(error))]
+            return [result for audio in batch for result in self._embed([audio], names)]
+
+    @torch.inference_mode()
+    def _encode(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
+        waves, samples = padded([audio.waveform for audio in batch if audio.waveform is not None])
+        blocks = _block_indices(names)
+        with self.autocast():
+            wave, lengths = torch.from_numpy(waves).to(self.device), torch.from_numpy(samples).to(self.device)
+            out = self.encoder(wave, lengths, layers=blocks or None, padding=self.settings.padding)
+        pooled = {f"layer{i}": pool(x.frames, x.lengths, self.settings.pooling) for i, x in zip(blocks, out.layers)}
+        if OUTPUT in names and self.settings.pooling == "clip":
+            pooled[OUTPUT] = out.clip
+        elif OUTPUT in names:
+            pooled[OUTPUT] = pool(_frames_of(out), out.lengths, self.settings.pooling)
+        arrays = {name: pooled[name].float().cpu().numpy() for name in names}
+        frames = [_frames(out, i, blocks) if self.level == "frames" else (None, None) for i in range(len(batch))]
+        return [
+            ClipEmbedding(audio.source.name, {name: array[i] for name, array in arrays.items()}, *frames[i])
+            for i, audio in enumerate(batch)
+        ]
+
+    @torch.inference_mode()
+    def _encode_long(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
+        """Embed one long recording as one clip, read and encoded part by part."""
+        (audio,) = batch
+        blocks, pools, parts = _block_indices(names), {name: RunningPool() for name in names}, []
+        with self.autocast():
+            options: dict[str, Any] = {"layers": blocks or None, "padding": self.settings.padding}
+            for out in encode_in_parts(ahead(audio.blocks or ()), self.encoder, **options):
+                for i, layer in zip(blocks, out.layers):
+                    pools[f"layer{i}"].add(layer.frames[0])
+                if OUTPUT in names:
+                    own = self.settings.pooling == "clip"
+                    pools[OUTPUT].add(out.clip.expand(int(out.lengths[0]), -1) if own else _frames_of(out)[0])
+                parts += [_frames(out, 0, blocks)] if self.level == "frames" else []
+        vectors = {name: running.pooled(self.settings.pooling) for name, running in pools.items()}
+        frames, times = (np.concatenate(arrays) for arrays in zip(*parts)) if parts else (None, None)
+        return [ClipEmbedding(audio.source.name, vectors, frames, times)]
+
+
 def embed(
-    source: Manifest | str | Path | Sequence[str | Path],
+    source: Any,
     model: Model,
     *,
+    sample_rate: int | None = None,
+    weights: str | Path | None = None,
     settings: EmbedSettings | None = None,
     level: str = "clip",
-    window: float = 0.0,
-    hop: float = 0.0,
+    window: float | None = None,
+    hop: float | None = None,
     quiet: bool = True,
-    **options: Any,
+    **options: Unpack[EmbedOptions],
 ) -> Embeddings:
-    """Embeddings of every clip of ``source``: files, a folder, a table or a Manifest.
+    """Return the embeddings of every clip: one call of an ``Embedder``, which takes the same options.
 
-    model     an Encoder, or what ``auricle.load`` takes; several of them make an ensemble, features side by side
-    window    seconds: every recording in windows of this length, ``hop`` seconds apart (0: half a window), each a clip
-              of its own; 0: whole
-    level     "clip": one vector per clip; "frames": also the features over time, with their times
-    options   fields of EmbedSettings, when ``settings`` is not given: seconds, layers, pooling, precision, batch_size,
-              …
+    Args:
+        source: a file, a folder, a table, a list of them, a Manifest, or waveforms (S,) or (channels, S).
+        model: an Encoder, or what ``auricle.load`` takes; several of them make an ensemble, features side by side.
+        sample_rate: of waveforms, in hertz.
+        weights, settings, level, window, hop, options: as for ``Embedder``.
+        quiet: no progress bar.
 
-    Files that cannot be read are in ``failed``. Raises AuricleError for a wrong source, model or setting.
+    Returns:
+        Embeddings: ids, vectors, with ``level="frames"`` also frames and times; ``failed``: files that cannot be read.
+
+    Raises:
+        AuricleError: for a wrong source, model or setting.
+
+    Example:
+        vectors = auricle.embed(["a.wav", "b.mp3"], "mn10_as").clip
     """
-    encoder, manifest = as_encoder(model), as_manifest(source)
-    manifest = cut_into_windows(manifest, window, hop) if window or hop else manifest
-    chosen = settings or _settings(options)
-    pieces = pieces_of(encoder, chosen)
-    found = embed_clips(manifest, encoder, chosen, pieces, frames=_wants_frames(level))
-    bar = progress_bar(total=len(manifest), what="embed", quiet=quiet)
-    results = {}
-    for result in found:
-        results[result.id] = result
-        bar.update()
-    bar.close()
-    return gathered(manifest.ids, results, encoder, chosen)
+    session = Embedder(model, weights=weights, settings=settings, level=level, window=window, hop=hop, **options)
+    return session(source, sample_rate=sample_rate, quiet=quiet)
+
+
+def vector_names(info: EncoderInfo, settings: EmbedSettings) -> tuple[str, ...]:
+    """Return the names of the vectors that make a clip's embedding: the encoder's output, or one per block."""
+    blocks = settings.block_indices(info.depth)
+    if settings.layers and not blocks:
+        raise AuricleError(f"{info.name} has no blocks: leave --layers out")
+    return tuple(f"layer{i}" for i in blocks) or (OUTPUT,)
+
+
+def join_embeddings(
+    ids: Sequence[str], results: dict[str, ClipEmbedding], info: EncoderInfo, settings: EmbedSettings
+) -> Embeddings:
+    """Join the results of clips to one Embeddings, in the order of ``ids``."""
+    good = [results[id] for id in ids if not results[id].failure]
+    columns = [np.stack([r.vectors[name] for r in good]) for name in vector_names(info, settings)] if good else []
+    frames = [r.frames for r in good if r.frames is not None]
+    times = [r.times for r in good if r.times is not None]
+    return Embeddings(
+        ids=tuple(r.id for r in good),
+        clip=np.concatenate(columns, axis=1) if columns else np.zeros((0, 0), np.float32),
+        frames=tuple(frames) or None,
+        times=tuple(times) or None,
+        failed={id: results[id].failure for id in ids if results[id].failure},
+        layers=settings.block_indices(info.depth),
+        widths=tuple(column.shape[1] for column in columns),
+    )
 
 
 def _settings(options: dict[str, Any]) -> EmbedSettings:
@@ -186,123 +313,15 @@ def _settings(options: dict[str, Any]) -> EmbedSettings:
     return from_plain(EmbedSettings, {**given, "layers": layer_texts(options.get("layers"))}, "the call of embed")
 
 
-def gathered(
-    ids: Sequence[str], results: dict[str, ClipEmbedding], encoder: Encoder, settings: EmbedSettings
-) -> Embeddings:
-    """Per-clip results as one Embeddings, in the order of ``ids``."""
-    good = [results[id] for id in ids if not results[id].failure]
-    pieces = pieces_of(encoder, settings)
-    columns = {piece: np.stack([r.pieces[piece] for r in good]) for piece in pieces} if good else {}
-    frames = [r.frames for r in good if r.frames is not None]
-    times = [r.times for r in good if r.times is not None]
-    return Embeddings(
-        ids=tuple(r.id for r in good),
-        clip=np.concatenate(list(columns.values()), axis=1) if columns else np.zeros((0, 0), np.float32),
-        frames=tuple(frames) or None,
-        times=tuple(times) or None,
-        failed={id: results[id].failure for id in ids if results[id].failure},
-        layers=settings.block_indices(encoder.info.depth),
-        widths=tuple(column.shape[1] for column in columns.values()),
-    )
+def _holds_waveforms(source: Any) -> bool:
+    return is_waveform(source) or (isinstance(source, (list, tuple)) and bool(source) and is_waveform(source[0]))
 
 
-def pieces_of(encoder: Encoder, settings: EmbedSettings) -> tuple[str, ...]:
-    """Names of the vectors a clip's embedding is made of: the encoder's output, or one per block."""
-    blocks = settings.block_indices(encoder.info.depth)
-    if settings.layers and not blocks:
-        raise AuricleError(f"{encoder.info.name} has no blocks: leave --layers out")
-    return tuple(f"layer{i}" for i in blocks) or (OUTPUT,)
+def _block_indices(names: Sequence[str]) -> tuple[int, ...]:
+    return tuple(int(name.removeprefix("layer")) for name in names if name != OUTPUT)
 
 
-def embed_clips(
-    manifest: Manifest, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], *, frames: bool = False
-) -> Iterator[ClipEmbedding]:
-    """One result per clip, in an order of our own (by length). All ``pieces`` come from one pass through the encoder,
-    which is moved to the device and left in the mode (training or evaluation) it came in."""
-    with preserve_train_mode(encoder):
-        ready = encoder.to(pick_device(settings.device)).for_inference()
-        rate, resampler = ready.info.sample_rate, ready.front.resampler
-        for batch in heard_batches(manifest, rate, settings, resampler, leave_long=ready.chunked):
-            good = [heard for heard in batch if heard.wave is not None]
-            yield from (ClipEmbedding(h.clip.id, failure=h.failure) for h in batch if h.failure)
-            left = [heard.clip for heard in batch if heard.wave is None and not heard.failure]
-            yield from (_long_or_say(manifest, clip, ready, settings, pieces, frames) for clip in left)
-            if good:
-                yield from _encode_or_say(good, ready, settings, pieces, frames)
-
-
-def _encode_or_say(
-    batch: list[Heard], encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
-) -> list[ClipEmbedding]:
-    """The batch encoded; if the encoder refuses it, each clip by itself, so that one bad clip spoils no other."""
-    try:
-        return _encode(batch, encoder, settings, pieces, frames)
-    except AuricleError as error:
-        if len(batch) == 1:
-            return [ClipEmbedding(batch[0].clip.id, failure=str(error))]
-        return [result for one in batch for result in _encode_or_say([one], encoder, settings, pieces, frames)]
-
-
-@torch.inference_mode()
-def _encode(
-    batch: list[Heard], encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
-) -> list[ClipEmbedding]:
-    device = encoder.norm_stats.device
-    wave, lengths = (torch.from_numpy(x).to(device) for x in padded([h.wave for h in batch if h.wave is not None]))
-    indices = _block_indices(pieces)
-    with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        out = encoder(wave, lengths, layers=indices or None, padding=settings.padding)
-    pooled = {piece: x.float().cpu().numpy() for piece, x in _pooled(out, indices, pieces, settings.pooling).items()}
-    rows = [{piece: x[i] for piece, x in pooled.items()} for i in range(len(batch))]
-    if not frames:
-        return [ClipEmbedding(h.clip.id, row) for h, row in zip(batch, rows)]
-    return [ClipEmbedding(h.clip.id, row, *_frames(out, i, indices)) for i, (h, row) in enumerate(zip(batch, rows))]
-
-
-def _long_or_say(
-    manifest: Manifest, clip: Clip, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
-) -> ClipEmbedding:
-    try:
-        return _encode_long(manifest, clip, encoder, settings, pieces, frames)
-    except AuricleError as error:
-        return ClipEmbedding(clip.id, failure=str(error))
-
-
-@torch.inference_mode()
-def _encode_long(
-    manifest: Manifest, clip: Clip, encoder: Encoder, settings: EmbedSettings, pieces: Sequence[str], frames: bool
-) -> ClipEmbedding:
-    """A long recording as one clip, read and encoded piece by piece."""
-    indices = _block_indices(pieces)
-    tallies, kept = {piece: RunningPool() for piece in pieces}, []
-    waves = decode.blocks(manifest.audio(clip), rate=encoder.info.sample_rate, resampler=encoder.front.resampler)
-    with torch.autocast(encoder.norm_stats.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        for out in encoded_pieces(waves, encoder, layers=indices or None, padding=settings.padding):
-            for piece, layer in zip((f"layer{i}" for i in indices), out.layers):
-                tallies[piece].add(layer.frames[0])
-            if OUTPUT in pieces:
-                whole = out.clip.expand(int(out.lengths[0]), -1) if settings.pooling == "clip" else _features(out)[0]
-                tallies[OUTPUT].add(whole)
-            kept += [_frames(out, 0, indices)] if frames else []
-    row = {piece: tally.pooled(settings.pooling) for piece, tally in tallies.items()}
-    features, times = (np.concatenate(parts) for parts in zip(*kept)) if frames else (None, None)
-    return ClipEmbedding(clip.id, row, features, times)
-
-
-def _block_indices(pieces: Sequence[str]) -> tuple[int, ...]:
-    return tuple(int(piece.removeprefix("layer")) for piece in pieces if piece != OUTPUT)
-
-
-def _pooled(out: EncoderOutput, blocks: tuple[int, ...], pieces: Sequence[str], pooling: str) -> dict[str, Tensor]:
-    pooled = {f"layer{i}": pool(layer.frames, layer.lengths, pooling) for i, layer in zip(blocks, out.layers)}
-    if OUTPUT in pieces and pooling == "clip":
-        pooled[OUTPUT] = out.clip
-    elif OUTPUT in pieces:
-        pooled[OUTPUT] = pool(_features(out), out.lengths, pooling)
-    return {piece: pooled[piece] for piece in pieces}
-
-
-def _features(out: EncoderOutput) -> Tensor:
+def _frames_of(out: EncoderOutput) -> Tensor:
     if out.frames is None:
         raise AuricleError("this encoder gives no features over time; use --pooling clip and --level clip")
     return out.frames
@@ -312,28 +331,9 @@ def _frames(out: EncoderOutput, i: int, blocks: tuple[int, ...]) -> tuple[np.nda
     """(T, D) and (T,) of clip i: the encoder's frames, or its blocks' joined (they share one time grid)."""
     if not blocks:
         n = int(out.lengths[i])
-        return _features(out)[i, :n].float().cpu().numpy(), out.times[:n].cpu().numpy()
+        return _frames_of(out)[i, :n].float().cpu().numpy(), out.times[:n].cpu().numpy()
     n = int(out.layers[0].lengths[i])
     if any(len(layer.times) != len(out.layers[0].times) for layer in out.layers):
         raise AuricleError("these blocks have different frame rates; ask for one block at a time at --level frames")
     frames = torch.cat([layer.frames[i, :n] for layer in out.layers], dim=1)
     return frames.float().cpu().numpy(), out.layers[0].times[:n].cpu().numpy()
-
-
-def pool(frames: Tensor, lengths: Tensor, pooling: str) -> Tensor:
-    """(B, T, D), (B,) valid frames -> (B, D), or (B, 2D) for mean_std. "clip" of a block is the mean of its frames."""
-    mean = mean_over_time(frames, lengths)
-    if pooling in ("clip", "mean"):
-        return mean
-    valid = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[..., None]
-    if pooling == "mean_std":
-        square = ((frames - mean[:, None]).square() * valid).sum(1) / (lengths[:, None] - 1).clamp(min=1)
-        return torch.cat([mean, square.sqrt()], dim=1)
-    largest = frames.masked_fill(~valid, float("-inf")).amax(1)
-    return largest if pooling == "max" else mean + largest
-
-
-def _wants_frames(level: str) -> bool:
-    if level not in ("clip", "frames"):
-        raise AuricleError(f"level must be 'clip' or 'frames', got '{level}'")
-    return level == "frames"

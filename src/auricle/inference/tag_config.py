@@ -1,15 +1,33 @@
-"""How recordings are tagged: every setting that changes an answer. No PyTorch here: the command line reads this."""
+"""Settings of tagging: every value that changes an answer. This module does not import torch: ``--help`` reads it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
 
 PRECISIONS = ("float32", "bf16", "fp16")
-WHOLE_SECONDS = 120.0  # longer recordings are heard in windows even when none were asked for, to bound memory
+PRECISION_WORDS = {"auto": "float32", "bfloat16": "bf16"}  # other spellings of the same
+WHOLE_SECONDS = 120.0  # longer recordings are tagged in windows even when none were asked for, to bound memory
 LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
+
+
+class TagOptions(TypedDict, total=False):
+    """Keyword arguments of ``Tagger`` and ``auricle.tag``: the fields of TagSettings and EventSettings."""
+
+    top_k: int
+    window: float | None
+    hop: float | None
+    whole: float
+    precision: str
+    device: str
+    batch_size: int
+    workers: int
+    threshold: float
+    hysteresis: float
+    median: int
 
 
 @dataclass(frozen=True)
@@ -17,8 +35,8 @@ class EventSettings:
     """When a class counts as present, window by window."""
 
     threshold: float = option(0.3, "an event begins where a score reaches this (0 to 1)")
-    hysteresis: float = option(0.6, "and lasts while the score stays above this share of the threshold (0 to 1)")
-    median: int = option(1, "median filter over this many windows, odd; 1: none")
+    hysteresis: float = option(0.6, "an event lasts while the score stays above this share of the threshold (0 to 1)")
+    median: int = option(1, "median filter over this many windows, odd; 1: no filter")
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold <= 1 and 0 < self.hysteresis <= 1):
@@ -36,20 +54,43 @@ class EventSettings:
 
 @dataclass(frozen=True)
 class TagSettings:
-    """How a recording is heard and how many labels are told."""
+    """How a recording is cut and scored, and how many labels are reported."""
 
-    top_k: int = option(10, "labels told per recording and window")
-    window: float = option(
-        0.0, f"seconds heard at a time; 0: the whole recording at once (above --whole: {LONG_WINDOW:.0f})"
+    top_k: int = option(10, "number of labels per recording and window")
+    window: float | None = option(
+        None,
+        f"length of a window in seconds, or none: the whole recording at once (above --whole: {LONG_WINDOW:.0f})",
+        words={"none": None},
     )
-    whole: float = option(WHOLE_SECONDS, "longest recording heard at once when no window is asked for, seconds")
-    hop: float = option(0.0, "seconds between the starts of two windows; 0: half a window")
-    precision: str = option("float32", "numbers inside the network; fp16 is for GPUs", choices=PRECISIONS)
+    whole: float = option(WHOLE_SECONDS, "longest recording scored at once when no window is asked for, seconds")
+    hop: float | None = option(
+        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}
+    )
+    precision: str = option(
+        "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, words=PRECISION_WORDS
+    )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(8, "windows scored together")
+    workers: int = option(2, "threads that decode audio; changes no number")
 
-    def samples(self, rate: int) -> tuple[int, int]:
-        """Size and hop of windows; each at least a sample."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
+        object.__setattr__(self, "hop", self.hop or None)
+        object.__setattr__(self, "precision", PRECISION_WORDS.get(self.precision, self.precision))
+        check_choices(self)
+        check_ranges(self, ("top_k", "batch_size", "workers"), 1)
+        check_ranges(self, tuple(name for name in ("window", "hop") if getattr(self, name) is not None), 0)
+        if not self.whole >= 0:  # infinity is allowed: never in windows
+            raise AuricleError(f"--whole is seconds, 0 or more, got {self.whole}")
+        if self.hop and not self.window:
+            raise AuricleError("--hop is the distance between windows: give --window too")
+
+    def window_samples(self, rate: int) -> tuple[int, int]:
+        """Return the size and the hop of windows in samples at ``rate`` hertz.
+
+        Raises:
+            AuricleError: if one of them is less than a sample.
+        """
         window = self.window or LONG_WINDOW
         size, hop = round(window * rate), round((self.hop or window / 2) * rate)
         if size < 1 or hop < 1:
@@ -57,12 +98,3 @@ class TagSettings:
                 f"--window and --hop are a sample of {1 / rate:.2g} s at least, got {window} and {self.hop}"
             )
         return size, hop
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        check_ranges(self, ("top_k", "batch_size"), 1)
-        check_ranges(self, ("window", "hop"), 0)
-        if not self.whole >= 0:  # infinity is allowed: never in windows
-            raise AuricleError(f"--whole is seconds, 0 or more, got {self.whole}")
-        if self.hop and not self.window:
-            raise AuricleError("--hop says how far windows are apart: give --window too")

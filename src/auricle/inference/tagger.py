@@ -1,253 +1,232 @@
-"""``auricle.tag``: recordings of any length in, labels out, for any encoder that has classes.
+"""Labels of recordings of any length, with any encoder that has classes: ``Tagger`` and ``auricle.tag``.
 
-Scores are the sigmoid of the logits (softmax where the classes exclude each other), computed in float32. Broken files
-are named, not fatal; a recording longer than ``TagSettings.whole`` is heard in windows, so memory stays bounded.
+Scores are the sigmoid of the calibrated logits (softmax where the classes exclude each other), in float32. A broken file
+becomes a ``Failure`` and the others are tagged. A recording longer than ``TagSettings.whole`` is tagged in windows, so
+that memory stays bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import chain, groupby, islice
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
-from auricle.audio.decode import blocks
-from auricle.audio.windows import Tail, Window, covering, windows
-from auricle.core.devices import pick_device
+from auricle.audio.windows import Tail, covering, windows
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import ahead
 from auricle.core.progress import progress_bar
-from auricle.frontends.base import front_end
-from auricle.hub.load import load
-from auricle.inference.coercion import Model, joined
 from auricle.inference.events import find_events
-from auricle.inference.sources import AudioSource, find_sounds
-from auricle.inference.tag_config import EventSettings, TagSettings
+from auricle.inference.pipeline import LoadedAudio, Model, Session, audio_sources, equal_length_batches, find_audio
+from auricle.inference.tag_config import EventSettings, TagOptions, TagSettings
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
-from auricle.models.base import Encoder, EncoderInfo, preserve_train_mode
-
-BLOCK_SECONDS = 30.0  # decoded at a time
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+from auricle.models.base import EncoderInfo
 
 
-def tag(
-    files: str | Path | Sequence[str | Path],
-    model: Model,
-    *,
-    weights: str | Path | None = None,
-    quiet: bool = True,
-    **options: Any,
-) -> Tags:
-    """The most likely labels of every recording.
+class Tagger(Session):
+    """A tagging session: made once, called many times, safe to share between threads.
 
-    files     a file, a folder, or a list of them
-    model     an Encoder with classes, or what ``auricle.load`` takes; several of them make an ensemble
-    weights   a local file of a published name
-    options   fields of TagSettings and EventSettings: top_k, window, hop, precision, threshold, …
+    Args:
+        model: an Encoder with classes, or what ``auricle.load`` takes; several of them make an ensemble.
+        weights: a local file of a published name.
+        settings, events: the settings as objects, in place of ``options``.
+        tail: how the end of a recording is cut into windows (``audio.windows``).
+        options: fields of TagSettings and EventSettings.
+            top_k: labels per recording and window (10).
+            window, hop: seconds; score windows of this length, this far apart (None: the whole recording; half a window).
+            whole: seconds; longer recordings are tagged in windows of 10 s even without ``window`` (120).
+            precision: "float32", "bf16" or "fp16".
+            device: "auto", "cpu", "cuda", "cuda:1".
+            batch_size: windows scored together (8); workers: threads that decode (2).
+            threshold, hysteresis, median: when an event begins and ends, with ``window``.
 
-    With ``window`` (seconds) also a time line and events. Files that cannot be read are in ``failed``. Raises
-    AuricleError for an unknown model or setting, and for an encoder without classes.
+    Raises:
+        AuricleError: for an unknown model or setting, and for an encoder without classes.
+
+    Example:
+        tagger = auricle.Tagger("mn04_as", window=10, hop=5)
+        print(tagger("night.flac"))
+        tags = tagger(waveform, sample_rate=48000).results[0].tags
     """
-    encoder = tagger(model, weights)
-    settings, events = _settings(options)
-    sounds = find_sounds([files] if isinstance(files, (str, Path)) else files)
-    outcomes = list(
-        progress_bar(tag_each(sounds, encoder, settings, events), total=len(sounds), what="tag", quiet=quiet)
-    )
-    return gathered(encoder.info.name, outcomes)
 
+    def __init__(
+        self,
+        model: Model,
+        *,
+        weights: str | Path | None = None,
+        settings: TagSettings | None = None,
+        events: EventSettings | None = None,
+        tail: Tail = covering,
+        **options: Unpack[TagOptions],
+    ):
+        chosen, chosen_events = _settings(dict(options))
+        self.settings, self.events, self.tail = settings or chosen, events or chosen_events, tail
+        super().__init__(model, weights, self.settings.device, self.settings.precision, self.settings.workers)
+        space = self.info.label_space
+        if space is None:
+            raise AuricleError(
+                f"{self.info.name} cannot tag: it gives features, or its file does not say what its outputs are; "
+                "choose a tagger from 'auricle models list'"
+            )
+        self.window, self.hop = self.settings.window_samples(self.info.sample_rate)
+        self.label_space, self.reported = space, list(space.reported)
+        self.labels = tuple(space.names[c] for c in self.reported)
+        # one by one on a CPU: a shape that keeps coming gets a graph there, which is faster than a batch
+        self.whole_batch = 1 if self.device.type == "cpu" else self.settings.batch_size
 
-def gathered(model: str, outcomes: Iterable[FileTags | Failure]) -> Tags:
-    found = list(outcomes)
-    good = tuple(outcome for outcome in found if isinstance(outcome, FileTags))
-    return Tags(model, good, tuple(outcome for outcome in found if isinstance(outcome, Failure)))
+    def __call__(self, audio: Any, *, sample_rate: int | None = None, quiet: bool = True) -> Tags:
+        """Return the most likely labels of every recording.
 
+        Args:
+            audio: a file, a folder, a waveform (S,) or (channels, S), or a list of them.
+            sample_rate: of waveforms, in hertz.
+            quiet: no progress bar.
 
-def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
-    ours = {field.name for field in fields(EventSettings)}
-    rest = {name: value for name, value in options.items() if name not in ours}
-    unknown = rest.keys() - {field.name for field in fields(TagSettings)}
-    if unknown:
-        raise AuricleError(f"tag has no option {', '.join(sorted(unknown))}; see TagSettings and EventSettings")
-    given = {name: value for name, value in rest.items() if value is not None}
-    return TagSettings(**given), EventSettings(**{name: options[name] for name in options.keys() & ours})
+        Returns:
+            Tags: ``results`` in the order given (with ``window`` also a time line and events), and ``failed``, the files
+            that could not be read.
+        """
+        sources = find_audio(audio, sample_rate)
+        outcomes = list(progress_bar(self.iterate(sources), total=len(sources), what="tag", quiet=quiet))
+        results = tuple(outcome for outcome in outcomes if isinstance(outcome, FileTags))
+        return Tags(self.info.name, results, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
 
+    def iterate(self, audio: Any, *, sample_rate: int | None = None) -> Iterator[FileTags | Failure]:
+        """Yield one outcome per recording, in order, each as soon as it is finished.
 
-def tagger(model: Model, weights: str | Path | None = None) -> Encoder:
-    """The encoder (an ensemble of several) as it stands. Raises AuricleError when it has no classes to tell."""
-    if isinstance(model, Iterable) and not isinstance(model, str):
-        encoder = joined([tagger(member) for member in model])
-    else:
-        encoder = model if isinstance(model, Encoder) else load(model, weights=weights)
-    if encoder.info.label_type is None:
-        raise AuricleError(
-            f"{encoder.info.name} cannot tag: it gives features, or its file does not say what its outputs are; "
-            "choose a tagger from 'auricle models list'"
-        )
-    return encoder
-
-
-def tag_each(
-    sounds: Sequence[AudioSource],
-    encoder: Encoder,
-    settings: TagSettings,
-    events: EventSettings,
-    *,
-    tail: Tail = covering,
-) -> Iterator[FileTags | Failure]:
-    """One outcome per sound, in order, each as soon as it is finished; the next stretch is decoded meanwhile. ``encoder``
-    is left in the mode it came in.
-
-    Raises AuricleError for windows of less than a sample.
-    """
-    settings.samples(encoder.info.sample_rate)
-    with preserve_train_mode(encoder):
-        scorer = Scorer(encoder, settings)
-        heard = ahead(_heard(sounds, encoder.info, settings, tail))
-        for sound, pieces in groupby(heard, key=attrgetter("sound")):
-            try:
-                yield _outcome(sound, pieces, scorer, settings, events)
-            except AuricleError as error:
-                yield Failure(sound.name, str(error))
-
-
-# ---- from a sound to windows
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Some windows of a sound: spans (n, 2) in samples, waves (n, S). The first piece of a sound heard in windows has
-    none, and the last says how many samples there were in ``total``."""
-
-    sound: AudioSource
-    spans: tuple[tuple[int, int], ...] = ()
-    waves: np.ndarray | None = None
-    windowed: bool = False
-    total: int = 0
-    error: str = ""
-
-
-def _heard(sounds: Sequence[AudioSource], info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
-    for sound in sounds:
-        try:
-            yield from _pieces(sound, info, settings, tail)
-        except AuricleError as error:
-            yield Piece(sound, error=str(error))
-
-
-def _pieces(sound: AudioSource, info: EncoderInfo, settings: TagSettings, tail: Tail) -> Iterator[Piece]:
-    """The sound whole, or in windows when they are asked for or it is long."""
-    stream: Iterator[np.ndarray] = blocks(
-        sound.open(), seconds=BLOCK_SECONDS, rate=info.sample_rate, resampler=front_end(info.front_end).resampler
-    )
-    if not settings.window:
-        begin: list[np.ndarray] = []
-        length = 0
-        for block in stream:
-            begin, length = [*begin, block], length + len(block)
-            if length > settings.whole * info.sample_rate:
-                break
-        else:
-            yield _whole(sound, np.concatenate(begin), info)
-            return
-        stream = chain(begin, stream)
-    yield Piece(sound, windowed=True)
-    counted = Counted(stream)
-    cut = windows(counted, *settings.samples(info.sample_rate), tail)
-    while batch := list(islice(cut, settings.batch_size)):
-        yield _piece(sound, batch, info)
-    yield Piece(sound, windowed=True, total=counted.total)
-
-
-class Counted:
-    """A stream of blocks (n,), and how many samples went by."""
-
-    def __init__(self, stream: Iterable[np.ndarray]):
-        self.stream, self.total = stream, 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self.stream:
-            self.total += len(block)
-            yield block
-
-
-def _piece(sound: AudioSource, batch: Sequence[Window], info: EncoderInfo) -> Piece:
-    waves = np.stack([window.wave for window in batch])
-    _check_length(sound, waves.shape[1], info)
-    return Piece(sound, tuple((window.start, window.stop) for window in batch), waves, windowed=True)
-
-
-def _whole(sound: AudioSource, wave: np.ndarray, info: EncoderInfo) -> Piece:
-    _check_length(sound, len(wave), info)
-    return Piece(sound, ((0, len(wave)),), wave[None], total=len(wave))
-
-
-def _check_length(sound: AudioSource, samples: int, info: EncoderInfo) -> None:
-    """Less than one analysis window would be a score of zero padding."""
-    if samples < info.min_samples:
-        rate = info.sample_rate
-        raise AudioError(
-            f"{sound.name}: {samples / rate:.4f} s is too short to tag; {info.name} hears "
-            f"{info.min_samples / rate:.4f} s at least"
-        )
-
-
-# ---- from windows to answers
-class Scorer:
-    """(B, S) waves -> (B, C) float32 probabilities, with a copy of the encoder made ready for inference."""
-
-    def __init__(self, encoder: Encoder, settings: TagSettings):
-        self.device = pick_device(settings.device)
-        self.encoder = encoder.to(self.device).for_inference()
-        self.dtype = DTYPES.get(settings.precision)
-        self.info = encoder.info
-        self.labels: tuple[str, ...] = tuple(name for _, name in self.info.classes or ())
+        Args:
+            audio, sample_rate: as for a call; an iterable of recordings is read as it is needed.
+        """
+        longest = 0.0 if self.settings.window else self.settings.whole
+        batches = ([source] for source in audio_sources(audio, sample_rate))
+        loaded = (batch[0] for batch in self.load_ahead(batches, longest))
+        for batch in equal_length_batches(loaded, self.whole_batch):
+            yield from self._outcomes(batch)
 
     @torch.inference_mode()
-    def __call__(self, waves: np.ndarray) -> np.ndarray:
+    def probabilities(self, waves: np.ndarray) -> np.ndarray:
+        """Return the calibrated score of every class of ``labels``: all but the background classes.
+
+        Args:
+            waves: (B, S) float32 at ``info.sample_rate`` hertz.
+
+        Returns:
+            (B, C) float32: softmax where exactly one class holds, else each class by itself.
+
+        Raises:
+            AuricleError: for scores that are not finite.
+        """
         wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+        with self.autocast():
             logits = self.encoder.logits(wave)
         if logits is None or not torch.isfinite(logits).all():
             raise AuricleError(
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
             )
-        self.labels = self.labels or tuple(f"class {c}" for c in range(logits.shape[1]))
-        return probabilities(logits.float(), self.info).cpu().numpy()
+        return self.label_space.probabilities(logits)[:, self.reported].cpu().numpy()
+
+    def _outcomes(self, batch: list[LoadedAudio]) -> list[FileTags | Failure]:
+        """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""
+        first = batch[0]
+        if first.error:
+            return [Failure(first.source.name, first.error)]
+        try:
+            if first.waveform is None:
+                return [self._tag_windows(first)]
+            waves = [audio.waveform for audio in batch if audio.waveform is not None]
+            _check_length(first.source.name, len(waves[0]), self.info)
+            seconds = len(waves[0]) / self.info.sample_rate
+            scores = self.probabilities(np.stack(waves))
+            return [FileTags(a.source.name, seconds, self._top(row)) for a, row in zip(batch, scores)]
+        except AuricleError as error:
+            if len(batch) == 1:
+                return [Failure(first.source.name, str(error))]
+            return [outcome for audio in batch for outcome in self._outcomes([audio])]
+
+    def _tag_windows(self, audio: LoadedAudio) -> FileTags:
+        """Score a recording window by window; the next block is decoded meanwhile."""
+        total = 0
+
+        def counted(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            nonlocal total
+            for block in blocks:
+                total += len(block)
+                yield block
+
+        scores, spans = [np.zeros((0, len(self.labels)), np.float32)], []
+        cut = windows(counted(ahead(audio.blocks or ())), self.window, self.hop, self.tail)
+        while batch := list(islice(cut, self.settings.batch_size)):
+            _check_length(audio.source.name, len(batch[0].wave), self.info)
+            scores.append(self.probabilities(np.stack([window.wave for window in batch])))
+            spans += [(window.start, window.stop) for window in batch]
+        rows = np.concatenate(scores[1:] or scores)
+        times = np.array(spans, dtype=np.float64).reshape(-1, 2) / self.info.sample_rate
+        return FileTags(
+            audio.source.name,
+            total / self.info.sample_rate,
+            self._top(rows.max(0)) if len(rows) else (),
+            tuple(WindowTags(float(start), float(end), self._top(row)) for (start, end), row in zip(times, rows)),
+            find_events(rows, times, self.labels, self.events),
+        )
+
+    def _top(self, scores: np.ndarray) -> tuple[Tag, ...]:
+        """(C,) -> the ``top_k`` likeliest, by score; equal scores in the order of the classes."""
+        best = np.argsort(-scores, kind="stable")[: self.settings.top_k]
+        return tuple(Tag(self.labels[c], float(scores[c])) for c in best)
 
 
-def probabilities(logits: torch.Tensor, info: EncoderInfo) -> torch.Tensor:
-    """(B, C) -> (B, C): softmax where exactly one class holds, else each class by itself."""
-    return logits.softmax(1) if info.label_type == "multiclass" else logits.sigmoid()
+def tag(
+    audio: Any,
+    model: Model,
+    *,
+    sample_rate: int | None = None,
+    weights: str | Path | None = None,
+    quiet: bool = True,
+    **options: Unpack[TagOptions],
+) -> Tags:
+    """Return the most likely labels of every recording: one call of a ``Tagger``, which takes the same options.
+
+    Args:
+        audio: a file, a folder, a waveform (S,) or (channels, S), or a list of them.
+        model: an Encoder with classes, or what ``auricle.load`` takes; several of them make an ensemble.
+        sample_rate: of waveforms, in hertz.
+        weights: a local file of a published name.
+        quiet: no progress bar.
+        options: as for ``Tagger``: top_k, window, hop, precision, threshold, …
+
+    Returns:
+        Tags: ``results`` in the order given, and ``failed``, the files that could not be read.
+
+    Raises:
+        AuricleError: for an unknown model or setting, and for an encoder without classes.
+
+    Example:
+        print(auricle.tag("metro.wav", "mn04_as", top_k=3))
+    """
+    return Tagger(model, weights=weights, **options)(audio, sample_rate=sample_rate, quiet=quiet)
 
 
-def _outcome(
-    sound: AudioSource, pieces: Iterable[Piece], scorer: Scorer, settings: TagSettings, events: EventSettings
-) -> FileTags | Failure:
-    scores: list[np.ndarray] = []
-    spans: list[tuple[int, int]] = []
-    windowed, total = False, 0
-    for piece in pieces:
-        if piece.error:
-            return Failure(sound.name, piece.error)
-        windowed, total = windowed or piece.windowed, piece.total
-        if piece.waves is not None:
-            scores.append(scorer(piece.waves))
-            spans.extend(piece.spans)
-    found = np.concatenate(scores) if scores else np.zeros((0, len(scorer.labels)), np.float32)
-    times = np.array(spans, dtype=np.float64).reshape(-1, 2) / scorer.info.sample_rate
-    labels, top_k = scorer.labels, settings.top_k
-    best = top(found.max(0), labels, top_k) if len(found) else ()
-    plain = FileTags(sound.name, total / scorer.info.sample_rate, best)
-    if not windowed:
-        return plain
-    line = tuple(WindowTags(float(a), float(b), top(row, labels, top_k)) for (a, b), row in zip(times, found))
-    return replace(plain, windows=line, events=find_events(found, times, labels, events))
+def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
+    known, of_events = ({field.name for field in fields(kind)} for kind in (TagSettings, EventSettings))
+    unknown = options.keys() - known - of_events
+    if unknown:
+        raise AuricleError(f"tag has no option {', '.join(sorted(unknown))}; see TagSettings and EventSettings")
+    given = {name: value for name, value in options.items() if value is not None}
+    return (
+        TagSettings(**{name: given[name] for name in given.keys() & known}),
+        EventSettings(**{name: given[name] for name in given.keys() & of_events}),
+    )
 
 
-def top(scores: np.ndarray, labels: Sequence[str], count: int) -> tuple[Tag, ...]:
-    """(C,) -> the ``count`` likeliest, by score; equal scores in the order of the classes."""
-    return tuple(Tag(labels[c], float(scores[c])) for c in np.argsort(-scores, kind="stable")[:count])
+def _check_length(name: str, samples: int, info: EncoderInfo) -> None:
+    """Raise AudioError for less than one analysis window: its score would be one of zero padding."""
+    if samples < info.min_samples:
+        rate = info.sample_rate
+        raise AudioError(
+            f"{name}: {samples / rate:.4f} s is too short to tag; {info.name} needs at least "
+            f"{info.min_samples / rate:.4f} s"
+        )

@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from auricle.audio.decode import blocks
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
 from auricle.inference.events import Event
-from auricle.inference.sources import AudioSource
+from auricle.inference.pipeline import AudioSource
 from auricle.inference.tag_results import FileTags
 from auricle.models.base import Encoder
 
 COLUMNS = 1600  # of the image at most: a night is drawn as quickly as ten seconds
 MOST_LABELS = 12
-BLOCK_SECONDS = 30.0
 
 
-def draw(sound: AudioSource, result: FileTags, encoder: Encoder, file: Path) -> None:
+def draw(source: AudioSource, result: FileTags, encoder: Encoder, file: Path) -> None:
     """Write the picture as .png, .pdf or .svg, by suffix. A recording tagged as a whole has one bar per label.
 
     Raises MissingExtra without matplotlib.
@@ -34,7 +32,7 @@ def draw(sound: AudioSource, result: FileTags, encoder: Encoder, file: Path) -> 
     shown = strongest(events_of(result))
     figure = Figure(figsize=(11, 3.4 + 0.28 * len(shown)), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, max(0.28 * len(shown), 0.3)))
-    _draw_spectrogram(above, spectrogram(sound, encoder, result.seconds), result)
+    _draw_spectrogram(above, spectrogram(source, encoder, result.seconds), result)
     _draw_events(below, shown)
     with replacing(file) as temporary:
         figure.savefig(temporary, format=file.suffix[1:] or "png", dpi=150)
@@ -55,15 +53,17 @@ def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, li
     return dict(list(labels.items())[:count])
 
 
-def spectrogram(sound: AudioSource, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
+def spectrogram(source: AudioSource, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
     """Compute the encoder's spectrogram (F, columns); a column is the largest value of its frames."""
     front, rate = encoder.front, encoder.info.sample_rate
     frames = front.num_frames(max(round(seconds * rate), front.min_samples))
     columns = min(columns, frames)
     image = np.full((front.n_mels, columns), -np.inf, np.float32)
-    for number, block in enumerate(blocks(sound.open(), seconds=BLOCK_SECONDS, rate=rate, resampler=front.resampler)):
+    samples = 0
+    for block in source.blocks(rate, front.resampler):
         values = encoder.frontend(torch.from_numpy(np.ascontiguousarray(block))[None]).values[0].numpy()
-        first = round(number * BLOCK_SECONDS / front.hop_seconds)
+        first = round(samples / rate / front.hop_seconds)
+        samples += len(block)
         at = (first + np.arange(values.shape[1])).clip(max=frames - 1) * columns // frames
         np.maximum.at(image.T, at, values.T)
     return image

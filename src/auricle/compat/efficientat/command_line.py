@@ -80,10 +80,9 @@ def inference_parser() -> argparse.ArgumentParser:
 # ---- windowed_inference.py
 def windowed_inference(options: Sequence[str], load: Load) -> int:
     from auricle.inference.tag_results import window_text
-    from auricle.inference.tagger import tagger
 
     args = windowed_parser().parse_args(options)
-    encoder = tagger(load(args.model_name))
+    encoder = load(args.model_name)
     rate = encoder.info.sample_rate
     size, hop = int(args.window_size * rate), int(args.hop_length * rate)  # the original cuts, does not round
     if size < 1 or hop < 1:
@@ -208,12 +207,12 @@ def _network(parser: argparse.ArgumentParser) -> None:
 
 # ---- what the lines ask for
 def _model(names: Sequence[str], args: argparse.Namespace, load: Load) -> Encoder:
-    from auricle.inference.tagger import tagger
+    from auricle.inference.pipeline import as_encoder
 
     members = [load(name) for name in names]
     for member in members:
         _check(member, args)
-    return tagger(members)
+    return as_encoder(members)
 
 
 def _check(encoder: Encoder, args: argparse.Namespace) -> None:
@@ -240,10 +239,9 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
 def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTags:
     import torch
 
-    from auricle.inference.sources import find_sounds
-    from auricle.inference.tag_config import EventSettings, TagSettings
+    from auricle.inference.tag_config import TagSettings
     from auricle.inference.tag_results import Failure
-    from auricle.inference.tagger import tag_each
+    from auricle.inference.tagger import Tagger
 
     half = args.cuda and torch.cuda.is_available()
     settings = TagSettings(**heard, precision="fp16" if half else "float32", device="cuda" if half else "cpu")
@@ -251,7 +249,7 @@ def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTag
         raise AuricleError(
             f"--audio_path {args.audio_path} is a folder, the original takes a file; 'auricle tag' takes both"
         )
-    (outcome,) = tag_each(find_sounds([args.audio_path]), encoder, settings, EventSettings(), tail=zero_padded)
+    (outcome,) = Tagger(encoder, settings=settings, tail=zero_padded).iterate(args.audio_path)
     if isinstance(outcome, Failure):
         raise AuricleError(outcome.error)
     return outcome

@@ -1,0 +1,366 @@
+"""What ``Tagger`` and ``Embedder`` share: from user input to decoded audio, in order, read ahead of the network.
+
+    source -> blocks -> a whole waveform, or a stream of blocks of a long recording -> batches -> session -> answers
+
+``AudioSource`` is a recording or a part of one, ``LoadedAudio`` what decoding it gave, ``Session`` a prepared encoder
+with the threads that decode for it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from auricle.audio.decode import AUDIO_SUFFIXES, blocks, probe, read
+from auricle.audio.resample import Resampler, positive_rate, resample
+from auricle.core.devices import pick_device
+from auricle.core.errors import AudioError, AuricleError
+from auricle.core.randomness import RandomKey
+from auricle.data.manifest.formats import files_below
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.inference.embed_config import EmbedSettings
+from auricle.models.base import Encoder
+from auricle.models.ensemble import Ensemble
+
+Model = Encoder | str | Path | Sequence["Encoder | str | Path"]
+BLOCK_SECONDS = 30.0  # decoded at a time
+BATCH_SECONDS = 320.0  # most audio in one batch, padding included, so that long clips do not exhaust memory
+BATCHES_AHEAD = 2  # decoded while the network is busy
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+# ---- the model
+def as_encoder(model: Model, weights: str | Path | None = None) -> Encoder:
+    """Return the encoder of a name, file or run folder (``auricle.load``), an ensemble of several, or an encoder as is.
+
+    Args:
+        weights: a local file of a published name.
+    """
+    if isinstance(model, Encoder):
+        return model
+    if isinstance(model, Iterable) and not isinstance(model, str):
+        members = [as_encoder(member, weights) for member in model]
+        return members[0] if len(members) == 1 else Ensemble(members)
+    from auricle.hub.load import load
+
+    return load(model, weights=weights)
+
+
+class Session:
+    """An encoder prepared for inference on one device, and threads that decode. Threads may share it.
+
+    Attributes:
+        info: what the encoder is: name, sample_rate, classes, …
+        encoder: the prepared encoder, with the weights that the model has now.
+    """
+
+    def __init__(self, model: Model, weights: str | Path | None, device: str, precision: str, workers: int):
+        self.device = pick_device(device)
+        self.encoder = as_encoder(model, weights).to(self.device).for_inference()
+        self.info = self.encoder.info
+        self.dtype = DTYPES.get(precision)
+        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="auricle-decode")
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of a forward pass in the chosen precision."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+
+    def load_ahead(
+        self, batches: Iterable[Sequence[AudioSource]], longest: float = math.inf
+    ) -> Iterator[list[LoadedAudio]]:
+        """Yield the decoded sources of each batch at the encoder's rate, in order; later batches are decoded meanwhile.
+
+        Args:
+            longest: seconds; a longer recording comes as a stream of blocks.
+        """
+        yield from load_ahead(batches, self.pool, self.info.sample_rate, self.encoder.front.resampler, longest)
+
+
+# ---- the sources
+@dataclass(frozen=True, eq=False)
+class AudioSource:
+    """A recording, or a part of one.
+
+    Attributes:
+        name: what results and messages call it.
+        content: a file, the bytes of one, or samples (S,) or (channels, S) at ``sample_rate`` hertz.
+        place: relative path of what is written about it.
+        start, end: seconds of the recording; an end of None is the recording's.
+        seconds: cut or zero-pad to this length; None: as it is.
+    """
+
+    name: str
+    content: Path | bytes | np.ndarray
+    place: str = ""
+    start: float = 0.0
+    end: float | None = None
+    seconds: float | None = None
+    sample_rate: int = 0
+
+    def blocks(self, rate: int, resampler: Resampler) -> Iterator[np.ndarray]:
+        """Yield consecutive waves (n,) of the whole recording, mono float32 at ``rate`` hertz. Raises AudioError."""
+        if isinstance(self.content, np.ndarray):
+            return iter([self.read(rate, resampler)])
+        return blocks(self._file(), seconds=BLOCK_SECONDS, rate=rate, resampler=resampler)
+
+    def read(self, rate: int, resampler: Resampler) -> np.ndarray:
+        """Return the samples (S,), mono float32 (the mean of the channels) at ``rate`` hertz. Raises AudioError."""
+        if isinstance(self.content, np.ndarray):
+            start = round(self.start * self.sample_rate)
+            stop = None if self.end is None else round(self.end * self.sample_rate)
+            wave = resample(self.content[..., start:stop], self.sample_rate, rate, resampler)
+            wave = wave if wave.ndim == 1 else wave.mean(0, dtype=np.float32)
+        else:
+            part = read(self._file(), start=self.start, end=self.end, rate=rate, mono="mean", resampler=resampler)
+            wave = part.wave
+        if self.seconds is None:
+            return wave
+        samples = round(self.seconds * rate)
+        return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+
+    def _file(self) -> Path | BinaryIO:
+        if isinstance(self.content, Path) and self.content.is_dir():
+            raise AudioError(
+                f"the folder {self.name} holds no audio; known endings: {', '.join(sorted(AUDIO_SUFFIXES))}"
+            )
+        return self.content if isinstance(self.content, Path) else NamedBytes(bytes(self.content), self.name)
+
+
+class NamedBytes(io.BytesIO):
+    """Bytes with a name for error messages."""
+
+    def __init__(self, content: bytes, name: str):
+        super().__init__(content)
+        self.name = name
+
+
+def is_waveform(audio: Any) -> bool:
+    """Return True for an array or tensor of samples, not a path or a list of paths."""
+    return isinstance(audio, torch.Tensor) or (isinstance(audio, np.ndarray) and audio.dtype.kind in "fiu")
+
+
+def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioSource]:
+    """Yield the recordings of user input: files, the audio in and below folders, waveforms.
+
+    Args:
+        audio: a path, the bytes of a file, a waveform (S,) or (channels, S), an AudioSource, or an iterable of these
+            (taken one by one, as they are needed).
+        sample_rate: of waveforms, in hertz.
+
+    A folder without audio is yielded too; reading it raises an AudioError that names it.
+    """
+    single = isinstance(audio, (str, bytes, os.PathLike, AudioSource)) or is_waveform(audio)
+    for number, item in enumerate([audio] if single else audio):
+        name = "audio" if single else f"audio {number}"
+        if isinstance(item, AudioSource):
+            yield item
+        elif isinstance(item, bytes):
+            yield AudioSource(name, item, name)
+        elif is_waveform(item):
+            yield waveform_source(item, sample_rate, name)
+        else:
+            path = Path(item)
+            names = list(files_below(path, AUDIO_SUFFIXES)) if path.is_dir() else []
+            yield from (AudioSource(str(path / inner), path / inner, inner) for inner in names)
+            if not names:
+                yield AudioSource(str(path), path, path.name)
+
+
+def waveform_source(waveform: Any, sample_rate: int | None, name: str) -> AudioSource:
+    """Return the source of samples in memory. Raises AuricleError for another shape or type, or without a rate."""
+    samples = waveform.detach().cpu().numpy() if isinstance(waveform, torch.Tensor) else np.asarray(waveform)
+    if samples.ndim not in (1, 2) or samples.size == 0 or samples.dtype.kind != "f":
+        raise AuricleError(
+            f"expected float samples in [-1, 1] of shape (samples,) or (channels, samples), got {samples.dtype} "
+            f"{samples.shape}"
+        )
+    if sample_rate is None:
+        raise AuricleError("a waveform needs its sample rate: give sample_rate=… in hertz")
+    if not np.isfinite(samples).all():
+        raise AuricleError(f"{name}: holds NaN or infinite samples; repair it or leave it out")
+    return AudioSource(name, samples.astype(np.float32), name, sample_rate=positive_rate(sample_rate))
+
+
+def find_audio(audio: Any, sample_rate: int | None = None) -> list[AudioSource]:
+    """Return the recordings of ``audio_sources``, each file once and in order, no two files with the same ``place``.
+
+    Where names repeat, places begin below the folder that all recordings share.
+    """
+    unique: dict[Any, AudioSource] = {}
+    for source in audio_sources(audio, sample_rate):
+        unique.setdefault(source.name if isinstance(source.content, Path) else id(source), source)
+    sources = list(unique.values())
+    if len({source.place for source in sources}) == len(sources):
+        return sources
+    paths = [os.path.abspath(source.name) for source in sources]
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [replace(source, place=os.path.relpath(path, shared)) for source, path in zip(sources, paths)]
+
+
+# ---- decoding
+@dataclass(frozen=True, eq=False)
+class LoadedAudio:
+    """A decoded source: its waveform (S,), or blocks (n,) of a long one, or an error message."""
+
+    source: AudioSource
+    waveform: np.ndarray | None = None
+    blocks: Iterator[np.ndarray] | None = None
+    error: str = ""
+
+
+def load_audio(source: AudioSource, rate: int, resampler: Resampler, longest: float) -> LoadedAudio:
+    """Decode a source at ``rate`` hertz; one of more than ``longest`` seconds only as far as needed to see that."""
+    try:
+        if math.isinf(longest) or source.seconds is not None or source.start or source.end is not None:
+            return LoadedAudio(source, source.read(rate, resampler))
+        stream = source.blocks(rate, resampler)
+        begin: list[np.ndarray] = []
+        samples = 0
+        for block in stream:
+            begin.append(block)
+            samples += len(block)
+            if samples > longest * rate:
+                return LoadedAudio(source, blocks=chain(begin, stream))
+        return LoadedAudio(source, np.concatenate(begin))
+    except AuricleError as error:
+        return LoadedAudio(source, error=str(error))
+
+
+def load_ahead(
+    batches: Iterable[Sequence[AudioSource]],
+    pool: ThreadPoolExecutor,
+    rate: int,
+    resampler: Resampler,
+    longest: float = math.inf,
+) -> Iterator[list[LoadedAudio]]:
+    """Decode batches of sources in the threads of ``pool`` and yield them in order, BATCHES_AHEAD ahead of the caller."""
+    waiting: deque[list[Future[LoadedAudio]]] = deque()
+    try:
+        for batch in batches:
+            waiting.append([pool.submit(load_audio, source, rate, resampler, longest) for source in batch])
+            if len(waiting) > BATCHES_AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]
+    finally:
+        for future in chain.from_iterable(waiting):
+            future.cancel()
+
+
+def equal_length_batches(loaded: Iterable[LoadedAudio], batch_size: int) -> Iterator[list[LoadedAudio]]:
+    """Group neighbours whose waveforms have one length, at most ``batch_size``; anything else is a batch of its own."""
+    batch: list[LoadedAudio] = []
+    for audio in loaded:
+        if batch and (audio.waveform is None or len(audio.waveform) != len(batch[0].waveform)):  # type: ignore[arg-type]
+            yield batch
+            batch = []
+        batch.append(audio)
+        if audio.waveform is None or len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+# ---- the clips of a manifest
+def clip_batches(
+    manifest: Manifest, rate: int, settings: EmbedSettings, resampler: Resampler = "soxr", *, in_order: bool = False
+) -> Iterator[list[LoadedAudio]]:
+    """Yield decoded batches of clips of similar length, cut as the settings say.
+
+    Args:
+        rate, resampler: the encoder's.
+        in_order: keep the order of the manifest, and clips of one length always ``batch_size`` together.
+    """
+    with ThreadPoolExecutor(settings.workers) as pool:
+        sources, failed = clip_sources(manifest, rate, settings, pool)
+        if failed:
+            yield failed
+        most = math.inf if in_order and settings.seconds else None
+        batches = batches_by_length(sources, settings.batch_size, most, in_order=in_order)
+        yield from load_ahead(batches, pool, rate, resampler)
+
+
+def clip_sources(
+    manifest: Manifest, rate: int, settings: EmbedSettings, pool: ThreadPoolExecutor
+) -> tuple[list[tuple[float, AudioSource]], list[LoadedAudio]]:
+    """Return (seconds, source) of each clip, and the clips that cannot be opened.
+
+    Headers are read in the threads of ``pool``; with a fixed length no file is opened.
+    """
+    lengths: Iterable[float | str]
+    if settings.seconds is not None and settings.crop == "start":
+        lengths = repeat(settings.seconds, len(manifest))
+    else:
+        lengths = pool.map(lambda clip: seconds_of(manifest, clip), manifest)
+    sources, failed = [], []
+    for clip, seconds in zip(manifest, lengths):
+        try:
+            if isinstance(seconds, str):
+                raise AudioError(seconds)
+            sources.append((seconds, _clip_source(manifest.audio(clip), clip, seconds, rate, settings)))
+        except AuricleError as error:
+            failed.append(LoadedAudio(AudioSource(clip.id, b""), error=str(error)))
+    return sources, failed
+
+
+def _clip_source(path: Path, clip: Clip, length: float, rate: int, settings: EmbedSettings) -> AudioSource:
+    """The part of a clip that is read; a random part starts uniformly, keyed by the clip's id."""
+    start, end, seconds = clip.start or 0.0, clip.end, settings.seconds
+    if seconds is None:
+        return AudioSource(clip.id, path, start=start, end=end)
+    spare, rounding = 0.0, 0.0
+    if settings.crop == "random":
+        end = start + length
+        rounding = 2 / rate  # a start that is rounded up must not cost the last sample
+        spare = max(0.0, length - seconds)
+    start += spare * float(RandomKey(settings.crop_seed).of(f"crop/{clip.id}").random()) if spare else 0.0
+    limit = start + seconds + rounding
+    return AudioSource(clip.id, path, start=start, end=limit if end is None else min(limit, end), seconds=seconds)
+
+
+def seconds_of(manifest: Manifest, clip: Clip) -> float | str:
+    """Return the length of a clip, from the manifest or the file's header, or the message of why it cannot be read."""
+    try:
+        if clip.seconds is not None:
+            return clip.seconds
+        return probe(manifest.audio(clip)).seconds - (clip.start or 0.0)
+    except AuricleError as error:
+        return str(error)
+
+
+def batches_by_length(
+    sources: Iterable[tuple[float, AudioSource]], batch_size: int, most: float | None = None, *, in_order: bool = False
+) -> Iterator[list[AudioSource]]:
+    """Group (seconds, source): at most ``batch_size``, and ``most`` (BATCH_SECONDS) with padding, short ones first."""
+    most = BATCH_SECONDS if most is None else most
+    batch: list[AudioSource] = []
+    longest = 0.0
+    for seconds, source in sources if in_order else sorted(sources, key=lambda pair: pair[0]):
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * max(longest, seconds) > most):
+            yield batch
+            batch, longest = [], 0.0
+        batch.append(source)
+        longest = max(longest, seconds)
+    if batch:
+        yield batch
+
+
+def padded(waves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Stack waves (S_i,) to (B, S), zero-padded at the end, and return their lengths (B,) too."""
+    lengths = np.array([len(wave) for wave in waves])
+    batch = np.zeros((len(waves), lengths.max()), np.float32)
+    for row, wave in zip(batch, waves):
+        row[: len(wave)] = wave
+    return batch, lengths

@@ -1,0 +1,241 @@
+"""Sessions: made once, called many times, shared between threads, with the answers of a single call."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+import typing
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+import auricle
+from auricle.audio.decode import read
+from auricle.core.errors import AuricleError
+from auricle.inference.embed_config import EmbedOptions, EmbedSettings
+from auricle.inference.pipeline import equal_length_batches, load_audio
+from auricle.inference.tag_config import EventSettings, TagOptions, TagSettings
+from auricle.inference.tag_results import Failure
+from helpers.encoders import FAMILIES, logmel_stats, m2d, mn
+from helpers.sounds import tone, write_sound
+from helpers.tagging import LoudestBand
+
+RATE = 32000
+LENGTHS = (0.3, 0.7, 1.1, 1.5, 0.4, 2.0, 0.9, 0.6)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return [write_sound(tmp_path / f"{i}.wav", tone(s, RATE, seed=i), RATE) for i, s in enumerate(LENGTHS)]
+
+
+# ---- one session, many calls
+def test_a_session_gives_the_answers_of_single_calls(files):
+    encoder = mn()
+    tagger = auricle.Tagger(encoder, top_k=5)
+    assert [tagger(file).results[0] for file in files] == [auricle.tag(f, encoder, top_k=5).results[0] for f in files]
+    assert tagger(files) == auricle.tag(files, encoder, top_k=5)
+    embedder = auricle.Embedder(encoder)
+    alone = [auricle.embed(file, encoder).clip[0] for file in files]
+    assert np.abs(embedder(files).clip - alone).max() < 1e-5
+
+
+def test_eight_threads_share_a_tagger_and_an_embedder(files):
+    encoder = mn()
+    tagger, embedder = auricle.Tagger(encoder, top_k=5, batch_size=2), auricle.Embedder(encoder, level="frames")
+    tags, embeddings = [tagger(file) for file in files], [embedder(file) for file in files]
+    start = threading.Barrier(8)
+
+    def work(number: int) -> bool:
+        start.wait()
+        equal = []
+        for i in range(number, number + 24):  # enough calls of one shape for a graph of its own
+            result = tagger(files[i % 2 if number < 4 else i % len(files)]).results[0]
+            expected = tags[i % 2 if number < 4 else i % len(files)].results[0]
+            scores = {tag.label: tag.score for tag in result.tags}
+            equal.append(all(abs(scores[tag.label] - tag.score) < 1e-5 for tag in expected.tags))
+            other = embedder(files[i % len(files)])
+            equal.append(np.abs(other.frames[0] - embeddings[i % len(files)].frames[0]).max() < 1e-4)
+        return all(equal)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_a_session_keeps_its_mode_while_the_encoder_trains(files):
+    encoder = mn()
+    tagger = auricle.Tagger(encoder)
+    before = tagger(files[0])
+    encoder.train()
+    assert tagger(files[0]) == before
+    assert encoder.training
+
+
+def test_the_encoder_is_prepared_once(files, monkeypatch):
+    calls = []
+    encoder = mn()
+    copy = type(encoder)._inference_copy
+    monkeypatch.setattr(type(encoder), "_inference_copy", lambda self: calls.append(1) or copy(self))
+    for file in files[:3]:
+        auricle.tag(file, encoder)
+        auricle.embed(file, encoder)
+    assert len(calls) == 1
+    with torch.no_grad():
+        encoder.classifier[5].bias.add_(1.0)
+    auricle.tag(files[0], encoder)
+    assert len(calls) == 2
+
+
+def test_a_session_is_freed_with_its_threads(files):
+    tagger = auricle.Tagger(mn())
+    tagger(files)
+    encoder, pool = weakref.ref(tagger.encoder), weakref.ref(tagger.pool)
+    del tagger
+    gc.collect()
+    assert encoder() is None
+    assert pool() is None
+
+
+# ---- input
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
+def test_a_waveform_is_a_recording(files, channels, make):
+    wave = read(files[1]).wave
+    array = make(wave if channels == 1 else np.stack([wave, wave]))
+    encoder = mn()
+    from_file, from_memory = auricle.tag(files[1], encoder), auricle.tag(array, encoder, sample_rate=RATE)
+    assert from_memory.results[0].file == "audio"
+    assert from_memory.results[0].seconds == pytest.approx(0.7)
+    scores = {tag.label: tag.score for tag in from_file.results[0].tags}
+    assert all(abs(scores[tag.label] - tag.score) < 1e-5 for tag in from_memory.results[0].tags)
+    one, other = auricle.embed(files[1], encoder).clip, auricle.embed(array, encoder, sample_rate=RATE).clip
+    assert np.abs(one - other).max() < 1e-5
+
+
+def test_waveforms_are_resampled_and_cut_into_windows():
+    embedder = auricle.Embedder(logmel_stats(), window=0.5, hop=0.25)
+    result = embedder([tone(1.0, 48000), tone(0.6, 48000)], sample_rate=48000)
+    assert result.ids == ("audio 0@0-0.5", "audio 0@0.25-0.75", "audio 0@0.5-1", "audio 1@0-0.5", "audio 1@0.1-0.6")
+    windows = auricle.Tagger(LoudestBand(), window=0.5, hop=0.25)(tone(1.0, 48000), sample_rate=48000)
+    assert [(w.start, w.end) for w in windows.results[0].windows] == [(0.0, 0.5), (0.25, 0.75), (0.5, 1.0)]
+    cut = auricle.embed([tone(1.0, RATE)], logmel_stats(), sample_rate=RATE, seconds=0.5)
+    assert np.allclose(cut.clip, auricle.embed(tone(1.0, RATE)[: RATE // 2], logmel_stats(), sample_rate=RATE).clip)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "message"),
+    [
+        (np.zeros(100, np.float32), None, "sample_rate"),
+        (np.zeros(100, np.int16), RATE, "float samples"),
+        (np.zeros((1, 2, 100), np.float32), RATE, "shape"),
+        (np.full(RATE, np.nan, np.float32), RATE, "NaN"),
+        (np.zeros(100, np.float32), 0, "sample rate"),
+    ],
+)
+def test_a_wrong_waveform_is_refused(waveform, rate, message):
+    for call in (auricle.tag, auricle.embed):
+        with pytest.raises(AuricleError, match=message):
+            call(waveform, LoudestBand(), sample_rate=rate)
+
+
+def test_bytes_of_a_file_are_a_recording(files):
+    encoder = mn()
+    assert auricle.tag(files[0].read_bytes(), encoder).results[0].tags == auricle.tag(files[0], encoder).results[0].tags
+
+
+def test_recordings_are_taken_from_an_iterator_as_they_are_needed(files):
+    taken = []
+
+    def endless():
+        for number in itertools.count():
+            taken.append(number)
+            yield files[number % 2] if number else "none.wav"
+
+    outcomes = auricle.Tagger(LoudestBand()).iterate(source for source in endless())
+    first, second = next(outcomes), next(outcomes)
+    assert isinstance(first, Failure)
+    assert second.file == str(files[1])
+    outcomes.close()
+    assert len(taken) < 10
+
+
+def test_recordings_of_one_length_are_scored_together_where_that_is_faster(files, tmp_path):
+    encoder = LoudestBand()
+    tagger = auricle.Tagger(encoder)
+    tagger.whole_batch = 3
+    same = [write_sound(tmp_path / f"same{i}.wav", tone(0.5, RATE, seed=i), RATE) for i in range(6)]
+    order = [*same[:4], files[0], "none.wav", *same[4:]]
+    together, alone = tagger(order), auricle.Tagger(encoder)(order)
+    assert together.failed == alone.failed
+    assert [r.file for r in together.results] == [r.file for r in alone.results]
+    assert [batch[0] for batch in encoder.batches[:4]] == [3, 1, 1, 2]
+    for one, other in zip(together.results, alone.results):
+        assert [t.score for t in one.tags] == pytest.approx([t.score for t in other.tags], abs=1e-5)
+
+
+def test_a_batch_with_a_bad_recording_spoils_no_other():
+    loaded = [load_audio(source, RATE, "soxr", 9.0) for source in _sources(3)]
+    assert [len(batch) for batch in equal_length_batches(loaded, 8)] == [3]
+    tagger = auricle.Tagger(LoudestBand())
+    scores = tagger.probabilities
+
+    def refuses_loud(waves):
+        if np.abs(waves).max() > 5:
+            raise AuricleError("too loud")
+        return scores(waves)
+
+    tagger.probabilities, tagger.whole_batch = refuses_loud, 8
+    waves = [tone(0.5, RATE), 10 * tone(0.5, RATE), tone(0.5, RATE)]
+    result = tagger(waves, sample_rate=RATE)
+    assert [r.file for r in result.results] == ["audio 0", "audio 2"]
+    assert [(f.file, f.error) for f in result.failed] == [("audio 1", "too loud")]
+
+
+def _sources(count: int):
+    from auricle.inference.pipeline import audio_sources
+
+    return list(audio_sources([tone(0.5, RATE, seed=i) for i in range(count)], RATE))
+
+
+# ---- settings
+def test_keyword_arguments_are_the_fields_of_the_settings():
+    assert set(typing.get_type_hints(TagOptions)) == {f.name for c in (TagSettings, EventSettings) for f in fields(c)}
+    assert set(typing.get_type_hints(EmbedOptions)) == {f.name for f in fields(EmbedSettings)}
+
+
+def test_not_set_is_none_and_the_first_editions_spelling_still_works():
+    assert TagSettings(window=0, hop=0.0) == TagSettings()
+    assert TagSettings().window is None
+    assert TagSettings(precision="bfloat16").precision == "bf16"
+    assert EmbedSettings(seconds=0.0, precision="bfloat16") == EmbedSettings(precision="bf16")
+    assert EmbedSettings(precision="bf16").numbers()["precision"] == "bfloat16"  # the keys of old caches
+    assert EmbedSettings().numbers()["seconds"] == 0.0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_embeds_a_waveform(name):
+    encoder = FAMILIES[name].make()
+    wave = tone(0.8, encoder.info.sample_rate)
+    result = auricle.Embedder(encoder, level="frames")(wave, sample_rate=encoder.info.sample_rate)
+    with torch.no_grad():
+        out = encoder(torch.from_numpy(wave)[None])
+    assert np.abs(result.clip[0] - out.clip[0].numpy()).max() < 1e-4 * max(1.0, float(out.clip.abs().max()))
+    assert np.allclose(result.times[0], out.times.numpy())
+    assert "1 clip" in str(result)
+
+
+def test_models_of_any_kind_make_a_session(tmp_path):
+    from auricle.hub.weight_file import save_encoder
+
+    save_encoder(m2d(), tmp_path / "m2d.safetensors")
+    session = auricle.Embedder(str(tmp_path / "m2d.safetensors"))
+    assert session.info.family == "m2d"
+    assert auricle.Embedder(tmp_path / "m2d.safetensors", weights=None).info == session.info
+    assert auricle.Embedder([mn(), mn()]).info.family == "ensemble"
+    with pytest.raises(AuricleError, match="cannot tag"):
+        auricle.Tagger(tmp_path / "m2d.safetensors")
