@@ -45,10 +45,13 @@ class EmbedConfig:
         "clip", "clip: one vector per clip; frames: features over time, with their times", choices=LEVELS
     )
     window: float | None = option(
-        None, "a vector for every window of this many seconds, or none: one for the whole clip", words={"none": None}
+        None,
+        "a vector for every window of this many seconds, or none: one for the whole clip",
+        words={"none": None},
+        old={0.0: None},
     )
     hop: float | None = option(
-        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}
+        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
     weights: str | None = option(None, "local weight file of a published model name")

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
-from auricle.inference.tag_config import PRECISION_WORDS, PRECISIONS
+from auricle.inference.tag_config import OLD_PRECISIONS, PRECISION_WORDS, PRECISIONS, precision_named
 
 LEVELS = ("clip", "frames")
 CROPS = ("start", "random")
@@ -49,7 +49,11 @@ class EncodeSettings:
         "exact", "exact: each clip as if alone; published: as the original's batches", choices=PADDINGS
     )
     precision: str = option(
-        "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, words=PRECISION_WORDS
+        "float32",
+        "arithmetic inside the network; fp16 is for GPUs",
+        choices=PRECISIONS,
+        words=PRECISION_WORDS,
+        old=OLD_PRECISIONS,
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(
@@ -58,7 +62,7 @@ class EncodeSettings:
     workers: int = option(2, "threads that decode audio; changes no number")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "precision", PRECISION_WORDS.get(self.precision, self.precision))
+        object.__setattr__(self, "precision", precision_named(self.precision))
         check_choices(self)
         check_ranges(self, ("batch_size", "workers"), 1)
 
@@ -97,6 +101,7 @@ class EmbedSettings(EncodeSettings):
         None,
         "cut every clip to this many seconds, zero-padding shorter ones at the end, or none: the whole clip",
         words={"none": None},
+        old={0.0: None},
     )
     crop: str = option("start", "which part is read: the start, or a random part keyed by the clip's id", choices=CROPS)
     crop_seed: int = option(0, "seed of the random parts")

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from auricle.audio.decode import AUDIO_SUFFIXES, blocks, probe, read
-from auricle.audio.resample import Resampler, positive_rate, resample
+from auricle.audio.resample import Resampler, check_rate, resample
 from auricle.core.devices import pick_device
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
@@ -189,7 +189,7 @@ def waveform_source(waveform: Any, sample_rate: int | None, name: str) -> AudioS
         raise AuricleError("a waveform needs its sample rate: give sample_rate=… in hertz")
     if not np.isfinite(samples).all():
         raise AuricleError(f"{name}: holds NaN or infinite samples; repair it or leave it out")
-    return AudioSource(name, samples.astype(np.float32), name, sample_rate=positive_rate(sample_rate))
+    return AudioSource(name, samples.astype(np.float32), name, sample_rate=check_rate(sample_rate))
 
 
 def find_audio(audio: Any, sample_rate: int | None = None) -> list[AudioSource]:

@@ -9,7 +9,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
 
 PRECISIONS = ("float32", "bf16", "fp16")
-PRECISION_WORDS = {"auto": "float32", "bfloat16": "bf16"}  # other spellings of the same
+PRECISION_WORDS = {"auto": "float32"}  # inference is exact unless asked otherwise
+OLD_PRECISIONS = {"bfloat16": "bf16"}  # of the first edition
 WHOLE_SECONDS = 120.0  # longer recordings are tagged in windows even when none were asked for, to bound memory
 LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
 
@@ -28,6 +29,11 @@ class TagOptions(TypedDict, total=False):
     threshold: float
     hysteresis: float
     median: int
+
+
+def precision_named(name: str) -> str:
+    """Return the precision of a name: itself, or what "auto" and the first edition's "bfloat16" stand for."""
+    return (PRECISION_WORDS | OLD_PRECISIONS).get(name, name)
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,18 @@ class TagSettings:
         None,
         f"length of a window in seconds, or none: the whole recording at once (above --whole: {LONG_WINDOW:.0f})",
         words={"none": None},
+        old={0.0: None},
     )
     whole: float = option(WHOLE_SECONDS, "longest recording scored at once when no window is asked for, seconds")
     hop: float | None = option(
-        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}
+        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
     precision: str = option(
-        "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, words=PRECISION_WORDS
+        "float32",
+        "arithmetic inside the network; fp16 is for GPUs",
+        choices=PRECISIONS,
+        words=PRECISION_WORDS,
+        old=OLD_PRECISIONS,
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(8, "windows scored together")
@@ -76,7 +87,7 @@ class TagSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
         object.__setattr__(self, "hop", self.hop or None)
-        object.__setattr__(self, "precision", PRECISION_WORDS.get(self.precision, self.precision))
+        object.__setattr__(self, "precision", precision_named(self.precision))
         check_choices(self)
         check_ranges(self, ("top_k", "batch_size", "workers"), 1)
         check_ranges(self, tuple(name for name in ("window", "hop") if getattr(self, name) is not None), 0)
