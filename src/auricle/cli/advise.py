@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from auricle.cli.flags import Leaf, Parser, add_flags, config_from, leaves, reader_of, shown
+from auricle.cli.flags import Leaf, VerbParser, add_flags, config_from, leaves, reader_of, shown
 from auricle.commands.advise.advise import advise, as_json
 from auricle.commands.advise.facts import Advice, AdviseConfig, Proposal, RunCost
 
@@ -24,7 +24,7 @@ YES = ("y", "yes", "true", "1")
 NO = ("n", "no", "false", "0")
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, AdviseConfig)
     parser.add_argument("--json", action="store_true", help="the whole advice as JSON")
 

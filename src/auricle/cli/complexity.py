@@ -12,13 +12,13 @@ import argparse
 import json
 from dataclasses import asdict
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.complexity import ComplexityConfig, Cost, complexity
 
 HEADER = ("name", "parameters", "MACs", "peak kB", "sliced kB", "context s", "ms here", "x real time")
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, ComplexityConfig)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
 

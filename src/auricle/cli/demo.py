@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.demo import DemoConfig, DemoResult, demo
 from auricle.core.io import dumps
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, DemoConfig)
     parser.add_argument("--json", action="store_true", help="answer as one JSON object")
 

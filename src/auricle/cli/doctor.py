@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from auricle.cli.flags import Parser
+from auricle.cli.flags import VerbParser
 from auricle.commands.doctor import Diagnosis, Extra, doctor
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 

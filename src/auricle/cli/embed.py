@@ -16,13 +16,13 @@ import json
 import sys
 import warnings
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.embed import EmbedConfig, as_json, embed
 
 FAILURES_SHOWN = 10
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, EmbedConfig)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -20,13 +20,13 @@ import shlex
 import sys
 import warnings
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, exit_code
 from auricle.commands.evaluate import EvaluateConfig, evaluate, evaluate_suite, print_skipped
 from auricle.core.io import dumps
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, EvaluateConfig)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")

@@ -27,7 +27,7 @@ GROUPS = {
 NOT_SET = ("none", "auto")
 
 
-class Parser(argparse.ArgumentParser):
+class VerbParser(argparse.ArgumentParser):
     """Read the options of one verb: short help, all of it after ``--help all``, mistakes in one line.
 
     Attributes:
@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
     def sections(self, *, everything: bool) -> dict[str, list[argparse.Action]]:
         """Return the visible options by heading, arguments first."""
         found: dict[str, list[argparse.Action]] = {DATA: [], PLAIN: []}
-        for action in sorted(self._actions, key=lambda action: action.dest == "help"):
+        for action in sorted(self._actions, key=lambda action: (action.dest == "help", action.dest != "model")):
             if action.help == argparse.SUPPRESS or (action.dest in self.advanced and not everything):
                 continue
             found.setdefault(self._heading(action), []).append(action)
@@ -107,8 +107,8 @@ class Parser(argparse.ArgumentParser):
     def _heading(self, action: argparse.Action) -> str:
         if not action.option_strings:
             return DATA
-        common = next((title for title, names in GROUPS.items() if action.dest in names), PLAIN)
-        return self.heading.get(action.dest) or common
+        common = next((title for title, names in GROUPS.items() if action.dest in names), None)
+        return common or self.heading.get(action.dest, PLAIN)
 
     def format_help(self, *, everything: bool = False) -> str:
         formatter = self._get_formatter()
@@ -210,7 +210,7 @@ def default_of(item: Field) -> Any:
     return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
-def add_flags(parser: Parser, config: type) -> None:
+def add_flags(parser: VerbParser, config: type) -> None:
     """Add one option per field of ``config`` and of the configs nested in it."""
     for leaf in leaves(config):
         if leaf.field.metadata.get("positional"):
@@ -219,7 +219,7 @@ def add_flags(parser: Parser, config: type) -> None:
             _add_option(parser, leaf)
 
 
-def _add_positional(parser: Parser, leaf: Leaf) -> None:
+def _add_positional(parser: VerbParser, leaf: Leaf) -> None:
     item = leaf.field
     shape = "*" if item.metadata["many"] else "?"
     default: Any = [] if item.metadata["many"] and leaf.default is MISSING else leaf.default
@@ -231,7 +231,7 @@ def _add_positional(parser: Parser, leaf: Leaf) -> None:
     )
 
 
-def _add_option(parser: Parser, leaf: Leaf) -> None:
+def _add_option(parser: VerbParser, leaf: Leaf) -> None:
     item, kind, default, name = leaf.field, leaf.kind, leaf.default, leaf.option
     text = item.metadata.get("help", "").replace("%", "%%")
     common: dict[str, Any] = {"dest": item.name, "default": default, "help": _with_default(text, leaf)}

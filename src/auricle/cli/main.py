@@ -10,11 +10,12 @@ import importlib
 import io
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from auricle.cli import aliases
-from auricle.cli.flags import Parser, with_dashes
+from auricle.cli.flags import VerbParser, with_dashes
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.threads import POLICY
 from auricle.version import __version__
@@ -95,7 +96,7 @@ def run(argv: list[str] | None = None) -> int:
         return EXIT_OK
     for verb in (" ".join(words[:2]), words[0]):
         if verb in VERBS or verb in aliases.VERBS:
-            return run_verb(*aliases.new_words(verb, with_dashes(words[verb.count(" ") + 1 :])))
+            return run_verb(verb, words[verb.count(" ") + 1 :])
     if family := [name for name in VERBS if name.startswith(f"{words[0]} ")]:
         return run_family(words, family)
     close = difflib.get_close_matches(words[0], VERBS, n=1)
@@ -121,11 +122,7 @@ def rows(verbs: Mapping[str, Verb]) -> str:
 def run_verb(verb: str, words: Sequence[str]) -> int:
     """Run one verb; a mistake of the caller becomes one clear line and exit code 2."""
     try:
-        parser = parser_of(verb, words)
-        values, extra = parser.read(words)
-        if extra := aliases.place(verb, values, extra):
-            raise AuricleError(f"{parser.prog} does not take '{extra[0]}'; {parser.prog} --help shows an example")
-        parser.check_required(values)
+        verb, values = read(verb, words)
         if VERBS[verb].computes:
             POLICY.start()  # before PyTorch is imported
         return entry_of(verb).run(values) or EXIT_OK
@@ -139,10 +136,28 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def parser_of(verb: str, words: Sequence[str] = ()) -> Parser:
+def read(verb: str, words: Sequence[str]) -> tuple[str, Namespace]:
+    """Read the words after a verb, old spellings included.
+
+    Returns:
+        The verb as it is named now, and the values of its options.
+
+    Raises:
+        AuricleError: The words cannot be understood, or something is missing.
+    """
+    verb, words = aliases.new_words(verb, with_dashes(words))
+    parser = parser_of(verb, words)
+    values, extra = parser.read(words)
+    if extra := aliases.place(verb, values, extra):
+        raise AuricleError(f"{parser.prog} does not take '{extra[0]}'; {parser.prog} --help shows an example")
+    parser.check_required(values)
+    return verb, values
+
+
+def parser_of(verb: str, words: Sequence[str] = ()) -> VerbParser:
     """Return the parser of a verb; ``words`` after it may decide which options there are."""
     entry = entry_of(verb)
-    parser = Parser(verb, entry.__doc__ or "")
+    parser = VerbParser(verb, entry.__doc__ or "")
     if hasattr(entry, "add_arguments_for"):
         entry.add_arguments_for(words, parser)
     else:

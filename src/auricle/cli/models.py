@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_OK, exit_code
 from auricle.commands.models import (
     ConvertConfig,
@@ -35,7 +35,7 @@ class ListModels:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ListModelsConfig)
         parser.add_argument(
             "--format", choices=("text", "markdown", "json"), default="text", help="form of the rows (default: text)"
@@ -61,7 +61,7 @@ class Show:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ShowConfig)
         parser.add_argument("--bibtex", action="store_true", help="print the papers to cite")
         parser.add_argument("--json", action="store_true", help=JSON)
@@ -109,7 +109,7 @@ class Get:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, GetConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 
@@ -135,7 +135,7 @@ class Convert:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ConvertConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 
@@ -156,7 +156,7 @@ class Verify:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, VerifyConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
-from auricle.cli.flags import Parser
+from auricle.cli.flags import VerbParser
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PROGRAMS = {
 TRAINERS = ("m2d", "mae-ast")  # programs whose lines may end in settings of ours
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     parser.add_argument("program", help=f"whose command line it is: {', '.join(PROGRAMS)}")
     parser.add_argument("line", nargs=argparse.REMAINDER, help="script and options, as in the original's read-me")
 
@@ -50,7 +50,7 @@ def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConf
     from auricle.cli.flags import add_flags, given_flags
     from auricle.methods.settings import with_flags
 
-    parser = Parser("pretrain")
+    parser = VerbParser("pretrain")
     add_flags(parser, type(config))
     values, _ = parser.read(words)
     if values.source is not MISSING:

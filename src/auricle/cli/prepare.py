@@ -9,7 +9,7 @@ import warnings
 from dataclasses import asdict
 from typing import Any
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, SHOWN_FAILURES, exit_code, print_failures
 from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_list, prepare_list
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
@@ -30,7 +30,7 @@ class Prepare:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, PrepareConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 
@@ -55,7 +55,7 @@ class Lms:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, LmsConfig)
         parser.add_argument("--verbose", action="store_true", help="print the name of every file (stderr)")
         parser.add_argument("--json", action="store_true", help=JSON)
@@ -79,7 +79,7 @@ class Speech:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, SpeechConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 
@@ -98,7 +98,7 @@ class FileList:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ListConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 
@@ -122,7 +122,7 @@ class AudioSetList:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, AsListConfig)
         parser.add_argument("--json", action="store_true", help=JSON)
 

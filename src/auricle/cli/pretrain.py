@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, asdict
 from pathlib import Path
 
-from auricle.cli.flags import Parser, add_flags, config_from, given_flags, leaves
+from auricle.cli.flags import VerbParser, add_flags, config_from, given_flags, leaves
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.commands.pretrain import PretrainResult
 from auricle.core.errors import AuricleError
@@ -28,7 +28,7 @@ from auricle.methods.settings import METHODS, PretrainConfig, settings_of
 DEFAULT_METHOD = "msm-mae"
 
 
-def add_arguments_for(words: Sequence[str], parser: Parser) -> None:
+def add_arguments_for(words: Sequence[str], parser: VerbParser) -> None:
     """Add the options of the method that ``words`` names, or of the run to be continued."""
     named = typed_values("method", words)
     method = method_of_run(words) or (named[-1] if named else DEFAULT_METHOD)
@@ -48,14 +48,14 @@ def add_arguments_for(words: Sequence[str], parser: Parser) -> None:
         show_settings_of(PretrainConfig, settings, parser)
 
 
-def show_settings_of(common: type, settings: type, parser: Parser) -> None:
+def show_settings_of(common: type, settings: type, parser: VerbParser) -> None:
     """Show the settings that a method adds to the common ones in the short help too."""
     shared = {leaf.field.name for leaf in leaves(common)}
     own = {leaf.field.name for leaf in leaves(settings) if leaf.field.name not in shared and leaf.group == "method"}
     parser.advanced -= own
 
 
-def add_preset(words: Sequence[str], parser: Parser, method: str) -> None:
+def add_preset(words: Sequence[str], parser: VerbParser, method: str) -> None:
     """Add ``--preset``: its values become the defaults of the other options."""
     if method not in PRESETS:
         return

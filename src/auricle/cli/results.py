@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.report import ReportConfig, report
 from auricle.commands.results import ResultsConfig, compare_results, results, store_path
 from auricle.core.io import dumps
@@ -23,7 +23,7 @@ class Results:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ResultsConfig)
         parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two models by name, or two rows by id")
         parser.add_argument("--format", choices=FORMATS, default="text", help="form of the rows (default: text)")
@@ -63,7 +63,7 @@ class Report:
     """
 
     @staticmethod
-    def add_arguments(parser: Parser) -> None:
+    def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ReportConfig)
         parser.add_argument("--json", action="store_true", help="print the path of the page and its size as JSON")
 

@@ -16,13 +16,13 @@ import json
 import sys
 from dataclasses import asdict
 
-from auricle.cli.flags import Parser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.tag import TagConfig, tag
 from auricle.core.progress import progress_bar
 from auricle.inference.tag_results import Failure, FileTags
 
 
-def add_arguments(parser: Parser) -> None:
+def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, TagConfig)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object instead of tables")

@@ -32,12 +32,16 @@ class DemoConfig:
     labels: str | None = option(None, "table of labels (and folds, splits, groups), joined to the clips by file name")
     label_column: str | None = option(None, "column of that table that holds the label")
     group_column: str | None = option(None, "column of speaker, patient or site, never split across folds")
-    out: str = option("", "folder for everything; empty: demo/<name>-<time>")
+    out: str | None = option(
+        None, "folder for everything; auto: demo/<name>-<time>", words={"auto": None}, old={"": None}
+    )
     minutes: float = option(2.5, "minutes of pre-training")
-    clips_per_class: int = option(25, "clips of each class of the synthetic corpus")
+    clips_per_class: int = option(25, "clips of each class of the synthetic corpus", advanced=True)
     batch_size: int = option(24, "clips per weight update")
     seed: int = option(0, "every random draw is a function of this number")
-    workers: int = option(0, "processes that prepare; 0: one per core")
+    workers: int | None = option(
+        None, "processes that prepare; auto: one per core", words={"auto": None}, old={0: None}
+    )
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:

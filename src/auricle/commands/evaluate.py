@@ -40,9 +40,13 @@ class EvaluateConfig:
     )
     suite: str | None = option(None, "instead of one task: a file of tasks and protocols (YAML), or quick or all")
     lr: float | None = option(
-        None, "learning rate of the evar protocol; none: 3e-4 (M2D's published setting is 3e-5)", words={"none": None}
+        None,
+        "learning rate of the evar protocol; none: 3e-4 (M2D's published setting is 3e-5)",
+        words={"none": None},
+        old={0: None},
+        advanced=True,
     )
-    seeds: tuple[int, ...] = option(SEEDS, "seeds of protocols that draw")
+    seeds: tuple[int, ...] = option(SEEDS, "seeds of protocols that draw", advanced=True)
     baselines: bool = option(
         True, "score the untrained encoder, log-mel mean and standard deviation, and chance beside it"
     )
@@ -51,10 +55,11 @@ class EvaluateConfig:
         "own",
         "normalise with the encoder's own statistics, the task's pooled ones, or EVAR's published running ones",
         choices=("own", "pooled", "published"),
+        advanced=True,
     )
     weights: str | None = option(None, "local weight file of a published model name")
-    encode: EncodeSettings = field(default_factory=EncodeSettings)
-    store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
+    encode: EncodeSettings = option(factory=EncodeSettings, group="how a clip becomes a vector", advanced=True)
+    store: str | None = option(None, "results file (default: results.sqlite in the cache folder)", advanced=True)
     out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
 
     def __post_init__(self) -> None:

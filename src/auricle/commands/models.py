@@ -28,9 +28,13 @@ class ShowConfig:
     """What to describe."""
 
     name: str = argument("a published name, a weight file, or a run folder")
-    record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
-    input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
-    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
+    record: str | None = option(
+        None, "published name of the network in a file, where its tensors do not say all", advanced=True
+    )
+    input_size: str | None = option(
+        None, "mel bins x frames of a published M2D file whose folder does not say it", advanced=True
+    )
+    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it", advanced=True)
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,13 @@ class ConvertConfig:
     source: str = argument("a weight file, a run folder, or a published name")
     to: str = option(help="layout to write", choices=LAYOUTS)
     out: str = option(help="file to write")
-    record: str | None = option(None, "published name of the network in a file, where its tensors do not say all")
-    input_size: str | None = option(None, "mel bins x frames of a published M2D file whose folder does not say it")
-    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it")
+    record: str | None = option(
+        None, "published name of the network in a file, where its tensors do not say all", advanced=True
+    )
+    input_size: str | None = option(
+        None, "mel bins x frames of a published M2D file whose folder does not say it", advanced=True
+    )
+    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it", advanced=True)
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -31,7 +31,10 @@ class Task:
     label_column: str | None = option(None, "column of that table that holds the label")
     group_column: str | None = option(None, "column of the group (speaker, patient) that no split divides")
     kind: str = option(
-        "auto", "what is predicted; auto: multilabel where a clip has several labels", choices=("auto", *TASK_KINDS)
+        "auto",
+        "what is predicted; auto: multilabel where a clip has several labels",
+        choices=("auto", *TASK_KINDS),
+        advanced=True,
     )
     split_by: str = option(
         "auto",
@@ -40,9 +43,14 @@ class Task:
     )
     metric: str = option("auto", f"{', '.join(METRICS)}; auto: accuracy, or mAP where clips have several labels")
     seconds: float | None = option(
-        None, "cut clips to this many seconds, zero-pad shorter ones; none: whole clips", words={"none": None}
+        None,
+        "cut clips to this many seconds, zero-pad shorter ones; none: whole clips",
+        words={"none": None},
+        old={0: None},
     )
-    name: str = option("", "name of the task in results; default: made from the table's or folder's name")
+    name: str = option(
+        "", "name of the task in results; default: made from the table's or folder's name", advanced=True
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)

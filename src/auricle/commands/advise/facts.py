@@ -39,7 +39,9 @@ class AdviseConfig:
     gpus: int | None = option(None, "number of GPUs; auto: those of this machine", words=AUTO, old={-1: None})
     gpu_memory: float | None = option(None, "GiB of one GPU; auto: this machine's, else 24", words=AUTO, old=ZERO)
     tflops: float = option(
-        rules.DEFAULT_TFLOPS, "1e12 operations a second that one GPU sustains in bf16, for times that are not measured"
+        rules.DEFAULT_TFLOPS,
+        "1e12 operations a second that one GPU sustains in bf16, for times that are not measured",
+        advanced=True,
     )
     strategy: str = option(
         "auto",
@@ -50,6 +52,7 @@ class AdviseConfig:
         "auto",
         "run a few steps of the real network here; auto: where this machine has a GPU",
         choices=("auto", "yes", "no"),
+        advanced=True,
     )
 
     def __post_init__(self) -> None:

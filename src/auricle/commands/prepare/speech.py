@@ -61,6 +61,8 @@ def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) 
     from auricle.data.manifest.formats import read_manifest
 
     started, out = time.monotonic(), Path(config.out)
+    if not Path(config.source).exists():  # before a speech model is downloaded
+        raise AuricleError(f"there is no file or folder {config.source}")
     extract = extract or extractor(config)
     prepared = prepare(
         PrepareConfig(

@@ -1,0 +1,104 @@
+"""0 all done, 1 some items failed, 2 nothing could be done, 130 interrupted; answers on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auricle.cli.main import VERBS, entry_of, exit_code, main
+from helpers.sounds import write_sounds
+
+HOPELESS = {
+    "demo": "nowhere --out demo",
+    "advise": "nowhere",
+    "doctor": "everything",
+    "tag": "nowhere --model mn04_as --weights nowhere.pt",
+    "embed": "nowhere --model logmel-stats --out e.npy --quiet",
+    "prepare": "nowhere --out p",
+    "prepare lms": "nowhere --out p",
+    "prepare list": "nowhere --out l.csv",
+    "prepare as-list": "nowhere.csv nowhere.csv --out w.csv",
+    "prepare speech": "nowhere --out p --features nowhere/model",
+    "pretrain": "nowhere --out r",
+    "evaluate": "nowhere --model logmel-stats",
+    "results": "--store nowhere.sqlite",
+    "report": "nowhere",
+    "complexity": "--model nobody",
+    "models list": "--family nobody",
+    "models show": "nobody",
+    "models get": "nobody",
+    "models convert": "nobody --to auricle --out f.safetensors",
+    "models verify": "nobody",
+    "original": "nobody train.py",
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("AURICLE_OFFLINE", "1")
+    return tmp_path
+
+
+def test_the_table_names_every_verb():
+    assert HOPELESS.keys() == VERBS.keys()
+
+
+@pytest.mark.parametrize(("verb", "words"), HOPELESS.items())
+def test_where_nothing_can_be_done_the_code_is_2_and_stdout_is_empty(verb, words, capsys):
+    assert main([*verb.split(), *words.split()]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines()[-1].startswith("auricle: ")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_interrupted_verb_ends_with_130(verb, monkeypatch, capsys):
+    def interrupted(values):
+        raise KeyboardInterrupt("stopped; run the same command again to go on")
+
+    monkeypatch.setattr(entry_of(verb), "run", interrupted)
+    assert main([*verb.split(), *HOPELESS[verb].split()][: None if verb != "doctor" else 1]) == 130
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "run the same command again" in shown.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "advise --clips 600 --hours 3 --gpus 1 --gpu-memory 24 --measure no",
+        "results",
+        "models list",
+        "models show mn10_as",
+        "complexity --model logmel-stats --no-measure",
+    ],
+)
+def test_answers_go_to_stdout_also_as_json(line, capsys):
+    assert main(line.split()) == 0
+    shown = capsys.readouterr()
+    assert shown.out
+    assert shown.err == ""
+    assert main([*line.split(), "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+
+
+def test_progress_goes_to_stderr_and_a_broken_file_makes_it_1(here, capsys):
+    write_sounds(here / "sounds", 2, seconds=0.5)
+    assert main(["prepare", "sounds", "--out", "all", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["done"] == 2
+    assert "prepare" in shown.err
+    (here / "sounds" / "broken.wav").write_bytes(b"no sound")
+    assert main(["prepare", "sounds", "--out", "some", "--quiet"]) == 1
+    shown = capsys.readouterr()
+    assert "2 clips prepared" in shown.out
+    assert "failed: " in shown.err
+    assert main(["embed", "sounds", "--model", "logmel-stats", "--out", "e.npy", "--quiet"]) == 1
+    assert "failed: " in capsys.readouterr().err
+
+
+def test_the_code_counts_what_was_done():
+    assert [exit_code(3, 0), exit_code(0, 0), exit_code(2, 1), exit_code(0, 1)] == [0, 0, 1, 2]

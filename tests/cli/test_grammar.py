@@ -1,0 +1,173 @@
+"""``auricle VERB DATA … --model NAME --out OUT``, and the first edition's spellings of the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from auricle.cli import aliases
+from auricle.cli.flags import config_from
+from auricle.cli.main import VERBS, main, read
+from auricle.commands.advise.facts import AdviseConfig
+from auricle.commands.complexity import ComplexityConfig
+from auricle.commands.demo import DemoConfig
+from auricle.commands.embed import EmbedConfig
+from auricle.commands.evaluate import EvaluateConfig
+from auricle.commands.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
+from auricle.commands.prepare.lists import AsListConfig, ListConfig
+from auricle.commands.prepare.log_mel_folder import LmsConfig
+from auricle.commands.prepare.prepare import PrepareConfig
+from auricle.commands.prepare.speech import SpeechConfig
+from auricle.commands.report import ReportConfig
+from auricle.commands.results import ResultsConfig
+from auricle.commands.tag import TagConfig
+from auricle.core.errors import AuricleError
+
+CONFIGS = {
+    "demo": DemoConfig,
+    "advise": AdviseConfig,
+    "tag": TagConfig,
+    "embed": EmbedConfig,
+    "prepare": PrepareConfig,
+    "prepare lms": LmsConfig,
+    "prepare list": ListConfig,
+    "prepare as-list": AsListConfig,
+    "prepare speech": SpeechConfig,
+    "pretrain": None,  # one of each method
+    "evaluate": EvaluateConfig,
+    "results": ResultsConfig,
+    "report": ReportConfig,
+    "complexity": ComplexityConfig,
+    "models list": ListModelsConfig,
+    "models show": ShowConfig,
+    "models get": GetConfig,
+    "models convert": ConvertConfig,
+    "models verify": VerifyConfig,
+}
+WITHOUT_CONFIG = {"doctor", "original"}
+
+NEW_FORMS = [
+    ("demo", "sounds --labels l.csv --out d", {"source": "sounds", "labels": "l.csv", "out": "d"}),
+    ("advise", "sounds --domain speech --gpus auto", {"source": "sounds", "domain": "speech", "gpus": None}),
+    ("tag", "a.wav b.wav --model mn04_as", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
+    ("tag", "a.wav --model mn04_as b.wav", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
+    ("embed", "a.wav --model mn04_as --out e.npy", {"source": ("a.wav",), "out": "e.npy"}),
+    ("prepare", "sounds --out p --workers auto", {"source": "sounds", "out": "p", "workers": None}),
+    ("prepare", "--out p --workers 3 sounds", {"source": "sounds", "out": "p", "workers": 3}),
+    ("prepare lms", "sounds --out p --min_length 2", {"source": "sounds", "out": "p", "min_length": 2.0}),
+    ("prepare list", "lms --out l.csv --root auto", {"source": "lms", "out": "l.csv", "root": None}),
+    ("prepare as-list", "l.csv a.csv b.csv --out w.csv", {"source": "l.csv", "segments": ("a.csv", "b.csv")}),
+    ("prepare speech", "speech --out s", {"source": "speech", "out": "s"}),
+    ("pretrain", "data", {"source": "data", "method": "msm-mae"}),
+    ("pretrain", "data --method m2d --out r", {"source": "data", "method": "m2d", "out": "r"}),
+    ("pretrain", "--method=mae-ast data", {"source": "data", "method": "mae-ast"}),
+    ("evaluate", "data --model m --split-by drawn", {"task.source": "data", "model": "m", "task.split_by": "drawn"}),
+    ("evaluate", "data --model m --seconds none", {"task.seconds": None, "protocol": "linear"}),
+    ("evaluate", "--suite quick --model m", {"suite": "quick", "task.source": ""}),
+    ("results", "--task esc10 --last none", {"task": "esc10", "last": None}),
+    ("report", "r1 r2 --out both.html", {"runs": ("r1", "r2"), "out": "both.html"}),
+    ("complexity", "--model a b --no-measure", {"model": ("a", "b"), "measure": False}),
+    ("models list", "--family mn", {"family": "mn"}),
+    ("models show", "mn10_as", {"name": "mn10_as"}),
+    ("models get", "mn04_as --weights f.pt", {"names": ("mn04_as",), "weights": "f.pt"}),
+    ("models convert", "run --to m2d --out f.pth", {"source": "run", "to": "m2d", "out": "f.pth"}),
+    ("models verify", "mn04_as run", {"names": ("mn04_as", "run")}),
+]
+OLD_FORMS = [
+    ("prepare", "sounds p --workers 0", "prepare", "sounds --out p --workers auto"),
+    ("prepare", "sounds --workers 2 p", "prepare", "sounds --out p --workers 2"),
+    ("prepare lms", "sounds p", "prepare lms", "sounds --out p"),
+    ("prepare list", "lms l.csv", "prepare list", "lms --out l.csv"),
+    ("prepare speech", "speech s", "prepare speech", "speech --out s"),
+    ("pretrain", "m2d data --out r", "pretrain", "data --method m2d --out r"),
+    ("pretrain", "mae-ast data --preset patch-chunk", "pretrain", "data --method mae-ast --preset patch-chunk"),
+    ("pretrain", "m2d data --precision bfloat16", "pretrain", "data --method m2d --precision bf16"),
+    ("evaluate", "linear m data --folding groups", "evaluate", "data --model m --split-by groups"),
+    ("evaluate", "knn m data", "evaluate", "data --model m --protocol knn"),
+    ("evaluate", "knn m data --protocol knn-vote", "evaluate", "data --model m --protocol knn"),
+    ("evaluate", "linear m data --protocol=logistic-cv", "evaluate", "data --model m --protocol logistic-cv"),
+    ("evaluate", "data --model m --metric roc-auc --seconds 0", "evaluate", "data --model m --metric roc_auc"),
+    ("evaluate set", "tasks.yaml --model m", "evaluate", "--suite tasks.yaml --model m"),
+    ("complexity", "a --model_name b", "complexity", "--model a b"),
+    ("advise", "--gpus -1 --hours 0", "advise", "--gpus auto --hours auto"),
+    ("results", "--last 0", "results", "--last none"),
+]
+
+
+def config_of(verb, words):
+    """The config that a line stands for."""
+    name, values = read(verb, words.split())
+    return config_from(CONFIGS[name] or values.settings, values)
+
+
+def value_of(config, name):
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def test_the_table_names_every_verb():
+    assert {verb for verb, *_ in NEW_FORMS} == CONFIGS.keys()
+    assert CONFIGS.keys() | WITHOUT_CONFIG == VERBS.keys()
+
+
+@pytest.mark.parametrize(("verb", "words", "expected"), NEW_FORMS)
+def test_data_come_first_and_everything_else_has_a_name(verb, words, expected, capsys):
+    config = config_of(verb, words)
+    assert {name: value_of(config, name) for name in expected} == expected
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("old_verb", "old", "new_verb", "new"), OLD_FORMS)
+def test_an_old_form_means_the_new_one_and_names_it(old_verb, old, new_verb, new, capsys):
+    config = config_of(old_verb, old)
+    lines = capsys.readouterr().err.splitlines()
+    assert config == config_of(new_verb, new)
+    assert lines
+    assert all(f"the old spelling goes in version {aliases.GONE_IN}" in line for line in lines)
+
+
+def test_a_folder_with_the_name_of_a_method_is_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m2d").mkdir()
+    assert config_of("pretrain", "m2d --out r").method == "msm-mae"
+    assert config_of("pretrain", "m2d m2d --out r").method == "m2d"
+
+
+def test_only_the_first_process_of_several_names_the_new_form(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    config_of("pretrain", "m2d data")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "original"])
+def test_an_unknown_option_is_one_line_with_code_2(verb, capsys):
+    assert main([*verb.split(), "--jsom"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "auricle: unknown option --jsom; did you mean --json?\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tag", "auricle tag needs FILES; auricle tag --help shows an example"),
+        ("prepare", "auricle prepare needs SOURCE and --out"),
+        ("embed a.wav --model m", "auricle embed needs --out"),
+        ("models", "usage: auricle models {list,show,get,convert,verify}"),
+        ("models shwo x", "did you mean show"),
+        ("prepare a b c", "auricle prepare does not take"),
+        ("pretrain data --epochs many", "--epochs: 'many' is not a whole number"),
+        ("prepare a --out b --workers some", "--workers: 'some' is not a whole number or auto"),
+        ("evaluate d --model m --split-by nothing", "--split-by: 'nothing' is none of auto, folds"),
+        ("results --format yaml", "--format: invalid choice: 'yaml'"),
+    ],
+)
+def test_mistakes_are_named_in_words(line, message, capsys):
+    assert main(line.split()) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err + shown.out
+
+
+def test_an_unreadable_line_raises_before_anything_runs():
+    with pytest.raises(AuricleError, match="unknown method 'm3d'"):
+        read("pretrain", ["data", "--method", "m3d"])

@@ -1,0 +1,65 @@
+"""``--help`` is short and grouped, ``--help all`` is whole, and old spellings are in neither."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from auricle.cli import aliases
+from auricle.cli.main import TOPICS, VERBS, main, parser_of
+
+OPTION = re.compile(r"^  (--(?:\[no-\])?[a-z0-9-]+)", re.MULTILINE)
+MANY = 20  # options of a short help
+
+
+def text_of(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return shown.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_short_and_all_of_it_is_one_word_away(verb, capsys):
+    short, whole = text_of([*verb.split(), "--help"], capsys), text_of([*verb.split(), "--help", "all"], capsys)
+    few, every = OPTION.findall(short), OPTION.findall(whole)
+    assert short.startswith(f"usage: auricle {verb}")
+    assert len(few) <= MANY
+    assert set(few) <= set(every)
+    assert (f"{len(every) - len(few)} more options: auricle {verb} --help all" in short) == (len(every) > len(few))
+    assert "answer:\n" in short
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_has_a_meaning_and_no_old_value_for_not_set(verb):
+    for actions in parser_of(verb).sections(everything=True).values():
+        for action in actions:
+            assert action.help, action.dest
+            assert not re.search(r"(?:^|[;,(] ?)(?:0|-1|empty):", action.help), (action.dest, action.help)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_old_options_are_absent_from_help(verb, capsys):
+    whole = text_of([*verb.split(), "--help", "all"], capsys)
+    assert not [old for old in aliases.OPTIONS.get(verb, {}) if old in whole]
+
+
+def test_a_named_method_shows_its_own_settings(capsys):
+    assert "--mask-ratio" in text_of(["pretrain", "--method", "m2d", "--help"], capsys)
+    assert "--mask-ratio" not in text_of(["pretrain", "--help"], capsys)
+
+
+def test_the_overview_is_ordered_by_what_a_person_wants(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert [line.removesuffix(":") for line in text.splitlines() if line.endswith(":")] == list(TOPICS)
+    assert all(verb in text for verb in VERBS)
+    assert not [old for old in aliases.VERBS if f"  {old} " in text]
+
+
+def test_a_family_of_verbs_lists_them(capsys):
+    assert main(["models", "--help"]) == 0
+    assert "models verify" in capsys.readouterr().out
