@@ -116,7 +116,7 @@ def test_every_weight_named_is_published_and_fit_for_its_use():
         record = find(row.weight)
         assert record is not None
         assert row.strategy != "further" or record.further
-    assert {word for words in rules.WORDS.values() for word in words} >= set(rules.KINDS)
+    assert {word for words in rules.DOMAINS.values() for word in words} >= set(rules.KINDS)
 
 
 def test_every_proposal_fits_its_gpu_and_keeps_the_effective_batch():

@@ -1,4 +1,4 @@
-"""Which recipe fits my data: the application guide as a function of a few facts (specification m2d 5.7 and 5.9)."""
+"""``auricle advise``: the application guide of M2D as a function of a few facts (specification m2d 5.7 and 5.9)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 from auricle.commands.advise import rules
 from auricle.commands.advise.cost import Shape, extrapolated_seconds, fitting_batch, step_bytes
 from auricle.commands.advise.facts import Advice, AdviseConfig, Facts, Machine, Proposal, RunCost, facts_of, machine_of
-from auricle.commands.advise.proposal import cautions, commands_of, why
+from auricle.commands.advise.proposal import cautions, commands_of, reasons_for
 from auricle.commands.advise.rules import KNOWN, STARTS, Known, Start
 from auricle.core.errors import AuricleError
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 
 NO_32K = "no published 32 kHz weight can be pre-trained further (they hold the encoder alone)"
-HEARS_8K = "with --strategy further a 16 kHz weight is used, and what is above 8 kHz is not heard"
-FEW = 2  # clips of a step that is measured without a GPU
+LOSES_ABOVE_8K = "--strategy further uses a 16 kHz weight, which does not represent content above 8 kHz"
+CPU_BATCH = 2  # clips of a step that is measured without a GPU
 
 
 def advise(config: AdviseConfig, *, quiet: bool = True) -> Advice:
-    """A proposal with its reasons, expected cost and command lines.
+    """Propose how to get an encoder for the data, with reasons, expected cost and commands.
 
-    Raises AuricleError for a source that cannot be counted, and when not one clip fits into a GPU.
+    Raises:
+        AuricleError: The source cannot be read, or not one clip fits into a GPU.
     """
     facts, machine = facts_of(config, quiet), machine_of(config)
     strategy, reasons, notes = strategy_of(config, facts, machine)
@@ -34,36 +35,36 @@ def advise(config: AdviseConfig, *, quiet: bool = True) -> Advice:
         notes.append(f"the weight's licence is its own: auricle models show {weight}")
     plan = None if strategy == "transfer" else plan_of(config, facts, machine, strategy, start, fine)
     if plan:
-        reasons += why(plan, config, facts, fine)
+        reasons += reasons_for(plan, config, facts, fine)
         notes += cautions(plan, facts, machine)
-    if config.above_8khz and start and HEARS_8K not in notes and rate_of(start) == 16000:
-        notes.append(f"{weight} is a 16 kHz weight: what is above 8 kHz is not heard")
+    if config.above_8khz and start and LOSES_ABOVE_8K not in notes and rate_of(start) == 16000:
+        notes.append(f"{weight} is a 16 kHz weight: it does not represent content above 8 kHz")
     cost = cost_of(config, plan, facts, machine) if plan else None
     commands = commands_of(config, weight, plan)
     return Advice(strategy, weight, facts, plan, cost, tuple(reasons), tuple(notes), commands)
 
 
 def strategy_of(config: AdviseConfig, facts: Facts, machine: Machine) -> tuple[str, list[str], list[str]]:
-    """The strategy, its reason, and what to know besides."""
+    """Choose the strategy; return it with its reason and notes."""
     large = facts.hours > rules.MANY_HOURS or facts.clips > rules.MANY_CLIPS
     if config.strategy != "auto":
-        return config.strategy, [f"{config.strategy}: asked for ({facts})"], []
+        return config.strategy, [f"{config.strategy}: you asked for it ({facts})"], []
     if not facts.clips:
-        return "transfer", ["weights as they are: no sound of your own to train on was named"], []
+        return "transfer", ["weights as they are: you named no recordings to train on"], []
     if machine.gpus == 0:
         return "transfer", [f"weights as they are: no GPU to pre-train a ViT-B on ({facts})"], []
     if large and machine.gpus > 1:
         bar = f"{rules.MANY_HOURS:,.0f} hours or {rules.MANY_CLIPS:,} clips"
-        words = f"pre-training from scratch may pay: {facts} is more than {bar}, with {machine.gpus} GPUs"
-        return "scratch", [words], []
+        reason = f"pre-training from scratch may pay: {facts} is more than {bar}, with {machine.gpus} GPUs"
+        return "scratch", [reason], []
     if config.above_8khz:
-        return "transfer", [f"weights as they are: content above 8 kHz matters, and {NO_32K}"], [HEARS_8K]
+        return "transfer", [f"weights as they are: content above 8 kHz matters, and {NO_32K}"], [LOSES_ABOVE_8K]
     why = "one GPU is too few for training from scratch" if large else "your own data are too few to train from scratch"
     return "further", [f"further pre-training: {why} ({facts})"], []
 
 
 def start_of(strategy: str, kind: str, high: bool, fine: bool) -> Start | None:
-    """The published weight to start from; None from scratch."""
+    """Return the published weight to start from; None: train from scratch."""
     for row in STARTS:
         if row.strategy == strategy and kind in row.kinds and row.high in (None, high) and row.fine in (None, fine):
             return row
@@ -71,18 +72,18 @@ def start_of(strategy: str, kind: str, high: bool, fine: bool) -> Start | None:
 
 
 def rate_of(start: Start) -> int:
-    """Sample rate of a start weight, hertz."""
+    """Return the sample rate of a start weight in hertz."""
     from auricle.hub.convert.m2d_names import parse_name
 
-    said = parse_name(start.weight)
-    assert said is not None
-    return said.sample_rate
+    parts = parse_name(start.weight)
+    assert parts is not None
+    return parts.sample_rate
 
 
 def plan_of(
     config: AdviseConfig, facts: Facts, machine: Machine, strategy: str, start: Start | None, fine: bool
 ) -> Proposal:
-    """The settings of the nearest published run, cut to the machine."""
+    """Return the settings of the nearest published run, with a batch that fits into the machine."""
     like = known_of(strategy, method_of(config, facts, strategy), facts.clips)
     rate, (input_size, patch_size) = 16000, sizes_of(facts.kind, fine, start)
     if start is None and config.above_8khz and like.method != "m2d-s":
@@ -122,20 +123,20 @@ def method_of(config: AdviseConfig, facts: Facts, strategy: str) -> str:
 
 
 def known_of(strategy: str, method: str, clips: int) -> Known:
-    """The published run of this strategy whose data set is nearest in size; of the method where there are several."""
+    """Return the published run of this strategy and method whose data set is nearest in size."""
     rows = [row for row in KNOWN if row.strategy == strategy and row.method == method]
     return min(rows, key=lambda row: abs(math.log(row.clips / max(1, clips))))
 
 
 def sizes_of(kind: str, fine: bool, start: Start | None) -> tuple[str, str]:
-    """Input and patch size: those of the start weight, else by what is listened to."""
+    """Return input and patch size: those of the start weight, or from scratch those that suit the kind of sound."""
     if start is None:
         return rules.SIZES["speech" if kind == "speech" else "fine" if fine else "plain"]
     from auricle.hub.convert.m2d_names import parse_name
 
-    said = parse_name(start.weight)
-    assert said is not None
-    return said.input_size, said.patch_size
+    parts = parse_name(start.weight)
+    assert parts is not None
+    return parts.input_size, parts.patch_size
 
 
 def shape_of(method: str, input_size: str, patch_size: str, rate: int, mask_ratio: float) -> Shape:
@@ -144,10 +145,10 @@ def shape_of(method: str, input_size: str, patch_size: str, rate: int, mask_rati
 
 
 def batch_of(shape: Shape, effective: int, gpus: int, machine: Machine) -> tuple[int, int]:
-    """Clips per GPU and micro-steps, for an effective batch of at least ``effective``."""
+    """Return clips per GPU and number of micro-steps for an effective batch of at least ``effective``."""
     wanted, fits = -(-effective // gpus), fitting_batch(shape, machine.memory)
     if not fits:
-        needed = math.ceil(step_bytes(shape, 1) / rules.SHARE_OF_MEMORY / 2**30)
+        needed = math.ceil(step_bytes(shape, 1) / rules.USABLE_MEMORY / 2**30)
         raise AuricleError(
             f"not one clip of a ViT-B step fits into {machine.memory:g} GiB; it takes about {needed} GiB: use a larger GPU, "
             "or the weights as they are (--strategy transfer)"
@@ -157,14 +158,14 @@ def batch_of(shape: Shape, effective: int, gpus: int, machine: Machine) -> tuple
 
 
 def noise_of(config: AdviseConfig, like: Known) -> float:
-    """As the published run; by what was said of the recordings where that run's own differed with it."""
+    """Return the noise ratio of the published run; for M2D-X it depends on how noisy the recordings are."""
     if like.method != "m2d-x" or config.noisy == "unsure":
         return like.noise_ratio
     return rules.NOISY if config.noisy == "yes" else rules.CLEAN
 
 
 def cost_of(config: AdviseConfig, plan: Proposal, facts: Facts, machine: Machine) -> RunCost:
-    """Measured where that is asked for or the machine is here; else counted and extrapolated."""
+    """Estimate the cost: measured if the user asks for it or this machine has a GPU, otherwise extrapolated."""
     shape = shape_of(plan.method, plan.input_size, plan.patch_size, plan.sample_rate, plan.mask_ratio)
     clips = max(facts.clips, plan.min_ds_size)
     if config.measure == "yes" or (config.measure == "auto" and machine.here):
@@ -178,11 +179,11 @@ def cost_of(config: AdviseConfig, plan: Proposal, facts: Facts, machine: Machine
 
 
 def measured_cost(plan: Proposal, shape: Shape, clips: int, machine: Machine) -> RunCost:
-    """From a few steps of plain M2D with the same networks on this machine; the teacher's share is added by counting."""
+    """Measure a few steps of plain M2D with the same networks here; the cost of a teacher is added by counting."""
     from auricle.commands.advise.cost import measured, training_flops
     from auricle.methods.settings import M2DPretrain, with_flags
 
-    batch = plan.batch_size if machine.here else min(plan.batch_size, FEW)
+    batch = plan.batch_size if machine.here else min(plan.batch_size, CPU_BATCH)
     values = {name: getattr(plan, name) for name in ("input_size", "patch_size", "sample_rate", "mask_ratio")}
     values |= {"batch_size": batch, "workers": 0, "epochs": 1, "warmup_epochs": 0.0}
     memory, step, device = measured(with_flags(M2DPretrain("m2d", "", ""), values))
@@ -198,5 +199,5 @@ def measured_cost(plan: Proposal, shape: Shape, clips: int, machine: Machine) ->
 
 
 def as_json(advice: Advice) -> dict[str, Any]:
-    """The advice as JSON values."""
+    """Return the advice as JSON values."""
     return asdict(advice)

@@ -1,4 +1,4 @@
-"""What a proposed run would cost: memory and operations counted, time extrapolated from them or measured here."""
+"""Estimate the cost of a proposed run: memory and operations are counted, time is extrapolated from them or measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.commands.advise.rules import ACTIVATIONS, COPIES, SHARE_OF_MEMORY
+from auricle.commands.advise.rules import ACTIVATIONS, COPIES, USABLE_MEMORY
 from auricle.models.m2d.config import FRONT_ENDS, PredictorConfig, ViTConfig
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ BYTES_TRAINED, BYTES_FROZEN = 16, 4  # weight, gradient and two moments in float
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides the cost of a step: the network, how much of a clip it sees, and whether a teacher listens too."""
+    """What decides the cost of a step: the networks, the ratio of hidden patches, and whether there is a teacher."""
 
     model: ViTConfig
     predictor: PredictorConfig
@@ -30,19 +30,21 @@ class Shape:
 
     @property
     def tokens(self) -> tuple[int, int]:
-        """Of one crop, and how many of them the encoder sees."""
+        """Tokens of one crop, and how many of them the encoder sees."""
         rows, columns = self.model.grid
         return rows * columns, int(rows * columns * (1 - self.mask_ratio))
 
 
 def stack_flops(tokens: int, width: int, depth: int) -> float:
-    """Operations (two to a multiply-add) of a transformer stack on one clip, forward."""
+    """Count the operations (two per multiply-add) of the forward pass of a transformer stack on one clip."""
     return depth * (24.0 * tokens * width**2 + 4.0 * tokens**2 * width)
 
 
 def training_flops(shape: Shape) -> float:
-    """Of one clip in one step: student and predictor forward and backward (three times the forward), the target encoder
-    and the teacher forward."""
+    """Count the operations of one clip in one step.
+
+    Student and predictor run forward and backward (three times the forward pass), target encoder and teacher forward.
+    """
     tokens, visible = shape.tokens
     model, head = shape.model, shape.predictor
     student = stack_flops(visible + 1, model.width, model.depth)
@@ -52,7 +54,7 @@ def training_flops(shape: Shape) -> float:
 
 
 def state_bytes(shape: Shape) -> float:
-    """Weights, gradients and optimiser state."""
+    """Return the bytes of weights, gradients and optimiser state."""
     model, head = shape.model, shape.predictor
     encoder = stack_parameters(model.width, model.depth)
     trained = encoder + stack_parameters(head.decoder_width, head.decoder_depth) + 2 * model.width * head.decoder_width
@@ -65,7 +67,7 @@ def stack_parameters(width: int, depth: int) -> int:
 
 
 def clip_bytes(shape: Shape) -> float:
-    """Activations per clip that a step in bf16 keeps: measured for ViT-B at the published sizes."""
+    """Return the bytes of activations per clip of a step in bf16, measured for ViT-B at the published sizes."""
     return ACTIVATIONS[shape.model.input_size, shape.model.patch_size] * MB
 
 
@@ -74,30 +76,30 @@ def step_bytes(shape: Shape, batch: int) -> float:
 
 
 def fitting_batch(shape: Shape, memory_gib: float) -> int:
-    """How many clips a GPU's memory holds; 0 when not even one."""
-    room = SHARE_OF_MEMORY * memory_gib * GIB - step_bytes(shape, 0)
-    return max(0, int(room // clip_bytes(shape)))
+    """Return how many clips fit into the memory of a GPU; 0 if not even one does."""
+    free = USABLE_MEMORY * memory_gib * GIB - step_bytes(shape, 0)
+    return max(0, int(free // clip_bytes(shape)))
 
 
 def extrapolated_seconds(shape: Shape, clips: int, epochs: int, gpus: int, tflops: float) -> float:
-    """Of the whole run, from counted operations at ``tflops`` sustained on each GPU."""
+    """Return the seconds of the whole run, from counted operations at ``tflops`` sustained on each GPU."""
     return training_flops(shape) * clips * epochs / (gpus * tflops * 1e12)
 
 
 def measured(config: ViTPretrain, steps: int = 3) -> tuple[float, float, str]:
-    """Bytes and seconds of a micro-step of a real network on this machine, on noise, and where it ran."""
+    """Measure a micro-step of the real networks on this machine, on noise: bytes, seconds, and the device and precision."""
     from auricle.training.dry_run import dry_run
 
     with tempfile.TemporaryDirectory() as folder:
         make_noise(Path(folder), config)
         needed = 2 * config.train.batch_size * config.train.accum_iter
         data = replace(config.data, noise_ratio=0.0, crops=replace(config.data.crops, min_ds_size=needed))
-        told = dry_run(replace(config, source=folder, resume="", data=data), steps)
-    return float(told.memory), told.seconds_per_micro_step, f"{told.device} in {told.precision}"
+        estimate = dry_run(replace(config, source=folder, resume="", data=data), steps)
+    return float(estimate.memory), estimate.seconds_per_micro_step, f"{estimate.device} in {estimate.precision}"
 
 
 def make_noise(folder: Path, config: ViTPretrain) -> None:
-    """A prepared folder of two clips of keyed noise."""
+    """Write a prepared folder of two clips of keyed noise."""
     import numpy as np
 
     from auricle.core.randomness import RandomKey

@@ -1,4 +1,7 @@
-"""What is asked of advice, what is known, and what is answered, as data. No PyTorch here."""
+"""Question, facts and answer of ``auricle advise`` as data, and the functions that collect the facts.
+
+PyTorch is imported only where the machine is measured, so that ``--help`` is quick.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import argument, check_choices, check_ranges, option
 
 STRATEGIES = ("transfer", "further", "scratch")
-UNKNOWN_MEMORY = 24.0  # GiB, of a GPU that nobody described
+ASSUMED_MEMORY = 24.0  # GiB of a GPU, where nothing is known
 ASSUMED_SECONDS = 10.0  # of a clip, where only hours are known
 AUTO: dict[str, Any] = {"auto": None}
 ZERO: dict[Any, Any] = {0: None}  # "not set" in the first edition
@@ -18,7 +21,7 @@ ZERO: dict[Any, Any] = {0: None}  # "not set" in the first edition
 
 @dataclass(frozen=True)
 class AdviseConfig:
-    """What is known of the data and the machine."""
+    """What the user says of the data and the machine."""
 
     source: str = argument("your sound: folder, manifest or prepared folder; its clips are counted", default="")
     domain: str = option("unsure", "everyday (AudioSet-like), speech, far (medical, industrial, …) or unsure")
@@ -31,7 +34,7 @@ class AdviseConfig:
     clip_seconds: float | None = option(None, "seconds of a clip; auto: from hours and clips", words=AUTO, old=ZERO)
     labels: bool = option(False, "the clips are labelled")
     above_8khz: bool = option(False, "content above 8 kHz matters")
-    fine_time: bool = option(False, "frames of 40 ms are wanted rather than 160 ms")
+    fine_time: bool = option(False, "the task needs frames of 40 ms, not 160 ms")
     noisy: str = option("unsure", "the recordings hold background noise", choices=("yes", "no", "unsure"))
     noise: str | None = option(
         None, "folder of background sounds to mix in, such as FSD50K", words={"none": None}, old={"": None}
@@ -65,7 +68,15 @@ class AdviseConfig:
 
 @dataclass(frozen=True)
 class Facts:
-    """The data in numbers (0: not known). kind: one of ``advice_rules.KINDS``; assumed: the length of clips is a guess."""
+    """The data in numbers; 0 means unknown.
+
+    Attributes:
+        kind: one of ``rules.KINDS``.
+        clips: number of clips.
+        hours: of all clips together.
+        clip_seconds: mean length of a clip.
+        assumed: True if the length of a clip is a guess.
+    """
 
     kind: str
     clips: int
@@ -74,13 +85,13 @@ class Facts:
     assumed: bool = False
 
     def __str__(self) -> str:
-        lasting = f", {self.hours:,.1f} hours" if self.hours else ""
-        return f"{self.clips:,} clips{lasting} of {rules.MEANING[self.kind]}" if self.clips else "data of unknown size"
+        hours = f", {self.hours:,.1f} hours" if self.hours else ""
+        return f"{self.clips:,} clips{hours} of {rules.MEANING[self.kind]}" if self.clips else "data of unknown size"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """GPUs, GiB of each, and whether it is this machine."""
+    """Number of GPUs and GiB of each; ``here``: this machine has a GPU; ``known``: the memory is not a guess."""
 
     gpus: int
     memory: float
@@ -90,7 +101,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The settings of a proposed run; ``like`` is the published run they are taken from."""
+    """Settings of a proposed run; ``like`` names the published run that they come from."""
 
     method: str
     input_size: str
@@ -112,7 +123,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class RunCost:
-    """memory: bytes on each GPU; seconds of the whole run; ``how`` says where they come from."""
+    """Bytes on each GPU and seconds of the whole run; ``how`` names the source of the figures."""
 
     memory: float
     seconds: float
@@ -121,7 +132,7 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do and why. ``plan`` and ``cost`` are None where nothing is trained."""
+    """Strategy, weight, settings, cost, reasons, notes and commands. ``plan`` and ``cost`` are None if nothing is trained."""
 
     strategy: str
     weight: str
@@ -134,23 +145,20 @@ class Advice:
 
 
 def kind_of(domain: str) -> str:
-    """The kind that a word for a domain stands for. Raises AuricleError for an unknown word."""
-    found = next((kind for kind, words in rules.WORDS.items() if domain.lower() in words), None)
-    if found is None:
-        known = tuple(word for words in rules.WORDS.values() for word in words)
+    """Return the kind of a domain ("lung" is "far"). Raises AuricleError for an unknown domain."""
+    kind = next((kind for kind, names in rules.DOMAINS.items() if domain.lower() in names), None)
+    if kind is None:
+        known = tuple(name for names in rules.DOMAINS.values() for name in names)
         raise AuricleError(f"unknown domain '{domain}'{nearest(domain, known) or '; known: ' + ', '.join(known)}")
-    return found
-
-
-# What is known of the sound and the machine: as told, counted, or looked up.
+    return kind
 
 
 def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
-    """What was said, what the source shows, and what follows from both."""
+    """Collect the facts: what the user said, what the source shows, and what follows from both."""
     clips, hours, seconds = config.clips or 0, config.hours or 0.0, config.clip_seconds or 0.0
     if config.source and not (clips and hours):
-        counted, lasting = count(config.source, quiet)
-        clips, hours = clips or counted, hours or lasting / 3600
+        counted, length = count(config.source, quiet)
+        clips, hours = clips or counted, hours or length / 3600
     assumed = bool(hours and not clips and not seconds)
     if not clips and hours:
         seconds = seconds or ASSUMED_SECONDS
@@ -161,7 +169,7 @@ def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
 
 
 def count(source: str, quiet: bool) -> tuple[int, float]:
-    """Clips of a source and their seconds in all. Raises AuricleError for what cannot be read."""
+    """Count the clips of a source and add up their seconds. Raises AuricleError for a source that cannot be read."""
     import warnings
 
     from auricle.data.manifest.formats import read_manifest
@@ -183,7 +191,7 @@ def count(source: str, quiet: bool) -> tuple[int, float]:
 
 
 def machine_of(config: AdviseConfig) -> Machine:
-    """As described; what was not is looked up here."""
+    """Return the machine as the user described it; what is missing is taken from this machine."""
     if config.gpus is not None and config.gpu_memory and config.measure == "no":
         return Machine(config.gpus, config.gpu_memory, here=False, known=True)
     import torch
@@ -191,4 +199,4 @@ def machine_of(config: AdviseConfig) -> Machine:
     here = torch.cuda.device_count() if torch.cuda.is_available() else 0
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30 if here else 0.0
     gpus = here if config.gpus is None else config.gpus
-    return Machine(gpus, config.gpu_memory or memory or UNKNOWN_MEMORY, here > 0, bool(config.gpu_memory or memory))
+    return Machine(gpus, config.gpu_memory or memory or ASSUMED_MEMORY, here > 0, bool(config.gpu_memory or memory))

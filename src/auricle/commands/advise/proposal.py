@@ -1,4 +1,4 @@
-"""The exact command lines of a proposal."""
+"""Explain a proposal: the reasons for its settings, cautions, and the commands that carry it out."""
 
 from __future__ import annotations
 
@@ -6,39 +6,36 @@ import shlex
 from pathlib import Path
 
 from auricle.commands.advise import rules
-from auricle.commands.advise.facts import ASSUMED_SECONDS, UNKNOWN_MEMORY, AdviseConfig, Facts, Machine, Proposal
+from auricle.commands.advise.facts import ASSUMED_SECONDS, ASSUMED_MEMORY, AdviseConfig, Facts, Machine, Proposal
 
-# The reasons for a plan, and what to mind, in words.
-
-
-def why(plan: Proposal, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]:
-    """The reasons for the settings, one sentence each."""
-    reasons = {
-        "m2d-x": "method M2D-X: the start weight is its own offline teacher too, as in the published further pre-training",
+def reasons_for(plan: Proposal, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]:
+    """Return the reasons for the settings, one sentence each."""
+    methods = {
+        "m2d-x": "method M2D-X: the start weight is also the offline teacher, as in the published further pre-training",
         "m2d-s": "method M2D-S: speech, with HuBERT features as second target and noise in the input",
         "m2d-as": "method M2D-AS: the clips are labelled",
         "m2d": "method M2D: no labels are needed",
     }
-    words = [reasons[plan.method]]
+    reasons = [methods[plan.method]]
     if fine and facts.kind != "speech":
         padding = f"much of 6.08 s would be padding with clips of {facts.clip_seconds:.1f} s"
         short = "asked for" if config.fine_time else padding
-        words.append(f"input {plan.input_size}, patch {plan.patch_size}: 2 s and frames of 40 ms ({short})")
-    words.append(
+        reasons.append(f"input {plan.input_size}, patch {plan.patch_size}: 2 s and frames of 40 ms ({short})")
+    reasons.append(
         f"batch, epochs and warm-up of {plan.like}, the nearest published run: they belong together with the size of the "
         "data and the teacher's decay, so keep them together"
     )
-    words.append(
+    reasons.append(
         f"effective batch {plan.effective_batch} = {plan.batch_size} clips x {plan.accum_iter} micro-steps x {plan.gpus} GPU"
     )
     if plan.noise_ratio:
-        words.append(f"noise ratio {plan.noise_ratio:g}: {noise_words(plan, config)}")
+        reasons.append(f"noise ratio {plan.noise_ratio:g}: {noise_reason(plan, config)}")
     if plan.min_ds_size:
-        words.append(f"min-ds-size {plan.min_ds_size}: the list is repeated so that an epoch is long enough")
-    return words
+        reasons.append(f"min-ds-size {plan.min_ds_size}: the list is repeated so that an epoch is long enough")
+    return reasons
 
 
-def noise_words(plan: Proposal, config: AdviseConfig) -> str:
+def noise_reason(plan: Proposal, config: AdviseConfig) -> str:
     if plan.method == "m2d-s":
         return "published for speech (denoising distillation)"
     if config.noisy == "unsure":
@@ -52,21 +49,21 @@ SMALL = "and 'auricle pretrain DATA --preset small' makes a small encoder in min
 
 
 def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
-    """What a person should know before starting."""
+    """Return what to know before starting, one sentence each."""
     notes = []
     if facts.assumed:
         notes.append(
-            f"the length of your clips is not known: {ASSUMED_SECONDS:g} s are assumed; say --clips or --clip-seconds"
+            f"the length of your clips is unknown: {ASSUMED_SECONDS:g} s are assumed; give --clips or --clip-seconds"
         )
     if machine.gpus == 0:
         notes.append("no GPU was named: the figures are for one; --measure yes measures this machine's processor")
     if not machine.known:
-        notes.append(f"the GPU's memory is not known: {UNKNOWN_MEMORY:g} GiB are assumed; say --gpu-memory")
+        notes.append(f"the memory of the GPU is unknown: {ASSUMED_MEMORY:g} GiB are assumed; give --gpu-memory")
     if plan.method == "m2d-s":
         notes.append("the speech features need the [hf] extra: pip install 'auricle[hf]'")
     if facts.clips and plan.method != "m2d-x" and facts.clips < rules.MANY_CLIPS and facts.hours < rules.MANY_HOURS:
         notes.append(
-            "so few data have not been shown to pay from scratch at this size; --strategy further starts from published weights, "
+            "nobody has shown that training from scratch pays with so few data; --strategy further starts from published weights, "
             + SMALL
         )
     if plan.gpus > 8:
@@ -74,13 +71,13 @@ def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
     return notes
 
 
-SOUNDS, NOISE, LABELS = "SOUNDS", "NOISE", "LABELS.csv"  # stand for what the person has not named
+SOUNDS, NOISE, LABELS = "SOUNDS", "NOISE", "LABELS.csv"  # placeholders for what the user has not named
 PREPARED, PREPARED_NOISE = "prepared", "noise-lms"
 SAVE_FREQ = 100  # epochs: the published further pre-training was judged every 100
 
 
 def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None) -> tuple[str, ...]:
-    """From the sound to an encoder that is measured. Upper-case names are the person's to fill in."""
+    """Return the commands from audio to a measured encoder. The user replaces upper-case names."""
     sounds = config.source or SOUNDS
     if plan is None:
         use = ["auricle", "embed", sounds, "--model", weight, "--out", "embeddings.npz"]
@@ -96,7 +93,7 @@ def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None) -> tup
 
 
 def is_prepared(source: str) -> bool:
-    """Whether a source holds spectrograms already."""
+    """Return True if a source is a prepared folder."""
     from auricle.data.stores.card import SETTINGS
 
     return bool(source) and (Path(source) / SETTINGS).is_file()
@@ -116,7 +113,7 @@ def prepare_noise(noise: str, plan: Proposal) -> list[str]:
 
 
 def min_seconds(plan: Proposal) -> str:
-    """Enough for one crop: 6.1 for 608 frames, as published."""
+    """Return the seconds of one crop as text: 6.1 for 608 frames, as published."""
     return f"{int(plan.input_size.split('x')[1]) / 100 + 0.02:g}"
 
 
@@ -139,7 +136,7 @@ def pretrain(source: str, weight: str, plan: Proposal) -> list[str]:
 
 
 def measured_by(config: AdviseConfig, model: str) -> list[list[str]]:
-    """How to see whether it helped, where there are labels."""
+    """Return the command that shows whether it helped, if there are labels."""
     if not config.labels:
         return []
     return [["auricle", "evaluate", config.source or SOUNDS, "--model", model, "--labels", LABELS]]

@@ -1,7 +1,7 @@
-"""The rules of ``auricle advise``, as data: published runs that worked, start weights by situation, measured memory.
+"""The rules of ``auricle advise`` as data: published runs, start weights by situation, measured memory.
 
-From the original's application guide and read-me (specification m2d 5.7, 5.9 and 6.7). "Keep known combinations": batch,
-epochs, data size and teacher decay belong together, so a proposal takes those of the nearest published run.
+They come from the application guide and the readme of M2D (specification m2d 5.7, 5.9 and 6.7). Batch size, epochs, data
+size and teacher decay depend on each other, so a proposal takes all of them from the nearest published run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KINDS = ("everyday", "speech", "far", "unsure")
-WORDS = {
+DOMAINS = {
     "everyday": ("everyday", "audioset", "general", "environmental", "events", "tagging", "captioning", "music", "urban"),
     "speech": ("speech", "speaker", "language", "emotion"),
     "far": (
@@ -24,11 +24,11 @@ MEANING = {
     "unsure": "an unclear domain",
 }
 
-MANY_HOURS, MANY_CLIPS = 1000.0, 100_000  # above either, pre-training from scratch may pay, on several GPUs
-FINE_BELOW = 4.0  # seconds: an input of 6.08 s would be a third padding and more; the 2 s input has finer frames too
+MANY_HOURS, MANY_CLIPS = 1000.0, 100_000  # above one of them, training from scratch on several GPUs may pay
+FINE_BELOW = 4.0  # seconds: more than a third of a 6.08 s input would be padding; the 2 s input also has finer frames
 NOISY, CLEAN = 0.3, 0.01  # noise ratios that helped most on noisy (ICBHI) and on cleaner recordings (SPRSound)
 BLR, LOSS_OFF = 3e-4, 1.0
-SHARE_OF_MEMORY = 0.7  # of a GPU's memory for weights and activations; the rest is workspace
+USABLE_MEMORY = 0.7  # ratio of a GPU's memory for weights and activations; the rest is workspace
 DEFAULT_TFLOPS = 40.0  # an assumption: what one recent data-centre GPU sustains in bf16 on such networks
 
 
@@ -61,7 +61,7 @@ KNOWN = (
 
 @dataclass(frozen=True)
 class Start:
-    """A published weight and when it is chosen: the first row that fits wins.
+    """A published weight and when it is chosen; the first row that matches wins.
 
     kinds: of domain; high: content above 8 kHz matters (None: either); fine: frames of 40 ms and inputs of 2 s (None:
     either).
@@ -122,8 +122,8 @@ SIZES = {
     "plain": ("80x608", "16x16"),
 }  # of a run from scratch
 
-# MB that a training step of ViT-B keeps for the backward pass per clip, in bf16 (measured: rehearsal.saved_bytes of two
-# clips less that of one), by input and patch size; and MB of the weights' bf16 copies beside it.
+# MB that a training step of ViT-B keeps for the backward pass per clip, in bf16 (measured: the saved bytes of two
+# clips minus those of one), by input and patch size; and MB of the weights' bf16 copies beside it.
 ACTIVATIONS = {
     ("80x608", "16x16"): 58.3,
     ("80x200", "16x4"): 80.6,
