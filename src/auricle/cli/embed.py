@@ -17,9 +17,8 @@ import sys
 import warnings
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
+from auricle.cli.main import SHOWN_FAILURES, exit_code
 from auricle.commands.embed import EmbedConfig, as_json, embed
-
-FAILURES_SHOWN = 10
 
 
 def add_arguments(parser: VerbParser) -> None:
@@ -29,19 +28,19 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0, or 1 when some clips could not be embedded."""
+    """Return 0; 1 when some clips could not be embedded; without any the command fails with 2."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # labels and groups do not matter here
         result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    for message in list(result.failed.values())[:FAILURES_SHOWN]:
+    for message in list(result.failed.values())[:SHOWN_FAILURES]:
         print(f"failed: {message}", file=sys.stderr)
-    if len(result.failed) > FAILURES_SHOWN:
-        print(f"failed: and {len(result.failed) - FAILURES_SHOWN} more, all in {result.index}", file=sys.stderr)
+    if len(result.failed) > SHOWN_FAILURES:
+        print(f"failed: and {len(result.failed) - SHOWN_FAILURES} more, all in {result.index}", file=sys.stderr)
     kept = f", {result.kept} of them finished before" if result.kept else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
     clips = "1 clip" if result.clips == 1 else f"{result.clips} clips"
     text = f"{result.out}: {clips}, {result.width} numbers per vector{kept}{failed}"
     print(json.dumps(as_json(result), indent=1) if args.json else text)
-    return 1 if result.failed else 0
+    return exit_code(result.clips, len(result.failed))

@@ -295,11 +295,10 @@ def reader_of(leaf: Leaf) -> Any:
 
 def shown(leaf: Leaf, value: Any) -> str:
     """Return a value as a person types it: None by its word."""
-    words = leaf.field.metadata.get("words") or {}
-    named = [word for word, meant in words.items() if meant is value]
-    if named:
-        return named[0]
-    return "none" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if value is None:
+        words = leaf.field.metadata.get("words") or {}
+        return next((word for word, meant in words.items() if meant is None), "none")
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _with_default(text: str, leaf: Leaf) -> str:

@@ -17,6 +17,7 @@ import sys
 from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
+from auricle.cli.main import exit_code
 from auricle.commands.tag import TagConfig, tag
 from auricle.core.progress import progress_bar
 from auricle.inference.tag_results import Failure, FileTags
@@ -31,10 +32,11 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0, or 1 when some files could not be tagged."""
+    """Return 0; 1 when some files could not be tagged; 2 when none could."""
     tagging = tag(config_from(TagConfig, args))
     printer = JsonPrinter(tagging.model) if args.json else CsvPrinter() if args.csv else TablePrinter()
     failed: list[Failure] = []
+    done = 0
     try:
         for outcome in progress_bar(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet):
             if isinstance(outcome, Failure):
@@ -42,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
                 print(f"failed: {outcome.error}", file=sys.stderr)
             else:
                 printer.add(outcome)
+                done += 1
                 sys.stdout.flush()
     finally:
         printer.finish(failed)
-    return 1 if failed else 0
+    return exit_code(done, len(failed))
 
 
 class TablePrinter:

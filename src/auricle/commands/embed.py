@@ -40,7 +40,9 @@ class EmbedConfig:
     source: tuple[str, ...] = argument("audio files, folders, tables, or - for standard input", many=True)
     out: str = option(help="file to write: .npy, .npz or .parquet; its index is beside it as NAME.index.json")
     model: str = option("", "encoder: a published name, a weight file or a run folder")
-    ensemble: tuple[str, ...] = option((), "several taggers instead of --model; their features stand side by side")
+    ensemble: tuple[str, ...] = option(
+        (), "several taggers instead of --model; their features stand side by side", advanced=True
+    )
     level: str = option(
         "clip", "clip: one vector per clip; frames: features over time, with their times", choices=LEVELS
     )

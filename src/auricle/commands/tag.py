@@ -38,7 +38,9 @@ class TagConfig:
     files: tuple[str, ...] = argument("audio files, folders, or - for standard input", many=True)
     model: str = option("", "tagger: a published name, a weight file or a run folder")
     weights: str = option("", "local weight file of a published name")
-    ensemble: tuple[str, ...] = option((), "several taggers instead of --model; their logits are averaged")
+    ensemble: tuple[str, ...] = option(
+        (), "several taggers instead of --model; their logits are averaged", advanced=True
+    )
     settings: TagSettings = field(default_factory=TagSettings)
     events: EventSettings = field(default_factory=EventSettings)
     out: str = option("", "folder for the answers: tags.jsonl, a line per finished file; run again to continue")

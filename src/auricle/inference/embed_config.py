@@ -46,7 +46,7 @@ class EncodeSettings:
         choices=POOLINGS,
     )
     padding: str = option(
-        "exact", "exact: each clip as if alone; published: as the original's batches", choices=PADDINGS
+        "exact", "exact: each clip as if alone; published: as the original's batches", choices=PADDINGS, advanced=True
     )
     precision: str = option(
         "float32",
@@ -57,9 +57,11 @@ class EncodeSettings:
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(
-        16, "most clips encoded together; changes numbers only by rounding, except with padding published"
+        16,
+        "most clips encoded together; changes numbers only by rounding, except with padding published",
+        advanced=True,
     )
-    workers: int = option(2, "threads that decode audio; changes no number")
+    workers: int = option(2, "threads that decode audio; changes no number", advanced=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", precision_named(self.precision))
@@ -103,8 +105,10 @@ class EmbedSettings(EncodeSettings):
         words={"none": None},
         old={0.0: None},
     )
-    crop: str = option("start", "which part is read: the start, or a random part keyed by the clip's id", choices=CROPS)
-    crop_seed: int = option(0, "seed of the random parts")
+    crop: str = option(
+        "start", "which part is read: the start, or a random part keyed by the clip's id", choices=CROPS, advanced=True
+    )
+    crop_seed: int = option(0, "seed of the random parts", advanced=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -41,8 +41,10 @@ class EventSettings:
     """When a class counts as present, window by window."""
 
     threshold: float = option(0.3, "an event begins where a score reaches this (0 to 1)")
-    hysteresis: float = option(0.6, "an event lasts while the score stays above this share of the threshold (0 to 1)")
-    median: int = option(1, "median filter over this many windows, odd; 1: no filter")
+    hysteresis: float = option(
+        0.6, "an event lasts while the score stays above this share of the threshold (0 to 1)", advanced=True
+    )
+    median: int = option(1, "median filter over this many windows, odd; 1: no filter", advanced=True)
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold <= 1 and 0 < self.hysteresis <= 1):
@@ -69,7 +71,9 @@ class TagSettings:
         words={"none": None},
         old={0.0: None},
     )
-    whole: float = option(WHOLE_SECONDS, "longest recording scored at once when no window is asked for, seconds")
+    whole: float = option(
+        WHOLE_SECONDS, "longest recording scored at once when no window is asked for, seconds", advanced=True
+    )
     hop: float | None = option(
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
@@ -81,8 +85,8 @@ class TagSettings:
         old=OLD_PRECISIONS,
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
-    batch_size: int = option(8, "windows scored together")
-    workers: int = option(2, "threads that decode audio; changes no number")
+    batch_size: int = option(8, "windows scored together", advanced=True)
+    workers: int = option(2, "threads that decode audio; changes no number", advanced=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition

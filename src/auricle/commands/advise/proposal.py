@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 
 from auricle.commands.advise import rules
-from auricle.commands.advise.facts import ASSUMED_SECONDS, ASSUMED_MEMORY, AdviseConfig, Facts, Machine, Proposal
+from auricle.commands.advise.facts import ASSUMED_MEMORY, ASSUMED_SECONDS, AdviseConfig, Facts, Machine, Proposal
+
 
 def reasons_for(plan: Proposal, config: AdviseConfig, facts: Facts, fine: bool) -> list[str]:
     """Return the reasons for the settings, one sentence each."""
