@@ -1,4 +1,4 @@
-"""What samplers ask of a data set (Item), what it answers (Sample), and what all data sets of clips share."""
+"""What all data sets of clips share: how a sampler names a sample, what a sample holds, and the labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.data.datasets.crops import CropConfig, inflated
+from auricle.data.datasets.crops import CropConfig, epoch_length
 from auricle.data.manifest.manifest import Clip, Manifest
 
 
-class Item(NamedTuple):
-    """One place of an epoch: (epoch, position) is the key of its random draws, number says which clip."""
+class SampleIndex(NamedTuple):
+    """One place of an epoch.
+
+    Attributes:
+        epoch: Epoch; with ``position`` the key of the sample's random draws.
+        position: Position in the epoch's global order.
+        number: Which clip: its row in the manifest, modulo the number of clips.
+    """
 
     epoch: int
     position: int
@@ -24,8 +30,16 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Crop:
-    """A crop: values (S,) samples or (F, T) raw log-mel, its valid length, where it starts in the recording (seconds),
-    when noise was mixed in the same values without it, and stored targets (T', D), ``target_hop`` seconds apart."""
+    """A part of a clip.
+
+    Attributes:
+        values: (S,) samples, or (F, T) log-mel spectrogram, not normalised.
+        length: Valid samples or frames of ``values``; padding follows.
+        crop_start: Where it starts in the recording, in seconds.
+        clean: ``values`` without the noise that was mixed in.
+        targets: (T', D) stored outputs of a teacher.
+        target_hop: Seconds between the targets.
+    """
 
     values: np.ndarray
     length: int
@@ -37,11 +51,21 @@ class Crop:
 
 @dataclass(frozen=True)
 class Sample:
-    """A Cut with its clip's id and labels: labels (C,) and known (C,) of 0 and 1, or None."""
+    """A crop with the id of its clip and its labels.
+
+    Attributes:
+        id: Id of the clip.
+        index: Place in the epoch.
+        crop: The values.
+        rate: Sample rate of the audio in hertz.
+        front_end: Id of the front end that made a spectrogram; None for audio.
+        labels: (C,) 1 for classes that apply.
+        known: (C,) 1 for classes that were annotated.
+    """
 
     id: str
-    item: Item
-    cut: Crop
+    index: SampleIndex
+    crop: Crop
     rate: int
     front_end: str | None
     labels: np.ndarray | None = None
@@ -49,7 +73,18 @@ class Sample:
 
 
 class ClipDataset:
-    """A map-style data set over a manifest, indexed by Item or by a plain number; sub-classes say how a clip is cut."""
+    """A map-style data set over a manifest. Sub-classes define ``crop``.
+
+    Args:
+        manifest: The clips. They stay in columns; one ``Clip`` is made per sample.
+        rate: Sample rate of the audio in hertz.
+        seed: Seed of all random draws.
+        config: How clips are cut.
+        classes: Class list of the labels; None gives samples without labels.
+
+    Raises:
+        AuricleError: The manifest is empty, or has labels that are not among the classes.
+    """
 
     front_end: str | None = None
 
@@ -62,40 +97,43 @@ class ClipDataset:
         self.labels = None if classes is None else LabelVectors(classes, manifest)
 
     def __len__(self) -> int:
-        return inflated(len(self.manifest), self.config.min_ds_size)
+        return epoch_length(len(self.manifest), self.config.min_ds_size)
 
     def clip(self, number: int) -> Clip:
+        """Return the clip at a place of the (repeated) list."""
         return self.manifest.clips[number % len(self.manifest)]
 
-    def cut(self, clip: Clip, key: RandomKey) -> Crop:
-        """The crop of a clip for these draws. Raises AudioError when it cannot be read."""
+    def crop(self, clip: Clip, key: RandomKey) -> Crop:
+        """Read a crop of a clip with these random draws. Raises AudioError when the clip cannot be read."""
         raise NotImplementedError
 
-    def __getitem__(self, item: Item | int) -> Sample:
-        item = item if isinstance(item, Item) else Item(0, item, item)
-        clip = self.clip(item.number)
-        cut = self.cut(clip, RandomKey(self.seed, item.epoch, item.position))
+    def __getitem__(self, index: SampleIndex | int) -> Sample:
+        """Return the sample at a place of an epoch; a plain number is that place of epoch 0."""
+        index = index if isinstance(index, SampleIndex) else SampleIndex(0, index, index)
+        clip = self.clip(index.number)
+        crop = self.crop(clip, RandomKey(self.seed, index.epoch, index.position))
         labels, known = (None, None) if self.labels is None else self.labels(clip)
-        return Sample(clip.id, item, cut, self.rate, self.front_end, labels, known)
+        return Sample(clip.id, index, crop, self.rate, self.front_end, labels, known)
 
 
 class LabelVectors:
-    """Clip -> multi-hot labels (C,) and which classes were annotated (C,), float32."""
+    """Converts the labels of a clip to vectors of 0 and 1. Raises AuricleError for labels outside the class list."""
 
     def __init__(self, classes: Sequence[str], manifest: Manifest):
         self.index = {name: i for i, name in enumerate(classes)}
-        strange = sorted(set(manifest.table.distinct("labels")) - self.index.keys())
-        if strange:
+        unlisted = sorted(set(manifest.table.distinct("labels")) - self.index.keys())
+        if unlisted:
             raise AuricleError(
-                f"{len(strange)} labels are not among the {len(classes)} classes: {', '.join(strange[:5])}; "
+                f"{len(unlisted)} labels are not among the {len(classes)} classes: {', '.join(unlisted[:5])}; "
                 "name a class list that holds them (classes=…, --classes)"
             )
 
     def __call__(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+        """Return which classes apply and which were annotated, both (C,) float32."""
         everything = np.ones(len(self.index), np.float32)
-        return self._hot(clip.labels), everything if clip.known is None else self._hot(clip.known)
+        return self._multi_hot(clip.labels), everything if clip.known is None else self._multi_hot(clip.known)
 
-    def _hot(self, names: Sequence[str]) -> np.ndarray:
+    def _multi_hot(self, names: Sequence[str]) -> np.ndarray:
         vector = np.zeros(len(self.index), np.float32)
         vector[[self.index[name] for name in names if name in self.index]] = 1.0
         return vector

@@ -1,4 +1,4 @@
-"""Cutting clips to one length, and filling up what is too short. Pure functions of arrays whose last axis is time."""
+"""Cut clips to one length and fill up short ones. Pure functions of arrays whose last axis is time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOUD_OF = 4  # starts that are drawn for a loud crop
 
 @dataclass(frozen=True)
 class CropConfig:
-    """How clips are brought to one length, and how a short list is stretched."""
+    """How clips are brought to one length, and how a short list is repeated."""
 
     crop: str = option(
         "random",
@@ -35,40 +35,57 @@ class CropConfig:
 def crop_start(
     source: RandomSource,
     length: int,
-    width: int,
+    crop_length: int,
     *,
     published: bool = False,
     loudness: Callable[[int], float] | None = None,
 ) -> int:
-    """Where a crop of ``width`` out of ``length`` starts: uniform over all starts, 0 when nothing is to be cut.
+    """Draw where a crop starts, uniformly over all possible starts.
 
-    ``published`` never draws the last start, ``length - width``, as the original program (specification m2d 5.2). With
-    ``loudness`` (of the crop at a start) the loudest of ``LOUD_OF`` draws is taken.
+    Args:
+        source: Random numbers.
+        length: Length of the clip.
+        crop_length: Length of the crop, in the same unit.
+        published: True never draws the last start, ``length - crop_length``, as the original program does
+            (specification m2d 5.2).
+        loudness: Loudness of the crop at a start. With it, the loudest of ``LOUD_OF`` draws is taken.
+
+    Returns:
+        The start; 0 for a clip that is not longer than the crop.
     """
-    if length <= width:
+    if length <= crop_length:
         return 0
-    starts = length - width + (0 if published else 1)
+    starts = length - crop_length + (0 if published else 1)
     if loudness is None:
         return int(source.integers(0, starts))
     return max((int(source.integers(0, starts)) for _ in range(LOUD_OF)), key=loudness)
 
 
-def fit(array: np.ndarray, width: int, short: str = "zeros") -> np.ndarray:
-    """(..., N) -> (..., width): cut at the end, or filled up with zeros or with repetitions of the clip.
+def fit_length(array: np.ndarray, length: int, short: str = "zeros") -> np.ndarray:
+    """Cut an array at its end, or fill it up, to a length.
 
-    Zeros in a raw log-mel are unit power, not silence; the published programs pad so (specification m2d 5.2).
+    Zeros in a raw log-mel spectrogram are unit power, not silence; the published programs pad so (specification m2d 5.2).
+
+    Args:
+        array: (..., N).
+        length: Length of the result.
+        short: What follows a shorter array: ``"zeros"``, or ``"repeat"`` for repetitions of itself.
+
+    Returns:
+        (..., length).
     """
-    length = array.shape[-1]
-    if length >= width:
-        return array[..., :width]
+    available = array.shape[-1]
+    if available >= length:
+        return array[..., :length]
     if short == "repeat":
-        return np.concatenate([array] * -(-width // length), axis=-1)[..., :width]
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - length)])
+        return np.concatenate([array] * -(-length // available), axis=-1)[..., :length]
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, length - available)])
 
 
-def inflated(count: int, min_ds_size: int) -> int:
-    """Length of a list of ``count`` clips repeated up to ``min_ds_size``; item i is clip i % count.
+def epoch_length(count: int, min_ds_size: int) -> int:
+    """Return the clips of an epoch: a list of ``count`` clips is repeated up to ``min_ds_size``.
 
-    A list that is long enough stays as it is: 3 become 10, 12 stay 12 for 10 (specification m2d 5.2).
+    Place i of the epoch is clip ``i % count``. A list that is long enough stays as it is: 3 become 10, 12 stay 12 for a
+    ``min_ds_size`` of 10 (specification m2d 5.2).
     """
     return max(count, min_ds_size)

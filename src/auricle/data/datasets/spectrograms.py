@@ -1,4 +1,4 @@
-"""Crops of stored log-mel spectrograms, read through memory maps: only the frames of the crop leave the disk."""
+"""Crops of log-mel spectrograms: stored ones, of which only the frames of the crop are read, or computed from audio."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from auricle.core.randomness import RandomKey
 from auricle.data.augment.noise import NoisyDataset
 from auricle.data.datasets.base import Crop
-from auricle.data.datasets.crops import CropConfig, crop_start, fit
-from auricle.data.datasets.waveforms import Clips
+from auricle.data.datasets.crops import CropConfig, crop_start, fit_length
+from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store
 from auricle.data.stores.conversion import log_mel_of_wave
@@ -20,10 +20,18 @@ from auricle.frontends.base import front_end as front_end_by_id
 
 
 class Spectrograms(NoisyDataset):
-    """Raw (not normalised) log-mel crops (F, frames), float32; ``frames`` None gives whole clips.
+    """Crops (F, frames) of stored log-mel spectrograms, float32, not normalised.
 
-    ``front_end`` is the id of what made the store: by default what its ``prepare.json`` says. ``classes`` adds labels.
-    Raises AuricleError for an empty manifest, an unknown front end and labels that are not among the classes.
+    Args:
+        manifest: Clips with a stored spectrogram.
+        frames: Length of the crops; None gives whole clips.
+        seed: Seed of the random draws.
+        config: How clips are cut.
+        front_end: Id of the front end that made the spectrograms; by default what their ``prepare.json`` says.
+        classes: Class list of the labels.
+
+    Raises:
+        AuricleError: The manifest is empty, the front end is unknown, or labels are not among the classes.
     """
 
     def __init__(
@@ -42,35 +50,44 @@ class Spectrograms(NoisyDataset):
         self.store = open_store(manifest, "spectrogram")
         self.frames, self.hop_seconds = frames, front.hop_seconds
 
-    def cut(self, clip: Clip, key: RandomKey) -> Crop:
+    def crop(self, clip: Clip, key: RandomKey) -> Crop:
+        """Read a crop of a clip. Raises AudioError when its spectrogram cannot be read."""
         array = self.store.open(clip).values
-        width = self.frames or array.shape[1]
-        return self.crop(array, self.start(array, width, key), width, clip, key)
+        frames = self.frames or array.shape[1]
+        return self.crop_at(array, self.first_frame(array, frames, key), frames, clip, key)
 
-    def crop(self, array: np.ndarray, start: int, width: int, clip: Clip, key: RandomKey) -> Crop:
-        """``width`` frames of (F, N) from ``start`` on, filled up where there are fewer, mixed with noise where asked."""
-        values = fit(np.asarray(array[:, start : start + width], np.float32), width, self.config.short)
-        length = width if self.config.short == "repeat" else min(width, array.shape[1])
-        seconds = (clip.start or 0.0) + start * self.hop_seconds
-        return self.noisy(Crop(values, length, seconds), key)
+    def crop_at(self, array: np.ndarray, first: int, frames: int, clip: Clip, key: RandomKey) -> Crop:
+        """Cut ``frames`` frames of (F, N) from ``first`` on, fill up where there are fewer, and mix with noise if set."""
+        values = fit_length(np.asarray(array[:, first : first + frames], np.float32), frames, self.config.short)
+        length = frames if self.config.short == "repeat" else min(frames, array.shape[1])
+        seconds = (clip.start or 0.0) + first * self.hop_seconds
+        return self.with_noise_mixed(Crop(values, length, seconds), key)
 
-    def start(self, array: np.ndarray, width: int, key: RandomKey) -> int:
-        """The first of ``width`` frames of (F, N)."""
+    def first_frame(self, array: np.ndarray, frames: int, key: RandomKey) -> int:
+        """Draw the first of ``frames`` frames of (F, N)."""
         if self.config.crop == "start":
             return 0
-        loudness = (lambda at: float(array[:, at : at + width].mean())) if self.config.crop == "loud" else None
+        loudness = (lambda at: float(array[:, at : at + frames].mean())) if self.config.crop == "loud" else None
         return crop_start(
-            key.of("crop"), array.shape[1], width, published=self.config.published_crop, loudness=loudness
+            key.of("crop"), array.shape[1], frames, published=self.config.published_crop, loudness=loudness
         )
 
 
-# Crops of recordings, decoded at the crop and made into log-mel by the loader: what noise is mixed into.
-
-
 class LiveSpectrograms(NoisyDataset):
-    """Raw (not normalised) log-mel crops (F, frames) of sound, by a front end with centred frames.
+    """Crops (F, frames) of log-mel spectrograms that are computed from audio, not normalised.
 
-    Sound that is too short is filled up before the transform. Raises what ``Clips`` raises.
+    The audio of the crop is decoded, filled up where it is too short, and transformed by a front end with centred frames.
+
+    Args:
+        manifest: Clips with audio.
+        frames: Length of the crops.
+        front_end: Id of the front end.
+        seed: Seed of the random draws.
+        config: How clips are cut.
+        classes: Class list of the labels.
+
+    Raises:
+        AuricleError: What ``Waveforms`` raises, or the front end is unknown.
     """
 
     def __init__(
@@ -88,10 +105,11 @@ class LiveSpectrograms(NoisyDataset):
         super().__init__(manifest, rate, seed=seed, config=config, classes=classes)
         self.frames = frames
         seconds = (frames - 1) * self.front.hop_seconds
-        self.clips = Clips(manifest, rate, seconds, seed=seed, config=config, resampler=self.front.resampler)
+        self.waveforms = Waveforms(manifest, rate, seconds, seed=seed, config=config, resampler=self.front.resampler)
 
-    def cut(self, clip: Clip, key: RandomKey) -> Crop:
-        sound = self.clips.cut(clip, key)
-        values = log_mel_of_wave(sound.values, self.front)
-        length = min(self.frames, self.front.num_frames(sound.length))
-        return self.noisy(replace(sound, values=values, length=length), key)
+    def crop(self, clip: Clip, key: RandomKey) -> Crop:
+        """Compute a crop of a clip. Raises AudioError when its file cannot be used."""
+        audio = self.waveforms.crop(clip, key)
+        values = log_mel_of_wave(audio.values, self.front)
+        length = min(self.frames, self.front.num_frames(audio.length))
+        return self.with_noise_mixed(replace(audio, values=values, length=length), key)

@@ -1,4 +1,4 @@
-"""Crops of recordings, decoded at the crop: of a long file only the span asked for is read."""
+"""Crops of recordings. Audio is decoded at the crop: of a long file only the part that is needed is read."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.audio.decode import Decoded
 from auricle.audio.resample import Resampler
 from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Crop
-from auricle.data.datasets.crops import CropConfig, crop_start, fit
+from auricle.data.datasets.crops import CropConfig, crop_start, fit_length
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store
 
 
-class Clips(ClipDataset):
-    """Mono float32 crops (S,) of ``seconds`` at ``rate`` hertz; ``seconds`` None gives whole clips. ``resampler`` is the
-    front end's.
+class Waveforms(ClipDataset):
+    """Mono float32 crops (S,) of recordings. The start is drawn on the recording's own sample grid.
 
-    The start is drawn on the recording's own sample grid. Raises AuricleError for an empty manifest and for labels that
-    are not among the classes.
+    Args:
+        manifest: The clips.
+        rate: Sample rate of the crops in hertz.
+        seconds: Length of the crops; None gives whole clips.
+        seed: Seed of the random draws.
+        config: How clips are cut.
+        classes: Class list of the labels.
+        resampler: Resampling filter: the one of the front end.
+
+    Raises:
+        AuricleError: The manifest is empty, or has labels that are not among the classes.
     """
 
     def __init__(
@@ -37,39 +44,38 @@ class Clips(ClipDataset):
         super().__init__(manifest, rate, seed=seed, config=config or CropConfig(), classes=classes)
         self.store, self.seconds, self.resampler = open_store(manifest, "audio"), seconds, resampler
 
-    def cut(self, clip: Clip, key: RandomKey) -> Crop:
-        start, end = self._span(clip, key)
-        wave = self.read(clip, start, end).wave
-        width = len(wave) if self.seconds is None else round(self.seconds * self.rate)
-        length = width if self.config.short == "repeat" else min(width, len(wave))
-        return Crop(fit(wave, width, self.config.short), length, start)
+    def crop(self, clip: Clip, key: RandomKey) -> Crop:
+        """Decode a crop of a clip. Raises AudioError when its file cannot be used."""
+        start, end = self.crop_span(clip, key)
+        wave = self.store.open(clip).read(start, end, rate=self.rate, resampler=self.resampler).wave
+        size = len(wave) if self.seconds is None else round(self.seconds * self.rate)
+        length = size if self.config.short == "repeat" else min(size, len(wave))
+        return Crop(fit_length(wave, size, self.config.short), length, start)
 
-    def read(self, clip: Clip, start: float, end: float | None) -> Decoded:
-        """Seconds of a clip's recording, mono, at the rate of the data set."""
-        return self.store.open(clip).read(start, end, rate=self.rate, resampler=self.resampler)
-
-    def _span(self, clip: Clip, key: RandomKey) -> tuple[float, float | None]:
-        """Seconds of the recording to decode: from, to (None: to its end)."""
+    def crop_span(self, clip: Clip, key: RandomKey) -> tuple[float, float | None]:
+        """Return the seconds of the recording to decode: from, to (None: to its end)."""
         if self.seconds is None:
             return clip.start or 0.0, clip.end
-        rate, samples = self._declared(clip)
+        rate, samples = self._recording_size(clip)
         first = round((clip.start or 0.0) * rate)
         last = samples if clip.end is None else min(samples, round(clip.end * rate))
-        width = round(self.seconds * rate)
-        if last - first <= width:
+        size = round(self.seconds * rate)
+        if last - first <= size:
             return first / rate, clip.end
         if self.config.crop != "start":
-            loudness = (lambda at: self._power(clip, first + at, width, rate)) if self.config.crop == "loud" else None
+            loudness = (lambda at: self._power(clip, first + at, size, rate)) if self.config.crop == "loud" else None
             first += crop_start(
-                key.of("crop"), last - first, width, published=self.config.published_crop, loudness=loudness
+                key.of("crop"), last - first, size, published=self.config.published_crop, loudness=loudness
             )
-        return first / rate, (first + width) / rate
+        return first / rate, (first + size) / rate
 
-    def _power(self, clip: Clip, first: int, width: int, rate: int) -> float:
-        """Mean square of ``width`` samples, both counted at the recording's own ``rate``."""
-        return float(np.square(self.read(clip, first / rate, (first + width) / rate).wave).mean())
+    def _power(self, clip: Clip, first: int, size: int, rate: int) -> float:
+        """Mean square of ``size`` samples, both counted at the recording's own ``rate``."""
+        audio = self.store.open(clip)
+        decoded = audio.read(first / rate, (first + size) / rate, rate=self.rate, resampler=self.resampler)
+        return float(np.square(decoded.wave).mean())
 
-    def _declared(self, clip: Clip) -> tuple[int, int]:
+    def _recording_size(self, clip: Clip) -> tuple[int, int]:
         """Rate and length of the recording: from the manifest, else from the file's header."""
         if clip.rate is not None and clip.num_samples is not None:
             return clip.rate, clip.num_samples
