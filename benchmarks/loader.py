@@ -21,9 +21,9 @@ import soundfile
 
 from auricle.data.datasets.base import ClipDataset
 from auricle.data.datasets.spectrograms import Spectrograms
-from auricle.data.datasets.waveforms import Clips
+from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.loading.loader import make_loader
-from auricle.data.loading.sampler import Batches
+from auricle.data.loading.sampler import ShuffledBatches
 from auricle.data.manifest.manifest import Clip, Manifest
 
 FRAMES, RATE, SECONDS, CLIPS = 608, 16000, 10, 48
@@ -45,12 +45,12 @@ def recordings(folder: Path, suffix: str) -> ClipDataset:
         soundfile.write(folder / f"{i}.{suffix}", wave, rate)
     names = (f"{i}.{suffix}" for i in range(CLIPS))
     clips = tuple(Clip(name, path=name, rate=rate, num_samples=SECONDS * rate) for name in names)
-    return Clips(Manifest(clips, folder), RATE, (FRAMES - 1) / 100)
+    return Waveforms(Manifest(clips, folder), RATE, (FRAMES - 1) / 100)
 
 
 def clips_per_second(dataset: ClipDataset, workers: int, batch: int, batches: int) -> float:
     """After two batches to warm up."""
-    loader = iter(make_loader(dataset, Batches(CLIPS, batch), workers))
+    loader = iter(make_loader(dataset, ShuffledBatches(CLIPS, batch), workers))
     for _ in itertools.islice(loader, 2 + workers):
         pass
     start = time.perf_counter()

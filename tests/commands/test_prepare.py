@@ -21,9 +21,9 @@ from auricle.cli.main import main
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.loading.loader import make_loader
-from auricle.data.loading.sampler import Batches
+from auricle.data.loading.sampler import ShuffledBatches
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.stores.conversion import ConversionTask, Converter, Done, LogMelConverter, keys_of
+from auricle.data.stores.conversion import ConversionTask, ConvertedClip, Converter, LogMelConverter, keys_of
 from auricle.frontends.base import front_end
 from auricle.frontends.streaming import spectrogram_blocks
 from helpers.patience import PATIENCE
@@ -72,7 +72,7 @@ def test_a_prepared_folder_feeds_the_loader(corpus, tmp_path):
     run(corpus, tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
     data = Spectrograms(manifest, 48, classes=manifest.label_classes())
-    batch = next(iter(make_loader(data, Batches(len(data), 4))))
+    batch = next(iter(make_loader(data, ShuffledBatches(len(data), 4))))
     assert (batch.spec.shape, batch.labels.shape, batch.front_end) == ((4, 80, 48), (4, 2), "m2d-logmel/16k")
 
 
@@ -181,7 +181,7 @@ def test_long_files_are_prepared_in_blocks(tmp_path):
     write_sound(tmp_path / "long.wav", tone(3.0, 44100), 44100)
     task = ConversionTask("long.wav", tmp_path / "long.wav", 0.0, None, "long.npy")
     whole = LogMelConverter("m2d-logmel/16k")(task.audio)
-    assert isinstance(Converter(tmp_path, LogMelConverter("m2d-logmel/16k", block_seconds=0.5))(task), Done)
+    assert isinstance(Converter(tmp_path, LogMelConverter("m2d-logmel/16k", block_seconds=0.5))(task), ConvertedClip)
     np.testing.assert_allclose(np.load(tmp_path / "lms/long.npy")[0], whole, atol=1e-4)
 
 

@@ -15,7 +15,7 @@ from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.stores.card import HALF_ERROR
-from auricle.data.stores.npy import front_end_of, is_whole, open_array
+from auricle.data.stores.npy import front_end_of, is_complete, open_array
 from auricle.frontends.base import front_end
 from helpers.sounds import tone, write_sound, write_sounds
 from helpers.stores import exact_statistics
@@ -80,7 +80,7 @@ def test_what_is_there_is_kept_and_what_is_broken_counted(sounds, tmp_path, caps
     assert (answer["done"], answer["skipped"], len(answer["failed"])) == (1, 2, 1)
     assert "text.wav" in shown.err
     assert (out / "dog/clip000.npy").stat().st_mtime_ns == before
-    assert is_whole(out / "dog/clip001.npy"), "a file cut off by a power failure is made again"
+    assert is_complete(out / "dog/clip001.npy"), "a file cut off by a power failure is made again"
     assert not list(out.rglob("*.tmp"))
 
 
@@ -108,7 +108,7 @@ def test_readers_take_half_precision_as_float32(sounds, tmp_path):
     manifest = read_manifest(tmp_path / "half")
     assert front_end_of(manifest) == "m2d-logmel/16k"
     assert open_array(manifest.spectrogram(manifest.clips[0])).dtype == np.float16
-    assert Spectrograms(manifest, 608)[0].cut.values.dtype == np.float32
+    assert Spectrograms(manifest, 608)[0].crop.values.dtype == np.float32
     assert exact_statistics(manifest).std > 1
 
 

@@ -52,7 +52,7 @@ def test_features_are_those_of_the_padded_standardised_recording(speech, tmp_pat
     assert np.load(manifest.spectrogram(clip)).shape == (1, 80, 101)
     data = SpeechPairs(manifest, 80, 2)
     assert data.pair(clip).valid == 49 * 8000 // 16000
-    assert data[0].cut.targets.shape == (40, 8)
+    assert data[0].crop.targets.shape == (40, 8)
 
 
 def test_the_wave_is_brought_to_zero_mean_and_unit_variance():

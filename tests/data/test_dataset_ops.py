@@ -14,11 +14,11 @@ from safetensors import safe_open
 
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.data.augment.noise import BackgroundNoise, doubled, log_mix
-from auricle.data.datasets.base import Item
-from auricle.data.datasets.crops import CropConfig, crop_start, fit, inflated
+from auricle.data.augment.noise import BackgroundNoise, log_mix, repeat_to_length
+from auricle.data.datasets.base import SampleIndex
+from auricle.data.datasets.crops import CropConfig, crop_start, epoch_length, fit_length
 from auricle.data.datasets.spectrograms import Spectrograms
-from auricle.data.datasets.waveforms import Clips
+from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.loading.statistics import Moments, Statistics, sampled_statistics
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -43,7 +43,7 @@ def test_crop_padding_and_normalisation_are_the_originals(golden):
     facts, arrays = golden
     stats, width = Statistics(facts["mean"], facts["std"]), facts["crop_frames"]
     for raw, expected in (("long", "long.from_start"), ("long", "clean"), ("short", "short.padded")):
-        ours = stats.normalise(fit(arrays[raw], width))
+        ours = stats.normalise(fit_length(arrays[raw], width))
         np.testing.assert_allclose(ours, arrays[f"{expected}.normalised"], atol=TOLERANCE)
 
 
@@ -59,8 +59,8 @@ def test_the_published_random_crop_replays(golden):
 def test_noise_is_doubled_centred_and_mixed_as_by_the_original(golden):
     facts, arrays = golden
     width = facts["crop_frames"]
-    clean = fit(arrays["long"], width) - np.float32(facts["mean"])
-    short = doubled(arrays["noise_short"], width)[..., :width] - np.float32(facts["noise_mean"])
+    clean = fit_length(arrays["long"], width) - np.float32(facts["mean"])
+    short = repeat_to_length(arrays["noise_short"], width)[..., :width] - np.float32(facts["noise_mean"])
     exact = arrays["noise_exact"] - np.float32(facts["noise_mean"])
     np.testing.assert_allclose(short, arrays["noise_short.repeated.centred"], atol=TOLERANCE)
     for ratio in facts["ratios"]:
@@ -72,7 +72,7 @@ def test_noise_is_doubled_centred_and_mixed_as_by_the_original(golden):
 def test_lists_are_inflated_as_by_the_original(golden):
     for case, expected in golden[0]["inflate"].items():
         count, wanted = map(int, case.split("->"))
-        assert inflated(count, wanted) == expected
+        assert epoch_length(count, wanted) == expected
 
 
 def test_the_dataset_gives_the_golden_mixture(golden, tmp_path):
@@ -82,8 +82,8 @@ def test_the_dataset_gives_the_golden_mixture(golden, tmp_path):
     plain = Spectrograms(clean, facts["crop_frames"], front_end=FRONT_END, config=CropConfig(crop="start"))
     mixed = plain.with_noise(BackgroundNoise(noise, facts["noise_mean"], 0.3), facts["mean"])[0]
     stats = Statistics(facts["mean"], facts["std"])
-    np.testing.assert_allclose(stats.normalise(mixed.cut.values), arrays["mix_exact.0.3"][0], atol=TOLERANCE)
-    np.testing.assert_allclose(stats.normalise(mixed.cut.clean), arrays["clean.normalised"][0], atol=TOLERANCE)
+    np.testing.assert_allclose(stats.normalise(mixed.crop.values), arrays["mix_exact.0.3"][0], atol=TOLERANCE)
+    np.testing.assert_allclose(stats.normalise(mixed.crop.clean), arrays["clean.normalised"][0], atol=TOLERANCE)
 
 
 @settings(max_examples=50, deadline=None)
@@ -93,7 +93,7 @@ def test_crops_stay_inside_and_have_the_width(length, width, seed):
     assert 0 <= start <= max(0, length - width)
     array = np.arange(1, length + 1, dtype=np.float32)
     for short in ("zeros", "repeat"):
-        out = fit(array[start : start + width], width, short)
+        out = fit_length(array[start : start + width], width, short)
         assert out.shape == (width,)
         assert (out[: min(width, length)] == array[start : start + width]).all()
         assert short == "zeros" or (out > 0).all()
@@ -112,7 +112,7 @@ def test_a_loud_crop_falls_on_the_sound_far_more_often(tmp_path):
     ramp[:, 60:70] = 0.0
     sounding = {
         crop: sum(
-            60 - 5 <= round(data[Item(0, i, 0)].cut.crop_start * 100) <= 60 + 5
+            60 - 5 <= round(data[SampleIndex(0, i, 0)].crop.crop_start * 100) <= 60 + 5
             for data in [
                 Spectrograms(store(tmp_path / crop, {"ramp": ramp}), 10, front_end=FRONT_END, config=CropConfig(crop))
             ]
@@ -128,8 +128,8 @@ def test_a_loud_crop_of_a_recording_is_found_by_its_power(tmp_path):
     wave = np.zeros(16000, np.float32)
     wave[12000:14000] = 0.5
     soundfile.write(tmp_path / "a.wav", wave, 16000)
-    data = Clips(read_manifest(tmp_path), 16000, 0.1, config=CropConfig("loud"))
-    assert sum(np.square(data[Item(0, i, 0)].cut.values).any() for i in range(60)) > 30  # at random: a fifth
+    data = Waveforms(read_manifest(tmp_path), 16000, 0.1, config=CropConfig("loud"))
+    assert sum(np.square(data[SampleIndex(0, i, 0)].crop.values).any() for i in range(60)) > 30  # at random: a fifth
 
 
 def test_full_noise_is_the_noise_and_silence_has_a_floor():
@@ -149,31 +149,31 @@ def test_noise_partners_come_without_replacement_and_depend_on_the_position_alon
 def test_a_repeated_clip_is_cut_anew_each_time(tmp_path):
     data = Spectrograms(store(tmp_path, ramps(3)), 8, front_end=FRONT_END, config=CropConfig(min_ds_size=300))
     assert len(data) == 300
-    starts = {data[Item(0, i, i)].cut.crop_start for i in range(0, 300, 3)}
+    starts = {data[SampleIndex(0, i, i)].crop.crop_start for i in range(0, 300, 3)}
     assert len(starts) > 20
-    first, again = data[Item(2, 5, 1)], data[Item(2, 5, 1)]
-    assert (first.cut.values == again.cut.values).all()
+    first, again = data[SampleIndex(2, 5, 1)], data[SampleIndex(2, 5, 1)]
+    assert (first.crop.values == again.crop.values).all()
 
 
 def test_crops_know_where_they_come_from(tmp_path):
     data = Spectrograms(store(tmp_path, ramps(2), start=10.0), 8, front_end=FRONT_END)
-    sample = data[Item(0, 3, 1)]
-    frame = round((sample.cut.crop_start - 10.0) / 0.01)
-    assert sample.cut.values[0, 0] == 1000 + frame
+    sample = data[SampleIndex(0, 3, 1)]
+    frame = round((sample.crop.crop_start - 10.0) / 0.01)
+    assert sample.crop.values[0, 0] == 1000 + frame
     assert sample.id == "c1"
 
 
 @pytest.mark.parametrize(("short", "length"), [("zeros", 5), ("repeat", 8)])
 def test_short_spectrograms_are_filled_up(tmp_path, short, length):
     data = Spectrograms(store(tmp_path, ramps(1, frames=5)), 8, front_end=FRONT_END, config=CropConfig(short=short))
-    cut = data[0].cut
+    cut = data[0].crop
     assert cut.length == length
     assert cut.values[0].tolist() == [0, 1, 2, 3, 4, *((0, 0, 0) if short == "zeros" else (0, 1, 2))]
 
 
 def test_half_precision_stores_are_read_as_float32(tmp_path):
     manifest = store(tmp_path, {"a": np.ones((4, 9), np.float16)})
-    assert Spectrograms(manifest, 8, front_end=FRONT_END)[0].cut.values.dtype == np.float32
+    assert Spectrograms(manifest, 8, front_end=FRONT_END)[0].crop.values.dtype == np.float32
 
 
 def test_a_file_that_is_no_spectrogram_is_named(tmp_path):
@@ -193,8 +193,8 @@ def test_a_store_without_its_settings_asks_for_the_front_end(tmp_path):
 def test_audio_crops_are_spans_of_the_recording(tmp_path):
     wave = tone(2.0)
     write_sound(tmp_path / "a.wav", wave)
-    data = Clips(read_manifest(tmp_path), 16000, 0.5)
-    cut = data[Item(0, 1, 0)].cut
+    data = Waveforms(read_manifest(tmp_path), 16000, 0.5)
+    cut = data[SampleIndex(0, 1, 0)].crop
     first = round(cut.crop_start * 16000)
     assert cut.values.shape == (8000,)
     assert 0 < first <= 24000
@@ -205,18 +205,18 @@ def test_audio_is_cut_within_the_clip_and_resampled(tmp_path):
     write_sound(tmp_path / "a.wav", tone(3.0, 44100), 44100)
     manifest = Manifest((Clip(id="x", path="a.wav", start=1.0, end=2.0),), tmp_path)
     for position in range(5):
-        cut = Clips(manifest, 16000, 0.25)[Item(0, position, 0)].cut
+        cut = Waveforms(manifest, 16000, 0.25)[SampleIndex(0, position, 0)].crop
         assert 1.0 <= cut.crop_start <= 1.75
         assert cut.values.shape == (4000,)
-    whole = Clips(manifest, 16000, None)[0].cut
+    whole = Waveforms(manifest, 16000, None)[0].crop
     assert abs(len(whole.values) - 16000) <= 1
 
 
 def test_short_audio_is_filled_up_and_its_length_said(tmp_path):
     write_sound(tmp_path / "a.wav", tone(0.25))
-    cut = Clips(read_manifest(tmp_path), 16000, 0.5)[0].cut
+    cut = Waveforms(read_manifest(tmp_path), 16000, 0.5)[0].crop
     assert (cut.length, cut.values.shape, cut.values[4000:].any()) == (4000, (8000,), False)
-    assert Clips(read_manifest(tmp_path), 16000, 0.5, config=CropConfig(short="repeat"))[0].cut.length == 8000
+    assert Waveforms(read_manifest(tmp_path), 16000, 0.5, config=CropConfig(short="repeat"))[0].crop.length == 8000
 
 
 @settings(max_examples=30, deadline=None)
@@ -250,8 +250,8 @@ def test_sampled_statistics_of_audio_use_the_front_end(tmp_path):
     wave = tone(0.5)
     write_sound(tmp_path / "a.wav", wave)
     write_sound(tmp_path / "bad.wav").write_bytes(b"no sound")
-    data = Clips(read_manifest(tmp_path), 16000, None)
-    values = front_end(FRONT_END)(torch.from_numpy(data[0].cut.values)[None])
+    data = Waveforms(read_manifest(tmp_path), 16000, None)
+    values = front_end(FRONT_END)(torch.from_numpy(data[0].crop.values)[None])
     assert sampled_statistics(data, 8, front_end=FRONT_END).mean == pytest.approx(float(values.mean()), abs=1e-4)
     with pytest.raises(AuricleError, match="need a front end"):
         sampled_statistics(data, 8)

@@ -9,7 +9,7 @@ import torch
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
-from auricle.data.augment.jitter import jittered
+from auricle.data.augment.jitter import jitter
 from auricle.methods.config import MaskConfig
 from helpers.objectives import m2d, spectrograms
 
@@ -18,7 +18,7 @@ CLIPS = 500
 
 def offsets(decibels: float = 6.0, std: float = 4.0):
     spec = torch.zeros(CLIPS, 80, 7)
-    return jittered(spec, BatchKey(0, 0, tuple(range(CLIPS))), decibels=decibels, std=std)
+    return jitter(spec, BatchKey(0, 0, tuple(range(CLIPS))), decibels=decibels, std=std)
 
 
 def test_every_frame_of_a_clip_gets_the_same_and_every_clip_another():

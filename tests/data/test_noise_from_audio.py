@@ -9,10 +9,10 @@ from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.augment.noise import BackgroundNoise
-from auricle.data.datasets.base import Item
+from auricle.data.datasets.base import SampleIndex
 from auricle.data.datasets.spectrograms import LiveSpectrograms, Spectrograms
 from auricle.data.loading.loader import make_loader
-from auricle.data.loading.sampler import Batches
+from auricle.data.loading.sampler import ShuffledBatches
 from auricle.data.manifest.formats import read_manifest
 from auricle.training.log import read_log
 from helpers.sounds import tone, write_sound, write_sounds
@@ -38,8 +38,8 @@ def test_a_mixture_made_from_sound_is_that_of_the_prepared_folders(folders):
     live = LiveSpectrograms(read_manifest(folders / "main"), FRAMES, FRONT_END)
     live = live.with_noise(BackgroundNoise(read_manifest(folders / "noise"), -6.0, 0.3, front_end=FRONT_END), -7.0)
     for position in range(6):
-        item = Item(0, position, position % 3)
-        one, other = stored[item].cut, live[item].cut
+        item = SampleIndex(0, position, position % 3)
+        one, other = stored[item].crop, live[item].crop
         np.testing.assert_allclose(other.values, one.values, atol=1e-5)
         np.testing.assert_allclose(other.clean, one.clean, atol=1e-5)
         assert (other.length, other.crop_start) == (one.length, one.crop_start)
@@ -64,7 +64,7 @@ def test_long_noise_is_a_keyed_span_and_short_noise_repeated(tmp_path):
 def test_batches_from_sound_do_not_depend_on_workers(folders):
     live = LiveSpectrograms(read_manifest(folders / "main"), 30, FRONT_END)
     live = live.with_noise(BackgroundNoise(read_manifest(folders / "noise"), -6.0, 0.3, front_end=FRONT_END), -7.0)
-    one, two = (next(iter(make_loader(live, Batches(3, 3), workers))) for workers in (0, 1))
+    one, two = (next(iter(make_loader(live, ShuffledBatches(3, 3), workers))) for workers in (0, 1))
     assert one.spec.equal(two.spec)
     assert one.clean.equal(two.clean)
     assert (one.front_end, one.spec.shape) == (FRONT_END, (3, 80, 30))

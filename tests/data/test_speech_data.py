@@ -11,11 +11,11 @@ import pytest
 from auricle.core.errors import AudioError, AuricleError
 from auricle.data.augment.noise import BackgroundNoise
 from auricle.data.batch import collate
-from auricle.data.datasets.base import Item
+from auricle.data.datasets.base import SampleIndex
 from auricle.data.datasets.crops import CropConfig
-from auricle.data.datasets.speech import SpeechPairs, averaged
+from auricle.data.datasets.speech import SpeechPairs, average_groups
 from auricle.data.loading.loader import make_loader
-from auricle.data.loading.sampler import Batches
+from auricle.data.loading.sampler import ShuffledBatches
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array
@@ -54,7 +54,7 @@ def test_the_features_of_a_crop_are_those_of_its_frames(tmp_path, pw):
     data = SpeechPairs(published(tmp_path / "data/hybrid"), WIDTH, pw)
     starts = set()
     for position in range(60):
-        cut = data[Item(0, position, 0)].cut
+        cut = data[SampleIndex(0, position, 0)].crop
         start = int(cut.values[0, 0])
         first = (WIDTH // 2 * start) // WIDTH
         expected = np.arange(first, first + WIDTH // 2, dtype=np.float32).reshape(-1, pw // 2).mean(axis=1)
@@ -70,7 +70,7 @@ def test_the_features_of_a_crop_are_those_of_its_frames(tmp_path, pw):
 
 def test_a_recording_shorter_than_a_crop_is_taken_with_its_padding(tmp_path):
     data = SpeechPairs(published(tmp_path / "data/hybrid", valid=5), WIDTH, 2)
-    cut = data[0].cut
+    cut = data[0].crop
     assert (cut.values[0, 0], cut.values[0, -1]) == (0, WIDTH - 1)
     np.testing.assert_array_equal(cut.targets[:, 0], np.arange(WIDTH // 2))
 
@@ -78,17 +78,17 @@ def test_a_recording_shorter_than_a_crop_is_taken_with_its_padding(tmp_path):
 def test_the_published_crop_never_draws_the_last_start(tmp_path):
     manifest = published(tmp_path / "data/hybrid")
     data = SpeechPairs(manifest, WIDTH, 2, config=CropConfig(published_crop=True))
-    assert max(data[Item(0, position, 0)].cut.values[0, 0] for position in range(300)) == 60 - WIDTH - 1
+    assert max(data[SampleIndex(0, position, 0)].crop.values[0, 0] for position in range(300)) == 60 - WIDTH - 1
 
 
 def test_batches_bring_targets_and_their_hop(tmp_path):
     data = SpeechPairs(published(tmp_path / "data/hybrid", clips=4), WIDTH, 4)
-    batch = next(iter(make_loader(data, Batches(4, 3))))
+    batch = next(iter(make_loader(data, ShuffledBatches(4, 3))))
     assert batch.targets["frames"].shape == (3, WIDTH // 4, 5)
     assert batch.target_hop == pytest.approx(0.04)
     assert batch.front_end == "m2d-logmel/16k"
     assert data.target_width == 5
-    same = collate([data[Item(0, place, int(id[7]))] for place, id in zip(batch.positions, batch.ids)])
+    same = collate([data[SampleIndex(0, place, int(id[7]))] for place, id in zip(batch.positions, batch.ids)])
     assert same.targets["frames"].equal(batch.targets["frames"]), "joined by id: the batch is a function of its keys"
 
 
@@ -97,7 +97,7 @@ def test_a_prepared_folder_pairs_by_key_and_counts_what_is_not_padding(tmp_path)
     data = SpeechPairs(manifest, WIDTH, 2)
     pair = data.pair(manifest.clips[0])
     assert pair.valid == 34 * 8000 // 11200
-    cut = data[0].cut
+    cut = data[0].crop
     first = int(cut.values[0, 0]) // 2
     np.testing.assert_array_equal(cut.targets[:, 0], 5 * np.arange(first, first + WIDTH // 2))
     assert cut.targets.dtype == np.float32
@@ -108,14 +108,14 @@ def test_noise_is_mixed_into_the_input_and_the_targets_stay_clean(tmp_path):
     noisy = plain.with_noise(
         BackgroundNoise(store(tmp_path / "noise", {"hum": np.full((1, 80, 9), 40.0, np.float32)}), 0.0, 0.2), 0.0
     )
-    one, other = plain[0].cut, noisy[0].cut
+    one, other = plain[0].crop, noisy[0].crop
     np.testing.assert_array_equal(other.clean, one.values)
     np.testing.assert_array_equal(other.targets, one.targets)
     assert (other.values != one.values).any()
 
 
 def test_averaging_leaves_out_an_incomplete_group():
-    np.testing.assert_array_equal(averaged(np.arange(5.0)[:, None], 2)[:, 0], [0.5, 2.5])
+    np.testing.assert_array_equal(average_groups(np.arange(5.0)[:, None], 2)[:, 0], [0.5, 2.5])
 
 
 def test_the_log_mel_of_a_published_pair_can_be_read_alone(tmp_path):

@@ -86,13 +86,13 @@ def test_a_constant_of_all_clips_and_one_of_each_clip_count_together_as_collapse
 
 
 def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
-    real = Spectrograms.cut
+    real = Spectrograms.crop
 
     def slow(self, clip, key):
         time.sleep(0.02)
         return real(self, clip, key)
 
-    monkeypatch.setattr(Spectrograms, "cut", slow)
+    monkeypatch.setattr(Spectrograms, "crop", slow)
     monkeypatch.setattr("auricle.training.loop.STARTING", 0.01)
     monkeypatch.setattr("auricle.training.health.WAITING", 0.01)  # a busy machine trains slowly and so waits less
     pretrain(config(data, tmp_path / "run"), quiet=True)

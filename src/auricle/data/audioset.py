@@ -1,5 +1,4 @@
-"""The weighted AudioSet list of M2D-AS: labels from the official segment lists, and a weight per clip (specification
-m2d 8.4)."""
+"""AudioSet: its 527 classes, and the weighted list of M2D-AS from the official segment lists (specification m2d 8.4)."""
 
 from __future__ import annotations
 
@@ -14,34 +13,28 @@ from typing import NamedTuple
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.tables import read_table
 
-# The 527 classes of AudioSet, shipped with the package, in the two orders that published taggers use.
-#
-# The file is ``class_labels_indices.csv`` of AudioSet (CC BY 4.0, Google), unchanged (specification efficientat 14).
-
-FILE = "audioset_class_labels_indices.csv"
+FILE = "audioset_class_labels_indices.csv"  # of AudioSet (CC BY 4.0, Google), unchanged (specification efficientat 14)
+ID_LENGTH = 11  # characters of a YouTube id, with which every file name begins
+SCALE, OFFSET, POWER = 1000.0, 100.0, 1 / 1.5  # class weight 1000 / (count + 100); clip weight (their sum)^(1/1.5)
 
 
 @cache
 def audioset_classes() -> tuple[tuple[str, str], ...]:
-    """(id, name) in the order of the index file, EfficientAT's: ("/m/09x0r", "Speech") first."""
+    """Return (id, name) of the 527 classes in the order of EfficientAT's logits: ("/m/09x0r", "Speech") first."""
     lines = resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8").splitlines()
     return tuple((row["mid"], row["display_name"]) for row in csv.DictReader(lines))
 
 
 @cache
 def audioset_classes_by_id() -> tuple[tuple[str, str], ...]:
-    """(id, name) sorted by id as text: ("/g/122z_qxw", "Firecracker") first.
+    """Return (id, name) of the 527 classes sorted by id as text: ("/g/122z_qxw", "Firecracker") first.
 
-    The logits of M2D fine-tuned on AudioSet are in this order (specification m2d 6.4).
+    The logits of M2D fine-tuned on AudioSet have this order (specification m2d 6.4).
     """
     return tuple(sorted(audioset_classes()))
 
 
-ID_LENGTH = 11  # characters of a YouTube id, with which every file name begins
-SCALE, OFFSET, POWER = 1000.0, 100.0, 1 / 1.5  # class weight 1000 / (count + 100); clip weight (their sum)^(1/1.5)
-
-
-class Labelled(NamedTuple):
+class WeightedClip(NamedTuple):
     """One row of the weighted list: the file, the ids of its classes and its weight."""
 
     file_name: str
@@ -50,35 +43,44 @@ class Labelled(NamedTuple):
 
 
 def read_segments(paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
-    """Clip id -> class ids, from official segment lists (``YTID, start, end, "id,id,…"`` after comments in ``#``).
+    """Read official segment lists: lines ``YTID, start, end, "id,id,…"`` after comments that begin with ``#``.
 
-    Raises AuricleError for a file that is not one.
+    Args:
+        paths: The lists.
+
+    Returns:
+        The class ids of every clip id.
+
+    Raises:
+        AuricleError: A file is no segment list.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    segments: dict[str, tuple[str, ...]] = {}
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise AuricleError(f"cannot read the segment list {path}: {error}") from None
-        found |= _segments(lines, path)
-    return found
+        segments |= _segments(lines, path)
+    return segments
 
 
 def _segments(lines: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
-    kept = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")]
-    rows = csv.reader((line for _, line in kept), skipinitialspace=True)
-    found = {}
-    for (number, line), row in zip(kept, rows):
+    content = [
+        (number, line) for number, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")
+    ]
+    rows = csv.reader((line for _, line in content), skipinitialspace=True)
+    segments = {}
+    for (number, line), row in zip(content, rows):
         if len(row) != 4 or len(row[0]) != ID_LENGTH or not row[3]:
             raise AuricleError(
                 f'{path} line {number} is no segment: expected id, start, end, "classes", found {line!r}'
             )
-        found[row[0]] = tuple(row[3].split(","))
-    return found
+        segments[row[0]] = tuple(row[3].split(","))
+    return segments
 
 
 def file_names(path: Path) -> list[str]:
-    """The ``file_name`` column of a list, in its order. Raises AuricleError when there is none."""
+    """Return the ``file_name`` column of a list, in its order. Raises AuricleError when there is none."""
     rows = list(read_table(path))
     if not rows or "file_name" not in rows[0]:
         raise AuricleError(f"{path} has no column 'file_name'; 'auricle prepare list' makes such a list")
@@ -86,12 +88,15 @@ def file_names(path: Path) -> list[str]:
 
 
 def clip_id(file_name: str) -> str:
-    """The id that a file name begins with."""
+    """Return the id that a file name begins with."""
     return Path(file_name).name[:ID_LENGTH]
 
 
-def weighted(names: Iterable[str], segments: Mapping[str, tuple[str, ...]]) -> tuple[list[Labelled], list[str]]:
-    """The rows of the clips that have labels, in order, and the names of those that have none."""
+def weight_clips(names: Iterable[str], segments: Mapping[str, tuple[str, ...]]) -> tuple[list[WeightedClip], list[str]]:
+    """Return the rows of the clips that have labels, in order, and the names of those that have none.
+
+    A clip weighs (the sum of 1000 / (clips of the class + 100) over its classes) ^ (1 / 1.5).
+    """
     names = list(names)
     known = [name for name in names if clip_id(name) in segments]
     counts = Counter(label for name in known for label in segments[clip_id(name)])
@@ -99,5 +104,5 @@ def weighted(names: Iterable[str], segments: Mapping[str, tuple[str, ...]]) -> t
     rows = []
     for name in known:
         labels = segments[clip_id(name)]
-        rows.append(Labelled(name, labels, sum(weights[label] for label in labels) ** POWER))
+        rows.append(WeightedClip(name, labels, sum(weights[label] for label in labels) ** POWER))
     return rows, [name for name in names if clip_id(name) not in segments]

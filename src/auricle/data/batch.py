@@ -94,23 +94,23 @@ class Batch:
 def collate(samples: Sequence[Sample]) -> Batch:
     """Make a batch of samples of one data set; shorter ones are zero-padded at the end."""
     first = samples[0]
-    values = stack_padded([s.cut.values for s in samples])
-    targets = _stack_optional([s.cut.targets for s in samples])
+    values = stack_padded([s.crop.values for s in samples])
+    targets = _stack_optional([s.crop.targets for s in samples])
     return Batch(
-        lengths=torch.tensor([s.cut.length for s in samples]),
+        lengths=torch.tensor([s.crop.length for s in samples]),
         ids=tuple(s.id for s in samples),
         rate=first.rate,
         audio=values if first.front_end is None else None,
         spec=None if first.front_end is None else values,
         front_end=first.front_end,
-        clean=_stack_optional([s.cut.clean for s in samples]),
-        epoch=first.item.epoch,
-        positions=tuple(s.item.position for s in samples),
-        crop_start=torch.tensor([s.cut.crop_start for s in samples]),
+        clean=_stack_optional([s.crop.clean for s in samples]),
+        epoch=first.index.epoch,
+        positions=tuple(s.index.position for s in samples),
+        crop_start=torch.tensor([s.crop.crop_start for s in samples]),
         labels=_stack_optional([s.labels for s in samples]),
         label_mask=_stack_optional([s.known for s in samples]),
         targets=None if targets is None else {"frames": targets},
-        target_hop=first.cut.target_hop,
+        target_hop=first.crop.target_hop,
     )
 
 

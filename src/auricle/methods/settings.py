@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import argument, from_plain, option
 from auricle.data.datasets.crops import CropConfig
-from auricle.data.loading.length_batches import BucketConfig
+from auricle.data.loading.variable_length import BucketConfig
 from auricle.methods.config import (
     M2DASConfig,
     M2DConfig,

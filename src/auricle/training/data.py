@@ -14,15 +14,14 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.data.augment.noise import BackgroundNoise, NoisyDataset
 from auricle.data.batch import Batch, collate
-from auricle.data.datasets.base import ClipDataset, Item, Sample
+from auricle.data.datasets.base import ClipDataset, Sample, SampleIndex
 from auricle.data.datasets.spectrograms import LiveSpectrograms, Spectrograms
 from auricle.data.datasets.speech import SpeechPairs
-from auricle.data.datasets.variable_length import WholeClips
-from auricle.data.datasets.waveforms import Clips
-from auricle.data.loading.length_batches import BucketBatches, BucketConfig, buckets, samples_of
+from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.loading.loader import Loader, make_loader
-from auricle.data.loading.sampler import Batches, HeldOut, sampled
+from auricle.data.loading.sampler import HeldOutBatches, ShuffledBatches, draw_held_out
 from auricle.data.loading.statistics import SAMPLES, Statistics, sampled_statistics
+from auricle.data.loading.variable_length import BucketBatches, BucketConfig, WholeClips, clip_samples, make_buckets
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Manifest
@@ -111,7 +110,7 @@ def crops_of(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] |
         return LiveSpectrograms(manifest, frames, config.front_end, seed=seed, config=crops, classes=classes)
     front = front_end(config.front_end)
     seconds = (frames - 1) * front.hop_seconds  # centred frames: n hops give n + 1 frames
-    return Clips(
+    return Waveforms(
         manifest,
         front.sample_rate,
         seconds,
@@ -127,30 +126,31 @@ def stored_front_end(manifest: Manifest, otherwise: str) -> str:
     return otherwise if otherwise and not card_of(manifest) else front_end_of(manifest)
 
 
-def shares_of(dataset: ClipDataset, config: ViTPretrain) -> list[float]:
+def shares_of(dataset: ClipDataset, config: ViTPretrain) -> np.ndarray:
     """How often every place of an epoch is to be drawn: by weight, by length, or by their product."""
-    ones = [1.0] * len(dataset)
-    weights = weights_of(dataset, config.source) if config.data.weighted else ones
-    lengths = lengths_of(dataset, config.source) if config.data.by_length else ones
-    return [weight * length for weight, length in zip(weights, lengths, strict=True)]
+    shares = np.ones(len(dataset.manifest))
+    if config.data.weighted:
+        shares = shares * weights_of(dataset.manifest, config.source)
+    if config.data.by_length:
+        shares = shares * lengths_of(dataset.manifest, config.source)
+    return np.resize(shares, len(dataset))  # a short list may be repeated
 
 
-def lengths_of(dataset: ClipDataset, source: str) -> list[float]:
-    """Seconds of the clip at every place of an epoch. Raises AuricleError for a list that does not say them."""
-    clips = [dataset.clip(number) for number in range(len(dataset))]
-    lengths = [clip.seconds or 0.0 for clip in clips]
-    if not all(lengths):
-        id = clips[lengths.index(0.0)].id
+def lengths_of(manifest: Manifest, source: str) -> np.ndarray:
+    """Seconds of every clip. Raises AuricleError for a list that does not hold them."""
+    lengths = np.nan_to_num(manifest.table.seconds())
+    if not lengths.all():
+        id = manifest.clips[int(np.argmin(lengths != 0))].id
         raise AuricleError(
             f"{source} does not say how long {id} is, which --by-length needs; 'auricle prepare' writes rate and num_samples"
         )
     return lengths
 
 
-def weights_of(dataset: ClipDataset, source: str) -> list[float]:
-    """The list's weight of every place of an epoch. Raises AuricleError for a list without weights."""
-    weights = [dataset.clip(number).weight for number in range(len(dataset))]
-    if len(set(weights)) == 1:
+def weights_of(manifest: Manifest, source: str) -> np.ndarray:
+    """The weight of every clip. Raises AuricleError for a list without weights."""
+    weights = manifest.table.numbers("weight")
+    if (weights == weights[0]).all():
         raise AuricleError(
             f"{source} gives no clip a weight of its own; 'auricle prepare as-list' writes a weighted list"
         )
@@ -192,7 +192,7 @@ class TrainingData:
     loaders: list[Loader] = field(default_factory=list)
     valid: TrainingData | None = None
     test: TrainingData | None = None
-    weights: Sequence[float] | None = None
+    weights: np.ndarray | None = None
 
     @property
     def clips(self) -> int:
@@ -220,11 +220,11 @@ class TrainingData:
         """How long the run is. Raises AuricleError when the data do not fill one weight update."""
         return TrainingLength.of(self.clips, self.config.train, self.ranks.world)
 
-    def sampler(self) -> Batches | BucketBatches:
+    def sampler(self) -> ShuffledBatches | BucketBatches:
         """This rank's part of the run's batches, from the beginning."""
         train = self.config.train
         rank, world = self.ranks.rank, self.ranks.world
-        return Batches(self.clips, train.batch_size, train.seed, rank, world, weights=self.weights)
+        return ShuffledBatches(self.clips, train.batch_size, train.seed, rank, world, weights=self.weights)
 
     def batches(self, micro_step: int) -> Iterator[Batch]:
         """Endless batches from a micro-step on."""
@@ -236,12 +236,12 @@ class TrainingData:
         """This rank's share of the batches that are scored: the same clips and draws every time."""
         return self.loaders[0] if self.loaders else self.opened(self.held_out_sampler())
 
-    def held_out_sampler(self) -> HeldOut:
+    def held_out_sampler(self) -> HeldOutBatches:
         train = self.config.train
-        batches = sampled(self.clips, train.batch_size, HELD_OUT_CLIPS, train.seed)
-        return HeldOut(batches, self.ranks.rank, self.ranks.world)
+        batches = draw_held_out(self.clips, train.batch_size, HELD_OUT_CLIPS, train.seed)
+        return HeldOutBatches(batches, self.ranks.rank, self.ranks.world)
 
-    def opened(self, sampler: Iterable[list[Item]]) -> Loader:
+    def opened(self, sampler: Iterable[list[SampleIndex]]) -> Loader:
         pin = self.ranks.device.type == "cuda"
         self.loaders.append(make_loader(self.dataset, sampler, self.config.train.workers, pin, self.collate))
         return self.loaders[-1]
@@ -252,7 +252,7 @@ class TrainingData:
     def first_clips(self, clips: int) -> Batch:
         """The first clips of the first epoch's order, as in training."""
         seed = self.config.train.seed
-        return next(iter(make_loader(self.dataset, Batches(self.clips, min(clips, self.clips), seed))))
+        return next(iter(make_loader(self.dataset, ShuffledBatches(self.clips, min(clips, self.clips), seed))))
 
     def facts(self) -> dict[str, str]:
         """For the run's card."""
@@ -271,9 +271,9 @@ class TrainingData:
 def key_of(manifest: Manifest) -> str:
     """16 hex digits of the ids and lengths (and weights), in order: another list is another run."""
     digest = hashlib.sha256()
-    for clip in manifest:
-        weight = "" if clip.weight == 1 else f"\t{clip.weight}"
-        digest.update(f"{clip.id}\t{clip.num_samples}{weight}\n".encode())
+    for id, samples, weight in manifest.table.rows("id", "num_samples", "weight"):
+        own = "" if weight == 1 else f"\t{weight}"
+        digest.update(f"{id}\t{samples}{own}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -302,15 +302,15 @@ class BucketData(TrainingData):
     def sampler(self) -> BucketBatches:
         return BucketBatches(self.groups, self.config.train.seed, self.ranks.rank, self.ranks.world)
 
-    def held_out_sampler(self) -> HeldOut:
-        return HeldOut(self.groups, self.ranks.rank, self.ranks.world)
+    def held_out_sampler(self) -> HeldOutBatches:
+        return HeldOutBatches(self.groups, self.ranks.rank, self.ranks.world)
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         return cast(WholeClips, self.dataset).collate(samples)
 
     def first_clips(self, clips: int) -> Batch:
         """The longest clips, cut alike."""
-        return next(iter(make_loader(self.dataset, HeldOut([self.groups[0][:clips]]), collate=self.collate)))
+        return next(iter(make_loader(self.dataset, HeldOutBatches([self.groups[0][:clips]]), collate=self.collate)))
 
     def facts(self) -> dict[str, str]:
         sizes = [len(group) // self.ranks.world for group in self.groups]
@@ -343,7 +343,7 @@ def opened_list(source: str, config: MAEASTPretrain, ranks: DistContext, world: 
         for note in readable.notes[len(listed.notes) :]:
             print(f"{source}: {note}", file=sys.stderr)
     manifest = kept(readable, config.data, source, quiet=not ranks.first)
-    groups = buckets(manifest, config.data, train.batch_size, train.seed, world)
+    groups = make_buckets(manifest, config.data, train.batch_size, train.seed, world)
     dataset = WholeClips(
         manifest, front_end(config.front_end), config.data, seed=train.seed, min_frames=config.model.patch[1]
     )
@@ -353,13 +353,13 @@ def opened_list(source: str, config: MAEASTPretrain, ranks: DistContext, world: 
 
 def kept(manifest: Manifest, config: BucketConfig, source: str, quiet: bool) -> Manifest:
     """The clips of allowed lengths; how many were left out is said. Raises AuricleError when none is left."""
-    clips = tuple(clip for clip in manifest if config.keeps(samples_of(clip)))
-    out = len(manifest) - len(clips)
+    used = np.array([config.keeps(samples) for samples in clip_samples(manifest).tolist()], bool)
+    out = int((~used).sum())
     words = f"{out} of {len(manifest)} clips of {source} have fewer than {config.min_sample_size} samples" + (
         f" or more than {config.max_keep_size}" if config.max_keep_size else ""
     )
-    if not clips:
+    if not used.any():
         raise AuricleError(f"{words}: none is left; lower --min-sample-size")
     if out and not quiet:
         print(f"{words}: left out (--min-sample-size)", file=sys.stderr)
-    return replace(manifest, clips=clips)
+    return replace(manifest, clips=manifest.table.take(used))

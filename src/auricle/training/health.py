@@ -109,14 +109,14 @@ def feature_look(objective: MaskedObjective, batches: Iterable[Batch]) -> dict[s
 def look_every(epochs: int, objective: MaskedObjective, data: TrainingData) -> Callable[[int], dict[str, float]]:
     """What the loop adds to its line of an epoch: a look after every so many, nothing after the others."""
     from auricle.data.loading.loader import make_loader
-    from auricle.data.loading.sampler import HeldOut, sampled
+    from auricle.data.loading.sampler import HeldOutBatches, draw_held_out
 
     train = data.config.train
 
     def look(epoch: int) -> dict[str, float]:
         if epoch % epochs:
             return {}
-        items = HeldOut(sampled(data.clips, train.batch_size, CLIPS, train.seed), 0, 1)
+        items = HeldOutBatches(draw_held_out(data.clips, train.batch_size, CLIPS, train.seed), 0, 1)
         return feature_look(objective, make_loader(data.dataset, items, 0, collate=data.collate))
 
     return look

@@ -80,10 +80,10 @@ def prepare_as_list(config: AsListConfig) -> ListResult:
 
     Raises AuricleError for lists that cannot be read, and when no file is known.
     """
-    from auricle.data.audioset import file_names, read_segments, weighted
+    from auricle.data.audioset import file_names, read_segments, weight_clips
 
     names, out = file_names(Path(config.source)), Path(config.out)
-    rows, unknown = weighted(names, read_segments(map(Path, config.segments)))
+    rows, unknown = weight_clips(names, read_segments(map(Path, config.segments)))
     if not rows:
         raise AuricleError(
             f"the segment lists know none of the {len(names)} files of {config.source}; the first is '{names[0]}', "

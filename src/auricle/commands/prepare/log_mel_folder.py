@@ -14,7 +14,7 @@ from auricle.data.stores.card import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
-    from auricle.data.stores.conversion import ConversionFailure, Mirrored
+    from auricle.data.stores.conversion import ConversionFailure, ConvertedFile
 
 ANY = "any"
 MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: specification m2d 1.3
@@ -62,10 +62,10 @@ def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = No
     Files that exist are kept, whoever wrote them. ``on_file`` is called with the name of every finished file.
     Raises AuricleError for a source without such sound and for a folder made with other settings.
     """
-    from auricle.data.stores.conversion import ConversionFailure, sounds_below
+    from auricle.data.stores.conversion import ConversionFailure, list_audio
 
     started, out = time.monotonic(), Path(config.out)
-    names = sounds_below(Path(config.source), suffixes_of(config))[config.skip :]
+    names = list_audio(Path(config.source), suffixes_of(config))[config.skip :]
     claim_mirror(out, config)
     results = []
     try:
@@ -88,12 +88,12 @@ def suffixes_of(config: LmsConfig) -> Iterable[str]:
 
 def claim_mirror(out: Path, config: LmsConfig) -> None:
     """The card of the folder, written or compared. A folder that another program filled gets one too."""
-    from auricle.data.stores.card import SETTINGS, check, clear_leftovers, write_card
+    from auricle.data.stores.card import SETTINGS, check_settings, clear_leftovers, write_card
 
     dtype = "float16" if config.float16 else "float32"
     settings = {"front_end": FRONT_ENDS[config.sample_rate], "min_seconds": config.min_length, "dtype": dtype}
     if (out / SETTINGS).is_file():
-        check(out, settings)
+        check_settings(out, settings)
         clear_leftovers(out)
     elif out.exists() and not out.is_dir():
         raise AuricleError(f"{out} is not a folder")
@@ -101,12 +101,14 @@ def claim_mirror(out: Path, config: LmsConfig) -> None:
         write_card(out, settings)
 
 
-def _convert(names: list[str], config: LmsConfig) -> Iterable[Mirrored | ConversionFailure]:
+def _convert(names: list[str], config: LmsConfig) -> Iterable[ConvertedFile | ConversionFailure]:
     from auricle.core.parallel import num_processes, parallel_map
     from auricle.core.progress import progress_bar
-    from auricle.data.stores.conversion import LogMelConverter, Mirror
+    from auricle.data.stores.conversion import FolderConverter, LogMelConverter
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length)
-    mirror = Mirror(Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32")
+    mirror = FolderConverter(
+        Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32"
+    )
     results = parallel_map(mirror, names, num_processes(len(names), config.workers))
     return progress_bar(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)

@@ -18,7 +18,7 @@ from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
-    from auricle.data.stores.conversion import ConversionFailure, ConversionTask, Done
+    from auricle.data.stores.conversion import ConversionFailure, ConversionTask, ConvertedClip
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     could be prepared.
     """
     from auricle.data.manifest.formats import read_manifest
-    from auricle.data.stores.card import claim
-    from auricle.data.stores.conversion import finished, tasks_of
+    from auricle.data.stores.card import claim_folder
+    from auricle.data.stores.conversion import find_finished, tasks_of
 
     started, out = time.monotonic(), Path(config.out)
     manifest = read_manifest(
@@ -76,8 +76,8 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         classes=config.classes,
     )
     tasks = tasks_of(manifest)
-    claim(out, settings_of(config))
-    before = finished(out, tasks, dtype_of(config))
+    claim_folder(out, settings_of(config))
+    before = find_finished(out, tasks, dtype_of(config))
     try:
         results = [*before.values(), *_convert([task for task in tasks if task.id not in before], config)]
     except KeyboardInterrupt:
@@ -97,7 +97,7 @@ def dtype_of(config: PrepareConfig) -> str:
     return "float16" if config.float16 else "float32"
 
 
-def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Done | ConversionFailure]:
+def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[ConvertedClip | ConversionFailure]:
     from auricle.core.parallel import num_processes, parallel_map
     from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import Converter, LogMelConverter
@@ -109,12 +109,12 @@ def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Don
 
 
 def _finish(
-    out: Path, manifest: Manifest, results: list[Done | ConversionFailure], config: PrepareConfig
+    out: Path, manifest: Manifest, results: list[ConvertedClip | ConversionFailure], config: PrepareConfig
 ) -> tuple[ConversionFailure, ...]:
     """The files about the whole, written last; returns what failed."""
-    from auricle.data.stores.conversion import ConversionFailure, Done
+    from auricle.data.stores.conversion import ConversionFailure, ConvertedClip
 
-    done = {result.id: result for result in results if isinstance(result, Done)}
+    done = {result.id: result for result in results if isinstance(result, ConvertedClip)}
     failed = tuple(result for result in results if isinstance(result, ConversionFailure))
     _write_failed(out / "failed.csv", failed)
     if not done:
@@ -133,7 +133,7 @@ def _write_failed(path: Path, failed: tuple[ConversionFailure, ...]) -> None:
         writer.writerows([item.id, item.path, item.error] for item in failed)
 
 
-def _write_statistics(path: Path, done: list[Done], front_end: str) -> None:
+def _write_statistics(path: Path, done: list[ConvertedClip], front_end: str) -> None:
     """Over every value of the corpus, exactly."""
     from auricle.core.io import write_text
     from auricle.data.loading.statistics import Moments
@@ -143,7 +143,7 @@ def _write_statistics(path: Path, done: list[Done], front_end: str) -> None:
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
-def _write_manifest(out: Path, manifest: Manifest, done: dict[str, Done]) -> None:
+def _write_manifest(out: Path, manifest: Manifest, done: dict[str, ConvertedClip]) -> None:
     from auricle.data.manifest.formats import write_manifest
     from auricle.data.stores.conversion import FOLDER
 

@@ -92,11 +92,11 @@ def extractor(config: SpeechConfig) -> SpeechFeatures:
 def claim_features(out: Path, config: SpeechConfig) -> None:
     """The card of the features' folder, written or compared."""
     from auricle.data.datasets.speech import FEATURES
-    from auricle.data.stores.card import claim
+    from auricle.data.stores.card import claim_folder
 
     model = str(Path(config.features).resolve()) if Path(config.features).exists() else config.features
     settings = {"model": model, "layer": config.layer, "min_seconds": config.min_seconds, "dtype": dtype_of(config)}
-    claim(out / FEATURES, settings)
+    claim_folder(out / FEATURES, settings)
 
 
 def dtype_of(config: SpeechConfig) -> str:
@@ -106,10 +106,10 @@ def dtype_of(config: SpeechConfig) -> str:
 def has_features(manifest: Manifest, clip: Clip) -> bool:
     """Whether its features are there, whole, and not older than its spectrogram."""
     from auricle.data.datasets.speech import features_path
-    from auricle.data.stores.npy import is_whole
+    from auricle.data.stores.npy import is_complete
 
     features, spectrogram = features_path(manifest, clip), manifest.spectrogram(clip)
-    return is_whole(features) and features.stat().st_mtime_ns >= spectrogram.stat().st_mtime_ns
+    return is_complete(features) and features.stat().st_mtime_ns >= spectrogram.stat().st_mtime_ns
 
 
 def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: SpeechConfig) -> ConversionFailure | None:

@@ -1,4 +1,4 @@
-"""Background noise mixed into log-mel spectrograms (specification m2d 5.2)."""
+"""Mix background noise into log-mel spectrograms (specification m2d 5.2)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey, key_of
 from auricle.data.datasets.base import ClipDataset, Crop
-from auricle.data.datasets.crops import crop_start, inflated
-from auricle.data.datasets.waveforms import Clips
+from auricle.data.datasets.crops import crop_start, epoch_length
+from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store
 from auricle.data.stores.conversion import log_mel_of_wave
@@ -23,10 +23,15 @@ EPS = np.finfo(np.float32).eps  # specification m2d 1.2: the floor of every loga
 
 
 def log_mix(clean: np.ndarray, noise: np.ndarray, ratio: float) -> np.ndarray:
-    """Log of the energies mixed, ``ratio`` of noise: log(max(ratio*exp(noise) + (1-ratio)*exp(clean), eps)).
+    """Mix two log-mel spectrograms by energy: log(max(ratio * exp(noise) + (1 - ratio) * exp(clean), eps)).
 
-    Both (F, W) centred log-mel: each minus the mean of its own corpus, not of the clip. ``ratio`` of 1 or more is the
-    noise alone.
+    Args:
+        clean: (F, T), minus the mean of its corpus.
+        noise: (F, T), minus the mean of the noise corpus.
+        ratio: Share of the noise; 1 or more gives the noise alone.
+
+    Returns:
+        (F, T) float32.
     """
     if ratio >= 1:
         return noise
@@ -35,11 +40,14 @@ def log_mix(clean: np.ndarray, noise: np.ndarray, ratio: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BackgroundNoise:
-    """A manifest of noise, taken without replacement: reshuffled, by key, each time it is used up.
+    """A list of noise recordings, used without replacement and reshuffled each time it is used up.
 
-    Its spectrograms are those stored, or are made from its sound by the front end called ``front_end``. ``mean`` is the
-    scalar mean of the noise corpus (``statistics.sampled_statistics``), ``ratio`` the share of noise energy,
-    ``min_ds_size`` the length up to which the list is repeated.
+    Attributes:
+        manifest: The noise. Its spectrograms are stored, or are computed from its audio.
+        mean: Mean of the noise corpus (``statistics.sampled_statistics``).
+        ratio: Share of the noise in the energy.
+        min_ds_size: Length up to which the list is repeated.
+        front_end: Id of the front end that computes spectrograms from audio.
     """
 
     manifest: Manifest
@@ -49,62 +57,60 @@ class BackgroundNoise:
     front_end: str = ""
 
     def partner(self, key: RandomKey) -> int:
-        """Which noise the clip at ``key.position`` gets: the list in a new order every time it has been through."""
-        count = inflated(len(self.manifest), self.min_ds_size)
+        """Return the row of the noise for the clip at ``key.position``. Each pass through the list has a new order."""
+        count = epoch_length(len(self.manifest), self.min_ds_size)
         deck, place = divmod(key.position, count)
         return int(_deck(key.seed, key.epoch, deck, count)[place]) % len(self.manifest)
 
-    def centred(self, key: RandomKey, width: int, *, published: bool = False) -> np.ndarray:
-        """(F, width) noise minus the noise mean: doubled until long enough, then a keyed crop."""
+    def centred(self, key: RandomKey, frames: int, *, published: bool = False) -> np.ndarray:
+        """Return a crop of noise (F, frames) minus the mean of the noise; short noise is repeated first."""
         clip = self.manifest.clips[self.partner(key)]
-        array = doubled(
-            open_store(self.manifest, "spectrogram").open(clip).values if clip.key else self.heard(clip, key, width),
-            width,
-        )
-        start = crop_start(key.of("noise crop"), array.shape[-1], width, published=published)
-        return np.asarray(array[..., start : start + width], np.float32) - np.float32(self.mean)
+        stored = open_store(self.manifest, "spectrogram").open(clip).values if clip.key else None
+        array = repeat_to_length(self._log_mel_of_audio(clip, key, frames) if stored is None else stored, frames)
+        start = crop_start(key.of("noise crop"), array.shape[-1], frames, published=published)
+        return np.asarray(array[..., start : start + frames], np.float32) - np.float32(self.mean)
 
-    def heard(self, clip: Clip, key: RandomKey, width: int) -> np.ndarray:
-        """(F, up to width) of a keyed span of the clip's sound; only that span is decoded."""
+    def _log_mel_of_audio(self, clip: Clip, key: RandomKey, frames: int) -> np.ndarray:
+        """(F, up to ``frames``) of a keyed part of the clip's audio; only that part is decoded."""
         if not self.front_end:
             raise AuricleError(
                 f"the noise '{clip.id}' is sound, not a stored spectrogram; 'auricle prepare' makes them"
             )
         front = front_end(self.front_end)
-        seconds = (width - 1) * front.hop_seconds
-        sound = Clips(self.manifest, front.sample_rate, seconds, resampler=front.resampler)
-        cut = sound.cut(clip, replace(key, seed=key_of("noise span", key.seed)))  # not where the main clip is cut
-        return log_mel_of_wave(cut.values[: max(cut.length, front.min_samples)], front)
+        seconds = (frames - 1) * front.hop_seconds
+        waveforms = Waveforms(self.manifest, front.sample_rate, seconds, resampler=front.resampler)
+        crop = waveforms.crop(clip, replace(key, seed=key_of("noise span", key.seed)))  # not where the main clip is cut
+        return log_mel_of_wave(crop.values[: max(crop.length, front.min_samples)], front)
 
     def mixed(self, clean: np.ndarray, mean: float, key: RandomKey, *, published: bool = False) -> np.ndarray:
-        """Raw (F, W) -> raw (F, W) with noise; ``mean`` is the main corpus's scalar mean, added again after mixing."""
+        """Mix noise into a log-mel spectrogram (F, T); ``mean`` is the mean of the main corpus."""
         noise = self.centred(key, clean.shape[-1], published=published)
         return log_mix(clean - np.float32(mean), noise, self.ratio) + np.float32(mean)
 
 
 class NoisyDataset(ClipDataset):
-    """Clips of raw log-mel, into which noise can be mixed."""
+    """A data set of log-mel spectrograms into which noise can be mixed."""
 
     noise: BackgroundNoise | None = None
     mean: float = 0.0
 
     def with_noise(self, noise: BackgroundNoise, mean: float) -> Self:
-        """A copy whose clips are mixed with noise; ``mean`` is this corpus's scalar mean (its statistics)."""
+        """Return a copy whose clips are mixed with noise; ``mean`` is the mean of this corpus (its statistics)."""
         twin = copy.copy(self)
         twin.noise, twin.mean = noise, mean
         return twin
 
-    def noisy(self, cut: Crop, key: RandomKey) -> Crop:
-        """The cut with noise in it and its ``clean`` self beside it; as it is where no noise was asked for."""
+    def with_noise_mixed(self, crop: Crop, key: RandomKey) -> Crop:
+        """Return a crop with noise mixed in, and the crop without it as ``clean``; the same crop where no noise is set."""
         if self.noise is None:
-            return cut
-        mixed = self.noise.mixed(cut.values, self.mean, key, published=self.config.published_crop)
-        return replace(cut, values=mixed, clean=cut.values)
+            return crop
+        mixed = self.noise.mixed(crop.values, self.mean, key, published=self.config.published_crop)
+        return replace(crop, values=mixed, clean=crop.values)
 
 
-def doubled(array: np.ndarray, width: int) -> np.ndarray:
-    """(..., N) joined to itself until it has at least ``width`` frames, as noise is (specification m2d 5.2)."""
-    while array.shape[-1] < width:
+def repeat_to_length(array: np.ndarray, frames: int) -> np.ndarray:
+    """Double an array (..., N) until it has at least ``frames`` frames (specification m2d 5.2)."""
+    while array.shape[-1] < frames:
         array = np.concatenate([array, array], axis=-1)
     return array
 

@@ -20,7 +20,7 @@ from auricle.data.datasets.crops import CropConfig
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.card import SETTINGS, read_card
-from auricle.data.stores.npy import checked, open_array, open_npz
+from auricle.data.stores.npy import check_spectrogram, open_array, open_npz
 
 FEATURES = "features"
 PUBLISHED_FRONT_END = "m2d-logmel/16k"
@@ -29,7 +29,13 @@ SAMPLE_RATE = 16000
 
 
 class Pair(NamedTuple):
-    """log_mel (F, N), features (T', D), and how many features belong to the recording without its padding."""
+    """A spectrogram and its features.
+
+    Attributes:
+        log_mel: (F, N).
+        features: (T', D).
+        valid: How many features belong to the recording without its padding.
+    """
 
     log_mel: np.ndarray
     features: np.ndarray
@@ -37,10 +43,19 @@ class Pair(NamedTuple):
 
 
 class SpeechPairs(Spectrograms):
-    """Crops of ``frames`` log-mel frames, with the mean feature of every ``target_frames`` frames as targets (T', D).
+    """Crops of log-mel frames, with the mean feature of every ``target_frames`` frames as targets (T', D).
 
-    ``target_frames`` is the width of the network's patches. Raises AuricleError for odd widths, and for a store
-    without features.
+    Args:
+        manifest: Clips with stored spectrograms and features.
+        frames: Length of the crops; even.
+        target_frames: Frames per target: the frames of the network's patches; even.
+        seed: Seed of the random draws.
+        config: How clips are cut.
+        front_end: Id of the front end that made the spectrograms; by default what their ``prepare.json`` says.
+        classes: Class list of the labels.
+
+    Raises:
+        AuricleError: A number of frames is odd, or the store has no features.
     """
 
     def __init__(
@@ -60,94 +75,110 @@ class SpeechPairs(Spectrograms):
                 f"{target_frames} must both be even"
             )
         super().__init__(
-            manifest, frames, seed=seed, config=config, classes=classes, front_end=front_end or published(manifest)
+            manifest,
+            frames,
+            seed=seed,
+            config=config,
+            classes=classes,
+            front_end=front_end or published_front_end(manifest),
         )
         self.target_frames = target_frames
-        self.min_seconds = 0.0 if published(manifest) else min_seconds_of(manifest)
+        self.min_seconds = 0.0 if published_front_end(manifest) else _min_seconds_of(manifest)
 
     @property
     def target_width(self) -> int:
-        """D, of the first clip."""
+        """D, taken from the first clip."""
         return self.pair(self.manifest.clips[0]).features.shape[1]
 
-    def cut(self, clip: Clip, key: RandomKey) -> Crop:
+    def crop(self, clip: Clip, key: RandomKey) -> Crop:
+        """Read a crop of a clip and its targets. Raises AudioError for files that are missing or damaged."""
         assert self.frames is not None
         pair = self.pair(clip)
-        width = self.frames // FRAMES_PER_FEATURE
-        length = valid_length(pair, width, self.target_frames, clip.id)
+        count = self.frames // FRAMES_PER_FEATURE
+        length = usable_features(pair, count, self.target_frames, clip.id)
         log_mel = pair.log_mel[:, : FRAMES_PER_FEATURE * length]
-        start = self.start(log_mel, self.frames, key)
-        first = width * start // self.frames
-        features = np.asarray(pair.features[:length][first : first + width], np.float32)
-        cut = self.crop(log_mel, start, self.frames, clip, key)
-        targets = averaged(features, self.target_frames // FRAMES_PER_FEATURE)
-        return replace(cut, targets=targets, target_hop=self.target_frames * self.hop_seconds)
+        start = self.first_frame(log_mel, self.frames, key)
+        first = count * start // self.frames
+        features = np.asarray(pair.features[:length][first : first + count], np.float32)
+        crop = self.crop_at(log_mel, start, self.frames, clip, key)
+        targets = average_groups(features, self.target_frames // FRAMES_PER_FEATURE)
+        return replace(crop, targets=targets, target_hop=self.target_frames * self.hop_seconds)
 
     def pair(self, clip: Clip) -> Pair:
-        """Raises AudioError for files that are not there or hold something else."""
+        """Open the spectrogram and the features of a clip. Raises AudioError for files that are missing or damaged."""
         path = self.manifest.spectrogram(clip)
         if path.suffix == ".npz":
-            return published_pair(path)
+            return read_published_pair(path)
         features = open_array(features_path(self.manifest, clip))
-        return Pair(
-            self.store.open(clip).values, features, len(features) * unpadded(clip) // padded(clip, self.min_seconds)
-        )
+        valid = len(features) * _clip_samples(clip) // _padded_samples(clip, self.min_seconds)
+        return Pair(self.store.open(clip).values, features, valid)
 
 
-def published(manifest: Manifest) -> str | None:
-    """The front end of the published layout where the manifest lists ``.npz`` files."""
+def published_front_end(manifest: Manifest) -> str | None:
+    """Return the front end of the published layout where the manifest lists ``.npz`` files, else None."""
     key = manifest.clips[0].key if manifest.clips else None
     return PUBLISHED_FRONT_END if key is not None and key.endswith(".npz") else None
 
 
-def published_pair(path: Path) -> Pair:
+def read_published_pair(path: Path) -> Pair:
+    """Read an ``.npz`` of the published layout. Raises AudioError for a file that is not one."""
     log_mel, features, valid = open_npz(path, ("arr_0", "arr_1", "arr_2"))
     if valid.size != 1:
         raise AudioError(f"{path}: arr_2 should be one number of features, found {valid.shape}")
-    return Pair(checked(log_mel, path), checked(features, path), int(valid.reshape(())))
+    return Pair(check_spectrogram(log_mel, path), check_spectrogram(features, path), int(valid.reshape(())))
 
 
-def valid_length(pair: Pair, width: int, target_frames: int, id: str) -> int:
-    """Features that may be used: of the recording alone, or a crop's ``width`` where that is more, in whole patches."""
-    length = max(pair.valid, width)
+def usable_features(pair: Pair, count: int, target_frames: int, id: str) -> int:
+    """Return how many features crops may come from: those of the recording, or of a crop where that is more.
+
+    Args:
+        pair: The features of a clip.
+        count: Features of a crop.
+        target_frames: The result is a multiple of it.
+        id: Id of the clip, for the error.
+
+    Raises:
+        AuricleError: There are too few features for a crop.
+    """
+    length = max(pair.valid, count)
     length -= length % target_frames
-    if length < width or len(pair.features) < width:
+    if length < count or len(pair.features) < count:
         raise AuricleError(
-            f"'{id}' has {min(length, len(pair.features))} usable features and a crop needs {width}: take a shorter "
+            f"'{id}' has {min(length, len(pair.features))} usable features and a crop needs {count}: take a shorter "
             "crop, or extract the features with longer padding (--min-seconds)"
         )
     return length
 
 
-def averaged(features: np.ndarray, count: int) -> np.ndarray:
-    """(T', D) -> (T' // count, D), the mean of every ``count`` consecutive features."""
+def average_groups(features: np.ndarray, count: int) -> np.ndarray:
+    """Average every ``count`` consecutive features: (T', D) to (T' // count, D)."""
     whole = len(features) // count * count
     return features[:whole].reshape(-1, count, features.shape[1]).mean(axis=1)
 
 
 def features_path(manifest: Manifest, clip: Clip) -> Path:
-    """``features/<key>`` beside the folder of the clip's spectrogram."""
-    return features_folder(manifest, clip) / str(clip.key)
+    """Return the file of a clip's features: ``features/<key>`` beside the folder of its spectrogram."""
+    return _features_folder(manifest, clip) / str(clip.key)
 
 
-def features_folder(manifest: Manifest, clip: Clip) -> Path:
+def _features_folder(manifest: Manifest, clip: Clip) -> Path:
     return (manifest.root / (clip.store or "")).parent / FEATURES
 
 
-def min_seconds_of(manifest: Manifest) -> float:
-    """To how many seconds sound was padded before its features were made. Raises AuricleError where there are none."""
-    card = features_folder(manifest, manifest.clips[0]) / SETTINGS
+def _min_seconds_of(manifest: Manifest) -> float:
+    """To how many seconds audio was padded before its features were made. Raises AuricleError where there are none."""
+    card = _features_folder(manifest, manifest.clips[0]) / SETTINGS
     if not card.is_file():
         raise AuricleError(f"{manifest.root} holds no speech features; 'auricle prepare speech' makes them")
     return float(read_card(card)["min_seconds"])
 
 
-def unpadded(clip: Clip) -> int:
+def _clip_samples(clip: Clip) -> int:
     """Samples of the clip at 16 kHz."""
     if clip.seconds is None:
         raise AuricleError(f"the manifest does not say how long '{clip.id}' is; prepare it again")
     return round(clip.seconds * SAMPLE_RATE)
 
 
-def padded(clip: Clip, min_seconds: float) -> int:
-    return max(unpadded(clip), int(min_seconds * SAMPLE_RATE))
+def _padded_samples(clip: Clip, min_seconds: float) -> int:
+    return max(_clip_samples(clip), int(min_seconds * SAMPLE_RATE))

@@ -1,4 +1,4 @@
-"""From a data set and a sampler to batches, in this process or in workers: the same batches either way."""
+"""Load batches from a data set in the order of a sampler, in this process or in workers: the batches are the same."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.batch import Batch, collate
-from auricle.data.datasets.base import ClipDataset, Item, Sample
+from auricle.data.datasets.base import ClipDataset, Sample, SampleIndex
 
 ATTEMPTS = 20  # replacements tried for one place before the data are given up as broken
 
 
-class Fetched(NamedTuple):
-    """One place of a batch: its sample, or None with the reason to stop; and the clips that could not be read."""
+class FetchedSample(NamedTuple):
+    """One place of a batch: its sample, or None and the reason to stop; and the clips that could not be read."""
 
     sample: Sample | None
     failed: dict[str, str]
@@ -31,41 +31,47 @@ class Fetched(NamedTuple):
 
 
 class FetchedBatch(NamedTuple):
-    """The same for a whole batch."""
+    """A batch, or None and the reason to stop; and the clips that could not be read."""
 
     batch: Batch | None
     failed: dict[str, str]
     stop: str = ""
 
 
-class Replacing:
-    """The data set seen by the loader: a clip that cannot be read is replaced by one drawn with its place's own key.
+class ReplacingDataset:
+    """A data set in which a clip that cannot be read is replaced by one that is drawn with the key of its place.
 
     The replacement for attempt k is drawn by ``RandomKey(seed, epoch, position).of("replacement/k")``, uniform over the
-    data set, so it is the same in every run and with any number of workers.
+    data set. It is the same in every run and with any number of workers.
     """
 
     def __init__(self, dataset: ClipDataset):
         self.dataset = dataset
 
-    def __getitem__(self, item: Item) -> Fetched:
-        key = RandomKey(self.dataset.seed, item.epoch, item.position)
+    def __getitem__(self, index: SampleIndex) -> FetchedSample:
+        key = RandomKey(self.dataset.seed, index.epoch, index.position)
         failed: dict[str, str] = {}
         for attempt in range(ATTEMPTS):
             try:
-                return Fetched(self.dataset[item], failed)
+                return FetchedSample(self.dataset[index], failed)
             except (AudioError, OSError) as error:
-                failed[self.dataset.clip(item.number).id] = str(error)
+                failed[self.dataset.clip(index.number).id] = str(error)
             except AuricleError as error:
-                return Fetched(None, failed, str(error))
-            item = item._replace(number=int(key.of(f"replacement/{attempt}").integers(0, len(self.dataset))))
-        return Fetched(None, failed, f"{ATTEMPTS} clips in a row cannot be read; the last: {list(failed.values())[-1]}")
+                return FetchedSample(None, failed, str(error))
+            index = index._replace(number=int(key.of(f"replacement/{attempt}").integers(0, len(self.dataset))))
+        return FetchedSample(
+            None, failed, f"{ATTEMPTS} clips in a row cannot be read; the last: {list(failed.values())[-1]}"
+        )
 
 
 class Loader:
-    """Iterates over Batches. ``failed`` grows: id -> why, for each clip that was replaced so far.
+    """Iterates over batches.
 
-    Raises AuricleError when what is wrong is not one clip.
+    Attributes:
+        failed: The error of every clip that was replaced so far, by id.
+
+    Raises:
+        AuricleError: While iterating, for an error that is not one of a single clip.
     """
 
     def __init__(self, loader: DataLoader):
@@ -80,7 +86,7 @@ class Loader:
             yield fetched.batch
 
     def report(self) -> str:
-        """What to say at the end about clips that were replaced; empty when all was well."""
+        """Return a message about the clips that were replaced; empty when there are none."""
         if not self.failed:
             return ""
         first = next(iter(self.failed.values()))
@@ -89,46 +95,53 @@ class Loader:
 
 def make_loader(
     dataset: ClipDataset,
-    sampler: Iterable[list[Item]],
+    sampler: Iterable[list[SampleIndex]],
     workers: int = 0,
     pin_memory: bool = False,
     collate: Callable[[Sequence[Sample]], Batch] = collate,
 ) -> Loader:
-    """A Loader of ``dataset`` in the order of ``sampler``. One iteration over an endless sampler serves a whole run.
+    """Make the loader of a data set. One iteration over an endless sampler serves a whole run.
 
-    Each worker process computes with one thread. PyTorch's default generator is left alone.
+    Args:
+        dataset: The data set.
+        sampler: Gives the places of each batch.
+        workers: Worker processes, each with one thread; 0 loads in this process.
+        pin_memory: True puts batches into page-locked memory.
+        collate: Makes a batch of samples.
+
+    PyTorch's default generator is not used.
     """
     return Loader(
         DataLoader(
-            Replacing(dataset),  # type: ignore[arg-type]
+            ReplacingDataset(dataset),  # type: ignore[arg-type]
             batch_sampler=sampler,  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=partial(_collate, collate),
             pin_memory=pin_memory,
-            worker_init_fn=partial(_settle, _leaving()) if workers else None,
+            worker_init_fn=partial(_start_worker, _exit_event()) if workers else None,
             generator=torch.Generator().manual_seed(0),
             persistent_workers=workers > 0,
         )
     )
 
 
-def _collate(collate: Callable[[Sequence[Sample]], Batch], fetched: Sequence[Fetched]) -> FetchedBatch:
+def _collate(collate: Callable[[Sequence[Sample]], Batch], fetched: Sequence[FetchedSample]) -> FetchedBatch:
     failed = {id: why for item in fetched for id, why in item.failed.items()}
     samples = [item.sample for item in fetched if item.sample is not None]
     stop = next((item.stop for item in fetched if item.stop), "")
     return FetchedBatch(None if stop else collate(samples), failed, stop)
 
 
-def _leaving() -> Event:
-    """Set when this process ends: from then on its workers may be ended too."""
+def _exit_event() -> Event:
+    """An event that is set when this process ends; from then on its workers may end too."""
     event = multiprocessing.Event()
     atexit.register(event.set)  # before multiprocessing ends what is left of its children
     return event
 
 
-def _settle(leaving: Event, worker: int) -> None:
-    """One thread; and Ctrl-C and a polite kill, which reach every process of a group, are the run's to answer: its
-    workers go on reading until it has saved, and end with it."""
+def _start_worker(exiting: Event, worker: int) -> None:
+    """Use one thread, and ignore Ctrl-C and SIGTERM: they reach every process of a group, and the main process handles them.
+    The workers go on reading until it has saved, and end with it."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if leaving.is_set() else None)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)

@@ -1,6 +1,6 @@
-"""Which clips make which batch: a pure function of (seed, epoch, micro-step, rank), so a run can start anywhere.
+"""Which clips make which batch: a pure function of (seed, epoch, micro-step, rank), so that a run can start anywhere.
 
-The epoch's global order is cut into global batches of ``batch_size * world``; rank r takes the r-th slice of each. The
+The epoch's global order is cut into global batches of ``batch_size * world`` clips; rank r takes the r-th part of each. The
 last, incomplete global batch is dropped, so that all ranks take equally many steps.
 """
 
@@ -14,17 +14,28 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey, order_of
-from auricle.data.datasets.base import Item
+from auricle.data.datasets.base import SampleIndex
+
+VALIDATION_EPOCH = -2  # keeps these draws apart from those of training (and of statistics: -1)
 
 
 @dataclass(frozen=True)
-class Batches:
-    """Batches of Items for training, on and on through the epochs, from (epoch, micro_step) up to ``epochs``.
+class ShuffledBatches:
+    """Batches for training, epoch after epoch, from (epoch, micro_step) on.
 
-    clips          length of the data set
-    batch_size     clips per rank and micro-step
-    epochs         where to end (exclusive); None: never
-    weights        one per clip: the epoch draws ``clips`` of them with replacement, in proportion
+    Attributes:
+        clips: Length of the data set.
+        batch_size: Clips per rank and micro-step.
+        seed: Seed of the order.
+        rank: This process.
+        world: Number of processes.
+        epoch: Where to begin.
+        micro_step: Where to begin in that epoch.
+        epochs: Where to end (exclusive); None: never.
+        weights: One per clip: an epoch draws ``clips`` of them with replacement, in proportion. None: every clip once.
+
+    Raises:
+        AuricleError: The clips do not fill one batch, or the weights do not fit.
     """
 
     clips: int
@@ -35,7 +46,7 @@ class Batches:
     epoch: int = 0
     micro_step: int = 0
     epochs: int | None = None
-    weights: Sequence[float] | None = None
+    weights: Sequence[float] | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.rank < self.world:
@@ -55,46 +66,51 @@ class Batches:
         """Batches of each rank in an epoch."""
         return self.clips // (self.batch_size * self.world)
 
-    def __iter__(self) -> Iterator[list[Item]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         first = self.micro_step
         for epoch in count(self.epoch) if self.epochs is None else range(self.epoch, self.epochs):
             order = self.order(epoch)
             for step in range(first, self.micro_steps):
-                yield [Item(epoch, int(place), int(order[place])) for place in self.positions(step)]
+                yield [SampleIndex(epoch, int(place), int(order[place])) for place in self.positions(step)]
             first = 0
 
     def order(self, epoch: int) -> np.ndarray:
-        """(clips,) indices of the epoch, the same on every rank."""
+        """Return the clips of an epoch, (clips,) indices, the same on every rank."""
         if self.weights is None:
             return order_of(self.seed, epoch, self.clips)
-        shares = np.asarray(self.weights, np.float64)
-        return RandomKey(self.seed, epoch).of("weighted order").choice(self.clips, self.clips, p=shares / shares.sum())
+        weights = np.asarray(self.weights, np.float64)
+        return (
+            RandomKey(self.seed, epoch).of("weighted order").choice(self.clips, self.clips, p=weights / weights.sum())
+        )
 
     def positions(self, step: int) -> range:
-        """This rank's positions in the global order at a micro-step."""
+        """Return this rank's positions in the global order at a micro-step."""
         start = (step * self.world + self.rank) * self.batch_size
         return range(start, start + self.batch_size)
 
 
-VALIDATION_EPOCH = -2  # keeps these draws apart from those of training (and of statistics: -1)
-
-
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """The same batches every time, rank r taking each ``world``-th of them: for validation. Equal for any number of ranks."""
+class HeldOutBatches:
+    """The same batches every time, for validation; rank r takes every ``world``-th of them.
+
+    Attributes:
+        batches: Rows of the clips of each batch.
+        rank: This process.
+        world: Number of processes.
+    """
 
     batches: Sequence[np.ndarray]
     rank: int = 0
     world: int = 1
 
-    def __iter__(self) -> Iterator[list[Item]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         starts = [0, *accumulate(len(numbers) for numbers in self.batches)]
         for place in range(self.rank, len(self.batches), self.world):
             numbers = self.batches[place]
-            yield [Item(VALIDATION_EPOCH, starts[place] + i, int(number)) for i, number in enumerate(numbers)]
+            yield [SampleIndex(VALIDATION_EPOCH, starts[place] + i, int(number)) for i, number in enumerate(numbers)]
 
 
-def sampled(clips: int, batch_size: int, most: int, seed: int) -> list[np.ndarray]:
-    """Batches of ``most`` clips drawn without replacement (all of them where there are no more), the last one shorter."""
+def draw_held_out(clips: int, batch_size: int, most: int, seed: int) -> list[np.ndarray]:
+    """Draw at most ``most`` of ``clips`` clips without replacement, as batches of ``batch_size``, the last one shorter."""
     drawn = RandomKey(seed, VALIDATION_EPOCH).of("validation").permutation(clips)[:most]
     return [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of log-mel values, which every network of the M2D family normalises with."""
+"""Mean and standard deviation of log-mel values, with which every network of the M2D family normalises its input."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.data.datasets.base import ClipDataset, Item, Sample
+from auricle.data.datasets.base import ClipDataset, Sample, SampleIndex
 from auricle.frontends.base import front_end
 
-EPS = float(np.finfo(np.float32).eps)  # added to the deviation: specification m2d 5.2
+EPS = float(np.finfo(np.float32).eps)  # added to the standard deviation: specification m2d 5.2
 SAMPLES = 5000  # half of 10000 draws: specification m2d 5.2
-PIECE = 1 << 18  # values taken to float64 at once
+CHUNK = 1 << 18  # values converted to float64 at once
 STATISTICS_EPOCH = -1  # keeps these draws apart from those of training
 
 
 class Statistics(NamedTuple):
-    """Scalars over all values: mean, and unbiased deviation + float32 epsilon."""
+    """Mean over all values, and their unbiased standard deviation plus the float32 epsilon."""
 
     mean: float
     std: float
 
     def normalise(self, values: np.ndarray) -> np.ndarray:
-        """(values - mean) / std."""
+        """Return (values - mean) / std."""
         return (values - np.float32(self.mean)) / np.float32(self.std)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and sum of squared deviations in float64; ``a + b`` is that of both sets together."""
+    """Count, mean and sum of squared deviations from it, in float64. ``a + b`` is that of both sets together."""
 
     count: int = 0
     mean: float = 0.0
@@ -41,18 +41,18 @@ class Moments:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Moments:
-        """Of any array, in pieces, so that a long spectrogram is not doubled in memory."""
+        """Compute the moments of an array, in chunks, so that a long spectrogram is not doubled in memory."""
         flat = values.reshape(-1)
-        return reduce(cls.__add__, (cls._of_piece(flat[i : i + PIECE]) for i in range(0, flat.size, PIECE)), cls())
+        return reduce(cls.__add__, (cls._of_chunk(flat[i : i + CHUNK]) for i in range(0, flat.size, CHUNK)), cls())
 
     @classmethod
-    def _of_piece(cls, values: np.ndarray) -> Moments:
+    def _of_chunk(cls, values: np.ndarray) -> Moments:
         exact = values.astype(np.float64)
         mean = float(exact.mean())
         return cls(values.size, mean, float(np.square(exact - mean).sum()))
 
     def __add__(self, other: Moments) -> Moments:
-        """Chan, Golub and LeVeque's update, which loses no digits on large corpora."""
+        """Combine by Chan, Golub and LeVeque's update, which loses no digits on large corpora."""
         count = self.count + other.count
         if not count:
             return self
@@ -61,40 +61,43 @@ class Moments:
         return Moments(count, mean, self.m2 + other.m2 + delta * delta * self.count * other.count / count)
 
     def statistics(self) -> Statistics:
-        """Raises AuricleError for fewer than two values."""
+        """Return mean and standard deviation. Raises AuricleError for fewer than two values."""
         if self.count < 2:
-            raise AuricleError("mean and deviation need at least two values; there is no readable spectrogram")
+            raise AuricleError("mean and standard deviation need at least two values; there is no readable spectrogram")
         return Statistics(self.mean, (self.m2 / (self.count - 1)) ** 0.5 + EPS)
 
 
 def sampled_statistics(
     dataset: ClipDataset, samples: int = SAMPLES, *, seed: int = 0, front_end: str | None = None
 ) -> Statistics:
-    """Over ``samples`` clips drawn with replacement, cropped and padded as in training, before any noise.
+    """Estimate the statistics from clips drawn with replacement, cropped and padded as in training, without noise.
 
-    ``front_end`` makes the spectrograms of a data set of audio. Clips that cannot be read are left out. The draws are
-    keyed by ``seed``. Raises AuricleError when nothing could be read.
+    Args:
+        dataset: The data set; clips that cannot be read are left out.
+        samples: Number of clips.
+        seed: Seed of the draws.
+        front_end: Id of the front end that makes the spectrograms of a data set of audio.
+
+    Raises:
+        AuricleError: No clip could be read, or a data set of audio has no front end.
     """
     numbers = RandomKey(seed).of("statistics").integers(0, len(dataset), samples)
-    items = (Item(STATISTICS_EPOCH, position, int(number)) for position, number in enumerate(numbers))
-    return _total(_values(sample, front_end) for sample in _readable(dataset, items)).statistics()
+    indices = (SampleIndex(STATISTICS_EPOCH, position, int(number)) for position, number in enumerate(numbers))
+    moments = (Moments.of(_values(sample, front_end)) for sample in _readable(dataset, indices))
+    return sum(moments, Moments()).statistics()
 
 
-def _total(arrays: Iterable[np.ndarray]) -> Moments:
-    return reduce(Moments.__add__, (Moments.of(array) for array in arrays), Moments())
-
-
-def _readable(dataset: ClipDataset, items: Iterable[Item]) -> Iterable[Sample]:
-    for item in items:
+def _readable(dataset: ClipDataset, indices: Iterable[SampleIndex]) -> Iterable[Sample]:
+    for index in indices:
         try:
-            yield dataset[item]
+            yield dataset[index]
         except AudioError:
             continue
 
 
 def _values(sample: Sample, front_end_id: str | None) -> np.ndarray:
-    """(F, T) raw log-mel of a sample without noise."""
-    values = sample.cut.values if sample.cut.clean is None else sample.cut.clean
+    """(F, T) log-mel of a sample, not normalised, without noise."""
+    values = sample.crop.values if sample.crop.clean is None else sample.crop.clean
     if sample.front_end is not None:
         return values
     if front_end_id is None:

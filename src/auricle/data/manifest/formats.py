@@ -1,4 +1,4 @@
-"""Manifests from tables, folders and lists, and back to CSV, TSV and Parquet."""
+"""Read manifests from tables, folders and lists, and write them as CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
@@ -33,15 +33,28 @@ def read_manifest(
     classes: str | Path | Sequence[str] | None = None,
     root: str | Path | None = None,
 ) -> Manifest:
-    """The manifest of a table (CSV, TSV, Parquet), a folder, one audio file, or a list of paths.
+    """Read the manifest of a table (CSV, TSV, Parquet), a folder, one audio file, or a list of paths.
 
     A folder holding ``manifest.csv`` is read through it (a prepared folder, the synthetic corpus); any other folder is
     searched for audio, else for ``.npy`` spectrograms; a folder of folders labels its clips with the folders' names.
-    ``labels`` is a table joined to the clips by id or file name. ``root`` is where relative paths start: by default the
-    table's own folder (or its sub-folder ``audio`` when the files stand there).
 
-    Issues ManifestWarning for leaking groups and rows or files without a partner. Raises AuricleError for what
-    cannot be read, an absent root, unknown columns and duplicate ids.
+    Args:
+        source: The table, folder, file or list.
+        labels: A table that is joined to the clips by id or file name.
+        label_column: Column of the labels, where it has another name than ``label``, ``labels``, ``category``, ...
+        group_column: Column of the groups.
+        classes: Class list in the order of the logits, or a file of it.
+        root: Where relative paths start; by default the table's folder, or its sub-folder ``audio`` when the files are
+            there.
+
+    Returns:
+        The manifest. ManifestWarning is issued for groups in several splits and for rows or files without a partner.
+
+    Raises:
+        AuricleError: The source cannot be read, the root is missing, a column is unknown, or ids repeat.
+
+    Example:
+        >>> manifest = read_manifest("esc10/audio", labels="esc10/meta.csv")
     """
     named = {"label_column": label_column, "group_column": group_column}
     if labels is None:
@@ -63,6 +76,16 @@ def write_manifest(manifest: Manifest, path: str | Path) -> Path:
 
     A given class list is written beside it as ``<name>.classes.txt``. TSV is MAE-AST's form (root on the first line,
     then path and number of samples), so it holds nothing else.
+
+    Args:
+        manifest: The clips.
+        path: The file to write.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        AuricleError: The suffix is not one of a table, or the clips do not fit a TSV.
     """
     path = Path(path)
     check_table(path)
@@ -217,7 +240,7 @@ def _from_folder(folder: Path) -> Manifest:
 
 
 def spelt_in_utf8(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The names that a table can hold, and a note on the others (of old archives, mostly)."""
+    """Return the names that a table can hold, and a note about the others (mostly of old archives)."""
     good: list[str] = []
     strange: list[str] = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Joining a table of labels to the clips of a folder, by name."""
+"""Labels from a table of their own, joined to clips by name; and class lists."""
 
 from __future__ import annotations
 
@@ -15,33 +15,43 @@ from auricle.data.manifest.tables import TABLES, read_table
 
 
 def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
-    """What the table says (labels, fold, group, ...) joined to the clips, never by order.
+    """Join the fields of a table (labels, fold, group, ...) to clips by name, never by order.
 
-    A row is about the clip of the same id, else of the same file name, else of the same name without its suffix, where
-    that is unambiguous; where none is, about the file that it names, whatever its id and span. Rows and clips
-    without a partner are counted in ``notes``; labels from folder names go.
-    Raises AuricleError when no row is about any clip, or two rows are about the same one.
+    A row belongs to the clip of the same id, else of the same file name, else of the same name without its suffix, where
+    that is unambiguous. Where no row has such a clip, a row belongs to the file that it names, whatever its id and span.
+    Labels from the names of folders are dropped.
+
+    Args:
+        manifest: The clips.
+        table: The rows, as a manifest.
+        where: Name of the table, for messages.
+
+    Returns:
+        The clips with the fields of the table; rows and clips without a partner are counted in ``notes``.
+
+    Raises:
+        AuricleError: No row belongs to a clip, or two rows belong to the same clip.
     """
     names = _names_of(manifest)
-    ids, spans = _partners(names, {clip.id: clip.id for clip in table}), []
+    ids, notes = _partners(names, {clip.id: clip.id for clip in table}), []
     if not ids:  # spans that say something else, such as where a clip was cut from (UrbanSound8K)
         ids = _partners(names, {clip.id: clip.path for clip in table if clip.path})
         if any(clip.start is not None or clip.end is not None for clip in table):
-            spans = [f"the spans in {where} are not used: its rows are taken to be about whole files"]
+            notes = [f"the spans in {where} are not used: its rows are taken to be about whole files"]
         table = replace(table, clips=tuple(replace(clip, start=None, end=None) for clip in table))
     if not ids:
         first = table.clips[0].id
         near = nearest(first, list(manifest.ids))
         raise AuricleError(f"no row of {where} is about a clip of {manifest.root}: its first is '{first}'{near}")
-    said = Manifest(tuple(replace(clip, id=ids[clip.id]) for clip in table if clip.id in ids))
-    notes = _unmatched(len(table) - len(said), len(manifest) - len(said), where)
+    matched = Manifest(tuple(replace(clip, id=ids[clip.id]) for clip in table if clip.id in ids))
+    notes += _unmatched(len(table) - len(matched), len(manifest) - len(matched), where)
     plain = replace(manifest, clips=tuple(replace(clip, labels=()) for clip in manifest))
-    return replace(plain.joined(said), notes=(*manifest.notes, *spans, *notes))
+    return replace(plain.joined(matched), notes=(*manifest.notes, *notes))
 
 
-def _partners(names: dict[str, str], said: dict[str, str]) -> dict[str, str]:
-    """Row id -> clip id, of rows whose ``said`` name is one of ``names``."""
-    return {row: id for row, name in said.items() if (id := names.get(name) or names.get(_stem(name))) is not None}
+def _partners(names: dict[str, str], rows: dict[str, str]) -> dict[str, str]:
+    """The clip id of every row id whose name is one of ``names``."""
+    return {row: id for row, name in rows.items() if (id := names.get(name) or names.get(_stem(name))) is not None}
 
 
 def _names_of(manifest: Manifest) -> dict[str, str]:
@@ -69,15 +79,17 @@ def _unmatched(rows: int, files: int, where: str) -> list[str]:
     return notes + ([f"{files} clips have no row in {where} and stay without labels"] if files else [])
 
 
-# The list of classes of a task, in the order of the logits.
-
 CLASS_COLUMNS = ("mid", "id", "label", "class", "name")
 
 
 def read_class_list(classes: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """Names from a sequence, a text file with one per line, or a table (its first column of CLASS_COLUMNS).
+    """Read the class list of a task, in the order of the logits.
 
-    Raises AuricleError for an unreadable file, an empty list and repeated names.
+    Args:
+        classes: Names; a text file with one name per line; or a table, of which the first of ``CLASS_COLUMNS`` is taken.
+
+    Raises:
+        AuricleError: The file cannot be read, the list is empty, or names repeat.
     """
     if not isinstance(classes, (str, Path)):
         names = tuple(str(name) for name in classes)
@@ -93,7 +105,7 @@ def read_class_list(classes: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 def _class_column(rows: list[Mapping[str, Any]], where: str) -> list[str]:
     header = list(rows[0]) if rows else []
-    for name in ("mid", "id", "label", "class", "name"):
+    for name in CLASS_COLUMNS:
         if name in header:
             return [str(row[name]) for row in rows]
     raise AuricleError(

@@ -1,4 +1,4 @@
-"""``prepare.json``: what a folder of stored arrays was made with, so that nothing else is ever mixed into it."""
+"""``prepare.json``: the settings that a folder of stored arrays was made with, so that no others are mixed into it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ SETTINGS = "prepare.json"
 FORMAT = 1
 HALF = "store half precision: half the disk, each value off by at most 0.004 (a thousandth of a deviation)"
 HALF_ERROR = 2**-8  # half the spacing of float16 from 8 to 16; log-mel of sound in [-1, 1] lies in [-15.95, 7]
-SINCE = {"dtype": "float32"}  # settings that cards of older folders do not name, with the value they had
+DEFAULTS = {"dtype": "float32"}  # of settings that older cards do not hold
 
 
-def claim(out: Path, settings: dict[str, Any]) -> None:
-    """Write the card of a new folder, or check that the folder was begun with the same settings; a killed run's
-    half-written files are removed. Raises AuricleError for other settings and for a folder that holds something else.
+def claim_folder(out: Path, settings: dict[str, Any]) -> None:
+    """Write the card of a new folder, or check that an older run used the same settings, and remove its half-written files.
+
+    Raises:
+        AuricleError: The folder was made with other settings, or holds something else.
     """
     if (out / SETTINGS).is_file():
-        check(out, settings)
+        check_settings(out, settings)
         clear_leftovers(out)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AuricleError(f"{out} exists and is not a prepared folder; name a new or an empty folder")
@@ -30,15 +32,15 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
 
 
 def write_card(out: Path, settings: dict[str, Any]) -> None:
-    """``settings`` decide the values in the store; the largest error of stored log-mel is said beside them."""
+    """Write the settings that decide the values of a store, and the largest error of stored log-mel."""
     card: dict[str, Any] = {"format": FORMAT, "settings": settings}
     if "front_end" in settings:
         card["largest_error"] = HALF_ERROR if settings.get("dtype") == "float16" else 0.0
     write_text(out / SETTINGS, json.dumps(card, indent=1) + "\n")
 
 
-def check(out: Path, settings: dict[str, Any]) -> None:
-    """Raises AuricleError, naming what changed, when the folder was made with other settings."""
+def check_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Raise AuricleError, with what changed, when a folder was made with other settings."""
     old = read_card(out / SETTINGS)
     changed = [f"{name} was {old.get(name)}, now {value}" for name, value in settings.items() if old.get(name) != value]
     if changed:
@@ -48,7 +50,7 @@ def check(out: Path, settings: dict[str, Any]) -> None:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The settings of a card. Raises AuricleError for a damaged one and for one of a newer auricle."""
+    """Return the settings of a card. Raises AuricleError for a damaged one and for one of a newer auricle."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         format, settings = int(stored.get("format", FORMAT)), dict(stored["settings"])
@@ -56,9 +58,10 @@ def read_card(path: Path) -> dict[str, Any]:
         raise AuricleError(f"{path} is damaged ({error}); prepare into a new folder") from None
     if format > FORMAT:
         raise AuricleError(f"{path} was written by a newer auricle (format {format}, this one knows {FORMAT})")
-    return {**SINCE, **settings}
+    return {**DEFAULTS, **settings}
 
 
 def clear_leftovers(out: Path) -> None:
+    """Remove the half-written files of a run that was killed."""
     for leftover in out.rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""Audio to stored log-mel spectrograms, clip by clip, with a journal of what is finished (specification m2d 1.3)."""
+"""Convert audio to stored log-mel spectrograms: the clips of a manifest, or a folder (specification m2d 1.3).
+
+Every converter works on one file, so that a pool of processes can share the work, and a run that was killed goes on.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,20 @@ from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
 from auricle.data.manifest.formats import files_below
 from auricle.data.manifest.manifest import Manifest
-from auricle.data.stores.npy import is_whole, write_array
+from auricle.data.stores.npy import is_complete, write_array
 from auricle.frontends.base import FrontEnd, front_end
 
-# The log-mel spectrogram of a sound file, as it is stored for training (specification m2d 1.3).
+FOLDER, JOURNAL = "lms", "done.jsonl"
 
 
 @dataclass(frozen=True)
 class LogMelConverter:
-    """``log_mel_of(audio)`` -> (F, N) float32, natural log-mel, not normalised.
+    """Computes the log-mel spectrogram of an audio file. Can be sent to another process.
 
-    Sound shorter than ``min_seconds`` is zero-padded at its end before the transform, to int(rate * min_seconds)
-    samples; recordings longer than ``block_seconds`` are transformed block by block. Can be sent to another process.
+    Attributes:
+        front_end: Id of the front end.
+        min_seconds: Shorter audio is zero-padded at its end before the transform, to int(rate * min_seconds) samples.
+        block_seconds: Longer recordings are transformed block by block.
     """
 
     front_end: str
@@ -39,16 +44,26 @@ class LogMelConverter:
     def __call__(
         self, audio: Path, start: float = 0.0, end: float | None = None, info: AudioInfo | None = None
     ) -> np.ndarray:
-        """Of [start, end) seconds; ``info`` is what ``probe`` said of the file, where it was asked already.
+        """Compute the spectrogram of a part of a recording.
 
-        Raises AudioError for a broken file and for one too short to transform.
+        Args:
+            audio: The file.
+            start: First second.
+            end: Where the part ends, in seconds; None: at the end of the recording.
+            info: What ``probe`` returned for the file, where that is known.
+
+        Returns:
+            (F, N) float32, natural log-mel, not normalised.
+
+        Raises:
+            AudioError: The file is damaged, or too short to transform.
         """
         seconds = (info or probe(audio)).seconds
         if end is None and not start and seconds > max(self.block_seconds, self.min_seconds):
-            return self.in_blocks(audio)
-        return self.in_one_piece(audio, start, end)
+            return self._in_blocks(audio)
+        return self._in_one_piece(audio, start, end)
 
-    def in_one_piece(self, audio: Path, start: float = 0.0, end: float | None = None) -> np.ndarray:
+    def _in_one_piece(self, audio: Path, start: float, end: float | None) -> np.ndarray:
         front = front_end(self.front_end)
         wave = read(audio, start=start, end=end, rate=front.sample_rate, mono="mean", resampler=front.resampler).wave
         wave = np.pad(wave, (0, max(0, int(self.min_seconds * front.sample_rate) - len(wave))))
@@ -59,7 +74,7 @@ class LogMelConverter:
             )
         return log_mel_of_wave(wave, front)
 
-    def in_blocks(self, audio: Path) -> np.ndarray:
+    def _in_blocks(self, audio: Path) -> np.ndarray:
         import torch
 
         from auricle.frontends.streaming import spectrogram_blocks
@@ -72,18 +87,15 @@ class LogMelConverter:
 
 
 def log_mel_of_wave(wave: np.ndarray, front: FrontEnd) -> np.ndarray:
-    """(S,) at the front end's rate -> (F, N) float32."""
+    """Compute the log-mel spectrogram (F, N) float32 of a waveform (S,) at the front end's rate."""
     import torch
 
     return front(torch.from_numpy(wave)[None])[0].numpy()
 
 
-FOLDER, JOURNAL = "lms", "done.jsonl"
-
-
 @dataclass(frozen=True)
 class ConversionTask:
-    """One clip to convert: its sound (start and end in seconds), and its place in the store."""
+    """One clip to convert: its audio (start and end in seconds), and its key in the store."""
 
     id: str
     audio: Path
@@ -93,10 +105,16 @@ class ConversionTask:
 
 
 @dataclass(frozen=True)
-class Done:
-    """One converted clip. ``source`` is what it was made from (size, time of change, span), to see when that changes.
+class ConvertedClip:
+    """One converted clip, a line of the journal.
 
-    rate, num_samples   of the recording, as declared; count, mean and m2 the moments of the log-mel values
+    Attributes:
+        id: Id of the clip.
+        key: Its key in the store.
+        source: Size, modification time and span of the audio, to notice changes.
+        rate: Sample rate of the recording in hertz, as declared.
+        num_samples: Length of the recording at ``rate``, as declared.
+        count: Number of log-mel values; ``mean`` and ``m2`` are their mean and sum of squared deviations.
     """
 
     id: str
@@ -110,11 +128,14 @@ class Done:
 
     @property
     def moments(self) -> Moments:
+        """The moments of the log-mel values."""
         return Moments(self.count, self.mean, self.m2)
 
 
 @dataclass(frozen=True)
 class ConversionFailure:
+    """One file that could not be converted."""
+
     id: str
     path: str
     error: str
@@ -122,29 +143,37 @@ class ConversionFailure:
 
 @dataclass(frozen=True)
 class Converter:
-    """``converter(task)`` writes ``lms/<key>`` (``dtype``, (1, F, N), raw log-mel) and notes it in the journal.
+    """Converts clips to files ``lms/<key>`` of (1, F, N), not normalised, and notes them in the journal.
 
     Can be sent to another process.
+
+    Attributes:
+        out: Folder of the store.
+        log_mel_of: Computes the spectrograms.
+        dtype: ``float32`` or ``float16``.
     """
 
     out: Path
     log_mel_of: LogMelConverter
     dtype: str = "float32"
 
-    def __call__(self, task: ConversionTask) -> Done | ConversionFailure:
-        """A file that cannot be used is a Failure; a disk that cannot be written raises AuricleError."""
+    def __call__(self, task: ConversionTask) -> ConvertedClip | ConversionFailure:
+        """Convert one clip. A file that cannot be used gives a ConversionFailure.
+
+        Raises AuricleError when the store cannot be written.
+        """
         try:
             info = probe(task.audio)
             values = self.log_mel_of(task.audio, task.start, task.end, info).astype(self.dtype)
         except AudioError as error:
             return ConversionFailure(task.id, str(task.audio), str(error))
         moments = asdict(Moments.of(values))
-        done = Done(task.id, task.key, fingerprint(task), info.rate, info.num_samples, **moments)
+        done = ConvertedClip(task.id, task.key, fingerprint(task), info.rate, info.num_samples, **moments)
         self._store(values, done)
         return done
 
-    def _store(self, values: np.ndarray, done: Done) -> None:
-        """The journal is written before the file takes its name: a line with its file in place is a finished clip."""
+    def _store(self, values: np.ndarray, done: ConvertedClip) -> None:
+        """Write the journal before the file takes its name: a line whose file is there is a finished clip."""
         path = self.out / FOLDER / done.key
         path.unlink(missing_ok=True)
         with replacing(path, durable=False) as temporary:
@@ -153,8 +182,8 @@ class Converter:
             _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
 
 
-def finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32") -> dict[str, Done]:
-    """The tasks whose spectrogram is in place and whose sound has not changed since, by id."""
+def find_finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32") -> dict[str, ConvertedClip]:
+    """Return the tasks whose spectrogram is stored and whose audio has not changed since, by id."""
     journal = _read_journal(out / JOURNAL)
     return {
         task.id: done
@@ -162,25 +191,25 @@ def finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32") -> 
         if (done := journal.get(task.id)) is not None
         and done.key == task.key
         and done.source == fingerprint(task)
-        and _whole(out / FOLDER / task.key, done, dtype)
+        and _is_complete(out / FOLDER / task.key, done, dtype)
     }
 
 
-def _whole(path: Path, done: Done, dtype: str) -> bool:
-    """Whether the file is there with all its values (a power cut can leave a name without its contents)."""
+def _is_complete(path: Path, done: ConvertedClip, dtype: str) -> bool:
+    """True if the file is there with all its values (a power cut can leave a name without its contents)."""
     return path.is_file() and path.stat().st_size >= done.count * np.dtype(dtype).itemsize
 
 
 def tasks_of(manifest: Manifest) -> list[ConversionTask]:
-    """One task per clip. Raises AuricleError for a clip without audio."""
+    """Make one task per clip. Raises AuricleError for a clip without audio."""
     keys = keys_of(manifest.ids)
     return [ConversionTask(c.id, manifest.audio(c), c.start or 0.0, c.end, keys[c.id]) for c in manifest]
 
 
 def keys_of(ids: tuple[str, ...]) -> dict[str, str]:
-    """id -> path in the store: the id with its audio suffix replaced by ``.npy``, never outside the store.
+    """Return the key in the store for every id: the id with ``.npy`` instead of its audio suffix, never outside the store.
 
-    Ids that would meet in one file get a piece of their hash.
+    Ids that would share a file get their hash added.
     """
     keys = {id: _key(id) for id in ids}
     counts = Counter(keys.values())
@@ -194,13 +223,13 @@ def _key(id: str) -> str:
 
 
 def fingerprint(task: ConversionTask) -> str:
-    """Size, time of change and span of the sound; empty when the file is not there."""
+    """Return size, modification time and span of the audio; empty when the file is missing."""
     stamp = file_stamp(task.audio)
     return f"{stamp[0]} {stamp[1]} {task.start}-{task.end}" if stamp else ""
 
 
 def _append(path: Path, line: str) -> None:
-    """One write in append mode, so that lines of several processes do not mix."""
+    """Append a line with one write, so that lines of several processes do not mix."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, line.encode())
@@ -208,35 +237,38 @@ def _append(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def _read_journal(path: Path) -> dict[str, Done]:
-    """The last line of each id; a line cut off by a kill is passed over."""
-    done: dict[str, Done] = {}
+def _read_journal(path: Path) -> dict[str, ConvertedClip]:
+    """The last line of each id; a line that a kill cut off is ignored."""
+    done: dict[str, ConvertedClip] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                entry = Done(**json.loads(line))
+                entry = ConvertedClip(**json.loads(line))
             except (ValueError, TypeError):
                 continue
             done[entry.id] = entry
     return done
 
 
-# A folder of sound to a folder of log-mel files with the same relative paths (specification m2d 1.3).
-
-
 @dataclass(frozen=True)
-class Mirrored:
-    """One file of the mirror: the relative path of the sound, and whether it was there before."""
+class ConvertedFile:
+    """One file of a converted folder: the relative path of its audio, and whether it was there before."""
 
     name: str
     kept: bool
 
 
 @dataclass(frozen=True)
-class Mirror:
-    """``mirror("a/b.wav")`` writes ``out/a/b.npy``, (1, F, N) of ``dtype``; a whole file that is there is kept.
+class FolderConverter:
+    """Converts ``source/a/b.wav`` to ``out/a/b.npy`` of (1, F, N); a complete file that is there is kept.
 
     Can be sent to another process.
+
+    Attributes:
+        source: Folder of the audio.
+        out: Folder of the spectrograms.
+        log_mel_of: Computes the spectrograms.
+        dtype: ``float32`` or ``float16``.
     """
 
     source: Path
@@ -244,21 +276,27 @@ class Mirror:
     log_mel_of: LogMelConverter
     dtype: str = "float32"
 
-    def __call__(self, name: str) -> Mirrored | ConversionFailure:
-        """A file that cannot be used is a Failure; a disk that cannot be written raises AuricleError."""
+    def __call__(self, name: str) -> ConvertedFile | ConversionFailure:
+        """Convert one file, named by its relative path. A file that cannot be used gives a ConversionFailure.
+
+        Raises AuricleError when the folder cannot be written.
+        """
         target = self.out / stored_name(name)
-        if is_whole(target):
-            return Mirrored(name, kept=True)
+        if is_complete(target):
+            return ConvertedFile(name, kept=True)
         try:
             values = self.log_mel_of(self.source / name)
         except AudioError as error:
             return ConversionFailure(name, str(self.source / name), str(error))
         write_array(target, values, self.dtype)
-        return Mirrored(name, kept=False)
+        return ConvertedFile(name, kept=False)
 
 
-def sounds_below(folder: Path, suffixes: Iterable[str]) -> list[str]:
-    """Relative paths, sorted as text. Raises AuricleError when there are none, or two would become one ``.npy``."""
+def list_audio(folder: Path, suffixes: Iterable[str]) -> list[str]:
+    """Return the relative paths of the audio in a folder and below, sorted as text.
+
+    Raises AuricleError when there is none, or when two files would become one ``.npy``.
+    """
     suffixes = tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():
         raise AuricleError(f"{folder} is not a folder")
@@ -276,5 +314,5 @@ def sounds_below(folder: Path, suffixes: Iterable[str]) -> list[str]:
 
 
 def stored_name(name: str) -> str:
-    """a/b.c.wav -> a/b.c.npy"""
+    """Return the file of a spectrogram: a/b.c.npy for a/b.c.wav."""
     return str(Path(name).with_suffix(".npy"))

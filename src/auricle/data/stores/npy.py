@@ -1,4 +1,4 @@
-"""Stored log-mel spectrograms: ``.npy`` files, (F, N) or (1, F, N), float32 or float16, read through memory maps."""
+"""Read and write stored log-mel spectrograms: ``.npy`` files of (F, N) or (1, F, N), float32 or float16."""
 
 from __future__ import annotations
 
@@ -15,30 +15,37 @@ from auricle.data.stores.card import SETTINGS, read_card
 
 
 def open_array(path: Path) -> np.ndarray:
-    """(F, N) memory map; nothing is read until it is sliced. Of an ``.npz`` its ``arr_0``, read whole.
+    """Open a stored spectrogram.
 
-    Raises AudioError for a file that is not one.
+    Args:
+        path: A ``.npy`` file, or an ``.npz`` whose ``arr_0`` is read whole.
+
+    Returns:
+        (F, N) memory map; nothing is read until it is sliced.
+
+    Raises:
+        AudioError: The file is missing or is no spectrogram.
     """
     if path.suffix == ".npz":
-        return checked(open_npz(path, ("arr_0",))[0], path)
+        return check_spectrogram(open_npz(path, ("arr_0",))[0], path)
     try:
-        array = mapped(path)
+        array = _memory_map(path)
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path} is not a readable .npy spectrogram: {error}") from None
-    return checked(array, path)
+    return check_spectrogram(array, path)
 
 
-def mapped(path: Path) -> np.ndarray:
-    """NumPy parses each header as Python source, which CPython 3.11 fails at once in many thousand times (its issue
-    106905, "AST constructor recursion depth mismatch"); the same again succeeds, and a run of days goes on."""
+def _memory_map(path: Path) -> np.ndarray:
+    """Open a file, twice if need be: NumPy parses each header as Python source, and in CPython 3.11 that fails once in many
+    thousand times (issue 106905, "AST constructor recursion depth mismatch"). The second attempt succeeds."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except SystemError:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def checked(array: np.ndarray, path: Path) -> np.ndarray:
-    """(A, B) of (A, B) or (1, A, B). Raises AudioError for other shapes and types."""
+def check_spectrogram(array: np.ndarray, path: Path) -> np.ndarray:
+    """Return (A, B) of an array (A, B) or (1, A, B). Raises AudioError for other shapes and types."""
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or 0 in array.shape or array.dtype not in (np.float32, np.float16):
@@ -49,7 +56,7 @@ def checked(array: np.ndarray, path: Path) -> np.ndarray:
 
 
 def open_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """The arrays of these names. Raises AudioError for a file that does not hold them."""
+    """Read the arrays of these names. Raises AudioError for a file that does not hold them."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return [file[name] for name in names]
@@ -57,8 +64,8 @@ def open_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
         raise AudioError(f"{path} is not a readable .npz with {', '.join(names)}: {error}") from None
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a stored spectrogram is there with all its values (a power cut can leave a name without its contents)."""
+def is_complete(path: Path) -> bool:
+    """Return True if a stored spectrogram is there with all its values (a power cut can leave a name without contents)."""
     try:
         open_array(path)
     except AudioError:
@@ -67,28 +74,33 @@ def is_whole(path: Path) -> bool:
 
 
 def write_array(path: Path, values: np.ndarray, dtype: str = "float32") -> None:
-    """(F, N) -> a file (1, F, N) of ``dtype``, which takes its name only when it is complete."""
+    """Write (F, N) as a file of (1, F, N), which takes its name only when it is complete."""
     with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
         np.save(file, values[None].astype(dtype, copy=False))
 
 
 def front_end_of(manifest: Manifest) -> str:
-    """Id of the front end that made the stored spectrograms: what the ``prepare.json`` of the manifest's folder says,
-    else that of the nearest folder above the first spectrogram. Raises AuricleError where none says it."""
-    found = card_of(manifest)
-    if found is None:
+    """Return the id of the front end that made the stored spectrograms of a manifest.
+
+    The ``prepare.json`` of the manifest's folder says it, else that of the nearest folder above the first spectrogram.
+
+    Raises:
+        AuricleError: No ``prepare.json`` says it.
+    """
+    path = card_of(manifest)
+    if path is None:
         raise AuricleError(
             f"{manifest.root / SETTINGS} does not say how the spectrograms were made (there is none); "
             "'auricle prepare' writes it, or name the front end yourself"
         )
     try:
-        return str(read_card(found)["front_end"])
+        return str(read_card(path)["front_end"])
     except KeyError:
-        raise AuricleError(f"{found} does not say which front end made the spectrograms; prepare them anew") from None
+        raise AuricleError(f"{path} does not say which front end made the spectrograms; prepare them anew") from None
 
 
 def card_of(manifest: Manifest) -> Path | None:
-    """The ``prepare.json`` that speaks for a manifest's spectrograms; None where there is none."""
+    """Return the ``prepare.json`` of a manifest's spectrograms; None where there is none."""
     return next((path for folder in _folders(manifest) if (path := folder / SETTINGS).is_file()), None)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
-from auricle.data.augment.jitter import jittered
+from auricle.data.augment.jitter import jitter
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, spectrogram_of
 from auricle.methods.config import MaskConfig
@@ -66,7 +66,7 @@ class MaskedObjective(Objective):
         patches = self.online.patch_embed.cut(spec)
         if not self.masking.jitter:
             return patches, patches
-        other = jittered(spec, key, decibels=self.masking.jitter, std=self.online.statistics()[1])
+        other = jitter(spec, key, decibels=self.masking.jitter, std=self.online.statistics()[1])
         return patches, self.online.patch_embed.cut(other)
 
     def mask(self, patches: Tensor, key: BatchKey) -> Mask:

@@ -11,11 +11,17 @@ import torch
 
 from auricle.core.errors import AudioError, AuricleError
 from auricle.data.batch import collate
-from auricle.data.datasets.base import Item
-from auricle.data.datasets.variable_length import WholeClips
-from auricle.data.loading.length_batches import BucketBatches, BucketConfig, buckets, by_length, cut
+from auricle.data.datasets.base import SampleIndex
 from auricle.data.loading.loader import make_loader
-from auricle.data.loading.sampler import VALIDATION_EPOCH, HeldOut, sampled
+from auricle.data.loading.sampler import VALIDATION_EPOCH, HeldOutBatches, draw_held_out
+from auricle.data.loading.variable_length import (
+    BucketBatches,
+    BucketConfig,
+    WholeClips,
+    bucket_sizes,
+    make_buckets,
+    sort_by_length,
+)
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -41,23 +47,23 @@ def test_batches_are_the_published_ones(case):
         batch_multiple=case["required_batch_size_multiple"],
         max_sample_size=case["max_sample_size"],
     )
-    order = by_length(case["sizes"], NumpyReplay(case["numpy_seed"]).permutation(len(case["sizes"])))
+    order = sort_by_length(case["sizes"], NumpyReplay(case["numpy_seed"]).permutation(len(case["sizes"])))
     assert order.tolist() == case["ordered_indices"]
     counted = [config.counted(case["sizes"][i]) for i in order]
-    lengths = cut(counted, config.max_tokens, config.batch_multiple, len(counted))
+    lengths = bucket_sizes(counted, config.max_tokens, config.batch_multiple, len(counted))
     assert lengths == case["batch_lengths"]
     assert [part.tolist() for part in np.split(order, np.cumsum(lengths)[:-1])] == case["batches"]
 
 
 def test_audioset_gives_the_published_32_clips():
     config = BucketConfig()
-    assert cut([config.counted(479232)] * 100, 8388608, 8, 512) == [32, 32, 32, 4]
-    assert cut([config.counted(479232)] * 10, 1400000, 8, 512) == [5, 5]
+    assert bucket_sizes([config.counted(479232)] * 100, 8388608, 8, 512) == [32, 32, 32, 4]
+    assert bucket_sizes([config.counted(479232)] * 10, 1400000, 8, 512) == [5, 5]
 
 
 def test_a_batch_is_never_larger_than_told():
     sizes = np.random.Generator(np.random.Philox(key=1)).integers(1, 500, 300)
-    for batch in buckets(listed(sizes), BucketConfig(max_tokens=2000, max_sample_size=0), most=20, seed=0):
+    for batch in make_buckets(listed(sizes), BucketConfig(max_tokens=2000, max_sample_size=0), most=20, seed=0):
         assert len(batch) <= 20
         assert len(batch) * max(sizes[batch]) <= 2000
 
@@ -66,7 +72,7 @@ def test_a_clip_larger_than_a_batch_is_named():
     with pytest.raises(
         AuricleError, match=r"'1\.wav' alone \(900 samples\) is larger than a batch \(500\).*--max-tokens"
     ):
-        buckets(listed([100, 900]), BucketConfig(max_tokens=500), most=8, seed=0)
+        make_buckets(listed([100, 900]), BucketConfig(max_tokens=500), most=8, seed=0)
 
 
 def test_clips_are_left_out_by_their_number_of_samples():
@@ -97,8 +103,8 @@ def test_a_run_can_begin_at_any_micro_step(start):
 
 
 def test_two_ranks_see_in_a_step_what_one_with_the_double_batch_does():
-    one = buckets(listed([100] * 61), BucketConfig(max_tokens=4000), most=20, seed=0)
-    two = buckets(listed([100] * 61), BucketConfig(max_tokens=2000), most=10, seed=0, world=2)
+    one = make_buckets(listed([100] * 61), BucketConfig(max_tokens=4000), most=20, seed=0)
+    two = make_buckets(listed([100] * 61), BucketConfig(max_tokens=2000), most=10, seed=0, world=2)
     assert [len(part) for part in one] == [16, 16, 16, 8, 5]
     assert [len(part) for part in two] == [16, 16, 16, 12]  # shared equally; one clip is left out
     assert all(np.array_equal(a, b) for a, b in zip(one[:3], two[:3], strict=True))
@@ -110,23 +116,23 @@ def test_two_ranks_see_in_a_step_what_one_with_the_double_batch_does():
 
 def test_fewer_clips_than_processes_are_refused():
     with pytest.raises(AuricleError, match="1 clips are too few for 2 processes"):
-        buckets(listed([100]), BucketConfig(), most=8, seed=0, world=2)
+        make_buckets(listed([100]), BucketConfig(), most=8, seed=0, world=2)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_held_out_batches_are_the_same_for_any_number_of_ranks(world):
-    ranks = [list(HeldOut(batches(), rank, world)) for rank in range(world)]
+    ranks = [list(HeldOutBatches(batches(), rank, world)) for rank in range(world)]
     together = [ranks[i % world][i // world] for i in range(7)]
-    assert together == list(HeldOut(batches()))
-    assert together[1][0] == Item(VALIDATION_EPOCH, 1, 10)
+    assert together == list(HeldOutBatches(batches()))
+    assert together[1][0] == SampleIndex(VALIDATION_EPOCH, 1, 10)
 
 
 def test_validation_takes_a_fixed_sample_of_a_long_list():
-    drawn = sampled(5000, 100, 2048, seed=3)
+    drawn = draw_held_out(5000, 100, 2048, seed=3)
     assert [len(batch) for batch in drawn] == [100] * 20 + [48]
     assert len(set(np.concatenate(drawn).tolist())) == 2048
-    assert all(np.array_equal(a, b) for a, b in zip(drawn, sampled(5000, 100, 2048, seed=3), strict=True))
-    assert sorted(np.concatenate(sampled(5, 2, 2048, seed=0)).tolist()) == [0, 1, 2, 3, 4]
+    assert all(np.array_equal(a, b) for a, b in zip(drawn, draw_held_out(5000, 100, 2048, seed=3), strict=True))
+    assert sorted(np.concatenate(draw_held_out(5, 2, 2048, seed=0)).tolist()) == [0, 1, 2, 3, 4]
 
 
 # ------------------------------------------------------------------------------------------------------ clips of one batch
@@ -138,9 +144,9 @@ def test_files_and_their_batch_are_the_published_ones():
     samples = [data[i] for i in range(3)]
     for sample in samples:
         wanted = golden[f"file.{sample.id}"]
-        found = front(torch.from_numpy(sample.cut.values)[None])[0].T
+        found = front(torch.from_numpy(sample.crop.values)[None])[0].T
         close(found, wanted, 1e-2 if sample.id.endswith(".mkv") else 3e-3)
-    batch = collate(data.cut_alike(samples, [NumpyReplay(1000)] * 3))
+    batch = collate(data.cut_to_one_length(samples, [NumpyReplay(1000)] * 3))
     close(front(batch.audio).transpose(1, 2), golden["collated.source"], 1e-2)
 
 
@@ -157,12 +163,12 @@ def whole(manifest: Manifest, min_frames: int = 1, **settings) -> WholeClips:
 
 def test_clips_are_cut_to_the_frames_of_the_shortest(sounds):
     data, front = whole(sounds), front_end(FBANK)
-    samples = [data[Item(0, i, i)] for i in range(4)]
+    samples = [data[SampleIndex(0, i, i)] for i in range(4)]
     batch = data.collate(samples)
     assert batch.lengths.tolist() == [400 + 28 * 160] * 4  # 0.31 s are 29 frames
     for i, sample in enumerate(samples):
-        first = round((float(batch.crop_start[i]) - sample.cut.crop_start) * 100)
-        of_whole = front(torch.from_numpy(sample.cut.values)[None])[0, :, first : first + 29]
+        first = round((float(batch.crop_start[i]) - sample.crop.crop_start) * 100)
+        of_whole = front(torch.from_numpy(sample.crop.values)[None])[0, :, first : first + 29]
         torch.testing.assert_close(front(batch.audio[i : i + 1])[0], of_whole, atol=2e-5, rtol=0)
     assert batch.crop_start[1] == 0
     assert (batch.crop_start > 0).any()
@@ -170,10 +176,10 @@ def test_clips_are_cut_to_the_frames_of_the_shortest(sounds):
 
 def test_a_cut_is_one_draw_per_longer_clip_in_the_order_of_the_batch(sounds):
     data, replay = whole(sounds), NumpyReplay(5)
-    narrowed = data.cut_alike([data[i] for i in range(4)], [replay] * 4)
-    again, frames = NumpyReplay(5), [front_end(FBANK).num_frames(len(data[i].cut.values)) for i in range(4)]
+    narrowed = data.cut_to_one_length([data[i] for i in range(4)], [replay] * 4)
+    again, frames = NumpyReplay(5), [front_end(FBANK).num_frames(len(data[i].crop.values)) for i in range(4)]
     wanted = [again.integers(0, n - 29 + 1) / 100 if n > 29 else 0.0 for n in frames]
-    assert [sample.cut.crop_start for sample in narrowed] == pytest.approx(wanted)
+    assert [sample.crop.crop_start for sample in narrowed] == pytest.approx(wanted)
 
 
 def test_padding_fills_up_to_the_longest_and_says_how_long_each_clip_is(sounds):
@@ -187,9 +193,9 @@ def test_padding_fills_up_to_the_longest_and_says_how_long_each_clip_is(sounds):
 
 def test_a_limit_in_seconds_reads_a_part_of_a_long_clip(sounds):
     data = whole(sounds, max_seconds=0.4)
-    lengths = [len(data[Item(0, i, i)].cut.values) for i in range(4)]
+    lengths = [len(data[SampleIndex(0, i, i)].crop.values) for i in range(4)]
     assert lengths == [6400, 4960, 6400, 6400]
-    assert len({data[Item(epoch, 0, 3)].cut.crop_start for epoch in range(5)}) > 1
+    assert len({data[SampleIndex(epoch, 0, 3)].crop.crop_start for epoch in range(5)}) > 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
