@@ -40,8 +40,8 @@ class Task:
         self.args, self.device, self.batch = args, args.device, args.batch
         config = with_flags(MAEASTPretrain("mae-ast", "noise"), preset("mae-ast", args.preset))
         self.model = replace(
-            config.model, depth=args.depth, width=args.width, decoder_width=args.width, heads=max(1, args.width // 64),
-            ffn_width=4 * args.width, encoder_layerdrop=0.0, max_token_length=4096,
+            config.model, depth=args.depth, embed_dim=args.width, decoder_embed_dim=args.width, num_heads=max(1, args.width // 64),
+            ffn_dim=4 * args.width, encoder_layerdrop=0.0, max_token_length=4096,
         )  # fmt: skip
         self.objective = config.objective
         self.config = replace(config.train, precision="bf16", batch_size=args.batch, compile=args.compile)
@@ -54,13 +54,13 @@ class Task:
         torch.manual_seed(0)
         model = self.model
         return mae_ast_plain.MaeAst(
-            PLAIN[self.args.preset], model.depth, model.width, model.ffn_width, model.heads, model.decoder_depth
+            PLAIN[self.args.preset], model.depth, model.embed_dim, model.ffn_dim, model.num_heads, model.decoder_depth
         )
 
     def values(self, step: int) -> torch.Tensor:
         """(B, 128, T) raw log-mel, random, of the usual level and spread (specification mae_ast 7)."""
         generator = torch.Generator().manual_seed(step)
-        return -6.0 + 4.5 * torch.randn(self.batch, self.model.mel_bins, self.frames, generator=generator)
+        return -6.0 + 4.5 * torch.randn(self.batch, self.model.n_mels, self.frames, generator=generator)
 
     def key(self, step: int) -> BatchKey:
         return BatchKey(self.config.seed, step, tuple(range(self.batch)))

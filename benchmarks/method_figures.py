@@ -38,7 +38,7 @@ FRAMES, SECONDS = 208, 2.2
 SOUND, NOISE = ("bird_chirp", 3), ("rain", 1)
 STATS = (-7.1, 4.2)
 NOISE_RATIO = 0.3
-MAE_AST = dict(width=16, depth=1, heads=1, ffn_width=16, decoder_width=16, decoder_depth=1)
+MAE_AST = dict(embed_dim=16, depth=1, num_heads=1, ffn_dim=16, decoder_embed_dim=16, decoder_depth=1)
 Panel = tuple[str, np.ndarray]
 
 
@@ -94,7 +94,7 @@ def seen(objective: MaskedObjective, batch: Batch) -> tuple[Seen, Mask]:
 
 
 def small(patch: str) -> tuple[ViTConfig, PredictorConfig]:
-    return ViTConfig(f"80x{FRAMES}", patch, width=16, depth=1, heads=1), PredictorConfig(16, 1, 1)
+    return ViTConfig(f"80x{FRAMES}", patch, embed_dim=16, depth=1, num_heads=1), PredictorConfig(16, 1, 1)
 
 
 def m2d_panels() -> list[Panel]:
@@ -147,7 +147,7 @@ def msm_mae_panels() -> list[Panel]:
 def trained_msm_mae(steps: int = 4000, size: int = 16) -> MsmMae:
     """A small one, trained on sixteen recordings of every class."""
     clips = [log_mel(name, index) for name in CLASSES for index in range(16)]
-    sizes = ViTConfig(f"80x{FRAMES}", "16x16", width=128, depth=4, heads=4), PredictorConfig(96, 2, 3)
+    sizes = ViTConfig(f"80x{FRAMES}", "16x16", embed_dim=128, depth=4, num_heads=4), PredictorConfig(96, 2, 3)
     objective = MsmMae(*sizes, MsmMaeConfig(), stats=STATS)
     optimizer = make_optimizer(objective.param_groups(0.05), "adamw", 1e-3)
     source = np.random.default_rng(0)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 import auricle
 from helpers.patience import PATIENCE
@@ -77,6 +78,16 @@ def test_a_weight_file_or_run_gives_the_recorded_embedding_and_logits(name):
     assert (logits is None) == (expected["logits"] is None)
     if logits is not None:
         torch.testing.assert_close(logits[0], torch.tensor(expected["logits"]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("file", sorted(FILES.rglob("*.safetensors")), ids=lambda path: path.stem)
+def test_fingerprints_stay_what_they_were(file):
+    """Embedding caches and results stores name encoders by their fingerprints."""
+    with safe_open(file, "pt") as opened:
+        described = json.loads((opened.metadata() or {}).get("auricle", "{}"))
+    if not described:
+        pytest.skip("a checkpoint, not an encoder")
+    assert auricle.load(file).fingerprint() == described["fingerprint"]
 
 
 @pytest.mark.parametrize("name", EXPECTED["tags of audio/high/00.flac"])

@@ -23,7 +23,7 @@ def tagger() -> Encoder:
 
 
 def features() -> Encoder:
-    return M2DEncoder(ViTConfig("80x208", "16x16", width=64, depth=2), seed=0)
+    return M2DEncoder(ViTConfig("80x208", "16x16", embed_dim=64, depth=2), seed=0)
 
 
 MODELS = {"tagging": (tagger, "class"), "embeddings": (features, "nearest")}  # and a word that is printed

@@ -13,7 +13,7 @@ VIT, PREDICTOR, TRAIN = SMALL_VIT, SMALL_PREDICTOR, {**SMALL_TRAINING, "batch_si
 EMA = {"ema_decay_init": 0.99, "ema_decay": 0.999}
 CENTRED = {"centring": "position-clip"}
 MAE_AST = dict(
-    width=192, depth=6, heads=6, ffn_width=768, decoder_width=192, decoder_depth=2, encoder_layerdrop=0.0, dropout=0.0,
+    embed_dim=192, depth=6, num_heads=6, ffn_dim=768, decoder_embed_dim=192, decoder_depth=2, encoder_layerdrop=0.0, dropout=0.0,
     attention_dropout=0.0, dropout_input=0.0, batch_size=96, max_tokens=96 * 15760, max_sample_size=15760,
     max_seconds=0.985, min_sample_size=0, lr=5e-4, workers=0, log_interval=10, health_interval=50, validate_interval=0,
     validate_interval_updates=0, save_interval_updates=0,

@@ -195,10 +195,12 @@ def test_operations_follow_the_tokens():
 
 
 def test_a_few_steps_are_measured_on_this_machine():
-    tiny = dict(input_size="80x40", patch_size="16x8", width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1)
+    tiny = dict(
+        input_size="80x40", patch_size="16x8", embed_dim=16, depth=1, num_heads=2, decoder_embed_dim=16, decoder_depth=1
+    )
     config = with_flags(
         M2DPretrain("m2d", "", ""),
-        {**tiny, "decoder_heads": 2, "batch_size": 2, "workers": 0, "device": "cpu", "precision": "float32", "epochs": 1,
+        {**tiny, "decoder_num_heads": 2, "batch_size": 2, "workers": 0, "device": "cpu", "precision": "float32", "epochs": 1,
          "warmup_epochs": 0.0},
     )  # fmt: skip
     memory, seconds, where = measured(config, steps=1)

@@ -162,7 +162,7 @@ def toy_run(folder: Path) -> M2D:
     """A run folder of a small M2D with a saved state."""
     from safetensors.torch import save_file
 
-    vit = ViTConfig("80x64", "16x16", width=64, depth=2)
+    vit = ViTConfig("80x64", "16x16", embed_dim=64, depth=2)
     objective = M2D(vit, PredictorConfig(32, 1, 2), M2DConfig())
     save_encoder(objective.encoder(), folder / "encoder.safetensors")
     (folder / "state" / "step-00000001").mkdir(parents=True)
@@ -198,7 +198,7 @@ def test_layouts_that_cannot_hold_an_encoder_are_refused(models, mn01, tmp_path)
     ):
         code, _, error = models(*words)
         assert (code, said in error) == (2, True), error
-    wide = M2DEncoder(ViTConfig("80x64", "16x16", width=64, depth=1, heads=4), seed=0)
+    wide = M2DEncoder(ViTConfig("80x64", "16x16", embed_dim=64, depth=1, num_heads=4), seed=0)
     save_encoder(wide, tmp_path / "wide.safetensors")
     code, _, error = models("convert", "wide.safetensors", "--to", "m2d", "--out", "x.pth")
     assert code == 2

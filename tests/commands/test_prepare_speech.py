@@ -147,8 +147,8 @@ def test_a_model_that_is_not_there_is_refused(hubert, speech, tmp_path, capsys):
 
 
 SMALL = {
-    "input_size": "80x40", "patch_size": "80x4", "width": 16, "depth": 1, "heads": 2, "decoder_width": 16,
-    "decoder_depth": 1, "decoder_heads": 2, "epochs": 1, "warmup_epochs": 0, "batch_size": 2, "workers": 0,
+    "input_size": "80x40", "patch_size": "80x4", "embed_dim": 16, "depth": 1, "num_heads": 2, "decoder_embed_dim": 16,
+    "decoder_depth": 1, "decoder_num_heads": 2, "epochs": 1, "warmup_epochs": 0, "batch_size": 2, "workers": 0,
     "precision": "float32", "log_interval": 1,
 }  # fmt: skip
 

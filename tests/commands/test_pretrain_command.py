@@ -46,7 +46,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
 
 def test_the_loss_falls_when_ten_clips_are_learnt_by_heart(tmp_path):
     data = prepared(tmp_path / "data", clips=10)
-    settings = config(data, tmp_path / "run", epochs=60, batch_size=10, warmup_epochs=5.0, lr=3e-3, width=32)
+    settings = config(data, tmp_path / "run", epochs=60, batch_size=10, warmup_epochs=5.0, lr=3e-3, embed_dim=32)
     from auricle.commands.pretrain import pretrain
 
     pretrain(settings, quiet=True)
@@ -123,8 +123,8 @@ def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(dat
         (["pretrain", "DATA", "--method", "m2d", "--clip-grad", "-1"], "--clip-grad must be a number of at least 0"),
         (["pretrain", "DATA", "--method", "m2d", "--workers", "-1"], "--workers must be"),
         (["pretrain", "DATA", "--method", "m2d", "--lr", "nan"], "--lr must be"),
-        (["pretrain", "DATA", "--method", "m2d", "--width", "0"], "--width must be"),
-        (["pretrain", "DATA", "--method", "m2d", "--decoder-heads", "0"], "--decoder-heads must be"),
+        (["pretrain", "DATA", "--method", "m2d", "--embed-dim", "0"], "--embed-dim must be"),
+        (["pretrain", "DATA", "--method", "m2d", "--decoder-num-heads", "0"], "--decoder-num-heads must be"),
         (["pretrain", "DATA", "--method", "m2d", "--noise-ratio", "-0.5"], "share from 0 to 1"),
         (["pretrain", "--continue", "RUN", "--dry-run"], "say one of them"),
         (["pretrain", "--continue", "RUN", "--allow", "epoch"], "there is no such setting; did you mean epochs"),

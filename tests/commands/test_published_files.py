@@ -19,7 +19,9 @@ from auricle.methods.settings import METHODS, M2DPretrain, with_flags
 from auricle.training.log import read_log
 from helpers.training_runs import config, prepared
 
-SMALL = dict(width=64, heads=0, decoder_width=32, decoder_heads=2, epochs=3, save_freq=2, published_files=True)
+SMALL = dict(
+    embed_dim=64, num_heads=None, decoder_embed_dim=32, decoder_num_heads=2, epochs=3, save_freq=2, published_files=True
+)
 
 
 @pytest.fixture(scope="module")

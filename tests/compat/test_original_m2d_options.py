@@ -71,13 +71,13 @@ def test_the_page_for_m2ds_users_names_every_option_with_its_defaults():
 )
 def test_a_bare_line_has_the_programs_own_settings(program, epochs, warmup, mask, save, input_size, method):
     ours = config(program)
-    assert (ours.method, ours.model.input_size, ours.model.width, ours.model.depth) == (method, input_size, 768, 12)
+    assert (ours.method, ours.model.input_size, ours.model.embed_dim, ours.model.depth) == (method, input_size, 768, 12)
     assert (ours.train.epochs, ours.train.warmup_epochs, ours.train.save_freq) == (epochs, warmup, save)
     assert (ours.objective.mask_ratio, ours.train.batch_size, ours.train.clip_grad) == (mask, 512, 3.0)
     assert ours.out == "published"
     assert ours.published_files
     decoder = (384, 4, 6) if program == MAE else (512, 8, 16)
-    assert (ours.predictor.decoder_width, ours.predictor.decoder_depth, ours.predictor.decoder_heads) == decoder
+    assert (ours.predictor.decoder_embed_dim, ours.predictor.decoder_depth, ours.predictor.decoder_num_heads) == decoder
     assert ours.objective.norm_targets is (program != MAE)
 
 
@@ -188,7 +188,7 @@ def test_networks_have_the_published_sizes():
         ("m2d_vit_base", SPEECH, (768, 12, 512)),
     ):
         ours = config(program, f"--model {name}")
-        assert (ours.model.width, ours.model.depth, ours.predictor.decoder_width) == size
+        assert (ours.model.embed_dim, ours.model.depth, ours.predictor.decoder_embed_dim) == size
 
 
 def test_speech_and_mae_go_on_at_the_epoch_of_the_file_resumed(tmp_path):

@@ -103,7 +103,7 @@ def test_the_published_lines_mean_the_published_settings(data, recipe):
         32000,
         8,
     )
-    assert (config.model.depth, config.model.decoder_depth, config.model.width) == (12, 2, 768)
+    assert (config.model.depth, config.model.decoder_depth, config.model.embed_dim) == (12, 2, 768)
     assert (config.model.encoder_layerdrop, config.model.dropout_input) == (0.05, 0.1)
     assert (loss.mask_type, loss.random_mask_prob) == (RECIPES[recipe]["mask"], RECIPES[recipe]["prob"])
     assert (loss.classification_weight, loss.reconstruction_weight) == (1.0, 10.0)

@@ -25,7 +25,9 @@ NAME = "m2d_as_vit_base-80x1001p16x16-toy_AS-FT_enconly/weights_ep69it3124-0.484
 def weight_file(tmp_path_factory) -> str:
     """A small network in the published layout of an AudioSet fine-tune."""
     folder = tmp_path_factory.mktemp("weights")
-    network = M2DEncoder(ViTConfig("80x1001", "16x16", width=64, depth=1), head=M2DHeadConfig(527, "tokens"), seed=2)
+    network = M2DEncoder(
+        ViTConfig("80x1001", "16x16", embed_dim=64, depth=1), head=M2DHeadConfig(527, "tokens"), seed=2
+    )
     save_encoder(network, folder / "toy.safetensors")
     (folder / NAME).parent.mkdir()
     convert(ConvertConfig(str(folder / "toy.safetensors"), "m2d", str(folder / NAME)))
@@ -45,7 +47,7 @@ def test_the_read_mes_embedding_snippet_gives_62_frames_where_it_prints_63(weigh
     clip_level = torch.mean(frame_level, dim=1)
     assert clip_level.shape == (3, 5 * 64)
     close(model.get_scene_embeddings(batch_audio), clip_level, 0)
-    pretrained = M2DEncoder(ViTConfig("80x608", "16x16", width=64, depth=1), seed=2).eval()
+    pretrained = M2DEncoder(ViTConfig("80x608", "16x16", embed_dim=64, depth=1), seed=2).eval()
     assert PortableM2D(pretrained)(batch_audio).shape == (3, 63, 5 * 64)
 
 

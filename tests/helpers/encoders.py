@@ -46,7 +46,7 @@ def m2d(
     from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
     from auricle.models.m2d.encoder import M2DEncoder
 
-    config = ViTConfig(input_size, patch_size, width=32, depth=depth, heads=2, sample_rate=sample_rate)
+    config = ViTConfig(input_size, patch_size, embed_dim=32, depth=depth, num_heads=2, sample_rate=sample_rate)
     head = M2DHeadConfig(5, pools) if pools else None
     return M2DEncoder(config, stats=(-7.0, 4.0), seed=seed, head=head).eval()
 
@@ -73,7 +73,7 @@ def mae_ast(patch_size: str = "16x16", through_decoder: bool = False, **changes)
     from auricle.models.mae_ast.config import MAEASTConfig
     from auricle.models.mae_ast.encoder import MAEASTEncoder
 
-    sizes = {"width": 32, "depth": 2, "heads": 2, "ffn_width": 64, "decoder_width": 32, "decoder_depth": 1}
+    sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "ffn_dim": 64, "decoder_embed_dim": 32, "decoder_depth": 1}
     config = MAEASTConfig(patch_size, **{**sizes, **changes})
     encoder = MAEASTEncoder(config, through_decoder=through_decoder, seed=1).with_stats(-7.0, 4.0)
     return encoder.eval()
@@ -137,7 +137,9 @@ FAMILIES = {
         lambda: mae_ast(max_token_length=100, layer_norm_first=True, stored_positions=True), _unmixed_vit
     ),
     "mae-ast-through-decoder": Family(
-        lambda: mae_ast("64x4", through_decoder=True, decoder_width=48, use_post_enc_proj=True, encoder_layerdrop=0.5),
+        lambda: mae_ast(
+            "64x4", through_decoder=True, decoder_embed_dim=48, use_post_enc_proj=True, encoder_layerdrop=0.5
+        ),
         _unmixed_vit,
     ),
     "logmel-stats": Family(logmel_stats),

@@ -19,9 +19,9 @@ def vit_config(meta: dict) -> ViTConfig:
     return ViTConfig(
         input_size="x".join(map(str, meta["input_size"])),
         patch_size="x".join(map(str, meta["patch_size"])),
-        width=meta["embed_dim"],
+        embed_dim=meta["embed_dim"],
         depth=meta["depth"],
-        heads=meta["num_heads"],
+        num_heads=meta["num_heads"],
     )
 
 

@@ -12,11 +12,11 @@ def config_of(meta: dict, **changes) -> MAEASTConfig:
     said = meta["info"]["model"]
     settings = {
         "patch_size": f"{said['ast_kernel_size_chan']}x{said['ast_kernel_size_time']}",
-        "width": said["encoder_embed_dim"],
+        "embed_dim": said["encoder_embed_dim"],
         "depth": said["encoder_layers"],
-        "heads": said["encoder_attention_heads"],
-        "ffn_width": said["encoder_ffn_embed_dim"],
-        "decoder_width": said["decoder_embed_dim"],
+        "num_heads": said["encoder_attention_heads"],
+        "ffn_dim": said["encoder_ffn_embed_dim"],
+        "decoder_embed_dim": said["decoder_embed_dim"],
         "decoder_depth": said["decoder_layers"],
         "max_token_length": said["max_token_length"],
         **dict.fromkeys(("dropout", "attention_dropout", "dropout_input", "encoder_layerdrop"), 0.0),

@@ -8,7 +8,7 @@ from auricle.methods.settings import MAEASTPretrain, with_flags
 from helpers.sounds import tone, write_sound
 
 SMALL = dict(
-    width=16, depth=2, heads=2, ffn_width=32, decoder_width=16, decoder_depth=1, max_token_length=512,
+    embed_dim=16, depth=2, num_heads=2, ffn_dim=32, decoder_embed_dim=16, decoder_depth=1, max_token_length=512,
     encoder_layerdrop=0.0, max_updates=6, warmup_updates=2, max_tokens=40000, min_sample_size=4000, lr=1e-3,
     log_interval=1, health_interval=3, save_interval_updates=0, validate_interval=0, validate_interval_updates=0,
     workers=0, precision="float32", device="cpu",

@@ -11,7 +11,9 @@ from auricle.methods.presets import preset
 from auricle.methods.settings import MAEASTPretrain, with_flags
 
 STILL = dict.fromkeys(("dropout", "attention_dropout", "dropout_input", "encoder_layerdrop"), 0.0)
-SMALL = dict(width=32, depth=2, heads=2, ffn_width=64, decoder_width=32, decoder_depth=1, max_token_length=512)
+SMALL = dict(
+    embed_dim=32, depth=2, num_heads=2, ffn_dim=64, decoder_embed_dim=32, decoder_depth=1, max_token_length=512
+)
 
 
 def tiny(name: str = "frame-random", seed: int = 0, **changes) -> MAEAST:

@@ -15,8 +15,8 @@ from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from helpers import mae_ast_tiny
 
-MODEL = ViTConfig("80x64", "16x16", width=32, depth=2, heads=2)
-SPEECH = ViTConfig("80x64", "80x4", width=32, depth=2, heads=2)
+MODEL = ViTConfig("80x64", "16x16", embed_dim=32, depth=2, num_heads=2)
+SPEECH = ViTConfig("80x64", "80x4", embed_dim=32, depth=2, num_heads=2)
 PREDICTOR = PredictorConfig(32, 1, 2)
 STATS = (-7.0, 4.0)
 FEATURES, CLASSES = 12, 5

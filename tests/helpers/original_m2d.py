@@ -53,7 +53,9 @@ SUPERB = (
     "./ks.sh 0 m2d /your/m2d_s_vit_base-80x608p80x2-230220/checkpoint-1000.pth 7",
 )
 SIZES = "--epochs 1 --warmup_epochs 0 --batch_size 2 --accum_iter 1 --num_workers 0"
-NETWORK = "-- --width 64 --depth 1 --decoder-width 32 --decoder-depth 1 --decoder-heads 2 --precision float32"
+NETWORK = (
+    "-- --embed-dim 64 --depth 1 --decoder-embed-dim 32 --decoder-depth 1 --decoder-num-heads 2 --precision float32"
+)
 
 
 def words(line: str, extra: str = "") -> list[str]:
@@ -137,7 +139,7 @@ def checkpoint(path: Path, input_size: str, patch_size: str) -> None:
     from auricle.methods.m2d.objective import M2D
     from auricle.models.m2d.config import PredictorConfig, ViTConfig
 
-    model = ViTConfig(input_size=input_size, patch_size=patch_size, width=64, depth=1)
-    objective = M2D(model, PredictorConfig(decoder_width=32, decoder_depth=1, decoder_heads=2), M2DConfig())
+    model = ViTConfig(input_size=input_size, patch_size=patch_size, embed_dim=64, depth=1)
+    objective = M2D(model, PredictorConfig(decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=2), M2DConfig())
     path.parent.mkdir(parents=True)
     write_pickle({"model": to_published(objective.state_dict()), "epoch": 300}, path)

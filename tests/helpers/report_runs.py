@@ -43,8 +43,8 @@ def make_run(sounds: Path, out: Path, *, epochs: int = 3, evaluations: bool = Tr
 
 
 def settings(sounds: Path, epochs: int) -> M2DPretrain:
-    model = {"input_size": "80x40", "patch_size": "16x8", "width": 16, "depth": 2, "heads": 2}
-    predictor = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+    model = {"input_size": "80x40", "patch_size": "16x8", "embed_dim": 16, "depth": 2, "num_heads": 2}
+    predictor = {"decoder_embed_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2}
     steps = {
         "epochs": epochs,
         "warmup_epochs": 0.5,

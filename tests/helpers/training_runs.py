@@ -41,8 +41,8 @@ def prepared(folder: Path, clips: int = 24, frames: int = 60) -> Path:
 def config(source: Path, out: Path, **changes) -> M2DPretrain:
     """A run of seconds: width 16, two blocks, 5 x 5 patches."""
     small = dict(
-        input_size=f"80x{FRAMES}", patch_size="16x8", width=16, depth=2, heads=2, decoder_width=16, decoder_depth=1,
-        decoder_heads=2, epochs=3, warmup_epochs=1.0, batch_size=4, workers=0, precision="float32", log_interval=1,
+        input_size=f"80x{FRAMES}", patch_size="16x8", embed_dim=16, depth=2, num_heads=2, decoder_embed_dim=16, decoder_depth=1,
+        decoder_num_heads=2, epochs=3, warmup_epochs=1.0, batch_size=4, workers=0, precision="float32", log_interval=1,
         health_interval=4, ema_decay_init=0.9, ema_decay=0.99, lr=1e-3, device="cpu",
     )  # fmt: skip
     return with_flags(M2DPretrain("m2d", str(source), str(out)), {**small, **changes})

@@ -268,7 +268,7 @@ def m2d_file(record: Record, **extra: torch.Tensor) -> tuple[M2DEncoder, dict]:
 def small_m2d(monkeypatch) -> Record:
     """A row like M2D's with a small network, since the real ones are 85 million parameters."""
     row = records.get("m2d_clap_vit_base-80x608p16x16-240128")
-    config = replace(row.config, input_size="80x64", width=64, depth=2)
+    config = replace(row.config, input_size="80x64", embed_dim=64, depth=2)
     record = replace(
         row, config=config, name="m2d_clap_vit_base-80x64p16x16-240128", folder="m2d_clap_vit_base-80x64p16x16-240128"
     )

@@ -62,7 +62,11 @@ def test_the_front_ends_kernels_in_a_file_of_the_runtime_are_nothing_to_warn_of(
 def test_sizes_rate_and_statistics_are_the_files(runtime):
     _, meta, encoder = runtime
     config = encoder.config
-    assert (config.width, config.depth, config.num_heads) == (meta["embed_dim"], meta["depth"], meta["num_heads"])
+    assert (config.embed_dim, config.depth, config.attention_heads) == (
+        meta["embed_dim"],
+        meta["depth"],
+        meta["num_heads"],
+    )
     assert config.sample_rate == meta["sample_rate"]
     if "norm_stats" in meta:
         np.testing.assert_allclose(encoder.norm_stats, meta["norm_stats"])

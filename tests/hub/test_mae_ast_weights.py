@@ -42,8 +42,8 @@ def test_a_published_checkpoint_explains_itself(kind, patch):
     assert isinstance(net, MAEASTEncoder)
     assert not net.training
     config = net.config
-    assert (config.patch_size, config.width, config.depth, config.heads) == (patch, 32, 2, 2)
-    assert (config.ffn_width, config.decoder_depth, config.max_token_length) == (64, 1, 128)
+    assert (config.patch_size, config.embed_dim, config.depth, config.num_heads) == (patch, 32, 2, 2)
+    assert (config.ffn_dim, config.decoder_depth, config.max_token_length) == (64, 1, 128)
     assert config.encoder_layerdrop == 0.0
     assert not config.stored_positions  # they are the computed ones
     running = content_of(kind)["model"]["batch_norm.running_mean"]
@@ -104,7 +104,7 @@ def test_statistics_from_elsewhere_are_written_as_running_ones():
 
 
 def test_our_own_files_keep_the_whole_network(tmp_path):
-    net = mae_ast("128x2", use_post_enc_proj=True, decoder_width=48).with_decoder()
+    net = mae_ast("128x2", use_post_enc_proj=True, decoder_embed_dim=48).with_decoder()
     save_encoder(net, tmp_path / "encoder.safetensors")
     again = auricle.load(tmp_path / "encoder.safetensors")
     assert again.through_decoder
@@ -124,7 +124,7 @@ def test_pre_training_goes_on_from_a_checkpoint(layout, tmp_path):
     for name, value in net.state_dict().items():
         assert torch.equal(objective.state_dict()[f"online.{name}"], value)
     with pytest.raises(AuricleError, match="other sizes"):
-        resume(MAEAST(mae_ast(ffn_width=96).config, MAEASTObjectiveConfig()), source)
+        resume(MAEAST(mae_ast(ffn_dim=96).config, MAEASTObjectiveConfig()), source)
 
 
 class Kind(enum.Enum):

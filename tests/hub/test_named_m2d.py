@@ -44,8 +44,8 @@ def test_published_parameter_counts_are_reproduced(name, patch, build, count):
 
 def test_sizes_are_those_of_the_table():
     large = settings_of("m2d_as_vit_large").model
-    assert (large.width, large.depth, large.num_heads) == (1024, 24, 16)
-    sizes = [(p.decoder_width, p.decoder_depth, p.decoder_heads) for p in map(predictor, NAMES)]
+    assert (large.embed_dim, large.depth, large.attention_heads) == (1024, 24, 16)
+    sizes = [(p.decoder_embed_dim, p.decoder_depth, p.decoder_num_heads) for p in map(predictor, NAMES)]
     assert dict(zip(NAMES, sizes)) == {
         name: (384, 4, 6) if name.startswith("msm_mae") else (512, 8, 16) for name in NAMES
     }

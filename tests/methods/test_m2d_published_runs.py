@@ -22,7 +22,7 @@ from helpers.paths import GOLDEN
 
 TRAINING = GOLDEN / "m2d" / "checkpoints" / "m2d_vit_base-80x208p16x16-golden-mr7" / "checkpoint-3.pth"
 SPEECH = GOLDEN / "m2d" / "checkpoints" / "m2d_s_vit_base-80x60p80x2-golden" / "checkpoint-5.pth"
-VIT, PREDICTOR = ViTConfig("80x64", "16x16", width=64, depth=2), PredictorConfig(32, 1, 1)
+VIT, PREDICTOR = ViTConfig("80x64", "16x16", embed_dim=64, depth=2), PredictorConfig(32, 1, 1)
 METHODS = {
     "m2d": lambda **o: M2D(VIT, PREDICTOR, M2DConfig(), **o),
     "m2d_x": lambda **o: M2DX(VIT, PREDICTOR, OfflineConfig(), features=24, **o),
@@ -80,7 +80,7 @@ def test_a_published_checkpoint_starts_a_run_whose_statistics_are_its_datas(meth
 
 
 def test_the_golden_training_checkpoints_start_m2d_and_m2d_x():
-    vit, predictor = ViTConfig("80x208", "16x16", width=128, depth=2), PredictorConfig(32, 1, 1)
+    vit, predictor = ViTConfig("80x208", "16x16", embed_dim=128, depth=2), PredictorConfig(32, 1, 1)
     given = read_pickle(TRAINING)["model"]
     m2d = M2D(vit, predictor, M2DConfig(), stats=(-5.0, 5.0))
     told = resume(m2d, TRAINING)
@@ -90,7 +90,7 @@ def test_the_golden_training_checkpoints_start_m2d_and_m2d_x():
     assert m2d.online.statistics() == (-5.0, 5.0)
     m2d_x = M2DX(vit, predictor, OfflineConfig(), auricle.load(TRAINING))
     assert resume(m2d_x, TRAINING).missing == ("offline_predictor.bias", "offline_predictor.weight")
-    speech = M2DS(ViTConfig("80x60", "80x2", width=64, depth=2), PredictorConfig(32, 1, 1), M2DSConfig(), 9)
+    speech = M2DS(ViTConfig("80x60", "80x2", embed_dim=64, depth=2), PredictorConfig(32, 1, 1), M2DSConfig(), 9)
     assert resume(speech, SPEECH).missing == ()
 
 

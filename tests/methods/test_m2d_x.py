@@ -89,7 +89,7 @@ def test_the_teacher_moves_to_other_devices_and_types_with_the_objective():
 
 
 def test_a_teacher_with_longer_patches_is_brought_to_the_steps_of_the_student():
-    longer = M2DEncoder(ViTConfig("80x64", "16x32", width=32, depth=1, heads=2), seed=5)
+    longer = M2DEncoder(ViTConfig("80x64", "16x32", embed_dim=32, depth=1, num_heads=2), seed=5)
     objective, batch = m2d_x(longer), spectrograms(CLIPS)
     features, times = objective.teacher(batch)
     stretched = objective.columns.from_frames(features, times, objective.teacher.hop_seconds)

@@ -36,7 +36,7 @@ def settings(name: str) -> MAEASTPretrain:
 
 @pytest.mark.parametrize("name", PRESETS["mae-ast"])
 def test_each_recipe_overfits_ten_clips(name):
-    size = dict(width=64, decoder_width=64, ffn_width=128, depth=1)
+    size = dict(embed_dim=64, decoder_embed_dim=64, ffn_dim=128, depth=1)
     built, values, steps, logs = tiny(name, **size), clips(10, frames=50), STEPS[name], []
     optimizer = make_optimizer(built.param_groups(0.01), "adam", 0.0)
     for step in range(steps):

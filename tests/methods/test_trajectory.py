@@ -26,7 +26,7 @@ m2d_plain = plain("m2d_plain")
 STATS = (-6.0, 3.0)
 EPOCHS, PER_EPOCH, CLIPS = 6, 5, 4
 RATE, WARMUP = 2e-3, 1.0
-MODEL = ViTConfig("80x64", "16x16", width=32, depth=2, heads=2)
+MODEL = ViTConfig("80x64", "16x16", embed_dim=32, depth=2, num_heads=2)
 PREDICTOR = PredictorConfig(24, 1, 2)
 SIZES = dict(
     input_size=(80, 64), patch_size=(16, 16), embed_dim=32, depth=2, num_heads=2, decoder_embed_dim=24, decoder_depth=1,

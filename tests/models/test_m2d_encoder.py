@@ -26,7 +26,7 @@ def runtime():
 
 def test_a_published_training_checkpoint_explains_itself(runtime):
     _, meta, encoder = runtime
-    assert (encoder.config.width, encoder.config.depth, encoder.config.num_heads) == (128, 2, 2)
+    assert (encoder.config.embed_dim, encoder.config.depth, encoder.config.attention_heads) == (128, 2, 2)
     assert (encoder.config.input_size, encoder.config.patch_size) == ("80x208", "16x16")
     np.testing.assert_allclose(encoder.norm_stats, meta["norm_stats"])
 

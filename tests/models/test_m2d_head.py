@@ -27,7 +27,7 @@ TRAINING = CHECKPOINTS / "m2d_vit_base-80x208p16x16-golden-mr7/checkpoint-3.pth"
 
 
 def toy(head: M2DHeadConfig | None = None, **changes) -> M2DEncoder:
-    config = ViTConfig(**{"input_size": "80x64", "patch_size": "16x8", "width": 64, "depth": 1, **changes})
+    config = ViTConfig(**{"input_size": "80x64", "patch_size": "16x8", "embed_dim": 64, "depth": 1, **changes})
     return M2DEncoder(config, stats=(-7.0, 4.0), head=head, seed=1).eval()
 
 
@@ -114,7 +114,7 @@ def test_a_published_tagger_is_kept_with_its_classifier_and_classes(tmp_path, mo
 
 def test_the_table_counts_the_parameters_of_the_published_sizes():
     for record in records.table("m2d"):
-        (rows, columns), width = parse_size(record.config.patch_size), record.config.width
+        (rows, columns), width = parse_size(record.config.patch_size), record.config.embed_dim
         block = 12 * width**2 + 13 * width
         patches, head = width * (rows * columns + 1), len(record.classes or ()) * (width + 1)
         assert record.parameters == patches + 3 * width + record.config.depth * block + head

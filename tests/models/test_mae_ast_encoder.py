@@ -258,7 +258,7 @@ def test_base_sizes_are_the_published_ones():
 
 
 def test_initialisation_is_the_published_one_and_keyed():
-    net = MAEASTEncoder(mae_ast(width=96, ffn_width=192, heads=2, use_post_enc_proj=True).config, seed=7)
+    net = MAEASTEncoder(mae_ast(embed_dim=96, ffn_dim=192, num_heads=2, use_post_enc_proj=True).config, seed=7)
     for linear in (net.encoder.blocks[1].attn.qkv, net.decoder.blocks[0].mlp.fc1):
         assert float(linear.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
         assert not linear.bias.any()
@@ -274,8 +274,8 @@ def test_initialisation_is_the_published_one_and_keyed():
     ("changes", "words"),
     [
         ({"patch_size": "48x16"}, "cannot be cut into tokens 48 high"),
-        ({"heads": 5}, "divide by the number of heads"),
-        ({"decoder_width": 512, "heads": 8}, "needs --use-post-enc-proj"),
+        ({"num_heads": 5}, "divide by the number of heads"),
+        ({"decoder_embed_dim": 512, "num_heads": 8}, "needs --use-post-enc-proj"),
         ({"depth": 0}, "at least one layer"),
         ({"dropout": 1.0}, "below 1"),
         ({"max_token_length": 7}, "time step"),

@@ -143,7 +143,7 @@ def test_frame_logits_of_the_convolutional_head_average_to_the_clip():
 
 @torch.no_grad()
 def test_attention_weighs_the_frame_values_to_the_clip():
-    enc = tiny(head="multihead_attention_pooling", heads=1)
+    enc = tiny(head="multihead_attention_pooling", num_heads=1)
     out = enc(noise(2, 64000), taps=["attention"])
     close((out.frame_logits * out.taps["attention"]).sum(1), out.logits)
 
@@ -219,7 +219,7 @@ def test_an_unknown_tap_names_the_nearest():
     [
         {},
         {"head": "fully_convolutional"},
-        {"head": "multihead_attention_pooling", "heads": 2},
+        {"head": "multihead_attention_pooling", "num_heads": 2},
         {"se_dims": "none"},
         {"reduced_tail": True, "se_ratio": 2},
     ],

@@ -267,7 +267,7 @@ def test_resume_starts_from_weights_and_reports_every_name(data, whole, tmp_path
     assert torch.equal(fresh.online.cls_token, weights(whole)["online.cls_token"])
     told = resume(fresh, whole / "encoder.safetensors")
     assert all(name.startswith(("predictor.", "target.")) for name in told.missing)
-    other = fresh_objective(config(data, tmp_path / "run", width=32))
+    other = fresh_objective(config(data, tmp_path / "run", embed_dim=32))
     with pytest.raises(AuricleError, match="other sizes"):
         resume(other, whole)
 

@@ -24,8 +24,8 @@ from helpers.stopping import Stop, same, stop_after
 from helpers.training_runs import prepared
 
 SMALL = [
-    *("--width", "16", "--depth", "2", "--heads", "2"),
-    *("--decoder-width", "16", "--decoder-depth", "1", "--decoder-heads", "2"),
+    *("--embed-dim", "16", "--depth", "2", "--num-heads", "2"),
+    *("--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-num-heads", "2"),
     *("--epochs", "3", "--warmup-epochs", "1", "--batch-size", "4", "--lr", "1e-3", "--state-steps", "1"),
     *("--workers", "0", "--precision", "float32", "--device", "cpu", "--log-interval", "1", "--quiet"),
 ]

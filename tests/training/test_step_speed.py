@@ -61,7 +61,9 @@ def test_keys_that_are_masked_have_no_influence_in_either_form():
 
 
 def small(seed: int = 0) -> tuple[M2D, torch.optim.Optimizer]:
-    objective = M2D(ViTConfig("80x64", width=32, depth=2, heads=2), PredictorConfig(32, 1, 2), M2DConfig(), seed=seed)
+    objective = M2D(
+        ViTConfig("80x64", embed_dim=32, depth=2, num_heads=2), PredictorConfig(32, 1, 2), M2DConfig(), seed=seed
+    )
     return objective, make_optimizer(objective.param_groups(0.05), "adamw", 1e-3)
 
 

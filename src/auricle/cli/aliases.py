@@ -17,7 +17,18 @@ from auricle.core.errors import AuricleError, nearest
 GONE_IN = "0.3"
 
 VERBS = {"evaluate set": ("evaluate", "--suite")}  # two words: what they are now
-OPTIONS = {"evaluate": {"--folding": "--split-by"}, "complexity": {"--model-name": "--model"}}
+OPTIONS = {
+    "evaluate": {"--folding": "--split-by"},
+    "complexity": {"--model-name": "--model"},
+    "pretrain": {
+        "--width": "--embed-dim",
+        "--heads": "--num-heads",
+        "--mel-bins": "--n-mels",
+        "--ffn-width": "--ffn-dim",
+        "--decoder-width": "--decoder-embed-dim",
+        "--decoder-heads": "--decoder-num-heads",
+    },
+}
 VALUES = {
     ("evaluate", "--protocol"): {"logistic": "linear", "knn-vote": "knn"},
     ("evaluate", "--metric"): {"balanced-accuracy": "balanced_accuracy", "roc-auc": "roc_auc", "d-prime": "d_prime"},
@@ -47,7 +58,7 @@ def new_words(verb: str, words: Sequence[str]) -> tuple[str, list[str]]:
     if verb == "pretrain" and _names_a_method(words):
         note(f"auricle pretrain {words[0]} DATA", f"auricle pretrain DATA --method {words[0]}")
         words = [*words[1:], "--method", words[0]]
-    return verb, [*_renamed(verb, words)]
+    return verb, [*renamed(verb, words)]
 
 
 def _names_a_method(words: Sequence[str]) -> bool:
@@ -57,7 +68,7 @@ def _names_a_method(words: Sequence[str]) -> bool:
     return not Path(words[0]).exists() or (len(words) > 1 and not words[1].startswith("-"))
 
 
-def _renamed(verb: str, words: Sequence[str]) -> Iterator[str]:
+def renamed(verb: str, words: Sequence[str]) -> Iterator[str]:
     """Yield the words with options and values of the first edition renamed."""
     option = ""
     for word in words:

@@ -5,7 +5,7 @@
   auricle original efficientat complexity --model_name="mn10_as"
   auricle original m2d wav_to_lms.py sounds data/sounds_lms
   auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio --csv_main data/files.csv
-  auricle original m2d train_audio.py --csv_main data/files.csv -- --width 384 --depth 6
+  auricle original m2d train_audio.py --csv_main data/files.csv -- --embed-dim 384 --depth 6
   auricle original mae-ast fairseq-hydra-train task.data=lists task.mask_type=chunk_mask hydra.run.dir=runs/first
 
 After a lone -- stand options of 'auricle pretrain', which win. Programs that do not run here yet are refused (exit code 2).
@@ -47,12 +47,13 @@ def run(args: argparse.Namespace) -> int:
 
 def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConfig:
     """``config`` with the flags of ``auricle pretrain`` in ``words`` applied."""
+    from auricle.cli import aliases
     from auricle.cli.flags import add_flags, given_flags
     from auricle.methods.settings import with_flags
 
     parser = VerbParser("pretrain")
     add_flags(parser, type(config))
-    values, _ = parser.read(words)
+    values, _ = parser.read([*aliases.renamed("pretrain", words)])
     if values.source is not MISSING:
         raise AuricleError(f"after -- stand options of 'auricle pretrain', not '{values.source}'")
     return with_flags(config, given_flags(values, type(config)))

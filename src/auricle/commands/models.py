@@ -173,8 +173,9 @@ def _opened(path: Path, config: ShowConfig) -> Description:
 
 def _settled(encoder: Encoder) -> dict[str, Any] | None:
     """Its configuration, with the number of heads where that says 0 (one per 64 channels)."""
-    config, heads = encoder.architecture().get("config"), getattr(getattr(encoder, "config", None), "num_heads", None)
-    return {**config, "heads": heads} if config and heads else config
+    config = encoder.architecture().get("config")
+    heads = getattr(getattr(encoder, "config", None), "attention_heads", None)
+    return {**config, "num_heads": heads} if config and heads else config
 
 
 def count(encoder: Encoder) -> int:
@@ -278,8 +279,10 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
 
     _family(encoder, ("m2d",), "m2d")
     config = encoder.architecture()["config"]
-    if config["heads"] not in (0, max(1, config["width"] // 64)):
-        raise AuricleError(f"readers of M2D's layout take one head per 64 channels; this encoder has {config['heads']}")
+    if config["num_heads"] not in (None, max(1, config["embed_dim"] // 64)):
+        raise AuricleError(
+            f"readers of M2D's layout take one head per 64 channels; this encoder has {config['num_heads']}"
+        )
     ours = (
         tensors_of(source) if source.is_dir() else {f"online.{n}": value for n, value in encoder.state_dict().items()}
     )

@@ -53,7 +53,7 @@ def published_settings(config: PretrainConfig) -> tuple[str, dict[str, Any]]:
         "sr": f"{values['sample_rate'] // 1000}k",
     }
     given["batch_size"] = values["batch_size"] or values["effective_batch"]
-    given |= {"model": factory_name(config.method, values["width"], values["depth"]), **_switches(values)}
+    given |= {"model": factory_name(config.method, values["embed_dim"], values["depth"]), **_switches(values)}
     if values["noise_ratio"]:
         given["csv_bg_noise"] = values["csv_bg_noise"]
     names = {option.name for option in options_of(program)}

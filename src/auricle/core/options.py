@@ -90,6 +90,8 @@ def as_plain(config: Any) -> Any:
 def from_plain(kind: type, values: dict[str, Any], where: str = "the configuration") -> Any:
     """Return the config that ``as_plain`` turned into ``values``. Absent names keep their default.
 
+    Names of earlier versions (``kind.OLD_NAMES``, from old to new) are translated.
+
     Args:
         kind: the dataclass.
         values: plain values by name.
@@ -99,6 +101,8 @@ def from_plain(kind: type, values: dict[str, Any], where: str = "the configurati
         AuricleError: for an unknown name, with the nearest known one.
     """
     hints, known = typing.get_type_hints(kind), {f.name: f for f in fields(kind)}
+    renamed = getattr(kind, "OLD_NAMES", {})
+    values = {renamed.get(name, name): value for name, value in values.items()}
     for name in values.keys() - known.keys():
         raise AuricleError(
             f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}"

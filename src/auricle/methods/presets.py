@@ -28,8 +28,8 @@ SSAST = {
 }
 
 # Crops of 0.96 s; short clips are repeated, because padded silence makes every objective trivial
-SMALL_VIT = {"input_size": "80x96", "patch_size": "16x8", "width": 192, "depth": 6, "heads": 6}
-SMALL_PREDICTOR = {"decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4}
+SMALL_VIT = {"input_size": "80x96", "patch_size": "16x8", "embed_dim": 192, "depth": 6, "num_heads": 6}
+SMALL_PREDICTOR = {"decoder_embed_dim": 128, "decoder_depth": 2, "decoder_num_heads": 4}
 SMALL_TRAINING = {
     "batch_size": 24,  # four times the updates of 96 on the same sound: measured to be better
     "min_ds_size": 96,

@@ -238,7 +238,7 @@ class MAEASTPretrain(PretrainConfig):
 
     @property
     def front_end(self) -> str:
-        bands = "" if self.model.mel_bins == 128 else f"-m{self.model.mel_bins}"
+        bands = "" if self.model.n_mels == 128 else f"-m{self.model.n_mels}"
         return f"mae-ast-fbank/16k{bands}"
 
     def tokens(self) -> tuple[int, int]:

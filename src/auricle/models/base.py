@@ -402,7 +402,7 @@ class Encoder(nn.Module):
 
     def fingerprint(self) -> str:
         """Return 16 hex digits of a SHA-256 over architecture and tensors: equal for equal encoders, on any machine."""
-        digest = hashlib.sha256(json.dumps(self.architecture(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(_first_names(self.architecture()), sort_keys=True).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -465,6 +465,25 @@ class Encoder(nn.Module):
         if version is not None and not version.is_current(self):
             del self.__dict__["_for_inference"]  # the memory of the old tensors is free at once
         return self
+
+
+FIRST_NAMES = {  # of settings: fingerprints stay what they were when the settings had these names
+    "embed_dim": "width",
+    "num_heads": "heads",
+    "n_mels": "mel_bins",
+    "ffn_dim": "ffn_width",
+    "decoder_embed_dim": "decoder_width",
+}
+
+
+def _first_names(architecture: Any) -> Any:
+    """An architecture with the first names of its settings; "auto" heads were 0."""
+    if isinstance(architecture, list):
+        return [_first_names(part) for part in architecture]
+    if not isinstance(architecture, dict):
+        return architecture
+    named = {FIRST_NAMES.get(name, name): _first_names(value) for name, value in architecture.items()}
+    return {name: 0 if name == "heads" and value is None else value for name, value in named.items()}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import from_plain
 from auricle.models.base import Encoder
 from auricle.models.heads import build_head
 
@@ -14,28 +15,28 @@ def _m2d(config: dict[str, Any], *, head: dict[str, Any] | None = None, **option
     from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
     from auricle.models.m2d.encoder import M2DEncoder
 
-    return M2DEncoder(ViTConfig(**config), head=None if head is None else M2DHeadConfig(**head), **options)
+    return M2DEncoder(_config(ViTConfig, config), head=None if head is None else M2DHeadConfig(**head), **options)
 
 
 def _mae_ast(config: dict[str, Any], **options: Any) -> Encoder:
     from auricle.models.mae_ast.config import MAEASTConfig
     from auricle.models.mae_ast.encoder import MAEASTEncoder
 
-    return MAEASTEncoder(MAEASTConfig(**config), **options)
+    return MAEASTEncoder(_config(MAEASTConfig, config), **options)
 
 
 def _mn(config: dict[str, Any], **options: Any) -> Encoder:
     from auricle.models.efficientat.config import MNConfig
     from auricle.models.efficientat.mn import MN
 
-    return MN(MNConfig(**config), **options)
+    return MN(_config(MNConfig, config), **options)
 
 
 def _dymn(config: dict[str, Any], **options: Any) -> Encoder:
     from auricle.models.efficientat.config import DyMNConfig
     from auricle.models.efficientat.dymn import DyMN
 
-    return DyMN(DyMNConfig(**config), **options)
+    return DyMN(_config(DyMNConfig, config), **options)
 
 
 def _logmel_stats(front_end_id: str) -> Encoder:
@@ -58,6 +59,11 @@ FAMILIES: dict[str, Callable[..., Encoder]] = {
     "logmel-stats": _logmel_stats,
     "ensemble": _ensemble,
 }
+
+
+def _config(kind: type, values: dict[str, Any]) -> Any:
+    """A family's configuration from metadata of any version."""
+    return from_plain(kind, values, "the architecture")
 
 
 def build(architecture: dict[str, Any], **options: Any) -> Encoder:

@@ -96,7 +96,7 @@ def feature_look(objective: MaskedObjective, batches: Iterable[Batch]) -> dict[s
     from auricle.metrics.rank import Spectrum
 
     online = objective.online
-    device, spectrum = online.pos_embed.device, Spectrum(online.config.width)
+    device, spectrum = online.pos_embed.device, Spectrum(online.config.embed_dim)
     objective.eval()
     with torch.no_grad():
         for batch in batches:

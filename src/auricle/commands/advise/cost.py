@@ -47,18 +47,22 @@ def training_flops(shape: Shape) -> float:
     """
     tokens, visible = shape.tokens
     model, head = shape.model, shape.predictor
-    student = stack_flops(visible + 1, model.width, model.depth)
-    student += stack_flops(tokens + 1, head.decoder_width, head.decoder_depth)
-    target = stack_flops(tokens - visible + 1, model.width, model.depth)
-    return 3 * student + target + (stack_flops(tokens + 1, model.width, model.depth) if shape.teacher else 0.0)
+    student = stack_flops(visible + 1, model.embed_dim, model.depth)
+    student += stack_flops(tokens + 1, head.decoder_embed_dim, head.decoder_depth)
+    target = stack_flops(tokens - visible + 1, model.embed_dim, model.depth)
+    return 3 * student + target + (stack_flops(tokens + 1, model.embed_dim, model.depth) if shape.teacher else 0.0)
 
 
 def state_bytes(shape: Shape) -> float:
     """Return the bytes of weights, gradients and optimiser state."""
     model, head = shape.model, shape.predictor
-    encoder = stack_parameters(model.width, model.depth)
-    trained = encoder + stack_parameters(head.decoder_width, head.decoder_depth) + 2 * model.width * head.decoder_width
-    linear = (model.grid[0] * model.width) ** 2 if shape.teacher else 0
+    encoder = stack_parameters(model.embed_dim, model.depth)
+    trained = (
+        encoder
+        + stack_parameters(head.decoder_embed_dim, head.decoder_depth)
+        + 2 * model.embed_dim * head.decoder_embed_dim
+    )
+    linear = (model.grid[0] * model.embed_dim) ** 2 if shape.teacher else 0
     return BYTES_TRAINED * (trained + linear) + BYTES_FROZEN * encoder * (2 if shape.teacher else 1)
 
 

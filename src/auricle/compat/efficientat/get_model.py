@@ -22,7 +22,7 @@ MN_ARGUMENTS = SHARED | {
     "reduced_tail": "reduced_tail",
     "dilated": "dilated",
     "head_type": "head",
-    "multihead_attention_heads": "heads",
+    "multihead_attention_heads": "num_heads",
     "input_dim_t": "frames",
     "se_dims": "se_dims",
     "se_agg": "se_agg",

@@ -2,7 +2,7 @@
 
 Its four training programs and its converter run with their options and defaults unchanged (specification m2d 5.1, 1.3),
 with ``python``, ``torchrun`` or nothing in front. After ``--`` stand settings of ``auricle pretrain``, which win:
-``… --epochs 300 -- --width 384 --depth 6``. Evaluation and fine-tuning come later and say so.
+``… --epochs 300 -- --embed-dim 384 --depth 6``. Evaluation and fine-tuning come later and say so.
 """
 
 from __future__ import annotations

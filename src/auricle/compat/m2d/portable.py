@@ -78,7 +78,7 @@ class PortableM2D(nn.Module):
             n_mels=front.n_mels,
             f_min=front.fmin,
             f_max=config.sample_rate // 2,
-            feature_d=config.width if self.flat_features else self.backbone.info.frame_dim,
+            feature_d=config.embed_dim if self.flat_features else self.backbone.info.frame_dim,
             flat_features=self.flat_features,
         )
 

@@ -123,7 +123,7 @@ def _head(tensors: dict[str, Tensor]) -> dict[str, Any]:
     if "classifier.head_weight" in tensors:
         heads = tensors["classifier.head_weight"].shape[1]
         outputs = len(tensors["classifier.subspace_proj.bias"])
-        return {"head": "multihead_attention_pooling", "heads": heads, "num_classes": outputs // (2 * heads)}
+        return {"head": "multihead_attention_pooling", "num_heads": heads, "num_classes": outputs // (2 * heads)}
     raise AuricleError("the file has no classifier that an EfficientAT network knows")
 
 

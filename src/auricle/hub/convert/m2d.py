@@ -144,13 +144,13 @@ def head_of(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHea
     if CLASSIFIER not in tensors:
         return None
     classes, columns = tensors[CLASSIFIER].shape
-    if columns == config.width:
+    if columns == config.embed_dim:
         return M2DHeadConfig(classes, "tokens")
-    if columns == config.width * config.grid[0]:
+    if columns == config.embed_dim * config.grid[0]:
         return M2DHeadConfig(classes, "frames")
     raise AuricleError(
-        f"{path}: the classifier reads {columns} numbers; expected {config.width} (patch tokens) or "
-        f"{config.width * config.grid[0]} (stacked frames)"
+        f"{path}: the classifier reads {columns} numbers; expected {config.embed_dim} (patch tokens) or "
+        f"{config.embed_dim * config.grid[0]} (stacked frames)"
     )
 
 
@@ -207,7 +207,7 @@ def _depth(tensors: dict[str, Tensor], path: Path) -> int:
 
 def _patches(tensors: dict[str, Tensor]) -> dict[str, Any]:
     width, _, height, columns = tensors["patch_embed.proj.weight"].shape
-    return {"patch_size": f"{height}x{columns}", "width": width}
+    return {"patch_size": f"{height}x{columns}", "embed_dim": width}
 
 
 def _fitting(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> ViTConfig:

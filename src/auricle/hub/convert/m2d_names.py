@@ -18,7 +18,7 @@ class Family(NamedTuple):
 
 
 class Size(NamedTuple):
-    width: int
+    embed_dim: int
     depth: int
 
 
@@ -33,7 +33,8 @@ FAMILIES = {
 }
 SIZES = {"base": Size(768, 12), "large": Size(1024, 24)}
 SINGLE = ("m2d_s", "m2d_d2v")  # published in the size "base" only
-MAE_DECODER = {"decoder_width": 512, "decoder_depth": 8, "decoder_heads": 16}  # of mae_vit_base: M2D's, not MSM-MAE's
+# of mae_vit_base: M2D's decoder, not MSM-MAE's
+MAE_DECODER = {"decoder_embed_dim": 512, "decoder_depth": 8, "decoder_num_heads": 16}
 NAMES = tuple(
     f"{family}_vit_{size}" for family in FAMILIES for size in SIZES if size == "base" or family not in (*SINGLE, "mae")
 )

@@ -50,11 +50,11 @@ MARKS = {"encoder_mask_emb", "post_extract_proj.weight"}  # names that every fil
 
 # published setting, ours, and the value where a file does not say it (specification mae_ast 2.1)
 SETTINGS = (
-    ("encoder_embed_dim", "width", 768),
+    ("encoder_embed_dim", "embed_dim", 768),
     ("encoder_layers", "depth", 12),
-    ("encoder_attention_heads", "heads", 12),
-    ("encoder_ffn_embed_dim", "ffn_width", 3072),
-    ("decoder_embed_dim", "decoder_width", 768),
+    ("encoder_attention_heads", "num_heads", 12),
+    ("encoder_ffn_embed_dim", "ffn_dim", 3072),
+    ("decoder_embed_dim", "decoder_embed_dim", 768),
     ("decoder_layers", "decoder_depth", 2),
     ("layer_norm_first", "layer_norm_first", False),
     ("use_post_enc_proj", "use_post_enc_proj", False),
@@ -226,7 +226,7 @@ def published_content(encoder: MAEASTEncoder) -> dict[str, Any]:
     model = {field: getattr(config, own) for field, own, _ in SETTINGS}
     for fields in (KERNEL, STRIDE):
         model |= dict(zip(fields, config.patch))
-    task = {"_name": "mae_ast_pretraining", **TASK_REST, **TASK_RULES, "feature_dim": config.mel_bins}
+    task = {"_name": "mae_ast_pretraining", **TASK_REST, **TASK_RULES, "feature_dim": config.n_mels}
     cfg = {"_name": None, "model": {**model, **MODEL_RULES, **REST, "_name": "mae_ast"}, "task": task}
     return {"args": None, "cfg": cfg, "model": published_tensors(encoder), **EMPTY}
 
@@ -242,7 +242,7 @@ def published_tensors(encoder: MAEASTEncoder) -> dict[str, Tensor]:
         mean, std = encoder.statistics()
         ours["batch_norm.running_mean"] = ours["batch_norm.running_mean"].new_tensor([mean])
         ours["batch_norm.running_var"] = ours["batch_norm.running_var"].new_tensor([std**2 - EPS])
-    sizes = ((config.enc_sine_pos, config.width), (config.dec_sine_pos, config.decoder_width))
+    sizes = ((config.enc_sine_pos, config.embed_dim), (config.dec_sine_pos, config.decoder_embed_dim))
     for table, (used, width) in zip(TABLES, sizes):
         if used and table not in ours:
             ours[table] = line_table(width, config.max_token_length)

@@ -37,7 +37,7 @@ class MaskedObjective(Objective):
         super().__init__()
         self.masking = masking
         self.online = M2DEncoder(model, stats=stats, seed=seed, name=name)
-        self.predictor = Predictor(predictor, model.width, model.grid, out=out)
+        self.predictor = Predictor(predictor, model.embed_dim, model.grid, out=out)
         keyed(self.predictor, seed, transformer_rule, prefix="predictor")
         if masking.cont_mask and not int(model.grid[1] * masking.mask_ratio):
             raise AuricleError(

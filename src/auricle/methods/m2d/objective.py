@@ -40,16 +40,18 @@ class M2D(MaskedObjective):
         seed: int = 0,
         name: str = "m2d",
     ):
-        super().__init__(model, predictor, config, out=model.width, stats=stats, seed=seed, name=name)
+        super().__init__(model, predictor, config, out=model.embed_dim, stats=stats, seed=seed, name=name)
         self.config = config
-        self.target = Transformer(model.width, model.depth, model.num_heads).requires_grad_(False)
+        self.target = Transformer(model.embed_dim, model.depth, model.attention_heads).requires_grad_(False)
         keyed(self.target, seed, transformer_rule, prefix="target")
         rows, columns = model.grid
         self.rebuilder = None
         if config.reconstruct:
-            self.rebuilder = nn.Linear(model.width, math.prod(parse_size(model.patch_size)))
+            self.rebuilder = nn.Linear(model.embed_dim, math.prod(parse_size(model.patch_size)))
             keyed(self.rebuilder, seed, transformer_rule, prefix="rebuilder")
-        self.centring = None if config.centring == "none" else Centring(config.centring, rows * columns, model.width)
+        self.centring = (
+            None if config.centring == "none" else Centring(config.centring, rows * columns, model.embed_dim)
+        )
 
     def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
         patches, seen = self.views(batch, key)

@@ -49,7 +49,7 @@ class M2DWithAuxLoss(M2D):
     ):
         super().__init__(model, predictor, config, stats=stats, seed=seed, name=name)
         self.weights = (config.loss_m2d, config.loss_off)
-        self.offline_predictor = nn.Linear(model.grid[0] * model.width, outputs)
+        self.offline_predictor = nn.Linear(model.grid[0] * model.embed_dim, outputs)
         keyed(self.offline_predictor, seed, rule, prefix="offline_predictor")
 
     def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:

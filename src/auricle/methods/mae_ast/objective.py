@@ -129,9 +129,9 @@ class MAEAST(Objective):
         super().__init__()
         self.config = config
         self.online = MAEASTEncoder(model, seed=seed, name=name)
-        if config.encoder_mask_tokens and model.decoder_width != model.width:
+        if config.encoder_mask_tokens and model.decoder_embed_dim != model.embed_dim:
             raise AuricleError("without a decoder (--encoder-mask-tokens) the decoder's width must be the encoder's")
-        width = model.decoder_width
+        width = model.decoder_embed_dim
         self.mlp = nn.ModuleDict({loss: nn.Linear(width, width) for loss in LOSSES if config.mlp_heads})
         keyed(self.mlp, seed, linear_rule, prefix="mlp")
         self.weights = dict(zip(LOSSES, (config.classification_weight, config.reconstruction_weight)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
@@ -102,10 +103,12 @@ def block_shapes(
 class MNConfig:
     """A MobileNetV3 tagger; the defaults are mn10 (specification efficientat 2)."""
 
+    OLD_NAMES: ClassVar[dict[str, str]] = {"heads": "num_heads"}
+
     num_classes: int = option(527, "number of classes (outputs)")
     width: float = option(1.0, "width multiplier: mn04 is 0.4, mn10 is 1")
     head: str = option("mlp", "what turns the last feature map into class scores", choices=HEADS)
-    heads: int = option(4, "attention heads of multihead_attention_pooling")
+    num_heads: int = option(4, "attention heads of multihead_attention_pooling")
     strides: tuple[int, ...] = option((2, 2, 2, 2), "strides of blocks 2, 4, 7 and 13, each 1 or 2")
     dilated: bool = option(False, "blocks 13 to 15 dilated by 2 in place of striding")
     reduced_tail: bool = option(False, "halve the channels of blocks 13 to 15 and the last linear layer")
@@ -127,7 +130,7 @@ class MNConfig:
             raise AuricleError(f"se_dims is 'none' or different letters of c, f and t, not '{self.se_dims}'")
         if self.dilated and set(letters) & set("ft"):
             raise AuricleError("a dilated network has squeeze-and-excitation along c or none: f and t do not fit it")
-        check_ranges(self, ("heads", "se_ratio"), 1)
+        check_ranges(self, ("num_heads", "se_ratio"), 1)
 
     @property
     def squeeze_letters(self) -> str:

@@ -80,4 +80,4 @@ def build_head(config: MNConfig, inputs: int) -> MobileNetHead | FullyConvolutio
         return MobileNetHead(inputs, config.last_width, config.num_classes, config.dropout)
     if config.head == HEADS[1]:
         return FullyConvolutionalHead(inputs, config.num_classes)
-    return AttentionPoolingHead(inputs, config.num_classes, config.heads)
+    return AttentionPoolingHead(inputs, config.num_classes, config.num_heads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_ranges, option
@@ -26,31 +26,35 @@ def parse_size(text: str) -> tuple[int, int]:
 class ViTConfig:
     """An M2D-family encoder; the defaults are the published ViT-B (specification m2d 2.6)."""
 
+    OLD_NAMES: ClassVar[dict[str, str]] = {"width": "embed_dim", "heads": "num_heads"}
+
     input_size: str = option("80x608", "mel bins x frames of one training crop (a frame is 10 ms)")
     patch_size: str = option("16x16", "patch height x width, in mel bins x frames")
-    width: int = option(768, "width of the encoder")
+    embed_dim: int = option(768, "width of the encoder")
     depth: int = option(12, "number of encoder blocks")
-    heads: int = option(0, "attention heads of the encoder; 0: one per 64 channels")
+    num_heads: int | None = option(
+        None, "attention heads of the encoder; auto: one per 64 channels", words={"auto": None}, old={0: None}
+    )
     sample_rate: int = option(16000, "sample rate of the log-mel front end, 16000 or 32000 hertz")
 
     def __post_init__(self) -> None:
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
-        check_ranges(self, ("width", "depth"), 1)
-        check_ranges(self, ("heads",), 0)
+        check_ranges(self, ("embed_dim", "depth", "num_heads"), 1)
         if self.sample_rate not in FRONT_ENDS:
             raise AuricleError(f"M2D knows 16000 and 32000 Hz, not {self.sample_rate}")
         if bins % height:
             raise AuricleError(f"{bins} mel bins cannot be cut into patches {height} high")
         if frames < width:
             raise AuricleError(f"an input of {frames} frames is shorter than one patch ({width} frames)")
-        if self.width % 4 or self.width % self.num_heads:
+        if self.embed_dim % 4 or self.embed_dim % self.attention_heads:
             raise AuricleError(
-                f"the width ({self.width}) must divide by 4 and by the number of heads ({self.num_heads})"
+                f"the width ({self.embed_dim}) must divide by 4 and by the number of heads ({self.attention_heads})"
             )
 
     @property
-    def num_heads(self) -> int:
-        return self.heads or max(1, self.width // 64)
+    def attention_heads(self) -> int:
+        """``num_heads``, or what "auto" means: one head per 64 channels."""
+        return self.num_heads or max(1, self.embed_dim // 64)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -77,13 +81,15 @@ class M2DHeadConfig:
 class PredictorConfig:
     """The decoder of pre-training; the defaults are M2D's (specification m2d 2.6)."""
 
-    decoder_width: int = option(512, "width of the predictor")
+    OLD_NAMES: ClassVar[dict[str, str]] = {"decoder_width": "decoder_embed_dim", "decoder_heads": "decoder_num_heads"}
+
+    decoder_embed_dim: int = option(512, "width of the predictor")
     decoder_depth: int = option(8, "number of predictor blocks")
-    decoder_heads: int = option(16, "attention heads of the predictor")
+    decoder_num_heads: int = option(16, "attention heads of the predictor")
 
     def __post_init__(self) -> None:
-        check_ranges(self, ("decoder_width", "decoder_depth", "decoder_heads"), 1)
-        if self.decoder_width % 4 or self.decoder_width % self.decoder_heads:
+        check_ranges(self, ("decoder_embed_dim", "decoder_depth", "decoder_num_heads"), 1)
+        if self.decoder_embed_dim % 4 or self.decoder_embed_dim % self.decoder_num_heads:
             raise AuricleError(
-                f"the predictor's width ({self.decoder_width}) must divide by 4 and by its heads ({self.decoder_heads})"
+                f"the predictor's width ({self.decoder_embed_dim}) must divide by 4 and by its heads ({self.decoder_num_heads})"
             )

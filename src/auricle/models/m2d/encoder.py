@@ -113,10 +113,10 @@ class M2DEncoder(Encoder):
     ):
         super().__init__()
         self.config, self.one_piece = config, one_piece
-        self.patch_embed = PatchEmbed(config.width, parse_size(config.patch_size))
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.register_buffer("pos_embed", grid_table(config.width, config.grid))
-        self.transformer = Transformer(config.width, config.depth, config.num_heads)
+        self.patch_embed = PatchEmbed(config.embed_dim, parse_size(config.patch_size))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
+        self.register_buffer("pos_embed", grid_table(config.embed_dim, config.grid))
+        self.transformer = Transformer(config.embed_dim, config.depth, config.attention_heads)
         self.norm_stats = torch.tensor([float(value) for value in stats])
         keyed(self, seed, transformer_rule)
         self.register_module("head", self._new_head(head, seed))
@@ -125,7 +125,7 @@ class M2DEncoder(Encoder):
     def _new_head(self, config: M2DHeadConfig | None, seed: int) -> M2DHead | None:
         if config is None:
             return None
-        head = M2DHead(width_of_head(config, self.config.grid[0], self.config.width), config)
+        head = M2DHead(width_of_head(config, self.config.grid[0], self.config.embed_dim), config)
         keyed(head.linear, seed, head_rule, prefix="head")
         return head
 
@@ -144,9 +144,9 @@ class M2DEncoder(Encoder):
             front_end=front.id,
             sample_rate=config.sample_rate,
             hop_seconds=front.hop_seconds * self.patch_embed.patch[1],
-            frame_dim=rows * config.width,
-            clip_dim=rows * config.width if self.head is None else self.head.linear.in_features,
-            token_dim=config.width,
+            frame_dim=rows * config.embed_dim,
+            clip_dim=rows * config.embed_dim if self.head is None else self.head.linear.in_features,
+            token_dim=config.embed_dim,
             min_samples=front.min_samples,
             chunk_frames=parse_size(config.input_size)[1],
             depth=config.depth,
@@ -369,7 +369,7 @@ class M2DEncoder(Encoder):
         """-> one grid (B, T, F, D) per block wanted, columns (B,) valid ones, first column of each chunk."""
         chunk, patch = int(self.info.chunk_frames or 0), self.patch_embed.patch[1]
         pieces = Chunks(lengths.tolist(), chunk, patch, whole=self.one_piece)
-        rows, width = self.config.grid[0], self.config.width
+        rows, width = self.config.grid[0], self.config.embed_dim
         shape = (len(values), pieces.total, rows, width)
         grids = [values.new_zeros(shape) for _ in wanted]
         for group in pieces.passes(max(1, TOKENS_PER_PASS // (rows * pieces.full))):

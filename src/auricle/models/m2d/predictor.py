@@ -18,11 +18,11 @@ class Predictor(nn.Module):
 
     def __init__(self, config: PredictorConfig, width: int, grid: tuple[int, int], out: int):
         super().__init__()
-        inner = config.decoder_width
+        inner = config.decoder_embed_dim
         self.embed = nn.Linear(width, inner)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, inner))
         self.register_buffer("pos_embed", grid_table(inner, grid))
-        self.transformer = Transformer(inner, config.decoder_depth, config.decoder_heads)
+        self.transformer = Transformer(inner, config.decoder_depth, config.decoder_num_heads)
         self.project = nn.Linear(inner, out)
 
     def forward(self, latent: Tensor, mask: Mask) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_ranges, option
@@ -13,13 +14,21 @@ from auricle.models.m2d.config import parse_size
 class MAEASTConfig:
     """Encoder and decoder; the defaults are the published patch model as it was trained."""
 
+    OLD_NAMES: ClassVar[dict[str, str]] = {
+        "mel_bins": "n_mels",
+        "width": "embed_dim",
+        "heads": "num_heads",
+        "ffn_width": "ffn_dim",
+        "decoder_width": "decoder_embed_dim",
+    }
+
     patch_size: str = option("16x16", "token height x width, in mel bins x frames of 10 ms; frame tokens: 128x2")
-    mel_bins: int = option(128, "mel bins of the front end")
-    width: int = option(768, "width of the encoder")
+    n_mels: int = option(128, "mel bins of the front end")
+    embed_dim: int = option(768, "width of the encoder")
     depth: int = option(12, "number of encoder layers")
-    heads: int = option(12, "attention heads, in encoder and decoder")
-    ffn_width: int = option(3072, "inner width of the feed-forward layers, in encoder and decoder")
-    decoder_width: int = option(768, "width of the decoder; another than the encoder's needs --use-post-enc-proj")
+    num_heads: int = option(12, "attention heads, in encoder and decoder")
+    ffn_dim: int = option(3072, "inner width of the feed-forward layers, in encoder and decoder")
+    decoder_embed_dim: int = option(768, "width of the decoder; another than the encoder's needs --use-post-enc-proj")
     decoder_depth: int = option(2, "number of decoder layers")
     layer_norm_first: bool = option(False, "normalise before attention and feed-forward (pre-norm), not after")
     use_post_enc_proj: bool = option(False, "a linear layer between encoder and decoder")
@@ -36,17 +45,19 @@ class MAEASTConfig:
 
     def __post_init__(self) -> None:
         height, _ = parse_size(self.patch_size)
-        check_ranges(self, ("mel_bins", "heads", "width", "decoder_width"), 1)
-        if self.mel_bins % height:
-            raise AuricleError(f"{self.mel_bins} mel bins cannot be cut into tokens {height} high")
-        for width in (self.width, self.decoder_width):
-            if width % 2 or width % self.heads:
-                raise AuricleError(f"the width ({width}) must be even and divide by the number of heads ({self.heads})")
-        if self.decoder_width != self.width and not self.use_post_enc_proj:
+        check_ranges(self, ("n_mels", "num_heads", "embed_dim", "decoder_embed_dim"), 1)
+        if self.n_mels % height:
+            raise AuricleError(f"{self.n_mels} mel bins cannot be cut into tokens {height} high")
+        for width in (self.embed_dim, self.decoder_embed_dim):
+            if width % 2 or width % self.num_heads:
+                raise AuricleError(
+                    f"the width ({width}) must be even and divide by the number of heads ({self.num_heads})"
+                )
+        if self.decoder_embed_dim != self.embed_dim and not self.use_post_enc_proj:
             raise AuricleError(
-                f"a decoder {self.decoder_width} wide after an encoder {self.width} wide needs --use-post-enc-proj"
+                f"a decoder {self.decoder_embed_dim} wide after an encoder {self.embed_dim} wide needs --use-post-enc-proj"
             )
-        if min(self.depth, self.decoder_depth, self.ffn_width) < 1:
+        if min(self.depth, self.decoder_depth, self.ffn_dim) < 1:
             raise AuricleError("encoder and decoder need at least one layer, and their feed-forward a width")
         if self.max_token_length < self.rows:
             raise AuricleError(f"max_token_length must hold the {self.rows} tokens of a time step or more")
@@ -62,7 +73,7 @@ class MAEASTConfig:
     @property
     def rows(self) -> int:
         """Tokens per time step."""
-        return self.mel_bins // self.patch[0]
+        return self.n_mels // self.patch[0]
 
     @property
     def patch_values(self) -> int:

@@ -57,23 +57,25 @@ class MAEASTNetwork(Encoder):
         super().__init__()
         self.config = config
         self.batch_norm = nn.BatchNorm2d(1, eps=EPS, affine=False)
-        self.encoder_mask_emb = nn.Parameter(torch.zeros(config.width))
-        self.decoder_mask_emb = nn.Parameter(torch.zeros(config.decoder_width))
-        self.post_extract_proj = nn.Linear(config.patch_values, config.width)
-        self.layer_norm = nn.LayerNorm(config.mel_bins)
-        self.encoder = Transformer(config.width, config.depth, config.heads, style(config, config.encoder_layerdrop))
+        self.encoder_mask_emb = nn.Parameter(torch.zeros(config.embed_dim))
+        self.decoder_mask_emb = nn.Parameter(torch.zeros(config.decoder_embed_dim))
+        self.post_extract_proj = nn.Linear(config.patch_values, config.embed_dim)
+        self.layer_norm = nn.LayerNorm(config.n_mels)
+        self.encoder = Transformer(
+            config.embed_dim, config.depth, config.num_heads, style(config, config.encoder_layerdrop)
+        )
         self.post_enc_proj = (
-            nn.Linear(config.width, config.decoder_width) if config.use_post_enc_proj else nn.Identity()
+            nn.Linear(config.embed_dim, config.decoder_embed_dim) if config.use_post_enc_proj else nn.Identity()
         )
         self.decoder = Transformer(
-            config.decoder_width, config.decoder_depth, config.heads, style(config, config.decoder_layerdrop)
+            config.decoder_embed_dim, config.decoder_depth, config.num_heads, style(config, config.decoder_layerdrop)
         )
-        self.final_proj_reconstruction = nn.Linear(config.decoder_width, config.patch_values)
-        self.final_proj_classification = nn.Linear(config.decoder_width, config.patch_values)
+        self.final_proj_reconstruction = nn.Linear(config.decoder_embed_dim, config.patch_values)
+        self.final_proj_classification = nn.Linear(config.decoder_embed_dim, config.patch_values)
         if config.stored_positions and config.enc_sine_pos:
-            self.register_buffer("enc_positions", line_table(config.width, config.max_token_length))
+            self.register_buffer("enc_positions", line_table(config.embed_dim, config.max_token_length))
         if config.stored_positions and config.dec_sine_pos:
-            self.register_buffer("dec_positions", line_table(config.decoder_width, config.max_token_length))
+            self.register_buffer("dec_positions", line_table(config.decoder_embed_dim, config.max_token_length))
         self.initialise(seed)
 
     def initialise(self, seed: int) -> None:
@@ -118,7 +120,7 @@ class MAEASTNetwork(Encoder):
         """Tokens (B, N, P) -> (B, F, T), the inverse of ``cut``."""
         (height, width), b = self.config.patch, len(tokens)
         grid = tokens.reshape(b, -1, self.config.rows, width, height)
-        return grid.permute(0, 2, 4, 1, 3).reshape(b, self.config.mel_bins, -1)
+        return grid.permute(0, 2, 4, 1, 3).reshape(b, self.config.n_mels, -1)
 
     def key_mask(self, steps: Tensor, total: int) -> Tensor | None:
         """(B,) valid time steps of ``total`` -> (B, N) True where a token is real; None when all are."""
@@ -136,7 +138,9 @@ class MAEASTNetwork(Encoder):
             raise AuricleError(f"{count} tokens are more than the {config.max_token_length} of the position table")
         if config.stored_positions:
             return getattr(self, f"{which}_positions")[:count]
-        table = line_rows(config.width if which == "enc" else config.decoder_width, count, self.norm_stats.device)
+        table = line_rows(
+            config.embed_dim if which == "enc" else config.decoder_embed_dim, count, self.norm_stats.device
+        )
         return table.to(self.post_extract_proj.weight.dtype)
 
     def placed(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
@@ -192,7 +196,7 @@ class MAEASTNetwork(Encoder):
 
 def style(config: MAEASTConfig, layerdrop: float) -> BlockStyle:
     return BlockStyle(
-        hidden=config.ffn_width,
+        hidden=config.ffn_dim,
         post_norm=not config.layer_norm_first,
         eps=EPS,
         dropout=config.dropout,
@@ -216,8 +220,8 @@ class MAEASTEncoder(MAEASTNetwork):
 
     def _info(self, name: str) -> EncoderInfo:
         config = self.config
-        front, (_, step) = KaldiFbank(config.mel_bins), config.patch
-        width = config.decoder_width if self.through_decoder else config.width
+        front, (_, step) = KaldiFbank(config.n_mels), config.patch
+        width = config.decoder_embed_dim if self.through_decoder else config.embed_dim
         return EncoderInfo(
             name=name,
             family="mae-ast",
@@ -394,7 +398,7 @@ class MAEASTEncoder(MAEASTNetwork):
         return [order] if together else list(order.split(max(1, TOKENS_PER_PASS // longest)))
 
     def _width(self, layer: int) -> int:
-        return self.config.width if layer < self.config.depth else self.config.decoder_width
+        return self.config.embed_dim if layer < self.config.depth else self.config.decoder_embed_dim
 
     def frame_times(self, count: int) -> Tensor:
         """Return (count,) seconds: frames of 25 ms every 10 ms, kt of them in a step."""

@@ -27,7 +27,8 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     yield "trained on", count(facts["clips"]) if facts else "", "clips" + (f", {duration(seconds)}" if seconds else "")
     architecture = run.encoder.get("architecture", {})
     architecture = {**architecture, **architecture.get("config", {})}
-    sizes = [f"{architecture[k]} {what}" for k, what in (("depth", "blocks"), ("width", "wide")) if k in architecture]
+    named = (("depth", "blocks"), ("embed_dim", "wide"), ("width", "wide"))  # width: a MobileNet's, and an older file's
+    sizes = [f"{architecture[k]} {what}" for k, what in named if k in architecture]
     yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
     logged = max((int(row.get("step", 0)) for row in run.log), default=0)
     steps = run.encoder.get("lineage", {}).get("step", logged)  # lines of the log may be some updates apart
