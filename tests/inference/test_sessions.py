@@ -197,7 +197,7 @@ def test_a_batch_with_a_bad_recording_spoils_no_other():
 
 
 def _sources(count: int):
-    from auricle.inference.pipeline import audio_sources
+    from auricle.audio.sources import audio_sources
 
     return list(audio_sources([tone(0.5, RATE, seed=i) for i in range(count)], RATE))
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import auricle
+from auricle.audio.sources import AudioSource, find_audio
 from auricle.cli.main import main
 from auricle.commands.tag import TagFolder
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.efficientat import to_published
-from auricle.inference.pipeline import AudioSource, find_audio
 from auricle.inference.tag_results import Failure, FileTags
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN

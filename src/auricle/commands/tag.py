@@ -23,7 +23,7 @@ from auricle.inference.tag_config import EventSettings, TagSettings
 from auricle.inference.tag_results import Failure, FileTags
 
 if TYPE_CHECKING:
-    from auricle.inference.pipeline import AudioSource
+    from auricle.audio.sources import AudioSource
     from auricle.inference.tagger import Tagger
 
 STDIN = "-"
@@ -88,7 +88,7 @@ def tag(config: TagConfig) -> Tagging:
 
 
 def _sources(config: TagConfig) -> list[AudioSource]:
-    from auricle.inference.pipeline import AudioSource, find_audio
+    from auricle.audio.sources import AudioSource, find_audio
 
     sources = find_audio([name for name in config.files if name != STDIN])
     if STDIN in config.files:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest
+from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.manifest.tables import TABLES
-from auricle.inference.pipeline import seconds_of
 
 ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.audio.sources import AudioSource, audio_sources, is_waveform
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.core.parallel import ahead
@@ -24,17 +25,7 @@ from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
 from auricle.inference.embed_config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
-from auricle.inference.pipeline import (
-    AudioSource,
-    LoadedAudio,
-    Model,
-    Session,
-    audio_sources,
-    batches_by_length,
-    clip_sources,
-    is_waveform,
-    padded,
-)
+from auricle.inference.pipeline import LoadedAudio, Model, Session, batches_by_length, clip_sources, padded
 from auricle.models.base import EncoderInfo
 from auricle.models.outputs import EncoderOutput
 

@@ -16,12 +16,13 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from auricle.audio.sources import audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import ahead
 from auricle.core.progress import progress_bar
 from auricle.inference.events import find_events
-from auricle.inference.pipeline import LoadedAudio, Model, Session, audio_sources, equal_length_batches, find_audio
+from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches
 from auricle.inference.tag_config import EventSettings, TagOptions, TagSettings
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.models.base import EncoderInfo

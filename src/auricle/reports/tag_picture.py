@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from auricle.audio.sources import AudioSource
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
 from auricle.inference.events import Event
-from auricle.inference.pipeline import AudioSource
 from auricle.inference.tag_results import FileTags
 from auricle.models.base import Encoder
 

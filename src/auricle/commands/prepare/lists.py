@@ -53,7 +53,8 @@ def prepare_list(config: ListConfig) -> ListResult:
     Raises AuricleError for a folder that is not there, lies outside the root or holds no such files, and for a list
     that is there and would change.
     """
-    from auricle.data.manifest.formats import files_below, spelt_in_utf8
+    from auricle.audio.sources import files_below
+    from auricle.data.manifest.formats import spelt_in_utf8
     from auricle.data.manifest.manifest import ManifestWarning
 
     folder, out = Path(config.source), Path(config.out)

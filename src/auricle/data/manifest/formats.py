@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.audio.decode import AUDIO_SUFFIXES
+from auricle.audio.sources import files_below
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
 from auricle.data.manifest.labels import join_labels, read_class_list
@@ -248,21 +249,6 @@ def spelt_in_utf8(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     shown = ascii(strange[0]) if strange else ""
     note = f"{len(strange)} files are left out: their names are not UTF-8, such as {shown}; rename them"
     return good, (note,) if strange else ()
-
-
-def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
-    """Relative paths in sorted order, hidden files and folders left out; links are followed, each folder once."""
-    wanted = tuple(suffixes)
-    seen = set()
-    for base, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(base)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and real not in seen)
-        if real in seen:
-            continue
-        seen.add(real)
-        for name in sorted(files):
-            if name.lower().endswith(wanted) and not name.startswith("."):
-                yield (Path(base) / name).relative_to(folder).as_posix()
 
 
 def _folder_labels(name: str) -> dict[str, Any]:

@@ -55,3 +55,13 @@ def _unknown(table: ClipTable) -> np.ndarray:
     """(N,) True for clips without a length, and for parts of a recording without its rate."""
     part = ~(np.isnan(table.numbers("start")) & np.isnan(table.numbers("end")))
     return (table.numbers("num_samples") < 0) | (part & (table.numbers("rate") < 0))
+
+
+def seconds_of(manifest: Manifest, clip: Clip) -> float | str:
+    """Return the length of a clip, from the manifest or the file's header, or the message of why it cannot be read."""
+    try:
+        if clip.seconds is not None:
+            return clip.seconds
+        return probe(manifest.audio(clip)).seconds - (clip.start or 0.0)
+    except AuricleError as error:
+        return str(error)

@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe, read
+from auricle.audio.sources import files_below
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.io import file_stamp, replacing
 from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
-from auricle.data.manifest.formats import files_below
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.npy import is_complete, write_array
 from auricle.frontends.base import FrontEnd, front_end
