@@ -56,7 +56,7 @@ class EmbedConfig:
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
-    weights: str | None = option(None, "local weight file of a published model name")
+    weights: str | None = option(None, "local weight file of a published name", advanced=True)
     overwrite: bool = option(False, "replace an output that other settings or clips made")
 
     def __post_init__(self) -> None:

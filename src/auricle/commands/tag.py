@@ -37,7 +37,7 @@ class TagConfig:
 
     files: tuple[str, ...] = argument("audio files, folders, or - for standard input", many=True)
     model: str = option("", "tagger: a published name, a weight file or a run folder")
-    weights: str = option("", "local weight file of a published name")
+    weights: str = option("", "local weight file of a published name", advanced=True)
     ensemble: tuple[str, ...] = option(
         (), "several taggers instead of --model; their logits are averaged", advanced=True
     )

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.frontends.base import FrontEnd
+from auricle.frontends.streaming import spectrogram_blocks
 from auricle.models.base import Encoder
 from auricle.models.inputs import mean_over_time
 from auricle.models.outputs import EncoderOutput, Spectrogram
 
 PART_SECONDS = 60.0
-CONTEXT = 2  # frames on either side that a front end's window may reach into (of 25 ms, in steps of 10 ms)
 
 
 def encode_in_parts(blocks: Iterable[np.ndarray], encoder: Encoder, **options: Any) -> Iterator[EncoderOutput]:
@@ -35,30 +36,23 @@ def encode_in_parts(blocks: Iterable[np.ndarray], encoder: Encoder, **options: A
 
 
 def spectrogram_parts(blocks: Iterable[np.ndarray], encoder: Encoder) -> Iterator[tuple[Spectrogram, int]]:
-    """Yield (spectrogram, its first frame) of each part. Frames at a cut are computed from the audio on both sides."""
-    front, chunk = encoder.front, int(encoder.info.chunk_frames or 0)
+    """Yield (spectrogram, its first frame) of each part, as they are cut from that of the whole recording."""
+    front, chunk, device = encoder.front, int(encoder.info.chunk_frames or 0), encoder.norm_stats.device
     frames = chunk * max(1, round(PART_SECONDS / (chunk * front.hop_seconds)))
-    hop = round(front.hop_seconds * front.sample_rate)
-    held, first = np.zeros(0, np.float32), 0
-    for block in blocks:
-        held = np.concatenate([held, block])
-        before = CONTEXT if first else 0
-        while len(held) > (needed := (before + frames + CONTEXT + 1) * hop):
-            yield _spectrogram(encoder, held[:needed], before, before + frames), first
-            held = held[(before + frames - CONTEXT) * hop :]
-            before, first = CONTEXT, first + frames
-    before = CONTEXT if first else 0
-    if (
-        not first or front.num_frames(len(held)) - before >= encoder.least_frames
-    ):  # else one call leaves them out as well
-        yield _spectrogram(encoder, held, before, None), first
+    first, held = 0, torch.zeros(front.n_mels, 0, device=device)
+    waves = (torch.from_numpy(np.ascontiguousarray(block)).to(device) for block in blocks)
+    for values in spectrogram_blocks(waves, front):
+        held = torch.cat([held, values], dim=1)
+        while held.shape[1] > frames:
+            yield _spectrogram(held[:, :frames], front), first
+            held, first = held[:, frames:], first + frames
+    if not first or held.shape[1] >= encoder.least_frames:  # else one call leaves them out as well
+        yield _spectrogram(held, front), first
 
 
-def _spectrogram(encoder: Encoder, held: np.ndarray, begin: int, end: int | None) -> Spectrogram:
-    """Frames ``begin`` to ``end`` (None: to the last) of the spectrogram of (n,) samples."""
-    spec = encoder.frontend(torch.from_numpy(held)[None].to(encoder.norm_stats.device))
-    values = spec.values[:, :, begin:end]
-    return replace(spec, values=values, lengths=torch.full_like(spec.lengths, values.shape[2]))
+def _spectrogram(values: Tensor, front: FrontEnd) -> Spectrogram:
+    lengths = torch.tensor([values.shape[1]], device=values.device)
+    return Spectrogram(values[None], lengths, front.hop_seconds, front.id)
 
 
 # ---- pooling over time

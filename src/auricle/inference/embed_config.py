@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
-from auricle.inference.tag_config import OLD_PRECISIONS, PRECISION_WORDS, PRECISIONS, precision_named
+from auricle.inference.tag_config import OLD_PRECISIONS, PRECISIONS, precision_named
 
 LEVELS = ("clip", "frames")
 CROPS = ("start", "random")
@@ -49,11 +49,7 @@ class EncodeSettings:
         "exact", "exact: each clip as if alone; published: as the original's batches", choices=PADDINGS, advanced=True
     )
     precision: str = option(
-        "float32",
-        "arithmetic inside the network; fp16 is for GPUs",
-        choices=PRECISIONS,
-        words=PRECISION_WORDS,
-        old=OLD_PRECISIONS,
+        "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, old=OLD_PRECISIONS
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(

@@ -1,4 +1,4 @@
-"""From scores over time to events: a label, where it begins and ends, and how sure the network was."""
+"""Find events in scores over time, and write them as label tracks for Audacity and Raven."""
 
 from __future__ import annotations
 
@@ -25,28 +25,41 @@ class Event:
 def find_events(
     scores: np.ndarray, spans: np.ndarray, labels: Sequence[str], settings: EventSettings
 ) -> tuple[Event, ...]:
-    """scores (n, C) of n windows, spans (n, 2) their first and last second -> events, by start, surest first.
+    """Find the events of a recording.
 
-    Each window speaks for its ``cells``; windows in a row that speak for a label are one event, as far as they touch.
+    Args:
+        scores: (n, C) of n windows.
+        spans: (n, 2) start and end of each window in seconds.
+        labels: the C labels.
+
+    Returns:
+        Events by start; of those that start together, the highest score first. A window decides for its ``cells``;
+        neighbouring windows with the same label are one event as far as they touch.
     """
     if len(scores) == 0:
         return ()
-    edges, found = cells(spans), []
-    gaps = np.flatnonzero(edges[1:, 0] > edges[:-1, 1] + ROUNDING) + 1  # sound that no window heard
-    heard = [slice(a, b) for a, b in zip([0, *gaps], [*gaps, len(edges)])]
+    edges, events = cells(spans), []
+    gaps = np.flatnonzero(edges[1:, 0] > edges[:-1, 1] + ROUNDING) + 1  # audio that no window covers
+    parts = [slice(a, b) for a, b in zip([0, *gaps], [*gaps, len(edges)])]
     for c in map(int, np.flatnonzero((scores >= settings.threshold).any(0))):
         line = median_filtered(scores[:, c], settings.median)
-        for part in heard:
+        for part in parts:
             for first, stop in stretches(line[part], settings.threshold, settings.low):
                 start, end = float(edges[part][first, 0]), float(edges[part][stop - 1, 1])
-                found.append(Event(labels[c], start, end, float(line[part][first:stop].max())))
-    return tuple(sorted(found, key=lambda event: (event.start, -event.score)))
+                events.append(Event(labels[c], start, end, float(line[part][first:stop].max())))
+    return tuple(sorted(events, key=lambda event: (event.start, -event.score)))
 
 
 def cells(spans: np.ndarray) -> np.ndarray:
-    """(n, 2) windows in order -> (n, 2) the stretch each speaks for: up to half way to the centres of its neighbours.
+    """Return the part of the recording that each window decides for: up to halfway to its neighbours' centres.
 
-    The first and the last window reach to their own ends. Windows that do not touch speak for themselves alone.
+    The first and the last window reach to their own ends, and so do windows that do not touch their neighbour.
+
+    Args:
+        spans: (n, 2) start and end of each window in seconds, in order.
+
+    Returns:
+        (n, 2) start and end in seconds.
     """
     centres = spans.mean(1)
     halfway = (centres[1:] + centres[:-1]) / 2
@@ -56,7 +69,7 @@ def cells(spans: np.ndarray) -> np.ndarray:
 
 
 def median_filtered(line: np.ndarray, width: int) -> np.ndarray:
-    """(n,) -> (n,): the median of each value and its neighbours, ``width`` (odd) in all; ends are repeated outwards."""
+    """Replace each value of (n,) by the median of ``width`` (odd) values around it; the end values are repeated."""
     if width == 1:
         return line
     padded = np.pad(line, width // 2, mode="edge")
@@ -64,15 +77,14 @@ def median_filtered(line: np.ndarray, width: int) -> np.ndarray:
 
 
 def stretches(line: np.ndarray, high: float, low: float) -> Iterator[tuple[int, int]]:
-    """[first, stop) of the runs at or above ``low`` that reach ``high`` somewhere."""
+    """Yield [first, stop) of the runs at or above ``low`` that reach ``high`` somewhere."""
     edges = np.diff(np.concatenate([[False], line >= low, [False]]).astype(np.int8))
     for first, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)):
         if line[first:stop].max() >= high:
             yield int(first), int(stop)
 
 
-# Events as label tracks that Audacity and Raven open beside the sound.
-
+# ---- label tracks
 RAVEN_COLUMNS = (
     "Selection",
     "View",
@@ -87,12 +99,12 @@ RAVEN_COLUMNS = (
 
 
 def audacity(events: Sequence[Event], nyquist: float) -> str:
-    """A label track (File, Import, Labels): start, end and label per line, tabs between."""
+    """Return a label track for Audacity (File, Import, Labels): start, end and label per line, separated by tabs."""
     return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{_plain(e.label)} {e.score:.2f}\n" for e in events)
 
 
 def raven(events: Sequence[Event], nyquist: float) -> str:
-    """A selection table with a header. Selections reach from 0 to ``nyquist`` hertz: a tagger knows no frequencies."""
+    """Return a Raven selection table with a header. Selections reach from 0 to ``nyquist`` hertz: events have no band."""
     rows = [
         (i, "Spectrogram 1", 1, f"{e.start:.6f}", f"{e.end:.6f}", 0, f"{nyquist:g}", _plain(e.label), f"{e.score:.4f}")
         for i, e in enumerate(events, 1)
@@ -101,7 +113,7 @@ def raven(events: Sequence[Event], nyquist: float) -> str:
 
 
 def _plain(label: str) -> str:
-    """Without what would break a line or a column."""
+    """The text without line breaks and tabs."""
     return " ".join(label.split())
 
 

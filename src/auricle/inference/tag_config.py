@@ -8,8 +8,7 @@ from typing import TypedDict
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
 
-PRECISIONS = ("float32", "bf16", "fp16")
-PRECISION_WORDS = {"auto": "float32"}  # inference is exact unless asked otherwise
+PRECISIONS = ("auto", "float32", "bf16", "fp16")  # "auto" is float32: inference is exact unless asked otherwise
 OLD_PRECISIONS = {"bfloat16": "bf16"}  # of the first edition
 WHOLE_SECONDS = 120.0  # longer recordings are tagged in windows even when none were asked for, to bound memory
 LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
@@ -33,7 +32,7 @@ class TagOptions(TypedDict, total=False):
 
 def precision_named(name: str) -> str:
     """Return the precision of a name: itself, or what "auto" and the first edition's "bfloat16" stand for."""
-    return (PRECISION_WORDS | OLD_PRECISIONS).get(name, name)
+    return ({"auto": "float32"} | OLD_PRECISIONS).get(name, name)
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class TagSettings:
     top_k: int = option(10, "number of labels per recording and window")
     window: float | None = option(
         None,
-        f"length of a window in seconds, or none: the whole recording at once (above --whole: {LONG_WINDOW:.0f})",
+        f"seconds scored at a time, or none: the whole recording (windows of {LONG_WINDOW:.0f} s if it is long)",
         words={"none": None},
         old={0.0: None},
     )
@@ -78,11 +77,7 @@ class TagSettings:
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
     precision: str = option(
-        "float32",
-        "arithmetic inside the network; fp16 is for GPUs",
-        choices=PRECISIONS,
-        words=PRECISION_WORDS,
-        old=OLD_PRECISIONS,
+        "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, old=OLD_PRECISIONS
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(8, "windows scored together", advanced=True)

@@ -1,4 +1,4 @@
-"""What tagging says of recordings: typed, printable, and as JSON."""
+"""Results of tagging: typed, printable, and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class WindowTags:
-    """The most likely labels from ``start`` to ``end`` seconds, the likeliest first."""
+    """The most likely labels of a window from ``start`` to ``end`` seconds, the likeliest first."""
 
     start: float
     end: float
@@ -31,8 +31,11 @@ class WindowTags:
 
 @dataclass(frozen=True)
 class FileTags:
-    """One recording. With windows, ``tags`` are the labels with the highest score in any window, and ``events`` tell
-    where; without, ``windows`` is empty and ``events`` None."""
+    """Labels of one recording of ``seconds``.
+
+    With windows, ``tags`` are the labels with the highest score in any window, and ``events`` where they occur. Without,
+    ``windows`` is empty and ``events`` is None.
+    """
 
     file: str
     seconds: float
@@ -41,12 +44,12 @@ class FileTags:
     events: tuple[Event, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Scores rounded to six decimals."""
-        plain = {"file": self.file, "seconds": self.seconds, "tags": [_rounded(tag) for tag in self.tags]}
-        return plain if self.events is None else {**plain, "events": [_rounded(event) for event in self.events]}
+        """Return JSON values; scores are rounded to six decimals."""
+        values = {"file": self.file, "seconds": self.seconds, "tags": [_rounded(tag) for tag in self.tags]}
+        return values if self.events is None else {**values, "events": [_rounded(event) for event in self.events]}
 
     def time_line(self) -> list[dict[str, Any]]:
-        """The windows as JSON values: start, end and tags of each."""
+        """Return the windows as JSON values: start, end and tags of each."""
         return [{"start": w.start, "end": w.end, "tags": [_rounded(tag) for tag in w.tags]} for w in self.windows]
 
     @classmethod
@@ -57,16 +60,16 @@ class FileTags:
         return cls(plain["file"], plain["seconds"], _tags(plain["tags"]), tuple(windows), events)
 
     def rows(self) -> Iterator[tuple[str, float, float, str, float]]:
-        """(file, start, end, label, score), window by window, or once for the whole recording."""
+        """Yield (file, start, end, label, score), window by window, or once for the whole recording."""
         for part in self.windows or (WindowTags(0.0, self.seconds, self.tags),):
             for tag in part.tags:
                 yield self.file, part.start, part.end, tag.label, tag.score
 
     def __str__(self) -> str:
-        first = f"{self.file} ({self.seconds:.2f} s)"
+        title = f"{self.file} ({self.seconds:.2f} s)"
         if self.events is None:
-            return f"{first}\n{tag_table(self.tags)}"
-        parts = [first, *(window_text(part) for part in self.windows)]
+            return f"{title}\n{tag_table(self.tags)}"
+        parts = [title, *(window_text(part) for part in self.windows)]
         return "\n".join([*parts, "Events" if self.events else "No events", *map(_event_line, self.events)])
 
 
@@ -80,14 +83,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Tags:
-    """Everything that was tagged with ``model``; prints as tables."""
+    """Results of all recordings that were tagged with ``model``; prints as tables."""
 
     model: str
     results: tuple[FileTags, ...]
     failed: tuple[Failure, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``auricle tag --json`` prints."""
+        """Return the object that ``auricle tag --json`` prints."""
         results = [result.to_json() for result in self.results]
         return {"model": self.model, "results": results, "failed": [asdict(failure) for failure in self.failed]}
 
@@ -105,12 +108,12 @@ def _tags(plain: list[dict[str, Any]]) -> tuple[Tag, ...]:
 
 
 def tag_table(tags: tuple[Tag, ...]) -> str:
-    """The published program's table: a label and its probability per line."""
+    """Return the published program's table: a label and its probability per line."""
     return "\n".join([HEAD, *(f"{tag.label}: {tag.score:.3f}" for tag in tags), FOOT])
 
 
 def window_text(window: WindowTags, count: int = 5) -> str:
-    """The published program's lines of one window (specification efficientat 5.3), and an empty one."""
+    """Return the published program's lines of one window (specification efficientat 5.3), and an empty one."""
     lines = [f"\t{tag.label}: {tag.score:.2f}" for tag in window.tags[:count]]
     return "\n".join([f"Window: {window.start:.2f} - {window.end:.2f}", *lines, ""])
 
