@@ -131,7 +131,7 @@ def test_lines_that_the_original_has_no_answer_to_are_refused(metro):
     refused("complexity --model_name mn10_as --se_dims f", "se_dims c, the line says f")
     refused("complexity --model_name mn10_as --model_width 0.1", "model_width 1.0, the line says 0.1")
     refused("complexity --model_name logmel-stats", "MN and DyMN")
-    refused("complexity --model_width 1 --n_mels 0", "bands above 0")
+    refused("complexity --model_width 1 --n_mels 0", "n_mels above 0")
 
 
 def test_a_network_of_a_width_takes_the_lines_front_end(capsys):

@@ -24,23 +24,23 @@ def run(args: argparse.Namespace) -> None:
     print(json.dumps(asdict(diagnosis), indent=2) if args.json else "\n".join(lines(diagnosis)))
 
 
-def lines(found: Diagnosis) -> Iterator[str]:
+def lines(diagnosis: Diagnosis) -> Iterator[str]:
     """The diagnosis as text."""
-    machine = found.hardware
+    machine = diagnosis.hardware
     memory = "" if machine.memory_gib is None else f", {machine.memory_gib:.1f} GiB memory"
-    yield f"auricle {found.auricle}, Python {found.python}, PyTorch {found.torch}, {found.system}"
+    yield f"auricle {diagnosis.auricle}, Python {diagnosis.python}, PyTorch {diagnosis.torch}, {diagnosis.system}"
     yield f"device     {machine.device} ({machine.device_name})"
     yield f"processor  {machine.cores} cores, {machine.threads} threads{memory}"
     yield f"threads    {machine.thread_policy}; OMP_NUM_THREADS and OMP_WAIT_POLICY override the choice"
     yield f"bf16       {'in hardware' if machine.bf16 else 'not in hardware'}"
-    yield f"cache      {found.cache} ({found.free_gib:.1f} GiB free; set AURICLE_CACHE to move it)"
+    yield f"cache      {diagnosis.cache} ({diagnosis.free_gib:.1f} GiB free; set AURICLE_CACHE to move it)"
     yield "\nformats decoded here"
-    yield "  yes      " + " ".join(format.suffix[1:] for format in found.formats if format.decodes)
-    for format in found.formats:
+    yield "  yes      " + " ".join(format.suffix[1:] for format in diagnosis.formats if format.decodes)
+    for format in diagnosis.formats:
         if not format.decodes:
             yield f"  no       {format.suffix[1:]}: {format.detail}"
     yield "\noptional packages"
-    for extra in found.extras:
+    for extra in diagnosis.extras:
         yield from _extra_lines(extra)
 
 

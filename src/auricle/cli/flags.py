@@ -95,14 +95,14 @@ class VerbParser(argparse.ArgumentParser):
 
     def sections(self, *, everything: bool) -> dict[str, list[argparse.Action]]:
         """Return the visible options by heading, arguments first."""
-        found: dict[str, list[argparse.Action]] = {DATA: [], PLAIN: []}
+        sections: dict[str, list[argparse.Action]] = {DATA: [], PLAIN: []}
         for action in sorted(self._actions, key=lambda action: (action.dest == "help", action.dest != "model")):
             if action.help == argparse.SUPPRESS or (action.dest in self.advanced and not everything):
                 continue
-            found.setdefault(self._heading(action), []).append(action)
+            sections.setdefault(self._heading(action), []).append(action)
         for title in GROUPS:  # these come last
-            found[title] = found.pop(title, [])
-        return {title: actions for title, actions in found.items() if actions}
+            sections[title] = sections.pop(title, [])
+        return {title: actions for title, actions in sections.items() if actions}
 
     def _heading(self, action: argparse.Action) -> str:
         if not action.option_strings:

@@ -1,4 +1,4 @@
-"""What a network costs: counted by the published rules, and measured on this machine."""
+"""``auricle complexity``: the cost of networks, counted by the published rules and measured on this machine."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComplexityConfig:
-    """Which networks, and on how much sound."""
+    """Which networks, and the length of the clip."""
 
     model: tuple[str, ...] = option((), "networks: published names, weight files or run folders")
     seconds: float = option(10.0, "length of the clip, seconds")
     bits: int = option(16, "bits per activation for the memory columns")
     measure: bool = option(True, "measure the time on this machine too")
-    rounds: int = option(15, "clips timed; the median is told")
+    rounds: int = option(15, "clips timed; the median is reported")
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -35,11 +35,19 @@ class ComplexityConfig:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one clip. Memory is the analytical peak of activations in kB (1000 bytes), None where no rule applies.
+    """The cost of one clip; None for what no published rule covers or what was not measured.
 
-    macs, memory and receptive field (mel bins and frames, alike) are None for families without a published rule.
-    latency_ms is the median from waveform to logits, batch 1, with ``threads`` threads; real_time_factor is that
-    divided by the clip's length. Both are None unless measured.
+    Attributes:
+        name: the network.
+        parameters: number of parameters.
+        macs: multiply-accumulates.
+        memory_kb: analytical peak of the activations in kB (1000 bytes).
+        efficient_memory_kb: the same if blocks are computed in slices.
+        receptive_field: mel bins, and as many frames.
+        receptive_seconds: the frames in seconds.
+        latency_ms: median time from waveform to logits, batch 1, with ``threads`` threads.
+        real_time_factor: latency divided by the length of the clip.
+        threads: threads of the measurement.
     """
 
     name: str
@@ -55,12 +63,12 @@ class Cost:
 
 
 def complexity(config: ComplexityConfig) -> list[Cost]:
-    """One Cost per name. Published networks are built without their weights: nothing is downloaded."""
+    """Compute the cost of each network. Published networks are built without their weights; nothing is downloaded."""
     return [cost_of(network(name), name, config) for name in config.model]
 
 
 def network(name: str) -> Encoder:
-    """The network of a published name, with weights of our own that keep numbers in range; a file or run as it is."""
+    """Build the network of a published name with newly drawn weights; load a file or a run as it is."""
     from auricle.hub.load import load
     from auricle.hub.published import table as records
     from auricle.models.registry import build
@@ -79,8 +87,8 @@ def cost_of(encoder: Encoder, name: str, config: ComplexityConfig) -> Cost:
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
     values: dict[str, Any] = {}
     if _has_rules(encoder):
-        found = counted(encoder, seconds=config.seconds, bits=config.bits)
-        values = {field: getattr(found, field) for field in found.__dataclass_fields__ if field != "buffers"}
+        counts = counted(encoder, seconds=config.seconds, bits=config.bits)
+        values = {field: getattr(counts, field) for field in counts.__dataclass_fields__ if field != "buffers"}
     if config.measure:
         values |= _measured(encoder, config)
     return Cost(**{"name": name, "parameters": parameters, **values})
@@ -97,7 +105,7 @@ def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
 
     samples = max(1, round(config.seconds * encoder.info.sample_rate))
     wave = 0.1 * torch.randn(1, samples, generator=RandomKey(0).torch("complexity"))
-    _settle(encoder, wave)
+    _fit_batch_norms(encoder, wave)
     ready, times = encoder.for_inference(), []
     with torch.inference_mode():
         for _ in range(config.rounds + 2):  # the first two warm up
@@ -109,14 +117,14 @@ def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
     return measured | {"threads": torch.get_num_threads()}
 
 
-def _settle(encoder: Encoder, wave: Tensor) -> None:
-    """Batch statistics of this wave for norms that never saw any, so that no number is denormal (and slow)."""
+def _fit_batch_norms(encoder: Encoder, wave: Tensor) -> None:
+    """Give new batch norms the statistics of this waveform; otherwise numbers become denormal, and slow."""
     import torch
     from torch import nn
 
     fresh = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d) and int(m.num_batches_tracked or 0) == 0]
     for norm in fresh:
-        norm.train().momentum = None  # the plain average of what it saw
+        norm.train().momentum = None  # the plain average
     with torch.inference_mode():
         if fresh:
             encoder(wave)

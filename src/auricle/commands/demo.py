@@ -1,5 +1,5 @@
-"""The main job on a laptop in minutes: prepare a folder of sounds (or a synthetic corpus), pre-train a small encoder on it
-without its labels (the preset ``small``), probe it against its untrained self and log-mel statistics, and write a report."""
+"""``auricle demo``: prepare a folder of recordings (or a synthetic corpus), pre-train a small encoder on it without labels
+(the preset ``small``), compare it with its untrained self and log-mel statistics, and write a report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 PROBES = ("logistic", "knn-vote")
 METHOD, PRESET = "msm-mae", "small"  # why: docs/small-scale.md
 RUN = f"{PRESET}-{METHOD}"
-SMALLEST_RUN = 20  # weight updates: fewer teach nothing at all
+SMALLEST_RUN = 20  # weight updates; with fewer nothing is learnt
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Sizes that fit five minutes on two cores."""
+    """What to learn from, and the sizes; the defaults take five minutes on two cores."""
 
     source: str = argument("folder of audio, or a manifest; without it a synthetic corpus is made", default="")
     labels: str | None = option(None, "table of labels (and folds, splits, groups), joined to the clips by file name")
@@ -38,7 +38,7 @@ class DemoConfig:
     minutes: float = option(2.5, "minutes of pre-training")
     clips_per_class: int = option(25, "clips of each class of the synthetic corpus", advanced=True)
     batch_size: int = option(24, "clips per weight update")
-    seed: int = option(0, "every random draw is a function of this number")
+    seed: int = option(0, "seed of every random draw")
     workers: int | None = option(
         None, "processes that prepare; auto: one per core", words={"auto": None}, old={0: None}
     )
@@ -51,7 +51,7 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where everything is, what was measured (empty without labels), and what was learnt, in words."""
+    """Run folder and report, the evaluations (none without labels), and a verdict in one or two sentences (``words``)."""
 
     run: Path
     report: Path
@@ -62,7 +62,11 @@ class DemoResult:
 
 
 def demo(config: DemoConfig) -> DemoResult:
-    """Raises AuricleError for a source that cannot be used; clips that cannot be read are counted and left out."""
+    """Run the demo; clips that cannot be read are counted and left out.
+
+    Raises:
+        AuricleError: The source cannot be used, or the output folder holds a demo already.
+    """
     from auricle.commands.pretrain import pretrain
     from auricle.reports.page import build_report
     from auricle.reports.run_view import RunView
@@ -81,7 +85,7 @@ def demo(config: DemoConfig) -> DemoResult:
 
 
 def out_folder(config: DemoConfig) -> Path:
-    """Raises AuricleError where something else is already."""
+    """Return the folder of the demo. Raises AuricleError if it holds a demo already."""
     out = Path(config.out or f"demo/{title_of(config)}-{time.strftime('%y%m%d-%H%M%S')}")
     if (out / RUN).exists():
         raise AuricleError(f"{out} holds a demo already; choose another --out (or remove it)")
@@ -89,7 +93,7 @@ def out_folder(config: DemoConfig) -> Path:
 
 
 def title_of(config: DemoConfig) -> str:
-    """ "synthetic", or the name of the folder; of the folder above it where that only says "audio"."""
+    """Return "synthetic", or the name of the folder; of the folder above it if the name is only "audio" or the like."""
     if not config.source:
         return "synthetic"
     path = Path(config.source).resolve()
@@ -97,7 +101,7 @@ def title_of(config: DemoConfig) -> str:
 
 
 def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
-    """Log-mel files of the given sounds, or of a synthetic corpus made first."""
+    """Prepare the given recordings, or a synthetic corpus that is made first."""
     from auricle.commands.prepare.prepare import PrepareConfig, prepare
 
     source, labels = config.source, config.labels
@@ -131,7 +135,7 @@ def prepared_manifest(prepared: PrepareResult) -> Manifest:
 
 
 def small_run(config: DemoConfig, data: Path, out: Path, clips: int) -> PretrainConfig:
-    """The preset, with a batch of no more clips than there are."""
+    """Return the settings of the preset, with a batch of at most as many clips as there are."""
     from auricle.methods.presets import preset
     from auricle.methods.settings import settings_of, with_flags
 
@@ -141,7 +145,7 @@ def small_run(config: DemoConfig, data: Path, out: Path, clips: int) -> Pretrain
 
 
 def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
-    """As many weight updates as fit into the minutes, by a few measured steps."""
+    """Return the settings with as many weight updates as fit into the minutes, from a few measured steps."""
     from auricle.methods.settings import with_flags
     from auricle.training.dry_run import dry_run
 
@@ -151,7 +155,7 @@ def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
 
 
 def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation, ...]:
-    """Logistic regression and kNN on the labels, beside the untrained encoder, log-mel statistics and chance."""
+    """Evaluate with logistic regression and kNN, beside the untrained encoder, log-mel statistics and chance."""
     from auricle.evaluation.runner import evaluate
     from auricle.evaluation.tasks import Task
     from auricle.hub.load import load
@@ -162,12 +166,12 @@ def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation
     encoder = load(run)
     encoder.update_info(name=RUN)
     task = Task(str(manifest.root.resolve()), name=title_of(config))
-    command, found = f"auricle demo {config.source}".strip(), []
+    command, evaluations = f"auricle demo {config.source}".strip(), []
     for name in PROBES:
         few_shot = name == "logistic"
         result = evaluate(
             encoder, task, name, manifest=manifest, few_shot=few_shot, quiet=config.quiet, command=command
         )
         result.save(run / "evaluations" / f"{name}.json")
-        found.append(result)
-    return tuple(found)
+        evaluations.append(result)
+    return tuple(evaluations)

@@ -1,4 +1,4 @@
-"""What works on this machine: formats, extras, hardware, folders. Everything is tried or asked, nothing is assumed."""
+"""``auricle doctor``: try what works on this machine: formats, optional packages, hardware, folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file, encoded here and decoded again; detail is the error when it does not work."""
+    """A file format that was encoded and decoded again; ``detail`` is the error if that failed."""
 
     suffix: str
     decodes: bool
@@ -32,7 +32,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Extra:
-    """One group of optional packages: installed ("av 18.1.0"), missing ("pyarrow"), and the line that installs it."""
+    """A group of optional packages: installed ("av 18.1.0"), missing ("pyarrow"), and the command that installs it."""
 
     name: str
     installed: tuple[str, ...]
@@ -42,8 +42,17 @@ class Extra:
 
 @dataclass(frozen=True)
 class Hardware:
-    """device is "cpu" or "cuda"; memory in GiB (None: not known here); bf16: in hardware, on that device; thread_policy: how
-    many threads compute and how they wait, in one sentence."""
+    """The processor and the device that is chosen by default.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        device_name: model of the GPU or processor.
+        cores: processor cores that this process may use.
+        threads: threads that PyTorch computes with.
+        thread_policy: how many threads compute and how they wait, in one sentence.
+        memory_gib: memory of the machine in GiB; None if unknown.
+        bf16: True if the device computes in bf16.
+    """
 
     device: str
     device_name: str
@@ -56,7 +65,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The answer of ``auricle doctor``; free_gib is the free disk space where the cache folder is or would be."""
+    """The result of ``auricle doctor``; ``free_gib`` is the free disk space at the cache folder."""
 
     auricle: str
     python: str
@@ -70,6 +79,7 @@ class Diagnosis:
 
 
 def doctor() -> Diagnosis:
+    """Try formats, packages and hardware of this machine."""
     import torch
 
     folder = cache_dir()
@@ -87,7 +97,7 @@ def doctor() -> Diagnosis:
 
 
 def try_formats() -> Iterator[Format]:
-    """A short tone written in memory in each format and decoded again."""
+    """Encode a short tone in memory in each format and decode it again."""
     import numpy as np
 
     from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encode_audio
@@ -98,29 +108,29 @@ def try_formats() -> Iterator[Format]:
             problem = _difference(encode_audio(tone, TONE_RATE, suffix), len(tone))
         except ImportError:
             problem = "needs the [media] extra: pip install 'auricle[media]'"
-        except Exception as error:  # a codec may fail in any way; the doctor reports it and goes on
+        except Exception as error:  # a codec may fail in any way; the failure is reported
             problem = f"{type(error).__name__}: {error}"
         yield Format(suffix, not problem, problem)
 
 
 def _difference(file: bytes, samples: int) -> str:
-    """What is wrong with the decoded tone, or "". Bare aac begins with some silence, so the pitch is compared."""
+    """Return what is wrong with the decoded tone, or "". AAC begins with silence, therefore the pitch is compared."""
     import numpy as np
 
     from auricle.audio.decode import read
 
-    found = read(file)
-    middle = found.wave[samples // 4 : 3 * samples // 4]
-    pitch = np.abs(np.fft.rfft(middle)).argmax() * found.rate / max(len(middle), 1)
-    if len(found.wave) < samples or abs(pitch - TONE_HZ) > LARGEST_ERROR_HZ:
+    audio = read(file)
+    middle = audio.wave[samples // 4 : 3 * samples // 4]
+    pitch = np.abs(np.fft.rfft(middle)).argmax() * audio.rate / max(len(middle), 1)
+    if len(audio.wave) < samples or abs(pitch - TONE_HZ) > LARGEST_ERROR_HZ:
         return (
-            f"decodes to {len(found.wave)} of {samples} samples with a pitch of {pitch:.0f} instead of {TONE_HZ:.0f} Hz"
+            f"decodes to {len(audio.wave)} of {samples} samples with a pitch of {pitch:.0f} instead of {TONE_HZ:.0f} Hz"
         )
     return ""
 
 
 def extras() -> list[Extra]:
-    """The optional groups of this package's own metadata, in their order; 'all' is left out."""
+    """Return the optional groups in the metadata of this package, in their order, without 'all'."""
     groups: dict[str, list[str]] = {}
     for line in metadata.requires("auricle") or []:
         match = re.match(r"([\w.-]+)(?:\[[^]]*\])?([^;]*);.*extra == ['\"]([\w-]+)['\"]", line)
@@ -151,7 +161,7 @@ def _version(package: str) -> str | None:
 
 
 def _older(version: str, requirement: str) -> bool:
-    """Whether the version is below the requirement's floor (``>=``)."""
+    """Return True if the version is below the minimum of the requirement (``>=``)."""
     floor = re.search(r">=\s*([\d.]+)", requirement)
     return floor is not None and _numbers(version) < _numbers(floor[1])
 
@@ -161,7 +171,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def hardware() -> Hardware:
-    """The device and precision that training picks by itself, and the processor's means."""
+    """Return the device and precision that are chosen by default, and the means of the processor."""
     import torch
 
     from auricle.core.devices import pick_device, resolve_precision
@@ -175,7 +185,7 @@ def hardware() -> Hardware:
 
 
 def _processor() -> str:
-    """The model's name where Linux tells it, else what Python knows."""
+    """Return the model of the processor, from Linux if possible, otherwise from Python."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -191,5 +201,5 @@ def _memory_gib() -> float | None:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder or its nearest ancestor that exists."""
+    """Return the folder or its nearest ancestor that exists."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

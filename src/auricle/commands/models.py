@@ -1,4 +1,4 @@
-"""Published weights and weight files: the table, one in full, download, conversion, verification."""
+"""``auricle models``: list published weights, describe one, download and keep it, convert a weight to another layout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ShowConfig:
 
 @dataclass(frozen=True)
 class GetConfig:
-    """What to bring onto this machine."""
+    """What to download and keep."""
 
     names: tuple[str, ...] = argument("published names", many=True)
     weights: str | None = option(None, "local file of that name, in place of a download")
@@ -74,10 +74,7 @@ class VerifyConfig:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a name or a file.
-
-    facts in the order they are shown; parameters is a number; papers are keys of ``hub.citations``.
-    """
+    """What is known of a name or a file: facts in the order of the output, and papers as keys of ``hub.published.citations``."""
 
     name: str
     facts: dict[str, Any]
@@ -87,7 +84,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Kept:
-    """A weight on this machine. file is ours; licence and note are what its user must know."""
+    """A weight on this machine: our file, its checksum, and the licence and note that its user must know."""
 
     name: str
     file: str
@@ -99,7 +96,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Got:
-    """failed: (name, error) pairs."""
+    """Weights on this machine, and (name, error) of those that failed."""
 
     kept: tuple[Kept, ...]
     failed: tuple[tuple[str, str], ...] = ()
@@ -107,7 +104,7 @@ class Got:
 
 @dataclass(frozen=True)
 class Converted:
-    """file as written; tensors in it; hint: what the readers of that layout expect beyond it."""
+    """The written file, the tensors in it, and a hint: what programs that read the layout expect besides."""
 
     file: str
     layout: str
@@ -119,14 +116,14 @@ class Converted:
 
 
 def list_models(config: ListModelsConfig) -> Table:
-    """The table of published weights. Raises AuricleError for an unknown family."""
+    """Return the table of published weights. Raises AuricleError for an unknown family."""
     from auricle.hub.published.table import table
 
     return table(config.family)
 
 
 def show(config: ShowConfig) -> Description:
-    """Architecture, size, front end, licence, score, source and lineage of a name, a file or a run folder."""
+    """Describe a name, a file or a run folder: architecture, size, front end, licence, score, source and lineage."""
     from auricle.hub.published.table import find, get
 
     path = Path(config.name).expanduser()
@@ -154,7 +151,7 @@ def _described(record: Record) -> Description:
 
 
 def _opened(path: Path, config: ShowConfig) -> Description:
-    """A file is described by what it holds, so it is read."""
+    """Describe a file by its content."""
     from auricle.hub.load import load
     from auricle.hub.weight_file import describe
 
@@ -165,28 +162,29 @@ def _opened(path: Path, config: ShowConfig) -> Description:
     del info["label_spaces"]
     facts = {"family": info.pop("family"), "parameters": count(encoder), "classes": len(classes)}
     facts["label_type"] = encoder.info.label_type
-    facts |= {"architecture": _settled(encoder), "fingerprint": encoder.fingerprint()}
+    facts |= {"architecture": _full_config(encoder), "fingerprint": encoder.fingerprint()}
     facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
     papers = tuple(lineage.get("papers", ()))
     return Description(facts.pop("name"), facts, papers, encoder.info.licence)
 
 
-def _settled(encoder: Encoder) -> dict[str, Any] | None:
-    """Its configuration, with the number of heads where that says 0 (one per 64 channels)."""
+def _full_config(encoder: Encoder) -> dict[str, Any] | None:
+    """Return the configuration, with the number of heads where it says "one per 64 channels"."""
     config = encoder.architecture().get("config")
     heads = getattr(getattr(encoder, "config", None), "attention_heads", None)
     return {**config, "num_heads": heads} if config and heads else config
 
 
 def count(encoder: Encoder) -> int:
-    """Number of trained parameters."""
+    """Return the number of parameters."""
     return sum(parameter.numel() for parameter in encoder.parameters())
 
 
 def get_models(config: GetConfig) -> Got:
     """Download, convert and keep published weights. A name that fails is reported; the others are still done.
 
-    Raises AuricleError when no name is known, and for ``weights`` with several names: nothing is done then.
+    Raises:
+        AuricleError: No name is known, or ``weights`` is given with several names. Nothing is done then.
     """
     from auricle.hub.published import table as records
 
@@ -200,18 +198,18 @@ def get_models(config: GetConfig) -> Got:
     failed: list[tuple[str, str]] = []
     for name in config.names:
         try:
-            kept.append(_bring(records.get(name), config))
+            kept.append(_install(records.get(name), config))
         except AuricleError as error:
             failed.append((name, str(error)))
     return Got(tuple(kept), tuple(failed))
 
 
-def _bring(record: Record, config: GetConfig) -> Kept:
+def _install(record: Record, config: GetConfig) -> Kept:
     from auricle.hub import checksums
     from auricle.hub import weight_cache as weights
 
     if record.config is None:
-        raise AuricleError(f"'{record.name}' is computed: there are no weights to bring")
+        raise AuricleError(f"'{record.name}' is computed: there are no weights to download")
     file = weights.converted(record)
     if config.weights is not None:
         local = Path(config.weights).expanduser()
@@ -221,17 +219,19 @@ def _bring(record: Record, config: GetConfig) -> Kept:
     elif not file.is_file():
         weights.install(record, weights.obtain(record, offline=config.offline or None))
     checksums.check(file)
-    said = checksums.noted(file)
-    return Kept(record.name, str(file), said["size"], said["sha256"], record.licence, record.note)
+    noted = checksums.noted(file)
+    return Kept(record.name, str(file), noted["size"], noted["sha256"], record.licence, record.note)
 
 
 def convert(config: ConvertConfig) -> Converted:
-    """Write an encoder in another layout: a run folder's, a weight file's or a published one.
+    """Write the encoder of a run folder, a weight file or a published name in another layout.
 
-    ``efficientat`` writes the flat state dict of MN and DyMN; ``m2d`` the training checkpoint of a run folder (all that
-    pre-training needs), of an encoder the encoder-only layout, with a classifier the evaluation tool's; ``mae-ast``
-    fairseq's checkpoint; ``auricle`` our safetensors.
-    Raises AuricleError where the layout cannot hold that encoder, and never overwrites its own source.
+    ``efficientat``: the flat state dict of MN and DyMN. ``m2d``: of a run folder the training checkpoint with all that
+    pre-training needs, of an encoder the encoder-only layout, of an encoder with a classifier the layout of the
+    evaluation tool. ``mae-ast``: the checkpoint of fairseq. ``auricle``: our safetensors file.
+
+    Raises:
+        AuricleError: The layout cannot hold the encoder, or the output is the source itself.
     """
     from auricle.core.io import sha256_of
     from auricle.hub.load import load
@@ -267,8 +267,8 @@ def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str
     _family(encoder, ("mn", "dymn"), "efficientat")
     tensors = to_published(encoder.state_dict())
     write_pickle(tensors, out)
-    said = ", ".join(f"{name} {value}" for name, value in unsaid(tensors, encoder.settings()).items())  # type: ignore[operator]
-    return len(tensors), f"the layout does not hold them, so tell its readers: {said}"
+    settings = ", ".join(f"{name} {value}" for name, value in unsaid(tensors, encoder.settings()).items())  # type: ignore[operator]
+    return len(tensors), f"the layout does not hold them, so give its readers: {settings}"
 
 
 def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Is a weight what it should be? Checksum, strict loading, finite numbers, and what the encoder contract promises."""
+"""``auricle models verify``: checksum, strict loading, finite numbers, and the promises of the encoder contract."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer in words."""
+    """What was checked, whether it passed, and details in words."""
 
     what: str
     passed: bool
@@ -29,7 +29,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """All checks of one name or file, as far as they went."""
+    """The checks of one name or file, up to the first that made the others impossible."""
 
     name: str
     checks: tuple[Check, ...]
@@ -40,16 +40,16 @@ class Verification:
 
 
 def verify_models(config: VerifyConfig) -> list[Verification]:
-    """Every name or file on its own. Raises AuricleError when none of them is a known name or a file."""
+    """Verify each name or file on its own. Raises AuricleError if none of them is a known name or a file."""
     if not config.names:
         raise AuricleError("name one published weight, file or run folder at least")
-    found = {name: _found(name) for name in config.names}
-    if all(isinstance(file, AuricleError) for file in found.values()):
-        raise next(error for error in found.values() if isinstance(error, AuricleError))
-    return [Verification(name, tuple(_checks(name, file))) for name, file in found.items()]
+    files = {name: _file_or_error(name) for name in config.names}
+    if all(isinstance(file, AuricleError) for file in files.values()):
+        raise next(error for error in files.values() if isinstance(error, AuricleError))
+    return [Verification(name, tuple(_checks(name, file))) for name, file in files.items()]
 
 
-def _found(name: str) -> Path | AuricleError:
+def _file_or_error(name: str) -> Path | AuricleError:
     try:
         return _file(name)
     except AuricleError as error:
@@ -57,7 +57,7 @@ def _found(name: str) -> Path | AuricleError:
 
 
 def _file(name: str) -> Path:
-    """Where the weight stands. A published name must be on this machine: verifying downloads nothing."""
+    """Return the weight file. A published name must be on this machine: verifying downloads nothing."""
     from auricle.hub import weight_cache as weights
     from auricle.hub.published import table as records
 
@@ -71,7 +71,7 @@ def _file(name: str) -> Path:
         raise AuricleError(f"'{name}' is computed: there are no weights to verify")
     kept = weights.converted(record)
     if not kept.is_file():
-        raise AuricleError(f"'{name}' is not on this machine; 'auricle models get {name}' brings it")
+        raise AuricleError(f"'{name}' is not on this machine; 'auricle models get {name}' downloads it")
     return kept
 
 
@@ -84,7 +84,7 @@ def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
     try:
         yield Check("checksum", *_checksum(file))
         encoder = load(file)
-        yield Check("loads", True, f"{encoder.info.name}: every tensor has its place")
+        yield Check("loads", True, f"{encoder.info.name}: every tensor fits")
         yield Check("finite", *_finite(encoder))
         yield Check("fingerprint", *_fingerprint(encoder, file))
         yield Check("works", *_works(encoder))
@@ -93,7 +93,7 @@ def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
 
 
 def _checksum(file: Path) -> tuple[bool, str]:
-    """Against what was kept beside it, or, for a published file, what its record says."""
+    """Compare the checksum with the one noted beside the file, or with the record of a published file."""
     from auricle.core.io import sha256_of
     from auricle.hub import checksums
     from auricle.hub.published import table as records
@@ -119,18 +119,18 @@ def _finite(encoder: Encoder) -> tuple[bool, str]:
 
 
 def _fingerprint(encoder: Encoder, file: Path) -> tuple[bool, str]:
-    """Ours say it of themselves; a published file cannot."""
+    """Compare the fingerprint with the one in the file; published files have none."""
     from auricle.hub.weight_file import describe
 
-    found = encoder.fingerprint()
-    said = describe(file).get("fingerprint") if file.suffix == ".safetensors" else None
-    if said is None or said == found:
-        return True, found
-    return False, f"{found}, the file says {said}: tensors or settings were changed"
+    actual = encoder.fingerprint()
+    stored = describe(file).get("fingerprint") if file.suffix == ".safetensors" else None
+    if stored is None or stored == actual:
+        return True, actual
+    return False, f"{actual}, the file has {stored}: tensors or settings were changed"
 
 
 def _works(encoder: Encoder) -> tuple[bool, str]:
-    """Two seconds of a rising tone through the encoder: shapes, times and numbers as ``info`` promises."""
+    """Encode two seconds of a rising tone and compare shapes, times and numbers with ``info``."""
     import torch
 
     rate = encoder.info.sample_rate

@@ -1,4 +1,4 @@
-"""Lists of training data: the files of a folder, and the weighted AudioSet list (specification m2d 1.4 and 8.4)."""
+"""``auricle prepare list`` and ``as-list``: the files of a folder, the weighted AudioSet list (specification m2d 1.4, 8.4)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ListConfig:
         None, "folder that the names start from, or auto: the folder of the list", words={"auto": None}, old={"": None}
     )
     suffix: str = option(".npy", "suffix of the files (.npz for the published speech layout)")
-    overwrite: bool = option(False, "replace a list that is there and says something else")
+    overwrite: bool = option(False, "replace a list that exists and has other content")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class AsListConfig:
         "the official segment lists: eval, balanced_train, unbalanced_train", many=True
     )
     out: str = option("data/files_as_weighted.csv", "list to write (CSV)")
-    overwrite: bool = option(False, "replace a list that is there and says something else")
+    overwrite: bool = option(False, "replace a list that exists and has other content")
 
 
 @dataclass(frozen=True)
 class ListResult:
-    """Rows written; for AudioSet the classes in them, and the files that no segment list knows."""
+    """Rows written; for AudioSet also the number of classes, and the files that are in no segment list."""
 
     out: Path
     rows: int
@@ -48,10 +48,11 @@ class ListResult:
 
 
 def prepare_list(config: ListConfig) -> ListResult:
-    """One column, ``file_name``: the files, sorted, relative to the data root.
+    """Write a list with the column ``file_name``: the files of a folder, sorted, relative to the data root.
 
-    Raises AuricleError for a folder that is not there, lies outside the root or holds no such files, and for a list
-    that is there and would change.
+    Raises:
+        AuricleError: The folder does not exist, is outside the root or has no such files, or the list exists and would
+            change.
     """
     from auricle.audio.sources import files_below
     from auricle.data.manifest.formats import spelt_in_utf8
@@ -64,8 +65,8 @@ def prepare_list(config: ListConfig) -> ListResult:
     if not folder.resolve().is_relative_to(root.resolve()):
         raise AuricleError(f"{folder} does not lie in the data root {root}; name another with --root")
     inside = folder.resolve().relative_to(root.resolve())
-    found = files_below(folder, ("." + config.suffix.lstrip("."),))
-    names, notes = spelt_in_utf8(sorted((inside / name).as_posix() for name in found))
+    files = files_below(folder, ("." + config.suffix.lstrip("."),))
+    names, notes = spelt_in_utf8(sorted((inside / name).as_posix() for name in files))
     for note in notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
     if notes and not names:
@@ -77,9 +78,10 @@ def prepare_list(config: ListConfig) -> ListResult:
 
 
 def prepare_as_list(config: AsListConfig) -> ListResult:
-    """``file_name,label,weight`` of every file whose clip the segment lists know, in the order of the list.
+    """Write ``file_name,label,weight`` of every file whose clip is in a segment list, in the order of the list of files.
 
-    Raises AuricleError for lists that cannot be read, and when no file is known.
+    Raises:
+        AuricleError: A list cannot be read, or no file is in a segment list.
     """
     from auricle.data.audioset import file_names, read_segments, weight_clips
 
@@ -104,7 +106,7 @@ def _write(out: Path, rows: list[list[str]], overwrite: bool) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     if out.exists() and not overwrite and out.read_text(encoding="utf-8") != text.getvalue():
-        raise AuricleError(f"{out} is there and says something else; --overwrite replaces it")
+        raise AuricleError(f"{out} exists and has other content; --overwrite replaces it")
     write_text(out, text.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""A folder of sound to a folder of log-mel ``.npy`` files with the same relative paths (specification m2d 1.3)."""
+"""``auricle prepare lms``: a folder of audio to log-mel files with the same relative paths (specification m2d 1.3)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: specification m
 class LmsConfig:
     """What to convert, and how."""
 
-    source: str = argument("folder that is searched for sound, itself and below")
+    source: str = argument("folder of audio, searched with its subfolders")
     out: str = option(help="folder to write; an unfinished one is continued")
     suffix: str = option(".wav", "suffix of the files to convert, or 'any' for every audio format")
     skip: int = option(0, "leave out the first files of the sorted list")
@@ -47,7 +47,7 @@ class LmsConfig:
 
 @dataclass(frozen=True)
 class LmsResult:
-    """done were written now, skipped were there before; failed says which could not be used and why; seconds of work."""
+    """Files written now (``done``), files from before (``skipped``), files that failed and why, and seconds of work."""
 
     out: Path
     done: int
@@ -60,7 +60,9 @@ def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = No
     """Write ``OUT/<relative path>.npy``, (1, 80, N) natural log-mel, and ``OUT/prepare.json``.
 
     Files that exist are kept, whoever wrote them. ``on_file`` is called with the name of every finished file.
-    Raises AuricleError for a source without such sound and for a folder made with other settings.
+
+    Raises:
+        AuricleError: The source has no such files, or the folder was made with other settings.
     """
     from auricle.data.stores.conversion import ConversionFailure, list_audio
 
@@ -87,7 +89,7 @@ def suffixes_of(config: LmsConfig) -> Iterable[str]:
 
 
 def claim_mirror(out: Path, config: LmsConfig) -> None:
-    """The card of the folder, written or compared. A folder that another program filled gets one too."""
+    """Write prepare.json, or compare it with the settings. A folder that another program filled gets one too."""
     from auricle.data.stores.card import SETTINGS, check_settings, clear_leftovers, write_card
 
     dtype = "float16" if config.float16 else "float32"

@@ -1,4 +1,4 @@
-"""Audio to a prepared folder: manifest, log-mel files, statistics. Resumable; broken files are counted, not fatal."""
+"""``auricle prepare``: audio to a folder of log-mel files, manifest and statistics. Broken files do not stop the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PrepareConfig:
     source: str = argument("audio folder, manifest (CSV, TSV, Parquet) or one audio file")
     out: str = option(help="folder to write; an unfinished one is continued")
     labels: str | None = option(None, "table of labels, folds and groups, joined to the clips by id or file name")
-    label_column: str | None = option(None, "column that holds the labels (found by itself when it is called label, …)")
+    label_column: str | None = option(None, "column that holds the labels (default: the one named label, labels, …)")
     group_column: str | None = option(None, "column that holds speaker, patient or site")
     classes: str | None = option(None, "file with the class names in order (default: the sorted labels of training)")
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
@@ -47,7 +47,7 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """done and skipped (finished before) count clips; failed says which could not be used and why; seconds of work."""
+    """Clips finished now (``done``) and before (``skipped``), clips that failed and why, seconds of work, and notes."""
 
     out: Path
     done: int
@@ -60,8 +60,8 @@ class PrepareResult:
 def prepare(config: PrepareConfig) -> PrepareResult:
     """Write ``lms/*.npy``, ``manifest.csv``, ``statistics.json``, ``prepare.json`` and ``failed.csv`` into the folder.
 
-    Raises AuricleError for a source that cannot be read, a folder made with other settings, and when no clip at all
-    could be prepared.
+    Raises:
+        AuricleError: The source cannot be read, the folder was made with other settings, or no clip could be prepared.
     """
     from auricle.data.manifest.formats import read_manifest
     from auricle.data.stores.card import claim_folder
@@ -88,7 +88,7 @@ def prepare(config: PrepareConfig) -> PrepareResult:
 
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:
-    """Everything that decides the values in the store."""
+    """Return everything that decides the values in the store."""
     source, front_end = str(Path(config.source).resolve()), FRONT_ENDS[config.sample_rate]
     return {"front_end": front_end, "min_seconds": config.min_seconds, "source": source, "dtype": dtype_of(config)}
 
@@ -111,7 +111,7 @@ def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Con
 def _finish(
     out: Path, manifest: Manifest, results: list[ConvertedClip | ConversionFailure], config: PrepareConfig
 ) -> tuple[ConversionFailure, ...]:
-    """The files about the whole, written last; returns what failed."""
+    """Write the files about the whole corpus; return what failed."""
     from auricle.data.stores.conversion import ConversionFailure, ConvertedClip
 
     done = {result.id: result for result in results if isinstance(result, ConvertedClip)}
@@ -134,7 +134,7 @@ def _write_failed(path: Path, failed: tuple[ConversionFailure, ...]) -> None:
 
 
 def _write_statistics(path: Path, done: list[ConvertedClip], front_end: str) -> None:
-    """Over every value of the corpus, exactly."""
+    """Write the exact mean and standard deviation over every value of the corpus."""
     from auricle.core.io import write_text
     from auricle.data.loading.statistics import Moments
 

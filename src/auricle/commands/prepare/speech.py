@@ -1,4 +1,4 @@
-"""Speech to a prepared folder with the features of a speech model beside the spectrograms (specification m2d 5.8)."""
+"""``auricle prepare speech``: log-mel files with the features of a speech model beside them (specification m2d 5.8)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SpeechConfig:
 
 @dataclass(frozen=True)
 class SpeechResult:
-    """done got features now, skipped had them before; failed says which could not be used and why; seconds of work."""
+    """Clips that got features now (``done``) or before (``skipped``), clips that failed and why, and seconds of work."""
 
     out: Path
     done: int
@@ -54,9 +54,11 @@ class SpeechResult:
 
 
 def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) -> SpeechResult:
-    """What ``prepare`` writes, and ``features/<key>``, (1, T, D), for every clip; ``extract`` stands for the model.
+    """Write what ``prepare`` writes, and ``features/<key>``, (1, T, D), for every clip; ``extract`` replaces the model.
 
-    Raises MissingExtra without transformers, and what ``prepare`` raises.
+    Raises:
+        MissingExtra: transformers is not installed.
+        AuricleError: as ``prepare``.
     """
     from auricle.data.manifest.formats import read_manifest
 
@@ -90,7 +92,7 @@ def extractor(config: SpeechConfig) -> SpeechFeatures:
 
 
 def claim_features(out: Path, config: SpeechConfig) -> None:
-    """The card of the features' folder, written or compared."""
+    """Write the settings of the features into their folder, or compare them."""
     from auricle.data.datasets.speech import FEATURES
     from auricle.data.stores.card import claim_folder
 
@@ -104,7 +106,7 @@ def dtype_of(config: SpeechConfig) -> str:
 
 
 def has_features(manifest: Manifest, clip: Clip) -> bool:
-    """Whether its features are there, whole, and not older than its spectrogram."""
+    """Return True if the features of a clip exist, are whole, and are not older than its spectrogram."""
     from auricle.data.datasets.speech import features_path
     from auricle.data.stores.npy import is_complete
 
@@ -126,7 +128,7 @@ def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: Sp
 
 
 def padded_wave(manifest: Manifest, clip: Clip, min_seconds: float) -> np.ndarray:
-    """(S,) at 16 kHz, zero-padded at the end to ``min_seconds``."""
+    """Return the waveform (S,) at 16 kHz, zero-padded at the end to ``min_seconds``."""
     import numpy as np
 
     from auricle.audio.decode import read
