@@ -1,7 +1,6 @@
 """Windows over streams of any length."""
 
 import math
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from auricle.audio.windows import windows
 from auricle.compat.efficientat.command_line import zero_padded
 from auricle.core.errors import AuricleError
-from auricle.core.parallel import ahead
 
 sizes = st.integers(1, 40)
 
@@ -60,17 +58,3 @@ def test_a_long_stream_is_never_held_whole():
 def test_windows_of_nothing_are_refused(size, hop):
     with pytest.raises(AuricleError, match="at least one sample"):
         next(windows([np.zeros(3, np.float32)], size, hop))
-
-
-def test_working_ahead_keeps_the_order_and_raises_where_the_item_would_come():
-    def items():
-        yield threading.current_thread().name
-        yield 2
-        raise ValueError("third")
-
-    coming = ahead(items())
-    assert next(coming) != threading.current_thread().name
-    assert next(coming) == 2
-    with pytest.raises(ValueError, match="third"):
-        next(coming)
-    assert list(ahead([])) == []

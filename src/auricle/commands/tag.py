@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, write_text
+from auricle.core.io import file_stamp, make_folder, write_text
 from auricle.core.options import argument, check_choices, option
 from auricle.inference.events import SUFFIXES, WRITERS
 from auricle.inference.tag_config import EventSettings, TagSettings
@@ -204,10 +204,7 @@ def stamp(source: AudioSource) -> list[int] | str | None:
     if isinstance(source.content, bytes):
         return hashlib.sha256(source.content).hexdigest()
     assert isinstance(source.content, Path)
-    if not source.content.is_file():
-        return None
-    status = source.content.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return file_stamp(source.content)
 
 
 def _json_object(line: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def option(
         advanced: True: shown by ``--help all`` only; None: as the config that this field belongs to.
         factory: makes the default where it is a config itself.
     """
-    metadata = {"help": help, "choices": choices, "flag": flag, "words": words or {}, "old": old or {}}
+    metadata: dict[str, Any] = {"help": help, "choices": choices, "flag": flag, "words": words or {}, "old": old or {}}
     metadata |= {"group": group, "advanced": advanced}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)

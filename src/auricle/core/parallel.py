@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.threads import available_cores
@@ -91,21 +90,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-# ---- one item in advance
-
-END: Any = object()
-
-
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield the items in order, each made in a thread while the caller works on the one before it.
-
-    An exception of ``items`` is raised where its item would come.
-    """
-    iterator = iter(items)
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, iterator, END)
-        while (item := coming.result()) is not END:
-            coming = pool.submit(next, iterator, END)
-            yield item

@@ -18,7 +18,7 @@ from torch import Tensor
 from auricle.audio.sources import AudioSource, audio_sources, is_waveform
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
-from auricle.core.parallel import ahead
+from auricle.core.prefetch import prefetch
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Manifest
 from auricle.inference import pipeline
@@ -225,7 +225,7 @@ class Embedder(Session):
         blocks, pools, parts = _block_indices(names), {name: RunningPool() for name in names}, []
         with self.autocast():
             options: dict[str, Any] = {"layers": blocks or None, "padding": self.settings.padding}
-            for out in encode_in_parts(ahead(audio.blocks or ()), self.encoder, **options):
+            for out in encode_in_parts(prefetch(audio.blocks or ()), self.encoder, **options):
                 for i, layer in zip(blocks, out.layers):
                     pools[f"layer{i}"].add(layer.frames[0])
                 if OUTPUT in names:

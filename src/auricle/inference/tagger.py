@@ -19,7 +19,7 @@ import torch
 from auricle.audio.sources import audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.parallel import ahead
+from auricle.core.prefetch import prefetch
 from auricle.core.progress import progress_bar
 from auricle.inference.events import find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches
@@ -159,7 +159,7 @@ class Tagger(Session):
                 yield block
 
         scores, spans = [np.zeros((0, len(self.labels)), np.float32)], []
-        cut = windows(counted(ahead(audio.blocks or ())), self.window, self.hop, self.tail)
+        cut = windows(counted(prefetch(audio.blocks or ())), self.window, self.hop, self.tail)
         while batch := list(islice(cut, self.settings.batch_size)):
             _check_length(audio.source.name, len(batch[0].wave), self.info)
             scores.append(self.probabilities(np.stack([window.wave for window in batch])))

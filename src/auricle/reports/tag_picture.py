@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from auricle.audio.sources import AudioSource
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
+from auricle.frontends.streaming import spectrogram_blocks
 from auricle.inference.events import Event
 from auricle.inference.tag_results import FileTags
 from auricle.models.base import Encoder
@@ -54,18 +54,16 @@ def strongest(events: Sequence[Event], count: int = MOST_LABELS) -> dict[str, li
 
 
 def spectrogram(source: AudioSource, encoder: Encoder, seconds: float, columns: int = COLUMNS) -> np.ndarray:
-    """Compute the encoder's spectrogram (F, columns); a column is the largest value of its frames."""
-    front, rate = encoder.front, encoder.info.sample_rate
-    frames = front.num_frames(max(round(seconds * rate), front.min_samples))
-    columns = min(columns, frames)
+    """Return the encoder's spectrogram (F, columns); a column is the largest value of the frames that fall on it."""
+    front = encoder.front
+    total = front.num_frames(max(round(seconds * front.sample_rate), front.min_samples))
+    columns = min(columns, total)
     image = np.full((front.n_mels, columns), -np.inf, np.float32)
-    samples = 0
-    for block in source.blocks(rate, front.resampler):
-        values = encoder.frontend(torch.from_numpy(np.ascontiguousarray(block))[None]).values[0].numpy()
-        first = round(samples / rate / front.hop_seconds)
-        samples += len(block)
-        at = (first + np.arange(values.shape[1])).clip(max=frames - 1) * columns // frames
-        np.maximum.at(image.T, at, values.T)
+    first = 0
+    for frames in spectrogram_blocks(source.blocks(front.sample_rate, front.resampler), front):
+        at = (first + np.arange(frames.shape[1])).clip(max=total - 1) * columns // total
+        np.maximum.at(image.T, at, frames.numpy().T)
+        first += frames.shape[1]
     return image
 
 
