@@ -14,10 +14,11 @@ import statistics
 from pathlib import Path
 
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
+from auricle.core.options import with_values
 from auricle.evaluation.runner import evaluate
 from auricle.evaluation.tasks import Task
 from auricle.hub.load import load
-from auricle.methods.settings import M2DPretrain, M2DXPretrain, with_flags
+from auricle.methods.m2d.config import M2DPretrain, M2DXPretrain
 from auricle.models.base import Encoder
 from auricle.models.registry import untrained
 from benchmarks.small_scale.runs import finished
@@ -33,7 +34,7 @@ def tasks(shared: Path) -> dict[str, Task]:
     digits = {"labels": str(data / "fsdd/meta.csv"), "label_column": "digit", "group_column": "speaker"}
     return {
         "ESC-10": Task(str(data / "esc10/audio"), labels=str(data / "esc10/meta.csv"), name="ESC-10"),
-        "digits": Task(str(data / "fsdd/audio"), **digits, split_by="groups", name="digits"),
+        "digits": Task(str(data / "fsdd/audio"), **digits, folding="groups", name="digits"),
     }
 
 
@@ -41,10 +42,10 @@ def stages(out: Path, seed: int, updates: int) -> dict[str, Path]:
     """Run folders of both stages."""
     digits, esc = out / "digits", out / "esc10"
     flags = {**SIZES, **TRAINING, "seed": seed, "max_updates": updates, "warmup_updates": updates // 10}
-    before = with_flags(M2DPretrain("m2d", str(digits), str(out / f"before-{seed}")), flags)
+    before = with_values(M2DPretrain("m2d", str(digits), str(out / f"before-{seed}")), flags)
     after = M2DXPretrain("m2d-x", str(esc), str(out / f"after-{seed}"), resume=before.out, teacher=before.out)
     flags = {**flags, "csv_bg_noise": str(esc), "noise_ratio": NOISE}
-    return {"before": finished(before), "after": finished(with_flags(after, flags))}
+    return {"before": finished(before), "after": finished(with_values(after, flags))}
 
 
 def scores(encoder: Encoder, named: dict[str, Task], out: Path) -> dict[str, float]:

@@ -26,7 +26,7 @@ from helpers.training_runs import config, prepared
 
 
 def final(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "checkpoints").checkpoints()[0] / "weights.safetensors")
 
 
 def killed_run(data: Path, out: Path, kills: int, settings: dict) -> int:
@@ -46,7 +46,7 @@ def killed_run(data: Path, out: Path, kills: int, settings: dict) -> int:
         time.sleep(0.15 + 0.35 * moments.random())
         process.kill()
         process.join()
-        saving += any(out.glob(f"state/.partial-{process.pid}"))
+        saving += any(out.glob(f"checkpoints/.partial-{process.pid}"))
         if process.exitcode != -signal.SIGKILL:
             raise SystemExit("the run ended before all kills; give it more --epochs")
     return saving

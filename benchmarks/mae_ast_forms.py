@@ -14,12 +14,14 @@ from dataclasses import replace
 import torch
 
 from auricle.core.devices import tune_allocator
+from auricle.core.options import with_values
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.mae_ast import to_ours
-from auricle.methods.mae_ast.objective import MAEAST, draw_mask
-from auricle.methods.presets import preset
-from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.methods.mae_ast.config import MAEASTPretrain
+from auricle.methods.mae_ast.masks import draw_mask
+from auricle.methods.mae_ast.objective import MAEAST
+from auricle.methods.registry import preset_values
 from auricle.models.masking.patches import Mask
 from auricle.training.schedules import TrainingLength, rate_at
 from benchmarks.plain import mae_ast_plain
@@ -38,14 +40,14 @@ class Task:
 
     def __init__(self, args: argparse.Namespace):
         self.args, self.device, self.batch = args, args.device, args.batch
-        config = with_flags(MAEASTPretrain("mae-ast", "noise"), preset("mae-ast", args.preset))
+        config = with_values(MAEASTPretrain("mae-ast", "noise"), preset_values("mae-ast", args.preset))
         self.model = replace(
             config.model, depth=args.depth, embed_dim=args.width, decoder_embed_dim=args.width, num_heads=max(1, args.width // 64),
             ffn_dim=4 * args.width, encoder_layerdrop=0.0, max_token_length=4096,
         )  # fmt: skip
         self.objective = config.objective
         self.config = replace(config.train, precision="bf16", batch_size=args.batch, compile=args.compile)
-        self.plan = TrainingLength.of(args.batch * self.config.max_updates, self.config)
+        self.plan = TrainingLength.of(self.config.max_updates, self.config)
         self.frames = 1 + (int(args.seconds * RATE) - 400) // 160
         self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
 
@@ -88,7 +90,7 @@ def plain_form(task: Task, autocast: torch.dtype | None) -> Step:
 
 
 def auricle_form(task: Task) -> Step:
-    """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
+    """Auricle's own objective in its own loop: ``Trainer.train_batch``, and all that a run of ours sets up."""
     tune_allocator()
     objective = MAEAST(task.model, task.objective)
     weights = {name: value for name, value in task.plain().state_dict().items() if name not in UNUSED}
@@ -105,7 +107,7 @@ def auricle_form(task: Task) -> Step:
             epoch=number,
             positions=tuple(range(task.batch)),
         )
-        done = trainer.micro(batch, task.plan.at(number))
+        done = trainer.train_batch(batch, task.plan.at(number))
         assert done is not None
         return float(torch.log(torch.tensor(2.0)) * done["loss"])  # nats, as the plain form says it
 

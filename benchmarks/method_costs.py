@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from auricle.core.options import with_values
 from auricle.methods import config as settings
 from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D, M2DD2V
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX, M2DWithAuxLoss
 from auricle.methods.msm_mae.objective import MsmMae
-from auricle.methods.settings import METHODS, with_flags
+from auricle.methods.registry import METHODS
 from auricle.models.m2d.config import parse_size
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.masking.patches import Mask
@@ -50,7 +51,7 @@ ROWS = (
 
 def built(row: Row) -> MaskedObjective:
     sizes = {"input_size": row.input_size, "patch_size": row.patch_size}
-    made = with_flags(METHODS[row.method](row.method, "none"), sizes)
+    made = with_values(METHODS[row.method].settings(row.method, "none"), sizes)
     with torch.device("meta"):
         return row.build(made.model, made.predictor).to("meta")
 

@@ -16,19 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.core.options import with_values
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.noise import log_mix
 from auricle.data.batch import Batch
 from auricle.data.synthetic.corpus import CLASSES, Recipe, synthesise
 from auricle.frontends.base import front_end
 from auricle.methods.base import TrainProgress, without_noise
-from auricle.methods.config import M2DConfig, M2DSConfig, MsmMaeConfig
+from auricle.methods.m2d.config import M2DConfig, M2DSConfig
 from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D
+from auricle.methods.mae_ast.config import MAEASTPretrain
 from auricle.methods.mae_ast.objective import MAEAST
+from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae
-from auricle.methods.presets import preset
-from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.methods.registry import preset_values
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.masking.patches import Mask
 from auricle.training.optimizers import make_optimizer
@@ -176,7 +178,7 @@ def mae_ast_panels() -> list[Panel]:
         ("frame-random", "frames"),
         ("frame-spans", "spans of frames"),
     ):
-        config = with_flags(MAEASTPretrain("mae-ast", "none"), {**preset("mae-ast", name), **MAE_AST})
+        config = with_values(MAEASTPretrain("mae-ast", "none"), {**preset_values("mae-ast", name), **MAE_AST})
         objective = MAEAST(config.model, config.objective)
         wave = torch.from_numpy(synthesise(*SOUND, Recipe(seconds=5.0)))[None]
         batch = Batch(torch.tensor([wave.shape[1]]), ("0",), 16000, audio=wave, positions=(0,))

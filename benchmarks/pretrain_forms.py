@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -26,8 +27,9 @@ from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run_folder import RunFolder
 from auricle.methods.base import Objective
-from auricle.methods.config import M2DConfig, TrainConfig
-from auricle.methods.targets import decay_at
+from auricle.methods.config import TrainConfig
+from auricle.methods.m2d.config import M2DConfig
+from auricle.methods.m2d.targets import decay_at
 from auricle.models.m2d.config import ViTConfig, parse_size
 from auricle.training.distributed import DistContext
 from auricle.training.loop import Trainer
@@ -50,7 +52,7 @@ class Task:
             batch_size=args.batch, max_updates=max(2, args.rounds + 1), precision="bf16", compile=args.compile
         )
         self.folder = tempfile.TemporaryDirectory()  # of the run; goes with the process
-        self.plan = TrainingLength.of(args.batch * self.config.max_updates, self.config)
+        self.plan = TrainingLength.of(self.config.max_updates, self.config)
 
     def plain(self) -> torch.nn.Module:
         """The plain model with its initial weights: the same ones in every process."""
@@ -104,13 +106,14 @@ def trainer_of(objective: Objective, task: Any) -> Trainer:
     """All that a run of ours sets up, in the task's folder, with the task's draws."""
     run = RunFolder.create(Path(task.folder.name) / "run", {})
     ranks = DistContext(0, 1, torch.device(task.device))
-    trainer = Trainer(objective, lambda _: iter(()), task.plan, task.config, run, ranks, quiet=True)
+    data = SimpleNamespace(valid=None, key="")
+    trainer = Trainer(objective, data, task.plan, task.config, run, ranks, quiet=True)
     trainer.key = lambda batch: task.key(batch.epoch)  # type: ignore[method-assign]
     return trainer
 
 
 def auricle_form(task: Task) -> Step:
-    """Auricle's own objective in its own loop: ``Trainer.micro``, and all that a run of ours sets up."""
+    """Auricle's own objective in its own loop: ``Trainer.train_batch``, and all that a run of ours sets up."""
     tune_allocator()
     plain = task.plain()
     objective = task.method.ours(task.model, plain)
@@ -130,7 +133,7 @@ def auricle_form(task: Task) -> Step:
             epoch=number,
             positions=tuple(range(task.batch)),
         )
-        done = trainer.micro(batch, task.plan.at(number))
+        done = trainer.train_batch(batch, task.plan.at(number))
         assert done is not None
         return float(done["loss"])
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from auricle.hub.convert.m2d import encoder_part, to_ours
-from auricle.methods.config import M2DConfig, M2DSConfig, M2DXConfig, MsmMaeConfig
+from auricle.methods.m2d.config import M2DConfig, M2DSConfig, M2DXConfig
 from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DS, M2DX
+from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae
 from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
 from auricle.models.m2d.encoder import M2DEncoder

@@ -208,8 +208,9 @@ def options(parser: Parser, known: frozenset[str] = frozenset()) -> Iterator[str
 
 def methods_of_pretrain() -> Iterator[str]:
     """Yield the settings that each method of pre-training adds to the common ones."""
-    from auricle.cli.main import parser_of
     from auricle.methods.settings import METHODS
+
+    from auricle.cli.main import parser_of
 
     parsers = {method: parser_of("pretrain", ["--method", method]) for method in METHODS}
     common = frozenset.intersection(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from auricle.training.dry_run import DryRun, dry_run
+from auricle.training.dry_run import DryRun
+from auricle.training.run import dry_run
 from benchmarks.small_scale.runs import Comparison, settings
 from benchmarks.small_scale.settings import BATCH, CONTENDERS, CROP
 from benchmarks.small_scale.sounds import pool

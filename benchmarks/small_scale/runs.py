@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from auricle.commands.pretrain import continue_run, pretrain
-from auricle.methods.settings import PretrainConfig, settings_of, with_flags
+from auricle.core.options import with_values
+from auricle.methods.config import PretrainConfig
+from auricle.methods.registry import find_method
 from benchmarks.small_scale.settings import BATCH, CONTENDERS, Contender
 
 
@@ -43,10 +45,10 @@ def settings(
     run: Path, chosen: Contender, updates: int, seed: int, data: Path, later: dict[str, Any] | None = None
 ) -> PretrainConfig:
     source = data.parent / data.name.replace("prepared", "pool") if chosen.method == "mae-ast" else data
-    config = settings_of(chosen.method)(chosen.method, str(source), str(run), **(later or {}))
+    config = find_method(chosen.method).settings(chosen.method, str(source), str(run), **(later or {}))
     steps = updates * BATCH // chosen.flags["batch_size"]
     length = {"max_updates": steps, "warmup_updates": steps // 10, "seed": seed}
-    return with_flags(config, {**chosen.flags, **length})
+    return with_values(config, {**chosen.flags, **length})
 
 
 def finished(config: PretrainConfig) -> Path:

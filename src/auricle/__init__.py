@@ -1,8 +1,4 @@
-"""Auricle: one toolkit for general-purpose audio encoders.
-
-``auricle.load`` gives an encoder, ``auricle.tag`` and ``auricle.embed`` work on files. Names are imported when they are first
-used: importing the package does nothing and costs little.
-"""
+"""Auricle: one toolkit for general-purpose audio encoders. Names load when they are first used; importing does nothing."""
 
 from __future__ import annotations
 
@@ -15,40 +11,36 @@ from auricle.version import __version__
 
 if TYPE_CHECKING:
     from auricle.core.threads import set_threads
-    from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
-    from auricle.hub.published.table import list_models
     from auricle.inference.embedder import Embedder, embed
     from auricle.inference.tagger import Tagger, tag
 
-__all__ = ["Embedder", "Manifest", "Tagger", "__version__", "embed", "list_models", "load", "set_threads", "tag"]
-_MODULES = {
+_FACE = {
     "Embedder": "auricle.inference.embedder",
-    "Manifest": "auricle.data.manifest.manifest",
     "Tagger": "auricle.inference.tagger",
-    "embed": "auricle.inference.embedder",
-    "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",
+    "embed": "auricle.inference.embedder",
     "set_threads": "auricle.core.threads",
     "tag": "auricle.inference.tagger",
 }
+__all__ = ["Embedder", "Tagger", "__version__", "embed", "load", "models", "set_threads", "tag"]
 
 
 class _CallableModels(ModuleType):
-    """``auricle.models`` is a package; ``auricle.models()`` is the first edition's spelling of ``list_models()``."""
+    """``auricle.models`` is a room of the house and, called, the table of published weights."""
 
     def __call__(self, **filters: Any) -> Any:
-        return importlib.import_module("auricle.hub.published.table").list_models(**filters)
+        return importlib.import_module("auricle.hub.published.table").table(**filters)
 
 
 _models.__class__ = _CallableModels
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_FACE})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _FACE:
         raise AttributeError(f"module 'auricle' has no attribute '{name}'")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module(_FACE[name]), name)

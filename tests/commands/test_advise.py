@@ -16,8 +16,10 @@ from auricle.commands.advise.advise import advise
 from auricle.commands.advise.cost import Shape, fitting_batch, measured, state_bytes, training_flops
 from auricle.commands.advise.facts import AdviseConfig
 from auricle.core.errors import AuricleError
+from auricle.core.options import with_values
 from auricle.hub.published.table import find
-from auricle.methods.settings import M2DPretrain, settings_of, with_flags
+from auricle.methods.m2d.config import M2DPretrain
+from auricle.methods.registry import find_method
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from helpers.paths import ROOT
 from helpers.sounds import write_sounds
@@ -143,7 +145,7 @@ def test_every_command_line_parses_into_valid_settings(domain, strategy):
                 for args in lines:
                     if getattr(args, "settings", None):
                         settings = config_from(args.settings, args)
-                        assert type(settings) is settings_of(advice.plan.method)
+                        assert type(settings) is find_method(advice.plan.method).settings
                         assert settings.train.epochs == advice.plan.epochs
 
 
@@ -198,7 +200,7 @@ def test_a_few_steps_are_measured_on_this_machine():
     tiny = dict(
         input_size="80x40", patch_size="16x8", embed_dim=16, depth=1, num_heads=2, decoder_embed_dim=16, decoder_depth=1
     )
-    config = with_flags(
+    config = with_values(
         M2DPretrain("m2d", "", ""),
         {**tiny, "decoder_num_heads": 2, "batch_size": 2, "workers": 0, "device": "cpu", "precision": "float32", "epochs": 1,
          "warmup_epochs": 0.0},

@@ -13,7 +13,7 @@ from auricle.cli.main import main
 from auricle.hub.published import table as records
 from auricle.hub.warm_start import tensors_of
 from auricle.hub.weight_file import save_encoder
-from auricle.methods.config import M2DConfig
+from auricle.methods.m2d.config import M2DConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
@@ -165,8 +165,8 @@ def toy_run(folder: Path) -> M2D:
     vit = ViTConfig("80x64", "16x16", embed_dim=64, depth=2)
     objective = M2D(vit, PredictorConfig(32, 1, 2), M2DConfig())
     save_encoder(objective.encoder(), folder / "encoder.safetensors")
-    (folder / "state" / "step-00000001").mkdir(parents=True)
-    save_file(objective.state_dict(), folder / "state" / "step-00000001" / "weights.safetensors")
+    (folder / "checkpoints" / "step-00000001").mkdir(parents=True)
+    save_file(objective.state_dict(), folder / "checkpoints" / "step-00000001" / "weights.safetensors")
     return objective
 
 

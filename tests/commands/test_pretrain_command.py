@@ -11,8 +11,8 @@ import yaml
 import auricle
 from auricle.cli.main import main
 from auricle.commands.pretrain import pretrain
-from auricle.training.dry_run import dry_run
 from auricle.training.log import read_log
+from auricle.training.run import dry_run
 from helpers.sounds import write_sounds
 from helpers.training_runs import config, flags, prepared
 
@@ -32,7 +32,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
         "command.txt",
         "environment.json",
         "metrics.jsonl",
-        "state",
+        "checkpoints",
         "encoder.safetensors",
         "card.md",
     } <= names

@@ -60,5 +60,5 @@ def test_a_run_may_begin_at_a_later_epoch_of_the_schedule(tmp_path, capsys):
 
 def test_epochs_that_are_asked_for_replace_a_presets_updates(listed):
     words = ["pretrain", str(listed), "--preset", "small", "--dry-run", "--quiet", "--json"]
-    assert parser_of("pretrain", [*words[1:], "--epochs", "30"]).get_default("max_updates") == 0
+    assert parser_of("pretrain", [*words[1:], "--epochs", "30"]).get_default("max_updates") is None
     assert parser_of("pretrain", words[1:]).get_default("max_updates") == 6000

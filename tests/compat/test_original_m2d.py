@@ -16,7 +16,7 @@ import auricle
 from auricle.cli.main import main
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import read_pickle
-from auricle.methods.settings import restored
+from auricle.methods.registry import read_settings
 from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from helpers.original_m2d import (
@@ -54,7 +54,7 @@ def original(line: list[str]) -> int:
 
 def only_run(folder):
     (run,) = (path.parent for path in folder.glob("*/config.yaml"))
-    return run, restored(RunFolder.open(run).read_config(), "the test")
+    return run, read_settings(RunFolder.open(run).read_config(), "the test")
 
 
 def test_the_lines_are_those_of_the_readme_and_the_guide(shared):
@@ -160,7 +160,7 @@ def test_ctrl_c_saves_under_torchrun_too(here):
     assert process.returncode == 130, err[-2000:]
     assert "saving at the next weight update" in err
     rows = read_log(here / "out" / "metrics.jsonl", "step")
-    saved = CheckpointStore(here / "out" / "state").states()[-1]
+    saved = CheckpointStore(here / "out" / "checkpoints").checkpoints()[-1]
     assert int(saved.name.removeprefix("step-")) == rows[-1]["step"] + 1
 
 

@@ -9,11 +9,21 @@ import sys
 
 import pytest
 
-from auricle.compat.m2d.options import parsed, without_effect
+from auricle.compat.m2d.options import (
+    ABSENT,
+    AUDIOSET,
+    GENERAL,
+    MAE,
+    OPTIONS,
+    PROGRAMS,
+    SPEECH,
+    defaults_of,
+    parsed,
+    without_effect,
+)
 from auricle.compat.m2d.settings import mapped
 from auricle.compat.shell_line import ShellLine, taken_apart, waited_for
 from auricle.core.errors import AuricleError
-from auricle.hub.convert.m2d_options import ABSENT, AUDIOSET, GENERAL, MAE, OPTIONS, PROGRAMS, SPEECH, defaults_of
 from auricle.hub.weight_file import write_pickle
 from helpers.paths import ROOT
 
@@ -121,7 +131,7 @@ def test_statistics_are_given_to_the_mae_program_only():
     line = parsed(GENERAL, ["--norm_stats", "[-7.1,4.2]"])
     assert mapped(GENERAL, line).config.data.norm_stats == ()
     assert "measured on the data" in "".join(without_effect(line, GENERAL))
-    with pytest.raises(AuricleError, match="a mean and a deviation"):
+    with pytest.raises(AuricleError, match="a mean and a standard deviation"):
         config(MAE, "--norm_stats high")
 
 
@@ -154,9 +164,9 @@ def test_options_without_meaning_here_are_accepted_and_said(program, word, said)
         (GENERAL, "twelve", "options only"),
         (GENERAL, "--model m2d_vit_bass", "did you mean m2d_vit_base"),
         (GENERAL, "--model m2d_clap_vit_base", "M2D-CLAP is not trained here"),
-        (GENERAL, "--model m2d_vit_base_encoder_only", "say m2d_vit_base"),
+        (GENERAL, "--model m2d_vit_base_encoder_only", "use m2d_vit_base"),
         (GENERAL, "--model m2d_as_vit_base", "trained by train_as"),
-        (GENERAL, "--model m2d_x_vit_base --loss_off 1", "say --teacher"),
+        (GENERAL, "--model m2d_x_vit_base --loss_off 1", "add --teacher"),
         (GENERAL, "--loss_off 1", "m2d_x model and --teacher"),
         (GENERAL, "--sr 44k", "16k or 32k"),
     ],
@@ -170,13 +180,13 @@ def test_scripts_of_the_working_directory_or_evars_data_say_what_is_measured(tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVAR", raising=False)
     bare = mapped(GENERAL, parsed(GENERAL, []))
-    assert (bare.config.quick_eval, bare.config.all_eval) == ("", "")
+    assert (bare.config.quick_eval, bare.config.all_eval) == (None, None)
     assert "nothing is measured" in "".join(bare.notes)
     (tmp_path / "quick_eval.sh").touch()
-    assert (config(GENERAL).quick_eval, config(GENERAL).all_eval) == ("quick_eval.sh", "")
+    assert (config(GENERAL).quick_eval, config(GENERAL).all_eval) == ("quick_eval.sh", None)
     monkeypatch.setenv("EVAR", str(tmp_path))
     assert (config(GENERAL).quick_eval, config(GENERAL).all_eval) == ("quick_eval.sh", "all")
-    assert (config(MAE).quick_eval, config(MAE).all_eval) == ("", "")
+    assert (config(MAE).quick_eval, config(MAE).all_eval) == (None, None)
 
 
 def test_networks_have_the_published_sizes():

@@ -16,7 +16,7 @@ from auricle.compat.mae_ast.names import FIXED, NAMES, PUBLISHED
 from auricle.compat.mae_ast.settings import ignored, mapped
 from auricle.core.errors import AuricleError
 from auricle.hub.run_folder import RunFolder
-from auricle.methods.settings import MAEASTPretrain
+from auricle.methods.mae_ast.config import MAEASTPretrain
 from auricle.training.log import read_log
 from helpers.mae_ast_runs import lists
 from helpers.paths import ROOT
@@ -144,7 +144,7 @@ def test_hydra_words_yaml_values_and_references_are_read(data, tmp_path):
     )
     config = settings(f"--config-dir={tmp_path} --config-name=mine +common.seed=5 ++dataset.batch_size=4", data).config
     assert (config.train.betas, config.train.eps, config.train.lr) == ((0.9, 0.99), 1e-6, 3e-4)
-    assert (config.train.seed, config.train.batch_size, config.train.schedule_updates) == (5, 4, 0)
+    assert (config.train.seed, config.train.batch_size, config.train.schedule_updates) == (5, 4, None)
     assert config.model.enc_sine_pos is False  # what the file does not say is the original's own default
 
 
@@ -209,7 +209,7 @@ def test_a_line_for_two_processes_starts_two(data, tmp_path):
     world = "distributed_training.distributed_world_size=2 distributed_training.nprocs_per_node=2"
     line = f"fairseq-hydra-train task.data={data} {world} {TOY} hydra.run.dir={tmp_path / 'run'}"
     assert main(["original", "mae-ast", *shlex.split(line), "--", "--state-steps", "1"]) == 0
-    (state, *_) = sorted((tmp_path / "run/state").glob("step-*/state.json"))
+    (state, *_) = sorted((tmp_path / "run/checkpoints").glob("step-*/state.json"))
     assert json.loads(state.read_text())["where"]["world"] == 2
 
 

@@ -10,7 +10,7 @@ import torch
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.jitter import jitter
-from auricle.methods.config import MaskConfig
+from auricle.methods.m2d.config import MaskConfig
 from helpers.objectives import m2d, spectrograms
 
 CLIPS = 500

@@ -11,7 +11,8 @@ import torch
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
-from auricle.training.data import key_of, open_data
+from auricle.methods.data import content_key as key_of
+from auricle.methods.m2d.data import open_clips as open_data
 from auricle.training.distributed import DistContext
 from helpers.training_runs import config, flags, prepared
 
@@ -28,7 +29,7 @@ def weighted(tmp_path):
 
 def drawn(settings, micro_steps: int, rank: int = 0, world: int = 1) -> list[tuple[str, ...]]:
     data = open_data(settings, DistContext(0, 1, torch.device("cpu")))
-    data.ranks = DistContext(rank, world, torch.device("cpu"))
+    data.processes = DistContext(rank, world, torch.device("cpu"))
     batches = data.batches(0)
     return [next(batches).ids for _ in range(micro_steps)]
 

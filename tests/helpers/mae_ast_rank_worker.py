@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
-from auricle.training.distributed import DistContext, dist_context, leave
+from auricle.training.distributed import DistContext, dist_context, exit_process
 from helpers.mae_ast_tiny import batch, clips, tiny
 
 CLIPS = 4
@@ -35,10 +35,10 @@ def main(out: str, preset: str) -> None:
     torch.set_num_threads(1)
     with dist_context("cpu") as ranks:
         found = step(preset, ranks)
-        if ranks.first:
+        if ranks.is_main:
             save_file(found, out)
 
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    leave(0)
+    exit_process(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.core.options import with_values
+from auricle.methods.mae_ast.config import MAEASTPretrain
 from helpers.sounds import tone, write_sound
 
 SMALL = dict(
@@ -30,7 +31,7 @@ def lists(folder: Path, train: int = 12, valid: int = 4, test: int = 0, longer: 
 
 def config(source: Path, out: Path, **changes) -> MAEASTPretrain:
     """A run of seconds."""
-    return with_flags(MAEASTPretrain("mae-ast", str(source), str(out)), {**SMALL, **changes})
+    return with_values(MAEASTPretrain("mae-ast", str(source), str(out)), {**SMALL, **changes})
 
 
 def flags(source: Path, out: Path, **changes) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from auricle.core.options import with_values
 from auricle.data.batch import Batch
 from auricle.frontends.fbank import KaldiFbank
+from auricle.methods.mae_ast.config import MAEASTPretrain
 from auricle.methods.mae_ast.objective import MAEAST
-from auricle.methods.presets import preset
-from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.methods.registry import preset_values
 
 STILL = dict.fromkeys(("dropout", "attention_dropout", "dropout_input", "encoder_layerdrop"), 0.0)
 SMALL = dict(
@@ -18,7 +19,9 @@ SMALL = dict(
 
 def tiny(name: str = "frame-random", seed: int = 0, **changes) -> MAEAST:
     """The objective of a preset at width 32, without dropout."""
-    settings = with_flags(MAEASTPretrain("mae-ast", "x"), {**preset("mae-ast", name), **SMALL, **STILL, **changes})
+    settings = with_values(
+        MAEASTPretrain("mae-ast", "x"), {**preset_values("mae-ast", name), **SMALL, **STILL, **changes}
+    )
     return MAEAST(settings.model, settings.objective, seed=seed)
 
 

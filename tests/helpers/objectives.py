@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from auricle.data.batch import Batch
-from auricle.methods import config as settings
 from auricle.methods.base import Objective
+from auricle.methods.m2d import config as settings
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from helpers import mae_ast_tiny
@@ -105,9 +105,10 @@ def m2d_s() -> Objective:
 
 
 def msm_mae() -> Objective:
+    from auricle.methods.msm_mae.config import MsmMaeConfig
     from auricle.methods.msm_mae.objective import MsmMae
 
-    return MsmMae(MODEL, PREDICTOR, settings.MsmMaeConfig(), stats=STATS, seed=1)
+    return MsmMae(MODEL, PREDICTOR, MsmMaeConfig(), stats=STATS, seed=1)
 
 
 def mae_ast(name: str) -> Callable[[], Objective]:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from auricle.training.distributed import dist_context, leave
+from auricle.training.distributed import dist_context, exit_process
 
 
 class Logits(nn.Module):
@@ -60,7 +60,7 @@ def main(out: str, mode: str) -> None:
         wrapped = ranks.wrap(net, unused=mode == "mn")
         x, y = (part.chunk(ranks.world)[ranks.rank] for part in data(mode))
         loss = ranks.mean({"loss": float(step(wrapped, x, y))})["loss"]
-        if ranks.first:
+        if ranks.is_main:
             found = {f"grad.{name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
             found |= {f"buffer.{name}": value.float() for name, value in net.named_buffers()}
             save_file({**found, "loss": torch.tensor(loss)}, out)
@@ -68,4 +68,4 @@ def main(out: str, mode: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    leave(0)
+    exit_process(0)

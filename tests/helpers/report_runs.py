@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from auricle.commands.pretrain import pretrain
+from auricle.core.options import with_values
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.evaluation.runner import evaluate
 from auricle.evaluation.tasks import Task
 from auricle.hub.load import load
-from auricle.methods.settings import M2DPretrain, with_flags
+from auricle.methods.m2d.config import M2DPretrain
 from helpers.sounds import tone, write_sound
 
 CLASSES = ("high", "low", "<middle> & more")
@@ -55,4 +56,4 @@ def settings(sounds: Path, epochs: int) -> M2DPretrain:
     }
     machine = {"workers": 0, "precision": "float32", "device": "cpu", "log_interval": 1, "health_interval": 4}
     small = {**model, **predictor, **steps, **machine}
-    return with_flags(M2DPretrain("m2d", str(sounds)), small)
+    return with_values(M2DPretrain("m2d", str(sounds)), small)

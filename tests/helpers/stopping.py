@@ -13,7 +13,7 @@ from auricle.training.loop import Trainer
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "checkpoints").checkpoints()[0] / "weights.safetensors")
 
 
 def same(one: Path, other: Path) -> None:
@@ -38,11 +38,11 @@ class Stop(Exception):
 
 def stop_after(monkeypatch, micro_steps: int) -> None:
     """The loop falls over after so many micro-steps, as a power cut would make it."""
-    real, count = Trainer.micro, iter(range(micro_steps))
+    real, count = Trainer.train_batch, iter(range(micro_steps))
 
     def micro(self, batch, progress):
         if next(count, None) is None:
             raise Stop
         return real(self, batch, progress)
 
-    monkeypatch.setattr(Trainer, "micro", micro)
+    monkeypatch.setattr(Trainer, "train_batch", micro)

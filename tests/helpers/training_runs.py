@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.core.options import with_values
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.methods.settings import M2DPretrain, with_flags
+from auricle.methods.m2d.config import M2DPretrain
 
 FRAMES = 40
 
@@ -45,7 +46,7 @@ def config(source: Path, out: Path, **changes) -> M2DPretrain:
         decoder_num_heads=2, epochs=3, warmup_epochs=1.0, batch_size=4, workers=0, precision="float32", log_interval=1,
         health_interval=4, ema_decay_init=0.9, ema_decay=0.99, lr=1e-3, device="cpu",
     )  # fmt: skip
-    return with_flags(M2DPretrain("m2d", str(source), str(out)), {**small, **changes})
+    return with_values(M2DPretrain("m2d", str(source), str(out)), {**small, **changes})
 
 
 def flags(source: Path, out: Path, **changes) -> list[str]:

@@ -16,7 +16,7 @@ from auricle.hub.convert.mae_ast import published_content, to_ours, to_published
 from auricle.hub.published import table as records
 from auricle.hub.warm_start import resume
 from auricle.hub.weight_file import read_encoder, save_encoder
-from auricle.methods.config import MAEASTObjectiveConfig
+from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
 from auricle.methods.mae_ast.objective import MAEAST
 from auricle.models.layers.positions import line_table
 from auricle.models.mae_ast.encoder import MAEASTEncoder

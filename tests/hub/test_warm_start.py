@@ -12,9 +12,9 @@ from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d import m2d_content
 from auricle.hub.warm_start import located, resume, tensors_of
 from auricle.hub.weight_file import write_pickle
-from auricle.training.data import open_data
+from auricle.methods.m2d.data import open_clips
+from auricle.methods.registry import method_of
 from auricle.training.distributed import DistContext
-from auricle.training.objectives import build_objective
 from helpers.training_runs import config, flags, prepared
 
 NAME = "m2d_vit_base-80x608p16x16-221006-mr7"
@@ -34,8 +34,8 @@ def published(tmp_path, monkeypatch):
 
 def test_a_published_name_stands_for_its_file(published):
     settings = config(published / "data", published / "second")
-    data = open_data(settings, DistContext(0, 1, torch.device("cpu")))
-    objective = build_objective(settings, data)
+    data = open_clips(settings, DistContext(0, 1, torch.device("cpu")))
+    objective = method_of(settings).build(settings, data)
     told = resume(objective, located(Path(NAME)))
     assert not told.missing
     first = tensors_of(published / "first")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from auricle.methods.targets import Centring, target_shares
+from auricle.methods.m2d.targets import Centring, target_statistics
 
 CLIPS, MASKED, POSITIONS, WIDTH = 16, 12, 20, 8
 
@@ -25,7 +25,7 @@ def test_what_is_named_is_removed_and_the_rest_stays(of, gone, left):
     centring = Centring(of, POSITIONS, WIDTH)
     for seed in range(30):
         found = centring(*batch(seed))
-    shares = target_shares(found, batch(29)[1])
+    shares = target_statistics(found, batch(29)[1])
     assert shares[gone] < 0.1
     assert shares[left] > 0.5
 
@@ -34,7 +34,7 @@ def test_with_both_only_what_is_the_tokens_own_remains():
     centring = Centring("position-clip", POSITIONS, WIDTH)
     for seed in range(200):
         found = centring(*batch(seed))
-    shares = target_shares(found, batch(199)[1])
+    shares = target_statistics(found, batch(199)[1])
     assert shares["target_clip"] < 0.01
     assert shares["target_position"] < 0.3
     torch.testing.assert_close(found.square().mean((0, 1)), torch.ones(WIDTH), atol=1e-2, rtol=0)

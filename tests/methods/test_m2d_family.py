@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from auricle.hub.convert.m2d import to_ours, to_published
-from auricle.methods.targets import ema_update
+from auricle.methods.m2d.targets import ema_update
 from auricle.models.layers.transformer import take
 from auricle.models.masking.patches import unstructured
 from auricle.training.optimizers import make_optimizer
@@ -154,7 +154,7 @@ def test_the_data2vec_like_target_sees_every_patch():
     built = relative(tensors, meta)
     mask, patches, _, _ = masked(built, tensors, meta)
     everywhere = torch.arange(patches.shape[1]).expand(len(patches), -1)
-    close(built.target_of(patches, everywhere), tensors["target_all"], 1e-5)
+    close(built.encode_target(patches, everywhere), tensors["target_all"], 1e-5)
     close(built.raw_targets(patches, mask), tensors["target"], 1e-5)
 
 

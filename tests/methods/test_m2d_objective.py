@@ -10,7 +10,7 @@ import torch
 
 from auricle.hub.convert.m2d import to_ours, to_published
 from auricle.methods.base import TrainProgress
-from auricle.methods.targets import decay_at, ema_update
+from auricle.methods.m2d.targets import decay_at, ema_update
 from auricle.models.masking.patches import unstructured
 from auricle.training.optimizers import make_optimizer
 from auricle.training.schedules import cosine_with_warmup

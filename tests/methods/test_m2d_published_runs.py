@@ -13,9 +13,10 @@ from auricle.commands.models import ConvertConfig, convert
 from auricle.hub.warm_start import resume, tensors_of
 from auricle.hub.weight_file import read_pickle, save_encoder
 from auricle.methods.base import Objective
-from auricle.methods.config import M2DASConfig, M2DConfig, M2DSConfig, MsmMaeConfig, OfflineConfig
+from auricle.methods.m2d.config import M2DASConfig, M2DConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
+from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from helpers.paths import GOLDEN
@@ -38,8 +39,8 @@ ENCODER = (
 def run_folder(objective: Objective, folder: Path) -> Path:
     """What a run leaves: its encoder, and the state with everything that pre-training needs."""
     save_encoder(objective.encoder(), folder / "encoder.safetensors")
-    (folder / "state" / "step-00000001").mkdir(parents=True)
-    save_file(objective.state_dict(), folder / "state" / "step-00000001" / "weights.safetensors")
+    (folder / "checkpoints" / "step-00000001").mkdir(parents=True)
+    save_file(objective.state_dict(), folder / "checkpoints" / "step-00000001" / "weights.safetensors")
     return folder
 
 

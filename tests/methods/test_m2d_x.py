@@ -10,8 +10,8 @@ import torch
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
-from auricle.methods.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig
 from auricle.methods.m2d.alignment import Columns
+from auricle.methods.m2d.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
 from auricle.models.m2d.config import ViTConfig
@@ -38,24 +38,24 @@ def losses(objective, batch):
     return objective(batch, START, BatchKey(0, 0, batch.positions))[1]
 
 
-def heard_by(objective, batch, monkeypatch):
+def teacher_input(objective, batch, monkeypatch):
     """The spectrogram that the teacher is given."""
-    heard = []
-    real = objective.teacher._of_spectrogram
-    monkeypatch.setattr(objective.teacher, "_of_spectrogram", lambda b: heard.append(b.spec) or real(b))
+    inputs = []
+    real = objective.teacher._encode_spectrogram
+    monkeypatch.setattr(objective.teacher, "_encode_spectrogram", lambda b: inputs.append(b.spec) or real(b))
     losses(objective, batch)
-    return heard[0]
+    return inputs[0]
 
 
-def test_by_default_the_student_hears_the_noise_and_the_teacher_does_not(monkeypatch):
+def test_by_default_the_student_gets_the_noise_and_the_teacher_does_not(monkeypatch):
     objective, batch = m2d_x(), noisy()
-    assert torch.equal(heard_by(objective, batch, monkeypatch), batch.clean)
+    assert torch.equal(teacher_input(objective, batch, monkeypatch), batch.clean)
     assert torch.equal(objective.spec(batch), objective.online.normalise(batch.spec))
 
 
-def test_as_published_the_teacher_hears_the_noise_and_the_student_does_not(monkeypatch):
+def test_as_published_the_teacher_gets_the_noise_and_the_student_does_not(monkeypatch):
     objective, batch = m2d_x(noise_on="teacher"), noisy()
-    assert torch.equal(heard_by(objective, batch, monkeypatch), batch.spec)
+    assert torch.equal(teacher_input(objective, batch, monkeypatch), batch.spec)
     assert torch.equal(objective.spec(batch), objective.online.normalise(batch.clean))
 
 
@@ -98,7 +98,7 @@ def test_a_teacher_with_longer_patches_is_brought_to_the_steps_of_the_student():
 
 
 def test_a_teacher_of_another_front_end_needs_audio():
-    with pytest.raises(AuricleError, match=r"hears .*folder of audio"):
+    with pytest.raises(AuricleError, match=r"takes .*folder of audio"):
         losses(m2d_x(mn()), spectrograms(CLIPS))
 
 
@@ -159,7 +159,7 @@ def test_a_validation_list_without_features_leaves_the_second_loss_at_nothing():
     assert losses(m2d_s(), spectrograms(CLIPS))["loss_off"] == 0
 
 
-def test_stored_features_cannot_stand_for_a_teacher_that_hears_the_mixture():
+def test_stored_features_cannot_stand_for_a_teacher_that_gets_the_mixture():
     with pytest.raises(AuricleError, match="computed on clean sound"):
         m2d_s(noise_on="teacher")
 

@@ -12,10 +12,11 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.hub.convert.mae_ast import to_ours, to_published
 from auricle.methods.base import TrainProgress
-from auricle.methods.config import MAEASTObjectiveConfig
+from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
 from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss
-from auricle.methods.mae_ast.objective import MAEAST, evaluating
-from auricle.methods.presets import PRESETS
+from auricle.methods.mae_ast.objective import MAEAST
+from auricle.methods.mae_ast.presets import PRESETS
+from auricle.models.base import preserve_train_mode
 from auricle.models.layers.transformer import take
 from auricle.models.masking.mae_ast import mask_of_flags
 from auricle.models.masking.patches import Mask
@@ -112,7 +113,7 @@ def test_losses_accuracy_and_the_log_agree(golden, mode):
 def test_what_the_heads_predict_and_are_asked_agrees(golden):
     tensors, meta = golden
     built = objective_of(tensors, meta).eval()
-    masked = built.masked(built.scene(batch(tensors["in.fbank"].transpose(1, 2))), mask_from(tensors))
+    masked = built.masked(built.tokenise(batch(tensors["in.fbank"].transpose(1, 2))), mask_from(tensors))
     for loss, name in (("reconstruction", "recon"), ("classification", "class")):
         wanted = tensors[f"eval.{name}"]
         close(built.head(loss, masked.hidden), wanted, 1e-5 * (1 + float(wanted.abs().max())))
@@ -158,7 +159,7 @@ def test_the_optimizer_trace_agrees(golden):
 
 
 # ------------------------------------------------------------------------------------------------------ properties, tiny
-NAMES = tuple(PRESETS["mae-ast"])
+NAMES = tuple(PRESETS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,12 +178,12 @@ def test_the_two_forms_of_the_decoder_agree(name):
     """In token order and whole, or in the mask's order and with nothing but the masked tokens at the end."""
     built = tiny(name, layer_norm_first=name == "frame-random", decoder_depth=2)
     for lengths in (None, [98, 70, 40]):
-        scene = built.scene(batch(clips(3), lengths))
-        mask = built.draw(scene, BatchKey(0, 0, (0, 1, 2)), "reconstruction")
-        seen = built.online.see(scene.tokens, mask.visible, scene.real)
-        whole = take(built.online.decode(seen, mask, scene.real), mask.hidden)
-        short = built.online.masked(scene.tokens, mask, scene.real)
-        real = slice(None) if scene.real is None else scene.real.gather(1, mask.hidden)
+        tokens = built.tokenise(batch(clips(3), lengths))
+        mask = built.draw(tokens, BatchKey(0, 0, (0, 1, 2)), "reconstruction")
+        seen = built.online.see(tokens.tokens, mask.visible, tokens.real)
+        whole = take(built.online.decode(seen, mask, tokens.real), mask.hidden)
+        short = built.online.masked(tokens.tokens, mask, tokens.real)
+        real = slice(None) if tokens.real is None else tokens.real.gather(1, mask.hidden)
         torch.testing.assert_close(short[real], whole[real], atol=2e-5, rtol=1e-5)
 
 
@@ -329,8 +330,9 @@ def test_five_updates_agree_with_the_plain_program(name, tokens):
         values, key = clips(3, seed=update), BatchKey(0, update, (0, 1, 2))
         rate = program.learning_rate(update, 1e-3, 2, 10)
         ours.param_groups[0]["lr"] = polynomial_decay(update, 1e-3, 0.0, 2, 10)
-        with evaluating(built):  # the running statistics of the input move once per update
-            mask = built.draw(built.scene(batch(values)), key, "classification")
+        with preserve_train_mode(built):
+            built.eval()  # the running statistics of the input move once per update
+            mask = built.draw(built.tokenise(batch(values)), key, "classification")
         wanted = program.train_step(
             model, theirs, values.transpose(1, 2).contiguous(), mask.visible, mask.hidden, rate, clip=10.0
         )

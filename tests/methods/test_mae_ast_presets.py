@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 from auricle.cli.main import main
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
+from auricle.core.options import with_values
 from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
-from auricle.methods.mae_ast.objective import draw_mask
-from auricle.methods.presets import PRESETS, preset
-from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.methods.mae_ast.config import MAEASTPretrain
+from auricle.methods.mae_ast.masks import draw_mask
+from auricle.methods.mae_ast.presets import PRESETS
+from auricle.methods.registry import preset_values
 from auricle.training.checkpoint import CheckpointStore
 from auricle.training.loop import Trainer
 from auricle.training.optimizers import make_optimizer
@@ -31,10 +33,10 @@ STEPS = {"patch-chunk": 1000, "frame-random": 200, "frame-spans": 200, "ssast-pa
 
 
 def settings(name: str) -> MAEASTPretrain:
-    return with_flags(MAEASTPretrain("mae-ast", "x"), preset("mae-ast", name))
+    return with_values(MAEASTPretrain("mae-ast", "x"), preset_values("mae-ast", name))
 
 
-@pytest.mark.parametrize("name", PRESETS["mae-ast"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_each_recipe_overfits_ten_clips(name):
     size = dict(embed_dim=64, decoder_embed_dim=64, ffn_dim=128, depth=1)
     built, values, steps, logs = tiny(name, **size), clips(10, frames=50), STEPS[name], []
@@ -95,13 +97,13 @@ def test_unknown_presets_are_refused_in_words(tmp_path, capsys):
     assert main(["pretrain", str(tmp_path), "--method", "mae-ast", "--preset", "patch-chunks"]) == 2
     assert "did you mean patch-chunk?" in capsys.readouterr().err
     with pytest.raises(AuricleError, match="m2d has no presets"):
-        preset("m2d", "x")
+        preset_values("m2d", "x")
     assert main(["pretrain", "--continue", str(tmp_path), "--preset", "patch-chunk"]) == 2
 
 
-@pytest.mark.parametrize("name", PRESETS["mae-ast"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_value_of_a_preset_is_a_setting(name):
-    config, named = settings(name), preset("mae-ast", name)
+    config, named = settings(name), preset_values("mae-ast", name)
     parts = (config.model, config.objective, config.train, config.data)
     for field, value in named.items():
         assert [getattr(part, field) for part in parts if hasattr(part, field)] == [value]
@@ -115,9 +117,15 @@ class Stop(Exception):
 def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monkeypatch, name):
     """With dropout and layer drop, which the loop draws anew per step."""
     source = lists(tmp_path / "data", valid=0)
-    given = {**preset("mae-ast", name), "batch_size": 8, "warmup_updates": 1, "dropout": 0.1, "encoder_layerdrop": 0.3}
+    given = {
+        **preset_values("mae-ast", name),
+        "batch_size": 8,
+        "warmup_updates": 1,
+        "dropout": 0.1,
+        "encoder_layerdrop": 0.3,
+    }
     pretrain(config(source, tmp_path / "whole", **given), quiet=True)
-    real, left = Trainer.micro, iter(range(3))
+    real, left = Trainer.train_batch, iter(range(3))
 
     def micro(self, batch, progress):
         if next(left, None) is None:
@@ -125,7 +133,7 @@ def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monke
         return real(self, batch, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "micro", micro)
+        patch.setattr(Trainer, "train_batch", micro)
         with pytest.raises(Stop):
             pretrain(config(source, tmp_path / "cut", state_steps=1, **given), quiet=True)
     continue_run(tmp_path / "cut", quiet=True)
@@ -134,7 +142,7 @@ def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monke
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "checkpoints").checkpoints()[0] / "weights.safetensors")
 
 
 def test_spans_are_separate_when_asked(tmp_path):

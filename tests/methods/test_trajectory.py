@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,14 +12,16 @@ from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run_folder import RunFolder
-from auricle.methods.config import M2DConfig, M2DXConfig, TrainConfig
+from auricle.methods.config import TrainConfig
+from auricle.methods.m2d.config import M2DConfig, M2DXConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DX
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.training.distributed import DistContext
 from auricle.training.log import read_log
-from auricle.training.loop import Trainer, TrainingLength
+from auricle.training.loop import Trainer
+from auricle.training.schedules import TrainingLength
 from helpers.plain import plain
 from helpers.plain_m2d_x import LiteralM2DX
 
@@ -69,8 +73,10 @@ def our_losses(objective, folder, noisy: bool) -> list[float]:
     steps = EPOCHS * PER_EPOCH
     trainer = Trainer(
         objective,
-        lambda first: (batch(step, noisy) for step in range(first, steps)),
-        TrainingLength.of(CLIPS * PER_EPOCH, TRAIN),
+        SimpleNamespace(
+            batches=lambda first: (batch(s, noisy) for s in range(first, steps)), valid=None, sample=None, key=""
+        ),
+        TrainingLength.of(PER_EPOCH, TRAIN),
         TRAIN,
         RunFolder.create(folder, {}),
         DistContext(0, 1, torch.device("cpu")),

@@ -19,12 +19,13 @@ import torch
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
 from auricle.hub.warm_start import resume
+from auricle.methods.m2d.data import open_clips
+from auricle.methods.registry import method_of
 from auricle.training.checkpoint import CheckpointStore
-from auricle.training.data import open_data
 from auricle.training.distributed import dist_context
 from auricle.training.log import read_log
-from auricle.training.loop import Trainer, TrainingLength
-from auricle.training.objectives import build_objective
+from auricle.training.loop import Trainer
+from auricle.training.schedules import TrainingLength
 from helpers.patience import PATIENCE
 from helpers.stopping import Stop, same, stop_after, weights
 from helpers.training_runs import config, flags, prepared
@@ -59,7 +60,7 @@ def test_a_run_cut_anywhere_continues_to_the_same_weights(data, whole, tmp_path,
 def test_a_run_interrupted_in_or_at_the_end_of_an_epoch_or_of_all_has_missed_nothing(
     data, whole, tmp_path, monkeypatch, micro_steps
 ):
-    real, count = Trainer.micro, iter(range(1, 99))
+    real, count = Trainer.train_batch, iter(range(1, 99))
 
     def micro(self, batch, progress):
         if next(count) == micro_steps:
@@ -67,7 +68,7 @@ def test_a_run_interrupted_in_or_at_the_end_of_an_epoch_or_of_all_has_missed_not
         return real(self, batch, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "micro", micro)
+        patch.setattr(Trainer, "train_batch", micro)
         with pytest.raises(KeyboardInterrupt, match="stopped and saved"):
             pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1), quiet=True)
     assert not (tmp_path / "run" / "card.md").is_file()
@@ -90,7 +91,7 @@ def test_a_finished_run_says_so(whole):
 
 def test_a_damaged_state_is_named_and_the_one_before_it_used(data, whole, tmp_path, monkeypatch, capsys):
     run = cut_run(data, tmp_path, monkeypatch)
-    newest = CheckpointStore(run / "state").states()[0]
+    newest = CheckpointStore(run / "checkpoints").checkpoints()[0]
     file = newest / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
     continue_run(run)
@@ -100,7 +101,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(data, whole, tmp_pa
 
 def test_no_usable_state_is_said(data, tmp_path, monkeypatch):
     run = cut_run(data, tmp_path, monkeypatch)
-    for state in CheckpointStore(run / "state").states():
+    for state in CheckpointStore(run / "checkpoints").checkpoints():
         (state / "optimizer.safetensors").write_bytes(b"")
     with pytest.raises(AuricleError, match="no usable state"):
         continue_run(run, quiet=True)
@@ -116,16 +117,18 @@ def cut_run(data: Path, tmp_path: Path, monkeypatch) -> Path:
 
 def test_the_last_states_are_kept_and_no_more(data, tmp_path):
     pretrain(config(data, tmp_path / "run", state_steps=1, keep_states=3), quiet=True)
-    assert [s.name for s in CheckpointStore(tmp_path / "run/state").states()] == [f"step-{n:09d}" for n in (18, 17, 16)]
+    assert [s.name for s in CheckpointStore(tmp_path / "run/checkpoints").checkpoints()] == [
+        f"step-{n:09d}" for n in (18, 17, 16)
+    ]
 
 
 def test_the_best_state_is_kept_beside_the_last(data, tmp_path):
     scores = iter([0.1, 0.9, 0.3, 0.2])
     settings = config(data, tmp_path / "run", epochs=4, eval_freq=1, keep_states=1)
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
-    store = CheckpointStore(tmp_path / "run/state")
+    store = CheckpointStore(tmp_path / "run/checkpoints")
     assert store.best() == {"state": "step-000000012", "score": 0.9}
-    assert len(store.states()) == 2
+    assert len(store.checkpoints()) == 2
     assert (tmp_path / "run/encoder-best.safetensors").is_file()
 
 
@@ -165,7 +168,7 @@ def test_too_few_clips_for_one_update_are_refused_in_numbers(data, tmp_path):
 
 def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
     run = cut_run(data, tmp_path, monkeypatch)
-    before = [s.name for s in CheckpointStore(run / "state").states()]
+    before = [s.name for s in CheckpointStore(run / "checkpoints").checkpoints()]
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -174,8 +177,8 @@ def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
         patch.setattr("auricle.training.checkpoint.save_file", full)
         with pytest.raises(AuricleError, match=r"No space left.*last good state is intact"):
             continue_run(run, quiet=True)
-    assert [s.name for s in CheckpointStore(run / "state").states()] == before
-    assert not list((run / "state").glob(".partial*"))
+    assert [s.name for s in CheckpointStore(run / "checkpoints").checkpoints()] == before
+    assert not list((run / "checkpoints").glob(".partial*"))
 
 
 def test_accumulation_equals_the_larger_batch(data, tmp_path):
@@ -233,9 +236,9 @@ def test_a_run_that_would_begin_behind_its_end_is_refused(data, tmp_path):
 def two_states(whole: Path, run: Path) -> list[Path]:
     """A copy of a run with its newest state under an older name too."""
     shutil.copytree(whole, run)
-    newest = CheckpointStore(run / "state").states()[0]
+    newest = CheckpointStore(run / "checkpoints").checkpoints()[0]
     shutil.copytree(newest, newest.with_name("step-000000001"))
-    return CheckpointStore(run / "state").states()[:2]
+    return CheckpointStore(run / "checkpoints").checkpoints()[:2]
 
 
 @pytest.mark.parametrize(
@@ -246,11 +249,11 @@ def test_a_state_whose_description_is_damaged_or_lost_is_passed_over(data, whole
     (newest / "state.json").unlink()
     if text is not None:
         (newest / "state.json").write_bytes(text)
-    (tmp_path / "run/state/best.json").write_text("")
+    (tmp_path / "run/checkpoints/best.json").write_text("")
     said = []
-    assert CheckpointStore(tmp_path / "run/state").read(said.append).path == before
+    assert CheckpointStore(tmp_path / "run/checkpoints").read(said.append).path == before
     assert "is damaged" in said[0]
-    assert CheckpointStore(tmp_path / "run/state").best() is None
+    assert CheckpointStore(tmp_path / "run/checkpoints").best() is None
 
 
 def test_a_run_with_a_damaged_state_still_gives_its_weights(data, whole, tmp_path):
@@ -274,7 +277,7 @@ def test_resume_starts_from_weights_and_reports_every_name(data, whole, tmp_path
 
 def fresh_objective(settings):
     with dist_context("cpu") as ranks:
-        return build_objective(settings, open_data(settings, ranks))
+        return method_of(settings).build(settings, open_clips(settings, ranks))
 
 
 def start(words: list[str]) -> subprocess.Popen:
@@ -297,7 +300,7 @@ def test_ctrl_c_and_a_polite_kill_of_all_processes_save_and_say_how_to_go_on(dat
     _, words = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert f"auricle pretrain --continue {out}" in words
-    assert CheckpointStore(out / "state").states()
+    assert CheckpointStore(out / "checkpoints").checkpoints()
 
 
 def running(process) -> bool:
@@ -347,7 +350,7 @@ def wait_for_moment(kind: str, out: Path, process, moments: random.Random) -> No
     size = log.stat().st_size if log.is_file() else 0
     wait_for(lambda: log.is_file() and log.stat().st_size > size + moments.randrange(1000, 6000), process)
     if kind == "saving":
-        wait_for(lambda: any(out.glob("state/.partial*")), process)
+        wait_for(lambda: any(out.glob("checkpoints/.partial*")), process)
     elif kind == "epoch":
         wait_for(lambda: json.loads(last_line(log)).get("kind") == "epoch", process)
     elif kind == "any":

@@ -11,8 +11,8 @@ from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.methods.m2d.objective import M2D
-from auricle.methods.targets import target_shares
-from auricle.training.health import Health, collapse_words, waiting_words
+from auricle.methods.m2d.targets import target_statistics
+from auricle.training.health import Health, collapse_warnings, waiting_warnings
 from auricle.training.log import read_log
 from helpers.training_runs import config, prepared
 
@@ -47,9 +47,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(d
 def test_an_exploding_gradient_is_said_with_its_usual_size():
     health = Health()
     for _ in range(20):
-        assert health.look(norm=1.0, waiting=0.0, log={}) == []
-    assert "exploding: 50, usually 1" in health.look(norm=50.0, waiting=0.0, log={})[0]
-    assert health.look(norm=60.0, waiting=0.0, log={}) == []  # said once, not at every look
+        assert health.check(norm=1.0, waiting=0.0, log={}) == []
+    assert "exploding: 50, usually 1" in health.check(norm=50.0, waiting=0.0, log={})[0]
+    assert health.check(norm=60.0, waiting=0.0, log={}) == []  # said once, not at every look
 
 
 def test_collapse_to_a_constant_of_the_clip_is_recognised(data, tmp_path, monkeypatch):
@@ -70,19 +70,19 @@ def clip_constant(patches, mask):
 def test_the_shares_tell_clip_position_and_constant_apart():
     clip, position = torch.randn(8, 1, 32), torch.randn(1, 20, 32)
     ids = torch.arange(20).expand(8, -1)
-    assert target_shares(clip.expand(-1, 20, -1) - clip.mean(0), ids)["target_clip"] == pytest.approx(1, abs=1e-4)
-    by_place = target_shares((position - position.mean(1, keepdim=True)).expand(8, -1, -1), ids)
+    assert target_statistics(clip.expand(-1, 20, -1) - clip.mean(0), ids)["target_clip"] == pytest.approx(1, abs=1e-4)
+    by_place = target_statistics((position - position.mean(1, keepdim=True)).expand(8, -1, -1), ids)
     assert by_place["target_position"] == pytest.approx(1, abs=1e-4)
-    assert target_shares(torch.ones(8, 20, 32), ids)["target_constant"] == pytest.approx(1)
+    assert target_statistics(torch.ones(8, 20, 32), ids)["target_constant"] == pytest.approx(1)
 
 
 def test_a_constant_of_all_clips_and_one_of_each_clip_count_together_as_collapse():
     small = {"target_constant": 0.76, "target_clip": 0.08, "target_position": 0.11, "target_rank": 40.0}
-    [(kind, text)] = collapse_words(small)  # measured: the published targets of a small M2D after 250 updates
+    [(kind, text)] = collapse_warnings(small)  # measured: the published targets of a small M2D after 250 updates
     assert kind == "clip"
     assert "84% of their mean square" in text
     assert "76% for all clips" in text
-    assert collapse_words({**small, "target_constant": 0.51}) == []
+    assert collapse_warnings({**small, "target_constant": 0.51}) == []
 
 
 def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
@@ -93,10 +93,10 @@ def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
         return real(self, clip, key)
 
     monkeypatch.setattr(Spectrograms, "crop", slow)
-    monkeypatch.setattr("auricle.training.loop.STARTING", 0.01)
+    monkeypatch.setattr("auricle.training.loop.STARTUP_SECONDS", 0.01)
     monkeypatch.setattr("auricle.training.health.WAITING", 0.01)  # a busy machine trains slowly and so waits less
     pretrain(config(data, tmp_path / "run"), quiet=True)
     assert "raise --workers" in words_of(tmp_path / "run")[0]
     monkeypatch.undo()
-    assert waiting_words(0.1) == []
-    assert waiting_words(0.3) != []
+    assert waiting_warnings(0.1) == []
+    assert waiting_warnings(0.3) != []

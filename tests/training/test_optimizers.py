@@ -113,8 +113,8 @@ def test_a_warm_up_longer_than_the_run_never_reaches_the_peak():
     ("settings", "words"),
     [
         (dict(max_updates=10, warmup_updates=32000), r"warm-up \(32000 weight updates\) must be shorter .* \(10"),
-        (dict(betas=(0.9,)), "--betas are two numbers"),
-        (dict(betas=(0.9, 1.0)), "--betas are two numbers"),
+        (dict(betas=(0.9,)), "--betas takes two numbers"),
+        (dict(betas=(0.9, 1.0)), "--betas takes two numbers"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, words):

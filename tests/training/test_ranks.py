@@ -25,7 +25,7 @@ def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
     pretrain(config(source, tmp_path / "one", batch_size=8, **settings), quiet=True)
     torchrun("-m", "auricle", *flags(source, tmp_path / "two", batch_size=4, **settings), "--quiet")
     one, two = (
-        load_file(CheckpointStore(tmp_path / name / "state").states()[0] / "weights.safetensors")
+        load_file(CheckpointStore(tmp_path / name / "checkpoints").checkpoints()[0] / "weights.safetensors")
         for name in ("one", "two")
     )
     for name, value in one.items():

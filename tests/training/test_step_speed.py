@@ -10,7 +10,7 @@ import torch
 
 from auricle.core.devices import tune_allocator
 from auricle.methods.base import TrainProgress
-from auricle.methods.config import M2DConfig
+from auricle.methods.m2d.config import M2DConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.models.layers.transformer import attend
 from auricle.models.m2d.config import PredictorConfig, ViTConfig

@@ -46,7 +46,7 @@ def test_m2d_is_scored_every_so_many_epochs_and_at_the_end(whole):
 
 
 def test_the_best_state_is_that_of_the_lowest_loss(whole):
-    best = CheckpointStore(whole / "state").best()
+    best = CheckpointStore(whole / "checkpoints").best()
     lowest = min(scored(whole)[:-1], key=lambda row: row["val_loss"])
     assert (best["state"], -best["score"]) == (f"step-{lowest['micro_step']:09d}", lowest["val_loss"])
 
@@ -76,7 +76,7 @@ def test_two_ranks_score_what_one_does(data, held, tmp_path):
 
 
 def test_a_long_list_is_sampled(data, held, tmp_path, monkeypatch):
-    monkeypatch.setattr("auricle.training.data.HELD_OUT_CLIPS", 5)
+    monkeypatch.setattr("auricle.methods.data.HELD_OUT_CLIPS", 5)
     seen = []
     real = Objective.validate
 
@@ -96,7 +96,7 @@ def test_an_evaluation_decides_which_state_is_best(data, held, tmp_path):
     settings = config(data, tmp_path / "run", valid=held, eval_freq=2, **LISTS)
     scores = iter([0.7, 0.2])
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
-    assert CheckpointStore(tmp_path / "run/state").best()["score"] == 0.7
+    assert CheckpointStore(tmp_path / "run/checkpoints").best()["score"] == 0.7
 
 
 def test_a_finished_run_keeps_its_last_words_and_makes_up_for_a_missing_one(data, held, tmp_path):

@@ -77,9 +77,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; one of several processes (torchrun) ends here."""
     code = run(argv)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        from auricle.training.distributed import leave
+        from auricle.training.distributed import exit_process
 
-        leave(code)
+        exit_process(code)
     return code
 
 

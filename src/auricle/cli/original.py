@@ -23,7 +23,7 @@ from auricle.cli.flags import VerbParser
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
-    from auricle.methods.settings import PretrainConfig
+    from auricle.methods.config import PretrainConfig
 
 PROGRAMS = {
     "efficientat": "auricle.compat.efficientat.command_line",
@@ -49,11 +49,11 @@ def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConf
     """``config`` with the flags of ``auricle pretrain`` in ``words`` applied."""
     from auricle.cli import aliases
     from auricle.cli.flags import add_flags, given_flags
-    from auricle.methods.settings import with_flags
+    from auricle.core.options import with_values
 
     parser = VerbParser("pretrain")
     add_flags(parser, type(config))
     values, _ = parser.read([*aliases.renamed("pretrain", words)])
     if values.source is not MISSING:
         raise AuricleError(f"after -- stand options of 'auricle pretrain', not '{values.source}'")
-    return with_flags(config, given_flags(values, type(config)))
+    return with_values(config, given_flags(values, type(config)))

@@ -16,14 +16,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auricle.cli.flags import VerbParser, add_flags, config_from, given_flags, leaves
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
-from auricle.commands.pretrain import PretrainResult
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
-from auricle.methods.presets import PRESETS, preset
-from auricle.methods.settings import METHODS, PretrainConfig, settings_of
+from auricle.methods.config import PretrainConfig
+from auricle.methods.registry import METHODS, find_method, preset_values
+
+if TYPE_CHECKING:
+    from auricle.training.run import RunResult
 
 DEFAULT_METHOD = "msm-mae"
 
@@ -32,7 +35,7 @@ def add_arguments_for(words: Sequence[str], parser: VerbParser) -> None:
     """Add the options of the method that ``words`` names, or of the run to be continued."""
     named = typed_values("method", words)
     method = method_of_run(words) or (named[-1] if named else DEFAULT_METHOD)
-    settings = settings_of(method)
+    settings = find_method(method).settings
     parser.description = f"{parser.description}\n\nmethods: {', '.join(METHODS)}"
     add_flags(parser, settings)
     parser.set_defaults(settings=settings, method=method)
@@ -57,12 +60,13 @@ def show_settings_of(common: type, settings: type, parser: VerbParser) -> None:
 
 def add_preset(words: Sequence[str], parser: VerbParser, method: str) -> None:
     """Add ``--preset``: its values become the defaults of the other options."""
-    if method not in PRESETS:
+    presets = find_method(method).presets
+    if not presets:
         return
-    parser.add_argument("--preset", metavar="NAME", help=f"a published recipe: {', '.join(PRESETS[method])}")
+    parser.add_argument("--preset", metavar="NAME", help=f"a published recipe: {', '.join(presets)}")
     names = typed_values("preset", words)
     if names:
-        values = preset(method, names[-1])
+        values = preset_values(method, names[-1])
         if any(word.partition("=")[0] == "--epochs" for word in words):  # who types --epochs means them
             values = {key: value for key, value in values.items() if key not in ("max_updates", "warmup_updates")}
         parser.set_defaults(**values)
@@ -90,6 +94,7 @@ def typed_values(option: str, words: Sequence[str]) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     from auricle.commands.pretrain import continue_run, pretrain
+    from auricle.compat.m2d.published_files import published_files, with_published_out
 
     if args.continue_from:
         if getattr(args, "preset", None):
@@ -98,20 +103,22 @@ def run(args: argparse.Namespace) -> int:
         allow = tuple(name.replace("-", "_") for name in args.allow)
         if args.dry_run:
             raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")
-        return answer(continue_run(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
+        run, watchers = Path(args.continue_from), (published_files,)
+        return answer(continue_run(run, changes, allow=allow, callbacks=watchers, quiet=args.quiet), args.json)
     if args.source is MISSING:
         raise AuricleError("say what to learn from: auricle pretrain FOLDER --method m2d (or --continue RUN)")
     config = config_from(args.settings, args)
     if args.dry_run:
-        from auricle.training.dry_run import dry_run
+        from auricle.training.run import dry_run
 
         cost = dry_run(config)
         print(dumps(asdict(cost)) if args.json else cost)
         return EXIT_OK
-    return answer(pretrain(config, quiet=args.quiet), args.json)
+    result = pretrain(with_published_out(config), callbacks=(published_files,), quiet=args.quiet)
+    return answer(result, args.json)
 
 
-def answer(result: PretrainResult, as_json: bool) -> int:
+def answer(result: RunResult, as_json: bool) -> int:
     """Print where the run is; return 1 when clips could not be read and were replaced."""
     if int(os.environ.get("RANK", 0)):
         return EXIT_OK

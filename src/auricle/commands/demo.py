@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auricle.commands.prepare.prepare import PrepareResult
     from auricle.data.manifest.manifest import Manifest
     from auricle.evaluation.evaluation import Evaluation
-    from auricle.methods.settings import PretrainConfig
+    from auricle.methods.config import PretrainConfig
 
 PROBES = ("logistic", "knn-vote")
 METHOD, PRESET = "msm-mae", "small"  # why: docs/small-scale.md
@@ -136,22 +136,22 @@ def prepared_manifest(prepared: PrepareResult) -> Manifest:
 
 def small_run(config: DemoConfig, data: Path, out: Path, clips: int) -> PretrainConfig:
     """Return the settings of the preset, with a batch of at most as many clips as there are."""
-    from auricle.methods.presets import preset
-    from auricle.methods.settings import settings_of, with_flags
+    from auricle.core.options import with_values
+    from auricle.methods.registry import find_method, preset_values
 
     batch = min(config.batch_size, clips)
-    flags = {**preset(METHOD, PRESET), "batch_size": batch, "min_ds_size": batch, "seed": config.seed}
-    return with_flags(settings_of(METHOD)(METHOD, str(data), str(out)), flags)
+    flags = {**preset_values(METHOD, PRESET), "batch_size": batch, "min_ds_size": batch, "seed": config.seed}
+    return with_values(find_method(METHOD).settings(METHOD, str(data), str(out)), flags)
 
 
 def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
     """Return the settings with as many weight updates as fit into the minutes, from a few measured steps."""
-    from auricle.methods.settings import with_flags
-    from auricle.training.dry_run import dry_run
+    from auricle.core.options import with_values
+    from auricle.training.run import dry_run
 
     seconds = dry_run(config).seconds_per_micro_step
     steps = max(SMALLEST_RUN, int(60 * minutes / seconds))
-    return with_flags(config, {"max_updates": steps, "warmup_updates": steps // 10})
+    return with_values(config, {"max_updates": steps, "warmup_updates": steps // 10})
 
 
 def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation, ...]:

@@ -179,28 +179,28 @@ def _save_all(evaluations: list[Evaluation], model: Path, store: str | None = No
 # While a run trains: a suite, or a program that is called with the checkpoint.
 
 
-def periodic(source: str, run: Path) -> Callable[[Encoder, TrainProgress], dict[str, float]]:
+def periodic(source: str) -> Callable[[Encoder, TrainProgress, Path], dict[str, float]]:
     """Make the function that the training loop calls to measure its encoder.
 
     Args:
         source: A suite (file, "quick" or "all"), or a program (a shell script, or an executable file).
-        run: The run folder; evaluations are saved there and in the results store.
 
     Returns:
-        A function that returns scores by "task/protocol"; it raises AuricleError when nothing could be measured.
+        A function of the encoder, the progress and the run folder that returns scores by "task/protocol". Evaluations
+        are saved in the run folder and the results store. It raises AuricleError when nothing could be measured.
 
     Raises:
         AuricleError: The suite cannot be read.
     """
     path = Path(source)
     if _is_program(path):
-        return lambda encoder, progress: _call_program(path, encoder, run, progress)
+        return lambda encoder, progress, run: _call_program(path, encoder, run, progress)
     from auricle.evaluation.task_set import evaluate_task_set, read_task_set
 
     entries = read_task_set(path)
     reported: set[str] = set()
 
-    def evaluate(encoder: Encoder, progress: TrainProgress) -> dict[str, float]:
+    def evaluate(encoder: Encoder, progress: TrainProgress, run: Path) -> dict[str, float]:
         name = encoder.info.name
         encoder.update_info(name=f"{run.name} epoch {progress.epoch:g}")
         evaluations, skipped = evaluate_task_set(encoder, entries, baselines=False)

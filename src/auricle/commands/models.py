@@ -117,9 +117,9 @@ class Converted:
 
 def list_models(config: ListModelsConfig) -> Table:
     """Return the table of published weights. Raises AuricleError for an unknown family."""
-    from auricle.hub.published import table
+    from auricle.hub.published.table import table
 
-    return table.list_models(config.family)
+    return table(config.family)
 
 
 def show(config: ShowConfig) -> Description:

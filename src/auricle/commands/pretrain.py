@@ -1,89 +1,51 @@
-"""Pre-train an encoder: composes data, objective and loop into a run folder; starts, continues and rehearses runs."""
+"""Pre-train an encoder: start a run or continue one, with evaluations on the way, loggers, a preview and a card."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.commands.published_files import PUBLISHED, published_out
 from auricle.core.errors import AuricleError, nearest
-from auricle.core.options import as_plain, differences, names_of
-from auricle.methods.settings import PretrainConfig, ViTPretrain, restored, with_flags
+from auricle.core.options import differences, names_of, with_values
+from auricle.methods.config import PretrainConfig, TrainConfig
+from auricle.methods.registry import read_settings
+from auricle.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.base import TrainProgress
-    from auricle.training.data import TrainingData
-    from auricle.training.distributed import DistContext
-    from auricle.training.loop import AtEpoch, Trainer
-    from auricle.training.schedules import TrainingLength
+    from auricle.models.base import Encoder
+    from auricle.training.loop import Trainer
+    from auricle.training.run import CallbackFactory, RunParts, RunResult
+
+    Evaluate = Callable[[Encoder, TrainProgress], dict[str, float]]
+
+POSITION = ("kind", "micro_step", "step", "epoch")  # of every row of the log
 
 
-@dataclass(frozen=True)
-class PretrainResult:
-    """Where a run ended. ``already`` is True when there was nothing left to do."""
+def pretrain(
+    config: PretrainConfig,
+    *,
+    evaluate: Evaluate | None = None,
+    callbacks: Sequence[CallbackFactory] = (),
+    quiet: bool = False,
+) -> RunResult:
+    """Start a run.
 
-    run: Path
-    steps: int
-    epochs: float
-    loss: float
-    seconds: float
-    clips: int
-    replaced: int
-    already: bool = False
+    Args:
+        evaluate: gives scores of the encoder on the way, the first of which marks the best; None: ``config.quick_eval``.
+        callbacks: functions of the parts and the folder of the run that return further callbacks.
+        quiet: no progress.
 
+    Raises:
+        AuricleError: for what cannot be trained.
+        KeyboardInterrupt: after Ctrl-C, with a message how to continue.
+    """
+    from auricle.training.run import train
 
-PLACE = ("kind", "micro_step", "step", "epoch")  # of a row of the log, whatever else it says
-Evaluate = Callable[[Any, Any], dict[str, float]]
-
-
-def pretrain(config: PretrainConfig, *, evaluate: Evaluate | None = None, quiet: bool = False) -> PretrainResult:
-    """A new run. Raises AuricleError for what cannot be trained; Ctrl-C saves and says how to go on."""
-    from auricle.hub.run_folder import RunFolder
-    from auricle.training.data import open_data
-    from auricle.training.distributed import dist_context
-    from auricle.training.dry_run import resolved
-    from auricle.training.objectives import build_objective
-
-    with dist_context(config.train.device) as ranks:
-        config = replace(config, out=ranks.agree(out_of(config, ranks.world)))
-        evaluate = evaluate or periodic_of(config.quick_eval, config)
-        final = periodic_of(config.all_eval, config)
-        data = open_data(config, ranks)  # before the folder is made: what cannot be trained leaves nothing behind
-        config = data.settled(resolved(config, data, ranks))
-        check_begin(data.plan(), config)
-        objective = build_objective(config, data)
-        if config.resume:
-            say_resumed(config.resume, objective, ranks, quiet)
-        try_out(objective, data, ranks)
-        run = RunFolder.create(Path(config.out), as_plain(config)) if ranks.first else RunFolder(Path(config.out))
-        ranks.agree(None)
-        return run_to_end(trainer_of(config, data, objective, run, ranks, (evaluate, final), quiet), data)
-
-
-def check_begin(plan: TrainingLength, config: PretrainConfig) -> None:
-    """Raises AuricleError for a run that begins behind its end."""
-    if config.train.start_epoch * plan.per_epoch >= plan.micro_steps:
-        raise AuricleError(
-            f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({plan.steps} weight updates, "
-            f"{plan.micro_steps / plan.per_epoch:g} epochs): nothing is left"
-        )
-
-
-def try_out(objective: Any, data: TrainingData, ranks: DistContext) -> None:
-    """One clip, scored and not learnt from: what networks and data cannot do together shows before a folder is made."""
-    import torch
-
-    from auricle.core.randomness import BatchKey
-
-    batch = data.first_clips(1).to(ranks.device)
-    objective.to(ranks.device).eval()
-    with torch.no_grad():
-        objective.validate(batch, data.plan().at(0), BatchKey(data.config.train.seed, batch.epoch, batch.positions))
-    objective.train()
+    return train(config, callbacks=_factories(config, evaluate, callbacks), quiet=quiet)
 
 
 def continue_run(
@@ -92,49 +54,34 @@ def continue_run(
     *,
     allow: tuple[str, ...] = (),
     evaluate: Evaluate | None = None,
+    callbacks: Sequence[CallbackFactory] = (),
     quiet: bool = False,
-) -> PretrainResult:
-    """Go on exactly where a run stopped. ``changes`` by flag name are refused unless their names are in ``allow``."""
+) -> RunResult:
+    """Continue a run exactly where it stopped.
+
+    Args:
+        changes: settings by field name; they are refused unless their names are in ``allow``.
+        evaluate, callbacks, quiet: as of ``pretrain``.
+
+    Raises:
+        AuricleError: for a folder without a run, changed data, and settings that may not change.
+    """
     from auricle.hub.run_folder import RunFolder
-    from auricle.training.data import open_data
-    from auricle.training.distributed import dist_context
-    from auricle.training.objectives import build_objective
+    from auricle.training.run import train
 
     run = RunFolder.open(folder)
-    config = replace(restored(run.read_config(), str(run.config)), out=str(folder))
-    config = changed(config, changes or {}, allow)
-    with dist_context(config.train.device) as ranks:
-        evaluate = evaluate or periodic_of(config.quick_eval, config)
-        data = open_data(config, ranks)
-        objective = build_objective(config, data)
-        if config.resume and not any(run.state.glob("step-*")):
-            say_resumed(config.resume, objective, ranks, quiet)
-        final = periodic_of(config.all_eval, config)
-        trainer = trainer_of(config, data, objective, run, ranks, (evaluate, final), quiet)
-        progress = trainer.restore()
-        if ranks.first:
-            run.note_command()
-            if changes:  # allowed ones hold from here on
-                run.write_config(as_plain(config))
-        if progress.micro_step < trainer.last_micro_step():
-            if ranks.first:
-                run.card.unlink(missing_ok=True)  # of an end that is no end any more
-            return run_to_end(trainer, data)
-        trainer.finish()
-        if ranks.agree(run.card.is_file()):
-            score_test(trainer, data, progress)
-        else:  # stopped between the last weight update and the end
-            conclude(trainer, data, progress)
-        return replace(result_of(trainer, data, progress), replaced=0, already=True)
+    saved = replace(read_settings(run.read_config(), str(run.config)), out=str(folder))
+    config = apply_changes(saved, changes or {}, allow)
+    return train(config, run, callbacks=_factories(config, evaluate, callbacks), quiet=quiet)
 
 
-def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
-    """The saved config with allowed changes; anything else that differs is named and refused."""
-    wanted = with_flags(config, changes)
+def apply_changes(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
+    """Return the saved settings with allowed changes. Raises AuricleError that names every other one."""
+    changed = with_values(config, changes)
     known = names_of(config)
-    if strange := [name for name in allow if name not in known]:
-        raise AuricleError(f"--allow {strange[0]}: there is no such setting{nearest(strange[0], tuple(sorted(known)))}")
-    names = differences(config, wanted)
+    if unknown := [name for name in allow if name not in known]:
+        raise AuricleError(f"--allow {unknown[0]}: there is no such setting{nearest(unknown[0], tuple(sorted(known)))}")
+    names = differences(config, changed)
     refused = [name for name in names if name.rsplit(".", 1)[-1] not in allow]
     if refused:
         flags = " ".join(name.rsplit(".", 1)[-1].replace("_", "-") for name in refused)
@@ -142,158 +89,121 @@ def changed(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, .
             f"the run was started with other settings: {', '.join(refused)}; continuing exactly means keeping them. "
             f"To change them knowingly add --allow {flags}"
         )
-    return wanted
+    return changed
 
 
-def out_of(config: PretrainConfig, processes: int) -> str:
-    """The run's folder: as named, as the original M2D program would name it, or after method and time."""
-    if config.out == PUBLISHED:
-        return published_out(config, processes)
-    return config.out or f"runs/{config.method}-{time.strftime('%y%m%d-%H%M%S')}"
+def _factories(
+    config: PretrainConfig, evaluate: Evaluate | None, more: Sequence[CallbackFactory]
+) -> tuple[CallbackFactory, ...]:
+    """Return the callbacks of a run in the order in which they are called. The card comes last: it completes the run."""
+    from auricle.commands.evaluate import periodic
 
+    quick = periodic(config.quick_eval) if config.quick_eval and evaluate is None else None
+    final = periodic(config.all_eval) if config.all_eval else None
 
-def say_resumed(source: str, objective: Any, ranks: DistContext, quiet: bool) -> None:
-    """Fill the objective from other weights, keeping the data's own statistics; say what fitted and what did not."""
-    import sys
+    def evaluations(parts: RunParts, run: RunFolder) -> list[Callback]:
+        on_the_way = evaluate or _in_folder(quick, run)
+        at_the_end = _in_folder(final, run)
+        return [Evaluations(on_the_way, at_the_end, config.train)] if on_the_way or at_the_end else []
 
-    from auricle.hub.warm_start import resume
+    def loggers(parts: RunParts, run: RunFolder) -> list[Callback]:
+        from auricle.training.log import make_loggers
 
-    told = resume(objective, Path(source))
-    if ranks.first and not quiet:
-        print(told, file=sys.stderr)
+        return make_loggers(config.train, run.path)
 
-
-def trainer_of(
-    config: PretrainConfig,
-    data: TrainingData,
-    objective: Any,
-    run: RunFolder,
-    ranks: DistContext,
-    evaluations: tuple[Evaluate | None, Evaluate | None],
-    quiet: bool,
-) -> Trainer:
-    """``evaluations``: the one on the way, and the one at the end."""
-    from auricle.training.loop import Trainer
-
-    return Trainer(
-        objective,
-        data.batches,
-        data.plan(),
-        config.train,
-        run,
-        ranks,
-        evaluate=evaluations[0],
-        final=evaluations[1],
-        sinks=sinks(config, objective, run.path) if ranks.first else (),
-        held_out=data.valid.held_out if data.valid else None,
-        at_epoch=look_at_features(config, objective, data),
-        data_key=data.key,
-        quiet=quiet,
+    return (
+        evaluations,
+        lambda parts, run: [PreviewFile(parts, run)],
+        loggers,
+        *more,
+        lambda parts, run: [RunCard(parts, run)],
     )
 
 
-def look_at_features(config: PretrainConfig, objective: Any, data: TrainingData) -> AtEpoch | None:
-    """What ``--feature-eval-freq`` asks for; None where it does not."""
-    if not isinstance(config, ViTPretrain) or not config.feature_eval_freq:
-        return None
-    from auricle.training.health import look_every
-
-    return look_every(config.feature_eval_freq, objective, data)
+def _in_folder(
+    evaluate: Callable[[Encoder, TrainProgress, Path], dict[str, float]] | None, run: RunFolder
+) -> Evaluate | None:
+    return None if evaluate is None else lambda encoder, progress: evaluate(encoder, progress, run.path)
 
 
-def sinks(config: PretrainConfig, objective: Any, folder: Path) -> tuple[Any, ...]:
-    """Everything that hears what the log is told."""
-    from auricle.commands.published_files import PublishedFiles
-    from auricle.training.log import sinks_of
+class Evaluations(Callback):
+    """Evaluate the encoder every ``eval_freq`` epochs, and at the end. A failing evaluation never stops the run."""
 
-    published = isinstance(config, ViTPretrain) and config.published_files
-    return (*sinks_of(config.train, folder), *([PublishedFiles(objective, config, folder)] if published else []))
+    def __init__(self, on_the_way: Evaluate | None, at_the_end: Evaluate | None, config: TrainConfig):
+        self.on_the_way, self.at_the_end, self.config = on_the_way, at_the_end, config
+        self.decides_best = on_the_way is not None  # scores at the end are of another kind and do not compare
 
+    def on_epoch_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        if self.on_the_way is not None and self._due(trainer, round(progress.epoch)):
+            scores = self._measure(self.on_the_way, trainer, progress)
+            if scores:
+                trainer.mark_best(next(iter(scores.values())), progress)
 
-def periodic_of(source: str, config: PretrainConfig) -> Evaluate | None:
-    """The evaluation that the loop is handed; None where none was asked for."""
-    if not source:
-        return None
-    from auricle.commands.evaluate import periodic
+    def _due(self, trainer: Trainer, epoch: int) -> bool:
+        """The last epoch is left out if the evaluation at the end follows (specification m2d 5.5)."""
+        every = self.config.eval_freq
+        followed = self.at_the_end is not None and trainer.micro_step == trainer.last_micro_step()
+        return every is not None and epoch % every == 0 and epoch >= self.config.eval_after and not followed
 
-    return periodic(source, Path(config.out))
+    def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        """Evaluate, unless the log holds scores of this end of the run (it was stopped between them and the card)."""
+        from auricle.training.log import read_log
 
+        rows = read_log(trainer.folder.metrics, "evaluation")
+        measured = any(row["step"] == progress.step and len(row) > len(POSITION) for row in rows)
+        if self.at_the_end is not None and not measured:
+            self._measure(self.at_the_end, trainer, progress)
 
-def run_to_end(trainer: Trainer, data: TrainingData) -> PretrainResult:
-    """Train, conclude, and answer."""
-    start = time.monotonic()
-    progress = trainer.fit()
-    conclude(trainer, data, progress)
-    return replace(result_of(trainer, data, progress), seconds=time.monotonic() - start)
-
-
-def conclude(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> None:
-    """What comes after the last weight update: the test list, clips that were replaced, the last measurement, the card
-    (last of all: with it a run is complete)."""
-    score_test(trainer, data, progress)
-    if data.report():
-        trainer.console.say(data.report())
-    if trainer.final is not None and not measured(trainer, progress):
-        trainer.measure(progress, trainer.final)
-    if trainer.ranks.first:
-        keep_preview(trainer, data)
-        if trainer.log is not None:
-            trainer.log.end()
-        keep_card(trainer, data, progress)
-
-
-def measured(trainer: Trainer, progress: TrainProgress) -> bool:
-    """Does the log hold scores of this end of the run already? (It was stopped between them and the card.)"""
-    from auricle.training.log import read_log
-
-    rows = read_log(trainer.run.metrics, "evaluation")
-    return trainer.ranks.agree(any(row["step"] == progress.step and len(row) > len(PLACE) for row in rows))
+    def _measure(self, evaluate: Evaluate, trainer: Trainer, progress: TrainProgress) -> dict[str, float]:
+        trainer.objective.eval()
+        try:
+            scores = evaluate(trainer.objective.encoder(), progress)
+        except Exception as error:
+            scores = {}
+            trainer.console.log(f"the evaluation failed ({type(error).__name__}: {error}); the run goes on")
+        trainer.objective.train()
+        trainer.log_row("evaluation", progress, scores)
+        return scores
 
 
-def result_of(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> PretrainResult:
-    loss = last_loss(trainer.run)
-    return PretrainResult(trainer.run.path, progress.step, progress.epoch, loss, 0.0, data.listed, data.replaced())
+class PreviewFile(Callback):
+    """Save a few clips at the end, with what was hidden of them and how well it was predicted, for the report."""
+
+    def __init__(self, parts: RunParts, run: RunFolder):
+        self.parts, self.run = parts, run
+
+    def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        from auricle.core.randomness import BatchKey
+        from auricle.reports.snapshot import CLIPS, save_snapshot, take_snapshot, training_facts
+
+        data = self.parts.data
+        batch = data.first_clips(CLIPS).to(self.parts.dist.device)
+        manifest = data.dataset.manifest
+        facts = training_facts(manifest, data.replaced())
+        key = BatchKey(self.parts.config.train.seed, batch.epoch, batch.positions)
+        snapshot = take_snapshot(self.parts.objective, batch, key, manifest=manifest, facts=facts)
+        if snapshot is not None:
+            save_snapshot(snapshot, self.run.path)
 
 
-def score_test(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> None:
-    """The list that ``--test`` names, unless it was scored at this end of the run already."""
-    from auricle.training.log import read_log
+class RunCard(Callback):
+    """Write ``card.md`` at the end. With it a run is complete."""
 
-    rows = read_log(trainer.run.metrics, "validation")
-    if data.test and not trainer.ranks.agree(any("test_loss" in row and row["step"] == progress.step for row in rows)):
-        trainer.score("test", progress, data.test.held_out())
+    def __init__(self, parts: RunParts, run: RunFolder):
+        self.parts, self.run = parts, run
 
+    def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        from auricle.hub.run_folder import write_card
+        from auricle.training.run import last_loss
 
-def keep_card(trainer: Trainer, data: TrainingData, progress: TrainProgress) -> None:
-    from auricle.hub.run_folder import write_card
-
-    facts = {
-        "trained on": f"{data.listed} clips of {data.config.source}",
-        **({"an epoch": f"the list repeated to {data.clips} clips"} if data.clips > data.listed else {}),
-        "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
-        "last loss": f"{last_loss(trainer.run):.4f}",
-        **data.facts(),
-        "seed": data.config.train.seed,
-    }
-    write_card(trainer.run, trainer.objective.encoder().info, facts)
-
-
-def keep_preview(trainer: Trainer, data: TrainingData) -> None:
-    """A few clips with what was hidden of them and how well it was predicted, for the report."""
-    from auricle.core.randomness import BatchKey
-    from auricle.reports.snapshot import CLIPS, save_snapshot, take_snapshot, training_facts
-
-    batch = data.first_clips(CLIPS).to(trainer.ranks.device)
-    manifest = data.dataset.manifest
-    facts = training_facts(manifest, data.replaced())
-    key = BatchKey(trainer.config.seed, batch.epoch, batch.positions)
-    snapshot = take_snapshot(trainer.objective, batch, key, manifest=manifest, facts=facts)
-    if snapshot is not None:
-        save_snapshot(snapshot, trainer.run.path)
-
-
-def last_loss(run: RunFolder) -> float:
-    from auricle.training.log import read_log
-
-    rows = read_log(run.metrics, "step")
-    return float(rows[-1]["loss"]) if rows else float("nan")
+        config, data = self.parts.config, self.parts.data
+        repeated = {"an epoch": f"the list repeated to {data.clips} clips"} if data.clips > data.listed_clips else {}
+        facts = {
+            "trained on": f"{data.listed_clips} clips of {config.source}",
+            **repeated,
+            "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
+            "last loss": f"{last_loss(self.run):.4f}",
+            **data.facts(),
+            "seed": config.train.seed,
+        }
+        write_card(self.run, self.parts.objective.encoder().info, facts)

@@ -1,6 +1,6 @@
 """The run folder: always the same names in it, so that nothing downstream guesses.
 
-config.yaml (resolved), command.txt, environment.json, metrics.jsonl, state/, encoder.safetensors (the last),
+config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (the last),
 encoder-best.safetensors (where there is a score), card.md, report.html
 """
 
@@ -36,8 +36,13 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
-    def state(self) -> Path:
-        return self.path / "state"
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints; ``state/`` in a run that the first edition began."""
+        old = self.path / "state"
+        return old if old.is_dir() else self.path / "checkpoints"
+
+    def has_checkpoints(self) -> bool:
+        return any(self.checkpoints.glob("step-*"))
 
     @property
     def encoder(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
+from auricle.hub.run_folder import RunFolder
 
 HEAD = "offline_predictor."  # the second head of M2D-X and its relatives: its width follows the teacher or the classes
 
@@ -97,11 +98,11 @@ def tensors_of(source: Path) -> dict[str, Tensor]:
     from auricle.hub.weight_file import describe, read_pickle
 
     if source.is_dir():
-        for state in sorted(source.glob("state/step-*/weights.safetensors"), reverse=True):
+        for weights in sorted(RunFolder(source).checkpoints.glob("step-*/weights.safetensors"), reverse=True):
             try:
-                return load_file(state)
+                return load_file(weights)
             except SafetensorError:
-                print(f"{state} is damaged; taking the one before it", file=sys.stderr)
+                print(f"{weights} is damaged; taking the one before it", file=sys.stderr)
         return tensors_of(source / "encoder.safetensors")
     if not source.is_file():
         raise AuricleError(f"there is no run or weight file {source} to resume from")

@@ -1,8 +1,8 @@
-"""What is learnt. An objective owns its networks; the loop knows nothing but this protocol."""
+"""The Objective contract, and what several objectives share: progress, previews, spectrograms of a batch, teachers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,10 @@ from auricle.models.outputs import EncoderOutput, Spectrogram
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """Where a run stands. A micro-step is one batch through the network, a step one update of the weights.
+    """The position of a run. A micro-step is one batch through the network, a step one update of the weights.
 
-    epoch is fractional (epoch + micro-step in the epoch / micro-steps per epoch); epochs is None with ``max_updates``.
+    ``epoch`` is fractional (epoch + micro-step in the epoch / micro-steps per epoch). ``epochs`` is None with
+    ``max_updates``.
     """
 
     micro_step: int
@@ -35,10 +36,12 @@ class TrainProgress:
 
 @dataclass(frozen=True)
 class Preview:
-    """For reports: what was hidden and how well it was predicted.
+    """What was hidden of some clips and how well it was predicted, for reports.
 
-    spec (B, F, T) the normalised input; mask (B, F', T') 1 where hidden, on the patch grid; error (B, F', T') prediction
-    error per patch (NaN where nothing was predicted); reconstruction (B, F, T) or None.
+    spec            (B, F, T) the normalised input
+    mask            (B, F', T') on the patch grid: 1 where hidden
+    error           (B, F', T') prediction error of each patch; NaN where nothing was predicted
+    reconstruction  (B, F, T), or None
     """
 
     spec: Tensor
@@ -48,72 +51,88 @@ class Preview:
 
 
 class Objective(nn.Module):
-    """``forward(batch, progress, key) -> (loss, log)``; all other methods are hooks with harmless defaults.
+    """A learning objective: it owns its networks and turns a batch into a loss.
 
-    ``unused_parameters`` is True where some parameter takes no part in some step (ranks must then look for it).
+    Only ``forward`` and ``encoder`` must be written. All other methods are hooks with harmless defaults.
+
+    unused_parameters: True if some parameter takes no part in some step; distributed training then searches for them.
     """
 
     unused_parameters: bool = False
 
     def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss (a scalar) and what to log: detached scalars by name."""
+        """Compute the loss of a batch.
+
+        Args:
+            key: gives every random draw; equal keys give equal losses.
+
+        Returns:
+            The loss, a scalar, and detached scalars to log by name, "loss" among them.
+        """
         raise NotImplementedError
 
     def encoder(self) -> Encoder:
-        """What the run is for."""
+        """Return the encoder that the run trains."""
         raise NotImplementedError
 
     def depends_on(self) -> str:
-        """Fingerprint of what is used without being part of the state (a frozen teacher); a run continues only with the same."""
+        """Return the fingerprint of what is used but not saved with the state (a frozen teacher).
+
+        A run continues only with the same fingerprint.
+        """
         return ""
 
     def on_epoch_start(self, progress: TrainProgress) -> None:
-        """Before the first micro-step of an epoch (DyMN's temperature)."""
+        """Run before the first micro-step of an epoch (such as DyMN's temperature)."""
+
+    def on_epoch_end(self, epoch: int, sample: Callable[[int], Iterable[Batch]]) -> dict[str, float]:
+        """Return numbers for the log at the end of epoch ``epoch`` (from 1), on the main process.
+
+        Args:
+            sample: gives batches of that many training clips, the same ones every time.
+        """
+        return {}
 
     def after_step(self, progress: TrainProgress) -> None:
-        """After each update of the weights (teacher averaging)."""
+        """Run after each update of the weights (such as the average of a teacher)."""
 
     def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
-        """Of one validation batch, in eval mode and without gradients, what ``summarise`` needs: here its clips and its log."""
+        """Return what ``summarise`` needs of one validation batch, in evaluation mode and without gradients.
+
+        By default the number of clips and the log.
+        """
         log = self(batch, progress, key)[1]
         return len(batch), {name: float(value) for name, value in log.items()}
 
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
-        """Metrics from all outputs of ``validate``, in order, those of other ranks too: here means over clips."""
+        """Return metrics of all outputs of ``validate``, in order, of all processes. By default means over clips."""
         total = sum(clips for clips, _ in outputs)
         names = outputs[0][1] if outputs else ()
         return {name: sum(clips * log[name] for clips, log in outputs) / total for name in names}
 
     def preview(self, batch: Batch, key: BatchKey) -> Preview | None:
-        """What is hidden and how well it is predicted, for reports; None where nothing is hidden."""
+        """Return what is hidden and how well it is predicted, for reports; None if nothing is hidden."""
         return None
 
     def diagnose(self, batch: Batch, key: BatchKey) -> dict[str, float]:
-        """Numbers that say whether learning is well (shares of the targets' variance, …); see ``training.health``."""
+        """Return numbers that tell whether training goes well; ``training.health`` reads them."""
         return {}
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Optimiser groups: no decay for 1-D parameters and biases, decay for all others (m2d.md 5.3)."""
+        """Return optimiser groups: no decay for 1-D parameters and biases, decay for all others (specification m2d 5.3)."""
         decay: list[nn.Parameter] = []
-        plain: list[nn.Parameter] = []
+        no_decay: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                (plain if parameter.ndim == 1 or name.endswith(".bias") else decay).append(parameter)
-        return [{"params": plain, "weight_decay": 0.0}, {"params": decay, "weight_decay": weight_decay}]
+                (no_decay if parameter.ndim == 1 or name.endswith(".bias") else decay).append(parameter)
+        return [{"params": no_decay, "weight_decay": 0.0}, {"params": decay, "weight_decay": weight_decay}]
 
 
-# From a batch to the raw spectrogram that an encoder expects.
+def spectrogram_of(batch: Batch, encoder: Encoder) -> Spectrogram:
+    """Return the spectrogram that an encoder takes, not normalised: the batch's own, or made from its audio.
 
-
-def spectrogram_of(batch: Batch, encoder: Encoder) -> Tensor:
-    """(B, F, T) not normalised; see ``spec_of``."""
-    return spec_of(batch, encoder).values
-
-
-def spec_of(batch: Batch, encoder: Encoder) -> Spectrogram:
-    """The batch's own spectrogram, or made from its audio by the encoder's front end; not normalised.
-
-    Raises AuricleError when the batch holds another front end's spectrogram or audio of another rate.
+    Raises:
+        AuricleError: if the batch holds the spectrogram of another front end, or audio at another rate.
     """
     info = encoder.info
     if batch.spec is not None:
@@ -129,7 +148,7 @@ def spec_of(batch: Batch, encoder: Encoder) -> Spectrogram:
 
 
 def without_noise(batch: Batch) -> Batch:
-    """The batch as it was before noise was mixed in."""
+    """Return the batch as it was before noise was mixed in."""
     if batch.clean is None:
         return batch
     if batch.audio is None:
@@ -137,49 +156,47 @@ def without_noise(batch: Batch) -> Batch:
     return replace(batch, audio=batch.clean, clean=None)
 
 
-# A live teacher: any Encoder, frozen, asked for its frames of the batch that the student learns from.
-
-
 class Teacher:
-    """Not a module: its weights are in no state and no optimiser sees them.
+    """A frozen encoder that gives its frames of the batch that the student learns from.
 
-    Where the front ends agree it takes the student's spectrogram, normalised by the student's statistics, as published
-    (specification m2d 4.3); else the audio, at its own rate and with its own statistics.
+    It is not a module: no state holds its weights and no optimiser sees them. If its front end is the student's, it takes
+    the student's spectrogram, normalised by the student's statistics, as published (specification m2d 4.3); otherwise the
+    audio, at its own rate and with its own statistics.
     """
 
     def __init__(self, encoder: Encoder, student: Encoder, stats: Sequence[float]):
-        self.same = encoder.info.front_end == student.info.front_end
+        self.same_front_end = encoder.info.front_end == student.info.front_end
         mean, std = stats
-        self.encoder = (encoder.with_stats(mean, std) if self.same else encoder).eval().requires_grad_(False)
+        normalised = encoder.with_stats(mean, std) if self.same_front_end else encoder
+        self.encoder = normalised.eval().requires_grad_(False)
         self.hop_seconds = encoder.info.hop_seconds
-        self.given = encoder
+        self.original = encoder
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the encoder as it was given, with its own statistics."""
-        return self.given.fingerprint()
+        """Fingerprint of the encoder with its own statistics."""
+        return self.original.fingerprint()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """-> frames (B, T', D) and their centres (T',) in seconds of the crop."""
-        encoded = self._of_spectrogram(batch) if self.same else self._of_audio(batch)
-        assert encoded.frames is not None
-        return encoded.frames, encoded.times
+        """Return frames (B, T', D) and their centres (T',) in seconds of the crop."""
+        output = self._encode_spectrogram(batch) if self.same_front_end else self._encode_audio(batch)
+        assert output.frames is not None
+        return output.frames, output.times
 
-    def _of_spectrogram(self, batch: Batch) -> EncoderOutput:
-        return self.encoder.encode(spec_of(batch, self.encoder), padding="published")
+    def _encode_spectrogram(self, batch: Batch) -> EncoderOutput:
+        return self.encoder.encode(spectrogram_of(batch, self.encoder), padding="published")
 
-    def _of_audio(self, batch: Batch) -> EncoderOutput:
+    def _encode_audio(self, batch: Batch) -> EncoderOutput:
         info = self.encoder.info
         if batch.audio is None:
             raise AuricleError(
-                f"the teacher {info.name} hears '{info.front_end}', the data hold '{batch.front_end}' spectrograms; "
-                "train on a folder of audio, or take a teacher of that front end"
+                f"the teacher {info.name} takes '{info.front_end}' spectrograms, the data hold '{batch.front_end}' "
+                "spectrograms; train on a folder of audio, or take a teacher of that front end"
             )
         wave = batch.audio
         if batch.rate != info.sample_rate:
             resampler = self.encoder.front.resampler
-            wave = torch.from_numpy(resample(wave.cpu().numpy(), batch.rate, info.sample_rate, resampler)).to(
-                wave.device
-            )
+            resampled = resample(wave.cpu().numpy(), batch.rate, info.sample_rate, resampler)
+            wave = torch.from_numpy(resampled).to(wave.device)
         return self.encoder(wave, padding="published")

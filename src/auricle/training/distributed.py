@@ -1,4 +1,4 @@
-"""Several processes as one run: ``torchrun`` starts them, this file is all that knows of them."""
+"""Several processes as one run. ``torchrun`` starts them; no other module deals with process groups."""
 
 from __future__ import annotations
 
@@ -16,12 +16,110 @@ from torch.distributed.nn.functional import all_reduce
 
 from auricle.core.devices import pick_device, tune_allocator
 
-# Batch norm over the batch of all ranks, on any device (PyTorch's own needs a GPU), so that two ranks equal one with the
-# double batch.
+# PyTorch 2.13 deadlocks when the last holder of a gloo group is a DDP module: the module's destructor holds the interpreter's
+# lock while it waits for a thread that needs this lock to release a tensor. Held here, a group ends with the process.
+_groups: list[Any] = []
+
+
+TIMEOUT = timedelta(days=1)  # the others wait while rank 0 evaluates; torchrun notices a process that dies
+
+
+@dataclass(frozen=True)
+class DistContext:
+    """One process of a run: its rank among ``world`` processes, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """True for the process that writes, prints and evaluates."""
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Return True on every rank if ``flag`` is true on one of them."""
+        if self.world == 1:
+            return flag
+        shared = torch.tensor([float(flag)], device=self.device)
+        distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
+        return bool(shared.item())
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Return the mean of each value over ranks."""
+        if self.world == 1:
+            return values
+        shared = torch.tensor(list(values.values()), device=self.device)
+        distributed.all_reduce(shared)
+        return dict(zip(values, (shared / self.world).tolist()))
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of rank 0, on every rank."""
+        box = [value]
+        if self.world > 1:
+            distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks, on every rank."""
+        if self.world == 1:
+            return [value]
+        box = [None] * self.world
+        distributed.all_gather_object(box, value)
+        return box
+
+    def wrap(self, objective: nn.Module, *, unused: bool) -> nn.Module:
+        """Average gradients over ranks in the backward pass, and normalise by the batch of all ranks.
+
+        ``unused``: some parameters may take no part in a step.
+        """
+        if self.world == 1:
+            return objective
+        synchronise(objective)
+        return nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
+
+
+@contextmanager
+def dist_context(device: str) -> Iterator[DistContext]:
+    """Open the context of the processes that ``torchrun`` started, or of this one alone."""
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    chosen = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    else:
+        tune_allocator()
+    if world == 1:
+        yield DistContext(0, 1, chosen)
+        return
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=TIMEOUT)
+    _groups.append(distributed.group.WORLD)
+    try:
+        yield DistContext(rank, world, chosen)
+    finally:
+        distributed.destroy_process_group()
+
+
+def exit_process(code: int) -> NoReturn:
+    """End this process at once, after writing out what it printed.
+
+    A thread of a process group that asks for the interpreter's lock during shutdown would abort the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def without_sync(module: nn.Module, skip: bool) -> AbstractContextManager:
+    """Return a context that keeps gradients local if ``skip``: inside an accumulation group, until its last micro-step."""
+    return module.no_sync() if skip and isinstance(module, nn.parallel.DistributedDataParallel) else nullcontext()
 
 
 class RankBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """(B, C, …) normalised by the mean and variance over B and … of all ranks; evaluation is the ordinary one."""
+    """Batch norm of (B, C, …) over the batch of all ranks, on any device (PyTorch's own needs a GPU).
+
+    With it two ranks equal one with the double batch. Evaluation is that of the ordinary batch norm.
+    """
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2:
@@ -36,27 +134,27 @@ class RankBatchNorm(nn.modules.batchnorm._BatchNorm):
         count = all_reduce(wide.new_tensor([wide.numel() / wide.shape[1]]))
         mean = all_reduce(wide.sum(axes)) / count
         variance = all_reduce((wide - mean.view(shape)).square().sum(axes)) / count
-        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         normal = (wide - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             normal = normal * self.weight.view(shape) + self.bias.view(shape)
         return normal.to(x.dtype)
 
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Running statistics, with the unbiased variance, as PyTorch keeps them."""
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics, with the unbiased variance, as PyTorch does."""
         if not self.track_running_stats:
             return
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
-        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance, share)
+        momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
 
 
 def synchronise(module: nn.Module) -> nn.Module:
-    """The module with every batch norm replaced by one over all ranks; parameters and statistics are kept."""
+    """Replace every batch norm of a module by one over all ranks; parameters and statistics stay."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return module
     for name, child in module.named_children():
@@ -72,98 +170,3 @@ def _replaced(old: nn.modules.batchnorm._BatchNorm) -> RankBatchNorm:
     device = next((t.device for t in old.state_dict().values()), torch.device("cpu"))
     new.to(device).load_state_dict(old.state_dict())
     return new.train(old.training)
-
-
-# PyTorch 2.13 deadlocks when the last holder of a gloo group is a DDP module: the module's destructor waits, with the
-# interpreter's lock, for a thread that needs that lock to let go of a tensor. Held here, a group ends with the process.
-_ended_with_the_process: list[Any] = []
-
-
-PATIENCE = timedelta(days=1)  # the others wait while rank 0 evaluates; a process that dies is torchrun's to notice
-
-
-@dataclass(frozen=True)
-class DistContext:
-    """This process among ``world``; rank 0 alone writes, prints and evaluates."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def any(self, flag: bool) -> bool:
-        """True on every rank when it is true on one of them."""
-        if self.world == 1:
-            return flag
-        shared = torch.tensor([float(flag)], device=self.device)
-        distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
-        return bool(shared.item())
-
-    def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """The mean of each value over ranks."""
-        if self.world == 1:
-            return values
-        shared = torch.tensor(list(values.values()), device=self.device)
-        distributed.all_reduce(shared)
-        return dict(zip(values, (shared / self.world).tolist()))
-
-    def agree(self, value: Any) -> Any:
-        """Rank 0's value, on every rank."""
-        box = [value]
-        if self.world > 1:
-            distributed.broadcast_object_list(box, src=0)
-        return box[0]
-
-    def gather(self, value: Any) -> list[Any]:
-        """Every rank's value, on every rank."""
-        if self.world == 1:
-            return [value]
-        box = [None] * self.world
-        distributed.all_gather_object(box, value)
-        return box
-
-    def wrap(self, objective: nn.Module, *, unused: bool) -> nn.Module:
-        """Gradients averaged over ranks in the backward pass; batch norm sees the whole batch."""
-        if self.world == 1:
-            return objective
-        synchronise(objective)
-        return nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
-
-
-@contextmanager
-def dist_context(device: str) -> Iterator[DistContext]:
-    """The processes that ``torchrun`` started, or this one alone."""
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    picked = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
-    if picked.type == "cuda":
-        torch.cuda.set_device(picked)
-    else:
-        tune_allocator()
-    if world == 1:
-        yield DistContext(0, 1, picked)
-        return
-    backend = "nccl" if picked.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=PATIENCE)
-    _ended_with_the_process.append(distributed.group.WORLD)
-    try:
-        yield DistContext(rank, world, picked)
-    finally:
-        distributed.destroy_process_group()
-
-
-def leave(code: int) -> NoReturn:
-    """End one of several processes here, with what it printed written out.
-
-    A group's thread that wants the interpreter's lock while the interpreter is taken apart aborts the process.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def without_sync(module: nn.Module, skip: bool) -> AbstractContextManager:
-    """Inside an accumulation group gradients stay local until its last micro-step."""
-    return module.no_sync() if skip and isinstance(module, nn.parallel.DistributedDataParallel) else nullcontext()

@@ -1,12 +1,11 @@
-"""What a run would cost, from a few measured steps on noise; and the largest batch that fits (``--batch-size auto``)."""
+"""The cost of a run, from a few measured steps on real networks; and the largest batch that fits into memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,22 +15,26 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress
-from auricle.training.distributed import DistContext, dist_context
+from auricle.methods.data import TrainingData
+from auricle.training.distributed import DistContext
 from auricle.training.optimizers import make_optimizer
 from auricle.training.precision import autocast
+from auricle.training.schedules import TrainingLength
 
-if TYPE_CHECKING:
-    from auricle.methods.settings import PretrainConfig
-    from auricle.training.data import TrainingData
-
-SHARE_OF_MEMORY = 0.7  # of what is free: the rest is for workspaces, the loader and other programs
-STATES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
+MEMORY_RATIO = 0.7  # of what is free: the rest is for workspaces, the loader and other programs
+COPIES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32
+MEASURED_STEPS = 3
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """The cost of a run. memory: bytes of weights, gradients, optimiser state and saved activations of one micro-step;
-    flops: floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)."""
+    """The cost of a run.
+
+    tokens, visible  of one clip; those that the encoder sees
+    memory           bytes of weights, gradients, optimiser state and saved activations of one micro-step
+    flops            floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)
+    seconds          of the whole run
+    """
 
     parameters: int
     trained: int
@@ -71,67 +74,56 @@ class DryRun:
         )
 
 
-def dry_run(config: PretrainConfig, measured_steps: int = 3) -> DryRun:
-    """Measure a few steps of the real network on noise; the data are opened and counted, nothing is written."""
-    from auricle.training.data import open_data
-    from auricle.training.objectives import build_objective
-
-    with dist_context(config.train.device) as ranks:
-        data = open_data(config, ranks)
-        config = data.settled(resolved(config, data, ranks))
-        plan = data.plan()
-        objective = build_objective(config, data).to(ranks.device)
-        memory = state_bytes(objective) + saved_bytes(objective, data, data.batch_clips)
-        flops = operations(objective, data)
-        seconds = time_of_step(objective, data, measured_steps)
-    tokens, visible = config.tokens()
+def measure_cost(
+    objective: Objective, data: TrainingData, length: TrainingLength, dist: DistContext, steps: int = MEASURED_STEPS
+) -> DryRun:
+    """Measure a few steps of an objective on repeated clips of the data, and return the cost of the whole run."""
+    objective.to(dist.device)
+    train = data.train
+    memory = state_bytes(objective) + saved_bytes(objective, data, data.batch_clips)
+    flops = operations(objective, data)
+    seconds = time_of_step(objective, data, steps)
+    tokens, visible = data.config.tokens()
     return DryRun(
         parameters=sum(p.numel() for p in objective.parameters()),
         trained=sum(p.numel() for p in objective.parameters() if p.requires_grad),
         tokens=tokens,
         visible=visible,
-        clips=data.listed,
+        clips=data.listed_clips,
         clips_per_epoch=data.clips,
         batch_size=data.batch_clips,
-        accum_iter=config.train.accum_iter,
-        effective_batch=data.batch_clips * config.train.accum_iter * ranks.world,
-        steps=plan.steps,
-        micro_steps=plan.micro_steps,
+        accum_iter=train.accum_iter,
+        effective_batch=data.batch_clips * train.accum_iter * dist.world,
+        steps=length.steps,
+        micro_steps=length.micro_steps,
         memory=memory,
         flops=flops,
         seconds_per_micro_step=seconds,
-        seconds=seconds * plan.micro_steps,
-        precision=resolve_precision(config.train.precision, ranks.device),
-        device=str(ranks.device),
+        seconds=seconds * length.micro_steps,
+        precision=resolve_precision(train.precision, dist.device),
+        device=str(dist.device),
     )
 
 
-def resolved(config: PretrainConfig, data: TrainingData, ranks: DistContext) -> PretrainConfig:
-    """``--batch-size auto`` (0) becomes the largest batch that fits, with accumulation keeping ``--effective-batch``."""
-    if config.train.batch_size:
-        return config
-    from auricle.training.objectives import build_objective
-
-    objective = build_objective(config, data).to(ranks.device)
-    wanted = -(-config.train.effective_batch // ranks.world)
-    size = min(ranks.gather(largest_batch(objective, data, wanted)))
-    return replace(config, train=replace(config.train, batch_size=size, accum_iter=wanted // size))
-
-
 def largest_batch(objective: Objective, data: TrainingData, wanted: int) -> int:
-    """The largest divisor of ``wanted`` whose step fits into the free memory. Raises AuricleError when one clip does not."""
+    """Return the largest divisor of ``wanted`` whose step fits into the free memory.
+
+    Raises:
+        AuricleError: if not even one clip fits.
+    """
     one, two = (saved_bytes(objective, data, clips) for clips in (1, 2))
-    room = SHARE_OF_MEMORY * free_bytes(data.ranks.device) - state_bytes(objective)
-    fits = [n for n in range(1, wanted + 1) if wanted % n == 0 and one + (n - 1) * (two - one) <= room]
+    available = MEMORY_RATIO * free_bytes(data.processes.device) - state_bytes(objective)
+    fits = [n for n in range(1, wanted + 1) if wanted % n == 0 and one + (n - 1) * (two - one) <= available]
     if not fits:
         raise AuricleError(
             f"not even one clip fits: a step needs {one / 1e9:.2f} GB beside {state_bytes(objective) / 1e9:.2f} GB of weights and "
-            f"optimiser, {free_bytes(data.ranks.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
+            f"optimiser, {free_bytes(data.processes.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
         )
     return max(fits)
 
 
 def free_bytes(device: torch.device) -> int:
+    """Return the free memory of a device, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     with open("/proc/meminfo") as file:
@@ -140,13 +132,13 @@ def free_bytes(device: torch.device) -> int:
 
 
 def state_bytes(objective: Objective) -> int:
-    """Weights and buffers; gradients and optimiser state of what is trained."""
+    """Return the bytes of weights, buffers, gradients and optimiser state."""
     total = sum(value.numel() * value.element_size() for value in objective.state_dict().values())
-    return total + (STATES_PER_WEIGHT - 1) * sum(4 * p.numel() for p in objective.parameters() if p.requires_grad)
+    return total + (COPIES_PER_WEIGHT - 1) * sum(4 * p.numel() for p in objective.parameters() if p.requires_grad)
 
 
 def saved_bytes(objective: Objective, data: TrainingData, clips: int) -> int:
-    """Bytes that the forward pass keeps for the backward pass, counted tensor by tensor."""
+    """Return the bytes that the forward pass saves for the backward pass, counted tensor by tensor."""
     with counting(objective) as count:
         loss = forward(objective, data, clips)
         loss.backward()
@@ -155,7 +147,7 @@ def saved_bytes(objective: Objective, data: TrainingData, clips: int) -> int:
 
 
 def operations(objective: Objective, data: TrainingData) -> int:
-    """Floating-point operations of a clip's forward and backward pass, counted on two clips."""
+    """Return the floating-point operations of a clip's forward and backward pass, counted on two clips."""
     with FlopCounterMode(display=False) as counter:
         forward(objective, data, 2).backward()
     objective.zero_grad(set_to_none=True)
@@ -164,7 +156,7 @@ def operations(objective: Objective, data: TrainingData) -> int:
 
 @contextmanager
 def counting(objective: Objective) -> Iterator[list[int]]:
-    """Yields a one-element list that grows by the bytes of every storage saved for backward, each counted once."""
+    """Yield a one-element list that grows by the bytes of every storage saved for backward, each counted once."""
     weights = {p.untyped_storage().data_ptr() for p in objective.parameters()}
     seen: set[int] = set(weights)
     count = [0]
@@ -181,21 +173,21 @@ def counting(objective: Objective) -> Iterator[list[int]]:
 
 
 def forward(objective: Objective, data: TrainingData, clips: int) -> torch.Tensor:
-    """The loss of one batch: the first clip of the data, ``clips`` times."""
-    batch, device = repeated(data.first_clips(1), clips).to(data.ranks.device), data.ranks.device
-    with autocast(resolve_precision(data.config.train.precision, device), device):
+    """Return the loss of one batch: the first clip of the data, ``clips`` times."""
+    batch, device = repeated(data.first_clips(1), clips).to(data.processes.device), data.processes.device
+    with autocast(resolve_precision(data.train.precision, device), device):
         return objective(batch, TrainProgress(0, 1, 0, 1, 0.0, 1), BatchKey(0, 0, batch.positions))[0]
 
 
 def repeated(batch: Batch, clips: int) -> Batch:
-    """A batch of one clip as one of many."""
+    """Return a batch of one clip repeated."""
     ids, positions = tuple(str(i) for i in range(clips)), tuple(range(clips))
     return batch.map(lambda x: x.expand(clips, *x.shape[1:]), ids=ids, positions=positions)
 
 
 def time_of_step(objective: Objective, data: TrainingData, steps: int) -> float:
-    """Median seconds of a micro-step with its share of the weight update, after one to warm up."""
-    train, device, times = data.config.train, data.ranks.device, []
+    """Return the median seconds of a micro-step with a weight update, after one to warm up."""
+    train, device, times = data.train, data.processes.device, []
     optimizer = make_optimizer(objective.param_groups(train.weight_decay), train.optim, 0.0)
     for _ in range(steps + 1):
         start = time.perf_counter()

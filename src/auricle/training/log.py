@@ -1,77 +1,50 @@
-"""What a run says while it goes: JSON lines always, TensorBoard and Weights & Biases where asked for."""
+"""The log of a run: JSON lines always, a progress line, TensorBoard and Weights & Biases where asked for."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError, MissingExtra
-from auricle.core.progress import progress_bar as bar
+from auricle.core.progress import progress_bar
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
+from auricle.training.callbacks import Callback
 
-# The progress line of a run: loss, rate, time left, share of time waiting for data, and what is wrong in words.
-
-
-class Console:
-    def __init__(self, steps: int, *, quiet: bool = False):
-        self.bar = bar(total=steps, what="pretrain", unit="step", quiet=quiet)
-        self.quiet = quiet
-        self.smooth: float | None = None
-
-    def update(self, progress_bar: TrainProgress, values: dict[str, float], rate: float, waiting: float) -> None:
-        if self.bar.n == 0 and progress_bar.step:
-            self.bar.initial = progress_bar.step  # a continued run: the estimate of the time left counts from here
-        loss = values["loss"]
-        self.smooth = loss if self.smooth is None else 0.95 * self.smooth + 0.05 * loss
-        self.bar.set_postfix_str(
-            f"epoch {progress_bar.epoch:.2f}, loss {self.smooth:.4f}, lr {rate:.2e}, data wait {waiting:.0%}",
-            refresh=False,
-        )
-        self.bar.update(progress_bar.step + 1 - self.bar.n)
-
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            self.bar.write(text, file=self.bar.fp)
-
-    def close(self) -> None:
-        self.bar.close()
+SMOOTHING = 0.95  # of the loss that the progress line shows
 
 
 class MetricsLog:
-    """``metrics.jsonl``: one object a line, each with its ``kind`` (step, epoch, health, evaluation) and ``micro_step``."""
+    """``metrics.jsonl``: one object a line, each with its ``kind`` (step, epoch, health, …) and position."""
 
-    def __init__(self, path: Path, sinks: tuple[Any, ...] = ()):
-        self.path, self.sinks = path, sinks
+    def __init__(self, path: Path, callbacks: Sequence[Callback] = ()):
+        self.path, self.callbacks = path, callbacks
         self.path.touch()
 
     def write(self, row: dict[str, Any]) -> None:
+        """Append a row and pass it to the callbacks. Raises AuricleError if the disk is full."""
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise AuricleError(f"cannot write {self.path}: {error.strerror}; the last saved state is intact") from error
-        for sink in self.sinks:
-            sink.write(row)
-
-    def end(self) -> None:
-        """The run is over: nothing more is written."""
-        for sink in self.sinks:
-            sink.end()
+            raise AuricleError(f"cannot write {self.path}: {error.strerror}; the last checkpoint is intact") from error
+        for callback in self.callbacks:
+            callback.on_log(row)
 
     def size(self) -> int:
         return self.path.stat().st_size
 
-    def cut(self, size: int) -> None:
-        """Forget what was logged after a state: a continued run writes it again."""
+    def truncate(self, size: int) -> None:
+        """Remove what was logged after a checkpoint: a continued run logs it again."""
         if self.size() > size:
             os.truncate(self.path, size)
 
 
 def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
-    """All rows of a log, or those of one kind; a half-written last line is left out."""
+    """Return all rows of a log, or those of one kind; a half-written last line is left out."""
     rows = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
@@ -82,11 +55,38 @@ def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and kind in (None, row.get("kind"))]
 
 
-def _scalars(row: dict[str, Any]) -> dict[str, float]:
-    return {k: v for k, v in row.items() if isinstance(v, (int, float)) and k != "micro_step"}
+class Console:
+    """The progress line: epoch, loss, learning rate, ratio of time waiting for data, time left; and messages above it."""
+
+    def __init__(self, steps: int, *, quiet: bool = False):
+        self.bar = progress_bar(total=steps, what="pretrain", unit="step", quiet=quiet)
+        self.quiet = quiet
+        self.smooth_loss: float | None = None
+
+    def update(self, progress: TrainProgress, values: dict[str, float], lr: float, waiting: float) -> None:
+        """Show the position and numbers of a weight update; ``waiting``: ratio of the time spent waiting for data."""
+        if self.bar.n == 0 and progress.step:
+            self.bar.initial = progress.step  # a continued run: the time left is estimated from here
+        loss, smooth = values["loss"], self.smooth_loss
+        self.smooth_loss = loss if smooth is None else SMOOTHING * smooth + (1 - SMOOTHING) * loss
+        self.bar.set_postfix_str(
+            f"epoch {progress.epoch:.2f}, loss {self.smooth_loss:.4f}, lr {lr:.2e}, data wait {waiting:.0%}",
+            refresh=False,
+        )
+        self.bar.update(progress.step + 1 - self.bar.n)
+
+    def log(self, text: str) -> None:
+        """Print a message above the progress line."""
+        if not self.quiet:
+            self.bar.write(text, file=self.bar.fp)
+
+    def close(self) -> None:
+        self.bar.close()
 
 
-class TensorBoardSink:
+class TensorBoardLogger(Callback):
+    """Write the numbers of every row as TensorBoard scalars. Raises MissingExtra if TensorBoard is not installed."""
+
     def __init__(self, folder: Path):
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -94,16 +94,18 @@ class TensorBoardSink:
             raise MissingExtra("TensorBoard logging", "train") from error
         self.writer = SummaryWriter(str(folder))
 
-    def write(self, row: dict[str, Any]) -> None:
+    def on_log(self, row: dict[str, Any]) -> None:
         for name, value in _scalars(row).items():
             self.writer.add_scalar(f"{row['kind']}/{name}", value, row["micro_step"])
         self.writer.flush()
 
-    def end(self) -> None:
+    def on_end(self, trainer: Any, progress: TrainProgress) -> None:
         self.writer.close()
 
 
-class WandbSink:
+class WandbLogger(Callback):
+    """Log the numbers of every row to Weights & Biases. Raises AuricleError if wandb is not installed."""
+
     def __init__(self, project: str, folder: Path):
         try:
             import wandb
@@ -111,14 +113,18 @@ class WandbSink:
             raise AuricleError("--wandb needs the package wandb: pip install wandb") from error
         self.run = wandb.init(project=project, dir=str(folder), resume="allow", id=folder.name)
 
-    def write(self, row: dict[str, Any]) -> None:
+    def on_log(self, row: dict[str, Any]) -> None:
         self.run.log({f"{row['kind']}/{k}": v for k, v in _scalars(row).items()}, step=row["micro_step"])
 
-    def end(self) -> None:
+    def on_end(self, trainer: Any, progress: TrainProgress) -> None:
         self.run.finish()
 
 
-def sinks_of(config: TrainConfig, folder: Path) -> tuple[Any, ...]:
-    """The sinks that ``config`` asks for. Raises AuricleError (with the install line) where one is not installed."""
-    sinks: list[Any] = [TensorBoardSink(folder / "tensorboard")] if config.tensorboard else []
-    return (*sinks, WandbSink(config.wandb, folder)) if config.wandb else tuple(sinks)
+def _scalars(row: dict[str, Any]) -> dict[str, float]:
+    return {k: v for k, v in row.items() if isinstance(v, (int, float)) and k != "micro_step"}
+
+
+def make_loggers(config: TrainConfig, folder: Path) -> list[Callback]:
+    """Return the loggers that the settings ask for. Raises AuricleError (with the install line) if one is missing."""
+    loggers: list[Callback] = [TensorBoardLogger(folder / "tensorboard")] if config.tensorboard else []
+    return [*loggers, WandbLogger(config.wandb, folder)] if config.wandb else loggers

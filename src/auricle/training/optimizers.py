@@ -1,4 +1,4 @@
-"""MAE-AST's Adam (specification mae_ast 9): decay before the update, eps added to the uncorrected root."""
+"""Optimisers by name: AdamW, SGD, and MAE-AST's Adam."""
 
 from __future__ import annotations
 
@@ -9,16 +9,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
+BETAS = {"adamw": (0.9, 0.95), "adam": (0.9, 0.98)}  # specifications m2d 5.3, mae_ast 9
+EPS = {"adamw": 1e-8, "adam": 1e-6}
+
+
+def make_optimizer(
+    groups: list[dict[str, Any]], name: str, lr: float, betas: tuple[float, ...] = (), eps: float | None = None
+) -> torch.optim.Optimizer:
+    """Return an optimiser, in the fused form that PyTorch offers.
+
+    Args:
+        groups: parameters and their weight decay.
+        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 (specification m2d 5.3); "adam", MAE-AST's, with (0.9, 0.98) and
+            1e-6 (specification mae_ast 9); "sgd", with momentum 0.9 and no decay (specification m2d 5.1).
+        betas, eps: replace those.
+    """
+    if name == "sgd":
+        return torch.optim.SGD([{**group, "weight_decay": 0.0} for group in groups], lr=lr, momentum=0.9)
+    beta1, beta2 = betas or BETAS[name]
+    if name == "adam":
+        return Adam(groups, lr, (beta1, beta2), EPS[name] if eps is None else eps)
+    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=EPS[name] if eps is None else eps, fused=True)
+
 
 class Adam(torch.optim.Optimizer):
-    """Per update t = 1, 2, … of a parameter p with gradient g (specification mae_ast 9):
+    """MAE-AST's Adam: decay before the update, eps added to the uncorrected root (specification mae_ast 9).
+
+    Per update t = 1, 2, … of a parameter p with gradient g:
 
     m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  p <- p - lr wd p,
     p <- p - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
 
-    Parameters without a gradient are passed over, and their t stands still (layers that were dropped). This is PyTorch's
-    fused AdamW with eps / sqrt(1 - b2^t) in place of eps, so it runs at that one's speed; all parameters of a group stand
-    on one device in one precision.
+    Parameters without a gradient (layers that were dropped) are skipped, and their t does not advance. This is PyTorch's
+    fused AdamW with eps / sqrt(1 - b2^t) in place of eps, at the same speed. All parameters of a group must be on one
+    device in one precision.
     """
 
     def __init__(
@@ -33,7 +57,7 @@ class Adam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of everything that has a gradient. Raises ValueError for a closure."""
+        """Update every parameter that has a gradient. Raises ValueError for a closure."""
         if closure is not None:
             raise ValueError("this optimiser takes no closure")
         for group in self.param_groups:
@@ -41,7 +65,7 @@ class Adam(torch.optim.Optimizer):
                 self._update(group, t, members)
 
     def _by_age(self, parameters: list[Tensor]) -> dict[int, list[Tensor]]:
-        """The parameters that have a gradient, by the number of the update that they are about to get."""
+        """Return the parameters that have a gradient, by the number of their coming update."""
         ages: dict[int, list[Tensor]] = defaultdict(list)
         for parameter in parameters:
             if parameter.grad is not None:
@@ -75,22 +99,3 @@ class Adam(torch.optim.Optimizer):
             amsgrad=False,
             maximize=False,
         )
-
-
-# Optimisers by name, in the fused form that PyTorch offers.
-
-BETAS = {"adamw": (0.9, 0.95), "adam": (0.9, 0.98)}  # specifications m2d 5.3, mae_ast 9
-EPS = {"adamw": 1e-8, "adam": 1e-6}
-
-
-def make_optimizer(
-    groups: list[dict[str, Any]], name: str, lr: float, betas: tuple[float, ...] = (), eps: float = 0.0
-) -> torch.optim.Optimizer:
-    """AdamW with betas (0.9, 0.95) and eps 1e-8 (specification m2d 5.3), MAE-AST's Adam with (0.9, 0.98) and 1e-6
-    (specification mae_ast 9), or SGD with momentum 0.9 and no decay (m2d 5.1). ``betas`` and ``eps`` replace those."""
-    if name == "sgd":
-        return torch.optim.SGD([{**group, "weight_decay": 0.0} for group in groups], lr=lr, momentum=0.9)
-    beta1, beta2 = betas or BETAS[name]
-    if name == "adam":
-        return Adam(groups, lr, (beta1, beta2), eps or EPS[name])
-    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps or EPS[name], fused=True)

@@ -1,4 +1,4 @@
-"""How long a run is, and where in it a micro-step stands."""
+"""The length of a run, the position of a micro-step in it, and the learning rate there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.methods.config import TrainConfig
 
 @dataclass(frozen=True)
 class TrainingLength:
-    """How long a run is: micro-steps per epoch, and what ``epochs`` or ``max_updates`` make of it.
+    """The length of a run: micro-steps per epoch, micro-steps per update, epochs (None with ``max_updates``), updates.
 
     An accumulation group that an epoch leaves incomplete is discarded (specification m2d 5.3).
     """
@@ -23,21 +23,12 @@ class TrainingLength:
     steps: int
 
     @classmethod
-    def of(cls, clips: int, config: TrainConfig, ranks: int = 1) -> TrainingLength:
-        """Raises AuricleError when the data do not fill one weight update."""
-        per_epoch = clips // (config.batch_size * ranks)
-        if per_epoch < config.accum_iter:
-            need = config.batch_size * ranks * config.accum_iter
-            raise AuricleError(
-                f"one weight update takes {need} clips ({config.batch_size} x {config.accum_iter} micro-steps x {ranks} "
-                f"processes) but there are {clips}; lower --batch-size or --accum-iter, or repeat the list with "
-                f"--min-ds-size {need}"
-            )
-        return cls.of_batches(per_epoch, config)
+    def of(cls, per_epoch: int, config: TrainConfig) -> TrainingLength:
+        """Return the length of a run of ``per_epoch`` micro-steps an epoch.
 
-    @classmethod
-    def of_batches(cls, per_epoch: int, config: TrainConfig) -> TrainingLength:
-        """Of so many micro-steps an epoch. Raises AuricleError when they do not make one weight update."""
+        Raises:
+            AuricleError: if they do not make one weight update, or the warm-up is longer than the run.
+        """
         accum = config.accum_iter
         if per_epoch < accum:
             raise AuricleError(f"one weight update takes {accum} batches (--accum-iter), an epoch has {per_epoch}")
@@ -47,36 +38,35 @@ class TrainingLength:
         if config.schedule == "polynomial" and not config.long_warmup and config.warmup_updates >= steps > 1:
             raise AuricleError(
                 f"the warm-up ({config.warmup_updates} weight updates) must be shorter than the run ({steps} weight updates in "
-                f"{config.epochs} epochs); say --warmup-updates, or --long-warmup if it is meant"
+                f"{config.epochs} epochs); set --warmup-updates, or --long-warmup if it is meant"
             )
         return cls(per_epoch, accum, config.epochs, steps)
 
     @property
     def micro_steps(self) -> int:
+        """Micro-steps of the whole run."""
         if self.epochs is not None:
             return self.epochs * self.per_epoch
         whole, rest = divmod(self.steps, self.per_epoch // self.accum)
         return whole * self.per_epoch + rest * self.accum
 
     def at(self, micro_step: int) -> TrainProgress:
+        """Return the position of a micro-step."""
         epoch, inside = divmod(micro_step, self.per_epoch)
         step = epoch * (self.per_epoch // self.accum) + min(inside // self.accum, self.per_epoch // self.accum)
         return TrainProgress(micro_step, self.micro_steps, step, self.steps, micro_step / self.per_epoch, self.epochs)
 
     def in_group(self, micro_step: int) -> int | None:
-        """Index of a micro-step inside its accumulation group; None in the group that an epoch leaves incomplete."""
+        """Return the index of a micro-step in its accumulation group; None in the incomplete group of an epoch."""
         inside = micro_step % self.per_epoch
         whole = self.per_epoch // self.accum * self.accum
         return inside % self.accum if inside < whole else None
 
 
-# Learning rate as a function of where the run stands.
-
-
 def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, total: float) -> float:
-    """Linear from 0 to ``peak`` over ``warmup``, then half a cosine to ``floor`` at ``total``; one unit for all three times.
+    """Return the rate: linear from 0 to ``peak`` over ``warmup``, then half a cosine to ``floor`` at ``total``.
 
-    Specification m2d 5.3: the very first step has rate 0.
+    ``now``, ``warmup`` and ``total`` have one unit. The very first step has rate 0 (specification m2d 5.3).
     """
     if now < warmup:
         return peak * now / warmup
@@ -84,9 +74,9 @@ def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, tot
 
 
 def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: int, power: float = 1.0) -> float:
-    """Linear from 0 to ``peak`` over ``warmup`` updates, then peak * (share of the rest)^power down to ``floor`` at ``total``.
+    """Return the rate: linear from 0 to ``peak`` over ``warmup`` updates, then a power of the rest to ``floor`` at ``total``.
 
-    Specification mae_ast 9; ``now`` is the number of updates already made, so the very first has rate 0.
+    ``now`` is the number of updates already made, so the very first has rate 0 (specification mae_ast 9).
     """
     if warmup and now <= warmup:
         return peak * now / warmup
@@ -96,7 +86,10 @@ def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: in
 
 
 def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
-    """The rate of the update that starts at ``progress``: by fractional epoch, or by update (``max_updates``, polynomial)."""
+    """Return the rate of the update that starts at ``progress``.
+
+    It follows the fractional epoch, or with ``max_updates`` and the polynomial schedule the number of updates.
+    """
     total = config.schedule_updates or max(1, progress.steps)
     if config.schedule == "polynomial":
         return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)

@@ -181,12 +181,13 @@ def cost_of(config: AdviseConfig, plan: Proposal, facts: Facts, machine: Machine
 def measured_cost(plan: Proposal, shape: Shape, clips: int, machine: Machine) -> RunCost:
     """Measure a few steps of plain M2D with the same networks here; the cost of a teacher is added by counting."""
     from auricle.commands.advise.cost import measured, training_flops
-    from auricle.methods.settings import M2DPretrain, with_flags
+    from auricle.core.options import with_values
+    from auricle.methods.m2d.config import M2DPretrain
 
     batch = plan.batch_size if machine.here else min(plan.batch_size, CPU_BATCH)
     values = {name: getattr(plan, name) for name in ("input_size", "patch_size", "sample_rate", "mask_ratio")}
     values |= {"batch_size": batch, "workers": 0, "epochs": 1, "warmup_epochs": 0.0}
-    memory, step, device = measured(with_flags(M2DPretrain("m2d", "", ""), values))
+    memory, step, device = measured(with_values(M2DPretrain("m2d", ""), values))
     plain = replace(shape, teacher=False)
     share = training_flops(shape) / training_flops(plain)
     seconds = step / batch * share * clips * plan.epochs / plan.gpus

@@ -12,7 +12,7 @@ from auricle.commands.advise.rules import ACTIVATIONS, COPIES, USABLE_MEMORY
 from auricle.models.m2d.config import FRONT_ENDS, PredictorConfig, ViTConfig
 
 if TYPE_CHECKING:
-    from auricle.methods.settings import ViTPretrain
+    from auricle.methods.m2d.config import ViTPretrain
 
 GIB = 2**30
 MB = 10**6
@@ -92,13 +92,14 @@ def extrapolated_seconds(shape: Shape, clips: int, epochs: int, gpus: int, tflop
 
 def measured(config: ViTPretrain, steps: int = 3) -> tuple[float, float, str]:
     """Measure a micro-step of the real networks on this machine, on noise: bytes, seconds, and the device and precision."""
-    from auricle.training.dry_run import dry_run
+    from auricle.training.run import dry_run
 
     with tempfile.TemporaryDirectory() as folder:
         make_noise(Path(folder), config)
+        assert config.train.batch_size is not None
         needed = 2 * config.train.batch_size * config.train.accum_iter
         data = replace(config.data, noise_ratio=0.0, crops=replace(config.data.crops, min_ds_size=needed))
-        estimate = dry_run(replace(config, source=folder, resume="", data=data), steps)
+        estimate = dry_run(replace(config, source=folder, resume=None, data=data), steps)
     return float(estimate.memory), estimate.seconds_per_micro_step, f"{estimate.device} in {estimate.precision}"
 
 

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.compat.m2d.options import Parser, parsed, without_effect
+from auricle.compat.m2d.options import PROGRAMS, Parser, parsed, without_effect
 from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
 from auricle.core.errors import AuricleError, nearest
-from auricle.hub.convert.m2d_options import PROGRAMS
 
 if TYPE_CHECKING:
-    from auricle.methods.settings import ViTPretrain
+    from auricle.methods.m2d.config import ViTPretrain
 
 Change = Callable[[Sequence[str], "ViTPretrain"], "ViTPretrain"]
 CONVERTER = "wav_to_lms"
@@ -95,7 +94,7 @@ def changed(config: ViTPretrain, own: Sequence[str], change: Change | None) -> V
 
 def check_files(config: ViTPretrain) -> None:
     """Raises AuricleError, before several processes are started, for weights and lists that are not there."""
-    for weights in (config.resume, getattr(config, "teacher", "")):
+    for weights in filter(None, (config.resume, getattr(config, "teacher", None))):
         check_weights(weights)
     for path in filter(None, (config.source, config.data.csv_bg_noise)):
         check_list(Path(path), config.data.data_path)
@@ -113,7 +112,7 @@ def check_weights(name: str) -> None:
     raise AuricleError(f"there is no run or weight file {name}{where}")
 
 
-def check_list(path: Path, data_path: str) -> None:
+def check_list(path: Path, data_path: str | None) -> None:
     """Raises AuricleError for a list that is not there, with the nearest names, and for one without rows."""
     from auricle.data.manifest.formats import read_manifest
 
@@ -141,8 +140,9 @@ def say(sentences: Iterable[str]) -> None:
 def train(config: ViTPretrain) -> int:
     """0 when all went well, 1 when clips had to be replaced."""
     from auricle.commands.pretrain import pretrain
+    from auricle.compat.m2d.published_files import published_files, with_published_out
 
-    result = pretrain(config)
+    result = pretrain(with_published_out(config), callbacks=(published_files,))
     if not int(os.environ.get("RANK", 0)):
         print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
     return 1 if result.replaced else 0

@@ -18,8 +18,9 @@ from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
-    from auricle.commands.pretrain import PretrainResult
-    from auricle.methods.settings import MAEASTPretrain, PretrainConfig
+    from auricle.methods.config import PretrainConfig
+    from auricle.methods.mae_ast.config import MAEASTPretrain
+    from auricle.training.run import RunResult
 
 Change = Callable[[Sequence[str], "PretrainConfig"], "PretrainConfig"]
 TRAINERS = ("fairseq-hydra-train", "hydra_train")
@@ -69,7 +70,7 @@ def program(words: Sequence[str]) -> ShellLine:
     raise AuricleError(f"unknown program '{shell.script}'{nearest(shell.script, (*TRAINERS, *LATER))}")
 
 
-def started(config: MAEASTPretrain) -> PretrainResult:
+def started(config: MAEASTPretrain) -> RunResult:
     """A new run; or, where the run folder holds one with the same settings, that one continued, as the original does.
 
     Raises AuricleError where the settings differ.
@@ -77,12 +78,12 @@ def started(config: MAEASTPretrain) -> PretrainResult:
     from auricle.commands.pretrain import continue_run, pretrain
     from auricle.core.options import differences
     from auricle.hub.run_folder import RunFolder
-    from auricle.methods.settings import restored
+    from auricle.methods.registry import read_settings
 
-    run = RunFolder(Path(config.out))
-    if not config.out or not run.config.is_file():
+    run = RunFolder(Path(config.out or ""))
+    if config.out is None or not run.config.is_file():
         return pretrain(config)
-    other = differences(restored(run.read_config(), str(run.config)), config)
+    other = differences(read_settings(run.read_config(), str(run.config)), config)
     if other:
         raise AuricleError(
             f"hydra.run.dir: {run.path} holds a run with other settings ({', '.join(other)}); name another folder"
@@ -90,7 +91,7 @@ def started(config: MAEASTPretrain) -> PretrainResult:
     return continue_run(run.path)
 
 
-def answer(result: PretrainResult) -> int:
+def answer(result: RunResult) -> int:
     """0 when all went well, 1 when clips had to be replaced."""
     if not int(os.environ.get("RANK", 0)):
         print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")

@@ -91,7 +91,7 @@ NAMES: dict[str, Name] = {
     "common.seed": Name(int, 1, "seed"),
     "common.log_interval": Name(int, 100, "log_interval"),
     "common.tensorboard_logdir": Name(str, None, note="--tensorboard; the files stand in the run folder"),
-    "common.wandb_project": Name(str, None, "wandb", none=""),
+    "common.wandb_project": Name(str, None, "wandb", none=None),
     "common.cpu": Name(bool, False, note="--device cpu"),
     "common.fp16": Name(bool, False, note="--precision fp16 on a GPU; a CPU takes float32, as in the original"),
     "common.memory_efficient_fp16": Name(bool, False, note="as common.fp16; weights and optimiser stay float32"),
@@ -100,13 +100,13 @@ NAMES: dict[str, Name] = {
     "common.memory_efficient_bf16": Name(bool, False, note="as common.bf16"),
     "checkpoint.save_interval_updates": Name(int, 0, "save_interval_updates", "encoder-update<k>.safetensors"),
     "checkpoint.keep_interval_updates": Name(int, -1, "keep_interval_updates", "-1: all"),
-    "checkpoint.finetune_from_model": Name(str, None, "resume", "weights only", none=""),
+    "checkpoint.finetune_from_model": Name(str, None, "resume", "weights only", none=None),
     "checkpoint.restore_file": Name(
         str, "checkpoint_last.pt", note="the default continues the run of hydra.run.dir; else --resume"
     ),
     "distributed_training.distributed_world_size": Name(int, 1, note="above 1: that many processes under torchrun"),
     "distributed_training.nprocs_per_node": Name(int, None, note="must be distributed_world_size", none=None),
-    "hydra.run.dir": Name(str, None, "out", "the run folder; none: named by the time", none=""),
+    "hydra.run.dir": Name(str, None, "out", "the run folder; none: named by the time", none=None),
 }
 
 FIXED: dict[str, tuple[Any, tuple[Any, ...]]] = {  # the original's default, and the values that can be run here

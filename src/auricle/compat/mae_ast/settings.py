@@ -10,8 +10,8 @@ from typing import Any
 from auricle.compat.hydra_line import HydraLine, read_yaml, resolved
 from auricle.compat.mae_ast.names import FIXED, NAMES, OTHER_GROUPS, PUBLISHED, WITHOUT_MEANING, Name
 from auricle.core.errors import AuricleError, nearest
-from auricle.methods.config import SPANS, MAEASTObjectiveConfig
-from auricle.methods.settings import MAEASTPretrain, with_flags
+from auricle.core.options import with_values
+from auricle.methods.mae_ast.config import SPANS, MAEASTObjectiveConfig, MAEASTPretrain
 
 BUILT_IN = "mae_ast"  # config/pretrain/mae_ast.yaml
 CLIP_FRAMES = 998  # of ten seconds
@@ -40,7 +40,7 @@ def mapped(line: HydraLine) -> MappedLine:
     check_fixed(given)
     check_choices(values)
     config = MAEASTPretrain("mae-ast", source_of(values))
-    config = with_flags(config, {**plain(values), **translated(values)})
+    config = with_values(config, {**plain(values), **translated(values)})
     return MappedLine(config, processes(values), tuple(notes(config, given, line)))
 
 
@@ -140,13 +140,15 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **length(values),
         **tokens(values),
-        "valid": "" if values["dataset.disable_validation"] else _list(folder, values["dataset.valid_subset"], "valid"),
+        "valid": None
+        if values["dataset.disable_validation"]
+        else _list(folder, values["dataset.valid_subset"], "valid"),
         "test": _list(folder, values["dataset.gen_subset"], "test"),
         "lr": _first(values, "optimization.lr"),
         "long_warmup": True,
         "accum_iter": int(_first(values, "optimization.update_freq")),
         "max_tokens": values["dataset.max_tokens"] or _lacking("dataset.max_tokens"),
-        "keep_interval_updates": max(0, 0 if kept is None else kept),
+        "keep_interval_updates": kept if kept is not None and kept > 0 else None,
         "health_interval": max(1, values["common.log_interval"]),
         "log_interval": max(1, values["common.log_interval"]),
         "resume": restored(values),
@@ -168,13 +170,13 @@ def source_of(values: Mapping[str, Any]) -> str:
     return str(path)
 
 
-def _list(folder: Path, name: str | None, default: str) -> str:
-    """The list of a name; "" where the one that is looked for by itself is absent. Raises AuricleError for another."""
+def _list(folder: Path, name: str | None, default: str) -> str | None:
+    """Return the list of a name; None if it is the default one and absent. Raises AuricleError if another is absent."""
     path = folder / f"{name}.tsv"
     if not name or path.is_file():
-        return str(path) if name else ""
+        return str(path) if name else None
     if name == default:
-        return ""
+        return None
     there = [found.stem for found in folder.glob("*.tsv")]
     raise AuricleError(f"{folder} holds no {path.name}{nearest(name, there)}; one list is taken here")
 
@@ -196,9 +198,9 @@ def length(values: Mapping[str, Any]) -> dict[str, Any]:
         raise AuricleError("say optimization.max_update=… or optimization.max_epoch=…: the run has no end")
     total = values["lr_scheduler.total_num_update"] or 0
     return {
-        "max_updates": max(0, updates),
+        "max_updates": updates if updates > 0 else None,
         "epochs": epochs if epochs > 0 else 1,
-        "schedule_updates": 0 if total == updates else total,
+        "schedule_updates": None if total in (0, updates) else total,
     }
 
 
@@ -214,10 +216,10 @@ def tokens(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"patch_size": f"{size[0]}x{size[1]}"}
 
 
-def restored(values: Mapping[str, Any]) -> str:
-    """Weights to start from."""
+def restored(values: Mapping[str, Any]) -> str | None:
+    """Return the weights to start from."""
     file = values["checkpoint.restore_file"]
-    named = file if file and file != NAMES["checkpoint.restore_file"].default else ""
+    named = file if file and file != NAMES["checkpoint.restore_file"].default else None
     return values["checkpoint.finetune_from_model"] or named
 
 
@@ -284,7 +286,7 @@ def span_words(config: MAEASTPretrain) -> str:
 def measured(config: MAEASTPretrain, clips: int) -> float:
     """Mean share of masked tokens over drawn batches of clips of ten seconds."""
     from auricle.core.randomness import BatchKey
-    from auricle.methods.mae_ast.objective import draw_mask
+    from auricle.methods.mae_ast.masks import draw_mask
 
     grid = (config.model.rows, CLIP_FRAMES // config.model.patch[1])
     tokens, batches = grid[0] * grid[1], max(1, DRAWS // clips)

@@ -1,4 +1,4 @@
-"""Features on one time grid brought to another: each step becomes the mean of what overlaps it, weighted by the overlap."""
+"""Resample features from one time grid to another: each step is the mean of the steps that it overlaps, by overlap."""
 
 from __future__ import annotations
 
@@ -10,46 +10,47 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.models.m2d.encoder import M2DEncoder
 
-SAME = 1e-6  # seconds below which two instants are one
+SAME = 1e-6  # seconds; closer instants count as equal
 
 
 @dataclass(frozen=True)
 class Columns:
     """The time steps of a student: ``count`` steps of ``hop`` seconds, the first one centred at ``first`` seconds.
 
-    Equal grids are passed on untouched; steps half as long are averaged in pairs, as published (specification m2d 5.8).
+    Features on an equal grid are returned unchanged; steps half as long are averaged in pairs, as published (specification
+    m2d 5.8).
     """
 
     count: int
     hop: float
     first: float
-    plans: dict[tuple[int, float], Tensor | None] = field(default_factory=dict, compare=False, repr=False)
+    weights: dict[tuple[int, float], Tensor | None] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, encoder: M2DEncoder) -> Columns:
-        """Of one training crop."""
+        """Return the time steps of one training crop."""
         hop, (_, count), width = encoder.info.hop_seconds, encoder.config.grid, encoder.patch_embed.patch[1]
         return cls(count, hop, (width - 1) / 2 * hop / width)
 
     def from_frames(self, features: Tensor, times: Tensor, hop: float) -> Tensor:
-        """Frames (B, T', D) centred at ``times`` (T',) seconds, ``hop`` apart -> (B, T, D)."""
+        """Resample frames (B, T', D) centred at ``times`` (T',) seconds, ``hop`` seconds apart, to (B, T, D)."""
         key = (features.shape[1], hop)
-        if key not in self.plans:
-            self.plans[key] = self._plan(times.double().cpu() - hop / 2, hop, self.first - self.hop / 2)
-        return applied(self.plans[key], features)
+        if key not in self.weights:
+            self.weights[key] = self._weights(times.double().cpu() - hop / 2, hop, self.first - self.hop / 2)
+        return apply_weights(self.weights[key], features)
 
     def from_stored(self, features: Tensor, hop: float | None) -> Tensor:
-        """Stored steps (B, T', D) of ``hop`` seconds, beginning with the crop -> (B, T, D). No hop: the student's own."""
+        """Resample stored steps (B, T', D) of ``hop`` seconds (None: the student's), beginning with the crop, to (B, T, D)."""
         hop = hop or self.hop
         key = (features.shape[1], -hop)
-        if key not in self.plans:
-            self.plans[key] = self._plan(torch.arange(features.shape[1], dtype=torch.float64) * hop, hop, 0.0)
-        return applied(self.plans[key], features)
+        if key not in self.weights:
+            self.weights[key] = self._weights(torch.arange(features.shape[1], dtype=torch.float64) * hop, hop, 0.0)
+        return apply_weights(self.weights[key], features)
 
-    def _plan(self, starts: Tensor, hop: float, first: float) -> Tensor | None:
-        """(T, T') weights from steps [start, start + hop) to ours; None where they are ours already.
+    def _weights(self, starts: Tensor, hop: float, first: float) -> Tensor | None:
+        """Return weights (T, T') from steps [start, start + hop) to the student's; None if they are the same.
 
-        Raises AuricleError where the two do not cover the same time.
+        Raises AuricleError if the two do not cover the same time.
         """
         mine = first + torch.arange(self.count, dtype=torch.float64) * self.hop
         if len(starts) == self.count and (starts - mine).abs().max() < SAME:
@@ -64,9 +65,9 @@ class Columns:
 
 
 def overlaps(mine: Tensor, hop: float, theirs: Tensor, their_hop: float) -> Tensor:
-    """(T, T') shares, each row summing to 1: how much of step t, [mine, mine + hop), each of their steps covers.
+    """Return weights (T, T'), each row summing to 1: how much of step t, [mine, mine + hop), each of their steps covers.
 
-    A step that none of theirs touches takes the nearest one.
+    A step that overlaps none of theirs takes the nearest one.
     """
     ends = torch.minimum(mine[:, None] + hop, theirs[None] + their_hop)
     shared = (ends - torch.maximum(mine[:, None], theirs[None])).clamp(min=0)
@@ -77,8 +78,8 @@ def overlaps(mine: Tensor, hop: float, theirs: Tensor, their_hop: float) -> Tens
     return shared / shared.sum(dim=1, keepdim=True)
 
 
-def applied(weights: Tensor | None, features: Tensor) -> Tensor:
-    """(T, T') weights, (B, T', D) features -> (B, T, D), in float32."""
+def apply_weights(weights: Tensor | None, features: Tensor) -> Tensor:
+    """Multiply weights (T, T') with features (B, T', D): (B, T, D), in float32."""
     if weights is None:
         return features
     with torch.autocast(features.device.type, enabled=False):

@@ -1,6 +1,8 @@
-"""What all masked objectives of the M2D family share: an encoder that sees some patches, a predictor of the others."""
+"""The base of all masked objectives of the M2D family: an encoder that sees some patches, a predictor of the others."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -11,7 +13,8 @@ from auricle.core.randomness import BatchKey
 from auricle.data.augment.jitter import jitter
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, spectrogram_of
-from auricle.methods.config import MaskConfig
+from auricle.methods.m2d.config import MaskConfig
+from auricle.metrics.rank import Spectrum
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.transformer import take
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
@@ -19,9 +22,16 @@ from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.m2d.predictor import Predictor
 from auricle.models.masking.patches import Mask, continuous_flags, mask_from_flags, unstructured
 
+FEATURE_CLIPS = 1024  # "more than 1000 samples" (specification m2d 5.4)
+
 
 class MaskedObjective(Objective):
-    """Owns the online encoder and the predictor, whose outputs are ``out`` wide."""
+    """Owns the online encoder and the predictor, whose outputs have ``out`` channels.
+
+    feature_eval_freq: epochs between two measurements of the features' spectrum; None: never.
+    """
+
+    feature_eval_freq: int | None = None
 
     def __init__(
         self,
@@ -47,21 +57,21 @@ class MaskedObjective(Objective):
     def encoder(self) -> M2DEncoder:
         return self.online
 
-    def heard(self, batch: Batch) -> Batch:
-        """What the online encoder hears of a batch."""
+    def student_batch(self, batch: Batch) -> Batch:
+        """Return the batch that the online encoder gets."""
         return batch
 
     def spec(self, batch: Batch) -> Tensor:
-        """(B, F, T) the normalised spectrogram."""
-        return self.online.normalise(spectrogram_of(self.heard(batch), self.online))
+        """Return the normalised spectrogram (B, F, T)."""
+        return self.online.normalise(spectrogram_of(self.student_batch(batch), self.online).values)
 
     def patches(self, batch: Batch) -> Tensor:
-        """(B, N, ph*pw) patches of the normalised spectrogram."""
+        """Return the patches (B, N, ph*pw) of the normalised spectrogram."""
         return self.online.patch_embed.cut(self.spec(batch))
 
     def views(self, batch: Batch, key: BatchKey) -> tuple[Tensor, Tensor]:
-        """Patches (B, N, ph*pw) as they are, and as the online encoder sees them: with ``jitter`` at another level and
-        colour."""
+        """Return patches (B, N, ph*pw), and the online encoder's view of them: with ``jitter``, at a random level and
+        spectral tilt."""
         spec = self.spec(batch)
         patches = self.online.patch_embed.cut(spec)
         if not self.masking.jitter:
@@ -70,7 +80,7 @@ class MaskedObjective(Objective):
         return patches, self.online.patch_embed.cut(other)
 
     def mask(self, patches: Tensor, key: BatchKey) -> Mask:
-        """A new mask per clip, keyed by the clip's position: single patches, or spans of columns with ``cont_mask``."""
+        """Draw a mask per clip: single patches, or spans of columns with ``cont_mask``."""
         ratio, span, grid = self.masking.mask_ratio, self.masking.cont_mask, self.online.config.grid
         if span:
             flags = [continuous_flags(grid, ratio, span, source) for source in key.each("mask")]
@@ -78,10 +88,27 @@ class MaskedObjective(Objective):
         return unstructured(key.uniform("mask", patches.shape[1]), ratio).to(patches.device)
 
     def latent(self, patches: Tensor, mask: Mask) -> Tensor:
-        """(B, 1 + K, D): the online encoder on the visible patches, class token first."""
+        """Encode the visible patches with the online encoder: (B, 1 + K, D), class token first."""
         return self.online.transformer(self.online.embed(take(patches, mask.visible), ids=mask.visible))
 
     def on_grid(self, values: Tensor, mask: Mask) -> Tensor:
-        """Values (B, M) of the masked tokens, in the mask's order -> (B, F', T') with NaN where the encoder saw."""
+        """Place values (B, M) of the masked tokens on the patch grid (B, F', T'), with NaN at the visible patches."""
         everywhere = torch.full(mask.ids_shuffle.shape, torch.nan, device=values.device)
         return everywhere.scatter_(1, mask.hidden, values.float()).unflatten(1, (self.online.config.grid[0], -1))
+
+    def on_epoch_end(self, epoch: int, sample: Callable[[int], Iterable[Batch]]) -> dict[str, float]:
+        """Return RankMe and the area of the spectrum ("rank", "auc") of the patch tokens, with nothing masked.
+
+        They tell without labels how many directions the features fill (specification m2d 5.4).
+        """
+        if not self.feature_eval_freq or epoch % self.feature_eval_freq:
+            return {}
+        spectrum = Spectrum(self.online.config.embed_dim)
+        self.eval()
+        with torch.no_grad():
+            for batch in sample(FEATURE_CLIPS):
+                patches = self.patches(batch.to(self.online.pos_embed.device))
+                tokens = self.online.transformer(self.online.embed(patches))[:, 1:]
+                spectrum.add(tokens.flatten(0, 1).float().cpu().numpy())
+        self.train()
+        return {"rank": spectrum.rank_me(), "auc": spectrum.auc()}

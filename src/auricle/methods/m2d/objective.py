@@ -1,5 +1,7 @@
-"""Masked modeling duo (specification m2d 4.1): predict, from the visible patches, what a slowly moving copy of the encoder
-says of the masked ones alone. The copy never sees the visible patches.
+"""M2D, masked modeling duo (specification m2d 4.1), and its data2vec-like variant (4.7).
+
+From the visible patches the predictor predicts the features of the masked ones. The target encoder, a moving average of
+the online encoder, computes those from the masked patches alone; in the data2vec-like variant it sees every patch.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from torch import Tensor, nn
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Preview, TrainProgress, without_noise
-from auricle.methods.config import M2DConfig
+from auricle.methods.losses import standardize_tokens, token_error
+from auricle.methods.m2d.config import M2DConfig
 from auricle.methods.m2d.masked import MaskedObjective
-from auricle.methods.targets import Centring, decay_at, ema_update, standardised, target_shares, token_error
+from auricle.methods.m2d.targets import Centring, decay_at, ema_update, target_statistics
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.transformer import Transformer, take
 from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
@@ -23,11 +26,11 @@ from auricle.models.masking.patches import Mask
 
 
 class M2D(MaskedObjective):
-    """Owns the online encoder, the predictor and the target (blocks and norm only; patch embedding, class token and
-    positions are shared, not averaged). The target starts from an initialisation of its own.
+    """Owns the online encoder, the predictor and the target encoder.
 
-    Background noise is in what both encoders hear. With ``noise_on="teacher"`` neither hears it, as in the published
-    program, where it then has no effect at all (specification m2d 5.2, a quirk).
+    The target encoder has blocks and norm only: patch embedding, class token and positions are shared, not averaged. It
+    starts from an initialisation of its own. Both encoders get the background noise. With ``noise_on="teacher"`` neither
+    gets it, as in the published program, where the noise then has no effect at all (specification m2d 5.2, a quirk).
     """
 
     def __init__(
@@ -57,52 +60,56 @@ class M2D(MaskedObjective):
         patches, seen = self.views(batch, key)
         mask = self.mask(patches, key)
         prediction, target = self.predict(patches, mask, seen)
-        loss, told = self.own_loss(prediction, target, patches, mask)
-        return loss, {"loss": loss.detach(), **told, "ema_decay": torch.tensor(self.decay(progress))}
+        loss, parts = self.own_loss(prediction, target, patches, mask)
+        return loss, {"loss": loss.detach(), **parts, "ema_decay": torch.tensor(self.decay(progress))}
 
     def own_loss(
         self, prediction: Tensor, target: Tensor, patches: Tensor, mask: Mask
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """-> the distance to the target, with ``reconstruct`` that to the hidden patches themselves, each standardised,
-        beside it; parts to log."""
+        """Return M2D's own loss and its parts to log.
+
+        It is the distance to the target; with ``reconstruct``, plus the distance to the standardised hidden patches.
+        """
         matched = self.error(target, prediction).mean()
         if self.rebuilder is None:
             return matched, {}
         rebuilt = token_error(
-            standardised(take(patches, mask.hidden).float()), self.rebuilder(prediction), "mse"
+            standardize_tokens(take(patches, mask.hidden).float()), self.rebuilder(prediction), "mse"
         ).mean()
-        told = {"loss_matched": matched.detach(), "loss_rebuilt": rebuilt.detach()}
-        return matched + self.config.reconstruct * rebuilt, told
+        parts = {"loss_matched": matched.detach(), "loss_rebuilt": rebuilt.detach()}
+        return matched + self.config.reconstruct * rebuilt, parts
 
-    def heard(self, batch: Batch) -> Batch:
+    def student_batch(self, batch: Batch) -> Batch:
         return batch if self.config.noise_on == "student" else without_noise(batch)
 
     def predict(self, patches: Tensor, mask: Mask, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> prediction and target (B, M, D) of the masked tokens, in the mask's order; ``seen``: the online encoder's view
-        of the patches, where it differs."""
+        """Return prediction and target (B, M, D) of the masked tokens, in the mask's order.
+
+        ``seen`` is the online encoder's view of the patches where it differs from ``patches``.
+        """
         latent = self.latent(patches if seen is None else seen, mask)
         return self.predictor.hidden(latent, mask), self.targets(patches, mask)
 
     def targets(self, patches: Tensor, mask: Mask) -> Tensor:
-        """(B, M, D): the targets, centred where the settings say so."""
+        """Return the targets (B, M, D), centred if the settings ask for it."""
         targets = self.raw_targets(patches, mask)
         return targets if self.centring is None else self.centring(targets, mask.hidden)
 
     @torch.no_grad()
     def raw_targets(self, patches: Tensor, mask: Mask) -> Tensor:
-        """(B, M, D): the target encoder on the masked patches alone, class token dropped."""
-        return self.target_of(take(patches, mask.hidden), mask.hidden)
+        """Encode the masked patches alone with the target encoder: (B, M, D), class token dropped."""
+        return self.encode_target(take(patches, mask.hidden), mask.hidden)
 
-    def target_of(self, patches: Tensor, ids: Tensor) -> Tensor:
-        """What the target encoder says of patches (B, M, ph*pw) at the grid cells ``ids`` (B, M): (B, M, D)."""
+    def encode_target(self, patches: Tensor, ids: Tensor) -> Tensor:
+        """Encode patches (B, M, ph*pw) at the grid cells ``ids`` (B, M) with the target encoder: (B, M, D)."""
         tokens = self.online.embed(patches, ids=ids)
         if self.config.target_layers:
             return self.target.averaged(tokens, self.config.target_layers)[:, 1:]
         return self.target(tokens)[:, 1:]
 
     def error(self, target: Tensor, prediction: Tensor) -> Tensor:
-        """(B, M) error per masked token."""
-        target = standardised(target.float()) if self.config.norm_targets else target
+        """Return the error (B, M) of each masked token."""
+        target = standardize_tokens(target.float()) if self.config.norm_targets else target
         return token_error(target, prediction, self.config.loss_fn)
 
     def decay(self, progress: TrainProgress) -> float:
@@ -116,9 +123,9 @@ class M2D(MaskedObjective):
         patches = self.patches(batch)
         mask = self.mask(patches, key)
         prediction, target = self.predict(patches, mask)
-        target = standardised(target.float()) if self.config.norm_targets else target.float()
+        target = standardize_tokens(target.float()) if self.config.norm_targets else target.float()
         distance = token_error(target, prediction, "norm_mse").mean()
-        return {**target_shares(target, mask.hidden), "prediction_cosine": float(1 - distance / 2)}
+        return {**target_statistics(target, mask.hidden), "prediction_cosine": float(1 - distance / 2)}
 
     @torch.no_grad()
     def preview(self, batch: Batch, key: BatchKey) -> Preview:
@@ -130,14 +137,11 @@ class M2D(MaskedObjective):
         return Preview(spec, mask.binary.view_as(error), error)
 
 
-# The data2vec-like variant (specification m2d 4.7): the target encoder sees every patch; all else is M2D.
-
-
 class M2DD2V(M2D):
-    """What it says of the masked patches it says knowing the visible ones, which M2D's target never sees."""
+    """The data2vec-like variant (specification m2d 4.7): the target encoder sees every patch. All else is M2D."""
 
     @torch.no_grad()
     def raw_targets(self, patches: Tensor, mask: Mask) -> Tensor:
-        """(B, M, D): the target encoder on all patches in spatial order; its tokens at the masked places."""
+        """Encode all patches in spatial order and return the tokens at the masked places: (B, M, D)."""
         everywhere = torch.arange(patches.shape[1], device=patches.device).expand(len(patches), -1)
-        return take(self.target_of(patches, everywhere), mask.hidden)
+        return take(self.encode_target(patches, everywhere), mask.hidden)

@@ -1,6 +1,6 @@
-"""M2D-X (specification m2d 4.3): M2D, and the features that an offline teacher gives of the same crop.
+"""Variants of M2D with a second loss: M2D-X (an offline teacher), M2D-AS (labels), M2D-S (stored speech features).
 
-By default the student hears the background noise and the teacher does not, as the method is described. In the published
+By default the student gets the background noise and the teacher does not, as the method is described. In the published
 program it is the other way round (specification m2d 5.2, a quirk): ``noise_on="teacher"``.
 """
 
@@ -16,8 +16,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Teacher, TrainProgress, without_noise
-from auricle.methods.config import M2DASConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.alignment import Columns
+from auricle.methods.m2d.config import M2DASConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.models.base import Encoder
 from auricle.models.layers.init import Rule, keyed, linear_rule, transformer_rule
@@ -26,13 +26,15 @@ from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import DEFAULT_STATS
 from auricle.models.masking.patches import Mask
 
-# M2D with a second loss beside its own (specification m2d 4.3): one linear head reads the whole grid, visible and predicted.
-
 
 class M2DWithAuxLoss(M2D):
-    """loss = loss_m2d * M2D's own + loss_off * what ``offline_error`` says of the head's outputs (``outputs`` wide).
+    """M2D with a linear head that reads the whole grid, visible and predicted (specification m2d 4.3).
 
-    ``rule`` is the head's initialisation.
+    loss = loss_m2d * M2D's own loss + loss_off * ``offline_error`` of the head's outputs.
+
+    Args:
+        outputs: channels of the head.
+        rule: initialisation of the head.
     """
 
     def __init__(
@@ -57,31 +59,32 @@ class M2DWithAuxLoss(M2D):
         mask = self.mask(patches, key)
         latent = self.latent(seen, mask)
         prediction = self.predictor.hidden(latent, mask)
-        online, told = self.own_loss(prediction, self.targets(patches, mask), patches, mask)
+        online, parts = self.own_loss(prediction, self.targets(patches, mask), patches, mask)
         offline = self.offline_error(self.offline_predictor(self.stacked(latent, prediction, mask)), batch)
         loss = self.weights[0] * online + self.weights[1] * offline
-        log = {"loss": loss, "loss_m2d": online, "loss_off": offline, **told}
+        log = {"loss": loss, "loss_m2d": online, "loss_off": offline, **parts}
         return loss, {
             **{name: value.detach() for name, value in log.items()},
             "ema_decay": torch.tensor(self.decay(progress)),
         }
 
     def stacked(self, latent: Tensor, prediction: Tensor, mask: Mask) -> Tensor:
-        """Latent (B, 1 + K, D) and prediction (B, M, D) -> (B, T, F*D) in spatial order, feature index f * D + channel."""
+        """Join latent (B, 1 + K, D) and prediction (B, M, D) to (B, T, F*D) in spatial order, feature index f * D + channel."""
         tokens = take(torch.cat([latent[:, 1:], prediction], dim=1), mask.ids_restore)
         grid = tokens.unflatten(1, (self.online.config.grid[0], -1))
         return grid.transpose(1, 2).flatten(2)
 
     def offline_error(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Outputs (B, T, off) of the head -> a scalar, 0 where the batch holds nothing to compare with."""
+        """Compute the second loss from the head's outputs (B, T, off): a scalar, 0 if the batch holds no targets."""
         raise NotImplementedError
 
 
 class M2DX(M2DWithAuxLoss):
-    """The teacher is any Encoder (live), or ``features``-wide stored outputs of one in ``batch.targets["frames"]``.
+    """M2D-X (specification m2d 4.3): M2D, and the features of an offline teacher of the same crop.
 
-    Both are brought to the student's time steps (``objectives.alignment``). The teacher is not part of the state: it is
-    given again when a run continues.
+    The teacher is any Encoder (live), or its stored outputs of ``features`` channels in ``batch.targets["frames"]``. Both
+    are brought to the student's time steps (``alignment``). The teacher is not part of the state: it is loaded again when
+    a run continues.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class M2DX(M2DWithAuxLoss):
             raise AuricleError("M2D-X needs a teacher (--teacher NAME, FILE, RUN or self), or stored features of one")
         if teacher is None and config.noise_on == "teacher":
             raise AuricleError(
-                "stored features were computed on clean sound: they cannot stand for a teacher that hears the mixture; "
+                "stored features were computed on clean sound: they cannot stand for a teacher that gets the mixture; "
                 "use noise_on student, or a live teacher"
             )
         width = teacher.info.frame_dim if teacher is not None else features
@@ -120,14 +123,14 @@ class M2DX(M2DWithAuxLoss):
         return self.mean(self.error(features, outputs), batch.target_mask)
 
     def checked(self, targets: Tensor) -> Tensor:
-        """Stored features (B, T', D). Raises AuricleError for another shape or width."""
+        """Return stored features (B, T', D). Raises AuricleError for another shape."""
         width = self.offline_predictor.out_features
         if targets.ndim != 3 or targets.shape[2] != width:
             raise AuricleError(f"expected stored features (B, T', {width}), the data hold {tuple(targets.shape)}")
         return targets
 
     def mean(self, error: Tensor, mask: Tensor | None) -> Tensor:
-        """The mean of (B, T) errors where ``mask``, (B,) per clip, says that there are features."""
+        """Return the mean of errors (B, T) over the clips that have features: ``mask`` (B,) is 1 there."""
         if mask is None:
             return error.mean()
         weight = mask.to(error.dtype)[:, None].expand_as(error)
@@ -139,40 +142,37 @@ class M2DX(M2DWithAuxLoss):
         return super()._apply(fn, recurse)
 
 
-# M2D-AS (specification m2d 4.4): M2D, and labels of the clip predicted from the mean of the head's outputs over time.
-
-
 class M2DAS(M2DWithAuxLoss):
-    """``classes`` outputs; binary cross-entropy over the labels that were annotated (``batch.label_mask``).
+    """M2D-AS (specification m2d 4.4): M2D, and labels of the clip predicted from the mean of the head's outputs over time.
 
-    The mean is over the annotated pairs of the batch at hand, so with partial labels ranks and accumulation equal one large
-    batch only where every part holds as many.
+    The second loss is the binary cross-entropy over the labels that were annotated (``batch.label_mask``). Its mean is over
+    the annotated pairs of the local batch. With partial labels, ranks and accumulation therefore equal one large batch only
+    if every part holds equally many.
     """
 
     def __init__(self, model: ViTConfig, predictor: PredictorConfig, config: M2DASConfig, classes: int, **options: Any):
         if config.noise_on == "teacher":
-            raise AuricleError("M2D-AS learns from labels: there is no teacher to hear the noise; use noise_on student")
+            raise AuricleError("M2D-AS learns from labels: there is no teacher to get the noise; use noise_on student")
         super().__init__(model, predictor, config, classes, **options)
 
     def offline_error(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The mean over all annotated (clip, class) pairs. Raises AuricleError when the batch has other labels or none."""
+        """Return the mean over all annotated (clip, class) pairs. Raises AuricleError if the batch has other labels or none."""
         logits, labels = outputs.float().mean(dim=1), batch.labels
         if labels is None or labels.shape != logits.shape:
-            found = "none" if labels is None else f"{labels.shape[1]}"
-            raise AuricleError(f"M2D-AS needs labels of {logits.shape[1]} classes, the data have {found}")
+            count = "none" if labels is None else f"{labels.shape[1]}"
+            raise AuricleError(f"M2D-AS needs labels of {logits.shape[1]} classes, the data have {count}")
         if batch.label_mask is None:
             return functional.binary_cross_entropy_with_logits(logits, labels)
         total = functional.binary_cross_entropy_with_logits(logits, labels, weight=batch.label_mask, reduction="sum")
         return total / batch.label_mask.sum().clamp(min=1)
 
 
-# M2D-S (specification m2d 4.5): M2D on speech, and stored features of a speech model, of the clean recording.
-#
-# With background noise in the input this is denoising distillation: what was said is predicted from the mixture.
-
-
 class M2DS(M2DX):
-    """M2D-X with stored targets, and a head that starts from the framework's own initialisation (specification m2d 2.5)."""
+    """M2D-S (specification m2d 4.5): M2D on speech, and stored features of a speech model, of the clean recording.
+
+    With background noise in the input this is denoising distillation: the speech is predicted from the mixture. The head
+    starts from PyTorch's own initialisation (specification m2d 2.5).
+    """
 
     def __init__(self, model: ViTConfig, predictor: PredictorConfig, config: M2DSConfig, features: int, **options: Any):
         super().__init__(model, predictor, config, features=features, rule=linear_rule, **options)

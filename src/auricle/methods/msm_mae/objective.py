@@ -1,4 +1,4 @@
-"""MSM-MAE (specification m2d 4.6): a masked autoencoder of the spectrogram. No target encoder: what is hidden is rebuilt."""
+"""MSM-MAE (specification m2d 4.6): a masked autoencoder that reconstructs the hidden patches of the spectrogram."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Preview, TrainProgress
-from auricle.methods.config import MsmMaeConfig
+from auricle.methods.losses import VARIANCE_GUARD, standardize_tokens, token_error
 from auricle.methods.m2d.masked import MaskedObjective
-from auricle.methods.targets import VARIANCE_GUARD, standardised, token_error
+from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.models.layers.transformer import take
 from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
 from auricle.models.m2d.encoder import DEFAULT_STATS
@@ -18,7 +18,7 @@ from auricle.models.masking.patches import Mask
 
 
 class MsmMae(MaskedObjective):
-    """The predictor gives the values of every patch, row by row; the loss looks at the hidden ones alone."""
+    """The predictor gives the values of every patch, row by row. The loss covers the hidden patches only."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class MsmMae(MaskedObjective):
         return loss, {"loss": loss.detach()}
 
     def error(self, patches: Tensor, prediction: Tensor) -> Tensor:
-        """(B, M) mean squared error per patch."""
-        target = standardised(patches.float()) if self.config.norm_targets else patches
+        """Return the mean squared error (B, M) of each patch."""
+        target = standardize_tokens(patches.float()) if self.config.norm_targets else patches
         return token_error(target, prediction, "mse")
 
-    def rebuild(self, patches: Tensor, mask: Mask) -> Tensor:
-        """(B, N, ph*pw): what the predictor says of every patch, in spatial order, as spectrogram values."""
+    def reconstruct(self, patches: Tensor, mask: Mask) -> Tensor:
+        """Predict every patch in spatial order, as spectrogram values: (B, N, ph*pw)."""
         prediction = self.predictor(self.latent(patches, mask), mask).float()
         if not self.config.norm_targets:
             return prediction
@@ -56,14 +56,16 @@ class MsmMae(MaskedObjective):
 
     @torch.no_grad()
     def visualise(self, spec: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-        """Normalised spectrogram (B, F, T) -> reconstruction and error map, both (B, F, T).
+        """Reconstruct a normalised spectrogram (B, F, T).
 
-        Visible patches are shown as they are; the error map is the absolute difference (specification m2d 4.6).
+        Returns:
+            The reconstruction with the visible patches as they are, and its absolute error, both (B, F, T)
+            (specification m2d 4.6).
         """
         patches = self.online.patch_embed.cut(spec)
-        shown = torch.where(mask.binary[..., None] > 0, self.rebuild(patches, mask), patches)
+        shown = torch.where(mask.binary[..., None] > 0, self.reconstruct(patches, mask), patches)
         reconstruction = spec.clone()  # columns that fill no patch stay as they are
-        whole = joined(shown, self.online.config.grid[0], self.online.patch_embed.patch)
+        whole = join_patches(shown, self.online.config.grid[0], self.online.patch_embed.patch)
         reconstruction[..., : whole.shape[2]] = whole
         return reconstruction, (spec - reconstruction).abs()
 
@@ -77,7 +79,7 @@ class MsmMae(MaskedObjective):
         return Preview(spec, mask.binary.view_as(error), error, self.visualise(spec, mask)[0])
 
 
-def joined(patches: Tensor, rows: int, patch: tuple[int, int]) -> Tensor:
-    """(B, N, ph*pw) -> (B, F, T): patches cut by ``PatchEmbed.cut`` put together again."""
+def join_patches(patches: Tensor, rows: int, patch: tuple[int, int]) -> Tensor:
+    """Join patches (B, N, ph*pw), as ``PatchEmbed.cut`` cuts them, to (B, F, T)."""
     grid = patches.view(len(patches), rows, -1, *patch).permute(0, 1, 3, 2, 4)
     return grid.reshape(len(patches), rows * patch[0], -1)

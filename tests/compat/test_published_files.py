@@ -11,11 +11,18 @@ import torch
 import auricle
 from auricle.cli.main import main
 from auricle.commands.pretrain import pretrain
-from auricle.commands.published_files import PublishedFiles, published_out, published_settings
+from auricle.compat.m2d.options import GENERAL, defaults_of
+from auricle.compat.m2d.published_files import (
+    PublishedFiles,
+    published_files,
+    published_out,
+    published_settings,
+)
 from auricle.core.errors import AuricleError
-from auricle.hub.convert.m2d_options import GENERAL, defaults_of
+from auricle.core.options import with_values
 from auricle.hub.weight_file import read_pickle
-from auricle.methods.settings import METHODS, M2DPretrain, with_flags
+from auricle.methods.m2d.config import M2DPretrain
+from auricle.methods.registry import METHODS
 from auricle.training.log import read_log
 from helpers.training_runs import config, prepared
 
@@ -30,7 +37,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     data = prepared(folder / "data", clips=8)
     out = folder / "m2d_vit_base-80x40p16x8p16k-240514-test"
-    pretrain(config(data, out, **SMALL), quiet=True)
+    pretrain(config(data, out, **SMALL), callbacks=(published_files,), quiet=True)
     return out
 
 
@@ -66,7 +73,7 @@ def test_the_log_has_one_line_an_epoch_with_the_means_of_its_steps(run):
 def test_validation_and_the_look_at_the_features_stand_in_the_log(tmp_path):
     data = prepared(tmp_path / "data", clips=8)
     settings = config(data, tmp_path / "run", **SMALL, valid=str(data), feature_eval_freq=2)
-    pretrain(settings, quiet=True)
+    pretrain(settings, callbacks=(published_files,), quiet=True)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.txt").read_text().splitlines()]
     assert all(line["train_val_loss"] > 0 for line in lines)
     assert [line["train_rank"] > 1 for line in lines] == [False, True, False]
@@ -78,8 +85,8 @@ def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
     for _ in range(2):
         files = PublishedFiles(torch.nn.Identity(), settings, tmp_path)
         for epoch in (1, 2):
-            files.write({"kind": "step", "epoch": epoch - 0.5, "loss": 2.0 * epoch})
-            files.write({"kind": "epoch", "epoch": epoch})
+            files.on_log({"kind": "step", "epoch": epoch - 0.5, "loss": 2.0 * epoch})
+            files.on_log({"kind": "epoch", "epoch": epoch})
     lines = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert [(line["epoch"], line["train_loss"]) for line in lines] == [(0, 2.0), (1, 4.0)]
 
@@ -89,8 +96,8 @@ def test_a_run_that_goes_on_inside_an_epoch_averages_the_whole_of_it(tmp_path):
     rows = [{"kind": "epoch", "epoch": 1}, *steps]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     files = PublishedFiles(torch.nn.Identity(), config(tmp_path, tmp_path, epochs=9), tmp_path)
-    files.write(rows[-1])
-    files.write({"kind": "epoch", "epoch": 2})
+    files.on_log(rows[-1])
+    files.on_log({"kind": "epoch", "epoch": 2})
     assert json.loads((tmp_path / "log.txt").read_text())["train_loss"] == 2.5
 
 
@@ -98,7 +105,7 @@ def test_a_run_that_goes_on_inside_an_epoch_averages_the_whole_of_it(tmp_path):
 def test_a_run_that_ends_within_an_epoch_leaves_a_checkpoint_of_it(tmp_path, updates, number):
     data = prepared(tmp_path / "data", clips=8)
     length = {"max_updates": updates, "warmup_updates": 1, "batch_size": 2, "save_freq": 100}
-    pretrain(config(data, tmp_path / "run", **{**SMALL, **length}), quiet=True)
+    pretrain(config(data, tmp_path / "run", **{**SMALL, **length}), callbacks=(published_files,), quiet=True)
     assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == [f"checkpoint-{number}.pth"]
     assert read_pickle(tmp_path / f"run/checkpoint-{number}.pth")["epoch"] == number
 
@@ -106,20 +113,20 @@ def test_a_run_that_ends_within_an_epoch_leaves_a_checkpoint_of_it(tmp_path, upd
 def test_plain_m2d_has_both_parts_of_the_loss_and_the_mae_program_neither(run, tmp_path):
     line = json.loads((run / "log.txt").read_text().splitlines()[0])
     assert (line["train_l_on"], line["train_l_off"]) == (line["train_loss"], 0.0)
-    files = PublishedFiles(torch.nn.Identity(), METHODS["msm-mae"]("msm-mae", "data", str(tmp_path)), tmp_path)
-    files.write({"kind": "step", "epoch": 0.5, "loss": 2.0})
-    files.write({"kind": "epoch", "epoch": 1})
+    files = PublishedFiles(torch.nn.Identity(), METHODS["msm-mae"].settings("msm-mae", "data", str(tmp_path)), tmp_path)
+    files.on_log({"kind": "step", "epoch": 0.5, "loss": 2.0})
+    files.on_log({"kind": "epoch", "epoch": 1})
     assert "train_l_on" not in json.loads((tmp_path / "log.txt").read_text())
 
 
 def test_a_stop_behind_the_last_epoch_still_leaves_the_last_checkpoint(tmp_path):
     data = prepared(tmp_path / "data", clips=8)
-    pretrain(config(data, tmp_path / "run", **{**SMALL, "stop_at": 9}), quiet=True)
+    pretrain(config(data, tmp_path / "run", **{**SMALL, "stop_at": 9}), callbacks=(published_files,), quiet=True)
     assert (tmp_path / "run" / f"checkpoint-{SMALL['epochs']}.pth").is_file()
 
 
 def test_settings_come_back_in_the_originals_words():
-    ours = with_flags(M2DPretrain("m2d", "data/files_x.csv"), dict(optim="sgd", norm_targets=False, lr=0.5, seed=7))
+    ours = with_values(M2DPretrain("m2d", "data/files_x.csv"), dict(optim="sgd", norm_targets=False, lr=0.5, seed=7))
     program, settings = published_settings(ours)
     assert program == GENERAL
     assert {name: settings[name] for name in ("model", "csv_main", "optim", "lr", "sr")} == {

@@ -15,7 +15,7 @@ import auricle
 from auricle.cli.main import main
 from auricle.commands.demo import DemoConfig, small_run
 from auricle.hub.weight_file import save_encoder
-from auricle.methods.settings import METHODS
+from auricle.methods.registry import METHODS
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.training.log import read_log
 from helpers.encoders import mn

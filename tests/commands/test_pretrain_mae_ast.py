@@ -13,7 +13,7 @@ from auricle.cli.main import main
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
 from auricle.hub.load import load
-from auricle.methods.settings import MAEASTPretrain
+from auricle.methods.mae_ast.config import MAEASTPretrain
 from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer
@@ -38,7 +38,7 @@ def whole(source, tmp_path_factory):
 
 
 def weights(run):
-    return load_file(CheckpointStore(run / "state").states()[0] / "weights.safetensors")
+    return load_file(CheckpointStore(run / "checkpoints").checkpoints()[0] / "weights.safetensors")
 
 
 def rows(run, kind):
@@ -70,14 +70,14 @@ def test_validation_and_test_are_logged_and_the_best_state_kept(whole):
     assert {"val_loss", "val_accuracy"} <= logged[0].keys()
     assert "test_loss" in logged[-1]
     losses = {f"{row['val_loss']:.9g}": row["micro_step"] for row in logged[:-1]}
-    best = CheckpointStore(whole / "state").best()
+    best = CheckpointStore(whole / "checkpoints").best()
     assert losses[f"{-best['score']:.9g}"] == int(best["state"].removeprefix("step-"))
     assert (whole / "encoder-best.safetensors").is_file()
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4])
 def test_a_run_cut_anywhere_continues_to_the_same_numbers(source, whole, tmp_path, monkeypatch, stop):
-    real, count = Trainer.micro, iter(range(stop))
+    real, count = Trainer.train_batch, iter(range(stop))
 
     class Stop(Exception):
         pass
@@ -88,7 +88,7 @@ def test_a_run_cut_anywhere_continues_to_the_same_numbers(source, whole, tmp_pat
         return real(self, batch, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "micro", micro)
+        patch.setattr(Trainer, "train_batch", micro)
         with pytest.raises(Stop):
             pretrain(config(source, tmp_path / "run", state_steps=1, validate_interval_updates=2), quiet=True)
     continue_run(tmp_path / "run", quiet=True)

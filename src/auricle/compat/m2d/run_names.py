@@ -1,4 +1,7 @@
-"""How M2D names the folder of a run: sizes, date, and a tag for every option that is not as usual (specification m2d 5.6)."""
+"""M2D's name for the folder of a run: sizes, date, and a tag for every option that differs from its default.
+
+Specification m2d 5.6.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from auricle.hub.convert.m2d_options import MAE, SPEECH, defaults_of
+from auricle.compat.m2d.options import MAE, SPEECH, defaults_of
 
 USUAL_BATCH = 2048  # effective batch that gets no tag
 
@@ -53,18 +56,18 @@ TAGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 def run_folder_name(program: str, settings: Mapping[str, Any], *, date: str, processes: int = 1) -> str:
     """``m2d_x_vit_base-80x200p16x4p16k-240514-Mdfis6bs128a2lo1nr.3-e600``.
 
-    ``settings`` by the original's option names (``hub.convert.m2d_options``); what it lacks is as usual in ``program``.
+    ``settings`` by the original's option names (``compat.m2d.options``); those that it lacks have the program's default.
     date: YYMMDD. The batch in the name is that of one weight update, over all ``processes``.
     """
     whole = {**defaults_of(program), **settings}
     batch = whole["batch_size"] * whole["accum_iter"] * processes
     rate = "" if program in (SPEECH, MAE) else f"p{whole['sr']}"
     sizes = f"{whole['input_size']}p{whole['patch_size']}{rate}"
-    usual = {**defaults_of(program), "effective_batch": USUAL_BATCH}
-    found = {**whole, "effective_batch": batch}
+    default = {**defaults_of(program), "effective_batch": USUAL_BATCH}
+    values = {**whole, "effective_batch": batch}
     tags = "".join(
-        f"{tag}{written(found[name])}"
-        for tag, name, written in TAGS
-        if name in usual and found[name] is not None and found[name] != usual[name]
+        f"{tag}{text(values[name])}"
+        for tag, name, text in TAGS
+        if name in default and values[name] is not None and values[name] != default[name]
     )
     return f"{whole['model']}-{sizes}-{date}-{tags}-e{whole['epochs']}"

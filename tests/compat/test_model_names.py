@@ -5,26 +5,28 @@ from __future__ import annotations
 import pytest
 import torch
 
-from auricle.hub.convert.m2d_names import FAMILIES, NAMES, factory_of
-from auricle.methods import config as settings
+from auricle.compat.m2d.model_names import FAMILIES, NAMES, factory_of
+from auricle.core.options import with_values
+from auricle.methods.m2d import config as settings
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
+from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae
-from auricle.methods.settings import METHODS, with_flags
+from auricle.methods.registry import METHODS
 
 COUNTS = [  # specification m2d 2.6: all tensors, position tables and statistics included
     ("m2d_vit_base", "16x16", lambda *sizes: M2D(*sizes, settings.M2DConfig()), 196_562_946),
     ("m2d_x_vit_base", "16x16", lambda *sizes: M2DX(*sizes, settings.M2DXConfig(), features=3840), 211_312_386),
     ("m2d_as_vit_base", "16x16", lambda *sizes: M2DAS(*sizes, settings.M2DASConfig(), 527), 198_587_153),
     ("m2d_s_vit_base", "80x2", lambda *sizes: M2DS(*sizes, settings.M2DSConfig(), 768), 197_225_730),
-    ("msm_mae_vit_base", "16x16", lambda *sizes: MsmMae(*sizes, settings.MsmMaeConfig()), 92_967_042),
+    ("msm_mae_vit_base", "16x16", lambda *sizes: MsmMae(*sizes, MsmMaeConfig()), 92_967_042),
 ]
 
 
 def settings_of(name, **sizes):
     """What ``auricle pretrain`` makes of a published name."""
     factory = factory_of(name, FAMILIES[name.rsplit("_vit_", 1)[0]].program)
-    return with_flags(METHODS[factory.method](factory.method, "DATA"), {**factory.settings, **sizes})
+    return with_values(METHODS[factory.method].settings(factory.method, "DATA"), {**factory.settings, **sizes})
 
 
 def tensors(module: torch.nn.Module) -> int:

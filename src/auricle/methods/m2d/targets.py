@@ -1,0 +1,114 @@
+"""Targets of the target encoder: its moving average, their centring, and measures of their collapse.
+
+Centring is not part of the published M2D. At small scale the published targets fall to a constant of the clip within some
+hundred updates (``target_statistics`` measures it); without their means they keep a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, distributed, nn
+
+from auricle.methods.base import TrainProgress
+from auricle.metrics.rank import rank_me
+
+MOMENTUM = 0.99  # of a position's running mean, once enough batches have masked it
+VARIANCE_FLOOR = 1e-6
+RANK_TOKENS = 2048  # tokens whose effective rank is measured
+
+
+def decay_at(progress: TrainProgress, init: float, end: float) -> float:
+    """Return the decay of the target encoder: linear from ``init`` at the first micro-step to ``end`` at the last.
+
+    Specification m2d 4.2.
+    """
+    return init + (end - init) * progress.micro_step / max(1, progress.micro_steps - 1)
+
+
+@torch.no_grad()
+def ema_update(target: Iterable[nn.Parameter], online: Iterable[torch.Tensor], decay: float) -> None:
+    """Set target to decay * target + (1 - decay) * online, all tensors together, in float32."""
+    averaged: list[torch.Tensor] = list(target)
+    torch._foreach_mul_(averaged, decay)
+    torch._foreach_add_(averaged, [*online], alpha=1.0 - decay)
+
+
+class Centring(nn.Module):
+    """Subtract means from targets and scale each channel to unit variance over the batch.
+
+    mode: "position" subtracts the running mean of each of the N positions, "clip" the mean of a clip's own masked tokens,
+    "position-clip" both, in this order. Running means move in training mode only. They are equal on all ranks and part of
+    the state. The variance is that of the local batch.
+    """
+
+    mean: Tensor
+    seen: Tensor
+
+    def __init__(self, mode: str, positions: int, width: int):
+        super().__init__()
+        self.by_position, self.by_clip = "position" in mode, "clip" in mode
+        if self.by_position:
+            self.register_buffer("mean", torch.zeros(positions, width))
+            self.register_buffer("seen", torch.zeros(positions))
+
+    @torch.no_grad()
+    def forward(self, target: Tensor, ids: Tensor) -> Tensor:
+        """Centre targets (B, M, D) of the tokens ``ids`` (B, M)."""
+        target = target.float()
+        if self.by_position:
+            if self.training:
+                self.update_mean(target, ids)
+            target = target - self.mean[ids]
+        if self.by_clip:
+            target = target - target.mean(dim=1, keepdim=True)
+        return target / (target.square().mean(dim=(0, 1)) + VARIANCE_FLOOR).sqrt()
+
+    def update_mean(self, target: Tensor, ids: Tensor) -> None:
+        """Move the running mean of every position that this batch masks; the first batches count in full."""
+        sums = torch.zeros_like(self.mean).index_add_(0, ids.flatten(), target.flatten(0, 1))
+        counts = torch.bincount(ids.flatten(), minlength=len(self.seen)).to(sums.dtype)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(sums)
+            distributed.all_reduce(counts)
+        masked = counts > 0
+        self.seen += masked
+        ratio = torch.where(masked, (1 / self.seen.clamp(min=1)).clamp(min=1 - MOMENTUM), 0.0)[:, None]
+        self.mean.lerp_(sums / counts.clamp(min=1)[:, None], ratio)
+
+
+def target_statistics(target: Tensor, ids: Tensor) -> dict[str, float]:
+    """Measure whether targets have collapsed.
+
+    At small scale the published M2D target falls to a constant of the clip: the predictor then only has to recognise the
+    clip, or its loudness. These ratios show it while it happens.
+
+    Args:
+        target: (B, M, D), of the tokens ``ids`` (B, M).
+
+    Returns:
+        Ratios of the mean square: ``target_constant`` of one vector for all tokens, ``target_clip`` of the mean of each
+        clip besides it, ``target_position`` of the mean of each position besides it; and ``target_rank``, the effective
+        rank (RankMe) of the rest. The ratios overlap where clips mask different positions, so they need not add up to 1.
+    """
+    target = target.float()
+    total = target.square().mean().clamp(min=1e-12)
+    mean = target.mean(dim=(0, 1))
+    clip = target.mean(dim=1) - mean
+    position = position_means(target, ids) - mean
+    centred = (target - mean).flatten(0, 1)
+    return {
+        "target_constant": float(mean.square().mean() / total),
+        "target_clip": float(clip.square().mean() / total),
+        "target_position": float(position.square().mean() / total),
+        "target_rank": rank_me(centred[:RANK_TOKENS].cpu().numpy()),
+    }
+
+
+def position_means(target: Tensor, ids: Tensor) -> Tensor:
+    """Replace each token of (B, M, D) by the mean over the batch of the tokens at its position ``ids`` (B, M)."""
+    flat, index = target.flatten(0, 1), ids.flatten()
+    sums = flat.new_zeros(int(index.max()) + 1, flat.shape[1]).index_add_(0, index, flat)
+    counts = torch.bincount(index).clamp(min=1).to(flat.dtype)
+    return (sums / counts[:, None])[index].view_as(target)

@@ -1,0 +1,203 @@
+"""Run a training: settings -> data, objective, loop, callbacks. New, continued and rehearsed runs take one path.
+
+``train`` starts a new run or continues one, ``dry_run`` estimates its cost; both begin with ``assemble``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import as_plain
+from auricle.core.randomness import BatchKey
+from auricle.hub.run_folder import RunFolder
+from auricle.hub.warm_start import resume
+from auricle.methods.base import Objective, TrainProgress
+from auricle.methods.config import Method, PretrainConfig
+from auricle.methods.data import TrainingData
+from auricle.methods.registry import method_of, read_settings
+from auricle.training.callbacks import Callback
+from auricle.training.distributed import DistContext, dist_context
+from auricle.training.dry_run import MEASURED_STEPS, DryRun, largest_batch, measure_cost
+from auricle.training.log import read_log
+from auricle.training.loop import Trainer
+from auricle.training.schedules import TrainingLength
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """The parts of a run: resolved settings, this process, data, objective, length."""
+
+    config: PretrainConfig
+    dist: DistContext
+    data: TrainingData
+    objective: Objective
+    length: TrainingLength
+
+
+CallbackFactory = Callable[[RunParts, RunFolder], Sequence[Callback]]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The end of a run.
+
+    loss      of the last logged weight update
+    seconds   that training took
+    clips     of the training list
+    replaced  clips that could not be read and were replaced by others
+    already   True if the run was finished before and nothing was left to do
+    """
+
+    run: Path
+    steps: int
+    epochs: float
+    loss: float
+    seconds: float
+    clips: int
+    replaced: int
+    already: bool = False
+
+
+def train(
+    config: PretrainConfig,
+    run: RunFolder | None = None,
+    *,
+    callbacks: Sequence[CallbackFactory] = (),
+    quiet: bool = False,
+) -> RunResult:
+    """Start a new run, or continue one from its newest checkpoint to the same numbers.
+
+    Args:
+        run: the folder of the run to continue; None: a new run in ``config.out``.
+        callbacks: functions of the parts and the folder of the run that return its callbacks.
+        quiet: no progress.
+
+    Raises:
+        AuricleError: for what cannot be trained; a new run then leaves no folder behind.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved.
+    """
+    with dist_context(config.train.device) as dist:
+        config = replace(config, out=dist.broadcast(config.out or default_folder(config)))
+        parts = assemble(config, dist)
+        config = parts.config
+        if config.resume and (run is None or not run.has_checkpoints()):
+            loaded = resume(parts.objective, Path(config.resume))
+            if dist.is_main and not quiet:
+                print(loaded, file=sys.stderr)
+        new = run is None
+        if run is None:
+            try_one_clip(parts)
+            path = Path(str(config.out))
+            run = RunFolder.create(path, as_plain(config)) if dist.is_main else RunFolder(path)
+            dist.broadcast(None)  # the others wait for the folder
+        watchers = [watcher for factory in callbacks for watcher in factory(parts, run)] if dist.is_main else []
+        trainer = Trainer(parts.objective, parts.data, parts.length, config.train, run, dist, watchers, quiet=quiet)
+        progress = trainer.restore()
+        if not new and dist.is_main:
+            note_continuation(run, config)
+        already = progress.micro_step >= trainer.last_micro_step()
+        start = time.monotonic()
+        if already:
+            trainer.finish()
+        else:
+            if dist.is_main:
+                run.card.unlink(missing_ok=True)  # of an earlier end that is none any more
+            progress = trainer.fit()
+        end_run(trainer, progress)
+        return RunResult(
+            run=run.path,
+            steps=progress.step,
+            epochs=progress.epoch,
+            loss=last_loss(run),
+            seconds=0.0 if already else time.monotonic() - start,
+            clips=parts.data.listed_clips,
+            replaced=0 if already else parts.data.replaced(),
+            already=already,
+        )
+
+
+def dry_run(config: PretrainConfig, measured_steps: int = MEASURED_STEPS) -> DryRun:
+    """Estimate the cost of a run from a few steps; the data are opened and counted, nothing is written."""
+    with dist_context(config.train.device) as dist:
+        parts = assemble(config, dist)
+        return measure_cost(parts.objective, parts.data, parts.length, dist, measured_steps)
+
+
+def assemble(config: PretrainConfig, dist: DistContext) -> RunParts:
+    """Open the data of a run, resolve ``--batch-size auto``, and build the objective.
+
+    Raises:
+        AuricleError: for data or settings that cannot be trained.
+    """
+    method = method_of(config)
+    data = method.open_data(config, dist)
+    config = resolve_batch_size(config, method, data, dist)
+    data.set_config(config)
+    length = TrainingLength.of(data.micro_steps(), config.train)
+    if config.train.start_epoch * length.per_epoch >= length.micro_steps:
+        raise AuricleError(
+            f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({length.steps} weight updates, "
+            f"{length.micro_steps / length.per_epoch:g} epochs): nothing is left"
+        )
+    return RunParts(config, dist, data, method.build(config, data), length)
+
+
+def resolve_batch_size(config: PretrainConfig, method: Method, data: TrainingData, dist: DistContext) -> PretrainConfig:
+    """Replace a batch size of auto by the largest that fits; accumulation keeps ``--effective-batch``."""
+    if config.train.batch_size is not None:
+        return config
+    objective = method.build(config, data).to(dist.device)
+    wanted = -(-config.train.effective_batch // dist.world)
+    size = min(dist.gather(largest_batch(objective, data, wanted)))
+    return replace(config, train=replace(config.train, batch_size=size, accum_iter=wanted // size))
+
+
+def default_folder(config: PretrainConfig) -> str:
+    return f"runs/{config.method}-{time.strftime('%y%m%d-%H%M%S')}"
+
+
+def try_one_clip(parts: RunParts) -> None:
+    """Score one clip, so that networks and data that do not fit fail before a folder is made."""
+    objective, device = parts.objective.to(parts.dist.device).eval(), parts.dist.device
+    batch = parts.data.first_clips(1).to(device)
+    with torch.no_grad():
+        key = BatchKey(parts.config.train.seed, batch.epoch, batch.positions)
+        objective.validate(batch, parts.length.at(0), key)
+    objective.train()
+
+
+def note_continuation(run: RunFolder, config: PretrainConfig) -> None:
+    """Note the command in the run folder, and settings that were changed: they hold from here on."""
+    run.note_command()
+    if replace(read_settings(run.read_config(), str(run.config)), out=config.out) != config:
+        run.write_config(as_plain(config))
+
+
+def end_run(trainer: Trainer, progress: TrainProgress) -> None:
+    """Do what follows the last weight update, unless an earlier call did: score the test list, call the callbacks.
+
+    A run is complete once a callback wrote its card.
+    """
+    data, dist, run = trainer.data, trainer.dist, trainer.folder
+    scored = any("test_loss" in row and row["step"] == progress.step for row in read_log(run.metrics, "validation"))
+    if data.test is not None and not dist.broadcast(scored):
+        trainer.score("test", progress, data.test.scored_batches())
+    if dist.broadcast(run.card.is_file()):
+        return
+    if data.report():
+        trainer.console.log(data.report())
+    for callback in trainer.callbacks:
+        callback.on_end(trainer, progress)
+
+
+def last_loss(run: RunFolder) -> float:
+    """Return the loss of the last logged weight update; NaN if there is none."""
+    rows = read_log(run.metrics, "step")
+    return float(rows[-1]["loss"]) if rows else float("nan")
