@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from auricle.hub.published.table import table
+from auricle.hub.published.table import list_models
 from auricle.models.efficientat.complexity import complexity
 from auricle.models.registry import build
 
@@ -18,7 +18,7 @@ from auricle.models.registry import build
 def rows() -> list[tuple[str, str, float, float, float]]:
     """(name, family, mAP, million parameters, billion multiply-accumulates), cheapest first."""
     found = []
-    for record in [*table(family="mn"), *table(family="dymn")]:
+    for record in [*list_models(family="mn"), *list_models(family="dymn")]:
         if record.score is None or "(" in record.name:
             continue
         cost = complexity(build({"family": record.family, "config": asdict(record.config)}))

@@ -1,4 +1,8 @@
-"""Auricle: one toolkit for general-purpose audio encoders. Names load when they are first used; importing does nothing."""
+"""Auricle: one toolkit for general-purpose audio encoders.
+
+``auricle.load`` gives an encoder, ``auricle.tag`` and ``auricle.embed`` work on files. Names are imported when they are first
+used: importing the package does nothing and costs little.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +15,40 @@ from auricle.version import __version__
 
 if TYPE_CHECKING:
     from auricle.core.threads import set_threads
+    from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
+    from auricle.hub.published.table import list_models
     from auricle.inference.embedder import Embedder, embed
     from auricle.inference.tagger import Tagger, tag
 
-_FACE = {
+__all__ = ["Embedder", "Manifest", "Tagger", "__version__", "embed", "list_models", "load", "set_threads", "tag"]
+_MODULES = {
     "Embedder": "auricle.inference.embedder",
+    "Manifest": "auricle.data.manifest.manifest",
     "Tagger": "auricle.inference.tagger",
-    "load": "auricle.hub.load",
     "embed": "auricle.inference.embedder",
+    "list_models": "auricle.hub.published.table",
+    "load": "auricle.hub.load",
     "set_threads": "auricle.core.threads",
     "tag": "auricle.inference.tagger",
 }
-__all__ = ["Embedder", "Tagger", "__version__", "embed", "load", "models", "set_threads", "tag"]
 
 
 class _CallableModels(ModuleType):
-    """``auricle.models`` is a room of the house and, called, the table of published weights."""
+    """``auricle.models`` is a package; ``auricle.models()`` is the first edition's spelling of ``list_models()``."""
 
     def __call__(self, **filters: Any) -> Any:
-        return importlib.import_module("auricle.hub.published.table").table(**filters)
+        return importlib.import_module("auricle.hub.published.table").list_models(**filters)
 
 
 _models.__class__ = _CallableModels
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+    return sorted({*globals(), *_MODULES})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FACE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'auricle' has no attribute '{name}'")
-    return getattr(importlib.import_module(_FACE[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

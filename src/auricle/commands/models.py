@@ -117,9 +117,9 @@ class Converted:
 
 def list_models(config: ListModelsConfig) -> Table:
     """Return the table of published weights. Raises AuricleError for an unknown family."""
-    from auricle.hub.published.table import table
+    from auricle.hub.published import table
 
-    return table(config.family)
+    return table.list_models(config.family)
 
 
 def show(config: ShowConfig) -> Description:

@@ -1,4 +1,4 @@
-"""``auricle.load``: a published name, a weight file or a run folder -> Encoder."""
+"""``auricle.load``: the encoder of a published name, a weight file or a run folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
-from auricle.hub import weight_cache as kept
+from auricle.hub import weight_cache
 from auricle.hub.published import table as records
 from auricle.hub.published.m2d import CLAP_NOTE
 from auricle.hub.published.read import check_recorded, read_published
@@ -27,17 +27,28 @@ def load(
     sample_rate: int | None = None,
     offline: bool | None = None,
 ) -> Encoder:
-    """An encoder in evaluation mode.
+    """Load an encoder, in evaluation mode.
 
-    name      a published name (``auricle models list``), a run folder, or a weight file (ours, or a published layout)
-    weights   a local file of that published name, in place of a download
-    record    the published name of the network in a file, where its tensors do not say all (front end, strides);
-              its classes may be others
-    input_size, sample_rate  "80x608" and hertz: of a published M2D file whose folder name does not say them
-    offline   no downloads (None: what the variable AURICLE_OFFLINE says)
+    A published name is downloaded once, converted and kept in the cache folder (``AURICLE_CACHE``).
 
-    A published name is downloaded once, converted and kept in the cache folder (AURICLE_CACHE). Raises
-    AuricleError when nothing fits, naming the nearest known names.
+    Args:
+        name: a published name (``auricle.list_models()``), a run folder, or a weight file (Auricle's or a published one).
+        weights: a local file of that published name, in place of a download.
+        record: the published name of the network in a file whose tensors do not tell everything (front end, strides);
+            the file may have other classes.
+        input_size, sample_rate: "80x608" and hertz: of a published M2D file whose folder name does not tell them.
+        offline: True: no downloads; None: as the variable ``AURICLE_OFFLINE`` says.
+
+    Returns:
+        Encoder: its ``info`` describes it; calling it with a waveform (B, S) encodes.
+
+    Raises:
+        AuricleError: when nothing fits, with the nearest known names.
+
+    Example:
+        encoder = auricle.load("mn04_as")
+        out = encoder(torch.zeros(1, 5 * encoder.info.sample_rate))
+        print(encoder.info.family, out.clip.shape, out.frames.shape)
     """
     if not isinstance(name, (str, os.PathLike)):
         raise AuricleError(f"a model is a published name, a weight file or a run folder, not a {type(name).__name__}")
@@ -55,14 +66,15 @@ def load(
 
 
 def load_record(record: Record, *, offline: bool | None = None) -> Encoder:
-    """A published encoder, or one that needs no weights."""
+    """Load a published encoder, or one that needs no weights."""
     if record.config is None:
         return build({"family": record.family, "front_end_id": record.front_end}).eval()
-    _say(record)
-    return kept.load(record, offline=offline)
+    _warn_of_note(record)
+    return weight_cache.load(record, offline=offline)
 
 
 def read_run(folder: Path) -> Encoder:
+    """Load the encoder of a run folder. Raise AuricleError if it holds none."""
     file = folder / "encoder.safetensors"
     if not file.is_file():
         raise AuricleError(f"{folder} is not a run folder: it holds no encoder.safetensors (did the run end?)")
@@ -83,11 +95,11 @@ def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:
             check_recorded(encoder, path, record, same_classes=options.get("same_classes", True))
         return encoder
     if record is not None:
-        _say(record)
+        _warn_of_note(record)
     return read_published(path, record, **options)
 
 
-def _say(record: Record) -> None:
-    """What nobody should overlook."""
+def _warn_of_note(record: Record) -> None:
+    """M2D-CLAP's files hold only a part of what was published."""
     if record.note == CLAP_NOTE:
         warnings.warn(f"{record.name}: {record.note}", UserWarning, stacklevel=3)

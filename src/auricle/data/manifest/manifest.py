@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,11 @@ class Manifest:
 
     Raises:
         AuricleError: Two clips have the same id.
+
+    Example:
+        manifest = auricle.Manifest.read("clips.csv")
+        print(len(manifest), manifest.label_classes())
+        train = manifest.select(split="train")
     """
 
     clips: Sequence[Clip]
@@ -52,6 +58,34 @@ class Manifest:
                 f"duplicate ids in the manifest: {', '.join(twice[:5])}{_and_more(len(twice) - 5)}; "
                 "every id must be unique: remove the extra rows, or give the clips an 'id' column"
             )
+
+    @classmethod
+    def read(
+        cls,
+        source: str | Path | Sequence[Any],
+        *,
+        labels: str | Path | None = None,
+        label_column: str | None = None,
+        group_column: str | None = None,
+        classes: str | Path | Sequence[str] | None = None,
+        root: str | Path | None = None,
+    ) -> Manifest:
+        """Read a table (CSV, TSV, Parquet), a folder, one audio file, or a list of paths (``formats.read_manifest``).
+
+        Args:
+            source: The table, folder, file or list.
+            labels: A table that is joined to the clips by id or file name.
+            label_column, group_column: Columns of the labels and groups, where they have unusual names.
+            classes: Class list in the order of the logits, or a file of it.
+            root: Where relative paths start; None: the table's folder, or its sub-folder ``audio``.
+
+        Raises:
+            AuricleError: The source cannot be read, the root is missing, a column is unknown, or ids repeat.
+        """
+        from auricle.data.manifest.formats import read_manifest
+
+        columns = {"label_column": label_column, "group_column": group_column}
+        return read_manifest(source, labels=labels, classes=classes, root=root, **columns)
 
     @property
     def table(self) -> ClipTable:

@@ -25,8 +25,22 @@ COMPUTED = (
 RECORDS: tuple[Record, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2d.ROWS, *records_mae_ast.ROWS)
 
 
-def table(family: str | None = None) -> Table:
-    """All records, or those of one family. Raises AuricleError for an unknown family."""
+def list_models(family: str | None = None) -> Table:
+    """Return the table of weights that ``auricle.load`` knows by name.
+
+    Args:
+        family: of the architecture, such as "m2d", "mae-ast", "mn" or "dymn"; None: all.
+
+    Returns:
+        Table: records (name, family, score, licence, …), printed as a table.
+
+    Raises:
+        AuricleError: for an unknown family.
+
+    Example:
+        print(auricle.list_models())
+        names = [record.name for record in auricle.list_models(family="mn")]
+    """
     families = tuple(dict.fromkeys(record.family for record in RECORDS))
     if family is not None and family not in families:
         raise AuricleError(f"unknown family '{family}'{nearest(family, families)}")
@@ -34,11 +48,12 @@ def table(family: str | None = None) -> Table:
 
 
 def find(name: str) -> Record | None:
+    """Return the record of a name or alias; None without one."""
     return next((record for record in RECORDS if name in (record.name, *record.aliases)), None)
 
 
 def of_file(path: Path) -> Record | None:
-    """The record whose published file this is, where the name says it (M2D's files are alike: the folder's name does)."""
+    """Return the record whose published file this is, if the file's name tells (of M2D the folder's name does)."""
     folder = path.resolve().parent.name
 
     def fits(record: Record) -> bool:
@@ -50,7 +65,7 @@ def of_file(path: Path) -> Record | None:
 
 
 def get(name: str) -> Record:
-    """The record of a name. Raises AuricleError naming the nearest known ones."""
+    """Return the record of a name. Raise AuricleError, with the nearest names, for an unknown one."""
     record = find(name)
     if record is None:
         hint = nearest(name, tuple(r.name for r in RECORDS))
