@@ -1,4 +1,4 @@
-"""Evaluation from audio to result: folds, baselines, notes, and clear words for whatever makes a score meaningless."""
+"""Evaluation from audio to result: folds, baselines, notes, and clear messages for what makes a score meaningless."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_split_has_its_validation_part(manifest):
 
 
 @pytest.mark.parametrize(
-    ("change", "split_by", "words"),
+    ("change", "split_by", "message"),
     [
         ({"fold": None, "group": None}, "auto", "--split-by drawn"),
         ({"fold": None}, "folds", "no fold column"),
@@ -89,8 +89,8 @@ def test_a_split_has_its_validation_part(manifest):
         ({}, "foldz", "unknown --split-by"),
     ],
 )
-def test_missing_folds_are_reported(manifest, change, split_by, words):
-    with pytest.raises(AuricleError, match=words):
+def test_missing_folds_are_reported(manifest, change, split_by, message):
+    with pytest.raises(AuricleError, match=message):
         splits_of(changed(manifest, **change), split_by)
 
 
@@ -111,7 +111,7 @@ def notes_of(manifest):
     return " | ".join(split_notes(manifest, class_targets(manifest), splits_of(manifest)))
 
 
-def test_leaking_groups_are_told(manifest):
+def test_leaking_groups_are_noted(manifest):
     clips = tuple(replace(clip, group=f"speaker {i % 2}") for i, clip in enumerate(manifest))
     assert "2 groups (speaker 0, speaker 1) in both the training and the test part of fold 1" in notes_of(
         replace(manifest, clips=clips)
@@ -119,7 +119,7 @@ def test_leaking_groups_are_told(manifest):
     assert notes_of(manifest) == ""
 
 
-def test_a_class_absent_from_a_fold_and_a_class_of_one_clip_are_told(manifest):
+def test_a_class_absent_from_a_fold_and_a_class_of_one_clip_are_noted(manifest):
     rare = Clip("rare.wav", path="low-0.wav", labels=("rare",), fold=1)
     notes = notes_of(replace(manifest, clips=(*manifest.clips, rare)))
     assert "fold 1: 1 class (rare) absent from its training part (their clips count as wrong)" in notes
@@ -200,7 +200,7 @@ def test_features_hold_every_level_of_the_embeddings(manifest):
     assert np.array_equal(features.frames[0], embedded.frames[-1])
 
 
-def test_the_evar_probe_hears_random_windows_in_training(manifest, cache):
+def test_the_evar_probe_trains_on_random_windows_in_training(manifest, cache):
     found = evaluate(logmel_stats(), Task("", seconds=0.1), "evar", manifest=manifest, cache=cache, seeds=(1, 2))
     assert cache.computed == 2 * len(manifest)
     assert len(found.score.scores) == 6
@@ -217,7 +217,7 @@ def test_broken_clips_are_left_out_and_counted(tmp_path, cache):
     assert cache.computed == 17
 
 
-def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_anything_is_heard(manifest, cache):
+def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_audio_is_read(manifest, cache):
     """Each class in a fold of its own: no area under a curve without a negative."""
     parts = {name: i for i, name in enumerate(CLASSES, 1)}
     clips = tuple(replace(clip, fold=parts[clip.labels[0]], group=None) for clip in manifest)
@@ -231,13 +231,13 @@ def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_anything_is_h
     assert cache.computed == 0
 
 
-def test_an_infinite_score_is_no_word_that_json_does_not_have(manifest, cache):
+def test_an_infinite_score_is_null_in_json(manifest, cache):
     found = evaluate(logmel_stats(), Task("", seconds=0.2, metric="d_prime"), manifest=manifest, cache=cache)
     assert found.score.std is None
     assert json.loads(dumps(found.to_json()), parse_constant=pytest.fail)["score"]["score"] is None
 
 
-def test_few_shots_of_clips_with_several_labels_are_refused_before_anything_is_heard(manifest, cache):
+def test_few_shots_of_clips_with_several_labels_are_refused_before_audio_is_read(manifest, cache):
     several = replace(manifest, clips=tuple(replace(c, labels=(*c.labels, "sound")) for c in manifest))
     with pytest.raises(AuricleError, match="exactly one label"):
         evaluate(logmel_stats(), Task("", seconds=0.2), manifest=several, cache=cache, few_shot=True)
@@ -251,7 +251,7 @@ def test_nan_features_are_refused(manifest, cache):
         evaluate(encoder, Task(""), manifest=manifest, cache=cache)
 
 
-def test_a_baseline_that_does_as_well_is_told(manifest, cache):
+def test_a_baseline_that_does_as_well_is_noted(manifest, cache):
     found = evaluate(m2d(), Task("", seconds=0.2), "knn-vote", manifest=manifest, cache=cache)
     winners = [row for row in found.baselines if row.score >= found.score.score]
     assert len([note for note in found.notes if "does as well" in note]) == len(winners) > 0
@@ -276,7 +276,7 @@ def test_task_statistics_replace_the_encoders_own(manifest, cache, form):
 
 
 @pytest.mark.parametrize("form", ["pooled", "published"])
-def test_statistics_hear_the_random_windows_of_training_in_full_batches(tmp_path, form):
+def test_statistics_are_of_the_random_windows_of_training_in_full_batches(tmp_path, form):
     loud = np.concatenate([tone(0.2, 16000, 500.0) * 1e-3, tone(1.8, 16000, 500.0)])
     for i in range(12):
         write_sound(tmp_path / f"{i}.wav", loud, 16000)
@@ -334,17 +334,17 @@ def test_a_command_without_model_or_data_is_refused(manifest, cached, capsys):
 
 
 @pytest.mark.parametrize(
-    ("extra", "words"),
+    ("extra", "message"),
     [
         (["--label-column", "species"], "species"),
         (["--protocol", "knn-vote"], "has no protocol"),
         (["--metric", "mAP", "--folding", "groups"], "group"),
     ],
 )
-def test_wrong_commands_exit_with_two_and_one_line(manifest, tmp_path, cached, capsys, extra, words):
+def test_wrong_commands_exit_with_two_and_one_line(manifest, tmp_path, cached, capsys, extra, message):
     labels = table(manifest, tmp_path / "meta.csv")
     assert main(["evaluate", "linear", "logmel-stats", str(manifest.root), "--labels", str(labels), *extra]) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_broken_clip_makes_the_command_exit_with_one(tmp_path, cached, capsys):

@@ -186,8 +186,8 @@ def test_the_command_prints_every_format(store, capsys):
     assert main(["results", "--store", str(store.path)]) == 2
     store.append([result("a"), result("b", 0.6)])
     capsys.readouterr()
-    for style, words in (("text", "model"), ("csv", "model,"), ("markdown", "| id |"), ("json", '"model"')):
+    for style, expected in (("text", "model"), ("csv", "model,"), ("markdown", "| id |"), ("json", '"model"')):
         assert main(["results", "--store", str(store.path), "--format", style]) == 0
-        assert words in capsys.readouterr().out
+        assert expected in capsys.readouterr().out
     assert main(["results", "--store", str(store.path), "--compare", "a", "b", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["difference"] == pytest.approx(0.1)

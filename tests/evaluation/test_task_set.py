@@ -1,4 +1,4 @@
-"""Task sets: many tasks from one small file, by hand and while a run trains; absent data are said, never fatal."""
+"""Task sets: many tasks from one small file, by hand and while a run trains; absent data are reported, never fatal."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def test_every_task_present_is_measured_and_the_absent_one_reported(tasks, capsy
 
 
 def test_a_run_measures_itself_on_the_way_and_at_the_end(tasks, tmp_path):
-    words = flags(
+    command = flags(
         prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval=str(tasks), all_eval=str(tasks)
     )
-    assert main([*words, "--quiet"]) == 0
+    assert main([*command, "--quiet"]) == 0
     rows = read_log(tmp_path / "run/metrics.jsonl", "evaluation")
     assert [row["epoch"] for row in rows] == [1.0, 2.0]  # the one at the end stands in place of the last on the way
     assert 0 <= rows[0]["small/logistic"] <= 1
@@ -58,13 +58,13 @@ def test_an_executable_is_called_with_the_checkpoint_and_may_fail(tmp_path):
     program = tmp_path / "measure.sh"
     program.write_text(f"#!/bin/sh\necho $1 >> {tmp_path}/called\nexit 3\n")
     program.chmod(0o755)
-    words = flags(prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval=str(program))
-    assert main([*words, "--quiet"]) == 0
+    command = flags(prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval=str(program))
+    assert main([*command, "--quiet"]) == 0
     assert (tmp_path / "called").read_text().splitlines()[0].endswith("encoder-epoch1.safetensors")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("tasks: []", "no task set"),
         ("just words", "no task set"),
@@ -82,9 +82,9 @@ def test_an_executable_is_called_with_the_checkpoint_and_may_fail(tmp_path):
         ("tasks: [{source: a, 5: b}]", "unknown setting 5"),
     ],
 )
-def test_a_wrong_file_is_refused_before_anything_is_measured(tmp_path, text, said):
+def test_a_wrong_file_is_refused_before_anything_is_measured(tmp_path, text, message):
     (tmp_path / "set.yaml").write_text(text)
-    with pytest.raises(AuricleError, match=said):
+    with pytest.raises(AuricleError, match=message):
         read_task_set(tmp_path / "set.yaml")
 
 
@@ -152,8 +152,8 @@ def test_what_is_present_of_a_shipped_set_is_measured_and_the_rest_named(evar, c
 
 
 def test_a_run_goes_on_past_tasks_without_data(evar, tmp_path, capsys):
-    words = flags(prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval="quick")
-    assert main([*words, "--quiet"]) == 0
+    command = flags(prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval="quick")
+    assert main([*command, "--quiet"]) == 0
     rows = read_log(tmp_path / "run/metrics.jsonl", "evaluation")
     assert [row["epoch"] for row in rows] == [1.0, 2.0]
     assert 0 <= rows[0]["esc50/evar, lr 3e-05"] <= 1

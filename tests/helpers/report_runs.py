@@ -1,4 +1,4 @@
-"""A small run with all that a report can show: a tiny M2D trained for a few steps on tones, kept clips, evaluations."""
+"""A small run with all that a report can show: a tiny M2D trained for a few steps on tones, a snapshot, evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn and say NaN where nothing can be said."""
+"""Metrics agree with scikit-learn and are NaN where they have no value."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_scores_that_are_nan_are_refused_not_ranked(name):
         metric(name)(scores, np.array([[1, 0], [0, 1], [1, 0]]))
 
 
-def test_unknown_and_unfit_metrics_are_refused_in_words():
+def test_unknown_and_unfit_metrics_are_refused_with_a_reason():
     with pytest.raises(AuricleError, match="did you mean accuracy"):
         metric("acuracy")
     with pytest.raises(AuricleError, match="exactly one label"):

@@ -1,4 +1,4 @@
-"""The report says what the run folder holds, honestly, and misses nothing it lacks."""
+"""The report shows what the run folder holds and leaves out what it lacks."""
 
 from __future__ import annotations
 
@@ -107,21 +107,21 @@ def test_a_whole_run_gives_every_section_in_one_file_that_loads_nothing(run):
 
 def test_the_page_shows_the_data_the_command_and_the_baselines(run):
     text, _ = read(build_report(run))
-    said = (
+    expected = (
         "the untrained encoder",
         "log-mel mean and standard deviation",
         "chance",
         "every clip could be read",
         "auricle ",
     )
-    for words in said:
-        assert words in text
+    for sentence in expected:
+        assert sentence in text
 
 
 def test_clips_that_could_not_be_read_are_counted(run):
-    kept = load_snapshot(run)
-    assert kept is not None
-    save_snapshot(replace(kept, facts={**kept.facts, "failed": 2}), run)
+    snapshot = load_snapshot(run)
+    assert snapshot is not None
+    save_snapshot(replace(snapshot, facts={**snapshot.facts, "failed": 2}), run)
     assert "2 clips could not be read" in build_report(run).read_text()
 
 
@@ -136,7 +136,7 @@ def test_rebuilding_gives_the_same_page(run):
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "message"),
     [
         ("evaluations", "No evaluation yet"),
         (FILE, "kept no clips"),
@@ -146,11 +146,11 @@ def test_rebuilding_gives_the_same_page(run):
         ("encoder.safetensors", "No map"),
     ],
 )
-def test_a_part_that_is_missing_is_left_out_with_a_word(run, lost, said):
+def test_a_part_that_is_missing_is_left_out_with_a_word(run, lost, message):
     path = run / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     text, _ = read(build_report(run))
-    assert said in text
+    assert message in text
 
 
 @pytest.mark.parametrize("name", ["evaluations/logistic.json", FILE])
@@ -212,7 +212,7 @@ def test_a_run_of_the_small_preset_is_drawn_beside_the_shipped_curve_as_far_as_i
 
 
 @pytest.mark.parametrize("content", ["", "epoch 1 loss 2", "[1, 2]", '{"loss": 1}'])
-def test_another_file_as_reference_is_refused_in_words(tmp_path, content):
+def test_another_file_as_reference_is_refused_with_a_message(tmp_path, content):
     log = tmp_path / "log.txt"
     log.write_text(content)
     with pytest.raises(AuricleError, match=r"log\.txt"):
@@ -221,9 +221,9 @@ def test_another_file_as_reference_is_refused_in_words(tmp_path, content):
 
 def test_the_command_writes_the_page_and_says_where(run, capsys):
     assert main(["report", str(run), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert Path(said["report"]) == run / "report.html"
-    assert said["bytes"] == (run / "report.html").stat().st_size
+    answer = json.loads(capsys.readouterr().out)
+    assert Path(answer["report"]) == run / "report.html"
+    assert answer["bytes"] == (run / "report.html").stat().st_size
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
@@ -231,22 +231,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
     assert "not a run folder" in capsys.readouterr().err
 
 
-def test_a_broken_configuration_is_refused_in_words(run, capsys):
+def test_a_broken_configuration_is_refused_with_a_message(run, capsys):
     (run / "config.yaml").write_text("a: [")
     assert main(["report", str(run)]) == 2
     assert "config.yaml" in capsys.readouterr().err
 
 
 def test_the_snapshot_comes_back_as_it_was_kept(run):
-    kept = load_snapshot(run)
-    assert kept is not None
-    assert kept.spec.shape[0] == kept.mask.shape[0] == len(kept.ids) == CLIPS
-    assert kept.mask.shape == kept.error.shape == (CLIPS, 5, 5)
-    assert np.array_equal(np.isfinite(kept.error), kept.mask > 0)
-    assert kept.audio.dtype == np.int16
-    assert kept.audio.any(axis=1).all()
-    assert kept.facts["clips"] == 24
-    assert kept.facts["failed"] == 0
+    snapshot = load_snapshot(run)
+    assert snapshot is not None
+    assert snapshot.spec.shape[0] == snapshot.mask.shape[0] == len(snapshot.ids) == CLIPS
+    assert snapshot.mask.shape == snapshot.error.shape == (CLIPS, 5, 5)
+    assert np.array_equal(np.isfinite(snapshot.error), snapshot.mask > 0)
+    assert snapshot.audio.dtype == np.int16
+    assert snapshot.audio.any(axis=1).all()
+    assert snapshot.facts["clips"] == 24
+    assert snapshot.facts["failed"] == 0
 
 
 def score(name: str, values, test: int = 20) -> Score:
@@ -267,12 +267,12 @@ def test_a_difference_is_called_one_only_beyond_what_folds_do():
     assert verdict(floor, floor) == "no difference"
 
 
-def test_the_words_say_so_when_nothing_was_gained(run):
+def test_the_summary_says_so_when_nothing_was_gained(run):
     view = RunView.open(run)
     same = view.evaluations[0]
     twin = replace(same, baselines=(replace(same.score, model="untrained x"),))
-    words = " ".join(learnt(replace(view, evaluations=(twin,))))
-    assert "no better than the untrained encoder" in words
+    summary = " ".join(learnt(replace(view, evaluations=(twin,))))
+    assert "no better than the untrained encoder" in summary
 
 
 def test_clips_to_play_are_mistakes_first_then_the_least_sure(run):

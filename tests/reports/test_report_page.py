@@ -94,10 +94,10 @@ def test_a_clip_of_the_map_plays_on_a_click_and_stops_on_the_next(opened):
     watch_sounds(page)
     point = page.locator("svg.map path.playable").last
     point.click()
-    until(page, "window.heard.length === 1 && window.heard[0].currentTime > 0.02")
-    assert page.evaluate("window.heard[0].error") is None
+    until(page, "window.played.length === 1 && window.played[0].currentTime > 0.02")
+    assert page.evaluate("window.played[0].error") is None
     point.click()
-    until(page, "window.heard[0].paused")
+    until(page, "window.played[0].paused")
 
 
 def test_a_clip_of_the_map_plays_from_the_keyboard(opened):
@@ -105,7 +105,7 @@ def test_a_clip_of_the_map_plays_from_the_keyboard(opened):
     watch_sounds(page)
     page.locator("svg.map path.playable").last.focus()
     page.keyboard.press("Enter")
-    until(page, "window.heard.length === 1 && window.heard[0].currentTime > 0.02")
+    until(page, "window.played.length === 1 && window.played[0].currentTime > 0.02")
 
 
 def test_every_button_plays_a_sound_that_the_page_holds(opened):
@@ -117,15 +117,15 @@ def test_every_button_plays_a_sound_that_the_page_holds(opened):
     assert missing == 0
     watch_sounds(page)
     page.locator("#clips button.play").first.click()
-    until(page, "window.heard.length === 1 && window.heard[0].duration > 0.2")
+    until(page, "window.played.length === 1 && window.played[0].duration > 0.2")
 
 
 def test_pointing_at_a_curve_reads_its_values_out(opened):
     page = opened()
     page.locator("#training .chart svg").first.hover()
-    words = page.locator("#tip").inner_text()
-    assert words.startswith("epoch")
-    assert any(character.isdigit() for character in words)
+    tip = page.locator("#tip").inner_text()
+    assert tip.startswith("epoch")
+    assert any(character.isdigit() for character in tip)
 
 
 def test_choosing_a_class_picks_its_clips_out(opened):
@@ -149,8 +149,8 @@ def watch_sounds(page) -> None:
     """Note every sound that is played, without changing how it is."""
     page.evaluate(
         """() => {
-          window.heard = [];
+          window.played = [];
           const play = HTMLMediaElement.prototype.play;
-          HTMLMediaElement.prototype.play = function () { window.heard.push(this); return play.call(this); };
+          HTMLMediaElement.prototype.play = function () { window.played.push(this); return play.call(this); };
         }"""
     )
