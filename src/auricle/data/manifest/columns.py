@@ -37,18 +37,19 @@ class TextColumn:
 
     def __init__(self, data: bytes, starts: np.ndarray, ends: np.ndarray):
         self.data, self.starts, self.ends = data, starts, ends
+        self.errors = "strict" if data.isascii() else "surrogatepass"  # decoding is faster with "strict"
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, row: int) -> str | None:
         start = self.starts[row]
-        return None if start < 0 else self.data[start : self.ends[row]].decode("utf-8", "surrogatepass")
+        return None if start < 0 else self.data[start : self.ends[row]].decode("utf-8", self.errors)
 
     def values(self, start: int, stop: int) -> list[str | None]:
-        data = self.data
+        data, errors = self.data, self.errors
         spans = zip(self.starts[start:stop].tolist(), self.ends[start:stop].tolist())
-        return [None if first < 0 else data[first:last].decode("utf-8", "surrogatepass") for first, last in spans]
+        return [None if first < 0 else data[first:last].decode("utf-8", errors) for first, last in spans]
 
     def take(self, rows: np.ndarray) -> TextColumn:
         return TextColumn(self.data, self.starts[rows], self.ends[rows])

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -237,9 +238,10 @@ def _read_each(field: str, cells: Sequence[Any]) -> list[Any]:
 
 
 def _read_texts(field: str, cells: Sequence[Any]) -> Sequence[Any]:
-    if set(map(type, cells)) != {str}:
+    try:
+        joined = "".join(cells)
+    except TypeError:  # not all cells are text
         return _read_each(field, cells)
-    joined = "".join(cells)
     if joined.isascii() and not any(blank in joined for blank in ASCII_BLANKS):
         return [cell or None for cell in cells] if "" in cells else cells
     return [cell.strip() or None for cell in cells]
@@ -255,7 +257,7 @@ def _read_paths(field: str, cells: Sequence[Any]) -> Sequence[Any]:
 def _read_numbers(field: str, cells: Sequence[Any]) -> np.ndarray:
     whole = READERS[field] is _whole
     try:
-        numbers = np.array(list(map(float, cells)))
+        numbers = np.fromiter(map(float, cells), np.float64, len(cells))
     except (ValueError, TypeError):
         numbers = np.full(1, np.nan)
     if ((numbers >= 0) & (numbers < 2**53) & (not whole or numbers == np.floor(numbers))).all():
@@ -269,14 +271,14 @@ def _read_numbers(field: str, cells: Sequence[Any]) -> np.ndarray:
 
 def _read_lists(field: str, cells: Sequence[Any]) -> Sequence[Any] | Lists:
     """Without quotes, empty cells and blanks, all cells are split as one text."""
-    if set(map(type, cells)) != {str}:
+    try:
+        joined = ",".join(cells)
+    except TypeError:  # not all cells are text
         return _read_each(field, cells)
-    joined = ",".join(cells)
     names = joined.split(",")
     if "" in names or any(sign in joined for sign in '"' + ASCII_BLANKS) or not joined.isascii():
         return _read_each(field, cells)
-    counts = np.fromiter((cell.count(",") + 1 for cell in cells), np.int64, len(cells))
-    return Lists(counts, names)
+    return Lists(1 + np.fromiter(map(str.count, cells, repeat(",")), np.int64, len(cells)), names)
 
 
 _COLUMN_READERS: dict[Callable[[Any], Any], Callable[[str, Sequence[Any]], Any]] = {
