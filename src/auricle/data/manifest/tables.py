@@ -63,12 +63,12 @@ def _text_chunks(path: Path) -> Iterator[Chunk]:
         reader = _reader(file, path)
         header: list[str] = next(reader, [])
         while lines := list(islice(reader, CHUNK)):
-            rows: list[list[Any]] = [line for line in lines if line] if [] in lines else lines  # type: ignore[assignment]
+            rows: list[list[Any]] = lines  # type: ignore[assignment]
             lengths = set(map(len, rows))
-            if max(lengths, default=0) > len(header):
+            if max(lengths) > len(header):
                 _refuse_long_row(path)
-            if len(lengths) > 1 or (lengths and lengths != {len(header)}):
-                rows = [row + [None] * (len(header) - len(row)) for row in rows]
+            if lengths != {len(header)}:
+                rows = [row + [None] * (len(header) - len(row)) for row in rows if row]
             if rows:
                 yield Chunk(header, list(zip(*rows)), len(rows))
 
