@@ -91,7 +91,10 @@ class VerbParser(argparse.ArgumentParser):
             raise AuricleError(f"{self.prog} needs {' and '.join(missing)}; {self.prog} --help shows an example")
 
     def error(self, message: str) -> typing.NoReturn:
-        raise AuricleError(message.removeprefix("argument ").removeprefix("-h/"))
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message:
+            message = f"{self.prog} needs {missing.upper()}; {self.prog} --help shows an example"
+        raise AuricleError(message.removeprefix("argument "))
 
     def sections(self, *, everything: bool) -> dict[str, list[argparse.Action]]:
         """Return the visible options by heading, arguments first."""
