@@ -13,8 +13,9 @@ from auricle.core.options import as_plain, differences, from_plain, names_of
 
 def configs():
     modules = [m.name for m in pkgutil.walk_packages(auricle.__path__, "auricle.") if not m.name.endswith("__main__")]
-    found = {v for name in modules for v in vars(importlib.import_module(name)).values() if is_dataclass(v)}
-    return sorted((kind for kind in found if isinstance(kind, type)), key=lambda kind: kind.__qualname__)
+    values = (value for name in modules for value in vars(importlib.import_module(name)).values())
+    found = {value for value in values if isinstance(value, type) and is_dataclass(value)}
+    return sorted(found, key=lambda kind: kind.__qualname__)
 
 
 def choices():

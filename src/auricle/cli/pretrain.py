@@ -22,7 +22,6 @@ from auricle.cli.flags import VerbParser, add_flags, config_from, given_flags, l
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
-from auricle.methods.config import PretrainConfig
 from auricle.methods.registry import METHODS, find_method, preset_values
 
 if TYPE_CHECKING:
@@ -47,15 +46,9 @@ def add_arguments_for(words: Sequence[str], parser: VerbParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    if named:
-        show_settings_of(PretrainConfig, settings, parser)
-
-
-def show_settings_of(common: type, settings: type, parser: VerbParser) -> None:
-    """Show the settings that a method adds to the common ones in the short help too."""
-    shared = {leaf.field.name for leaf in leaves(common)}
-    own = {leaf.field.name for leaf in leaves(settings) if leaf.field.name not in shared and leaf.group == "method"}
-    parser.advanced -= own
+    parser.advanced.add("allow")
+    if named:  # its own settings belong to the short help too
+        parser.advanced -= {leaf.field.name for leaf in leaves(settings) if leaf.group == "objective"}
 
 
 def add_preset(words: Sequence[str], parser: VerbParser, method: str) -> None:

@@ -43,14 +43,16 @@ NOT_NEGATIVE = (
 class TrainConfig:
     """Settings of the loop, the same for every objective. The defaults are those of M2D (specification m2d 5.1)."""
 
-    epochs: int = option(300, "passes over the data that the schedule spans")
-    max_updates: int | None = option(None, "span this many weight updates instead of epochs", words=NONE, old=ZERO)
+    epochs: int = option(300, "passes over the data that the schedule spans", advanced=False)
+    max_updates: int | None = option(
+        None, "span this many weight updates instead of epochs", words=NONE, old=ZERO, advanced=False
+    )
     stop_at: int | None = option(
         None, "stop after this epoch, while the schedule still spans all epochs", words=NONE, old=ZERO
     )
     start_epoch: int = option(0, "epoch of the schedule at which a new run begins, as if it had made those before")
     batch_size: int | None = option(
-        512, "clips per process and micro-step; auto: as many as fit into memory", words=AUTO, old=ZERO
+        512, "clips per process and micro-step; auto: as many as fit into memory", words=AUTO, old=ZERO, advanced=False
     )
     effective_batch: int = option(512, "clips per weight update that --batch-size auto keeps by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
@@ -65,7 +67,9 @@ class TrainConfig:
         words=AUTO,
         old=ZERO,
     )
-    lr: float | None = option(None, "peak learning rate; auto: blr * effective batch / 256", words=AUTO, old=ZERO)
+    lr: float | None = option(
+        None, "peak learning rate; auto: blr * effective batch / 256", words=AUTO, old=ZERO, advanced=False
+    )
     blr: float = option(3e-4, "base learning rate, for an effective batch of 256")
     min_lr: float = option(0.0, "learning rate at the end")
     warmup_epochs: float = option(20.0, "epochs of linear warm-up (with --max-updates use --warmup-updates)")
@@ -78,12 +82,13 @@ class TrainConfig:
         "arithmetic of the networks",
         choices=("auto", "float32", "bf16", "fp16"),
         old={"bfloat16": "bf16"},
+        advanced=False,
     )
     checkpoint_activations: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     compile: bool = option(False, "compile the networks (faster on GPUs only)")
-    seed: int = option(0, "seed of every random draw")
-    device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one")
-    workers: int = option(2, "processes that read data, or 0; changes no number")
+    seed: int = option(0, "seed of every random draw", advanced=False)
+    device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one", advanced=False)
+    workers: int = option(2, "processes that read data, or 0; changes no number", advanced=False)
     log_interval: int = option(20, "weight updates between two lines of the log")
     health_interval: int = option(50, "weight updates between two health checks")
     save_freq: int = option(100, "epochs between two saved encoders (encoder-epoch<k>.safetensors)")
@@ -211,16 +216,34 @@ class PretrainConfig:
         "task-set file (or executable) evaluated every --eval-freq epochs from --eval-after on",
         words=NONE,
         old=EMPTY,
+        group="measured on the way",
+        advanced=True,
     )
-    all_eval: str | None = option(None, "task-set file (or executable) evaluated at the end", words=NONE, old=EMPTY)
+    all_eval: str | None = option(
+        None,
+        "task-set file (or executable) evaluated at the end",
+        words=NONE,
+        old=EMPTY,
+        group="measured on the way",
+        advanced=True,
+    )
     valid: str | None = option(
         None,
         "list or folder that is not trained on and whose loss is measured on the way, see --validate-interval",
         words=NONE,
         old=EMPTY,
+        group="measured on the way",
+        advanced=True,
     )
-    test: str | None = option(None, "list or folder whose loss is measured at the end", words=NONE, old=EMPTY)
-    train: TrainConfig = option(factory=TrainConfig)
+    test: str | None = option(
+        None,
+        "list or folder whose loss is measured at the end",
+        words=NONE,
+        old=EMPTY,
+        group="measured on the way",
+        advanced=True,
+    )
+    train: TrainConfig = option(factory=TrainConfig, group="training", advanced=True)
 
     @property
     def front_end(self) -> str:

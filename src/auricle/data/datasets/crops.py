@@ -25,7 +25,7 @@ class CropConfig:
     )
     short: str = option("zeros", "what fills up a clip that is too short", choices=("zeros", "repeat"))
     published_crop: bool = option(False, "never draw the last possible start of a crop, as the original M2D program")
-    min_ds_size: int = option(0, "repeat a shorter list up to this many clips an epoch (0: never)")
+    min_ds_size: int = option(0, "least number of clips in an epoch; a shorter list is repeated")
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -6,7 +6,6 @@ length. This module does not import PyTorch: the command line reads ``BucketConf
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.options import option
+from auricle.core.options import check_ranges, option
 from auricle.core.randomness import RandomKey, RandomSource
 from auricle.data.datasets.base import Crop, Sample, SampleIndex
 from auricle.data.datasets.crops import CropConfig, crop_start
@@ -37,12 +36,20 @@ class BucketConfig:
 
     max_tokens: int = option(8388608, "samples in a batch: its longest clip times its clips")
     batch_multiple: int = option(8, "batches of more clips than this hold a multiple of it")
-    max_sample_size: int = option(
-        250000, "samples that a longer clip counts as; frames that it is cut to in a batch; 0: no limit"
+    max_sample_size: int | None = option(
+        250000,
+        "samples that a longer clip counts as; frames that it is cut to in a batch",
+        words={"none": None},
+        old={0: None},
     )
     min_sample_size: int = option(32000, "leave out clips with fewer samples")
-    max_keep_size: int = option(0, "leave out clips with more samples; 0: none")
-    max_seconds: float = option(0.0, "read at most so many seconds of a clip, from a random place; 0: all of it")
+    max_keep_size: int | None = option(None, "leave out clips with more samples", words={"none": None}, old={0: None})
+    max_seconds: float | None = option(
+        None,
+        "read at most so many seconds of a clip, from a random place; none: all of it",
+        words={"none": None},
+        old={0.0: None},
+    )
     pad_audio: bool = option(
         False, "fill up the shorter clips of a batch (padding is masked), instead of cutting all to its shortest"
     )
@@ -51,10 +58,7 @@ class BucketConfig:
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.batch_multiple < 1:
             raise AuricleError("--max-tokens and --batch-multiple must be at least 1")
-        if not math.isfinite(self.max_seconds):
-            raise AuricleError(f"--max-seconds must be a number, not {self.max_seconds}")
-        if min(self.max_sample_size, self.min_sample_size, self.max_keep_size, self.max_seconds) < 0:
-            raise AuricleError("sizes and lengths of clips must be 0 or more")
+        check_ranges(self, ("max_sample_size", "min_sample_size", "max_keep_size", "max_seconds"), 0)
 
     def counted(self, samples: int) -> int:
         """Return the samples that a clip counts as when batches are filled."""
@@ -62,7 +66,7 @@ class BucketConfig:
 
     def keeps(self, samples: int) -> bool:
         """Return True if a clip of so many samples is used."""
-        return samples >= max(1, self.min_sample_size) and not 0 < self.max_keep_size < samples
+        return samples >= max(1, self.min_sample_size) and not 0 < (self.max_keep_size or 0) < samples
 
 
 def clip_samples(manifest: Manifest) -> np.ndarray:

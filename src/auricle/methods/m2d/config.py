@@ -118,16 +118,17 @@ class ViTPretrain(PretrainConfig):
     """Settings that the methods of the M2D family share: a ViT on log-mel patches."""
 
     published_files: bool = option(
-        False, "also write checkpoint-<epoch>.pth and log.txt as the M2D program does, see --save-freq"
+        False, "also write checkpoint-<epoch>.pth and log.txt as the M2D program does, see --save-freq", advanced=True
     )
     feature_eval_freq: int | None = option(
         None,
         "epochs between two measurements of the features without labels (rank and area of their spectrum)",
         words=NONE,
         old=ZERO,
+        advanced=True,
     )
-    data: DataConfig = option(factory=DataConfig)
-    model: ViTConfig = option(factory=ViTConfig)
+    data: DataConfig = option(factory=DataConfig, group="data", advanced=True)
+    model: ViTConfig = option(factory=ViTConfig, group="network", advanced=True)
 
     @property
     def front_end(self) -> str:
@@ -146,8 +147,8 @@ class ViTPretrain(PretrainConfig):
 class M2DPretrain(ViTPretrain):
     """Masked modeling duo."""
 
-    predictor: PredictorConfig = option(factory=PredictorConfig)
-    objective: M2DConfig = option(factory=M2DConfig)
+    predictor: PredictorConfig = option(factory=PredictorConfig, group="predictor", advanced=True)
+    objective: M2DConfig = option(factory=M2DConfig, group="objective", advanced=True)
 
     def __post_init__(self) -> None:
         depth, layers = self.model.depth, self.objective.target_layers
@@ -165,7 +166,7 @@ class M2DXPretrain(M2DPretrain):
         words=NONE,
         old=EMPTY,
     )
-    objective: M2DXConfig = option(factory=M2DXConfig)
+    objective: M2DXConfig = option(factory=M2DXConfig, group="objective", advanced=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -184,7 +185,7 @@ class M2DASPretrain(M2DPretrain):
     classes: str | None = option(
         None, "file with one class a line; auto: the labels of the data, sorted", words=AUTO, old=EMPTY
     )
-    objective: M2DASConfig = option(factory=M2DASConfig)
+    objective: M2DASConfig = option(factory=M2DASConfig, group="objective", advanced=True)
 
     def classes_in(self, manifest: Manifest) -> tuple[str, ...] | None:
         from auricle.data.manifest.labels import read_class_list
@@ -199,12 +200,14 @@ class M2DASPretrain(M2DPretrain):
 class M2DSPretrain(M2DPretrain):
     """M2D on speech, with stored features of a speech model; noise in the input unless --noise-ratio 0."""
 
-    data: DataConfig = option(factory=lambda: DataConfig(noise_ratio=0.2))
+    data: DataConfig = option(factory=lambda: DataConfig(noise_ratio=0.2), group="data", advanced=True)
     train: TrainConfig = option(
-        factory=lambda: TrainConfig(epochs=1000, warmup_epochs=60.0, save_freq=500, eval_after=500)
+        factory=lambda: TrainConfig(epochs=1000, warmup_epochs=60.0, save_freq=500, eval_after=500),
+        group="training",
+        advanced=True,
     )
-    model: ViTConfig = option(factory=lambda: ViTConfig("80x208", "80x4"))
-    objective: M2DSConfig = option(factory=M2DSConfig)
+    model: ViTConfig = option(factory=lambda: ViTConfig("80x208", "80x4"), group="network", advanced=True)
+    objective: M2DSConfig = option(factory=M2DSConfig, group="objective", advanced=True)
 
     @property
     def target_frames(self) -> int | None:

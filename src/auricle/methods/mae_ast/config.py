@@ -100,10 +100,10 @@ def published_training() -> TrainConfig:
 class MAEASTPretrain(PretrainConfig):
     """MAE-AST; the defaults are the published patch model's."""
 
-    data: BucketConfig = option(factory=BucketConfig)
-    model: MAEASTConfig = option(factory=MAEASTConfig)
-    objective: MAEASTObjectiveConfig = option(factory=MAEASTObjectiveConfig)
-    train: TrainConfig = option(factory=published_training)
+    data: BucketConfig = option(factory=BucketConfig, group="data", advanced=True)
+    model: MAEASTConfig = option(factory=MAEASTConfig, group="network", advanced=True)
+    objective: MAEASTObjectiveConfig = option(factory=MAEASTObjectiveConfig, group="objective", advanced=True)
+    train: TrainConfig = option(factory=published_training, group="training", advanced=True)
 
     def __post_init__(self) -> None:
         if self.train.batch_size is None or self.train.lr is None:

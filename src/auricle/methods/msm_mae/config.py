@@ -22,7 +22,7 @@ class MsmMaeConfig(MaskConfig):
 class MsmMaePretrain(ViTPretrain):
     """Reconstruction of the hidden patches."""
 
-    train: TrainConfig = option(factory=lambda: TrainConfig(epochs=200, save_freq=50))
-    model: ViTConfig = option(factory=lambda: ViTConfig("80x208"))
-    predictor: PredictorConfig = option(factory=lambda: PredictorConfig(384, 4, 6))
-    objective: MsmMaeConfig = option(factory=MsmMaeConfig)
+    train: TrainConfig = option(factory=lambda: TrainConfig(epochs=200, save_freq=50), group="training", advanced=True)
+    model: ViTConfig = option(factory=lambda: ViTConfig("80x208"), group="network", advanced=True)
+    predictor: PredictorConfig = option(factory=lambda: PredictorConfig(384, 4, 6), group="predictor", advanced=True)
+    objective: MsmMaeConfig = option(factory=MsmMaeConfig, group="objective", advanced=True)
