@@ -75,7 +75,7 @@ def test_audioset_ships_in_both_orders():
 def test_every_published_name_has_one_complete_row():
     names = [record.name for record in records.RECORDS]
     assert len(set(names)) == len(names) == 1 + 35 + 11 + 15 + 2
-    for record in records.table("mn") + records.table("dymn") + records.table("m2d"):
+    for record in records.list_models("mn") + records.list_models("dymn") + records.list_models("m2d"):
         assert record.urls
         assert record.licence != "not stated"
         assert record.front_end

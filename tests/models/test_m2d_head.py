@@ -113,7 +113,7 @@ def test_a_published_tagger_is_kept_with_its_classifier_and_classes(tmp_path, mo
 
 
 def test_the_table_counts_the_parameters_of_the_published_sizes():
-    for record in records.table("m2d"):
+    for record in records.list_models("m2d"):
         (rows, columns), width = parse_size(record.config.patch_size), record.config.embed_dim
         block = 12 * width**2 + 13 * width
         patches, head = width * (rows * columns + 1), len(record.classes or ()) * (width + 1)

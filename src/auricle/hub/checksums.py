@@ -1,4 +1,4 @@
-"""Checksums kept on first use, verified afterwards: beside FILE stands ``FILE.json`` with size, SHA-256, source."""
+"""Checksums of downloaded files: written at first use to ``FILE.json`` (size, SHA-256, source), verified afterwards."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ BY_HAND = "put here by hand"
 
 
 def note(file: Path, source: str, *, content: Path | None = None) -> None:
-    """Keep size and checksum of a file as it stands now; of ``content`` where that is about to become the file."""
+    """Write size and checksum of a file; of ``content`` if that is about to become the file."""
     content = content or file
-    described = {"size": content.stat().st_size, "sha256": sha256_of(content), "source": source}
-    write_text(_note_path(file), json.dumps(described, indent=1))
+    values = {"size": content.stat().st_size, "sha256": sha256_of(content), "source": source}
+    write_text(_note_path(file), json.dumps(values, indent=1))
 
 
 def noted(file: Path) -> dict[str, Any]:
-    """What ``note`` kept, {} where nothing was."""
+    """Read what ``note`` wrote; {} without it."""
     try:
         return json.loads(_note_path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -28,16 +28,21 @@ def noted(file: Path) -> dict[str, Any]:
 
 
 def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
-    """Hold a file against what is known of it; without a note its checksum is kept now: somebody put it there by hand.
+    """Compare a file with what is known of it. Without a note somebody put it there by hand: one is written now.
 
-    Raises AuricleError when it changed or was cut short.
+    Args:
+        file: the file.
+        size, sha256: expected bytes and checksum, where they are known otherwise.
+
+    Raises:
+        AuricleError: if the file changed or was cut short.
     """
     before = noted(file)
     expected_size, expected = size or before.get("size"), sha256 or before.get("sha256", "")
-    found = file.stat().st_size
-    if expected_size and found != expected_size:
+    actual = file.stat().st_size
+    if expected_size and actual != expected_size:
         raise AuricleError(
-            f"{file} has {found} bytes, expected {expected_size}: it is cut short or changed; "
+            f"{file} has {actual} bytes, expected {expected_size}: it is cut short or changed; "
             "delete it and its .json, then try again"
         )
     if expected and sha256_of(file) != expected:

@@ -1,4 +1,4 @@
-"""Downloads that survive stalls, cuts and lies: mirrors in turn, resumed by byte ranges, checked, renamed into place.
+"""Download files: mirrors in turn, resumed by byte ranges, checked against size and checksum, renamed into place.
 
 ``AURICLE_OFFLINE=1`` forbids the network. Only the standard library is used.
 """
@@ -29,57 +29,8 @@ from auricle.core.progress import progress_bar
 from auricle.hub.checksums import check, note
 from auricle.version import __version__
 
-# The weight file out of a downloaded zip archive. Its paths are not trusted: nothing but that file is written.
-
 SUFFIXES = (".pth", ".pt")
 LARGEST = 16 << 30  # bytes; published archives hold about 1.6 GB
-
-
-def extract_weight(archive: Path, into: Path, *, file: str = "") -> Path:
-    """Write the weight file of ``archive`` into the folder ``into`` under its own name.
-
-    ``file`` is the name it must have; "" takes the only ``.pth`` or ``.pt`` file there is.
-    Raises AuricleError for a broken archive, none or several weight files, and paths that lead out of the archive.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            member = _weight(opened.infolist(), archive, file)
-            target = into / PurePosixPath(member.filename).name
-            with replacing(target) as temporary, opened.open(member) as source, open(temporary, "wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise AuricleError(f"{archive} is not a readable zip archive ({error}); delete it and try again") from None
-    return target
-
-
-def _weight(members: list[zipfile.ZipInfo], archive: Path, file: str) -> zipfile.ZipInfo:
-    """The one weight file; every path that is none of a plain file inside is refused."""
-    for member in members:
-        if _leads_out(member):
-            raise AuricleError(f"{archive} holds '{member.filename}', which leads out of the archive: it was refused")
-    files = {member.filename: member for member in members if not member.is_dir()}
-    weights = [
-        m for name, m in files.items() if name.endswith(SUFFIXES) and (not file or PurePosixPath(name).name == file)
-    ]
-    if len(weights) != 1:
-        held = ", ".join(list(files)[:10]) or "nothing"
-        raise AuricleError(
-            f"{archive} holds {len(weights)} files {file or '*.pth, *.pt'} where one was expected; it holds: {held}"
-        )
-    if weights[0].file_size > LARGEST:
-        raise AuricleError(
-            f"{weights[0].filename} in {archive} would unpack to {weights[0].file_size} bytes: it was refused"
-        )
-    return weights[0]
-
-
-def _leads_out(member: zipfile.ZipInfo) -> bool:
-    """Absolute paths, "..", drive letters and symbolic links."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    odd = not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
-    return odd or stat.S_ISLNK(member.external_attr >> 16)
-
-
 TIMEOUT = 30.0  # seconds without a byte, or with next to none, after which a mirror counts as stalled
 LEAST_RATE = 256  # bytes per second over TIMEOUT, below which it does too
 ATTEMPTS = 3  # per mirror; an attempt that brought at least PROGRESS bytes does not count
@@ -89,7 +40,7 @@ DISK = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EIO}  # our 
 
 
 class MirrorError(Exception):
-    """This mirror did not deliver; in words. ``again``: the same mirror may do better on another attempt."""
+    """A mirror did not deliver the file. ``again``: another attempt at the same mirror may succeed."""
 
     def __init__(self, reason: str, *, again: bool = False):
         super().__init__(reason)
@@ -98,7 +49,7 @@ class MirrorError(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to arrive: where, and what is known of it beforehand."""
+    """The file to download: where it goes, and what is known of it beforehand."""
 
     destination: Path
     size: int | None
@@ -123,14 +74,22 @@ def fetch(
     timeout: float = TIMEOUT,
     quiet: bool = False,
 ) -> Path:
-    """``destination``, downloaded from the first of ``urls`` that delivers it unless it is there already.
+    """Download a file from the first of several mirrors that delivers it, unless it is there already.
 
-    size     bytes, where known; every mirror's answer is held against it
-    sha256   hexadecimal, where known; else the checksum of the first download is kept and verified from then on
-    offline  no network (None: what AURICLE_OFFLINE says)
-    timeout  seconds without progress after which a mirror is given up
+    Args:
+        urls: mirrors in the order they are tried.
+        destination: the file.
+        size: bytes, where known; every mirror's answer is compared with it.
+        sha256: hexadecimal, where known; else the checksum of the first download is kept and verified from then on.
+        offline: True: no network; None: as the variable ``AURICLE_OFFLINE`` says.
+        timeout: seconds without progress after which a mirror is given up.
+        quiet: no progress bar.
 
-    Raises AuricleError saying what each mirror did and where to put the file by hand.
+    Returns:
+        ``destination``.
+
+    Raises:
+        AuricleError: if no mirror delivered: what each mirror did, and where to put the file by hand.
     """
     wanted = Wanted(destination, size, sha256)
     if destination.is_file():
@@ -151,14 +110,14 @@ def fetch(
 
 
 def is_offline(chosen: bool | None = None) -> bool:
-    """``chosen``, or what the variable AURICLE_OFFLINE says."""
+    """Return ``chosen``, or what the variable AURICLE_OFFLINE says."""
     if chosen is not None:
         return chosen
     return os.environ.get("AURICLE_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def by_hand(urls: Sequence[str], destination: Path) -> str:
-    """What a person can do instead."""
+    """Return what a person can do instead of a download."""
     return f"download {' or '.join(urls)} by hand and put it at {destination}"
 
 
@@ -172,9 +131,11 @@ def _from_any(urls: Sequence[str], wanted: Wanted, timeout: float, quiet: bool) 
             return url
         except MirrorError as error:
             problems.append(f"{url}: {error}")
-    said = "; ".join(problems) or "no address is known"
+    reasons = "; ".join(problems) or "no address is known"
     kept = f" ({wanted.part.stat().st_size} bytes are kept and go on next time)" if wanted.part.is_file() else ""
-    raise AuricleError(f"cannot download {wanted.destination.name}: {said}{kept}; {by_hand(urls, wanted.destination)}")
+    raise AuricleError(
+        f"cannot download {wanted.destination.name}: {reasons}{kept}; {by_hand(urls, wanted.destination)}"
+    )
 
 
 def _from_one(url: str, wanted: Wanted, timeout: float, quiet: bool) -> None:
@@ -326,3 +287,49 @@ def _alone(destination: Path) -> Iterator[None]:
     with open(destination.with_name(destination.name + ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+# ---- the weight file in a downloaded zip archive; its paths are not trusted
+def extract_weight(archive: Path, into: Path, *, file: str = "") -> Path:
+    """Write the weight file of ``archive`` into the folder ``into`` under its own name.
+
+    ``file`` is the name it must have; "" takes the only ``.pth`` or ``.pt`` file there is.
+    Raises AuricleError for a broken archive, none or several weight files, and paths that lead out of the archive.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            member = _weight(opened.infolist(), archive, file)
+            target = into / PurePosixPath(member.filename).name
+            with replacing(target) as temporary, opened.open(member) as source, open(temporary, "wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise AuricleError(f"{archive} is not a readable zip archive ({error}); delete it and try again") from None
+    return target
+
+
+def _weight(members: list[zipfile.ZipInfo], archive: Path, file: str) -> zipfile.ZipInfo:
+    """The one weight file; every path that is none of a plain file inside is refused."""
+    for member in members:
+        if _leads_out(member):
+            raise AuricleError(f"{archive} holds '{member.filename}', which leads out of the archive: it was refused")
+    files = {member.filename: member for member in members if not member.is_dir()}
+    weights = [
+        m for name, m in files.items() if name.endswith(SUFFIXES) and (not file or PurePosixPath(name).name == file)
+    ]
+    if len(weights) != 1:
+        held = ", ".join(list(files)[:10]) or "nothing"
+        raise AuricleError(
+            f"{archive} holds {len(weights)} files {file or '*.pth, *.pt'} where one was expected; it holds: {held}"
+        )
+    if weights[0].file_size > LARGEST:
+        raise AuricleError(
+            f"{weights[0].filename} in {archive} would unpack to {weights[0].file_size} bytes: it was refused"
+        )
+    return weights[0]
+
+
+def _leads_out(member: zipfile.ZipInfo) -> bool:
+    """Absolute paths, "..", drive letters and symbolic links."""
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    odd = not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
+    return odd or stat.S_ISLNK(member.external_attr >> 16)

@@ -1,4 +1,4 @@
-"""The run folder: always the same names in it, so that nothing downstream guesses.
+"""The run folder: the names of the files in it are always the same.
 
 config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (the last),
 encoder-best.safetensors (where there is a score), card.md, report.html
@@ -62,7 +62,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        """A new run. Raises AuricleError where there is one already: a run is never overwritten silently."""
+        """Make a new run folder. Raise AuricleError if there is one already: a run is never overwritten silently."""
         run = cls(path)
         if run.config.exists():
             raise AuricleError(
@@ -77,21 +77,21 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """An existing run. Raises AuricleError where there is none."""
+        """Open an existing run folder. Raise AuricleError if it is none."""
         run = cls(path)
         if not run.config.is_file():
             raise AuricleError(f"{path} is not a run folder: it holds no config.yaml")
         return run
 
     def read_config(self) -> dict[str, Any]:
-        """The settings as they were written. Raises AuricleError for a damaged file."""
+        """Return the settings as they were written. Raise AuricleError for a damaged file."""
         try:
-            found = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise AuricleError(f"{self.config} is damaged ({str(error).splitlines()[0]})") from None
-        if not isinstance(found, dict):
+        if not isinstance(settings, dict):
             raise AuricleError(f"{self.config} is damaged: it holds no settings")
-        return found
+        return settings
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_text(self.config, yaml.safe_dump(config, sort_keys=False))
@@ -104,7 +104,7 @@ class RunFolder:
 
 
 def environment() -> dict[str, Any]:
-    """What decides numbers and speed on this machine."""
+    """Return what decides numbers and speed on this machine."""
     import torch
 
     return {
@@ -119,13 +119,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-# ``card.md``: what a run's encoder is, for whoever finds the folder. Everything in it is read from the run.
-
-
 def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None:
-    """``facts``: name -> value, in the order they should stand."""
-    from auricle.core.io import write_text
+    """Write ``card.md``, which describes a run's encoder to whoever finds the folder.
 
+    Args:
+        run: the run folder.
+        info: of the encoder.
+        facts: further rows of the table, name -> value.
+    """
     rows = {
         "family": info.family,
         "sample rate": f"{info.sample_rate} Hz",

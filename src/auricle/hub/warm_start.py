@@ -1,4 +1,4 @@
-"""``--resume FILE``: start from these weights. What does not fit is said; sizes that differ are an error."""
+"""``pretrain --resume FILE``: start from given weights. Tensors that do not fit are reported; other sizes are an error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ HEAD = "offline_predictor."  # the second head of M2D-X and its relatives: its w
 
 @dataclass(frozen=True)
 class Resumed:
-    """loaded: tensors taken; missing: ours that the file does not hold (they stay fresh).
+    """What was loaded.
 
-    unexpected: the file's that we do not know; reshaped: those of a second head for other targets (ours stay fresh).
+    Attributes:
+        source: the file or run folder.
+        loaded: number of tensors taken from it.
+        missing: names of tensors that the source does not hold; they keep their initial values.
+        unexpected: names of tensors of the source that the objective does not have.
+        reshaped: names of tensors of a second head for other targets; they keep their initial values.
     """
 
     source: Path
@@ -40,11 +45,17 @@ class Resumed:
 
 
 def resume(objective: nn.Module, source: Path) -> Resumed:
-    """Fill ``objective`` from a run folder, a weight file of ours, a published M2D or MAE-AST file or the name of one.
+    """Load the weights of an objective from another source.
 
     The statistics of the data stay as they are (specification m2d 5.5: the recommended behaviour), and so does a second
-    head that was made for other targets: M2D-AS weights may go on as M2D-X. Raises AuricleError when another tensor has
-    another shape, or nothing fits.
+    head that was made for other targets: M2D-AS weights may go on as M2D-X.
+
+    Args:
+        objective: filled in place.
+        source: a run folder, a weight file, a published M2D or MAE-AST file, or the name of one.
+
+    Raises:
+        AuricleError: if another tensor has another shape, or nothing fits.
     """
     tensors = tensors_of(located(source))
     own = {name: value for name, value in objective.state_dict().items() if not name.endswith("norm_stats")}
@@ -71,9 +82,10 @@ def resume(objective: nn.Module, source: Path) -> Resumed:
 
 
 def located(source: Path) -> Path:
-    """The file of a published name, downloaded unless it is here; any other source as it is.
+    """Return the file of a published name, downloaded unless it is here; any other source as it is.
 
-    Raises AuricleError for a published weight that holds the encoder alone: nothing can be pre-trained further from it.
+    Raises:
+        AuricleError: for a published weight that holds the encoder alone, from which pre-training cannot go on.
     """
     from auricle.hub import weight_cache as weights
     from auricle.hub.published import table as records
@@ -90,7 +102,7 @@ def located(source: Path) -> Path:
 
 
 def tensors_of(source: Path) -> dict[str, Tensor]:
-    """Tensors by the names of an objective of ours."""
+    """Read tensors by the names that they have in an objective."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -118,5 +130,5 @@ def tensors_of(source: Path) -> dict[str, Tensor]:
 
 
 def online(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
-    """An encoder's tensors by the names that they have in an objective."""
+    """Name an encoder's tensors as an objective does."""
     return {f"online.{name}": value for name, value in encoder.items()}

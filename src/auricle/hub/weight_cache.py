@@ -1,4 +1,4 @@
-"""The weights kept on this machine: what was downloaded, as published, and what it became, as safetensors of ours.
+"""The cache of weights on this machine: published files as they were downloaded, and Auricle's conversions of them.
 
 ``published/`` in the folder of weights holds files under their published names (M2D's in their folders, since the
 folder's name is part of them); a file put there by hand serves as well as a downloaded one. ``NAME.safetensors``
@@ -22,28 +22,29 @@ if TYPE_CHECKING:
 
 
 def folder() -> Path:
-    """Where weights are kept: ``weights`` in the cache folder (AURICLE_CACHE)."""
+    """Return the folder of the cache: ``weights`` in the cache folder (``AURICLE_CACHE``)."""
     return cache_dir() / "weights"
 
 
 def converted(record: Record) -> Path:
-    """Our own file of a published weight; it need not exist."""
+    """Return the path of the converted file of a published weight; it need not exist."""
     return folder() / f"{record.name}.safetensors"
 
 
 def published(record: Record) -> Path | None:
-    """The published weight file on this machine, None where there is none yet."""
+    """Return the published weight file on this machine; None if there is none yet."""
     place = folder() / "published" / record.folder
     if record.file:
         return place / record.file if (place / record.file).is_file() else None
-    found = sorted(path for path in place.glob("*") if path.suffix in SUFFIXES)
-    return found[0] if found else None
+    files = sorted(path for path in place.glob("*") if path.suffix in SUFFIXES)
+    return files[0] if files else None
 
 
 def load(record: Record, *, offline: bool | None = None) -> Encoder:
-    """The encoder of a record: from our file, else from the published one, downloaded where it must be.
+    """Load the encoder of a record from the converted file, else from the published one, downloaded if need be.
 
-    Raises AuricleError when a kept file changed, and when it cannot be had (saying where to put it by hand).
+    Raises:
+        AuricleError: if a file in the cache changed, and if none can be had (with the place to put it by hand).
     """
     from auricle.hub.weight_file import read_encoder
 
@@ -55,7 +56,7 @@ def load(record: Record, *, offline: bool | None = None) -> Encoder:
 
 
 def install(record: Record, file: Path) -> Path:
-    """Convert a published file of this record, and keep the result for ``load``. The place it is kept at."""
+    """Convert a published file of this record into the cache. Return the path of the converted file."""
     from auricle.hub.published.read import read_published
     from auricle.hub.weight_file import save_encoder
 
@@ -68,7 +69,7 @@ def install(record: Record, file: Path) -> Path:
 
 
 def lineage(record: Record, file: Path) -> dict[str, Any]:
-    """Where a converted file comes from."""
+    """Return where a converted file comes from, for its metadata."""
     return {
         "published": record.name,
         "source": record.urls[0] if record.urls else record.source,
@@ -79,7 +80,7 @@ def lineage(record: Record, file: Path) -> dict[str, Any]:
 
 
 def obtain(record: Record, *, offline: bool | None = None) -> Path:
-    """The published weight file, downloaded unless it is here. Raises AuricleError where it cannot be had."""
+    """Return the published weight file, downloaded unless it is here. Raise AuricleError if it cannot be had."""
     here = published(record)
     if here is not None:
         checksums.check(here, **({} if record.folder else _known(record)))

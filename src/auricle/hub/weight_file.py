@@ -1,4 +1,4 @@
-"""The weight file: safetensors whose metadata say everything, so that nobody parses a name or asks upstream."""
+"""The weight file: safetensors whose metadata describe the encoder completely, and the pickles of published checkpoints."""
 
 from __future__ import annotations
 
@@ -18,58 +18,6 @@ from auricle.models.registry import build
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-# Published checkpoints are pickles from strangers: they are read as data, nothing in them is executed.
-
-
-def read_pickle(path: Path) -> Any:
-    """The contents of a ``.pth``/``.pt`` file: tensors, containers, numbers, paths, argparse namespaces, NumPy scalars.
-
-    Raises AuricleError for anything else, for a truncated file and for one that is no checkpoint.
-    """
-    import torch
-
-    allowed = [argparse.Namespace, pathlib.PosixPath, *_numpy_scalars()]
-    try:
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise AuricleError(f"there is no weight file {path}") from None
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "global" in str(error):
-            raise AuricleError(
-                f"{path} holds more than tensors and settings and was refused: {_reason(error)}"
-            ) from None
-        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise AuricleError(
-            f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}"
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
-    said = [] if isinstance(error, KeyError) else str(error).splitlines()  # a KeyError says a key alone
-    return (lines or said or [type(error).__name__])[0][:200]
-
-
-def _numpy_scalars() -> list[Any]:
-    import numpy as np
-
-    kinds = [np.dtype(kind) for kind in ("f2", "f4", "f8", "i4", "i8", "bool")]
-    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
-    old = (scalar, "numpy.core.multiarray.scalar")  # as NumPy 1 wrote it
-    return [scalar, old, np.dtype, *{type(kind) for kind in kinds}]
-
-
-def write_pickle(content: Any, path: Path) -> None:
-    """A checkpoint in the layout others read (``torch.save``): only for ``auricle models convert``."""
-    import torch
-
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
-
 
 FORMAT = 2  # 2: an encoder with heads of ``Encoder.with_head``; files without such heads are still written as 1
 DESCRIBED = ("name", "licence", "source")  # the fields of info that neither architecture nor label spaces decide
@@ -99,17 +47,17 @@ def save_encoder(encoder: Encoder, path: Path, *, lineage: dict[str, Any] | None
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same, those that share memory (an ensemble's members may) copied: a weight file holds each by itself."""
+    """Copy those that share memory with another (members of an ensemble may): a weight file holds each by itself."""
     seen: set[int] = set()
-    found = {}
+    own = {}
     for name, value in tensors.items():
-        found[name] = value.clone() if value.data_ptr() in seen else value
+        own[name] = value.clone() if value.data_ptr() in seen else value
         seen.add(value.data_ptr())
-    return found
+    return own
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What an encoder file says of itself. Raises AuricleError when it is not one of ours, or broken."""
+    """Return the metadata of a weight file. Raise AuricleError for a file that is broken or not Auricle's."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -128,7 +76,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def read_encoder(path: Path) -> Encoder:
-    """The encoder of a weight file, in evaluation mode."""
+    """Load the encoder of a weight file, in evaluation mode."""
     from safetensors.torch import load_file
 
     described = describe(path)
@@ -161,7 +109,7 @@ def _label_spaces(info: dict[str, Any], encoder: Encoder) -> dict[str, LabelSpac
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, Any], where: object) -> None:
-    """Load all tensors or say, by name, what is missing, unexpected or of another shape."""
+    """Load all tensors. Raise AuricleError that names what is missing, unexpected or of another shape."""
     own = module.state_dict()
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     shapes = [
@@ -177,3 +125,53 @@ def load_strictly(module: nn.Module, tensors: dict[str, Any], where: object) -> 
 
 def _named(missing: list[str], extra: list[str], shapes: list[str]) -> tuple[tuple[str, list[str]], ...]:
     return (("missing", missing), ("unexpected", extra), ("of another shape", shapes))
+
+
+# ---- published checkpoints: pickles from strangers, read as data; nothing in them is executed
+def read_pickle(path: Path) -> Any:
+    """Read a ``.pth`` or ``.pt`` file: tensors, containers, numbers, paths, argparse namespaces and NumPy scalars.
+
+    Raises:
+        AuricleError: for anything else in it, for a truncated file and for one that is no checkpoint.
+    """
+    import torch
+
+    allowed = [argparse.Namespace, pathlib.PosixPath, *_numpy_scalars()]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise AuricleError(f"there is no weight file {path}") from None
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "global" in str(error):
+            raise AuricleError(
+                f"{path} holds more than tensors and settings and was refused: {_reason(error)}"
+            ) from None
+        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AuricleError(
+            f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
+    text = [] if isinstance(error, KeyError) else str(error).splitlines()  # the text of a KeyError is the key alone
+    return (lines or text or [type(error).__name__])[0][:200]
+
+
+def _numpy_scalars() -> list[Any]:
+    import numpy as np
+
+    kinds = [np.dtype(kind) for kind in ("f2", "f4", "f8", "i4", "i8", "bool")]
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    old = (scalar, "numpy.core.multiarray.scalar")  # as NumPy 1 wrote it
+    return [scalar, old, np.dtype, *{type(kind) for kind in kinds}]
+
+
+def write_pickle(content: Any, path: Path) -> None:
+    """Write a checkpoint with ``torch.save``, in the layout that other programs read."""
+    import torch
+
+    with replacing(path) as temporary:
+        torch.save(content, temporary)

@@ -1,4 +1,4 @@
-"""Every family of encoders, by explicit import: from the architecture in a file's metadata back to a network."""
+"""The families of encoders, and how to build a network from the architecture in a file's metadata."""
 
 from __future__ import annotations
 
@@ -67,7 +67,15 @@ def _config(kind: type, values: dict[str, Any]) -> Any:
 
 
 def build(architecture: dict[str, Any], **options: Any) -> Encoder:
-    """The network an ``Encoder.architecture()`` describes, freshly initialised (``seed=`` where the family draws)."""
+    """Build the network that ``Encoder.architecture()`` describes, with initial weights.
+
+    Args:
+        architecture: JSON values; names of settings of earlier versions are translated.
+        options: arguments of the family's class, such as ``seed``.
+
+    Raises:
+        AuricleError: for an unknown family.
+    """
     settings = dict(architecture)
     family = settings.pop("family", "none")
     if family not in FAMILIES:
@@ -82,7 +90,7 @@ def build(architecture: dict[str, Any], **options: Any) -> Encoder:
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
-    """The same architecture and statistics with random weights: the floor that training must beat."""
+    """Return a network of the same architecture and statistics with random weights: the baseline of training."""
     if encoder.info.family == "ensemble":
         return _untrained_ensemble(encoder, seed)
     options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}

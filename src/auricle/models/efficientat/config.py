@@ -1,6 +1,6 @@
-"""Shapes of the EfficientAT networks: MN's options, and the table of blocks that DyMN shares. No PyTorch here.
+"""Options of MN and DyMN, and the table of blocks that both share (specification efficientat 2.1 to 2.3 and 3).
 
-Specification efficientat 2.1 to 2.3.
+This module does not import PyTorch: the command line reads it for its help.
 """
 
 from __future__ import annotations
@@ -154,14 +154,12 @@ def check_common(num_classes: int, width: float, strides: Sequence[int], dropout
         raise AuricleError(f"strides are four numbers, each 1 or 2, not {tuple(strides)}")
 
 
-# Options of DyMN and its kernel temperature (specification efficientat 3). No PyTorch here.
-
 DYNAMIC = ("all", "replace_se")
 
 
 @dataclass(frozen=True)
 class DyMNConfig:
-    """A dynamic MobileNet tagger; the defaults are dymn10."""
+    """A dynamic MobileNet tagger; the defaults are dymn10 (specification efficientat 3)."""
 
     num_classes: int = option(527, "number of classes (outputs)")
     width: float = option(1.0, "width multiplier: dymn04 is 0.4, dymn10 is 1, dymn20 is 2")

@@ -1,6 +1,8 @@
-"""Layers whose weights depend on the sample: convolution, ReLU, and the context that steers them.
+"""DyMN, the dynamic MobileNet audio tagger of EfficientAT (specification efficientat 3).
 
-Specification efficientat 3.1 to 3.3. Names of modules and tensors are the published state dict's.
+``DyMN(DyMNConfig(width=0.4))`` is dymn04 with initial weights, at kernel temperature 1. In its blocks the weights of
+convolutions and activations depend on the clip: a context vector, computed from the block's input, steers them.
+Names of modules and tensors are the published state dict's.
 """
 
 from __future__ import annotations
@@ -19,6 +21,67 @@ from auricle.models.efficientat.heads import MobileNetHead
 from auricle.models.efficientat.mn import ACTIVATIONS, InvertedResidual, batch_norm, conv_unit, mobilenet_rule
 from auricle.models.heads import LabelKind
 from auricle.models.layers.init import keyed
+
+
+class DyMN(EfficientAT):
+    """Stem, 15 blocks, last unit, mlp head. ``classes`` are (id, name) in the order of the logits."""
+
+    config: DyMNConfig
+
+    def __init__(
+        self,
+        config: DyMNConfig | None = None,
+        *,
+        seed: int = 0,
+        name: str = "dymn",
+        classes: Classes | None = None,
+        label_type: LabelKind = "multilabel",
+        classifier: bool = True,
+    ):
+        super().__init__()
+        self.config = config = config or DyMNConfig()
+        stem, channels = round8(STEM * config.width), config.shapes[-1].outputs
+        self.layers = nn.ModuleList(self._block(shape) for shape in config.shapes)
+        self.in_c = conv_unit(1, stem, 3, stride=2, activation="hardswish")
+        self.out_c = conv_unit(channels, 6 * channels, 1, activation="hardswish")
+        head = MobileNetHead(6 * channels, config.last_width, config.num_classes, config.dropout)
+        self.register_module("classifier", head if classifier else None)
+        keyed(self, seed, dynamic_rule)
+        self.set_temperature(config.temperature)
+        self.params_without_grad = self._without_gradient()
+        self.describe("dymn", name, config.front_end, 6 * channels, classes, label_type)
+
+    def _block(self, shape: BlockShape) -> nn.Module:
+        if self.config.is_dynamic(shape):
+            return DynamicBlock(shape, self.config.context(shape), self.config)
+        return InvertedResidual(shape)
+
+    def _without_gradient(self) -> frozenset[str]:
+        """The gates' convolutions are stored but unused without coordinate attention."""
+        if self.config.coordinate_attention:
+            return frozenset()
+        return frozenset(name for name, _ in self.named_parameters() if "conv_f." in name or "conv_t." in name)
+
+    def stages(self) -> Sequence[nn.Module]:
+        return (self.in_c, *self.layers, self.out_c)
+
+    def strides(self) -> Sequence[int]:
+        return (2, *(shape.stride for shape in self.config.shapes), 1)
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of every kernel mixture; published files do not hold it (specification efficientat 3.4)."""
+        return self._temperature
+
+    def set_temperature(self, temperature: float) -> None:
+        """For all dynamic convolutions; ``dymn_config.kernel_temperature`` gives the schedule of training."""
+        self._temperature = float(temperature)
+        for module in self.modules():
+            if isinstance(module, DynamicConv):
+                module.temperature = self._temperature
+
+    def settings(self) -> DyMNConfig:
+        return replace(self.config, temperature=self.temperature)
 
 
 class DynamicConv(nn.Module):
@@ -126,12 +189,6 @@ class ContextGen(nn.Module):
         return F.avg_pool2d(h, (3, 1), (self.stride, 1), (1, 0)) if self.stride > 1 else h
 
 
-# DyMN, the dynamic MobileNet audio tagger of EfficientAT (specification efficientat 3).
-#
-# ``DyMN(DyMNConfig(width=0.4))`` is dymn04 with initial weights, at kernel temperature 1.
-# Names of modules are the published state dict's.
-
-
 class DynamicBlock(nn.Module):
     """(B, Cin, F, T) -> (B, Cout, F', T'): an inverted residual block steered by the context of its input."""
 
@@ -166,67 +223,6 @@ class DynamicBlock(nn.Module):
             y = y * torch.sigmoid(along_f) * torch.sigmoid(along_t)
         y = self.proj_norm(self.proj_conv(y, context))
         return y + x if self.residual else y
-
-
-class DyMN(EfficientAT):
-    """Stem, 15 blocks, last unit, mlp head. ``classes`` are (id, name) in the order of the logits."""
-
-    config: DyMNConfig
-
-    def __init__(
-        self,
-        config: DyMNConfig | None = None,
-        *,
-        seed: int = 0,
-        name: str = "dymn",
-        classes: Classes | None = None,
-        label_type: LabelKind = "multilabel",
-        classifier: bool = True,
-    ):
-        super().__init__()
-        self.config = config = config or DyMNConfig()
-        stem, channels = round8(STEM * config.width), config.shapes[-1].outputs
-        self.layers = nn.ModuleList(self._block(shape) for shape in config.shapes)
-        self.in_c = conv_unit(1, stem, 3, stride=2, activation="hardswish")
-        self.out_c = conv_unit(channels, 6 * channels, 1, activation="hardswish")
-        head = MobileNetHead(6 * channels, config.last_width, config.num_classes, config.dropout)
-        self.register_module("classifier", head if classifier else None)
-        keyed(self, seed, dynamic_rule)
-        self.set_temperature(config.temperature)
-        self.params_without_grad = self._without_gradient()
-        self.describe("dymn", name, config.front_end, 6 * channels, classes, label_type)
-
-    def _block(self, shape: BlockShape) -> nn.Module:
-        if self.config.is_dynamic(shape):
-            return DynamicBlock(shape, self.config.context(shape), self.config)
-        return InvertedResidual(shape)
-
-    def _without_gradient(self) -> frozenset[str]:
-        """The gates' convolutions are stored but unused without coordinate attention."""
-        if self.config.coordinate_attention:
-            return frozenset()
-        return frozenset(name for name, _ in self.named_parameters() if "conv_f." in name or "conv_t." in name)
-
-    def stages(self) -> Sequence[nn.Module]:
-        return (self.in_c, *self.layers, self.out_c)
-
-    def strides(self) -> Sequence[int]:
-        return (2, *(shape.stride for shape in self.config.shapes), 1)
-
-    @property
-    def temperature(self) -> float:
-        """Temperature of every kernel mixture; published files do not hold it (specification efficientat 3.4)."""
-        return self._temperature
-
-    def set_temperature(self, temperature: float) -> None:
-        """For all dynamic convolutions; ``dymn_config.kernel_temperature`` gives the schedule of training."""
-        self._temperature = float(temperature)
-        for module in self.modules():
-            if isinstance(module, DynamicConv):
-                module.temperature = self._temperature
-
-    def settings(self) -> DyMNConfig:
-        return replace(self.config, temperature=self.temperature)
 
 
 def dynamic_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:

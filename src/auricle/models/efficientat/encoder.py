@@ -2,11 +2,11 @@
 
 Stages: 0 the stem, 1 to 15 the blocks, 16 the last unit Y (B, D, F', T'). Frames are Y averaged over frequency,
 ``clip`` averages both axes, ``logits`` are the head's (specification efficientat 2.4). ``layers`` counts blocks 1 to 15
-and the last unit as 0 to 15, each averaged over frequency. Every column has seen seconds of context: the receptive
+and the last unit as 0 to 15, each averaged over frequency. Every column depends on seconds of context: the receptive
 field is several hundred mel frames.
 
-Lengths: any. Waves below ``min_samples`` are zero-padded up to it; there are no chunks. Clips of one batch are grouped
-by equal length, so each comes out as if alone; in training and with ``padding="published"`` a batch is one piece.
+Clips may have any length. Waveforms below ``min_samples`` are zero-padded up to it; there are no chunks. Clips of one batch
+are grouped by equal length, so each comes out as if alone; in training and with ``padding="published"`` a batch is one piece.
 Strides that multiply to s place column t of a stage on mel frame s t, that is on sample s t hop + 1/2 (pre-emphasis
 looks half a sample ahead); with the published strides, frames are 32 mel frames apart.
 """
@@ -48,15 +48,15 @@ class Request:
 
 
 class EfficientAT(Encoder):
-    """Base of MN and DyMN. A subclass has ``config``, ``classifier``, and gives ``stages`` and ``strides``.
+    """Base of MN and DyMN. A subclass has ``config``, ``classifier``, and implements ``stages`` and ``strides``.
 
-    ``augment`` is what ``frontend`` does to the mel in training mode when it is given draws; None: nothing.
+    ``augment`` is what ``frontend`` does to the mel in training mode when it is given a ``key``; None: nothing.
     """
 
     config: MNConfig | DyMNConfig
     classifier: nn.Module | None
     augment: MelAugment | None = None
-    origin: str | None = None  # fingerprint of the network that a folded one was made of
+    origin: str | None = None  # fingerprint of the network that a folded one was made from
     graphs: Graphs | None = None  # of a folded network: what runs shapes that come again
 
     def stages(self) -> Sequence[nn.Module]:
@@ -185,7 +185,7 @@ class EfficientAT(Encoder):
     def frontend(
         self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", key: Any = None
     ) -> Spectrogram:
-        """As every encoder's; in training mode, with ``key`` (BatchDraws) and ``augment``, the mel is augmented."""
+        """As every encoder's; in training mode, with ``key`` and ``augment``, the mel is augmented."""
         if not (self.training and key is not None and self.augment is not None):
             return super().frontend(wave, lengths, padding=padding)
         wave, lengths = check_wave(wave, lengths)

@@ -1,6 +1,7 @@
-"""Building blocks of the MobileNetV3 family: the convolution unit, the inverted residual block, the initialisation.
+"""MN, the MobileNetV3 audio tagger of EfficientAT, and its blocks (specification efficientat 2).
 
-Module names follow the published state dicts, so that their tensors need no renaming (specification efficientat 2.5).
+``MN(MNConfig(width=0.4))`` is mn04 with initial weights. Module names follow the published state dicts, so that tensors need
+no renaming (specification efficientat 2.5).
 """
 
 from __future__ import annotations
@@ -18,6 +19,68 @@ from auricle.models.efficientat.heads import build_head
 from auricle.models.heads import LabelKind
 from auricle.models.layers.init import keyed
 from auricle.models.outputs import Spectrogram
+
+
+class MN(EfficientAT):
+    """Stem, 15 inverted residual blocks, last unit, head. ``classes`` are (id, name) in the order of the logits."""
+
+    config: MNConfig
+
+    def __init__(
+        self,
+        config: MNConfig | None = None,
+        *,
+        seed: int = 0,
+        name: str = "mn",
+        classes: Classes | None = None,
+        label_type: LabelKind = "multilabel",
+        classifier: bool = True,
+    ):
+        super().__init__()
+        self.config = config = config or MNConfig()
+        shapes = config.shapes
+        channels = shapes[-1].outputs
+        stem = conv_unit(1, round8(STEM * config.width), 3, stride=2, activation="hardswish")
+        last = conv_unit(channels, 6 * channels, 1, activation="hardswish")
+        self.features = nn.Sequential(stem, *self._blocks(shapes), last)
+        self.register_module("classifier", build_head(config, 6 * channels) if classifier else None)
+        keyed(self, seed, mobilenet_rule)
+        self.describe("mn", name, config.front_end, 6 * channels, classes, label_type)
+
+    def _blocks(self, shapes: Sequence[BlockShape]) -> list[InvertedResidual]:
+        letters, ratio, aggregate = self.config.squeeze_letters, self.config.se_ratio, self.config.se_agg
+        bands, frames = stem_size(front_end(self.config.front_end).n_mels), stem_size(self.config.frames)
+        blocks = []
+        for shape in shapes:
+            bands, frames = shape.size(bands), shape.size(frames)
+            gated = letters and shape.squeeze
+            sizes = (shape.expanded, bands, frames)
+            squeeze = ConcurrentSqueezeExcite(letters, sizes, ratio, aggregate) if gated else None
+            blocks.append(InvertedResidual(shape, squeeze))
+        return blocks
+
+    def stages(self) -> Sequence[nn.Module]:
+        return list(self.features)
+
+    def strides(self) -> Sequence[int]:
+        return (2, *(shape.run_stride for shape in self.config.shapes), 1)
+
+    def squeezes(self) -> dict[str, nn.Module]:
+        if "c" not in self.config.squeeze_letters:
+            return {}
+        unit = self.config.squeeze_letters.index("c")
+        blocks = {i: self.features[i] for i in range(1, 16)}
+        gates = {i: block.gate for i, block in blocks.items() if isinstance(block, InvertedResidual)}
+        return {f"se{i}": gate.letter(unit).fc1 for i, gate in gates.items() if gate is not None}
+
+    def check_spec(self, spec: Spectrogram) -> None:
+        super().check_spec(spec)
+        if "t" in self.config.squeeze_letters and bool((spec.lengths != self.config.frames).any()):
+            raise AuricleError(
+                f"{self.info.name} squeezes along time, so every clip must give {self.config.frames} mel frames; "
+                f"got {sorted(set(spec.lengths.tolist()))}: cut or pad the audio"
+            )
+
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish}
 
@@ -83,13 +146,14 @@ def mobilenet_rule(local: str, owner: nn.Module, parameter: Tensor, generator: t
         parameter.normal_(std=0.01, generator=generator)
 
 
-# Squeeze-and-excitation along channels, frequency or time, alone or joined (specification efficientat 2.3).
-
 AXES = {"c": 1, "f": 2, "t": 3}
 
 
 class SqueezeExcite(nn.Module):
-    """One gate: the mean over the other axes of (B, C, F, T), two linear layers, a sigmoid along ``axis``."""
+    """Squeeze-and-excitation along one axis (specification efficientat 2.3).
+
+    The mean over the other axes of (B, C, F, T), two linear layers, a sigmoid along ``axis``.
+    """
 
     def __init__(self, axis: int, size: int, ratio: int):
         super().__init__()
@@ -128,69 +192,3 @@ class ConcurrentSqueezeExcite(nn.Module):
         if self.aggregate == "min":
             return stacked.amin(0)
         return stacked.mean(0) if self.aggregate == "avg" else stacked.sum(0)
-
-
-# MN, the MobileNetV3 audio tagger of EfficientAT (specification efficientat 2).
-#
-# ``MN(MNConfig(width=0.4))`` is mn04 with initial weights. Names of modules are the published state dict's.
-
-
-class MN(EfficientAT):
-    """Stem, 15 inverted residual blocks, last unit, head. ``classes`` are (id, name) in the order of the logits."""
-
-    config: MNConfig
-
-    def __init__(
-        self,
-        config: MNConfig | None = None,
-        *,
-        seed: int = 0,
-        name: str = "mn",
-        classes: Classes | None = None,
-        label_type: LabelKind = "multilabel",
-        classifier: bool = True,
-    ):
-        super().__init__()
-        self.config = config = config or MNConfig()
-        shapes = config.shapes
-        channels = shapes[-1].outputs
-        stem = conv_unit(1, round8(STEM * config.width), 3, stride=2, activation="hardswish")
-        last = conv_unit(channels, 6 * channels, 1, activation="hardswish")
-        self.features = nn.Sequential(stem, *self._blocks(shapes), last)
-        self.register_module("classifier", build_head(config, 6 * channels) if classifier else None)
-        keyed(self, seed, mobilenet_rule)
-        self.describe("mn", name, config.front_end, 6 * channels, classes, label_type)
-
-    def _blocks(self, shapes: Sequence[BlockShape]) -> list[InvertedResidual]:
-        letters, ratio, aggregate = self.config.squeeze_letters, self.config.se_ratio, self.config.se_agg
-        bands, frames = stem_size(front_end(self.config.front_end).n_mels), stem_size(self.config.frames)
-        blocks = []
-        for shape in shapes:
-            bands, frames = shape.size(bands), shape.size(frames)
-            gated = letters and shape.squeeze
-            sizes = (shape.expanded, bands, frames)
-            squeeze = ConcurrentSqueezeExcite(letters, sizes, ratio, aggregate) if gated else None
-            blocks.append(InvertedResidual(shape, squeeze))
-        return blocks
-
-    def stages(self) -> Sequence[nn.Module]:
-        return list(self.features)
-
-    def strides(self) -> Sequence[int]:
-        return (2, *(shape.run_stride for shape in self.config.shapes), 1)
-
-    def squeezes(self) -> dict[str, nn.Module]:
-        if "c" not in self.config.squeeze_letters:
-            return {}
-        unit = self.config.squeeze_letters.index("c")
-        blocks = {i: self.features[i] for i in range(1, 16)}
-        gates = {i: block.gate for i, block in blocks.items() if isinstance(block, InvertedResidual)}
-        return {f"se{i}": gate.letter(unit).fc1 for i, gate in gates.items() if gate is not None}
-
-    def check_spec(self, spec: Spectrogram) -> None:
-        super().check_spec(spec)
-        if "t" in self.config.squeeze_letters and bool((spec.lengths != self.config.frames).any()):
-            raise AuricleError(
-                f"{self.info.name} squeezes along time, so every clip must give {self.config.frames} mel frames; "
-                f"got {sorted(set(spec.lengths.tolist()))}: cut or pad the audio"
-            )

@@ -1,4 +1,4 @@
-"""A convolutional network as one oneDNN graph per input shape: layers fused, no call overhead between them (CPUs, float32).
+"""A convolutional network as one oneDNN graph per input shape: fused layers, no call overhead (CPUs, float32).
 
 Building a graph costs about half a second, so a shape gets its own only when it keeps coming: the windows of a long
 recording, clips of one length. Until then, and wherever a graph does not apply, the network runs as it is.
@@ -16,17 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# A convolution with its activation as one oneDNN operation: fewer passes over memory, weights in oneDNN's own layout.
-
 NAMES = {nn.Identity: "none", nn.ReLU: "relu", nn.Hardswish: "hardswish"}  # activations that oneDNN applies itself
 
 
 class FusedConv(nn.Module):
-    """``activation(conv(x))`` for inference: (B, Cin, F, T) -> (B, Cout, F', T').
+    """``activation(conv(x))`` for inference as one oneDNN operation: (B, Cin, F, T) -> (B, Cout, F', T').
 
-    In float32 on a CPU it is the operation that PyTorch's own compiler chooses there (``torch.ops.mkldnn``); on GPUs,
-    under autocast and in other precisions, the two modules as they are. Equal within float32 rounding, and an eighth
-    faster over a whole MN. Weights are packed for the first shape that comes; other shapes are right as well.
+    Fewer passes over memory, and weights in oneDNN's own layout. In float32 on a CPU it is the operation that PyTorch's own
+    compiler chooses there (``torch.ops.mkldnn``); on GPUs, under autocast and in other precisions, the two modules as they
+    are. Equal within float32 rounding, and an eighth faster over a whole MN. Weights are packed for the first shape that
+    comes; other shapes are right as well.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module):

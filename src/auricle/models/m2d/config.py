@@ -1,4 +1,4 @@
-"""Sizes of the transformer families. No PyTorch here: the command line reads these for its help."""
+"""Sizes of the M2D networks. This module does not import PyTorch: the command line reads it for its help."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """The M2D encoder: log-mel patches, a ViT, frames of stacked frequency patches (specification m2d 2 and 6.3).
 
-Lengths: any. The spectrogram is normalised, then cut into chunks of the training length U; each chunk is encoded on its own,
-positions restarting at column 0. The last chunk is completed with zeros to whole patches; if that would exceed U, the excess
-column is lost, as is the remainder U mod pw of every full chunk. Frame t of chunk i is centred on
-(i U + pw t + (pw - 1) / 2) hop seconds. Waves shorter than 201 samples (16 kHz; 401 at 32 kHz) are zero-padded up to that.
+Clips may have any length. The spectrogram is normalised, then cut into chunks of the training length U. Each chunk is encoded
+on its own, positions restarting at column 0. The last chunk is completed with zeros to whole patches; if that would exceed U,
+the excess column is lost, as is the remainder U mod pw of every full chunk. Frame t of chunk i is centred on
+(i U + pw t + (pw - 1) / 2) hop seconds. Waveforms shorter than 201 samples (16 kHz; 401 at 32 kHz) are zero-padded up to that.
 ``with_duration`` makes an encoder for inputs in one piece, of no more than a stated length (specification m2d 6.5).
 
-With a head (fine-tuned files) there are logits, of the clip and of every frame; ``clip`` is what the head reads: the mean
-of the stacked frames, or of the patch tokens.
+With a published head (fine-tuned files) there are logits of the clip and of every frame; ``clip`` is what that head reads: the
+mean of the stacked frames, or of the patch tokens.
 """
 
 from __future__ import annotations
@@ -32,60 +32,6 @@ from auricle.models.layers.transformer import PatchEmbed, Transformer, take
 from auricle.models.m2d.config import FRONT_ENDS, M2DHeadConfig, ViTConfig, parse_size
 from auricle.models.m2d.head import M2DHead, TrainingMask, head_rule, mean_of_rows, width_of_head
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
-
-# How spectrograms of different lengths are cut into what M2D encodes at once (specification m2d 6.3).
-
-Piece = tuple[int, int, int]  # clip, chunk, patch columns
-
-
-class Chunks:
-    """Which columns each chunk of each clip gives.
-
-    The last chunk of a clip is completed to whole patches; with ``whole`` patches only, its incomplete column is dropped
-    instead, unless it is the only one.
-    """
-
-    def __init__(self, lengths: list[int], chunk: int, patch: int, *, whole: bool = False):
-        self.chunk, self.patch, self.full = chunk, patch, chunk // patch
-        self.lengths, self.whole = lengths, whole
-        self.pieces: list[Piece] = [
-            (clip, i, self._columns(min(n - i * chunk, chunk)))
-            for clip, n in enumerate(lengths)
-            for i in range(-(-n // chunk))
-        ]
-        self.columns = [sum(c for b, _, c in self.pieces if b == clip) for clip in range(len(lengths))]
-        self.total = max(self.columns)
-        self.starts = list(range(0, self.total, self.full))
-
-    def _columns(self, frames: int) -> int:
-        columns = max(1, frames // self.patch) if self.whole else -(-frames // self.patch)
-        return min(columns, self.full)
-
-    def passes(self, at_most: int) -> list[list[Piece]]:
-        """Groups of pieces to encode together, longest first, so that full chunks share a pass without a mask."""
-        ordered = sorted(self.pieces, key=lambda piece: -piece[2])
-        return [ordered[i : i + at_most] for i in range(0, len(ordered), at_most)]
-
-    def gather(self, values: Tensor, group: list[Piece], rows: int) -> tuple[Tensor, Tensor | None]:
-        """-> (pieces, F, frames) zero past each clip's end, key mask (pieces, tokens) or None when all are equally long."""
-        width = group[0][2] * self.patch
-        batch = values.new_zeros(len(group), values.shape[1], width)
-        for row, (clip, i, _) in enumerate(group):
-            start = i * self.chunk
-            stop = min(start + width, self.lengths[clip], start + self.chunk)
-            batch[row, :, : stop - start] = values[clip, :, start:stop]
-        columns = torch.tensor([c for *_, c in group], device=values.device)
-        if (columns == columns[0]).all():
-            return batch, None
-        valid = torch.arange(group[0][2], device=values.device) < columns[:, None]
-        return batch, valid.repeat(1, rows)
-
-    def scatter(self, grid: Tensor, tokens: Tensor, group: list[Piece]) -> None:
-        """Tokens (pieces, F * columns, D) in f * T + t order -> their place in grid (B, T, F, D)."""
-        stacked = tokens.unflatten(1, (grid.shape[2], -1)).transpose(1, 2)
-        for row, (clip, i, columns) in enumerate(group):
-            grid[clip, i * self.full : i * self.full + columns] = stacked[row, :columns]
-
 
 DEFAULT_STATS = (-7.1, 4.2)  # specification m2d 2.6: what files of 2022-23 without statistics were made with
 TOKENS_PER_PASS = 8192  # chunks encoded at once: bounds the memory of long recordings
@@ -385,3 +331,55 @@ class M2DEncoder(Encoder):
         index = torch.arange(count, device=self.norm_stats.device)
         start = (index // full) * int(self.info.chunk_frames) + (index % full) * step  # type: ignore[arg-type]
         return (start + (step - 1) / 2) * (self.info.hop_seconds / step)
+
+
+Piece = tuple[int, int, int]  # clip, chunk, patch columns
+
+
+class Chunks:
+    """Which patch columns each chunk of each clip gives (specification m2d 6.3).
+
+    The last chunk of a clip is completed to whole patches; with ``whole`` patches only, its incomplete column is dropped
+    instead, unless it is the only one.
+    """
+
+    def __init__(self, lengths: list[int], chunk: int, patch: int, *, whole: bool = False):
+        self.chunk, self.patch, self.full = chunk, patch, chunk // patch
+        self.lengths, self.whole = lengths, whole
+        self.pieces: list[Piece] = [
+            (clip, i, self._columns(min(n - i * chunk, chunk)))
+            for clip, n in enumerate(lengths)
+            for i in range(-(-n // chunk))
+        ]
+        self.columns = [sum(c for b, _, c in self.pieces if b == clip) for clip in range(len(lengths))]
+        self.total = max(self.columns)
+        self.starts = list(range(0, self.total, self.full))
+
+    def _columns(self, frames: int) -> int:
+        columns = max(1, frames // self.patch) if self.whole else -(-frames // self.patch)
+        return min(columns, self.full)
+
+    def passes(self, at_most: int) -> list[list[Piece]]:
+        """Groups of pieces to encode together, longest first, so that full chunks share a pass without a mask."""
+        ordered = sorted(self.pieces, key=lambda piece: -piece[2])
+        return [ordered[i : i + at_most] for i in range(0, len(ordered), at_most)]
+
+    def gather(self, values: Tensor, group: list[Piece], rows: int) -> tuple[Tensor, Tensor | None]:
+        """-> (pieces, F, frames) zero past each clip's end, key mask (pieces, tokens) or None when all are equally long."""
+        width = group[0][2] * self.patch
+        batch = values.new_zeros(len(group), values.shape[1], width)
+        for row, (clip, i, _) in enumerate(group):
+            start = i * self.chunk
+            stop = min(start + width, self.lengths[clip], start + self.chunk)
+            batch[row, :, : stop - start] = values[clip, :, start:stop]
+        columns = torch.tensor([c for *_, c in group], device=values.device)
+        if (columns == columns[0]).all():
+            return batch, None
+        valid = torch.arange(group[0][2], device=values.device) < columns[:, None]
+        return batch, valid.repeat(1, rows)
+
+    def scatter(self, grid: Tensor, tokens: Tensor, group: list[Piece]) -> None:
+        """Tokens (pieces, F * columns, D) in f * T + t order -> their place in grid (B, T, F, D)."""
+        stacked = tokens.unflatten(1, (grid.shape[2], -1)).transpose(1, 2)
+        for row, (clip, i, columns) in enumerate(group):
+            grid[clip, i * self.full : i * self.full + columns] = stacked[row, :columns]

@@ -1,0 +1,1 @@
+"""MAE-AST: sizes (config), and the network as an encoder (encoder)."""

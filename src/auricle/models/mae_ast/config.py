@@ -1,4 +1,7 @@
-"""Sizes of the MAE-AST networks (specification mae_ast 2.1). No PyTorch here: the command line reads these for its help."""
+"""Sizes of the MAE-AST networks (specification mae_ast 2.1).
+
+This module does not import PyTorch: the command line reads it for its help.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,15 @@
-"""MAE-AST as an Encoder: features of all layers, of sound of any length (specification mae_ast 11).
+"""MAE-AST: the network of pre-training, and the encoder that gives features of all layers (specification mae_ast 3 to 5, 11).
 
-Features come from all layers of the encoder, without masking; ``frames`` stack the tokens of a time step, its lowest rows
-first, ``tokens`` are as they are. With ``through_decoder`` the decoder goes on from there, and its layers follow the
-encoder's.
+``MAEASTNetwork`` has tokens, encoder, decoder and the two heads of pre-training. Tokens are time-major: token t * C + c is row
+c of blocks (low frequencies first) of time step t; incomplete trailing frames are dropped.
 
-Lengths: any. Beyond the position tables (960 s) the spectrogram is cut into chunks of ``info.chunk_frames``; each is encoded
-on its own, positions restarting at 0. Frame t is centred on (kt t + (kt - 1) / 2) * 160 + 200 samples. Waves shorter than
-one token (2800 samples for patches, 560 for frames) are zero-padded up to it. With ``padding="published"`` the
-spectrograms, not the waves, are zero-padded to the longest; a clip's last, incomplete time step then counts as valid.
+``MAEASTEncoder`` encodes without masking. ``frames`` stack the tokens of a time step, its lowest rows first. With
+``through_decoder`` the decoder goes on from there, and its layers follow the encoder's.
+
+Clips may have any length. Beyond the position tables (960 s) the spectrogram is cut into chunks of ``info.chunk_frames``; each
+is encoded on its own, positions restarting at 0. Frame t is centred on (kt t + (kt - 1) / 2) * 160 + 200 samples. Waveforms
+shorter than one token (2800 samples for patches, 560 for frames) are zero-padded up to it. With ``padding="published"`` the
+spectrograms, not the waveforms, are zero-padded to the longest; a clip's last, incomplete time step then counts as valid.
 """
 
 from __future__ import annotations
@@ -34,11 +36,6 @@ from auricle.models.layers.transformer import BlockStyle, Transformer, take
 from auricle.models.mae_ast.config import MAEASTConfig
 from auricle.models.masking.patches import Mask
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
-
-# The MAE-AST network: tokens, encoder, decoder and both heads of its pre-training (specification mae_ast 3 to 5).
-#
-# Tokens are time-major: token t * C + c is row c of blocks (low frequencies first) of time step t; incomplete trailing frames
-# are dropped. What makes features of it stands in ``models/mae_ast/encoder.py``.
 
 EPS = 1e-5  # of every norm (specification mae_ast 3.3, 4.2)
 HALF = 0.5  # what the normalised input is multiplied by
