@@ -21,6 +21,7 @@ from auricle.inference.embed_config import EmbedOptions, EmbedSettings
 from auricle.inference.pipeline import equal_length_batches, load_audio
 from auricle.inference.tag_config import EventSettings, TagOptions, TagSettings
 from auricle.inference.tag_results import Failure
+from auricle.models.efficientat import onednn
 from helpers.encoders import FAMILIES, logmel_stats, m2d, mn
 from helpers.sounds import tone, write_sound
 from helpers.tagging import LoudestBand
@@ -89,6 +90,27 @@ def test_the_encoder_is_prepared_once(files, monkeypatch):
         encoder.classifier[5].bias.add_(1.0)
     auricle.tag(files[0], encoder)
     assert len(calls) == 2
+
+
+def test_tagging_in_a_loop_makes_one_graph(files, monkeypatch):
+    """PyTorch frees little of what a graph took: a second one for the same shape would be a leak."""
+    encoder, made = mn(), []
+    make = onednn.built
+    monkeypatch.setattr(onednn, "built", lambda *call: made.append(1) or make(*call))
+    long = np.tile(tone(1.0, RATE), onednn.PATIENCE + 4)
+    expected = auricle.Tagger(encoder, precision="bf16").labels
+    for _ in range(3):
+        result = auricle.tag(long, encoder, sample_rate=RATE, window=1.0, hop=1.0, batch_size=1, top_k=5).results[0]
+        assert {tag.label for tag in result.tags} == set(expected)
+    assert len(made) == 1
+
+
+def test_a_process_makes_a_limited_number_of_graphs(files, monkeypatch):
+    monkeypatch.setattr(onednn, "MADE", [(1,)] * onednn.MOST_GRAPHS)
+    monkeypatch.setattr(onednn, "built", None)
+    tagger = auricle.Tagger(mn(), top_k=5)
+    answers = [tagger(files[0]) for _ in range(onednn.PATIENCE + 3)]
+    assert all(answer == answers[0] for answer in answers)
 
 
 def test_a_session_is_freed_with_its_threads(files):

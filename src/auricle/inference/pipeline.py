@@ -62,7 +62,10 @@ class Session:
 
     def __init__(self, model: Model, weights: str | Path | None, device: str, precision: str, workers: int):
         self.device = pick_device(device)
-        self.encoder = as_encoder(model, weights).to(self.device).for_inference()
+        encoder = as_encoder(model, weights)
+        if encoder.norm_stats.device != self.device:  # moving nothing still costs milliseconds
+            encoder = encoder.to(self.device)
+        self.encoder = encoder.for_inference()
         self.info = self.encoder.info
         self.dtype = DTYPES.get(precision)
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix="auricle-decode")
@@ -171,11 +174,13 @@ def clip_sources(
 ) -> tuple[list[tuple[float, AudioSource]], list[LoadedAudio]]:
     """Return (seconds, source) of each clip, and the clips that cannot be opened.
 
-    Headers are read in the threads of ``pool``; with a fixed length no file is opened.
+    Headers are read in the threads of ``pool``; with a fixed length and for a single clip no file is opened.
     """
     lengths: Iterable[float | str]
     if settings.seconds is not None and settings.crop == "start":
         lengths = repeat(settings.seconds, len(manifest))
+    elif len(manifest) == 1 and settings.crop == "start":
+        lengths = [0.0]  # nothing to sort: decoding finds the length
     else:
         lengths = pool.map(lambda clip: seconds_of(manifest, clip), manifest)
     sources, failed = [], []

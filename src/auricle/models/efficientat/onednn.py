@@ -55,7 +55,13 @@ class FusedConv(nn.Module):
 
 PATIENCE = 16  # calls with one shape before it gets a graph
 SHAPES = 2  # graphs kept: each holds a copy of the weights
+MOST_GRAPHS = (
+    24  # per process: PyTorch frees little of what tracing made (of 29 MB for width 1) before the process ends
+)
 RUNS = 2  # the first calls of a traced network, in which PyTorch learns the shapes and builds the graph
+
+
+MADE: list[tuple[int, ...]] = []  # the shapes of all graphs of this process
 
 
 class Graphs:
@@ -81,6 +87,9 @@ class Graphs:
             if not self.due(shape):
                 return None
             if shape not in self.built:
+                if len(MADE) >= MOST_GRAPHS:
+                    return None
+                MADE.append(shape)
                 self.built[shape] = built(Logits(self.network), values)
                 if len(self.built) > SHAPES:
                     self.built.popitem(last=False)
