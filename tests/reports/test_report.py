@@ -22,9 +22,12 @@ from hypothesis import strategies as st
 
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
+from auricle.core.options import as_plain, with_values
 from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.evaluation.scoring import FoldScore
+from auricle.methods.msm_mae.config import MsmMaePretrain
+from auricle.methods.registry import preset_values
 from auricle.reports.drawing.audio_clips import PageSounds, mp3
 from auricle.reports.drawing.charts import Line, line_chart, round_ticks, tick_text
 from auricle.reports.drawing.images import CIVIDIS, png
@@ -196,6 +199,22 @@ def test_an_originals_log_is_drawn_beside_the_run(run, tmp_path):
     assert found.rows[1] == {"epoch": 1.5, "loss": 0.5, "lr": 1e-4, "ema_decay": 0.99}
     text, _ = read(build_report(run, references=[log]))
     assert "original/log.txt" in text
+
+
+FIRST_EDITION = {"embed_dim": "width", "num_heads": "heads"} | {
+    "decoder_embed_dim": "decoder_width",
+    "decoder_num_heads": "decoder_heads",
+}
+
+
+@pytest.mark.parametrize("names", [{}, FIRST_EDITION])
+def test_the_shipped_curve_is_that_of_the_small_preset_also_under_earlier_names(run, tmp_path, names):
+    config = as_plain(with_values(MsmMaePretrain("msm-mae", "sounds", "out"), preset_values("msm-mae", "small")))
+    for part in ("model", "predictor"):
+        config[part] = {names.get(name, name): value for name, value in config[part].items()}
+    if names:
+        config["objective"]["cont_mask"] = 0
+    assert shipped_references([replace(RunView.open(run), config=config)])
 
 
 def test_a_run_of_the_small_preset_is_drawn_beside_the_shipped_curve_as_far_as_it_goes(run, tmp_path):

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import from_plain
 from auricle.evaluation.probes.evar import LEARNING_RATE, PUBLISHED_RATES
 from auricle.evaluation.protocols import Protocol, protocol
-from auricle.evaluation.tasks import SEEDS, Task, task_from_saved
+from auricle.evaluation.tasks import SEEDS, Task
 
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation
@@ -125,7 +126,7 @@ def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Suite
         raise AuricleError(f"{path}: protocols should be a list of names such as [linear], found {protocols!r}")
     for name in protocols:
         protocol(name)
-    unknown = sorted(map(str, settings.keys() - known - {"folding"}))
+    unknown = sorted(map(str, settings.keys() - known - Task.OLD_NAMES.keys()))
     if unknown:
         raise AuricleError(
             f"{path}: unknown setting {', '.join(unknown)}; a task has {', '.join(sorted(known))}, protocols"
@@ -138,7 +139,7 @@ def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Suite
     for name in ("source", "labels"):
         if settings.get(name):
             settings[name] = str((root / Path(settings[name]).expanduser()).resolve())
-    return SuiteEntry(task_from_saved(settings), tuple(protocols), **shared)
+    return SuiteEntry(from_plain(Task, settings, str(path)), tuple(protocols), **shared)
 
 
 def evaluate_task_set(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import argument, check_choices, option
@@ -23,6 +24,8 @@ class Task:
     Example:
         ``Task("esc10/audio", labels="esc10/meta.csv", seconds=5.0)`` is ESC-10 with its five folds.
     """
+
+    OLD_NAMES: ClassVar[dict[str, str]] = {"folding": "split_by"}  # in saved evaluations and suites
 
     source: str = argument(
         "labelled audio: a folder (one subfolder per class, or with --labels), a table, a prepared folder", default=""
@@ -93,14 +96,3 @@ class Task:
         title += f"/{self.label_column}" if self.label_column else ""
         title += f", {self.split_by}" if self.split_by != "auto" else ""
         return f"{title}, {self.seconds:g} s" if self.seconds else title
-
-
-def task_from_saved(values: dict) -> Task:
-    """Build a task from saved settings; the first edition's field ``folding`` is read as ``split_by``.
-
-    Raises:
-        AuricleError: A value is not valid.
-        TypeError: A setting is unknown.
-    """
-    renamed = {"split_by" if name == "folding" else name: value for name, value in values.items()}
-    return Task(**renamed)

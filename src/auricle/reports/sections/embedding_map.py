@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
+from auricle.core.options import from_plain
 from auricle.data.manifest.manifest import Manifest
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Evaluation, Prediction
 from auricle.evaluation.targets import labelled
-from auricle.evaluation.tasks import Task, task_from_saved
+from auricle.evaluation.tasks import Task
 from auricle.inference.embed_config import EmbedSettings
 from auricle.reports.drawing.html import script_safe, section, text
 from auricle.reports.run_view import RunView
@@ -96,12 +97,12 @@ def task_manifest(evaluation: Evaluation) -> Manifest | None:
     """Read the clips that were evaluated; None where their table or folder is gone."""
     import warnings
 
-    known = {f.name for f in fields(Task)} | {"folding"}
+    known = {f.name for f in fields(Task)} | Task.OLD_NAMES.keys()
     saved = {k: v for k, v in evaluation.settings.get("task", {}).items() if k in known}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return labelled(task_from_saved(saved).manifest())
+            return labelled(from_plain(Task, saved).manifest())
     except (AuricleError, OSError, TypeError):
         return None
 

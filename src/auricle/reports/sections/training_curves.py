@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
+from auricle.core.options import as_plain
+from auricle.methods.registry import read_settings
 from auricle.reports.drawing.charts import MOST_POINTS, Line, legend, line_chart
 from auricle.reports.drawing.html import percent, section, subsection, text
 from auricle.reports.run_view import RunView
@@ -60,7 +62,7 @@ def shipped_references(runs: Sequence[RunView]) -> list[Reference]:
     made as many updates; the curve ends where the run ends.
     """
     known = json.loads(files(__package__).joinpath(SHIPPED).read_text("utf-8"))
-    if not _within(known["settings"], runs[0].config):
+    if not _within(known["settings"], _with_current_names(runs[0].config)):
         return []
     steps = [row for row in runs[0].rows("step") if row.get("step")]
     if not steps:
@@ -74,6 +76,14 @@ def shipped_references(runs: Sequence[RunView]) -> list[Reference]:
         )
         for curve in known["curves"]
     ]
+
+
+def _with_current_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an earlier version under the names of this one; unchanged where they are not those of a known method."""
+    try:
+        return as_plain(read_settings(config, "the configuration"))
+    except (AuricleError, TypeError):
+        return config
 
 
 def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
