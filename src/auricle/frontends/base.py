@@ -130,6 +130,25 @@ class FrontEnd(ABC):
         """Return a stream that computes the spectrogram of one recording from consecutive blocks."""
         return FrontEndStream(self)
 
+    def as_module(self) -> FrontEndModule:
+        """Return a module for ``torch.export``, (B, S) -> (B, F, T), whose graph has real-valued operations alone."""
+        return FrontEndModule(self)
+
+
+class FrontEndModule(torch.nn.Module):
+    """A front end as a module. It makes the windows and the mel bank, so that a trace takes them as constants.
+
+    An exported graph multiplies with the Fourier matrix in place of the FFT, and holds all frames at once.
+    """
+
+    def __init__(self, front_end: FrontEnd):
+        super().__init__()
+        self.front_end = front_end
+        front_end(torch.zeros(1, front_end.min_samples))
+
+    def forward(self, wave: Tensor) -> Tensor:
+        return self.front_end(wave)
+
 
 @lru_cache(maxsize=64)
 def front_end(id: str) -> FrontEnd:

@@ -1,4 +1,4 @@
-"""Frames of a waveform: reflection at each clip's own end, blocks of bounded memory, power spectra, mel bands."""
+"""Frames of a waveform: reflection at each clip's own end, blocks of bounded memory, power spectra."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ def reflect(wave: Tensor, lengths: Tensor | None, pad: int) -> Tensor:
 def blocks_of_frames(wave: Tensor, size: int, hop: int) -> Iterator[Tensor]:
     """Yield views (B, t, size) of the T = 1 + (S - size) // hop frames of (B, S), t at most BLOCK_FRAMES * threads / B."""
     frames = wave.unfold(1, size, hop)
+    if torch.compiler.is_exporting():  # a graph has no loop over blocks
+        yield frames
+        return
     total, block = frames.shape[1], max(1, BLOCK_FRAMES * torch.get_num_threads() // frames.shape[0])
     if total <= block:
         yield frames
