@@ -208,9 +208,8 @@ def options(parser: Parser, known: frozenset[str] = frozenset()) -> Iterator[str
 
 def methods_of_pretrain() -> Iterator[str]:
     """Yield the settings that each method of pre-training adds to the common ones."""
-    from auricle.methods.registry import METHODS
-
     from auricle.cli.main import parser_of
+    from auricle.methods.registry import METHODS
 
     parsers = {method: parser_of("pretrain", ["--method", method]) for method in METHODS}
     common = frozenset.intersection(
