@@ -70,6 +70,36 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that one process or thread holds at a time; others wait. It ends with the process that holds it.
+
+    Args:
+        path: the lock file, which is made and stays.
+    """
+    with open(path, "a+b") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            while True:
+                try:
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # gives up after ten seconds
+                    break
+                except OSError:
+                    continue
+            try:
+                yield
+            finally:
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
 # ---- JSON
 def dumps(value: Any, **layout: Any) -> str:
     """Return JSON that every parser reads: NaN and infinite numbers, which JSON does not have, become null.

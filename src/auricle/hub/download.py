@@ -18,13 +18,12 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, make_folder, replacing, sha256_of, write_text
+from auricle.core.io import SET_ANOTHER, locked, make_folder, replacing, sha256_of, write_text
 from auricle.core.progress import progress_bar
 from auricle.hub.checksums import check, note
 from auricle.version import __version__
@@ -100,7 +99,9 @@ def fetch(
             f"{destination.name} is not on this machine and downloads are switched off; {by_hand(urls, destination)}"
         )
     make_folder(destination.parent, SET_ANOTHER)
-    with _alone(destination):
+    with locked(
+        destination.with_name(destination.name + ".lock")
+    ):  # one process downloads, others wait (ranks of one run)
         if not destination.is_file():  # another process may have brought it meanwhile
             source = _from_any(urls, wanted, timeout, quiet)
             note(destination, source, content=wanted.part)
@@ -274,19 +275,6 @@ def _blocks(answer: BinaryIO | http.client.HTTPResponse, timeout: float) -> Iter
             if arrived < LEAST_RATE * timeout:
                 raise TimeoutError
             since, arrived = clock(), 0
-
-
-@contextmanager
-def _alone(destination: Path) -> Iterator[None]:
-    """One process downloads a file at a time; the others wait (ranks of one training run)."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock
-        yield
-        return
-    with open(destination.with_name(destination.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 # ---- the weight file in a downloaded zip archive; its paths are not trusted

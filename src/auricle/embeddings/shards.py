@@ -1,0 +1,153 @@
+"""One shard of an embedding store: a safetensors file with the embeddings of some clips.
+
+Tensors, for n clips: ``vector/NAME`` (n, D) for each named vector; with features over time also ``frames`` (T, D) and
+``times`` (T,), where T counts the frames of all clips together. The metadata ``shard`` is JSON: the ids and sources of
+the clips, how many frames each has, and the SHA-256 of each tensor. A shard is written once, whole, and never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import replacing
+from auricle.inference.embedder import ClipEmbedding
+
+VECTOR = "vector/"  # before the name of a vector
+FRAMES, TIMES = "frames", "times"
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}  # of safetensors
+CHECK_BYTES = 1 << 20  # read at a time for a checksum
+LONGEST_HEADER = 1 << 30
+
+
+class DamagedShardError(AuricleError):
+    """A shard that is not what was written: cut, changed or missing."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor stands in the file: its type, shape, first byte, number of bytes and SHA-256."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    begin: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The header of a shard.
+
+    Attributes:
+        ids: of the clips, in the order of the rows.
+        sources: what each clip was computed from, in words of the writer.
+        counts: frames of each clip; zeros without features over time.
+        names: of the vectors, in the order of the writer.
+        tensors: by name.
+    """
+
+    path: Path
+    ids: tuple[str, ...]
+    sources: tuple[str, ...]
+    counts: tuple[int, ...]
+    names: tuple[str, ...]
+    tensors: dict[str, Tensor]
+
+    def widths(self) -> dict[str, int]:
+        """Return the length of each named vector, and of "frames" if there are any."""
+        widths = {name: self.tensors[VECTOR + name].shape[1] for name in self.names}
+        return widths | ({FRAMES: self.tensors[FRAMES].shape[1]} if FRAMES in self.tensors else {})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the tensors as read-only arrays that the system reads from the file when they are used."""
+        try:
+            content = np.memmap(self.path, np.uint8, "r")
+        except (OSError, ValueError) as error:
+            raise DamagedShardError(f"the shard {self.path} cannot be read ({error})") from None
+        if any(tensor.begin + tensor.size > len(content) for tensor in self.tensors.values()):
+            raise DamagedShardError(f"the shard {self.path} is damaged (it is too short)")
+        return {
+            name: content[t.begin : t.begin + t.size].view(t.dtype).reshape(t.shape) for name, t in self.tensors.items()
+        }
+
+    def check(self) -> None:
+        """Compare every tensor with its checksum, a part of the file at a time. Raises DamagedShardError."""
+        with open(self.path, "rb") as file:
+            for name, tensor in self.tensors.items():
+                file.seek(tensor.begin)
+                digest, rest = hashlib.sha256(), tensor.size
+                while rest and (block := file.read(min(rest, CHECK_BYTES))):
+                    digest.update(block)
+                    rest -= len(block)
+                if digest.hexdigest() != tensor.sha256:
+                    raise DamagedShardError(f"the shard {self.path} is damaged (the checksum of {name} does not match)")
+
+
+def write_shard(path: Path, clips: Sequence[ClipEmbedding], sources: Sequence[str], dtype: np.dtype) -> Shard:
+    """Write a shard, whole or not at all, and return its header.
+
+    Args:
+        clips: at least one; all with the same named vectors, and all or none with frames.
+        sources: one per clip.
+        dtype: of vectors and frames; times keep their own.
+    """
+    from safetensors.numpy import save_file
+
+    tensors = {
+        VECTOR + name: np.stack([np.asarray(clip.vectors[name], dtype) for clip in clips]) for name in clips[0].vectors
+    }
+    frames = [clip.frames for clip in clips if clip.frames is not None]
+    times = [clip.times for clip in clips if clip.times is not None]
+    if frames:
+        tensors |= {FRAMES: np.concatenate(frames).astype(dtype, copy=False), TIMES: np.concatenate(times)}
+    header = {
+        "ids": [clip.id for clip in clips],
+        "sources": list(sources),
+        "counts": [len(array) for array in frames] or [0] * len(clips),
+        "names": list(clips[0].vectors),
+        "sha256": {name: hashlib.sha256(array.data).hexdigest() for name, array in tensors.items()},
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"shard": json.dumps(header)})
+    return read_shard(path)
+
+
+def read_shard(path: Path) -> Shard:
+    """Read the header of a shard; no tensor is read. Raises DamagedShardError for a file that is no whole shard."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > LONGEST_HEADER:
+                raise ValueError("it has no header")
+            header: dict[str, Any] = json.loads(file.read(length))
+        about = json.loads(header.pop("__metadata__")["shard"])
+        tensors = {
+            name: Tensor(
+                DTYPES[entry["dtype"]],
+                tuple(entry["shape"]),
+                8 + length + entry["data_offsets"][0],
+                entry["data_offsets"][1] - entry["data_offsets"][0],
+                about["sha256"][name],
+            )
+            for name, entry in header.items()
+        }
+        if path.stat().st_size != max(tensor.begin + tensor.size for tensor in tensors.values()):
+            raise ValueError("its length is wrong")
+        ids, sources, counts, names = (tuple(about[name]) for name in ("ids", "sources", "counts", "names"))
+        return Shard(path, ids, sources, counts, names, tensors)
+    except OSError as error:
+        raise DamagedShardError(f"the shard {path} cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedShardError(f"the shard {path} is damaged ({str(error).splitlines()[0]})") from None
