@@ -1,4 +1,4 @@
-"""Features of a speech model of the transformers library, layer by layer: the targets of M2D-S (specification m2d 5.8)."""
+"""Compute features of a speech model of the transformers library: the targets of M2D-S (specification m2d 5.8)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ EPS = 1e-7  # of the variance: the feature processor of wav2vec2-base-960h
 
 
 class SpeechFeatures:
-    """``features(wave)`` -> (T, D) float32 of one recording at 16 kHz, 50 a second.
+    """Features (T, D) of one recording at 16 kHz, 50 a second. Recordings are not batched, so none is padded.
 
-    ``model`` is a network of HuBERT's kind: (1, S) -> an object with ``hidden_states``, of which ``layer`` is taken
-    (0: the input embedding, k: the output of layer k). Each recording goes alone: no padding touches its features.
+    Args:
+        model: a network such as HuBERT: (1, S) -> an object with ``hidden_states``.
+        layer: the hidden state to take (0: the input embedding, k: the output of layer k).
     """
 
     def __init__(self, model: nn.Module, layer: int, device: torch.device | str = "cpu"):
@@ -29,7 +30,17 @@ class SpeechFeatures:
 
     @torch.no_grad()
     def __call__(self, wave: np.ndarray) -> np.ndarray:
-        """(S,) float32 -> (T, D), T = 1 + (S - 400) // 320 for HuBERT. Raises AuricleError for a layer it has not."""
+        """Compute the features of a waveform.
+
+        Args:
+            wave: (S,) float32 at 16 kHz.
+
+        Returns:
+            (T, D) float32, T = 1 + (S - 400) // 320 for HuBERT.
+
+        Raises:
+            AuricleError: for a layer that the model does not have.
+        """
         values = torch.from_numpy(standardised(wave))[None].to(self.device)
         layers = self.model(values, output_hidden_states=True).hidden_states
         if not 0 <= self.layer < len(layers):
@@ -38,14 +49,16 @@ class SpeechFeatures:
 
 
 def standardised(wave: np.ndarray) -> np.ndarray:
-    """Zero mean, unit variance."""
+    """Return the waveform with zero mean and unit variance."""
     return ((wave - wave.mean()) / np.sqrt(wave.var() + EPS)).astype(np.float32)
 
 
 def load_speech_model(name: str) -> nn.Module:
-    """A model of the transformers library, by its name on the hub or its folder. Nothing in it is executed.
+    """Load a model of the transformers library by its name on the hub or its folder, without running code from it.
 
-    Raises MissingExtra without the library, AuricleError for what cannot be loaded and for another hop than 20 ms.
+    Raises:
+        MissingExtra: without the library.
+        AuricleError: for a model that cannot be loaded, and for another hop than 20 ms.
     """
     try:
         from transformers import AutoModel
@@ -54,15 +67,16 @@ def load_speech_model(name: str) -> nn.Module:
     try:
         model = AutoModel.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise AuricleError(f"the speech model '{name}' cannot be loaded: {first}") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise AuricleError(f"the speech model '{name}' cannot be loaded: {reason}") from None
     check_hop(model.config, name)
     return model
 
 
 def check_hop(config: Any, name: str) -> None:
+    """Raise AuricleError unless the model gives a feature every 20 ms."""
     hop = math.prod(getattr(config, "conv_stride", ()) or (0,))
     if hop != HOP:
         raise AuricleError(
-            f"'{name}' is no speech model of HuBERT's kind with {HOP} samples between features (it has {hop or 'none'})"
+            f"'{name}' is no speech model such as HuBERT with {HOP} samples between features (it has {hop or 'none'})"
         )
