@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
-from auricle.inference.tag_config import OLD_PRECISIONS, PRECISIONS, precision_named
+from auricle.inference.tag_config import OLD_PRECISIONS, PRECISION_NAMES, PRECISIONS
 
 LEVELS = ("clip", "frames")
 CROPS = ("start", "random")
@@ -60,7 +60,7 @@ class EncodeSettings:
     workers: int = option(2, "threads that decode audio; changes no number", advanced=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "precision", precision_named(self.precision))
+        object.__setattr__(self, "precision", PRECISION_NAMES.get(self.precision, self.precision))
         check_choices(self)
         check_ranges(self, ("batch_size", "workers"), 1)
 

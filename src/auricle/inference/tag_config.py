@@ -10,6 +10,7 @@ from auricle.core.options import check_choices, check_ranges, option
 
 PRECISIONS = ("auto", "float32", "bf16", "fp16")  # "auto" is float32: inference is exact unless asked otherwise
 OLD_PRECISIONS = {"bfloat16": "bf16"}  # of the first edition
+PRECISION_NAMES = {"auto": "float32"} | OLD_PRECISIONS
 WHOLE_SECONDS = 120.0  # longer recordings are tagged in windows even when none were asked for, to bound memory
 LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
 
@@ -28,11 +29,6 @@ class TagOptions(TypedDict, total=False):
     threshold: float
     hysteresis: float
     median: int
-
-
-def precision_named(name: str) -> str:
-    """Return the precision of a name: itself, or what "auto" and the first edition's "bfloat16" stand for."""
-    return ({"auto": "float32"} | OLD_PRECISIONS).get(name, name)
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ class TagSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
         object.__setattr__(self, "hop", self.hop or None)
-        object.__setattr__(self, "precision", precision_named(self.precision))
+        object.__setattr__(self, "precision", PRECISION_NAMES.get(self.precision, self.precision))
         check_choices(self)
         check_ranges(self, ("top_k", "batch_size", "workers"), 1)
         check_ranges(self, tuple(name for name in ("window", "hop") if getattr(self, name) is not None), 0)
