@@ -100,3 +100,16 @@ def test_set_threads_takes_a_number_or_auto_and_says_what_else_is_wrong(monkeypa
                 auricle.set_threads(wrong)
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_progress_bar_looks_at_the_load_at_every_step(monkeypatch, capsys):
+    from auricle.core import progress
+
+    looks = iter(["1 of 2 threads: other processes keep 2.0 cores busy", None, None, None])
+    monkeypatch.setattr(progress, "recheck", lambda: next(looks))
+    assert list(progress.progress_bar([1, 2], what="tag")) == [1, 2]
+    assert "other processes keep 2.0 cores busy" in capsys.readouterr().err
+    with progress.progress_bar(total=2, quiet=True) as bar:
+        bar.update()
+        bar.update()
+    assert next(looks, "all used") == "all used"

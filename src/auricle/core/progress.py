@@ -1,17 +1,41 @@
-"""One progress bar for every job: on stderr, updated often on a terminal, one line a minute in a log file."""
+"""One progress bar for every job: on stderr, updated often on a terminal, one line a minute in a log file.
+
+A bar's steps are also where a long job looks at the load of the machine (``core/threads.py``).
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
 
+from auricle.core.threads import recheck
+
+
+class ProgressBar(tqdm):
+    """A tqdm bar that adapts the number of threads to the load, and writes a line when it has changed."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in super().__iter__():
+            self._look_at_load()
+            yield item
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self._look_at_load()
+        return super().update(n)
+
+    def _look_at_load(self) -> None:
+        change = recheck()
+        if change and not self.disable:
+            self.write(change, file=self.fp)
+
 
 def progress_bar(
     iterable: Any = None, *, total: int | None = None, what: str = "", unit: str = "clip", quiet: bool = False
-) -> tqdm:
-    """Return a tqdm bar.
+) -> ProgressBar:
+    """Return a progress bar.
 
     Args:
         iterable: what the bar runs over; None: the caller calls ``update``.
@@ -21,7 +45,7 @@ def progress_bar(
         quiet: show nothing.
     """
     live = sys.stderr.isatty()
-    return tqdm(
+    return ProgressBar(
         iterable,
         total=total,
         desc=what,

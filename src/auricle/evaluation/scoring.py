@@ -10,6 +10,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
+from auricle.core.threads import recheck
 from auricle.data.manifest.manifest import Manifest
 from auricle.evaluation.probes.base import Features
 from auricle.evaluation.probes.fewshot import FewShot, single_label_only
@@ -133,6 +134,7 @@ def score_features(task: TaskSplit, protocol: Protocol, features: Features, seed
     scores, first_predictions = [], []
     for i, split in enumerate(task.splits):
         for seed in used:
+            recheck()  # a probe may take minutes
             predictions = protocol.probe.fit_predict(features, task.targets, split, RandomKey(seed, position=i))
             scores.append(task.score(predictions, split, seed))
             if seed == used[0]:
