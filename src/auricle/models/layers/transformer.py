@@ -63,11 +63,11 @@ class Attention(nn.Module):
     With ``last`` only the last so many tokens ask: -> (B, last, D), what the others would get is not computed.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0):
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.num_heads, self.dropout = num_heads, dropout
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None, last: int | None = None) -> Tensor:
         if last is None:
@@ -81,17 +81,17 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(B, N, parts * D) -> as many (B, heads, N, d)."""
-        return x.unflatten(2, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return x.unflatten(2, (parts, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Mlp(nn.Module):
     """D -> hidden, exact GELU, hidden -> D."""
 
-    def __init__(self, width: int, hidden: int, dropout: float = 0.0):
+    def __init__(self, embed_dim: int, hidden: int, dropout: float = 0.0):
         super().__init__()
         self.dropout = dropout
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = nn.Linear(embed_dim, hidden)
+        self.fc2 = nn.Linear(hidden, embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(dropped(functional.gelu(self.fc1(x)), self.dropout, self.training))
@@ -100,13 +100,13 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm: x + attention(norm(x)), then x + mlp(norm(x)). Post-norm: norm(x + attention(x)), norm(x + mlp(x))."""
 
-    def __init__(self, width: int, heads: int, style: BlockStyle = BlockStyle()):
+    def __init__(self, embed_dim: int, num_heads: int, style: BlockStyle = BlockStyle()):
         super().__init__()
         self.style = style
-        self.norm1 = nn.LayerNorm(width, eps=style.eps)
-        self.attn = Attention(width, heads, style.attention_dropout)
-        self.norm2 = nn.LayerNorm(width, eps=style.eps)
-        self.mlp = Mlp(width, style.hidden or 4 * width, style.activation_dropout)
+        self.norm1 = nn.LayerNorm(embed_dim, eps=style.eps)
+        self.attn = Attention(embed_dim, num_heads, style.attention_dropout)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=style.eps)
+        self.mlp = Mlp(embed_dim, style.hidden or 4 * embed_dim, style.activation_dropout)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None, last: int | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D), or (B, last, D): the last tokens alone, which still see all others."""
@@ -128,11 +128,11 @@ class Transformer(nn.Module):
     skips is drawn from PyTorch's default generator, as dropout is; features (``layers``) come from all of them.
     """
 
-    def __init__(self, width: int, depth: int, heads: int, style: BlockStyle = BlockStyle()):
+    def __init__(self, embed_dim: int, depth: int, num_heads: int, style: BlockStyle = BlockStyle()):
         super().__init__()
         self.style = style
-        self.blocks = nn.ModuleList(Block(width, heads, style) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=style.eps)
+        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, style) for _ in range(depth))
+        self.norm = nn.LayerNorm(embed_dim, eps=style.eps)
         self.recompute = False
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
@@ -196,10 +196,10 @@ class PatchEmbed(nn.Module):
     Token f * T + t is row f of patches (low frequencies first), column t. Incomplete trailing columns are dropped.
     """
 
-    def __init__(self, width: int, patch: tuple[int, int]):
+    def __init__(self, embed_dim: int, patch: tuple[int, int]):
         super().__init__()
         self.patch = patch
-        self.proj = nn.Conv2d(1, width, kernel_size=patch, stride=patch)
+        self.proj = nn.Conv2d(1, embed_dim, kernel_size=patch, stride=patch)
 
     def cut(self, values: Tensor) -> Tensor:
         """(B, F, T) -> (B, N, ph * pw), a patch's values row by row."""

@@ -16,10 +16,10 @@ class Predictor(nn.Module):
 
     pos_embed: Tensor
 
-    def __init__(self, config: PredictorConfig, width: int, grid: tuple[int, int], out: int):
+    def __init__(self, config: PredictorConfig, embed_dim: int, grid: tuple[int, int], out: int):
         super().__init__()
         inner = config.decoder_embed_dim
-        self.embed = nn.Linear(width, inner)
+        self.embed = nn.Linear(embed_dim, inner)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, inner))
         self.register_buffer("pos_embed", grid_table(inner, grid))
         self.transformer = Transformer(inner, config.decoder_depth, config.decoder_num_heads)
