@@ -7,6 +7,8 @@ import json
 import pytest
 
 from auricle.cli.main import VERBS, entry_of, exit_code, main
+from auricle.commands.tag import Tagging
+from auricle.inference.tag_results import Failure, FileTags
 from helpers.sounds import write_sounds
 
 HOPELESS = {
@@ -98,6 +100,15 @@ def test_progress_goes_to_stderr_and_a_broken_file_makes_it_1(here, capsys):
     assert "failed: " in shown.err
     assert main(["embed", "sounds", "--model", "logmel-stats", "--out", "e.npy", "--quiet"]) == 1
     assert "failed: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("names", "code"), [(["good"], 0), (["good", "bad"], 1), (["bad"], 2), (["bad", "bad"], 2)])
+def test_tag_counts_the_recordings_it_could_tag(names, code, monkeypatch, capsys):
+    outcomes = {"good": FileTags("good.wav", 1.0, ()), "bad": Failure("bad.wav", "bad.wav: no such file")}
+    tagging = Tagging("loudest-band", len(names), iter([outcomes[name] for name in names]))
+    monkeypatch.setattr("auricle.cli.tag.tag", lambda config: tagging)
+    assert main(["tag", "sounds", "--model", "loudest-band", "--quiet", "--csv"]) == code
+    assert capsys.readouterr().err.count("failed: ") == names.count("bad")
 
 
 def test_the_code_counts_what_was_done():

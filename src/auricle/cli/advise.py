@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from auricle.cli.flags import Leaf, VerbParser, add_flags, config_from, leaves, reader_of, shown
 from auricle.commands.advise.advise import advise, as_json
@@ -54,7 +55,7 @@ def ask(args: argparse.Namespace, answer: Callable[[str], str] = input) -> None:
             break
 
 
-def value_of(leaf: Leaf, text: str) -> object:
+def value_of(leaf: Leaf, text: str) -> Any:
     """Return an answer as a value. Raises ValueError or ArgumentTypeError for one that cannot be read."""
     if leaf.kind is not bool:
         return reader_of(leaf)(text)
