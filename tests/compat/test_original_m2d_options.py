@@ -138,9 +138,9 @@ def test_statistics_are_given_to_the_mae_program_only():
 @pytest.mark.parametrize(
     ("program", "word", "said"),
     [
-        (GENERAL, "--dist_url env://", "torchrun says"),
-        (GENERAL, "--local-rank 0", "torchrun says"),
-        (GENERAL, "--world_size=2", "torchrun says"),
+        (GENERAL, "--dist_url env://", "torchrun sets"),
+        (GENERAL, "--local-rank 0", "torchrun sets"),
+        (GENERAL, "--world_size=2", "torchrun sets"),
         (GENERAL, "--no_pin_mem", "pinned"),
         (AUDIOSET, "--teacher x.pth", "labels are the second target"),
         (AUDIOSET, "--min_ds_size 5", "ignores it"),

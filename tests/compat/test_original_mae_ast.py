@@ -161,7 +161,7 @@ def test_hydra_words_yaml_values_and_references_are_read(data, tmp_path):
         ("optimizer._name=adafactor", "optimizer._name=adafactor cannot be run here"),
         ("model.ast_kernel_stride_time=10", "must be equal"),
         ("optimization.max_update=0", "the run has no end"),
-        ("dataset.max_tokens=null", "say dataset.max_tokens"),
+        ("dataset.max_tokens=null", "set dataset.max_tokens"),
         ("task.mask_type=checkerboard", "mask"),
         ("--config-name mae_ast --config-dir nowhere", "there is no nowhere/mae_ast.yaml.*without --config-dir"),
         ("--config-name mine", "--config-name mine needs --config-dir"),
@@ -184,7 +184,7 @@ def test_folders_and_lists_that_are_not_there_are_refused(data, tmp_path, capsys
     assert main(["original", "mae-ast", "task.data=nowhere"]) == 2
     assert "task.data: there is no folder nowhere" in capsys.readouterr().err
     assert main(["original", "mae-ast", "common.seed=1"]) == 2
-    assert "say task.data=" in capsys.readouterr().err
+    assert "set task.data=" in capsys.readouterr().err
     with pytest.raises(AuricleError, match=r"holds no train\.tsv"):
         single(f"task.data={tmp_path}", data)
 

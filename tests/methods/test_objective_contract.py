@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from auricle.core.options import names_of, with_values
 from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
+from auricle.methods.registry import METHODS
 from auricle.models.base import Encoder
 from auricle.training.optimizers import make_optimizer
 from helpers.objectives import OBJECTIVES
@@ -31,6 +33,19 @@ def loss_of(objective, batch, **keys):
 def picked(batch, order):
     """The clips of a batch in another order."""
     return batch.take(order)
+
+
+def test_every_method_has_a_case():
+    assert {name.split()[0] for name in OBJECTIVES} >= METHODS.keys()
+
+
+def test_every_preset_names_its_source_and_settings_of_its_method():
+    for name, method in METHODS.items():
+        default = method.settings(name, "data")
+        for preset in method.presets.values():
+            assert preset.source
+            assert preset.values.keys() <= names_of(default)
+            with_values(default, dict(preset.values))
 
 
 def test_the_loss_is_a_finite_number_and_the_log_holds_it_without_a_gradient(case):

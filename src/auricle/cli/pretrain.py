@@ -56,7 +56,7 @@ def add_preset(words: Sequence[str], parser: VerbParser, method: str) -> None:
     presets = find_method(method).presets
     if not presets:
         return
-    parser.add_argument("--preset", metavar="NAME", help=f"a published recipe: {', '.join(presets)}")
+    parser.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets)}")
     names = typed_values("preset", words)
     if names:
         values = preset_values(method, names[-1])

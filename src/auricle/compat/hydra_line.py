@@ -19,7 +19,7 @@ REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 @dataclass(frozen=True)
 class HydraLine:
-    """folder and name of the YAML file that holds the defaults ("" where none is named); values by dotted name."""
+    """A parsed line: folder and name of the YAML file with the defaults ("" if none is named), values by dotted name."""
 
     folder: str
     name: str
@@ -27,18 +27,18 @@ class HydraLine:
 
 
 def read_line(words: Sequence[str]) -> HydraLine:
-    """Raises AuricleError for a word that is neither a known flag nor name=value."""
-    rest, found, values = list(words), {"folder": "", "name": ""}, {}
+    """Parse a line. Raises AuricleError for a word that is neither a known flag nor name=value."""
+    rest, file, values = list(words), {"folder": "", "name": ""}, {}
     while rest:
         word = rest.pop(0)
         flag, equals, text = word.partition("=")
         if flag in FLAGS:
-            found[FLAGS[flag]] = text if equals else _following(flag, rest)
+            file[FLAGS[flag]] = text if equals else _following(flag, rest)
         elif word.startswith(("-", "~")) or not equals:
             raise AuricleError(f"'{word}' is not understood; expected {', '.join(FLAGS)} or name=value")
         else:
             values[flag.lstrip("+").replace("/", ".")] = _value(text)
-    return HydraLine(found["folder"], found["name"], values)
+    return HydraLine(file["folder"], file["name"], values)
 
 
 def _following(flag: str, rest: list[str]) -> str:
@@ -48,7 +48,7 @@ def _following(flag: str, rest: list[str]) -> str:
 
 
 def _value(text: str) -> Any:
-    """As Hydra reads it: numbers, true and false, lists, null; else text."""
+    """Return a value as Hydra reads it: numbers, true and false, lists, null; else text."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -56,7 +56,7 @@ def _value(text: str) -> Any:
 
 
 def read_yaml(folder: str, name: str) -> dict[str, Any]:
-    """The file's values by dotted name. Raises AuricleError where it is not there or is no table."""
+    """Return the file's values by dotted name. Raises AuricleError if it is not there or is no table."""
     path = Path(folder) / f"{name.removesuffix('.yaml')}.yaml"
     if not path.is_file():
         there = [file.stem for file in Path(folder).glob("*.yaml")] if Path(folder).is_dir() else []
@@ -81,7 +81,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def resolved(name: str, values: dict[str, Any]) -> Any:
-    """The value of a name, with ``${group.name}`` followed. Raises AuricleError for one that leads nowhere."""
+    """Return the value of a name and follow ``${group.name}``. Raises AuricleError for a reference without a value."""
     value, seen = values[name], {name}
     while isinstance(value, str) and (match := REFERENCE.fullmatch(value.strip())):
         if match[1] in seen or match[1] not in values:

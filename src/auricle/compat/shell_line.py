@@ -1,4 +1,4 @@
-"""A line as the read-mes print it, taken apart: ``OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``."""
+"""Parse a command line as the read-mes print it: ``OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ RENDEZVOUS = ("--standalone", "--master", "--rdzv", "--nnodes", "--node")
 
 @dataclass(frozen=True)
 class ShellLine:
-    """environment: what stood in front (``OMP_NUM_THREADS=1``); launch: torchrun's own words, None without torchrun.
+    """A parsed line.
 
-    script: "train_as" of ``audioset/train_as.py`` and of ``-m audioset.train_as``; a shell script keeps its ``.sh``.
-    words: what follows it. "" and () where nothing is left.
+    environment  variables in front (``OMP_NUM_THREADS=1``)
+    launch       torchrun's own words; None without torchrun
+    script       "train_as" of ``audioset/train_as.py`` and of ``-m audioset.train_as``; a shell script keeps its ``.sh``
+    words        what follows the script
     """
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -31,14 +33,14 @@ class ShellLine:
 
 
 def divided(line: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands before ``--`` (the original's line), and what after it (settings of ours)."""
+    """Split a line at ``--`` into the original's line and settings of our own."""
     words = list(line)
     cut = words.index("--") if "--" in words else len(words)
     return words[:cut], words[cut + 1 :]
 
 
 def taken_apart(line: Sequence[str]) -> ShellLine:
-    """Environment words, ``python``, ``torchrun`` and ``-m`` in front of a script may all be there or not."""
+    """Parse a line; environment words, ``python``, ``torchrun`` and ``-m`` in front of the script are optional."""
     rest = list(line)
     environment: dict[str, str] = {}
     while rest and (rest[0] == "env" or re.match(r"[A-Za-z_]\w*=", rest[0])):
@@ -55,7 +57,7 @@ def taken_apart(line: Sequence[str]) -> ShellLine:
 
 
 def _launcher(rest: list[str]) -> tuple[str, ...] | None:
-    """Takes torchrun and its options off the front of ``rest``; what is left begins with the script, or its ``-m``."""
+    """Remove torchrun and its options from the front of ``rest``, so that it begins with the script, or its ``-m``."""
     if rest and rest[0].endswith("torchrun"):
         del rest[0]
     elif len(rest) > 2 and PYTHON.match(rest[0]) and rest[1] == "-m" and rest[2] in LAUNCHERS:
@@ -72,16 +74,16 @@ def _launcher(rest: list[str]) -> tuple[str, ...] | None:
 
 
 def _script(word: str) -> str:
-    """The last part of a path or module name: "train_as" of audioset/train_as.py and of audioset.train_as."""
+    """Return the last part of a path or module name: "train_as" of audioset/train_as.py and of audioset.train_as."""
     name = word.rsplit("/", 1)[-1]
     return name if name.endswith(".sh") else name.removesuffix(".py").rsplit(".", 1)[-1]
 
 
 def launched(launch: Sequence[str], command: Sequence[str], environment: dict[str, str]) -> int:
-    """Run ``auricle COMMAND`` under torchrun with its own words; returns its exit status.
+    """Run ``auricle COMMAND`` under torchrun with its own words, and return the exit status.
 
-    A line without a meeting point gets ``--standalone``, so that two runs on one machine do not fight for a port.
-    Ctrl-C reaches torchrun too, which is given the time to end its processes.
+    A line without a rendezvous gets ``--standalone``, so that two runs on one machine do not use one port. Ctrl-C reaches
+    torchrun too; this process waits until it has ended its own.
     """
     own = list(launch) if any(word.startswith(RENDEZVOUS) for word in launch) else ["--standalone", *launch]
     words = [sys.executable, "-m", "torch.distributed.run", *own, "-m", "auricle", *command]
@@ -90,7 +92,7 @@ def launched(launch: Sequence[str], command: Sequence[str], environment: dict[st
 
 
 def waited_for(process: subprocess.Popen) -> int:
-    """Its exit status, or 130 after a Ctrl-C, which it was sent too."""
+    """Wait for a process and return its exit status; 130 after a Ctrl-C, which the process received too."""
     asked = False
     while True:
         try:

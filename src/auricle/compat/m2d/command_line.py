@@ -1,8 +1,9 @@
-"""M2D's command lines, run here: ``auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``.
+"""Run M2D's command lines: ``auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``.
 
 Its four training programs and its converter run with their options and defaults unchanged (specification m2d 5.1, 1.3),
-with ``python``, ``torchrun`` or nothing in front. After ``--`` stand settings of ``auricle pretrain``, which win:
-``… --epochs 300 -- --embed-dim 384 --depth 6``. Evaluation and fine-tuning come later and say so.
+with ``python``, ``torchrun`` or nothing in front. Settings of ``auricle pretrain`` follow after ``--`` and win:
+``… --epochs 300 -- --embed-dim 384 --depth 6``. Evaluation and fine-tuning are refused with a
+message until they are built.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ LATER = (
 
 
 def run(line: Sequence[str], *, change: Change | None = None) -> int:
-    """One command line. ``change`` reads what stands after ``--`` and applies it to the settings.
+    """Run one command line and return its exit status.
 
-    Raises AuricleError for an unknown script, for those that come later, and for lines that cannot be run.
+    Args:
+        change: applies the words after ``--`` to the settings.
+
+    Raises:
+        AuricleError: for a script that does not run here, and lines that cannot be run.
     """
     words, own = divided(line)
     shell = taken_apart(words)
@@ -54,7 +59,7 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
 
 
 def refuse_unknown(shell: ShellLine) -> None:
-    """Raises AuricleError unless the line names a script that runs here now."""
+    """Raise AuricleError unless the line names a script that runs here."""
     known = (*PROGRAMS, CONVERTER)
     if shell.script in known:
         return
@@ -63,24 +68,25 @@ def refuse_unknown(shell: ShellLine) -> None:
             f"{shell.script}: evaluation and fine-tuning by the original's command lines come with a later version of "
             f"auricle; {', '.join(known)} run now. EVAR's probe: auricle evaluate DATA --model NAME --protocol evar --lr 3e-5"
         )
-    said = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
-    raise AuricleError(f"{said}{nearest(shell.script, (*known, *LATER))}")
+    problem = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
+    raise AuricleError(f"{problem}{nearest(shell.script, (*known, *LATER))}")
 
 
 # ---- train_audio.py, audioset/train_as.py, speech/train_speech.py, mae_train_audio.py
 def settings(shell: ShellLine, own: Sequence[str], change: Change | None) -> ViTPretrain:
-    """What the line asks for. Says what changes nothing here: once, where several processes read the line.
+    """Translate the line to settings, and print what has no effect here (once, if several processes read the line).
 
-    Raises AuricleError for options and models that the program does not have, and for lists that are not there.
+    Raises:
+        AuricleError: for options and models that the program does not have, and lists that are not there.
     """
     from auricle.compat.m2d.settings import mapped
 
     line = parsed(shell.script, shell.words)
-    found = mapped(shell.script, line)
-    config = changed(found.config, own, change)
+    translated = mapped(shell.script, line)
+    config = changed(translated.config, own, change)
     check_files(config)
     if shell.launch is None and not int(os.environ.get("RANK", 0)):
-        say((*without_effect(line, shell.script), *found.notes))
+        print_notes((*without_effect(line, shell.script), *translated.notes))
     return config
 
 
@@ -93,7 +99,7 @@ def changed(config: ViTPretrain, own: Sequence[str], change: Change | None) -> V
 
 
 def check_files(config: ViTPretrain) -> None:
-    """Raises AuricleError, before several processes are started, for weights and lists that are not there."""
+    """Raise AuricleError, before several processes are started, for weights and lists that are not there."""
     for weights in filter(None, (config.resume, getattr(config, "teacher", None))):
         check_weights(weights)
     for path in filter(None, (config.source, config.data.csv_bg_noise)):
@@ -101,7 +107,7 @@ def check_files(config: ViTPretrain) -> None:
 
 
 def check_weights(name: str) -> None:
-    """Raises AuricleError for a file that is not there, with the address where it is a published one's path."""
+    """Raise AuricleError for a file that is not there, with the address if it is the path of a published one."""
     from auricle.hub.published.table import find
 
     path = Path(name)
@@ -113,7 +119,7 @@ def check_weights(name: str) -> None:
 
 
 def check_list(path: Path, data_path: str | None) -> None:
-    """Raises AuricleError for a list that is not there, with the nearest names, and for one without rows."""
+    """Raise AuricleError for a list that is not there, with the nearest names, and for one without rows."""
     from auricle.data.manifest.formats import read_manifest
 
     if not path.exists():
@@ -126,19 +132,20 @@ def check_list(path: Path, data_path: str | None) -> None:
 
 
 def rows(path: Path) -> bool:
-    """Whether a list has a line below its header."""
+    """Return True if a list has a line below its header."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         next(file, None)
         return any(text.strip() for text in file)
 
 
-def say(sentences: Iterable[str]) -> None:
+def print_notes(sentences: Iterable[str]) -> None:
+    """Print sentences on standard error."""
     for sentence in sentences:
         print(f"note: {sentence}", file=sys.stderr)
 
 
 def train(config: ViTPretrain) -> int:
-    """0 when all went well, 1 when clips had to be replaced."""
+    """Train, print where the run is, and return 0, or 1 if clips could not be read and were replaced."""
     from auricle.commands.pretrain import pretrain
     from auricle.compat.m2d.published_files import published_files, with_published_out
 
@@ -150,13 +157,13 @@ def train(config: ViTPretrain) -> int:
 
 # ---- wav_to_lms.py
 def convert(words: Sequence[str]) -> int:
-    """Specification m2d 1.3: 0 when every file was converted, 1 when some failed."""
+    """Convert a folder (specification m2d 1.3); return 0, or 1 if some files failed."""
     from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 
     args = converter_parser().parse_args(list(words))
     config = LmsConfig(args.source, args.out, suffix=args.suffix, skip=args.skip, min_length=args.min_length)
     result = prepare_lms(config, on_file=print if args.verbose else None)
-    say(f"failed: {failure.error}" for failure in result.failed)
+    print_notes(f"failed: {failure.error}" for failure in result.failed)
     print(f"{result.out}: {result.done} files converted, {result.skipped} there already, {len(result.failed)} failed")
     return 1 if result.failed else 0
 

@@ -19,13 +19,13 @@ ABSENT = object()  # a program that does not have the option
 
 @dataclass(frozen=True)
 class Option:
-    """One row of the table.
+    """One option.
 
     name      as the original writes it, without the dashes; spellings: other names of the same
     kind      int, float, str, or bool for a switch that takes no value
     default   of the general program; others: by program where it differs (ABSENT: the program lacks it)
     ours      the field of our settings that means the same and takes the same values
-    unused    programs in which it changes nothing here; note says why
+    unused    programs in which it has no effect here; note: the reason
     """
 
     name: str
@@ -38,7 +38,7 @@ class Option:
     spellings: tuple[str, ...] = ()
 
     def default_of(self, program: str) -> Any:
-        """The default in one program; ABSENT where the program does not have the option."""
+        """Return the default in one program; ABSENT if the program does not have the option."""
         return self.others.get(program, self.default)
 
 
@@ -46,7 +46,7 @@ def _without(*programs: str) -> dict[str, Any]:
     return dict.fromkeys(programs, ABSENT)
 
 
-_LAUNCH = "torchrun says how many processes there are, and which one this is"
+_LAUNCH = "torchrun sets the number of processes and the rank of this one"
 
 OPTIONS = (
     # ---- length of the run, and what is saved and measured on the way
@@ -165,12 +165,12 @@ OPTIONS = (
 
 
 def options_of(program: str) -> tuple[Option, ...]:
-    """The rows that one program has."""
+    """Return the options of one program."""
     return tuple(option for option in OPTIONS if option.default_of(program) is not ABSENT)
 
 
 def defaults_of(program: str) -> dict[str, Any]:
-    """Name -> default of one program."""
+    """Return the defaults of one program by name."""
     return {option.name: option.default_of(program) for option in options_of(program)}
 
 

@@ -1,8 +1,8 @@
-"""MAE-AST's command lines, run here without fairseq or Hydra: ``auricle original mae-ast fairseq-hydra-train task.data=… …``.
+"""Run MAE-AST's command lines without fairseq or Hydra: ``auricle original mae-ast fairseq-hydra-train task.data=… …``.
 
-Every setting of the published lines and of their YAML file is mapped, accepted with a word, or refused by name
-(specification mae_ast 2). After ``--`` stand settings of ``auricle pretrain``, which win. A line whose ``hydra.run.dir`` holds
-a run already goes on with it. Fine-tuning on SUPERB comes later and says so.
+Every setting of the published lines and of their YAML file is translated, accepted with a note, or refused by name
+(specification mae_ast 2). Settings of ``auricle pretrain`` follow after ``--`` and win. A line whose ``hydra.run.dir`` holds a
+run continues it. Fine-tuning on SUPERB is refused with a message until it is built.
 """
 
 from __future__ import annotations
@@ -28,22 +28,26 @@ LATER = ("run_downstream", "run_superb", "run_pretrain")
 
 
 def run(line: Sequence[str], *, change: Change | None = None) -> int:
-    """One command line. ``change`` reads what stands after ``--`` and applies it to the settings.
+    """Run one command line and return its exit status.
 
-    Raises AuricleError for an unknown program, for those that come later, and for settings that cannot be run.
+    Args:
+        change: applies the words after ``--`` to the settings.
+
+    Raises:
+        AuricleError: for a program that does not run here, and settings that cannot be run.
     """
     from auricle.compat.mae_ast.settings import mapped
 
     words, own = divided(line)
     shell = program(words)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
-    found = mapped(read_line(shell.words))
-    config = changed(found.config, own, change)
-    if "WORLD_SIZE" not in os.environ and (found.processes > 1 or shell.launch is not None):
+    translated = mapped(read_line(shell.words))
+    config = changed(translated.config, own, change)
+    if "WORLD_SIZE" not in os.environ and (translated.processes > 1 or shell.launch is not None):
         again = ["original", "mae-ast", *shell.words, *(["--", *own] if own else [])]
-        return launched(shell.launch or (f"--nproc_per_node={found.processes}",), again, shell.environment)
+        return launched(shell.launch or (f"--nproc_per_node={translated.processes}",), again, shell.environment)
     if not int(os.environ.get("RANK", 0)):
-        for note in found.notes:
+        for note in translated.notes:
             print(f"note: {note}", file=sys.stderr)
     return answer(started(config))
 
@@ -57,7 +61,7 @@ def changed(config: MAEASTPretrain, own: Sequence[str], change: Change | None) -
 
 
 def program(words: Sequence[str]) -> ShellLine:
-    """The line taken apart; the program's name may be left out. Raises AuricleError for one that does not run here."""
+    """Parse the line, whose program name may be left out. Raises AuricleError for a program that does not run here."""
     bare = not words or words[0].startswith("-") or ("." in words[0].partition("=")[0] and "=" in words[0])
     shell = taken_apart(["fairseq-hydra-train", *words] if bare else words)
     if shell.script in TRAINERS:
@@ -71,9 +75,9 @@ def program(words: Sequence[str]) -> ShellLine:
 
 
 def started(config: MAEASTPretrain) -> RunResult:
-    """A new run; or, where the run folder holds one with the same settings, that one continued, as the original does.
+    """Start a run; or continue the one that the run folder holds, as the original does.
 
-    Raises AuricleError where the settings differ.
+    Raises AuricleError if that one has other settings.
     """
     from auricle.commands.pretrain import continue_run, pretrain
     from auricle.core.options import differences
@@ -92,7 +96,7 @@ def started(config: MAEASTPretrain) -> RunResult:
 
 
 def answer(result: RunResult) -> int:
-    """0 when all went well, 1 when clips had to be replaced."""
+    """Print where the run is, and return 0, or 1 if clips could not be read and were replaced."""
     if not int(os.environ.get("RANK", 0)):
         print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
     return 1 if result.replaced else 0

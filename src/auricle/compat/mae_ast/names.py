@@ -1,4 +1,4 @@
-"""Every dotted name that MAE-AST's command lines and YAML file may hold, and what it is here (specification mae_ast 2)."""
+"""Every dotted name of MAE-AST's command lines and YAML file, and its setting here (specification mae_ast 2)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Name:
-    """kind: bool, int, float, str, or tuple for several floats; default: the original's, where its YAML says nothing.
+    """One name of the original.
 
-    ours: the setting of ``auricle pretrain mae-ast`` that it becomes ("" where several names make one setting, as ``note``
-    says); none: the value that its null becomes.
+    kind     bool, int, float, str, or tuple for several floats
+    default  the original's, for a YAML file without the name
+    ours     the setting of ``auricle pretrain`` that it becomes; "" if several names make one setting (see ``note``)
+    none     the value that its null becomes
     """
 
     kind: type

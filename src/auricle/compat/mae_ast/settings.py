@@ -1,4 +1,4 @@
-"""From the dotted names of MAE-AST's command lines to the settings of ``auricle pretrain mae-ast`` (specification mae_ast 2)."""
+"""Translate the dotted names of MAE-AST's command lines to the settings of ``auricle pretrain`` (specification mae_ast 2)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BATCHES = (1, 32)
 NEVER_NULL = (
     "optimizer.adam_betas", "common.log_interval", "distributed_training.distributed_world_size", "model.encoder_attention_heads",
 )  # fmt: skip
-DRAWS = 200  # masks whose share is averaged
+DRAWS = 200  # masks whose masked ratio is averaged
 
 
 @dataclass(frozen=True)
 class MappedLine:
-    """config: what is run; processes: how many; notes: what the person should know, a sentence each."""
+    """config: the settings of the run; processes: how many run it; notes: sentences on what differs from the original."""
 
     config: MAEASTPretrain
     processes: int
@@ -32,7 +32,11 @@ class MappedLine:
 
 
 def mapped(line: HydraLine) -> MappedLine:
-    """Raises AuricleError for unknown names (with the nearest), values that are none, and what cannot be run here."""
+    """Translate a line.
+
+    Raises:
+        AuricleError: for unknown names (with the nearest), invalid values, and what cannot be run here.
+    """
     given = {**defaults(line), **line.values}
     for name in given:
         check_known(name)
@@ -45,7 +49,7 @@ def mapped(line: HydraLine) -> MappedLine:
 
 
 def defaults(line: HydraLine) -> dict[str, Any]:
-    """The YAML file that the line names; the published one where it names no folder."""
+    """Return the values of the YAML file that the line names; of the published one if it names no folder."""
     if line.folder:
         return read_yaml(line.folder, line.name or BUILT_IN)
     if line.name not in ("", BUILT_IN):
@@ -65,7 +69,7 @@ def check_known(name: str) -> None:
 
 
 def ignored() -> dict[str, str]:
-    """Every name that is accepted and changes nothing, with the reason."""
+    """Return every name that is accepted and changes nothing, with the reason."""
     return {
         f"{group}.{name}": why
         for group, whys in WITHOUT_MEANING.items()
@@ -75,7 +79,7 @@ def ignored() -> dict[str, str]:
 
 
 def _read(name: str, row: Name, given: Mapping[str, Any]) -> Any:
-    """The value as the kind that it must be; the default where it is not given; None for null."""
+    """Return the value as its type; the default if it is not given; None for null."""
     if name not in given:
         return row.default
     raw = resolved(name, dict(given))
@@ -115,8 +119,8 @@ def check_fixed(given: Mapping[str, Any]) -> None:
     for name, (default, allowed) in FIXED.items():
         value = resolved(name, dict(given)) if name in given else default
         if value not in allowed and str(value).lower() not in {str(one).lower() for one in allowed}:
-            said = "" if name in given else " (its default where nothing is said)"
-            raise AuricleError(f"{name}={value}{said} cannot be run here; {' or '.join(map(str, allowed))} can")
+            origin = "" if name in given else " (its default)"
+            raise AuricleError(f"{name}={value}{origin} cannot be run here; {' or '.join(map(str, allowed))} can")
 
 
 def check_choices(values: Mapping[str, Any]) -> None:
@@ -129,12 +133,12 @@ def check_choices(values: Mapping[str, Any]) -> None:
 
 # ---- settings
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Names that mean the same here, by ours."""
+    """Return the settings that mean the same here, by our names."""
     return {row.ours: row.none if values[name] is None else values[name] for name, row in NAMES.items() if row.ours}
 
 
 def translated(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written in another way here, and what follows from several names together."""
+    """Return the settings that are written in another way here, or follow from several names together."""
     folder = Path(values["task.data"])
     kept = values["checkpoint.keep_interval_updates"]
     return {
@@ -158,14 +162,14 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def source_of(values: Mapping[str, Any]) -> str:
-    """The training list. Raises AuricleError where the folder or the list is not there."""
+    """Return the training list. Raises AuricleError if the folder or the list is not there."""
     folder = Path(values["task.data"] or _lacking("task.data"))
     if not folder.is_dir():
         there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise AuricleError(f"task.data: there is no folder {folder}{nearest(folder.name, there)}")
     path = folder / f"{values['dataset.train_subset']}.tsv"
     if not path.is_file():
-        there = [found.name for found in folder.glob("*.tsv")]
+        there = [file.name for file in folder.glob("*.tsv")]
         raise AuricleError(f"task.data: {folder} holds no {path.name}{nearest(path.name, there)}")
     return str(path)
 
@@ -177,12 +181,12 @@ def _list(folder: Path, name: str | None, default: str) -> str | None:
         return str(path) if name else None
     if name == default:
         return None
-    there = [found.stem for found in folder.glob("*.tsv")]
+    there = [file.stem for file in folder.glob("*.tsv")]
     raise AuricleError(f"{folder} holds no {path.name}{nearest(name, there)}; one list is taken here")
 
 
 def _lacking(name: str) -> Any:
-    raise AuricleError(f"say {name}=…: {NAMES[name].note or 'it has no default'}")
+    raise AuricleError(f"set {name}=…: {NAMES[name].note or 'it has no default'}")
 
 
 def _first(values: Mapping[str, Any], name: str) -> float:
@@ -192,10 +196,10 @@ def _first(values: Mapping[str, Any], name: str) -> float:
 
 
 def length(values: Mapping[str, Any]) -> dict[str, Any]:
-    """max_update where there is one, else max_epoch. Raises AuricleError for a run without an end."""
+    """Return the length: max_update if given, else max_epoch. Raises AuricleError for a run without an end."""
     updates, epochs = values["optimization.max_update"] or 0, values["optimization.max_epoch"] or 0
     if updates <= 0 and epochs <= 0:
-        raise AuricleError("say optimization.max_update=… or optimization.max_epoch=…: the run has no end")
+        raise AuricleError("set optimization.max_update=… or optimization.max_epoch=…: the run has no end")
     total = values["lr_scheduler.total_num_update"] or 0
     return {
         "max_updates": updates if updates > 0 else None,
@@ -205,13 +209,13 @@ def length(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tokens(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Size and stride of a token. Raises AuricleError where they differ (reconstruction needs them equal)."""
+    """Return the size of a token. Raises AuricleError if its stride differs (reconstruction needs them equal)."""
     size, stride = (
         tuple(values[f"model.ast_kernel_{what}_{axis}"] for axis in ("chan", "time")) for what in ("size", "stride")
     )
     if size != stride:
         raise AuricleError(
-            f"kernel size {size} and stride {stride} must be equal: tokens that overlap cannot be rebuilt"
+            f"kernel size {size} and stride {stride} must be equal: tokens that overlap cannot be reconstructed"
         )
     return {"patch_size": f"{size[0]}x{size[1]}"}
 
@@ -224,7 +228,7 @@ def restored(values: Mapping[str, Any]) -> str | None:
 
 
 def arithmetic(values: Mapping[str, Any]) -> dict[str, Any]:
-    """fp16 and bf16 of the line; a CPU takes float32 for fp16, as the original does."""
+    """Return precision and device of the line; a CPU takes float32 for fp16, as the original does."""
     import torch
 
     gpu = torch.cuda.is_available() and not values["common.cpu"]
@@ -235,7 +239,7 @@ def arithmetic(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def processes(values: Mapping[str, Any]) -> int:
-    """Raises AuricleError for several machines, which one command line cannot start here."""
+    """Return the number of processes. Raises AuricleError for several machines, which one line cannot start here."""
     world, here = values["distributed_training.distributed_world_size"], values["distributed_training.nprocs_per_node"]
     if world > 1 and here is not None and here < world:
         raise AuricleError(
@@ -245,7 +249,7 @@ def processes(values: Mapping[str, Any]) -> int:
     return max(1, world)
 
 
-# ---- what is said
+# ---- notes
 def notes(config: MAEASTPretrain, given: Mapping[str, Any], line: HydraLine) -> Iterator[str]:
     if not line.folder:
         yield "no --config-dir: the published config/pretrain/mae_ast.yaml is built in and holds the defaults"
@@ -257,41 +261,41 @@ def notes(config: MAEASTPretrain, given: Mapping[str, Any], line: HydraLine) -> 
     if not config.valid:
         yield "there is no validation list: nothing is validated"
     if config.objective.mask_type in SPANS:
-        yield span_words(config)
+        yield span_note(config)
 
 
 def without_effect(given: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence per reason, with the names of the line and its file that change nothing here."""
-    whys: dict[str, list[str]] = {}
+    """Yield one sentence per reason, with the names of the line and its file that change nothing here."""
+    reasons: dict[str, list[str]] = {}
     for name in given:
         if name in ignored():
-            whys.setdefault(ignored()[name], []).append(name)
+            reasons.setdefault(ignored()[name], []).append(name)
         elif name not in NAMES and name.partition(".")[0] in OTHER_GROUPS:
-            whys.setdefault("belongs to other tasks or to Hydra", []).append(name)
-    for why, names in whys.items():
+            reasons.setdefault("belongs to other tasks or to Hydra", []).append(name)
+    for why, names in reasons.items():
         yield f"accepted, changes nothing ({why}): {', '.join(names)}"
 
 
-def span_words(config: MAEASTPretrain) -> str:
-    """What retain_spans does, in numbers: the published code and its text disagree (specification mae_ast 1)."""
+def span_note(config: MAEASTPretrain) -> str:
+    """Return what retain_spans does, in numbers: the published code and its text disagree (specification mae_ast 1)."""
     steps = CLIP_FRAMES // config.model.patch[1]
-    shares = " and ".join(f"{measured(config, clips):.1%} in batches of {clips}" for clips in BATCHES)
+    ratios = " and ".join(f"{measured_ratio(config, clips):.1%} in batches of {clips}" for clips in BATCHES)
     return (
         f"task.mask_type={config.objective.mask_type} at {config.objective.random_mask_prob:g} shows the drawn spans to the "
         f"encoder and masks the rest, as the published code does: measured on clips of ten seconds ({steps} tokens), "
-        f"{shares} are masked. Its text says that spans are masked: -- --mask-type mask_spans does that"
+        f"{ratios} are masked. Its text says that spans are masked: -- --mask-type mask_spans does that"
     )
 
 
-def measured(config: MAEASTPretrain, clips: int) -> float:
-    """Mean share of masked tokens over drawn batches of clips of ten seconds."""
+def measured_ratio(config: MAEASTPretrain, clips: int) -> float:
+    """Return the mean ratio of masked tokens over drawn batches of clips of ten seconds."""
     from auricle.core.randomness import BatchKey
     from auricle.methods.mae_ast.masks import draw_mask
 
     grid = (config.model.rows, CLIP_FRAMES // config.model.patch[1])
     tokens, batches = grid[0] * grid[1], max(1, DRAWS // clips)
-    kept = [
+    visible = [
         draw_mask(config.objective, grid, BatchKey(config.train.seed, epoch, tuple(range(clips)))).len_keep
         for epoch in range(batches)
     ]
-    return 1 - sum(kept) / (tokens * batches)
+    return 1 - sum(visible) / (tokens * batches)
