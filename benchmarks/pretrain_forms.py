@@ -122,13 +122,14 @@ def auricle_form(task: Task) -> Step:
     trainer = trainer_of(objective, task)
 
     def step(number: int) -> float:
+        features = task.features(number)
         batch = Batch(
             lengths=torch.full((task.batch,), parse_size(task.model.input_size)[1]),
             ids=tuple(map(str, range(task.batch))),
             rate=task.model.sample_rate,
             spec=task.values(number),
             front_end=objective.online.info.front_end,
-            targets=task.features(number),
+            targets=None if features is None else {"frames": features},
             target_hop=FEATURE_FRAMES / 100,
             epoch=number,
             positions=tuple(range(task.batch)),

@@ -33,10 +33,12 @@ def offline(request):
 
 
 def batch_of(built, tensors, meta):
-    """The golden input, with what the second loss compares with."""
-    wanted = tensors.get("target_offline")
-    name = {"m2d_as": "labels"}.get(meta["kind"], "targets")
-    return normalised_batch(built, tensors["x"], **({} if wanted is None else {name: wanted}))
+    """The golden input, with the targets of the second loss."""
+    target = tensors.get("target_offline")
+    if target is None:
+        return normalised_batch(built, tensors["x"])
+    second = {"labels": target} if meta["kind"] == "m2d_as" else {"targets": {"frames": target}}
+    return normalised_batch(built, tensors["x"], **second)
 
 
 def masked(built, tensors, meta):
