@@ -6,7 +6,7 @@ that is otherwise idle and beside two busy processes, in four ways:
     default   as PyTorch waits by itself, one thread per core
     passive   OMP_WAIT_POLICY=passive, one thread per core
     one       one thread
-    auricle   what the command line chooses (auricle.core.threads)
+    auricle   what the command line chooses (auricle.core.devices)
 
 Rounds are interleaved; the table shows median seconds of wall time and, for the choice of the command line, the ratio
 to the best of the other three. Exit code 1 when a ratio is above 1.3. Run it on a machine that nobody else uses.

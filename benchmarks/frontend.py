@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from auricle.frontends.base import front_end
+from auricle.frontends.framing import slaney_bank
 from auricle.frontends.log_mel import EPS, LogMel, hann
-from auricle.frontends.mel_banks import slaney_bank
 
 CLIP_SECONDS = 10
 BATCHES = (1, 64)

@@ -18,7 +18,7 @@ from auricle.evaluation.runner import evaluate
 from auricle.evaluation.scoring import TaskSplit, few_shot_curve, mean_and_std, score_features
 from auricle.evaluation.tasks import SEEDS, Task
 from auricle.hub.load import load
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import Embeddings
 from auricle.models.base import Encoder
 from auricle.models.log_mel_stats import LogMelStats

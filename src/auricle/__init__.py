@@ -14,7 +14,7 @@ from auricle import models as _models
 from auricle.version import __version__
 
 if TYPE_CHECKING:
-    from auricle.core.threads import set_threads
+    from auricle.core.devices import set_threads
     from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
     from auricle.hub.published.table import list_models
@@ -29,7 +29,7 @@ _MODULES = {
     "embed": "auricle.inference.embedder",
     "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",
-    "set_threads": "auricle.core.threads",
+    "set_threads": "auricle.core.devices",
     "tag": "auricle.inference.tagger",
 }
 

@@ -14,8 +14,7 @@ from auricle.cli.main import main
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.stores.card import HALF_ERROR
-from auricle.data.stores.npy import front_end_of, is_complete, open_array
+from auricle.data.stores.npy import HALF_ERROR, front_end_of, is_complete, open_array
 from auricle.frontends.base import front_end
 from helpers.sounds import tone, write_sound, write_sounds
 from helpers.stores import exact_statistics

@@ -11,8 +11,8 @@ from operator import neg
 
 import pytest
 
+from auricle.core.devices import available_cores
 from auricle.core.parallel import FEW_ITEMS, num_processes, parallel_map
-from auricle.core.threads import available_cores
 from helpers.patience import PATIENCE
 
 

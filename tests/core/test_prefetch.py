@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from auricle.core.prefetch import prefetch
+from auricle.core.parallel import prefetch
 
 
 def test_prefetching_keeps_the_order_and_raises_where_the_item_would_come():

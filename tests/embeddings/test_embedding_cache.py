@@ -15,7 +15,7 @@ from auricle.audio.decode import reader
 from auricle.core.errors import AudioError
 from auricle.embeddings import cache as cache_module
 from auricle.embeddings.cache import EmbeddingCache, cache_key
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import embed
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import corpus

@@ -22,7 +22,7 @@ from auricle.evaluation.splits import draw_folds, make_splits, split_notes
 from auricle.evaluation.statistics import task_statistics
 from auricle.evaluation.targets import class_targets, labelled
 from auricle.evaluation.tasks import Task
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import embed
 from auricle.inference.pipeline import clip_batches
 from helpers.encoders import logmel_stats, m2d

@@ -9,7 +9,7 @@ from auricle.core.randomness import BatchKey
 from auricle.frontends import framing
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import DEFAULT_ID, EfficientATMel
-from auricle.frontends.mel_banks import kaldi_bank
+from auricle.frontends.framing import kaldi_bank
 from auricle.frontends.spec_augment import FILL, MelAugment, mask_spans, masked, moved_edges, training_mel
 from helpers.efficientat_golden import golden
 from helpers.golden_files import close

@@ -10,7 +10,7 @@ from auricle.core.errors import AuricleError
 from auricle.frontends import framing
 from auricle.frontends.base import front_end
 from auricle.frontends.fbank import DEFAULT_ID, N_FFT, WIN_LENGTH, KaldiFbank, window_of
-from auricle.frontends.mel_banks import kaldi_bank
+from auricle.frontends.framing import kaldi_bank
 from helpers.encoders import mae_ast
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN

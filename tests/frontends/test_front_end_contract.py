@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
-from auricle.frontends import efficientat_mel, fbank, log_mel, mel_banks
+from auricle.frontends import efficientat_mel, fbank, framing, log_mel
 from auricle.frontends.base import FrontEnd, front_end
 from auricle.frontends.streaming import spectrogram_blocks
 from helpers.golden_files import close
@@ -200,8 +200,8 @@ def test_an_exported_front_end_has_real_operations_alone_and_takes_any_length(id
         log_mel.hann,
         efficientat_mel.hann,
         fbank.window_of,
-        mel_banks.slaney_bank,
-        mel_banks.kaldi_band_groups,
+        framing.slaney_bank,
+        framing.kaldi_band_groups,
     ):
         cached.cache_clear()  # as in a new process
     any_size = torch.export.Dim.DYNAMIC

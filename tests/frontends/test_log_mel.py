@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from auricle.core.errors import AuricleError
 from auricle.frontends import framing
 from auricle.frontends.base import front_end
+from auricle.frontends.framing import hz_to_mel, mel_to_hz, slaney_bank
 from auricle.frontends.log_mel import EPS, LogMel, hann
-from auricle.frontends.mel_banks import hz_to_mel, mel_to_hz, slaney_bank
 from helpers.golden_files import read_golden
 from helpers.paths import GOLDEN
 

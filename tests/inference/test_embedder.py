@@ -10,7 +10,7 @@ import auricle
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.inference.chunks import pool
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import embed
 from auricle.inference.pipeline import clip_batches
 from auricle.inference.tagger import tag

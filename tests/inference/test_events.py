@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
+from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.events import Event, audacity, cells, find_events, median_filtered, raven, stretches
-from auricle.inference.tag_config import EventSettings, TagSettings
 
 
 def spans(count, size=10.0, hop=5.0):

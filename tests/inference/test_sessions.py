@@ -17,9 +17,8 @@ import torch
 import auricle
 from auricle.audio.decode import read
 from auricle.core.errors import AuricleError
-from auricle.inference.embed_config import EmbedOptions, EmbedSettings
+from auricle.inference.config import EmbedOptions, EmbedSettings, EventSettings, TagOptions, TagSettings
 from auricle.inference.pipeline import equal_length_batches, load_audio
-from auricle.inference.tag_config import EventSettings, TagOptions, TagSettings
 from auricle.inference.tag_results import Failure
 from auricle.models.efficientat import onednn
 from helpers.encoders import FAMILIES, logmel_stats, m2d, mn

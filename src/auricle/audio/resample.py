@@ -1,9 +1,9 @@
-"""Resampling of whole waves, and torchaudio's windowed sinc.
+"""Resampling of whole waves and of streams of blocks, and torchaudio's windowed sinc.
 
 "soxr" is its HQ setting (20-bit precision), which librosa and most published programs use. "sinc" is torchaudio's default
 setting, with which MAE-AST was trained (specification mae_ast 8): with the rates reduced to o and n, and
 c = 0.99 min(o, n) / o, output j is the sum over input samples k of x[k] c sinc(t) cos²(pi t / 12), t = c (k - j o / n),
-|t| < 6. Around the clip there are zeros. ``audio/streams.py`` resamples streams with the same results.
+|t| < 6. Around the clip there are zeros. ``audio/resample.py`` resamples streams with the same results.
 """
 
 from __future__ import annotations
@@ -18,6 +18,57 @@ import numpy as np
 import soxr
 
 from auricle.core.errors import AuricleError, nearest
+
+# ---- streams of sample blocks (n, channels)
+
+
+def recut_blocks(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yield the same samples in blocks of exactly ``size``; the last may be shorter, none is empty."""
+    waiting: list[np.ndarray] = []
+    held = 0
+    for block in blocks:
+        waiting.append(block)
+        held += len(block)
+        if held >= size:
+            joined = np.concatenate(waiting)
+            end = held - held % size
+            yield from np.split(joined[:end], end // size)
+            waiting, held = [joined[end:]], held - end
+    if held:
+        yield np.concatenate(waiting)
+
+
+def trim_blocks(blocks: Iterable[np.ndarray], skip: int, count: int | None) -> Iterator[np.ndarray]:
+    """Drop the first ``skip`` samples and yield the next ``count`` (None: all)."""
+    for block in blocks:
+        wanted = block[skip:]
+        skip = max(0, skip - len(block))
+        if count is not None:
+            wanted = wanted[:count]
+            count -= len(wanted)
+        if len(wanted):
+            yield wanted
+
+
+def resample_blocks(
+    blocks: Iterable[np.ndarray], from_rate: int, to_rate: int, channels: int, resampler: Resampler = "soxr"
+) -> Iterator[np.ndarray]:
+    """Resample a stream. The output joined is that of resampling the joined input in one call.
+
+    With "soxr" it is the same bit for bit, with "sinc" except for rounding.
+    """
+    check_resampler(resampler)
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    if resampler == "sinc":
+        yield from sinc_blocks(blocks, from_rate, to_rate, channels)
+        return
+    stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+
 
 Resampler = Literal["soxr", "sinc"]
 RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # descriptions, kept in cache keys

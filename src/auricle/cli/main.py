@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 from auricle.cli import aliases
 from auricle.cli.flags import VerbParser, with_dashes
+from auricle.core.devices import POLICY
 from auricle.core.errors import AuricleError, nearest
-from auricle.core.threads import POLICY
 from auricle.version import __version__
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 130

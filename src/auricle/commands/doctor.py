@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from auricle.core.devices import POLICY, available_cores
 from auricle.core.io import cache_dir
-from auricle.core.threads import POLICY, available_cores
 from auricle.version import __version__
 
 TONE_HZ, TONE_RATE, TONE_SECONDS = 440.0, 48000, 0.5

@@ -22,7 +22,7 @@ import numpy as np
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import make_folder, replacing, write_text
 from auricle.core.options import argument, check_choices, check_ranges, option
-from auricle.inference.embed_config import LEVELS, EmbedSettings
+from auricle.inference.config import LEVELS, EmbedSettings
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Clip, Manifest

@@ -19,7 +19,7 @@ from auricle.core.io import make_folder
 from auricle.core.options import check_choices, check_ranges, option
 from auricle.evaluation.protocols import protocol
 from auricle.evaluation.tasks import SEEDS, Task
-from auricle.inference.embed_config import EncodeSettings
+from auricle.inference.config import EncodeSettings
 
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation

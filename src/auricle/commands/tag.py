@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError
 from auricle.core.io import file_stamp, make_folder, write_text
 from auricle.core.options import argument, check_choices, option
+from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.events import SUFFIXES, WRITERS
-from auricle.inference.tag_config import EventSettings, TagSettings
 from auricle.inference.tag_results import Failure, FileTags
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.inference.embed_config import EmbedSettings, layer_texts
+from auricle.inference.config import EmbedSettings, layer_texts
 from auricle.inference.embedder import embed
 from auricle.inference.pipeline import as_encoder
 from auricle.models.base import Encoder

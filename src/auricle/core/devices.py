@@ -1,6 +1,7 @@
-"""Choose the device, the precision and the memory policy of a process.
+"""Choose the device, the precision, the memory policy and the threads of a process.
 
-PyTorch is imported inside the functions, so that modules of settings can import this one.
+PyTorch is imported inside the functions, so that modules of settings can import this one, and so that the command line
+can choose how threads wait before PyTorch is loaded.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
@@ -95,3 +99,188 @@ def tune_allocator() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return bool(mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, LARGEST_C_INT))
+
+
+# ---- threads, by the load of the machine
+#
+# OpenMP threads that wait actively take the processor from busy neighbours, and the neighbours take it from them: every
+# command becomes several times slower (benchmarks/busy_machine.py, docs/shared-machines.md). The rules:
+# - Waiting: the OpenMP runtime reads OMP_WAIT_POLICY once, when PyTorch is loaded. The command line measures the load
+#   first: beside busy neighbours it asks for passive waiting, on an idle machine it leaves the default.
+# - Number: as many threads as the other processes leave cores free, at least one. A single thread never waits.
+# - Again: every step of a progress bar calls recheck(), which measures every few seconds.
+# What the user sets wins: OMP_WAIT_POLICY, OMP_NUM_THREADS, MKL_NUM_THREADS, set_threads(). Another number of threads
+# may change the last bits of a sum. As a library Auricle changes nothing by itself.
+
+USER_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+PROBE_SECONDS = 0.08  # the clock of /proc/stat ticks every 0.01 s
+RECHECK_SECONDS = 3.0
+BUSY_CORES = 0.35  # less than this is the noise of an idle desktop
+
+
+def available_cores() -> int:
+    """Count the processor cores that this process may use (affinity and the quota of its control group)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group of version 2, or "max"
+        return cores
+
+
+@dataclass(frozen=True)
+class _CpuClock:
+    """Processor seconds used so far on our cores: by every process (None where that is unknown), and by this one."""
+
+    wall: float
+    everybody: float | None
+    own: float
+
+    @classmethod
+    def read(cls) -> _CpuClock:
+        own = os.times()
+        return cls(time.monotonic(), _busy_seconds(), own.user + own.system)
+
+    def others_since(self, earlier: _CpuClock) -> float | None:
+        """Return the cores that other processes kept busy between the two readings."""
+        if self.everybody is None or earlier.everybody is None or self.wall <= earlier.wall:
+            return None
+        used = (self.everybody - earlier.everybody) - (self.own - earlier.own)
+        return max(0.0, used / (self.wall - earlier.wall))
+
+
+def _busy_seconds() -> float | None:
+    """Sum the busy time of the cores that this process may use, from /proc/stat (Linux only)."""
+    try:
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    allowed = os.sched_getaffinity(0)
+    ticks = 0
+    for line in lines:
+        name, *values = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in allowed:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, values[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def threads_for(cores: int, busy_elsewhere: float) -> int:
+    """Return the number of threads that leaves busy neighbours their cores.
+
+    Example:
+        >>> threads_for(2, 0.1), threads_for(2, 1.0), threads_for(16, 4.2)
+        (2, 1, 12)
+    """
+    return cores if busy_elsewhere < BUSY_CORES else max(1, round(cores - busy_elsewhere))
+
+
+class ThreadPolicy:
+    """The number of threads of this process and how they wait. One object, :data:`POLICY`, is used by all.
+
+    Attributes:
+        managed: True if the number of threads follows the load.
+        waiting: "passive", "default" (the runtime's own), or the value that the user set.
+        threads: the number chosen, or None as long as nothing was chosen.
+        busy_elsewhere: cores that other processes kept busy when the load was last measured, None if unknown.
+    """
+
+    def __init__(self) -> None:
+        self.managed, self.waiting = False, os.environ.get("OMP_WAIT_POLICY", "default")
+        self.threads: int | None = None
+        self.busy_elsewhere: float | None = None
+        self._clock: _CpuClock | None = None
+
+    def start(self) -> None:
+        """Choose waiting policy and number of threads for a command. Call it before PyTorch is imported."""
+        user_waits, user_counts = "OMP_WAIT_POLICY" in os.environ, any(name in os.environ for name in USER_SETTINGS)
+        if "torch" in sys.modules or (user_waits and user_counts):
+            return
+        before = _CpuClock.read()
+        time.sleep(PROBE_SECONDS)
+        self._clock = _CpuClock.read()
+        self.busy_elsewhere = self._clock.others_since(before)
+        busy = self.busy_elsewhere is not None and self.busy_elsewhere >= BUSY_CORES
+        if busy and not user_waits:
+            os.environ["OMP_WAIT_POLICY"] = self.waiting = "passive"
+        if not user_counts:
+            self.managed = True
+            self.threads = threads_for(available_cores(), self.busy_elsewhere or 0.0)
+            if self.threads < available_cores():  # PyTorch and BLAS read it when they load
+                os.environ["OMP_NUM_THREADS"] = str(self.threads)
+
+    def recheck(self) -> str | None:
+        """Measure the load again, at most every few seconds, and change the number of threads if it asks for it.
+
+        Returns:
+            A sentence for the progress line if the number changed, else None.
+        """
+        if not self.managed or (self._clock and time.monotonic() - self._clock.wall < RECHECK_SECONDS):
+            return None
+        now = _CpuClock.read()
+        busy = None if self._clock is None else now.others_since(self._clock)
+        self._clock = now
+        if busy is None:
+            return None
+        self.busy_elsewhere = busy
+        wanted = threads_for(available_cores(), busy)
+        if wanted == self.threads:
+            return None
+        self._use(wanted)
+        return self.describe()
+
+    def fix(self, threads: int) -> None:
+        """Compute with this many threads from now on, whatever the load."""
+        self.managed = False
+        self._use(threads)
+
+    def follow_load(self) -> None:
+        """Let the number of threads follow the load from now on (at the calls of ``recheck``)."""
+        self.managed, self._clock = True, _CpuClock.read()
+        if self.threads is None:
+            self.threads = available_cores()
+
+    def _use(self, threads: int) -> None:
+        self.threads = threads
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+        if "threadpoolctl" in sys.modules:  # BLAS and OpenMP of NumPy, SciPy and scikit-learn
+            sys.modules["threadpoolctl"].threadpool_limits(threads)
+
+    def describe(self) -> str:
+        """Return one sentence on threads and load, for progress lines and ``auricle doctor``."""
+        cores = available_cores()
+        threads = f"{self.threads or cores} of {cores} threads, {self.waiting} waiting"
+        if self.busy_elsewhere is None or self.busy_elsewhere < BUSY_CORES:
+            return threads
+        return f"{threads}: other processes keep {self.busy_elsewhere:.1f} cores busy"
+
+
+POLICY = ThreadPolicy()
+
+
+def recheck() -> str | None:
+    """Let :data:`POLICY` look at the load again; see :meth:`ThreadPolicy.recheck`. Cheap enough for every batch."""
+    return POLICY.recheck()
+
+
+def set_threads(threads: int | str = "auto") -> None:
+    """Set the number of threads that Auricle computes with in this process.
+
+    Args:
+        threads: a positive number, or "auto": follow the load of the machine, as the command line does. How threads
+            wait can be chosen only before PyTorch is imported: set ``OMP_WAIT_POLICY=passive`` in the environment.
+
+    Raises:
+        ValueError: threads is neither "auto" nor a positive number.
+
+    Example:
+        >>> import auricle
+        >>> auricle.set_threads(1)  # beside other busy processes
+    """
+    if threads == "auto":
+        POLICY.follow_load()
+    elif isinstance(threads, int) and not isinstance(threads, bool) and threads > 0:
+        POLICY.fix(threads)
+    else:
+        raise ValueError(f"threads must be 'auto' or a positive number, got {threads!r}")

@@ -1,16 +1,17 @@
-"""Apply a function to many items, in this process or in a pool of spawned processes with one thread each."""
+"""Work beside each other: a pool of spawned processes with one thread each, and a thread that makes the next item."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from auricle.core.devices import available_cores
 from auricle.core.errors import AuricleError
-from auricle.core.threads import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -90,3 +91,22 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+# ---- Make the next item in a thread while the caller works on the one before it
+
+
+END: Any = object()
+
+
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items in order, one of them made in advance.
+
+    An exception of ``items`` is raised where its item would come.
+    """
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, END)
+        while (item := coming.result()) is not END:
+            coming = pool.submit(next, iterator, END)
+            yield item

@@ -1,6 +1,6 @@
 """One progress bar for every job: on stderr, updated often on a terminal, one line a minute in a log file.
 
-A bar's steps are also where a long job looks at the load of the machine (``core/threads.py``).
+A bar's steps are also where a long job looks at the load of the machine (``core/devices.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from auricle.core.threads import recheck
+from auricle.core.devices import recheck
 
 
 class ProgressBar(tqdm):

@@ -25,7 +25,7 @@ from auricle.core.io import SET_ANOTHER, cache_dir, file_stamp, make_folder, rep
 from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Manifest
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, join_embeddings, vector_names
 from auricle.models.base import Encoder
 

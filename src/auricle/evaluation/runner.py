@@ -33,7 +33,7 @@ from auricle.evaluation.statistics import task_statistics
 from auricle.evaluation.targets import labelled
 from auricle.evaluation.tasks import SEEDS, Task
 from auricle.hub.run_folder import environment
-from auricle.inference.embed_config import EmbedSettings, EncodeSettings
+from auricle.inference.config import EmbedSettings, EncodeSettings
 from auricle.metrics.table import metric
 from auricle.models.base import Encoder
 from auricle.models.log_mel_stats import LogMelStats

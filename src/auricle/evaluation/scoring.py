@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.devices import recheck
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.core.threads import recheck
 from auricle.data.manifest.manifest import Manifest
 from auricle.evaluation.probes.base import Features
 from auricle.evaluation.probes.fewshot import FewShot, single_label_only

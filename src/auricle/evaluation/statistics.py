@@ -15,7 +15,7 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import Manifest
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.inference.pipeline import clip_batches, padded
 from auricle.models.base import Encoder
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import blocks_of_frames, power, reflect
-from auricle.frontends.mel_banks import apply_band_groups, kaldi_band_groups
+from auricle.frontends.framing import apply_band_groups, blocks_of_frames, kaldi_band_groups, power, reflect
 
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5

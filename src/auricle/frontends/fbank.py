@@ -16,8 +16,7 @@ from torch.nn import functional
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import blocks_of_frames, power
-from auricle.frontends.mel_banks import apply_band_groups, kaldi_band_groups
+from auricle.frontends.framing import apply_band_groups, blocks_of_frames, kaldi_band_groups, power
 
 FLOOR = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(FLOOR) = -15.942385
 PRE_EMPHASIS = 0.97

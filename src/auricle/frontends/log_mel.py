@@ -11,8 +11,7 @@ from torch import Tensor
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import blocks_of_frames, power, reflect
-from auricle.frontends.mel_banks import slaney_bank
+from auricle.frontends.framing import blocks_of_frames, power, reflect, slaney_bank
 
 EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
 RATES = {"16k": 16000, "32k": 32000}

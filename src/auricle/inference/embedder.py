@@ -18,13 +18,13 @@ from torch import Tensor
 from auricle.audio.sources import AudioSource, audio_sources, is_waveform
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
-from auricle.core.prefetch import prefetch
+from auricle.core.parallel import prefetch
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Manifest
 from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
-from auricle.inference.embed_config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
+from auricle.inference.config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
 from auricle.inference.pipeline import LoadedAudio, Model, Session, batches_by_length, clip_sources, padded
 from auricle.models.base import EncoderInfo
 from auricle.models.outputs import EncoderOutput

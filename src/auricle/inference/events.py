@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auricle.inference.tag_config import EventSettings
+from auricle.inference.config import EventSettings
 
 ROUNDING = 1e-9  # seconds
 

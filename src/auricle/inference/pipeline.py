@@ -25,7 +25,7 @@ from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.models.base import Encoder
 from auricle.models.ensemble import Ensemble
 

@@ -19,11 +19,11 @@ import torch
 from auricle.audio.sources import audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.prefetch import prefetch
+from auricle.core.parallel import prefetch
 from auricle.core.progress import progress_bar
+from auricle.inference.config import EventSettings, TagOptions, TagSettings
 from auricle.inference.events import find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches
-from auricle.inference.tag_config import EventSettings, TagOptions, TagSettings
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.models.base import EncoderInfo
 

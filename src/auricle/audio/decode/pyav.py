@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, MissingMediaError, truncated
-from auricle.audio.streams import recut_blocks
+from auricle.audio.resample import recut_blocks
 from auricle.core.errors import AudioError
 
 INDEXED = ("mov", "matroska")  # first names of the containers with an index and a declared length

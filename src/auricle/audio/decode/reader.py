@@ -28,8 +28,7 @@ from auricle.audio.decode.base import Decoder, MissingMediaError, TruncatedAudio
 from auricle.audio.decode.declared_length import data_size, opened_bytes
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
-from auricle.audio.resample import Resampler, check_rate
-from auricle.audio.streams import recut_blocks, resample_blocks, trim_blocks
+from auricle.audio.resample import Resampler, check_rate, recut_blocks, resample_blocks, trim_blocks
 from auricle.core.errors import AudioError, AuricleError
 
 File = str | os.PathLike | bytes | BinaryIO

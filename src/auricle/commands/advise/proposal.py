@@ -95,7 +95,7 @@ def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None) -> tup
 
 def is_prepared(source: str) -> bool:
     """Return True if a source is a prepared folder."""
-    from auricle.data.stores.card import SETTINGS
+    from auricle.data.stores.npy import SETTINGS
 
     return bool(source) and (Path(source) / SETTINGS).is_file()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import argument, check_ranges, option
-from auricle.data.stores.card import HALF
+from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def suffixes_of(config: LmsConfig) -> Iterable[str]:
 
 def claim_mirror(out: Path, config: LmsConfig) -> None:
     """Write prepare.json, or compare it with the settings. A folder that another program filled gets one too."""
-    from auricle.data.stores.card import SETTINGS, check_settings, clear_leftovers, write_card
+    from auricle.data.stores.npy import SETTINGS, check_settings, clear_leftovers, write_card
 
     dtype = "float16" if config.float16 else "float32"
     settings = {"front_end": FRONT_ENDS[config.sample_rate], "min_seconds": config.min_length, "dtype": dtype}

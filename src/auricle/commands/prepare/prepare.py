@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import argument, check_ranges, option
-from auricle.data.stores.card import HALF
+from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         AuricleError: The source cannot be read, the folder was made with other settings, or no clip could be prepared.
     """
     from auricle.data.manifest.formats import read_manifest
-    from auricle.data.stores.card import claim_folder
     from auricle.data.stores.conversion import find_finished, tasks_of
+    from auricle.data.stores.npy import claim_folder
 
     started, out = time.monotonic(), Path(config.out)
     manifest = read_manifest(

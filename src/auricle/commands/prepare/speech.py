@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.options import argument, option
-from auricle.data.stores.card import HALF
+from auricle.data.stores.npy import HALF
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ def extractor(config: SpeechConfig) -> SpeechFeatures:
 def claim_features(out: Path, config: SpeechConfig) -> None:
     """Write the settings of the features into their folder, or compare them."""
     from auricle.data.datasets.speech import FEATURES
-    from auricle.data.stores.card import claim_folder
+    from auricle.data.stores.npy import claim_folder
 
     model = str(Path(config.features).resolve()) if Path(config.features).exists() else config.features
     settings = {"model": model, "layer": config.layer, "min_seconds": config.min_seconds, "dtype": dtype_of(config)}

@@ -239,7 +239,7 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
 def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTags:
     import torch
 
-    from auricle.inference.tag_config import TagSettings
+    from auricle.inference.config import TagSettings
     from auricle.inference.tag_results import Failure
     from auricle.inference.tagger import Tagger
 

@@ -128,7 +128,7 @@ def epochs_in(checkpoint: Path) -> int:
 
 def workers(asked: int) -> int:
     """Return the workers asked for, but no more than the cores of each process. They change no number."""
-    from auricle.core.threads import available_cores
+    from auricle.core.devices import available_cores
 
     return min(asked, max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 

@@ -19,8 +19,7 @@ from auricle.data.datasets.base import Crop
 from auricle.data.datasets.crops import CropConfig
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.data.stores.card import SETTINGS, read_card
-from auricle.data.stores.npy import check_spectrogram, open_array, open_npz
+from auricle.data.stores.npy import SETTINGS, check_spectrogram, open_array, open_npz, read_card
 
 FEATURES = "features"
 PUBLISHED_FRONT_END = "m2d-logmel/16k"

@@ -15,7 +15,7 @@ from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Evaluation, Prediction
 from auricle.evaluation.targets import labelled
 from auricle.evaluation.tasks import Task
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 from auricle.reports.drawing.html import script_safe, section, text
 from auricle.reports.run_view import RunView
 

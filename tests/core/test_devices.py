@@ -11,8 +11,8 @@ import time
 import pytest
 
 import auricle
-from auricle.core import threads
-from auricle.core.threads import ThreadPolicy, available_cores, threads_for
+from auricle.core import devices
+from auricle.core.devices import ThreadPolicy, available_cores, threads_for
 
 SHOW = """
 import os, sys
@@ -69,8 +69,8 @@ def test_beside_busy_processes_threads_wait_passively_and_are_few():
 
 def test_the_number_of_threads_follows_the_load_during_a_run(monkeypatch):
     load, clock, used = [0.0], [100.0], []
-    monkeypatch.setattr(threads, "available_cores", lambda: 2)
-    monkeypatch.setattr(threads, "_busy_seconds", lambda: load[0])
+    monkeypatch.setattr(devices, "available_cores", lambda: 2)
+    monkeypatch.setattr(devices, "_busy_seconds", lambda: load[0])
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     policy = ThreadPolicy()
     monkeypatch.setattr(policy, "_use", lambda n: (used.append(n), setattr(policy, "threads", n)))
@@ -87,14 +87,14 @@ def test_the_number_of_threads_follows_the_load_during_a_run(monkeypatch):
 def test_set_threads_takes_a_number_or_auto_and_says_what_else_is_wrong(monkeypatch):
     import torch
 
-    monkeypatch.setattr(threads, "POLICY", ThreadPolicy())
+    monkeypatch.setattr(devices, "POLICY", ThreadPolicy())
     before = torch.get_num_threads()
     try:
         auricle.set_threads(2)
         assert torch.get_num_threads() == 2
-        assert not threads.POLICY.managed
+        assert not devices.POLICY.managed
         auricle.set_threads("auto")
-        assert threads.POLICY.managed
+        assert devices.POLICY.managed
         for wrong in (0, -1, "two", True, 1.5):
             with pytest.raises(ValueError, match="'auto' or a positive number"):
                 auricle.set_threads(wrong)
