@@ -16,7 +16,7 @@ from auricle.core.devices import ThreadPolicy, available_cores, threads_for
 
 SHOW = """
 import os, sys
-from auricle.core.threads import POLICY
+from auricle.core.devices import POLICY
 POLICY.start()
 print(POLICY.managed, POLICY.waiting, os.environ.get("OMP_NUM_THREADS"), "torch" in sys.modules)
 """
