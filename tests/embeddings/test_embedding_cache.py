@@ -109,8 +109,10 @@ def test_changed_audio_is_computed_again(manifest, cache):
     file = manifest.root / "low-0.wav"
     os.utime(file, ns=(1, 1))
     cache.embed(manifest, logmel_stats(), SETTINGS)
-    assert cache.computed == 2 * len(manifest)
+    assert cache.computed == len(manifest) + 1
     assert "low-0.wav" in cache.notes[0]
+    cache.embed(manifest, logmel_stats(), SETTINGS)
+    assert len(cache.notes) == 1
 
 
 def test_a_broken_file_costs_the_others_nothing_and_is_heard_once_it_is_whole(manifest, cache):
@@ -135,9 +137,8 @@ def without_a_library(name: str):
     return decoder
 
 
-@pytest.mark.parametrize("each", [False, True])
-def test_what_failed_for_want_of_a_library_is_tried_again_when_the_file_is_the_same(manifest, cache, monkeypatch, each):
-    embed = cache.embed_each if each else cache.embed
+def test_what_failed_for_want_of_a_library_is_tried_again_when_the_file_is_the_same(manifest, cache, monkeypatch):
+    embed = cache.embed
     with monkeypatch.context() as patch:
         patch.setattr("auricle.audio.decode.reader._decoder", without_a_library("low-0.wav"))
         assert set(embed(manifest, logmel_stats(), SETTINGS).failed) == {"low-0.wav"}
@@ -147,13 +148,33 @@ def test_what_failed_for_want_of_a_library_is_tried_again_when_the_file_is_the_s
     assert np.array_equal(again.clip, embed(manifest, logmel_stats(), SETTINGS).clip)
 
 
-def test_single_entries_serve_any_selection(manifest, cache):
+def test_any_selection_uses_what_was_computed_for_another(manifest, cache):
     half = manifest.select(fold=1)
-    first = cache.embed_each(half, logmel_stats(), SETTINGS)
-    whole = cache.embed_each(manifest, logmel_stats(), SETTINGS)
+    first = cache.embed(half, logmel_stats(), SETTINGS)
+    whole = cache.embed(manifest, logmel_stats(), SETTINGS)
     assert cache.computed == len(manifest)
     rows = [whole.ids.index(id) for id in first.ids]
     assert np.array_equal(whole.clip[rows], first.clip)
+
+
+def test_a_random_part_is_keyed_by_the_id_and_a_fixed_one_by_the_file(manifest, cache):
+    renamed = replace(manifest, clips=tuple(replace(clip, id=f"new {clip.id}") for clip in manifest))
+    fixed = cache.embed(manifest, logmel_stats(), SETTINGS)
+    assert np.array_equal(cache.embed(renamed, logmel_stats(), SETTINGS).clip, fixed.clip)
+    assert cache.computed == len(manifest)
+    drawn = replace(SETTINGS, crop="random")
+    for clips in (manifest, renamed):
+        fresh = embed(clips, logmel_stats(), settings=drawn)
+        assert np.array_equal(cache.embed(clips, logmel_stats(), drawn).clip, fresh.clip)
+    assert cache.computed == 3 * len(manifest)
+
+
+def test_a_store_that_cannot_be_read_is_noted_and_made_anew(manifest, cache):
+    first = cache.embed(manifest, logmel_stats(), SETTINGS)
+    (file,) = files(cache)
+    (file.parent / "description.json").write_text("hello")
+    assert np.array_equal(cache.embed(manifest, logmel_stats(), SETTINGS).clip, first.clip)
+    assert "description.json" in cache.notes[0]
 
 
 WRITER = """
@@ -165,8 +186,8 @@ from auricle.embeddings.cache import EmbeddingCache
 from auricle.inference.embed_config import EmbedSettings
 cache = EmbeddingCache(Path(sys.argv[2]))
 for _ in range(5):
-    found = cache.embed(read_manifest(sys.argv[1]), logmel_stats(), EmbedSettings(seconds=0.2))
-    assert len(found) == 6 and not cache.notes, cache.notes
+    embedded = cache.embed(read_manifest(sys.argv[1]), logmel_stats(), EmbedSettings(seconds=0.2))
+    assert len(embedded) == 6 and not cache.notes, cache.notes
 """
 
 

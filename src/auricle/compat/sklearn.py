@@ -65,7 +65,7 @@ class AudioEncoder(TransformerMixin, BaseEstimator):
         settings = EmbedSettings(seconds=self.seconds, **options)
         manifest = Manifest(tuple(Clip(id=path, path=path) for path in dict.fromkeys(paths)))
         found = (
-            EmbeddingCache().embed_each(manifest, encoder, settings)
+            EmbeddingCache().embed(manifest, encoder, settings)
             if self.cache
             else embed(manifest, encoder, settings=settings)
         )

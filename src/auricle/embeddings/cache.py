@@ -1,18 +1,19 @@
-"""The embedding cache: a clip is decoded and encoded once; every later probe, fold, seed and shot reads an array.
+"""The embedding cache: a clip is decoded and encoded once; every later probe, fold, seed and shot reads its vectors.
 
-One safetensors file per (encoder, statistics, clips, settings, piece), where a piece is the encoder's output or one
-block: the name is a hash of everything that changes a number, the metadata says the same in words, with the ids, the
-failures, the size and time of every audio file, and a checksum. Files are renamed into place, so two processes at once
-write the same file twice at worst. The batch size and the number of threads change numbers only in the last bits and
-are not in the key.
+The cache is one embedding store (``store.py``) for each encoder, its statistics, the settings and a vector (the encoder's
+output, or one block). The store's name is a hash of all that changes a number. Its rows are found by what is read: the
+file and the stretch of it. So any selection of clips uses what was computed for another, and only the clips that are
+missing are computed, in one pass for all vectors. With each row stands the size and time of the audio file. The batch
+size and the number of threads change numbers only in the last bits and are not in the key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ import numpy as np
 from auricle.audio.resample import RESAMPLERS
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, cache_dir, file_stamp, make_folder, replacing
+from auricle.core.io import SET_ANOTHER, cache_dir, file_stamp, make_folder
 from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
-from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.embeddings.store import SHARD_CLIPS, EmbeddingStore
 from auricle.inference.config import EmbedSettings
-from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, join_embeddings, vector_names
+from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, vector_names
 from auricle.models.base import Encoder
 
 CODE_FORMAT = 2  # raise it when decoding, cutting, pooling or a front end changes its numbers
@@ -34,8 +36,12 @@ CODE_FORMAT = 2  # raise it when decoding, cutting, pooling or a front end chang
 
 @dataclass
 class EmbeddingCache:
-    """``embed`` answers from ``folder`` where it can. ``computed`` counts clips that were encoded, ``notes`` what was
-    odd."""
+    """Answers from stores in ``folder`` where it can.
+
+    Attributes:
+        computed: number of clips that were encoded.
+        notes: what was damaged or had changed, and was computed again.
+    """
 
     folder: Path = field(default_factory=lambda: cache_dir() / "embeddings")
     computed: int = 0
@@ -44,170 +50,163 @@ class EmbeddingCache:
     def embed(
         self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings, *, what: str = "embed", quiet: bool = True
     ) -> Embeddings:
-        """Clip-level embeddings of the manifest; all missing pieces are computed in one pass. Touches no audio on a hit,
-        but that of clips that could not be read: what was wrong (a library, a drive) may be right by now."""
-        said, pieces = describe(manifest, encoder, settings), vector_names(encoder.info, settings)
-        files = self._files(said, pieces)
-        ready = {piece: rows for piece in pieces if (rows := self._read(files[piece], manifest)) is not None}
-        missing = [piece for piece in pieces if piece not in ready]
-        if again := {id for rows in ready.values() for id, row in rows.items() if row.failure}:
-            repaired = self._compute(manifest.select(ids=again), encoder, settings, list(ready), what, True)
-            for piece, rows in ready.items():
-                rows |= {id: _only(result, piece) for id, result in repaired.items()}
-                _write(files[piece], piece, rows, manifest, said)
+        """Return clip-level embeddings of the manifest, in its order; what is missing is computed in one pass.
+
+        Reads no audio on a hit. Clips that could not be read are tried again every time: the reason (a library, a drive)
+        may be gone.
+
+        Args:
+            manifest: the clips.
+            encoder: the encoder.
+            settings: how clips become vectors.
+            what: the word before the progress bar.
+            quiet: no progress bar.
+        """
+        stores = self._stores(manifest, encoder, settings)
+        rows = _rows(manifest, settings)
+        missing = {name: ids for name, store in stores.items() if (ids := self._missing(store, rows))}
+        failed: dict[str, str] = {}
         if missing:
-            make_folder(self.folder, SET_ANOTHER)
-            fresh = self._compute(manifest, encoder, settings, missing, what, quiet)
-            for piece in missing:
-                _write(files[piece], piece, fresh, manifest, said)
-                ready[piece] = {id: _only(result, piece) for id, result in fresh.items()}
-        return join_embeddings(manifest.ids, _joined(ready, manifest.ids), encoder.info, settings)
+            wanted = manifest.select(ids=set().union(*missing.values()))
+            results = Embedder(encoder, settings=settings).iterate(wanted, names=list(missing))
+            with progress_bar(total=len(wanted), what=what, quiet=quiet) as bar:
+                for part in self._appended(results, {name: stores[name] for name in missing}, rows):
+                    failed |= {result.id: result.failure for result in part if result.failure}
+                    bar.update(len(part))
+        ids = [id for id in manifest.ids if id not in failed]
+        columns = [store.vectors([rows[id].key for id in ids]) for store in stores.values()] if ids else []
+        return Embeddings(
+            ids=tuple(ids),
+            clip=np.concatenate(columns, axis=1) if columns else np.zeros((0, 0), np.float32),
+            failed={id: failed[id] for id in manifest.ids if id in failed},
+            layers=settings.block_indices(encoder.info.depth),
+            widths=tuple(column.shape[1] for column in columns),
+        )
 
-    def embed_each(self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> Embeddings:
-        """The same with one entry per clip, for callers that ask for ever other selections of the same files."""
-        said, pieces = describe(manifest, encoder, settings), vector_names(encoder.info, settings)
-        single = {clip.id: replace(manifest, clips=(clip,)) for clip in manifest}
-        files = {id: self._files(said | {"clips": clips_hash(one)}, pieces) for id, one in single.items()}
-        ready: dict[str, dict[str, ClipEmbedding]] = {piece: {} for piece in pieces}
-        for id, piece in ((id, piece) for id in single for piece in pieces):
-            rows = self._read(files[id][piece], single[id]) or {}
-            ready[piece] |= {name: row for name, row in rows.items() if not row.failure}
-        rest = {id for id in single if any(id not in rows for rows in ready.values())}
-        fresh = self._compute(manifest.select(ids=rest), encoder, settings, pieces, "embed", True) if rest else {}
-        for id, piece in ((id, piece) for id in fresh for piece in pieces):
-            _write(files[id][piece], piece, fresh, single[id], said | {"clips": clips_hash(single[id])})
-            ready[piece][id] = _only(fresh[id], piece)
-        return join_embeddings(manifest.ids, _joined(ready, manifest.ids), encoder.info, settings)
+    def _stores(self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> dict[str, EmbeddingStore]:
+        """Open or make the store of each vector. One that cannot be opened is noted and made anew."""
+        make_folder(self.folder, SET_ANOTHER)
+        encoding, stores = describe_encoding(encoder, settings), {}
+        if settings.padding == "published":  # then the numbers of a clip depend on its neighbours in a batch
+            encoding["clips"] = clips_hash(manifest)
+        for name in vector_names(encoder.info, settings):
+            description = encoding | {"vector": name}
+            key = hash_of(description)
+            folder = self.folder / key[:2] / f"{key}-{name}"
+            try:
+                stores[name] = EmbeddingStore.create(folder, description)
+            except AuricleError as error:
+                if not EmbeddingStore.is_store(folder):
+                    raise
+                self.notes.append(f"{error}; computed again")
+                shutil.rmtree(folder)
+                stores[name] = EmbeddingStore.create(folder, description)
+            self.notes += stores[name].notes
+        return stores
 
-    def _files(self, said: dict[str, Any], pieces: Sequence[str]) -> dict[str, Path]:
-        key = hash_of(said)
-        return {piece: self.folder / key[:2] / f"{key}-{piece}.safetensors" for piece in pieces}
-
-    def _compute(
-        self,
-        manifest: Manifest,
-        encoder: Encoder,
-        settings: EmbedSettings,
-        pieces: Sequence[str],
-        what: str,
-        quiet: bool,
-    ) -> dict[str, ClipEmbedding]:
-        results = {}
-        with progress_bar(total=len(manifest), what=what, quiet=quiet) as bar:
-            for result in Embedder(encoder, settings=settings).iterate(manifest, names=pieces):
-                results[result.id] = result
-                bar.update()
-        self.computed += sum(not result.failure for result in results.values())
-        return results
-
-    def _read(self, file: Path, manifest: Manifest) -> dict[str, ClipEmbedding] | None:
-        """The rows of a cache file; None when it is absent, damaged (which is noted) or older than the audio."""
-        if not file.exists():
-            return None
-        try:
-            rows, index = _load(file)
-        except Exception as error:  # whatever a damaged file provokes, the answer is the same
-            self.notes.append(f"the cache file {file} is damaged ({str(error).splitlines()[0]}); computed again")
-            return None
-        seen = index["files"]
-        changed = [id for id in manifest.ids if (now := _stamp(manifest, id)) and now != seen.get(id)]
+    def _missing(self, store: EmbeddingStore, rows: dict[str, CacheRow]) -> set[str]:
+        """The ids of clips that the store lacks, or whose audio changed. An audio file that is gone contradicts nothing."""
+        keys = [row.key for row in rows.values()]
+        self.notes += [f"{message}; computed again" for message in store.discard_damaged(keys)]
+        stored = store.rows(keys)
+        absent = {id for id, row in rows.items() if row.key not in stored}
+        changed = [id for id in rows if id not in absent and rows[id].stamp not in ("", stored[rows[id].key].source)]
         if changed:
             self.notes.append(
                 f"{len(changed)} audio files changed since they were embedded ({changed[0]} …); computed again"
             )
-            return None
-        good = {id: ClipEmbedding(id, {index["piece"]: row}) for id, row in zip(index["ids"], rows)}
-        return good | {id: ClipEmbedding(id, failure=words) for id, words in index["failed"].items()}
+        return absent.union(changed)
+
+    def _appended(
+        self, results: Iterable[ClipEmbedding], stores: dict[str, EmbeddingStore], rows: dict[str, CacheRow]
+    ) -> Iterator[list[ClipEmbedding]]:
+        """Append results to the stores, a shard at a time, and yield what was appended; also what there is on an error."""
+        held: list[ClipEmbedding] = []
+
+        def flush() -> None:
+            good = [result for result in held if not result.failure]
+            for name, store in stores.items():
+                clips = [ClipEmbedding(rows[r.id].key, {name: r.vectors[name]}) for r in good]
+                store.append(clips, {rows[r.id].key: rows[r.id].stamp for r in good}, replace=True)
+            self.computed += len(good)
+
+        try:
+            for result in results:
+                held.append(result)
+                if len(held) == SHARD_CLIPS:
+                    flush()
+                    yield list(held)
+                    held.clear()
+        finally:
+            flush()
+        yield held
+
+
+@dataclass(frozen=True)
+class CacheRow:
+    """How a clip is found in a store (the stretch of the file that is read), and the size and time of the file."""
+
+    key: str
+    stamp: str
+
+
+def _rows(manifest: Manifest, settings: EmbedSettings) -> dict[str, CacheRow]:
+    root = Path(manifest.root).resolve()
+    drawn = settings.seconds is not None and settings.crop == "random"  # the draw is keyed by the clip's id
+    return {
+        clip.id: CacheRow(
+            json.dumps([str(root / (clip.path or "")), clip.start, clip.end, *([clip.id] if drawn else [])]),
+            json.dumps(stamp) if (stamp := _stamp(manifest, clip)) else "",
+        )
+        for clip in manifest
+    }
 
 
 def cache_key(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> str:
-    """32 hex digits of everything that changes a number: how the files of an entry begin."""
+    """Return 32 hexadecimal digits of all that decides the embeddings of these clips; results are recorded with it."""
     return hash_of(describe(manifest, encoder, settings))
 
 
-def hash_of(said: dict[str, Any]) -> str:
-    return f"{key_of(json.dumps(said, sort_keys=True)):032x}"
+def hash_of(description: dict[str, Any]) -> str:
+    """Return 32 hexadecimal digits of JSON values."""
+    return f"{key_of(json.dumps(description, sort_keys=True)):032x}"
 
 
 def describe(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> dict[str, Any]:
-    """What the key is made of, as JSON values."""
+    """Return what decides the embeddings of these clips, as JSON values."""
+    return describe_encoding(encoder, settings) | {"clips": clips_hash(manifest)}
+
+
+def describe_encoding(encoder: Encoder, settings: EmbedSettings) -> dict[str, Any]:
+    """Return what decides the embedding of a given clip, the chosen blocks aside, as JSON values."""
     return {
         "format": CODE_FORMAT,
         "encoder": encoder.fingerprint(),
         "norm_stats": list(encoder.statistics()),
         "front_end": encoder.info.front_end,
         "resampler": RESAMPLERS[encoder.front.resampler],
-        "clips": clips_hash(manifest),
         "device": pick_device(settings.device).type,
         **settings.numbers(),
     }
 
 
 def clips_hash(manifest: Manifest) -> str:
-    """16 hex digits of which stretch of which file each clip is, in order; labels and folds do not change an
-    embedding."""
-    found = hashlib.sha256()
+    """Return 16 hexadecimal digits of the stretch of a file that each clip is, in order; labels do not matter."""
+    digest = hashlib.sha256()
     root = Path(manifest.root).resolve()
     for clip in manifest:
-        found.update(json.dumps([clip.id, str(root / (clip.path or "")), clip.start, clip.end]).encode())
-    return found.hexdigest()[:16]
+        digest.update(json.dumps([clip.id, str(root / (clip.path or "")), clip.start, clip.end]).encode())
+    return digest.hexdigest()[:16]
 
 
 def stamps_hash(manifest: Manifest) -> str:
-    """16 hex digits of the size and time of every audio file."""
-    return hashlib.sha256(json.dumps([_stamp(manifest, id) for id in manifest.ids]).encode()).hexdigest()[:16]
+    """Return 16 hexadecimal digits of the size and time of every audio file."""
+    return hashlib.sha256(json.dumps([_stamp(manifest, clip) for clip in manifest]).encode()).hexdigest()[:16]
 
 
-def _write(file: Path, piece: str, results: dict[str, ClipEmbedding], manifest: Manifest, said: dict[str, Any]) -> None:
-    from safetensors.numpy import save_file
-
-    good = [results[id] for id in manifest.ids if not results[id].failure]
-    rows = np.stack([r.vectors[piece] for r in good]) if good else np.zeros((0, 0), np.float32)
-    index = {
-        "piece": piece,
-        "ids": [r.id for r in good],
-        "failed": {id: results[id].failure for id in manifest.ids if results[id].failure},
-        "files": {id: stamp for id in manifest.ids if (stamp := _stamp(manifest, id))},
-        "key": said,
-        "sha256": digest(rows),
-    }
-    with replacing(file) as temporary:
-        save_file({"rows": np.ascontiguousarray(rows)}, temporary, metadata={"index": json.dumps(index)})
-
-
-def _load(file: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    from safetensors import safe_open
-
-    with safe_open(file, "numpy") as handle:
-        rows, index = handle.get_tensor("rows"), json.loads(handle.metadata()["index"])
-    if digest(rows) != index["sha256"]:
-        raise ValueError("its checksum does not match")
-    return rows, index
-
-
-def digest(rows: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
-
-
-def _stamp(manifest: Manifest, id: str) -> list[int] | None:
-    """Size and time of a clip's file; None when it is gone, which contradicts nothing."""
+def _stamp(manifest: Manifest, clip: Clip) -> list[int] | None:
+    """The size and time of a clip's file; None when it is gone."""
     try:
-        return file_stamp(manifest.audio(manifest[id]))
+        return file_stamp(manifest.audio(clip))
     except AuricleError:
         return None
-
-
-def _only(result: ClipEmbedding, piece: str) -> ClipEmbedding:
-    return result if result.failure else ClipEmbedding(result.id, {piece: result.vectors[piece]})
-
-
-def _joined(ready: dict[str, dict[str, ClipEmbedding]], ids: Sequence[str]) -> dict[str, ClipEmbedding]:
-    """Pieces of each clip together; a clip that failed in one of them has failed."""
-    joined = {}
-    for id in ids:
-        parts = [rows[id] for rows in ready.values()]
-        failure = next((part.failure for part in parts if part.failure), "")
-        joined[id] = ClipEmbedding(
-            id, {name: row for part in parts for name, row in part.vectors.items()}, failure=failure
-        )
-    return joined

@@ -153,7 +153,8 @@ class EmbeddingStore:
         Args:
             clips: embeddings; of clips that failed, the message is noted in ``failures``.
             sources: by id, what a clip was computed from (such as its file with size and time).
-            replace: take the place of rows with the same id; else such clips are left out.
+            replace: take the place of rows with the same id, unless they were computed from the same source; else clips
+                with an id that the store has are left out.
 
         Returns:
             The ids that were appended.
@@ -170,9 +171,10 @@ class EmbeddingStore:
                 self._complete_index()
                 number = self._index(_next_number)
             good = [clip for clip in latest.values() if not clip.failure]
-            if not replace:
-                present = self.rows(clip.id for clip in good)
-                good = [clip for clip in good if clip.id not in present]
+            present = self.rows(clip.id for clip in good)
+            if replace:
+                present = {id: row for id, row in present.items() if row.source and row.source == sources.get(id)}
+            good = [clip for clip in good if clip.id not in present]
             shard = None
             if good:
                 self._check_layout(good)
