@@ -20,6 +20,7 @@ from auricle.commands import embed as job
 from auricle.commands.embed import EmbedConfig, embed
 from auricle.compat.sklearn import AudioEncoder
 from auricle.core.errors import AuricleError
+from auricle.embeddings.store import EmbeddingStore
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import embed as embed_all
 from helpers.encoders import logmel_stats, m2d
@@ -98,7 +99,7 @@ def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
     with pytest.raises(AuricleError, match="full"):
         embed(config(folder, out, level="frames"), quiet=True)
     monkeypatch.undo()
-    assert embed(config(folder, out, level="frames"), quiet=True).kept == 8
+    assert embed(config(folder, out, level="frames"), quiet=True).kept == 9
     assert np.array_equal(np.load(out), np.load(whole))
     assert not (tmp_path / "e.npy.parts").exists()
 
@@ -120,7 +121,7 @@ def test_a_killed_run_continues_where_it_was(folder, tmp_path):
     out, parts = tmp_path / "e.npy", tmp_path / "e.npy.parts"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), str(out)])
     until = time.monotonic() + PATIENCE
-    while not list(parts.glob("part-*")) and process.poll() is None and time.monotonic() < until:
+    while not list(parts.glob("shard-*")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     process.kill()
     process.wait()
@@ -183,3 +184,74 @@ def test_the_transformer_refuses_a_broken_file(tmp_path):
     (tmp_path / "bad.wav").write_text("no audio")
     with pytest.raises(AuricleError, match=r"bad\.wav"):
         AudioEncoder(cache=False).transform([tmp_path / "bad.wav"])
+
+
+# ---- the store as output
+def to_store(folder, out, **change):
+    return embed(config(folder, out, **change), quiet=True)
+
+
+def test_a_folder_as_output_is_an_embedding_store(folder, tmp_path):
+    result = to_store(folder, tmp_path / "birds", level="frames")
+    store, expected = EmbeddingStore.open(tmp_path / "birds"), embed_all(folder, logmel_stats(), level="frames")
+    assert (result.clips, result.kept, result.width, result.failed) == (9, 0, 128, {})
+    assert np.array_equal(store.vectors(expected.ids), expected.clip)
+    assert np.array_equal(store[expected.ids[3]].frames, expected.frames[3])
+    assert np.array_equal(store[expected.ids[3]].times, expected.times[3])
+    assert store.description["encoder"] == logmel_stats().fingerprint()
+
+
+def test_the_same_command_appends_what_a_store_lacks_and_replaces_what_changed(folder, tmp_path):
+    out = f"{tmp_path / 'birds.v2'}/"
+    broken = folder / "low-0.wav"
+    good = broken.read_bytes()
+    broken.write_text("no audio")
+    assert set(to_store(folder, out).failed) == set(EmbeddingStore.open(out).failures) == {"low-0.wav"}
+    broken.write_bytes(good)
+    (folder / "low-1.wav").write_bytes((folder / "high-0.wav").read_bytes())
+    result = to_store(folder, out)
+    assert (result.clips, result.kept, result.failed) == (9, 7, {})
+    store = EmbeddingStore.open(out)
+    assert store.failures == {}
+    assert np.array_equal(*store.vectors(["low-1.wav", "high-0.wav"]))
+    assert to_store(folder, out).kept == 9
+
+
+def test_a_store_of_other_settings_is_refused_or_overwritten(folder, tmp_path):
+    out = tmp_path / "birds"
+    to_store(folder, out)
+    with pytest.raises(AuricleError, match=r"made from something else \(level\)"):
+        to_store(folder, out, level="frames")
+    assert to_store(folder, out, level="frames", overwrite=True).width == 128
+    with pytest.raises(AuricleError, match="other files"):
+        to_store(folder, folder, overwrite=True)
+
+
+@pytest.mark.parametrize("level", ["clip", "frames"])
+def test_files_are_written_in_parts_with_the_bytes_that_numpy_writes(folder, tmp_path, monkeypatch, level):
+    monkeypatch.setattr("auricle.embeddings.arrays.CLIPS_AT_ONCE", 2)
+    monkeypatch.setattr(job, "PART_CLIPS", 4)
+    expected = embed_all(folder, logmel_stats(), level=level)
+    rows = expected.clip if expected.frames is None else np.ascontiguousarray(np.concatenate(expected.frames))
+    arrays = {"ids": np.array(expected.ids), "embeddings": rows}
+    if expected.frames is not None and expected.times is not None:
+        counts = np.array([len(frames) for frames in expected.frames])
+        arrays |= {"times": np.concatenate(expected.times), "counts": counts}
+        np.save(tmp_path / "expected.times.npy", arrays["times"])
+    np.save(tmp_path / "expected.npy", rows)
+    np.savez(tmp_path / "expected.npz", **arrays)
+    for suffix in ("npy", "npz"):
+        embed(config(folder, tmp_path / f"e.{suffix}", level=level), quiet=True)
+        assert (tmp_path / f"e.{suffix}").read_bytes() == (tmp_path / f"expected.{suffix}").read_bytes()
+    times = (tmp_path / "e.times.npy").exists()
+    assert times == (level == "frames")
+    assert not times or (tmp_path / "e.times.npy").read_bytes() == (tmp_path / "expected.times.npy").read_bytes()
+
+
+def test_parts_of_the_first_edition_are_made_anew(folder, tmp_path):
+    parts = tmp_path / "e.npy.parts"
+    parts.mkdir()
+    (parts / "settings.json").write_text("{}")
+    (parts / "part-00000.safetensors").write_bytes(b"old")
+    assert embed(config(folder, tmp_path / "e.npy"), quiet=True).kept == 0
+    assert not parts.exists()

@@ -34,7 +34,7 @@ def clip(id: str, names=("clip",), frames: int | None = None, width: int = 4) ->
     vectors = {name: vector(id, name, width) for name in names}
     if frames is None:
         return ClipEmbedding(id, vectors)
-    over_time = np.random.default_rng(len(id)).standard_normal((frames, 3)).astype(np.float32)
+    over_time = np.random.default_rng(len(id)).standard_normal((3, frames)).astype(np.float32).T  # not contiguous
     return ClipEmbedding(id, vectors, over_time, np.arange(frames) * 0.01)
 
 

@@ -1,6 +1,8 @@
-"""Write embeddings of any audio to one file with an index: ``auricle embed``.
+"""Write embeddings of any audio to one file with an index, or to an embedding store: ``auricle embed``.
 
-Finished clips are saved in parts beside the output, so that the same command continues a run that was stopped.
+Finished clips are kept in an embedding store beside the output (FILE.parts), so that the same command continues a run that
+was stopped; no more than a shard of them is held in memory. The file is written from that store. If the output is a
+folder, it is the store itself: the same command appends the clips that it lacks.
 At level "frames" the rows of all clips follow each other; the index holds the first row and the number of rows of each
 clip. The times (seconds from the start of the clip) are in NAME.times.npy, in ``times`` of an npz or ``time`` of a Parquet.
 """
@@ -10,27 +12,28 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from auricle.core.errors import AuricleError, MissingExtra
-from auricle.core.io import make_folder, replacing, write_text
+from auricle.core.errors import AuricleError
+from auricle.core.io import make_folder, write_text
 from auricle.core.options import argument, check_choices, check_ranges, option
 from auricle.inference.config import LEVELS, EmbedSettings
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Clip, Manifest
-    from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings
+    from auricle.embeddings.arrays import Selection
+    from auricle.embeddings.store import EmbeddingStore
+    from auricle.inference.embedder import Embedder
 
 SUFFIXES = (".npy", ".npz", ".parquet")
 STDIN = "-"
-PART_CLIPS = 256  # clips per finished part: what a kill can lose
+PART_CLIPS = 256  # clips per shard of finished ones: what a kill can lose
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class EmbedConfig:
     """What to embed, with which encoder, how, and the output."""
 
     source: tuple[str, ...] = argument("audio files, folders, tables, or - for standard input", many=True)
-    out: str = option(help="file to write: .npy, .npz or .parquet; its index is beside it as NAME.index.json")
+    out: str = option(
+        help="file to write: .npy, .npz or .parquet, its index beside it as NAME.index.json; or a folder, an embedding store"
+    )
     model: str = option("", "encoder: a published name, a weight file or a run folder")
     ensemble: tuple[str, ...] = option(
         (), "several taggers instead of --model; their features stand side by side", advanced=True
@@ -70,14 +75,29 @@ class EmbedConfig:
             raise AuricleError("--weights belongs to --model; in --ensemble name the files themselves")
         if self.hop and not self.window:
             raise AuricleError("--hop is the distance between windows: give --window too")
-        if Path(self.out).suffix.lower() not in SUFFIXES:
-            raise AuricleError(f"--out {self.out}: the name must end in {', '.join(SUFFIXES)}")
+        if not self.to_store and Path(self.out).suffix.lower() not in SUFFIXES:
+            raise AuricleError(
+                f"--out {self.out}: the name must end in {', '.join(SUFFIXES)}, or name a folder for an embedding store"
+            )
+
+    @property
+    def to_store(self) -> bool:
+        """Whether the output is an embedding store: a folder, or a name without a suffix."""
+        return self.out.endswith("/") or not Path(self.out).suffix or Path(self.out).is_dir()
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What was written: the output and its index, the number of clips (``kept``: finished by an earlier run), the length
-    of a vector, and the failures {id: error message}."""
+    """What was written.
+
+    Attributes:
+        out: the file or the store.
+        index: the file that says which row is whose.
+        clips: number of clips in the output.
+        kept: how many of them an earlier run finished.
+        width: length of a vector.
+        failed: {id: error message}.
+    """
 
     out: Path
     index: Path
@@ -98,34 +118,65 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     Raises:
         AuricleError: for a wrong source, model or setting, and for an output that was made from something else.
     """
-    from auricle.inference.embedder import Embedder, join_embeddings
+    from auricle.inference.embedder import Embedder
 
     model = config.model or config.ensemble
     with _manifest(config) as manifest:
         embedder = Embedder(model, weights=config.weights, settings=config.settings, level=config.level)
-        out, notes = Path(config.out), manifest.notes_but_leaks()
-        make_folder(out.parent, "choose another --out")
-        made_from = _made_from(manifest, embedder, config)
-        before = read_index(out)
-        if before and before["made_from"] == made_from:
-            clips = len(before["clips"])
-            return EmbedResult(out, index_file(out), clips, clips, before["width"], before["failed"], notes)
-        if out.exists() and not config.overwrite:
-            raise AuricleError(
-                f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
-            )
-        parts = Parts(out.with_name(f"{out.name}.parts"), made_from)
-        finished = parts.read()
-        results = finished | _embed(manifest, embedder, parts, finished, quiet)
-    embeddings = join_embeddings(manifest.ids, results, embedder.info, config.settings)
-    if not embeddings.ids:
+        make_folder(Path(config.out).parent, "choose another --out")
+        write = _to_store if config.to_store else _to_file
+        return write(config, manifest, embedder, quiet)
+
+
+def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
+    """Append the clips that the store lacks, or whose audio changed."""
+    from auricle.embeddings.cache import describe_encoding
+    from auricle.embeddings.store import INDEX, EmbeddingStore
+
+    out = Path(config.out)
+    description = describe_encoding(embedder.encoder, config.settings) | _shape_of(config, embedder)
+    description |= {"window": config.window, "hop": config.hop, "root": str(Path(manifest.root).resolve())}
+    if config.overwrite and EmbeddingStore.is_store(out) and EmbeddingStore.open(out).description != description:
+        EmbeddingStore.open(out).remove()
+    store = EmbeddingStore.create(out, description)
+    notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
+    kept, failed = _append(manifest, embedder, store, quiet)
+    clips = len(manifest) - len(failed)
+    if not clips:
+        raise _none_read(manifest, failed)
+    widths = store.widths()
+    width = widths.pop("frames", None) or sum(widths.values())
+    return EmbedResult(out, out / INDEX, clips, kept, width, failed, notes)
+
+
+def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
+    """Embed into the store beside the file, then write the file from it."""
+    from auricle.embeddings.arrays import Selection
+
+    out, notes = Path(config.out), manifest.notes_but_leaks()
+    made_from = _made_from(manifest, embedder, config)
+    before = read_index(out)
+    if before and before["made_from"] == made_from:
+        clips = len(before["clips"])
+        return EmbedResult(out, index_file(out), clips, clips, before["width"], before["failed"], notes)
+    if out.exists() and not config.overwrite:
         raise AuricleError(
-            f"none of the {len(manifest)} clips could be read; the first: {next(iter(embeddings.failed.values()))}"
+            f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
-    write_output(out, embeddings, made_from)
+    parts = _parts(out.with_name(f"{out.name}.parts"), made_from)
+    kept, failed = _append(manifest, embedder, parts, quiet)
+    ids = [id for id in manifest.ids if id not in failed]
+    if not ids:
+        parts.remove()
+        raise _none_read(manifest, failed)
+    selection = Selection.of(parts, ids, over_time=config.level == "frames")
+    write_output(out, selection, failed, made_from)
     parts.remove()
-    width = (embeddings.frames[0] if embeddings.frames else embeddings.clip).shape[1]
-    return EmbedResult(out, index_file(out), len(embeddings), len(finished), width, embeddings.failed, notes)
+    return EmbedResult(out, index_file(out), len(ids), kept, selection.width, failed, notes)
+
+
+def _none_read(manifest: Manifest, failed: dict[str, str]) -> AuricleError:
+    return AuricleError(f"none of the {len(manifest)} clips could be read; the first: {next(iter(failed.values()))}")
 
 
 @contextmanager
@@ -151,46 +202,61 @@ def _made_from(manifest: Manifest, embedder: Embedder, config: EmbedConfig) -> d
     from auricle.embeddings.cache import describe, stamps_hash
 
     description = describe(manifest, embedder.encoder, config.settings) | {"files": stamps_hash(manifest)}
-    return description | {
-        "level": config.level,
-        "layers": list(config.settings.layers),
-        "model": embedder.info.name,
-    }
+    return description | _shape_of(config, embedder)
 
 
-def _embed(
-    manifest: Manifest, embedder: Embedder, parts: Parts, finished: dict[str, ClipEmbedding], quiet: bool
-) -> dict[str, ClipEmbedding]:
-    """Results of the clips that are not finished, saved part by part as they come; the next run tries failures again."""
+def _shape_of(config: EmbedConfig, embedder: Embedder) -> dict[str, Any]:
+    """The part of the description that says which vectors there are."""
+    return {"level": config.level, "layers": list(config.settings.layers), "model": embedder.info.name}
+
+
+def _parts(folder: Path, made_from: dict[str, Any]) -> EmbeddingStore:
+    """Open the store of finished clips. One of other settings, or of the first edition, is deleted."""
+    from auricle.embeddings.store import EmbeddingStore
+
+    if folder.exists():
+        try:
+            same = EmbeddingStore.open(folder).description == made_from
+        except AuricleError:
+            same = False
+        if not same:
+            shutil.rmtree(folder)
+    store = EmbeddingStore.create(folder, made_from)
+    store.discard_damaged()
+    return store
+
+
+def _append(manifest: Manifest, embedder: Embedder, store: EmbeddingStore, quiet: bool) -> tuple[int, dict[str, str]]:
+    """Embed the clips that the store lacks or whose audio changed, shard by shard; clips that failed are tried again.
+
+    Returns:
+        The number of clips that were there before, and the messages of those that failed, in the order of the clips.
+    """
     from auricle.core.progress import progress_bar
+    from auricle.embeddings.cache import source_text
 
-    results: dict[str, ClipEmbedding] = {}
-    unsaved: list[ClipEmbedding] = []
-    rest = manifest.select(ids={id for id in manifest.ids if id not in finished})
+    sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}
+    present = store.rows(sources)
+    missing = {id for id, source in sources.items() if id not in present or source not in ("", present[id].source)}
+    rest = manifest.select(ids=missing)
+    failed: dict[str, str] = {}
     try:
         with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
-            for result in embedder.iterate(rest):
-                results[result.id] = result
-                unsaved.append(result)
+            results = embedder.iterate(rest)
+            for result in store.append_in_shards(results, sources, replace=True, shard_clips=PART_CLIPS):
+                if result.failure:
+                    failed[result.id] = result.failure
                 bar.update()
-                if len(unsaved) == PART_CLIPS:
-                    parts.save([result for result in unsaved if not result.failure])
-                    unsaved = []
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped; every {PART_CLIPS} finished clips were saved: run the same command again to continue"
+            "stopped; the finished clips were saved: run the same command again to continue"
         ) from None
-    return results
+    return len(manifest) - len(rest), {id: failed[id] for id in rest.ids if id in failed}
 
 
 # ---- the output: the array and its index
 def index_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.index.json")
-
-
-def times_file(out: Path) -> Path:
-    """The times of a .npy of frames."""
-    return out.with_name(f"{out.stem}.times.npy")
 
 
 def read_index(out: Path) -> dict[str, Any] | None:
@@ -199,107 +265,16 @@ def read_index(out: Path) -> dict[str, Any] | None:
     return json.loads(file.read_text(encoding="utf-8")) if out.is_file() and file.is_file() else None
 
 
-def write_output(out: Path, embeddings: Embeddings, made_from: dict[str, Any]) -> None:
+def write_output(out: Path, selection: Selection, failed: dict[str, str], made_from: dict[str, Any]) -> None:
     """Write the array first and the index last: an output with an index is complete."""
-    if embeddings.frames is None:
-        rows, counts = embeddings.clip, [1] * len(embeddings)
-    else:
-        rows, counts = np.concatenate(embeddings.frames), [len(frames) for frames in embeddings.frames]
-    times = np.concatenate(embeddings.times) if embeddings.times else None
+    from auricle.embeddings.arrays import times_file, write_arrays
+
     before = read_index(out)
     if before and before["made_from"].get("level") == "frames":
         times_file(out).unlink(missing_ok=True)
     index_file(out).unlink(missing_ok=True)
-    write = {".npy": _write_npy, ".npz": _write_npz, ".parquet": _write_parquet}[out.suffix.lower()]
-    write(out, embeddings.ids, rows, counts, times)
-    starts = np.cumsum([0, *counts[:-1]])
-    clips = [{"id": id, "row": int(row), "rows": int(n)} for id, row, n in zip(embeddings.ids, starts, counts)]
-    index = {"width": int(rows.shape[1]), "clips": clips, "failed": embeddings.failed, "made_from": made_from}
+    write_arrays(out, selection)
+    starts = accumulate(selection.counts, initial=0)
+    clips = [{"id": id, "row": row, "rows": n} for id, row, n in zip(selection.ids, starts, selection.counts)]
+    index = {"width": selection.width, "clips": clips, "failed": failed, "made_from": made_from}
     write_text(index_file(out), json.dumps(index, indent=1))
-
-
-def _write_npy(out: Path, ids: Sequence[str], rows: np.ndarray, counts: list[int], times: np.ndarray | None) -> None:
-    for path, array in ((out, rows), (times_file(out), times)):
-        if array is not None:
-            with replacing(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, array)
-
-
-def _write_npz(out: Path, ids: Sequence[str], rows: np.ndarray, counts: list[int], times: np.ndarray | None) -> None:
-    arrays = {"ids": np.array(ids), "embeddings": rows}
-    arrays |= {} if times is None else {"times": times, "counts": np.array(counts)}
-    with replacing(out) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _write_parquet(
-    out: Path, ids: Sequence[str], rows: np.ndarray, counts: list[int], times: np.ndarray | None
-) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtra("writing Parquet", "data") from None
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
-    columns = {"id": pa.array(np.repeat(np.array(ids, dtype=object), counts)), "embedding": vectors}
-    with replacing(out) as temporary:
-        parquet.write_table(pa.table(columns | ({} if times is None else {"time": pa.array(times)})), temporary)
-
-
-# ---- the parts of an unfinished output
-@dataclass(frozen=True)
-class Parts:
-    """A folder of safetensors files with finished clips, and everything that decides their values."""
-
-    folder: Path
-    made_from: dict[str, Any]
-
-    def read(self) -> dict[str, ClipEmbedding]:
-        """Return what an earlier run with the same settings finished; parts of other settings are removed."""
-        settings = self.folder / "settings.json"
-        if not settings.is_file() or json.loads(settings.read_text(encoding="utf-8")) != self.made_from:
-            self.remove()
-            return {}
-        return {r.id: r for part in sorted(self.folder.glob("part-*.safetensors")) for r in read_part(part)}
-
-    def save(self, results: list[ClipEmbedding]) -> None:
-        settings = self.folder / "settings.json"
-        if not settings.exists():
-            write_text(settings, json.dumps(self.made_from))
-        write_part(self.folder / f"part-{len(list(self.folder.glob('part-*'))):05d}.safetensors", results)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def write_part(file: Path, results: Sequence[ClipEmbedding]) -> None:
-    """Write some finished clips to one safetensors file."""
-    from safetensors.numpy import save_file
-
-    tensors: dict[str, np.ndarray] = {}
-    for i, result in enumerate(results):
-        tensors |= {f"{i}/piece/{name}": vector for name, vector in result.vectors.items()}
-        if result.frames is not None and result.times is not None:
-            tensors |= {f"{i}/frames": result.frames, f"{i}/times": result.times}
-    ids = json.dumps([result.id for result in results])
-    with replacing(file) as temporary:
-        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, temporary, metadata={"ids": ids})
-
-
-def read_part(file: Path) -> list[ClipEmbedding]:
-    """The inverse of ``write_part``."""
-    from safetensors import safe_open
-
-    from auricle.inference.embedder import ClipEmbedding
-
-    with safe_open(file, "numpy") as handle:
-        ids = json.loads(handle.metadata()["ids"])
-        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
-    vectors: list[dict[str, np.ndarray]] = [{} for _ in ids]
-    for name, value in tensors.items():
-        number, kind, *rest = name.split("/")
-        if kind == "piece":
-            vectors[int(number)][rest[0]] = value
-    return [
-        ClipEmbedding(id, vectors[i], tensors.get(f"{i}/frames"), tensors.get(f"{i}/times")) for i, id in enumerate(ids)
-    ]

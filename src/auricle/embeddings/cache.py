@@ -64,7 +64,7 @@ class EmbeddingCache:
         """
         stores = self._stores(manifest, encoder, settings)
         rows = _rows(manifest, settings)
-        missing = {name: ids for name, store in stores.items() if (ids := self._missing(store, rows))}
+        missing = {name: absent for name, store in stores.items() if (absent := self._missing(store, rows))}
         failed: dict[str, str] = {}
         if missing:
             wanted = manifest.select(ids=set().union(*missing.values()))
@@ -202,6 +202,12 @@ def clips_hash(manifest: Manifest) -> str:
 def stamps_hash(manifest: Manifest) -> str:
     """Return 16 hexadecimal digits of the size and time of every audio file."""
     return hashlib.sha256(json.dumps([_stamp(manifest, clip) for clip in manifest]).encode()).hexdigest()[:16]
+
+
+def source_text(manifest: Manifest, clip: Clip) -> str:
+    """Return what a clip is read from, as JSON: path, start, end, size and time of the file; "" if the file is gone."""
+    stamp = _stamp(manifest, clip)
+    return json.dumps([str(manifest.audio(clip).resolve()), clip.start, clip.end, *stamp]) if stamp else ""
 
 
 def _stamp(manifest: Manifest, clip: Clip) -> list[int] | None:

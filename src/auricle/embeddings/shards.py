@@ -112,6 +112,7 @@ def write_shard(path: Path, clips: Sequence[ClipEmbedding], sources: Sequence[st
     times = [clip.times for clip in clips if clip.times is not None]
     if frames:
         tensors |= {FRAMES: np.concatenate(frames).astype(dtype, copy=False), TIMES: np.concatenate(times)}
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     header = {
         "ids": [clip.id for clip in clips],
         "sources": list(sources),

@@ -141,6 +141,14 @@ class EmbeddingStore:
         """Return True if the folder has the description of a store."""
         return (Path(folder) / DESCRIPTION).is_file()
 
+    def remove(self) -> None:
+        """Delete the files of the store, and the folder if nothing else is in it."""
+        for pattern in (DESCRIPTION, f"{INDEX}*", "shard-*.safetensors*", ".*.tmp", LOCK):
+            for file in self.folder.glob(pattern):
+                file.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
     def shard_file(self, number: int) -> Path:
         return self.folder / f"shard-{number:06d}.safetensors"
 
@@ -192,7 +200,7 @@ class EmbeddingStore:
     def append_in_shards(
         self,
         clips: Iterable[ClipEmbedding],
-        source: Callable[[str], str] = lambda id: "",
+        sources: Mapping[str, str] | None = None,
         *,
         replace: bool = False,
         shard_clips: int | None = None,
@@ -203,7 +211,7 @@ class EmbeddingStore:
 
         Args:
             clips: as for ``append``.
-            source: what a clip was computed from, by its id.
+            sources: by id, what a clip was computed from.
             replace: as for ``append``.
             shard_clips: most clips of a shard; None: SHARD_CLIPS.
         """
@@ -212,7 +220,7 @@ class EmbeddingStore:
 
         def flush() -> None:
             if held:
-                self.append(held, {clip.id: source(clip.id) for clip in held}, replace=replace)
+                self.append(held, sources, replace=replace)
                 held.clear()
 
         try:
