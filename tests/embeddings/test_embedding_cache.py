@@ -183,7 +183,7 @@ from pathlib import Path
 from helpers.encoders import logmel_stats
 from auricle.data.manifest.formats import read_manifest
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.inference.embed_config import EmbedSettings
+from auricle.inference.config import EmbedSettings
 cache = EmbeddingCache(Path(sys.argv[2]))
 for _ in range(5):
     embedded = cache.embed(read_manifest(sys.argv[1]), logmel_stats(), EmbedSettings(seconds=0.2))
