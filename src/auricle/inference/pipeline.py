@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ import torch
 
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
+from auricle.audio.spans import SpanReader
 from auricle.core.devices import pick_device
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
@@ -96,9 +97,17 @@ class LoadedAudio:
     error: str = ""
 
 
-def load_audio(source: AudioSource, rate: int, resampler: Resampler, longest: float) -> LoadedAudio:
-    """Decode a source at ``rate`` hertz; one of more than ``longest`` seconds only as far as needed to see that."""
+def load_audio(
+    source: AudioSource, rate: int, resampler: Resampler, longest: float, spans: SpanReader | None = None
+) -> LoadedAudio:
+    """Decode a source at ``rate`` hertz; one of more than ``longest`` seconds only as far as needed to see that.
+
+    Args:
+        spans: reads the source if it is one of many spans of a file.
+    """
     try:
+        if spans is not None:
+            return LoadedAudio(source, spans.read(source))
         if math.isinf(longest) or source.seconds is not None or source.start or source.end is not None:
             return LoadedAudio(source, source.read(rate, resampler))
         stream = source.blocks(rate, resampler)
@@ -123,9 +132,13 @@ def load_ahead(
 ) -> Iterator[list[LoadedAudio]]:
     """Decode batches of sources in the threads of ``pool`` and yield them in order, BATCHES_AHEAD ahead of the caller."""
     waiting: deque[list[Future[LoadedAudio]]] = deque()
+    readers: dict[Path, SpanReader] = {}
     try:
         for batch in batches:
-            waiting.append([pool.submit(load_audio, source, rate, resampler, longest) for source in batch])
+            readers = _span_readers(batch, readers, rate, resampler)
+            spans = [readers.get(source.content) if isinstance(source.content, Path) else None for source in batch]
+            futures = [pool.submit(load_audio, s, rate, resampler, longest, r) for s, r in zip(batch, spans)]
+            waiting.append(futures)
             if len(waiting) > BATCHES_AHEAD:
                 yield [future.result() for future in waiting.popleft()]
         while waiting:
@@ -133,6 +146,18 @@ def load_ahead(
     finally:
         for future in chain.from_iterable(waiting):
             future.cancel()
+
+
+def _span_readers(
+    batch: Sequence[AudioSource], readers: dict[Path, SpanReader], rate: int, resampler: Resampler
+) -> dict[Path, SpanReader]:
+    """Readers of the files of which the batch holds several spans, or which the batch before it read."""
+    files = Counter(s.content for s in batch if isinstance(s.content, Path) and s.end is not None and s.seconds is None)
+    return {
+        file: readers.get(file) or SpanReader(file, rate, resampler)
+        for file, count in files.items()
+        if count > 1 or file in readers
+    }
 
 
 def equal_length_batches(loaded: Iterable[LoadedAudio], batch_size: int) -> Iterator[list[LoadedAudio]]:
@@ -212,11 +237,14 @@ def _clip_source(path: Path, clip: Clip, length: float, rate: int, settings: Emb
 def batches_by_length(
     sources: Iterable[tuple[float, AudioSource]], batch_size: int, most: float | None = None, *, in_order: bool = False
 ) -> Iterator[list[AudioSource]]:
-    """Group (seconds, source): at most ``batch_size``, and ``most`` (BATCH_SECONDS) with padding, short ones first."""
+    """Group (seconds, source): at most ``batch_size``, and ``most`` (BATCH_SECONDS) with padding, short ones first.
+
+    Lengths that differ by less than a microsecond are one, so that windows of a recording stay in order.
+    """
     most = BATCH_SECONDS if most is None else most
     batch: list[AudioSource] = []
     longest = 0.0
-    for seconds, source in sources if in_order else sorted(sources, key=lambda pair: pair[0]):
+    for seconds, source in sources if in_order else sorted(sources, key=lambda pair: round(pair[0], 6)):
         if batch and (len(batch) == batch_size or (len(batch) + 1) * max(longest, seconds) > most):
             yield batch
             batch, longest = [], 0.0

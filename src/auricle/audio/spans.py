@@ -1,0 +1,72 @@
+"""Many spans of one recording, decoded once from front to back.
+
+Each span by itself begins with a search for its place, and in an MP3 or a stream without an index that search decodes or
+scans from the beginning: the time for all windows of a recording would grow with the square of its length.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from auricle.audio.resample import Resampler
+from auricle.audio.sources import BLOCK_SECONDS, AudioSource
+from auricle.core.errors import AuricleError
+
+KEPT_SECONDS = 60.0  # before the last span: threads take spans slightly out of order
+SEARCHES = 8  # spans far ahead that are read by themselves; with more of them, decoding what is between is cheaper
+
+
+class SpanReader:
+    """Reads spans of one file. Threads may share it; a span that is not at hand is read by itself.
+
+    Args:
+        file: the recording.
+        rate: hertz.
+        resampler: "soxr" or "sinc".
+    """
+
+    def __init__(self, file: Path, rate: int, resampler: Resampler):
+        self.file, self.rate, self.resampler = file, rate, resampler
+        self.lock = threading.Lock()
+        self.blocks: Iterator[np.ndarray] | None = AudioSource(str(file), file).blocks(rate, resampler)
+        self.held, self.first = np.zeros(0, np.float32), 0  # samples, and the position of the first of them
+        self.searches = 0
+
+    def read(self, source: AudioSource) -> np.ndarray:
+        """Return the samples (S,) of a source: a span of the file, as ``AudioSource.read`` does, within 1e-6.
+
+        Raises:
+            AudioError: as for ``AudioSource.read``.
+        """
+        wave = None if source.end is None or source.seconds is not None else self._span(source.start, source.end)
+        return source.read(self.rate, self.resampler) if wave is None else wave
+
+    def _span(self, start: float, end: float) -> np.ndarray | None:
+        first, stop = round(start * self.rate), round(end * self.rate)
+        with self.lock:
+            if first > self.first + len(self.held) + BLOCK_SECONDS * self.rate:
+                self.searches += 1
+                if self.searches <= SEARCHES:
+                    return None
+            while self.blocks is not None and stop > self.first + len(self.held):
+                self._decode(first)
+            at = first - self.first
+            return self.held[at : at + stop - first].copy() if 0 <= at < len(self.held) else None
+
+    def _decode(self, first: int) -> None:
+        """Decode one block more, and forget what is long before sample ``first``."""
+        assert self.blocks is not None
+        try:
+            block = next(self.blocks)
+        except StopIteration:
+            self.blocks = None
+            return
+        except AuricleError:  # of which spans hold the defect, only reading them one by one tells
+            self.blocks, self.held, self.first = None, np.zeros(0, np.float32), 0
+            return
+        drop = min(len(self.held), max(0, first - round(KEPT_SECONDS * self.rate) - self.first))
+        self.held, self.first = np.concatenate([self.held[drop:], block]), self.first + drop
