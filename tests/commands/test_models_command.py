@@ -11,7 +11,7 @@ import torch
 import auricle
 from auricle.cli.main import main
 from auricle.hub.published import table as records
-from auricle.hub.warm_start import tensors_of
+from auricle.hub.warm_start import read_tensors
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.m2d.config import M2DConfig
 from auricle.methods.m2d.objective import M2D
@@ -177,7 +177,7 @@ def test_a_run_becomes_a_published_m2d_checkpoint_and_an_encoder_file_an_encoder
     assert models("convert", "run", "--to", "m2d", "--out", out)[0] == 0
     content = torch.load(out, weights_only=True)["model"]
     assert {"norm_stats", "cls_token", "mask_token", "decoder_pred.weight", "target_norm.weight"} <= content.keys()
-    again, state = tensors_of(out), objective.state_dict()
+    again, state = read_tensors(out), objective.state_dict()
     assert again.keys() == state.keys()
     assert all(torch.equal(again[name], state[name]) for name in state)
     assert auricle.load(out).fingerprint() == auricle.load("run").fingerprint()

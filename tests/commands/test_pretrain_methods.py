@@ -118,14 +118,14 @@ def test_both_losses_of_m2d_x_are_logged(words, tmp_path):
 def test_further_pre_training_says_that_the_offline_predictor_is_fresh(words, tmp_path, capsys):
     line = [word for word in command("m2d-x", words, tmp_path / "run") if word != "--quiet"]
     assert main(line) == 0
-    assert "2 not in the file, left fresh: offline_predictor.bias, offline_predictor.weight" in capsys.readouterr().err
+    assert "2 not in the file, initialised: offline_predictor.bias, offline_predictor.weight" in capsys.readouterr().err
 
 
 def test_weights_with_a_head_for_labels_go_on_with_a_teacher(words, tmp_path, capsys):
     assert main(command("m2d-as", words, tmp_path / "labels")) == 0
     line = [*words["m2d"], "--teacher", "self", "--resume", str(tmp_path / "labels"), "--out", str(tmp_path / "run")]
     assert main(["pretrain", "m2d-x", *line, *(word for word in SMALL if word != "--quiet")]) == 0
-    assert "2 of another size in the file, left fresh: offline_predictor.bias" in capsys.readouterr().err
+    assert "2 of another size in the file, initialised: offline_predictor.bias" in capsys.readouterr().err
 
 
 def test_a_run_continues_only_with_the_teacher_that_it_began_with(words, teacher, tmp_path, capsys):

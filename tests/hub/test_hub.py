@@ -179,7 +179,7 @@ def test_wrong_files_give_one_clear_message(tmp_path):
     (tmp_path / "empty.pt").write_bytes(b"")
     assert "not a readable checkpoint" in message(tmp_path / "empty.pt")
     torch.save({"epoch": 3}, tmp_path / "odd.pt")
-    assert "no layout known" in message(tmp_path / "odd.pt")
+    assert "unknown layout" in message(tmp_path / "odd.pt")
     lacking = published(tiny(), tmp_path / "lacking.pt", **{"features.9.block.1.1.bias": None})
     assert "1 missing: features.9.block.1.1.bias" in message(lacking)
     headless = published(tiny(), tmp_path / "headless.pt", **{"classifier.5.bias": None})
@@ -226,7 +226,7 @@ def test_a_kept_file_that_changed_is_refused(cache, tmp_path):
     path.write_bytes(content)
     assert "has changed" in message("mn01_as")
     path.write_bytes(content[:-9])
-    assert "cut short" in message("mn01_as")
+    assert "truncated" in message("mn01_as")
 
 
 def test_a_published_file_put_into_the_cache_serves_offline(cache):
@@ -325,7 +325,7 @@ def test_the_real_file_loads_under_its_name_and_is_verified(shared, cache):
     assert "width 0.4 (not 1.0)" in message("mn10_as", weights=file)
     weights.converted(records.get("mn04_as")).unlink()
     place.write_bytes(place.read_bytes()[:-100])
-    assert "cut short" in message("mn04_as")  # its size is in the table
+    assert "truncated" in message("mn04_as")  # its size is in the table
 
 
 def test_our_own_files_keep_everything(tmp_path):

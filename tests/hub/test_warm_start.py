@@ -10,7 +10,7 @@ import torch
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d import m2d_content
-from auricle.hub.warm_start import located, resume, tensors_of
+from auricle.hub.warm_start import read_tensors, resolve_source, resume
 from auricle.hub.weight_file import write_pickle
 from auricle.methods.m2d.data import open_clips
 from auricle.methods.registry import method_of
@@ -25,7 +25,7 @@ def published(tmp_path, monkeypatch):
     """A tiny run in the published layout, at the place where the published weight is kept."""
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
     assert main([*flags(prepared(tmp_path / "data"), tmp_path / "first", epochs=1, warmup_epochs=0.0), "--quiet"]) == 0
-    content, _ = m2d_content(tensors_of(tmp_path / "first"))
+    content, _ = m2d_content(read_tensors(tmp_path / "first"))
     folder = tmp_path / "cache/weights/published" / NAME
     folder.mkdir(parents=True)
     write_pickle(content, folder / "checkpoint-300.pth")
@@ -36,20 +36,20 @@ def test_a_published_name_stands_for_its_file(published):
     settings = config(published / "data", published / "second")
     data = open_clips(settings, DistContext(0, 1, torch.device("cpu")))
     objective = method_of(settings).build(settings, data)
-    told = resume(objective, located(Path(NAME)))
+    told = resume(objective, resolve_source(Path(NAME)))
     assert not told.missing
-    first = tensors_of(published / "first")
+    first = read_tensors(published / "first")
     assert all(torch.equal(value, first[name]) for name, value in objective.state_dict().items() if name in first)
 
 
 def test_a_run_starts_from_a_name(published, capsys):
     words = flags(published / "data", published / "second", epochs=1, warmup_epochs=0.0)
     assert main([*words, "--resume", NAME]) == 0
-    assert "tensors taken" in capsys.readouterr().err
+    assert "tensors loaded" in capsys.readouterr().err
 
 
 def test_weights_without_predictor_and_files_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(AuricleError, match="holds the encoder alone"):
-        located(Path(f"{NAME}_enconly"))
+    with pytest.raises(AuricleError, match="holds only the encoder"):
+        resolve_source(Path(f"{NAME}_enconly"))
     with pytest.raises(AuricleError, match="no run or weight file"):
-        tensors_of(located(tmp_path / "none.pth"))
+        read_tensors(resolve_source(tmp_path / "none.pth"))

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import auricle
 from auricle.commands.models import ConvertConfig, convert
-from auricle.hub.warm_start import resume, tensors_of
+from auricle.hub.warm_start import read_tensors, resume
 from auricle.hub.weight_file import read_pickle, save_encoder
 from auricle.methods.base import Objective
 from auricle.methods.m2d.config import M2DASConfig, M2DConfig, M2DSConfig, OfflineConfig
@@ -63,7 +63,7 @@ def test_a_run_becomes_the_published_checkpoint_of_its_method(method, tmp_path):
     assert len(target) == (0 if method == "msm_mae" else 12 * VIT.depth + 2)
     assert len(decoder) == 2 + 2 + 12 + 2 + 2
     assert len(names) == ENCODER + len(offline) + len(target) + len(decoder)
-    again, state = tensors_of(out), objective.state_dict()
+    again, state = read_tensors(out), objective.state_dict()
     assert again.keys() == state.keys()
     assert all(torch.equal(again[name], state[name]) for name in state)
     assert auricle.load(out).fingerprint() == objective.encoder().fingerprint()

@@ -261,20 +261,21 @@ def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
 
 
 def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
-    from auricle.hub.convert.efficientat import to_published, unsaid
+    from auricle.hub.convert.efficientat import settings_not_in_tensors, to_published
     from auricle.hub.weight_file import write_pickle
 
     _family(encoder, ("mn", "dymn"), "efficientat")
     tensors = to_published(encoder.state_dict())
     write_pickle(tensors, out)
-    settings = ", ".join(f"{name} {value}" for name, value in unsaid(tensors, encoder.settings()).items())  # type: ignore[operator]
+    open_settings = settings_not_in_tensors(tensors, encoder.settings())  # type: ignore[operator]
+    settings = ", ".join(f"{name} {value}" for name, value in open_settings.items())
     return len(tensors), f"the layout does not hold them, so give its readers: {settings}"
 
 
 def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     from auricle.hub.convert.m2d import m2d_content
     from auricle.hub.convert.m2d_names import folder_name, parse_name
-    from auricle.hub.warm_start import tensors_of
+    from auricle.hub.warm_start import read_tensors
     from auricle.hub.weight_file import write_pickle
 
     _family(encoder, ("m2d",), "m2d")
@@ -284,7 +285,7 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
             f"readers of M2D's layout take one head per 64 channels; this encoder has {config['num_heads']}"
         )
     ours = (
-        tensors_of(source) if source.is_dir() else {f"online.{n}": value for n, value in encoder.state_dict().items()}
+        read_tensors(source) if source.is_dir() else {f"online.{n}": value for n, value in encoder.state_dict().items()}
     )
     content, tensors = m2d_content(ours)
     write_pickle(content, out)

@@ -1,4 +1,4 @@
-"""Checksums of downloaded files: written at first use to ``FILE.json`` (size, SHA-256, source), verified afterwards."""
+"""Store size, SHA-256 and source of downloaded files in ``FILE.json`` at first use, and verify them afterwards."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ BY_HAND = "put here by hand"
 
 
 def note(file: Path, source: str, *, content: Path | None = None) -> None:
-    """Write size and checksum of a file; of ``content`` if that is about to become the file."""
+    """Write the size and checksum of a file; of ``content`` if that will be renamed to the file."""
     content = content or file
     values = {"size": content.stat().st_size, "sha256": sha256_of(content), "source": source}
     write_text(_note_path(file), json.dumps(values, indent=1))
 
 
 def noted(file: Path) -> dict[str, Any]:
-    """Read what ``note`` wrote; {} without it."""
+    """Read what ``note`` wrote; {} if there is nothing."""
     try:
         return json.loads(_note_path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -28,21 +28,21 @@ def noted(file: Path) -> dict[str, Any]:
 
 
 def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
-    """Compare a file with what is known of it. Without a note somebody put it there by hand: one is written now.
+    """Compare a file with its expected size and checksum. For a file that was put there by hand, they are stored now.
 
     Args:
         file: the file.
-        size, sha256: expected bytes and checksum, where they are known otherwise.
+        size, sha256: expected bytes and checksum, if known; default: those that ``note`` wrote.
 
     Raises:
-        AuricleError: if the file changed or was cut short.
+        AuricleError: if the file has changed or is truncated.
     """
     before = noted(file)
     expected_size, expected = size or before.get("size"), sha256 or before.get("sha256", "")
     actual = file.stat().st_size
     if expected_size and actual != expected_size:
         raise AuricleError(
-            f"{file} has {actual} bytes, expected {expected_size}: it is cut short or changed; "
+            f"{file} has {actual} bytes, expected {expected_size}: it is truncated or changed; "
             "delete it and its .json, then try again"
         )
     if expected and sha256_of(file) != expected:

@@ -1,6 +1,6 @@
-"""Download files: mirrors in turn, resumed by byte ranges, checked against size and checksum, renamed into place.
+"""Download files: try several mirrors, resume by byte ranges, verify size and checksum.
 
-``AURICLE_OFFLINE=1`` forbids the network. Only the standard library is used.
+``AURICLE_OFFLINE=1`` switches downloads off. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from auricle.version import __version__
 
 SUFFIXES = (".pth", ".pt")
 LARGEST = 16 << 30  # bytes; published archives hold about 1.6 GB
-TIMEOUT = 30.0  # seconds without a byte, or with next to none, after which a mirror counts as stalled
-LEAST_RATE = 256  # bytes per second over TIMEOUT, below which it does too
-ATTEMPTS = 3  # per mirror; an attempt that brought at least PROGRESS bytes does not count
+TIMEOUT = 30.0  # seconds without data (or below LEAST_RATE), after which a mirror counts as stalled
+LEAST_RATE = 256  # bytes per second, averaged over TIMEOUT
+ATTEMPTS = 3  # per mirror; an attempt that received at least PROGRESS bytes does not count
 PROGRESS = 1 << 15
 BLOCK = 1 << 18
-DISK = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EIO}  # our side's failures, not the mirror's
+DISK = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EIO}  # local failures, not those of a mirror
 
 
 class MirrorError(Exception):
-    """A mirror did not deliver the file. ``again``: another attempt at the same mirror may succeed."""
+    """A mirror did not deliver the file. ``retry``: another attempt at the same mirror may succeed."""
 
-    def __init__(self, reason: str, *, again: bool = False):
+    def __init__(self, reason: str, *, retry: bool = False):
         super().__init__(reason)
-        self.again = again
+        self.retry = retry
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The file to download: where it goes, and what is known of it beforehand."""
+class Target:
+    """The file to download: its destination, and its size and checksum as far as known."""
 
     destination: Path
     size: int | None
@@ -76,21 +76,21 @@ def fetch(
     """Download a file from the first of several mirrors that delivers it, unless it is there already.
 
     Args:
-        urls: mirrors in the order they are tried.
+        urls: mirrors, in the order they are tried.
         destination: the file.
-        size: bytes, where known; every mirror's answer is compared with it.
-        sha256: hexadecimal, where known; else the checksum of the first download is kept and verified from then on.
-        offline: True: no network; None: as the variable ``AURICLE_OFFLINE`` says.
-        timeout: seconds without progress after which a mirror is given up.
+        size: bytes; None if unknown. The answer of every mirror is compared with it.
+        sha256: hexadecimal; "" if unknown: then the checksum of the first download is stored and verified afterwards.
+        offline: True: no downloads; None: as set by the variable ``AURICLE_OFFLINE``.
+        timeout: seconds without progress after which the next mirror is tried.
         quiet: no progress bar.
 
     Returns:
         ``destination``.
 
     Raises:
-        AuricleError: if no mirror delivered: what each mirror did, and where to put the file by hand.
+        AuricleError: if no mirror delivers the file; the message lists the reasons and where to put the file by hand.
     """
-    wanted = Wanted(destination, size, sha256)
+    target = Target(destination, size, sha256)
     if destination.is_file():
         check(destination, size=size, sha256=sha256)
         return destination
@@ -102,84 +102,88 @@ def fetch(
     with locked(
         destination.with_name(destination.name + ".lock")
     ):  # one process downloads, others wait (ranks of one run)
-        if not destination.is_file():  # another process may have brought it meanwhile
-            source = _from_any(urls, wanted, timeout, quiet)
-            note(destination, source, content=wanted.part)
-            os.replace(wanted.part, destination)
-            wanted.part_note.unlink(missing_ok=True)
+        if not destination.is_file():  # another process may have downloaded it meanwhile
+            source = _from_any(urls, target, timeout, quiet)
+            note(destination, source, content=target.part)
+            os.replace(target.part, destination)
+            target.part_note.unlink(missing_ok=True)
     return destination
 
 
 def is_offline(chosen: bool | None = None) -> bool:
-    """Return ``chosen``, or what the variable AURICLE_OFFLINE says."""
+    """Return ``chosen``; if it is None, the value of the variable AURICLE_OFFLINE."""
     if chosen is not None:
         return chosen
     return os.environ.get("AURICLE_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def by_hand(urls: Sequence[str], destination: Path) -> str:
-    """Return what a person can do instead of a download."""
+    """Return the instruction for a download by hand, for error messages."""
     return f"download {' or '.join(urls)} by hand and put it at {destination}"
 
 
 # ---- mirrors and attempts
-def _from_any(urls: Sequence[str], wanted: Wanted, timeout: float, quiet: bool) -> str:
-    """Fill ``wanted.part``; the address that delivered it."""
-    problems = []
+def _from_any(urls: Sequence[str], target: Target, timeout: float, quiet: bool) -> str:
+    """Download ``target.part`` from the first mirror that delivers it; return that mirror."""
+    failures = []
     for url in urls:
         try:
-            _from_one(url, wanted, timeout, quiet)
+            _from_one(url, target, timeout, quiet)
             return url
         except MirrorError as error:
-            problems.append(f"{url}: {error}")
-    reasons = "; ".join(problems) or "no address is known"
-    kept = f" ({wanted.part.stat().st_size} bytes are kept and go on next time)" if wanted.part.is_file() else ""
+            failures.append(f"{url}: {error}")
+    reasons = "; ".join(failures) or "no URL is known"
+    partial = (
+        f" ({target.part.stat().st_size} bytes are stored; the next attempt resumes there)"
+        if target.part.is_file()
+        else ""
+    )
     raise AuricleError(
-        f"cannot download {wanted.destination.name}: {reasons}{kept}; {by_hand(urls, wanted.destination)}"
+        f"cannot download {target.destination.name}: {reasons}{partial}; {by_hand(urls, target.destination)}"
     )
 
 
-def _from_one(url: str, wanted: Wanted, timeout: float, quiet: bool) -> None:
+def _from_one(url: str, target: Target, timeout: float, quiet: bool) -> None:
     left = ATTEMPTS
     while True:
-        before = _length(wanted.part)
+        before = _length(target.part)
         try:
-            _attempt(url, wanted, timeout, quiet)
-            return _check_content(wanted)
+            _attempt(url, target, timeout, quiet)
+            return _check_content(target)
         except MirrorError as error:
-            left -= _length(wanted.part) < before + PROGRESS
-            if not error.again or left <= 0:
+            left -= _length(target.part) < before + PROGRESS
+            if not error.retry or left <= 0:
                 raise
 
 
-def _check_content(wanted: Wanted) -> None:
-    if wanted.sha256 and sha256_of(wanted.part) != wanted.sha256:
-        wanted.part.unlink()
-        raise MirrorError(f"delivers another file than expected (SHA-256 is not {wanted.sha256[:12]}…)")
+def _check_content(target: Target) -> None:
+    if target.sha256 and sha256_of(target.part) != target.sha256:
+        target.part.unlink()
+        raise MirrorError(f"delivers another file (SHA-256 is not {target.sha256[:12]}…)")
 
 
-def _attempt(url: str, wanted: Wanted, timeout: float, quiet: bool) -> None:
-    """One request: from where the last one ended, when the server goes along with that."""
-    start = _resumable(url, wanted)
+def _attempt(url: str, target: Target, timeout: float, quiet: bool) -> None:
+    """Make one request; resume where the last one ended if the server supports it."""
+    start = _resumable(url, target)
     try:
-        with urllib.request.urlopen(_request(url, start, _validator(wanted)), timeout=timeout) as answer:
-            _receive(url, answer, start, wanted, timeout, quiet)
+        with urllib.request.urlopen(_request(url, start, _validator(target)), timeout=timeout) as answer:
+            _receive(url, answer, start, target, timeout, quiet)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not start:
-            raise MirrorError(f"answers HTTP {error.code} {error.reason}", again=error.code >= 500) from None
-        if error.headers.get("Content-Range") != f"bytes */{start}":  # else the part was whole already
-            wanted.part.unlink()
-            raise MirrorError("does not know the part downloaded so far", again=True) from None
+            raise MirrorError(f"answers HTTP {error.code} {error.reason}", retry=error.code >= 500) from None
+        if error.headers.get("Content-Range") != f"bytes */{start}":  # otherwise the part is already complete
+            target.part.unlink()
+            raise MirrorError("cannot resume the partial download", retry=True) from None
     except TimeoutError:
-        raise MirrorError(f"stalled: nothing came for {timeout:g} s", again=True) from None
+        raise MirrorError(f"stalled: no data for {timeout:g} s", retry=True) from None
     except urllib.error.URLError as error:
-        raise MirrorError(f"cannot be reached ({error.reason})", again=True) from None
+        raise MirrorError(f"cannot be reached ({error.reason})", retry=True) from None
     except (http.client.HTTPException, ConnectionError) as error:
-        raise MirrorError(f"broke off ({error or type(error).__name__})", again=True) from None
+        raise MirrorError(f"broke off ({error or type(error).__name__})", retry=True) from None
     except OSError as error:
         if error.errno in DISK:
-            raise AuricleError(f"cannot write {wanted.part}: {error.strerror}") from error
-        raise MirrorError(f"broke off ({error})", again=True) from None
+            raise AuricleError(f"cannot write {target.part}: {error.strerror}") from error
+        raise MirrorError(f"broke off ({error})", retry=True) from None
 
 
 def _request(url: str, start: int, validator: str) -> urllib.request.Request:
@@ -191,24 +195,24 @@ def _request(url: str, start: int, validator: str) -> urllib.request.Request:
     return urllib.request.Request(url, headers=headers)
 
 
-def _resumable(url: str, wanted: Wanted) -> int:
-    """Bytes of the part that this address began; what another one began is dropped unless the content is known."""
-    if not wanted.part.is_file():
+def _resumable(url: str, target: Target) -> int:
+    """Return the number of bytes to resume from. A part from another mirror is deleted unless the checksum is known."""
+    if not target.part.is_file():
         return 0
-    if not wanted.sha256 and _part_note(wanted).get("url") != url:
-        wanted.part.unlink()
-    return _length(wanted.part)
+    if not target.sha256 and _part_note(target).get("url") != url:
+        target.part.unlink()
+    return _length(target.part)
 
 
-def _part_note(wanted: Wanted) -> dict[str, Any]:
+def _part_note(target: Target) -> dict[str, Any]:
     try:
-        return json.loads(wanted.part_note.read_text(encoding="utf-8"))
+        return json.loads(target.part_note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
 
-def _validator(wanted: Wanted) -> str:
-    return _part_note(wanted).get("validator", "")
+def _validator(target: Target) -> str:
+    return _part_note(target).get("validator", "")
 
 
 def _length(file: Path) -> int:
@@ -217,55 +221,55 @@ def _length(file: Path) -> int:
 
 # ---- one answer
 def _receive(
-    url: str, answer: http.client.HTTPResponse, start: int, wanted: Wanted, timeout: float, quiet: bool
+    url: str, answer: http.client.HTTPResponse, start: int, target: Target, timeout: float, quiet: bool
 ) -> None:
-    """Append the answer to the part, or begin anew where the server ignored the range."""
+    """Append the answer to the part, or start over if the server ignored the range."""
     start, total = _extent(answer, start)
-    if wanted.size and total is not None and total != wanted.size:
-        raise MirrorError(f"offers {total} bytes, expected {wanted.size}")
+    if target.size and total is not None and total != target.size:
+        raise MirrorError(f"offers {total} bytes, expected {target.size}")
     if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         raise MirrorError("sends a web page in place of the file (a login page, or a proxy's?)")
     tag = answer.headers.get("ETag") or ""
     validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified") or ""
-    write_text(wanted.part_note, json.dumps({"url": url, "validator": validator}))
-    with open(wanted.part, "r+b" if start else "wb") as file:
+    write_text(target.part_note, json.dumps({"url": url, "validator": validator}))
+    with open(target.part, "r+b" if start else "wb") as file:
         file.truncate(start)
         file.seek(start)
-        with progress_bar(total=total, what=wanted.destination.name, unit="B", quiet=quiet) as bar:
+        with progress_bar(total=total, what=target.destination.name, unit="B", quiet=quiet) as bar:
             bar.unit_scale = True
             bar.update(start)
             for block in _blocks(answer, timeout):
                 file.write(block)
                 bar.update(len(block))
-    _check_length(wanted, total)
+    _check_length(target, total)
 
 
-def _check_length(wanted: Wanted, total: int | None) -> None:
-    got, expected = _length(wanted.part), wanted.size or total
-    if expected is not None and got < expected:
-        raise MirrorError(f"broke off after {got} of {expected} bytes", again=True)
-    if got == 0 or (expected is not None and got > expected):
-        wanted.part.unlink()
-        raise MirrorError(f"sent {got} bytes, expected {expected or 'more than none'}")
-    with open(wanted.part, "rb") as file:
+def _check_length(target: Target, total: int | None) -> None:
+    received, expected = _length(target.part), target.size or total
+    if expected is not None and received < expected:
+        raise MirrorError(f"broke off after {received} of {expected} bytes", retry=True)
+    if received == 0 or (expected is not None and received > expected):
+        target.part.unlink()
+        raise MirrorError(f"sent {received} bytes, expected {expected or 'at least one'}")
+    with open(target.part, "rb") as file:
         if file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            wanted.part.unlink()
+            target.part.unlink()
             raise MirrorError("sends a web page in place of the file (a login page, or a proxy's?)")
 
 
 def _extent(answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
-    """(first byte that is coming, bytes of the whole file where the server says so)."""
+    """Return (offset of the first byte, size of the whole file or None) of an answer."""
     if answer.status != 206:
         length = answer.headers.get("Content-Length", "")
         return 0, int(length) if length.isdigit() else None
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-    if not found or int(found[1]) != start:
-        raise MirrorError(f"answers with another range than asked for ({answer.headers.get('Content-Range')})")
-    return start, None if found[2] == "*" else int(found[2])
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    if not match or int(match[1]) != start:
+        raise MirrorError(f"answers with another range than requested ({answer.headers.get('Content-Range')})")
+    return start, None if match[2] == "*" else int(match[2])
 
 
 def _blocks(answer: BinaryIO | http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
-    """What comes, as it comes. Raises TimeoutError for a trickle: less than LEAST_RATE over ``timeout`` seconds."""
+    """Yield blocks as they arrive. Raise TimeoutError if less than LEAST_RATE arrives over ``timeout`` seconds."""
     clock: Callable[[], float] = time.monotonic
     since, arrived = clock(), 0
     while block := answer.read1(BLOCK):  # type: ignore[union-attr]
@@ -277,12 +281,20 @@ def _blocks(answer: BinaryIO | http.client.HTTPResponse, timeout: float) -> Iter
             since, arrived = clock(), 0
 
 
-# ---- the weight file in a downloaded zip archive; its paths are not trusted
+# ---- the weight file in a downloaded zip archive (its paths are not trusted)
 def extract_weight(archive: Path, into: Path, *, file: str = "") -> Path:
-    """Write the weight file of ``archive`` into the folder ``into`` under its own name.
+    """Extract the weight file of a zip archive.
 
-    ``file`` is the name it must have; "" takes the only ``.pth`` or ``.pt`` file there is.
-    Raises AuricleError for a broken archive, none or several weight files, and paths that lead out of the archive.
+    Args:
+        archive: the zip archive.
+        into: folder to write to; the file keeps its name.
+        file: name of the weight file; "": the only ``.pth`` or ``.pt`` file.
+
+    Returns:
+        The extracted file.
+
+    Raises:
+        AuricleError: if the archive is broken, holds none or several weight files, or has paths outside of it.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -296,7 +308,7 @@ def extract_weight(archive: Path, into: Path, *, file: str = "") -> Path:
 
 
 def _weight(members: list[zipfile.ZipInfo], archive: Path, file: str) -> zipfile.ZipInfo:
-    """The one weight file; every path that is none of a plain file inside is refused."""
+    """Return the only weight file. Raise AuricleError for paths that lead out of the archive."""
     for member in members:
         if _leads_out(member):
             raise AuricleError(f"{archive} holds '{member.filename}', which leads out of the archive: it was refused")
@@ -317,7 +329,7 @@ def _weight(members: list[zipfile.ZipInfo], archive: Path, file: str) -> zipfile
 
 
 def _leads_out(member: zipfile.ZipInfo) -> bool:
-    """Absolute paths, "..", drive letters and symbolic links."""
+    """Return True for absolute paths, "..", drive letters and symbolic links."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     odd = not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
     return odd or stat.S_ISLNK(member.external_attr >> 16)

@@ -1,4 +1,4 @@
-"""``auricle.load``: the encoder of a published name, a weight file or a run folder."""
+"""``auricle.load``: load the encoder of a published name, a weight file or a run folder."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def load(
 ) -> Encoder:
     """Load an encoder, in evaluation mode.
 
-    A published name is downloaded once, converted and kept in the cache folder (``AURICLE_CACHE``).
+    Published weights are downloaded once, converted, and stored in the cache folder (``AURICLE_CACHE``).
 
     Args:
         name: a published name (``auricle.list_models()``), a run folder, or a weight file (Auricle's or a published one).
         weights: a local file of that published name, in place of a download.
-        record: the published name of the network in a file whose tensors do not tell everything (front end, strides);
-            the file may have other classes.
-        input_size, sample_rate: "80x608" and hertz: of a published M2D file whose folder name does not tell them.
-        offline: True: no downloads; None: as the variable ``AURICLE_OFFLINE`` says.
+        record: the published name of the network in a file whose tensors do not determine all settings (front end,
+            strides); the file may have other classes.
+        input_size, sample_rate: "80x608" and hertz, for a published M2D file whose folder name does not state them.
+        offline: True: no downloads; None: as set by the variable ``AURICLE_OFFLINE``.
 
     Returns:
-        Encoder: its ``info`` describes it; calling it with a waveform (B, S) encodes.
+        Encoder: ``encoder(waveforms)`` encodes a batch (B, S); ``encoder.info`` describes the model.
 
     Raises:
-        AuricleError: when nothing fits, with the nearest known names.
+        AuricleError: if the name is unknown; the message suggests similar names.
 
     Example:
         encoder = auricle.load("mn04_as")
@@ -100,6 +100,6 @@ def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:
 
 
 def _warn_of_note(record: Record) -> None:
-    """M2D-CLAP's files hold only a part of what was published."""
+    """Warn that M2D-CLAP's files load without their text part."""
     if record.note == CLAP_NOTE:
         warnings.warn(f"{record.name}: {record.note}", UserWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""``pretrain --resume FILE``: start from given weights. Tensors that do not fit are reported; other sizes are an error."""
+"""Start pre-training from existing weights (``pretrain --resume FILE``). Tensors of other sizes are an error."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.hub.run_folder import RunFolder
 
-HEAD = "offline_predictor."  # the second head of M2D-X and its relatives: its width follows the teacher or the classes
+HEAD = "offline_predictor."  # the second head of M2D-X and its variants: its size depends on the teacher or the classes
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """What was loaded.
+    """The result of ``resume``: which tensors were loaded.
 
     Attributes:
         source: the file or run folder.
-        loaded: number of tensors taken from it.
-        missing: names of tensors that the source does not hold; they keep their initial values.
-        unexpected: names of tensors of the source that the objective does not have.
+        loaded: number of tensors loaded from it.
+        missing: names of tensors that the source lacks; they keep their initial values.
+        unexpected: names of tensors of the source that the objective lacks.
         reshaped: names of tensors of a second head for other targets; they keep their initial values.
     """
 
@@ -33,11 +33,11 @@ class Resumed:
     reshaped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"started from {self.source}: {self.loaded} tensors taken"]
+        lines = [f"started from {self.source}: {self.loaded} tensors loaded"]
         for what, names in (
-            ("not in the file, left fresh", self.missing),
-            ("in the file, unknown here", self.unexpected),
-            ("of another size in the file, left fresh", self.reshaped),
+            ("not in the file, initialised", self.missing),
+            ("in the file, not used", self.unexpected),
+            ("of another size in the file, initialised", self.reshaped),
         ):
             if names:
                 lines.append(f"  {len(names)} {what}: {', '.join(names)}")
@@ -47,45 +47,48 @@ class Resumed:
 def resume(objective: nn.Module, source: Path) -> Resumed:
     """Load the weights of an objective from another source.
 
-    The statistics of the data stay as they are (specification m2d 5.5: the recommended behaviour), and so does a second
-    head that was made for other targets: M2D-AS weights may go on as M2D-X.
+    The statistics of the data are not loaded (specification m2d 5.5 recommends this). A second head for other targets
+    is not loaded either, so that M2D-X can start from M2D-AS weights.
 
     Args:
-        objective: filled in place.
+        objective: the module to fill; modified in place.
         source: a run folder, a weight file, a published M2D or MAE-AST file, or the name of one.
 
+    Returns:
+        Resumed: names of the tensors that were loaded and left out.
+
     Raises:
-        AuricleError: if another tensor has another shape, or nothing fits.
+        AuricleError: if another tensor has another shape, or no tensor matches.
     """
-    tensors = tensors_of(located(source))
+    tensors = read_tensors(resolve_source(source))
     own = {name: value for name, value in objective.state_dict().items() if not name.endswith("norm_stats")}
-    given = {name: value for name, value in tensors.items() if not name.endswith("norm_stats")}
-    shared = own.keys() & given.keys()
-    reshaped = {n for n in shared if n.startswith(HEAD) and given[n].shape != own[n].shape}
+    available = {name: value for name, value in tensors.items() if not name.endswith("norm_stats")}
+    shared = own.keys() & available.keys()
+    reshaped = {n for n in shared if n.startswith(HEAD) and available[n].shape != own[n].shape}
     common = shared - reshaped
-    wrong = [
-        f"{n}: {tuple(given[n].shape)} there, {tuple(own[n].shape)} here"
+    mismatches = [
+        f"{n}: {tuple(available[n].shape)} in the file, {tuple(own[n].shape)} expected"
         for n in sorted(common)
-        if given[n].shape != own[n].shape
+        if available[n].shape != own[n].shape
     ]
-    if wrong:
+    if mismatches:
         raise AuricleError(
-            f"{source} was made with other sizes ({len(wrong)} tensors; {wrong[0]}); set the model's sizes to match"
+            f"{source} was made with other sizes ({len(mismatches)} tensors; {mismatches[0]}); set the model's sizes to match"
         )
     if not common:
         raise AuricleError(
-            f"nothing in {source} fits this objective; expected a run folder, an encoder or a published file of its family"
+            f"no tensor in {source} matches this objective; expected a run folder, an encoder or a published file of its family"
         )
-    objective.load_state_dict({name: given[name] for name in common}, strict=False)
-    missing, unexpected = own.keys() - shared, given.keys() - shared
+    objective.load_state_dict({name: available[name] for name in common}, strict=False)
+    missing, unexpected = own.keys() - shared, available.keys() - shared
     return Resumed(source, len(common), tuple(sorted(missing)), tuple(sorted(unexpected)), tuple(sorted(reshaped)))
 
 
-def located(source: Path) -> Path:
-    """Return the file of a published name, downloaded unless it is here; any other source as it is.
+def resolve_source(source: Path) -> Path:
+    """Return the file of a published name (downloaded if necessary); any other source unchanged.
 
     Raises:
-        AuricleError: for a published weight that holds the encoder alone, from which pre-training cannot go on.
+        AuricleError: for a published weight that holds only the encoder: pre-training cannot continue from it.
     """
     from auricle.hub import weight_cache as weights
     from auricle.hub.published import table as records
@@ -95,14 +98,18 @@ def located(source: Path) -> Path:
         return source
     if not record.further:
         raise AuricleError(
-            f"'{record.name}' cannot be pre-trained further: it holds the encoder alone, without predictor and target; "
-            "'auricle models list' says which can"
+            f"'{record.name}' cannot be pre-trained further: it holds only the encoder, without predictor and target; "
+            "'auricle models list' shows which can"
         )
     return weights.obtain(record)
 
 
-def tensors_of(source: Path) -> dict[str, Tensor]:
-    """Read tensors by the names that they have in an objective."""
+def read_tensors(source: Path) -> dict[str, Tensor]:
+    """Read the tensors of a run folder or weight file under their names in an objective.
+
+    Raises:
+        AuricleError: if there is no such file.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -114,21 +121,21 @@ def tensors_of(source: Path) -> dict[str, Tensor]:
             try:
                 return load_file(weights)
             except SafetensorError:
-                print(f"{weights} is damaged; taking the one before it", file=sys.stderr)
-        return tensors_of(source / "encoder.safetensors")
+                print(f"{weights} is damaged; using the previous checkpoint", file=sys.stderr)
+        return read_tensors(source / "encoder.safetensors")
     if not source.is_file():
         raise AuricleError(f"there is no run or weight file {source} to resume from")
     if source.suffix == ".safetensors":
         if source.name != "weights.safetensors":
             describe(source)
         tensors = load_file(source)
-        return tensors if any(name.startswith("online.") for name in tensors) else online(tensors)
+        return tensors if any(name.startswith("online.") for name in tensors) else _with_prefix(tensors)
     content = read_pickle(source)
-    if mae_ast.recognises(content):
-        return online(mae_ast.build(content, source).state_dict())
+    if mae_ast.is_published(content):
+        return _with_prefix(mae_ast.build(content, source).state_dict())
     return m2d.to_ours(m2d.published_tensors(content, source))
 
 
-def online(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name an encoder's tensors as an objective does."""
+def _with_prefix(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add the prefix that an encoder's tensors have in an objective."""
     return {f"online.{name}": value for name, value in encoder.items()}

@@ -1,8 +1,8 @@
-"""The cache of weights on this machine: published files as they were downloaded, and Auricle's conversions of them.
+"""The cache of weights on this machine: downloaded files and their conversions to Auricle's layout.
 
-``published/`` in the folder of weights holds files under their published names (M2D's in their folders, since the
-folder's name is part of them); a file put there by hand serves as well as a downloaded one. ``NAME.safetensors``
-beside it is what ``auricle.load(NAME)`` reads from the second time on. Checksums of both are kept and verified.
+``weights/published/`` holds files under their published names (those of M2D in their folders, because the folder's name
+states settings); users may put files there by hand. ``weights/NAME.safetensors`` is the converted file that
+``auricle.load(NAME)`` reads from the second time on. Checksums of both are stored and verified.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def published(record: Record) -> Path | None:
 
 
 def load(record: Record, *, offline: bool | None = None) -> Encoder:
-    """Load the encoder of a record from the converted file, else from the published one, downloaded if need be.
+    """Load the encoder of a record from the converted file, else from the published one, which is downloaded if necessary.
 
     Raises:
-        AuricleError: if a file in the cache changed, and if none can be had (with the place to put it by hand).
+        AuricleError: if a file in the cache has changed, or the download fails (the message states where to put the file by hand).
     """
     from auricle.hub.weight_file import read_encoder
 
@@ -69,7 +69,7 @@ def install(record: Record, file: Path) -> Path:
 
 
 def lineage(record: Record, file: Path) -> dict[str, Any]:
-    """Return where a converted file comes from, for its metadata."""
+    """Return the origin of a converted file, for its metadata."""
     return {
         "published": record.name,
         "source": record.urls[0] if record.urls else record.source,
@@ -80,11 +80,11 @@ def lineage(record: Record, file: Path) -> dict[str, Any]:
 
 
 def obtain(record: Record, *, offline: bool | None = None) -> Path:
-    """Return the published weight file, downloaded unless it is here. Raise AuricleError if it cannot be had."""
-    here = published(record)
-    if here is not None:
-        checksums.check(here, **({} if record.folder else _known(record)))
-        return here
+    """Return the published weight file; download it unless it is in the cache. Raise AuricleError if that fails."""
+    cached = published(record)
+    if cached is not None:
+        checksums.check(cached, **({} if record.folder else _known(record)))
+        return cached
     if not record.urls:
         raise AuricleError(f"'{record.name}' has no published weights")
     place = folder() / "published"
@@ -94,12 +94,12 @@ def obtain(record: Record, *, offline: bool | None = None) -> Path:
 
 
 def _known(record: Record) -> dict[str, Any]:
-    """Size and checksum of what is downloaded, where they are known."""
+    """Return the size and checksum of a record, as far as known."""
     return {key: value for key, value in asdict(record).items() if key in ("size", "sha256")}
 
 
 def _from_archive(record: Record, place: Path, offline: bool | None) -> Path:
-    """The archive is removed once its weight file is out."""
+    """Download the archive, extract its weight file and delete the archive."""
     target = place / record.folder / (record.file or "the weight file in it")
     archive = place / f"{record.folder}.zip"
     if is_offline(offline) and not archive.is_file():

@@ -1,1 +1,1 @@
-"""Layouts of published checkpoints, read and written: names of tensors, settings and folders, per project."""
+"""Read and write the published checkpoint layouts of each project: tensor names, settings and folder names."""

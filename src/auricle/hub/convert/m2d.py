@@ -1,4 +1,4 @@
-"""The published M2D layouts, read and written by name (specification m2d 6.2, 6.6); tensors say the architecture."""
+"""Read and write the published M2D layouts (specification m2d 6.2, 6.6); the tensors determine the architecture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from auricle.models.m2d.encoder import M2DEncoder
 
-# (published, ours) beginnings of names; the first that fits counts. "online." is the encoder inside an objective.
+# (published, Auricle's) prefixes of names; the first that matches applies. "online." is the encoder of an objective.
 NAMES = (
     ("norm_stats", "online.norm_stats"),
     ("cls_token", "online.cls_token"),
@@ -35,27 +35,28 @@ NAMES = (
     ("module.head.norm.", "online.head.norm."),
     ("module.head.mlp.mlp.0.", "online.head.linear."),
 )
-RUNTIME, BESIDE = "backbone.", "beside backbone: "  # with such names in a file, only they count
+RUNTIME, OTHER = "backbone.", "beside backbone: "  # if a file has names with this prefix, the others are ignored
 FINE_TUNED = "module.ar.runtime.backbone."  # beside the classifier's names
 CLASSIFIER = "module.head.mlp.mlp.0.weight"
-AXES = {"patch_embed.proj.weight": 4, "pos_embed": 3, CLASSIFIER: 2}  # of the tensors that say the architecture
-# what an encoder has no use for: the rest of pre-training, of M2D-CLAP, and the kernels of the front end (names of ours)
-LEFT_OUT = (
-    "predictor.", "target.", "offline_predictor.", "logit_scale", "audio_proj.", "module.ar.runtime.to_spec.", f"{BESIDE}to_spec.",
+AXES = {"patch_embed.proj.weight": 4, "pos_embed": 3, CLASSIFIER: 2}  # of the tensors that determine the architecture
+# tensors that an encoder does not use: of pre-training, of M2D-CLAP and of the front end (Auricle's names)
+UNUSED = (
+    "predictor.", "target.", "offline_predictor.", "logit_scale", "audio_proj.", "module.ar.runtime.to_spec.", f"{OTHER}to_spec.",
 )  # fmt: skip
 
 
 def to_ours(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of an objective of ours; names without a counterpart stay."""
+    """Rename published tensors as in Auricle's objective; names without a counterpart stay."""
     return {_renamed(name, NAMES): value for name, value in published.items()}
 
 
 def to_published(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of Auricle's objective as in the published layout; the inverse of ``to_ours``."""
     return {_renamed(name, tuple((b, a) for a, b in NAMES)): value for name, value in ours.items()}
 
 
 def encoder_part(ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the encoder alone, without the "online." in front."""
+    """Return the tensors of the encoder alone, without the prefix "online."."""
     return {name.removeprefix("online."): value for name, value in ours.items() if name.startswith("online.")}
 
 
@@ -67,9 +68,9 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
 
 
 def m2d_content(ours: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
-    """What a published file of these tensors holds, and how many there are (specification m2d 6.2).
+    """Return the content of a published file with these tensors, and their number (specification m2d 6.2).
 
-    With a predictor it is a training checkpoint, with a classifier the evaluation tool's file, else encoder-only.
+    With a predictor the file is a training checkpoint, with a classifier the evaluation tool's file, else encoder-only.
     """
     published = to_published(ours)
     if any(name.startswith("predictor.") for name in ours):
@@ -80,38 +81,50 @@ def m2d_content(ours: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
 
 
 def read_published(path: Path, *, input_size: str | None = None, sample_rate: int | None = None) -> M2DEncoder:
-    """A published ``.pth`` as an encoder. Raises AuricleError for anything that is not an M2D file.
+    """Read a published ``.pth`` file as an encoder.
 
-    Sizes come from the tensors, the input length and the rate from the folder's name (or the file's), unless given.
+    Args:
+        path: the file.
+        input_size: mel bins x frames, such as "80x608"; None: read from the name of the folder or file.
+        sample_rate: hertz; None: read from the name of the folder or file.
+
+    Raises:
+        AuricleError: if the file is not an M2D file.
     """
     content = read_pickle(path)
-    config = config_of(content, path, input_size=input_size, sample_rate=sample_rate)
+    config = infer_config(content, path, input_size=input_size, sample_rate=sample_rate)
     return build(published_tensors(content, path), config, path)
 
 
-def config_of(content: Any, path: Path, *, input_size: str | None = None, sample_rate: int | None = None) -> ViTConfig:
-    """The network of a published file. What is not given, the folder's name says, or the file's, or its settings.
+def infer_config(
+    content: Any, path: Path, *, input_size: str | None = None, sample_rate: int | None = None
+) -> ViTConfig:
+    """Infer the config of a published file.
 
-    Raises AuricleError where none of them does: neither input length nor sample rate can be seen in the tensors.
+    The tensors determine neither the input length nor the sample rate: where they are None, they are read from the name
+    of the folder, the name of the file, or the training arguments in the file.
+
+    Raises:
+        AuricleError: if the input length is not stated in any of them.
     """
     tensors = published_tensors(content, path)
     depth = _depth(tensors, path)
     if input_size is None or sample_rate is None:
-        said = parse_name(path.resolve().parent.name) or parse_name(path.stem) or _said_by_settings(content)
-        if said is None and input_size is None:
+        stated = parse_name(path.resolve().parent.name) or parse_name(path.stem) or _name_from_args(content)
+        if stated is None and input_size is None:
             raise AuricleError(
                 f"{path}: the input length is neither in the folder's name (such as m2d_vit_base-80x608p16x16-NAME) nor "
-                "in the file; say which published weight it is with record=, or input_size= and sample_rate="
+                "in the file; set record= to the name of the published weight, or set input_size= and sample_rate="
             )
-        input_size = input_size or (said.input_size if said else None)
-        sample_rate = sample_rate or (said.sample_rate if said else 16000)
-    return _fitting(
+        input_size = input_size or (stated.input_size if stated else None)
+        sample_rate = sample_rate or (stated.sample_rate if stated else 16000)
+    return _check_positions(
         tensors, ViTConfig(str(input_size), **_patches(tensors), depth=depth, sample_rate=sample_rate), path
     )
 
 
-def _said_by_settings(content: Any) -> PublishedName | None:
-    """What the arguments in a training checkpoint say."""
+def _name_from_args(content: Any) -> PublishedName | None:
+    """Return the sizes and the rate that the arguments in a training checkpoint state."""
     args = vars(content["args"]) if isinstance(content, dict) and hasattr(content.get("args"), "__dict__") else {}
     size, rate = args.get("input_size"), args.get("sr", "16k")
     text = size if isinstance(size, str) else "x".join(map(str, size)) if isinstance(size, (list, tuple)) else ""
@@ -121,26 +134,26 @@ def _said_by_settings(content: Any) -> PublishedName | None:
 
 
 def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncoder:
-    """The encoder of ``config`` with these published tensors, and with the head if there is one.
+    """Build the encoder of ``config`` with these published tensors, and with the head if there is one.
 
-    What pre-training needs beyond it is left out; tensors that nothing here knows are named in a warning.
+    The other tensors of pre-training are ignored. A warning names unknown tensors.
     """
     from auricle.models.m2d.encoder import M2DEncoder
 
-    encoder = M2DEncoder(config, name=_name(path), head=head_of(tensors, config, path))
+    encoder = M2DEncoder(config, name=_name(path), head=_head_config(tensors, config, path))
     ours = to_ours(tensors)
     own = encoder_part(ours)
-    own.setdefault("norm_stats", encoder.norm_stats)  # files of 2022-23 hold none (specification m2d 6.2)
+    own.setdefault("norm_stats", encoder.norm_stats)  # files of 2022 and 2023 lack it (specification m2d 6.2)
     load_strictly(encoder, own, path)
-    unknown = [name for name in ours if not name.startswith(("online.", *LEFT_OUT))]
+    unknown = [name for name in ours if not name.startswith(("online.", *UNUSED))]
     if unknown:
-        warnings.warn(f"{path}: not used, and unknown here: {', '.join(unknown)}", UserWarning, stacklevel=2)
+        warnings.warn(f"{path}: unknown tensors are not used: {', '.join(unknown)}", UserWarning, stacklevel=2)
     encoder.update_info(source=str(path.name))
     return encoder.eval()
 
 
-def head_of(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHeadConfig | None:
-    """The classifier of a fine-tuned file: on D columns it reads patch tokens, on F * D whole frames (specification m2d 6.4)."""
+def _head_config(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHeadConfig | None:
+    """Infer the classifier of a fine-tuned file: D inputs are patch tokens, F * D are frames (specification m2d 6.4)."""
     if CLASSIFIER not in tensors:
         return None
     classes, columns = tensors[CLASSIFIER].shape
@@ -149,13 +162,13 @@ def head_of(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHea
     if columns == config.embed_dim * config.grid[0]:
         return M2DHeadConfig(classes, "frames")
     raise AuricleError(
-        f"{path}: the classifier reads {columns} numbers; expected {config.embed_dim} (patch tokens) or "
+        f"{path}: the classifier has {columns} inputs; expected {config.embed_dim} (patch tokens) or "
         f"{config.embed_dim * config.grid[0]} (stacked frames)"
     )
 
 
 def _name(path: Path) -> str:
-    """The folder's name where it follows M2D's rule, else the file's."""
+    """Return the name of the folder if it follows M2D's naming rule, else that of the file."""
     folder = path.resolve().parent.name
     try:
         return folder if parse_name(folder) else path.stem
@@ -163,21 +176,25 @@ def _name(path: Path) -> str:
         return path.stem
 
 
-def recognises(content: Any) -> bool:
-    """Whether the contents of a pickle are one of the four layouts (specification m2d 6.2)."""
+def is_published(content: Any) -> bool:
+    """Return True if the contents of a pickle are one of the four layouts (specification m2d 6.2)."""
     state = _state(content)
     return state is not None and {"patch_embed.proj.weight", "pos_embed"} <= state.keys()
 
 
 def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """The flat published names of any of the four layouts (specification m2d 6.2)."""
+    """Return the tensors of any of the four layouts under their flat published names (specification m2d 6.2).
+
+    Raises:
+        AuricleError: if the file has another layout.
+    """
     state = _state(content)
     if state is None:
         raise AuricleError(f"{path} holds no state dictionary; expected one of the published M2D layouts")
-    if not recognises(content):
+    if not is_published(content):
         raise AuricleError(f"{path} is not an M2D checkpoint: it has no patch_embed.proj.weight and pos_embed")
-    if odd := [name for name, value in state.items() if not hasattr(value, "shape")]:
-        raise AuricleError(f"{path} holds '{odd[0]}' which is no tensor; expected a dictionary of tensors")
+    if not_tensors := [name for name, value in state.items() if not hasattr(value, "shape")]:
+        raise AuricleError(f"{path} holds '{not_tensors[0]}', which is not a tensor; expected a dictionary of tensors")
     for name, axes in AXES.items():
         if name in state and state[name].ndim != axes:
             raise AuricleError(f"{path} holds {name} of the shape {tuple(state[name].shape)}; expected {axes} axes")
@@ -194,28 +211,28 @@ def _state(content: Any) -> dict[str, Tensor] | None:
 
 
 def _runtime(name: str) -> str:
-    return name.removeprefix(RUNTIME) if name.startswith(RUNTIME) else BESIDE + name
+    return name.removeprefix(RUNTIME) if name.startswith(RUNTIME) else OTHER + name
 
 
 def _depth(tensors: dict[str, Tensor], path: Path) -> int:
     numbers = [name.split(".")[1] for name in tensors if name.startswith("blocks.")]
     depth = max((int(number) + 1 for number in numbers if number.isdigit()), default=0)
     if not depth:
-        raise AuricleError(f"{path} has no transformer blocks: it is cut short, or not an M2D checkpoint")
+        raise AuricleError(f"{path} has no transformer blocks: it is truncated or not an M2D checkpoint")
     return depth
 
 
 def _patches(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    width, _, height, columns = tensors["patch_embed.proj.weight"].shape
-    return {"patch_size": f"{height}x{columns}", "embed_dim": width}
+    embed_dim, _, height, columns = tensors["patch_embed.proj.weight"].shape
+    return {"patch_size": f"{height}x{columns}", "embed_dim": embed_dim}
 
 
-def _fitting(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> ViTConfig:
-    """The configuration itself. Raises AuricleError when the file's positions are those of another input length."""
-    places = tensors["pos_embed"].shape[1] - 1
-    if places != config.grid[0] * config.grid[1]:
+def _check_positions(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> ViTConfig:
+    """Return ``config``. Raise AuricleError if the position table of the file belongs to another input length."""
+    positions = tensors["pos_embed"].shape[1] - 1
+    if positions != config.grid[0] * config.grid[1]:
         raise AuricleError(
-            f"{path}: there are positions for {places} patches, an input of {config.input_size} in patches of "
+            f"{path}: the file has positions for {positions} patches, an input of {config.input_size} in patches of "
             f"{config.patch_size} has {config.grid[0]}x{config.grid[1]}"
         )
     return config

@@ -1,4 +1,4 @@
-"""Names of the published M2D folders, which tell sizes and sample rate that the weight files lack (specification m2d 6.1)."""
+"""Parse the names of published M2D folders, which state sizes and the sample rate (specification m2d 6.1)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ SIZE = re.compile(r"\d+x\d+")
 
 @dataclass(frozen=True)
 class PublishedName:
-    """What a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` says (specification m2d 6.1).
+    """The parts of a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` (specification m2d 6.1).
 
-    extras are what follows the sample rate (M2D-CLAP names its text encoder there).
+    Attributes:
+        model: "m2d_vit_base".
+        input_size: mel bins x frames.
+        patch_size: mel bins x frames.
+        sample_rate: hertz.
+        extras: the parts after the sample rate (M2D-CLAP names its text encoder there).
     """
 
     model: str
@@ -26,7 +31,11 @@ class PublishedName:
 
 
 def parse_name(text: str) -> PublishedName | None:
-    """None where the name does not follow the rule. Raises AuricleError for a sample rate that M2D does not have."""
+    """Parse a folder name; None if it does not follow the naming rule.
+
+    Raises:
+        AuricleError: if M2D does not have the sample rate.
+    """
     model, *rest = text.split("-")
     sizes = rest[0].split("p") if rest else []
     if len(sizes) < 2 or not all(SIZE.fullmatch(size) for size in sizes[:2]):
@@ -38,5 +47,5 @@ def parse_name(text: str) -> PublishedName | None:
 
 
 def folder_name(input_size: str, patch_size: str, sample_rate: int, model: str = "m2d_vit_base") -> str:
-    """The beginning of a folder name that M2D's own loaders understand: "m2d_vit_base-80x608p16x16p16k"."""
+    """Return the start of a folder name that M2D's own loaders can parse: "m2d_vit_base-80x608p16x16p16k"."""
     return f"{model}-{input_size}p{patch_size}p{sample_rate // 1000}k"

@@ -1,8 +1,8 @@
-"""The published MAE-AST layout (fairseq's), read and written without fairseq (specification mae_ast 10).
+"""Read and write the published MAE-AST layout (fairseq's) without fairseq (specification mae_ast 10).
 
 A checkpoint is a dictionary; ``cfg.model`` and ``cfg.task`` hold the settings as plain dictionaries, ``model`` the tensors.
-Queries, keys and values are separate there and joined in ours. The position tables are taken from the file: where they are
-what we compute, they are not kept, else they become weights of ours.
+The layout stores queries, keys and values separately, Auricle joins them. A position table of the file becomes a weight
+only if it differs from the table that Auricle computes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auricle.models.mae_ast.encoder import MAEASTEncoder
 
-# patterns of published names and ours
+# (pattern of published names, Auricle's names)
 NAMES = (
     (r"^(encoder|decoder)\.layers\.", r"\1.blocks."),
     (r"^(encoder|decoder)\.layer_norm\.", r"\1.norm."),
@@ -32,7 +32,7 @@ NAMES = (
     (r"^enc_sine_pos_embed\.pe$", "enc_positions"),
     (r"^dec_sine_pos_embed\.pe$", "dec_positions"),
 )
-BACK = (
+PUBLISHED_NAMES = (  # the inverse
     (r"^(encoder|decoder)\.blocks\.", r"\1.layers."),
     (r"^(encoder|decoder)\.norm\.", r"\1.layer_norm."),
     (r"\.attn\.proj\.", ".self_attn.out_proj."),
@@ -48,7 +48,7 @@ JOINED = re.compile(r"^((?:encoder|decoder)\.blocks\.\d+)\.attn\.qkv\.(weight|bi
 TABLES = ("enc_positions", "dec_positions")
 MARKS = {"encoder_mask_emb", "post_extract_proj.weight"}  # names that every file holds
 
-# published setting, ours, and the value where a file does not say it (specification mae_ast 2.1)
+# (published setting, Auricle's, default if a file lacks it) (specification mae_ast 2.1)
 SETTINGS = (
     ("encoder_embed_dim", "embed_dim", 768),
     ("encoder_layers", "depth", 12),
@@ -70,11 +70,11 @@ SETTINGS = (
 )
 KERNEL = ("ast_kernel_size_chan", "ast_kernel_size_time")
 STRIDE = ("ast_kernel_stride_chan", "ast_kernel_stride_time")
-# what the network must be for ours to be the same, beyond its sizes
+# settings that must have these values for Auricle's network to be the same
 MODEL_RULES = {"activation_fn": "gelu", "enc_conv_pos": False, "dec_conv_pos": False}
 TASK_RULES = {"feature_type": "fbank", "deltas": False, "sample_rate": 16000}
-# settings of the layout that change nothing in a finished network, as the original's defaults
-REST = {
+# settings without effect on a trained network: the defaults of the original
+UNUSED = {
     "feature_grad_mult": 1.0,
     "random_mask_prob": 0.75,
     "mask_length": 10,
@@ -86,7 +86,7 @@ REST = {
     "conv_pos_groups": 16,
     "checkpoint_activations": False,
 }
-TASK_REST = {"data": "", "normalize": False, "feature_rate": 100, "random_crop": True, "mask_type": "random_mask"}
+TASK_UNUSED = {"data": "", "normalize": False, "feature_rate": 100, "random_crop": True, "mask_type": "random_mask"}
 EMPTY: dict[str, Any] = {
     "criterion": None,
     "optimizer_history": [],
@@ -96,37 +96,41 @@ EMPTY: dict[str, Any] = {
 }
 
 
-# ------------------------------------------------------------------------------------------------------------------- names
+# ---- names
 def to_ours(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of our network; queries, keys and values of a layer joined; names without a counterpart stay."""
+    """Rename published tensors as in Auricle's network and join queries, keys and values; other names stay.
+
+    Raises:
+        AuricleError: if one of queries, keys and values is missing.
+    """
     import torch
 
     ours: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in published.items():
-        if found := SEPARATE.match(name):
-            parts.setdefault(f"{found[1]}.attn.qkv.{found[3]}", {})[found[2]] = value
+        if match := SEPARATE.match(name):
+            parts.setdefault(f"{match[1]}.attn.qkv.{match[3]}", {})[match[2]] = value
         else:
             ours[_renamed(name, NAMES)] = value[0] if name.endswith("_sine_pos_embed.pe") else value
-    for name, three in parts.items():
-        if missing := [part for part in PARTS if part not in three]:
+    for name, by_part in parts.items():
+        if missing := [part for part in PARTS if part not in by_part]:
             raise AuricleError(
-                f"{name.replace('.attn.qkv.', '.self_attn.')}: no {missing[0]}_proj; the file is cut short"
+                f"{name.replace('.attn.qkv.', '.self_attn.')}: no {missing[0]}_proj; the file is truncated"
             )
-        ours[_renamed(name, NAMES)] = torch.cat([three[part] for part in PARTS])
+        ours[_renamed(name, NAMES)] = torch.cat([by_part[part] for part in PARTS])
     return ours
 
 
 def to_published(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of ``to_ours``."""
+    """Rename and split tensors of Auricle's network as in the published layout; the inverse of ``to_ours``."""
     published: dict[str, Tensor] = {}
     for name, value in ours.items():
-        if found := JOINED.match(name):
-            layer = found[1].replace(".blocks.", ".layers.")
-            for part, piece in zip(PARTS, value.chunk(3)):
-                published[f"{layer}.self_attn.{part}_proj.{found[2]}"] = piece.clone()
+        if match := JOINED.match(name):
+            layer = match[1].replace(".blocks.", ".layers.")
+            for part, weight in zip(PARTS, value.chunk(3)):
+                published[f"{layer}.self_attn.{part}_proj.{match[2]}"] = weight.clone()
         else:
-            published[_renamed(name, BACK)] = value[None] if name in TABLES else value
+            published[_renamed(name, PUBLISHED_NAMES)] = value[None] if name in TABLES else value
     return published
 
 
@@ -136,19 +140,19 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-# ------------------------------------------------------------------------------------------------------------------ reading
-def recognises(content: Any) -> bool:
-    """Whether the contents of a pickle are a MAE-AST checkpoint."""
+# ---- reading
+def is_published(content: Any) -> bool:
+    """Return True if the contents of a pickle are a MAE-AST checkpoint."""
     tensors = content.get("model") if isinstance(content, dict) else None
     return isinstance(tensors, dict) and tensors.keys() >= MARKS
 
 
 def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEncoder:
-    """The encoder of a checkpoint's contents."""
+    """Build the encoder of a checkpoint in evaluation mode."""
     from auricle.models.mae_ast.encoder import MAEASTEncoder
 
     ours = to_ours(content["model"])
-    config = config_of(content, ours, path)
+    config = infer_config(content, ours, path)
     if not config.stored_positions:
         ours = {key: value for key, value in ours.items() if key not in TABLES}
     encoder = MAEASTEncoder(config, name=name or path.stem)
@@ -157,61 +161,65 @@ def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEn
     return encoder.eval()
 
 
-def config_of(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> MAEASTConfig:
-    """The network that a checkpoint says it is, checked against its tensors. Unknown settings are passed over."""
+def infer_config(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> MAEASTConfig:
+    """Read the config from the settings of a checkpoint and check it against the tensors. Unknown settings are ignored.
+
+    Raises:
+        AuricleError: if Auricle lacks a setting's value, or settings and tensors disagree.
+    """
     model, task = (_settings(content, part, path) for part in ("model", "task"))
-    _refuse_others(model, MODEL_RULES, path)
-    _refuse_others(task, TASK_RULES, path)
-    kernel, stride = ([int(_said(model, field, 16)) for field in fields] for fields in (KERNEL, STRIDE))
+    _check_rules(model, MODEL_RULES, path)
+    _check_rules(task, TASK_RULES, path)
+    kernel, stride = ([int(_setting(model, field, 16)) for field in fields] for fields in (KERNEL, STRIDE))
     if kernel != stride:
+        raise AuricleError(f"{path}: tokens of {kernel} (mel bins, frames) every {stride} overlap; Auricle's do not")
+    settings: dict[str, Any] = {own: _setting(model, field, default) for field, own, default in SETTINGS}
+    expected = [table for table, used in zip(TABLES, (settings["enc_sine_pos"], settings["dec_sine_pos"])) if used]
+    if missing := [table for table in expected if table not in ours]:
         raise AuricleError(
-            f"{path}: tokens of {kernel} (mel bins, frames) every {stride} overlap; ours lie side by side"
+            f"{path} has no position table {_renamed(missing[0], PUBLISHED_NAMES)}, which its settings require"
         )
-    said: dict[str, Any] = {own: _said(model, field, default) for field, own, default in SETTINGS}
-    wanted = [table for table, used in zip(TABLES, (said["enc_sine_pos"], said["dec_sine_pos"])) if used]
-    if missing := [table for table in wanted if table not in ours]:
-        raise AuricleError(f"{path} has no position table {_renamed(missing[0], BACK)}, which its settings ask for")
-    tables = [ours[table] for table in wanted]
+    tables = [ours[table] for table in expected]
     if tables:
-        said["max_token_length"] = min(len(table) for table in tables)
-    _check_depth(said, ours, path)
-    patch, bins = f"{kernel[0]}x{kernel[1]}", int(_said(task, "feature_dim", 128))
-    return MAEASTConfig(patch, bins, **said, stored_positions=bool(tables) and not all(map(_computed, tables)))
+        settings["max_token_length"] = min(len(table) for table in tables)
+    _check_depth(settings, ours, path)
+    patch, bins = f"{kernel[0]}x{kernel[1]}", int(_setting(task, "feature_dim", 128))
+    return MAEASTConfig(patch, bins, **settings, stored_positions=bool(tables) and not all(map(_computed, tables)))
 
 
 def _settings(content: Mapping[str, Any], part: str, path: Path) -> Mapping[str, Any]:
     cfg = content.get("cfg")
-    found = cfg.get(part) if isinstance(cfg, Mapping) else None
-    if not isinstance(found, Mapping):
-        raise AuricleError(f"{path} has no cfg.{part}: nobody can say how its network is built; the file is not whole")
-    return found
+    settings = cfg.get(part) if isinstance(cfg, Mapping) else None
+    if not isinstance(settings, Mapping):
+        raise AuricleError(f"{path} has no cfg.{part}, which describes its network; the file is incomplete")
+    return settings
 
 
-def _said(settings: Mapping[str, Any], field: str, default: Any) -> Any:
+def _setting(settings: Mapping[str, Any], field: str, default: Any) -> Any:
     value = settings.get(field)
     return default if value is None else value
 
 
-def _refuse_others(settings: Mapping[str, Any], rules: Mapping[str, Any], path: Path) -> None:
-    for field, wanted in rules.items():
-        found = _said(settings, field, wanted)
-        if found != wanted:
-            raise AuricleError(f"{path}: {field} is {found!r}, only {wanted!r} is known here")
+def _check_rules(settings: Mapping[str, Any], rules: Mapping[str, Any], path: Path) -> None:
+    for field, expected in rules.items():
+        value = _setting(settings, field, expected)
+        if value != expected:
+            raise AuricleError(f"{path}: {field} is {value!r}; Auricle supports only {expected!r}")
 
 
-def _check_depth(said: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> None:
-    """Settings and tensors must agree on the number of layers, whose names would otherwise be all there is to see."""
-    for stack, depth in (("encoder", said["depth"]), ("decoder", said["decoder_depth"])):
+def _check_depth(settings: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> None:
+    """Raise AuricleError if settings and tensors disagree on the number of layers."""
+    for stack, depth in (("encoder", settings["depth"]), ("decoder", settings["decoder_depth"])):
         numbers = {int(name.split(".")[2]) for name in ours if name.startswith(f"{stack}.blocks.")}
         if len(numbers) != depth or numbers != set(range(depth)):
             raise AuricleError(
-                f"{path}: its settings say {depth} {stack} layers, its tensors hold {len(numbers)}; "
+                f"{path}: its settings state {depth} {stack} layers, its tensors hold {len(numbers)}; "
                 "the file is damaged, or its settings belong to another network"
             )
 
 
 def _computed(table: Tensor) -> bool:
-    """Whether a position table (tokens, D) is what we would compute (not one rounded to half precision, say)."""
+    """Return True if a position table (tokens, D) equals the computed one (a table in half precision does not)."""
     import torch
 
     from auricle.models.layers.positions import line_table
@@ -219,31 +227,31 @@ def _computed(table: Tensor) -> bool:
     return torch.allclose(table.float(), line_table(table.shape[1], len(table)), rtol=0, atol=1e-6)
 
 
-# ------------------------------------------------------------------------------------------------------------------ writing
+# ---- writing
 def published_content(encoder: MAEASTEncoder) -> dict[str, Any]:
-    """An encoder as the published checkpoint layout: what ``torch.save`` writes for fairseq and the author's upstreams."""
+    """Return an encoder in the published checkpoint layout, ready for ``torch.save`` (for fairseq and s3prl)."""
     config = encoder.config
     model = {field: getattr(config, own) for field, own, _ in SETTINGS}
     for fields in (KERNEL, STRIDE):
         model |= dict(zip(fields, config.patch))
-    task = {"_name": "mae_ast_pretraining", **TASK_REST, **TASK_RULES, "feature_dim": config.n_mels}
-    cfg = {"_name": None, "model": {**model, **MODEL_RULES, **REST, "_name": "mae_ast"}, "task": task}
+    task = {"_name": "mae_ast_pretraining", **TASK_UNUSED, **TASK_RULES, "feature_dim": config.n_mels}
+    cfg = {"_name": None, "model": {**model, **MODEL_RULES, **UNUSED, "_name": "mae_ast"}, "task": task}
     return {"args": None, "cfg": cfg, "model": published_tensors(encoder), **EMPTY}
 
 
 def published_tensors(encoder: MAEASTEncoder) -> dict[str, Tensor]:
-    """All tensors under their published names, position tables and running statistics included."""
+    """Return all tensors under their published names, including position tables and running statistics."""
     from auricle.models.layers.positions import line_table
     from auricle.models.mae_ast.encoder import EPS
 
     config = encoder.config
     ours = {name: value.detach().cpu() for name, value in encoder.state_dict().items() if name != "norm_stats"}
-    if encoder.norm_stats.tolist() != [0.0, 1.0]:  # statistics from elsewhere become the running ones
+    if encoder.norm_stats.tolist() != [0.0, 1.0]:  # other statistics replace the running ones
         mean, std = encoder.statistics()
         ours["batch_norm.running_mean"] = ours["batch_norm.running_mean"].new_tensor([mean])
         ours["batch_norm.running_var"] = ours["batch_norm.running_var"].new_tensor([std**2 - EPS])
     sizes = ((config.enc_sine_pos, config.embed_dim), (config.dec_sine_pos, config.decoder_embed_dim))
-    for table, (used, width) in zip(TABLES, sizes):
+    for table, (used, embed_dim) in zip(TABLES, sizes):
         if used and table not in ours:
-            ours[table] = line_table(width, config.max_token_length)
+            ours[table] = line_table(embed_dim, config.max_token_length)
     return to_published(ours)

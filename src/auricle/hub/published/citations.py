@@ -1,4 +1,4 @@
-"""The papers behind the published weights, as BibTeX."""
+"""BibTeX entries of the papers of the published weights."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ BIBTEX = {
 
 
 def bibtex(papers: tuple[str, ...]) -> str:
-    """The entries of these papers, "" for none."""
+    """Return the entries of these papers; "" for none."""
     return "\n\n".join(BIBTEX[key] for key in papers)

@@ -1,4 +1,4 @@
-"""Every weight that EfficientAT publishes (specification efficientat 1), with what the files do not say."""
+"""Records of every weight that EfficientAT publishes (specification efficientat 1), with settings that the files lack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auricle.models.efficientat.config import FRONT_END, DyMNConfig, MNConfig
 SOURCE = "https://github.com/fschmid56/EfficientAT"
 BASE = f"{SOURCE}/releases/download/v0.0.1/"
 LICENCE = "MIT (repository; weights not stated)"
-IMAGENET_NOTE = "ImageNet start weights: outputs are no classes of sound; their pre-training recipe is unpublished"
+IMAGENET_NOTE = "ImageNet start weights: outputs are not sound classes; their pre-training recipe is unpublished"
 IMAGE_TEMPERATURE = (
     30.0  # kernel temperature at which the published ImageNet DyMN ended (specification efficientat 1.2)
 )
@@ -31,7 +31,7 @@ FC_PARAMETERS = 3_478_638  # mn10 with the fully convolutional head
 DYMN_PARAMETERS = {0.4: 1_961_239, 1.0: 10_548_479, 2.0: 39_966_143}
 REPLACE_SE_PARAMETERS = {0.4: 1_829_287, 1.0: 9_833_935}
 
-# width, name, file, mAP, what is special in words, what its name says: hop in samples, mel bands, strides
+# width, name, file, mAP, description of the variant, settings of the variant (hop in samples, mel bands, strides)
 MN_AUDIOSET: tuple[tuple[float, str, str, float, str, dict[str, Any]], ...] = (
     (0.1, "mn01_as", "mn01_as_mAP_298.pt", 0.298, "", {}),
     (0.2, "mn02_as", "mn02_as_mAP_378.pt", 0.378, "", {}),
@@ -82,17 +82,31 @@ DYMN_AUDIOSET: tuple[tuple[float, str, str, float | None, str, str], ...] = (
     (2.0, "dymn20_as(1)", "dymn20_as.pt", None, "all", "another run"),
     (2.0, "dymn20_as(2)", "dymn20_as_mAP_489.pt", 0.489, "all", "another run"),
     (2.0, "dymn20_as(3)", "dymn20_as_mAP_490.pt", 0.490, "all", "another run"),
-    (0.4, "dymn04_replace_se_as", "dymn04_replace_se_as.pt", None, "replace_se", "dynamic where MN squeezes"),
-    (1.0, "dymn10_replace_se_as", "dymn10_replace_se_as.pt", None, "replace_se", "dynamic where MN squeezes"),
+    (
+        0.4,
+        "dymn04_replace_se_as",
+        "dymn04_replace_se_as.pt",
+        None,
+        "replace_se",
+        "dynamic blocks where MN has squeeze-and-excitation",
+    ),
+    (
+        1.0,
+        "dymn10_replace_se_as",
+        "dymn10_replace_se_as.pt",
+        None,
+        "replace_se",
+        "dynamic blocks where MN has squeeze-and-excitation",
+    ),
 )
 DYMN_IMAGENET = {"dymn04": 0.4, "dymn10": 1.0, "dymn20": 2.0}
-KNOWN_FILES = {  # size in bytes and SHA-256 of files that were at hand
+KNOWN_FILES = {  # (size in bytes, SHA-256), as far as known
     "mn04_as_mAP_432.pt": (4_066_513, "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c")
 }
 
 
 def front_end(hop: int = 320, mels: int = 128) -> str:
-    """Id of the family's front end with another hop (samples at 32 kHz) or number of bands."""
+    """Return the id of the family's front end with this hop (samples at 32 kHz) and number of mel bands."""
     return FRONT_END.replace("-m128-", f"-m{mels}-").replace("-h320-", f"-h{hop}-")
 
 
@@ -115,7 +129,7 @@ def _record(name: str, family: str, file: str, config: MNConfig | DyMNConfig, su
 
 
 def _tagger(count: int, score: float | None, *papers: str) -> dict[str, Any]:
-    """What all AudioSet taggers share."""
+    """Return the fields that all AudioSet taggers share."""
     labels = {"class_list": "audioset", "label_type": "multilabel"}
     return labels | {"parameters": count, "score": score, "papers": papers, "use": "tagging; embeddings"}
 
@@ -124,23 +138,23 @@ def _mn_audioset(width: float, name: str, file: str, score: float, special: str,
     head = "fully_convolutional" if "_fc" in name else "mlp"
     mel = front_end(settings.get("hop", 320), settings.get("mels", 128))
     config = MNConfig(width=width, head=head, strides=settings.get("strides", (2, 2, 2, 2)), front_end=mel)
-    words = f"MobileNetV3 of width {width:g}, AudioSet" + (f", {special}" if special else "")
+    summary = f"MobileNetV3 of width {width:g}, AudioSet" + (f", {special}" if special else "")
     count = FC_PARAMETERS if head != "mlp" else MN_PARAMETERS[width]
-    return _record(name, "mn", file, config, words, **_tagger(count, score, "schmid2023efficient"))
+    return _record(name, "mn", file, config, summary, **_tagger(count, score, "schmid2023efficient"))
 
 
 def _dymn_audioset(width: float, name: str, file: str, score: float | None, blocks: str, special: str) -> Record:
     config = DyMNConfig(width=width, dynamic_blocks=blocks)
-    words = f"dynamic MobileNet of width {width:g}, AudioSet" + (f", {special}" if special else "")
+    summary = f"dynamic MobileNet of width {width:g}, AudioSet" + (f", {special}" if special else "")
     count = (DYMN_PARAMETERS if blocks == "all" else REPLACE_SE_PARAMETERS)[width]
     note = "the read-me's table says 0.491" if name == "dymn20_as" else ""
-    return _record(name, "dymn", file, config, words, note=note, **_tagger(count, score, "schmid2024dynamic"))
+    return _record(name, "dymn", file, config, summary, note=note, **_tagger(count, score, "schmid2024dynamic"))
 
 
 def _imagenet(name: str, family: str, config: MNConfig | DyMNConfig, paper: str) -> Record:
-    words = f"width {config.width:g}, ImageNet start weights for training"
+    summary = f"width {config.width:g}, ImageNet start weights for training"
     return _record(
-        f"{name}_im", family, f"{name}_im.pt", config, words, note=IMAGENET_NOTE, papers=(paper,), use="training"
+        f"{name}_im", family, f"{name}_im.pt", config, summary, note=IMAGENET_NOTE, papers=(paper,), use="training"
     )
 
 

@@ -1,4 +1,4 @@
-"""Every weight that M2D publishes (specification m2d 6.7). Sizes and rate are read from the name."""
+"""Records of every weight that M2D publishes (specification m2d 6.7). Sizes and rate are parsed from the name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from auricle.models.m2d.config import ViTConfig
 SOURCE = "https://github.com/nttcslab/m2d"
 LICENCE = "NTT, LICENSE.pdf of the repository: read it"
 PRETRAINED, SPEECH, FINETUNED = "v0.1.0", "v0.2.0", "v0.3.0"
-IN_THE_FILE = "in the file; -7.1, 4.2 where it holds none"
-NO_STATISTICS = "-7.1, 4.2: the file holds none, as the original"
+IN_THE_FILE = "in the file; -7.1, 4.2 if it holds none"
+NO_STATISTICS = "-7.1, 4.2, as the original: the file holds none"
 OF_YOUR_DATA = "-7.1, 4.2, the original's default; SUPERB measures those of its data (RunningNorm, with_stats)"
 CLAP_NOTE = "M2D-CLAP loads as a plain audio encoder: its text side and projections are not used"
 TRANSFER = "general-purpose transfer learning"
@@ -33,23 +33,23 @@ def _weight(
     statistics: str = IN_THE_FILE,
     note: str = "",
 ) -> Record:
-    """A row; ``file`` is "" where the name inside the archive is not known; ``further`` as Record's."""
-    said = parse_name(name)
-    if said is None:
-        raise ValueError(f"{name} does not follow M2D's rule of names")
+    """Build a record; ``file`` is "" if the name inside the archive is unknown; ``further`` as in Record."""
+    parsed = parse_name(name)
+    if parsed is None:
+        raise ValueError(f"{name} does not follow M2D's naming rule")
     tagger = release == FINETUNED
     return Record(
         name,
         "m2d",
         summary,
-        ViTConfig(input_size=said.input_size, patch_size=said.patch_size, sample_rate=said.sample_rate),
+        ViTConfig(input_size=parsed.input_size, patch_size=parsed.patch_size, sample_rate=parsed.sample_rate),
         urls=(f"{SOURCE}/releases/download/{release}/{name}.zip",),
         folder=name,
         file=file,
         class_list="audioset-by-id" if tagger else "",
         label_type="multilabel" if tagger else None,
-        parameters=PARAMETERS[said.patch_size] + (CLASSIFIER if tagger else 0),
-        front_end=f"m2d-logmel/{said.sample_rate // 1000}k",
+        parameters=PARAMETERS[parsed.patch_size] + (CLASSIFIER if tagger else 0),
+        front_end=f"m2d-logmel/{parsed.sample_rate // 1000}k",
         release=release,
         statistics=statistics,
         score=score,

@@ -1,4 +1,4 @@
-"""The two checkpoints that MAE-AST publishes (specification mae_ast 10, 13), under the names that s3prl gives them."""
+"""Records of the two checkpoints that MAE-AST publishes (specification mae_ast 10, 13), under their names in s3prl."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ SOURCE = "https://github.com/AlanBaade/MAE-AST-Public"
 FILES = "https://saltlab.cs.utexas.edu/downloads/model_checkpoints/mae_ast"
 TASKS = ("AudioSet (mAP, SSAST's recipe)", "ESC-50", "Speech Commands V2", "SUPERB KS", "SUPERB SID", "SUPERB ER")
 NOTE = (
-    "the scores are of networks fine-tuned from it; loads as an encoder with all that pre-training goes on from. "
-    "Not seen here: read from the specification of its layout, proved on small checkpoints of that layout"
+    "the scores are of networks fine-tuned from it; loads with all tensors that further pre-training needs. "
+    "Not tested on the published file: the reader follows the specification of the layout and is tested on small files"
 )
 
 

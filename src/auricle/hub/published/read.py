@@ -1,4 +1,4 @@
-"""A weight file in a published layout -> Encoder. The tensors say which family it is; a record says the rest."""
+"""Read a weight file in a published layout as an Encoder. The tensors determine the family, a record the rest."""
 
 from __future__ import annotations
 
@@ -31,37 +31,39 @@ def read_published(
     input_size: str | None = None,
     sample_rate: int | None = None,
 ) -> Encoder:
-    """The encoder in ``path``, in evaluation mode.
+    """Read the encoder in ``path``, in evaluation mode.
 
-    record        what the file is, beyond its tensors; without one the architecture is inferred
-    same_classes  the file must have the record's number of classes; False: a fine-tuned file of that network
-    input_size    "80x608": mel bins x frames of an M2D file whose folder's name does not say it
-    sample_rate   of such a file, hertz
+    Args:
+        path: the file.
+        record: the published weight; None: the architecture is inferred from the tensors.
+        same_classes: the file must have the record's number of classes; False: a fine-tuned file of that network.
+        input_size: mel bins x frames ("80x608") of an M2D file whose folder name does not state it.
+        sample_rate: hertz, of such a file.
 
-    Raises AuricleError for an unknown layout, a truncated file, and a file that is not what the record says.
+    Raises:
+        AuricleError: if the layout is unknown, the file is truncated, or it does not match the record.
     """
     content = read_pickle(path)
-    if efficientat.recognises(content):
+    if efficientat.is_published(content):
         return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
-    if m2d.recognises(content):
+    if m2d.is_published(content):
         return _m2d(content, path, record, same_classes, input_size=input_size, sample_rate=sample_rate)
-    if mae_ast.recognises(content):
+    if mae_ast.is_published(content):
         return _mae_ast(content, path, record)
     raise AuricleError(
-        f"{path} is a checkpoint of no layout known here; known: EfficientAT's state dict, M2D's four layouts, "
-        "MAE-AST's checkpoint"
+        f"{path} has an unknown layout; known: EfficientAT's state dict, M2D's four layouts, MAE-AST's checkpoint"
     )
 
 
 def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, same_classes: bool) -> Encoder:
     if record is None:
         encoder = efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
-        encoder.set_label_space(None)  # nobody says what its outputs are
+        encoder.set_label_space(None)  # the file does not name its classes
         return encoder
     kind = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
     if not isinstance(record.config, kind):
         raise AuricleError(f"{path} is an EfficientAT network ({kind.__name__}), '{record.name}' is of another kind")
-    config = efficientat.infer_config(tensors, **_unsaid(record.config))
+    config = efficientat.infer_config(tensors, **_settings_from_record(record.config))
     _check_network(replace(config, num_classes=record.config.num_classes), path, record)
     classes = _classes(record, config.num_classes, path, same_classes)
     encoder = efficientat.build(tensors, config, path, name=record.name, classes=classes)
@@ -70,26 +72,26 @@ def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, 
     return encoder
 
 
-def _unsaid(config: MNConfig | DyMNConfig) -> dict[str, Any]:
-    """What no tensor of this family says (specification efficientat 1.1, 3.4)."""
-    said = {"strides": config.strides, "front_end": config.front_end}
-    return said | ({"temperature": config.temperature} if isinstance(config, DyMNConfig) else {})
+def _settings_from_record(config: MNConfig | DyMNConfig) -> dict[str, Any]:
+    """Return the settings that the tensors do not determine (specification efficientat 1.1, 3.4)."""
+    settings = {"strides": config.strides, "front_end": config.front_end}
+    return settings | ({"temperature": config.temperature} if isinstance(config, DyMNConfig) else {})
 
 
 def _classes(record: Record, count: int, path: Path, same: bool) -> Classes | None:
-    """The record's classes; None for a file with others where that is allowed."""
+    """Return the record's classes; None for a file with other classes, if that is allowed."""
     if record.classes is None or count == len(record.classes):
         return record.classes
     if not same:
         return None
     raise AuricleError(
         f"{path} has {count} classes, '{record.name}' has {len(record.classes)}; "
-        f"if it was fine-tuned from it, say record='{record.name}' in place of weights="
+        f"if it was fine-tuned from it, use record='{record.name}' in place of weights="
     )
 
 
 def _label_space(record: Record, classes: Classes | None, count: int) -> LabelSpace | None:
-    """What ``count`` logits of the record's network mean; ``classes`` where they are known."""
+    """Return the label space of ``count`` logits of the record's network; ``classes`` if they are known."""
     if record.label_type is None:
         return None
     if classes is None:
@@ -100,14 +102,13 @@ def _label_space(record: Record, classes: Classes | None, count: int) -> LabelSp
 def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **sizes: Any) -> Encoder:
     tensors = m2d.published_tensors(content, path)
     if record is None:
-        encoder = m2d.build(tensors, m2d.config_of(content, path, **sizes), path)
+        encoder = m2d.build(tensors, m2d.infer_config(content, path, **sizes), path)
         if encoder.head is not None and encoder.head.config.num_classes == 527 and "AS-FT" in encoder.info.name:
             encoder.set_label_space(LabelSpace.of(audioset_classes_by_id(), "multilabel"))
         return encoder
     if not isinstance(record.config, ViTConfig):
         raise AuricleError(f"{path} is an M2D checkpoint, '{record.name}' is of another kind")
-    said = record.config
-    config = m2d.config_of(content, path, input_size=said.input_size, sample_rate=said.sample_rate)
+    config = m2d.infer_config(content, path, input_size=record.config.input_size, sample_rate=record.config.sample_rate)
     _check_network(config, path, record)
     encoder = m2d.build(tensors, config, path)
     if encoder.head is not None:
@@ -129,7 +130,7 @@ def _mae_ast(content: Any, path: Path, record: Record | None) -> Encoder:
 
 
 def check_recorded(encoder: Encoder, path: Path, record: Record, *, same_classes: bool = True) -> None:
-    """Raises AuricleError when an encoder of ours is not the network of the record, or has other classes."""
+    """Raise AuricleError if an encoder is not the network of the record, or has other classes."""
     config: Any = getattr(encoder, "config", None)
     if record.config is None or encoder.info.family != record.family or type(config) is not type(record.config):
         raise AuricleError(
@@ -144,12 +145,12 @@ def check_recorded(encoder: Encoder, path: Path, record: Record, *, same_classes
 
 
 def _as_trained(config: MAEASTConfig, known: MAEASTConfig) -> MAEASTConfig:
-    """How it was trained is a file's own affair."""
+    """Copy the settings of training (dropout and the like) from ``known``, so that they do not count as a difference."""
     return replace(config, **{name: getattr(known, name) for name in (*RATES, "max_token_length", "stored_positions")})
 
 
 def _check_network(config: Config, path: Path, record: Record) -> None:
-    """The tensors must be those of the record's network."""
+    """Raise AuricleError if ``config`` differs from that of the record."""
     if changed := differences(config, record.config):
-        found = ", ".join(f"{n} {getattr(config, n)} (not {getattr(record.config, n)})" for n in changed)
-        raise AuricleError(f"{path} is another network than '{record.name}': {found}")
+        differing = ", ".join(f"{n} {getattr(config, n)} (not {getattr(record.config, n)})" for n in changed)
+        raise AuricleError(f"{path} is another network than '{record.name}': {differing}")

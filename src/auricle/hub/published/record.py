@@ -1,4 +1,4 @@
-"""One published weight as data: where it comes from, what its file does not say, what its authors say of it."""
+"""The record of a published weight: its source, the settings that its file lacks, and its published scores."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ CLASS_LISTS: dict[str, Callable[[], Classes]] = {
 class Record:
     """A row of the table of published weights.
 
-    config          the network; None for an encoder without weights
-    urls            mirrors of the file or archive, in the order they are tried; none: nothing to download
-    folder, file    ``file`` is the weight file's name; in an archive it stands in ``folder`` ("" where not in one, and
-                    ``file`` is "" where the name inside the archive is not known)
-    class_list      "audioset" or "audioset-by-id": the classes in the order of the logits; "" where the outputs are no
-                    classes of sound
-    parameters      number of trained parameters of the encoder
-    release         tag of the release that holds it
-    statistics      mean and deviation that its input is normalised with, as far as known
-    score           mean average precision on the AudioSet evaluation set, as published
-    scores          what its authors measured after fine-tuning it, by task
-    aliases         other names that find it
-    use             what its authors recommend it for
-    further         whether pre-training can go on from it (None: does not apply)
-    note            what a user must know; shown by ``auricle models show`` and ``get``
-    papers          keys of ``hub.citations``
+    Attributes:
+        config: the network; None for an encoder without weights.
+        urls: mirrors of the file or archive, in the order they are tried; empty: nothing to download.
+        folder: folder of the weight file in the archive; "" if it is not in an archive.
+        file: name of the weight file; "" if the name inside the archive is unknown.
+        class_list: "audioset" or "audioset-by-id": the classes in the order of the logits; "" if the outputs are not
+            sound classes.
+        parameters: number of trained parameters of the encoder.
+        release: tag of the release.
+        statistics: mean and standard deviation that normalise the input, as far as known.
+        score: mean average precision on the AudioSet evaluation set, as published.
+        scores: published scores after fine-tuning, by task.
+        aliases: other names of the record.
+        use: recommended use, according to the authors.
+        further: True if pre-training can continue from it; None: does not apply.
+        note: a remark for users; ``auricle models show`` and ``auricle models get`` print it.
+        papers: keys of ``hub.published.citations``.
     """
 
     name: str
@@ -69,29 +70,30 @@ class Record:
 
     @property
     def classes(self) -> Classes | None:
-        """(id, name) in the order of the logits."""
+        """(id, name) of the classes in the order of the logits; None if there are none."""
         return CLASS_LISTS[self.class_list]() if self.class_list else None
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """From which ``hub.families`` builds the network; M2D's published classifiers read the mean patch token."""
-        said: dict[str, Any] = {"family": self.family, "config": as_plain(self.config)}
+        """What ``models.registry.build`` needs to build the network; M2D's published classifiers use the mean patch token."""
+        architecture: dict[str, Any] = {"family": self.family, "config": as_plain(self.config)}
         if self.family == "m2d" and self.classes:
-            said["head"] = {"num_classes": len(self.classes), "pools": "tokens"}
-        return said
+            architecture["head"] = {"num_classes": len(self.classes), "pools": "tokens"}
+        return architecture
 
     def row(self) -> dict[str, Any]:
-        """Everything as JSON values; classes by their number."""
+        """Return all fields as JSON values; of the classes, their number."""
         values = {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "class_list"}
         return values | {"classes": len(self.classes or ()), "class_order": self.class_list}
 
 
 class Table(tuple[Record, ...]):
-    """Records, printed as a table; ``markdown()`` writes it for a page."""
+    """A tuple of records that prints as a table."""
 
     COLUMNS = ("name", "family", "mAP", "parameters", "licence", "summary")
 
     def cells(self) -> list[tuple[str, ...]]:
+        """Return the rows of the table as text, one cell per column."""
         return [_cells(record) for record in self]
 
     def __str__(self) -> str:
@@ -102,6 +104,7 @@ class Table(tuple[Record, ...]):
     __repr__ = __str__
 
     def markdown(self) -> str:
+        """Return the table in Markdown."""
         rule = tuple("---" for _ in self.COLUMNS)
         return "\n".join(_line(row) for row in (self.COLUMNS, rule, *self.cells()))
 

@@ -1,4 +1,4 @@
-"""The table of weights by name: every published one, and the encoders that need none."""
+"""The table of models by name: all published weights, and the encoders that need none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMPUTED = (
     Record(
         "logmel-stats",
         "logmel-stats",
-        "mean and deviation of a 128-band log-mel spectrogram at 32 kHz: the floor of every probe",
+        "mean and standard deviation of a 128-band log-mel spectrogram at 32 kHz: the baseline of every probe",
         front_end=records_efficientat.front_end(),
         parameters=0,
         licence="Apache-2.0",
@@ -53,7 +53,7 @@ def find(name: str) -> Record | None:
 
 
 def of_file(path: Path) -> Record | None:
-    """Return the record whose published file this is, if the file's name tells (of M2D the folder's name does)."""
+    """Return the record of a published file by its name (of M2D by the folder's name); None if no record matches."""
     folder = path.resolve().parent.name
 
     def fits(record: Record) -> bool:
