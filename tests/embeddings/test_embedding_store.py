@@ -324,3 +324,38 @@ def test_a_shard_that_was_written_but_not_noted_is_found(store, monkeypatch):
             store.append([clip("b")])
     assert store.append([clip("c")]) == ["c"]
     assert EmbeddingStore.open(store.folder).ids == ("a", "b", "c")
+
+
+# ---- memory
+STREAM = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from auricle.embeddings import store as store_module
+from auricle.embeddings.arrays import Selection, write_arrays
+from auricle.embeddings.store import EmbeddingStore
+from auricle.inference.embedder import ClipEmbedding
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+store_module.SHARD_BYTES = 2 << 20
+folder = Path(sys.argv[1])
+frames = np.random.default_rng(0).standard_normal((100, 256)).astype(np.float32)
+clips = (ClipEmbedding(f"{i}", {"clip": frames[0] + i}, frames + i, np.arange(100) / 100) for i in range(1200))
+before = peak()
+store = EmbeddingStore.create(folder / "store", {})
+for _ in store.append_in_shards(clips):
+    pass
+write_arrays(folder / "out.npy", Selection.of(store, [f"{i}" for i in range(1200)], over_time=True))
+print(peak() - before)
+"""
+
+
+def test_no_more_than_some_shards_are_in_memory(tmp_path):
+    command = [sys.executable, "-c", STREAM, str(tmp_path)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE)
+    rows = np.load(tmp_path / "out.npy", mmap_mode="r")
+    assert rows.nbytes > 115 << 20
+    assert np.allclose(rows[5000:5100], rows[:100] + 50, atol=1e-5)
+    assert float(result.stdout) < 40  # megabytes: four mapped shards of two, and one that is written
