@@ -23,7 +23,7 @@ from auricle.methods.mae_ast.masks import draw_mask
 from auricle.methods.mae_ast.objective import MAEAST
 from auricle.methods.registry import preset_values
 from auricle.models.masking.patches import Mask
-from auricle.training.schedules import TrainingLength, rate_at
+from auricle.training.optimizers import TrainingLength, rate_at
 from benchmarks.plain import mae_ast_plain
 from benchmarks.pretrain_forms import Step, common_arguments, matmul_form, serve, trainer_of
 

@@ -33,7 +33,7 @@ from auricle.methods.m2d.targets import decay_at
 from auricle.models.m2d.config import ViTConfig, parse_size
 from auricle.training.distributed import DistContext
 from auricle.training.loop import Trainer
-from auricle.training.schedules import TrainingLength, rate_at
+from auricle.training.optimizers import TrainingLength, rate_at
 from benchmarks.plain import m2d_plain
 from benchmarks.pretrain_methods import FEATURE_FRAMES, METHODS, STATS, features_of
 

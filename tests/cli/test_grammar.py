@@ -17,8 +17,7 @@ from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
 from auricle.commands.prepare.prepare import PrepareConfig
 from auricle.commands.prepare.speech import SpeechConfig
-from auricle.commands.report import ReportConfig
-from auricle.commands.results import ResultsConfig
+from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
 

@@ -18,7 +18,7 @@ from auricle.hub.warm_start import resume
 from auricle.hub.weight_file import read_encoder, save_encoder
 from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
 from auricle.methods.mae_ast.objective import MAEAST
-from auricle.models.layers.positions import line_table
+from auricle.models.layers.transformer import line_table
 from auricle.models.mae_ast.encoder import MAEASTEncoder
 from helpers.encoders import mae_ast
 from helpers.golden_files import close, read_golden, under

@@ -21,7 +21,7 @@ from auricle.models.m2d.encoder import M2DEncoder
 from auricle.training.distributed import DistContext
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer
-from auricle.training.schedules import TrainingLength
+from auricle.training.optimizers import TrainingLength
 from helpers.plain import plain
 from helpers.plain_m2d_x import LiteralM2DX
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from auricle.models.layers.dropout import dropped
+from auricle.models.layers.transformer import dropped
 
 TYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 

@@ -9,7 +9,7 @@ from auricle.core.errors import AuricleError
 from auricle.hub.convert.efficientat import read_published, to_published
 from auricle.models.efficientat.config import DyMNConfig, kernel_temperature
 from auricle.models.efficientat.dymn import DyMN
-from auricle.models.layers.taps import capturing
+from auricle.models.efficientat.encoder import capturing
 from helpers.efficientat_golden import close, golden, golden_path, network, training_step
 
 VARIANTS = ["default", "k2_m3", "no_ca", "no_dyconv", "no_dyrelu", "replace_se", "s2211_ctx8"]

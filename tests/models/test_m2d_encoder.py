@@ -8,7 +8,7 @@ import torch
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.models.layers.positions import grid_table, resized
+from auricle.models.layers.transformer import grid_table, resized
 from auricle.models.masking.patches import continuous_flags, mask_from_flags, structured_counts, structured_flags
 from helpers.encoders import m2d, mae_ast
 from helpers.golden_files import close, read_golden

@@ -8,7 +8,7 @@ import torch
 import auricle
 from auricle.core.errors import AuricleError
 from auricle.models.layers import transformer as vit
-from auricle.models.layers.positions import line_rows, line_table
+from auricle.models.layers.transformer import line_rows, line_table
 from auricle.models.mae_ast.config import PRESETS, MAEASTConfig
 from auricle.models.mae_ast.encoder import MAEASTEncoder
 from auricle.models.masking.patches import Mask

@@ -25,7 +25,7 @@ from auricle.training.checkpoint import CheckpointStore
 from auricle.training.distributed import dist_context
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer
-from auricle.training.schedules import TrainingLength
+from auricle.training.optimizers import TrainingLength
 from helpers.patience import PATIENCE
 from helpers.stopping import Stop, same, stop_after, weights
 from helpers.training_runs import config, flags, prepared

@@ -7,8 +7,7 @@ import json
 from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
-from auricle.commands.report import ReportConfig, report
-from auricle.commands.results import ResultsConfig, compare_results, results, store_path
+from auricle.commands.results import ReportConfig, ResultsConfig, compare_results, report, results, store_path
 from auricle.core.io import dumps
 
 FORMATS = ("text", "csv", "markdown", "json")

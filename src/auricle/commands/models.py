@@ -205,7 +205,7 @@ def get_models(config: GetConfig) -> Got:
 
 
 def _install(record: Record, config: GetConfig) -> Kept:
-    from auricle.hub import checksums
+    from auricle.hub import download as checksums
     from auricle.hub import weight_cache as weights
 
     if record.config is None:

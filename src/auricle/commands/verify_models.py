@@ -95,7 +95,7 @@ def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
 def _checksum(file: Path) -> tuple[bool, str]:
     """Compare the checksum with the one noted beside the file, or with the record of a published file."""
     from auricle.core.io import sha256_of
-    from auricle.hub import checksums
+    from auricle.hub import download as checksums
     from auricle.hub.published import table as records
 
     if not file.is_file():

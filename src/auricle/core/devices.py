@@ -83,6 +83,19 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return "bf16" if cpu_has_bf16() else "float32"
 
 
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context of a forward pass. Weights, optimiser state and losses stay float32.
+
+    Args:
+        precision: "float32", "bf16" or "fp16", as ``resolve_precision`` returns it.
+        device: where the network is.
+    """
+    import torch
+
+    dtype = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
 def tune_allocator() -> bool:
     """Keep freed memory in the process, on large pages. This changes speed, never a number.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, cache_dir, make_folder, sha256_of
-from auricle.hub import checksums
+from auricle.hub import download as checksums
 from auricle.hub.download import SUFFIXES, by_hand, extract_weight, fetch, is_offline
 
 if TYPE_CHECKING:

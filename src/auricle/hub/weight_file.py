@@ -80,7 +80,7 @@ def read_encoder(path: Path) -> Encoder:
     from safetensors.torch import load_file
 
     described = describe(path)
-    encoder = build(described["architecture"])
+    encoder = build(described["architecture"], seed=None)
     load_strictly(encoder, load_file(path), path)
     info = described["info"]
     encoder.update_info(**{name: info[name] for name in DESCRIBED if name in info})

@@ -21,7 +21,7 @@ import torch
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
 from auricle.audio.spans import SpanReader
-from auricle.core.devices import pick_device
+from auricle.core.devices import autocast, pick_device
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.lengths import seconds_of
@@ -33,7 +33,6 @@ from auricle.models.ensemble import Ensemble
 Model = Encoder | str | Path | Sequence["Encoder | str | Path"]
 BATCH_SECONDS = 320.0  # most audio in one batch, padding included, so that long clips do not exhaust memory
 BATCHES_AHEAD = 2  # decoded while the network is busy
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 # ---- the model
@@ -68,12 +67,12 @@ class Session:
             encoder = encoder.to(self.device)
         self.encoder = encoder.for_inference()
         self.info = self.encoder.info
-        self.dtype = DTYPES.get(precision)
+        self.precision = "float32" if precision == "auto" else precision
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix="auricle-decode")
 
     def autocast(self) -> torch.autocast:
         """Return the context of a forward pass in the chosen precision."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+        return autocast(self.precision, self.device)
 
     def load_ahead(
         self, batches: Iterable[Sequence[AudioSource]], longest: float = math.inf

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from auricle.audio.resample import resample
 from auricle.core.errors import AuricleError
@@ -16,6 +17,33 @@ from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.models.base import Encoder
 from auricle.models.outputs import EncoderOutput, Spectrogram
+
+# ---- distances between predicted and target tokens, in float32
+
+VARIANCE_GUARD = 1e-6  # added to the variance before the root (specification m2d 4.1)
+
+
+def standardize_tokens(target: Tensor) -> Tensor:
+    """Scale each token (…, D) to zero mean and unit (unbiased) variance over its channels."""
+    mean, variance = target.mean(dim=-1, keepdim=True), target.var(dim=-1, keepdim=True)
+    return (target - mean) / (variance + VARIANCE_GUARD).sqrt()
+
+
+def token_error(target: Tensor, prediction: Tensor, loss_fn: str) -> Tensor:
+    """Compute the error of each token (specification m2d 4.1 point 5).
+
+    Args:
+        target, prediction: (…, D).
+        loss_fn: "norm_mse", 2 - 2 cosine (0 to 4), or "mse", the mean squared difference.
+
+    Returns:
+        (…) float32.
+    """
+    target, prediction = target.float(), prediction.float()
+    if loss_fn == "mse":
+        return (target - prediction).square().mean(dim=-1)
+    target, prediction = functional.normalize(target, dim=-1), functional.normalize(prediction, dim=-1)
+    return 2 - 2 * (target * prediction).sum(dim=-1)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def _dymn(config: dict[str, Any], **options: Any) -> Encoder:
     return DyMN(_config(DyMNConfig, config), **options)
 
 
-def _logmel_stats(front_end_id: str) -> Encoder:
+def _logmel_stats(front_end_id: str, seed: int | None = None) -> Encoder:
     from auricle.models.log_mel_stats import LogMelStats
 
     return LogMelStats(front_end_id)
@@ -71,7 +71,7 @@ def build(architecture: dict[str, Any], **options: Any) -> Encoder:
 
     Args:
         architecture: JSON values; names of settings of earlier versions are translated.
-        options: arguments of the family's class, such as ``seed``.
+        options: arguments of the family's class, such as ``seed`` (None: weights are read from a file next).
 
     Raises:
         AuricleError: for an unknown family.
@@ -93,8 +93,7 @@ def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
     """Return a network of the same architecture and statistics with random weights: the baseline of training."""
     if encoder.info.family == "ensemble":
         return _untrained_ensemble(encoder, seed)
-    options = {} if encoder.info.family == "logmel-stats" else {"seed": seed}
-    twin = build(encoder.architecture(), **options).with_stats(*encoder.statistics())
+    twin = build(encoder.architecture(), seed=seed).with_stats(*encoder.statistics())
     twin.update_info(name=f"untrained {encoder.info.name}", licence="Apache-2.0", source=f"random weights, seed {seed}")
     return twin.eval()
 

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from auricle.core.devices import resolve_precision
+from auricle.core.devices import autocast, resolve_precision
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.data import TrainingData
 from auricle.training.distributed import DistContext
-from auricle.training.optimizers import make_optimizer
-from auricle.training.precision import autocast
-from auricle.training.schedules import TrainingLength
+from auricle.training.optimizers import TrainingLength, make_optimizer
 
 MEMORY_RATIO = 0.7  # of what is free: the rest is for workspaces, the loader and other programs
 COPIES_PER_WEIGHT = 4  # weight, gradient and AdamW's two moments, all float32

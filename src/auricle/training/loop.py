@@ -8,6 +8,9 @@ weight updates, after everything else that is due there, so that a run that cont
 from __future__ import annotations
 
 import math
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
@@ -16,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auricle.core.devices import resolve_precision
+from auricle.core.devices import autocast, resolve_precision
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey, key_of
 from auricle.data.batch import Batch
@@ -28,11 +31,41 @@ from auricle.training.callbacks import Callback
 from auricle.training.checkpoint import CheckpointStore, EncoderFiles, restore_optimizer
 from auricle.training.distributed import DistContext, without_sync
 from auricle.training.health import Health
-from auricle.training.interrupt import Interrupt
 from auricle.training.log import Console, MetricsLog
-from auricle.training.optimizers import make_optimizer
-from auricle.training.precision import autocast
-from auricle.training.schedules import TrainingLength, rate_at
+from auricle.training.optimizers import TrainingLength, make_optimizer, rate_at
+
+# ---- Ctrl-C: the first one asks the loop to save and stop between two updates, the second stops at once
+
+REPEAT_SECONDS = 1.0
+
+
+class Interrupt:
+    """A context in which ``requested`` becomes True at the first SIGINT or SIGTERM. Outside the main thread it does nothing."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.when = 0.0
+
+    def __enter__(self) -> Interrupt:
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self._request) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: object) -> None:
+        if self.requested and time.monotonic() - self.when < REPEAT_SECONDS:
+            return
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested, self.when = True, time.monotonic()
+        print("\nsaving at the next weight update, then stopping (once more: stop at once)", file=sys.stderr)
+
 
 STARTUP_SECONDS = 10.0  # of an epoch: before, waiting for the first batches counts little
 

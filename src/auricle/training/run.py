@@ -27,7 +27,7 @@ from auricle.training.distributed import DistContext, dist_context
 from auricle.training.dry_run import MEASURED_STEPS, DryRun, largest_batch, measure_cost
 from auricle.training.log import read_log
 from auricle.training.loop import Trainer
-from auricle.training.schedules import TrainingLength
+from auricle.training.optimizers import TrainingLength
 
 
 @dataclass(frozen=True)

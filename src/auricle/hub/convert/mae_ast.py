@@ -222,7 +222,7 @@ def _computed(table: Tensor) -> bool:
     """Return True if a position table (tokens, D) equals the computed one (a table in half precision does not)."""
     import torch
 
-    from auricle.models.layers.positions import line_table
+    from auricle.models.layers.transformer import line_table
 
     return torch.allclose(table.float(), line_table(table.shape[1], len(table)), rtol=0, atol=1e-6)
 
@@ -241,7 +241,7 @@ def published_content(encoder: MAEASTEncoder) -> dict[str, Any]:
 
 def published_tensors(encoder: MAEASTEncoder) -> dict[str, Tensor]:
     """Return all tensors under their published names, including position tables and running statistics."""
-    from auricle.models.layers.positions import line_table
+    from auricle.models.layers.transformer import line_table
     from auricle.models.mae_ast.encoder import EPS
 
     config = encoder.config

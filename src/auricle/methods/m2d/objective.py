@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Preview, TrainProgress, without_noise
-from auricle.methods.losses import standardize_tokens, token_error
+from auricle.methods.base import Preview, TrainProgress, standardize_tokens, token_error, without_noise
 from auricle.methods.m2d.config import M2DConfig
 from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.m2d.targets import Centring, decay_at, ema_update, target_statistics

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from auricle.methods.losses import token_error
+from auricle.methods.base import token_error
 
 PADDING_SCORE = -1e30  # its probability is exactly 0, and rows of padding alone stay finite
 

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Objective, Preview, TrainProgress, spectrogram_of
-from auricle.methods.losses import token_error
+from auricle.methods.base import Objective, Preview, TrainProgress, spectrogram_of, token_error
 from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
 from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss, token_nce
 from auricle.methods.mae_ast.masks import draw_mask

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Preview, TrainProgress
-from auricle.methods.losses import VARIANCE_GUARD, standardize_tokens, token_error
+from auricle.methods.base import VARIANCE_GUARD, Preview, TrainProgress, standardize_tokens, token_error
 from auricle.methods.m2d.masked import MaskedObjective
 from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.models.layers.transformer import take

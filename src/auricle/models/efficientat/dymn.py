@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auricle.models.efficientat.config import STEM, BlockShape, DyMNConfig, round8
-from auricle.models.efficientat.encoder import Classes, EfficientAT
-from auricle.models.efficientat.heads import MobileNetHead
+from auricle.models.efficientat.encoder import Classes, EfficientAT, MobileNetHead
 from auricle.models.efficientat.mn import ACTIVATIONS, InvertedResidual, batch_norm, conv_unit, mobilenet_rule
 from auricle.models.heads import LabelKind
 from auricle.models.layers.init import keyed
@@ -32,7 +31,7 @@ class DyMN(EfficientAT):
         self,
         config: DyMNConfig | None = None,
         *,
-        seed: int = 0,
+        seed: int | None = 0,
         name: str = "dymn",
         classes: Classes | None = None,
         label_type: LabelKind = "multilabel",

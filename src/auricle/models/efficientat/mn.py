@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
 from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
-from auricle.models.efficientat.encoder import Classes, EfficientAT
-from auricle.models.efficientat.heads import build_head
+from auricle.models.efficientat.encoder import Classes, EfficientAT, build_head
 from auricle.models.heads import LabelKind
 from auricle.models.layers.init import keyed
 from auricle.models.outputs import Spectrogram
@@ -30,7 +29,7 @@ class MN(EfficientAT):
         self,
         config: MNConfig | None = None,
         *,
-        seed: int = 0,
+        seed: int | None = 0,
         name: str = "mn",
         classes: Classes | None = None,
         label_type: LabelKind = "multilabel",

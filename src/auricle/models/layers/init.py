@@ -13,8 +13,13 @@ from auricle.core.randomness import RandomKey
 Rule = Callable[[str, nn.Module, Tensor, torch.Generator], None]
 
 
-def keyed(module: nn.Module, seed: int, rule: Rule, prefix: str = "") -> None:
-    """Apply ``rule(local name, owner, tensor, generator)`` to every parameter, each with a generator of its own name."""
+def keyed(module: nn.Module, seed: int | None, rule: Rule, prefix: str = "") -> None:
+    """Apply ``rule(local name, owner, tensor, generator)`` to every parameter, each with a generator of its own name.
+
+    A seed of None leaves the parameters as they are: they are read from a file next.
+    """
+    if seed is None:
+        return
     with torch.no_grad():
         for path, owner in module.named_modules():
             for local, parameter in owner.named_parameters(recurse=False):

@@ -1,19 +1,124 @@
-"""The transformer of every family: one attention, one block, one stack.
+"""The transformer of every family: dropout, fixed positions, one attention, one block, one stack.
 
 M2D's is pre-norm and without dropout (specification m2d 2.1, 2.2); MAE-AST's is post-norm by default (mae_ast 4.2, 4.3).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from auricle.models.layers.dropout import dropped
+# ---- dropout that costs little on a CPU: PyTorch draws one float per value in one thread, this one 16 bits of a fast stream
+
+LEVELS = 2**16  # of the rate: a 16-bit number decides
+INTEGERS = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
+
+
+def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Dropout, and nothing at all where there is none; drawn from a stream that PyTorch's default generator seeds.
+
+    On the CPU the rate is rounded to a multiple of 2^-16 and the values kept are scaled by that rate; there it takes
+    about a fifth of the time of PyTorch's own, forward and backward (4 x 12 x 496 x 496 bfloat16: 17 ms, not 85).
+    """
+    if not training or rate == 0:
+        return x
+    if x.device.type != "cpu" or x.dtype not in INTEGERS:
+        return functional.dropout(x, rate, True)
+    return _Dropout.apply(x, round(LEVELS * (1 - rate)))
+
+
+class _Dropout(torch.autograd.Function):
+    """Keeps a value with probability ``kept`` / LEVELS. The mask is an integer of the value's own size, all ones or zero."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kept: int) -> Tensor:
+        mask = _mask(x, kept)
+        ctx.save_for_backward(mask)
+        ctx.scale = LEVELS / kept
+        return _masked(x, mask, ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return _masked(grad, ctx.saved_tensors[0], ctx.scale), None
+
+
+def _mask(x: Tensor, kept: int) -> Tensor:
+    """All ones where 16 random bits, read as a signed number, lie below ``kept`` - LEVELS / 2."""
+    bound = kept - LEVELS // 2
+    seed = int(torch.randint(2**62, ()))
+    words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
+    bits = torch.from_numpy(words.view(np.int16))[: x.numel()].view(x.shape)
+    mask = bits.clamp_(bound - 1, bound).sub_(bound) if bound < LEVELS // 2 else bits.fill_(-1)
+    return mask.to(INTEGERS[x.dtype])
+
+
+def _masked(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    scaled = x.contiguous() * scale
+    scaled.view(mask.dtype).bitwise_and_(mask)
+    return scaled
+
+
+# ---- fixed sine/cosine positions: M2D's grids (specification m2d 2.3) and their resizing (6.5), MAE-AST's lines
+
+
+def sincos(embed_dim: int, positions: np.ndarray) -> np.ndarray:
+    """(n,) -> (n, embed_dim) float64: all sines first, then all cosines, at frequencies 10000^(-j / (embed_dim/2))."""
+    half = embed_dim // 2
+    angles = np.outer(positions, 10000.0 ** (-np.arange(half, dtype=np.float64) / half))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+
+
+def grid_table(embed_dim: int, grid: tuple[int, int]) -> Tensor:
+    """(1, 1 + F*T, embed_dim) float32. Row 0, the class token's, is zero; token f*T + t is [e(t), e(f)]."""
+    rows, columns = grid
+    f, t = np.repeat(np.arange(rows), columns), np.tile(np.arange(columns), rows)
+    table = np.concatenate([sincos(embed_dim // 2, t), sincos(embed_dim // 2, f)], axis=1)
+    return torch.from_numpy(np.concatenate([np.zeros((1, embed_dim)), table])).float()[None]
+
+
+def resized(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """A table for another grid. Wider: bicubic over (F, T); not wider: the first columns (specification m2d 6.5)."""
+    head, body = table[:, :1], table[:, 1:].reshape(1, *old, -1)
+    if new[1] > old[1] or new[0] != old[0]:
+        body = functional.interpolate(body.permute(0, 3, 1, 2), size=new, mode="bicubic", align_corners=False)
+        body = body.permute(0, 2, 3, 1)
+    return torch.cat([head, body[:, :, : new[1]].reshape(1, new[0] * new[1], -1)], dim=1)
+
+
+FEWEST_ROWS = 1024  # of a cached table; longer ones grow by doubling
+
+
+def line_rows(embed_dim: int, count: int, device: torch.device) -> Tensor:
+    """(count, embed_dim) float32: the first rows of MAE-AST's table (specification mae_ast 4.1), from a cached one."""
+    if torch.compiler.is_compiling():  # a cached tensor must not be a part of two graphs
+        return line_table(embed_dim, count).to(device)
+    return _line(embed_dim, max(FEWEST_ROWS, 1 << (count - 1).bit_length()), device)[:count]
+
+
+def line_table(embed_dim: int, length: int) -> Tensor:
+    """(length, embed_dim) float32: sine and cosine interleaved, column pair i at the rate exp(-2 i ln(10000) / embed_dim).
+
+    All in float32, as the published tables are: far rows differ from exact ones by up to 3e-3.
+    """
+    rates = torch.exp(torch.arange(0, embed_dim, 2) * (-math.log(10000.0) / embed_dim))
+    angles = torch.arange(length)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _line(embed_dim: int, length: int, device: torch.device) -> Tensor:
+    return line_table(embed_dim, length).to(device)
+
 
 NORM_EPS = 1e-6  # specification m2d 2.1
 EXPLICIT_SCORES = 2**29  # attention scores held at once in the explicit form (1 GiB in bfloat16)

@@ -27,8 +27,7 @@ from auricle.models.base import Encoder, EncoderInfo
 from auricle.models.heads import MAIN, LabelKind, LabelSpace
 from auricle.models.inputs import Padding, check_ids_keep, mean_over_time
 from auricle.models.layers.init import keyed, transformer_rule
-from auricle.models.layers.positions import grid_table, resized
-from auricle.models.layers.transformer import PatchEmbed, Transformer, take
+from auricle.models.layers.transformer import PatchEmbed, Transformer, grid_table, resized, take
 from auricle.models.m2d.config import FRONT_ENDS, M2DHeadConfig, ViTConfig, parse_size
 from auricle.models.m2d.head import M2DHead, TrainingMask, head_rule, mean_of_rows, width_of_head
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
@@ -52,7 +51,7 @@ class M2DEncoder(Encoder):
         config: ViTConfig,
         *,
         stats: Sequence[float] = DEFAULT_STATS,
-        seed: int = 0,
+        seed: int | None = 0,
         name: str = "m2d",
         head: M2DHeadConfig | None = None,
         one_piece: bool = False,
@@ -68,7 +67,7 @@ class M2DEncoder(Encoder):
         self.register_module("head", self._new_head(head, seed))
         self.info = self._info(name)
 
-    def _new_head(self, config: M2DHeadConfig | None, seed: int) -> M2DHead | None:
+    def _new_head(self, config: M2DHeadConfig | None, seed: int | None) -> M2DHead | None:
         if config is None:
             return None
         head = M2DHead(width_of_head(config, self.config.grid[0], self.config.embed_dim), config)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from auricle.models.layers.positions import grid_table
-from auricle.models.layers.transformer import Transformer, take
+from auricle.models.layers.transformer import Transformer, grid_table, take
 from auricle.models.m2d.config import PredictorConfig
 from auricle.models.masking.patches import Mask
 

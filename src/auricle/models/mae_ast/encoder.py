@@ -29,10 +29,8 @@ from auricle.core.randomness import BatchKey
 from auricle.frontends.fbank import KaldiFbank
 from auricle.models.base import Encoder, EncoderInfo
 from auricle.models.inputs import Padding, check_ids_keep, check_padding, check_wave, mean_over_time, zero_padded
-from auricle.models.layers.dropout import dropped
 from auricle.models.layers.init import keyed, linear_rule, normal_rule
-from auricle.models.layers.positions import line_rows, line_table
-from auricle.models.layers.transformer import BlockStyle, Transformer, take
+from auricle.models.layers.transformer import BlockStyle, Transformer, dropped, line_rows, line_table, take
 from auricle.models.mae_ast.config import MAEASTConfig
 from auricle.models.masking.patches import Mask
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
@@ -50,7 +48,7 @@ class MAEASTNetwork(Encoder):
     enc_positions: Tensor
     dec_positions: Tensor
 
-    def __init__(self, config: MAEASTConfig, *, seed: int = 0):
+    def __init__(self, config: MAEASTConfig, *, seed: int | None = 0):
         super().__init__()
         self.config = config
         self.batch_norm = nn.BatchNorm2d(1, eps=EPS, affine=False)
@@ -75,7 +73,7 @@ class MAEASTNetwork(Encoder):
             self.register_buffer("dec_positions", line_table(config.decoder_embed_dim, config.max_token_length))
         self.initialise(seed)
 
-    def initialise(self, seed: int) -> None:
+    def initialise(self, seed: int | None) -> None:
         """Random weights (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
         inside = {module for stack in (self.encoder, self.decoder) for module in stack.modules()}
 
@@ -210,7 +208,9 @@ PRETRAINING = ("decoder_mask_emb", "decoder.", "post_enc_proj.", "final_proj_") 
 class MAEASTEncoder(MAEASTNetwork):
     """``info.frame_dim`` is C * D: the C tokens of a time step side by side."""
 
-    def __init__(self, config: MAEASTConfig, *, through_decoder: bool = False, seed: int = 0, name: str = "mae-ast"):
+    def __init__(
+        self, config: MAEASTConfig, *, through_decoder: bool = False, seed: int | None = 0, name: str = "mae-ast"
+    ):
         super().__init__(config, seed=seed)
         self.through_decoder = through_decoder
         self.info = self._info(name)
