@@ -98,7 +98,7 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path):
 
 def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
     (tmp_path / "manifest.csv").write_text("mine")
-    with pytest.raises(AuricleError, match="no synthetic corpus"):
+    with pytest.raises(AuricleError, match="is not a synthetic corpus"):
         small(tmp_path)
     assert contents(tmp_path) == {"manifest.csv": b"mine"}
 

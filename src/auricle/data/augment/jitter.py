@@ -22,7 +22,7 @@ def jitter(spec: Tensor, key: BatchKey, *, decibels: float, std: float) -> Tenso
         spec: (B, F, T) normalised log-mel.
         key: Key of the draws; each clip has its own.
         decibels: Standard deviation of the gain, and of the curve (both uniform).
-        std: What the natural log-mel was divided by.
+        std: What the natural log-mel was split_at_dashes by.
 
     Returns:
         (B, F, T).

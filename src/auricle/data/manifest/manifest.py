@@ -176,12 +176,12 @@ class Manifest:
         pairs = np.sort(groups.astype(np.int64) * len(part_names) + parts)
         pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         counts = np.bincount(pairs // max(1, len(part_names)), minlength=len(names))
-        divided = sorted(names[code] for code in np.flatnonzero(counts > 1))
-        if not divided:
+        split_at_dashes = sorted(names[code] for code in np.flatnonzero(counts > 1))
+        if not split_at_dashes:
             return ""
-        shown = ", ".join(divided[:5]) + _and_more(len(divided) - 5)
+        shown = ", ".join(split_at_dashes[:5]) + _and_more(len(split_at_dashes) - 5)
         return (
-            f"{len(divided)} of {(counts > 0).sum()} groups stand in more than one {part} ({shown}): "
+            f"{len(split_at_dashes)} of {(counts > 0).sum()} groups stand in more than one {part} ({shown}): "
             f"scores over {part}s will be too good"
         )
 

@@ -1,7 +1,7 @@
-"""Procedural sounds: ``SOUNDS[name](source, rate, seconds)`` is a fresh example (S,), before room and background.
+"""Procedural sounds: ``SOUNDS[name](rng, rate, seconds)`` returns a new example (S,) without room and background.
 
-The classes overlap on purpose: a clock, typing, drops and steps differ in rhythm more than in spectrum; sirens, beeps,
-birds and insects in how a tone moves; rain, applause, wind and sawing in how noise is cut in time.
+Some classes are similar on purpose. Clock, typing, drops and steps differ in rhythm more than in spectrum; sirens, beeps,
+birds and insects differ in the pitch contour; rain, applause, wind and sawing differ in the envelope of the noise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The synthetic corpus: real audio files of procedural sounds with a manifest, for places with no audio.
+"""The synthetic corpus: audio files of procedural sounds with a manifest, for machines without audio data.
 
-A clip is a function of (seed, class, index, rate, seconds) alone: neither the number of clips or workers nor the choice
-of classes changes it.
+A clip depends only on (seed, class, index, rate, seconds), not on the number of clips or workers or the other classes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from auricle.core.randomness import RandomKey
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.synthetic import SOUNDS
-from auricle.data.synthetic.scene import recording
+from auricle.data.synthetic.scene import make_recording
 
 CLASSES = tuple(SOUNDS)
 MIN_SECONDS, MIN_RATE = 0.5, 8000
@@ -30,7 +29,13 @@ MIN_SECONDS, MIN_RATE = 0.5, 8000
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the samples of every clip of a corpus: seed, rate in hertz, length in seconds."""
+    """The settings that determine the samples of a clip.
+
+    Attributes:
+        seed: seed of the corpus.
+        rate: sample rate, hertz.
+        seconds: length of a clip.
+    """
 
     seed: int = 0
     rate: int = 16000
@@ -40,7 +45,7 @@ class Recipe:
         if self.rate < MIN_RATE:
             raise AuricleError(f"rate is {self.rate} Hz; synthetic sounds need at least {MIN_RATE} Hz")
         if not MIN_SECONDS <= self.seconds <= 3600:
-            raise AuricleError(f"clips of {self.seconds} s were asked for; give {MIN_SECONDS} to 3600 s")
+            raise AuricleError(f"seconds is {self.seconds}; expected {MIN_SECONDS} to 3600")
 
     @property
     def num_samples(self) -> int:
@@ -48,11 +53,23 @@ class Recipe:
 
 
 def synthesise(name: str, index: int, recipe: Recipe) -> np.ndarray:
-    """(S,) float32 in [-1, 1]: the ``index``-th clip of class ``name``. Raises AuricleError for an unknown class."""
+    """Generate a clip.
+
+    Args:
+        name: class of the clip.
+        index: number of the clip within its class.
+        recipe: seed, rate and length.
+
+    Returns:
+        Waveform (S,), float32 in [-1, 1].
+
+    Raises:
+        AuricleError: for an unknown class.
+    """
     if name not in SOUNDS:
         raise AuricleError(f"unknown synthetic class '{name}'{nearest(name, CLASSES)}")
-    source = RandomKey(recipe.seed, position=index).of(f"synthetic/{name}")
-    return recording(source, name, recipe.rate, recipe.seconds)
+    rng = RandomKey(recipe.seed, position=index).of(f"synthetic/{name}")
+    return make_recording(rng, name, recipe.rate, recipe.seconds)
 
 
 def make_corpus(
@@ -67,52 +84,68 @@ def make_corpus(
     workers: int = 0,
     quiet: bool = False,
 ) -> Path:
-    """Write ``out/<class>/<class>-0000.flac`` … and ``out/manifest.csv``, whose path is returned.
+    """Write a corpus: ``out/<class>/<class>-0000.flac`` … and ``out/manifest.csv``.
 
-    Every class has the same number of clips in every fold (1 to ``folds``), give or take one. Files already there are
-    kept, so a killed run goes on where it was. ``workers`` processes share the work; 0 does it in this one.
-    Raises AuricleError for unknown classes, impossible numbers, a folder that holds something else, and one made with
-    another seed, rate or length.
+    Existing files are not written again, so an interrupted run can be repeated.
+
+    Args:
+        out: folder of the corpus.
+        clips_per_class: number of clips of each class.
+        seconds: length of a clip.
+        rate: sample rate, hertz.
+        seed: seed of the corpus.
+        folds: number of folds; the clips of a class are distributed evenly over folds 1 to ``folds``.
+        classes: names of classes; None: all.
+        workers: number of processes; 0: this process.
+        quiet: no progress bar.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        AuricleError: for unknown classes or invalid numbers, and if the folder holds other files or another corpus.
     """
     out, recipe = Path(out), Recipe(seed, rate, seconds)
-    names = _checked(classes, clips_per_class, folds)
-    _claim(out, recipe)
+    names = _check_classes(classes, clips_per_class, folds)
+    _check_folder(out, recipe)
     items = [(name, index) for index in range(clips_per_class) for name in names]
     missing = [item for item in items if not (out / _path(*item)).exists()]
     with progress_bar(total=len(missing), what="synthesise", quiet=quiet or not missing) as bar:
-        for _ in _written(out, recipe, missing, workers):
+        for _ in _write_clips(out, recipe, missing, workers):
             bar.update()
     clips = tuple(_clip(recipe, name, index, folds) for name, index in sorted(items))
     return write_manifest(Manifest(clips, root=out), out / "manifest.csv")
 
 
-def _checked(classes: Sequence[str] | None, clips_per_class: int, folds: int) -> tuple[str, ...]:
+def _check_classes(classes: Sequence[str] | None, clips_per_class: int, folds: int) -> tuple[str, ...]:
     names = CLASSES if classes is None else tuple(dict.fromkeys(classes))
     for name in names:
         if name not in SOUNDS:
             raise AuricleError(f"unknown synthetic class '{name}'{nearest(name, CLASSES)}")
     if not names or clips_per_class < 1 or folds < 1:
         raise AuricleError(
-            f"{len(names)} classes of {clips_per_class} clips in {folds} folds were asked for; give at least one each"
+            f"{len(names)} classes, {clips_per_class} clips per class, {folds} folds: expected at least one of each"
         )
     return names
 
 
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Note the recipe in ``out/synthetic.json``; refuse a folder that holds another one's clips, or something else."""
-    note, wanted = out / "synthetic.json", json.dumps(asdict(recipe))
-    if note.exists():
-        found = note.read_text(encoding="utf-8")
-        if found != wanted:
-            raise AuricleError(f"{out} holds a synthetic corpus made with {found}, not {wanted}; choose another folder")
+def _check_folder(out: Path, recipe: Recipe) -> None:
+    """Write the recipe to ``out/synthetic.json``. Raise AuricleError if the folder holds other files or another corpus."""
+    path, expected = out / "synthetic.json", json.dumps(asdict(recipe))
+    if path.exists():
+        existing = path.read_text(encoding="utf-8")
+        if existing != expected:
+            raise AuricleError(
+                f"{out} holds a synthetic corpus made with {existing}, not {expected}; choose another folder"
+            )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AuricleError(f"{out} exists and is no synthetic corpus; choose a new or empty folder")
+        raise AuricleError(f"{out} exists and is not a synthetic corpus; choose a new or empty folder")
     else:
-        write_text(note, wanted)
+        write_text(path, expected)
 
 
-def _written(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
-    """Writes the clips; yields once per clip."""
+def _write_clips(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
+    """Write clips in parallel; yield once per clip."""
     return parallel_map(partial(_write_clip, out, recipe), items, workers if len(items) > 1 else 1)
 
 
@@ -128,7 +161,7 @@ def _path(name: str, index: int) -> str:
 
 
 def _clip(recipe: Recipe, name: str, index: int, folds: int) -> Clip:
-    where = _path(name, index)
+    path = _path(name, index)
     return Clip(
-        id=where, path=where, labels=(name,), fold=1 + index % folds, rate=recipe.rate, num_samples=recipe.num_samples
+        id=path, path=path, labels=(name,), fold=1 + index % folds, rate=recipe.rate, num_samples=recipe.num_samples
     )
