@@ -18,11 +18,11 @@ from auricle.compat.m2d.options import (
     PROGRAMS,
     SPEECH,
     defaults_of,
-    parsed,
+    parse_options,
     without_effect,
 )
-from auricle.compat.m2d.settings import mapped
-from auricle.compat.shell_line import ShellLine, taken_apart, waited_for
+from auricle.compat.m2d.settings import map_options
+from auricle.compat.shell_line import ShellLine, parse_shell_line, wait_for
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import write_pickle
 from helpers.paths import ROOT
@@ -31,7 +31,7 @@ NOT_IN_THE_TABLE = {"eval_freq", "norm_pix_loss", "force_start_epoch", "no_pin_m
 
 
 def config(program: str, line: str = ""):
-    return mapped(program, parsed(program, line.split())).config
+    return map_options(program, parse_options(program, line.split())).config
 
 
 def table(shared) -> dict[str, list[str]]:
@@ -128,8 +128,8 @@ def test_crops_draw_every_start_and_short_clips_are_filled_with_zeros():
 
 def test_statistics_are_given_to_the_mae_program_only():
     assert config(MAE, "--norm_stats [-7.1,4.2]").data.norm_stats == (-7.1, 4.2)
-    line = parsed(GENERAL, ["--norm_stats", "[-7.1,4.2]"])
-    assert mapped(GENERAL, line).config.data.norm_stats == ()
+    line = parse_options(GENERAL, ["--norm_stats", "[-7.1,4.2]"])
+    assert map_options(GENERAL, line).config.data.norm_stats == ()
     assert "measured on the data" in "".join(without_effect(line, GENERAL))
     with pytest.raises(AuricleError, match="a mean and a standard deviation"):
         config(MAE, "--norm_stats high")
@@ -142,7 +142,7 @@ def test_statistics_are_given_to_the_mae_program_only():
         (GENERAL, "--local-rank 0", "torchrun sets"),
         (GENERAL, "--world_size=2", "torchrun sets"),
         (GENERAL, "--no_pin_mem", "pinned"),
-        (AUDIOSET, "--teacher x.pth", "labels are the second target"),
+        (AUDIOSET, "--teacher x.pth", "labels as the second target"),
         (AUDIOSET, "--min_ds_size 5", "ignores it"),
         (SPEECH, "--swap_inputs", "no effect in the original"),
         (MAE, "--patch_size 8x8", "16x16"),
@@ -150,7 +150,7 @@ def test_statistics_are_given_to_the_mae_program_only():
     ],
 )
 def test_options_without_meaning_here_are_accepted_and_said(program, word, said):
-    assert said in "".join(without_effect(parsed(program, word.split()), program))
+    assert said in "".join(without_effect(parse_options(program, word.split()), program))
     assert config(program, word).method in ("m2d", "m2d-as", "m2d-s", "msm-mae")
 
 
@@ -159,11 +159,11 @@ def test_options_without_meaning_here_are_accepted_and_said(program, word, said)
     [
         (GENERAL, "--mask_ration 0.7", "did you mean mask_ratio"),
         (SPEECH, "--bf16", "train_speech has no --bf16"),
-        (MAE, "--loss_off 1", "in other programs only"),
+        (MAE, "--loss_off 1", "only other programs have it"),
         (GENERAL, "--epochs many", "invalid int value"),
         (GENERAL, "twelve", "options only"),
         (GENERAL, "--model m2d_vit_bass", "did you mean m2d_vit_base"),
-        (GENERAL, "--model m2d_clap_vit_base", "M2D-CLAP is not trained here"),
+        (GENERAL, "--model m2d_clap_vit_base", "Auricle does not train M2D-CLAP"),
         (GENERAL, "--model m2d_vit_base_encoder_only", "use m2d_vit_base"),
         (GENERAL, "--model m2d_as_vit_base", "trained by train_as"),
         (GENERAL, "--model m2d_x_vit_base --loss_off 1", "add --teacher"),
@@ -179,9 +179,9 @@ def test_what_the_original_does_not_know_is_refused_in_words(program, line, said
 def test_scripts_of_the_working_directory_or_evars_data_say_what_is_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVAR", raising=False)
-    bare = mapped(GENERAL, parsed(GENERAL, []))
+    bare = map_options(GENERAL, parse_options(GENERAL, []))
     assert (bare.config.quick_eval, bare.config.all_eval) == (None, None)
-    assert "nothing is measured" in "".join(bare.notes)
+    assert "no evaluations during training" in "".join(bare.notes)
     (tmp_path / "quick_eval.sh").touch()
     assert (config(GENERAL).quick_eval, config(GENERAL).all_eval) == ("quick_eval.sh", None)
     monkeypatch.setenv("EVAR", str(tmp_path))
@@ -205,8 +205,8 @@ def test_speech_and_mae_go_on_at_the_epoch_of_the_file_resumed(tmp_path):
     write_pickle({"model": {}, "epoch": 30}, tmp_path / "checkpoint-30.pth")
     for program, epoch in ((SPEECH, 30), (MAE, 30), (GENERAL, 0), (AUDIOSET, 0)):
         assert config(program, f"--resume {tmp_path}/checkpoint-30.pth").train.start_epoch == epoch
-    line = parsed(GENERAL, ["--start_epoch", "5"])
-    found = mapped(GENERAL, line)
+    line = parse_options(GENERAL, ["--start_epoch", "5"])
+    found = map_options(GENERAL, line)
     assert found.config.train.start_epoch == 0
     assert "--force_start_epoch" in "".join(found.notes)
     assert config(SPEECH, "--start_epoch 5").train.start_epoch == 5
@@ -215,7 +215,7 @@ def test_speech_and_mae_go_on_at_the_epoch_of_the_file_resumed(tmp_path):
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("train_audio.py --seed 1", ShellLine(script="train_audio", words=("--seed", "1"))),
+        ("train_audio.py --seed 1", ShellLine(script="train_audio", args=("--seed", "1"))),
         ("python3 -m audioset.train_as", ShellLine(script="train_as")),
         ("python ./speech/train_speech.py", ShellLine(script="train_speech")),
         (
@@ -230,15 +230,15 @@ def test_speech_and_mae_go_on_at_the_epoch_of_the_file_resumed(tmp_path):
             "env A=1 python -m torch.distributed.launch --nproc_per_node 2 mae_train_audio.py",
             ShellLine({"A": "1"}, ("--nproc_per_node", "2"), "mae_train_audio"),
         ),
-        ("bash (your m2d)/util/ft-spc.sh x 3", ShellLine(script="ft-spc.sh", words=("x", "3"))),
+        ("bash (your m2d)/util/ft-spc.sh x 3", ShellLine(script="ft-spc.sh", args=("x", "3"))),
         ("", ShellLine()),
     ],
 )
-def test_lines_are_taken_apart_into_environment_launcher_script_and_words(line, found):
-    assert taken_apart(line.split()) == found
+def test_lines_are_parse_shell_line_into_environment_launcher_script_and_words(line, found):
+    assert parse_shell_line(line.split()) == found
 
 
-def test_a_launcher_that_is_interrupted_is_waited_for(monkeypatch):
+def test_a_launcher_that_is_interrupted_is_wait_for(monkeypatch):
     code = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('ready', flush=True); time.sleep(300)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
@@ -250,6 +250,6 @@ def test_a_launcher_that_is_interrupted_is_waited_for(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(process, "wait", interrupted)
-            assert waited_for(process) == 130
+            assert wait_for(process) == 130
         assert next(steps, None) is None  # it was waited for again, and only then did it end
     assert process.returncode == 0

@@ -93,7 +93,7 @@ def test_a_spectrogram_can_be_encoded_in_place_of_the_waveform():
 
 
 def test_a_fresh_classifier_is_trained_with_a_frozen_embedding(weight_file):
-    with pytest.warns(UserWarning, match="has 527 classes, 4 were asked for"):
+    with pytest.warns(UserWarning, match="has 527 classes, expected 4"):
         model = PortableM2D(weight_file, num_classes=4, freeze_embed=True, flat_features=False).train()
     assert model.backbone.head.linear.in_features == 320
     model(three_clips()[:, :8000]).square().sum().backward()

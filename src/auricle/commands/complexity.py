@@ -46,7 +46,7 @@ class Cost:
         receptive_field: mel bins, and as many frames.
         receptive_seconds: the frames in seconds.
         latency_ms: median time from waveform to logits, batch 1, with ``threads`` threads.
-        real_time_factor: latency divided by the length of the clip.
+        real_time_factor: latency split_at_dashes by the length of the clip.
         threads: threads of the measurement.
     """
 

@@ -1,8 +1,8 @@
-"""EfficientAT's HEAR embeddings, every published wrapper by name (specification efficientat 10).
+"""EfficientAT's HEAR embeddings: every published wrapper, by name (specification efficientat 10).
 
-``hear = wrapper("mn10_all_b_mel_avgs")`` has HEAR's three functions: ``load_model``, ``get_scene_embeddings`` and
-``get_timestamp_embeddings``; so has the module ``auricle.compat.hear.mn10_all_b_mel_avgs``, which HEAR's own tools import
-by that name. An embedding joins pieces of the network in one fixed order, whatever the order asked for:
+``hear = wrapper("mn10_all_b_mel_avgs")`` has HEAR's three functions ``load_model``, ``get_scene_embeddings`` and
+``get_timestamp_embeddings``. HEAR's own tools import a wrapper as a module: ``auricle.compat.hear.mn10_all_b_mel_avgs``.
+An embedding concatenates features of the network in a fixed order:
 ``mel_avgs`` (time mean of the log-mel), ``clf1`` (features), ``clf2`` (hidden layer of the head after its activation),
 ``logits``, ``se5`` … (first layer of a block's channel gate, before its activation), ``b0`` … ``b15`` (pooled maps).
 """
@@ -44,16 +44,28 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Wrapper:
-    """A published embedding: which model, which pieces, how maps are pooled, the window of its time stamps."""
+    """A published embedding.
+
+    Attributes:
+        name: name of the wrapper.
+        model: published name of the network.
+        features: features that are concatenated; see ``ORDER``.
+        pooling: how feature maps are pooled; see ``POOLINGS``.
+        window_ms: window of the timestamp embeddings, milliseconds.
+    """
 
     name: str
     model: str
-    pieces: tuple[str, ...]
+    features: tuple[str, ...]
     pooling: str = "avg_ch_pool"
     window_ms: int = 160
 
     def load_model(self, model_file_path: str | Encoder = "") -> Hear:
-        """The embedding's model: weights from a file, by its published name when the path is empty, or an encoder."""
+        """Load the model of the embedding.
+
+        Args:
+            model_file_path: a weight file or an encoder; "": the published weights.
+        """
         if isinstance(model_file_path, Encoder):
             return Hear(model_file_path, self)
         from auricle.hub.load import load
@@ -62,44 +74,48 @@ class Wrapper:
 
     @staticmethod
     def get_scene_embeddings(audio: Tensor, model: Hear) -> Tensor:
-        """(B, S) at the model's rate -> (B, D)."""
+        """Compute one embedding per clip: waveforms (B, S) at the model's rate -> (B, D)."""
         return model.scene(audio)
 
     @staticmethod
     def get_timestamp_embeddings(audio: Tensor, model: Hear) -> tuple[Tensor, Tensor]:
-        """(B, S) at the model's rate -> (B, n, D), and times (B, n) in milliseconds."""
+        """Compute embeddings over time: waveforms (B, S) at the model's rate -> (B, n, D), times (B, n) in milliseconds."""
         return model.timestamps(audio)
 
 
 class Hear(nn.Module):
-    """A loaded wrapper, with the attributes HEAR asks of a model."""
+    """A loaded wrapper, with the attributes that HEAR requires of a model."""
 
     def __init__(self, encoder: Encoder, wrapper: Wrapper):
         super().__init__()
         if encoder.info.family != "mn":
-            raise AuricleError(f"HEAR embeddings are made of MN networks, not of the family {encoder.info.family}")
+            raise AuricleError(f"HEAR embeddings exist for MN networks only, not for the family {encoder.info.family}")
         self.encoder, self.wrapper = encoder, wrapper
-        self.pieces = tuple(sorted(wrapper.pieces, key=ORDER.index))
-        self.taps = tuple("mel" if piece == "mel_avgs" else piece for piece in self.pieces)
+        self.features = tuple(sorted(wrapper.features, key=ORDER.index))
+        self.taps = tuple("mel" if feature == "mel_avgs" else feature for feature in self.features)
         self.sample_rate = encoder.info.sample_rate
         self.scene_embedding_size = self.timestamp_embedding_size = size(wrapper, cast(MN, encoder))
         self.eval()
 
     @torch.no_grad()
     def embed(self, audio: Tensor) -> Tensor:
-        """(B, S) in one pass -> (B, D)."""
-        found = self.encoder(audio, taps=self.taps).taps
+        """Encode waveforms in one forward pass: (B, S) -> (B, D)."""
+        taps = self.encoder(audio, taps=self.taps).taps
         pool = POOLINGS[self.wrapper.pooling]
         parts = []
         for name in self.taps:
-            value = found[name]
+            value = taps[name]
             parts.append(value.mean(2) if name == "mel" else pool(value) if value.ndim == 4 else value)
         return torch.cat(parts, dim=1)
 
     def scene(self, audio: Tensor) -> Tensor:
-        """One pass up to 10 s; beyond, the mean of 10-s windows every 2.5 s over the clip reflected by 5 s.
+        """Compute one embedding per clip: (B, S) -> (B, D).
 
-        Raises AuricleError for what is no (B, S) waveform with samples, and for NaN.
+        Clips of up to 10 s are encoded in one forward pass. Longer clips are padded by reflection (5 s at both ends); the
+        result is the mean over windows of 10 s every 2.5 s.
+
+        Raises:
+            AuricleError: if ``audio`` is not a waveform (B, S), is empty or contains NaN.
         """
         check_wave(audio)
         if audio.shape[1] <= SCENE_SECONDS * self.sample_rate:
@@ -107,21 +123,27 @@ class Hear(nn.Module):
         return self.windows(audio, SCENE_SECONDS * 1000, SCENE_HOP_MS)[0].mean(1)
 
     def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """A window around every 50 ms. Raises as ``scene`` does."""
+        """Compute the embedding of a window centred at every 50 ms: (B, S) -> (B, n, D), times (B, n) in milliseconds.
+
+        Raises:
+            AuricleError: as ``scene``.
+        """
         check_wave(audio)
         return self.windows(audio, self.wrapper.window_ms, HOP_MS)
 
     def windows(self, audio: Tensor, window_ms: int, hop_ms: int) -> tuple[Tensor, Tensor]:
-        """(B, S) reflected by half a window at both ends -> (B, n, D) of windows a hop apart, (B, n) milliseconds.
+        """Encode windows of a waveform that is padded by reflection (half a window at both ends).
 
-        A clip not longer than half a window is zero-padded first, as nothing is left to reflect; it has no more windows
-        for that.
+        A clip that is too short for this is zero-padded first; the number of windows does not change.
+
+        Returns:
+            Embeddings (B, n, D) and times (B, n) in milliseconds.
         """
         window, hop = window_ms * self.sample_rate // 1000, hop_ms * self.sample_rate // 1000
-        half, own = window // 2, audio.shape[1]
+        half, length = window // 2, audio.shape[1]
         audio = torch.nn.functional.pad(audio, (0, max(0, half + 1 - audio.shape[1])))
         segments = reflect(audio, None, half).unfold(1, window, hop)[
-            :, : (own + 2 * half - window) // hop + 1
+            :, : (length + 2 * half - window) // hop + 1
         ]  # (B, n, W)
         count = segments.shape[1]
         flat = segments.flatten(0, 1)
@@ -132,33 +154,33 @@ class Hear(nn.Module):
 
 
 def size(wrapper: Wrapper, encoder: MN) -> int:
-    """Number of values of an embedding."""
-    config, bands = encoder.config, front_end(encoder.info.front_end).n_mels
-    channels, rows = [round8(16 * config.width)], [stem_size(bands)]
+    """Return the size D of an embedding."""
+    config, n_mels = encoder.config, front_end(encoder.info.front_end).n_mels
+    channels, rows = [round8(16 * config.width)], [stem_size(n_mels)]
     for shape in config.shapes:
         channels.append(shape.outputs)
         rows.append(shape.size(rows[-1]))
-    plain = {"mel_avgs": bands, "clf1": 6 * channels[-1], "clf2": config.last_width, "logits": config.num_classes}
+    sizes = {"mel_avgs": n_mels, "clf1": 6 * channels[-1], "clf2": config.last_width, "logits": config.num_classes}
 
-    def width(piece: str) -> int:
-        if piece in plain:
-            return plain[piece]
-        block = int(piece.lstrip("seb"))
-        if piece.startswith("se"):
+    def feature_size(feature: str) -> int:
+        if feature in sizes:
+            return sizes[feature]
+        block = int(feature.lstrip("seb"))
+        if feature.startswith("se"):
             return round8(config.shapes[block - 1].expanded // config.se_ratio)
         if wrapper.pooling.endswith("time_pool"):
             return channels[block] * rows[block]
         return channels[block] * (2 if wrapper.pooling == "cat_avg_max_ch_pool" else 1)
 
-    return sum(width(piece) for piece in wrapper.pieces)
+    return sum(feature_size(feature) for feature in wrapper.features)
 
 
-def _mn10(name: str, *pieces: str) -> Wrapper:
-    return Wrapper(f"mn10_{name}", "mn10_as", pieces)
+def _mn10(name: str, *features: str) -> Wrapper:
+    return Wrapper(f"mn10_{name}", "mn10_as", features)
 
 
 def _published() -> Iterable[Wrapper]:
-    """Every row of the table of specification efficientat 10."""
+    """Yield every row of the table in specification efficientat 10."""
     lmel = (*BLOCKS, "mel_avgs")
     for width in ("01", "02", "04", "05", "10", "20", "30", "40"):
         yield Wrapper(f"mn{width}_all_b_mel_avgs", f"mn{width}_as", lmel)
@@ -179,38 +201,40 @@ def _published() -> Iterable[Wrapper]:
         yield Wrapper(f"mn10_all_b_mel_avgs_{name}", "mn10_as", lmel, window_ms=window)
     yield _mn10("all_b_all_se", *BLOCKS, *GATES)
     yield _mn10("all_se", *GATES)
-    for piece in ("clf1", "clf2", "logits", "mel_avgs"):
-        yield _mn10(piece, piece)
-        yield _mn10(f"all_se_{piece}", *GATES, piece)
-        if piece != "mel_avgs":
-            yield _mn10(f"all_b_{piece}", *BLOCKS, piece)
+    for feature in ("clf1", "clf2", "logits", "mel_avgs"):
+        yield _mn10(feature, feature)
+        yield _mn10(f"all_se_{feature}", *GATES, feature)
+        if feature != "mel_avgs":
+            yield _mn10(f"all_b_{feature}", *BLOCKS, feature)
     for kind, maps in (("b", BLOCKS), ("se", GATES)):
-        for piece in ("clf1", "clf2"):
-            yield _mn10(f"allmode_all_{kind}_{piece}", "mel_avgs", piece, *maps, "logits")
+        for feature in ("clf1", "clf2"):
+            yield _mn10(f"allmode_all_{kind}_{feature}", "mel_avgs", feature, *maps, "logits")
     yield from (_mn10(f"b{i}", f"b{i}") for i in range(1, 16))
     for blocks in ("0_1_2_3", "4_5_6_7", "8_9_10_11", "12_13_14_15", "5_11_13", "5_11_15", "5_13_15", "11_13_15"):
         yield _mn10(f"b{blocks}", *(f"b{i}" for i in blocks.split("_")))
     yield Wrapper("mn40_all_se_mel_avgs", "mn40_as", (*GATES, "mel_avgs"))
-    for piece in ("clf1", "clf2"):
-        yield Wrapper(f"mn40_{piece}", "mn40_as", (piece,))
+    for feature in ("clf1", "clf2"):
+        yield Wrapper(f"mn40_{feature}", "mn40_as", (feature,))
 
 
 WRAPPERS = {wrapper.name: wrapper for wrapper in _published()}
 
 
 def _as_module(wrapper: Wrapper) -> ModuleType:
-    """HEAR's tools import an embedding by name: ``auricle.compat.hear.mn10_all_b_mel_avgs``."""
-    module = ModuleType(f"{__name__}.{wrapper.name}", f"{wrapper.name}: {', '.join(wrapper.pieces)} of {wrapper.model}")
+    """Return a wrapper as a module, because HEAR's tools import an embedding by name."""
+    module = ModuleType(
+        f"{__name__}.{wrapper.name}", f"{wrapper.name}: {', '.join(wrapper.features)} of {wrapper.model}"
+    )
     for function in ("load_model", "get_scene_embeddings", "get_timestamp_embeddings"):
         setattr(module, function, getattr(wrapper, function))
     return module
 
 
-sys.modules.update({f"{__name__}.{name}": _as_module(found) for name, found in WRAPPERS.items()})
+sys.modules.update({f"{__name__}.{name}": _as_module(entry) for name, entry in WRAPPERS.items()})
 
 
 def wrapper(name: str) -> Wrapper:
-    """A published wrapper. Raises AuricleError for an unknown name, with the nearest known ones."""
+    """Return a published wrapper. Raise AuricleError, with similar names, for an unknown one."""
     if name not in WRAPPERS:
         raise AuricleError(f"unknown HEAR wrapper '{name}'{nearest(name, tuple(WRAPPERS))}")
     return WRAPPERS[name]

@@ -1,4 +1,4 @@
-"""A Hydra command line as one table of dotted names: ``--config-dir D --config-name N group.name=value …``."""
+"""Parse a Hydra command line into a table of dotted names: ``--config-dir D --config-name N group.name=value …``."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 @dataclass(frozen=True)
 class HydraLine:
-    """A parsed line: folder and name of the YAML file with the defaults ("" if none is named), values by dotted name."""
+    """A parsed line: folder and name of the YAML file with the defaults ("" if there is none), values by dotted name."""
 
     folder: str
     name: str
     values: dict[str, Any]
 
 
-def read_line(words: Sequence[str]) -> HydraLine:
-    """Parse a line. Raises AuricleError for a word that is neither a known flag nor name=value."""
-    rest, file, values = list(words), {"folder": "", "name": ""}, {}
+def parse_hydra_line(args: Sequence[str]) -> HydraLine:
+    """Parse a line.
+
+    Raises:
+        AuricleError: for an argument that is neither a known flag nor name=value.
+    """
+    rest, file, values = list(args), {"folder": "", "name": ""}, {}
     while rest:
-        word = rest.pop(0)
-        flag, equals, text = word.partition("=")
+        arg = rest.pop(0)
+        flag, equals, text = arg.partition("=")
         if flag in FLAGS:
             file[FLAGS[flag]] = text if equals else _following(flag, rest)
-        elif word.startswith(("-", "~")) or not equals:
-            raise AuricleError(f"'{word}' is not understood; expected {', '.join(FLAGS)} or name=value")
+        elif arg.startswith(("-", "~")) or not equals:
+            raise AuricleError(f"unknown argument '{arg}'; expected {', '.join(FLAGS)} or name=value")
         else:
             values[flag.lstrip("+").replace("/", ".")] = _value(text)
     return HydraLine(file["folder"], file["name"], values)
@@ -48,7 +52,7 @@ def _following(flag: str, rest: list[str]) -> str:
 
 
 def _value(text: str) -> Any:
-    """Return a value as Hydra reads it: numbers, true and false, lists, null; else text."""
+    """Parse a value as Hydra does: numbers, booleans, lists and null; anything else is text."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -56,12 +60,16 @@ def _value(text: str) -> Any:
 
 
 def read_yaml(folder: str, name: str) -> dict[str, Any]:
-    """Return the file's values by dotted name. Raises AuricleError if it is not there or is no table."""
+    """Read the values of a YAML file by dotted name.
+
+    Raises:
+        AuricleError: if the file does not exist, is not YAML or has no groups.
+    """
     path = Path(folder) / f"{name.removesuffix('.yaml')}.yaml"
     if not path.is_file():
-        there = [file.stem for file in Path(folder).glob("*.yaml")] if Path(folder).is_dir() else []
+        existing = [file.stem for file in Path(folder).glob("*.yaml")] if Path(folder).is_dir() else []
         raise AuricleError(
-            f"there is no {path}{nearest(path.stem, there)}; without --config-dir the published settings are taken"
+            f"there is no {path}{nearest(path.stem, existing)}; without --config-dir the published settings apply"
         )
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -80,8 +88,12 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def resolved(name: str, values: dict[str, Any]) -> Any:
-    """Return the value of a name and follow ``${group.name}``. Raises AuricleError for a reference without a value."""
+def resolve_reference(name: str, values: dict[str, Any]) -> Any:
+    """Return the value of a name and follow references ``${group.name}``.
+
+    Raises:
+        AuricleError: if a reference is circular or has no value.
+    """
     value, seen = values[name], {name}
     while isinstance(value, str) and (match := REFERENCE.fullmatch(value.strip())):
         if match[1] in seen or match[1] not in values:

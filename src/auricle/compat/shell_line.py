@@ -1,4 +1,4 @@
-"""Parse a command line as the read-mes print it: ``OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``."""
+"""Parse a command line of the original projects: ``OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ RENDEZVOUS = ("--standalone", "--master", "--rdzv", "--nnodes", "--node")
 class ShellLine:
     """A parsed line.
 
-    environment  variables in front (``OMP_NUM_THREADS=1``)
-    launch       torchrun's own words; None without torchrun
-    script       "train_as" of ``audioset/train_as.py`` and of ``-m audioset.train_as``; a shell script keeps its ``.sh``
-    words        what follows the script
+    Attributes:
+        environment: variables in front of the command (``OMP_NUM_THREADS=1``).
+        launch: options of torchrun; None without torchrun.
+        script: "train_as" for ``audioset/train_as.py`` and ``-m audioset.train_as``; a shell script keeps its ``.sh``.
+        args: arguments of the script.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
     launch: tuple[str, ...] | None = None
     script: str = ""
-    words: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
 
 
-def divided(line: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split a line at ``--`` into the original's line and settings of our own."""
-    words = list(line)
-    cut = words.index("--") if "--" in words else len(words)
-    return words[:cut], words[cut + 1 :]
+def split_at_dashes(line: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split a line at ``--`` into the arguments of the original program and settings of ``auricle pretrain``."""
+    args = list(line)
+    cut = args.index("--") if "--" in args else len(args)
+    return args[:cut], args[cut + 1 :]
 
 
-def taken_apart(line: Sequence[str]) -> ShellLine:
-    """Parse a line; environment words, ``python``, ``torchrun`` and ``-m`` in front of the script are optional."""
+def parse_shell_line(line: Sequence[str]) -> ShellLine:
+    """Parse a line. Environment variables, ``python``, ``torchrun`` and ``-m`` in front of the script are optional."""
     rest = list(line)
     environment: dict[str, str] = {}
     while rest and (rest[0] == "env" or re.match(r"[A-Za-z_]\w*=", rest[0])):
@@ -51,7 +52,7 @@ def taken_apart(line: Sequence[str]) -> ShellLine:
         rest.pop(0)
     if rest and rest[0] == "-m":
         rest.pop(0)
-    if rest and rest[0] in SHELLS:  # the folder of the script may hold spaces: bash (your m2d)/util/ft-as2m.sh
+    if rest and rest[0] in SHELLS:  # the path of the script may contain spaces: bash (your m2d)/util/ft-as2m.sh
         del rest[: next((i for i, word in enumerate(rest) if word.endswith(".sh")), 1)]
     return ShellLine(environment, launch, _script(rest[0]) if rest else "", tuple(rest[1:]))
 
@@ -64,13 +65,13 @@ def _launcher(rest: list[str]) -> tuple[str, ...] | None:
         del rest[:3]
     else:
         return None
-    words: list[str] = []
+    options: list[str] = []
     while rest and rest[0].startswith("-") and rest[0] != "-m":
-        words.append(rest.pop(0))
-        takes_value = "=" not in words[-1] and len(rest) > 1 and not rest[0].startswith("-")
+        options.append(rest.pop(0))
+        takes_value = "=" not in options[-1] and len(rest) > 1 and not rest[0].startswith("-")
         if takes_value and not rest[0].endswith(".py"):
-            words.append(rest.pop(0))
-    return tuple(words)
+            options.append(rest.pop(0))
+    return tuple(options)
 
 
 def _script(word: str) -> str:
@@ -79,25 +80,30 @@ def _script(word: str) -> str:
     return name if name.endswith(".sh") else name.removesuffix(".py").rsplit(".", 1)[-1]
 
 
-def launched(launch: Sequence[str], command: Sequence[str], environment: dict[str, str]) -> int:
-    """Run ``auricle COMMAND`` under torchrun with its own words, and return the exit status.
+def run_torchrun(launch: Sequence[str], command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run ``auricle COMMAND`` under torchrun and return the exit status.
 
-    A line without a rendezvous gets ``--standalone``, so that two runs on one machine do not use one port. Ctrl-C reaches
-    torchrun too; this process waits until it has ended its own.
+    Without a rendezvous option, ``--standalone`` is added, so that two runs on one machine use different ports. Ctrl-C
+    reaches torchrun too; this process waits until torchrun has ended.
+
+    Args:
+        launch: options of torchrun.
+        command: arguments of ``auricle``.
+        environment: variables to set.
     """
-    own = list(launch) if any(word.startswith(RENDEZVOUS) for word in launch) else ["--standalone", *launch]
-    words = [sys.executable, "-m", "torch.distributed.run", *own, "-m", "auricle", *command]
-    with subprocess.Popen(words, env={**os.environ, **environment}) as torchrun:
-        return waited_for(torchrun)
+    options = list(launch) if any(word.startswith(RENDEZVOUS) for word in launch) else ["--standalone", *launch]
+    argv = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "auricle", *command]
+    with subprocess.Popen(argv, env={**os.environ, **environment}) as torchrun:
+        return wait_for(torchrun)
 
 
-def waited_for(process: subprocess.Popen) -> int:
+def wait_for(process: subprocess.Popen) -> int:
     """Wait for a process and return its exit status; 130 after a Ctrl-C, which the process received too."""
-    asked = False
+    interrupted = False
     while True:
         try:
             status = process.wait()
         except KeyboardInterrupt:
-            asked = True
+            interrupted = True
         else:
-            return INTERRUPTED if asked else status
+            return INTERRUPTED if interrupted else status

@@ -1,4 +1,4 @@
-"""An encoder as a scikit-learn transformer: audio files in, embeddings out, usable in a ``Pipeline``.
+"""Use an encoder as a scikit-learn transformer in a ``Pipeline``: it maps audio files to embeddings.
 
     make_pipeline(AudioEncoder("runs/first", seconds=5.0), StandardScaler(), LogisticRegression())
 
@@ -24,13 +24,15 @@ from auricle.models.base import Encoder
 
 
 class AudioEncoder(TransformerMixin, BaseEstimator):
-    """``transform(paths)`` -> (n, D) float32. Nothing is fitted; the parameters are those of EmbedSettings.
+    """A transformer from paths of audio files to embeddings (n, D), float32. ``fit`` does nothing.
 
-    model    an Encoder, or what ``auricle.load`` takes      seconds  cut or zero-pad every clip; None: as it is
-    layers   block indices or "all"                          pooling  clip, mean, mean_std, max, mean_max
-    cache    keep embeddings per file in the embedding cache, so that folds and later runs do not encode again
-
-    Raises AuricleError, naming the file, when one cannot be read: a row cannot be left out here.
+    Args:
+        model: an Encoder, or an argument of ``auricle.load``.
+        seconds: crop or zero-pad every clip to this length; None: use the whole clip.
+        layers: block indices or "all".
+        pooling: "clip", "mean", "mean_std", "max" or "mean_max".
+        batch_size: clips per forward pass.
+        cache: store the embedding of each file in the embedding cache, so that folds and later runs do not encode again.
     """
 
     def __init__(
@@ -51,11 +53,15 @@ class AudioEncoder(TransformerMixin, BaseEstimator):
         self.cache = cache
 
     def fit(self, X: Sequence[str | Path], y: Any = None) -> AudioEncoder:
-        """Nothing to learn."""
+        """Return the transformer; there is nothing to fit."""
         return self
 
     def transform(self, X: Sequence[str | Path]) -> np.ndarray:
-        """Paths (n,) -> (n, D)."""
+        """Encode audio files: paths (n,) -> embeddings (n, D).
+
+        Raises:
+            AuricleError: if a file cannot be read; the message names it.
+        """
         encoder, paths = as_encoder(self.model), [str(path) for path in np.asarray(X, dtype=object).ravel()]
         options: dict[str, Any] = {
             "layers": layer_texts(self.layers),
@@ -64,17 +70,17 @@ class AudioEncoder(TransformerMixin, BaseEstimator):
         }
         settings = EmbedSettings(seconds=self.seconds, **options)
         manifest = Manifest(tuple(Clip(id=path, path=path) for path in dict.fromkeys(paths)))
-        found = (
+        embeddings = (
             EmbeddingCache().embed(manifest, encoder, settings)
             if self.cache
             else embed(manifest, encoder, settings=settings)
         )
-        if found.failed:
+        if embeddings.failed:
             raise AuricleError(
-                f"{len(found.failed)} of {len(manifest)} files failed: {next(iter(found.failed.values()))}"
+                f"{len(embeddings.failed)} of {len(manifest)} files failed: {next(iter(embeddings.failed.values()))}"
             )
-        row = {id: i for i, id in enumerate(found.ids)}
-        return found.clip[[row[path] for path in paths]]
+        row = {id: i for i, id in enumerate(embeddings.ids)}
+        return embeddings.clip[[row[path] for path in paths]]
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -28,7 +28,7 @@ class Split:
         train: (n,) row indices.
         valid: (n,) row indices; may be empty.
         test: (n,) row indices.
-        groups: For every row of the targets the group that must not be divided when a probe splits ``train`` again; ()
+        groups: For every row of the targets the group that must not be split_at_dashes when a probe splits ``train`` again; ()
             if every row is its own group.
     """
 

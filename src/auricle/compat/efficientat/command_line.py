@@ -1,9 +1,9 @@
-"""EfficientAT's command lines, run here: ``auricle original efficientat inference --cuda --audio_path=…``.
+"""Run EfficientAT's command lines: ``auricle original efficientat inference --cuda --audio_path=…``.
 
-Specification efficientat 5 and 9: the same options, defaults and printed lines. ``--window_size`` is samples of the
-spectrogram's window in ``inference`` and seconds of sound in ``windowed_inference``. Where the original took the front
-end from the command line, the published name says it here, and a line that contradicts it is refused. Training and the
-evaluation of data sets (``ex_*``) come later.
+Options, defaults and printed lines are those of the original (specification efficientat 5 and 9). ``--window_size`` means
+samples of the STFT window in ``inference`` and seconds of audio in ``windowed_inference``. The published name determines
+the front end; options that contradict it are an error. Training and evaluation on data sets (``ex_*``) are not
+implemented yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auricle.audio.windows import Remainder, Window
-from auricle.compat.shell_line import taken_apart
+from auricle.compat.shell_line import parse_shell_line
 from auricle.core.errors import AuricleError, nearest
 from auricle.models.base import Encoder
 
@@ -33,22 +33,26 @@ TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc5
 
 
 def run(line: Sequence[str], *, load: Load | None = None) -> int:
-    """One command line: the script's name, its options; ``python``, ``./`` and ``NAME=value`` in front may be there.
-    ``load`` finds a model by name.
+    """Run one command line and return its exit status.
 
-    Raises AuricleError for an unknown script and for those that come later.
+    Args:
+        line: the script and its options; ``python``, ``./`` and ``NAME=value`` in front are optional.
+        load: loads a model by name; None: ``auricle.load``.
+
+    Raises:
+        AuricleError: if the script is unknown or not supported.
     """
-    shell = taken_apart(line)
+    shell = parse_shell_line(line)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     script = shell.script
     if script in TRAINERS:
         raise AuricleError(
-            f"{script}: training and evaluating on its data sets comes with a later version of auricle; "
+            f"{script}: training and evaluation on its data sets are not implemented yet; "
             "inference, windowed_inference and complexity run now"
         )
     if script not in SCRIPTS:
         raise AuricleError(f"unknown script '{script}'{nearest(script, (*SCRIPTS, *TRAINERS))}")
-    return SCRIPTS[script](shell.words, load or _published)
+    return SCRIPTS[script](shell.args, load or _published)
 
 
 def _published(name: str) -> Encoder:
@@ -59,54 +63,57 @@ def _published(name: str) -> Encoder:
 
 # ---- inference.py
 def inference(options: Sequence[str], load: Load) -> int:
+    """Print the ten best classes of a file, as ``inference.py`` does."""
     from auricle.inference.tag_results import tag_table
 
     args = inference_parser().parse_args(options)
     encoder = _model(args.ensemble or [args.model_name], args, load)
-    result = _tagged(encoder, args, whole=math.inf)  # one input, however long
+    result = _tag_file(encoder, args, whole=math.inf)  # the whole file is one input
     print(tag_table(result.tags))
     return 0
 
 
 def inference_parser() -> argparse.ArgumentParser:
     parser = _parser("inference")
-    _name(parser)
-    _sound(parser)
-    _shape(parser)
+    _add_model_name(parser)
+    _add_audio_options(parser)
+    _add_network_shape(parser)
     _add(parser, "--ensemble", nargs="+", default=[], help="several names; their logits are averaged")
     return parser
 
 
 # ---- windowed_inference.py
 def windowed_inference(options: Sequence[str], load: Load) -> int:
+    """Print the best classes of every window of a file, as ``windowed_inference.py`` does."""
     from auricle.inference.tag_results import window_text
 
     args = windowed_parser().parse_args(options)
     encoder = load(args.model_name)
     rate = encoder.info.sample_rate
-    size, hop = int(args.window_size * rate), int(args.hop_length * rate)  # the original cuts, does not round
+    size, hop = int(args.window_size * rate), int(args.hop_length * rate)  # truncated, not rounded, as in the original
     if size < 1 or hop < 1:
         raise AuricleError(
             f"--window_size and --hop_length are seconds above 0, got {args.window_size} and {args.hop_length}"
         )
-    for window in _tagged(encoder, args, window=size / rate, hop=hop / rate).windows:
+    for window in _tag_file(encoder, args, window=size / rate, hop=hop / rate).windows:
         print(window_text(window))
     return 0
 
 
 def windowed_parser() -> argparse.ArgumentParser:
     parser = _parser("windowed_inference")
-    _name(parser, "--model")
-    _sound(parser)
-    _add(parser, "--window_size", type=float, default=10.0, help="seconds of sound per window")
+    _add_model_name(parser, "--model")
+    _add_audio_options(parser)
+    _add(parser, "--window_size", type=float, default=10.0, help="seconds of audio per window")
     _add(parser, "--hop_length", type=float, default=2.5, help="seconds between two windows")
     return parser
 
 
 def zero_padded(remainder: Remainder, size: int, hop: int) -> Window | None:
-    """The published tail: n = ceil((N - W) / H) + 1 windows, the last one padded with zeros; none for N <= W - H.
+    """Zero-pad the last window as the original does (specification efficientat 5.3).
 
-    Ends may lie past the recording (specification efficientat 5.3).
+    A file of N samples has n = ceil((N - W) / H) + 1 windows of W samples; none for N <= W - H. The end of the last window
+    may exceed the recording.
     """
     if remainder.total <= remainder.start - hop + size:
         return None
@@ -116,20 +123,23 @@ def zero_padded(remainder: Remainder, size: int, hop: int) -> Window | None:
 
 # ---- complexity.py, receptive_field_cnn.py
 def complexity(options: Sequence[str], load: Load) -> int:
-    from auricle.models.efficientat.complexity import complexity as counted
+    """Print the cost of a network, as ``complexity.py`` does."""
+    from auricle.models.efficientat.complexity import complexity as compute_complexity
 
     args = complexity_parser().parse_args(options)
-    cost = counted(_unweighted(args), bits=args.bits_per_elem)
+    cost = compute_complexity(_network_of(args), bits=args.bits_per_elem)
     if args.complexity_type == "computation":
         print(
-            f"Model '{_called(args)}' has {cost.parameters / 1e6:.2f} million parameters and inference of a single "
+            f"Model '{_display_name(args)}' has {cost.parameters / 1e6:.2f} million parameters and inference of a single "
             f"10-seconds audio clip requires {cost.macs / 1e9:.2f} billion multiply-accumulate operations."
         )
         return 0
     memory = cost.efficient_memory_kb if args.memory_efficient_inference else cost.memory_kb
     if memory is None:
-        raise AuricleError(f"{_called(args)}: the rule of memory-efficient inference does not cover this network")
-    print(f"Model '{_called(args)}' has a peak memory of {memory:g} kB for a single 10-seconds audio clip.")
+        raise AuricleError(
+            f"{_display_name(args)}: the formula for memory-efficient inference does not cover this network"
+        )
+    print(f"Model '{_display_name(args)}' has a peak memory of {memory:g} kB for a single 10-seconds audio clip.")
     return 0
 
 
@@ -138,22 +148,23 @@ def complexity_parser() -> argparse.ArgumentParser:
     _add(parser, "--complexity_type", choices=("computation", "memory"), default="computation")
     _add(parser, "--memory_efficient_inference", action="store_true")
     _add(parser, "--bits_per_elem", type=int, default=16)
-    _network(parser)
+    _add_network_options(parser)
     return parser
 
 
 def receptive_field(options: Sequence[str], load: Load) -> int:
-    from auricle.models.efficientat.complexity import complexity as counted
+    """Print the receptive field of a network, as ``receptive_field_cnn.py`` does."""
+    from auricle.models.efficientat.complexity import complexity as compute_complexity
 
     args = receptive_field_parser().parse_args(options)
-    size = counted(_unweighted(args)).receptive_field
-    print(f"Model '{_called(args)}' has a receptive field of {size} mel bins and {size} frames.")
+    size = compute_complexity(_network_of(args)).receptive_field
+    print(f"Model '{_display_name(args)}' has a receptive field of {size} mel bins and {size} frames.")
     return 0
 
 
 def receptive_field_parser() -> argparse.ArgumentParser:
     parser = _parser("receptive_field_cnn")
-    _network(parser)
+    _add_network_options(parser)
     return parser
 
 
@@ -171,24 +182,24 @@ def _parser(script: str) -> argparse.ArgumentParser:
 
 
 def _add(parser: argparse.ArgumentParser, *names: str, **how: Any) -> None:
-    """The original's spelling, and dashes for underscores."""
+    """Add an option in the original's spelling and with dashes for underscores."""
     parser.add_argument(*dict.fromkeys([*names, *(name.replace("_", "-") for name in names)]), **how)
 
 
-def _name(parser: argparse.ArgumentParser, *also: str, default: str | None = "mn10_as") -> None:
-    """Both generations: ``--pretrained_name NAME``, and ``--pretrained --model_name NAME``."""
+def _add_model_name(parser: argparse.ArgumentParser, *also: str, default: str | None = "mn10_as") -> None:
+    """Add ``--pretrained_name NAME`` and the newer ``--pretrained --model_name NAME``."""
     names = ("--model_name", *also, "--pretrained_name")
     _add(parser, *names, dest="model_name", default=default, help="published name of the network")
     _add(parser, "--pretrained", action="store_true", help="accepted: published names always have their weights")
 
 
-def _sound(parser: argparse.ArgumentParser) -> None:
+def _add_audio_options(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--audio_path", required=True, help="an audio file")
     _add(parser, "--cuda", action="store_true", help="use the GPU, in half precision, if there is one")
 
 
-def _shape(parser: argparse.ArgumentParser) -> None:
-    """What the original needed to be told about a network; here it must only not contradict it."""
+def _add_network_shape(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe a network; they must not contradict its published name."""
     _add(parser, "--strides", nargs=4, type=int, metavar="N")
     _add(parser, "--head_type")
     _add(parser, "--sample_rate", "--resample_rate", dest="sample_rate", type=int, help="hertz")
@@ -198,14 +209,14 @@ def _shape(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--n_mels", type=int)
 
 
-def _network(parser: argparse.ArgumentParser) -> None:
-    _name(parser, default=None)
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    _add_model_name(parser, default=None)
     _add(parser, "--model_width", type=float, help="a network of this width, in place of a name")
     _add(parser, "--se_dims", help="squeeze along c, f, t, or none")
-    _shape(parser)
+    _add_network_shape(parser)
 
 
-# ---- what the lines ask for
+# ---- models and results
 def _model(names: Sequence[str], args: argparse.Namespace, load: Load) -> Encoder:
     from auricle.inference.pipeline import as_encoder
 
@@ -216,7 +227,7 @@ def _model(names: Sequence[str], args: argparse.Namespace, load: Load) -> Encode
 
 
 def _check(encoder: Encoder, args: argparse.Namespace) -> None:
-    """Raises AuricleError when the line describes another network than the name."""
+    """Raise AuricleError if an option contradicts the network."""
     config, front = getattr(encoder, "config", None), encoder.front
     known = {
         "head_type": getattr(config, "head", None),
@@ -230,13 +241,13 @@ def _check(encoder: Encoder, args: argparse.Namespace) -> None:
         "model_width": getattr(config, "width", None),
     }
     for option, value in known.items():
-        asked = getattr(args, option, None)
-        if asked is not None and value is not None and asked != value:
+        value_on_line = getattr(args, option, None)
+        if value_on_line is not None and value is not None and value_on_line != value:
             flag = "window_size" if option == "stft_window" else option
-            raise AuricleError(f"{encoder.info.name} has --{flag} {value}, the line says {asked}; leave it out")
+            raise AuricleError(f"{encoder.info.name} has --{flag} {value}, not {value_on_line}; leave the option out")
 
 
-def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTags:
+def _tag_file(encoder: Encoder, args: argparse.Namespace, **windows: Any) -> FileTags:
     import torch
 
     from auricle.inference.config import TagSettings
@@ -244,10 +255,10 @@ def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTag
     from auricle.inference.tagger import Tagger
 
     half = args.cuda and torch.cuda.is_available()
-    settings = TagSettings(**heard, precision="fp16" if half else "float32", device="cuda" if half else "cpu")
+    settings = TagSettings(**windows, precision="fp16" if half else "float32", device="cuda" if half else "cpu")
     if Path(args.audio_path).is_dir():
         raise AuricleError(
-            f"--audio_path {args.audio_path} is a folder, the original takes a file; 'auricle tag' takes both"
+            f"--audio_path {args.audio_path} is a folder, but the original reads one file; 'auricle tag' accepts both"
         )
     (outcome,) = Tagger(encoder, settings=settings, tail=zero_padded).iterate(args.audio_path)
     if isinstance(outcome, Failure):
@@ -255,21 +266,21 @@ def _tagged(encoder: Encoder, args: argparse.Namespace, **heard: Any) -> FileTag
     return outcome
 
 
-def _unweighted(args: argparse.Namespace) -> Encoder:
-    """The network of a published name, or one that the line describes; its weights do not matter."""
+def _network_of(args: argparse.Namespace) -> Encoder:
+    """Build the network of a published name, or the one that the options describe, without weights."""
     from auricle.commands.complexity import network
     from auricle.frontends.efficientat_mel import EfficientATMel
     from auricle.models.efficientat.config import MNConfig
     from auricle.models.efficientat.mn import MN
 
-    if args.model_name or not _shaped(args):
-        encoder = network(_called(args))
+    if args.model_name or not _describes_network(args):
+        encoder = network(_display_name(args))
         _check(encoder, args)
         return encoder
-    said = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
-    if "sample_rate" in said:
-        said["fmax"] = said["sample_rate"] // 2 - 1000  # specification efficientat 4
-    front = EfficientATMel(**said)
+    front_end = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
+    if "sample_rate" in front_end:
+        front_end["fmax"] = front_end["sample_rate"] // 2 - 1000  # specification efficientat 4
+    front = EfficientATMel(**front_end)
     config = MNConfig(
         width=args.model_width or 1.0,
         head=args.head_type or "mlp",
@@ -281,13 +292,13 @@ def _unweighted(args: argparse.Namespace) -> Encoder:
     return MN(config).eval()
 
 
-def _shaped(args: argparse.Namespace) -> bool:
-    """Does the line describe a network itself?"""
+def _describes_network(args: argparse.Namespace) -> bool:
+    """Return True if options describe a network."""
     names = ("model_width", "head_type", "se_dims", "strides", *FRONT_END)
     return any(getattr(args, name) is not None for name in names)
 
 
-def _called(args: argparse.Namespace) -> str:
+def _display_name(args: argparse.Namespace) -> str:
     if args.model_name:
         return args.model_name
-    return f"width {args.model_width or 1:g}" if _shaped(args) else "mn10_as"
+    return f"width {args.model_width or 1:g}" if _describes_network(args) else "mn10_as"

@@ -1,4 +1,4 @@
-"""EfficientAT's own way of building a network, for those who have scripts (specification efficientat 1 to 3).
+"""EfficientAT's function to build a network, for existing scripts (specification efficientat 1 to 3).
 
 ``model = get_model(width_mult=0.4, pretrained_name="mn04_as")`` takes mel (B, 1, F, T) and returns (logits, features).
 """
@@ -16,7 +16,7 @@ from auricle.models.efficientat.config import DyMNConfig, MNConfig, kernel_tempe
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
 
-# the original's argument -> our field
+# the original's argument -> Auricle's field
 SHARED = {"num_classes": "num_classes", "width_mult": "width", "strides": "strides", "dropout": "dropout"}
 MN_ARGUMENTS = SHARED | {
     "reduced_tail": "reduced_tail",
@@ -43,13 +43,13 @@ SCHEDULE = {"T_max": "highest", "T_min": "lowest", "T0_slope": "fall", "T1_slope
 
 
 def mn_config(**arguments: Any) -> MNConfig:
-    """MNConfig of the original constructor's arguments."""
+    """Convert the arguments of the original constructor to an MNConfig."""
     n_mels = arguments.pop("input_dim_f", 128)
     return MNConfig(**_renamed(arguments, MN_ARGUMENTS), front_end=EfficientATMel(n_mels=n_mels).id)
 
 
 def dymn_config(**arguments: Any) -> DyMNConfig:
-    """DyMNConfig of the original constructor's arguments."""
+    """Convert the arguments of the original constructor to a DyMNConfig."""
     switches: dict[str, Any] = {
         ours: not arguments.pop(theirs) for theirs, ours in DYMN_SWITCHES.items() if theirs in arguments
     }
@@ -64,10 +64,10 @@ def _renamed(arguments: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
 
 
 class OriginalModel(nn.Module):
-    """The original's call: mel (B, 1, F, T) -> logits (B, C), and features (B, D) or the 17 feature maps.
+    """The original's interface: mel (B, 1, F, T) -> logits (B, C), and features (B, D) or the 17 feature maps.
 
-    Its parts and its state dict have the original's names (``features``, ``classifier``; ``layers``, ``in_c``, ``out_c``),
-    so published files load into it, and what it saves is such a file. ``encoder`` is the same network as ours.
+    Modules and state dict have the original's names (``features``, ``classifier``; ``layers``, ``in_c``, ``out_c``), so it
+    loads and saves published files. ``encoder`` is the same network as an Auricle encoder.
     """
 
     encoder: MN | DyMN
@@ -75,10 +75,10 @@ class OriginalModel(nn.Module):
 
     def __init__(self, encoder: MN | DyMN, schedule: dict[str, float] | None = None):
         super().__init__()
-        self.__dict__["encoder"] = encoder  # not a part of its own: its parts are ours
+        self.__dict__["encoder"] = encoder  # not registered as a submodule: its submodules are registered below
         self.schedule = schedule or {}
-        for name, part in encoder.named_children():
-            self.add_module(name, part)
+        for name, module in encoder.named_children():
+            self.add_module(name, module)
 
     def train(self, mode: bool = True) -> OriginalModel:
         self.encoder.train(mode)
@@ -95,20 +95,25 @@ class OriginalModel(nn.Module):
         return self.classifier(x), maps
 
     def update_params(self, epoch: int) -> None:
-        """DyMN's kernel temperature at the start of an epoch, counted from 0."""
+        """Set DyMN's kernel temperature at the start of an epoch (counted from 0)."""
         if self.encoder.info.family == "dymn":
             cast(DyMN, self.encoder).set_temperature(kernel_temperature(epoch, **self.schedule))
 
 
 def get_model(pretrained_name: str | None = None, *, dynamic: bool | None = None, **arguments: Any) -> OriginalModel:
-    """The original's ``get_model`` of MN, and of DyMN when the name begins with "dymn" or ``dynamic`` is True.
+    """Build an MN or DyMN with the arguments of the original's ``get_model``.
 
-    With ``pretrained_name`` the published weights are loaded, and a ``num_classes`` other than theirs starts the last
-    layer anew. Raises AuricleError for unknown arguments, and for those that describe another network than the name.
+    Args:
+        pretrained_name: published weights to load; None: random weights.
+        dynamic: True: a DyMN; None: a DyMN if the name begins with "dymn".
+        arguments: the original's arguments; another ``num_classes`` than the published one initialises the last layer.
+
+    Raises:
+        AuricleError: for unknown arguments, and for arguments that contradict the published network.
     """
     dynamic = str(pretrained_name).startswith("dymn") if dynamic is None else dynamic
-    if not dynamic and (strange := sorted(SCHEDULE.keys() & arguments.keys())):
-        raise AuricleError(f"{', '.join(strange)} belong to DyMN's kernel temperature; an MN has none")
+    if not dynamic and (misplaced := sorted(SCHEDULE.keys() & arguments.keys())):
+        raise AuricleError(f"{', '.join(misplaced)} set DyMN's kernel temperature, which an MN does not have")
     schedule = {ours: arguments.pop(theirs) for theirs, ours in SCHEDULE.items() if theirs in arguments}
     config = dymn_config(**arguments) if dynamic else mn_config(**arguments)
     if pretrained_name is None:
@@ -127,20 +132,20 @@ def _pretrained(name: str, config: MNConfig | DyMNConfig, arguments: dict[str, A
         raise AuricleError(f"'{name}' is not an EfficientAT network but one of the family {encoder.info.family}")
     encoder = cast(MN | DyMN, encoder)
     _check(name, encoder, config, arguments)
-    if encoder.info.family == "dymn":  # specification efficientat 3.4: 1 unless told, whatever it was trained with
+    if encoder.info.family == "dymn":  # specification efficientat 3.4: 1 by default, independent of training
         cast(DyMN, encoder).set_temperature(arguments.get("pretrain_final_temp", 1.0))
     count = arguments.get("num_classes", encoder.config.num_classes)
     return encoder if count == encoder.config.num_classes else encoder.with_classes(count)  # type: ignore[return-value]
 
 
 def _check(name: str, encoder: MN | DyMN, config: MNConfig | DyMNConfig, arguments: dict[str, Any]) -> None:
-    """Raises AuricleError when an argument contradicts the published network."""
+    """Raise AuricleError if an argument contradicts the published network."""
     if type(config) is not type(encoder.config):
         raise AuricleError(f"'{name}' is of the family {encoder.info.family}, which 'dynamic' contradicts")
     names = MN_ARGUMENTS | DYMN_ARGUMENTS | DYMN_SWITCHES | {"input_dim_f": "front_end"}
     for theirs in sorted(arguments.keys() - FREE):
-        asked, own = getattr(config, names[theirs]), getattr(encoder.config, names[theirs])
+        expected, actual = getattr(config, names[theirs]), getattr(encoder.config, names[theirs])
         if theirs == "input_dim_f":
-            asked, own = arguments[theirs], encoder.front.n_mels
-        if (tuple(asked) if isinstance(asked, list) else asked) != own:
-            raise AuricleError(f"{theirs}={arguments[theirs]!r} is not what '{name}' is; leave it out")
+            expected, actual = arguments[theirs], encoder.front.n_mels
+        if (tuple(expected) if isinstance(expected, list) else expected) != actual:
+            raise AuricleError(f"{theirs}={arguments[theirs]!r} contradicts '{name}'; leave it out")

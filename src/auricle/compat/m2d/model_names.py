@@ -1,4 +1,4 @@
-"""The names under which M2D's programs build networks, such as ``m2d_x_vit_base`` (specification m2d 2.6)."""
+"""Names of networks in M2D's programs, such as ``m2d_x_vit_base`` (specification m2d 2.6)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from auricle.core.errors import AuricleError, nearest
 
 
 class Family(NamedTuple):
-    """Our name of a method, and the program of the original that trains it."""
+    """Auricle's name of a method, and the program of the original that trains it."""
 
     method: str
     program: str
@@ -42,7 +42,7 @@ NAMES = tuple(
 
 
 class Factory(NamedTuple):
-    """Our method of a model name, and the settings that the name decides."""
+    """Auricle's method for a model name, and the settings that the name determines."""
 
     method: str
     settings: dict[str, int]
@@ -56,7 +56,7 @@ def factory_of(name: str, program: str) -> Factory:
     """
     if name.startswith("m2d_clap"):
         raise AuricleError(
-            f"{name}: M2D-CLAP is not trained here; its published checkpoints load as plain encoders (auricle.load FILE)"
+            f"{name}: Auricle does not train M2D-CLAP; its published checkpoints load as plain encoders (auricle.load FILE)"
         )
     if name.endswith("_encoder_only"):
         raise AuricleError(f"{name} is for inference; to pre-train use {name.removesuffix('_encoder_only')}")
@@ -70,12 +70,12 @@ def factory_of(name: str, program: str) -> Factory:
 
 
 def factory_name(method: str, embed_dim: int, depth: int) -> str:
-    """Return the original's name of a network: "m2d_vit_base"; with a size that it lacks: "m2d_vit_384x6"."""
+    """Return the original's name of a network, such as "m2d_vit_base"; for other sizes such as "m2d_vit_384x6"."""
     prefix = next(prefix for prefix, family in FAMILIES.items() if family.method == method)
     known = {size: name for name, size in SIZES.items()}
     return f"{prefix}_vit_{known.get(Size(embed_dim, depth), f'{embed_dim}x{depth}')}"
 
 
 def program_of(method: str) -> str | None:
-    """Return the original program that trains one of our methods; None if it is not one of M2D's."""
+    """Return the original program that trains a method; None if M2D does not have the method."""
     return next((family.program for family in FAMILIES.values() if family.method == method), None)

@@ -1,7 +1,7 @@
-"""The options of M2D's four training programs: a table of them (specification m2d 5.1), and the parser of a line.
+"""The options of M2D's four training programs (specification m2d 5.1), and the parser of their command lines.
 
-An option that has no effect here is accepted with a note; one that the original does not know is refused with the nearest
-name. PyTorch is not imported here.
+Options without effect are accepted with a note. For an unknown option, the error suggests a similar one. This module does
+not import PyTorch.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from typing import Any, NoReturn
 from auricle.core.errors import AuricleError, nearest
 
 GENERAL, AUDIOSET, SPEECH, MAE = PROGRAMS = ("train_audio", "train_as", "train_speech", "mae_train_audio")
-ABSENT = object()  # a program that does not have the option
+ABSENT = object()  # the program does not have the option
 
 
 @dataclass(frozen=True)
 class Option:
     """One option.
 
-    name      as the original writes it, without the dashes; spellings: other names of the same
-    kind      int, float, str, or bool for a switch that takes no value
-    default   of the general program; others: by program where it differs (ABSENT: the program lacks it)
-    ours      the field of our settings that means the same and takes the same values
-    unused    programs in which it has no effect here; note: the reason
+    Attributes:
+        name: name in the original, without dashes.
+        kind: int, float, str, or bool for a flag without a value.
+        default: default of the general program.
+        others: other defaults, by program (ABSENT: the program lacks the option).
+        ours: the setting of ``auricle pretrain`` with the same meaning and values; "" if there is none.
+        unused: programs in which the option has no effect.
+        note: the reason why it has no effect.
+        spellings: other names of the option.
     """
 
     name: str
@@ -49,7 +53,7 @@ def _without(*programs: str) -> dict[str, Any]:
 _LAUNCH = "torchrun sets the number of processes and the rank of this one"
 
 OPTIONS = (
-    # ---- length of the run, and what is saved and measured on the way
+    # ---- length of the run, checkpoints and evaluations
     Option("batch_size", int, 512, ours="batch_size"),
     Option("epochs", int, 300, {SPEECH: 1000, MAE: 200}, ours="epochs"),
     Option("accum_iter", int, 1, ours="accum_iter"),
@@ -68,7 +72,7 @@ OPTIONS = (
         8,
         ours="decoder_depth",
         unused=(MAE,),
-        note="MSM-MAE's decoder has 4 blocks, whatever is asked for",
+        note="MSM-MAE's decoder always has 4 blocks",
     ),
     Option("input_size", str, "80x608", {SPEECH: "80x208", MAE: "80x208"}, ours="input_size"),
     Option(
@@ -78,10 +82,10 @@ OPTIONS = (
         {SPEECH: "80x4"},
         ours="patch_size",
         unused=(MAE,),
-        note="mae_train_audio cuts 16x16 patches, whatever is asked for",
+        note="mae_train_audio always uses 16x16 patches",
     ),
     Option("sr", str, "16k", _without(SPEECH, MAE)),
-    # ---- what is learnt
+    # ---- objective
     Option("mask_ratio", float, 0.7, {SPEECH: 0.6, MAE: 0.75}, ours="mask_ratio"),
     Option("ema_decay_init", float, 0.99995, _without(MAE), ours="ema_decay_init"),
     Option("ema_decay", float, 0.99999, _without(MAE), ours="ema_decay"),
@@ -97,7 +101,7 @@ OPTIONS = (
         _without(SPEECH, MAE),
         ours="teacher",
         unused=(AUDIOSET,),
-        note="the labels are the second target of train_as; the original ignores it too",
+        note="train_as uses the labels as the second target; the original ignores it too",
     ),
     Option("no_norm_pix_loss", bool, False, _without(MAE)),
     Option("norm_pix_loss", bool, False, _without(GENERAL, AUDIOSET, SPEECH)),
@@ -147,16 +151,16 @@ OPTIONS = (
         note="it has no effect in the original either",
     ),
     Option("num_workers", int, 8, {MAE: 10}, ours="workers"),
-    # ---- where and how it runs
+    # ---- output, device and start
     Option("output_dir", str, "", ours="out"),
-    Option("log_dir", str, "", unused=PROGRAMS, note="logs stand in the run folder"),
+    Option("log_dir", str, "", unused=PROGRAMS, note="logs are in the run folder"),
     Option("device", str, "cuda"),
     Option("seed", int, 0, ours="seed"),
     Option("resume", str, "", ours="resume"),
     Option("start_epoch", int, 0),
     Option("force_start_epoch", int, 0, {SPEECH: -1}),
-    Option("pin_mem", bool, False, unused=PROGRAMS, note="batches are pinned where there is a GPU"),
-    Option("no_pin_mem", bool, False, unused=PROGRAMS, note="batches are pinned where there is a GPU"),
+    Option("pin_mem", bool, False, unused=PROGRAMS, note="batches are pinned if there is a GPU"),
+    Option("no_pin_mem", bool, False, unused=PROGRAMS, note="batches are pinned if there is a GPU"),
     Option("world_size", int, 1, unused=PROGRAMS, note=_LAUNCH),
     Option("local-rank", int, -1, unused=PROGRAMS, note=_LAUNCH, spellings=("local_rank",)),
     Option("dist_on_itp", bool, False, unused=PROGRAMS, note=_LAUNCH),
@@ -177,46 +181,50 @@ def defaults_of(program: str) -> dict[str, Any]:
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are AuricleErrors."""
 
-    def __init__(self, program: str, **how: Any):
-        super().__init__(prog=f"auricle original m2d {program}", allow_abbrev=False, **how)
+    def __init__(self, program: str, **kwargs: Any):
+        super().__init__(prog=f"auricle original m2d {program}", allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         raise AuricleError(f"{self.prog}: {message}")
 
 
-def parsed(program: str, words: Sequence[str]) -> argparse.Namespace:
-    """Parse the options of a line over the program's defaults; ``given`` holds the names that the line contains.
+def parse_options(program: str, args: Sequence[str]) -> argparse.Namespace:
+    """Parse the options of a program.
 
-    Raises AuricleError for an unknown option and an invalid value.
+    Returns:
+        Namespace: values by name; ``set_on_line`` holds the names of the options that the line contains.
+
+    Raises:
+        AuricleError: for an unknown option or an invalid value.
     """
     parser = _parser(program)
-    values, unknown = parser.parse_known_args(list(words))
+    values, unknown = parser.parse_known_args(list(args))
     if unknown:
         raise AuricleError(_unknown(unknown[0], program))
-    given = frozenset(vars(values))
+    set_on_line = frozenset(vars(values))
     for option in options_of(program):
         if not hasattr(values, _dest(option)):
             setattr(values, _dest(option), option.default_of(program))
-    values.given = given
+    values.set_on_line = set_on_line
     return values
 
 
 def without_effect(values: argparse.Namespace, program: str) -> Iterator[str]:
-    """Yield one sentence for every option of the line that changes nothing here, with the reason."""
+    """Yield one sentence for every option of the line that has no effect, with the reason."""
     for option in options_of(program):
-        if program in option.unused and _dest(option) in values.given:
-            yield f"--{option.name} changes nothing here: {option.note}"
+        if program in option.unused and _dest(option) in values.set_on_line:
+            yield f"--{option.name} has no effect: {option.note}"
 
 
 def _parser(program: str) -> Parser:
     parser = Parser(program, argument_default=argparse.SUPPRESS)
     for option in options_of(program):
-        how: dict[str, Any] = {"action": "store_true"} if option.kind is bool else {"type": option.kind}
-        parser.add_argument(*_spellings(option), dest=_dest(option), help=_meaning(option, program), **how)
+        kwargs: dict[str, Any] = {"action": "store_true"} if option.kind is bool else {"type": option.kind}
+        parser.add_argument(*_spellings(option), dest=_dest(option), help=_help(option, program), **kwargs)
     return parser
 
 
-def _meaning(option: Option, program: str) -> str:
+def _help(option: Option, program: str) -> str:
     if program in option.unused:
         return option.note
     ours = f"auricle pretrain --{option.ours.replace('_', '-')}; " if option.ours else ""
@@ -224,7 +232,7 @@ def _meaning(option: Option, program: str) -> str:
 
 
 def _spellings(option: Option) -> list[str]:
-    """``--batch_size`` and ``--batch-size``."""
+    """Return the spellings of an option: ``--batch_size`` and ``--batch-size``."""
     names = [option.name, *option.spellings]
     return list(dict.fromkeys(f"--{text}" for name in names for text in (name, name.replace("_", "-"))))
 
@@ -233,11 +241,11 @@ def _dest(option: Option) -> str:
     return option.name.replace("-", "_")
 
 
-def _unknown(word: str, program: str) -> str:
-    if not word.startswith("-"):
-        return f"{program} takes options only, not '{word}'"
-    name = word.split("=")[0].lstrip("-").replace("-", "_")
+def _unknown(arg: str, program: str) -> str:
+    if not arg.startswith("-"):
+        return f"{program} accepts options only, not '{arg}'"
+    name = arg.split("=")[0].lstrip("-").replace("-", "_")
     known = tuple(option.name for option in options_of(program))
     if name not in known and name in {option.name for option in OPTIONS}:
-        return f"{program} has no --{name}; the original has it in other programs only"
+        return f"{program} has no --{name}; only other programs have it"
     return f"{program} has no option --{name}{nearest(name, known)}"

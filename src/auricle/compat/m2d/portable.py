@@ -1,14 +1,14 @@
-"""M2D's portable runtime, for those who have scripts: its calls, shapes and outputs (specification m2d 6.3 to 6.5).
+"""M2D's portable runtime, for existing scripts: the same calls, shapes and outputs (specification m2d 6.3 to 6.5).
 
     model = PortableM2D("m2d_as_vit_base-80x1001p16x16-240213_AS-FT_enconly/weights_ep69it3124-0.48494.pth")
     frames = model(torch.rand(3, 160000) * 2 - 1)      # (3, 62, 3840)
     clip = frames.mean(1)                              # (3, 3840)
 
-Ten seconds give 62 frames with the 80x1001 weights, where the original's read-me prints 63: 1001 spectrogram frames hold
-62 columns of 16, and the 9 frames left over are dropped. 63 is what the 80x608 weights give.
+With the 80x1001 weights, ten seconds give 62 frames (the README of the original states 63): 1001 spectrogram frames hold 62
+columns of 16, and the remaining 9 frames are dropped. The 80x608 weights give 63.
 
-A batch is one piece, zeros included, as in the original. Different: the model comes in evaluation mode (``train()`` is yours
-to call); inputs of 200 samples and fewer are zero-padded, not refused; a file is read as data, nothing in it is executed.
+As in the original, padding zeros in a batch are encoded like audio. Differences: the model is in evaluation mode after
+loading; inputs of up to 200 samples are zero-padded instead of an error; weight files are read without executing code.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ from auricle.models.outputs import EncoderOutput, Spectrogram
 
 
 class PortableM2D(nn.Module):
-    """The original's single-file loader.
+    """The interface of the original's single-file loader.
 
-    weight_file    a published file, or whatever ``auricle.load`` takes, an M2D encoder too
-    num_classes    of the classifier; None: features. The file's own classifier, else a fresh one
-    freeze_embed   the patch embedding keeps its weights in training
-    flat_features  patch tokens (D wide) in place of stacked frames (F * D); None: as the file's classifier reads them
-    dur_frames     inputs of up to so many spectrogram frames, in one piece (the training-side runtime's option)
+    Args:
+        weight_file: a published file, another argument of ``auricle.load``, or an M2D encoder.
+        num_classes: classes of the classifier (that of the file if the number matches, else a new one); None: features.
+        freeze_embed: freeze the patch embedding.
+        flat_features: patch tokens (size D) instead of stacked frames (F * D); None: the input of the file's classifier.
+        dur_frames: maximum number of spectrogram frames that are encoded in one chunk (an option of the training runtime).
 
-    Raises AuricleError for a file that is no M2D encoder.
+    Raises:
+        AuricleError: if the file is not an M2D encoder.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class PortableM2D(nn.Module):
 
     @property
     def cfg(self) -> SimpleNamespace:
-        """The original's settings: input_size, patch_size, sr, sample_rate, feature_d, n_fft, hop_size, n_mels …"""
+        """The settings under the original's names: input_size, patch_size, sr, sample_rate, feature_d, n_fft, hop_size, n_mels …"""
         config = self.backbone.config
         front = LogMel(config.sample_rate)
         return SimpleNamespace(
@@ -83,7 +85,7 @@ class PortableM2D(nn.Module):
         )
 
     def forward(self, batch_audio: Tensor, average_per_time_frame: bool = False) -> Tensor:
-        """(B, S) in [-1, 1] -> logits (B, C) with a classifier, else what ``encode`` gives."""
+        """Compute logits (B, C) of waveforms (B, S) in [-1, 1]; without a classifier, the features of ``encode``."""
         if self.backbone.head is None:
             return self.encode(batch_audio, average_per_time_frame)
         logits = self._encoded(batch_audio).logits
@@ -91,18 +93,24 @@ class PortableM2D(nn.Module):
         return logits
 
     def encode(self, batch_audio: Tensor, average_per_time_frame: bool = False) -> Tensor:
-        """(B, S) -> frames (B, T, F * D); flat: tokens (B, N, D), or (B, T, D), the mean of the F tokens of a time step."""
+        """Compute frames (B, T, F * D) of waveforms (B, S).
+
+        With ``flat_features``: tokens (B, N, D), or their mean per time step (B, T, D) if ``average_per_time_frame``.
+        """
         return self._features(self._encoded(batch_audio), average_per_time_frame)
 
     def to_normalized_feature(self, batch_audio: Tensor) -> Tensor:
-        """(B, S) -> (B, 1, 80, N): the log-mel spectrogram normalised by the file's statistics."""
+        """Compute the normalised log-mel spectrogram (B, 1, 80, N) of waveforms (B, S)."""
         spec = self.backbone.frontend(_two_axes(batch_audio), padding="published")
         return self.backbone.normalise(spec.values)[:, None]
 
     def encode_lms(
         self, lms: Tensor, return_layers: bool = False, average_per_time_frame: bool = False
     ) -> Tensor | list[Tensor]:
-        """A normalised log-mel (B, 1, 80, N) encoded; ``return_layers``: one (B, T, F * D) per block, the last normed."""
+        """Encode a normalised log-mel spectrogram (B, 1, 80, N).
+
+        With ``return_layers``: a list of frames (B, T, F * D), one per block, the last after the final normalisation.
+        """
         values = lms[:, 0]
         lengths = torch.full((len(values),), values.shape[2], device=values.device)
         front = self.backbone.front
@@ -111,16 +119,19 @@ class PortableM2D(nn.Module):
         return [layer.frames for layer in out.layers] if return_layers else self._features(out, average_per_time_frame)
 
     def get_scene_embeddings(self, batch_audio: Tensor) -> Tensor:
-        """(B, S) -> (B, F * D), flat (B, D): the mean of the features."""
+        """Compute the mean of the features over time: (B, S) -> (B, F * D), with ``flat_features`` (B, D)."""
         return self.encode(batch_audio).mean(1)
 
     def get_timestamp_embeddings(self, batch_audio: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S) -> features (B, T, F * D or D) and their starts (B, T) in milliseconds, the steps evenly long."""
+        """Compute features (B, T, F * D or D) of waveforms (B, S), and their start times (B, T) in milliseconds."""
         features = self.encode(batch_audio, average_per_time_frame=True)
         return features, self._timestamps(batch_audio, features)
 
     def forward_frames(self, batch_audio: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S) -> logits of every frame (B, T, C), features without a classifier, and their starts (B, T) in milliseconds."""
+        """Compute logits per frame (B, T, C) of waveforms (B, S), and their start times (B, T) in milliseconds.
+
+        Without a classifier, features take the place of logits.
+        """
         if self.backbone.head is None:
             return self.get_timestamp_embeddings(batch_audio)
         logits = self._encoded(batch_audio).frame_logits
@@ -138,14 +149,14 @@ class PortableM2D(nn.Module):
         return features
 
     def _timestamps(self, batch_audio: Tensor, features: Tensor) -> Tensor:
-        """Specification m2d 6.4: the sound's own length cut into T equal steps, computed in double."""
+        """Divide the duration of the clip into T equal steps (in float64; specification m2d 6.4)."""
         milliseconds = 1000 * batch_audio.shape[-1] / self.backbone.info.sample_rate
         steps = torch.arange(features.shape[1], dtype=torch.float64) * (milliseconds / features.shape[1])
         return steps.float().expand(len(features), -1).to(features.device)
 
 
 def _encoder(weight_file: str | Path | Encoder, num_classes: int | None, flat: bool | None) -> M2DEncoder:
-    """The encoder of a file with the classifier asked for, or none."""
+    """Load the encoder of a file, with a classifier of ``num_classes`` or without one."""
     from auricle.hub.load import load
 
     encoder = weight_file if isinstance(weight_file, Encoder) else load(weight_file)
@@ -154,12 +165,12 @@ def _encoder(weight_file: str | Path | Encoder, num_classes: int | None, flat: b
     encoder = cast(M2DEncoder, encoder)
     if num_classes is None:
         return encoder.without_head()
-    present = encoder.head.config.num_classes if encoder.head is not None else None
-    if present == num_classes:
+    current = encoder.head.config.num_classes if encoder.head is not None else None
+    if current == num_classes:
         return encoder
-    if present is not None:
+    if current is not None:
         warnings.warn(
-            f"{encoder.info.name} has {present} classes, {num_classes} were asked for: its classifier starts anew",
+            f"{encoder.info.name} has {current} classes, expected {num_classes}: its classifier is initialised",
             UserWarning,
             stacklevel=3,
         )
@@ -167,7 +178,7 @@ def _encoder(weight_file: str | Path | Encoder, num_classes: int | None, flat: b
 
 
 def _two_axes(batch_audio: Tensor) -> Tensor:
-    """(S), (B, S) or (B, 1, S) -> (B, S), as the original's front end takes them."""
+    """Reshape (S), (B, S) or (B, 1, S) to (B, S); the original's front end accepts all three."""
     if batch_audio.ndim == 3 and batch_audio.shape[1] == 1:
         return batch_audio[:, 0]
     return batch_audio[None] if batch_audio.ndim == 1 else batch_audio

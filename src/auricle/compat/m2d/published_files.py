@@ -1,7 +1,7 @@
-"""The files of the original M2D program, written beside our own, and its name for a run's folder.
+"""Write the files of the original M2D program into a run folder, and name the folder as the original does.
 
-``checkpoint-<epoch>.pth`` in the published layout, every ``save_freq`` epochs and at the end; ``log.txt``, one JSON object
-an epoch, 0-based (specification m2d 5.4, 5.5). ``published_files`` is the callback factory of a run.
+The files are ``checkpoint-<epoch>.pth`` in the published layout, every ``save_freq`` epochs and at the end, and ``log.txt``
+with one JSON object per epoch, counted from 0 (specification m2d 5.4, 5.5). ``published_files`` is the callback factory.
 """
 
 from __future__ import annotations
@@ -31,30 +31,36 @@ if TYPE_CHECKING:
     from auricle.training.run import RunParts
 
 PUBLISHED = "published"  # --out published
-LOGGED = {"loss": "loss", "lr": "lr", "ema_decay": "ema_decay", "loss_m2d": "l_on", "loss_off": "l_off"}  # ours: theirs
+LOGGED = {
+    "loss": "loss",
+    "lr": "lr",
+    "ema_decay": "ema_decay",
+    "loss_m2d": "l_on",
+    "loss_off": "l_off",
+}  # Auricle's name: the original's
 SCORED = {"val_loss": "val_loss", "val_loss_m2d": "val_l_on", "val_loss_off": "val_l_off"}
 NOT_MEASURED = {"rank": -1.0, "auc": -1.0}  # specification m2d 5.4
 
 
 def published_files(parts: RunParts, run: RunFolder) -> list[Callback]:
     """Return the callback that writes the original's files if the settings ask for it (``--published-files``)."""
-    wanted = getattr(parts.config, "published_files", False)
-    return [PublishedFiles(parts.objective, parts.config, run.path)] if wanted else []
+    enabled = getattr(parts.config, "published_files", False)
+    return [PublishedFiles(parts.objective, parts.config, run.path)] if enabled else []
 
 
 class PublishedFiles(Callback):
-    """Keeps the original's own files up to date, from the rows of the log."""
+    """A callback that writes the original's files from the rows of the log."""
 
     def __init__(self, objective: Objective, config: PretrainConfig, folder: Path):
         self.objective, self.config, self.folder = objective, config, folder
         self.values: dict[str, list[float]] = defaultdict(list)  # of the current epoch
-        self.begun = False
-        self.last_checkpoint = 0  # number of the newest one that this process wrote
+        self.started = False
+        self.last_checkpoint = 0  # number of the newest checkpoint of this process
 
     def on_log(self, row: dict[str, Any]) -> None:
-        """Collect a row. A run that continues inside an epoch also counts the rows that were logged of it before."""
-        if not self.begun:
-            self.begun = True
+        """Collect a row. A run that continues within an epoch also uses the earlier rows of that epoch."""
+        if not self.started:
+            self.started = True
             for earlier in self._earlier_rows():
                 self._collect(earlier)
         self._collect(row)
@@ -72,11 +78,11 @@ class PublishedFiles(Callback):
             self._write_checkpoint(number)
 
     def _earlier_rows(self) -> list[dict[str, Any]]:
-        """Return the log's rows after its last epoch, without the newest."""
+        """Return the rows of the log after the last complete epoch, without the newest row."""
         from auricle.training.log import read_log
 
         rows = read_log(self.folder / "metrics.jsonl")[:-1]
-        ends = [place for place, row in enumerate(rows) if row["kind"] == "epoch"]
+        ends = [index for index, row in enumerate(rows) if row["kind"] == "epoch"]
         return rows[ends[-1] + 1 :] if ends else rows
 
     def _collect(self, row: dict[str, Any]) -> None:
@@ -95,7 +101,7 @@ class PublishedFiles(Callback):
             self._write_checkpoint(number)
 
     def _with_both_losses(self, means: dict[str, float]) -> dict[str, float]:
-        """Add both parts of the loss, as all programs but the MAE one log them: plain M2D has the masked prediction alone."""
+        """Add both parts of the loss, as all programs but the MAE one do; plain M2D has only masked prediction."""
         if program_of(self.config.method) == MAE:
             return means
         parts: dict[str, float] = {}
@@ -108,11 +114,11 @@ class PublishedFiles(Callback):
         """Append a line. A continued run writes its last epochs again: their old lines are removed."""
         path = self.folder / "log.txt"
         lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-        kept = [old for old in lines if old["epoch"] < line["epoch"]]
-        write_text(path, "".join(json.dumps(entry) + "\n" for entry in (*kept, line)))
+        earlier = [old for old in lines if old["epoch"] < line["epoch"]]
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in (*earlier, line)))
 
     def _write_checkpoint(self, number: int) -> None:
-        """Write a checkpoint without the optimiser's state: the original numbers parameters in an order of its own."""
+        """Write a checkpoint without the optimiser's state: the original orders parameters differently."""
         from auricle.hub.convert.m2d import m2d_content
         from auricle.hub.weight_file import write_pickle
 
@@ -125,14 +131,14 @@ class PublishedFiles(Callback):
 
 
 def with_published_out(config: PretrainConfig) -> PretrainConfig:
-    """Replace ``--out published`` by the folder that the original would make, with the processes of this run."""
+    """Replace ``--out published`` by the folder name that the original would use for this number of processes."""
     if config.out != PUBLISHED:
         return config
     return replace(config, out=published_out(config, int(os.environ.get("WORLD_SIZE", 1))))
 
 
 def published_out(config: PretrainConfig, processes: int) -> str:
-    """Return the folder that the original would make for a run, in the working directory (specification m2d 5.6)."""
+    """Return the folder name that the original would use for a run (specification m2d 5.6)."""
     program, settings = published_settings(config)
     return run_folder_name(program, settings, date=time.strftime("%y%m%d"), processes=processes)
 
@@ -140,10 +146,10 @@ def published_out(config: PretrainConfig, processes: int) -> str:
 def published_settings(config: PretrainConfig) -> tuple[str, dict[str, Any]]:
     """Return the original's program and its options with the values of a run.
 
-    Options that have no effect there are left out.
+    Options without effect are left out.
 
     Raises:
-        AuricleError: for a method that is not of the M2D family.
+        AuricleError: if the method does not belong to the M2D family.
     """
     program = program_of(config.method)
     if program is None:
@@ -175,12 +181,12 @@ def published_settings(config: PretrainConfig) -> tuple[str, dict[str, Any]]:
 
 
 def published_value(default: Any, value: Any) -> Any:
-    """Return a value as the original writes it: "not set" is 0 or "" there."""
+    """Return a value as the original stores it: None becomes 0 or ""."""
     return type(default)() if value is None and default is not None else value
 
 
 def flat_values(config: Any) -> dict[str, Any]:
-    """Return every setting by name, those of nested configs too."""
+    """Return all settings by name, including those of nested configs."""
     values: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)

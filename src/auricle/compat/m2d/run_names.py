@@ -1,4 +1,4 @@
-"""M2D's name for the folder of a run: sizes, date, and a tag for every option that differs from its default.
+"""Name a run folder as M2D does: sizes, date, and a tag for every option that differs from its default.
 
 Specification m2d 5.6.
 """
@@ -11,16 +11,16 @@ from typing import Any
 
 from auricle.compat.m2d.options import MAE, SPEECH, defaults_of
 
-USUAL_BATCH = 2048  # effective batch that gets no tag
+DEFAULT_BATCH = 2048  # effective batch without a tag
 
 
 def number(value: Any) -> str:
-    """0.3 -> ".3", 1.0 -> "1", and by the same rule 0.01 -> "01"."""
+    """Format a number as M2D does: 0.3 -> ".3", 1.0 -> "1", 0.01 -> "01"."""
     return str(value).replace(".0", "").replace("0.", ".")
 
 
 def initials(path: str) -> str:
-    """The first letters of a path's parts, split at ``_`` and ``/``: data/files_icbhi2017.csv -> "dfi"."""
+    """Return the first letters of the parts of a path: data/files_icbhi2017.csv -> "dfi"."""
     return "".join(part[0] for part in re.split("[_/]", path) if part)
 
 
@@ -54,20 +54,23 @@ TAGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 def run_folder_name(program: str, settings: Mapping[str, Any], *, date: str, processes: int = 1) -> str:
-    """``m2d_x_vit_base-80x200p16x4p16k-240514-Mdfis6bs128a2lo1nr.3-e600``.
+    """Return the folder name of a run, such as ``m2d_x_vit_base-80x200p16x4p16k-240514-Mdfis6bs128a2lo1nr.3-e600``.
 
-    ``settings`` by the original's option names (``compat.m2d.options``); those that it lacks have the program's default.
-    date: YYMMDD. The batch in the name is that of one weight update, over all ``processes``.
+    Args:
+        program: a training program of the original.
+        settings: values by the original's option names; default: those of the program.
+        date: YYMMDD.
+        processes: number of processes; the batch in the name is that of one weight update over all of them.
     """
-    whole = {**defaults_of(program), **settings}
-    batch = whole["batch_size"] * whole["accum_iter"] * processes
-    rate = "" if program in (SPEECH, MAE) else f"p{whole['sr']}"
-    sizes = f"{whole['input_size']}p{whole['patch_size']}{rate}"
-    default = {**defaults_of(program), "effective_batch": USUAL_BATCH}
-    values = {**whole, "effective_batch": batch}
+    options = {**defaults_of(program), **settings}
+    batch = options["batch_size"] * options["accum_iter"] * processes
+    rate = "" if program in (SPEECH, MAE) else f"p{options['sr']}"
+    sizes = f"{options['input_size']}p{options['patch_size']}{rate}"
+    default = {**defaults_of(program), "effective_batch": DEFAULT_BATCH}
+    values = {**options, "effective_batch": batch}
     tags = "".join(
-        f"{tag}{text(values[name])}"
-        for tag, name, text in TAGS
+        f"{tag}{format_value(values[name])}"
+        for tag, name, format_value in TAGS
         if name in default and values[name] is not None and values[name] != default[name]
     )
-    return f"{whole['model']}-{sizes}-{date}-{tags}-e{whole['epochs']}"
+    return f"{options['model']}-{sizes}-{date}-{tags}-e{options['epochs']}"

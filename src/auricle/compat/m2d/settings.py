@@ -1,4 +1,4 @@
-"""From the options of one of M2D's training programs to the settings of ``auricle pretrain`` (specification m2d 5)."""
+"""Translate the options of M2D's training programs to the settings of ``auricle pretrain`` (specification m2d 5)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from auricle.models.m2d.config import FRONT_ENDS
 if TYPE_CHECKING:
     from auricle.methods.m2d.config import ViTPretrain
 
-FORCED = (GENERAL, AUDIOSET)  # force the first epoch to 0 unless told otherwise, whatever is resumed
-HOOKS = {  # scripts of the user's, in the working directory; the task sets that are shipped in their place
+FORCED = (GENERAL, AUDIOSET)  # programs that start at epoch 0 unless --force_start_epoch is set, also with --resume
+HOOKS = {  # (script of the user in the working directory, task set that replaces it)
     "quick_eval": ("quick_eval.sh", "quick"),
     "all_eval": ("all_eval.sh", "all"),
 }
@@ -31,27 +31,36 @@ HOOKS = {  # scripts of the user's, in the working directory; the task sets that
 
 @dataclass(frozen=True)
 class MappedOptions:
-    """config: the settings of the run; notes: sentences on what differs from the original."""
+    """Translated options.
+
+    Attributes:
+        config: settings of the run.
+        notes: differences from the original, one sentence each.
+    """
 
     config: ViTPretrain
     notes: tuple[str, ...]
 
 
-def mapped(program: str, line: argparse.Namespace) -> MappedOptions:
-    """Raises AuricleError for a model that the program does not train and for values that make no run."""
+def map_options(program: str, line: argparse.Namespace) -> MappedOptions:
+    """Translate parsed options.
+
+    Raises:
+        AuricleError: for a model that the program does not train, and for invalid values.
+    """
     factory = factory_of(line.model, program)
     check_losses(program, factory.method, line)
     config = cast("ViTPretrain", find_method(factory.method).settings(factory.method, line.csv_main))
-    values = {**factory.settings, **plain_values(program, line), **translated(program, line)}
+    values = {**factory.settings, **same_settings(program, line), **translated_settings(program, line)}
     return MappedOptions(with_values(config, values), tuple(notes(program, line, factory.method)))
 
 
 def check_losses(program: str, method: str, line: argparse.Namespace) -> None:
-    """Specification m2d 5.9: the general program refuses loss_off without a teacher, and m2d_x cannot do without one."""
+    """Raise AuricleError if the general program lacks the teacher that the loss needs (specification m2d 5.9)."""
     if program != GENERAL:
         return
     if method == "m2d-x" and not line.teacher:
-        raise AuricleError("m2d_x learns from an offline teacher: add --teacher FILE")
+        raise AuricleError("m2d_x needs an offline teacher: add --teacher FILE")
     if line.loss_off > 0 and method != "m2d-x":
         teacher = "" if line.teacher else " and --teacher FILE"
         raise AuricleError(
@@ -59,14 +68,14 @@ def check_losses(program: str, method: str, line: argparse.Namespace) -> None:
         )
 
 
-def plain_values(program: str, line: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that mean the same here, by our names."""
+def same_settings(program: str, line: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that have the same meaning in Auricle, by Auricle's names."""
     rows = [option for option in options_of(program) if option.ours and program not in option.unused]
     return {option.ours: getattr(line, option.name) for option in rows}
 
 
-def translated(program: str, line: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that are written in another way here, and what follows from the whole line."""
+def translated_settings(program: str, line: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that have another form in Auricle, and the settings that depend on several options."""
     rate = rate_of(getattr(line, "sr", "16k"))
     return {
         "sample_rate": rate,
@@ -86,7 +95,7 @@ def translated(program: str, line: argparse.Namespace) -> dict[str, Any]:
         "log_interval": 1,
         "workers": workers(line.num_workers),
         **evaluations(line),
-        **arithmetic(line),
+        **precision_and_device(line),
     }
 
 
@@ -109,34 +118,34 @@ def statistics_of(text: str) -> tuple[float, ...]:
 
 
 def first_epoch(program: str, line: argparse.Namespace) -> int:
-    """Return the first epoch: the forced one; in the speech and MAE programs that of the resumed file; else as asked.
+    """Return the first epoch (specification m2d 5.5).
 
-    Specification m2d 5.5.
+    It is ``force_start_epoch``; in the speech and MAE programs it is that of the resumed file, else ``start_epoch``.
     """
-    if program in FORCED or "force_start_epoch" in line.given:
+    if program in FORCED or "force_start_epoch" in line.set_on_line:
         return max(0, line.force_start_epoch)
     return epochs_in(Path(line.resume)) if line.resume else line.start_epoch
 
 
 def epochs_in(checkpoint: Path) -> int:
-    """Return the number of epochs that a published checkpoint was trained for; 0 if it does not tell."""
+    """Return the number of epochs that a published checkpoint was trained for; 0 if the file does not state it."""
     from auricle.hub.weight_file import read_pickle
 
     content = read_pickle(checkpoint) if checkpoint.is_file() and checkpoint.suffix in (".pth", ".pt") else {}
     return int(content.get("epoch", 0)) if isinstance(content, dict) else 0
 
 
-def workers(asked: int) -> int:
-    """Return the workers asked for, but no more than the cores of each process. They change no number."""
+def workers(requested: int) -> int:
+    """Return the number of workers, limited to the cores of each process. It does not affect the results."""
     from auricle.core.devices import available_cores
 
-    return min(asked, max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return min(requested, max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def evaluations(line: argparse.Namespace) -> dict[str, Any]:
-    """Return the evaluations: the user's scripts, else the shipped task sets if EVAR's data are there.
+    """Return the settings of the evaluations: the user's scripts, or task sets of Auricle if EVAR's data exist.
 
-    The quick one follows every saved checkpoint from eval_after on.
+    The quick evaluation runs after every saved checkpoint from eval_after on.
     """
     if not hasattr(line, "eval_after"):
         return {}
@@ -144,16 +153,16 @@ def evaluations(line: argparse.Namespace) -> dict[str, Any]:
 
 
 def hooks() -> dict[str, str]:
-    shipped = "EVAR" in os.environ
+    has_evar = "EVAR" in os.environ
     return {
         name: script if Path(script).is_file() else tasks
         for name, (script, tasks) in HOOKS.items()
-        if shipped or Path(script).is_file()
+        if has_evar or Path(script).is_file()
     }
 
 
-def arithmetic(line: argparse.Namespace) -> dict[str, Any]:
-    """Return device and precision: float16 on a GPU, or bfloat16 with --bf16; on a CPU the fastest that it has."""
+def precision_and_device(line: argparse.Namespace) -> dict[str, Any]:
+    """Return device and precision: float16 on a GPU, or bfloat16 with --bf16; on a CPU "auto"."""
     import torch
 
     if not line.device.startswith("cuda") or not torch.cuda.is_available():
@@ -163,20 +172,21 @@ def arithmetic(line: argparse.Namespace) -> dict[str, Any]:
 
 
 def notes(program: str, line: argparse.Namespace, method: str) -> Iterator[str]:
+    """Yield one sentence for every difference from the original."""
     import torch
 
     if line.device.startswith("cuda") and not torch.cuda.is_available():
-        yield "--device cuda: PyTorch sees no GPU here, the run is on the CPU"
+        yield "--device cuda: there is no GPU, so the run uses the CPU"
     if method in ("m2d", "m2d-x", "m2d-d2v") and line.noise_ratio > 0:
-        yield "the student gets the noise; for the teacher, as in the published program: -- --noise-on teacher"
-    if program in FORCED and line.start_epoch and "force_start_epoch" not in line.given:
-        yield f"--start_epoch {line.start_epoch} is overridden by --force_start_epoch 0, as in the original; set that one"
+        yield "the student's input gets the noise; the published program adds it to the teacher's: -- --noise-on teacher"
+    if program in FORCED and line.start_epoch and "force_start_epoch" not in line.set_on_line:
+        yield f"--start_epoch {line.start_epoch} is overridden by --force_start_epoch 0, as in the original"
     if program not in FORCED and line.resume:
-        yield "--resume: weights and epoch are taken, the optimiser begins anew"
+        yield "--resume: weights and epoch are loaded, the optimiser starts from scratch"
     if hasattr(line, "eval_after"):
         evaluations = hooks()
         yield (
-            f"measured on the way: {' and '.join(evaluations.values())}"
+            f"evaluations during training: {' and '.join(evaluations.values())}"
             if evaluations
-            else "nothing is measured on the way: no quick_eval.sh and all_eval.sh here, and no EVAR=<folder of EVAR's data>"
+            else "no evaluations during training: there is no quick_eval.sh or all_eval.sh, and the variable EVAR is not set"
         )

@@ -1,8 +1,8 @@
 """Run MAE-AST's command lines without fairseq or Hydra: ``auricle original mae-ast fairseq-hydra-train task.data=… …``.
 
 Every setting of the published lines and of their YAML file is translated, accepted with a note, or refused by name
-(specification mae_ast 2). Settings of ``auricle pretrain`` follow after ``--`` and win. A line whose ``hydra.run.dir`` holds a
-run continues it. Fine-tuning on SUPERB is refused with a message until it is built.
+(specification mae_ast 2). Settings of ``auricle pretrain`` may follow after ``--``; they take precedence. If
+``hydra.run.dir`` holds a run, the line continues it. Fine-tuning on SUPERB is not implemented yet.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from auricle.compat.hydra_line import read_line
-from auricle.compat.shell_line import ShellLine, divided, launched, taken_apart
+from auricle.compat.hydra_line import parse_hydra_line
+from auricle.compat.shell_line import ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -31,53 +31,56 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     """Run one command line and return its exit status.
 
     Args:
-        change: applies the words after ``--`` to the settings.
+        line: the arguments after ``auricle original mae-ast``.
+        change: applies the arguments after ``--`` to the settings.
 
     Raises:
-        AuricleError: for a program that does not run here, and settings that cannot be run.
+        AuricleError: if the program or a setting is not supported.
     """
-    from auricle.compat.mae_ast.settings import mapped
+    from auricle.compat.mae_ast.settings import map_line
 
-    words, own = divided(line)
-    shell = program(words)
+    args, extra = split_at_dashes(line)
+    shell = parse_program(args)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
-    translated = mapped(read_line(shell.words))
-    config = changed(translated.config, own, change)
+    translated = map_line(parse_hydra_line(shell.args))
+    config = apply_extra(translated.config, extra, change)
     if "WORLD_SIZE" not in os.environ and (translated.processes > 1 or shell.launch is not None):
-        again = ["original", "mae-ast", *shell.words, *(["--", *own] if own else [])]
-        return launched(shell.launch or (f"--nproc_per_node={translated.processes}",), again, shell.environment)
+        command = ["original", "mae-ast", *shell.args, *(["--", *extra] if extra else [])]
+        return run_torchrun(shell.launch or (f"--nproc_per_node={translated.processes}",), command, shell.environment)
     if not int(os.environ.get("RANK", 0)):
         for note in translated.notes:
             print(f"note: {note}", file=sys.stderr)
-    return answer(started(config))
+    return print_result(start_or_continue(config))
 
 
-def changed(config: MAEASTPretrain, own: Sequence[str], change: Change | None) -> MAEASTPretrain:
-    if not own:
+def apply_extra(config: MAEASTPretrain, extra: Sequence[str], change: Change | None) -> MAEASTPretrain:
+    """Apply the settings after ``--`` to a config."""
+    if not extra:
         return config
     if change is None:
-        raise AuricleError("settings after -- are read by the command line only: auricle original mae-ast … -- …")
-    return cast("MAEASTPretrain", change(own, config))
+        raise AuricleError("settings after -- work only on the command line: auricle original mae-ast … -- …")
+    return cast("MAEASTPretrain", change(extra, config))
 
 
-def program(words: Sequence[str]) -> ShellLine:
-    """Parse the line, whose program name may be left out. Raises AuricleError for a program that does not run here."""
-    bare = not words or words[0].startswith("-") or ("." in words[0].partition("=")[0] and "=" in words[0])
-    shell = taken_apart(["fairseq-hydra-train", *words] if bare else words)
+def parse_program(args: Sequence[str]) -> ShellLine:
+    """Parse the line; the name of the program is optional. Raise AuricleError for an unsupported program."""
+    bare = not args or args[0].startswith("-") or ("." in args[0].partition("=")[0] and "=" in args[0])
+    shell = parse_shell_line(["fairseq-hydra-train", *args] if bare else args)
     if shell.script in TRAINERS:
         return shell
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
-            f"{shell.script}: fine-tuning on SUPERB and SSAST's recipes comes with a later version of auricle; pre-training "
+            f"{shell.script}: fine-tuning on SUPERB and SSAST's recipes is not implemented yet; pre-training "
             "(fairseq-hydra-train) runs now. To measure frozen embeddings: auricle evaluate DATA --model NAME"
         )
     raise AuricleError(f"unknown program '{shell.script}'{nearest(shell.script, (*TRAINERS, *LATER))}")
 
 
-def started(config: MAEASTPretrain) -> RunResult:
-    """Start a run; or continue the one that the run folder holds, as the original does.
+def start_or_continue(config: MAEASTPretrain) -> RunResult:
+    """Start a run, or continue the one in the run folder, as the original does.
 
-    Raises AuricleError if that one has other settings.
+    Raises:
+        AuricleError: if the run in the folder has other settings.
     """
     from auricle.commands.pretrain import continue_run, pretrain
     from auricle.core.options import differences
@@ -95,8 +98,8 @@ def started(config: MAEASTPretrain) -> RunResult:
     return continue_run(run.path)
 
 
-def answer(result: RunResult) -> int:
-    """Print where the run is, and return 0, or 1 if clips could not be read and were replaced."""
+def print_result(result: RunResult) -> int:
+    """Print the result of a run. Return 0, or 1 if unreadable clips were replaced."""
     if not int(os.environ.get("RANK", 0)):
         print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
     return 1 if result.replaced else 0

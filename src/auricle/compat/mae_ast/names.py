@@ -1,4 +1,4 @@
-"""Every dotted name of MAE-AST's command lines and YAML file, and its setting here (specification mae_ast 2)."""
+"""Table of the dotted names of MAE-AST's command lines and YAML file (specification mae_ast 2)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Name:
-    """One name of the original.
+    """One setting of the original.
 
-    kind     bool, int, float, str, or tuple for several floats
-    default  the original's, for a YAML file without the name
-    ours     the setting of ``auricle pretrain`` that it becomes; "" if several names make one setting (see ``note``)
-    none     the value that its null becomes
+    Attributes:
+        kind: bool, int, float, str, or tuple for several floats.
+        default: the original's default, for a YAML file without the name.
+        ours: the setting of ``auricle pretrain`` that it maps to; "" if there is no single one (see ``note``).
+        note: a remark for the documentation.
+        none: the value that null maps to.
     """
 
     kind: type
@@ -27,8 +29,8 @@ NAMES: dict[str, Name] = {
     # model
     "model.ast_kernel_size_chan": Name(int, 16, note="--patch-size, first number"),
     "model.ast_kernel_size_time": Name(int, 16, note="--patch-size, second number"),
-    "model.ast_kernel_stride_chan": Name(int, 16, note="must be the size"),
-    "model.ast_kernel_stride_time": Name(int, 16, note="must be the size"),
+    "model.ast_kernel_stride_chan": Name(int, 16, note="must equal the size"),
+    "model.ast_kernel_stride_time": Name(int, 16, note="must equal the size"),
     "model.encoder_layers": Name(int, 12, "depth"),
     "model.encoder_embed_dim": Name(int, 768, "embed_dim"),
     "model.encoder_ffn_embed_dim": Name(int, 3072, "ffn_dim"),
@@ -68,17 +70,17 @@ NAMES: dict[str, Name] = {
     # dataset
     "dataset.num_workers": Name(int, 1, "workers", "changes nothing in the numbers"),
     "dataset.max_tokens": Name(int, None, "max_tokens"),
-    "dataset.batch_size": Name(int, None, "batch_size", "most clips of a batch", none=1_000_000),
+    "dataset.batch_size": Name(int, None, "batch_size", "maximum number of clips of a batch", none=1_000_000),
     "dataset.required_batch_size_multiple": Name(int, 8, "batch_multiple"),
-    "dataset.train_subset": Name(str, "train", note="name of the list that is learnt from"),
+    "dataset.train_subset": Name(str, "train", note="name of the training list"),
     "dataset.valid_subset": Name(str, "valid", note="name of the list for --valid"),
     "dataset.gen_subset": Name(str, "test", note="name of the list for --test"),
     "dataset.disable_validation": Name(bool, False, note="no --valid"),
     "dataset.validate_interval": Name(int, 1, "validate_interval"),
     "dataset.validate_interval_updates": Name(int, 0, "validate_interval_updates"),
     # optimization, optimizer, lr_scheduler
-    "optimization.max_update": Name(int, 0, note="--max-updates; with 0 max_epoch counts"),
-    "optimization.max_epoch": Name(int, 0, note="--epochs, where there is no max_update"),
+    "optimization.max_update": Name(int, 0, note="--max-updates; with 0 max_epoch applies"),
+    "optimization.max_epoch": Name(int, 0, note="--epochs, if max_update is not set"),
     "optimization.lr": Name(tuple, (0.25,), note="--lr; one number"),
     "optimization.clip_norm": Name(float, 0.0, "clip_grad"),
     "optimization.update_freq": Name(tuple, (1,), note="--accum-iter; one number"),
@@ -92,10 +94,10 @@ NAMES: dict[str, Name] = {
     # common, checkpoint, distributed_training, hydra
     "common.seed": Name(int, 1, "seed"),
     "common.log_interval": Name(int, 100, "log_interval"),
-    "common.tensorboard_logdir": Name(str, None, note="--tensorboard; the files stand in the run folder"),
+    "common.tensorboard_logdir": Name(str, None, note="--tensorboard; the files are in the run folder"),
     "common.wandb_project": Name(str, None, "wandb", none=None),
     "common.cpu": Name(bool, False, note="--device cpu"),
-    "common.fp16": Name(bool, False, note="--precision fp16 on a GPU; a CPU takes float32, as in the original"),
+    "common.fp16": Name(bool, False, note="--precision fp16 on a GPU; a CPU uses float32, as in the original"),
     "common.memory_efficient_fp16": Name(bool, False, note="as common.fp16; weights and optimiser stay float32"),
     "common.amp": Name(bool, False, note="as common.fp16"),
     "common.bf16": Name(bool, False, note="--precision bf16"),
@@ -111,7 +113,7 @@ NAMES: dict[str, Name] = {
     "hydra.run.dir": Name(str, None, "out", "the run folder; none: named by the time", none=None),
 }
 
-FIXED: dict[str, tuple[Any, tuple[Any, ...]]] = {  # the original's default, and the values that can be run here
+FIXED: dict[str, tuple[Any, tuple[Any, ...]]] = {  # the original's default, and the supported values
     "model._name": ("mae_ast", ("mae_ast",)),
     "model.activation_fn": ("gelu", ("gelu",)),
     "model.enc_conv_pos": (False, (False,)),
@@ -125,44 +127,44 @@ FIXED: dict[str, tuple[Any, tuple[Any, ...]]] = {  # the original's default, and
     "lr_scheduler._name": ("polynomial_decay", ("polynomial_decay",)),
 }
 
-WITHOUT_MEANING: dict[str, dict[str, tuple[str, ...]]] = {  # group -> why -> names
+WITHOUT_MEANING: dict[str, dict[str, tuple[str, ...]]] = {  # group -> reason -> names
     "model": {
-        "has no effect on any parameter, or is read by nothing": ("feature_grad_mult", "conv_pos", "conv_pos_groups"),
+        "has no effect on any parameter, or is unused": ("feature_grad_mult", "conv_pos", "conv_pos_groups"),
     },
     "task": {
-        "concerns raw-wave features only, or is read by nothing": (
+        "concerns raw-wave features only, or is unused": (
             "normalize",
             "enable_padding",
             "mask_spans",
             "feature_rate",
         ),
     },
-    "criterion": {"the log holds every part of the loss anyway": ("log_keys",)},
+    "criterion": {"the log always holds every part of the loss": ("log_keys",)},
     "dataset": {
-        "batches of validation are made as those of training": (
+        "validation uses the batch settings of training": (
             "max_tokens_valid", "batch_size_valid", "fixed_validation_seed", "validate_after_updates",
             "skip_invalid_size_inputs_valid_test", "max_valid_steps", "ignore_unused_valid_subsets",
             "combine_valid_subsets",
         ),
-        "the loader here needs no such setting": (
+        "the loader of Auricle does not need this setting": (
             "data_buffer_size", "required_seq_len_multiple", "dataset_impl", "curriculum", "num_shards", "shard_id",
             "grouped_shuffling", "update_epoch_batch_itr", "update_ordered_indices_seed", "combine_subset",
         ),
     },
     "optimization": {
-        "the loop here has no such case": (
+        "the training loop of Auricle does not need this setting": (
             "sentence_avg", "stop_time_hours", "stop_min_lr", "use_bmuf", "skip_remainder_batch", "debug_param_names",
         ),
     },
-    "optimizer": {"is said elsewhere, or concerns other hardware": ("lr", "use_old_adam", "fp16_adam_stats", "tpu")},
-    "lr_scheduler": {"is said elsewhere, or concerns epochs": ("lr", "force_anneal")},
+    "optimizer": {"is set elsewhere, or concerns other hardware": ("lr", "use_old_adam", "fp16_adam_stats", "tpu")},
+    "lr_scheduler": {"is set elsewhere, or concerns epochs": ("lr", "force_anneal")},
     "common": {
-        "what is logged, and where, is the run folder's matter": (
+        "the run folder determines what is logged, and where": (
             "no_progress_bar", "log_format", "log_file", "aim_repo", "aim_run_hash", "azureml_logging", "reset_logging",
             "profile",
         ),
-        "there is no code to load: the model is built in": ("user_dir", "plasma_path", "use_plasma_view"),
-        "loss scaling looks after itself": (
+        "the model is built in, no code is loaded": ("user_dir", "plasma_path", "use_plasma_view"),
+        "loss scaling is automatic": (
             "fp16_init_scale", "fp16_scale_window", "fp16_scale_tolerance", "fp16_no_flatten_grads", "min_loss_scale",
             "threshold_loss_scale", "amp_batch_retries", "amp_init_scale", "amp_scale_window", "on_cpu_convert_precision",
         ),
@@ -172,19 +174,19 @@ WITHOUT_MEANING: dict[str, dict[str, tuple[str, ...]]] = {  # group -> why -> na
         ),
     },
     "checkpoint": {
-        "states are saved by time, on Ctrl-C and at the end, all that continuing needs": (
+        "checkpoints are complete and saved periodically, on Ctrl-C and at the end": (
             "save_dir", "save_interval", "keep_interval_updates_pattern", "keep_last_epochs", "keep_best_checkpoints",
             "no_save", "no_epoch_checkpoints", "no_last_checkpoints", "no_save_optimizer_state", "continue_once",
             "best_checkpoint_metric", "maximize_best_checkpoint_metric", "patience", "checkpoint_suffix",
             "checkpoint_shard_count", "load_checkpoint_on_all_dp_ranks", "write_checkpoints_asynchronously",
             "model_parallel_size",
         ),
-        "--resume takes weights, --continue everything": (
+        "--resume loads weights, --continue everything": (
             "reset_dataloader", "reset_lr_scheduler", "reset_meters", "reset_optimizer", "optimizer_overrides",
         ),
     },
     "distributed_training": {
-        "how processes find and follow each other is torchrun's matter": (
+        "torchrun sets up the processes": (
             "distributed_num_procs", "distributed_rank", "distributed_backend", "distributed_init_method",
             "distributed_port", "device_id", "distributed_no_spawn", "ddp_backend", "ddp_comm_hook", "bucket_cap_mb",
             "fix_batches_to_gpus", "find_unused_parameters", "gradient_as_bucket_view", "fast_stat_sync",

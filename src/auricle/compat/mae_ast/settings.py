@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from auricle.compat.hydra_line import HydraLine, read_yaml, resolved
+from auricle.compat.hydra_line import HydraLine, read_yaml, resolve_reference
 from auricle.compat.mae_ast.names import FIXED, NAMES, OTHER_GROUPS, PUBLISHED, WITHOUT_MEANING, Name
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import with_values
@@ -19,37 +19,43 @@ BATCHES = (1, 32)
 NEVER_NULL = (
     "optimizer.adam_betas", "common.log_interval", "distributed_training.distributed_world_size", "model.encoder_attention_heads",
 )  # fmt: skip
-DRAWS = 200  # masks whose masked ratio is averaged
+DRAWS = 200  # number of masks that the ratio is averaged over
 
 
 @dataclass(frozen=True)
 class MappedLine:
-    """config: the settings of the run; processes: how many run it; notes: sentences on what differs from the original."""
+    """A translated line.
+
+    Attributes:
+        config: settings of the run.
+        processes: number of processes.
+        notes: differences from the original, one sentence each.
+    """
 
     config: MAEASTPretrain
     processes: int
     notes: tuple[str, ...]
 
 
-def mapped(line: HydraLine) -> MappedLine:
+def map_line(line: HydraLine) -> MappedLine:
     """Translate a line.
 
     Raises:
-        AuricleError: for unknown names (with the nearest), invalid values, and what cannot be run here.
+        AuricleError: for unknown names (the message suggests similar ones), invalid values and unsupported settings.
     """
-    given = {**defaults(line), **line.values}
-    for name in given:
+    settings = {**defaults(line), **line.values}
+    for name in settings:
         check_known(name)
-    values = {name: _read(name, row, given) for name, row in NAMES.items()}
-    check_fixed(given)
+    values = {name: _read(name, row, settings) for name, row in NAMES.items()}
+    check_fixed(settings)
     check_choices(values)
     config = MAEASTPretrain("mae-ast", source_of(values))
-    config = with_values(config, {**plain(values), **translated(values)})
-    return MappedLine(config, processes(values), tuple(notes(config, given, line)))
+    config = with_values(config, {**same_settings(values), **translated_settings(values)})
+    return MappedLine(config, processes(values), tuple(notes(config, settings, line)))
 
 
 def defaults(line: HydraLine) -> dict[str, Any]:
-    """Return the values of the YAML file that the line names; of the published one if it names no folder."""
+    """Return the values of the YAML file of the line; without a folder, of the published file."""
     if line.folder:
         return read_yaml(line.folder, line.name or BUILT_IN)
     if line.name not in ("", BUILT_IN):
@@ -59,6 +65,7 @@ def defaults(line: HydraLine) -> dict[str, Any]:
 
 # ---- names and values
 def check_known(name: str) -> None:
+    """Raise AuricleError, with similar names, for an unknown name."""
     group, _, last = name.partition(".")
     if name in NAMES or name in FIXED or group in OTHER_GROUPS or name in ignored():
         return
@@ -69,81 +76,83 @@ def check_known(name: str) -> None:
 
 
 def ignored() -> dict[str, str]:
-    """Return every name that is accepted and changes nothing, with the reason."""
+    """Return every name that is accepted and has no effect, with the reason."""
     return {
-        f"{group}.{name}": why
-        for group, whys in WITHOUT_MEANING.items()
-        for why, names in whys.items()
+        f"{group}.{name}": reason
+        for group, by_reason in WITHOUT_MEANING.items()
+        for reason, names in by_reason.items()
         for name in names
     }
 
 
-def _read(name: str, row: Name, given: Mapping[str, Any]) -> Any:
-    """Return the value as its type; the default if it is not given; None for null."""
-    if name not in given:
+def _read(name: str, row: Name, settings: Mapping[str, Any]) -> Any:
+    """Return the value of a setting in its type; the default if it is not set; None for null."""
+    if name not in settings:
         return row.default
-    raw = resolved(name, dict(given))
+    raw = resolve_reference(name, dict(settings))
     if raw is None or raw == "???":
         if name in NEVER_NULL:
-            raise AuricleError(f"{name} takes {WORDS[row.kind]}, not null")
+            raise AuricleError(f"{name} takes {EXPECTED[row.kind]}, not null")
         return None
     try:
         return READERS[row.kind](raw)
     except (ValueError, TypeError, SyntaxError, OverflowError):
-        raise AuricleError(f"{name} takes {WORDS[row.kind]}, not '{raw}'") from None
+        raise AuricleError(f"{name} takes {EXPECTED[row.kind]}, not '{raw}'") from None
 
 
-def _whole(raw: Any) -> int:
+def _integer(raw: Any) -> int:
     if isinstance(raw, bool) or float(raw) != int(float(raw)):
         raise ValueError(raw)
     return int(float(raw))
 
 
-def _truth(raw: Any) -> bool:
-    if str(raw).lower() not in TRUTHS:
+def _boolean(raw: Any) -> bool:
+    if str(raw).lower() not in BOOLEANS:
         raise ValueError(raw)
-    return TRUTHS[str(raw).lower()]
+    return BOOLEANS[str(raw).lower()]
 
 
-def _several(raw: Any) -> tuple[float, ...]:
+def _float_tuple(raw: Any) -> tuple[float, ...]:
     parts = raw if isinstance(raw, (list, tuple)) else str(raw).strip("()[] ").split(",")
     return tuple(float(part) for part in parts if str(part).strip())
 
 
-TRUTHS = {"true": True, "false": False, "1": True, "0": False}
-READERS: dict[type, Any] = {int: _whole, float: float, bool: _truth, str: str, tuple: _several}
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", tuple: "a list of numbers"}
+BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+READERS: dict[type, Any] = {int: _integer, float: float, bool: _boolean, str: str, tuple: _float_tuple}
+EXPECTED = {int: "an integer", float: "a number", bool: "true or false", str: "text", tuple: "a list of numbers"}
 
 
-def check_fixed(given: Mapping[str, Any]) -> None:
+def check_fixed(settings: Mapping[str, Any]) -> None:
+    """Raise AuricleError for a setting that has an unsupported value."""
     for name, (default, allowed) in FIXED.items():
-        value = resolved(name, dict(given)) if name in given else default
+        value = resolve_reference(name, dict(settings)) if name in settings else default
         if value not in allowed and str(value).lower() not in {str(one).lower() for one in allowed}:
-            origin = "" if name in given else " (its default)"
-            raise AuricleError(f"{name}={value}{origin} cannot be run here; {' or '.join(map(str, allowed))} can")
+            origin = "" if name in settings else " (its default)"
+            raise AuricleError(f"{name}={value}{origin} is not supported; supported: {', '.join(map(str, allowed))}")
 
 
 def check_choices(values: Mapping[str, Any]) -> None:
+    """Raise AuricleError for a value that is not one of the choices of Auricle's setting."""
     choices = {field.name: field.metadata["choices"] for field in fields(MAEASTObjectiveConfig)}
     for name, row in NAMES.items():
         allowed = choices.get(row.ours)
         if allowed and values[name] not in allowed:
-            raise AuricleError(f"{name}={values[name]} cannot be run here; {', '.join(allowed)} can")
+            raise AuricleError(f"{name}={values[name]} is not supported; supported: {', '.join(allowed)}")
 
 
 # ---- settings
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that mean the same here, by our names."""
+def same_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that have the same meaning in Auricle, by Auricle's names."""
     return {row.ours: row.none if values[name] is None else values[name] for name, row in NAMES.items() if row.ours}
 
 
-def translated(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are written in another way here, or follow from several names together."""
+def translated_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that have another form in Auricle, or depend on several names."""
     folder = Path(values["task.data"])
-    kept = values["checkpoint.keep_interval_updates"]
+    keep = values["checkpoint.keep_interval_updates"]
     return {
-        **length(values),
-        **tokens(values),
+        **run_length(values),
+        **token_size(values),
         "valid": None
         if values["dataset.disable_validation"]
         else _list(folder, values["dataset.valid_subset"], "valid"),
@@ -151,52 +160,52 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
         "lr": _first(values, "optimization.lr"),
         "long_warmup": True,
         "accum_iter": int(_first(values, "optimization.update_freq")),
-        "max_tokens": values["dataset.max_tokens"] or _lacking("dataset.max_tokens"),
-        "keep_interval_updates": kept if kept is not None and kept > 0 else None,
+        "max_tokens": values["dataset.max_tokens"] or _missing("dataset.max_tokens"),
+        "keep_interval_updates": keep if keep is not None and keep > 0 else None,
         "health_interval": max(1, values["common.log_interval"]),
         "log_interval": max(1, values["common.log_interval"]),
-        "resume": restored(values),
+        "resume": initial_weights(values),
         "tensorboard": bool(values["common.tensorboard_logdir"]),
-        **arithmetic(values),
+        **precision_and_device(values),
     }
 
 
 def source_of(values: Mapping[str, Any]) -> str:
-    """Return the training list. Raises AuricleError if the folder or the list is not there."""
-    folder = Path(values["task.data"] or _lacking("task.data"))
+    """Return the training list. Raise AuricleError if the folder or the list does not exist."""
+    folder = Path(values["task.data"] or _missing("task.data"))
     if not folder.is_dir():
-        there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise AuricleError(f"task.data: there is no folder {folder}{nearest(folder.name, there)}")
+        existing = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise AuricleError(f"task.data: there is no folder {folder}{nearest(folder.name, existing)}")
     path = folder / f"{values['dataset.train_subset']}.tsv"
     if not path.is_file():
-        there = [file.name for file in folder.glob("*.tsv")]
-        raise AuricleError(f"task.data: {folder} holds no {path.name}{nearest(path.name, there)}")
+        existing = [file.name for file in folder.glob("*.tsv")]
+        raise AuricleError(f"task.data: {folder} holds no {path.name}{nearest(path.name, existing)}")
     return str(path)
 
 
 def _list(folder: Path, name: str | None, default: str) -> str | None:
-    """Return the list of a name; None if it is the default one and absent. Raises AuricleError if another is absent."""
+    """Return the path of a list; None if the default list does not exist. Raise AuricleError if another does not."""
     path = folder / f"{name}.tsv"
     if not name or path.is_file():
         return str(path) if name else None
     if name == default:
         return None
-    there = [file.stem for file in folder.glob("*.tsv")]
-    raise AuricleError(f"{folder} holds no {path.name}{nearest(name, there)}; one list is taken here")
+    existing = [file.stem for file in folder.glob("*.tsv")]
+    raise AuricleError(f"{folder} holds no {path.name}{nearest(name, existing)}; only one list is supported")
 
 
-def _lacking(name: str) -> Any:
+def _missing(name: str) -> Any:
     raise AuricleError(f"set {name}=…: {NAMES[name].note or 'it has no default'}")
 
 
 def _first(values: Mapping[str, Any], name: str) -> float:
     if len(values[name] or ()) > 1:
-        raise AuricleError(f"{name}: one number is taken here for the whole run, not {len(values[name])}")
-    return values[name][0] if values[name] else _lacking(name)
+        raise AuricleError(f"{name}: Auricle supports one number for the whole run, not {len(values[name])}")
+    return values[name][0] if values[name] else _missing(name)
 
 
-def length(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the length: max_update if given, else max_epoch. Raises AuricleError for a run without an end."""
+def run_length(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the length of the run: max_update if set, else max_epoch. Raise AuricleError if neither is set."""
     updates, epochs = values["optimization.max_update"] or 0, values["optimization.max_epoch"] or 0
     if updates <= 0 and epochs <= 0:
         raise AuricleError("set optimization.max_update=… or optimization.max_epoch=…: the run has no end")
@@ -208,8 +217,8 @@ def length(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def tokens(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the size of a token. Raises AuricleError if its stride differs (reconstruction needs them equal)."""
+def token_size(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the size of a token. Raise AuricleError if the stride differs, because reconstruction needs them equal."""
     size, stride = (
         tuple(values[f"model.ast_kernel_{what}_{axis}"] for axis in ("chan", "time")) for what in ("size", "stride")
     )
@@ -220,15 +229,15 @@ def tokens(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"patch_size": f"{size[0]}x{size[1]}"}
 
 
-def restored(values: Mapping[str, Any]) -> str | None:
-    """Return the weights to start from."""
+def initial_weights(values: Mapping[str, Any]) -> str | None:
+    """Return the file of the weights to start from; None without one."""
     file = values["checkpoint.restore_file"]
     named = file if file and file != NAMES["checkpoint.restore_file"].default else None
     return values["checkpoint.finetune_from_model"] or named
 
 
-def arithmetic(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return precision and device of the line; a CPU takes float32 for fp16, as the original does."""
+def precision_and_device(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return precision and device of the line; a CPU uses float32 for fp16, as the original does."""
     import torch
 
     gpu = torch.cuda.is_available() and not values["common.cpu"]
@@ -239,56 +248,57 @@ def arithmetic(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def processes(values: Mapping[str, Any]) -> int:
-    """Return the number of processes. Raises AuricleError for several machines, which one line cannot start here."""
-    world, here = values["distributed_training.distributed_world_size"], values["distributed_training.nprocs_per_node"]
-    if world > 1 and here is not None and here < world:
+    """Return the number of processes. Raise AuricleError for several machines, which one line cannot start."""
+    world, local = values["distributed_training.distributed_world_size"], values["distributed_training.nprocs_per_node"]
+    if world > 1 and local is not None and local < world:
         raise AuricleError(
-            f"distributed_training: {world} processes, {here} on each machine; start one machine's line with torchrun on each, "
+            f"distributed_training: {world} processes, {local} on each machine; start one machine's line with torchrun on each, "
             "or set distributed_training.distributed_world_size=1 distributed_training.nprocs_per_node=1 as the published lines"
         )
     return max(1, world)
 
 
 # ---- notes
-def notes(config: MAEASTPretrain, given: Mapping[str, Any], line: HydraLine) -> Iterator[str]:
+def notes(config: MAEASTPretrain, settings: Mapping[str, Any], line: HydraLine) -> Iterator[str]:
+    """Yield one sentence for every difference from the original."""
     if not line.folder:
-        yield "no --config-dir: the published config/pretrain/mae_ast.yaml is built in and holds the defaults"
-    yield from without_effect(given)
-    if given.get("common.fp16") and config.train.precision == "float32":
-        yield "common.fp16: there is no GPU here, so this trains in float32"
-    if config.train.max_updates and given.get("optimization.max_epoch"):
-        yield "optimization.max_epoch: optimization.max_update is given too and alone ends the run"
+        yield "no --config-dir: the published config/pretrain/mae_ast.yaml is built in and sets the defaults"
+    yield from without_effect(settings)
+    if settings.get("common.fp16") and config.train.precision == "float32":
+        yield "common.fp16: there is no GPU, so the run uses float32"
+    if config.train.max_updates and settings.get("optimization.max_epoch"):
+        yield "optimization.max_epoch: optimization.max_update is set too and ends the run"
     if not config.valid:
-        yield "there is no validation list: nothing is validated"
+        yield "there is no validation list, so there is no validation"
     if config.objective.mask_type in SPANS:
         yield span_note(config)
 
 
-def without_effect(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one sentence per reason, with the names of the line and its file that change nothing here."""
+def without_effect(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one sentence per reason, with the settings of the line that have no effect."""
     reasons: dict[str, list[str]] = {}
-    for name in given:
+    for name in settings:
         if name in ignored():
             reasons.setdefault(ignored()[name], []).append(name)
         elif name not in NAMES and name.partition(".")[0] in OTHER_GROUPS:
             reasons.setdefault("belongs to other tasks or to Hydra", []).append(name)
-    for why, names in reasons.items():
-        yield f"accepted, changes nothing ({why}): {', '.join(names)}"
+    for reason, names in reasons.items():
+        yield f"accepted, has no effect ({reason}): {', '.join(names)}"
 
 
 def span_note(config: MAEASTPretrain) -> str:
-    """Return what retain_spans does, in numbers: the published code and its text disagree (specification mae_ast 1)."""
+    """Describe the effect of retain_spans: the published code and paper disagree (specification mae_ast 1)."""
     steps = CLIP_FRAMES // config.model.patch[1]
     ratios = " and ".join(f"{measured_ratio(config, clips):.1%} in batches of {clips}" for clips in BATCHES)
     return (
-        f"task.mask_type={config.objective.mask_type} at {config.objective.random_mask_prob:g} shows the drawn spans to the "
-        f"encoder and masks the rest, as the published code does: measured on clips of ten seconds ({steps} tokens), "
-        f"{ratios} are masked. Its text says that spans are masked: -- --mask-type mask_spans does that"
+        f"task.mask_type={config.objective.mask_type} at {config.objective.random_mask_prob:g} keeps the drawn spans "
+        f"visible and masks the rest, as the published code does: on clips of ten seconds ({steps} tokens), "
+        f"{ratios} are masked. According to the paper, the spans are masked; use -- --mask-type mask_spans for that"
     )
 
 
 def measured_ratio(config: MAEASTPretrain, clips: int) -> float:
-    """Return the mean ratio of masked tokens over drawn batches of clips of ten seconds."""
+    """Return the mean ratio of masked tokens over random batches of clips of ten seconds."""
     from auricle.core.randomness import BatchKey
     from auricle.methods.mae_ast.masks import draw_mask
 
