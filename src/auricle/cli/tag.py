@@ -38,14 +38,16 @@ def run(args: argparse.Namespace) -> int:
     failed: list[Failure] = []
     done = 0
     try:
-        for outcome in progress_bar(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet):
-            if isinstance(outcome, Failure):
-                failed.append(outcome)
-                print(f"failed: {outcome.error}", file=sys.stderr)
-            else:
-                printer.add(outcome)
-                done += 1
-                sys.stdout.flush()
+        bar = progress_bar(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet)
+        for outcome in bar:
+            with bar.pause():
+                if isinstance(outcome, Failure):
+                    failed.append(outcome)
+                    print(f"failed: {outcome.error}", file=sys.stderr)
+                else:
+                    printer.add(outcome)
+                    done += 1
+                    sys.stdout.flush()
     finally:
         printer.finish(failed)
     return exit_code(done, len(failed))

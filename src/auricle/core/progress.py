@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tqdm import tqdm
@@ -25,6 +26,10 @@ class ProgressBar(tqdm):
     def update(self, n: float | None = 1) -> bool | None:
         self._look_at_load()
         return super().update(n)
+
+    def pause(self) -> AbstractContextManager[None]:
+        """Return a context for printing: on a terminal the bar is removed, and drawn again below the printed lines."""
+        return self.external_write_mode() if sys.stderr.isatty() else nullcontext()
 
     def _look_at_load(self) -> None:
         change = recheck()
