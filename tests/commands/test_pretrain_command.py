@@ -105,7 +105,7 @@ def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(dat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["pretrain"], "say what to learn"),
+        (["pretrain"], "name the recordings"),
         (["pretrain", "m3d", "DATA"], "unknown method 'm3d'"),
         (["pretrain", "m2d", "nowhere"], "nowhere"),
         (["pretrain", "DATA", "--method", "m2d", "--patch-size", "15x16"], "80 mel bins cannot be cut"),

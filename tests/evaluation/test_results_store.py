@@ -186,6 +186,8 @@ def test_the_command_prints_every_format(store, capsys):
     assert main(["results", "--store", str(store.path)]) == 2
     store.append([result("a"), result("b", 0.6)])
     capsys.readouterr()
+    assert main(["results", "--store", str(store.path), "--task", "birds"]) == 0
+    assert "matches" in capsys.readouterr().out
     for style, expected in (("text", "model"), ("csv", "model,"), ("markdown", "| id |"), ("json", '"model"')):
         assert main(["results", "--store", str(store.path), "--format", style]) == 0
         assert expected in capsys.readouterr().out

@@ -123,7 +123,7 @@ class VerbParser(argparse.ArgumentParser):
             formatter.end_section()
         hidden = sum(action.dest in self.advanced and action.help != argparse.SUPPRESS for action in self._actions)
         if hidden and not everything:
-            formatter.add_text(f"{hidden} more options: {self.prog} --help all")
+            formatter.add_text(f"{hidden} more {'option' if hidden == 1 else 'options'}: {self.prog} --help all")
         return formatter.format_help()
 
     def usage_line(self) -> str:

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         run, watchers = Path(args.continue_from), (published_files,)
         return answer(continue_run(run, changes, allow=allow, callbacks=watchers, quiet=args.quiet), args.json)
     if args.source is MISSING:
-        raise AuricleError("say what to learn from: auricle pretrain FOLDER --method m2d (or --continue RUN)")
+        raise AuricleError("name the recordings: auricle pretrain DATA --out RUN (or --continue RUN)")
     config = config_from(args.settings, args)
     if args.dry_run:
         from auricle.training.run import dry_run

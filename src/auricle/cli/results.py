@@ -40,8 +40,15 @@ def _table(config: ResultsConfig, style: str) -> str:
 
     rows = results(config)
     if not rows and style == "text":
-        return f"no results yet in {store_path(config.store)}: 'auricle evaluate' adds them"
+        return _no_rows(config)
     return WRITERS[style](rows).rstrip("\n")
+
+
+def _no_rows(config: ResultsConfig) -> str:
+    path = store_path(config.store)
+    if not results(ResultsConfig(store=config.store)):
+        return f"no results yet in {path}: 'auricle evaluate' adds them"
+    return f"no result in {path} matches; 'auricle results' without filters shows all"
 
 
 def _comparison(config: ResultsConfig, pair: list[str], style: str) -> str:

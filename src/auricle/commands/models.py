@@ -269,7 +269,7 @@ def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str
     write_pickle(tensors, out)
     open_settings = settings_not_in_tensors(tensors, encoder.settings())  # type: ignore[operator]
     settings = ", ".join(f"{name} {value}" for name, value in open_settings.items())
-    return len(tensors), f"the layout does not hold them, so give its readers: {settings}"
+    return len(tensors), f"the layout does not store these settings; give them to the program that reads it: {settings}"
 
 
 def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
@@ -282,7 +282,8 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     config = encoder.architecture()["config"]
     if config["num_heads"] not in (None, max(1, config["embed_dim"] // 64)):
         raise AuricleError(
-            f"readers of M2D's layout take one head per 64 channels; this encoder has {config['num_heads']}"
+            f"the layout m2d does not store the number of heads: its readers assume one head per 64 channels; "
+            f"this encoder has {config['num_heads']} for {config['embed_dim']} channels and cannot be written in it"
         )
     ours = (
         read_tensors(source) if source.is_dir() else {f"online.{n}": value for n, value in encoder.state_dict().items()}

@@ -195,7 +195,7 @@ class DataConfig:
 class PretrainConfig:
     """Settings of a pre-training run that every method has. config.yaml in the run folder holds them."""
 
-    method: str = option(help="learning method")
+    method: str = option(help="learning method (default: msm-mae)")
     source: str = argument(
         "a prepared folder (log-mel files), a manifest, or a folder of audio (log-mel made on the fly)"
     )
