@@ -67,3 +67,9 @@ def test_the_overview_is_ordered_by_what_a_person_wants(capsys):
 def test_a_family_of_verbs_lists_them(capsys):
     assert main(["models", "--help"]) == 0
     assert "models verify" in capsys.readouterr().out
+
+
+def test_help_is_a_verb_too(capsys):
+    assert main(["help"]) == 0
+    assert "find out what is in recordings" in capsys.readouterr().out
+    assert text_of(["help", "tag"], capsys) == text_of(["tag", "--help"], capsys)

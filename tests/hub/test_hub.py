@@ -178,6 +178,8 @@ def test_wrong_files_give_one_clear_message(tmp_path):
     assert "truncated" in message("mn01_as", weights=cut)
     (tmp_path / "empty.pt").write_bytes(b"")
     assert "not a readable checkpoint" in message(tmp_path / "empty.pt")
+    (tmp_path / "sound.pt").write_bytes(b"RIFF" + bytes(60))
+    assert message(tmp_path / "sound.pt").endswith("(truncated, or another format)")
     torch.save({"epoch": 3}, tmp_path / "odd.pt")
     assert "unknown layout" in message(tmp_path / "odd.pt")
     lacking = published(tiny(), tmp_path / "lacking.pt", **{"features.9.block.1.1.bias": None})

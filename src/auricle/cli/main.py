@@ -88,7 +88,9 @@ def run(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # letters it lacks become question marks
             stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
+    if words[1:] and words[0] == "help":  # auricle help VERB
+        words = [*words[1:], "--help"]
+    if not words or words[0] in ("help", "-h", "--help"):
         print(overview())
         return EXIT_OK
     if words[0] == "--version":

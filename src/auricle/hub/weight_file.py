@@ -137,6 +137,7 @@ def read_pickle(path: Path) -> Any:
     import torch
 
     allowed = [argparse.Namespace, pathlib.PosixPath, *_numpy_scalars()]
+    unreadable = f"{path} is not a readable checkpoint (truncated, or another format)"
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -147,17 +148,16 @@ def read_pickle(path: Path) -> Any:
             raise AuricleError(
                 f"{path} holds more than tensors and settings and was refused: {_reason(error)}"
             ) from None
-        raise AuricleError(f"{path} is not a readable checkpoint (truncated, or another format)") from None
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise AuricleError(
-            f"{path} is not a readable checkpoint (truncated, or another format): {_reason(error)}"
-        ) from None
+        raise AuricleError(unreadable) from None
+    except LookupError:  # its text describes the state of the pickle reader, not the file
+        raise AuricleError(unreadable) from None
+    except (RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise AuricleError(f"{unreadable}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
-    text = [] if isinstance(error, KeyError) else str(error).splitlines()  # the text of a KeyError is the key alone
-    return (lines or text or [type(error).__name__])[0][:200]
+    return (lines or str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _numpy_scalars() -> list[Any]:
