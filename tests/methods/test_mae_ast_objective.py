@@ -179,9 +179,9 @@ def test_the_two_forms_of_the_decoder_agree(name):
     for lengths in (None, [98, 70, 40]):
         tokens = built.tokenise(batch(clips(3), lengths))
         mask = built.draw(tokens, BatchKey(0, 0, (0, 1, 2)), "reconstruction")
-        seen = built.online.see(tokens.tokens, mask.visible, tokens.real)
+        seen = built.online.encode_visible(tokens.tokens, mask.visible, tokens.real)
         whole = take(built.online.decode(seen, mask, tokens.real), mask.hidden)
-        short = built.online.masked(tokens.tokens, mask, tokens.real)
+        short = built.online.decode_masked(tokens.tokens, mask, tokens.real)
         real = slice(None) if tokens.real is None else tokens.real.gather(1, mask.hidden)
         torch.testing.assert_close(short[real], whole[real], atol=2e-5, rtol=1e-5)
 

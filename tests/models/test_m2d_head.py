@@ -126,7 +126,7 @@ def test_a_longer_duration_is_one_piece_and_too_long_an_input_is_refused(tmp_pat
     assert encoder(torch.zeros(1, 259 * 160)).frames.shape[1] == 16
     assert encoder(torch.zeros(1, 200 * 160)).frames.shape[1] == 12  # 201 frames: the incomplete column is dropped
     assert encoder(torch.zeros(1, 1)).frames.shape[1] == 1
-    with pytest.raises(AuricleError, match="up to 260 frames in one piece, the input has 261"):
+    with pytest.raises(AuricleError, match="up to 260 frames in one chunk, the input has 261"):
         encoder(torch.zeros(1, 260 * 160))
     save_encoder(encoder, tmp_path / "long.safetensors")
     again = read_encoder(tmp_path / "long.safetensors")
@@ -151,7 +151,7 @@ def test_the_training_mask_hides_whole_rows_and_columns_in_training_only(publish
     whole = [torch.equal(grid.all(1)[:, None] | grid.all(0), grid) for grid in hidden]
     assert whole == ([False, False] if published else [True, True])
     close(out.tokens, encoder(wave, key=key).tokens, 0)
-    with pytest.raises(AuricleError, match="pass draws="):
+    with pytest.raises(AuricleError, match="this encoder masks patches in training"):
         encoder(wave)
     with pytest.raises(AuricleError, match="with_duration makes an encoder for longer ones"):
         encoder(torch.zeros(2, 40000), key=key)

@@ -52,7 +52,7 @@ def check_forward_pass(tensors, meta) -> None:
     net, mask = network(tensors, meta), mask_of(tensors)
     tokens = net.cut(net.normalise(tensors["in.fbank"].transpose(1, 2)))
     agree(net.post_extract_proj(tokens), tensors["eval.tokens_projected"])
-    seen = net.see(tokens, mask.visible)
+    seen = net.encode_visible(tokens, mask.visible)
     agree(seen, tensors["eval.encoder_output"])
     agree(net.decode(seen, mask), tensors["eval.decoder_output"])
     reconstruction, classification = net.predict(tokens, mask)
@@ -172,7 +172,7 @@ def test_pre_norm_ends_with_the_norm_and_positions_can_be_left_out():
     close(net(torch.randn(1, 9000)).tokens.mean(-1), torch.zeros(1, 24), 1e-5)  # normalised, of unit weights
     tokens = torch.randn(1, 40, 256)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))[None]
-    close(net.see(tokens, order), net.see(tokens, torch.arange(40)[None])[:, order[0]], 1e-5)
+    close(net.encode_visible(tokens, order), net.encode_visible(tokens, torch.arange(40)[None])[:, order[0]], 1e-5)
 
 
 def test_pre_norm_layers_are_the_formulas():
@@ -197,11 +197,11 @@ def test_dropout_acts_in_training_only_and_everywhere_it_is_asked_for():
     for name in none:
         net = mae_ast(**{**none, name: 0.5})
         with torch.no_grad():
-            quiet = [net.see(tokens, order) for _ in range(2)]
+            quiet = [net.encode_visible(tokens, order) for _ in range(2)]
             torch.manual_seed(0)
-            loud = [net.train().see(tokens, order) for _ in range(8)]
+            loud = [net.train().encode_visible(tokens, order) for _ in range(8)]
             torch.manual_seed(0)
-            again = net.see(tokens, order)
+            again = net.encode_visible(tokens, order)
         assert torch.equal(*quiet), name
         assert any(not torch.equal(loud[0], other) for other in loud[1:]), name
         assert torch.equal(loud[0], again), name  # the loop seeds the generator that it draws from
@@ -233,9 +233,9 @@ def test_layers_are_skipped_in_training_and_never_in_features():
     tokens, everything = torch.randn(1, 12, 256), torch.arange(12)[None]
     torch.manual_seed(0)
     with torch.no_grad():
-        drawn = {float(net.see(tokens, everything)[0, 0, 0]) for _ in range(60)}
+        drawn = {float(net.encode_visible(tokens, everything)[0, 0, 0]) for _ in range(60)}
         assert 4 < len(drawn) <= 16  # subsets of four layers
-        assert len({float(net.eval().see(tokens, everything)[0, 0, 0]) for _ in range(3)}) == 1
+        assert len({float(net.eval().encode_visible(tokens, everything)[0, 0, 0]) for _ in range(3)}) == 1
     assert len(net.train()(torch.randn(1, 9000), layers="all").layers) == 4
 
 

@@ -142,7 +142,7 @@ def test_rebuilding_gives_the_same_page(run):
     ("lost", "message"),
     [
         ("evaluations", "No evaluation yet"),
-        (FILE, "kept no clips"),
+        (FILE, "has no clips to show"),
         ("metrics.jsonl", "Nothing was logged"),
         ("command.txt", "Configuration"),
         ("environment.json", "Configuration"),

@@ -33,15 +33,15 @@ class EncoderInfo:
     Attributes:
         name: of these weights.
         family: of the architecture, a key of ``models.registry.FAMILIES``.
-        front_end: the id of the front end that makes its spectrograms.
-        sample_rate: of the waveforms it takes, hertz.
+        front_end: id of the front end that computes the spectrograms.
+        sample_rate: of the input waveforms, hertz.
         hop_seconds: spacing of ``EncoderOutput.frames``.
-        frame_dim, clip_dim: width of a frame and of the clip embedding.
-        token_dim: width of a token before stacking; None for families without tokens.
+        frame_dim, clip_dim: size of a frame and of the clip embedding.
+        token_dim: size of a token before stacking; None for families without tokens.
         head_names: the heads, the main one first; ``EncoderOutput.logits`` are the main head's.
-        label_spaces: what the logits of each head mean, in the order of ``head_names``; None where nobody knows.
+        label_spaces: the classes of the logits of each head, in the order of ``head_names``; None if unknown.
         min_samples: the shortest waveform that is not zero-padded first.
-        chunk_frames: spectrogram frames that are encoded in one piece; None: any number.
+        chunk_frames: maximum number of spectrogram frames that are encoded in one chunk; None: any number.
         depth: the number of blocks that ``layers`` may name.
         taps: the names that ``taps`` may hold.
         licence, source: of the weights.
@@ -66,7 +66,7 @@ class EncoderInfo:
 
     @property
     def label_space(self) -> LabelSpace | None:
-        """The label space of the main head; None without a head, and where nobody knows what its logits mean."""
+        """The label space of the main head; None without a head or if its classes are unknown."""
         return self.label_spaces[0] if self.label_spaces else None
 
     @property
@@ -144,7 +144,7 @@ class Encoder(nn.Module):
         Args:
             wave: (B, S) at ``info.sample_rate``; shorter than ``info.min_samples``: zero-padded up to that.
             lengths: (B,) samples of each clip; None: all of them.
-            padding: "exact" reflects each clip at its own end; "published" treats the zero-padded batch as one piece.
+            padding: "exact" reflects each clip at its own end; "published" encodes the zero-padded batch as the original does.
             key: random draws of the batch, for families that augment in training.
         """
         check_padding(padding)
@@ -194,7 +194,7 @@ class Encoder(nn.Module):
         return self._with_logits(out, len(asked)) if self.info.head_names else out
 
     def core(self, values: Tensor, mask: Tensor | None = None) -> CoreOutput:
-        """Compute features and logits by tensor operations alone: what is compiled and exported.
+        """Compute features and logits by tensor operations only, so that it can be compiled and exported.
 
         Equal to ``encode`` of the same spectrograms within 1e-5.
 
@@ -276,10 +276,10 @@ class Encoder(nn.Module):
         return twin
 
     def set_label_space(self, space: LabelSpace | None, head: str | None = None) -> None:
-        """Say what the logits of a head mean (None: nobody knows).
+        """Set the classes of the logits of a head (None: unknown).
 
         Args:
-            space: as many classes as the head has.
+            space: its number of classes must be that of the head.
             head: a name of ``info.head_names``; None: the main head.
 
         Raises:
@@ -340,9 +340,9 @@ class Encoder(nn.Module):
     def for_inference(self) -> Encoder:
         """Return the form of this encoder that is fastest for inference, in evaluation mode.
 
-        It is made once and kept, and made anew once this encoder has changed (``models/inference_copy.py`` says how
-        that is seen). It gives the same results within 1e-5, has the same fingerprint, cannot be trained, may share
-        memory with this encoder, and may be shared between threads. Move the encoder, not the result, to another device.
+        The copy is made once, and again after this encoder has changed (see ``models/inference_copy.py``). Its results
+        are equal within 1e-5 and its fingerprint is the same. It cannot be trained, may share memory with this encoder
+        and may be shared between threads. To change the device, move the encoder, not the copy.
         """
         if self.made_for_inference:
             return self
@@ -454,7 +454,7 @@ class Encoder(nn.Module):
 
     # ------------------------------------------------------------------------------------------------------ nn.Module's
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take along: everything but the kept copy for inference."""
+        """Return the state for copies and pickles, without the cached copy for inference."""
         return {name: value for name, value in self.__dict__.items() if name != "_for_inference"}
 
     def _apply(self, fn, recurse=True):

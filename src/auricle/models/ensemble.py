@@ -123,7 +123,7 @@ class Ensemble(Encoder):
         return twin
 
     def set_label_space(self, space: LabelSpace | None, head: str | None = None) -> None:
-        """As every encoder's; the main head's classes become the members' too, so that they stay agreed."""
+        """As every encoder's; the main head's classes become the members' too, so that all agree."""
         super().set_label_space(space, head)
         if self._native_classes() is not None and self.info.head_names[0] not in self.heads and head in (None, MAIN):
             for member in self.encoders:
@@ -203,5 +203,5 @@ def on_grid(frames: Tensor, times: Tensor, lengths: Tensor, wanted: Tensor) -> T
 
 def mean_of(parts: Sequence[Tensor | None]) -> Tensor | None:
     """Average tensors of one shape; None where one of them is None."""
-    given = [part for part in parts if part is not None]
-    return torch.stack(given).mean(0) if len(given) == len(parts) else None
+    available = [part for part in parts if part is not None]
+    return torch.stack(available).mean(0) if len(available) == len(parts) else None

@@ -5,7 +5,7 @@ A ``Head`` is a module on what every encoder gives (``HeadInputs``), so it works
     head = make_head("linear", encoder, num_classes=2)
     detector = encoder.with_head(head, LabelSpace("multilabel", ("frog", "cricket")))
 
-A ``LabelSpace`` says what the logits of a head mean. Both are saved in the weight file (``hub/weight_file.py``).
+A ``LabelSpace`` describes the classes of the logits of a head. Both are saved in the weight file (``hub/weight_file.py``).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class LabelSpace:
     Attributes:
         kind: "multiclass": exactly one class holds (softmax); "multilabel": each class holds or not (sigmoid).
         ids: the classes in the order of the logits, each once.
-        names: what people read, in the same order; empty: the ids.
+        names: display names in the same order; empty: the ids.
         background: ids of the classes that were trained as "none of these". They are never reported.
-        scale, offset: per class; ``scale * logit + offset`` is the calibrated logit. Empty: the logits as they are.
+        scale, offset: per class; ``scale * logit + offset`` is the calibrated logit. Empty: no calibration.
         calibration_fitted_on: the data that scale and offset were fitted on.
-        thresholds: per class, the least probability of a decision. Empty: 0.5 (multilabel) or none (multiclass).
+        thresholds: per class, the minimum probability of a positive decision. Empty: 0.5 (multilabel) or none (multiclass).
         thresholds_fitted_on: the data that the thresholds were fitted on.
-        named: False if nobody knows what the classes are; the names are then "class 0", "class 1" and so on.
+        named: False if the classes are unknown; the names are then "class 0", "class 1" and so on.
     """
 
     kind: LabelKind
@@ -87,13 +87,13 @@ class LabelSpace:
 
     @classmethod
     def unnamed(cls, count: int, kind: LabelKind) -> LabelSpace:
-        """Make the label space of ``count`` classes of which nobody knows what they are."""
+        """Make the label space of ``count`` unknown classes."""
         ids = tuple(f"class {c}" for c in range(count))
         return cls(kind, ids, named=False)
 
     @property
     def classes(self) -> tuple[tuple[str, str], ...] | None:
-        """(id, name) of each class in the order of the logits; None if nobody knows what the classes are."""
+        """(id, name) of each class in the order of the logits; None if they are unknown."""
         return tuple(zip(self.ids, self.names)) if self.named else None
 
     @property
@@ -295,7 +295,7 @@ HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead
 
 
 def make_head(kind: str, encoder: Encoder, num_classes: int, *, reads: str = "clip", **options: Any) -> Head:
-    """Make a new head that fits ``encoder``, to be given to ``Encoder.with_head``.
+    """Make a new head that fits ``encoder``, for ``Encoder.with_head``.
 
     Args:
         kind: a name in ``HEADS``: "linear" or "mlp".

@@ -1,9 +1,9 @@
-"""The copy of an encoder that ``Encoder.for_inference`` makes once and keeps, and when it is out of date.
+"""Cache the copy of an encoder that ``Encoder.for_inference`` returns, and detect when it is out of date.
 
-The copy is made anew when the encoder is no longer what it was made of: another tensor or another place in memory
-(``to``, ``half``), a tensor changed in place (``load_state_dict``, an optimizer step), other settings or another
-``info``. PyTorch counts the changes of a tensor (``Tensor._version``), so nothing is hashed. Changes through ``.data``
-and inside ``torch.inference_mode`` are not counted by PyTorch and not seen here.
+The copy is made again if the encoder has changed: another tensor or memory address (``to``, ``half``), a tensor modified in
+place (``load_state_dict``, an optimizer step), other settings or another ``info``. PyTorch counts the modifications of a
+tensor (``Tensor._version``), so no hash is needed. PyTorch does not count changes through ``.data`` and inside
+``torch.inference_mode``, so they are not detected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class EncoderVersion:
 
 
 def sharing_copy(encoder: Encoder) -> Encoder:
-    """Copy the modules of an encoder but none of its tensors: the copy has modes and settings of its own."""
+    """Copy the modules of an encoder and share its tensors: modes and settings of the copy are independent."""
     return copy.deepcopy(encoder, {id(tensor): tensor for tensor in named_tensors(encoder).values()})
 
 

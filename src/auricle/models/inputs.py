@@ -1,4 +1,4 @@
-"""Check what callers pass to an encoder, pad what is too short, and group clips of equal length."""
+"""Check the inputs of an encoder, pad short waveforms, and group clips of equal length."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_wave(wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Ten
 
 
 def check_padding(padding: str) -> None:
-    """Raise AuricleError for what is neither "exact" nor "published"."""
+    """Raise AuricleError unless ``padding`` is "exact" or "published"."""
     if padding not in get_args(Padding):
         raise AuricleError(f"padding is one of {', '.join(get_args(Padding))}, not {padding!r}")
 

@@ -1,4 +1,4 @@
-"""What a run folder holds, for the report; parts that are absent are empty."""
+"""Read the contents of a run folder for the report; missing parts are empty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RunView:
         folder: The run folder.
         config: Its settings.
         evaluations: Its evaluations that could be read, by file name.
-        snapshot: Clips kept for the report; None where there are none.
+        snapshot: Clips saved for the report; None if there are none.
         problems: Sentences on what could not be read; the report shows them.
     """
 
@@ -73,7 +73,7 @@ class RunView:
 
     @cached_property
     def epochs(self) -> float:
-        """Passes over the data so far: what the encoder file or the log says, whichever is later."""
+        """Epochs so far, from the encoder file or the log, whichever is later."""
         saved = float(self.encoder.get("lineage", {}).get("epoch", 0.0))
         return max([saved, *(float(row.get("epoch", 0)) for row in self.log)])
 

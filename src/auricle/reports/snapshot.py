@@ -65,7 +65,7 @@ def take_snapshot(
     """Run the objective on the first clips of a batch.
 
     Args:
-        objective: Its ``preview`` says what was hidden.
+        objective: Its ``preview`` returns the mask.
         batch: The clips.
         key: Key of the masks.
         manifest: Where sound is read from when the batch holds spectrograms.
@@ -86,7 +86,7 @@ def take_snapshot(
 
 
 def training_facts(manifest: Manifest, failed: int = 0) -> dict[str, Any]:
-    """Return clips, seconds of sound (None where the manifest does not say), unreadable clips, number of classes."""
+    """Return the numbers of clips, seconds (None if unknown), unreadable clips and classes."""
     seconds = [clip.seconds for clip in manifest]
     known = [s for s in seconds if s is not None]
     labels = [label for clip in manifest for label in clip.labels]

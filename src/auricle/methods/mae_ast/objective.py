@@ -132,14 +132,14 @@ class MAEAST(Objective):
         if clips.real is not None:
             only_padding = ~clips.real.gather(1, mask.visible).any(dim=1, keepdim=True)  # nothing real is visible
             keys, real = clips.real | only_padding, clips.real.gather(1, mask.hidden)
-        network = self._among_mask_tokens if self.config.encoder_mask_tokens else self.online.masked
+        network = self._among_mask_tokens if self.config.encoder_mask_tokens else self.online.decode_masked
         return MaskedTokens(mask, network(clips.tokens, mask, keys), take(clips.tokens, mask.hidden), real)
 
     def _among_mask_tokens(self, tokens: Tensor, mask: Mask, keys: Tensor | None) -> Tensor:
         """Encode all tokens, a learnt one in place of each masked one (SSAST): (B, M, D)."""
         online = self.online
         x = torch.where(mask.binary.bool()[..., None], online.encoder_mask_emb, online.post_extract_proj(tokens))
-        return take(online.encoder(online.placed(x, "enc", keys), keys), mask.hidden)
+        return take(online.encoder(online.add_positions(x, "enc", keys), keys), mask.hidden)
 
     def head(self, loss: str, hidden: Tensor) -> Tensor:
         """Predict tokens (B, M, P) for one of the losses from hidden states (B, M, D)."""

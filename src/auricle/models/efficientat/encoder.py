@@ -1,14 +1,15 @@
-"""What MN and DyMN share as encoders: 17 stages, a head, and the contract around them.
+"""The base class of MN and DyMN as encoders: 17 stages and a head.
 
 Stages: 0 the stem, 1 to 15 the blocks, 16 the last unit Y (B, D, F', T'). Frames are Y averaged over frequency,
 ``clip`` averages both axes, ``logits`` are the head's (specification efficientat 2.4). ``layers`` counts blocks 1 to 15
-and the last unit as 0 to 15, each averaged over frequency. Every column depends on seconds of context: the receptive
-field is several hundred mel frames.
+and the last unit as 0 to 15, each averaged over frequency. The receptive field of a column is
+several hundred mel frames, that is, seconds of context.
 
-Clips may have any length. Waveforms below ``min_samples`` are zero-padded up to it; there are no chunks. Clips of one batch
-are grouped by equal length, so each comes out as if alone; in training and with ``padding="published"`` a batch is one piece.
-Strides that multiply to s place column t of a stage on mel frame s t, that is on sample s t hop + 1/2 (pre-emphasis
-looks half a sample ahead); with the published strides, frames are 32 mel frames apart.
+Clips may have any length; they are not divided into chunks. Waveforms shorter than ``min_samples`` are zero-padded. Clips of
+equal length in a batch are encoded together, so padding does not affect the result; in training and with
+``padding="published"`` the whole zero-padded batch is encoded at once. With a total stride of s, column t of a stage is
+centred on mel frame s t, that is, on sample s t hop + 1/2 (pre-emphasis shifts by half a sample); with the published strides,
+s is 32.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ Classes = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Request:
-    """What one call of ``encode`` asks for beside the frames."""
+    """The stages and taps that one call of ``encode`` returns in addition to the frames."""
 
     stages: tuple[int, ...]
     taps: tuple[str, ...]
@@ -150,29 +151,29 @@ class Request:
 class EfficientAT(Encoder):
     """Base of MN and DyMN. A subclass has ``config``, ``classifier``, and implements ``stages`` and ``strides``.
 
-    ``augment`` is what ``frontend`` does to the mel in training mode when it is given a ``key``; None: nothing.
+    ``augment`` is the augmentation that ``frontend`` applies in training mode if it gets a ``key``; None: no augmentation.
     """
 
     config: MNConfig | DyMNConfig
     classifier: nn.Module | None
     augment: MelAugment | None = None
     origin: str | None = None  # fingerprint of the network that a folded one was made from
-    graphs: Graphs | None = None  # of a folded network: what runs shapes that come again
+    graphs: Graphs | None = None  # of a folded network: compiled graphs for frequent shapes
 
     def stages(self) -> Sequence[nn.Module]:
-        """The 17 stages in order."""
+        """Return the 17 stages in order."""
         raise NotImplementedError
 
     def strides(self) -> Sequence[int]:
-        """Stride of each stage."""
+        """Return the stride of each stage."""
         raise NotImplementedError
 
     def squeezes(self) -> dict[str, nn.Module]:
-        """First linear layer of the channel gate of each block that has one, as "se4" …: what HEAR reads."""
+        """Return the first linear layer of each squeeze-and-excitation module by name ("se4" …), for HEAR embeddings."""
         return {}
 
     def settings(self) -> MNConfig | DyMNConfig:
-        """The configuration as it stands now."""
+        """Return the current config."""
         return self.config
 
     def fingerprint(self) -> str:
@@ -180,7 +181,7 @@ class EfficientAT(Encoder):
 
     def with_stats(self, mean: float, std: float) -> Encoder:
         twin = super().with_stats(mean, std)
-        twin.origin = None  # type: ignore[assignment]  # what it was folded from had other statistics
+        twin.origin = None  # type: ignore[assignment]  # the original network had other statistics
         return twin
 
     def _inference_copy(self) -> Encoder:
@@ -208,13 +209,13 @@ class EfficientAT(Encoder):
     def with_classes(
         self, num_classes: int, *, classes: Classes | None = None, label_type: LabelKind = "multilabel", seed: int = 0
     ) -> EfficientAT:
-        """Return a copy for other classes: the last layer (the whole head where it is no mlp) starts anew from ``seed``."""
+        """Return a copy for other classes, with a new last layer (a new head if it is not an MLP), initialised by ``seed``."""
         config = replace(self.settings(), num_classes=num_classes)
         options: dict[str, Any] = {"seed": seed, "name": self.info.name, "classes": classes, "label_type": label_type}
         twin = type(self)(config, **options)  # type: ignore[call-arg]
-        anew = "classifier.5." if isinstance(self.classifier, MobileNetHead) else "classifier."
-        kept = {name: value for name, value in self.state_dict().items() if not name.startswith((anew, "heads."))}
-        twin.load_state_dict({**twin.state_dict(), **kept})
+        new = "classifier.5." if isinstance(self.classifier, MobileNetHead) else "classifier."
+        unchanged = {name: value for name, value in self.state_dict().items() if not name.startswith((new, "heads."))}
+        twin.load_state_dict({**twin.state_dict(), **unchanged})
         twin.update_info(licence=self.info.licence, source=self.info.source)
         return twin.train(self.training)
 
@@ -252,13 +253,13 @@ class EfficientAT(Encoder):
             return ("attention", "logits")
         return ("clf2", "logits") if isinstance(self.classifier, MobileNetHead) else ("logits",)
 
-    # ---- what is trained and exported
+    # ---- training and export
     def trunk(self, values: Tensor) -> Tensor:
-        """(B, F, T) -> Y (B, D, F', T')."""
+        """Compute the last feature map: (B, F, T) -> Y (B, D, F', T')."""
         return self._maps(values, ())[0]
 
     def class_scores(self, values: Tensor) -> Tensor:
-        """(B, F, T) normalised -> logits (B, C) of the classifier, and nothing else."""
+        """Compute only the logits of the classifier: normalised (B, F, T) -> (B, C)."""
         assert self.classifier is not None
         return self.classifier(self.trunk(values))
 
@@ -266,26 +267,28 @@ class EfficientAT(Encoder):
         self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
     ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
         if lengths is not None:
-            raise AuricleError(f"{self.info.name} is convolutional and takes no mask: give it clips of one length")
+            raise AuricleError(
+                f"{self.info.name} is convolutional and does not support a mask: use clips of one length"
+            )
         y, maps = self._maps(self.normalise(values), tuple(block + 1 for block in layers))
         logits = None if self.classifier is None else self.classifier(y).float()
         frames = [over_frequency(maps[block + 1]) for block in layers]
         return CoreOutput(over_frequency(y), y.mean((2, 3)).float(), logits), tuple(frames)
 
     def _maps(self, values: Tensor, wanted: Sequence[int]) -> tuple[Tensor, dict[int, Tensor]]:
-        """Y, and the maps of the stages wanted."""
-        x, kept = values.unsqueeze(1).to(next(self.parameters()).dtype), {}
+        """Return Y and the feature maps of the wanted stages."""
+        x, maps = values.unsqueeze(1).to(next(self.parameters()).dtype), {}
         for index, stage in enumerate(self.stages()):
             x = stage(x)
             if index in wanted:
-                kept[index] = x
-        return x, kept
+                maps[index] = x
+        return x, maps
 
     # ---- the encoder contract
     def frontend(
         self, wave: Tensor, lengths: Tensor | None = None, *, padding: Padding = "exact", key: Any = None
     ) -> Spectrogram:
-        """As every encoder's; in training mode, with ``key`` and ``augment``, the mel is augmented."""
+        """Compute the mel spectrogram as ``Encoder.frontend``; in training mode, with ``key`` and ``augment``, augment it."""
         if not (self.training and key is not None and self.augment is not None):
             return super().frontend(wave, lengths, padding=padding)
         wave, lengths = check_wave(wave, lengths)
@@ -310,8 +313,8 @@ class EfficientAT(Encoder):
         request = Request(tuple(block + 1 for block in layers), self._check_taps(taps))
         values = spec.values if spec.normalised else self.normalise(spec.values)
         if padding == "published" or self.training:
-            return self._encode_piece(values, request, spec.lengths)
-        return by_length(values, spec.lengths, lambda piece: self._encode_piece(piece, request))
+            return self._encode_batch(values, request, spec.lengths)
+        return by_length(values, spec.lengths, lambda group: self._encode_batch(group, request))
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
         spec = self.frontend(wave, lengths)
@@ -328,8 +331,8 @@ class EfficientAT(Encoder):
                 raise AuricleError(f"{self.info.name} has no tap '{name}'{nearest(name, self.info.taps)}")
         return tuple(taps)
 
-    def _encode_piece(self, values: Tensor, request: Request, lengths: Tensor | None = None) -> EncoderOutput:
-        """(b, F, T) as one piece; ``lengths`` (b,) say how many of its T frames are a clip's own."""
+    def _encode_batch(self, values: Tensor, request: Request, lengths: Tensor | None = None) -> EncoderOutput:
+        """Encode (b, F, T) at once; ``lengths`` (b,) are the numbers of valid frames (None: all)."""
         if lengths is None:
             lengths = torch.full((len(values),), values.shape[2], device=values.device)
         modules = self.squeezes() | ({"clf2": self.classifier[3]} if isinstance(self.classifier, MobileNetHead) else {})
@@ -340,10 +343,10 @@ class EfficientAT(Encoder):
             logits = None if self.classifier is None else self.classifier(y)
         last = self._layer(y, STAGES - 1, lengths)
         clip = y.mean((2, 3)).float()
-        found = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip}
-        found |= {} if logits is None else {"logits": logits}
+        available = captured | {f"b{i}": x for i, x in maps.items()} | {"mel": values, "clf1": clip}
+        available |= {} if logits is None else {"logits": logits}
         if "attention" in request.taps and isinstance(self.classifier, AttentionPoolingHead):
-            found["attention"] = self.classifier.attention(y)
+            available["attention"] = self.classifier.attention(y)
         return EncoderOutput(
             frames=last.frames,
             times=last.times,
@@ -352,11 +355,11 @@ class EfficientAT(Encoder):
             logits=None if logits is None else logits.float(),
             frame_logits=None if self.classifier is None else self.classifier.per_frame(y).float(),  # type: ignore
             layers=tuple(self._layer(maps[i], i, lengths) for i in request.stages),
-            taps={name: found[name].float() for name in request.taps},
+            taps={name: available[name].float() for name in request.taps},
         )
 
     def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> LayerOutput:
-        """A map (B, C, F', T') as frames (B, T', C), averaged over frequency."""
+        """Average a feature map (B, C, F', T') over frequency to frames (B, T', C)."""
         return LayerOutput(over_frequency(x), self._times(stage, x.shape[3]), self._lengths(stage, lengths))
 
     def _times(self, stage: int, count: int) -> Tensor:
@@ -373,7 +376,7 @@ class EfficientAT(Encoder):
         return self._lengths(STAGES - 1, lengths)
 
     def spacing(self, stage: int) -> int:
-        """Mel frames between two columns of a stage."""
+        """Return the number of mel frames between two columns of a stage."""
         product = 1
         for stride in list(self.strides())[: stage + 1]:
             product *= stride

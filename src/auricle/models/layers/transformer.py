@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-# ---- dropout that costs little on a CPU: PyTorch draws one float per value in one thread, this one 16 bits of a fast stream
+# ---- fast dropout on a CPU: 16 random bits per value, where PyTorch draws a float per value in one thread
 
-LEVELS = 2**16  # of the rate: a 16-bit number decides
+LEVELS = 2**16  # resolution of the rate: 16 bits
 INTEGERS = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
 
 
-def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Dropout, and nothing at all where there is none; drawn from a stream that PyTorch's default generator seeds.
+def fast_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Apply dropout in training; PyTorch's default generator seeds the random stream.
 
-    On the CPU the rate is rounded to a multiple of 2^-16 and the values kept are scaled by that rate; there it takes
+    On the CPU the rate is rounded to a multiple of 2^-16, and the remaining values are scaled accordingly. It takes
     about a fifth of the time of PyTorch's own, forward and backward (4 x 12 x 496 x 496 bfloat16: 17 ms, not 85).
     """
     if not training or rate == 0:
@@ -37,13 +37,13 @@ def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 class _Dropout(torch.autograd.Function):
-    """Keeps a value with probability ``kept`` / LEVELS. The mask is an integer of the value's own size, all ones or zero."""
+    """Keep a value with probability ``level`` / LEVELS. The mask is an integer of the size of a value, all ones or zero."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: int) -> Tensor:
-        mask = _mask(x, kept)
+    def forward(ctx: Any, x: Tensor, level: int) -> Tensor:
+        mask = _mask(x, level)
         ctx.save_for_backward(mask)
-        ctx.scale = LEVELS / kept
+        ctx.scale = LEVELS / level
         return _masked(x, mask, ctx.scale)
 
     @staticmethod
@@ -51,12 +51,12 @@ class _Dropout(torch.autograd.Function):
         return _masked(grad, ctx.saved_tensors[0], ctx.scale), None
 
 
-def _mask(x: Tensor, kept: int) -> Tensor:
-    """All ones where 16 random bits, read as a signed number, lie below ``kept`` - LEVELS / 2."""
-    bound = kept - LEVELS // 2
+def _mask(x: Tensor, level: int) -> Tensor:
+    """Return a mask of all ones where a random signed 16-bit number is below ``level`` - LEVELS / 2."""
+    bound = level - LEVELS // 2
     seed = int(torch.randint(2**62, ()))
-    words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
-    bits = torch.from_numpy(words.view(np.int16))[: x.numel()].view(x.shape)
+    numbers = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
+    bits = torch.from_numpy(numbers.view(np.int16))[: x.numel()].view(x.shape)
     mask = bits.clamp_(bound - 1, bound).sub_(bound) if bound < LEVELS // 2 else bits.fill_(-1)
     return mask.to(INTEGERS[x.dtype])
 
@@ -148,7 +148,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, dropout: fl
 
     ``dropout`` is the share of attention probabilities set to zero. On the CPU in bfloat16 the explicit form, on
     contiguous heads, is 2.5 to 3.3 times as fast, forward and backward, as PyTorch's fused one; in float32 the fused
-    one is faster (benchmarks/attention.py), but it knows no dropout. The explicit form is left where its scores would
+    one is faster (benchmarks/attention.py), but it does not support dropout. The explicit form is left where its scores would
     fill the memory.
     """
     bias = None if key_mask is None else key_mask[:, None, None, :]
@@ -159,7 +159,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, dropout: fl
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         scores = scores.masked_fill(~bias, -torch.inf)
-    return dropped(scores.softmax(dim=-1), dropout, True) @ v
+    return fast_dropout(scores.softmax(dim=-1), dropout, True) @ v
 
 
 class Attention(nn.Module):
@@ -199,7 +199,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(dropped(functional.gelu(self.fc1(x)), self.dropout, self.training))
+        return self.fc2(fast_dropout(functional.gelu(self.fc1(x)), self.dropout, self.training))
 
 
 class Block(nn.Module):
@@ -223,14 +223,14 @@ class Block(nn.Module):
         return x + self._dropped(self.mlp(self.norm2(x)))
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return dropped(x, self.style.dropout, self.training)
+        return fast_dropout(x, self.style.dropout, self.training)
 
 
 class Transformer(nn.Module):
-    """A stack of blocks, closed (pre-norm) or opened (post-norm) by a LayerNorm: (B, N, D) -> (B, N, D).
+    """A stack of blocks with a LayerNorm after (pre-norm) or before it (post-norm): (B, N, D) -> (B, N, D).
 
-    ``recompute`` trades time for memory: activations are computed again in the backward pass. Which blocks layerdrop
-    skips is drawn from PyTorch's default generator, as dropout is; features (``layers``) come from all of them.
+    With ``recompute``, activations are computed again in the backward pass, which saves memory and costs time. Layerdrop
+    and dropout use PyTorch's default generator; ``layers`` always runs all blocks.
     """
 
     def __init__(self, embed_dim: int, depth: int, num_heads: int, style: BlockStyle = BlockStyle()):
@@ -241,49 +241,49 @@ class Transformer(nn.Module):
         self.recompute = False
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        x = self._opened(x)
-        for block in self._running():
+        x = self._input_norm(x)
+        for block in self._active_blocks():
             x = self._run(block, x, key_mask)
-        return self._closed(x)
+        return self._output_norm(x)
 
     def tail(self, x: Tensor, last: int, key_mask: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, last, D): ``forward`` of the last tokens; the last block computes nothing for the others."""
-        x = self._opened(x)
-        running = self._running()
-        for block in running[:-1]:
+        """Compute ``forward`` for the last tokens only: (B, N, D) -> (B, last, D). The last block skips the other tokens."""
+        x = self._input_norm(x)
+        blocks = self._active_blocks()
+        for block in blocks[:-1]:
             x = self._run(block, x, key_mask)
-        for block in running[-1:]:
+        for block in blocks[-1:]:
             x = self._run(block, x, key_mask, last)
-        return self._closed(x[:, -last:])
+        return self._output_norm(x[:, -last:])
 
     def layers(self, x: Tensor, wanted: Sequence[int], key_mask: Tensor | None = None) -> list[Tensor]:
-        """Outputs of the blocks ``wanted`` (0-based) in that order; the last block's comes after the final norm."""
-        kept: dict[int, Tensor] = {}
-        x = self._opened(x)
+        """Return the outputs of the blocks ``wanted`` (0-based), in that order; the last block includes the final norm."""
+        outputs: dict[int, Tensor] = {}
+        x = self._input_norm(x)
         for i, block in enumerate(self.blocks[: max(wanted) + 1]):
             x = self._run(block, x, key_mask)
             if i in wanted:
-                kept[i] = self._closed(x) if i == len(self.blocks) - 1 else x
-        return [kept[i] for i in wanted]
+                outputs[i] = self._output_norm(x) if i == len(self.blocks) - 1 else x
+        return [outputs[i] for i in wanted]
 
     def averaged(self, x: Tensor, wanted: Sequence[int]) -> Tensor:
-        """The mean of the raw outputs of the blocks ``wanted``, then the final norm (specification m2d 4.1)."""
-        kept = []
-        x = self._opened(x)
+        """Average the outputs of the blocks ``wanted`` and apply the final norm (specification m2d 4.1)."""
+        outputs = []
+        x = self._input_norm(x)
         for i, block in enumerate(self.blocks[: max(wanted) + 1]):
             x = self._run(block, x, None)
             if i in wanted:
-                kept.append(x)
-        return self._closed(torch.stack(kept).mean(dim=0))
+                outputs.append(x)
+        return self._output_norm(torch.stack(outputs).mean(dim=0))
 
-    def _opened(self, x: Tensor) -> Tensor:
-        return dropped(self.norm(x) if self.style.post_norm else x, self.style.dropout, self.training)
+    def _input_norm(self, x: Tensor) -> Tensor:
+        return fast_dropout(self.norm(x) if self.style.post_norm else x, self.style.dropout, self.training)
 
-    def _closed(self, x: Tensor) -> Tensor:
+    def _output_norm(self, x: Tensor) -> Tensor:
         return x if self.style.post_norm else self.norm(x)
 
-    def _running(self) -> list[nn.Module]:
-        """The blocks of this pass: all of them, or in training those that layerdrop leaves."""
+    def _active_blocks(self) -> list[nn.Module]:
+        """Return the blocks of this forward pass: all, or in training those that layerdrop does not skip."""
         if not self.training or self.style.layerdrop == 0:
             return list(self.blocks)
         drawn = torch.rand(len(self.blocks)).tolist()
@@ -296,7 +296,7 @@ class Transformer(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Cuts a spectrogram into patches and embeds them: a convolution with kernel = stride, as one matrix product.
+    """Cut a spectrogram into patches and embed them: a convolution with kernel = stride, as a matrix product.
 
     Token f * T + t is row f of patches (low frequencies first), column t. Incomplete trailing columns are dropped.
     """
@@ -307,17 +307,17 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(1, embed_dim, kernel_size=patch, stride=patch)
 
     def cut(self, values: Tensor) -> Tensor:
-        """(B, F, T) -> (B, N, ph * pw), a patch's values row by row."""
+        """Cut a spectrogram (B, F, T) into patches (B, N, ph * pw); the values of a patch are in row order."""
         (height, width), (b, bins, frames) = self.patch, values.shape
         columns = frames // width
         grid = values[:, :, : columns * width].reshape(b, bins // height, height, columns, width)
         return grid.permute(0, 1, 3, 2, 4).reshape(b, -1, height * width)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(B, N, ph * pw) -> (B, N, D)."""
+        """Embed patches: (B, N, ph * pw) -> (B, N, D)."""
         return functional.linear(patches.to(self.proj.weight.dtype), self.proj.weight.flatten(1), self.proj.bias)
 
 
 def take(x: Tensor, ids: Tensor) -> Tensor:
-    """Pick tokens: x (B, N, D), ids (B, M) -> (B, M, D)."""
+    """Select tokens: x (B, N, D), ids (B, M) -> (B, M, D)."""
     return torch.gather(x, 1, ids[..., None].expand(-1, -1, x.shape[-1]))

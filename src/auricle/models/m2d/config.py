@@ -41,7 +41,7 @@ class ViTConfig:
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
         check_ranges(self, ("embed_dim", "depth", "num_heads"), 1)
         if self.sample_rate not in FRONT_ENDS:
-            raise AuricleError(f"M2D knows 16000 and 32000 Hz, not {self.sample_rate}")
+            raise AuricleError(f"M2D supports 16000 and 32000 Hz, not {self.sample_rate}")
         if bins % height:
             raise AuricleError(f"{bins} mel bins cannot be cut into patches {height} high")
         if frames < width:

@@ -4,7 +4,7 @@ Clips may have any length. The spectrogram is normalised, then cut into chunks o
 on its own, positions restarting at column 0. The last chunk is completed with zeros to whole patches; if that would exceed U,
 the excess column is lost, as is the remainder U mod pw of every full chunk. Frame t of chunk i is centred on
 (i U + pw t + (pw - 1) / 2) hop seconds. Waveforms shorter than 201 samples (16 kHz; 401 at 32 kHz) are zero-padded up to that.
-``with_duration`` makes an encoder for inputs in one piece, of no more than a stated length (specification m2d 6.5).
+``with_duration`` returns an encoder for inputs of a limited length in one chunk (specification m2d 6.5).
 
 With a published head (fine-tuned files) there are logits of the clip and of every frame; ``clip`` is what that head reads: the
 mean of the stacked frames, or of the patch tokens.
@@ -29,7 +29,7 @@ from auricle.models.inputs import Padding, check_ids_keep, mean_over_time
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.transformer import PatchEmbed, Transformer, grid_table, resized, take
 from auricle.models.m2d.config import FRONT_ENDS, M2DHeadConfig, ViTConfig, parse_size
-from auricle.models.m2d.head import M2DHead, TrainingMask, head_rule, mean_of_rows, width_of_head
+from auricle.models.m2d.head import M2DHead, TrainingMask, head_in_features, head_rule, mean_of_rows
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
 DEFAULT_STATS = (-7.1, 4.2)  # specification m2d 2.6: what files of 2022-23 without statistics were made with
@@ -70,7 +70,7 @@ class M2DEncoder(Encoder):
     def _new_head(self, config: M2DHeadConfig | None, seed: int | None) -> M2DHead | None:
         if config is None:
             return None
-        head = M2DHead(width_of_head(config, self.config.grid[0], self.config.embed_dim), config)
+        head = M2DHead(head_in_features(config, self.config.grid[0], self.config.embed_dim), config)
         keyed(head.linear, seed, head_rule, prefix="head")
         return head
 
@@ -144,7 +144,7 @@ class M2DEncoder(Encoder):
         return twin
 
     def with_duration(self, frames: int) -> M2DEncoder:
-        """Return a copy for inputs of up to ``frames`` spectrogram frames, encoded in one piece; all weights are shared.
+        """Return a copy for inputs of up to ``frames`` spectrogram frames, encoded in one chunk; all weights are shared.
 
         Positions are resized for a wider grid and cut for a narrower one; incomplete columns are dropped; longer inputs
         are refused (specification m2d 6.5, ``dur_frames``).
@@ -168,7 +168,7 @@ class M2DEncoder(Encoder):
         """Keep the patch embedding as it is in training (specification m2d 6.4)."""
         self.patch_embed.requires_grad_(False)
 
-    # ---------------------------------------------------------------------------------------- what is trained and exported
+    # ---- training and export
     def embed(self, patches: Tensor, ids: Tensor | None = None, columns: int | None = None) -> Tensor:
         """Patches (B, N, ph*pw) -> tokens (B, N, D) with positions, class token in front (B, 1 + N, D).
 
@@ -190,7 +190,7 @@ class M2DEncoder(Encoder):
     ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
         total, chunk, patch = values.shape[2], int(self.info.chunk_frames or 0), self.patch_embed.patch[1]
         if self.one_piece and total > chunk:
-            raise AuricleError(f"{self.info.name} was made for up to {chunk} frames in one piece, not {total}")
+            raise AuricleError(f"{self.info.name} encodes up to {chunk} frames in one chunk, not {total}")
         values, masked = self.normalise(values), lengths is not None
         if lengths is None:
             lengths = torch.full((values.shape[0],), total, device=values.device)
@@ -198,13 +198,15 @@ class M2DEncoder(Encoder):
             values = values * (torch.arange(total, device=values.device) < lengths[:, None, None])
         grids: list[list[Tensor]] = [[] for _ in (*layers, -1)]
         for start in range(0, total, chunk):
-            piece = values[:, :, start : start + chunk]
-            columns = self._columns_of(piece.shape[2])
-            piece = nn.functional.pad(piece, (0, max(0, columns * patch - piece.shape[2])))[:, :, : columns * patch]
+            chunk_values = values[:, :, start : start + chunk]
+            columns = self._columns_of(chunk_values.shape[2])
+            chunk_values = nn.functional.pad(chunk_values, (0, max(0, columns * patch - chunk_values.shape[2])))[
+                :, :, : columns * patch
+            ]
             own = self.frame_lengths((lengths - start).clamp(min=0, max=chunk))
             valid = torch.arange(columns, device=values.device) < own[:, None]
             mask = valid.repeat(1, self.config.grid[0]) if masked else None
-            for grid, tokens in zip(grids, self._blocks(piece, (*layers, self.config.depth - 1), mask)):
+            for grid, tokens in zip(grids, self._blocks(chunk_values, (*layers, self.config.depth - 1), mask)):
                 stacked = tokens.float().unflatten(1, (-1, columns)).transpose(1, 2).flatten(2)
                 grid.append(stacked * valid[..., None])
         *inner, frames = [torch.cat(grid, dim=1) for grid in grids]
@@ -264,7 +266,7 @@ class M2DEncoder(Encoder):
         longest = int(lengths.max())
         if self.one_piece and longest > int(self.info.chunk_frames or 0):
             raise AuricleError(
-                f"{self.info.name} was made for up to {self.info.chunk_frames} frames in one piece, the input has "
+                f"{self.info.name} encodes up to {self.info.chunk_frames} frames in one chunk, the input has "
                 f"{longest}; cut it, or choose a longer with_duration"
             )
 

@@ -13,58 +13,60 @@ from auricle.core.randomness import BatchKey
 from auricle.models.m2d.config import M2DHeadConfig
 from auricle.models.masking.patches import Mask, mask_from_flags, structured_flags
 
-FRESH_STD = 2e-5  # specification m2d 6.4
+INIT_STD = 2e-5  # specification m2d 6.4
 
 
 class M2DHead(nn.Module):
     """Batch norm without scale and shift (running statistics), then a linear layer: (B, D) -> logits (B, C)."""
 
-    def __init__(self, width: int, config: M2DHeadConfig):
+    def __init__(self, in_features: int, config: M2DHeadConfig):
         super().__init__()
         self.config = config
-        self.norm = nn.BatchNorm1d(width, affine=False)
-        self.linear = nn.Linear(width, config.num_classes)
+        self.norm = nn.BatchNorm1d(in_features, affine=False)
+        self.linear = nn.Linear(in_features, config.num_classes)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """In training a batch of one is normalised by the running statistics: it has no variance of its own (a batch norm
-        over all ranks takes its place where there are several)."""
+        """Compute logits. In training, a batch of one uses the running statistics, because it has no variance.
+
+        (With several processes, the batch norm is synchronised and works with one clip per process.)
+        """
         if self.training and (len(clip) > 1 or not isinstance(self.norm, nn.BatchNorm1d)):
             return self.linear(self.norm(clip.to(self.linear.weight.dtype))).float()
         return self.per_frame(clip)
 
     def per_frame(self, frames: Tensor) -> Tensor:
-        """(…, D) -> (…, C), by the running statistics in training too."""
-        return self.linear(self.settled(frames).to(self.linear.weight.dtype)).float()
+        """Compute logits per frame: (…, D) -> (…, C); always with the running statistics."""
+        return self.linear(self.normalise_running(frames).to(self.linear.weight.dtype)).float()
 
-    def settled(self, x: Tensor) -> Tensor:
+    def normalise_running(self, x: Tensor) -> Tensor:
         mean, variance = self.norm.get_buffer("running_mean"), self.norm.get_buffer("running_var")
         return (x - mean) * (variance + self.norm.eps).rsqrt()
 
 
 def head_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """A fresh head: weights from a truncated normal, biases zero."""
+    """Initialise a head: weights from a truncated normal distribution, biases zero."""
     if local == "bias":
         parameter.zero_()
     else:
-        nn.init.trunc_normal_(parameter, std=FRESH_STD, generator=generator)
+        nn.init.trunc_normal_(parameter, std=INIT_STD, generator=generator)
 
 
-def width_of_head(config: M2DHeadConfig, rows: int, width: int) -> int:
-    """How wide the vectors are that the head reads: D, or the F * D of a stacked frame."""
-    return width if config.pools == "tokens" else rows * width
+def head_in_features(config: M2DHeadConfig, rows: int, embed_dim: int) -> int:
+    """Return the input size of the head: D for patch tokens, F * D for stacked frames."""
+    return embed_dim if config.pools == "tokens" else rows * embed_dim
 
 
 def mean_of_rows(frames: Tensor, rows: int) -> Tensor:
-    """Stacked (…, F * D) -> (…, D): the mean of the F patches of a time step."""
+    """Average the F patches of a time step: (…, F * D) -> (…, D)."""
     return frames.unflatten(-1, (rows, -1)).mean(-2)
 
 
 @dataclass(frozen=True)
 class TrainingMask:
-    """Patches hidden from the encoder in training mode, as a regulariser: whole rows and columns of the grid.
+    """Mask rows and columns of the patch grid in training mode, as a regulariser.
 
-    ``published=True`` hides as many, but others: what the original program does (specification m2d 3.2, a quirk), and
-    what the published fine-tuned weights were trained with.
+    ``published=True`` masks the same number of patches, but those that the original program masks (specification m2d 3.2);
+    the published fine-tuned weights were trained this way.
     """
 
     ratio: float
@@ -72,14 +74,12 @@ class TrainingMask:
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < 1:
-            raise AuricleError(f"a training mask hides a share between 0 and 1 of the patches, not {self.ratio}")
+            raise AuricleError(f"the ratio of a training mask must lie between 0 and 1, not {self.ratio}")
 
     def draw(self, key: BatchKey | None, grid: tuple[int, int]) -> Mask:
-        """How many rows and columns is drawn for the batch (as its first clip says), which ones for each clip."""
+        """Draw a mask: the numbers of rows and columns for the batch, and which ones for each clip."""
         if key is None:
-            raise AuricleError(
-                "patches are hidden from this encoder in training: pass draws= (BatchDraws of the batch)"
-            )
+            raise AuricleError("this encoder masks patches in training: pass key= (the BatchKey of the batch)")
         u = float(key.shared("training-mask").random())
         flags = [structured_flags(1, grid, self.ratio, u, source) for source in key.each("training-mask")]
         return mask_from_flags(np.concatenate(flags), published=self.published)

@@ -30,19 +30,19 @@ from auricle.frontends.fbank import KaldiFbank
 from auricle.models.base import Encoder, EncoderInfo
 from auricle.models.inputs import Padding, check_ids_keep, check_padding, check_wave, mean_over_time, zero_padded
 from auricle.models.layers.init import keyed, linear_rule, normal_rule
-from auricle.models.layers.transformer import BlockStyle, Transformer, dropped, line_rows, line_table, take
+from auricle.models.layers.transformer import BlockStyle, Transformer, fast_dropout, line_rows, line_table, take
 from auricle.models.mae_ast.config import MAEASTConfig
 from auricle.models.masking.patches import Mask
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
 EPS = 1e-5  # of every norm (specification mae_ast 3.3, 4.2)
-HALF = 0.5  # what the normalised input is multiplied by
+INPUT_SCALE = 0.5  # factor of the normalised input
 
 
 class MAEASTNetwork(Encoder):
     """A deep transformer over the visible tokens, a shallow one over all of them, two linear heads.
 
-    Parameters that no output depends on, ``encoder_mask_emb`` and ``layer_norm``, are kept for the published layout.
+    ``encoder_mask_emb`` and ``layer_norm`` do not affect any output; they exist for the published layout.
     """
 
     enc_positions: Tensor
@@ -74,7 +74,7 @@ class MAEASTNetwork(Encoder):
         self.initialise(seed)
 
     def initialise(self, seed: int | None) -> None:
-        """Random weights (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
+        """Initialise the weights randomly (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
         inside = {module for stack in (self.encoder, self.decoder) for module in stack.modules()}
 
         def rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
@@ -91,7 +91,7 @@ class MAEASTNetwork(Encoder):
         return mean + std * inner, std * math.sqrt(spread + EPS)
 
     def with_stats(self, mean: float, std: float) -> Encoder:
-        """A copy that normalises with other statistics, its own running ones put aside; the weights are shared."""
+        """Return a copy with other input statistics instead of the running ones; the weights are shared."""
         twin = super().with_stats(mean, std)
         neutral = nn.BatchNorm2d(1, eps=EPS, affine=False).to(self.norm_stats.device).train(self.training)
         assert neutral.running_var is not None
@@ -100,37 +100,37 @@ class MAEASTNetwork(Encoder):
         return twin
 
     def normalise(self, values: Tensor) -> Tensor:
-        """(B, F, T) by the running statistics, in training by the batch's own (which the running ones follow); halved."""
+        """Normalise (B, F, T) by the running statistics, in training by those of the batch, and multiply by 0.5."""
         values = super().normalise(values).to(self.post_extract_proj.weight.dtype)  # of a network in half precision
-        return self.batch_norm(values[:, None])[:, 0] * HALF
+        return self.batch_norm(values[:, None])[:, 0] * INPUT_SCALE
 
     def cut(self, values: Tensor) -> Tensor:
-        """Normalised (B, F, T) -> tokens (B, N, P): inside a token time row by time row, mel bin fastest."""
+        """Cut a normalised spectrogram (B, F, T) into tokens (B, N, P); within a token, the mel bin varies fastest."""
         (height, width), (b, bins, frames) = self.config.patch, values.shape
         steps = frames // width
         grid = values[:, :, : steps * width].reshape(b, bins // height, height, steps, width)
         return grid.permute(0, 3, 1, 4, 2).reshape(b, -1, height * width)
 
     def uncut(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, P) -> (B, F, T), the inverse of ``cut``."""
+        """Assemble tokens (B, N, P) to a spectrogram (B, F, T); the inverse of ``cut``."""
         (height, width), b = self.config.patch, len(tokens)
         grid = tokens.reshape(b, -1, self.config.rows, width, height)
         return grid.permute(0, 2, 4, 1, 3).reshape(b, self.config.n_mels, -1)
 
     def key_mask(self, steps: Tensor, total: int) -> Tensor | None:
-        """(B,) valid time steps of ``total`` -> (B, N) True where a token is real; None when all are."""
+        """Return a mask (B, N), True for tokens within the clip, from valid time steps (B,); None if all are valid."""
         if bool((steps >= total).all()):
             return None
         valid = torch.arange(total, device=steps.device) < steps[:, None]
         return valid.repeat_interleave(self.config.rows, dim=1)
 
     def positions(self, which: str, count: int) -> Tensor | None:
-        """(count, D): the first rows of the table "enc" or "dec"; None where there are no positions."""
+        """Return the first rows (count, D) of the position table "enc" or "dec"; None if the model has none."""
         config = self.config
         if not (config.enc_sine_pos if which == "enc" else config.dec_sine_pos):
             return None
         if count > config.max_token_length:
-            raise AuricleError(f"{count} tokens are more than the {config.max_token_length} of the position table")
+            raise AuricleError(f"{count} tokens exceed the {config.max_token_length} rows of the position table")
         if config.stored_positions:
             return getattr(self, f"{which}_positions")[:count]
         table = line_rows(
@@ -138,54 +138,62 @@ class MAEASTNetwork(Encoder):
         )
         return table.to(self.post_extract_proj.weight.dtype)
 
-    def placed(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
-        """x (B, N, D) plus positions; those of padded tokens are zero (specification mae_ast 4.1)."""
+    def add_positions(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
+        """Add positions to x (B, N, D); those of padded tokens are zero (specification mae_ast 4.1)."""
         table = self.positions(which, x.shape[1])
         if table is None:
             return x
         return x + (table if key_mask is None else table * key_mask[..., None])
 
-    def placed_at(self, x: Tensor, which: str, ids: Tensor, count: int, keys: Tensor | None) -> Tensor:
-        """x (B, K, D) plus the positions of the tokens ``ids`` (B, K) of ``count``; keys (B, K) is False for padding."""
+    def add_positions_at(self, x: Tensor, which: str, ids: Tensor, count: int, keys: Tensor | None) -> Tensor:
+        """Add the positions of the tokens ``ids`` (B, K) of ``count`` to x (B, K, D); ``keys`` (B, K) is False for padding."""
         table = self.positions(which, count)
         if table is None:
             return x
         return x + (table[ids] if keys is None else table[ids] * keys[..., None])
 
     # ------------------------------------------------------------------------------------------------------- pre-training
-    def see(self, tokens: Tensor, visible: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """The encoder on the visible tokens alone: tokens (B, N, P), visible (B, R) their indices -> (B, R, D).
+    def encode_visible(self, tokens: Tensor, visible: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Encode only the visible tokens.
 
-        ``key_mask`` (B, N) is True where a token is real. Input dropout acts here and nowhere else.
+        Input dropout applies only here.
+
+        Args:
+            tokens: (B, N, P).
+            visible: indices of the visible tokens, (B, R).
+            key_mask: (B, N), False for padding; None: no padding.
+
+        Returns:
+            (B, R, D).
         """
         bias = self.post_extract_proj.bias + 0.0 * self.encoder_mask_emb  # a gradient of exactly zero, as published
         x = functional.linear(take(tokens, visible), self.post_extract_proj.weight, bias)
-        x = dropped(x, self.config.dropout_input, self.training)
+        x = fast_dropout(x, self.config.dropout_input, self.training)
         keys = None if key_mask is None else key_mask.gather(1, visible)
-        return self.encoder(self.placed_at(x, "enc", visible, tokens.shape[1], keys), keys)
+        return self.encoder(self.add_positions_at(x, "enc", visible, tokens.shape[1], keys), keys)
 
-    def decode(self, seen: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
-        """The decoder on all tokens: seen (B, R, D) in the mask's order -> (B, N, D') in token order."""
-        seen = self.post_enc_proj(seen)
-        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
-        whole = take(torch.cat([seen, hidden], dim=1), mask.ids_restore)
-        return self.decoder(self.placed(whole, "dec", key_mask), key_mask)
+    def decode(self, encoded: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
+        """Decode all tokens: encoded visible tokens (B, R, D) in the mask's order -> (B, N, D') in token order."""
+        encoded = self.post_enc_proj(encoded)
+        hidden = self.decoder_mask_emb.to(encoded.dtype).expand(len(encoded), mask.hidden.shape[1], -1)
+        x = take(torch.cat([encoded, hidden], dim=1), mask.ids_restore)
+        return self.decoder(self.add_positions(x, "dec", key_mask), key_mask)
 
-    def masked(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
-        """Tokens (B, N, P) -> (B, M, D') of the decoder for the masked ones, in the mask's order.
+    def decode_masked(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> Tensor:
+        """Encode the visible tokens and decode the masked ones: (B, N, P) -> (B, M, D'), in the mask's order.
 
-        As ``decode``, but the decoder runs in the mask's order, the visible tokens first, and ends with the masked ones
-        alone: what a token says does not depend on where it stands once its position is added.
+        This equals ``decode`` for the masked tokens. The decoder processes the tokens in the mask's order (the order does
+        not matter once positions are added), and its last block computes only the masked ones.
         """
-        seen = self.post_enc_proj(self.see(tokens, mask.visible, key_mask))
-        hidden = self.decoder_mask_emb.to(seen.dtype).expand(len(seen), mask.hidden.shape[1], -1)
+        encoded = self.post_enc_proj(self.encode_visible(tokens, mask.visible, key_mask))
+        hidden = self.decoder_mask_emb.to(encoded.dtype).expand(len(encoded), mask.hidden.shape[1], -1)
         keys = None if key_mask is None else key_mask.gather(1, mask.ids_shuffle)
-        whole = self.placed_at(torch.cat([seen, hidden], dim=1), "dec", mask.ids_shuffle, tokens.shape[1], keys)
-        return self.decoder.tail(whole, hidden.shape[1], keys)
+        x = self.add_positions_at(torch.cat([encoded, hidden], dim=1), "dec", mask.ids_shuffle, tokens.shape[1], keys)
+        return self.decoder.tail(x, hidden.shape[1], keys)
 
     def predict(self, tokens: Tensor, mask: Mask, key_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens (B, N, P) -> reconstruction and classification (B, M, P) of the masked ones, in the mask's order."""
-        decoded = self.masked(tokens, mask, key_mask)
+        """Predict the masked tokens: (B, N, P) -> reconstruction and classification (B, M, P), in the mask's order."""
+        decoded = self.decode_masked(tokens, mask, key_mask)
         return self.final_proj_reconstruction(decoded), self.final_proj_classification(decoded)
 
 
@@ -201,12 +209,17 @@ def style(config: MAEASTConfig, layerdrop: float) -> BlockStyle:
     )
 
 
-TOKENS_PER_PASS = 8192  # clips encoded at once outside training: bounds the memory of long recordings
-PRETRAINING = ("decoder_mask_emb", "decoder.", "post_enc_proj.", "final_proj_")  # parameters that features do not see
+TOKENS_PER_PASS = 8192  # per forward pass outside training; bounds the memory of long recordings
+PRETRAINING = (
+    "decoder_mask_emb",
+    "decoder.",
+    "post_enc_proj.",
+    "final_proj_",
+)  # parameters that do not affect the features
 
 
 class MAEASTEncoder(MAEASTNetwork):
-    """``info.frame_dim`` is C * D: the C tokens of a time step side by side."""
+    """The MAE-AST encoder. A frame concatenates the C tokens of a time step, so ``info.frame_dim`` is C * D."""
 
     def __init__(
         self, config: MAEASTConfig, *, through_decoder: bool = False, seed: int | None = 0, name: str = "mae-ast"
@@ -218,16 +231,16 @@ class MAEASTEncoder(MAEASTNetwork):
     def _info(self, name: str) -> EncoderInfo:
         config = self.config
         front, (_, step) = KaldiFbank(config.n_mels), config.patch
-        width = config.decoder_embed_dim if self.through_decoder else config.embed_dim
+        dim = config.decoder_embed_dim if self.through_decoder else config.embed_dim
         return EncoderInfo(
             name=name,
             family="mae-ast",
             front_end=front.id,
             sample_rate=front.sample_rate,
             hop_seconds=front.hop_seconds * step,
-            frame_dim=config.rows * width,
-            clip_dim=config.rows * width,
-            token_dim=width,
+            frame_dim=config.rows * dim,
+            clip_dim=config.rows * dim,
+            token_dim=dim,
             min_samples=front.min_samples + (step - 1) * front.hop_length,
             chunk_frames=config.chunk_frames,
             depth=config.depth + (config.decoder_depth if self.through_decoder else 0),
@@ -235,7 +248,7 @@ class MAEASTEncoder(MAEASTNetwork):
 
     @property
     def params_without_grad(self) -> frozenset[str]:  # type: ignore[override]
-        """What features do not depend on: two relics of the published layout, and all that only pre-training uses."""
+        """Parameters that do not affect the features: those of pre-training, and two unused ones of the published layout."""
         unused = () if self.through_decoder else PRETRAINING
         heads = ("decoder_mask_emb", "final_proj_", "encoder_mask_emb", "layer_norm.")
         return frozenset(name for name, _ in self.named_parameters() if name.startswith((*unused, *heads)))
@@ -245,7 +258,7 @@ class MAEASTEncoder(MAEASTNetwork):
         return {"family": "mae-ast", "config": asdict(self.config), **through}
 
     def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
-        """The decoder and what only pre-training uses come after the encoder, whether features see them or not."""
+        """The decoder and the parameters of pre-training come after the encoder, even if the features do not depend on them."""
         config = self.config
         norms = (("encoder.norm.",), ("decoder.norm.",))
         before, after = (((), ()), norms) if config.layer_norm_first else (norms, ((), ()))
@@ -260,7 +273,7 @@ class MAEASTEncoder(MAEASTNetwork):
         ]
 
     def with_decoder(self) -> MAEASTEncoder:
-        """A copy whose layers go on through the decoder, without masking; all weights are shared, not copied."""
+        """Return a copy whose layers include those of the decoder (without masking); the weights are shared."""
         twin = copy.copy(self)
         twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
         twin.through_decoder = True
@@ -280,12 +293,12 @@ class MAEASTEncoder(MAEASTNetwork):
         grids: list[list[Tensor]] = [[] for _ in (*layers, -1)]
         for start in range(0, total, span):
             count = min(span, total - start)
-            piece = values[:, :, start * step : (start + count) * step]
+            chunk = values[:, :, start * step : (start + count) * step]
             valid = mask = None
             if steps is not None:
                 valid = torch.arange(start, start + count, device=values.device) < steps[:, None]
                 mask = (valid | ~valid.any(1, keepdim=True)).repeat_interleave(rows, dim=1)  # attention needs a key
-            for grid, tokens in zip(grids, self._blocks(piece, (*layers, self.info.depth - 1), mask)):
+            for grid, tokens in zip(grids, self._blocks(chunk, (*layers, self.info.depth - 1), mask)):
                 stacked = tokens.float().unflatten(1, (count, rows)).flatten(2)
                 grid.append(stacked if valid is None else stacked * valid[..., None])
         *inner, frames = [torch.cat(grid, dim=1) for grid in grids]
@@ -296,18 +309,18 @@ class MAEASTEncoder(MAEASTNetwork):
         return lengths.div(self.config.patch[1], rounding_mode="floor").clamp(min=1)
 
     def _blocks(self, values: Tensor, wanted: Sequence[int], key_mask: Tensor | None) -> list[Tensor]:
-        x = self.placed(self.post_extract_proj(self.cut(values)), "enc", key_mask)
+        x = self.add_positions(self.post_extract_proj(self.cut(values)), "enc", key_mask)
         inner, outer = split_layers(wanted, self.config.depth)
-        found = dict(zip(inner, self.encoder.layers(x, inner, key_mask)))
+        outputs = dict(zip(inner, self.encoder.layers(x, inner, key_mask)))
         if outer:
-            x = self.placed(self.post_enc_proj(found[self.config.depth - 1]), "dec", key_mask)
-            later = self.decoder.layers(x, outer, key_mask)
-            found |= {self.config.depth + i: layer for i, layer in zip(outer, later)}
-        return [found[i] for i in wanted]
+            x = self.add_positions(self.post_enc_proj(outputs[self.config.depth - 1]), "dec", key_mask)
+            decoded = self.decoder.layers(x, outer, key_mask)
+            outputs |= {self.config.depth + i: layer for i, layer in zip(outer, decoded)}
+        return [outputs[i] for i in wanted]
 
     @property
     def least_frames(self) -> int:
-        """Those of one time step."""
+        """Number of spectrogram frames of one time step."""
         return self.config.patch[1]
 
     def frontend(
@@ -318,7 +331,7 @@ class MAEASTEncoder(MAEASTNetwork):
         padding: Padding = "exact",
         key: BatchKey | None = None,
     ) -> Spectrogram:
-        """As every encoder's; Kaldi's frames see no padding, so each clip's spectrogram is its own under both paddings."""
+        """Compute the filterbank as ``Encoder.frontend``. Kaldi's frames never cover padding, so both paddings give the same."""
         check_padding(padding)
         wave, lengths = check_wave(wave, lengths)
         whole = padding == "published" and int(lengths.max()) >= self.info.min_samples
@@ -335,9 +348,7 @@ class MAEASTEncoder(MAEASTNetwork):
         key: BatchKey | None,
     ) -> EncoderOutput:
         if taps or (ids_keep is not None and layers):
-            raise AuricleError(
-                f"{self.info.name} has no taps, and no layers of a part of the tokens; ask for layers alone"
-            )
+            raise AuricleError(f"{self.info.name} has no taps, and no layers together with ids_keep")
         values = spec.values if spec.normalised else self.normalise(spec.values)
         if ids_keep is not None:
             return self._encode_visible(values, ids_keep)
@@ -349,7 +360,10 @@ class MAEASTEncoder(MAEASTNetwork):
         return EncoderOutput(frames, times, steps, clip, tokens=grids[-1].flatten(1, 2), layers=tuple(framed[:-1]))
 
     def steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
-        """(B,) valid time steps. As published, a last incomplete one counts where the batch reaches on (8)."""
+        """Return the number of valid time steps per clip, (B,).
+
+        With ``padding="published"``, an incomplete last step counts if the batch is longer (specification mae_ast 8).
+        """
         step = self.least_frames
         if frames < step:
             raise AuricleError(f"{self.info.name} needs {step} frames or more, the spectrogram has {frames}")
@@ -358,43 +372,45 @@ class MAEASTEncoder(MAEASTNetwork):
         return self.frame_lengths(lengths)
 
     def _encode_visible(self, values: Tensor, ids_keep: Tensor) -> EncoderOutput:
-        """Only the tokens ``ids_keep`` (B, K) of a single chunk; clip is the mean visible token."""
+        """Encode only the tokens ``ids_keep`` (B, K) of a single chunk; ``clip`` is their mean."""
         patches = self.cut(values)
         ids_keep = check_ids_keep(ids_keep, *patches.shape[:2])
         x = self.post_extract_proj(take(patches, ids_keep))
-        tokens = self.encoder(self.placed_at(x, "enc", ids_keep, int(ids_keep.max()) + 1, None)).float()
+        tokens = self.encoder(self.add_positions_at(x, "enc", ids_keep, int(ids_keep.max()) + 1, None)).float()
         count = torch.full((len(ids_keep),), ids_keep.shape[1], device=ids_keep.device)
         return EncoderOutput(None, torch.zeros(0, device=ids_keep.device), count, tokens.mean(dim=1), tokens=tokens)
 
     def _encode_chunks(self, values: Tensor, steps: Tensor, wanted: Sequence[int], *, together: bool) -> list[Tensor]:
-        """-> one grid (B, T, C, D) per layer wanted, 0 past a clip's end. ``together`` keeps the batch in one piece, with
-        what the network says of padding, as published."""
+        """Encode chunk by chunk; return one grid (B, T, C, D) per wanted layer, 0 after the end of a clip.
+
+        ``together`` encodes the whole batch in one pass and keeps the output for padding, as the original does.
+        """
         total, span = int(steps.max()), int(self.info.chunk_frames or 0) // self.config.patch[1]
         if together:
             total = values.shape[2] // self.config.patch[1]
         shape = (len(values), total, self.config.rows)
-        grids = [values.new_zeros(*shape, self._width(i), dtype=torch.float32) for i in wanted]
+        grids = [values.new_zeros(*shape, self._layer_dim(i), dtype=torch.float32) for i in wanted]
         for start in range(0, total, span):
-            here = (steps - start).clamp(0, min(span, total - start))
-            for rows in self._passes(here, span, together or self.training):
-                own = here[rows]
-                count = min(span, total - start) if together else int(own.max())
+            remaining = (steps - start).clamp(0, min(span, total - start))
+            for rows in self._passes(remaining, span, together or self.training):
+                lengths = remaining[rows]
+                count = min(span, total - start) if together else int(lengths.max())
                 first = start * self.config.patch[1]
-                piece = values[rows, :, first : first + count * self.config.patch[1]]
-                mask = self.key_mask(own, count)
-                for grid, layer in zip(grids, self._blocks(piece, wanted, mask)):
+                chunk = values[rows, :, first : first + count * self.config.patch[1]]
+                mask = self.key_mask(lengths, count)
+                for grid, layer in zip(grids, self._blocks(chunk, wanted, mask)):
                     real = layer if mask is None or together else layer * mask[..., None]
                     grid[rows, start : start + count] = real.float().unflatten(1, (count, -1))
         return grids
 
-    def _passes(self, here: Tensor, span: int, together: bool) -> list[Tensor]:
-        """Rows with something in this chunk, longest first, in groups of bounded size."""
-        order = torch.argsort(here, descending=True, stable=True)
-        order = order[here[order] > 0]
-        longest = max(1, int(here.max()) * self.config.rows)
+    def _passes(self, remaining: Tensor, span: int, together: bool) -> list[Tensor]:
+        """Return the rows that have frames in this chunk, longest first, in groups of bounded size."""
+        order = torch.argsort(remaining, descending=True, stable=True)
+        order = order[remaining[order] > 0]
+        longest = max(1, int(remaining.max()) * self.config.rows)
         return [order] if together else list(order.split(max(1, TOKENS_PER_PASS // longest)))
 
-    def _width(self, layer: int) -> int:
+    def _layer_dim(self, layer: int) -> int:
         return self.config.embed_dim if layer < self.config.depth else self.config.decoder_embed_dim
 
     def frame_times(self, count: int) -> Tensor:
@@ -405,7 +421,7 @@ class MAEASTEncoder(MAEASTNetwork):
 
 
 def split_layers(wanted: Sequence[int], depth: int) -> tuple[list[int], list[int]]:
-    """Layers of the encoder, its last one added where the decoder goes on; and of the decoder, counted from 0."""
+    """Split layer indices into those of the encoder (plus its last, if the decoder needs it) and of the decoder."""
     outer = [i - depth for i in wanted if i >= depth]
     inner = [i for i in wanted if i < depth]
     return inner + [depth - 1] * (bool(outer) and depth - 1 not in inner), outer

@@ -117,7 +117,7 @@ def time_major(flags: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 LEAST_SPANS = 2  # per clip (specification mae_ast 6.3)
-REDRAWS = 1000  # of an empty union, before it is said that nothing fits
+REDRAWS = 1000  # of an empty union, before an error
 
 
 class SpanSource(RandomSource, Protocol):

@@ -118,7 +118,7 @@ def place_clips(run: RunView, evaluation: Evaluation, manifest: Manifest, first:
     settings = EmbedSettings(**encode, seconds=task.get("seconds") or 0.0)
     embedded = EmbeddingCache().embed(manifest, load(run.path), settings, what="map")
     if not embedded.ids:
-        raise AuricleError("none of its clips can be read any more, and their embeddings are not in the cache")
+        raise AuricleError("its clips cannot be read, and their embeddings are not in the cache")
     row = {id: i for i, id in enumerate(embedded.ids)}
     rows = chosen_rows(len(embedded.ids), np.array([row[id] for id in first if id in row], dtype=np.int64))
     return EmbeddingMap(tuple(embedded.ids[i] for i in rows), *two_dimensions(embedded.clip[rows]))

@@ -13,12 +13,12 @@ from auricle.reports.snapshot import Snapshot
 SMALLEST = 1e-4  # errors are coloured on a logarithmic scale from here on
 BARS = 300  # of the waveform drawing
 LEAD = (
-    "From top to bottom: the waveform; its log-mel spectrogram (mel bands, low at the bottom); what the encoder was "
-    "given, hidden patches blank; and the error of the prediction for each hidden patch, bright where it was wrong. "
+    "From top to bottom: the waveform; its log-mel spectrogram (mel bands, low at the bottom); the input of the "
+    "encoder, hidden patches blank; and the error of the prediction for each hidden patch, bright where it is large. "
     "The colours are the same for all clips."
 )
-TITLE = "What was hidden, and how well it was predicted"
-ABSENT = "This run kept no clips to show: it has no preview.safetensors (methods that hide nothing have none)."
+TITLE = "Masked clips and the error of the prediction"
+ABSENT = "This run has no clips to show: there is no preview.safetensors (methods without masking write none)."
 REBUILT = " Last, the reconstruction: hidden patches as predicted."
 
 
@@ -55,7 +55,7 @@ def _card(snapshot: Snapshot, i: int, sounds: PageSounds, errors: tuple[float, f
     hidden = spec[:rows, :columns].copy()
     hidden[enlarged(mask, spec) > 0] = np.nan
     panels = [_picture("spectrogram", spectrogram(spec[:rows, :columns], low, high))]
-    panels.append(_picture("what the encoder was given", spectrogram(hidden, low, high)))
+    panels.append(_picture("input of the encoder", spectrogram(hidden, low, high)))
     panels.append(
         _picture("error", png(levels(np.log(error[::-1].clip(SMALLEST)), *np.log(errors)), CIVIDIS), kind="patches")
     )

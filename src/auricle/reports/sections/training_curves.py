@@ -97,7 +97,7 @@ def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
 TRAINING = {
     "loss": ("Loss", "what training minimises"),
     "lr": ("Learning rate", "per weight update"),
-    "ema_decay": ("EMA decay", "share of the target encoder that an update leaves"),
+    "ema_decay": ("EMA decay", "weight of the previous target encoder in an update"),
     "grad_norm": ("Gradient norm", "L2 norm before clipping"),
     "data_wait": ("Waiting for data", "share of the time"),
     "loss_m2d": ("M2D’s own loss", "before weighting"),
@@ -115,7 +115,7 @@ HEALTH = {
     "target_rank": ("Effective rank of the targets", "directions they fill; near 1 is collapse"),
     "target_clip": (
         "Targets: same for a whole clip",
-        "share of mean square; near 1 a target only says which clip it is from",
+        "share of mean square; near 1 a target only identifies its clip",
     ),
     "target_constant": ("Targets: one constant", "share of mean square; near 1 is collapse"),
     "target_position": ("Targets: same at a position", "share of mean square, whatever the sound"),
