@@ -188,6 +188,10 @@ def test_the_command_prints_every_format(store, capsys):
     capsys.readouterr()
     assert main(["results", "--store", str(store.path), "--task", "birds"]) == 0
     assert "matches" in capsys.readouterr().out
+    store.append([result("c", protocol="2-shot")])
+    for name, models in (("linear", "ab"), ("fewshot", "c")):  # the names that auricle evaluate takes
+        assert main(["results", "--store", str(store.path), "--protocol", name, "--json"]) == 0
+        assert "".join(row["model"] for row in json.loads(capsys.readouterr().out)) == models
     for style, expected in (("text", "model"), ("csv", "model,"), ("markdown", "| id |"), ("json", '"model"')):
         assert main(["results", "--store", str(store.path), "--format", style]) == 0
         assert expected in capsys.readouterr().out

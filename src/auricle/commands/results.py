@@ -44,6 +44,9 @@ def report(config: ReportConfig) -> ReportResult:
     return ReportResult(page, page.stat().st_size)
 
 
+STORED = {"linear": "logistic", "fewshot": "-shot"}  # names of auricle evaluate that the rows do not contain
+
+
 @dataclass(frozen=True)
 class ResultsConfig:
     """Which rows of which store."""
@@ -51,7 +54,7 @@ class ResultsConfig:
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
     model: str = option("", "only models whose name contains this text")
     task: str = option("", "only tasks whose name contains this text")
-    protocol: str = option("", "only protocols whose name contains this text")
+    protocol: str = option("", "only protocols whose name contains this text, or linear, knn, fewshot")
     baselines: bool = option(True, "show the baselines too")
     last: int | None = option(None, "only the last so many rows; none: all", words={"none": None}, old={0: None})
 
@@ -69,7 +72,8 @@ def results(config: ResultsConfig) -> list[Result]:
     path = store_path(config.store)
     if config.store and not path.exists():
         raise AuricleError(f"there is no results store {path}")
-    filters = {"model": config.model, "task": config.task, "protocol": config.protocol}
+    protocol = STORED.get(config.protocol, config.protocol)
+    filters = {"model": config.model, "task": config.task, "protocol": protocol}
     return ResultsStore(path).select(**filters, baselines=config.baselines)[-(config.last or 0) :]
 
 
