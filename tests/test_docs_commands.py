@@ -39,7 +39,7 @@ def refused(line: str, *, whole: bool) -> str | None:
     name = next((name for name in (" ".join(words[:2]), words[0]) if name in VERBS or name in aliases.VERBS), None)
     if name is None:
         return None if any(verb.startswith(f"{words[0]} ") for verb in VERBS) else "no such verb"
-    verb, words = aliases.new_words(name, words[len(name.split()) :])
+    verb, words = aliases.translate(name, words[len(name.split()) :])
     if verb in NOT_PARSED or "--continue" in words:
         return None
     try:

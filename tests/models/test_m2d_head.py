@@ -155,7 +155,7 @@ def test_the_training_mask_hides_whole_rows_and_columns_in_training_only(publish
         encoder(wave)
     with pytest.raises(AuricleError, match="with_duration makes an encoder for longer ones"):
         encoder(torch.zeros(2, 40000), key=key)
-    with pytest.raises(AuricleError, match="share between 0 and 1"):
+    with pytest.raises(AuricleError, match="between 0 and 1"):
         TrainingMask(1.0)
 
 

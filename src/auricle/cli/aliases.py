@@ -16,7 +16,7 @@ from auricle.core.errors import AuricleError, nearest
 
 GONE_IN = "0.3"
 
-VERBS = {"evaluate set": ("evaluate", "--suite")}  # two words: what they are now
+VERBS = {"evaluate set": ("evaluate", "--suite")}  # old verb: (new verb, option)
 OPTIONS = {
     "evaluate": {"--folding": "--split-by"},
     "complexity": {"--model-name": "--model"},
@@ -49,37 +49,37 @@ def note(old: str, new: str) -> None:
         print(f"auricle: '{old}' is now '{new}'; the old spelling goes in version {GONE_IN}", file=sys.stderr)
 
 
-def new_words(verb: str, words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return a verb and the words after it in the new grammar, as far as words alone decide it."""
+def translate(verb: str, args: Sequence[str]) -> tuple[str, list[str]]:
+    """Translate a verb and its arguments to the new grammar, as far as the text alone determines it."""
     if verb in VERBS:
         new, option = VERBS[verb]
         note(f"auricle {verb} FILE", f"auricle {new} {option} FILE")
-        verb, words = new, [option, *words]
-    if verb == "pretrain" and _names_a_method(words):
-        note(f"auricle pretrain {words[0]} DATA", f"auricle pretrain DATA --method {words[0]}")
-        words = [*words[1:], "--method", words[0]]
-    return verb, [*renamed(verb, words)]
+        verb, args = new, [option, *args]
+    if verb == "pretrain" and _names_a_method(args):
+        note(f"auricle pretrain {args[0]} DATA", f"auricle pretrain DATA --method {args[0]}")
+        args = [*args[1:], "--method", args[0]]
+    return verb, [*renamed(verb, args)]
 
 
-def _names_a_method(words: Sequence[str]) -> bool:
+def _names_a_method(args: Sequence[str]) -> bool:
     """True for ``pretrain METHOD …``; a folder of that name without a second argument is data."""
-    if not words or words[0] not in METHODS:
+    if not args or args[0] not in METHODS:
         return False
-    return not Path(words[0]).exists() or (len(words) > 1 and not words[1].startswith("-"))
+    return not Path(args[0]).exists() or (len(args) > 1 and not args[1].startswith("-"))
 
 
-def renamed(verb: str, words: Sequence[str]) -> Iterator[str]:
-    """Yield the words with options and values of the first edition renamed."""
+def renamed(verb: str, args: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments; rename options and values of the first edition."""
     option = ""
-    for word in words:
-        if word.startswith("--"):
-            option, equals, value = word.partition("=")
+    for arg in args:
+        if arg.startswith("--"):
+            option, equals, value = arg.partition("=")
             if option in OPTIONS.get(verb, {}):
                 note(option, OPTIONS[verb][option])
                 option = OPTIONS[verb][option]
             yield option + equals + (_new_value(verb, option, value) if equals else "")
         else:
-            yield _new_value(verb, option, word)
+            yield _new_value(verb, option, arg)
             option = ""
 
 
@@ -90,29 +90,29 @@ def _new_value(verb: str, option: str, value: str) -> str:
     return new
 
 
-def place(verb: str, values: argparse.Namespace, words: list[str]) -> list[str]:
-    """Give words beyond a verb's arguments to the options that take them now.
+def place(verb: str, values: argparse.Namespace, args: list[str]) -> list[str]:
+    """Assign extra positional arguments to the options that replace them.
 
     Returns:
-        The words that no earlier grammar knows.
+        The arguments that are unknown to the earlier grammar too.
     """
-    if verb.startswith("prepare") and len(words) == 1:
+    if verb.startswith("prepare") and len(args) == 1:
         note(f"auricle {verb} SOURCE OUT", f"auricle {verb} SOURCE --out OUT")
-        values.out = words.pop()
-    elif verb == "complexity" and words:
+        values.out = args.pop()
+    elif verb == "complexity" and args:
         note("auricle complexity NAME …", "auricle complexity --model NAME …")
-        values.model = [*words, *values.model]
+        values.model = [*args, *values.model]
         return []
-    elif verb == "evaluate" and len(words) == 2 and values.source in PROBES:
+    elif verb == "evaluate" and len(args) == 2 and values.source in PROBES:
         note("auricle evaluate PROBE MODEL DATA", "auricle evaluate DATA --model MODEL --protocol PROTOCOL")
-        if not any(word.startswith("--protocol") for word in values.typed):
+        if not any(arg.startswith("--protocol") for arg in values.typed):
             values.protocol = values.source
         elif values.protocol not in PROBES[values.source]:
             known = ", ".join(PROBES[values.source])
             raise AuricleError(f"'{values.source}' has no protocol '{values.protocol}'; it has {known}")
         values.few_shot = values.few_shot or values.source == "fewshot"
-        values.model, values.source = words
+        values.model, values.source = args
         return []
-    elif verb == "pretrain" and len(words) == 1:
+    elif verb == "pretrain" and len(args) == 1:
         raise AuricleError(f"unknown method '{values.source}'{nearest(values.source, METHODS)}")
-    return words
+    return args

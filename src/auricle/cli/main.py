@@ -28,7 +28,7 @@ class Verb(NamedTuple):
     """Where a verb lives, and what it is for. Nothing is imported until it is called.
 
     The module, or the class ``entry`` in it, has a docstring (the help text), ``add_arguments(parser)`` or
-    ``add_arguments_for(words, parser)``, and ``run(values) -> exit code or None``.
+    ``add_arguments_for(args, parser)``, and ``run(values) -> exit code or None``.
     """
 
     module: str
@@ -87,44 +87,44 @@ def run(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # letters it lacks become question marks
             stream.reconfigure(errors="replace")
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[1:] and words[0] == "help":  # auricle help VERB
-        words = [*words[1:], "--help"]
-    if not words or words[0] in ("help", "-h", "--help"):
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args[1:] and args[0] == "help":  # auricle help VERB
+        args = [*args[1:], "--help"]
+    if not args or args[0] in ("help", "-h", "--help"):
         print(overview())
         return EXIT_OK
-    if words[0] == "--version":
+    if args[0] == "--version":
         print(f"auricle {__version__}")
         return EXIT_OK
-    for verb in (" ".join(words[:2]), words[0]):
+    for verb in (" ".join(args[:2]), args[0]):
         if verb in VERBS or verb in aliases.VERBS:
-            return run_verb(verb, words[verb.count(" ") + 1 :])
-    if family := [name for name in VERBS if name.startswith(f"{words[0]} ")]:
-        return run_family(words, family)
-    close = difflib.get_close_matches(words[0], VERBS, n=1)
+            return run_verb(verb, args[verb.count(" ") + 1 :])
+    if family := [name for name in VERBS if name.startswith(f"{args[0]} ")]:
+        return run_family(args, family)
+    close = difflib.get_close_matches(args[0], VERBS, n=1)
     hint = f"did you mean 'auricle {close[0]}'?" if close else "'auricle --help' lists the verbs"
-    return refuse(f"unknown verb '{words[0]}'; {hint}")
+    return refuse(f"unknown verb '{args[0]}'; {hint}")
 
 
-def run_family(words: Sequence[str], family: Sequence[str]) -> int:
-    """Answer the first word alone of verbs of two words (``auricle models``)."""
+def run_family(args: Sequence[str], family: Sequence[str]) -> int:
+    """Print the actions of a verb that needs one (``auricle models``)."""
     actions = [name.partition(" ")[2] for name in family]
-    if words[1:] and words[1] not in ("-h", "--help"):
-        return refuse(f"'auricle {words[0]}' does not know '{words[1]}'{nearest(words[1], actions)}")
+    if args[1:] and args[1] not in ("-h", "--help"):
+        return refuse(f"'auricle {args[0]}' has no action '{args[1]}'{nearest(args[1], actions)}")
     print(
-        f"usage: auricle {words[0]} {{{','.join(actions)}}} [options]\n\n{rows({name: VERBS[name] for name in family})}"
+        f"usage: auricle {args[0]} {{{','.join(actions)}}} [options]\n\n{rows({name: VERBS[name] for name in family})}"
     )
-    return EXIT_OK if words[1:] else EXIT_NOTHING_DONE
+    return EXIT_OK if args[1:] else EXIT_NOTHING_DONE
 
 
 def rows(verbs: Mapping[str, Verb]) -> str:
     return "\n".join(f"  {name:<16}{verb.summary}" for name, verb in verbs.items())
 
 
-def run_verb(verb: str, words: Sequence[str]) -> int:
+def run_verb(verb: str, args: Sequence[str]) -> int:
     """Run one verb; a mistake of the caller becomes one clear line and exit code 2."""
     try:
-        verb, values = read(verb, words)
+        verb, values = read(verb, args)
         if VERBS[verb].computes:
             POLICY.start()  # before PyTorch is imported
         return entry_of(verb).run(values) or EXIT_OK
@@ -138,30 +138,30 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def read(verb: str, words: Sequence[str]) -> tuple[str, Namespace]:
-    """Read the words after a verb, old spellings included.
+def read(verb: str, args: Sequence[str]) -> tuple[str, Namespace]:
+    """Parse the arguments after a verb, including old spellings.
 
     Returns:
         The verb as it is named now, and the values of its options.
 
     Raises:
-        AuricleError: The words cannot be understood, or something is missing.
+        AuricleError: An argument is unknown or missing.
     """
-    verb, words = aliases.new_words(verb, with_dashes(words))
-    parser = parser_of(verb, words)
-    values, extra = parser.read(words)
+    verb, args = aliases.translate(verb, with_dashes(args))
+    parser = parser_of(verb, args)
+    values, extra = parser.read(args)
     if extra := aliases.place(verb, values, extra):
         raise AuricleError(f"{parser.prog} does not take '{extra[0]}'; {parser.prog} --help shows an example")
     parser.check_required(values)
     return verb, values
 
 
-def parser_of(verb: str, words: Sequence[str] = ()) -> VerbParser:
-    """Return the parser of a verb; ``words`` after it may decide which options there are."""
+def parser_of(verb: str, args: Sequence[str] = ()) -> VerbParser:
+    """Return the parser of a verb; its arguments may determine which options it has."""
     entry = entry_of(verb)
     parser = VerbParser(verb, entry.__doc__ or "")
     if hasattr(entry, "add_arguments_for"):
-        entry.add_arguments_for(words, parser)
+        entry.add_arguments_for(args, parser)
     else:
         entry.add_arguments(parser)
     return parser

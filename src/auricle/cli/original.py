@@ -45,15 +45,15 @@ def run(args: argparse.Namespace) -> int:
     return importlib.import_module(PROGRAMS[args.program]).run(args.line, **more)
 
 
-def with_own_flags(words: Sequence[str], config: PretrainConfig) -> PretrainConfig:
-    """``config`` with the flags of ``auricle pretrain`` in ``words`` applied."""
+def with_own_flags(argv: Sequence[str], config: PretrainConfig) -> PretrainConfig:
+    """Apply the flags of ``auricle pretrain`` in ``argv`` to a config."""
     from auricle.cli import aliases
     from auricle.cli.flags import add_flags, given_flags
     from auricle.core.options import with_values
 
     parser = VerbParser("pretrain")
     add_flags(parser, type(config))
-    values, _ = parser.read([*aliases.renamed("pretrain", words)])
+    values, _ = parser.read([*aliases.renamed("pretrain", argv)])
     if values.source is not MISSING:
         raise AuricleError(f"after -- stand options of 'auricle pretrain', not '{values.source}'")
     return with_values(config, given_flags(values, type(config)))

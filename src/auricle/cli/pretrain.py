@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 DEFAULT_METHOD = "msm-mae"
 
 
-def add_arguments_for(words: Sequence[str], parser: VerbParser) -> None:
-    """Add the options of the method that ``words`` names, or of the run to be continued."""
-    named = typed_values("method", words)
-    method = method_of_run(words) or (named[-1] if named else DEFAULT_METHOD)
+def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
+    """Add the options of the method in ``argv``, or of the run to continue."""
+    named = typed_values("method", argv)
+    method = method_of_run(argv) or (named[-1] if named else DEFAULT_METHOD)
     settings = find_method(method).settings
     parser.description = f"{parser.description}\n\nmethods: {', '.join(METHODS)}"
     add_flags(parser, settings)
     parser.set_defaults(settings=settings, method=method)
     for name in ("method", "source"):  # not needed with --continue
         parser.required.pop(name, None)
-    add_preset(words, parser, method)
+    add_preset(argv, parser, method)
     parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")
     parser.add_argument("--allow", nargs="+", default=(), metavar="NAME", help="settings that --continue may change")
     parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
@@ -51,23 +51,23 @@ def add_arguments_for(words: Sequence[str], parser: VerbParser) -> None:
         parser.advanced -= {leaf.field.name for leaf in leaves(settings) if leaf.group == "objective"}
 
 
-def add_preset(words: Sequence[str], parser: VerbParser, method: str) -> None:
+def add_preset(argv: Sequence[str], parser: VerbParser, method: str) -> None:
     """Add ``--preset``: its values become the defaults of the other options."""
     presets = find_method(method).presets
     if not presets:
         return
     parser.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets)}")
-    names = typed_values("preset", words)
+    names = typed_values("preset", argv)
     if names:
         values = preset_values(method, names[-1])
-        if any(word.partition("=")[0] == "--epochs" for word in words):  # who types --epochs means them
+        if any(arg.partition("=")[0] == "--epochs" for arg in argv):  # an explicit --epochs takes precedence
             values = {key: value for key, value in values.items() if key not in ("max_updates", "warmup_updates")}
         parser.set_defaults(**values)
 
 
-def method_of_run(words: Sequence[str]) -> str:
+def method_of_run(argv: Sequence[str]) -> str:
     """Return the method of the run that ``--continue`` names; "" without it."""
-    names = typed_values("continue", words)
+    names = typed_values("continue", argv)
     if not names:
         return ""
     from auricle.hub.run_folder import RunFolder
@@ -75,13 +75,13 @@ def method_of_run(words: Sequence[str]) -> str:
     return str(RunFolder.open(Path(names[-1])).read_config().get("method", ""))
 
 
-def typed_values(option: str, words: Sequence[str]) -> list[str]:
+def typed_values(option: str, argv: Sequence[str]) -> list[str]:
     """Return the values that were typed for an option, as ``--option VALUE`` or ``--option=VALUE``."""
-    pairs = zip(words, [*words[1:], ""])
+    pairs = zip(argv, [*argv[1:], ""])
     return [
-        word.partition("=")[2] or following
-        for word, following in pairs
-        if word == f"--{option}" or word.startswith(f"--{option}=")
+        arg.partition("=")[2] or following
+        for arg, following in pairs
+        if arg == f"--{option}" or arg.startswith(f"--{option}=")
     ]
 
 

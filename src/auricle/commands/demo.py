@@ -51,13 +51,13 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Run folder and report, the evaluations (none without labels), and a verdict in one or two sentences (``words``)."""
+    """Run folder and report, the evaluations (none without labels), and a verdict in one or two sentences."""
 
     run: Path
     report: Path
     evaluations: tuple[Evaluation, ...]
     failed: int
-    words: str
+    verdict: str
     seconds: float
 
 
@@ -80,8 +80,8 @@ def demo(config: DemoConfig) -> DemoResult:
     )
     evaluations = probe(result.run, manifest, config)
     report = build_report(result.run)
-    words = " ".join(learnt(RunView.open(result.run)))
-    return DemoResult(result.run, report, evaluations, len(prepared.failed), words, time.monotonic() - started)
+    verdict = " ".join(learnt(RunView.open(result.run)))
+    return DemoResult(result.run, report, evaluations, len(prepared.failed), verdict, time.monotonic() - started)
 
 
 def out_folder(config: DemoConfig) -> Path:

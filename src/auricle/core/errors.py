@@ -2,7 +2,7 @@
 
 
 class AuricleError(ValueError):
-    """A request that cannot be carried out. The message says what was found, what was expected and what to do.
+    """An invalid request. The message states what was found, what was expected and what to do.
 
     The command line prints it without a traceback and exits with 2.
     """

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, strict JSON, checksums, and the folder for caches.
+"""File helpers: atomic writing, strict JSON, checksums, and the cache folder.
 
 A file that matters is written under a temporary name in the same folder and then renamed. A reader, also one after a
 crash, sees the old file or the new one, never a part.
@@ -65,7 +65,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file atomically, in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

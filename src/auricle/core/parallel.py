@@ -57,7 +57,7 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T], processes: int,
                 raise
     except BrokenProcessPool:
         raise AuricleError(
-            "a worker process died; what is finished is kept: run again, with fewer workers if memory ran out. In a script "
+            "a worker process died; finished items are saved: run again, with fewer workers if memory ran out. In a script "
             "of your own, call this under if __name__ == '__main__':"
         ) from None
 

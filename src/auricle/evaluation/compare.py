@@ -169,11 +169,11 @@ def compare(results: Sequence[Result], a: str, b: str) -> list[Comparison]:
     return [_compare_rows(rows_a[key], rows_b[key]) for key in shared]
 
 
-def _latest(results: Sequence[Result], who: str) -> dict[tuple[str, str, str], Result]:
-    rows = [r for r in results if str(r.id) == who] if who.isdigit() else [r for r in results if r.model == who]
+def _latest(results: Sequence[Result], name: str) -> dict[tuple[str, str, str], Result]:
+    rows = [r for r in results if str(r.id) == name] if name.isdigit() else [r for r in results if r.model == name]
     if not rows:
         names = tuple(dict.fromkeys(r.model for r in results))
-        raise AuricleError(f"the store has no result of '{who}'{nearest(who, names) if names else ': it is empty'}")
+        raise AuricleError(f"the store has no result of '{name}'{nearest(name, names) if names else ': it is empty'}")
     return {(r.task, r.protocol, r.metric): r for r in sorted(rows, key=lambda r: r.id or 0)}
 
 

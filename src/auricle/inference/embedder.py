@@ -300,8 +300,8 @@ def join_embeddings(
 
 
 def _settings(options: dict[str, Any]) -> EmbedSettings:
-    given = {name: value for name, value in options.items() if value is not None and name != "layers"}
-    return from_plain(EmbedSettings, {**given, "layers": layer_texts(options.get("layers"))}, "the call of embed")
+    explicit = {name: value for name, value in options.items() if value is not None and name != "layers"}
+    return from_plain(EmbedSettings, {**explicit, "layers": layer_texts(options.get("layers"))}, "the call of embed")
 
 
 def _holds_waveforms(source: Any) -> bool:

@@ -88,7 +88,7 @@ class Tagger(Session):
             quiet: no progress bar.
 
         Returns:
-            Tags: ``results`` in the order given (with ``window`` also a time line and events), and ``failed``, the files
+            Tags: ``results`` in the order of the sources (with ``window`` also a time line and events), and ``failed``, the files
             that could not be read.
         """
         sources = find_audio(audio, sample_rate)
@@ -200,7 +200,7 @@ def tag(
         options: as for ``Tagger``: top_k, window, hop, precision, threshold, …
 
     Returns:
-        Tags: ``results`` in the order given, and ``failed``, the files that could not be read.
+        Tags: ``results`` in the order of the sources, and ``failed``, the files that could not be read.
 
     Raises:
         AuricleError: for an unknown model or setting, and for an encoder without classes.
@@ -216,10 +216,10 @@ def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
     unknown = options.keys() - known - of_events
     if unknown:
         raise AuricleError(f"tag has no option {', '.join(sorted(unknown))}; see TagSettings and EventSettings")
-    given = {name: value for name, value in options.items() if value is not None}
+    explicit = {name: value for name, value in options.items() if value is not None}
     return (
-        TagSettings(**{name: given[name] for name in given.keys() & known}),
-        EventSettings(**{name: given[name] for name in given.keys() & of_events}),
+        TagSettings(**{name: explicit[name] for name in explicit.keys() & known}),
+        EventSettings(**{name: explicit[name] for name in explicit.keys() & of_events}),
     )
 
 

@@ -1,6 +1,6 @@
 """What a run saves: checkpoints, from which it continues exactly, and its encoder as weight files.
 
-A checkpoint is safetensors and JSON, written whole or not at all, and verified by its checksums when it is read.
+A checkpoint is safetensors and JSON, written atomically, and verified by its checksums when it is read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The training loop, the same for every objective.
 
-It knows the optimiser, schedule, accumulation, precision, checkpoints and logging; of what is learnt it knows only the
+It handles the optimiser, schedule, accumulation, precision, checkpoints and logging; of the method it uses only the
 Objective contract. A run that is killed at any moment continues to the same numbers: a checkpoint is saved only between
 weight updates, after everything else that is due there, so that a run that continues from it has missed nothing.
 """
@@ -112,7 +112,7 @@ class Trainer:
         self.micro_step = config.start_epoch * length.per_epoch
         self.saved_at, self.saved_time = -1, time.monotonic()
         self.step_log: dict[str, Tensor] = {}  # of the last weight update
-        self.best_score: float | None = None  # of the next checkpoint, if it is to be kept as the best
+        self.best_score: float | None = None  # of the next checkpoint, if it is the best so far
 
     def fit(self) -> TrainProgress:
         """Train to the end of the run (or ``stop_at``) and return the position there.

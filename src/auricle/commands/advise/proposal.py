@@ -64,7 +64,7 @@ def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
         notes.append("the speech features need the [hf] extra: pip install 'auricle[hf]'")
     if facts.clips and plan.method != "m2d-x" and facts.clips < rules.MANY_CLIPS and facts.hours < rules.MANY_HOURS:
         notes.append(
-            "nobody has shown that training from scratch pays with so few data; --strategy further starts from published weights, "
+            "no study shows a benefit of training from scratch with so few data; --strategy further starts from published weights, "
             + SMALL
         )
     if plan.gpus > 8:
@@ -103,14 +103,14 @@ def is_prepared(source: str) -> bool:
 def prepare(sounds: str, out: str, plan: Proposal, labels: bool) -> list[str]:
     if plan.method == "m2d-s":
         return ["auricle", "prepare", "speech", sounds, "--out", out]
-    words = ["auricle", "prepare", sounds, "--out", out, "--min-seconds", min_seconds(plan)]
-    words += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
-    return words + (["--labels", LABELS] if labels else [])
+    command = ["auricle", "prepare", sounds, "--out", out, "--min-seconds", min_seconds(plan)]
+    command += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
+    return command + (["--labels", LABELS] if labels else [])
 
 
 def prepare_noise(noise: str, plan: Proposal) -> list[str]:
-    words = ["auricle", "prepare", noise, "--out", PREPARED_NOISE, "--min-seconds", min_seconds(plan)]
-    return words + (["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else [])
+    command = ["auricle", "prepare", noise, "--out", PREPARED_NOISE, "--min-seconds", min_seconds(plan)]
+    return command + (["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else [])
 
 
 def min_seconds(plan: Proposal) -> str:
@@ -124,16 +124,23 @@ def run_name(plan: Proposal) -> str:
 
 def pretrain(source: str, weight: str, plan: Proposal) -> list[str]:
     start = ["torchrun", "--nproc-per-node", str(plan.gpus), "-m"] if plan.gpus > 1 else []
-    words = [*start, "auricle", "pretrain", source, "--method", plan.method, "--out", run_name(plan)]
-    words += ["--resume", weight, "--teacher", weight] if weight else []
-    words += ["--input-size", plan.input_size, "--patch-size", plan.patch_size, "--mask-ratio", f"{plan.mask_ratio:g}"]
-    words += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
-    words += ["--epochs", str(plan.epochs), "--warmup-epochs", str(plan.warmup_epochs)]
-    words += ["--batch-size", str(plan.batch_size), "--accum-iter", str(plan.accum_iter), "--blr", f"{plan.blr:g}"]
-    words += ["--loss-off", f"{plan.loss_off:g}"] if plan.loss_off is not None else []
-    words += ["--csv-bg-noise", PREPARED_NOISE, "--noise-ratio", f"{plan.noise_ratio:g}"] if plan.noise_ratio else []
-    words += ["--min-ds-size", str(plan.min_ds_size)] if plan.min_ds_size else []
-    return [*words, "--save-freq", str(SAVE_FREQ)]
+    command = [*start, "auricle", "pretrain", source, "--method", plan.method, "--out", run_name(plan)]
+    command += ["--resume", weight, "--teacher", weight] if weight else []
+    command += [
+        "--input-size",
+        plan.input_size,
+        "--patch-size",
+        plan.patch_size,
+        "--mask-ratio",
+        f"{plan.mask_ratio:g}",
+    ]
+    command += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
+    command += ["--epochs", str(plan.epochs), "--warmup-epochs", str(plan.warmup_epochs)]
+    command += ["--batch-size", str(plan.batch_size), "--accum-iter", str(plan.accum_iter), "--blr", f"{plan.blr:g}"]
+    command += ["--loss-off", f"{plan.loss_off:g}"] if plan.loss_off is not None else []
+    command += ["--csv-bg-noise", PREPARED_NOISE, "--noise-ratio", f"{plan.noise_ratio:g}"] if plan.noise_ratio else []
+    command += ["--min-ds-size", str(plan.min_ds_size)] if plan.min_ds_size else []
+    return [*command, "--save-freq", str(SAVE_FREQ)]
 
 
 def measured_by(config: AdviseConfig, model: str) -> list[list[str]]:
