@@ -43,7 +43,7 @@ def prepare(folder: Path) -> dict[str, list[str]]:
     from auricle.models.efficientat.mn import MN
 
     sounds, prepared = folder / "sounds", folder / "prepared"
-    make_corpus(sounds, per_class=6)
+    make_corpus(sounds, clips_per_class=6, seconds=5.0, quiet=True)
     torch.manual_seed(0)
     save_encoder(MN(MNConfig(width=0.4)).eval(), folder / "mn04.safetensors")
     run(["prepare", str(sounds), "--out", str(prepared)], "auricle", folder)
