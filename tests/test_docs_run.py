@@ -16,7 +16,7 @@ from auricle.models.efficientat.mn import MN
 from helpers.paths import SHARED
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "tasks").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "tasks").glob("*.md"))]
 PUBLISHED = SHARED / "weights" / "mn04_as_mAP_432.pt"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -263,7 +263,9 @@ class ThreadPolicy:
     def describe(self) -> str:
         """Return one sentence on threads and load, for progress lines and ``auricle doctor``."""
         cores = available_cores()
-        threads = f"{self.threads or cores} of {cores} threads, {self.waiting} waiting"
+        chosen = self.threads or cores
+        used = chosen if self.managed or "torch" not in sys.modules else sys.modules["torch"].get_num_threads()
+        threads = f"{used} of {cores} threads, {self.waiting} waiting"
         if self.busy_elsewhere is None or self.busy_elsewhere < BUSY_CORES:
             return threads
         return f"{threads}: other processes keep {self.busy_elsewhere:.1f} cores busy"
