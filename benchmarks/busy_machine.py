@@ -52,13 +52,13 @@ def prepare(folder: Path) -> dict[str, list[str]]:
     encoder = folder / "small"
     run([encoder.as_posix() if word == "OUT" else word for word in [*small, "--max-updates", "2"]], "auricle", folder)
     cells = {
-        "train-small": [*small, "--max-updates", "40"],
-        "train-vitb": ["pretrain", str(prepared), "--method", "m2d", "--batch-size", "8", "--max-updates", "4", *train],
+        "train-small": [*small, "--max-updates", "30"],
+        "train-vitb": ["pretrain", str(prepared), "--method", "m2d", "--batch-size", "8", "--max-updates", "3", *train],
         "tag": ["tag", str(sounds), "--model", str(folder / "mn04.safetensors"), "--out", "OUT", "--quiet"],
         "embed": ["embed", str(sounds), "--model", str(encoder), "--out", "OUT.npy", "--quiet"],
         "probe": [
             *("evaluate", str(sounds), "--model", str(encoder), "--protocol", "logistic-cv", "--split-by", "drawn"),
-            *("--layers", "all", "--store", str(folder / "results.sqlite"), "--no-baselines", "--quiet"),
+            *("--store", str(folder / "results.sqlite"), "--no-baselines", "--quiet"),
         ],
     }
     run(cells["probe"], "auricle", folder)  # embeddings are cached from now on: the cell is the probe alone
