@@ -85,9 +85,9 @@ def spin() -> None:
         pass
 
 
-def measure(cells: dict[str, list[str]], rounds: int, folder: Path) -> list[dict]:
+def measure(cells: dict[str, list[str]], loads: list[str], rounds: int, folder: Path) -> list[dict]:
     rows = []
-    for load in ("idle", "busy"):
+    for load in loads:
         neighbours = [multiprocessing.Process(target=spin, daemon=True) for _ in range(NEIGHBOURS * (load == "busy"))]
         for process in neighbours:
             process.start()
@@ -114,13 +114,15 @@ def line(row: dict) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", nargs="+", help="only these cells")
+    parser.add_argument("--loads", nargs="+", default=["idle", "busy"], choices=("idle", "busy"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         cells = prepare(Path(name))
         print(f"{'cell':<12} {'load':<5}" + "".join(f"{way:>9}" for way in WAYS) + "    ratio", flush=True)
-        rows = measure({k: v for k, v in cells.items() if not args.cells or k in args.cells}, args.rounds, Path(name))
+        chosen = {k: v for k, v in cells.items() if not args.cells or k in args.cells}
+        rows = measure(chosen, args.loads, args.rounds, Path(name))
     if args.json:
         print(json.dumps(rows))
     return int(any(row["ratio"] > BAR for row in rows))
