@@ -93,4 +93,4 @@ def test_a_recording_that_breaks_off_is_named_and_one_that_must_be_one_piece_is_
     assert found.ids == (path,)
     assert "truncated" in found.failed[str(tmp_path / "cut.wav")]
     short = embed(path, m2d().with_duration(200), device="cpu")
-    assert "in one piece" in next(iter(short.failed.values()))
+    assert "in one chunk" in next(iter(short.failed.values()))
