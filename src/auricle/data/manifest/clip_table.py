@@ -25,7 +25,7 @@ from auricle.data.manifest.columns import (
     present_codes,
 )
 
-CHUNK = 2048  # rows that are turned into Python objects at a time
+CHUNK = 1024  # rows that are turned into Python objects at a time
 
 
 class ClipTable(Sequence[Clip]):
@@ -174,7 +174,9 @@ class IdIndex:
     """Finds the row of an id by binary search in the sorted hashes of all ids: 16 bytes a row."""
 
     def __init__(self, table: ClipTable):
-        hashes = np.fromiter(map(hash, table.values("id")), np.int64, len(table))
+        hashes = getattr(table.columns.get("id"), "hashes", None)
+        if hashes is None:
+            hashes = np.fromiter(map(hash, table.values("id")), np.int64, len(table))
         self.table, self.rows = table, np.argsort(hashes)
         self.hashes = hashes[self.rows]
 
@@ -194,7 +196,8 @@ class IdIndex:
 
 
 BUILDERS: dict[str, Callable[[], Any]] = {
-    **dict.fromkeys(("id", "path", "key", "transcript"), TextBuilder),
+    "id": lambda: TextBuilder(hashed=True),
+    **dict.fromkeys(("path", "key", "transcript"), TextBuilder),
     **dict.fromkeys(("store", "split", "group", "events"), CategoryBuilder),
     **dict.fromkeys(("labels", "known"), ListBuilder),
     **dict.fromkeys(("start", "end", "weight"), lambda: NumberBuilder(np.float64)),

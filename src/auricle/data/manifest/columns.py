@@ -33,10 +33,13 @@ class Column(Protocol):
 
 
 class TextColumn:
-    """Strings in one UTF-8 buffer; row i is ``data[starts[i]:ends[i]]``, None where ``starts[i]`` is -1."""
+    """Strings in one UTF-8 buffer; row i is ``data[starts[i]:ends[i]]``, None where ``starts[i]`` is -1.
 
-    def __init__(self, data: bytes, starts: np.ndarray, ends: np.ndarray):
-        self.data, self.starts, self.ends = data, starts, ends
+    ``hashes`` (N,) are Python's hashes of the strings, where they were kept. They are valid in this process only.
+    """
+
+    def __init__(self, data: bytes, starts: np.ndarray, ends: np.ndarray, hashes: np.ndarray | None = None):
+        self.data, self.starts, self.ends, self.hashes = data, starts, ends, hashes
         self.errors = "strict" if data.isascii() else "surrogatepass"  # decoding is faster with "strict"
 
     def __len__(self) -> int:
@@ -52,7 +55,8 @@ class TextColumn:
         return [None if first < 0 else data[first:last].decode("utf-8", errors) for first, last in spans]
 
     def take(self, rows: np.ndarray) -> TextColumn:
-        return TextColumn(self.data, self.starts[rows], self.ends[rows])
+        hashes = None if self.hashes is None else self.hashes[rows]
+        return TextColumn(self.data, self.starts[rows], self.ends[rows], hashes)
 
     def holds_only(self, value: Any) -> bool:
         return value is None and bool((self.starts < 0).all())
@@ -190,15 +194,18 @@ class Lists(NamedTuple):
 
 
 class TextBuilder:
-    """Makes a TextColumn from parts."""
+    """Makes a TextColumn from parts, with the hashes of the strings if they are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, hashed: bool = False) -> None:
+        self.hashes: list[np.ndarray] | None = [] if hashed else None
         self.data = bytearray()
         self.starts: list[np.ndarray] = []
         self.ends: list[np.ndarray] = []
 
     def add(self, values: Sequence[str | None]) -> None:
         """Append rows."""
+        if self.hashes is not None:
+            self.hashes.append(np.fromiter(map(hash, values), np.int64, len(values)))
         present = np.ones(len(values), bool)
         if None in values:
             present = np.fromiter((value is not None for value in values), bool, len(values))
@@ -218,7 +225,8 @@ class TextBuilder:
         self.ends.append(ends)
 
     def column(self) -> TextColumn:
-        return TextColumn(bytes(self.data), np.concatenate(self.starts), np.concatenate(self.ends))
+        hashes = None if self.hashes is None else np.concatenate(self.hashes)
+        return TextColumn(bytes(self.data), np.concatenate(self.starts), np.concatenate(self.ends), hashes)
 
 
 class NumberBuilder:

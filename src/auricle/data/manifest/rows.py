@@ -256,6 +256,8 @@ def _read_paths(field: str, cells: Sequence[Any]) -> Sequence[Any]:
 
 def _read_numbers(field: str, cells: Sequence[Any]) -> np.ndarray:
     whole = READERS[field] is _whole
+    if len(cells) > 1 and cells.count(cells[0]) == len(cells):  # one value, such as the rate of all clips
+        return np.repeat(_read_numbers(field, cells[:1]), len(cells))
     try:
         numbers = np.fromiter(map(float, cells), np.float64, len(cells))
     except (ValueError, TypeError):

@@ -13,7 +13,7 @@ from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import replacing
 
 TABLES = (".csv", ".tsv", ".parquet")
-CHUNK = 2048  # rows in memory as Python objects at a time: they fit the processor's caches
+CHUNK = 1024  # rows in memory as Python objects at a time: they fit the processor's caches
 
 
 def check_table(path: Path) -> None:
