@@ -1,9 +1,10 @@
 """How fast is the log-mel front end? ``python -m benchmarks.frontend [--threads N] [--rounds N] [--device D]``
 
 M2D's log-mel at 16 and 32 kHz over 10-s clips, batch 1 and 64, against the convolution form of the published program:
-windowed sine and cosine kernels as a strided convolution, magnitude, power, mel matrix, log (specification m2d 1.2
-point 4). Both forms take turns in every round, so that a busy machine slows both. Speed is in times real time (seconds
-of sound per second), as median and range over the rounds. Exit code 1 when a case is slower than the convolution.
+windowed sine and cosine kernels as a strided convolution, magnitude, power, mel matrix, log
+([m2d 1.2](docs/specification/m2d.md#s1-2) point 4). Both forms take turns in every round, so that a busy machine slows both.
+Speed is in times real time (seconds of sound per second), as median and range over the rounds. Exit code 1 when a case is slower
+than the convolution.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Task:
         )
 
     def values(self, step: int) -> torch.Tensor:
-        """(B, 128, T) raw log-mel, random, of the usual level and spread (specification mae_ast 7)."""
+        """(B, 128, T) raw log-mel, random, of the usual level and spread ([mae_ast 7](docs/specification/mae_ast.md#s7))."""
         generator = torch.Generator().manual_seed(step)
         return -6.0 + 4.5 * torch.randn(self.batch, self.model.n_mels, self.frames, generator=generator)
 

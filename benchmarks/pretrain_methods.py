@@ -19,7 +19,7 @@ from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
 from auricle.models.m2d.encoder import M2DEncoder
 from benchmarks.plain import m2d_family_plain, m2d_plain
 
-FEATURES = 768  # of HuBERT-base, one every 20 ms (specification m2d 5.8)
+FEATURES = 768  # of HuBERT-base, one every 20 ms ([m2d 5.8](docs/specification/m2d.md#s5-8))
 FEATURE_FRAMES = 2
 STATS = (0.0, 1.0)  # the inputs are normalised already
 

@@ -16,7 +16,6 @@ from mkdocs.structure.pages import Page
 if TYPE_CHECKING:
     from auricle.cli.flags import Parser
 
-CITATION = re.compile(r"specification (m2d|mae_ast|efficientat|evaluation) (\d+(?:\.\d+)*)")
 SECTION = re.compile(r"^(Args|Attributes|Example|Examples|Raises|Returns|Yields):\s*$")
 ENTRY = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*)(?: \(([^)]*)\))?: +(.*)$")
 
@@ -119,10 +118,10 @@ def annotation(kind: Any) -> str:
 
 
 def markdown(docstring: str) -> str:
-    """Return a docstring as Markdown: sections as lists, examples as code, citations as links."""
+    """Return a docstring as Markdown: sections as lists, examples as code, links from this page."""
     lines: list[str] = []
     section = ""
-    for line in cited(docstring.replace("``", "`")).splitlines():
+    for line in from_reference(docstring.replace("``", "`")).splitlines():
         found = SECTION.match(line)
         if found:
             section = found[1]
@@ -145,9 +144,9 @@ def indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def cited(text: str) -> str:
-    """Return the text with citations of the specification as links."""
-    return CITATION.sub(lambda m: f"[{m[0]}](../specification/{m[1]}.md#s{m[2].replace('.', '-')})", text)
+def from_reference(text: str) -> str:
+    """Return the text with links that start at the root of the project (docs/audio.md) as links from ``reference/``."""
+    return text.replace("](docs/", "](../")
 
 
 # -------------------------------------------------------------------------------------------- the command line
@@ -187,7 +186,7 @@ def described(text: str) -> str:
         if all("auricle " in line for line in lines):
             parts.append("```console\n" + "\n".join(f"$ {line}" for line in lines) + "\n```\n")
         else:
-            parts.append(escaped(cited(" ".join(lines))) + "\n")
+            parts.append(escaped(from_reference(" ".join(lines))) + "\n")
     return "\n".join(parts)
 
 

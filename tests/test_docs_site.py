@@ -84,3 +84,9 @@ def test_the_reference_holds_every_verb(site: Path) -> None:
 
     page = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert [verb for verb in VERBS if f'id="auricle-{verb.replace(" ", "-")}"' not in page] == []
+
+
+def test_the_reference_links_to_the_specification(site: Path) -> None:
+    pages = [(site / "reference" / name).read_text(encoding="utf-8") for name in ("api.html", "commands.html")]
+    assert not any("docs/specification" in page for page in pages)
+    assert any('href="../specification/m2d.html#s' in page for page in pages)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-SPECIFICATION = DOCS / "specification"
+SPECIFIED = sorted(page.stem for page in (DOCS / "specification").glob("*.md") if page.stem != "index")
 PAGES = sorted([*(ROOT / name for name in ("README.md", "CHANGELOG.md", "LAB.md")), *DOCS.rglob("*.md")])
 
 FENCE = re.compile(r"^(```+|~~~+).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -18,11 +18,8 @@ LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 EXPLICIT = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
+LINK_IN_CODE = re.compile(r"\[([^\]\n]*)\]\((docs/[^)\s]+)\)")
 NUMBER = r"\d+(?:\.\d+)*"
-NUMBERS = rf"{NUMBER}(?:(?:\s*,|\s+to|\s+and)\s+{NUMBER})*"
-PAGE = r"(?!point\b)[a-z]\w*"  # "specification evaluation 2, point 2" cites one section
-CITATION = re.compile(rf"[Ss]pecifications?\s+((?:(?:\s*,\s*|\s+and\s+)?{PAGE}\s+{NUMBERS})+)")
-CITED = re.compile(rf"({PAGE})\s+({NUMBERS})")
 
 
 @cache
@@ -120,31 +117,52 @@ def test_pages_of_the_navigation_exist() -> None:
     assert missing == []
 
 
-def citations(file: Path) -> list[tuple[str, str]]:
-    """Return the (page, section) pairs that a source file cites."""
-    text = re.sub(r"\n\s*(?:#:? ?)?", " ", file.read_text(encoding="utf-8"))  # docstrings and comments break lines
-    cited = [pair for found in CITATION.findall(text) for pair in CITED.findall(found)]
-    return [(name, number) for name, numbers in cited for number in re.findall(NUMBER, numbers)]
-
-
-def test_cited_sections_of_the_specification_exist() -> None:
-    cited = {
-        (name, number, file.relative_to(ROOT).as_posix())
-        for folder in ("src", "tests")
-        for file in (ROOT / folder).rglob("*.py")
-        if file != Path(__file__)
-        for name, number in citations(file)
-    }
-    assert len(cited) > 50, "the pattern of citations no longer matches the source"
-    sections = {
-        (page.stem, heading.split()[0])
-        for page in SPECIFICATION.glob("*.md")
-        for heading in heading_texts(page)
-        if f"s{heading.split()[0].replace('.', '-')}" in anchors_of(page)
-    }
-    missing = [
-        f"{file}: specification {name} {number}"
-        for name, number, file in sorted(cited)
-        if (name, number) not in sections
+def source_files() -> list[Path]:
+    """Return the files of code; ``benchmarks/plain`` and the fixtures are kept word for word."""
+    files = [
+        file
+        for folder in ("src", "tests", "benchmarks")
+        for pattern in ("*.py", "*.yaml")
+        for file in sorted((ROOT / folder).rglob(pattern))
     ]
-    assert missing == []
+    return [file for file in files if not {"plain", "fixtures"} & set(file.parts) and file != Path(__file__)]
+
+
+def one_line(file: Path) -> str:
+    """Return a source file with the broken lines of its docstrings and comments joined."""
+    return re.sub(r"\n\s*(?:#:? ?)?", " ", file.read_text(encoding="utf-8"))
+
+
+def test_links_in_docstrings_and_comments_resolve() -> None:
+    links = [(file, target) for file in source_files() for _, target in LINK_IN_CODE.findall(one_line(file))]
+    assert len(links) > 150, "the pattern of links no longer matches the source"
+    wrong = [f"{file.relative_to(ROOT)}: {reason}" for file, target in links if (reason := problem(ROOT / "x", target))]
+    assert wrong == []
+
+
+def wrong_label(label: str, target: str) -> bool:
+    """Return True if a link to the specification does not show the page and the section that it leads to."""
+    page, _, anchor = target.removeprefix("docs/specification/").partition("#")
+    shown = re.fullmatch(rf"(?:({'|'.join(SPECIFIED)}) )?({NUMBER})", label)
+    return not shown or f"{shown[1] or Path(page).stem}.md" != page or f"s{shown[2].replace('.', '-')}" != anchor
+
+
+def test_citations_show_the_section_that_they_lead_to() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}: [{label}]({target})"
+        for file in source_files()
+        for label, target in LINK_IN_CODE.findall(one_line(file))
+        if target.startswith("docs/specification/") and wrong_label(label, target)
+    ]
+    assert wrong == []
+
+
+def test_every_citation_is_a_link() -> None:
+    name = "|".join(SPECIFIED)
+    plain = re.compile(rf"(?:(?<!\[)\b(?:{name})|\b[Ss]pecifications?) (?:(?:{name}) )?{NUMBER}")
+    found = [
+        f"{file.relative_to(ROOT)}: {citation[0]}"
+        for file in source_files()
+        for citation in plain.finditer(one_line(file))
+    ]
+    assert found == [], "write [m2d 5.2](docs/specification/m2d.md#s5-2)"

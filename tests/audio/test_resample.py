@@ -14,7 +14,7 @@ from helpers.paths import GOLDEN
 
 
 def by_formula(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Output by output, in float64 (specification mae_ast 8)."""
+    """Output by output, in float64 ([mae_ast 8](docs/specification/mae_ast.md#s8))."""
     scale = 0.99 * min(from_rate, to_rate) / from_rate
     out = np.zeros(-(-len(wave) * to_rate // from_rate))
     for j in range(len(out)):

@@ -138,7 +138,8 @@ def test_other_settings_are_refused_and_named(corpus, tmp_path, capsys):
 def test_short_sound_is_padded_to_the_length_asked_for(corpus, tmp_path):
     run(corpus, tmp_path / "out", "--min-seconds", 6.1)
     array = np.load(tmp_path / "out/lms/cat/clip001.npy")
-    assert array.shape == (1, 80, 611), "specification m2d 1.3"
+    # 6.1 s are 611 frames: [m2d 1.3](docs/specification/m2d.md#s1-3)
+    assert array.shape == (1, 80, 611)
     assert array[0, 0, -1] == pytest.approx(-15.942385, abs=1e-5), "digital silence"
 
 

@@ -1,4 +1,4 @@
-"""Lists of training data: `prepare list`, and `prepare as-list` with the weights of specification m2d 8.4."""
+"""Lists of training data: `prepare list`, and `prepare as-list` with the weights of [m2d 8.4](docs/specification/m2d.md#s8-4)."""
 
 from __future__ import annotations
 

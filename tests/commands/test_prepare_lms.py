@@ -41,7 +41,8 @@ def test_relative_paths_are_mirrored_and_short_sound_is_padded(sounds, tmp_path)
         "dog/clip001.npy",
     ]
     array = np.load(tmp_path / "lms/dog/clip000.npy")
-    assert (array.shape, array.dtype) == ((1, 80, 611), np.float32), "specification m2d 1.3"
+    # 6.1 s are 611 frames: [m2d 1.3](docs/specification/m2d.md#s1-3)
+    assert (array.shape, array.dtype) == ((1, 80, 611), np.float32)
     assert array[0, 0, -1] == pytest.approx(-15.942385, abs=1e-5), "padding is digital silence before the transform"
 
 

@@ -14,7 +14,7 @@ from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae
 from auricle.methods.registry import METHODS
 
-COUNTS = [  # specification m2d 2.6: all tensors, position tables and statistics included
+COUNTS = [  # [m2d 2.6](docs/specification/m2d.md#s2-6): all tensors, position tables and statistics included
     ("m2d_vit_base", "16x16", lambda *sizes: M2D(*sizes, settings.M2DConfig()), 196_562_946),
     ("m2d_x_vit_base", "16x16", lambda *sizes: M2DX(*sizes, settings.M2DXConfig(), features=3840), 211_312_386),
     ("m2d_as_vit_base", "16x16", lambda *sizes: M2DAS(*sizes, settings.M2DASConfig(), 527), 198_587_153),

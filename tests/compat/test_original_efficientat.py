@@ -163,7 +163,10 @@ def test_unknown_programs_scripts_and_bad_files_are_refused(metro, capsys):
 
 
 def test_windows_of_the_real_network_agree_with_the_golden_ones(shared, capsys):
-    """All four settings, from the file; probabilities move by up to 5e-4 with the resampler (specification 5.1)."""
+    """All four settings, from the file; probabilities move by up to 5e-4 with the resampler.
+
+    Source: [efficientat 5.1](docs/specification/efficientat.md#s5-1).
+    """
     import auricle
 
     encoder = auricle.load("mn04_as", weights=shared / "weights" / "mn04_as_mAP_432.pt")

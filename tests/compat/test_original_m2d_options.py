@@ -1,4 +1,4 @@
-"""The options of M2D's programs: names, defaults and meanings (specification m2d 5.1)."""
+"""The options of M2D's programs: names, defaults and meanings ([m2d 5.1](docs/specification/m2d.md#s5-1))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder names of M2D's runs (specification m2d 5.6)."""
+"""The folder names of M2D's runs ([m2d 5.6](docs/specification/m2d.md#s5-6))."""
 
 from __future__ import annotations
 

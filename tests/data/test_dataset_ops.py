@@ -1,4 +1,7 @@
-"""Crops, padding, noise and statistics, against the golden vectors of the original program (specification m2d 5.2)."""
+"""Crops, padding, noise and statistics, against the golden vectors of the original program.
+
+Source: [m2d 5.2](docs/specification/m2d.md#s5-2).
+"""
 
 from __future__ import annotations
 

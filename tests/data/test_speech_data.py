@@ -1,4 +1,7 @@
-"""Speech features as targets: the crop of the log-mel and the crop of the features that belongs to it (m2d 5.8)."""
+"""Speech features as targets: the crop of the log-mel and the crop of the features that belongs to it.
+
+Source: [m2d 5.8](docs/specification/m2d.md#s5-8).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Probes agree with the golden values of the original programs and with the reference accuracies (specification
-evaluation)."""
+"""Probes agree with the golden values of the original programs and with the reference accuracies
+([evaluation 10](docs/specification/evaluation.md#s10))."""
 
 from __future__ import annotations
 

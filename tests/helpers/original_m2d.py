@@ -31,7 +31,7 @@ GUIDE = (
     "--csv_main __your__.csv --csv_bg_noise data/files_f_s_d_5_0_k.csv --noise_ratio 0.01 --save_freq 100 --eval_after "
     "600 --seed 3 --teacher m2d_vit_base-80x608p16x16-221006-mr7/checkpoint-300.pth --blr 3e-4 --loss_off 1.",
 )
-OTHERS = (  # programs and models that those two pages do not show; settings of specification m2d 5.7
+OTHERS = (  # programs and models that those two pages do not show; settings of [m2d 5.7](docs/specification/m2d.md#s5-7)
     "OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m speech.train_speech --epochs 1000 --batch_size 128 --accum_iter 16 "
     "--save_freq 100 --seed 3 --input_size 80x208 --patch_size 80x4 --data_path data --loss_off 1.",
     "python mae_train_audio.py --dataset data/files_audioset.csv --input_size 80x208 --mask_ratio 0.75",

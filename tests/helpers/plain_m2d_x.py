@@ -1,4 +1,7 @@
-"""M2D-X restated literally, token by token (specification m2d 4.3), around the plain M2D of benchmarks/plain."""
+"""M2D-X restated literally, token by token, around the plain M2D of benchmarks/plain.
+
+Source: [m2d 4.3](docs/specification/m2d.md#s4-3).
+"""
 
 from __future__ import annotations
 

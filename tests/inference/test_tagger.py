@@ -27,7 +27,8 @@ from helpers.sounds import tone, write_sound
 from helpers.tagging import LoudestBand
 
 RATE = 32000
-# Good resamplers differ by up to 0.00045 in a probability (polyphase against soxr HQ, specification efficientat 5.1).
+# Good resamplers differ by up to 0.00045 in a probability (polyphase against soxr HQ,
+# [efficientat 5.1](docs/specification/efficientat.md#s5-1)).
 # With soxr HQ, as the golden one, the resampled wave is the same bit for bit, and 2e-6 of rounding is left.
 RESAMPLING = 0.0005
 

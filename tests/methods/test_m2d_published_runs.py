@@ -33,7 +33,7 @@ METHODS = {
 }
 ENCODER = (
     7 + 12 * VIT.depth
-)  # norm_stats, cls_token, pos_embed, patch embedding, blocks and norm (specification m2d 6.6)
+)  # norm_stats, cls_token, pos_embed, patch embedding, blocks and norm ([m2d 6.6](docs/specification/m2d.md#s6-6))
 
 
 def run_folder(objective: Objective, folder: Path) -> Path:

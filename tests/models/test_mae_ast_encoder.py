@@ -176,7 +176,10 @@ def test_pre_norm_ends_with_the_norm_and_positions_can_be_left_out():
 
 
 def test_pre_norm_layers_are_the_formulas():
-    """x + attention(norm(x)), then x + mlp(norm(x)); a norm at the end (specification mae_ast 4.2, 4.3)."""
+    """x + attention(norm(x)), then x + mlp(norm(x)); a norm at the end.
+
+    Source: [mae_ast 4.2](docs/specification/mae_ast.md#s4-2), [4.3](docs/specification/mae_ast.md#s4-3).
+    """
     stack = mae_ast(layer_norm_first=True).encoder
     x = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0))
     want = x

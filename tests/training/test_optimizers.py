@@ -19,7 +19,7 @@ GOLDEN = paths.GOLDEN / "mae_ast"
 
 
 def by_hand(p, gradients, *, lr, betas=(0.9, 0.98), eps=1e-6, decay=0.01):
-    """Specification mae_ast 9, in double precision."""
+    """Update the parameters as [mae_ast 9](docs/specification/mae_ast.md#s9) defines it, in double precision."""
     p, m, v = p.double(), torch.zeros_like(p).double(), torch.zeros_like(p).double()
     for t, g in enumerate(gradients, start=1):
         m = betas[0] * m + (1 - betas[0]) * g.double()

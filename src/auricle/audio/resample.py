@@ -1,7 +1,7 @@
 """Resampling of whole waves and of streams of blocks, and torchaudio's windowed sinc.
 
 "soxr" is its HQ setting (20-bit precision), which librosa and most published programs use. "sinc" is torchaudio's default
-setting, with which MAE-AST was trained (specification mae_ast 8): with the rates reduced to o and n, and
+setting, with which MAE-AST was trained ([mae_ast 8](docs/specification/mae_ast.md#s8)): with the rates reduced to o and n, and
 c = 0.99 min(o, n) / o, output j is the sum over input samples k of x[k] c sinc(t) cos²(pi t / 12), t = c (k - j o / n),
 |t| < 6. Around the clip there are zeros. ``audio/resample.py`` resamples streams with the same results.
 """

@@ -140,7 +140,7 @@ class Evaluations(Callback):
                 trainer.mark_best(next(iter(scores.values())), progress)
 
     def _due(self, trainer: Trainer, epoch: int) -> bool:
-        """The last epoch is left out if the evaluation at the end follows (specification m2d 5.5)."""
+        """The last epoch is left out if the evaluation at the end follows ([m2d 5.5](docs/specification/m2d.md#s5-5))."""
         every = self.config.eval_freq
         followed = self.at_the_end is not None and trainer.micro_step == trainer.last_micro_step()
         return every is not None and epoch % every == 0 and epoch >= self.config.eval_after and not followed

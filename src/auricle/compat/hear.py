@@ -1,4 +1,4 @@
-"""EfficientAT's HEAR embeddings: every published wrapper, by name (specification efficientat 10).
+"""EfficientAT's HEAR embeddings: every published wrapper, by name ([efficientat 10](docs/specification/efficientat.md#s10)).
 
 ``hear = wrapper("mn10_all_b_mel_avgs")`` has HEAR's three functions ``load_model``, ``get_scene_embeddings`` and
 ``get_timestamp_embeddings``. HEAR's own tools import a wrapper as a module: ``auricle.compat.hear.mn10_all_b_mel_avgs``.
@@ -180,7 +180,7 @@ def _mn10(name: str, *features: str) -> Wrapper:
 
 
 def _published() -> Iterable[Wrapper]:
-    """Yield every row of the table in specification efficientat 10."""
+    """Yield every row of the table in [efficientat 10](docs/specification/efficientat.md#s10)."""
     lmel = (*BLOCKS, "mel_avgs")
     for width in ("01", "02", "04", "05", "10", "20", "30", "40"):
         yield Wrapper(f"mn{width}_all_b_mel_avgs", f"mn{width}_as", lmel)

@@ -1,4 +1,7 @@
-"""AudioSet: its 527 classes, and the weighted list of M2D-AS from the official segment lists (specification m2d 8.4)."""
+"""AudioSet: its 527 classes, and the weighted list of M2D-AS from the official segment lists.
+
+Source: [m2d 8.4](docs/specification/m2d.md#s8-4).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from typing import NamedTuple
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.tables import read_table
 
-FILE = "audioset_class_labels_indices.csv"  # of AudioSet (CC BY 4.0, Google), unchanged (specification efficientat 14)
+# of AudioSet (CC BY 4.0, Google), unchanged: [efficientat 14](docs/specification/efficientat.md#s14)
+FILE = "audioset_class_labels_indices.csv"
 ID_LENGTH = 11  # characters of a YouTube id, with which every file name begins
 SCALE, OFFSET, POWER = 1000.0, 100.0, 1 / 1.5  # class weight 1000 / (count + 100); clip weight (their sum)^(1/1.5)
 
@@ -29,7 +33,7 @@ def audioset_classes() -> tuple[tuple[str, str], ...]:
 def audioset_classes_by_id() -> tuple[tuple[str, str], ...]:
     """Return (id, name) of the 527 classes sorted by id as text: ("/g/122z_qxw", "Firecracker") first.
 
-    The logits of M2D fine-tuned on AudioSet have this order (specification m2d 6.4).
+    The logits of M2D fine-tuned on AudioSet have this order ([m2d 6.4](docs/specification/m2d.md#s6-4)).
     """
     return tuple(sorted(audioset_classes()))
 

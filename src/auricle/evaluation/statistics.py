@@ -1,4 +1,6 @@
-"""Mean and standard deviation of a task's log-mel input, to normalise with (specification evaluation 2, point 2).
+"""Mean and standard deviation of a task's log-mel input, to normalise with.
+
+Source: [evaluation 2](docs/specification/evaluation.md#s2), point 2.
 
 pooled     over all valid frames, the true mean and standard deviation (n divisor)
 published  EVAR's running form over batches: the second batch replaces the first, and the result is the average of

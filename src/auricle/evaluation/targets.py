@@ -329,7 +329,10 @@ def labelled(manifest: Manifest) -> Manifest:
 
 
 def _known_classes(manifest: Manifest) -> tuple[str, ...]:
-    """The given class list, else the labels of the training part: sorted, whole numbers as numbers (evaluation 1.2)."""
+    """The given class list, else the labels of the training part: sorted, whole numbers as numbers.
+
+    Source: [evaluation 1.2](docs/specification/evaluation.md#s1-2).
+    """
     return manifest.classes or tuple(sorted(manifest.label_classes(), key=_label_order(manifest.label_classes())))
 
 

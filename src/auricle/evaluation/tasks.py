@@ -13,7 +13,7 @@ from auricle.evaluation.splits import SPLIT_BY, Split, make_splits
 from auricle.evaluation.targets import Targets, targets_of
 from auricle.metrics.table import METRICS, TASK_KINDS, metric, metric_name
 
-SEEDS = (42, 43, 44)  # of the probes that draw: specification evaluation 2.7
+SEEDS = (42, 43, 44)  # of the probes that draw: [evaluation 2.7](docs/specification/evaluation.md#s2-7)
 CONTAINER_NAMES = ("audio", "meta", "metadata", "labels", "manifest", "index", "wav", "wavs", "data")
 
 

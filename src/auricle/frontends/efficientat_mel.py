@@ -1,4 +1,6 @@
-"""EfficientAT's log-mel: pre-emphasis, symmetric Hann window, Kaldi mel bank, natural log (specification efficientat 4).
+"""EfficientAT's log-mel: pre-emphasis, symmetric Hann window, Kaldi mel bank, natural log.
+
+Source: [efficientat 4](docs/specification/efficientat.md#s4).
 
 ``EfficientATMel()`` is the published default (32 kHz, 128 bands, 10 ms). The values are in the family's scale,
 (ln(m + 1e-5) + 4.5) / 5, so its encoders normalise with mean 0 and standard deviation 1. The augmentation of training

@@ -1,4 +1,4 @@
-"""Kaldi's log-mel filterbank as MAE-AST reads it (specification mae_ast 3.2), on real values only.
+"""Kaldi's log-mel filterbank as MAE-AST reads it ([mae_ast 3.2](docs/specification/mae_ast.md#s3-2)), on real values only.
 
 Frames of 25 ms every 10 ms, complete ones alone; per frame: mean removed, pre-emphasis, window, power, mel, ln.
 """
@@ -30,7 +30,7 @@ ID = re.compile(r"16k(?:-m(\d+))?(-hann)?")
 class KaldiFbank(FrontEnd):
     """(B, S) float32 waveform -> (B, F, T) float32, T = 1 + (S - 400) // 160, frame t centred on sample 160 t + 200.
 
-    16 kHz. ``window`` is "povey" (MAE-AST) or "hann" (SSAST, specification mae_ast 12).
+    16 kHz. ``window`` is "povey" (MAE-AST) or "hann" (SSAST, [mae_ast 12](docs/specification/mae_ast.md#s12)).
     """
 
     n_mels: int = 128

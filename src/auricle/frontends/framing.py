@@ -68,7 +68,7 @@ def fourier_matrix(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 # ---- mel filter banks, and the product of a spectrum with one
 
-# Slaney's scale: specification m2d 1.2 point 5.
+# Slaney's scale: [m2d 1.2](docs/specification/m2d.md#s1-2) point 5.
 HZ_PER_MEL = 200.0 / 3  # linear below 1 kHz
 BREAK_HZ = 1000.0
 BREAK_MEL = BREAK_HZ / HZ_PER_MEL
@@ -113,7 +113,8 @@ def slaney_bank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, device: 
 def kaldi_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float, device: torch.device) -> Tensor:
     """Return Kaldi's triangles (n_mels, n_fft / 2) in the mel domain, without the Nyquist bin, whose weight is 0.
 
-    mel(f) = 1127 ln(1 + f / 700). The float32 order of operations is the original's (specification efficientat 4.3).
+    mel(f) = 1127 ln(1 + f / 700). The float32 order of operations is the original's
+    ([efficientat 4.3](docs/specification/efficientat.md#s4-3)).
     """
     low, high = (1127.0 * math.log(1.0 + f / 700.0) for f in (fmin, fmax))
     step = (high - low) / (n_mels + 1)

@@ -1,4 +1,7 @@
-"""M2D's log-mel: centred frames, periodic Hann window, power, Slaney mel bank, natural log (specification m2d 1)."""
+"""M2D's log-mel: centred frames, periodic Hann window, power, Slaney mel bank, natural log.
+
+Source: [m2d 1](docs/specification/m2d.md#s1).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Running statistics of a data set: each batch is normalised by the mean and deviation of the batches so far.
 
-SUPERB's upstream ``m2d_calcnorm`` measures the statistics of a downstream task this way (specification m2d 7).
+SUPERB's upstream ``m2d_calcnorm`` measures the statistics of a downstream task this way ([m2d 7](docs/specification/m2d.md#s7)).
 """
 
 from __future__ import annotations

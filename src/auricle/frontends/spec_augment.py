@@ -1,6 +1,6 @@
 """Augmentation of EfficientAT's log-mel in training: random band edges, then frequency and time masks.
 
-Specification efficientat 4. All published recipes use no masks (``freq_mask = time_mask = 0``).
+Source: [efficientat 4](docs/specification/efficientat.md#s4). All published recipes use no masks (``freq_mask = time_mask = 0``).
 """
 
 from __future__ import annotations

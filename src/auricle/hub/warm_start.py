@@ -47,8 +47,8 @@ class Resumed:
 def resume(objective: nn.Module, source: Path) -> Resumed:
     """Load the weights of an objective from another source.
 
-    The statistics of the data are not loaded (specification m2d 5.5 recommends this). A second head for other targets
-    is not loaded either, so that M2D-X can start from M2D-AS weights.
+    The statistics of the data are not loaded ([m2d 5.5](docs/specification/m2d.md#s5-5) recommends this). A second head for other
+    targets is not loaded either, so that M2D-X can start from M2D-AS weights.
 
     Args:
         objective: the module to fill; modified in place.

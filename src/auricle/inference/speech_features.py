@@ -1,4 +1,7 @@
-"""Compute features of a speech model of the transformers library: the targets of M2D-S (specification m2d 5.8)."""
+"""Compute features of a speech model of the transformers library: the targets of M2D-S.
+
+Source: [m2d 5.8](docs/specification/m2d.md#s5-8).
+"""
 
 from __future__ import annotations
 

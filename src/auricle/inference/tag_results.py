@@ -8,7 +8,8 @@ from typing import Any
 
 from auricle.inference.events import Event
 
-HEAD = "************* Acoustic Event Detected: *****************"  # as the published program prints (efficientat 5.1)
+# as the published program prints ([efficientat 5.1](docs/specification/efficientat.md#s5-1))
+HEAD = "************* Acoustic Event Detected: *****************"
 FOOT = "*" * 56
 
 
@@ -113,7 +114,10 @@ def tag_table(tags: tuple[Tag, ...]) -> str:
 
 
 def window_text(window: WindowTags, count: int = 5) -> str:
-    """Return the published program's lines of one window (specification efficientat 5.3), and an empty one."""
+    """Return the published program's lines of one window, and an empty one.
+
+    Source: [efficientat 5.3](docs/specification/efficientat.md#s5-3).
+    """
     lines = [f"\t{tag.label}: {tag.score:.2f}" for tag in window.tags[:count]]
     return "\n".join([f"Window: {window.start:.2f} - {window.end:.2f}", *lines, ""])
 

@@ -20,7 +20,7 @@ from auricle.models.outputs import EncoderOutput, Spectrogram
 
 # ---- distances between predicted and target tokens, in float32
 
-VARIANCE_GUARD = 1e-6  # added to the variance before the root (specification m2d 4.1)
+VARIANCE_GUARD = 1e-6  # added to the variance before the root ([m2d 4.1](docs/specification/m2d.md#s4-1))
 
 
 def standardize_tokens(target: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def standardize_tokens(target: Tensor) -> Tensor:
 
 
 def token_error(target: Tensor, prediction: Tensor, loss_fn: str) -> Tensor:
-    """Compute the error of each token (specification m2d 4.1 point 5).
+    """Compute the error of each token ([m2d 4.1](docs/specification/m2d.md#s4-1) point 5).
 
     Args:
         target, prediction: (…, D).
@@ -147,7 +147,10 @@ class Objective(nn.Module):
         return {}
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Return optimiser groups: no decay for 1-D parameters and biases, decay for all others (specification m2d 5.3)."""
+        """Return optimiser groups: no decay for 1-D parameters and biases, decay for all others.
+
+        Source: [m2d 5.3](docs/specification/m2d.md#s5-3).
+        """
         decay: list[nn.Parameter] = []
         no_decay: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
@@ -188,8 +191,8 @@ class Teacher:
     """A frozen encoder that gives its frames of the batch that the student learns from.
 
     It is not a module: no state holds its weights and no optimiser sees them. If its front end is the student's, it takes
-    the student's spectrogram, normalised by the student's statistics, as published (specification m2d 4.3); otherwise the
-    audio, at its own rate and with its own statistics.
+    the student's spectrogram, normalised by the student's statistics, as published ([m2d 4.3](docs/specification/m2d.md#s4-3));
+    otherwise the audio, at its own rate and with its own statistics.
     """
 
     def __init__(self, encoder: Encoder, student: Encoder, stats: Sequence[float]):

@@ -41,7 +41,10 @@ NOT_NEGATIVE = (
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of the loop, the same for every objective. The defaults are those of M2D (specification m2d 5.1)."""
+    """Settings of the loop, the same for every objective. The defaults are those of M2D.
+
+    Source: [m2d 5.1](docs/specification/m2d.md#s5-1).
+    """
 
     epochs: int = option(300, "passes over the data that the schedule spans", advanced=False)
     max_updates: int | None = option(
@@ -152,7 +155,7 @@ class TrainConfig:
             )
 
     def peak_lr(self, world: int) -> float:
-        """Return ``lr``, or blr * effective batch / 256 over ``world`` processes (specification m2d 5.3)."""
+        """Return ``lr``, or blr * effective batch / 256 over ``world`` processes ([m2d 5.3](docs/specification/m2d.md#s5-3))."""
         if self.lr is not None:
             return self.lr
         assert self.batch_size is not None, "a batch size of auto is resolved before"

@@ -22,7 +22,7 @@ from auricle.data.loading.statistics import Statistics
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.config import PretrainConfig, TrainConfig
 
-HELD_OUT_CLIPS = 2048  # clips of a longer list that are scored (specification m2d 5.4)
+HELD_OUT_CLIPS = 2048  # clips of a longer list that are scored ([m2d 5.4](docs/specification/m2d.md#s5-4))
 
 
 class Processes(Protocol):

@@ -130,7 +130,9 @@ def d_prime(auc: float) -> float:
 
 
 def mean_d_prime(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Return the mean d' of the classes that have positives and negatives (specification evaluation 7.4).
+    """Return the mean d' of the classes that have positives and negatives.
+
+    Source: [evaluation 7.4](docs/specification/evaluation.md#s7-4).
 
     Infinite where one of them is; NaN when none can be scored, or one is +infinite and another -infinite. AudioSet's
     papers also give ``d_prime(mean_roc_auc(...))``.

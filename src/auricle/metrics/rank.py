@@ -1,10 +1,13 @@
-"""Effective rank of features, without labels: RankMe and the area under the spectrum (specification m2d 5.4)."""
+"""Effective rank of features, without labels: RankMe and the area under the spectrum.
+
+Source: [m2d 5.4](docs/specification/m2d.md#s5-4).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-GUARD = 2.2e-16  # specification m2d 5.4
+GUARD = 2.2e-16  # [m2d 5.4](docs/specification/m2d.md#s5-4)
 NORM_GUARD = 1e-6
 
 

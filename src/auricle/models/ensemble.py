@@ -1,4 +1,6 @@
-"""Several encoders as one: logits are averaged with equal weight, features stand side by side (specification efficientat 5.2).
+"""Several encoders as one: logits are averaged with equal weight, features stand side by side.
+
+Source: [efficientat 5.2](docs/specification/efficientat.md#s5-2).
 
 The members take the same waveform and have the same classes. Members with one front end share its spectrogram; others each
 make their own, and then only the call with a waveform is possible. Frames are on the first member's grid; of a member with

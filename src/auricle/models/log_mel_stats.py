@@ -1,8 +1,8 @@
 """The baseline of every probe: mean and standard deviation over time of a log-mel spectrogram, without parameters.
 
 The front end is EfficientAT's with 128 mel bands at 32 kHz in evaluation mode; standard deviations are unbiased
-(specification evaluation 10). Clips may have any length. Frame t is centred on t * hop seconds. A clip of a single frame
-has the standard deviation 0.
+([evaluation 10](docs/specification/evaluation.md#s10)). Clips may have any length. Frame t is centred on t * hop seconds. A clip
+of a single frame has the standard deviation 0.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from auricle.methods.config import TrainConfig
 class TrainingLength:
     """The length of a run: micro-steps per epoch, micro-steps per update, epochs (None with ``max_updates``), updates.
 
-    An accumulation group that an epoch leaves incomplete is discarded (specification m2d 5.3).
+    An accumulation group that an epoch leaves incomplete is discarded ([m2d 5.3](docs/specification/m2d.md#s5-3)).
     """
 
     per_epoch: int
@@ -74,7 +74,7 @@ class TrainingLength:
 def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, total: float) -> float:
     """Return the rate: linear from 0 to ``peak`` over ``warmup``, then half a cosine to ``floor`` at ``total``.
 
-    ``now``, ``warmup`` and ``total`` have one unit. The very first step has rate 0 (specification m2d 5.3).
+    ``now``, ``warmup`` and ``total`` have one unit. The very first step has rate 0 ([m2d 5.3](docs/specification/m2d.md#s5-3)).
     """
     if now < warmup:
         return peak * now / warmup
@@ -84,7 +84,7 @@ def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, tot
 def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: int, power: float = 1.0) -> float:
     """Return the rate: linear from 0 to ``peak`` over ``warmup`` updates, then a power of the rest to ``floor`` at ``total``.
 
-    ``now`` is the number of updates already made, so the very first has rate 0 (specification mae_ast 9).
+    ``now`` is the number of updates already made, so the very first has rate 0 ([mae_ast 9](docs/specification/mae_ast.md#s9)).
     """
     if warmup and now <= warmup:
         return peak * now / warmup
@@ -108,7 +108,8 @@ def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
 
 
-BETAS = {"adamw": (0.9, 0.95), "adam": (0.9, 0.98)}  # specifications m2d 5.3, mae_ast 9
+# [m2d 5.3](docs/specification/m2d.md#s5-3), [mae_ast 9](docs/specification/mae_ast.md#s9)
+BETAS = {"adamw": (0.9, 0.95), "adam": (0.9, 0.98)}
 EPS = {"adamw": 1e-8, "adam": 1e-6}
 
 
@@ -119,8 +120,9 @@ def make_optimizer(
 
     Args:
         groups: parameters and their weight decay.
-        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 (specification m2d 5.3); "adam", MAE-AST's, with (0.9, 0.98) and
-            1e-6 (specification mae_ast 9); "sgd", with momentum 0.9 and no decay (specification m2d 5.1).
+        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 ([m2d 5.3](docs/specification/m2d.md#s5-3)); "adam", MAE-AST's, with
+            (0.9, 0.98) and 1e-6 ([mae_ast 9](docs/specification/mae_ast.md#s9)); "sgd", with momentum 0.9 and no decay
+            ([m2d 5.1](docs/specification/m2d.md#s5-1)).
         betas, eps: replace those.
     """
     if name == "sgd":
@@ -132,7 +134,7 @@ def make_optimizer(
 
 
 class Adam(torch.optim.Optimizer):
-    """MAE-AST's Adam: decay before the update, eps added to the uncorrected root (specification mae_ast 9).
+    """MAE-AST's Adam: decay before the update, eps added to the uncorrected root ([mae_ast 9](docs/specification/mae_ast.md#s9)).
 
     Per update t = 1, 2, … of a parameter p with gradient g:
 

@@ -1,4 +1,7 @@
-"""``auricle advise``: the application guide of M2D as a function of a few facts (specification m2d 5.7 and 5.9)."""
+"""``auricle advise``: the application guide of M2D as a function of a few facts.
+
+Source: [m2d 5.7](docs/specification/m2d.md#s5-7) and [5.9](docs/specification/m2d.md#s5-9).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``auricle prepare list`` and ``as-list``: the files of a folder, the weighted AudioSet list (specification m2d 1.4, 8.4)."""
+"""``auricle prepare list`` and ``as-list``: the files of a folder, the weighted AudioSet list.
+
+Source: [m2d 1.4](docs/specification/m2d.md#s1-4), [8.4](docs/specification/m2d.md#s8-4).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``auricle prepare lms``: a folder of audio to log-mel files with the same relative paths (specification m2d 1.3)."""
+"""``auricle prepare lms``: a folder of audio to log-mel files with the same relative paths.
+
+Source: [m2d 1.3](docs/specification/m2d.md#s1-3).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from auricle.data.stores.conversion import ConversionFailure, ConvertedFile
 
 ANY = "any"
-MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: specification m2d 1.3
+MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: [m2d 1.3](docs/specification/m2d.md#s1-3)
 
 
 @dataclass(frozen=True)

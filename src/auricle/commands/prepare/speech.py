@@ -1,4 +1,7 @@
-"""``auricle prepare speech``: log-mel files with the features of a speech model beside them (specification m2d 5.8)."""
+"""``auricle prepare speech``: log-mel files with the features of a speech model beside them.
+
+Source: [m2d 5.8](docs/specification/m2d.md#s5-8).
+"""
 
 from __future__ import annotations
 

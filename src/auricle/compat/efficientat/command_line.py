@@ -1,9 +1,9 @@
 """Run EfficientAT's command lines: ``auricle original efficientat inference --cuda --audio_path=…``.
 
-Options, defaults and printed lines are those of the original (specification efficientat 5 and 9). ``--window_size`` means
-samples of the STFT window in ``inference`` and seconds of audio in ``windowed_inference``. The published name determines
-the front end; options that contradict it are an error. Training and evaluation on data sets (``ex_*``) are not
-implemented yet.
+Options, defaults and printed lines are those of the original ([efficientat 5](docs/specification/efficientat.md#s5) and
+[9](docs/specification/efficientat.md#s9)). ``--window_size`` means samples of the STFT window in ``inference`` and seconds of
+audio in ``windowed_inference``. The published name determines the front end; options that contradict it are an error. Training
+and evaluation on data sets (``ex_*``) are not implemented yet.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def windowed_parser() -> argparse.ArgumentParser:
 
 
 def zero_padded(remainder: Remainder, size: int, hop: int) -> Window | None:
-    """Zero-pad the last window as the original does (specification efficientat 5.3).
+    """Zero-pad the last window as the original does ([efficientat 5.3](docs/specification/efficientat.md#s5-3)).
 
     A file of N samples has n = ceil((N - W) / H) + 1 windows of W samples; none for N <= W - H. The end of the last window
     may exceed the recording.
@@ -279,7 +279,9 @@ def _network_of(args: argparse.Namespace) -> Encoder:
         return encoder
     front_end = {ours: getattr(args, theirs) for theirs, ours in FRONT_END.items() if getattr(args, theirs) is not None}
     if "sample_rate" in front_end:
-        front_end["fmax"] = front_end["sample_rate"] // 2 - 1000  # specification efficientat 4
+        front_end["fmax"] = (
+            front_end["sample_rate"] // 2 - 1000
+        )  # [efficientat 4](docs/specification/efficientat.md#s4)
     front = EfficientATMel(**front_end)
     config = MNConfig(
         width=args.model_width or 1.0,

@@ -1,4 +1,6 @@
-"""EfficientAT's function to build a network, for existing scripts (specification efficientat 1 to 3).
+"""EfficientAT's function to build a network, for existing scripts.
+
+Source: [efficientat 1](docs/specification/efficientat.md#s1) to [3](docs/specification/efficientat.md#s3).
 
 ``model = get_model(width_mult=0.4, pretrained_name="mn04_as")`` takes mel (B, 1, F, T) and returns (logits, features).
 """
@@ -132,7 +134,8 @@ def _pretrained(name: str, config: MNConfig | DyMNConfig, arguments: dict[str, A
         raise AuricleError(f"'{name}' is not an EfficientAT network but one of the family {encoder.info.family}")
     encoder = cast(MN | DyMN, encoder)
     _check(name, encoder, config, arguments)
-    if encoder.info.family == "dymn":  # specification efficientat 3.4: 1 by default, independent of training
+    if encoder.info.family == "dymn":
+        # 1 by default, independent of training: [efficientat 3.4](docs/specification/efficientat.md#s3-4)
         cast(DyMN, encoder).set_temperature(arguments.get("pretrain_final_temp", 1.0))
     count = arguments.get("num_classes", encoder.config.num_classes)
     return encoder if count == encoder.config.num_classes else encoder.with_classes(count)  # type: ignore[return-value]

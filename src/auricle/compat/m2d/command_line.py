@@ -1,8 +1,9 @@
 """Run M2D's command lines: ``auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio …``.
 
-The four training programs and the converter accept the options of the original, with its defaults (specification m2d 5.1,
-1.3); ``python`` or ``torchrun`` in front is optional. Settings of ``auricle pretrain`` may follow after ``--``; they take
-precedence: ``… --epochs 300 -- --embed-dim 384 --depth 6``. Evaluation and fine-tuning are not implemented yet.
+The four training programs and the converter accept the options of the original, with its defaults
+([m2d 5.1](docs/specification/m2d.md#s5-1), [1.3](docs/specification/m2d.md#s1-3)); ``python`` or ``torchrun`` in front is
+optional. Settings of ``auricle pretrain`` may follow after ``--``; they take precedence: ``… --epochs 300 -- --embed-dim 384
+--depth 6``. Evaluation and fine-tuning are not implemented yet.
 """
 
 from __future__ import annotations
@@ -158,7 +159,10 @@ def train(config: ViTPretrain) -> int:
 
 # ---- wav_to_lms.py
 def convert(options: Sequence[str]) -> int:
-    """Convert a folder of recordings to log-mel spectrograms (specification m2d 1.3). Return 0, or 1 if files failed."""
+    """Convert a folder of recordings to log-mel spectrograms. Return 0, or 1 if files failed.
+
+    Source: [m2d 1.3](docs/specification/m2d.md#s1-3).
+    """
     from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 
     args = converter_parser().parse_args(list(options))

@@ -1,4 +1,4 @@
-"""Names of networks in M2D's programs, such as ``m2d_x_vit_base`` (specification m2d 2.6)."""
+"""Names of networks in M2D's programs, such as ``m2d_x_vit_base`` ([m2d 2.6](docs/specification/m2d.md#s2-6))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of M2D's four training programs (specification m2d 5.1), and the parser of their command lines.
+"""The options of M2D's four training programs ([m2d 5.1](docs/specification/m2d.md#s5-1)), and the parser of their command lines.
 
 Options without effect are accepted with a note. For an unknown option, the error suggests a similar one. This module does
 not import PyTorch.

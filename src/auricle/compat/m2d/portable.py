@@ -1,4 +1,6 @@
-"""M2D's portable runtime, for existing scripts: the same calls, shapes and outputs (specification m2d 6.3 to 6.5).
+"""M2D's portable runtime, for existing scripts: the same calls, shapes and outputs.
+
+Source: [m2d 6.3](docs/specification/m2d.md#s6-3) to [6.5](docs/specification/m2d.md#s6-5).
 
     model = PortableM2D("m2d_as_vit_base-80x1001p16x16-240213_AS-FT_enconly/weights_ep69it3124-0.48494.pth")
     frames = model(torch.rand(3, 160000) * 2 - 1)      # (3, 62, 3840)
@@ -149,7 +151,7 @@ class PortableM2D(nn.Module):
         return features
 
     def _timestamps(self, batch_audio: Tensor, features: Tensor) -> Tensor:
-        """Divide the duration of the clip into T equal steps (in float64; specification m2d 6.4)."""
+        """Divide the duration of the clip into T equal steps (in float64; [m2d 6.4](docs/specification/m2d.md#s6-4))."""
         milliseconds = 1000 * batch_audio.shape[-1] / self.backbone.info.sample_rate
         steps = torch.arange(features.shape[1], dtype=torch.float64) * (milliseconds / features.shape[1])
         return steps.float().expand(len(features), -1).to(features.device)

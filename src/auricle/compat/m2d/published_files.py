@@ -1,7 +1,8 @@
 """Write the files of the original M2D program into a run folder, and name the folder as the original does.
 
 The files are ``checkpoint-<epoch>.pth`` in the published layout, every ``save_freq`` epochs and at the end, and ``log.txt``
-with one JSON object per epoch, counted from 0 (specification m2d 5.4, 5.5). ``published_files`` is the callback factory.
+with one JSON object per epoch, counted from 0 ([m2d 5.4](docs/specification/m2d.md#s5-4), [5.5](docs/specification/m2d.md#s5-5)).
+``published_files`` is the callback factory.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ LOGGED = {
     "loss_off": "l_off",
 }  # Auricle's name: the original's
 SCORED = {"val_loss": "val_loss", "val_loss_m2d": "val_l_on", "val_loss_off": "val_l_off"}
-NOT_MEASURED = {"rank": -1.0, "auc": -1.0}  # specification m2d 5.4
+NOT_MEASURED = {"rank": -1.0, "auc": -1.0}  # [m2d 5.4](docs/specification/m2d.md#s5-4)
 
 
 def published_files(parts: RunParts, run: RunFolder) -> list[Callback]:
@@ -138,7 +139,7 @@ def with_published_out(config: PretrainConfig) -> PretrainConfig:
 
 
 def published_out(config: PretrainConfig, processes: int) -> str:
-    """Return the folder name that the original would use for a run (specification m2d 5.6)."""
+    """Return the folder name that the original would use for a run ([m2d 5.6](docs/specification/m2d.md#s5-6))."""
     program, settings = published_settings(config)
     return run_folder_name(program, settings, date=time.strftime("%y%m%d"), processes=processes)
 

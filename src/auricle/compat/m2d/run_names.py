@@ -1,6 +1,6 @@
 """Name a run folder as M2D does: sizes, date, and a tag for every option that differs from its default.
 
-Specification m2d 5.6.
+Source: [m2d 5.6](docs/specification/m2d.md#s5-6).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Translate the options of M2D's training programs to the settings of ``auricle pretrain`` (specification m2d 5)."""
+"""Translate the options of M2D's training programs to the settings of ``auricle pretrain``.
+
+Source: [m2d 5](docs/specification/m2d.md#s5).
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,10 @@ def map_options(program: str, line: argparse.Namespace) -> MappedOptions:
 
 
 def check_losses(program: str, method: str, line: argparse.Namespace) -> None:
-    """Raise AuricleError if the general program lacks the teacher that the loss needs (specification m2d 5.9)."""
+    """Raise AuricleError if the general program lacks the teacher that the loss needs.
+
+    Source: [m2d 5.9](docs/specification/m2d.md#s5-9).
+    """
     if program != GENERAL:
         return
     if method == "m2d-x" and not line.teacher:
@@ -118,7 +124,7 @@ def statistics_of(text: str) -> tuple[float, ...]:
 
 
 def first_epoch(program: str, line: argparse.Namespace) -> int:
-    """Return the first epoch (specification m2d 5.5).
+    """Return the first epoch ([m2d 5.5](docs/specification/m2d.md#s5-5)).
 
     It is ``force_start_epoch``; in the speech and MAE programs it is that of the resumed file, else ``start_epoch``.
     """

@@ -1,7 +1,7 @@
 """Run MAE-AST's command lines without fairseq or Hydra: ``auricle original mae-ast fairseq-hydra-train task.data=… …``.
 
 Every setting of the published lines and of their YAML file is translated, accepted with a note, or refused by name
-(specification mae_ast 2). Settings of ``auricle pretrain`` may follow after ``--``; they take precedence. If
+([mae_ast 2](docs/specification/mae_ast.md#s2)). Settings of ``auricle pretrain`` may follow after ``--``; they take precedence. If
 ``hydra.run.dir`` holds a run, the line continues it. Fine-tuning on SUPERB is not implemented yet.
 """
 

@@ -1,4 +1,4 @@
-"""Table of the dotted names of MAE-AST's command lines and YAML file (specification mae_ast 2)."""
+"""Table of the dotted names of MAE-AST's command lines and YAML file ([mae_ast 2](docs/specification/mae_ast.md#s2))."""
 
 from __future__ import annotations
 
@@ -201,7 +201,8 @@ OTHER_GROUPS = (  # of fairseq and Hydra, for other tasks than this one
     "simul_type", "job_logging_cfg", "defaults",
 )  # fmt: skip
 
-PUBLISHED: dict[str, Any] = {  # config/pretrain/mae_ast.yaml (specification mae_ast 2.1 to 2.3)
+# config/pretrain/mae_ast.yaml ([mae_ast 2.1](docs/specification/mae_ast.md#s2-1) to [2.3](docs/specification/mae_ast.md#s2-3))
+PUBLISHED: dict[str, Any] = {
     "common.fp16": True,
     "common.log_interval": 200,
     "common.seed": 1337,

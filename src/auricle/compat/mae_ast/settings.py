@@ -1,4 +1,7 @@
-"""Translate the dotted names of MAE-AST's command lines to the settings of ``auricle pretrain`` (specification mae_ast 2)."""
+"""Translate the dotted names of MAE-AST's command lines to the settings of ``auricle pretrain``.
+
+Source: [mae_ast 2](docs/specification/mae_ast.md#s2).
+"""
 
 from __future__ import annotations
 
@@ -287,7 +290,10 @@ def without_effect(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def span_note(config: MAEASTPretrain) -> str:
-    """Describe the effect of retain_spans: the published code and paper disagree (specification mae_ast 1)."""
+    """Describe the effect of retain_spans: the published code and paper disagree.
+
+    Source: [mae_ast 1](docs/specification/mae_ast.md#s1).
+    """
     steps = CLIP_FRAMES // config.model.patch[1]
     ratios = " and ".join(f"{measured_ratio(config, clips):.1%} in batches of {clips}" for clips in BATCHES)
     return (

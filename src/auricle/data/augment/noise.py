@@ -1,4 +1,4 @@
-"""Mix background noise into log-mel spectrograms (specification m2d 5.2)."""
+"""Mix background noise into log-mel spectrograms ([m2d 5.2](docs/specification/m2d.md#s5-2))."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from auricle.data.stores.base import open_store
 from auricle.data.stores.conversion import log_mel_of_wave
 from auricle.frontends.base import front_end
 
-EPS = np.finfo(np.float32).eps  # specification m2d 1.2: the floor of every logarithm
+EPS = np.finfo(np.float32).eps  # [m2d 1.2](docs/specification/m2d.md#s1-2): the floor of every logarithm
 
 
 def log_mix(clean: np.ndarray, noise: np.ndarray, ratio: float) -> np.ndarray:
@@ -109,7 +109,7 @@ class NoisyDataset(ClipDataset):
 
 
 def repeat_to_length(array: np.ndarray, frames: int) -> np.ndarray:
-    """Double an array (..., N) until it has at least ``frames`` frames (specification m2d 5.2)."""
+    """Double an array (..., N) until it has at least ``frames`` frames ([m2d 5.2](docs/specification/m2d.md#s5-2))."""
     while array.shape[-1] < frames:
         array = np.concatenate([array, array], axis=-1)
     return array

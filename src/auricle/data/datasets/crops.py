@@ -47,7 +47,7 @@ def crop_start(
         length: Length of the clip.
         crop_length: Length of the crop, in the same unit.
         published: True never draws the last start, ``length - crop_length``, as the original program does
-            (specification m2d 5.2).
+            ([m2d 5.2](docs/specification/m2d.md#s5-2)).
         loudness: Loudness of the crop at a start. With it, the loudest of ``LOUD_OF`` draws is taken.
 
     Returns:
@@ -64,7 +64,8 @@ def crop_start(
 def fit_length(array: np.ndarray, length: int, short: str = "zeros") -> np.ndarray:
     """Cut an array at its end, or fill it up, to a length.
 
-    Zeros in a raw log-mel spectrogram are unit power, not silence; the published programs pad so (specification m2d 5.2).
+    Zeros in a raw log-mel spectrogram are unit power, not silence; the published programs pad so
+    ([m2d 5.2](docs/specification/m2d.md#s5-2)).
 
     Args:
         array: (..., N).
@@ -86,6 +87,6 @@ def epoch_length(count: int, min_ds_size: int) -> int:
     """Return the clips of an epoch: a list of ``count`` clips is repeated up to ``min_ds_size``.
 
     Place i of the epoch is clip ``i % count``. A list that is long enough stays as it is: 3 become 10, 12 stay 12 for a
-    ``min_ds_size`` of 10 (specification m2d 5.2).
+    ``min_ds_size`` of 10 ([m2d 5.2](docs/specification/m2d.md#s5-2)).
     """
     return max(count, min_ds_size)

@@ -1,4 +1,4 @@
-"""Spectrograms of speech with the stored features of a speech model as targets (specification m2d 5.8).
+"""Spectrograms of speech with the stored features of a speech model as targets ([m2d 5.8](docs/specification/m2d.md#s5-8)).
 
 A prepared folder holds ``lms/<key>`` and ``features/<key>``; the published layout is one ``.npz`` per recording with
 arr_0 = log-mel, arr_1 = features, arr_2 = how many features belong to the recording before it was padded.

@@ -14,8 +14,8 @@ from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Sample, SampleIndex
 from auricle.frontends.base import front_end
 
-EPS = float(np.finfo(np.float32).eps)  # added to the standard deviation: specification m2d 5.2
-SAMPLES = 5000  # half of 10000 draws: specification m2d 5.2
+EPS = float(np.finfo(np.float32).eps)  # added to the standard deviation: [m2d 5.2](docs/specification/m2d.md#s5-2)
+SAMPLES = 5000  # half of 10000 draws: [m2d 5.2](docs/specification/m2d.md#s5-2)
 CHUNK = 1 << 18  # values converted to float64 at once
 STATISTICS_EPOCH = -1  # keeps these draws apart from those of training
 

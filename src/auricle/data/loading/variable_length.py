@@ -1,4 +1,4 @@
-"""Batches of clips of similar length, filled by samples instead of by clips (specification mae_ast 8).
+"""Batches of clips of similar length, filled by samples instead of by clips ([mae_ast 8](docs/specification/mae_ast.md#s8)).
 
 The sampler groups clips by length once; the data set reads whole clips, and its ``collate`` brings those of a batch to one
 length. This module does not import PyTorch: the command line reads ``BucketConfig`` for its help.

@@ -130,7 +130,7 @@ class Manifest:
         """Return the classes in the order of the logits: the class list, else the sorted labels of the training part.
 
         The training part is the split called train, training or fit, or all clips where there is none. Labels are sorted
-        as strings (specification m2d 4.4).
+        as strings ([m2d 4.4](docs/specification/m2d.md#s4-4)).
         """
         if self.classes is not None:
             return self.classes

@@ -1,4 +1,4 @@
-"""Convert audio to stored log-mel spectrograms: the clips of a manifest, or a folder (specification m2d 1.3).
+"""Convert audio to stored log-mel spectrograms: the clips of a manifest, or a folder ([m2d 1.3](docs/specification/m2d.md#s1-3)).
 
 Every converter works on one file, so that a pool of processes can share the work, and a run that was killed goes on.
 """

@@ -1,4 +1,6 @@
-"""EVAR's linear probe, step by step (specification evaluation 2): a layer trained by Adam with early stopping.
+"""EVAR's linear probe, step by step: a layer trained by Adam with early stopping.
+
+Source: [evaluation 2](docs/specification/evaluation.md#s2).
 
 There is no search for a learning rate and no schedule; on small sets the published 3e-5 is far from convergence, so
 scores measure the optimiser as much as the encoder. ``logistic`` is the converged form. PyTorch is imported on use.
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEARNING_RATE = 3e-4
-PUBLISHED_RATES = {"m2d": 3e-5}  # EVAR's own for M2D and ATST-Frame; all other encoders have 3e-4 (evaluation 1.4)
+# EVAR's own for M2D and ATST-Frame; all other encoders have 3e-4 ([evaluation 1.4](docs/specification/evaluation.md#s1-4))
+PUBLISHED_RATES = {"m2d": 3e-5}
 HOLD_OUT_TRIES = 100
 
 

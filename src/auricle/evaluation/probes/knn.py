@@ -1,4 +1,7 @@
-"""k nearest neighbours without training, in three forms (specification evaluation 8 and 10)."""
+"""k nearest neighbours without training, in three forms.
+
+Source: [evaluation 8](docs/specification/evaluation.md#s8) and [10](docs/specification/evaluation.md#s10).
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Logistic:
     """Logistic regression; one binary regression per class where clips have several labels.
 
     Attributes:
-        C: Inverse weight of the L2 penalty; the reference figures have 1 (specification evaluation 10).
+        C: Inverse weight of the L2 penalty; the reference figures have 1 ([evaluation 10](docs/specification/evaluation.md#s10)).
     """
 
     C: float = 1.0

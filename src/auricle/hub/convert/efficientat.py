@@ -1,8 +1,10 @@
-"""Read and write the published EfficientAT layout: a flat state dict saved with ``torch.save`` (efficientat 1).
+"""Read and write the published EfficientAT layout: a flat state dict saved with ``torch.save``.
+
+Source: [efficientat 1](docs/specification/efficientat.md#s1).
 
 ``models.efficientat`` uses the module names of the original, so no tensor is renamed. Auricle only adds ``norm_stats``,
 which is (0, 1) for this family. The tensors do not determine the strides, the front end, the kernel temperature and
-some settings of DyMN; the caller passes them (specification efficientat 1.1).
+some settings of DyMN; the caller passes them ([efficientat 1.1](docs/specification/efficientat.md#s1-1)).
 """
 
 from __future__ import annotations

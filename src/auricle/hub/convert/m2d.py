@@ -1,4 +1,7 @@
-"""Read and write the published M2D layouts (specification m2d 6.2, 6.6); the tensors determine the architecture."""
+"""Read and write the published M2D layouts; the tensors determine the architecture.
+
+Source: [m2d 6.2](docs/specification/m2d.md#s6-2), [6.6](docs/specification/m2d.md#s6-6).
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
 
 
 def m2d_content(ours: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
-    """Return the content of a published file with these tensors, and their number (specification m2d 6.2).
+    """Return the content of a published file with these tensors, and their number ([m2d 6.2](docs/specification/m2d.md#s6-2)).
 
     With a predictor the file is a training checkpoint, with a classifier the evaluation tool's file, else encoder-only.
     """
@@ -143,7 +146,9 @@ def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncod
     encoder = M2DEncoder(config, name=_name(path), head=_head_config(tensors, config, path))
     ours = to_ours(tensors)
     own = encoder_part(ours)
-    own.setdefault("norm_stats", encoder.norm_stats)  # files of 2022 and 2023 lack it (specification m2d 6.2)
+    own.setdefault(
+        "norm_stats", encoder.norm_stats
+    )  # files of 2022 and 2023 lack it ([m2d 6.2](docs/specification/m2d.md#s6-2))
     load_strictly(encoder, own, path)
     unknown = [name for name in ours if not name.startswith(("online.", *UNUSED))]
     if unknown:
@@ -153,7 +158,10 @@ def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncod
 
 
 def _head_config(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHeadConfig | None:
-    """Infer the classifier of a fine-tuned file: D inputs are patch tokens, F * D are frames (specification m2d 6.4)."""
+    """Infer the classifier of a fine-tuned file: D inputs are patch tokens, F * D are frames.
+
+    Source: [m2d 6.4](docs/specification/m2d.md#s6-4).
+    """
     if CLASSIFIER not in tensors:
         return None
     classes, columns = tensors[CLASSIFIER].shape
@@ -177,13 +185,13 @@ def _name(path: Path) -> str:
 
 
 def is_published(content: Any) -> bool:
-    """Return True if the contents of a pickle are one of the four layouts (specification m2d 6.2)."""
+    """Return True if the contents of a pickle are one of the four layouts ([m2d 6.2](docs/specification/m2d.md#s6-2))."""
     state = _state(content)
     return state is not None and {"patch_embed.proj.weight", "pos_embed"} <= state.keys()
 
 
 def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """Return the tensors of any of the four layouts under their flat published names (specification m2d 6.2).
+    """Return the tensors of any of the four layouts under their flat published names ([m2d 6.2](docs/specification/m2d.md#s6-2)).
 
     Raises:
         AuricleError: if the file has another layout.

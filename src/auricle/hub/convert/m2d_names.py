@@ -1,4 +1,4 @@
-"""Parse the names of published M2D folders, which state sizes and the sample rate (specification m2d 6.1)."""
+"""Parse the names of published M2D folders, which state sizes and the sample rate ([m2d 6.1](docs/specification/m2d.md#s6-1))."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = re.compile(r"\d+x\d+")
 
 @dataclass(frozen=True)
 class PublishedName:
-    """The parts of a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` (specification m2d 6.1).
+    """The parts of a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` ([m2d 6.1](docs/specification/m2d.md#s6-1)).
 
     Attributes:
         model: "m2d_vit_base".

@@ -1,4 +1,4 @@
-"""Read and write the published MAE-AST layout (fairseq's) without fairseq (specification mae_ast 10).
+"""Read and write the published MAE-AST layout (fairseq's) without fairseq ([mae_ast 10](docs/specification/mae_ast.md#s10)).
 
 A checkpoint is a dictionary; ``cfg.model`` and ``cfg.task`` hold the settings as plain dictionaries, ``model`` the tensors.
 The layout stores queries, keys and values separately, Auricle joins them. A position table of the file becomes a weight
@@ -48,7 +48,7 @@ JOINED = re.compile(r"^((?:encoder|decoder)\.blocks\.\d+)\.attn\.qkv\.(weight|bi
 TABLES = ("enc_positions", "dec_positions")
 MARKS = {"encoder_mask_emb", "post_extract_proj.weight"}  # names that every file holds
 
-# (published setting, Auricle's, default if a file lacks it) (specification mae_ast 2.1)
+# (published setting, Auricle's, default if a file lacks it) ([mae_ast 2.1](docs/specification/mae_ast.md#s2-1))
 SETTINGS = (
     ("encoder_embed_dim", "embed_dim", 768),
     ("encoder_layers", "depth", 12),

@@ -1,4 +1,7 @@
-"""Records of every weight that EfficientAT publishes (specification efficientat 1), with settings that the files lack."""
+"""Records of every weight that EfficientAT publishes, with settings that the files lack.
+
+Source: [efficientat 1](docs/specification/efficientat.md#s1).
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ SOURCE = "https://github.com/fschmid56/EfficientAT"
 BASE = f"{SOURCE}/releases/download/v0.0.1/"
 LICENCE = "MIT (repository; weights not stated)"
 IMAGENET_NOTE = "ImageNet start weights: outputs are not sound classes; their pre-training recipe is unpublished"
-IMAGE_TEMPERATURE = (
-    30.0  # kernel temperature at which the published ImageNet DyMN ended (specification efficientat 1.2)
-)
+# kernel temperature at which the published ImageNet DyMN ended: [efficientat 1.2](docs/specification/efficientat.md#s1-2)
+IMAGE_TEMPERATURE = 30.0
 
-# trained parameters by width multiplier, with 527 outputs and the mlp head (measured; specification efficientat 11)
+# trained parameters by width multiplier, with 527 outputs and the mlp head: measured
+# ([efficientat 11](docs/specification/efficientat.md#s11))
 MN_PARAMETERS = {
     0.1: 123_783,
     0.2: 324_695,

@@ -1,4 +1,7 @@
-"""Records of every weight that M2D publishes (specification m2d 6.7). Sizes and rate are parsed from the name."""
+"""Records of every weight that M2D publishes. Sizes and rate are parsed from the name.
+
+Source: [m2d 6.7](docs/specification/m2d.md#s6-7).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Records of the two checkpoints that MAE-AST publishes (specification mae_ast 10, 13), under their names in s3prl."""
+"""Records of the two checkpoints that MAE-AST publishes, under their names in s3prl.
+
+Source: [mae_ast 10](docs/specification/mae_ast.md#s10), [13](docs/specification/mae_ast.md#s13).
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,10 @@ def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, 
 
 
 def _settings_from_record(config: MNConfig | DyMNConfig) -> dict[str, Any]:
-    """Return the settings that the tensors do not determine (specification efficientat 1.1, 3.4)."""
+    """Return the settings that the tensors do not determine.
+
+    Source: [efficientat 1.1](docs/specification/efficientat.md#s1-1), [3.4](docs/specification/efficientat.md#s3-4).
+    """
     settings = {"strides": config.strides, "front_end": config.front_end}
     return settings | ({"temperature": config.temperature} if isinstance(config, DyMNConfig) else {})
 

@@ -17,8 +17,8 @@ SAME = 1e-6  # seconds; closer instants count as equal
 class Columns:
     """The time steps of a student: ``count`` steps of ``hop`` seconds, the first one centred at ``first`` seconds.
 
-    Features on an equal grid are returned unchanged; steps half as long are averaged in pairs, as published (specification
-    m2d 5.8).
+    Features on an equal grid are returned unchanged; steps half as long are averaged in pairs, as published
+    ([m2d 5.8](docs/specification/m2d.md#s5-8)).
     """
 
     count: int

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """The part of the input that is hidden from the encoder (specification m2d 3)."""
+    """The part of the input that is hidden from the encoder ([m2d 3](docs/specification/m2d.md#s3))."""
 
     mask_ratio: float = option(0.7, "share of the patches that the encoder does not see")
     cont_mask: int | None = option(
@@ -43,7 +43,10 @@ class MaskConfig:
             raise AuricleError(f"--cont-mask takes none (single patches), or 1 or more columns, not {self.cont_mask}")
 
     def visible(self, grid: tuple[int, int]) -> int:
-        """Return how many patches of a grid (F, T) the encoder sees (specification m2d 3.1, 3.3)."""
+        """Return how many patches of a grid (F, T) the encoder sees.
+
+        Source: [m2d 3.1](docs/specification/m2d.md#s3-1), [3.3](docs/specification/m2d.md#s3-3).
+        """
         rows, columns = grid
         if self.cont_mask:
             return rows * (columns - int(columns * self.mask_ratio))
@@ -52,7 +55,7 @@ class MaskConfig:
 
 @dataclass(frozen=True)
 class M2DConfig(MaskConfig):
-    """Masked modeling duo; the defaults are the published ones (specification m2d 5.1)."""
+    """Masked modeling duo; the defaults are the published ones ([m2d 5.1](docs/specification/m2d.md#s5-1))."""
 
     loss_fn: str = option("norm_mse", "distance between prediction and target", choices=("norm_mse", "mse"))
     norm_targets: bool = option(True, "standardise every target token over its channels", flag="norm_pix_loss")
@@ -84,7 +87,7 @@ class M2DConfig(MaskConfig):
 
 @dataclass(frozen=True)
 class OfflineConfig(M2DConfig):
-    """M2D with a second loss: loss_m2d * M2D's own + loss_off * the second (specification m2d 4.3)."""
+    """M2D with a second loss: loss_m2d * M2D's own + loss_off * the second ([m2d 4.3](docs/specification/m2d.md#s4-3))."""
 
     loss_m2d: float = option(1.0, "weight of M2D's own loss")
     loss_off: float = option(1.0, "weight of the second loss")
@@ -97,7 +100,10 @@ class OfflineConfig(M2DConfig):
 
 @dataclass(frozen=True)
 class M2DXConfig(OfflineConfig):
-    """M2D-X: features of an offline teacher. ``loss_off`` is that of the published runs (specification m2d 5.7)."""
+    """M2D-X: features of an offline teacher. ``loss_off`` is that of the published runs.
+
+    Source: [m2d 5.7](docs/specification/m2d.md#s5-7).
+    """
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class M2DASConfig(OfflineConfig):
 
 @dataclass(frozen=True)
 class M2DSConfig(OfflineConfig):
-    """M2D-S: stored speech features; as the published runs (specification m2d 4.5)."""
+    """M2D-S: stored speech features; as the published runs ([m2d 4.5](docs/specification/m2d.md#s4-5))."""
 
     mask_ratio: float = option(0.6, "share of the patches that the encoder does not see")
     loss_off: float = option(0.5, "weight of the second loss")

@@ -154,7 +154,7 @@ def clip_weights(manifest: Manifest, source: str) -> np.ndarray:
 
 
 def add_noise(dataset: ClipDataset, statistics: Statistics, config: ViTPretrain, processes: Processes) -> ClipDataset:
-    """Mix background noise into the log-mel of a dataset (specification m2d 5.2)."""
+    """Mix background noise into the log-mel of a dataset ([m2d 5.2](docs/specification/m2d.md#s5-2))."""
     if config.data.csv_bg_noise is None:
         raise AuricleError("--noise-ratio needs --csv-bg-noise: a prepared folder, list or folder of noise recordings")
     assert isinstance(dataset, NoisyDataset)

@@ -22,7 +22,7 @@ from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.m2d.predictor import Predictor
 from auricle.models.masking.patches import Mask, continuous_flags, mask_from_flags, unstructured
 
-FEATURE_CLIPS = 1024  # "more than 1000 samples" (specification m2d 5.4)
+FEATURE_CLIPS = 1024  # "more than 1000 samples" ([m2d 5.4](docs/specification/m2d.md#s5-4))
 
 
 class MaskedObjective(Objective):
@@ -99,7 +99,7 @@ class MaskedObjective(Objective):
     def on_epoch_end(self, epoch: int, sample: Callable[[int], Iterable[Batch]]) -> dict[str, float]:
         """Return RankMe and the area of the spectrum ("rank", "auc") of the patch tokens, with nothing masked.
 
-        They tell without labels how many directions the features fill (specification m2d 5.4).
+        They tell without labels how many directions the features fill ([m2d 5.4](docs/specification/m2d.md#s5-4)).
         """
         if not self.feature_eval_freq or epoch % self.feature_eval_freq:
             return {}

@@ -1,4 +1,6 @@
-"""M2D, masked modeling duo (specification m2d 4.1), and its data2vec-like variant (4.7).
+"""M2D, masked modeling duo, and its data2vec-like variant.
+
+Source: [m2d 4.1](docs/specification/m2d.md#s4-1) and [4.7](docs/specification/m2d.md#s4-7).
 
 From the visible patches the predictor predicts the features of the masked ones. The target encoder, a moving average of
 the online encoder, computes those from the masked patches alone; in the data2vec-like variant it sees every patch.
@@ -29,7 +31,8 @@ class M2D(MaskedObjective):
 
     The target encoder has blocks and norm only: patch embedding, class token and positions are shared, not averaged. It
     starts from an initialisation of its own. Both encoders get the background noise. With ``noise_on="teacher"`` neither
-    gets it, as in the published program, where the noise then has no effect at all (specification m2d 5.2, a quirk).
+    gets it, as in the published program, where the noise then has no effect at all ([m2d 5.2](docs/specification/m2d.md#s5-2), a
+    quirk).
     """
 
     def __init__(
@@ -137,7 +140,10 @@ class M2D(MaskedObjective):
 
 
 class M2DD2V(M2D):
-    """The data2vec-like variant (specification m2d 4.7): the target encoder sees every patch. All else is M2D."""
+    """The data2vec-like variant: the target encoder sees every patch. All else is M2D.
+
+    Source: [m2d 4.7](docs/specification/m2d.md#s4-7).
+    """
 
     @torch.no_grad()
     def raw_targets(self, patches: Tensor, mask: Mask) -> Tensor:

@@ -22,7 +22,7 @@ RANK_TOKENS = 2048  # tokens whose effective rank is measured
 def decay_at(progress: TrainProgress, init: float, end: float) -> float:
     """Return the decay of the target encoder: linear from ``init`` at the first micro-step to ``end`` at the last.
 
-    Specification m2d 4.2.
+    Source: [m2d 4.2](docs/specification/m2d.md#s4-2).
     """
     return init + (end - init) * progress.micro_step / max(1, progress.micro_steps - 1)
 

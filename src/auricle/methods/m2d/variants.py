@@ -1,7 +1,7 @@
 """Variants of M2D with a second loss: M2D-X (an offline teacher), M2D-AS (labels), M2D-S (stored speech features).
 
 By default the student gets the background noise and the teacher does not, as the method is described. In the published
-program it is the other way round (specification m2d 5.2, a quirk): ``noise_on="teacher"``.
+program it is the other way round ([m2d 5.2](docs/specification/m2d.md#s5-2), a quirk): ``noise_on="teacher"``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from auricle.models.masking.patches import Mask
 
 
 class M2DWithAuxLoss(M2D):
-    """M2D with a linear head that reads the whole grid, visible and predicted (specification m2d 4.3).
+    """M2D with a linear head that reads the whole grid, visible and predicted ([m2d 4.3](docs/specification/m2d.md#s4-3)).
 
     loss = loss_m2d * M2D's own loss + loss_off * ``offline_error`` of the head's outputs.
 
@@ -80,7 +80,7 @@ class M2DWithAuxLoss(M2D):
 
 
 class M2DX(M2DWithAuxLoss):
-    """M2D-X (specification m2d 4.3): M2D, and the features of an offline teacher of the same crop.
+    """M2D-X ([m2d 4.3](docs/specification/m2d.md#s4-3)): M2D, and the features of an offline teacher of the same crop.
 
     The teacher is any Encoder (live), or its stored outputs of ``features`` channels in ``batch.targets["frames"]``. Both
     are brought to the student's time steps (``alignment``). The teacher is not part of the state: it is loaded again when
@@ -118,7 +118,9 @@ class M2DX(M2DWithAuxLoss):
             features, times = self.teacher(batch if self.config.noise_on == "teacher" else without_noise(batch))
             return self.error(self.columns.from_frames(features, times, self.teacher.hop_seconds), outputs).mean()
         if batch.targets is None:
-            return outputs.new_zeros(())  # a validation list without features (specification m2d 4.3)
+            return outputs.new_zeros(
+                ()
+            )  # a validation list without features ([m2d 4.3](docs/specification/m2d.md#s4-3))
         features = self.columns.from_stored(self.checked(batch.targets["frames"]), batch.target_hop)
         return self.mean(self.error(features, outputs), batch.target_mask)
 
@@ -143,7 +145,9 @@ class M2DX(M2DWithAuxLoss):
 
 
 class M2DAS(M2DWithAuxLoss):
-    """M2D-AS (specification m2d 4.4): M2D, and labels of the clip predicted from the mean of the head's outputs over time.
+    """M2D-AS: M2D, and labels of the clip predicted from the mean of the head's outputs over time.
+
+    Source: [m2d 4.4](docs/specification/m2d.md#s4-4).
 
     The second loss is the binary cross-entropy over the labels that were annotated (``batch.label_mask``). Its mean is over
     the annotated pairs of the local batch. With partial labels, ranks and accumulation therefore equal one large batch only
@@ -168,10 +172,12 @@ class M2DAS(M2DWithAuxLoss):
 
 
 class M2DS(M2DX):
-    """M2D-S (specification m2d 4.5): M2D on speech, and stored features of a speech model, of the clean recording.
+    """M2D-S: M2D on speech, and stored features of a speech model, of the clean recording.
+
+    Source: [m2d 4.5](docs/specification/m2d.md#s4-5).
 
     With background noise in the input this is denoising distillation: the speech is predicted from the mixture. The head
-    starts from PyTorch's own initialisation (specification m2d 2.5).
+    starts from PyTorch's own initialisation ([m2d 2.5](docs/specification/m2d.md#s2-5)).
     """
 
     def __init__(self, model: ViTConfig, predictor: PredictorConfig, config: M2DSConfig, features: int, **options: Any):

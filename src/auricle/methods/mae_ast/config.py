@@ -16,10 +16,12 @@ SPANS = ("retain_spans", "mask_spans")
 
 @dataclass(frozen=True)
 class MAEASTObjectiveConfig:
-    """Joint matching and reconstruction of masked tokens; the defaults are the published ones (specification mae_ast 2).
+    """Joint matching and reconstruction of masked tokens; the defaults are the published ones.
+
+    Source: [mae_ast 2](docs/specification/mae_ast.md#s2).
 
     SSAST's objective is the same with mask_type ssast_patch or ssast_frame, random_mask_prob 0.78125, matching predictions,
-    separate_passes, encoder_mask_tokens and mlp_heads (specification mae_ast 12).
+    separate_passes, encoder_mask_tokens and mlp_heads ([mae_ast 12](docs/specification/mae_ast.md#s12)).
     """
 
     mask_type: str = option(
@@ -77,7 +79,7 @@ class MAEASTObjectiveConfig:
 
 
 def published_training() -> TrainConfig:
-    """Return the published settings of training (specification mae_ast 2.3)."""
+    """Return the published settings of training ([mae_ast 2.3](docs/specification/mae_ast.md#s2-3))."""
     return TrainConfig(
         max_updates=550000,
         optim="adam",

@@ -1,4 +1,4 @@
-"""Data of MAE-AST: audio of any lengths, in batches of clips of similar length (specification mae_ast 8)."""
+"""Data of MAE-AST: audio of any lengths, in batches of clips of similar length ([mae_ast 8](docs/specification/mae_ast.md#s8))."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from auricle.frontends.base import front_end
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.mae_ast.config import MAEASTPretrain
 
-UNNORMALISED = Statistics(0.0, 1.0)  # the network's batch norm normalises instead (specification mae_ast 3.3)
+# the network's batch norm normalises instead: [mae_ast 3.3](docs/specification/mae_ast.md#s3-3)
+UNNORMALISED = Statistics(0.0, 1.0)
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""Losses of MAE-AST over masked tokens: InfoNCE within a clip, and reconstruction (specification mae_ast 7), in float32.
+"""Losses of MAE-AST over masked tokens: InfoNCE within a clip, and reconstruction, in float32.
+
+Source: [mae_ast 7](docs/specification/mae_ast.md#s7).
 
 ``real`` (B, M) is False for padding, which takes no part in a loss; None: all tokens are real.
 """

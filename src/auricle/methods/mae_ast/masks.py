@@ -1,4 +1,7 @@
-"""Draw the mask of a batch as the settings of MAE-AST ask (specification mae_ast 6, 12)."""
+"""Draw the mask of a batch as the settings of MAE-AST ask.
+
+Source: [mae_ast 6](docs/specification/mae_ast.md#s6), [12](docs/specification/mae_ast.md#s12).
+"""
 
 from __future__ import annotations
 

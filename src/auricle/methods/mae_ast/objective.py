@@ -1,7 +1,9 @@
-"""MAE-AST (specification mae_ast 5, 7): match each prediction to its masked token of the clip, and reconstruct the token.
+"""MAE-AST: match each prediction to its masked token of the clip, and reconstruct the token.
 
-SSAST's objective is the same with other settings (specification mae_ast 12): the encoder sees learnt tokens in the place
-of masked ones, there is no decoder, and each loss has its own mask and forward pass.
+Source: [mae_ast 5](docs/specification/mae_ast.md#s5), [7](docs/specification/mae_ast.md#s7).
+
+SSAST's objective is the same with other settings ([mae_ast 12](docs/specification/mae_ast.md#s12)): the encoder sees learnt
+tokens in the place of masked ones, there is no decoder, and each loss has its own mask and forward pass.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ class MAEAST(Objective):
         return self.online
 
     def param_groups(self, weight_decay: float) -> list[dict]:
-        """One group: the published decay acts on every parameter (specification mae_ast 9)."""
+        """One group: the published decay acts on every parameter ([mae_ast 9](docs/specification/mae_ast.md#s9))."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return [{"params": trained, "weight_decay": weight_decay}]
 
@@ -111,7 +113,10 @@ class MAEAST(Objective):
         return loss, {"loss": loss.detach() / BIT, **bits, "nll_loss": nll, "ppl": 2**nll, **rest}
 
     def tokenise(self, batch: Batch) -> TokenBatch:
-        """Cut a batch into normalised tokens; in training by its own statistics, padding zeros included (3.3)."""
+        """Cut a batch into normalised tokens; in training by its own statistics, padding zeros included.
+
+        Source: [mae_ast 3.3](docs/specification/mae_ast.md#s3-3).
+        """
         spec, config = spectrogram_of(batch, self.online), self.online.config
         steps = self.online.steps(spec.lengths, spec.values.shape[2], "published")
         values = self.online.normalise(spec.values)

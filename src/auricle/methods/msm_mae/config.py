@@ -12,7 +12,7 @@ from auricle.models.m2d.config import PredictorConfig, ViTConfig
 
 @dataclass(frozen=True)
 class MsmMaeConfig(MaskConfig):
-    """MSM-MAE: reconstruction of the hidden patches; the published defaults (specification m2d 4.6)."""
+    """MSM-MAE: reconstruction of the hidden patches; the published defaults ([m2d 4.6](docs/specification/m2d.md#s4-6))."""
 
     mask_ratio: float = option(0.75, "share of the patches that the encoder does not see")
     norm_targets: bool = option(False, "standardise every patch before comparing", flag="norm_pix_loss")

@@ -1,4 +1,7 @@
-"""MSM-MAE (specification m2d 4.6): a masked autoencoder that reconstructs the hidden patches of the spectrogram."""
+"""MSM-MAE: a masked autoencoder that reconstructs the hidden patches of the spectrogram.
+
+Source: [m2d 4.6](docs/specification/m2d.md#s4-6).
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class MsmMae(MaskedObjective):
 
         Returns:
             The reconstruction with the visible patches as they are, and its absolute error, both (B, F, T)
-            (specification m2d 4.6).
+            ([m2d 4.6](docs/specification/m2d.md#s4-6)).
         """
         patches = self.online.patch_embed.cut(spec)
         shown = torch.where(mask.binary[..., None] > 0, self.reconstruct(patches, mask), patches)

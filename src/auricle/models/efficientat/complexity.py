@@ -1,7 +1,7 @@
 """Cost of an EfficientAT network by the published counting rules: parameters, multiply-accumulates, memory, context.
 
-Nothing is computed: the network runs on shapes alone (specification efficientat 11). Not counted as operations: norms,
-activations, pooling; a linear layer counts once, also where the attention head applies it to every frame.
+Nothing is computed: the network runs on shapes alone ([efficientat 11](docs/specification/efficientat.md#s11)). Not counted as
+operations: norms, activations, pooling; a linear layer counts once, also where the attention head applies it to every frame.
 """
 
 from __future__ import annotations

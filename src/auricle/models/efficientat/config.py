@@ -1,4 +1,7 @@
-"""Options of MN and DyMN, and the table of blocks that both share (specification efficientat 2.1 to 2.3 and 3).
+"""Options of MN and DyMN, and the table of blocks that both share.
+
+Source: [efficientat 2.1](docs/specification/efficientat.md#s2-1) to [2.3](docs/specification/efficientat.md#s2-3) and
+[3](docs/specification/efficientat.md#s3).
 
 This module does not import PyTorch: the command line reads it for its help.
 """
@@ -38,7 +41,10 @@ TABLE = (
 
 
 def round8(value: float) -> int:
-    """The nearest multiple of 8, at least 8, never more than a tenth below ``value`` (efficientat 2.1)."""
+    """The nearest multiple of 8, at least 8, never more than a tenth below ``value``.
+
+    Source: [efficientat 2.1](docs/specification/efficientat.md#s2-1).
+    """
     rounded = max(8, int(value + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * value else rounded
 
@@ -101,7 +107,7 @@ def block_shapes(
 
 @dataclass(frozen=True)
 class MNConfig:
-    """A MobileNetV3 tagger; the defaults are mn10 (specification efficientat 2)."""
+    """A MobileNetV3 tagger; the defaults are mn10 ([efficientat 2](docs/specification/efficientat.md#s2))."""
 
     OLD_NAMES: ClassVar[dict[str, str]] = {"heads": "num_heads"}
 
@@ -159,7 +165,7 @@ DYNAMIC = ("all", "replace_se")
 
 @dataclass(frozen=True)
 class DyMNConfig:
-    """A dynamic MobileNet tagger; the defaults are dymn10 (specification efficientat 3)."""
+    """A dynamic MobileNet tagger; the defaults are dymn10 ([efficientat 3](docs/specification/efficientat.md#s3))."""
 
     num_classes: int = option(527, "number of classes (outputs)")
     width: float = option(1.0, "width multiplier: dymn04 is 0.4, dymn10 is 1, dymn20 is 2")
@@ -194,7 +200,7 @@ class DyMNConfig:
         return round8(LAST * self.width)
 
     def context(self, shape: BlockShape) -> int:
-        """Context size H of a block (specification efficientat 3.1)."""
+        """Context size H of a block ([efficientat 3.1](docs/specification/efficientat.md#s3-1))."""
         low, high = round8(self.min_context * self.width), round8(self.max_context * self.width)
         return min(max(round8(shape.expanded // self.context_ratio), low), high)
 
@@ -207,6 +213,7 @@ def kernel_temperature(
 ) -> float:
     """Temperature at the start of an epoch counted from 0: falls by ``fall`` an epoch, slower at the end.
 
-    The AudioSet recipe starts from ``highest`` 30 and rests at 1 from epoch 29 on (specification efficientat 3.4).
+    The AudioSet recipe starts from ``highest`` 30 and rests at 1 from epoch 29 on
+    ([efficientat 3.4](docs/specification/efficientat.md#s3-4)).
     """
     return max(highest - fall * epoch, 1 + tail * (highest - 1) / fall - tail * epoch, lowest)

@@ -1,4 +1,4 @@
-"""DyMN, the dynamic MobileNet audio tagger of EfficientAT (specification efficientat 3).
+"""DyMN, the dynamic MobileNet audio tagger of EfficientAT ([efficientat 3](docs/specification/efficientat.md#s3)).
 
 ``DyMN(DyMNConfig(width=0.4))`` is dymn04 with initial weights, at kernel temperature 1. In its blocks the weights of
 convolutions and activations depend on the clip: a context vector, computed from the block's input, steers them.
@@ -69,7 +69,10 @@ class DyMN(EfficientAT):
 
     @property
     def temperature(self) -> float:
-        """Temperature of every kernel mixture; published files do not hold it (specification efficientat 3.4)."""
+        """Temperature of every kernel mixture; published files do not hold it.
+
+        Source: [efficientat 3.4](docs/specification/efficientat.md#s3-4).
+        """
         return self._temperature
 
     def set_temperature(self, temperature: float) -> None:

@@ -1,9 +1,9 @@
 """The base class of MN and DyMN as encoders: 17 stages and a head.
 
 Stages: 0 the stem, 1 to 15 the blocks, 16 the last unit Y (B, D, F', T'). Frames are Y averaged over frequency,
-``clip`` averages both axes, ``logits`` are the head's (specification efficientat 2.4). ``layers`` counts blocks 1 to 15
-and the last unit as 0 to 15, each averaged over frequency. The receptive field of a column is
-several hundred mel frames, that is, seconds of context.
+``clip`` averages both axes, ``logits`` are the head's ([efficientat 2.4](docs/specification/efficientat.md#s2-4)). ``layers``
+counts blocks 1 to 15 and the last unit as 0 to 15, each averaged over frequency. The receptive field of a column is several
+hundred mel frames, that is, seconds of context.
 
 Clips may have any length; they are not divided into chunks. Waveforms shorter than ``min_samples`` are zero-padded. Clips of
 equal length in a batch are encoded together, so padding does not affect the result; in training and with

@@ -1,7 +1,7 @@
-"""MN, the MobileNetV3 audio tagger of EfficientAT, and its blocks (specification efficientat 2).
+"""MN, the MobileNetV3 audio tagger of EfficientAT, and its blocks ([efficientat 2](docs/specification/efficientat.md#s2)).
 
 ``MN(MNConfig(width=0.4))`` is mn04 with initial weights. Module names follow the published state dicts, so that tensors need
-no renaming (specification efficientat 2.5).
+no renaming ([efficientat 2.5](docs/specification/efficientat.md#s2-5)).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish}
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """The family's batch norm: eps 1e-3, momentum 0.01 (specification efficientat 2.2)."""
+    """The family's batch norm: eps 1e-3, momentum 0.01 ([efficientat 2.2](docs/specification/efficientat.md#s2-2))."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
@@ -134,7 +134,10 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenet_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """Kaiming-normal convolutions (fan out), unit norms, N(0, 0.01) linears, zero biases (efficientat 2.6)."""
+    """Kaiming-normal convolutions (fan out), unit norms, N(0, 0.01) linears, zero biases.
+
+    Source: [efficientat 2.6](docs/specification/efficientat.md#s2-6).
+    """
     if isinstance(owner, nn.BatchNorm2d):
         parameter.fill_(1.0 if local == "weight" else 0.0)
     elif local == "bias":
@@ -149,7 +152,7 @@ AXES = {"c": 1, "f": 2, "t": 3}
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze-and-excitation along one axis (specification efficientat 2.3).
+    """Squeeze-and-excitation along one axis ([efficientat 2.3](docs/specification/efficientat.md#s2-3)).
 
     The mean over the other axes of (B, C, F, T), two linear layers, a sigmoid along ``axis``.
     """

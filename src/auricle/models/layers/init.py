@@ -28,7 +28,10 @@ def keyed(module: nn.Module, seed: int | None, rule: Rule, prefix: str = "") -> 
 
 
 def transformer_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """The M2D family's initialisation (specification m2d 2.5): Xavier-uniform matrices, zero biases, unit norms, small tokens."""
+    """The M2D family's initialisation: Xavier-uniform matrices, zero biases, unit norms, small tokens.
+
+    Source: [m2d 2.5](docs/specification/m2d.md#s2-5).
+    """
     if isinstance(owner, nn.LayerNorm):
         parameter.fill_(1.0 if local == "weight" else 0.0)
     elif isinstance(owner, nn.Conv2d) and local == "bias":
@@ -43,7 +46,10 @@ def transformer_rule(local: str, owner: nn.Module, parameter: Tensor, generator:
 
 
 def normal_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """MAE-AST's encoder and decoder (specification mae_ast 4.4): N(0, 0.02) matrices, zero biases, unit norms."""
+    """MAE-AST's encoder and decoder: N(0, 0.02) matrices, zero biases, unit norms.
+
+    Source: [mae_ast 4.4](docs/specification/mae_ast.md#s4-4).
+    """
     if isinstance(owner, nn.LayerNorm):
         parameter.fill_(1.0 if local == "weight" else 0.0)
     elif local == "bias":
@@ -53,7 +59,10 @@ def normal_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torc
 
 
 def linear_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """The rest of MAE-AST (specification mae_ast 4.4): PyTorch's own linear layers, unit norms, mask tokens in [0, 1)."""
+    """The rest of MAE-AST: PyTorch's own linear layers, unit norms, mask tokens in [0, 1).
+
+    Source: [mae_ast 4.4](docs/specification/mae_ast.md#s4-4).
+    """
     if isinstance(owner, nn.LayerNorm):
         parameter.fill_(1.0 if local == "weight" else 0.0)
     elif isinstance(owner, nn.Linear):

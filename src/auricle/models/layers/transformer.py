@@ -1,6 +1,7 @@
 """The transformer of every family: dropout, fixed positions, one attention, one block, one stack.
 
-M2D's is pre-norm and without dropout (specification m2d 2.1, 2.2); MAE-AST's is post-norm by default (mae_ast 4.2, 4.3).
+M2D's is pre-norm and without dropout ([m2d 2.1](docs/specification/m2d.md#s2-1), [2.2](docs/specification/m2d.md#s2-2));
+MAE-AST's is post-norm by default ([mae_ast 4.2](docs/specification/mae_ast.md#s4-2), [4.3](docs/specification/mae_ast.md#s4-3)).
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def _masked(x: Tensor, mask: Tensor, scale: float) -> Tensor:
     return scaled
 
 
-# ---- fixed sine/cosine positions: M2D's grids (specification m2d 2.3) and their resizing (6.5), MAE-AST's lines
+# ---- fixed sine/cosine positions: M2D's grids ([m2d 2.3](docs/specification/m2d.md#s2-3)) and their resizing
+# ([m2d 6.5](docs/specification/m2d.md#s6-5)), MAE-AST's lines
 
 
 def sincos(embed_dim: int, positions: np.ndarray) -> np.ndarray:
@@ -86,7 +88,10 @@ def grid_table(embed_dim: int, grid: tuple[int, int]) -> Tensor:
 
 
 def resized(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """A table for another grid. Wider: bicubic over (F, T); not wider: the first columns (specification m2d 6.5)."""
+    """A table for another grid. Wider: bicubic over (F, T); not wider: the first columns.
+
+    Source: [m2d 6.5](docs/specification/m2d.md#s6-5).
+    """
     head, body = table[:, :1], table[:, 1:].reshape(1, *old, -1)
     if new[1] > old[1] or new[0] != old[0]:
         body = functional.interpolate(body.permute(0, 3, 1, 2), size=new, mode="bicubic", align_corners=False)
@@ -98,7 +103,10 @@ FEWEST_ROWS = 1024  # of a cached table; longer ones grow by doubling
 
 
 def line_rows(embed_dim: int, count: int, device: torch.device) -> Tensor:
-    """(count, embed_dim) float32: the first rows of MAE-AST's table (specification mae_ast 4.1), from a cached one."""
+    """(count, embed_dim) float32: the first rows of MAE-AST's table, from a cached one.
+
+    Source: [mae_ast 4.1](docs/specification/mae_ast.md#s4-1).
+    """
     if torch.compiler.is_compiling():  # a cached tensor must not be a part of two graphs
         return line_table(embed_dim, count).to(device)
     return _line(embed_dim, max(FEWEST_ROWS, 1 << (count - 1).bit_length()), device)[:count]
@@ -120,7 +128,7 @@ def _line(embed_dim: int, length: int, device: torch.device) -> Tensor:
     return line_table(embed_dim, length).to(device)
 
 
-NORM_EPS = 1e-6  # specification m2d 2.1
+NORM_EPS = 1e-6  # [m2d 2.1](docs/specification/m2d.md#s2-1)
 EXPLICIT_SCORES = 2**29  # attention scores held at once in the explicit form (1 GiB in bfloat16)
 
 
@@ -267,7 +275,7 @@ class Transformer(nn.Module):
         return [outputs[i] for i in wanted]
 
     def averaged(self, x: Tensor, wanted: Sequence[int]) -> Tensor:
-        """Average the outputs of the blocks ``wanted`` and apply the final norm (specification m2d 4.1)."""
+        """Average the outputs of the blocks ``wanted`` and apply the final norm ([m2d 4.1](docs/specification/m2d.md#s4-1))."""
         outputs = []
         x = self._input_norm(x)
         for i, block in enumerate(self.blocks[: max(wanted) + 1]):

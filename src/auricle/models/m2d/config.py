@@ -24,7 +24,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """An M2D-family encoder; the defaults are the published ViT-B (specification m2d 2.6)."""
+    """An M2D-family encoder; the defaults are the published ViT-B ([m2d 2.6](docs/specification/m2d.md#s2-6))."""
 
     OLD_NAMES: ClassVar[dict[str, str]] = {"width": "embed_dim", "heads": "num_heads"}
 
@@ -79,7 +79,7 @@ class M2DHeadConfig:
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """The decoder of pre-training; the defaults are M2D's (specification m2d 2.6)."""
+    """The decoder of pre-training; the defaults are M2D's ([m2d 2.6](docs/specification/m2d.md#s2-6))."""
 
     OLD_NAMES: ClassVar[dict[str, str]] = {"decoder_width": "decoder_embed_dim", "decoder_heads": "decoder_num_heads"}
 

@@ -1,10 +1,12 @@
-"""The M2D encoder: log-mel patches, a ViT, frames of stacked frequency patches (specification m2d 2 and 6.3).
+"""The M2D encoder: log-mel patches, a ViT, frames of stacked frequency patches.
+
+Source: [m2d 2](docs/specification/m2d.md#s2) and [6.3](docs/specification/m2d.md#s6-3).
 
 Clips may have any length. The spectrogram is normalised, then cut into chunks of the training length U. Each chunk is encoded
 on its own, positions restarting at column 0. The last chunk is completed with zeros to whole patches; if that would exceed U,
 the excess column is lost, as is the remainder U mod pw of every full chunk. Frame t of chunk i is centred on
 (i U + pw t + (pw - 1) / 2) hop seconds. Waveforms shorter than 201 samples (16 kHz; 401 at 32 kHz) are zero-padded up to that.
-``with_duration`` returns an encoder for inputs of a limited length in one chunk (specification m2d 6.5).
+``with_duration`` returns an encoder for inputs of a limited length in one chunk ([m2d 6.5](docs/specification/m2d.md#s6-5)).
 
 With a published head (fine-tuned files) there are logits of the clip and of every frame; ``clip`` is what that head reads: the
 mean of the stacked frames, or of the patch tokens.
@@ -32,14 +34,18 @@ from auricle.models.m2d.config import FRONT_ENDS, M2DHeadConfig, ViTConfig, pars
 from auricle.models.m2d.head import M2DHead, TrainingMask, head_in_features, head_rule, mean_of_rows
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
-DEFAULT_STATS = (-7.1, 4.2)  # specification m2d 2.6: what files of 2022-23 without statistics were made with
+DEFAULT_STATS = (
+    -7.1,
+    4.2,
+)  # [m2d 2.6](docs/specification/m2d.md#s2-6): what files of 2022-23 without statistics were made with
 TOKENS_PER_PASS = 8192  # chunks encoded at once: bounds the memory of long recordings
 
 
 class M2DEncoder(Encoder):
     """ViT over log-mel patches. ``info.frame_dim`` is F * D: the F patches of a time step side by side.
 
-    ``training_mask`` hides patches in training mode (fine-tuning, specification m2d 3.2); None: nothing is hidden.
+    ``training_mask`` hides patches in training mode (fine-tuning, [m2d 3.2](docs/specification/m2d.md#s3-2)); None: nothing is
+    hidden.
     """
 
     pos_embed: Tensor
@@ -147,7 +153,7 @@ class M2DEncoder(Encoder):
         """Return a copy for inputs of up to ``frames`` spectrogram frames, encoded in one chunk; all weights are shared.
 
         Positions are resized for a wider grid and cut for a narrower one; incomplete columns are dropped; longer inputs
-        are refused (specification m2d 6.5, ``dur_frames``).
+        are refused ([m2d 6.5](docs/specification/m2d.md#s6-5), ``dur_frames``).
         """
         twin = copy.copy(self)
         twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
@@ -165,7 +171,7 @@ class M2DEncoder(Encoder):
         self.update_info(clip_dim=self.info.frame_dim)
 
     def freeze_embed(self) -> None:
-        """Keep the patch embedding as it is in training (specification m2d 6.4)."""
+        """Keep the patch embedding as it is in training ([m2d 6.4](docs/specification/m2d.md#s6-4))."""
         self.patch_embed.requires_grad_(False)
 
     # ---- training and export
@@ -179,7 +185,7 @@ class M2DEncoder(Encoder):
         return torch.cat([cls, self.patch_embed(patches) + table], dim=1)
 
     def positions(self, columns: int | None) -> Tensor:
-        """(1, F * columns, D): the table cut to its first columns (specification m2d 2.4)."""
+        """(1, F * columns, D): the table cut to its first columns ([m2d 2.4](docs/specification/m2d.md#s2-4))."""
         rows, full = self.config.grid
         if columns is None or columns == full:
             return self.pos_embed[:, 1:]
@@ -338,7 +344,7 @@ Piece = tuple[int, int, int]  # clip, chunk, patch columns
 
 
 class Chunks:
-    """Which patch columns each chunk of each clip gives (specification m2d 6.3).
+    """Which patch columns each chunk of each clip gives ([m2d 6.3](docs/specification/m2d.md#s6-3)).
 
     The last chunk of a clip is completed to whole patches; with ``whole`` patches only, its incomplete column is dropped
     instead, unless it is the only one.

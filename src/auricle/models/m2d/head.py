@@ -1,4 +1,7 @@
-"""M2D's classifier (specification m2d 6.4) and the training mask of its fine-tuning (3.2)."""
+"""M2D's classifier and the training mask of its fine-tuning.
+
+Source: [m2d 6.4](docs/specification/m2d.md#s6-4) and [3.2](docs/specification/m2d.md#s3-2).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from auricle.core.randomness import BatchKey
 from auricle.models.m2d.config import M2DHeadConfig
 from auricle.models.masking.patches import Mask, mask_from_flags, structured_flags
 
-INIT_STD = 2e-5  # specification m2d 6.4
+INIT_STD = 2e-5  # [m2d 6.4](docs/specification/m2d.md#s6-4)
 
 
 class M2DHead(nn.Module):
@@ -65,8 +68,8 @@ def mean_of_rows(frames: Tensor, rows: int) -> Tensor:
 class TrainingMask:
     """Mask rows and columns of the patch grid in training mode, as a regulariser.
 
-    ``published=True`` masks the same number of patches, but those that the original program masks (specification m2d 3.2);
-    the published fine-tuned weights were trained this way.
+    ``published=True`` masks the same number of patches, but those that the original program masks
+    ([m2d 3.2](docs/specification/m2d.md#s3-2)); the published fine-tuned weights were trained this way.
     """
 
     ratio: float

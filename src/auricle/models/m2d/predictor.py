@@ -1,4 +1,4 @@
-"""The decoder of masked pre-training: from what was seen to every grid cell (specification m2d 4.1 point 3)."""
+"""The decoder of masked pre-training: from what was seen to every grid cell ([m2d 4.1](docs/specification/m2d.md#s4-1) point 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes of the MAE-AST networks (specification mae_ast 2.1).
+"""Sizes of the MAE-AST networks ([mae_ast 2.1](docs/specification/mae_ast.md#s2-1)).
 
 This module does not import PyTorch: the command line reads it for its help.
 """

@@ -1,4 +1,7 @@
-"""MAE-AST: the network of pre-training, and the encoder that gives features of all layers (specification mae_ast 3 to 5, 11).
+"""MAE-AST: the network of pre-training, and the encoder that gives features of all layers.
+
+Source: [mae_ast 3](docs/specification/mae_ast.md#s3) to [5](docs/specification/mae_ast.md#s5),
+[11](docs/specification/mae_ast.md#s11).
 
 ``MAEASTNetwork`` has tokens, encoder, decoder and the two heads of pre-training. Tokens are time-major: token t * C + c is row
 c of blocks (low frequencies first) of time step t; incomplete trailing frames are dropped.
@@ -35,7 +38,9 @@ from auricle.models.mae_ast.config import MAEASTConfig
 from auricle.models.masking.patches import Mask
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
-EPS = 1e-5  # of every norm (specification mae_ast 3.3, 4.2)
+EPS = (
+    1e-5  # of every norm ([mae_ast 3.3](docs/specification/mae_ast.md#s3-3), [4.2](docs/specification/mae_ast.md#s4-2))
+)
 INPUT_SCALE = 0.5  # factor of the normalised input
 
 
@@ -74,7 +79,10 @@ class MAEASTNetwork(Encoder):
         self.initialise(seed)
 
     def initialise(self, seed: int | None) -> None:
-        """Initialise the weights randomly (specification mae_ast 4.4), keyed by ``seed`` and the parameters' names."""
+        """Initialise the weights randomly, keyed by ``seed`` and the parameters' names.
+
+        Source: [mae_ast 4.4](docs/specification/mae_ast.md#s4-4).
+        """
         inside = {module for stack in (self.encoder, self.decoder) for module in stack.modules()}
 
         def rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
@@ -139,7 +147,7 @@ class MAEASTNetwork(Encoder):
         return table.to(self.post_extract_proj.weight.dtype)
 
     def add_positions(self, x: Tensor, which: str, key_mask: Tensor | None = None) -> Tensor:
-        """Add positions to x (B, N, D); those of padded tokens are zero (specification mae_ast 4.1)."""
+        """Add positions to x (B, N, D); those of padded tokens are zero ([mae_ast 4.1](docs/specification/mae_ast.md#s4-1))."""
         table = self.positions(which, x.shape[1])
         if table is None:
             return x
@@ -362,7 +370,8 @@ class MAEASTEncoder(MAEASTNetwork):
     def steps(self, lengths: Tensor, frames: int, padding: Padding) -> Tensor:
         """Return the number of valid time steps per clip, (B,).
 
-        With ``padding="published"``, an incomplete last step counts if the batch is longer (specification mae_ast 8).
+        With ``padding="published"``, an incomplete last step counts if the batch is longer
+        ([mae_ast 8](docs/specification/mae_ast.md#s8)).
         """
         step = self.least_frames
         if frames < step:

@@ -1,12 +1,14 @@
-"""Masks of MAE-AST (specification mae_ast 6 and 12): random tokens, chunks of the spectrogram, and spans of time.
+"""Masks of MAE-AST: random tokens, chunks of the spectrogram, and spans of time.
+
+Source: [mae_ast 6](docs/specification/mae_ast.md#s6) and [12](docs/specification/mae_ast.md#s12).
 
 Every function takes one source of random numbers per clip. Keyed sources give masks that depend on nothing but the clip;
 ``[source] * B`` with the stream of the original's generator gives the original's masks (``tests/helpers/replays.py``).
 Tokens are time-major: index t * channels + c.
 
-Spans (6.3) exist in both polarities: the published code keeps the drawn spans visible (``retain=True``), the paper says that
-they are masked (``retain=False``). The drawing is the same. All clips end with as many tokens as the smallest union of the
-batch has, so the ratio depends on how the batch was cut.
+Spans ([mae_ast 6.3](docs/specification/mae_ast.md#s6-3)) exist in both polarities: the published code keeps the drawn spans
+visible (``retain=True``), the paper says that they are masked (``retain=False``). The drawing is the same. All clips end with as
+many tokens as the smallest union of the batch has, so the ratio depends on how the batch was cut.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomSource
 from auricle.models.masking.patches import Mask
 
-EDGES = (3, 6)  # a chunk is 3, 4 or 5 tokens wide (specification mae_ast 6.4)
+EDGES = (3, 6)  # a chunk is 3, 4 or 5 tokens wide ([mae_ast 6.4](docs/specification/mae_ast.md#s6-4))
 
 
 def retained_count(tokens: int, prob: float) -> int:
-    """max(1, int((1 - p) T)) in double arithmetic: 100 tokens at 0.8 keep 19 (specification mae_ast 6)."""
+    """max(1, int((1 - p) T)) in double arithmetic: 100 tokens at 0.8 keep 19 ([mae_ast 6](docs/specification/mae_ast.md#s6))."""
     return max(1, int((1 - prob) * tokens))
 
 
@@ -51,7 +53,9 @@ def same_for_all(mask: Mask, clips: int) -> Mask:
 
 
 def random_mask(tokens: int, prob: float, sources: Sequence[RandomSource], sizes: Sequence[int] | None = None) -> Mask:
-    """A permutation per clip, its first ``retained_count`` visible in that order (specification mae_ast 6.1).
+    """A permutation per clip, its first ``retained_count`` visible in that order.
+
+    Source: [mae_ast 6.1](docs/specification/mae_ast.md#s6-1).
 
     ``sizes`` (B,) are the real tokens of clips with padding: the share is taken of those, and padding (which attention
     ignores) fills what is missing to the batch's number of visible tokens.
@@ -72,7 +76,10 @@ def _visible(size: int, prob: float, source: RandomSource, keep: int) -> np.ndar
 
 
 def chunk_mask(tokens: int, prob: float, channels: int, sources: Sequence[RandomSource]) -> Mask:
-    """Squares of one edge length per source, running over the channel edge as published (specification mae_ast 6.4)."""
+    """Squares of one edge length per source, running over the channel edge as published.
+
+    Source: [mae_ast 6.4](docs/specification/mae_ast.md#s6-4).
+    """
     hidden = tokens - retained_count(tokens, prob)
     return mask_of_flags([chunk_flags(tokens, hidden, channels, source) for source in sources])
 
@@ -102,7 +109,7 @@ def ssast_patch_mask(grid: tuple[int, int], prob: float, sources: Sequence[Rando
 
 
 def ssast_frame_mask(grid: tuple[int, int], prob: float, sources: Sequence[RandomSource]) -> Mask:
-    """SSAST's uniform choice without replacement, drawn frequency-major (specification mae_ast 12)."""
+    """SSAST's uniform choice without replacement, drawn frequency-major ([mae_ast 12](docs/specification/mae_ast.md#s12))."""
     tokens = grid[0] * grid[1]
     hidden = tokens - retained_count(tokens, prob)
     flags = np.zeros((len(sources), tokens), dtype=bool)
@@ -116,7 +123,7 @@ def time_major(flags: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return flags.reshape(grid).T.ravel()
 
 
-LEAST_SPANS = 2  # per clip (specification mae_ast 6.3)
+LEAST_SPANS = 2  # per clip ([mae_ast 6.3](docs/specification/mae_ast.md#s6-3))
 REDRAWS = 1000  # of an empty union, before an error
 
 
@@ -192,7 +199,7 @@ def overlapping(size: int, lengths: np.ndarray, min_space: int, source: RandomSo
 def separate(size: int, lengths: np.ndarray, min_space: int, source: RandomSource) -> np.ndarray:
     """(size,) bool: longest first into free stretches, chosen in proportion to their length among those that fit.
 
-    Specification mae_ast 6.3, no_mask_overlap; what fits nowhere any more is left out.
+    [mae_ast 6.3](docs/specification/mae_ast.md#s6-3), no_mask_overlap; what fits nowhere any more is left out.
     """
     covered, shortest = np.zeros(size, dtype=bool), int(lengths.min())
     free = [(0, size)]

@@ -1,4 +1,7 @@
-"""Which patches an encoder may see (specification m2d 3). A mask is an order of the tokens: the first ones are visible."""
+"""Which patches an encoder may see. A mask is an order of the tokens: the first ones are visible.
+
+Source: [m2d 3](docs/specification/m2d.md#s3).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Mask:
 
 
 def visible_count(tokens: int, ratio: float) -> int:
-    """int(N (1 - ratio)) in ordinary double arithmetic: 250 tokens at 0.8 keep 49 (specification m2d 3.1)."""
+    """int(N (1 - ratio)) in ordinary double arithmetic: 250 tokens at 0.8 keep 49 ([m2d 3.1](docs/specification/m2d.md#s3-1))."""
     return int(tokens * (1 - ratio))
 
 
@@ -57,7 +60,7 @@ def unstructured(noise: np.ndarray | Tensor, ratio: float) -> Mask:
 
 
 def structured_counts(grid: tuple[int, int], ratio: float, u: float) -> tuple[int, int]:
-    """(rows NF, columns NT) to flag for one uniform draw u (specification m2d 3.2)."""
+    """(rows NF, columns NT) to flag for one uniform draw u ([m2d 3.2](docs/specification/m2d.md#s3-2))."""
     rows, columns = grid
     flagged_rows = min(rows - 1, int(rows * (ratio + 1.0 / rows) * u))
     rest = max(ratio + 0.5 / columns - flagged_rows / rows, 0.0)
@@ -82,7 +85,7 @@ def mask_from_flags(flags: np.ndarray, *, published: bool = False) -> Mask:
     """(B, F, T) flags -> Mask that hides the flagged tokens; every clip must flag the same number.
 
     ``published=True`` sorts as the original program does: it hides as many tokens, but keeps flagged ones first
-    (specification m2d 3.2, a quirk the published fine-tuned weights were made with).
+    ([m2d 3.2](docs/specification/m2d.md#s3-2), a quirk the published fine-tuned weights were made with).
     """
     flat = torch.from_numpy(flags.reshape(len(flags), -1))
     keep = int((~flat[0]).sum())
@@ -92,7 +95,7 @@ def mask_from_flags(flags: np.ndarray, *, published: bool = False) -> Mask:
 def continuous_flags(grid: tuple[int, int], ratio: float, span: int, source: RandomSource) -> np.ndarray:
     """(F, T) bool for one clip: spans of ``span`` frames until int(T ratio) are hidden, the surplus cut from the tail.
 
-    Specification m2d 3.3; every frequency row gets the same frames.
+    Source: [m2d 3.3](docs/specification/m2d.md#s3-3); every frequency row gets the same frames.
     """
     rows, columns = grid
     wanted, hidden = int(columns * ratio), np.zeros(columns, dtype=bool)

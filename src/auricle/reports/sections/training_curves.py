@@ -33,7 +33,7 @@ class Reference:
 
     @classmethod
     def read(cls, path: Path) -> Reference:
-        """Read JSON lines (specification m2d 5.4). Raises AuricleError for another file."""
+        """Read JSON lines ([m2d 5.4](docs/specification/m2d.md#s5-4)). Raises AuricleError for another file."""
         try:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             renamed = tuple(_renamed(row) for row in rows)
