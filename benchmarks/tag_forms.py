@@ -21,7 +21,7 @@ from auricle.core.devices import tune_allocator
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
-from auricle.models.efficientat.onednn import PATIENCE
+from auricle.models.efficientat.onednn import CALLS_BEFORE_GRAPH
 from benchmarks.plain import efficientat_plain
 
 SECONDS, RATE, FILE_RATE = 10.0, 32000, 44100
@@ -57,7 +57,7 @@ class Ours:
         encoder = DyMN(DyMNConfig(width=width, temperature=1.0)) if dynamic else MN(MNConfig(width=width))
         encoder.load_state_dict({**plain.state_dict(), "norm_stats": encoder.norm_stats})
         self.encoder = encoder.for_inference()
-        for _ in range(PATIENCE + 1):
+        for _ in range(CALLS_BEFORE_GRAPH + 1):
             self.whole(wave)
 
     def spectrogram(self, wave: Tensor) -> Tensor:

@@ -94,9 +94,9 @@ def test_the_encoder_is_prepared_once(files, monkeypatch):
 def test_tagging_in_a_loop_makes_one_graph(files, monkeypatch):
     """PyTorch frees little of what a graph took: a second one for the same shape would be a leak."""
     encoder, made = mn(), []
-    make = onednn.built
-    monkeypatch.setattr(onednn, "built", lambda *call: made.append(1) or make(*call))
-    long = np.tile(tone(1.0, RATE), onednn.PATIENCE + 4)
+    make = onednn.build_graph
+    monkeypatch.setattr(onednn, "build_graph", lambda *call: made.append(1) or make(*call))
+    long = np.tile(tone(1.0, RATE), onednn.CALLS_BEFORE_GRAPH + 4)
     expected = auricle.Tagger(encoder, precision="bf16").labels
     for _ in range(3):
         result = auricle.tag(long, encoder, sample_rate=RATE, window=1.0, hop=1.0, batch_size=1, top_k=5).results[0]
@@ -105,10 +105,10 @@ def test_tagging_in_a_loop_makes_one_graph(files, monkeypatch):
 
 
 def test_a_process_makes_a_limited_number_of_graphs(files, monkeypatch):
-    monkeypatch.setattr(onednn, "MADE", [(1,)] * onednn.MOST_GRAPHS)
-    monkeypatch.setattr(onednn, "built", None)
+    monkeypatch.setattr(onednn, "built_shapes", [(1,)] * onednn.GRAPHS_PER_PROCESS)
+    monkeypatch.setattr(onednn, "build_graph", None)
     tagger = auricle.Tagger(mn(), top_k=5)
-    answers = [tagger(files[0]) for _ in range(onednn.PATIENCE + 3)]
+    answers = [tagger(files[0]) for _ in range(onednn.CALLS_BEFORE_GRAPH + 3)]
     assert all(answer == answers[0] for answer in answers)
 
 

@@ -1,4 +1,4 @@
-"""A shape that keeps coming gets a graph of its own; nothing else changes."""
+"""A shape that is used often gets a graph; the results stay the same."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.folding import folded
 from auricle.models.efficientat.mn import MN
-from auricle.models.efficientat.onednn import PATIENCE, SHAPES
+from auricle.models.efficientat.onednn import CALLS_BEFORE_GRAPH, GRAPHS_PER_NETWORK
 
 HEADS = {
     "mlp": {},
@@ -32,7 +32,7 @@ def waves(samples: int, clips: int = 1) -> torch.Tensor:
 def test_the_graph_equals_the_network(head):
     net = network(**HEADS[head])
     twin, wave = folded(net), waves(20000, 2)
-    answers = [twin.logits(wave) for _ in range(PATIENCE + 2)]
+    answers = [twin.logits(wave) for _ in range(CALLS_BEFORE_GRAPH + 2)]
     assert len(twin.graphs.built) == 1
     for answer in answers:
         torch.testing.assert_close(answer, net.logits(wave), atol=1e-5, rtol=1e-4)
@@ -41,21 +41,21 @@ def test_the_graph_equals_the_network(head):
 
 
 @torch.inference_mode()
-def test_shapes_that_come_rarely_get_no_graph_and_few_graphs_are_kept():
+def test_rare_shapes_get_no_graph_and_a_network_keeps_two_graphs():
     twin = folded(network())
     for samples in range(9000, 9000 + 320 * 6, 320):
         twin.logits(waves(samples))
     assert not twin.graphs.built
     for samples in (9000, 12000, 15000):
-        for _ in range(PATIENCE + 1):
+        for _ in range(CALLS_BEFORE_GRAPH + 1):
             twin.logits(waves(samples))
-    assert len(twin.graphs.built) == SHAPES
+    assert len(twin.graphs.built) == GRAPHS_PER_NETWORK
 
 
 @torch.inference_mode()
 def test_copies_of_a_network_build_graphs_of_their_own():
     twin = folded(network())
-    for _ in range(PATIENCE + 1):
+    for _ in range(CALLS_BEFORE_GRAPH + 1):
         want = twin.logits(waves(9000))
     for other in (copy.deepcopy(twin), pickle.loads(pickle.dumps(twin))):
         assert other.graphs.network is other
@@ -65,7 +65,7 @@ def test_copies_of_a_network_build_graphs_of_their_own():
 
 def test_with_gradients_there_is_no_graph():
     twin = folded(network())
-    for _ in range(PATIENCE + 1):
+    for _ in range(CALLS_BEFORE_GRAPH + 1):
         twin.logits(waves(9000))
     assert not twin.graphs.built
 
@@ -74,5 +74,5 @@ def test_kernels_that_change_with_the_clip_get_no_graph():
     assert folded(DyMN(DyMNConfig(width=0.1, num_classes=5))).graphs is None
 
 
-def test_fusion_is_off_again_after_building():
+def test_fusion_is_off_after_a_graph_is_built():
     assert not torch.jit.onednn_fusion_enabled()

@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from auricle.models.efficientat.dymn import ContextGen, DynamicBlock, DynamicConv, StaticConv
 from auricle.models.efficientat.encoder import EfficientAT
 from auricle.models.efficientat.mn import MN
-from auricle.models.efficientat.onednn import NAMES, FusedConv, Graphs
+from auricle.models.efficientat.onednn import FUSED_ACTIVATIONS, FusedConv, Graphs
 
 
 @torch.no_grad()
@@ -47,7 +47,7 @@ def fold_unit(unit: nn.Sequential) -> None:
     conv, norm, *rest = unit
     assert isinstance(conv, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
-    fused = bool(rest) and type(rest[0]) in NAMES
+    fused = bool(rest) and type(rest[0]) in FUSED_ACTIVATIONS
     unit[0] = FusedConv(fuse_conv_bn_eval(conv, norm), rest[0] if fused else nn.Identity())
     for i in range(1, 3 if fused else 2):
         unit[i] = nn.Identity()

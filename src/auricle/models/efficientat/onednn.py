@@ -1,7 +1,7 @@
-"""A convolutional network as one oneDNN graph per input shape: fused layers, no call overhead (CPUs, float32).
+"""Run a convolutional network through oneDNN: fused layers, and one traced graph per input shape (CPUs, float32).
 
-Building a graph costs about half a second, so a shape gets its own only when it keeps coming: the windows of a long
-recording, clips of one length. Until then, and wherever a graph does not apply, the network runs as it is.
+Building a graph takes about half a second, so a shape gets one only after several calls with it: windows of a long
+recording, or clips of one length. Before that, and where a graph cannot be used, the network runs as PyTorch modules.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NAMES = {nn.Identity: "none", nn.ReLU: "relu", nn.Hardswish: "hardswish"}  # activations that oneDNN applies itself
+FUSED_ACTIVATIONS = {
+    nn.Identity: "none",
+    nn.ReLU: "relu",
+    nn.Hardswish: "hardswish",
+}  # those that oneDNN fuses, its names
 
 
 class FusedConv(nn.Module):
     """``activation(conv(x))`` for inference as one oneDNN operation: (B, Cin, F, T) -> (B, Cout, F', T').
 
-    Fewer passes over memory, and weights in oneDNN's own layout. In float32 on a CPU it is the operation that PyTorch's own
-    compiler chooses there (``torch.ops.mkldnn``); on GPUs, under autocast and in other precisions, the two modules as they
-    are. Equal within float32 rounding, and an eighth faster over a whole MN. Weights are packed for the first shape that
-    comes; other shapes are right as well.
+    It passes over memory less often, and stores the weights in oneDNN's own layout. In float32 on a CPU it calls the operation
+    that PyTorch's own compiler chooses there (``torch.ops.mkldnn``). On GPUs, under autocast and in other precisions it calls
+    the two modules. The results are equal within float32 rounding; a whole MN is an eighth faster. Weights are packed for the
+    first shape; other shapes give right results too.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module):
@@ -34,40 +38,39 @@ class FusedConv(nn.Module):
         self.packed: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.fits(x):
+        if not self.can_fuse(x):
             return self.activation(self.conv(x))
         conv = self.conv
-        how = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        layout = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         if self.packed is None:
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(conv.weight, *how, list(x.shape))
-        name = NAMES[type(self.activation)]
-        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, conv.bias, *how, name, [], "")
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(conv.weight, *layout, list(x.shape))
+        name = FUSED_ACTIVATIONS[type(self.activation)]
+        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, conv.bias, *layout, name, [], "")
 
-    def fits(self, x: Tensor) -> bool:
+    def can_fuse(self, x: Tensor) -> bool:
         plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
         usable = torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
-        return plain and usable and not torch.jit.is_tracing()  # a graph fuses by itself
+        return plain and usable and not torch.jit.is_tracing()  # a traced graph fuses by itself
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies pack their weights anew: packed ones cannot be copied."""
+        """Leave out the packed weights: they cannot be copied, and a copy packs its own."""
         return {**self.__dict__, "packed": None}
 
 
-PATIENCE = 16  # calls with one shape before it gets a graph
-SHAPES = 2  # graphs kept: each holds a copy of the weights
-MOST_GRAPHS = (
-    24  # per process: PyTorch frees little of what tracing made (of 29 MB for width 1) before the process ends
-)
-RUNS = 2  # the first calls of a traced network, in which PyTorch learns the shapes and builds the graph
+CALLS_BEFORE_GRAPH = 16  # calls with one shape before it gets a graph
+GRAPHS_PER_NETWORK = 2  # each holds a copy of the weights
+# PyTorch frees little of a traced graph before the process ends (of 29 MB for width 1)
+GRAPHS_PER_PROCESS = 24
+WARMUP_CALLS = 2  # the first calls of a traced network, in which PyTorch learns the shapes and builds the graph
 
 
-MADE: list[tuple[int, ...]] = []  # the shapes of all graphs of this process
+built_shapes: list[tuple[int, ...]] = []  # of all graphs that this process built
 
 
 class Graphs:
-    """``network.class_scores(values)`` for inference, from the ``PATIENCE``-th call of a shape on by a graph of its own.
+    """Compute ``network.class_scores(values)`` for inference, by a graph for every shape that is used often.
 
-    Equal to it within float32 rounding. May be shared between threads.
+    The results equal those of the network within float32 rounding. Threads may share it.
     """
 
     def __init__(self, network: nn.Module):
@@ -77,34 +80,34 @@ class Graphs:
         self.lock = threading.Lock()
 
     def __call__(self, values: Tensor) -> Tensor:
-        graph = self.graph_of(values) if applies(values) else None
+        graph = self.graph_of(values) if can_use_graph(values) else None
         return self.network.class_scores(values) if graph is None else graph(values)  # type: ignore[operator]
 
     def graph_of(self, values: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """The graph of this shape, built where its time has come; None before."""
+        """Return the graph of this shape, and build it on the first call in which it is due; None before that."""
         shape = tuple(values.shape)
         with self.lock:
-            if not self.due(shape):
+            if not self.is_due(shape):
                 return None
             if shape not in self.built:
-                if len(MADE) >= MOST_GRAPHS:
+                if len(built_shapes) >= GRAPHS_PER_PROCESS:
                     return None
-                MADE.append(shape)
-                self.built[shape] = built(Logits(self.network), values)
-                if len(self.built) > SHAPES:
+                built_shapes.append(shape)
+                self.built[shape] = build_graph(Logits(self.network), values)
+                if len(self.built) > GRAPHS_PER_NETWORK:
                     self.built.popitem(last=False)
             self.built.move_to_end(shape)
             return self.built[shape]
 
-    def due(self, shape: tuple[int, ...]) -> bool:
-        """Count a call; True once this shape has come often enough. Of shapes only the last few are remembered."""
+    def is_due(self, shape: tuple[int, ...]) -> bool:
+        """Count a call and return True once the shape had enough calls. Only the last few shapes are counted."""
         self.calls[shape] = self.calls.pop(shape, 0) + 1
-        if len(self.calls) > 2 * SHAPES:
+        if len(self.calls) > 2 * GRAPHS_PER_NETWORK:
             self.calls.popitem(last=False)
-        return self.calls[shape] > PATIENCE
+        return self.calls[shape] > CALLS_BEFORE_GRAPH
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
-        """Copies build their own: graphs cannot be copied."""
+        """Return an empty one: graphs cannot be copied, and a copy builds its own."""
         return Graphs(memo.get(id(self.network), self.network))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,24 +128,24 @@ class Logits(nn.Module):
         return self.network.class_scores(values)  # type: ignore[operator]
 
 
-def applies(values: Tensor) -> bool:
+def can_use_graph(values: Tensor) -> bool:
     plain = values.is_cpu and values.dtype == torch.float32 and not torch.is_grad_enabled()
     return plain and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
 
 
-def built(network: nn.Module, values: Tensor) -> Callable[[Tensor], Tensor]:
-    """The network traced for this shape, its graph compiled."""
-    with warnings.catch_warnings(), fusion():
+def build_graph(network: nn.Module, values: Tensor) -> Callable[[Tensor], Tensor]:
+    """Trace and compile the network for one shape."""
+    with warnings.catch_warnings(), onednn_fusion():
         warnings.simplefilter("ignore")  # tracing warns of every number read from a shape: the shape is fixed here
         graph = torch.jit.freeze(torch.jit.trace(network.eval(), values, check_trace=False))
-        for _ in range(RUNS):
+        for _ in range(WARMUP_CALLS):
             graph(values)
     return graph
 
 
 @contextmanager
-def fusion() -> Iterator[None]:
-    """PyTorch's oneDNN fusion is one switch for the whole process: on only while a graph is made."""
+def onednn_fusion() -> Iterator[None]:
+    """Turn PyTorch's oneDNN fusion on. It is one switch for the whole process, so it is on only while a graph is built."""
     before = torch.jit.onednn_fusion_enabled()
     torch.jit.enable_onednn_fusion(True)
     try:
