@@ -74,7 +74,7 @@ def times_file(out: Path) -> Path:
 
 
 def write_arrays(out: Path, selection: Selection) -> None:
-    """Write the file that the suffix of ``out`` names (.npy, .npz, .parquet), whole or not at all.
+    """Write the file that the suffix of ``out`` names (.npy, .npz, .parquet), completely or not at all.
 
     Raises:
         AuricleError: when the file cannot be written.

@@ -1,9 +1,9 @@
-"""The embedding cache: a clip is decoded and encoded once; every later probe, fold, seed and shot reads its vectors.
+"""The embedding cache: each clip is decoded and encoded once; later probes, folds, seeds and shots read its vectors.
 
 The cache is one embedding store (``store.py``) for each encoder, its statistics, the settings and a vector (the encoder's
-output, or one block). The store's name is a hash of all that changes a number. Its rows are found by what is read: the
-file and the stretch of it. So any selection of clips uses what was computed for another, and only the clips that are
-missing are computed, in one pass for all vectors. With each row stands the size and time of the audio file. The batch
+output, or one block). The store's name is a hash of everything that changes its numbers. The id of a row is the
+file and the span of it that is read. So every selection of clips uses the rows of others, and only missing
+clips are computed, in one pass for all vectors. Each row also holds size and modification time of the audio file. The batch
 size and the number of threads change numbers only in the last bits and are not in the key.
 """
 
@@ -36,11 +36,11 @@ CODE_FORMAT = 2  # raise it when decoding, cutting, pooling or a front end chang
 
 @dataclass
 class EmbeddingCache:
-    """Answers from stores in ``folder`` where it can.
+    """Returns embeddings of clips: from stores in ``folder``, and computes those that are missing.
 
     Attributes:
         computed: number of clips that were encoded.
-        notes: what was damaged or had changed, and was computed again.
+        notes: messages about damaged or changed files, whose embeddings were computed again.
     """
 
     folder: Path = field(default_factory=lambda: cache_dir() / "embeddings")
@@ -59,7 +59,7 @@ class EmbeddingCache:
             manifest: the clips.
             encoder: the encoder.
             settings: how clips become vectors.
-            what: the word before the progress bar.
+            what: label of the progress bar.
             quiet: no progress bar.
         """
         stores = self._stores(manifest, encoder, settings)
@@ -105,7 +105,7 @@ class EmbeddingCache:
         return stores
 
     def _missing(self, store: EmbeddingStore, rows: dict[str, CacheRow]) -> set[str]:
-        """The ids of clips that the store lacks, or whose audio changed. An audio file that is gone contradicts nothing."""
+        """The ids of clips that the store lacks, or whose audio changed. A missing audio file does not count as changed."""
         keys = [row.key for row in rows.values()]
         self.notes += [f"{message}; computed again" for message in store.discard_damaged(keys)]
         stored = store.rows(keys)
@@ -120,7 +120,7 @@ class EmbeddingCache:
     def _appended(
         self, results: Iterable[ClipEmbedding], stores: dict[str, EmbeddingStore], rows: dict[str, CacheRow]
     ) -> Iterator[list[ClipEmbedding]]:
-        """Append results to the stores, a shard at a time, and yield what was appended; also what there is on an error."""
+        """Append results to the stores, a shard at a time, and yield them; on an error, append the results so far."""
         held: list[ClipEmbedding] = []
 
         def flush() -> None:
@@ -144,7 +144,7 @@ class EmbeddingCache:
 
 @dataclass(frozen=True)
 class CacheRow:
-    """How a clip is found in a store (the stretch of the file that is read), and the size and time of the file."""
+    """The id of a clip in a store (file and span), and size and modification time of the file."""
 
     key: str
     stamp: str
@@ -152,7 +152,7 @@ class CacheRow:
 
 def _rows(manifest: Manifest, settings: EmbedSettings) -> dict[str, CacheRow]:
     root = Path(manifest.root).resolve()
-    drawn = settings.seconds is not None and settings.crop == "random"  # the draw is keyed by the clip's id
+    drawn = settings.seconds is not None and settings.crop == "random"  # the crop is drawn with the clip's id
     return {
         clip.id: CacheRow(
             json.dumps([str(root / (clip.path or "")), clip.start, clip.end, *([clip.id] if drawn else [])]),
@@ -163,7 +163,7 @@ def _rows(manifest: Manifest, settings: EmbedSettings) -> dict[str, CacheRow]:
 
 
 def cache_key(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> str:
-    """Return 32 hexadecimal digits of all that decides the embeddings of these clips; results are recorded with it."""
+    """Return a hash (32 hexadecimal digits) of everything that determines the embeddings of these clips."""
     return hash_of(describe(manifest, encoder, settings))
 
 
@@ -173,12 +173,12 @@ def hash_of(description: dict[str, Any]) -> str:
 
 
 def describe(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> dict[str, Any]:
-    """Return what decides the embeddings of these clips, as JSON values."""
+    """Return everything that determines the embeddings of these clips, as JSON values."""
     return describe_encoding(encoder, settings) | {"clips": clips_hash(manifest)}
 
 
 def describe_encoding(encoder: Encoder, settings: EmbedSettings) -> dict[str, Any]:
-    """Return what decides the embedding of a given clip, the chosen blocks aside, as JSON values."""
+    """Return everything that determines the embedding of one clip, except the chosen blocks, as JSON values."""
     return {
         "format": CODE_FORMAT,
         "encoder": encoder.fingerprint(),
@@ -191,7 +191,7 @@ def describe_encoding(encoder: Encoder, settings: EmbedSettings) -> dict[str, An
 
 
 def clips_hash(manifest: Manifest) -> str:
-    """Return 16 hexadecimal digits of the stretch of a file that each clip is, in order; labels do not matter."""
+    """Return a hash (16 hexadecimal digits) of the file and span of every clip, in order; labels do not change it."""
     digest = hashlib.sha256()
     root = Path(manifest.root).resolve()
     for clip in manifest:
@@ -200,7 +200,7 @@ def clips_hash(manifest: Manifest) -> str:
 
 
 def stamps_hash(manifest: Manifest) -> str:
-    """Return 16 hexadecimal digits of the size and time of every audio file."""
+    """Return a hash (16 hexadecimal digits) of size and modification time of every audio file."""
     return hashlib.sha256(json.dumps([_stamp(manifest, clip) for clip in manifest]).encode()).hexdigest()[:16]
 
 

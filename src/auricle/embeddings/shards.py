@@ -2,7 +2,7 @@
 
 Tensors, for n clips: ``vector/NAME`` (n, D) for each named vector; with features over time also ``frames`` (T, D) and
 ``times`` (T,), where T counts the frames of all clips together. The metadata ``shard`` is JSON: the ids and sources of
-the clips, how many frames each has, and the SHA-256 of each tensor. A shard is written once, whole, and never changed.
+the clips, how many frames each has, and the SHA-256 of each tensor. A shard is written once and never changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_HEADER = 1 << 30
 
 
 class DamagedShardError(AuricleError):
-    """A shard that is not what was written: cut, changed or missing."""
+    """A shard is truncated, changed or missing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Shard:
 
     Attributes:
         ids: of the clips, in the order of the rows.
-        sources: what each clip was computed from, in words of the writer.
+        sources: what each clip was computed from, as a text that the writer chooses.
         counts: frames of each clip; zeros without features over time.
         names: of the vectors, in the order of the writer.
         tensors: by name.
@@ -96,7 +96,7 @@ class Shard:
 
 
 def write_shard(path: Path, clips: Sequence[ClipEmbedding], sources: Sequence[str], dtype: np.dtype) -> Shard:
-    """Write a shard, whole or not at all, and return its header.
+    """Write a shard, completely or not at all, and return its header.
 
     Args:
         clips: at least one; all with the same named vectors, and all or none with frames.
@@ -126,7 +126,7 @@ def write_shard(path: Path, clips: Sequence[ClipEmbedding], sources: Sequence[st
 
 
 def read_shard(path: Path) -> Shard:
-    """Read the header of a shard; no tensor is read. Raises DamagedShardError for a file that is no whole shard."""
+    """Read the header of a shard; no tensor is read. Raises DamagedShardError for a file that is no complete shard."""
     try:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -4,14 +4,14 @@
     store.append(results)                       # ClipEmbedding; when it returns they are on disk
     vectors = EmbeddingStore.open("birds").vectors(["a.wav", "b.wav"])
 
-    birds/description.json           format, dtype, and what the writer says: encoder, settings, clips
-    birds/shard-000000.safetensors   embeddings of some clips (``shards.py``), never changed once it is there
-    birds/index.sqlite               in which shard and row the embedding of each id is; rebuilt from the shards
+    birds/description.json           format, dtype, and the writer's description: encoder, settings, clips
+    birds/shard-000000.safetensors   embeddings of some clips (``shards.py``), never changed
+    birds/index.sqlite               shard and row of each id; can be rebuilt from the shards
     birds/lock                       held by the one process that appends
 
-Rows are found by id, never by their order. A writer that is killed loses only what it had not appended yet; the next
-one continues behind it. Several writers take turns. An id that the store has is not appended again, unless its writer
-asks to replace it; the replaced row stays in its shard and is not read.
+Rows are found by id, never by their order. A killed writer loses only what it had not appended; the next
+writer continues after it. Several writers take turns. An id that the store holds is not appended again, unless the
+writer replaces it; the replaced row stays in its shard and is not read.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class EmbeddingStore:
 
     Attributes:
         folder: the folder.
-        description: JSON values that say what the embeddings are: encoder, settings, clips.
+        description: JSON values that describe the embeddings: encoder, settings, clips.
         dtype: of vectors and frames.
-        notes: what was found damaged and repaired.
+        notes: messages about damaged files that were repaired.
     """
 
     def __init__(self, folder: Path, description: dict[str, Any], dtype: str):
@@ -85,11 +85,11 @@ class EmbeddingStore:
     # ---- opening
     @classmethod
     def create(cls, folder: str | Path, description: Mapping[str, Any], *, dtype: str = "float32") -> EmbeddingStore:
-        """Make a store, or open the one that is there for appending.
+        """Make a store, or open an existing one for appending.
 
         Args:
             folder: made if it does not exist.
-            description: JSON values; a store that is there must have the same.
+            description: JSON values; an existing store must have the same.
             dtype: "float16", "float32" or "float64".
 
         Raises:
@@ -159,10 +159,10 @@ class EmbeddingStore:
         """Append embeddings, in one shard. When this returns, they are on disk and in the index.
 
         Args:
-            clips: embeddings; of clips that failed, the message is noted in ``failures``.
+            clips: embeddings; for clips that failed, the message goes to ``failures``.
             sources: by id, what a clip was computed from (such as its file with size and time).
-            replace: take the place of rows with the same id, unless they were computed from the same source; else clips
-                with an id that the store has are left out.
+            replace: replace rows with the same id, unless they were computed from the same source; otherwise clips
+                with an id that the store holds are left out.
 
         Returns:
             The ids that were appended.
@@ -175,7 +175,7 @@ class EmbeddingStore:
         sources = sources or {}
         with self._locked():
             number = self._index(_next_number)
-            if self.shard_file(number).exists():  # of a writer that was killed before it could note it
+            if self.shard_file(number).exists():  # of a writer that was killed before it updated the index
                 self._complete_index()
                 number = self._index(_next_number)
             good = [clip for clip in latest.values() if not clip.failure]
@@ -207,7 +207,7 @@ class EmbeddingStore:
     ) -> Iterator[ClipEmbedding]:
         """Append a stream of embeddings and yield each of them; no more than one shard is held in memory.
 
-        What is left over is appended at the end, also when the stream or the caller ends early (Ctrl-C, an error).
+        The last, incomplete shard is appended at the end, also when the stream or the caller ends early (Ctrl-C, an error).
 
         Args:
             clips: as for ``append``.
@@ -265,20 +265,20 @@ class EmbeddingStore:
     def widths(self) -> dict[str, int]:
         """Return the length of each named vector, and of "frames" if there are any; empty for an empty store."""
         query = "SELECT layout FROM shards WHERE layout != '' LIMIT 1"
-        found = self._index(lambda db: db.execute(query).fetchone())
-        return json.loads(found[0]) if found else {}
+        row = self._index(lambda db: db.execute(query).fetchone())
+        return json.loads(row[0]) if row else {}
 
     def rows(self, ids: Iterable[str]) -> dict[str, Row]:
-        """Return where the embeddings are, by id; ids without one are left out."""
+        """Return where the embeddings are, by id; ids that the store lacks are left out."""
         ids = list(ids)
 
         def look_up(db: sqlite3.Connection) -> dict[str, Row]:
-            remaining, found = iter(ids), {}
+            remaining, rows = iter(ids), {}
             while part := list(islice(remaining, QUERY_IDS)):
                 marks = ", ".join("?" * len(part))
                 query = f"SELECT id, shard, row, frame, frames, source FROM clips WHERE id IN ({marks})"
-                found.update({id: Row(*place) for id, *place in db.execute(query, part)})
-            return found
+                rows.update({id: Row(*place) for id, *place in db.execute(query, part)})
+            return rows
 
         return self._index(look_up)
 
@@ -330,8 +330,8 @@ class EmbeddingStore:
 
     # ---- damage
     def discard_damaged(self, ids: Collection[str] | None = None) -> list[str]:
-        """Compare shards with their checksums and take the damaged ones out of the store, so that their clips can be
-        appended again. The damaged file is kept as NAME.damaged.
+        """Compare shards with their checksums and remove the damaged ones from the store, so that their clips can be
+        appended again. The damaged file is renamed to NAME.damaged.
 
         Args:
             ids: check only the shards of these clips; None: all.
@@ -381,7 +381,7 @@ class EmbeddingStore:
                 self._depth -= 1
 
     def _index(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work on the index in one transaction; a damaged index is made again from the shards first."""
+        """Run ``work`` on the index in one transaction; a damaged index is rebuilt from the shards first."""
         try:
             return _on(self.folder / INDEX, work)
         except sqlite3.DatabaseError as error:
@@ -394,7 +394,7 @@ class EmbeddingStore:
         return _on(self.folder / INDEX, work)
 
     def _complete_index(self) -> None:
-        """Add the shards that the index lacks: all of a missing index, or those of writers that were killed."""
+        """Add the shards that the index lacks: all if it is missing, or those of killed writers."""
 
         def add(db: sqlite3.Connection) -> None:
             db.executescript(SCHEMA)
@@ -422,12 +422,12 @@ def _on(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def _next_number(db: sqlite3.Connection) -> int:
-    """The number of the next shard. No number is used twice."""
+    """Return the number of the next shard. No number is used twice."""
     return int(db.execute("SELECT coalesce(max(number), -1) + 1 FROM shards").fetchone()[0])
 
 
 def _insert(db: sqlite3.Connection, number: int, shard: Shard) -> None:
-    """Note the rows of a shard; they take the place of earlier rows with the same id."""
+    """Insert the rows of a shard; they replace earlier rows with the same id."""
     starts = [0, *accumulate(shard.counts)]
     rows = zip(shard.ids, shard.sources, range(len(shard.ids)), starts, shard.counts)
     db.execute("INSERT INTO shards VALUES (?, ?)", (number, json.dumps(shard.widths())))

@@ -1,5 +1,5 @@
 """From data sets to batches.
 
-``sampler.py`` decides which clips make a batch, ``variable_length.py`` does so by length, ``loader.py`` reads them in workers,
-``statistics.py`` measures mean and standard deviation.
+``sampler.py`` chooses the clips of each batch, ``variable_length.py`` chooses them by length, ``loader.py`` reads them in workers,
+``statistics.py`` computes mean and standard deviation.
 """

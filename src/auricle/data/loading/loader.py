@@ -19,11 +19,11 @@ from auricle.core.randomness import RandomKey
 from auricle.data.batch import Batch, collate
 from auricle.data.datasets.base import ClipDataset, Sample, SampleIndex
 
-ATTEMPTS = 20  # replacements tried for one place before the data are given up as broken
+ATTEMPTS = 20  # replacements of one sample before training stops
 
 
 class FetchedSample(NamedTuple):
-    """One place of a batch: its sample, or None and the reason to stop; and the clips that could not be read."""
+    """One sample of a batch, or None with the reason to stop, and the clips that could not be read before it."""
 
     sample: Sample | None
     failed: dict[str, str]
@@ -31,7 +31,7 @@ class FetchedSample(NamedTuple):
 
 
 class FetchedBatch(NamedTuple):
-    """A batch, or None and the reason to stop; and the clips that could not be read."""
+    """A batch, or None with the reason to stop, and the clips that could not be read."""
 
     batch: Batch | None
     failed: dict[str, str]
@@ -39,7 +39,7 @@ class FetchedBatch(NamedTuple):
 
 
 class ReplacingDataset:
-    """A data set in which a clip that cannot be read is replaced by one that is drawn with the key of its place.
+    """A data set that replaces a clip that cannot be read by another one, drawn with the key of its position.
 
     The replacement for attempt k is drawn by ``RandomKey(seed, epoch, position).of("replacement/k")``, uniform over the
     data set. It is the same in every run and with any number of workers.
@@ -104,7 +104,7 @@ def make_loader(
 
     Args:
         dataset: The data set.
-        sampler: Gives the places of each batch.
+        sampler: Yields the positions of each batch.
         workers: Worker processes, each with one thread; 0 loads in this process.
         pin_memory: True puts batches into page-locked memory.
         collate: Makes a batch of samples.
@@ -133,15 +133,15 @@ def _collate(collate: Callable[[Sequence[Sample]], Batch], fetched: Sequence[Fet
 
 
 def _exit_event() -> Event:
-    """An event that is set when this process ends; from then on its workers may end too."""
+    """Return an event that is set when this process ends, so that its workers may end too."""
     event = multiprocessing.Event()
-    atexit.register(event.set)  # before multiprocessing ends what is left of its children
+    atexit.register(event.set)  # runs before multiprocessing ends its remaining children
     return event
 
 
 def _start_worker(exiting: Event, worker: int) -> None:
     """Use one thread, and ignore Ctrl-C and SIGTERM: they reach every process of a group, and the main process handles them.
-    The workers go on reading until it has saved, and end with it."""
+    Workers read on until the main process has saved, and end with it."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)

@@ -1,4 +1,4 @@
-"""Which clips make which batch: a pure function of (seed, epoch, micro-step, rank), so that a run can start anywhere.
+"""Choose the clips of each batch: a pure function of (seed, epoch, micro-step, rank), so that a run can continue anywhere.
 
 The epoch's global order is cut into global batches of ``batch_size * world`` clips; rank r takes the r-th part of each. The
 last, incomplete global batch is dropped, so that all ranks take equally many steps.
@@ -50,7 +50,9 @@ class ShuffledBatches:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.rank < self.world:
-            raise AuricleError(f"batch size {self.batch_size}, rank {self.rank} of {self.world}: these cannot be")
+            raise AuricleError(
+                f"batch size {self.batch_size}, rank {self.rank} of {self.world}: expected a batch size of at least 1 and a rank below the number of processes"
+            )
         if self.micro_steps == 0:
             raise AuricleError(
                 f"{self.clips} clips do not fill one batch of {self.batch_size} x {self.world} ranks; "

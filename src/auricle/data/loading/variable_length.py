@@ -32,13 +32,13 @@ SLACK_RATIO = 0.01
 
 @dataclass(frozen=True)
 class BucketConfig:
-    """Which clips are taken, and how many make a batch. Samples are counted at the file's own rate, as published."""
+    """Which clips are used, and how many fill a batch. Samples are counted at the file's own rate, as published."""
 
     max_tokens: int = option(8388608, "samples in a batch: its longest clip times its clips")
     batch_multiple: int = option(8, "batches of more clips than this hold a multiple of it")
     max_sample_size: int | None = option(
         250000,
-        "samples that a longer clip counts as; frames that it is cut to in a batch",
+        "most samples that a clip counts for when batches are filled, and most frames of a clip in a batch",
         words={"none": None},
         old={0: None},
     )
@@ -46,14 +46,14 @@ class BucketConfig:
     max_keep_size: int | None = option(None, "leave out clips with more samples", words={"none": None}, old={0: None})
     max_seconds: float | None = option(
         None,
-        "read at most so many seconds of a clip, from a random place; none: all of it",
+        "read at most so many seconds of a clip, from a random position; none: all of it",
         words={"none": None},
         old={0.0: None},
     )
     pad_audio: bool = option(
-        False, "fill up the shorter clips of a batch (padding is masked), instead of cutting all to its shortest"
+        False, "pad the shorter clips of a batch (padding is masked), instead of cutting all to its shortest"
     )
-    random_crop: bool = option(True, "cut clips from a random place, not from their beginning")
+    random_crop: bool = option(True, "cut clips at a random position, not from their beginning")
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.batch_multiple < 1:
@@ -77,9 +77,9 @@ def clip_samples(manifest: Manifest) -> np.ndarray:
     table = manifest.table
     samples, rate = table.numbers("num_samples"), table.numbers("rate")
     start, end = table.numbers("start"), table.numbers("end")
-    assert not (samples == MISSING).any(), "lengths are filled in before"
+    assert not (samples == MISSING).any(), "with_lengths fills in the lengths"
     part = ~(np.isnan(start) & np.isnan(end))
-    assert not (rate[part] == MISSING).any(), "and so are the rates of clips that are parts of a recording"
+    assert not (rate[part] == MISSING).any(), "with_lengths fills in the rates"
     first = np.zeros(len(samples), np.int64)
     last = samples.copy()
     ends = ~np.isnan(end)
@@ -153,8 +153,8 @@ def make_buckets(
 class BucketBatches:
     """Endless batches made once, in a new keyed order each epoch, from (epoch, micro_step) on.
 
-    The ranks share each batch: rank r takes its clips r, r + world, …, so that all work on similar lengths, and two ranks
-    see in a step what one with the double batch does. A position counts the clips of the epoch's order.
+    The ranks share each batch: rank r takes its clips r, r + world, …, so that all work on similar lengths, and a step
+    of two ranks uses the clips of one rank with the double batch. A position counts the clips of the epoch's order.
 
     Attributes:
         batches: Rows of the clips of each batch.
@@ -212,7 +212,7 @@ class WholeClips(Waveforms):
         self.front, self.buckets, self.min_frames = front, config, min_frames
 
     def crop(self, clip: Clip, key: RandomKey) -> Crop:
-        """Decode a clip. Raises AudioError for one that is too short, or not as long as the manifest gives it."""
+        """Decode a clip. Raises AudioError if it is too short or does not have the length in the manifest."""
         start, end = self.crop_span(clip, key)
         audio = self.store.open(clip).read(start, end, rate=self.rate, resampler=self.resampler)
         self._check_length(clip, audio.declared_samples)
@@ -233,7 +233,7 @@ class WholeClips(Waveforms):
             )
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
-        """Make a batch of samples, each cut at a place that its own key decides."""
+        """Make a batch of samples, each cut at a position drawn with its own key."""
         from auricle.data.batch import collate
 
         sources = [RandomKey(self.seed, s.index.epoch, s.index.position).of("cut") for s in samples]

@@ -1,5 +1,5 @@
 """Stores: where audio and spectrograms of clips are.
 
-``base.py`` is the ClipStore contract and the stores of loose files, ``npy.py`` and ``card.py`` the format of stored
-spectrograms, ``conversion.py`` makes them from audio.
+``base.py`` defines the ClipStore contract and the stores of loose files. ``npy.py`` defines the format of stored spectrograms and
+of the settings beside them. ``conversion.py`` makes spectrograms from audio.
 """

@@ -1,4 +1,4 @@
-"""The ClipStore contract: where the audio or the spectrograms of a manifest's clips are, and how one clip is opened."""
+"""The ClipStore contract: open the audio or the spectrogram of a clip of a manifest."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ Stored = TypeVar("Stored", covariant=True)
 
 
 class ClipStore(Protocol[Stored]):
-    """Opens clips by what the manifest says of them: ``path``, or ``store`` (a folder or archive) and ``key`` inside it.
+    """Opens clips by columns of the manifest: ``path``, or ``store`` (a folder or archive) and ``key`` inside it.
 
     A store can be sent to another process. Reading a clip again gives the same values.
     """
@@ -71,8 +71,8 @@ class ClipStore(Protocol[Stored]):
         """Open one clip.
 
         Raises:
-            AudioError: What is stored of the clip is missing or damaged; another clip can take its place.
-            AuricleError: The manifest does not say where the clip is stored.
+            AudioError: The stored file is missing or damaged; another clip can replace it.
+            AuricleError: The manifest does not hold where the clip is stored.
         """
 
 

@@ -1,6 +1,6 @@
 """Convert audio to stored log-mel spectrograms: the clips of a manifest, or a folder ([m2d 1.3](docs/specification/m2d.md#s1-3)).
 
-Every converter works on one file, so that a pool of processes can share the work, and a run that was killed goes on.
+A converter processes one file at a time, so that a pool of processes can share the work and a killed run can be continued.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LogMelConverter:
             audio: The file.
             start: First second.
             end: Where the part ends, in seconds; None: at the end of the recording.
-            info: What ``probe`` returned for the file, where that is known.
+            info: The result of ``probe`` for the file, if the caller has it.
 
         Returns:
             (F, N) float32, natural log-mel, not normalised.
@@ -106,7 +106,7 @@ class ConversionTask:
 
 @dataclass(frozen=True)
 class ConvertedClip:
-    """One converted clip, a line of the journal.
+    """One converted clip: a line of the journal.
 
     Attributes:
         id: Id of the clip.
@@ -143,7 +143,7 @@ class ConversionFailure:
 
 @dataclass(frozen=True)
 class Converter:
-    """Converts clips to files ``lms/<key>`` of (1, F, N), not normalised, and notes them in the journal.
+    """Converts clips to files ``lms/<key>`` of (1, F, N), not normalised, and appends a line for each to the journal.
 
     Can be sent to another process.
 
@@ -173,7 +173,7 @@ class Converter:
         return done
 
     def _store(self, values: np.ndarray, done: ConvertedClip) -> None:
-        """Write the journal before the file takes its name: a line whose file is there is a finished clip."""
+        """Write the journal before the file gets its name: a clip is finished when its line and its file exist."""
         path = self.out / FOLDER / done.key
         path.unlink(missing_ok=True)
         with replacing(path, durable=False) as temporary:
@@ -196,7 +196,7 @@ def find_finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32"
 
 
 def _is_complete(path: Path, done: ConvertedClip, dtype: str) -> bool:
-    """True if the file is there with all its values (a power cut can leave a name without its contents)."""
+    """Return True if the file exists with all its values (a power cut can leave a file without its content)."""
     return path.is_file() and path.stat().st_size >= done.count * np.dtype(dtype).itemsize
 
 
@@ -238,7 +238,7 @@ def _append(path: Path, line: str) -> None:
 
 
 def _read_journal(path: Path) -> dict[str, ConvertedClip]:
-    """The last line of each id; a line that a kill cut off is ignored."""
+    """Return the last line of each id; an incomplete line of a killed run is ignored."""
     done: dict[str, ConvertedClip] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -252,7 +252,7 @@ def _read_journal(path: Path) -> dict[str, ConvertedClip]:
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """One file of a converted folder: the relative path of its audio, and whether it was there before."""
+    """One file of a converted folder: the relative path of its audio, and whether an earlier run converted it (``kept``)."""
 
     name: str
     kept: bool
@@ -260,7 +260,7 @@ class ConvertedFile:
 
 @dataclass(frozen=True)
 class FolderConverter:
-    """Converts ``source/a/b.wav`` to ``out/a/b.npy`` of (1, F, N); a complete file that is there is kept.
+    """Converts ``source/a/b.wav`` to ``out/a/b.npy`` of (1, F, N); a complete file that exists is left as it is.
 
     Can be sent to another process.
 

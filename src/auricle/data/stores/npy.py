@@ -21,13 +21,15 @@ from auricle.data.manifest.manifest import Manifest
 
 SETTINGS = "prepare.json"
 FORMAT = 1
-HALF = "store half precision: half the disk, each value off by at most 0.004 (a thousandth of a deviation)"
+HALF = (
+    "store half precision: half the size on disk; rounding error at most 0.004 (a thousandth of a standard deviation)"
+)
 HALF_ERROR = 2**-8  # half the spacing of float16 from 8 to 16; log-mel of sound in [-1, 1] lies in [-15.95, 7]
 DEFAULTS = {"dtype": "float32"}  # of settings that older cards do not hold
 
 
 def claim_folder(out: Path, settings: dict[str, Any]) -> None:
-    """Write the card of a new folder, or check that an older run used the same settings, and remove its half-written files.
+    """Write the card of a new folder, or check that an earlier run used the same settings, and remove its incomplete files.
 
     Raises:
         AuricleError: The folder was made with other settings, or holds something else.
@@ -42,7 +44,7 @@ def claim_folder(out: Path, settings: dict[str, Any]) -> None:
 
 
 def write_card(out: Path, settings: dict[str, Any]) -> None:
-    """Write the settings that decide the values of a store, and the largest error of stored log-mel."""
+    """Write the settings that determine the values of a store, and the largest rounding error of stored log-mel."""
     card: dict[str, Any] = {"format": FORMAT, "settings": settings}
     if "front_end" in settings:
         card["largest_error"] = HALF_ERROR if settings.get("dtype") == "float16" else 0.0
@@ -50,7 +52,7 @@ def write_card(out: Path, settings: dict[str, Any]) -> None:
 
 
 def check_settings(out: Path, settings: dict[str, Any]) -> None:
-    """Raise AuricleError, with what changed, when a folder was made with other settings."""
+    """Raise AuricleError, naming the differences, when a folder was made with other settings."""
     old = read_card(out / SETTINGS)
     changed = [f"{name} was {old.get(name)}, now {value}" for name, value in settings.items() if old.get(name) != value]
     if changed:
@@ -72,7 +74,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def clear_leftovers(out: Path) -> None:
-    """Remove the half-written files of a run that was killed."""
+    """Remove the incomplete files of a killed run."""
     for leftover in out.rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)
 
@@ -100,7 +102,7 @@ def open_array(path: Path) -> np.ndarray:
 
 
 def _memory_map(path: Path) -> np.ndarray:
-    """Open a file, twice if need be: NumPy parses each header as Python source, and in CPython 3.11 that fails once in many
+    """Open a file, with a second attempt: NumPy parses each header as Python source, and in CPython 3.11 that fails once in many
     thousand times (issue 106905, "AST constructor recursion depth mismatch"). The second attempt succeeds."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -129,7 +131,7 @@ def open_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
 
 
 def is_complete(path: Path) -> bool:
-    """Return True if a stored spectrogram is there with all its values (a power cut can leave a name without contents)."""
+    """Return True if a stored spectrogram exists with all its values (a power cut can leave a file without content)."""
     try:
         open_array(path)
     except AudioError:
@@ -138,7 +140,7 @@ def is_complete(path: Path) -> bool:
 
 
 def write_array(path: Path, values: np.ndarray, dtype: str = "float32") -> None:
-    """Write (F, N) as a file of (1, F, N), which takes its name only when it is complete."""
+    """Write (F, N) as a file of (1, F, N), under a temporary name until it is complete."""
     with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
         np.save(file, values[None].astype(dtype, copy=False))
 
@@ -146,10 +148,10 @@ def write_array(path: Path, values: np.ndarray, dtype: str = "float32") -> None:
 def front_end_of(manifest: Manifest) -> str:
     """Return the id of the front end that made the stored spectrograms of a manifest.
 
-    The ``prepare.json`` of the manifest's folder says it, else that of the nearest folder above the first spectrogram.
+    It is read from the ``prepare.json`` of the manifest's folder, else of the nearest folder above the first spectrogram.
 
     Raises:
-        AuricleError: No ``prepare.json`` says it.
+        AuricleError: No ``prepare.json`` holds it.
     """
     path = card_of(manifest)
     if path is None:
