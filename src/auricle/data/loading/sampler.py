@@ -51,7 +51,8 @@ class ShuffledBatches:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.rank < self.world:
             raise AuricleError(
-                f"batch size {self.batch_size}, rank {self.rank} of {self.world}: expected a batch size of at least 1 and a rank below the number of processes"
+                f"batch size {self.batch_size}, rank {self.rank} of {self.world}: "
+                "expected a batch size of at least 1 and a rank below the number of processes"
             )
         if self.micro_steps == 0:
             raise AuricleError(

@@ -1,4 +1,4 @@
-"""The clips of a manifest as columns: a sequence of Clip whose rows are made when they are asked for."""
+"""The clips of a manifest as columns: a sequence that makes a Clip when a row is read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClipTable(Sequence[Clip]):
 
     @classmethod
     def of(cls, clips: Iterable[Clip]) -> ClipTable:
-        """Make a table of clips; the clips themselves are not kept."""
+        """Make a table of clips; it does not hold the Clip objects."""
         if isinstance(clips, ClipTable):
             return clips
         builder = TableBuilder()
@@ -101,7 +101,7 @@ class ClipTable(Sequence[Clip]):
         return column.array
 
     def seconds(self) -> np.ndarray:
-        """Return the length of every clip in seconds, (N,) float64, NaN where the table does not give it."""
+        """Return the length of every clip in seconds, (N,) float64, NaN where the table does not hold it."""
         start, end = self.numbers("start"), self.numbers("end").copy()
         rate, samples = self.numbers("rate"), self.numbers("num_samples")
         known = np.isnan(end) & (rate > 0) & (samples >= 0)
@@ -236,7 +236,7 @@ class TableBuilder:
             self.add(len(chunk), set_here)
 
     def columns(self) -> dict[str, Column]:
-        """The columns that hold more than their default; a path that equals the id shares its text."""
+        """Return the columns that hold more than their default; a path that equals the id shares its text."""
         columns = {name: builder.column() for name, builder in self.builders.items()}
         columns = {name: columns[name] for name in FIELDS if name in columns}
         columns = {name: column for name, column in columns.items() if not column.holds_only(DEFAULTS[name])}

@@ -35,7 +35,7 @@ class Column(Protocol):
 class TextColumn:
     """Strings in one UTF-8 buffer; row i is ``data[starts[i]:ends[i]]``, None where ``starts[i]`` is -1.
 
-    ``hashes`` (N,) are Python's hashes of the strings, where they were kept. They are valid in this process only.
+    ``hashes`` (N,) are Python's hashes of the strings, or None. They are valid in this process only.
     """
 
     def __init__(self, data: bytes, starts: np.ndarray, ends: np.ndarray, hashes: np.ndarray | None = None):
@@ -67,7 +67,7 @@ class TextColumn:
         return same and self.data == other.data
 
     def __reduce__(self) -> tuple:
-        """Pickle only the text of the rows that are here, not the whole buffer they were taken from."""
+        """Pickle only the text of these rows, not the whole buffer that they were taken from."""
         if 2 * int((self.ends - self.starts).sum()) >= len(self.data):
             return TextColumn, (self.data, self.starts, self.ends)
         builder = TextBuilder()
@@ -130,7 +130,7 @@ class CategoryColumn:
         return all(category == value for category in self.present())
 
     def present(self) -> list[Any]:
-        """The distinct values of the rows that are here."""
+        """The distinct values of these rows."""
         return [self.categories[code] for code in present_codes(self.codes)]
 
 
@@ -165,11 +165,11 @@ class ListColumn:
         )
 
     def present(self) -> list[str]:
-        """The distinct names in the lists of the rows that are here."""
+        """The distinct names in the lists of these rows."""
         return [self.names[code] for code in present_codes(self._codes_of(slice(None)))]
 
     def _codes_of(self, rows: slice) -> np.ndarray:
-        """The codes of these rows, one list behind the other."""
+        """Return the codes of these rows, list after list."""
         starts, lengths = self.starts[rows], self.ends[rows] - self.starts[rows]
         before = np.cumsum(lengths) - lengths
         return self.codes[np.repeat(starts - before, lengths) + np.arange(lengths.sum())]
@@ -194,7 +194,7 @@ class Lists(NamedTuple):
 
 
 class TextBuilder:
-    """Makes a TextColumn from parts, with the hashes of the strings if they are wanted."""
+    """Makes a TextColumn from parts, with the hashes of the strings if ``hashed`` is True."""
 
     def __init__(self, hashed: bool = False) -> None:
         self.hashes: list[np.ndarray] | None = [] if hashed else None
@@ -247,7 +247,7 @@ class NumberBuilder:
 
 
 class Numbering(dict[Any, int]):
-    """Numbers values in the order in which they are first asked for."""
+    """Assigns numbers to values in the order in which they first occur."""
 
     def __missing__(self, value: Any) -> int:
         self[value] = number = len(self)

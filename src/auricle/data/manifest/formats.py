@@ -77,7 +77,7 @@ def read_manifest(
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     """Write CSV, TSV or Parquet (by suffix), through a temporary name. Paths become relative to the file's folder.
 
-    A given class list is written beside it as ``<name>.classes.txt``. TSV is MAE-AST's form (root on the first line,
+    A class list is written beside it as ``<name>.classes.txt``. TSV is MAE-AST's form (root on the first line,
     then path and number of samples), so it holds nothing else.
 
     Args:
@@ -132,7 +132,7 @@ def _manifest_of(
 
 
 def _from_table(path: Path, root: str | Path | None, **named: str | None) -> Manifest:
-    """CSV, Parquet, a TSV with a header, or MAE-AST's TSV whose first line is the root."""
+    """Read a CSV, Parquet or TSV file with a header, or MAE-AST's TSV, whose first line is the root."""
     if path.suffix.lower() == ".tsv" and (first := _root_line(path)) is not None:
         return _from_mae_ast(path, Path(root or first))
     table = _table_of(path, **named)
@@ -142,7 +142,7 @@ def _from_table(path: Path, root: str | Path | None, **named: str | None) -> Man
 
 
 def _table_of(path: Path, **named: str | None) -> ClipTable:
-    """The clips of a CSV, TSV or Parquet file with a header."""
+    """Read the clips of a CSV, TSV or Parquet file with a header."""
     builder = TableBuilder()
     columns: dict[str, str] | None = None
     with _without_garbage_collection():
@@ -160,7 +160,7 @@ def _table_of(path: Path, **named: str | None) -> ClipTable:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Millions of short lists without cycles start the collector again and again, which takes a tenth of the time."""
+    """Pause the garbage collector: millions of short lists without cycles would start it again and again, a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -176,14 +176,14 @@ def _clips_of(chunk: Chunk, columns: Mapping[str, str], where: str, first_line: 
 
 
 def _root_of(folder: Path, table: ClipTable) -> Path:
-    """``folder``, or its sub-folder ``audio`` when the first clip that has a relative path is only there."""
+    """Return ``folder``, or its sub-folder ``audio`` when the first clip with a relative path exists only there."""
     first = next((path for path in table.values("path") if path and not path.startswith("/")), None)
     inside = first is not None and not (folder / first).exists() and (folder / "audio" / first).exists()
     return folder / "audio" if inside else folder
 
 
 def _root_line(path: Path) -> str | None:
-    """The root of MAE-AST's TSV, None for a table with a header. Raises AuricleError where the root was left out."""
+    """Return the root of MAE-AST's TSV, or None for a table with a header. Raises AuricleError if the root is missing."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().strip()
     name, tab, samples = first.rpartition("\t")
@@ -200,7 +200,7 @@ def _is_count(text: str) -> bool:
 
 
 def _from_mae_ast(path: Path, root: Path) -> Manifest:
-    """Line 1 the root folder, then path<TAB>number of samples ([mae_ast 8](docs/specification/mae_ast.md#s8))."""
+    """Read MAE-AST's TSV: the root folder, then lines path<TAB>number of samples ([mae_ast 8](docs/specification/mae_ast.md#s8))."""
     names, samples = [], []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -225,7 +225,7 @@ def _from_mae_ast(path: Path, root: Path) -> Manifest:
 
 
 def _from_list(items: Sequence[Any], root: Path) -> Manifest:
-    """Paths, Clips or rows (mappings), mixed as you like."""
+    """Read a list of paths, Clips and rows (mappings)."""
     clips = []
     for number, item in enumerate(items):
         where = f"item {number}"
@@ -256,7 +256,7 @@ def _from_folder(folder: Path) -> Manifest:
 
 
 def spelt_in_utf8(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names that a table can hold, and a note about the others (mostly of old archives)."""
+    """Return the names that a table can hold, and a note about the others (mostly from old archives)."""
     good: list[str] = []
     strange: list[str] = []
     for name in names:
@@ -285,7 +285,7 @@ def _checked_root(root: str | Path) -> Path:
 
 
 def _near(path: Path) -> str:
-    """'; did you mean …?' with names that stand in the same folder."""
+    """Return '; did you mean …?' with names from the same folder."""
     try:
         return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
     except OSError:
@@ -293,7 +293,7 @@ def _near(path: Path) -> str:
 
 
 def _rebased(manifest: Manifest, folder: Path) -> ClipTable:
-    """The clips with paths relative to ``folder``."""
+    """Return the clips with paths relative to ``folder``."""
     here, root, table = folder.resolve(), manifest.root.resolve(), manifest.table
     if here == root:
         return table

@@ -34,7 +34,7 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     """
     names = _names_of(manifest)
     ids, notes = _partners(names, {clip.id: clip.id for clip in table}), []
-    if not ids:  # spans that say something else, such as where a clip was cut from (UrbanSound8K)
+    if not ids:  # spans with another meaning, such as where a clip was cut from (UrbanSound8K)
         ids = _partners(names, {clip.id: clip.path for clip in table if clip.path})
         if any(clip.start is not None or clip.end is not None for clip in table):
             notes = [f"the spans in {where} are not used: its rows are taken to be about whole files"]
@@ -50,12 +50,12 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
 
 
 def _partners(names: dict[str, str], rows: dict[str, str]) -> dict[str, str]:
-    """The clip id of every row id whose name is one of ``names``."""
+    """Return the clip id of every row id whose name is one of ``names``."""
     return {row: id for row, name in rows.items() if (id := names.get(name) or names.get(_stem(name))) is not None}
 
 
 def _names_of(manifest: Manifest) -> dict[str, str]:
-    """Every unambiguous name of a clip -> its id; an id wins over a file name, a file name over a stem."""
+    """Map every unambiguous name of a clip to its id; ids come before file names, file names before stems."""
     names: dict[str, str] = {}
     for name_of in (_stem, _file_name, str):
         owners = defaultdict(list)

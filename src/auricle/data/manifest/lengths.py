@@ -1,4 +1,4 @@
-"""Lengths of clips that the manifest does not give, read from the files' headers."""
+"""Read the lengths of clips that the manifest lacks from the files' headers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _unknown(table: ClipTable) -> np.ndarray:
 
 
 def seconds_of(manifest: Manifest, clip: Clip) -> float | str:
-    """Return the length of a clip, from the manifest or the file's header, or the message of why it cannot be read."""
+    """Return the length of a clip, from the manifest or the file's header, or the message of the error."""
     try:
         if clip.seconds is not None:
             return clip.seconds

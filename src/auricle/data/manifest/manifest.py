@@ -28,12 +28,12 @@ class ManifestWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Manifest:
-    """Clips in a fixed order. They are stored as columns; a ``Clip`` is made when a row is asked for.
+    """Clips in a fixed order. They are stored as columns; a ``Clip`` is made when a row is read.
 
     Args:
         clips: The clips; any sequence of ``Clip`` becomes a ``ClipTable``.
         root: Folder that relative paths start from.
-        classes: Class list in the order of the logits, if one was given.
+        classes: Class list in the order of the logits, or None.
         notes: Warnings from reading the manifest.
 
     Raises:
@@ -191,7 +191,7 @@ def _is_set(value: object) -> bool:
 
 
 def _merged(clip: Clip, other: Clip) -> Clip:
-    """``clip`` with every field that ``other`` sets; where the audio is stored is only taken over when it is unknown."""
+    """Return ``clip`` with every field that ``other`` sets; the place of the audio only if ``clip`` has none."""
     own = {"id"} | ({"path", "store", "key"} if clip.path or clip.key else set())
     values = {f.name: getattr(other, f.name) for f in fields(Clip) if f.name not in own}
     return replace(clip, **{name: value for name, value in values.items() if value != DEFAULTS[name]})

@@ -37,9 +37,9 @@ STORED_SUFFIXES = (".npy", ".npz")  # a path with one of these is a stored spect
 def find_columns(
     header: Collection[str], where: str, *, label_column: str | None = None, group_column: str | None = None
 ) -> dict[str, str]:
-    """Clip field -> column of this table; the first synonym present wins unless a column is named.
+    """Map fields of a clip to columns of this table; the first synonym that occurs is taken unless a column is named.
 
-    Raises AuricleError for a named column that does not exist, and when nothing says which clip a row is about.
+    Raises AuricleError for a named column that does not exist, and for a table without a column that names the clip.
     """
     known = {name.strip().lower(): name for name in header}
     found = {}
@@ -66,7 +66,7 @@ def _named(header: Collection[str], where: str, wanted: Mapping[str, str | None]
 
 
 def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> Clip:
-    """The Clip of one row. Raises AuricleError naming the row and the column of a value that cannot be."""
+    """Convert one row. Raises AuricleError with the row and the column of an impossible value."""
     values: dict[str, Any] = {}
     for field, column in columns.items():
         cell = row.get(column)
@@ -106,7 +106,7 @@ def clip_columns(cells: Mapping[str, Sequence[Any]], count: int) -> dict[str, An
         Values by field name, as ``TableBuilder.add`` takes them.
 
     Raises:
-        ValueError, TypeError, csv.Error: Some cell cannot be converted; ``clip_of`` of its row says which.
+        ValueError, TypeError, csv.Error: A cell cannot be converted; ``clip_of`` of its row names it.
     """
     values: dict[str, Any] = {field: COLUMN_READERS[field](column) for field, column in cells.items()}
     if "path" in values:
@@ -123,7 +123,7 @@ def clip_columns(cells: Mapping[str, Sequence[Any]], count: int) -> dict[str, An
 
 
 def _move_stored(values: dict[str, Any], count: int) -> None:
-    """Paths of stored spectrograms become keys."""
+    """Move paths of stored spectrograms to the field ``key``."""
     if any(suffix in "\n".join(filter(None, values["path"])) for suffix in STORED_SUFFIXES):
         stored = [path is not None and path.endswith(STORED_SUFFIXES) for path in values["path"]]
         keys = values.get("key", [None] * count)
@@ -132,7 +132,7 @@ def _move_stored(values: dict[str, Any], count: int) -> None:
 
 
 def _filled_ids(values: dict[str, Any], start: np.ndarray, end: np.ndarray, count: int) -> Sequence[str]:
-    """The ids, by default made from the path or key and the span."""
+    """Return the ids; by default made from the path or key and the span."""
     nothing = [None] * count
     paths, keys = values.get("path", nothing), values.get("key", nothing)
     names = paths if None not in paths else [path or key for path, key in zip(paths, keys)]
@@ -272,7 +272,7 @@ def _read_numbers(field: str, cells: Sequence[Any]) -> np.ndarray:
 
 
 def _read_lists(field: str, cells: Sequence[Any]) -> Sequence[Any] | Lists:
-    """Without quotes, empty cells and blanks, all cells are split as one text."""
+    """Split all cells as one text, if they hold no quotes, empty cells or blanks."""
     try:
         joined = ",".join(cells)
     except TypeError:  # not all cells are text

@@ -58,7 +58,7 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
 
 
 def _text_chunks(path: Path) -> Iterator[Chunk]:
-    """Chunks of a CSV or TSV file. Empty lines are skipped, and missing cells at the end of a line are None."""
+    """Yield the chunks of a CSV or TSV file. Empty lines are skipped, and missing cells at the end of a line are None."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = _reader(file, path)
         header: list[str] = next(reader, [])
@@ -74,7 +74,7 @@ def _text_chunks(path: Path) -> Iterator[Chunk]:
 
 
 def _reader(file: TextIO, path: Path) -> Any:
-    """A CSV reader with the delimiter of this file: DCASE's tables have tabs, and names that end in .csv."""
+    """Return a CSV reader with the delimiter of this file: DCASE's tables have tabs, and names that end in .csv."""
     header = file.readline()
     file.seek(0)
     tabs = path.suffix.lower() == ".tsv" or ("\t" in header and "," not in header)
@@ -106,7 +106,7 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
 
 
 def write_parquet(columns: Mapping[str, Sequence[str | None]], path: Path) -> None:
-    """Write columns of text, through a temporary name."""
+    """Write columns of text, under a temporary name until the file is complete."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -118,6 +118,6 @@ def write_parquet(columns: Mapping[str, Sequence[str | None]], path: Path) -> No
 
 @contextmanager
 def text_file(path: Path) -> Iterator[TextIO]:
-    """Open a text file for writing that takes its name only when it is complete."""
+    """Open a text file for writing, under a temporary name until it is complete."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         yield file
