@@ -1,6 +1,6 @@
-"""Turn a frozen config into options of the command line, and the parsed options back into the config.
+"""Convert a frozen config to options of the command line, and parsed options to a config.
 
-Nested configs are flattened: their fields are options like all others. ``batch_size`` becomes ``--batch-size``.
+Nested configs are flattened: their fields become options too. ``batch_size`` becomes ``--batch-size``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ NOT_SET = ("none", "auto")
 
 
 class VerbParser(argparse.ArgumentParser):
-    """Read the options of one verb: short help, all of it after ``--help all``, mistakes in one line.
+    """Parse the options of one verb. ``--help`` shows the usual options, ``--help all`` every one; errors take one line.
 
     Attributes:
-        required: destination and spelling of what must be given.
+        required: destination and spelling of the required arguments and options.
         heading: heading of an option in the help, by destination.
         advanced: destinations that only ``--help all`` shows.
     """
@@ -49,33 +49,33 @@ class VerbParser(argparse.ArgumentParser):
         self.advanced: set[str] = set()
         self.add_argument("-h", "--help", action=_Help, help="print this help; --help all: every option")
 
-    def read(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """Parse the words that follow the verb.
+    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse what follows the verb.
 
         Returns:
-            The values, with ``typed`` (the words themselves), and words beyond the arguments that the verb takes.
+            The values, with ``typed`` (all arguments as typed), and the arguments that the verb does not take.
 
         Raises:
             AuricleError: An option is unknown, or a value cannot be read.
         """
-        typed = with_dashes(words)
+        typed = with_dashes(arguments)
         values, rest = self.parse_known_args(typed, argparse.Namespace(typed=typed))
-        for word in rest:
-            if word.startswith("--") and len(word) > 2:
-                self._refuse(word.partition("=")[0])
-        return values, self._fill([word for word in rest if word != "--"], values)
+        for argument in rest:
+            if argument.startswith("--") and len(argument) > 2:
+                self._refuse(argument.partition("=")[0])
+        return values, self._fill([argument for argument in rest if argument != "--"], values)
 
-    def _fill(self, words: list[str], values: argparse.Namespace) -> list[str]:
-        """Give words that stood after an option to the arguments that take them; return the others."""
+    def _fill(self, rest: list[str], values: argparse.Namespace) -> list[str]:
+        """Assign arguments that followed an option to the positional arguments without a value; return the others."""
         for action in self._actions:
-            if action.option_strings or not words:
+            if action.option_strings or not rest:
                 continue
             if action.nargs == "*":
-                setattr(values, action.dest, [*(getattr(values, action.dest) or ()), *words])
+                setattr(values, action.dest, [*(getattr(values, action.dest) or ()), *rest])
                 return []
             if getattr(values, action.dest) is action.default:
-                setattr(values, action.dest, words.pop(0))
-        return words
+                setattr(values, action.dest, rest.pop(0))
+        return rest
 
     def _refuse(self, name: str) -> typing.NoReturn:
         known = [option for option in self._option_string_actions if option.startswith("--")]
@@ -85,7 +85,7 @@ class VerbParser(argparse.ArgumentParser):
         )
 
     def check_required(self, values: argparse.Namespace) -> None:
-        """Raises AuricleError where something is missing."""
+        """Raise AuricleError if a required argument or option is missing."""
         missing = [name for dest, name in self.required.items() if getattr(values, dest) in (MISSING, [], None)]
         if missing:
             raise AuricleError(f"{self.prog} needs {' and '.join(missing)}; {self.prog} --help shows an example")
@@ -128,18 +128,18 @@ class VerbParser(argparse.ArgumentParser):
 
     def usage_line(self) -> str:
         """Return the verb with its arguments and required options."""
-        words = [self.prog]
+        parts = [self.prog]
         for action in self._actions:
             if not action.option_strings and action.help != argparse.SUPPRESS:
                 shown = f"{action.metavar or action.dest.upper()}{' …' if action.nargs in ('*', '+') else ''}"
-                words.append(shown if action.dest in self.required else f"[{shown}]")
+                parts.append(shown if action.dest in self.required else f"[{shown}]")
             elif action.dest in self.required:
-                words.append(f"{action.option_strings[0]} {action.metavar or action.dest.upper()}")
-        return " ".join([*words, "[options]"])
+                parts.append(f"{action.option_strings[0]} {action.metavar or action.dest.upper()}")
+        return " ".join([*parts, "[options]"])
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """One spelling per option; ``--[no-]x`` for a switch that is on."""
+    """Show one spelling per option, and ``--[no-]x`` for a switch that is on by default."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=30)
@@ -156,7 +156,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _Help(argparse.Action):
-    """``--help`` and ``--help all``."""
+    """Print the help: ``--help`` the usual options, ``--help all`` every one."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
         super().__init__(option_strings, dest, nargs="?", default=argparse.SUPPRESS, metavar="all", help=help)
@@ -166,18 +166,18 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-def with_dashes(words: Sequence[str]) -> list[str]:
-    """Return the words with dashes in the names of options: ``--batch_size=8`` means ``--batch-size=8``."""
-    return [_dashed(word) if word.startswith("--") and "_" in word else word for word in words]
+def with_dashes(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with dashes in the names of options: ``--batch_size=8`` becomes ``--batch-size=8``."""
+    return [_dashed(text) if text.startswith("--") and "_" in text else text for text in arguments]
 
 
-def _dashed(word: str) -> str:
-    name, equals, value = word.partition("=")
+def _dashed(option: str) -> str:
+    name, equals, value = option.partition("=")
     return name.replace("_", "-") + equals + value
 
 
 class Leaf(NamedTuple):
-    """A field that is no config itself, with the default, heading and mark that the configs around it give."""
+    """A field with a plain value, and what the configs that contain it determine: default, heading, advanced or not."""
 
     field: Field
     kind: Any
@@ -195,8 +195,8 @@ def leaves(config: type, made: Any = None, group: str = "", advanced: bool = Fal
 
     Args:
         config: the class.
-        made: an instance whose values are the defaults; what a factory makes may differ from the class's own.
-        group, advanced: of fields that do not say it themselves.
+        made: an instance whose values are the defaults (those of a factory may differ from those of the class).
+        group, advanced: for fields that do not set them.
     """
     hints = typing.get_type_hints(config)
     for item in fields(config):
@@ -253,7 +253,7 @@ def _add_option(parser: VerbParser, leaf: Leaf) -> None:
 
 
 class _Switch(argparse.Action):
-    """``--x`` sets True, ``--no-x`` False."""
+    """Set True with ``--x`` and False with ``--no-x``."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, default: Any, help: str):
         names = [option_strings[0], f"--no-{option_strings[0].removeprefix('--')}"]
@@ -264,9 +264,9 @@ class _Switch(argparse.Action):
 
 
 def reader_of(leaf: Leaf) -> Any:
-    """Return the function that reads the text of an option: its words ("auto", "none"), or a value of its type.
+    """Return the function that converts the text of an option: a special value ("auto", "none"), or a value of its type.
 
-    Values of the first edition (``option(old=...)``) are translated, with a line on stderr.
+    Values of the first edition (``option(old=...)``) are translated, with a message on stderr.
     """
     words, element, item = leaf.field.metadata.get("words") or {}, element_of(leaf.kind), leaf.field
     choices = item.metadata.get("choices") or ()
@@ -297,7 +297,7 @@ def reader_of(leaf: Leaf) -> Any:
 
 
 def shown(leaf: Leaf, value: Any) -> str:
-    """Return a value as a person types it: None by its word."""
+    """Return a value as it is typed on the command line: for None the name of the special value."""
     if value is None:
         words = leaf.field.metadata.get("words") or {}
         return next((word for word, meant in words.items() if meant is None), "none")
@@ -344,13 +344,13 @@ def config_from(config: type, values: argparse.Namespace) -> Any:
     return config(**parts)
 
 
-def given_flags(values: argparse.Namespace, config: type) -> dict[str, Any]:
-    """Return the fields of ``config`` whose options were typed, with their values."""
-    typed = {word.split("=")[0].removeprefix("--no-").removeprefix("--") for word in values.typed if word[:2] == "--"}
+def typed_options(values: argparse.Namespace, config: type) -> dict[str, Any]:
+    """Return the fields of ``config`` whose options are on the command line, with their values."""
+    names = {text.split("=")[0].removeprefix("--no-").removeprefix("--") for text in values.typed if text[:2] == "--"}
     return {
         leaf.field.name: _value(getattr(values, leaf.field.name), leaf.kind)
         for leaf in leaves(config)
-        if leaf.option.removeprefix("--") in typed
+        if leaf.option.removeprefix("--") in names
     }
 
 

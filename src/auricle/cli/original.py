@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def with_own_flags(argv: Sequence[str], config: PretrainConfig) -> PretrainConfig:
     """Apply the flags of ``auricle pretrain`` in ``argv`` to a config."""
     from auricle.cli import aliases
-    from auricle.cli.flags import add_flags, given_flags
+    from auricle.cli.flags import add_flags, typed_options
     from auricle.core.options import with_values
 
     parser = VerbParser("pretrain")
@@ -56,4 +56,4 @@ def with_own_flags(argv: Sequence[str], config: PretrainConfig) -> PretrainConfi
     values, _ = parser.read([*aliases.renamed("pretrain", argv)])
     if values.source is not MISSING:
         raise AuricleError(f"after -- stand options of 'auricle pretrain', not '{values.source}'")
-    return with_values(config, given_flags(values, type(config)))
+    return with_values(config, typed_options(values, type(config)))

@@ -18,7 +18,7 @@ from dataclasses import MISSING, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.cli.flags import VerbParser, add_flags, config_from, given_flags, leaves
+from auricle.cli.flags import VerbParser, add_flags, config_from, typed_options, leaves
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if args.continue_from:
         if getattr(args, "preset", None):
             raise AuricleError("a run is continued with the settings it was started with; leave --preset out")
-        changes = given_flags(args, args.settings)
+        changes = typed_options(args, args.settings)
         allow = tuple(name.replace("-", "_") for name in args.allow)
         if args.dry_run:
             raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")

@@ -200,7 +200,7 @@ def _is_count(text: str) -> bool:
 
 
 def _from_mae_ast(path: Path, root: Path) -> Manifest:
-    """Read MAE-AST's TSV: the root folder, then lines path<TAB>number of samples ([mae_ast 8](docs/specification/mae_ast.md#s8))."""
+    """Read MAE-AST's TSV: the root folder, then path<TAB>number of samples ([mae_ast 8](docs/specification/mae_ast.md#s8))."""
     names, samples = [], []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
