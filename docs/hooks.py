@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 if TYPE_CHECKING:
-    from auricle.cli.flags import Parser
+    from auricle.cli.flags import VerbParser
 
 SECTION = re.compile(r"^(Args|Attributes|Example|Examples|Raises|Returns|Yields):\s*$")
 ENTRY = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*)(?: \(([^)]*)\))?: +(.*)$")
@@ -190,7 +190,7 @@ def described(text: str) -> str:
     return "\n".join(parts)
 
 
-def options(parser: Parser, known: frozenset[str] = frozenset()) -> Iterator[str]:
+def options(parser: VerbParser, known: frozenset[str] = frozenset()) -> Iterator[str]:
     """Yield a table of options for each heading, those of the short help first, without those already known."""
     usual = {action.dest for actions in parser.sections(everything=False).values() for action in actions}
     for title, actions in parser.sections(everything=True).items():

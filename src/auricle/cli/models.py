@@ -53,7 +53,7 @@ class ListModels:
 
 
 class Show:
-    """Show all that is known of a published name, a weight file or a run folder.
+    """Describe a published name, a weight file or a run folder.
 
     auricle models show mn10_as
     auricle models show runs/first
@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
 
 
 class Get:
-    """Download published weights, check and convert them, and keep them on this machine.
+    """Download published weights, check and convert them, and install them on this machine.
 
     auricle models get mn10_as
     auricle models get mn04_as --weights mn04_as_mAP_432.pt      from a local file
@@ -115,17 +115,19 @@ class Get:
 
     @staticmethod
     def run(args: argparse.Namespace) -> int:
-        got = get_models(config_from(GetConfig, args))
+        result = get_models(config_from(GetConfig, args))
         if args.json:
-            failed = [{"name": name, "error": error} for name, error in got.failed]
-            print(json.dumps({"kept": [asdict(kept) for kept in got.kept], "failed": failed}, indent=1))
-        for kept in () if args.json else got.kept:
-            print(f"{kept.name}: {kept.file} ({kept.size:,} bytes, sha256 {kept.sha256})\n  licence: {kept.licence}")
-            if kept.note:
-                print(f"  note: {kept.note}")
-        for name, error in got.failed:
+            failed = [{"name": name, "error": error} for name, error in result.failed]
+            print(json.dumps({"kept": [asdict(weight) for weight in result.installed], "failed": failed}, indent=1))
+        for weight in () if args.json else result.installed:
+            print(
+                f"{weight.name}: {weight.file} ({weight.size:,} bytes, sha256 {weight.sha256})\n  licence: {weight.licence}"
+            )
+            if weight.note:
+                print(f"  note: {weight.note}")
+        for name, error in result.failed:
             print(f"auricle: {name}: {error}", file=sys.stderr)
-        return exit_code(len(got.kept), len(got.failed))
+        return exit_code(len(result.installed), len(result.failed))
 
 
 class Convert:
@@ -150,7 +152,7 @@ class Convert:
 
 
 class Verify:
-    """Check weights: checksum, strict loading, finite numbers, and what the encoder contract promises.
+    """Check weights: checksum, strict loading, finite numbers, and a test of the encoder contract.
 
     auricle models verify mn04_as runs/first
     """

@@ -18,7 +18,7 @@ from dataclasses import MISSING, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.cli.flags import VerbParser, add_flags, config_from, typed_options, leaves
+from auricle.cli.flags import VerbParser, add_flags, config_from, leaves, typed_options
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps

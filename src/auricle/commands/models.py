@@ -1,4 +1,4 @@
-"""``auricle models``: list published weights, describe one, download and keep it, convert a weight to another layout."""
+"""``auricle models``: list published weights, describe one, download and install it, convert it to another layout."""
 
 from __future__ import annotations
 
@@ -18,48 +18,52 @@ LAYOUTS = ("auricle", "efficientat", "m2d", "mae-ast")
 
 @dataclass(frozen=True)
 class ListModelsConfig:
-    """Which rows of the table."""
+    """Rows of the table to list."""
 
-    family: str | None = option(None, "only this family: mn, dymn, m2d …")
+    family: str | None = option(None, "list only this family: mn, dymn, m2d …")
 
 
 @dataclass(frozen=True)
 class ShowConfig:
-    """What to describe."""
+    """The model to describe."""
 
     name: str = argument("a published name, a weight file, or a run folder")
     record: str | None = option(
-        None, "published name of the network in a file, where its tensors do not say all", advanced=True
+        None, "published name of the network in a file whose tensors do not determine all settings", advanced=True
     )
     input_size: str | None = option(
-        None, "mel bins x frames of a published M2D file whose folder does not say it", advanced=True
+        None, "mel bins x frames of a published M2D file, if its folder's name does not hold them", advanced=True
     )
-    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it", advanced=True)
+    sample_rate: int | None = option(
+        None, "hertz, of a published M2D file, if its folder's name does not hold it", advanced=True
+    )
 
 
 @dataclass(frozen=True)
 class GetConfig:
-    """What to download and keep."""
+    """The weights to download and install."""
 
     names: tuple[str, ...] = argument("published names", many=True)
-    weights: str | None = option(None, "local file of that name, in place of a download")
-    offline: bool = option(False, "no downloads; AURICLE_OFFLINE=1 does the same")
+    weights: str | None = option(None, "use this file of the published name instead of a download")
+    offline: bool = option(False, "download nothing; AURICLE_OFFLINE=1 does the same")
 
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """What to write in which layout."""
+    """The model to convert, and the layout."""
 
     source: str = argument("a weight file, a run folder, or a published name")
     to: str = option(help="layout to write", choices=LAYOUTS)
     out: str = option(help="file to write")
     record: str | None = option(
-        None, "published name of the network in a file, where its tensors do not say all", advanced=True
+        None, "published name of the network in a file whose tensors do not determine all settings", advanced=True
     )
     input_size: str | None = option(
-        None, "mel bins x frames of a published M2D file whose folder does not say it", advanced=True
+        None, "mel bins x frames of a published M2D file, if its folder's name does not hold them", advanced=True
     )
-    sample_rate: int | None = option(None, "hertz, of a published M2D file whose folder does not say it", advanced=True)
+    sample_rate: int | None = option(
+        None, "hertz, of a published M2D file, if its folder's name does not hold it", advanced=True
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -67,14 +71,14 @@ class ConvertConfig:
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """What to check."""
+    """The models to check."""
 
     names: tuple[str, ...] = argument("published names, weight files or run folders", many=True)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a name or a file: facts in the order of the output, and papers as keys of ``hub.published.citations``."""
+    """Description of a model: facts in the order of the output, and papers as keys of ``hub.published.citations``."""
 
     name: str
     facts: dict[str, Any]
@@ -83,8 +87,8 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A weight on this machine: our file, its checksum, and the licence and note that its user must know."""
+class InstalledWeight:
+    """A weight on this machine: our file, its checksum, its licence, and a note for its users."""
 
     name: str
     file: str
@@ -95,16 +99,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Got:
-    """Weights on this machine, and (name, error) of those that failed."""
+class InstallResult:
+    """The installed weights, and (name, error) of those that failed."""
 
-    kept: tuple[Kept, ...]
+    installed: tuple[InstalledWeight, ...]
     failed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
-class Converted:
-    """The written file, the tensors in it, and a hint: what programs that read the layout expect besides."""
+class ConvertedWeight:
+    """The written file, the number of tensors in it, and a hint: what programs that read the layout need besides."""
 
     file: str
     layout: str
@@ -169,7 +173,7 @@ def _opened(path: Path, config: ShowConfig) -> Description:
 
 
 def _full_config(encoder: Encoder) -> dict[str, Any] | None:
-    """Return the configuration, with the number of heads where it says "one per 64 channels"."""
+    """Return the configuration, with the number of heads where it holds "one per 64 channels"."""
     config = encoder.architecture().get("config")
     heads = getattr(getattr(encoder, "config", None), "attention_heads", None)
     return {**config, "num_heads": heads} if config and heads else config
@@ -180,11 +184,11 @@ def count(encoder: Encoder) -> int:
     return sum(parameter.numel() for parameter in encoder.parameters())
 
 
-def get_models(config: GetConfig) -> Got:
-    """Download, convert and keep published weights. A name that fails is reported; the others are still done.
+def get_models(config: GetConfig) -> InstallResult:
+    """Download, convert and install published weights. A name that fails is reported; the others are still installed.
 
     Raises:
-        AuricleError: No name is known, or ``weights`` is given with several names. Nothing is done then.
+        AuricleError: No name is known, or ``weights`` is set with several names. Then nothing is downloaded.
     """
     from auricle.hub.published import table as records
 
@@ -194,17 +198,17 @@ def get_models(config: GetConfig) -> Got:
         raise AuricleError("name one published weight at least")
     if not any(map(records.find, config.names)):
         records.get(config.names[0])  # raises, with the nearest names
-    kept: list[Kept] = []
+    installed: list[InstalledWeight] = []
     failed: list[tuple[str, str]] = []
     for name in config.names:
         try:
-            kept.append(_install(records.get(name), config))
+            installed.append(_install(records.get(name), config))
         except AuricleError as error:
             failed.append((name, str(error)))
-    return Got(tuple(kept), tuple(failed))
+    return InstallResult(tuple(installed), tuple(failed))
 
 
-def _install(record: Record, config: GetConfig) -> Kept:
+def _install(record: Record, config: GetConfig) -> InstalledWeight:
     from auricle.hub import download as checksums
     from auricle.hub import weight_cache as weights
 
@@ -220,15 +224,17 @@ def _install(record: Record, config: GetConfig) -> Kept:
         weights.install(record, weights.obtain(record, offline=config.offline or None))
     checksums.check(file)
     noted = checksums.noted(file)
-    return Kept(record.name, str(file), noted["size"], noted["sha256"], record.licence, record.note)
+    return InstalledWeight(record.name, str(file), noted["size"], noted["sha256"], record.licence, record.note)
 
 
-def convert(config: ConvertConfig) -> Converted:
+def convert(config: ConvertConfig) -> ConvertedWeight:
     """Write the encoder of a run folder, a weight file or a published name in another layout.
 
-    ``efficientat``: the flat state dict of MN and DyMN. ``m2d``: of a run folder the training checkpoint with all that
-    pre-training needs, of an encoder the encoder-only layout, of an encoder with a classifier the layout of the
-    evaluation tool. ``mae-ast``: the checkpoint of fairseq. ``auricle``: our safetensors file.
+    - ``auricle``: a safetensors file.
+    - ``efficientat``: the flat state dict of MN and DyMN.
+    - ``m2d``: for a run folder the training checkpoint with everything that pre-training needs, for an encoder the
+      encoder-only layout, for an encoder with a classifier the layout of the evaluation tool.
+    - ``mae-ast``: the checkpoint of fairseq.
 
     Raises:
         AuricleError: The layout cannot hold the encoder, or the output is the source itself.
@@ -245,7 +251,7 @@ def convert(config: ConvertConfig) -> Converted:
     encoder = load(config.source, **known)  # type: ignore[arg-type]
     tensors, hint = WRITERS[config.to](encoder, source, out)
     size, digest = out.stat().st_size, sha256_of(out)
-    return Converted(str(out), config.to, tensors, size, digest, encoder.info.licence, hint)
+    return ConvertedWeight(str(out), config.to, tensors, size, digest, encoder.info.licence, hint)
 
 
 def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:

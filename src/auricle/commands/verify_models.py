@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, whether it passed, and details in words."""
+    """One check: its name, the result, and details as text."""
 
     what: str
     passed: bool
@@ -29,7 +29,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """The checks of one name or file, up to the first that made the others impossible."""
+    """The checks of one name or file, up to the first one after which no other is possible."""
 
     name: str
     checks: tuple[Check, ...]
@@ -69,10 +69,10 @@ def _file(name: str) -> Path:
     record = records.get(name)
     if record.config is None:
         raise AuricleError(f"'{name}' is computed: there are no weights to verify")
-    kept = weights.converted(record)
-    if not kept.is_file():
+    file = weights.converted(record)
+    if not file.is_file():
         raise AuricleError(f"'{name}' is not on this machine; 'auricle models get {name}' downloads it")
-    return kept
+    return file
 
 
 def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
