@@ -1,8 +1,8 @@
 """Write embeddings of any audio to one file with an index, or to an embedding store: ``auricle embed``.
 
-Finished clips are kept in an embedding store beside the output (FILE.parts), so that the same command continues a run that
-was stopped; no more than a shard of them is held in memory. The file is written from that store. If the output is a
-folder, it is the store itself: the same command appends the clips that it lacks.
+Finished clips are stored in an embedding store beside the output (FILE.parts), so that the same command continues a stopped
+run; memory holds at most one shard of them. The file is written from that store. If the output is a
+folder, it is the store itself, and the same command appends the clips that it lacks.
 At level "frames" the rows of all clips follow each other; the index holds the first row and the number of rows of each
 clip. The times (seconds from the start of the clip) are in NAME.times.npy, in ``times`` of an npz or ``time`` of a Parquet.
 """
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npy", ".npz", ".parquet")
 STDIN = "-"
-PART_CLIPS = 256  # clips per shard of finished ones: what a kill can lose
+PART_CLIPS = 256  # clips per shard; a killed run loses at most so many
 
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """What to embed, with which encoder, how, and the output."""
+    """Settings of ``auricle embed``: the clips, the encoder, and the output."""
 
     source: tuple[str, ...] = argument("audio files, folders, tables, or - for standard input", many=True)
     out: str = option(
@@ -46,7 +46,7 @@ class EmbedConfig:
     )
     model: str = option("", "encoder: a published name, a weight file or a run folder")
     ensemble: tuple[str, ...] = option(
-        (), "several taggers instead of --model; their features stand side by side", advanced=True
+        (), "several taggers instead of --model; their features are concatenated", advanced=True
     )
     level: str = option(
         "clip", "clip: one vector per clip; frames: features over time, with their times", choices=LEVELS
@@ -62,7 +62,7 @@ class EmbedConfig:
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
     weights: str | None = option(None, "local weight file of a published name", advanced=True)
-    overwrite: bool = option(False, "replace an output that other settings or clips made")
+    overwrite: bool = option(False, "replace an output of other settings or clips")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
@@ -82,19 +82,19 @@ class EmbedConfig:
 
     @property
     def to_store(self) -> bool:
-        """Whether the output is an embedding store: a folder, or a name without a suffix."""
+        """True if the output is an embedding store: a folder, or a name without a suffix."""
         return self.out.endswith("/") or not Path(self.out).suffix or Path(self.out).is_dir()
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What was written.
+    """The written output.
 
     Attributes:
         out: the file or the store.
-        index: the file that says which row is whose.
+        index: the file with the rows of each clip.
         clips: number of clips in the output.
-        kept: how many of them an earlier run finished.
+        kept: number of clips that an earlier run finished.
         width: length of a vector.
         failed: {id: error message}.
     """
@@ -113,10 +113,10 @@ def as_json(result: EmbedResult) -> dict[str, Any]:
 
 
 def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
-    """Embed every clip that can be read. A finished output of the same clips and settings is left as it is.
+    """Embed every clip that can be read. A finished output of the same clips and settings is not changed.
 
     Raises:
-        AuricleError: for a wrong source, model or setting, and for an output that was made from something else.
+        AuricleError: for a wrong source, model or setting, and for an output of other clips or settings.
     """
     from auricle.inference.embedder import Embedder
 
@@ -181,7 +181,7 @@ def _none_read(manifest: Manifest, failed: dict[str, str]) -> AuricleError:
 
 @contextmanager
 def _manifest(config: EmbedConfig) -> Iterator[Manifest]:
-    """The clips to embed, in windows if asked for. Standard input becomes a temporary file."""
+    """Return the clips to embed, cut into windows if set. Standard input becomes a temporary file."""
     from auricle.inference.coercion import as_manifest, cut_into_windows
 
     def named(clip: Clip) -> Clip:
@@ -198,7 +198,7 @@ def _manifest(config: EmbedConfig) -> Iterator[Manifest]:
 
 
 def _made_from(manifest: Manifest, embedder: Embedder, config: EmbedConfig) -> dict[str, Any]:
-    """Everything that decides the output, as JSON values."""
+    """Return everything that determines the output, as JSON values."""
     from auricle.embeddings.cache import describe, stamps_hash
 
     description = describe(manifest, embedder.encoder, config.settings) | {"files": stamps_hash(manifest)}
@@ -206,7 +206,7 @@ def _made_from(manifest: Manifest, embedder: Embedder, config: EmbedConfig) -> d
 
 
 def _shape_of(config: EmbedConfig, embedder: Embedder) -> dict[str, Any]:
-    """The part of the description that says which vectors there are."""
+    """Return the part of the description that determines the vectors."""
     return {"level": config.level, "layers": list(config.settings.layers), "model": embedder.info.name}
 
 

@@ -70,7 +70,7 @@ class TagSettings:
         old={0.0: None},
     )
     whole: float = option(
-        WHOLE_SECONDS, "longest recording scored at once when no window is asked for, seconds", advanced=True
+        WHOLE_SECONDS, "longest recording that is scored at once without --window, in seconds", advanced=True
     )
     hop: float | None = option(
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
@@ -80,7 +80,7 @@ class TagSettings:
     )
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(8, "windows scored together", advanced=True)
-    workers: int = option(2, "threads that decode audio; changes no number", advanced=True)
+    workers: int = option(2, "threads that decode audio; does not change the results", advanced=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
@@ -157,7 +157,7 @@ class EncodeSettings:
         "most clips encoded together; changes numbers only by rounding, except with padding published",
         advanced=True,
     )
-    workers: int = option(2, "threads that decode audio; changes no number", advanced=True)
+    workers: int = option(2, "threads that decode audio; does not change the results", advanced=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", PRECISION_NAMES.get(self.precision, self.precision))
@@ -202,7 +202,7 @@ class EmbedSettings(EncodeSettings):
         old={0.0: None},
     )
     crop: str = option(
-        "start", "which part is read: the start, or a random part keyed by the clip's id", choices=CROPS, advanced=True
+        "start", "part that is read: the start, or a random one drawn with the clip's id", choices=CROPS, advanced=True
     )
     crop_seed: int = option(0, "seed of the random parts", advanced=True)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from auricle.methods.base import Objective
     from auricle.methods.data import Processes, TrainingData
 
-NONE: dict[str, Any] = {"none": None}  # words of the command line for "not set"
+NONE: dict[str, Any] = {"none": None}  # special values of the command line for "not set"
 AUTO: dict[str, Any] = {"auto": None}
-ZERO: dict[Any, Any] = {0: None}  # how the first edition wrote it
+ZERO: dict[Any, Any] = {0: None}  # "not set" in the first edition
 EMPTY: dict[Any, Any] = {"": None}
 
 POSITIVE = (
@@ -46,18 +46,16 @@ class TrainConfig:
     Source: [m2d 5.1](docs/specification/m2d.md#s5-1).
     """
 
-    epochs: int = option(300, "passes over the data that the schedule spans", advanced=False)
+    epochs: int = option(300, "length of the schedule in passes over the data", advanced=False)
     max_updates: int | None = option(
-        None, "span this many weight updates instead of epochs", words=NONE, old=ZERO, advanced=False
+        None, "length of the schedule in weight updates instead of epochs", words=NONE, old=ZERO, advanced=False
     )
-    stop_at: int | None = option(
-        None, "stop after this epoch, while the schedule still spans all epochs", words=NONE, old=ZERO
-    )
-    start_epoch: int = option(0, "epoch of the schedule at which a new run begins, as if it had made those before")
+    stop_at: int | None = option(None, "stop after this epoch; the length of the schedule stays", words=NONE, old=ZERO)
+    start_epoch: int = option(0, "first epoch of a new run; earlier epochs of the schedule count as done")
     batch_size: int | None = option(
         512, "clips per process and micro-step; auto: as many as fit into memory", words=AUTO, old=ZERO, advanced=False
     )
-    effective_batch: int = option(512, "clips per weight update that --batch-size auto keeps by accumulation")
+    effective_batch: int = option(512, "clips per weight update with --batch-size auto, reached by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
     optim: str = option("adamw", "optimiser (adam: MAE-AST's own)", choices=("adamw", "adam", "sgd"))
     betas: tuple[float, ...] = option((), "two decays of the optimiser; none: adamw 0.9 0.95, adam 0.9 0.98")
@@ -77,7 +75,7 @@ class TrainConfig:
     min_lr: float = option(0.0, "learning rate at the end")
     warmup_epochs: float = option(20.0, "epochs of linear warm-up (with --max-updates use --warmup-updates)")
     warmup_updates: int = option(0, "weight updates of linear warm-up (polynomial, or with max-updates)")
-    long_warmup: bool = option(False, "allow a warm-up longer than the run, as the original programs do")
+    long_warmup: bool = option(False, "allow a warm-up that is longer than the run, as the original programs do")
     weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
     clip_grad: float | None = option(3.0, "largest global L2 norm of the gradient", words=NONE, old=ZERO)
     precision: str = option(
@@ -91,7 +89,7 @@ class TrainConfig:
     compile: bool = option(False, "compile the networks (faster on GPUs only)")
     seed: int = option(0, "seed of every random draw", advanced=False)
     device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one", advanced=False)
-    workers: int = option(2, "processes that read data, or 0; changes no number", advanced=False)
+    workers: int = option(2, "worker processes that read data (0: none); does not change the results", advanced=False)
     log_interval: int = option(20, "weight updates between two lines of the log")
     health_interval: int = option(50, "weight updates between two health checks")
     save_freq: int = option(100, "epochs between two saved encoders (encoder-epoch<k>.safetensors)")
@@ -102,13 +100,13 @@ class TrainConfig:
         old=ZERO,
     )
     keep_interval_updates: int | None = option(
-        None, "how many of those to keep, the newest", words={"all": None}, old=ZERO
+        None, "number of the newest of these encoders to keep", words={"all": None}, old=ZERO
     )
-    state_minutes: float = option(10.0, "minutes between two checkpoints, from which a run continues")
+    state_minutes: float = option(10.0, "minutes between two checkpoints; a run continues from the last one")
     state_steps: int | None = option(
         None, "weight updates between two checkpoints; auto: by time and at the end of each epoch", words=AUTO, old=ZERO
     )
-    keep_states: int = option(2, "checkpoints to keep (the best one is kept besides)")
+    keep_states: int = option(2, "number of newest checkpoints to keep, beside the best one")
     eval_freq: int | None = option(
         10, "epochs between two evaluations of the encoder (with --quick-eval)", words=NONE, old=ZERO
     )
@@ -139,19 +137,19 @@ class TrainConfig:
             raise AuricleError(f"--betas takes two numbers from 0 to below 1, not {' '.join(map(str, self.betas))}")
 
     def _check_warmup(self) -> None:
-        """A warm-up longer than the run never reaches the peak rate: nearly always a slip."""
+        """Raise AuricleError for a warm-up longer than the run: it never reaches the peak rate, usually by mistake."""
         if self.long_warmup:
             return
         if not self.max_updates and self.schedule == "cosine" and self.warmup_epochs >= self.epochs and self.epochs > 1:
             raise AuricleError(
                 f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs); "
-                "set --warmup-epochs, or --long-warmup if it is meant"
+                "set --warmup-epochs, or allow it with --long-warmup"
             )
         span = self.schedule_updates or self.max_updates
         if span and self.warmup_updates >= span:
             raise AuricleError(
                 f"the warm-up ({self.warmup_updates} weight updates) must be shorter than the schedule ({span} weight "
-                "updates); set --warmup-updates, or --long-warmup if it is meant"
+                "updates); set --warmup-updates, or allow it with --long-warmup"
             )
 
     def peak_lr(self, world: int) -> float:
@@ -167,36 +165,35 @@ class DataConfig:
     """Settings of the clips to train on."""
 
     data_path: str | None = option(
-        None, "folder where the paths of lists start; auto: the folder of each list", words=AUTO, old=EMPTY
+        None, "folder that the paths of a list start from; auto: the folder of the list", words=AUTO, old=EMPTY
     )
     stored_front_end: str | None = option(
-        None, "front end that made the spectrograms; auto: as prepare.json beside them says", words=AUTO, old=EMPTY
+        None, "front end of the stored spectrograms; auto: read from their prepare.json", words=AUTO, old=EMPTY
     )
-    norm_stats: tuple[float, ...] = option(
-        (), "mean and standard deviation to normalise with; none: measured on the data"
-    )
+    norm_stats: tuple[float, ...] = option((), "mean and standard deviation of the input; none: measured on the data")
     csv_bg_noise: str | None = option(
         None, "prepared folder, manifest or folder of background noise", words=NONE, old=EMPTY
     )
     noise_ratio: float = option(0.0, "ratio of noise energy mixed into the input, 0 to 1")
     weighted: bool = option(False, "draw clips with replacement, in proportion to the list's column weight")
     by_length: bool = option(
-        False, "draw clips with replacement, in proportion to their length, so that every second counts the same"
+        False,
+        "draw clips with replacement, in proportion to their length, so that every second of sound has the same weight",
     )
     crops: CropConfig = option(factory=CropConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise_ratio <= 1:
-            raise AuricleError(f"--noise-ratio is a share from 0 to 1, not {self.noise_ratio}")
+            raise AuricleError(f"--noise-ratio must lie between 0 and 1, not {self.noise_ratio}")
         if self.csv_bg_noise and not self.noise_ratio:
-            raise AuricleError("--csv-bg-noise names noise and --noise-ratio 0 asks for none; say how much, e.g. 0.2")
+            raise AuricleError("--csv-bg-noise needs a --noise-ratio above 0, such as 0.2")
         if len(self.norm_stats) not in (0, 2) or (self.norm_stats and self.norm_stats[1] <= 0):
             raise AuricleError(f"--norm-stats takes a mean and a standard deviation above 0, not {self.norm_stats}")
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Settings of a pre-training run that every method has. config.yaml in the run folder holds them."""
+    """Settings of a pre-training run that every method has. They are saved in config.yaml of the run folder."""
 
     method: str = option(help="learning method (default: msm-mae)")
     source: str = argument(
@@ -219,7 +216,7 @@ class PretrainConfig:
         "task-set file (or executable) evaluated every --eval-freq epochs from --eval-after on",
         words=NONE,
         old=EMPTY,
-        group="measured on the way",
+        group="measured during training",
         advanced=True,
     )
     all_eval: str | None = option(
@@ -227,23 +224,23 @@ class PretrainConfig:
         "task-set file (or executable) evaluated at the end",
         words=NONE,
         old=EMPTY,
-        group="measured on the way",
+        group="measured during training",
         advanced=True,
     )
     valid: str | None = option(
         None,
-        "list or folder that is not trained on and whose loss is measured on the way, see --validate-interval",
+        "list or folder of validation clips, whose loss is measured during training, see --validate-interval",
         words=NONE,
         old=EMPTY,
-        group="measured on the way",
+        group="measured during training",
         advanced=True,
     )
     test: str | None = option(
         None,
-        "list or folder whose loss is measured at the end",
+        "list or folder of test clips, whose loss is measured at the end",
         words=NONE,
         old=EMPTY,
-        group="measured on the way",
+        group="measured during training",
         advanced=True,
     )
     train: TrainConfig = option(factory=TrainConfig, group="training", advanced=True)
@@ -260,7 +257,7 @@ class PretrainConfig:
 
     @property
     def target_frames(self) -> int | None:
-        """Front-end frames per stored speech feature that batches bring as targets; None: no stored targets."""
+        """Front-end frames per stored speech feature, if these are the targets; None: no stored targets."""
         return None
 
     def classes_in(self, manifest: Manifest) -> tuple[str, ...] | None:
@@ -274,7 +271,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """Named settings of a method (``auricle pretrain DATA --method METHOD --preset NAME``). Flags given beside win.
+    """Named settings of a method (``auricle pretrain DATA --method METHOD --preset NAME``). Command-line options replace them.
 
     values: by field name; source: where they come from; expected: the score to expect, with its task; None: unknown.
     """
@@ -286,7 +283,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Method:
-    """Everything that a run needs to know of a method: one entry of ``registry.METHODS``.
+    """What a run uses of a method: one entry of ``registry.METHODS``.
 
     settings   its configuration class
     build      (settings, data) -> Objective, its weights drawn with the seed of the settings

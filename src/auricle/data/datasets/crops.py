@@ -23,9 +23,11 @@ class CropConfig:
         f"where a crop starts; loud: the loudest of {LOUD_OF} random ones, for recordings with much silence",
         choices=CROPS,
     )
-    short: str = option("zeros", "what fills up a clip that is too short", choices=("zeros", "repeat"))
+    short: str = option(
+        "zeros", "padding of clips that are shorter than a crop: zeros, or the clip again", choices=("zeros", "repeat")
+    )
     published_crop: bool = option(False, "never draw the last possible start of a crop, as the original M2D program")
-    min_ds_size: int = option(0, "least number of clips in an epoch; a shorter list is repeated")
+    min_ds_size: int = option(0, "smallest number of clips in an epoch; a shorter list is repeated")
 
     def __post_init__(self) -> None:
         check_choices(self)
