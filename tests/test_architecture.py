@@ -40,7 +40,7 @@ def floor_of(name: str) -> int | None:
     return FLOORS.index(top) if top in FLOORS else None
 
 
-def test_every_room_imports_only_from_floors_above_it():
+def test_every_folder_imports_only_from_floors_above_it():
     breaches = []
     for name, path in modules().items():
         for other in imports_of(name, path, top_only=False):
@@ -97,7 +97,7 @@ def test_importing_loads_no_heavy_package():
     assert run(code).stdout.strip() == "[]"
 
 
-def test_every_verb_says_its_help_without_pytorch():
+def test_every_verb_prints_its_help_without_pytorch():
     from auricle.cli.main import VERBS
 
     for verb in VERBS:
@@ -111,7 +111,7 @@ def test_every_verb_says_its_help_without_pytorch():
         assert "usage: auricle" in result.stdout
 
 
-def test_help_answers_at_once():
+def test_help_is_printed_at_once():
     times = []
     for _ in range(3):
         start = processor_seconds()
@@ -133,7 +133,7 @@ def run(code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-def test_the_version_and_unknown_verbs_are_answered_in_words():
+def test_the_version_and_unknown_verbs_print_one_line():
     version = subprocess.run([sys.executable, "-m", "auricle", "--version"], capture_output=True, text=True)
     assert version.stdout.strip() == f"auricle {auricle.__version__}"
     wrong = subprocess.run([sys.executable, "-m", "auricle", "pretrian"], capture_output=True, text=True)
@@ -141,7 +141,7 @@ def test_the_version_and_unknown_verbs_are_answered_in_words():
     assert "did you mean 'auricle pretrain'" in wrong.stderr
 
 
-def test_the_models_room_can_be_called_for_the_table():
+def test_auricle_models_can_be_called_for_the_table():
     assert "logmel-stats" in str(auricle.models())
     with pytest.raises(AttributeError):
         auricle.nothing  # noqa: B018

@@ -81,7 +81,7 @@ def test_a_weight_file_or_run_gives_the_recorded_embedding_and_logits(name):
 
 
 @pytest.mark.parametrize("file", sorted(FILES.rglob("*.safetensors")), ids=lambda path: path.stem)
-def test_fingerprints_stay_what_they_were(file):
+def test_fingerprints_do_not_change(file):
     """Embedding caches and results stores name encoders by their fingerprints."""
     with safe_open(file, "pt") as opened:
         described = json.loads((opened.metadata() or {}).get("auricle", "{}"))

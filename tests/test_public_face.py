@@ -106,7 +106,7 @@ def test_every_public_name_is_documented(name):
     assert "Raises:" in text
 
 
-def test_the_face_lists_what_it_offers():
+def test_all_lists_every_public_name():
     assert set(auricle.__all__) <= set(dir(auricle))
     assert [name for name in auricle.__all__ if not hasattr(auricle, name)] == []
     assert str(auricle.models()) == str(auricle.list_models())

@@ -29,7 +29,7 @@ def noise(samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])
-def test_the_published_signals_come_out(rate):
+def test_the_published_signals_are_reproduced(rate):
     tensors, _ = read_golden(GOLDEN / "mae_ast" / "frontend_few.safetensors")
     mono = tensors[f"wav_{rate}_stereo"].mean(0).numpy()
     np.testing.assert_allclose(resample(mono, rate, 16000, "sinc"), tensors[f"resampled_{rate}"], atol=4e-6)
@@ -39,12 +39,12 @@ def test_the_published_signals_come_out(rate):
     ("old", "new"), [(44100, 16000), (48000, 16000), (8000, 16000), (22050, 16000), (16000, 44100), (11025, 8000)]
 )
 @pytest.mark.parametrize("samples", [1, 7, 400, 1234])
-def test_every_output_is_the_formulas(old, new, samples):
+def test_every_output_equals_the_formula(old, new, samples):
     wave = noise(samples)
     np.testing.assert_allclose(resample(wave, old, new, "sinc"), by_formula(wave, old, new), atol=2e-6)
 
 
-def test_pieces_joined_are_the_whole():
+def test_joined_pieces_equal_the_whole():
     wave = noise(50000)[:, None].repeat(2, axis=1)
     wave[:, 1] *= -0.5
     whole = resample(wave.T, 44100, 16000, "sinc")
@@ -56,7 +56,7 @@ def test_pieces_joined_are_the_whole():
     assert whole.shape == (2, -(-50000 * 160 // 441))
 
 
-def test_files_are_read_with_it_whole_in_spans_and_in_blocks(tmp_path):
+def test_whole_files_spans_and_blocks_use_the_resampler(tmp_path):
     wave = noise(44100 * 2)
     path = tmp_path / "noise.wav"
     soundfile.write(path, wave, 44100, subtype="FLOAT")

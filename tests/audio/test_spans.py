@@ -36,7 +36,7 @@ def test_every_span_has_the_samples_that_it_has_alone(file, rate, order):
         assert np.abs(wave - source.read(rate, "soxr")).max() < 1e-6
 
 
-def test_little_is_held(file, monkeypatch):
+def test_memory_holds_few_samples(file, monkeypatch):
     monkeypatch.setattr(spans_module, "KEPT_SECONDS", 5.0)
     reading = SpanReader(file, 8000, "soxr")
     for i in range(98):
@@ -44,7 +44,7 @@ def test_little_is_held(file, monkeypatch):
         assert len(reading.held) <= 8000 * (5 + 2 + 30)
 
 
-def test_a_damaged_end_costs_only_the_spans_in_it(file):
+def test_a_damaged_end_affects_only_the_spans_in_it(file):
     file.write_bytes(file.read_bytes()[: 44 + 2 * 8000 * 50])
     reading = SpanReader(file, 8000, "soxr")
     assert len(reading.read(AudioSource("a", file, start=0, end=5))) == 5 * 8000

@@ -55,6 +55,6 @@ def test_a_long_stream_is_never_held_whole():
 
 
 @pytest.mark.parametrize(("size", "hop"), [(0, 1), (1, 0)])
-def test_windows_of_nothing_are_refused(size, hop):
+def test_windows_without_length_are_refused(size, hop):
     with pytest.raises(AuricleError, match="at least one sample"):
         next(windows([np.zeros(3, np.float32)], size, hop))

@@ -46,7 +46,7 @@ def check(command: str, capsys, *, whole: bool) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_commands_of_a_page_are_in_todays_grammar(page, capsys):
+def test_commands_of_a_page_are_in_the_present_grammar(page, capsys):
     text = page.read_text(encoding="utf-8")
     for block in FENCE.findall(text):
         for command in commands_in(block):

@@ -49,7 +49,7 @@ def test_the_table_names_every_verb():
 
 
 @pytest.mark.parametrize(("verb", "words"), HOPELESS.items())
-def test_where_nothing_can_be_done_the_code_is_2_and_stdout_is_empty(verb, words, capsys):
+def test_the_exit_code_is_2_and_stdout_empty_when_nothing_can_be_done(verb, words, capsys):
     assert main([*verb.split(), *words.split()]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -87,7 +87,7 @@ def test_answers_go_to_stdout_also_as_json(line, capsys):
     json.loads(capsys.readouterr().out)
 
 
-def test_progress_goes_to_stderr_and_a_broken_file_makes_it_1(here, capsys):
+def test_progress_goes_to_stderr_and_a_broken_file_gives_exit_code_1(here, capsys):
     write_sounds(here / "sounds", 2, seconds=0.5)
     assert main(["prepare", "sounds", "--out", "all", "--json"]) == 0
     shown = capsys.readouterr()
@@ -103,7 +103,7 @@ def test_progress_goes_to_stderr_and_a_broken_file_makes_it_1(here, capsys):
 
 
 @pytest.mark.parametrize(("names", "code"), [(["good"], 0), (["good", "bad"], 1), (["bad"], 2), (["bad", "bad"], 2)])
-def test_tag_counts_the_recordings_it_could_tag(names, code, monkeypatch, capsys):
+def test_the_exit_code_of_tag_counts_the_tagged_recordings(names, code, monkeypatch, capsys):
     outcomes = {"good": FileTags("good.wav", 1.0, ()), "bad": Failure("bad.wav", "bad.wav: no such file")}
     tagging = Tagging("loudest-band", len(names), iter([outcomes[name] for name in names]))
     monkeypatch.setattr("auricle.cli.tag.tag", lambda config: tagging)
@@ -111,5 +111,5 @@ def test_tag_counts_the_recordings_it_could_tag(names, code, monkeypatch, capsys
     assert capsys.readouterr().err.count("failed: ") == names.count("bad")
 
 
-def test_the_code_counts_what_was_done():
+def test_the_exit_code_depends_on_the_number_of_failed_items():
     assert [exit_code(3, 0), exit_code(0, 0), exit_code(2, 1), exit_code(0, 1)] == [0, 0, 1, 2]

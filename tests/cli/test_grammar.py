@@ -110,14 +110,14 @@ def test_the_table_names_every_verb():
 
 
 @pytest.mark.parametrize(("verb", "words", "expected"), NEW_FORMS)
-def test_data_come_first_and_everything_else_has_a_name(verb, words, expected, capsys):
+def test_data_come_first_and_all_else_are_named_options(verb, words, expected, capsys):
     config = config_of(verb, words)
     assert {name: value_of(config, name) for name in expected} == expected
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("old_verb", "old", "new_verb", "new"), OLD_FORMS)
-def test_an_old_form_means_the_new_one_and_names_it(old_verb, old, new_verb, new, capsys):
+def test_an_old_form_is_translated_and_the_new_one_named(old_verb, old, new_verb, new, capsys):
     config = config_of(old_verb, old)
     lines = capsys.readouterr().err.splitlines()
     assert config == config_of(new_verb, new)
@@ -132,7 +132,7 @@ def test_a_folder_with_the_name_of_a_method_is_data(tmp_path, monkeypatch):
     assert config_of("pretrain", "m2d m2d --out r").method == "m2d"
 
 
-def test_only_the_first_process_of_several_names_the_new_form(monkeypatch, capsys):
+def test_only_the_first_of_several_processes_names_the_new_form(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     config_of("pretrain", "m2d data")
     assert capsys.readouterr().err == ""
@@ -161,12 +161,12 @@ def test_an_unknown_option_is_one_line_with_code_2(verb, capsys):
         ("results --format yaml", "--format: invalid choice: 'yaml'"),
     ],
 )
-def test_mistakes_are_named_in_words(line, message, capsys):
+def test_mistakes_have_an_error_message(line, message, capsys):
     assert main(line.split()) == 2
     shown = capsys.readouterr()
     assert message in shown.err + shown.out
 
 
-def test_an_unreadable_line_raises_before_anything_runs():
+def test_an_invalid_command_line_raises_before_anything_runs():
     with pytest.raises(AuricleError, match="unknown method 'm3d'"):
         read("pretrain", ["data", "--method", "m3d"])

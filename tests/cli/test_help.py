@@ -24,7 +24,7 @@ def text_of(words, capsys):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_is_short_and_all_of_it_is_one_word_away(verb, capsys):
+def test_help_is_short_and_help_all_is_complete(verb, capsys):
     short, whole = text_of([*verb.split(), "--help"], capsys), text_of([*verb.split(), "--help", "all"], capsys)
     few, every = OPTION.findall(short), OPTION.findall(whole)
     assert short.startswith(f"usage: auricle {verb}")
@@ -56,7 +56,7 @@ def test_a_named_method_shows_its_own_settings(capsys):
     assert "--mask-ratio" not in text_of(["pretrain", "--help"], capsys)
 
 
-def test_the_overview_is_ordered_by_what_a_person_wants(capsys):
+def test_the_overview_is_ordered_by_task(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert [line.removesuffix(":") for line in text.splitlines() if line.endswith(":")] == list(TOPICS)
@@ -64,7 +64,7 @@ def test_the_overview_is_ordered_by_what_a_person_wants(capsys):
     assert not [old for old in aliases.VERBS if f"  {old} " in text]
 
 
-def test_a_family_of_verbs_lists_them(capsys):
+def test_a_group_of_verbs_lists_them(capsys):
     assert main(["models", "--help"]) == 0
     assert "models verify" in capsys.readouterr().out
 

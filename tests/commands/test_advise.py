@@ -165,7 +165,7 @@ def test_a_source_is_counted_and_a_prepared_one_not_prepared_again(tmp_path):
     assert advised(source=str(ready)).facts.clips == 3
 
 
-def test_a_gpu_that_is_too_small_and_unknown_domains_are_refused_in_words():
+def test_a_gpu_that_is_too_small_and_unknown_domains_are_refused_with_a_message():
     with pytest.raises(AuricleError, match="GiB"):
         advised(clips=500, hours=1.0, gpu_memory=2.0)
     with pytest.raises(AuricleError, match="did you mean speech"):
@@ -175,12 +175,12 @@ def test_a_gpu_that_is_too_small_and_unknown_domains_are_refused_in_words():
 
 
 @pytest.mark.parametrize("wrong", [{"hours": float("nan")}, {"hours": float("inf")}, {"clip_seconds": float("nan")}])
-def test_numbers_that_are_none_are_refused(wrong):
+def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(AuricleError, match="must be a number of at least 0"):
         AdviseConfig(**wrong)
 
 
-def test_hours_alone_are_enough_and_what_is_assumed_is_said():
+def test_hours_alone_are_enough_and_assumptions_are_printed():
     advice = advised(hours=1500.0, gpus=4)
     assert (advice.strategy, advice.facts.clips) == ("scratch", 540_000)
     assert "10 s are assumed" in " ".join(advice.notes)
@@ -224,7 +224,7 @@ def test_the_answer_on_the_terminal_and_as_json(capsys):
     assert main(["advise", "--domain", "nonsense"]) == 2
 
 
-def test_on_a_terminal_without_flags_it_asks(monkeypatch, capsys):
+def test_on_a_terminal_without_flags_advise_asks_questions(monkeypatch, capsys):
     answers = iter(["", "lung", "3", "600", "maybe", "yes", "no", "yes", "", "1", "24"])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: next(answers))
@@ -235,7 +235,7 @@ def test_on_a_terminal_without_flags_it_asks(monkeypatch, capsys):
     assert (args.gpus, args.gpu_memory) == (1, 24.0)
 
 
-def test_the_guide_tells_every_rule():
+def test_the_guide_contains_every_rule():
     guide = (ROOT / "docs/application-guide.md").read_text()
     for run in rules.KNOWN:
         row = f"| {run.name} | `{run.method}`"

@@ -23,7 +23,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
 
 
-def test_a_labelled_folder_ends_with_scores_a_report_and_words(sounds, tmp_path, capsys):
+def test_a_labelled_folder_gets_scores_a_report_and_a_summary(sounds, tmp_path, capsys):
     out = tmp_path / "out"
     assert (
         main(["demo", str(sounds / "manifest.csv"), "--out", str(out), "--minutes", "0.01", "--quiet", "--json"]) == 0
@@ -36,7 +36,7 @@ def test_a_labelled_folder_ends_with_scores_a_report_and_words(sounds, tmp_path,
     assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten
 
 
-def test_without_labels_nothing_is_measured_and_a_broken_file_costs_only_itself(sounds, tmp_path, capsys):
+def test_without_labels_nothing_is_measured_and_only_the_broken_file_is_left_out(sounds, tmp_path, capsys):
     folder = tmp_path / "flat"
     folder.mkdir()
     for i, path in enumerate(sorted(sounds.rglob("*.flac"))):
@@ -56,7 +56,7 @@ def test_without_labels_nothing_is_measured_and_a_broken_file_costs_only_itself(
         (["demo", "SOUNDS", "--minutes", "0"], "--minutes"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_exit_2(sounds, tmp_path, capsys, words, said):
+def test_impossible_requests_are_refused_with_exit_code_2(sounds, tmp_path, capsys, words, said):
     words = [word.replace("SOUNDS", str(sounds)).replace("MANIFEST", str(sounds / "manifest.csv")) for word in words]
     assert main([*words, "--out", str(tmp_path / "out"), "--quiet"]) == 2
     assert said in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_every_format_tried_is_one_that_folders_are_searched_for(diagnosis):
     assert {format.suffix for format in diagnosis.formats} <= AUDIO_SUFFIXES
 
 
-def test_a_format_that_fails_is_reported_and_the_rest_goes_on(monkeypatch):
+def test_a_format_that_fails_is_reported_and_the_others_are_tested(monkeypatch):
     from auricle.audio import write as encode
 
     real = encode.encode_audio

@@ -76,7 +76,7 @@ def test_npz_and_parquet_hold_ids_and_vectors(folder, tmp_path):
     assert set(table["id"].to_pylist()) == set(expected.ids)
 
 
-def test_a_finished_output_is_kept_and_another_is_not_overwritten(folder, tmp_path):
+def test_a_finished_output_is_not_changed_and_another_not_overwritten(folder, tmp_path):
     out = tmp_path / "e.npy"
     embed(config(folder, out), quiet=True)
     before = out.stat().st_mtime_ns
@@ -248,7 +248,7 @@ def test_files_are_written_in_parts_with_the_bytes_that_numpy_writes(folder, tmp
     assert not times or (tmp_path / "e.times.npy").read_bytes() == (tmp_path / "expected.times.npy").read_bytes()
 
 
-def test_parts_of_the_first_edition_are_made_anew(folder, tmp_path):
+def test_parts_of_the_first_edition_are_computed_again(folder, tmp_path):
     parts = tmp_path / "e.npy.parts"
     parts.mkdir()
     (parts / "settings.json").write_text("{}")

@@ -66,7 +66,7 @@ def test_list_prints_text_json_and_the_table_of_the_docs(models):
     assert "did you mean m2d" in error
 
 
-def test_show_says_licence_front_end_and_score_of_a_name(models):
+def test_show_prints_licence_front_end_and_score_of_a_name(models):
     _, text, _ = models("show", "mn10_as_hop_15")
     for words in ("MIT", "-h480-", "0.463", "4,876,831", "mn10_as_hop_15_mAP_463.pt"):
         assert words in text
@@ -90,7 +90,7 @@ def test_show_opens_files_and_run_folders(models, mn01, tmp_path):
     assert shown["fingerprint"] == auricle.load(mn01).fingerprint()
 
 
-def test_get_takes_a_local_file_and_says_the_licence(models, mn01, cache):
+def test_get_installs_a_local_file_and_prints_the_licence(models, mn01, cache):
     code, text, _ = models("get", "mn01_as", "--weights", mn01)
     assert code == 0
     assert "licence: MIT" in text
@@ -104,7 +104,7 @@ def test_get_takes_a_local_file_and_says_the_licence(models, mn01, cache):
     assert models("get", "logmel-stats")[0] == 2
 
 
-def test_verify_finds_good_and_bad(models, mn01, tmp_path):
+def test_verify_passes_good_files_and_fails_bad_ones(models, mn01, tmp_path):
     assert models("verify", "mn01_as")[0] == 2  # not here yet
     models("get", "mn01_as", "--weights", mn01)
     code, text, _ = models("verify", "mn01_as", mn01)
@@ -137,7 +137,7 @@ def test_verify_notices_changed_tensors_in_a_file_of_ours(models, mn01, tmp_path
     assert "tensors or settings were changed" in text
 
 
-def test_efficientat_goes_there_and_back_tensor_by_tensor(models, mn01, tmp_path):
+def test_conversion_to_efficientat_and_back_keeps_every_tensor(models, mn01, tmp_path):
     assert models("convert", mn01, "--to", "auricle", "--out", "a.safetensors", "--record", "mn01_as")[0] == 0
     code, text, _ = models("convert", "a.safetensors", "--to", "efficientat", "--out", "b.pt")
     assert code == 0
@@ -147,7 +147,7 @@ def test_efficientat_goes_there_and_back_tensor_by_tensor(models, mn01, tmp_path
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_what_efficientats_layout_cannot_say_is_told_or_refused(models, tmp_path):
+def test_settings_that_efficientats_layout_lacks_are_printed_or_refused(models, tmp_path):
     plain = DyMN(DyMNConfig(width=0.4, num_classes=3, temperature=5.0, coordinate_attention=False))
     save_encoder(plain, tmp_path / "a.safetensors", lineage={})
     code, text, _ = models("convert", "a.safetensors", "--to", "efficientat", "--out", "a.pt")

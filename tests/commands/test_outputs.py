@@ -37,7 +37,7 @@ def taken(tmp_path, monkeypatch):
         "demo {sounds} --out {taken}",
     ],
 )
-def test_an_output_that_cannot_be_is_refused_before_anything_is_heard(line, sounds, taken, tmp_path, capsys):
+def test_an_impossible_output_is_refused_before_any_audio_is_read(line, sounds, taken, tmp_path, capsys):
     labels = table(sounds, tmp_path / "meta.csv")
     words = line.format(sounds=sounds.root, labels=labels, taken=taken).split()
     assert main([*words, "--quiet"]) == 2
@@ -46,7 +46,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_heard(line, soun
     assert not said.out
 
 
-def test_a_cache_that_cannot_be_is_refused_in_words(sounds, taken, tmp_path, monkeypatch, capsys):
+def test_an_impossible_cache_folder_is_refused_with_a_message(sounds, taken, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("AURICLE_CACHE", str(taken))
     words = ["evaluate", "linear", "logmel-stats", str(sounds.root), "--labels", str(table(sounds, tmp_path / "m.csv"))]
     assert main([*words, "--quiet", "--store", str(tmp_path / "r.sqlite")]) == 2
@@ -54,7 +54,7 @@ def test_a_cache_that_cannot_be_is_refused_in_words(sounds, taken, tmp_path, mon
 
 
 @pytest.mark.parametrize("verb", ["prepare", "advise", "evaluate linear"])
-def test_help_is_said_on_a_terminal_of_few_letters(verb):
+def test_help_is_printed_on_an_ascii_terminal(verb):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     words = [sys.executable, "-m", "auricle", *verb.split(), "--help"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, encoding="ascii")
@@ -62,7 +62,7 @@ def test_help_is_said_on_a_terminal_of_few_letters(verb):
     assert "--" in done.stdout
 
 
-def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path, capsys):
+def test_names_that_are_not_utf8_are_left_out_and_reported(tmp_path, capsys):
     write_sound(tmp_path / "sounds" / "good.wav", tone(0.2))
     try:
         os.rename(write_sound(tmp_path / "odd.wav", tone(0.2)), os.fsencode(tmp_path / "sounds") + b"/caf\xe9.wav")

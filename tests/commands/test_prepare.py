@@ -85,7 +85,7 @@ def test_the_answer_is_on_stdout_and_can_be_json(corpus, tmp_path, capsys):
     assert "6 already finished" in text
 
 
-def test_bad_files_are_counted_and_the_rest_is_done(corpus, tmp_path, capsys):
+def test_bad_files_are_counted_and_the_others_prepared(corpus, tmp_path, capsys):
     (corpus / "dog/text.wav").write_text("this is no sound")
     (corpus / "dog/empty.wav").write_bytes(b"")
     write_sound(corpus / "dog/short.wav", tone(0.003))
@@ -105,7 +105,7 @@ def test_bad_files_are_counted_and_the_rest_is_done(corpus, tmp_path, capsys):
     assert len(read_manifest(out)) == 6
 
 
-def test_refusals_come_with_code_2(corpus, tmp_path, capsys):
+def test_refused_requests_exit_with_code_2(corpus, tmp_path, capsys):
     twice = tmp_path / "twice.csv"
     twice.write_text("id,path\na,dog/clip000.wav\na,dog/clip001.wav\n")
     assert run(tmp_path / "no_folder", tmp_path / "out") == 2
@@ -135,7 +135,7 @@ def test_other_settings_are_refused_and_named(corpus, tmp_path, capsys):
     assert read_manifest(out)["dog/clip001.wav"].fold == 2
 
 
-def test_short_sound_is_padded_to_the_length_asked_for(corpus, tmp_path):
+def test_short_sound_is_padded_to_the_requested_length(corpus, tmp_path):
     run(corpus, tmp_path / "out", "--min-seconds", 6.1)
     array = np.load(tmp_path / "out/lms/cat/clip001.npy")
     # 6.1 s are 611 frames: [m2d 1.3](docs/specification/m2d.md#s1-3)
@@ -143,7 +143,7 @@ def test_short_sound_is_padded_to_the_length_asked_for(corpus, tmp_path):
     assert array[0, 0, -1] == pytest.approx(-15.942385, abs=1e-5), "digital silence"
 
 
-def test_only_what_is_new_or_changed_is_done_again(corpus, tmp_path):
+def test_only_new_or_changed_clips_are_prepared_again(corpus, tmp_path):
     out = tmp_path / "out"
     run(corpus, out)
     before = times(out / "lms/cat")
@@ -186,7 +186,7 @@ def test_long_files_are_prepared_in_blocks(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "lms/long.npy")[0], whole, atol=1e-4)
 
 
-def test_ids_never_leave_the_store_nor_meet_in_one_file():
+def test_ids_stay_inside_the_store_and_have_different_files():
     keys = keys_of(("a.wav", "a.flac", "../../b.wav", "/etc/c.wav", "d", "e.1.ogg"))
     assert len(set(keys.values())) == 6
     assert keys["../../b.wav"] == "b.npy"
@@ -194,7 +194,7 @@ def test_ids_never_leave_the_store_nor_meet_in_one_file():
     assert (keys["d"], keys["e.1.ogg"]) == ("d.npy", "e.1.npy")
 
 
-def test_a_killed_run_goes_on_without_doing_finished_work_twice(tmp_path):
+def test_a_killed_run_continues_without_repeating_finished_work(tmp_path):
     """SIGKILL in the middle of a run with two processes, then again with one: the number of processes is no setting."""
     write_sounds(tmp_path / "audio", 400, seconds=1.0, rate=44100)
     out = tmp_path / "out"

@@ -66,7 +66,7 @@ def test_a_list_is_not_replaced_silently(data, capsys):
     assert len(rows(data / "files.csv")) == 4
 
 
-def test_folders_that_cannot_be_listed_are_refused_in_words(data, tmp_path, capsys):
+def test_folders_that_cannot_be_listed_are_refused_with_a_message(data, tmp_path, capsys):
     (data / "empty").mkdir()
     assert main(["prepare", "list", str(data / "as_lsm"), "--out", str(data / "files.csv")]) == 2
     assert main(["prepare", "list", str(data / "empty"), "--out", str(data / "files.csv")]) == 2

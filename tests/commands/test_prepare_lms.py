@@ -58,7 +58,7 @@ def test_values_are_the_front_ends_of_the_padded_sound(tmp_path, rate):
     assert stored.shape == (80, 151), "the padding counts in the actual rate"
 
 
-def test_any_format_or_one_suffix_and_the_first_files_left_out(sounds, tmp_path):
+def test_suffix_any_and_skip_select_the_files(sounds, tmp_path):
     result = prepare_lms(LmsConfig(str(sounds), str(tmp_path / "all"), suffix="any", quiet=True))
     assert result.done == 4
     assert (tmp_path / "all/bird.npy").is_file()
@@ -67,7 +67,7 @@ def test_any_format_or_one_suffix_and_the_first_files_left_out(sounds, tmp_path)
     assert prepare_lms(LmsConfig(str(sounds), str(tmp_path / "flac"), suffix="flac", quiet=True)).done == 1
 
 
-def test_what_is_there_is_kept_and_what_is_broken_counted(sounds, tmp_path, capsys):
+def test_existing_files_are_kept_and_broken_ones_counted(sounds, tmp_path, capsys):
     out = tmp_path / "lms"
     assert run(sounds, out) == 0
     before = (out / "dog/clip000.npy").stat().st_mtime_ns
@@ -93,7 +93,7 @@ def test_many_files_are_converted_in_processes_to_the_same_values(tmp_path):
         assert np.array_equal(np.load(path), np.load(tmp_path / "two" / path.name))
 
 
-def test_half_precision_is_off_by_no_more_than_its_card_says(sounds, tmp_path):
+def test_half_precision_errors_stay_below_the_documented_bound(sounds, tmp_path):
     assert run(sounds, tmp_path / "full") == 0
     assert run(sounds, tmp_path / "half", "--float16") == 0
     card = json.loads((tmp_path / "half/prepare.json").read_text())
@@ -129,7 +129,7 @@ def test_a_list_beside_its_mirror_finds_the_card(sounds, tmp_path):
     assert front_end_of(read_manifest(tmp_path / "data/files.csv")) == "m2d-logmel/32k"
 
 
-def test_refusals_come_with_code_2(sounds, tmp_path, capsys):
+def test_refused_requests_exit_with_code_2(sounds, tmp_path, capsys):
     write_sound(sounds / "bird.wav")
     assert run(tmp_path / "nowhere", tmp_path / "out") == 2
     assert run(sounds, tmp_path / "out", "--suffix", ".opus") == 2

@@ -55,14 +55,14 @@ def test_features_are_those_of_the_padded_standardised_recording(speech, tmp_pat
     assert data[0].crop.targets.shape == (40, 8)
 
 
-def test_the_wave_is_brought_to_zero_mean_and_unit_variance():
+def test_the_waveform_is_normalised_to_zero_mean_and_unit_variance():
     wave = standardised(3 + 0.1 * tone(0.1))
     assert wave.dtype == np.float32
     assert abs(wave.mean()) < 1e-5
     assert wave.std() == pytest.approx(1, abs=1e-3)
 
 
-def test_what_is_finished_is_kept_and_what_changed_is_done_again(speech, tmp_path):
+def test_finished_features_are_kept_and_changed_ones_computed_again(speech, tmp_path):
     extract = SpeechFeatures(TinySpeech(), 2)
     prepare_speech(config(speech, tmp_path / "out"), extract)
     assert prepare_speech(config(speech, tmp_path / "out"), extract).skipped == 2
@@ -138,7 +138,7 @@ def test_a_real_hubert_gives_the_hidden_states_of_its_layer(hubert, speech, tmp_
     np.testing.assert_allclose(stored, expected.numpy(), atol=1e-5)
 
 
-def test_a_model_that_is_not_there_is_refused(hubert, speech, tmp_path, capsys):
+def test_a_missing_model_is_refused(hubert, speech, tmp_path, capsys):
     assert (
         main(["prepare", "speech", str(speech), "--out", str(tmp_path / "out"), "--features", str(tmp_path / "none")])
         == 2

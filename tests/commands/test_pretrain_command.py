@@ -22,7 +22,7 @@ def data(tmp_path_factory):
     return prepared(tmp_path_factory.mktemp("data"))
 
 
-def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
+def test_a_run_folder_holds_settings_weights_log_and_card(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert main([*flags(data, out), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 18
@@ -44,7 +44,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(data, tmp_path, capsys):
     assert encoder(torch.zeros(1, 16000)).clip.shape == (1, 5 * 16)
 
 
-def test_the_loss_falls_when_ten_clips_are_learnt_by_heart(tmp_path):
+def test_the_loss_falls_when_ten_clips_are_overfitted(tmp_path):
     data = prepared(tmp_path / "data", clips=10)
     settings = config(data, tmp_path / "run", epochs=60, batch_size=10, warmup_epochs=5.0, lr=3e-3, embed_dim=32)
     from auricle.commands.pretrain import pretrain
@@ -71,7 +71,7 @@ def test_bf16_and_recomputed_activations_train_too(data, tmp_path):
     assert losses[0] == pytest.approx(losses[2], abs=0.05)
 
 
-def test_a_rehearsal_says_what_a_run_costs_and_writes_nothing(data, tmp_path, capsys):
+def test_a_dry_run_prints_the_cost_and_writes_nothing(data, tmp_path, capsys):
     assert main([*flags(data, tmp_path / "run"), "--dry-run"]) == 0
     words = capsys.readouterr().out
     for part in ("parameters", "tokens        25", "18 weight updates", "step memory", "operations", "run time"):
@@ -89,7 +89,7 @@ def test_the_batch_finder_keeps_the_effective_batch(data, tmp_path, monkeypatch)
     assert found.effective_batch == 12
 
 
-def test_audio_is_made_into_log_mel_on_the_fly(tmp_path):
+def test_audio_is_converted_to_log_mel_during_training(tmp_path):
     write_sounds(tmp_path / "audio", 8, seconds=0.7)
     assert main([*flags(tmp_path / "audio", tmp_path / "run", epochs=2), "--quiet"]) == 0
 
@@ -133,7 +133,7 @@ def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(dat
         (["pretrain", "DATA", "--method", "m2d", "--resume", "nowhere.pth", "--batch-size", "4"], "nowhere.pth"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_words_with_exit_2(data, tmp_path, capsys, monkeypatch, words, said):
+def test_impossible_runs_are_refused_with_a_message_and_exit_code_2(data, tmp_path, capsys, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.yaml").write_text("method: [m2d")

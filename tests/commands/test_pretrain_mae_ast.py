@@ -98,13 +98,13 @@ def test_a_run_cut_anywhere_continues_to_the_same_numbers(source, whole, tmp_pat
         assert rows(whole, kind) == rows(tmp_path / "run", kind)
 
 
-def test_workers_change_nothing(source, whole, tmp_path):
+def test_the_number_of_workers_does_not_change_the_weights(source, whole, tmp_path):
     pretrain(config(source, tmp_path / "run", workers=2, validate_interval_updates=2), quiet=True)
     assert rows(whole, "step") == rows(tmp_path / "run", "step")
     assert rows(whole, "validation") == rows(tmp_path / "run", "validation")
 
 
-def test_validation_disturbs_nothing(source, whole, tmp_path):
+def test_validation_does_not_change_the_training(source, whole, tmp_path):
     pretrain(config(source / "train.tsv", tmp_path / "run"), quiet=True)
     assert rows(whole, "step") == rows(tmp_path / "run", "step")
     assert not rows(tmp_path / "run", "validation")
@@ -138,7 +138,7 @@ def test_two_ranks_equal_one_with_the_double_batch(tmp_path):
             assert [b[name] for name in names] == pytest.approx([a[name] for name in names], rel=1e-4)
 
 
-def test_the_command_line_trains_says_and_continues(source, tmp_path, capsys):
+def test_the_command_line_trains_prints_and_continues(source, tmp_path, capsys):
     words = mae_ast_runs.flags(source, tmp_path / "run", max_updates=2, warmup_updates=1)
     assert main([*words, "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
@@ -155,7 +155,7 @@ def test_a_folder_of_sound_trains_too(source, tmp_path):
     )
 
 
-def test_files_of_a_folder_that_cannot_be_opened_are_said_and_counted(source, tmp_path, capsys):
+def test_files_that_cannot_be_opened_are_reported_and_counted(source, tmp_path, capsys):
     for name in ("0.flac", "1.flac"):
         (tmp_path / "audio").mkdir(exist_ok=True)
         (tmp_path / "audio" / name).write_bytes((source / "audio/train" / name).read_bytes())
@@ -167,7 +167,7 @@ def test_files_of_a_folder_that_cannot_be_opened_are_said_and_counted(source, tm
     assert "1 of 3 files cannot be opened and are left out" in told.err
 
 
-def test_a_polynomial_schedule_by_epochs_knows_its_own_warm_up(source, tmp_path):
+def test_a_polynomial_schedule_by_epochs_has_its_own_warm_up(source, tmp_path):
     settings = dict(max_updates=0, epochs=2, warmup_updates=1)
     assert pretrain(config(source, tmp_path / "run", **settings), quiet=True).epochs == 2
     with pytest.raises(AuricleError, match="--warmup-updates"):
@@ -187,7 +187,7 @@ def test_a_polynomial_schedule_by_epochs_knows_its_own_warm_up(source, tmp_path)
         (dict(patch_size="128x200", max_token_length=48), "20 clips in a row cannot be read.*a token takes"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_words(source, tmp_path, changes, words):
+def test_impossible_runs_are_refused_with_a_message(source, tmp_path, changes, words):
     with pytest.raises(AuricleError, match=words):
         pretrain(config(source, tmp_path / "run", **changes), quiet=True)
 

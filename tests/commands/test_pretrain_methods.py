@@ -115,7 +115,7 @@ def test_both_losses_of_m2d_x_are_logged(words, tmp_path):
     assert row["loss"] == pytest.approx(row["loss_m2d"] + 0.5 * row["loss_off"], rel=1e-5)
 
 
-def test_further_pre_training_says_that_the_offline_predictor_is_fresh(words, tmp_path, capsys):
+def test_further_pre_training_reports_that_the_offline_predictor_is_new(words, tmp_path, capsys):
     line = [word for word in command("m2d-x", words, tmp_path / "run") if word != "--quiet"]
     assert main(line) == 0
     assert "2 not in the file, initialised: offline_predictor.bias, offline_predictor.weight" in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_a_teacher_may_be_stored_beside_the_spectrograms(speech, tmp_path):
     assert main(line) == 0
 
 
-def test_a_teacher_of_another_front_end_and_rate_hears_the_audio(data, tmp_path, capsys):
+def test_a_teacher_of_another_front_end_and_rate_gets_the_audio(data, tmp_path, capsys):
     save_encoder(mn(), tmp_path / "mn.safetensors")
     write_sounds(tmp_path / "audio", 8, seconds=0.7)
     line = [*PATCHES, "--teacher", str(tmp_path / "mn.safetensors"), "--out", str(tmp_path / "run"), *SMALL]
@@ -180,7 +180,7 @@ def test_a_teacher_of_another_front_end_and_rate_hears_the_audio(data, tmp_path,
         (["msm-mae", "DATA", "--cont-mask", "3", "--mask-ratio", "0.1"], "cannot hide 0.1 of 5 patch columns"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_words(data, speech, tmp_path, capsys, line, said):
+def test_impossible_runs_are_refused_with_a_message(data, speech, tmp_path, capsys, line, said):
     places = {"DATA": str(data), "SPEECH": str(speech)}
     line = [places.get(word, word) for word in line]
     sizes = PATCHES[:2] if "--patch-size" in line else PATCHES
@@ -189,7 +189,7 @@ def test_what_cannot_be_trained_is_refused_in_words(data, speech, tmp_path, caps
     assert not (tmp_path / "run").exists()
 
 
-def test_the_small_preset_is_one_word_and_the_demos_settings(data, tmp_path):
+def test_the_small_preset_has_the_settings_of_the_demo(data, tmp_path):
     out = tmp_path / "run"
     few = ["--max-updates", "2", "--warmup-updates", "1", "--quiet"]
     assert main(["pretrain", str(data), "--method", "msm-mae", "--preset", "small", "--out", str(out), *few]) == 0

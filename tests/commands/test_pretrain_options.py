@@ -33,7 +33,7 @@ def test_paths_of_a_list_start_at_the_data_path(listed, capsys):
     assert json.loads(capsys.readouterr().out)["clips"] == 8
 
 
-def test_spectrograms_that_nothing_speaks_for_are_refused_until_their_front_end_is_named(listed, capsys):
+def test_spectrograms_without_a_front_end_are_refused_until_it_is_named(listed, capsys):
     assert main([*words(listed), "--data-path", str(listed / "data")]) == 2
     assert "name the front end yourself" in capsys.readouterr().err
     wrong = ["--data-path", str(listed / "data"), "--stored-front-end", "m2d-logmel/32k"]
@@ -41,7 +41,7 @@ def test_spectrograms_that_nothing_speaks_for_are_refused_until_their_front_end_
     assert "m2d-logmel/32k" in capsys.readouterr().err
 
 
-def test_given_statistics_replace_the_measured_ones(listed):
+def test_statistics_on_the_command_line_replace_the_measured_ones(listed):
     named = ["--data-path", str(listed / "data"), "--stored-front-end", "m2d-logmel/16k"]
     assert main([*words(listed), *named, "--norm-stats", "-6.5", "4.5"]) == 0
     assert auricle.load(listed / "run").norm_stats.tolist() == [-6.5, 4.5]
@@ -58,7 +58,7 @@ def test_a_run_may_begin_at_a_later_epoch_of_the_schedule(tmp_path, capsys):
     assert "--start-epoch" in capsys.readouterr().err
 
 
-def test_epochs_that_are_asked_for_replace_a_presets_updates(listed):
+def test_epochs_on_the_command_line_replace_the_updates_of_a_preset(listed):
     words = ["pretrain", str(listed), "--preset", "small", "--dry-run", "--quiet", "--json"]
     assert parser_of("pretrain", [*words[1:], "--epochs", "30"]).get_default("max_updates") is None
     assert parser_of("pretrain", words[1:]).get_default("max_updates") == 6000

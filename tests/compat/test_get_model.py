@@ -51,7 +51,7 @@ def test_training_mode_and_parameters_are_the_networks():
     assert (logits.shape, len(maps)) == ((2, 5), 17)
 
 
-def test_a_pretrained_dynamic_network_mixes_its_kernels_at_temperature_one_unless_told(published):
+def test_a_pretrained_dynamic_network_has_temperature_one_by_default(published):
     model = get_model(pretrained_name="dymn04_im", num_classes=3)
     assert model.encoder.settings().temperature == 1.0
     model = get_model(pretrained_name="dymn04_im", pretrain_final_temp=30.0)

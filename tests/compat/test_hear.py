@@ -125,7 +125,7 @@ def test_a_single_sample_has_a_single_time_stamp(networks):
     assert hear.timestamps(noise(1, 1))[1].tolist() == [[0.0]]
 
 
-def test_what_is_no_batch_of_sound_is_refused(networks):
+def test_other_inputs_than_batches_of_waveforms_are_refused(networks):
     hear = wrapper("mn01_all_b_mel_avgs").load_model(networks("01"))
     for audio in (noise(16000), noise(1, 0), torch.full((1, 16000), torch.nan)):
         for embed in (hear.scene, hear.timestamps):
@@ -162,7 +162,7 @@ def test_the_mean_of_logits_agrees_with_the_original():
 
 
 @torch.no_grad()
-def test_members_with_unlike_front_ends_each_hear_the_wave():
+def test_members_with_different_front_ends_each_get_the_waveform():
     members = [
         MN(MNConfig(width=0.1, num_classes=4, front_end=EfficientATMel(hop_length=hop).id)).eval() for hop in (320, 160)
     ]
@@ -176,7 +176,7 @@ def test_members_with_unlike_front_ends_each_hear_the_wave():
         both.encode(both.frontend(wave))
 
 
-def test_members_must_know_the_same_classes():
+def test_members_must_have_the_same_classes():
     pairs = [[("a", "A"), ("b", "B")], [("a", "A"), ("c", "C")]]
     members = [MN(MNConfig(width=0.1, num_classes=2), classes=classes) for classes in pairs]
     with pytest.raises(AuricleError, match="classes"):

@@ -53,7 +53,7 @@ def test_the_lines_are_those_of_the_readme(shared):
 
 
 @pytest.mark.parametrize("line", README_LINES)
-def test_every_line_of_the_readme_runs_or_says_that_it_comes_later(line, metro, capsys):
+def test_every_line_of_the_readme_runs_or_is_reported_as_not_available_yet(line, metro, capsys):
     if line.startswith("ex_"):
         assert main(["original", "efficientat", *words(line)]) == 2
         assert "not implemented yet" in capsys.readouterr().err
@@ -120,7 +120,7 @@ def test_a_file_of_any_length_is_one_input_for_inference(tmp_path, capsys):
     assert table.strip() == tag_table(auricle.tag(file, small("mn10_as"), whole=200.0).results[0].tags).strip()
 
 
-def test_lines_that_the_original_has_no_answer_to_are_refused(metro):
+def test_lines_that_the_original_cannot_run_are_refused(metro):
     def refused(line: str, words_of: str) -> None:
         with pytest.raises(AuricleError, match=words_of):
             original.run(words(line), load=lambda name: LogMelStats() if name == "logmel-stats" else small(name))

@@ -99,7 +99,7 @@ def test_the_speech_and_reconstruction_programs_run_too(line, method, name, here
         assert content["decoder_pred.weight"].shape == (256, 32)
 
 
-def test_the_lists_name_of_the_readme_is_not_what_its_own_first_step_makes_and_the_nearest_one_is_named(here, capsys):
+def test_the_existing_list_is_named_where_the_readme_names_another(here, capsys):
     assert original(toy(README[0])) == 2
     assert "did you mean files_f_s_d_5_0_k.csv" in capsys.readouterr().err
     assert original(toy(README[0].replace("fssd50k", "f_s_d_5_0_k"))) == 0
@@ -118,7 +118,7 @@ def test_the_readmes_steps_lead_from_recordings_to_a_run(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("line", LATER + SUPERB, ids=lambda line: " ".join(line.split()[:3]))
-def test_evaluation_and_fine_tuning_lines_say_that_they_come_later(line, capsys):
+def test_evaluation_and_fine_tuning_lines_are_reported_as_not_available_yet(line, capsys):
     assert original(line.split()) == 2
     assert "not implemented yet" in capsys.readouterr().err
 
@@ -133,7 +133,7 @@ def test_torchrun_in_front_starts_the_processes_it_names(here, capfd):
 
 
 @pytest.mark.slow
-def test_our_command_may_itself_stand_behind_torchrun(here):
+def test_the_command_runs_under_torchrun(here):
     line = toy("python train_audio.py --dataset data/files_icbhi2017.csv --output_dir out")[1:]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "auricle"]
     done = subprocess.run([*launcher, "original", "m2d", *line], capture_output=True, text=True, timeout=PATIENCE)
@@ -192,7 +192,7 @@ def test_what_cannot_run_is_refused_before_any_process_is_started(here, capsys):
         assert "Traceback" not in err
 
 
-def test_published_weights_that_are_not_there_are_named_with_their_address(here, capsys):
+def test_missing_published_weights_are_named_with_their_address(here, capsys):
     folder = "m2d_vit_base-80x200p16x4-230529"
     for option in ("--resume", "--model m2d_x_vit_base --teacher"):
         assert main(["original", "m2d", "train_audio.py", *f"{option} {folder}/checkpoint-300.pth".split()]) == 2
@@ -201,7 +201,7 @@ def test_published_weights_that_are_not_there_are_named_with_their_address(here,
         )
 
 
-def test_a_list_without_rows_says_how_to_fill_it(here, capsys):
+def test_a_list_without_rows_is_refused_with_advice(here, capsys):
     (here / "data" / "files_new.csv").write_text("file_name\n")
     assert original(words("python train_audio.py --dataset data/files_new.csv")) == 2
     assert "auricle prepare list FOLDER --out data/files_new.csv --overwrite --root data" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def table(shared) -> dict[str, list[str]]:
     return found
 
 
-def test_every_option_of_the_specification_is_there_with_the_defaults_of_each_program(shared):
+def test_every_option_of_the_specification_exists_with_the_defaults_of_each_program(shared):
     cells = table(shared)
     assert {option.name for option in OPTIONS} - NOT_IN_THE_TABLE <= cells.keys()
     assert cells.keys() <= {option.name for option in OPTIONS}
@@ -149,7 +149,7 @@ def test_statistics_are_given_to_the_mae_program_only():
         (MAE, "--decoder_depth 8", "4 blocks"),
     ],
 )
-def test_options_without_meaning_here_are_accepted_and_said(program, word, said):
+def test_options_without_a_meaning_are_accepted_and_reported(program, word, said):
     assert said in "".join(without_effect(parse_options(program, word.split()), program))
     assert config(program, word).method in ("m2d", "m2d-as", "m2d-s", "msm-mae")
 
@@ -171,12 +171,12 @@ def test_options_without_meaning_here_are_accepted_and_said(program, word, said)
         (GENERAL, "--sr 44k", "16k or 32k"),
     ],
 )
-def test_what_the_original_does_not_know_is_refused_in_words(program, line, said):
+def test_options_unknown_to_the_original_are_refused_with_a_message(program, line, said):
     with pytest.raises(AuricleError, match=said):
         config(program, line)
 
 
-def test_scripts_of_the_working_directory_or_evars_data_say_what_is_measured(tmp_path, monkeypatch):
+def test_scripts_of_the_working_directory_or_evars_data_determine_the_evaluation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVAR", raising=False)
     bare = map_options(GENERAL, parse_options(GENERAL, []))
@@ -234,7 +234,7 @@ def test_speech_and_mae_go_on_at_the_epoch_of_the_file_resumed(tmp_path):
         ("", ShellLine()),
     ],
 )
-def test_lines_are_parse_shell_line_into_environment_launcher_script_and_words(line, found):
+def test_lines_are_parsed_into_environment_launcher_script_and_arguments(line, found):
     assert parse_shell_line(line.split()) == found
 
 

@@ -135,7 +135,7 @@ def test_the_measured_ratio_of_retained_spans_is_that_of_the_published_code(data
     assert shares == pytest.approx([21.1, 27.7], abs=1.0)
 
 
-def test_hydra_words_yaml_values_and_references_are_read(data, tmp_path):
+def test_hydra_overrides_yaml_values_and_references_are_parsed(data, tmp_path):
     (tmp_path / "mine.yaml").write_text(
         "# @package _group_\ntask: {feature_type: fbank, deltas: false, feature_dim: 128}\n"
         "dataset: {max_tokens: 1000000}\noptimization: {max_update: 500, lr: [3e-4]}\n"
@@ -175,12 +175,12 @@ def test_hydra_words_yaml_values_and_references_are_read(data, tmp_path):
         ("distributed_training.distributed_world_size=16", "16 processes, 8 on each machine"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_by_name(data, words, wanted):
+def test_unknown_settings_are_refused_by_name(data, words, wanted):
     with pytest.raises(AuricleError, match=wanted):
         single(words, data)
 
 
-def test_folders_and_lists_that_are_not_there_are_refused(data, tmp_path, capsys):
+def test_missing_folders_and_lists_are_refused(data, tmp_path, capsys):
     assert main(["original", "mae-ast", "task.data=nowhere"]) == 2
     assert "task.data: there is no folder nowhere" in capsys.readouterr().err
     assert main(["original", "mae-ast", "common.seed=1"]) == 2
@@ -189,7 +189,7 @@ def test_folders_and_lists_that_are_not_there_are_refused(data, tmp_path, capsys
         single(f"task.data={tmp_path}", data)
 
 
-def test_programs_that_come_later_say_so(capsys):
+def test_programs_that_are_not_available_yet_are_refused(capsys):
     line = "python3 run_downstream.py -m train -u mae_ast_patch -d speech_commands -n first"
     assert main(["original", "mae-ast", *shlex.split(line)]) == 2
     assert "not implemented yet" in capsys.readouterr().err
@@ -213,7 +213,7 @@ def test_a_line_for_two_processes_starts_two(data, tmp_path):
     assert json.loads(state.read_text())["where"]["world"] == 2
 
 
-def test_every_name_stands_in_the_page_for_those_who_come_from_mae_ast():
+def test_the_page_coming_from_mae_ast_holds_every_name():
     text = PAGE.read_text()
     flags = [f"--{row.ours.replace('_', '-')}" for row in NAMES.values() if row.ours]
     missing = [name for name in (*NAMES, *FIXED, *ignored(), *flags) if f"`{name}`" not in text]

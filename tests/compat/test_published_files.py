@@ -45,7 +45,7 @@ def test_checkpoints_are_written_every_save_freq_epochs_and_at_the_end(run):
     assert sorted(path.name for path in run.glob("*.pth")) == ["checkpoint-2.pth", "checkpoint-3.pth"]
 
 
-def test_a_checkpoint_has_the_published_layout_and_says_how_it_was_made(run):
+def test_a_checkpoint_has_the_published_layout_and_holds_its_settings(run):
     content = read_pickle(run / "checkpoint-3.pth")
     assert content.keys() == {"model", "optimizer", "epoch", "scaler", "args"}
     assert content["epoch"] == 3
@@ -91,7 +91,7 @@ def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
     assert [(line["epoch"], line["train_loss"]) for line in lines] == [(0, 2.0), (1, 4.0)]
 
 
-def test_a_run_that_goes_on_inside_an_epoch_averages_the_whole_of_it(tmp_path):
+def test_a_run_continued_inside_an_epoch_averages_the_whole_epoch(tmp_path):
     steps = [{"kind": "step", "epoch": 1.5, "loss": loss} for loss in (1.0, 4.0)]
     rows = [{"kind": "epoch", "epoch": 1}, *steps]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -125,7 +125,7 @@ def test_a_stop_behind_the_last_epoch_still_leaves_the_last_checkpoint(tmp_path)
     assert (tmp_path / "run" / f"checkpoint-{SMALL['epochs']}.pth").is_file()
 
 
-def test_settings_come_back_in_the_originals_words():
+def test_settings_convert_to_the_originals_names_and_back():
     ours = with_values(M2DPretrain("m2d", "data/files_x.csv"), dict(optim="sgd", norm_targets=False, lr=0.5, seed=7))
     program, settings = published_settings(ours)
     assert program == GENERAL

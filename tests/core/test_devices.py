@@ -41,7 +41,7 @@ def test_busy_neighbours_are_left_their_cores(cores, busy, expected):
     assert threads_for(cores, busy) == expected
 
 
-def test_what_the_user_set_is_left_alone():
+def test_environment_variables_of_the_user_are_not_changed():
     assert shown(OMP_NUM_THREADS="2", OMP_WAIT_POLICY="active") == ["False", "active", "2", "False"]
     assert shown(OMP_NUM_THREADS="2")[0::2] == ["False", "2"]
     assert shown(OMP_WAIT_POLICY="active")[:2] == ["True", "active"]
@@ -84,7 +84,7 @@ def test_the_number_of_threads_follows_the_load_during_a_run(monkeypatch):
     assert used == [1, 2]
 
 
-def test_set_threads_takes_a_number_or_auto_and_says_what_else_is_wrong(monkeypatch):
+def test_set_threads_takes_a_number_or_auto_and_refuses_other_values(monkeypatch):
     import torch
 
     monkeypatch.setattr(devices, "POLICY", ThreadPolicy())

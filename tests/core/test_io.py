@@ -20,7 +20,7 @@ def test_a_file_is_replaced_on_success(tmp_path):
     assert os.listdir(tmp_path / "new") == ["a.txt"]
 
 
-def test_after_a_failure_the_old_file_is_there_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     write_text(tmp_path / "a.txt", "old")
     writing = replacing(tmp_path / "a.txt")
     writing.__enter__().write_text("half")
@@ -34,7 +34,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
         raise OSError(28, "No space left on device")
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_with_advice(tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error_with_advice(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AuricleError, match="cannot make the folder .*; use another disk"):
         make_folder(tmp_path / "file" / "folder", "use another disk")
@@ -60,7 +60,7 @@ def test_a_stamp_changes_with_size_or_time_and_is_none_without_a_file(tmp_path):
     assert file_stamp(path) == [3, 1]
 
 
-def test_the_cache_is_where_the_user_says(monkeypatch):
+def test_the_cache_folder_follows_the_users_setting(monkeypatch):
     monkeypatch.setenv("AURICLE_CACHE", "/somewhere")
     assert cache_dir() == Path("/somewhere")
     monkeypatch.delenv("AURICLE_CACHE")

@@ -23,7 +23,7 @@ def choices():
 
 
 @pytest.mark.parametrize(("kind", "name"), choices(), ids=lambda value: getattr(value, "__name__", value))
-def test_a_value_that_is_none_of_its_choices_is_refused_with_the_flag(kind, name):
+def test_a_value_outside_its_choices_is_refused_with_the_flag(kind, name):
     needed = {f.name: "x" for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
     with pytest.raises(AuricleError, match=f"--{name.replace('_', '-')} is one of .*, not 'nonsense'"):
         kind(**{**needed, name: "nonsense"})

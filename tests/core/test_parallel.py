@@ -17,7 +17,7 @@ from helpers.patience import PATIENCE
 
 
 @pytest.mark.slow
-def test_ctrl_c_reaches_a_pool_once_and_its_processes_say_nothing(tmp_path):
+def test_ctrl_c_stops_a_pool_once_and_its_processes_print_nothing(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import time\n"
@@ -48,7 +48,7 @@ def test_processes_give_the_results_in_order():
     assert list(parallel_map(neg, range(50), 2, chunk=3)) == [-n for n in range(50)]
 
 
-def test_few_items_stay_in_one_process_and_none_given_means_one_per_core():
+def test_few_items_use_one_process_and_workers_none_uses_one_per_core():
     assert num_processes(FEW_ITEMS, 4) == 1
     assert num_processes(FEW_ITEMS + 1, 4) == 4
     assert num_processes(FEW_ITEMS + 1) == num_processes(FEW_ITEMS + 1, 0) == available_cores()

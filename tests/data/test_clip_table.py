@@ -45,7 +45,7 @@ clips = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(clips, max_size=6), st.data())
-def test_a_table_holds_what_the_clips_held(rows, data):
+def test_a_table_holds_the_fields_of_its_clips(rows, data):
     table = ClipTable.of(rows)
     assert list(table) == rows
     assert [table[i] for i in range(len(table))] == rows

@@ -149,7 +149,7 @@ def test_noise_partners_come_without_replacement_and_depend_on_the_position_alon
     assert [noise.partner(RandomKey(1, 0, i)) for i in (7, 3)] == [decks[1][2], decks[0][3]]
 
 
-def test_a_repeated_clip_is_cut_anew_each_time(tmp_path):
+def test_each_repetition_of_a_clip_has_its_own_crop(tmp_path):
     data = Spectrograms(store(tmp_path, ramps(3)), 8, front_end=FRONT_END, config=CropConfig(min_ds_size=300))
     assert len(data) == 300
     starts = {data[SampleIndex(0, i, i)].crop.crop_start for i in range(0, 300, 3)}
@@ -158,7 +158,7 @@ def test_a_repeated_clip_is_cut_anew_each_time(tmp_path):
     assert (first.crop.values == again.crop.values).all()
 
 
-def test_crops_know_where_they_come_from(tmp_path):
+def test_crops_hold_their_start(tmp_path):
     data = Spectrograms(store(tmp_path, ramps(2), start=10.0), 8, front_end=FRONT_END)
     sample = data[SampleIndex(0, 3, 1)]
     frame = round((sample.crop.crop_start - 10.0) / 0.01)
@@ -179,7 +179,7 @@ def test_half_precision_stores_are_read_as_float32(tmp_path):
     assert Spectrograms(manifest, 8, front_end=FRONT_END)[0].crop.values.dtype == np.float32
 
 
-def test_a_file_that_is_no_spectrogram_is_named(tmp_path):
+def test_a_file_that_is_no_spectrogram_is_refused_by_name(tmp_path):
     (tmp_path / "text.npy").write_text("hello")
     np.save(tmp_path / "flat.npy", np.zeros(5, np.float32))
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
@@ -188,7 +188,7 @@ def test_a_file_that_is_no_spectrogram_is_named(tmp_path):
             open_array(tmp_path / name)
 
 
-def test_a_store_without_its_settings_asks_for_the_front_end(tmp_path):
+def test_a_store_without_settings_is_refused_until_the_front_end_is_named(tmp_path):
     with pytest.raises(AuricleError, match=r"prepare\.json does not say how"):
         Spectrograms(store(tmp_path, ramps(1)), 8)
 
@@ -215,7 +215,7 @@ def test_audio_is_cut_within_the_clip_and_resampled(tmp_path):
     assert abs(len(whole.values) - 16000) <= 1
 
 
-def test_short_audio_is_filled_up_and_its_length_said(tmp_path):
+def test_short_audio_is_padded_and_its_length_returned(tmp_path):
     write_sound(tmp_path / "a.wav", tone(0.25))
     cut = Waveforms(read_manifest(tmp_path), 16000, 0.5)[0].crop
     assert (cut.length, cut.values.shape, cut.values[4000:].any()) == (4000, (8000,), False)

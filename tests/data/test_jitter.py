@@ -21,13 +21,13 @@ def offsets(decibels: float = 6.0, std: float = 4.0):
     return jitter(spec, BatchKey(0, 0, tuple(range(CLIPS))), decibels=decibels, std=std)
 
 
-def test_every_frame_of_a_clip_gets_the_same_and_every_clip_another():
+def test_jitter_is_constant_within_a_clip_and_differs_between_clips():
     found = offsets()
     assert torch.equal(found, found[..., :1].expand_as(found))
     assert len(torch.unique(found[:, 0, 0])) == CLIPS
 
 
-def test_level_and_colour_each_deviate_by_the_decibels_asked_for():
+def test_level_and_tilt_have_the_requested_standard_deviation():
     found = offsets(decibels=6.0, std=4.0)[..., 0] * 4.0 * 10 / math.log(10)  # back to decibels
     assert abs(float(found.mean())) < 1
     assert float(found[:, 0].std()) == pytest.approx(6 * math.sqrt(2), rel=0.1)  # at a knot: gain and colour
@@ -39,7 +39,7 @@ def test_it_is_smooth_over_the_bands():
     assert float(steps.abs().max()) < 0.2
 
 
-def test_targets_stay_what_they_are():
+def test_targets_do_not_change():
     objective, batch = m2d(jitter=6.0), spectrograms(4)
     patches, seen = objective.views(batch, BatchKey(0, 0, batch.positions))
     assert torch.equal(patches, objective.patches(batch))

@@ -51,7 +51,7 @@ def test_epochs_have_orders_of_their_own():
     assert sorted(first) == sorted(second)
 
 
-def test_weights_decide_how_often_a_clip_comes():
+def test_clips_are_drawn_in_proportion_to_their_weights():
     sampler = ShuffledBatches(100, 10, weights=[0.0] * 50 + [1.0] * 49 + [50.0], epochs=20)
     numbers = np.array([item.number for batch in sampler for item in batch])
     assert numbers.min() >= 50
@@ -134,7 +134,7 @@ def test_broken_clips_are_replaced_by_key_and_reported(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_data_that_cannot_be_read_at_all_end_in_words_not_in_a_loop(tmp_path, workers):
+def test_data_without_a_readable_clip_raise_an_error(tmp_path, workers):
     manifest = store(tmp_path, ramps(4))
     for file in tmp_path.glob("*.npy"):
         file.unlink()
@@ -151,7 +151,7 @@ def test_a_good_loader_reports_nothing(tmp_path):
     assert loader.report() == ""
 
 
-def test_a_header_that_the_interpreter_stumbles_over_is_read_again(tmp_path, monkeypatch):
+def test_a_header_that_fails_to_parse_once_is_read_again(tmp_path, monkeypatch):
     """CPython 3.11's issue 106905, seen once in a run of the whole suite."""
     np.save(tmp_path / "a.npy", np.zeros((80, 5), np.float32))
     whole, calls = np.load, []

@@ -210,13 +210,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_tables_are_refused_in_words(tmp_path, case):
+def test_bad_tables_are_refused_with_a_message(tmp_path, case):
     text, message = REFUSED[case]
     with pytest.raises(AuricleError, match=message):
         read_manifest(write(tmp_path / "m.csv", text))
 
 
-def test_an_unknown_label_column_is_refused_with_those_there_are(tmp_path):
+def test_an_unknown_label_column_is_refused_with_the_existing_ones(tmp_path):
     table = write(tmp_path / "m.csv", "path,digit\nx.wav,1\n")
     with pytest.raises(AuricleError, match="no column 'numeral'; its columns are path, digit"):
         read_manifest(table, label_column="numeral")
@@ -225,7 +225,7 @@ def test_an_unknown_label_column_is_refused_with_those_there_are(tmp_path):
         read_manifest(tmp_path / "audio", label_column="digit")
 
 
-def test_what_is_not_there_is_refused_with_the_nearest_name(tmp_path):
+def test_missing_files_are_refused_with_the_nearest_name(tmp_path):
     (tmp_path / "recordings").mkdir()
     with pytest.raises(AuricleError, match="does not exist; did you mean recordings"):
         read_manifest(tmp_path / "recording")

@@ -70,7 +70,7 @@ def test_batches_from_sound_do_not_depend_on_workers(folders):
     assert (one.front_end, one.spec.shape) == (FRONT_END, (3, 80, 30))
 
 
-def test_noise_that_is_sound_needs_a_front_end(folders):
+def test_noise_from_audio_needs_a_front_end(folders):
     with pytest.raises(AuricleError, match="is sound"):
         BackgroundNoise(read_manifest(folders / "noise"), 0.0, 0.3).centred(RandomKey(0), FRAMES)
 

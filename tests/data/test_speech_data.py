@@ -126,7 +126,7 @@ def test_the_log_mel_of_a_published_pair_can_be_read_alone(tmp_path):
     assert open_array(manifest.spectrogram(manifest.clips[0])).shape == (80, 71)
 
 
-def test_what_cannot_be_paired_is_said(tmp_path):
+def test_recordings_without_features_are_reported(tmp_path):
     manifest = published(tmp_path / "data/hybrid")
     with pytest.raises(AuricleError, match="must both be even"):
         SpeechPairs(manifest, WIDTH + 1, 2)

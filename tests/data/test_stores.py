@@ -64,7 +64,7 @@ def case(request, tmp_path) -> Case:
     return CASES[request.param](tmp_path)
 
 
-def test_a_clip_is_opened_by_what_the_manifest_says_of_it(case):
+def test_a_clip_is_opened_by_the_columns_of_the_manifest(case):
     for clip in case.manifest:
         np.testing.assert_allclose(read(case.store.open(clip)), case.stored[clip.id], atol=1e-4)
 
@@ -99,7 +99,7 @@ def test_a_clip_that_is_not_stored_is_named(case):
         case.store.open(Clip("nowhere"))
 
 
-def test_a_part_of_a_recording_is_read_at_the_rate_asked_for(tmp_path):
+def test_a_part_of_a_recording_is_read_at_the_requested_rate(tmp_path):
     case = audio_files(tmp_path)
     audio = case.store.open(case.manifest["a"])
     assert audio.info().num_samples == 8000

@@ -114,7 +114,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
         ({"rate": 100}, "8000 Hz"),
     ],
 )
-def test_impossible_wishes_are_refused_in_words_before_anything_is_written(tmp_path, wrong, words):
+def test_impossible_requests_are_refused_before_anything_is_written(tmp_path, wrong, words):
     with pytest.raises(AuricleError, match=words):
         small(tmp_path / "never", **wrong)
     assert not (tmp_path / "never").exists()
@@ -144,7 +144,7 @@ def test_making_sounds_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_time_mean_of_log_mel_tells_the_classes_in_part_only(corpus):
+def test_the_time_mean_of_log_mel_separates_the_classes_only_in_part(corpus):
     """A small corpus and so a wide band; ``python -m benchmarks.synthetic_corpus`` measures the real one."""
     import torch
     from sklearn.linear_model import LogisticRegression

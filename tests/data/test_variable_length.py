@@ -61,7 +61,7 @@ def test_audioset_gives_the_published_32_clips():
     assert bucket_sizes([config.counted(479232)] * 10, 1400000, 8, 512) == [5, 5]
 
 
-def test_a_batch_is_never_larger_than_told():
+def test_a_batch_is_never_larger_than_max_tokens():
     sizes = np.random.Generator(np.random.Philox(key=1)).integers(1, 500, 300)
     for batch in make_buckets(listed(sizes), BucketConfig(max_tokens=2000, max_sample_size=0), most=20, seed=0):
         assert len(batch) <= 20
@@ -102,7 +102,7 @@ def test_a_run_can_begin_at_any_micro_step(start):
     assert list(islice(later, 5)) == list(islice(BucketBatches(batches()), start, start + 5))
 
 
-def test_two_ranks_see_in_a_step_what_one_with_the_double_batch_does():
+def test_a_step_of_two_ranks_has_the_clips_of_one_with_the_double_batch():
     one = make_buckets(listed([100] * 61), BucketConfig(max_tokens=4000), most=20, seed=0)
     two = make_buckets(listed([100] * 61), BucketConfig(max_tokens=2000), most=10, seed=0, world=2)
     assert [len(part) for part in one] == [16, 16, 16, 8, 5]
@@ -182,7 +182,7 @@ def test_a_cut_is_one_draw_per_longer_clip_in_the_order_of_the_batch(sounds):
     assert [sample.crop.crop_start for sample in narrowed] == pytest.approx(wanted)
 
 
-def test_padding_fills_up_to_the_longest_and_says_how_long_each_clip_is(sounds):
+def test_padding_extends_to_the_longest_clip_and_lengths_are_returned(sounds):
     data = whole(sounds, pad_audio=True, max_sample_size=60)
     batch = data.collate([data[i] for i in range(4)])
     frames = [front_end(FBANK).num_frames(int(n)) for n in batch.lengths]
@@ -199,7 +199,7 @@ def test_a_limit_in_seconds_reads_a_part_of_a_long_clip(sounds):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_nothing(sounds, workers):
+def test_the_number_of_workers_does_not_change_the_weights(sounds, workers):
     data = whole(sounds)
     order = BucketBatches(tuple(np.array(pair) for pair in ((0, 1), (2, 3))), seed=1, epochs=2)
     one = list(make_loader(data, order, collate=data.collate))
@@ -248,19 +248,19 @@ def test_files_that_cannot_be_opened_are_left_out_with_a_note(tmp_path):
         (".\na.wav\tmany\n", r"line 2: expected path<TAB>number of samples"),
     ],
 )
-def test_a_broken_tsv_is_refused_in_words(tmp_path, text, words):
+def test_a_broken_tsv_is_refused_with_a_message(tmp_path, text, words):
     (tmp_path / "valid.tsv").write_text(text)
     with pytest.raises(AuricleError, match=words):
         read_manifest(tmp_path / "valid.tsv")
 
 
-def test_a_tsv_in_another_encoding_is_refused_in_words(tmp_path):
+def test_a_tsv_in_another_encoding_is_refused_with_a_message(tmp_path):
     (tmp_path / "train.tsv").write_bytes(b".\ncaf\xe9.wav\t40000\n")
     with pytest.raises(AuricleError, match="not UTF-8"):
         read_manifest(tmp_path / "train.tsv")
 
 
-def test_a_tsv_comes_back_as_written(sounds, tmp_path):
+def test_a_tsv_is_read_as_it_was_written(sounds, tmp_path):
     path = write_manifest(sounds, tmp_path / "train.tsv")
     assert path.read_text().splitlines()[0] == str(tmp_path.resolve())
     back = read_manifest(path)

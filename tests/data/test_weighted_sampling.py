@@ -34,7 +34,7 @@ def drawn(settings, micro_steps: int, rank: int = 0, world: int = 1) -> list[tup
     return [next(batches).ids for _ in range(micro_steps)]
 
 
-def test_heavy_clips_come_more_often(weighted, tmp_path):
+def test_clips_of_larger_weight_are_drawn_more_often(weighted, tmp_path):
     ids = sum(drawn(config(weighted, tmp_path / "run", weighted=True), 6), ())
     counts = Counter(ids)
     assert counts["000.wav"] + counts["001.wav"] > 20
@@ -79,7 +79,7 @@ def test_by_length_every_second_counts_the_same(tmp_path):
     assert counts["000.wav"] + counts["001.wav"] > 20
 
 
-def test_by_length_refuses_a_list_that_does_not_say_them(tmp_path, capsys):
+def test_by_length_refuses_a_list_without_lengths(tmp_path, capsys):
     folder = prepared(tmp_path / "data")
     manifest = read_manifest(folder)
     write_manifest(

@@ -49,7 +49,7 @@ def test_the_second_time_touches_no_audio(manifest, cache):
     assert np.array_equal(again.clip, first.clip)
 
 
-def test_cached_numbers_are_the_fresh_ones(manifest, cache):
+def test_cached_embeddings_equal_computed_ones(manifest, cache):
     fresh = embed(manifest, m2d(), settings=SETTINGS)
     cache.embed(manifest, m2d(), SETTINGS)
     assert np.array_equal(cache.embed(manifest, m2d(), SETTINGS).clip, fresh.clip)
@@ -115,7 +115,7 @@ def test_changed_audio_is_computed_again(manifest, cache):
     assert len(cache.notes) == 1
 
 
-def test_a_broken_file_costs_the_others_nothing_and_is_heard_once_it_is_whole(manifest, cache):
+def test_a_broken_file_does_not_affect_others_and_is_read_once_it_is_repaired(manifest, cache):
     file = manifest.root / "low-0.wav"
     sound = file.read_bytes()
     file.write_text("no audio")
@@ -137,7 +137,7 @@ def without_a_library(name: str):
     return decoder
 
 
-def test_what_failed_for_want_of_a_library_is_tried_again_when_the_file_is_the_same(manifest, cache, monkeypatch):
+def test_clips_that_failed_are_tried_again_although_the_file_is_the_same(manifest, cache, monkeypatch):
     embed = cache.embed
     with monkeypatch.context() as patch:
         patch.setattr("auricle.audio.decode.reader._decoder", without_a_library("low-0.wav"))
@@ -169,7 +169,7 @@ def test_a_random_part_is_keyed_by_the_id_and_a_fixed_one_by_the_file(manifest, 
     assert cache.computed == 3 * len(manifest)
 
 
-def test_a_store_that_cannot_be_read_is_noted_and_made_anew(manifest, cache):
+def test_a_store_that_cannot_be_read_is_noted_and_computed_again(manifest, cache):
     first = cache.embed(manifest, logmel_stats(), SETTINGS)
     (file,) = files(cache)
     (file.parent / "description.json").write_text("hello")

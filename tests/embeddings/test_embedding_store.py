@@ -54,7 +54,7 @@ def damage(file):
 
 
 # ---- the contract
-def test_embeddings_come_back_by_id_whatever_the_order(store):
+def test_embeddings_are_read_by_id_in_any_order(store):
     ids = [f"clip {i}" for i in range(20)]
     written = random.Random(0).sample(ids, len(ids))
     for start in range(0, 20, 6):
@@ -121,7 +121,7 @@ def test_an_id_is_appended_once_unless_it_is_replaced(store):
     assert (len(store), store.rows(["a"])["a"].source) == (3, "second")
 
 
-def test_failures_are_noted_until_the_clip_is_there(store):
+def test_failures_are_noted_until_the_clip_is_appended(store):
     store.append([clip("a"), ClipEmbedding("b", failure="b: no audio")])
     assert (store.ids, store.failures) == (("a",), {"b": "b: no audio"})
     store.append([clip("b")])
@@ -154,7 +154,7 @@ def test_embeddings_of_another_form_are_refused_and_change_nothing(store, wrong,
     assert EmbeddingStore.open(store.folder).ids == ("a",)
 
 
-def test_wrong_uses_are_told_in_words(store, tmp_path):
+def test_wrong_uses_raise_errors_with_a_message(store, tmp_path):
     store.append([clip("a")])
     with pytest.raises(AuricleError, match="no clip 'b'"):
         store.vectors(["b"])
@@ -298,7 +298,7 @@ def test_two_processes_append_at_once(tmp_path):
     assert np.array_equal(store.vectors(), np.stack([vector(id) for id in store.ids]))
 
 
-def test_a_killed_writer_loses_nothing_that_was_acknowledged_and_the_next_goes_on(tmp_path):
+def test_a_killed_writer_loses_nothing_that_was_acknowledged_and_the_next_continues(tmp_path):
     folder, acknowledged = tmp_path / "store", set()
     for life in range(4):
         process = writer(folder, f"life {life}", 10**6)

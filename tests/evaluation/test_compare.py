@@ -88,7 +88,7 @@ def test_scores_of_other_folds_are_not_paired():
     assert difference.mean == pytest.approx(0.1)
 
 
-def test_tests_say_nothing_where_nothing_can_be_said():
+def test_tests_give_no_p_value_where_there_is_none():
     one, none, same = np.array([0.0]), np.zeros(2), np.full(2, 0.1)
     assert corrected_t_test(one, 0.25) is None
     assert wilcoxon_test(one) is None

@@ -151,7 +151,7 @@ def test_an_evaluation_holds_all_that_a_report_needs(manifest, cache):
     assert all(not p.right for p in found.mistakes())
 
 
-def test_an_evaluation_survives_json(manifest, cache, tmp_path):
+def test_an_evaluation_is_equal_after_json(manifest, cache, tmp_path):
     found = evaluate(m2d(), Task("", name="tones"), "knn-vote", manifest=manifest, cache=cache, few_shot=True)
     found.save(tmp_path / "result.json")
     assert Evaluation.load(tmp_path / "result.json") == found

@@ -31,7 +31,7 @@ def store(tmp_path):
     return ResultsStore(tmp_path / "deep" / "results.sqlite")
 
 
-def test_what_is_appended_comes_back_whole_and_in_order(store):
+def test_appended_rows_are_read_completely_and_in_order(store):
     assert store.select() == []
     ids = store.append([result("a", environment={"torch": "2"}, command="auricle x"), result("b", std=None)])
     assert ids == [1, 2]
@@ -132,7 +132,7 @@ def test_two_programs_may_start_a_store_at_the_same_instant(store):
     assert [len(ResultsStore(store.path.with_name(f"{i}.sqlite")).select()) for i in range(20)] == [2] * 20
 
 
-def test_a_killed_writer_leaves_whole_transactions(store):
+def test_a_killed_writer_leaves_complete_transactions(store):
     process = writer(store, "a", 10**6)
     while int(process.stdout.readline() or 0) < 20:
         time.sleep(0.001)

@@ -47,7 +47,7 @@ def test_a_kind_may_be_named():
         targets_of(manifest(*BIRDS), "chords")
 
 
-def test_a_metric_that_does_not_apply_to_the_kind_is_refused():
+def test_a_metric_of_another_task_kind_is_refused():
     with pytest.raises(AuricleError, match="applies to multiclass tasks"):
         targets_of(manifest(*BIRDS), "multilabel", "accuracy")
     with pytest.raises(AuricleError, match="applies to multiclass tasks"):
@@ -118,7 +118,7 @@ def test_relevance_is_checked():
 
 
 @pytest.mark.parametrize("kind", ["pairs", "retrieval"])
-def test_what_a_manifest_cannot_hold_is_refused(kind):
+def test_targets_that_a_manifest_cannot_hold_are_refused(kind):
     with pytest.raises(AuricleError, match="make them from a list of ids"):
         targets_of(manifest(*BIRDS), kind)
 

@@ -42,7 +42,7 @@ def test_every_task_present_is_measured_and_the_absent_one_reported(tasks, capsy
     assert list(found["absent"]) == ["elsewhere/logistic"]
 
 
-def test_a_run_measures_itself_on_the_way_and_at_the_end(tasks, tmp_path):
+def test_a_run_is_evaluated_during_training_and_at_the_end(tasks, tmp_path):
     command = flags(
         prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval=str(tasks), all_eval=str(tasks)
     )
@@ -134,14 +134,14 @@ def test_a_file_of_the_same_name_wins_over_a_shipped_set(tasks, tmp_path, monkey
     assert [entry.task.title for entry in read_task_set(Path("quick"))] == ["mine"]
 
 
-def test_a_task_is_heard_at_the_models_rate(evar):
+def test_a_task_is_read_at_the_models_rate(evar):
     entry = read_task_set(Path("all"))[3]
     assert entry.task_at(16000).source.endswith("work/16k/esc50")
     assert entry.task_at(32000).source.endswith("work/32k/esc50")
     assert entry.task_at(32000).labels == entry.task_at(16000).labels
 
 
-def test_what_is_present_of_a_shipped_set_is_measured_and_the_rest_named(evar, capsys):
+def test_present_tasks_of_a_shipped_set_are_measured_and_missing_ones_named(evar, capsys):
     assert main(["evaluate", "set", "quick", "--model", "logmel-stats", "--json", "--quiet", "--no-baselines"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert [(e["task"], e["protocol"]) for e in answer["evaluations"]] == [
@@ -151,7 +151,7 @@ def test_what_is_present_of_a_shipped_set_is_measured_and_the_rest_named(evar, c
     assert sorted(answer["absent"]) == ["gtzan/evar, lr 0.0003", "spcv2/evar, lr 0.0003"]
 
 
-def test_a_run_goes_on_past_tasks_without_data(evar, tmp_path, capsys):
+def test_a_run_continues_after_tasks_without_data(evar, tmp_path, capsys):
     command = flags(prepared(tmp_path / "data"), tmp_path / "run", epochs=2, eval_freq=1, quick_eval="quick")
     assert main([*command, "--quiet"]) == 0
     rows = read_log(tmp_path / "run/metrics.jsonl", "evaluation")

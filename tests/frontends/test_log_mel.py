@@ -105,7 +105,7 @@ def test_clips_of_a_mixed_batch_come_out_as_if_alone(tag, lengths):
         assert (values[:, own:] == 0).all()
 
 
-def test_what_lies_behind_a_clips_end_may_even_be_nan(front):
+def test_samples_after_the_end_of_a_clip_may_be_nan(front):
     wave = noise(2, 4000)
     wave[1, 3000:] = float("nan")
     values = front(wave, torch.tensor([4000, 3000]))
@@ -150,7 +150,7 @@ def test_gradients_reach_the_waveform_after_a_first_call_in_inference_mode(front
     assert (wave.grad != 0).any()
 
 
-def test_ids_say_what_they_make():
+def test_ids_determine_their_front_ends():
     assert front_end("m2d-logmel/16k") == LogMel(16000)
     assert {front_end(f"m2d-logmel/{tag}").id for tag in TAGS} == {"m2d-logmel/16k", "m2d-logmel/32k"}
     with pytest.raises(AuricleError, match="16k and 32k"):

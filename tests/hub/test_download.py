@@ -56,7 +56,7 @@ def test_a_kept_file_that_changed_is_refused(server, tmp_path, content):
         brought(server, target, "good")
 
 
-def test_a_cut_download_goes_on_where_it_ended(server, tmp_path):
+def test_a_cut_download_continues_where_it_ended(server, tmp_path):
     assert brought(server, tmp_path / "file.pt", "cut") == CONTENT
     assert server.requests == [("cut", ""), ("cut", f"bytes={HALF}-")]
 
@@ -66,11 +66,11 @@ def test_a_server_without_ranges_is_read_from_the_start(server, tmp_path):
     assert server.count("ignores-range") == 2
 
 
-def test_an_answer_with_another_range_is_not_glued_on(server, tmp_path):
+def test_an_answer_with_another_range_is_not_appended(server, tmp_path):
     assert "another range" in refused(server, tmp_path / "file.pt", "wrong-range")
 
 
-def test_cuts_are_outlasted_as_long_as_something_new_comes(server, tmp_path):
+def test_cut_downloads_are_repeated_while_each_adds_bytes(server, tmp_path):
     assert brought(server, tmp_path / "file.pt", "cut-often") == CONTENT
     assert server.count("cut-often") == 5
 
@@ -93,7 +93,7 @@ def test_every_mirror_is_named_when_none_delivers(server, tmp_path):
     assert f"put it at {target}" in said
 
 
-def test_a_closed_door_is_said_in_words(tmp_path, monkeypatch):
+def test_a_refused_connection_is_an_error_with_a_message(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(AuricleError, match="cannot be reached"):
         fetch(["http://127.0.0.1:9/file.pt"], tmp_path / "file.pt", quiet=True)
@@ -127,7 +127,7 @@ def test_two_at_once_download_once(server, tmp_path):
     assert server.count("good") == 1
 
 
-def test_offline_nothing_is_asked_and_a_file_put_there_serves(server, tmp_path, monkeypatch):
+def test_offline_no_request_is_made_and_a_local_file_is_used(server, tmp_path, monkeypatch):
     target = tmp_path / "file.pt"
     assert "by hand" in refused(server, target, "good", offline=True)
     monkeypatch.setenv("AURICLE_OFFLINE", "1")

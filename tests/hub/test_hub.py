@@ -84,7 +84,7 @@ def test_every_published_name_has_one_complete_row():
         assert record.classes is None or len(record.classes) == 527
 
 
-def test_names_carry_what_their_files_do_not_say():
+def test_records_hold_the_settings_that_files_lack():
     hop, mels = records.get("mn10_as_hop_15"), records.get("mn10_as_mels_40")
     assert "-m128-" in hop.front_end
     assert "-h480-" in hop.front_end
@@ -113,7 +113,7 @@ def test_the_table_filters_and_prints():
         auricle.models(family="dyms")
 
 
-def test_unknown_names_are_answered_with_the_nearest():
+def test_errors_about_unknown_names_name_the_nearest():
     assert "did you mean" in message("mn04_sa")
     assert "mn04_as" in message("mn04_sa")
     assert "mn10_as" in message("mn10as", weights=__file__)
@@ -122,7 +122,7 @@ def test_unknown_names_are_answered_with_the_nearest():
 
 
 # ---- EfficientAT's files
-def test_a_local_file_of_a_name_is_what_the_name_says(tmp_path):
+def test_a_local_file_of_a_name_has_the_settings_of_the_name(tmp_path):
     net = tiny()
     encoder = auricle.load("mn01_as", weights=published(net, tmp_path / "any.pt"))
     assert same(encoder, net)
@@ -133,7 +133,7 @@ def test_a_local_file_of_a_name_is_what_the_name_says(tmp_path):
     assert info.source.endswith("mn01_as_mAP_298.pt")
 
 
-def test_a_record_says_front_end_strides_and_temperature(tmp_path):
+def test_a_record_determines_front_end_strides_and_temperature(tmp_path):
     net = DyMN(DyMNConfig(width=0.4), seed=1)
     encoder = auricle.load("dymn04_im", weights=published(net, tmp_path / "dymn.pt"))
     assert encoder.temperature == 30
@@ -249,7 +249,7 @@ def test_a_file_of_ours_must_be_the_named_network_too(tmp_path):
     assert "family mn" in message("dymn04_as", weights=tmp_path / "ours.safetensors")
 
 
-def test_a_cache_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "file"))
     with pytest.raises(AuricleError, match="set AURICLE_CACHE"):
@@ -278,7 +278,7 @@ def small_m2d(monkeypatch) -> Record:
     return record
 
 
-def test_m2d_comes_out_of_its_archive_as_a_plain_encoder(cache, tmp_path, small_m2d, monkeypatch):
+def test_m2d_is_loaded_from_its_archive_as_an_encoder(cache, tmp_path, small_m2d, monkeypatch):
     monkeypatch.delenv("AURICLE_OFFLINE")
     net, content = m2d_file(small_m2d, logit_scale=torch.ones(()))
     torch.save({"model": content}, tmp_path / "checkpoint-300.pth")

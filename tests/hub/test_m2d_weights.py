@@ -47,7 +47,7 @@ def nothing():
     return contextlib.nullcontext()
 
 
-def test_the_front_ends_kernels_in_a_file_of_the_runtime_are_nothing_to_warn_of(tmp_path):
+def test_front_end_kernels_in_a_runtime_file_give_no_warning(tmp_path):
     tensors = read_pickle(checkpoint(PREFIXED))
     tensors = {name: value for name, value in tensors.get("model", tensors).items() if "head_norm" not in name}
     file = tmp_path / Path(PREFIXED).parent.name / "checkpoint-1.pth"
@@ -116,7 +116,7 @@ def test_names_follow_the_published_rule():
         parse_name("m2d_vit_base-80x608p16x16p48k-1")
 
 
-def test_the_file_name_speaks_where_the_folder_does_not(tmp_path):
+def test_the_file_name_is_used_where_the_folder_holds_no_sizes(tmp_path):
     file = shutil.copy(checkpoint(AT_32K), tmp_path / "m2d_as_vit_base-80x104p16x4p32k-mine.pth")
     encoder = auricle.load(file)
     assert (encoder.config.sample_rate, encoder.info.name) == (32000, "m2d_as_vit_base-80x104p16x4p32k-mine")
@@ -136,7 +136,7 @@ def test_a_renamed_file_needs_sizes_unless_it_holds_them(tmp_path):
     assert auricle.load(training).config.input_size == "80x208"
 
 
-def test_what_pre_training_needs_is_left_out_and_the_unknown_is_named(tmp_path, recwarn):
+def test_tensors_of_pre_training_are_left_out_and_unknown_ones_named(tmp_path, recwarn):
     auricle.load(checkpoint(SPEECH))
     assert not recwarn.list
     with pytest.warns(UserWarning, match="head_norm.running_mean"):
@@ -180,7 +180,7 @@ def test_every_missing_and_unexpected_tensor_of_the_encoder_is_named(tmp_path):
         ({"norm_stats": torch.zeros(3)}, r"norm_stats \(3,\) instead of \(2,\)"),
     ],
 )
-def test_tensors_of_impossible_shapes_are_refused_in_words(changes, words, tmp_path):
+def test_tensors_of_impossible_shapes_are_refused_with_a_message(changes, words, tmp_path):
     content = read_pickle(checkpoint(SPEECH))
     content["model"] |= changes
     with pytest.raises(AuricleError, match=words):

@@ -37,7 +37,7 @@ def saved(tmp_path, content, name: str = "changed.pt"):
 
 
 @pytest.mark.parametrize(("kind", "patch"), [("patch", "16x16"), ("frame", "128x2")])
-def test_a_published_checkpoint_explains_itself(kind, patch):
+def test_a_published_checkpoint_holds_its_settings(kind, patch):
     net = auricle.load(FILES[kind])
     assert isinstance(net, MAEASTEncoder)
     assert not net.training
@@ -88,7 +88,7 @@ def test_tables_that_are_not_the_computed_ones_are_kept(tmp_path):
     )
 
 
-def test_unknown_settings_are_passed_over_and_absent_ones_are_the_originals(tmp_path):
+def test_unknown_settings_are_ignored_and_absent_ones_are_the_originals(tmp_path):
     content = content_of()
     content["cfg"]["model"] |= {"of_a_later_version": {"a": [1]}, "decoder_layerdrop": None}
     del content["cfg"]["model"]["attention_dropout"]
@@ -113,7 +113,7 @@ def test_our_own_files_keep_the_whole_network(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["published", "ours"])
-def test_pre_training_goes_on_from_a_checkpoint(layout, tmp_path):
+def test_pre_training_continues_from_a_checkpoint(layout, tmp_path):
     source, net = FILES["patch"], auricle.load(FILES["patch"])
     if layout == "ours":
         source = tmp_path / "encoder.safetensors"
@@ -147,7 +147,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_checkpoints_are_refused_in_words(damage, tmp_path):
+def test_damaged_checkpoints_are_refused_with_a_message(damage, tmp_path):
     content = copy.deepcopy(content_of())
     change, words = DAMAGE[damage]
     change(content)
@@ -155,7 +155,7 @@ def test_damaged_checkpoints_are_refused_in_words(damage, tmp_path):
         auricle.load(saved(tmp_path, content))
 
 
-def test_nothing_but_data_is_read_and_a_cut_file_is_said(tmp_path):
+def test_only_data_is_read_and_a_truncated_file_is_reported(tmp_path):
     content = content_of()
     content["cfg"]["model"]["activation_fn"] = Kind.GELU  # a class of the writer's program
     with pytest.raises(AuricleError, match="more than tensors and settings"):
@@ -176,14 +176,14 @@ def test_records_carry_source_and_scores():
     assert frame.config.patch_size == "128x2"
 
 
-def test_a_file_of_another_network_is_not_taken_for_a_published_one(tmp_path):
+def test_a_file_of_another_network_is_not_recognised_as_a_published_one(tmp_path):
     with pytest.raises(AuricleError, match="another network than 'mae_ast_patch'"):
         auricle.load("mae_ast_patch", weights=FILES["patch"])
     with pytest.raises(AuricleError, match="of another kind"):
         auricle.load("mn04_as", weights=FILES["patch"])
 
 
-def test_the_command_line_shows_what_a_checkpoint_is(capsys):
+def test_models_show_describes_a_checkpoint(capsys):
     assert main(["models", "show", str(FILES["frame"]), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["family"] == "mae-ast"

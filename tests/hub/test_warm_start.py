@@ -48,7 +48,7 @@ def test_a_run_starts_from_a_name(published, capsys):
     assert "tensors loaded" in capsys.readouterr().err
 
 
-def test_weights_without_predictor_and_files_that_are_not_there_are_refused(tmp_path):
+def test_weights_without_predictor_and_missing_files_are_refused(tmp_path):
     with pytest.raises(AuricleError, match="holds only the encoder"):
         resolve_source(Path(f"{NAME}_enconly"))
     with pytest.raises(AuricleError, match="no run or weight file"):

@@ -25,7 +25,7 @@ from helpers.sounds import tone, write_sound
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 60), st.integers(1, 80), st.sampled_from([1, 10, 1000]))
-def test_spans_are_those_of_the_windows_that_taggers_hear(total, size, hop, parts):
+def test_spans_equal_the_windows_of_taggers(total, size, hop, parts):
     heard = [(w.start, w.stop) for w in windows([np.zeros(total, np.float32)], size, hop)]
     spans = list(window_spans(total / parts, size / parts, hop / parts))
     assert [(round(a * parts), round(b * parts)) for a, b in spans] == heard
@@ -63,7 +63,7 @@ def test_each_window_is_a_clip_of_its_own(recording, tmp_path, capsys):
     assert np.array_equal(embed(recording, logmel_stats(), window=1.0, hop=0.5).clip, found["embeddings"])
 
 
-def test_a_file_that_cannot_be_opened_is_named_once_and_windows_of_nothing_are_refused(recording, tmp_path):
+def test_a_file_that_cannot_be_opened_is_named_once_and_windows_without_length_are_refused(recording, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     found = embed(tmp_path, logmel_stats(), window=1.0)
     assert list(found.failed) == ["text.wav"]

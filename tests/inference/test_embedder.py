@@ -41,7 +41,7 @@ def test_a_batch_of_mixed_lengths_equals_one_clip_at_a_time(folder, make):
         assert np.abs(a - b).max() < 1e-4
 
 
-def test_the_clip_vector_is_what_the_encoder_says(folder):
+def test_the_clip_vector_is_that_of_the_encoder(folder):
     encoder = m2d()
     with torch.inference_mode():
         out = encoder(torch.from_numpy(tone(LENGTHS[0], seed=0))[None])
@@ -51,7 +51,7 @@ def test_the_clip_vector_is_what_the_encoder_says(folder):
     assert np.allclose(found.times[0], out.times.numpy())
 
 
-def test_blocks_are_pooled_and_joined_in_the_order_asked_for(folder):
+def test_blocks_are_pooled_and_joined_in_the_requested_order(folder):
     encoder = m2d(depth=3)
     found = embed(folder, encoder, layers=(2, 0))
     each = [embed(folder, encoder, layers=(i,)).clip for i in (2, 0)]
@@ -104,7 +104,7 @@ def test_a_random_window_is_keyed_by_the_clip(folder):
     assert np.allclose(windows[0][4], windows[2][4])  # shorter than the window: nothing to draw
 
 
-def test_a_span_is_what_is_embedded(folder):
+def test_only_the_span_of_a_clip_is_embedded(folder):
     wave = tone(0.5, seed=2)[1600:4800]
     write_sound(folder / "span" / "cut.wav", wave)
     whole = Manifest((Clip("span", path="2.wav", start=0.1, end=0.3),), folder)
@@ -137,7 +137,7 @@ def test_broken_files_are_named_and_the_rest_is_embedded(tmp_path):
         ({"poolings": "max"}, "does not know; did you mean pooling"),
     ],
 )
-def test_wrong_settings_are_refused_in_words(folder, options, words):
+def test_wrong_settings_are_refused_with_a_message(folder, options, words):
     with pytest.raises(AuricleError, match=words):
         embed(folder, m2d(), **options)
 

@@ -45,12 +45,12 @@ def test_cells_tile_overlapping_windows_and_leave_gaps_between_distant_ones():
     np.testing.assert_allclose(cells(spans(1)), [[0.0, 10.0]])
 
 
-def test_an_event_ends_where_nothing_was_heard():
+def test_an_event_ends_at_a_gap():
     found = find_events(scores([0.9, 0.8, 0.7]), spans(3, size=4.0, hop=10.0), ("a",), EventSettings())
     assert [(e.start, e.end) for e in found] == [(0.0, 4.0), (10.0, 14.0), (20.0, 24.0)]
 
 
-def test_events_come_by_start_the_surest_first():
+def test_events_are_sorted_by_start_then_by_score():
     found = find_events(scores([0.5, 0.0], [0.9, 0.0], [0.0, 0.7]), spans(2), ("a", "b", "c"), EventSettings())
     assert [e.label for e in found] == ["b", "a", "c"]
     assert find_events(np.zeros((0, 3)), np.zeros((0, 2)), ("a", "b", "c"), EventSettings()) == ()

@@ -75,7 +75,7 @@ def test_a_last_piece_too_short_for_a_step_is_left_out_as_in_one_call(more, reco
         close(torch.from_numpy(found.frames[0]), encoder(wave[None]).frames[0], 1e-4)
 
 
-def test_no_piece_is_longer_than_asked_for_and_every_frame_comes_once(recording):
+def test_no_piece_exceeds_its_limit_and_every_frame_occurs_once(recording):
     encoder, (_, wave) = m2d(), recording
     blocks = np.array_split(wave.numpy(), 7)
     pieces = list(spectrogram_parts(blocks, encoder))

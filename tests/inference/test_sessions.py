@@ -169,7 +169,7 @@ def test_bytes_of_a_file_are_a_recording(files):
     assert auricle.tag(files[0].read_bytes(), encoder).results[0].tags == auricle.tag(files[0], encoder).results[0].tags
 
 
-def test_recordings_are_taken_from_an_iterator_as_they_are_needed(files):
+def test_recordings_are_read_from_an_iterator_when_they_are_needed(files):
     taken = []
 
     def endless():
@@ -229,7 +229,7 @@ def test_keyword_arguments_are_the_fields_of_the_settings():
     assert set(typing.get_type_hints(EmbedOptions)) == {f.name for f in fields(EmbedSettings)}
 
 
-def test_not_set_is_none_and_the_first_editions_spelling_still_works():
+def test_not_set_is_none_and_the_first_editions_values_are_translated():
     assert TagSettings(window=0, hop=0.0) == TagSettings()
     assert TagSettings().window is None
     assert TagSettings(precision="bfloat16").precision == "bf16"

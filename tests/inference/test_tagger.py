@@ -74,7 +74,7 @@ def test_exclusive_classes_share_one_probability(sound):
     assert sum(t.score for t in each) != pytest.approx(1.0, abs=1e-2)
 
 
-def test_windows_tell_when_each_label_holds(tmp_path):
+def test_windows_give_the_times_of_each_label(tmp_path):
     file = write_sound(tmp_path / "both.wav", low_then_high(8.0), RATE)
     result = auricle.tag(file, LoudestBand("multiclass"), window=1, hop=0.5, threshold=0.6).results[0]
     assert [e.label for e in result.events] == ["low", "high"]
@@ -101,13 +101,13 @@ def test_windows_that_leave_gaps_do_not_shorten_the_recording(tmp_path):
     assert result.seconds == 8.0
 
 
-def test_long_recordings_are_heard_at_once_where_that_is_asked_for(tmp_path):
+def test_long_recordings_are_scored_at_once_on_request(tmp_path):
     file = write_sound(tmp_path / "long.wav", np.tile(tone(10.0, 8000), 13), 8000)
     result = auricle.tag(file, LoudestBand(), whole=130).results[0]
     assert (result.seconds, result.events) == (pytest.approx(130.0), None)
 
 
-def test_long_recordings_are_heard_in_windows_unasked(tmp_path):
+def test_long_recordings_are_scored_in_windows_by_default(tmp_path):
     file = write_sound(tmp_path / "long.wav", np.tile(tone(10.0, 8000), 13), 8000)
     encoder = LoudestBand()
     result = auricle.tag(file, encoder).results[0]
@@ -132,7 +132,7 @@ def test_half_precision_moves_scores_only_a_little(sound):
 
 
 # ---- what can be tagged
-def test_folders_lists_and_memory_are_heard_each_file_once(tmp_path, sound):
+def test_folders_lists_and_bytes_are_tagged_each_file_once(tmp_path, sound):
     inner = write_sound(tmp_path / "more" / "b.flac", tone(0.5, 44100), 44100)
     (tmp_path / "more" / "notes.txt").write_text("no sound")
     sources = find_audio([tmp_path, sound, inner])
@@ -176,7 +176,9 @@ def test_bad_files_are_named_and_the_others_done(tmp_path, sound, capsys, weight
         assert "\n" not in failure["error"]
 
 
-def test_an_unknown_model_a_truncated_and_a_wrong_weight_file_are_refused_in_words(tmp_path, sound, capsys, weights):
+def test_an_unknown_model_a_truncated_and_a_wrong_weight_file_are_refused_with_a_message(
+    tmp_path, sound, capsys, weights
+):
     whole = weights.read_bytes()
     (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
     published(tmp_path / "ten.pt", classes=10)
@@ -196,7 +198,7 @@ def test_an_unknown_model_a_truncated_and_a_wrong_weight_file_are_refused_in_wor
         assert len(said.err.strip().splitlines()) == 1
 
 
-def test_weights_that_give_no_numbers_are_a_failure_not_an_answer(sound):
+def test_weights_that_give_nan_are_a_failure(sound):
     encoder = MN(MNConfig(width=0.1, num_classes=3)).eval()
     torch.nn.init.constant_(encoder.classifier[5].bias, float("nan"))
     tags = auricle.tag(sound, encoder)
@@ -223,7 +225,7 @@ def test_json_has_exactly_the_documented_shape(sound):
     assert set(windowed["events"][0]) == {"label", "start", "end", "score"}
 
 
-def test_results_survive_a_trip_through_json(sound):
+def test_results_are_equal_after_json(sound):
     result = auricle.tag(sound, LoudestBand(), window=0.5).results[0]
     plain = result.to_json() | {"windows": result.time_line()}
     assert FileTags.from_json(json.loads(json.dumps(plain))).to_json() == result.to_json()
@@ -237,9 +239,7 @@ def test_csv_has_a_row_per_window_and_label(sound, capsys, weights):
     assert [row[1:3] for row in rows[1:]] == [["0.000", "0.500"]] * 3 + [["0.500", "1.000"]] * 3
 
 
-def test_a_folder_of_answers_grows_by_a_line_per_file_and_goes_on_where_it_stopped(
-    tmp_path, sound, capsys, weights, monkeypatch
-):
+def test_a_folder_of_answers_gets_a_line_per_file_and_is_continued(tmp_path, sound, capsys, weights, monkeypatch):
     other = write_sound(tmp_path / "later.wav", tone(1.0, RATE, 5000.0), RATE)
     out = tmp_path / "out"
     line = ["--model", "mn01_as", "--weights", str(weights), "--window", "0.5", "--out", str(out), "--quiet"]
@@ -286,7 +286,7 @@ def test_files_of_one_name_in_two_folders_have_their_own_label_tracks(tmp_path, 
     ]
 
 
-def test_places_that_cannot_be_written_are_refused_before_anything_is_heard(tmp_path, sound, weights, capsys):
+def test_outputs_that_cannot_be_written_are_refused_before_any_audio_is_read(tmp_path, sound, weights, capsys):
     line = ["tag", str(sound), "--model", "mn01_as", "--weights", str(weights), "--quiet"]
     (tmp_path / "file").write_text("")
     for options, words in (

@@ -21,7 +21,7 @@ def batch(seed: int = 0):
 @pytest.mark.parametrize(
     ("of", "gone", "left"), [("position", "target_position", "target_clip"), ("clip", "target_clip", "target_position")]
 )
-def test_what_is_named_is_removed_and_the_rest_stays(of, gone, left):
+def test_the_named_means_are_removed_and_others_stay(of, gone, left):
     centring = Centring(of, POSITIONS, WIDTH)
     for seed in range(30):
         found = centring(*batch(seed))
@@ -30,7 +30,7 @@ def test_what_is_named_is_removed_and_the_rest_stays(of, gone, left):
     assert shares[left] > 0.5
 
 
-def test_with_both_only_what_is_the_tokens_own_remains():
+def test_position_clip_removes_both_means():
     centring = Centring("position-clip", POSITIONS, WIDTH)
     for seed in range(200):
         found = centring(*batch(seed))

@@ -59,7 +59,7 @@ def test_as_published_the_teacher_gets_the_noise_and_the_student_does_not(monkey
     assert torch.equal(objective.spec(batch), objective.online.normalise(batch.clean))
 
 
-def test_as_published_noise_means_nothing_to_plain_m2d():
+def test_as_published_noise_does_not_change_plain_m2d():
     batch = noisy()
     for where, same in (("teacher", True), ("student", False)):
         objective = M2D(MODEL, PREDICTOR, M2DConfig(noise_on=where), stats=STATS)
@@ -159,7 +159,7 @@ def test_a_validation_list_without_features_leaves_the_second_loss_at_nothing():
     assert losses(m2d_s(), spectrograms(CLIPS))["loss_off"] == 0
 
 
-def test_stored_features_cannot_stand_for_a_teacher_that_gets_the_mixture():
+def test_stored_features_cannot_replace_a_teacher_that_gets_the_mixture():
     with pytest.raises(AuricleError, match="computed on clean sound"):
         m2d_s(noise_on="teacher")
 

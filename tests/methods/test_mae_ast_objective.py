@@ -50,7 +50,7 @@ def test_ssast_matches_the_other_way_round():
 
 
 @pytest.mark.parametrize("among", ["targets", "predictions"])
-def test_padding_is_neither_asked_nor_offered(among):
+def test_padding_is_neither_a_query_nor_a_candidate(among):
     torch.manual_seed(0)
     prediction, target, recon = torch.randn(3, 2, 7, 12)
     real = torch.arange(7) < torch.tensor([[7], [4]])
@@ -109,7 +109,7 @@ def test_losses_accuracy_and_the_log_agree(golden, mode):
     assert float(log["masked_ratio"]) == pytest.approx(tensors["mask.masked"].float().mean())
 
 
-def test_what_the_heads_predict_and_are_asked_agrees(golden):
+def test_predictions_and_targets_of_the_heads_agree(golden):
     tensors, meta = golden
     built = objective_of(tensors, meta).eval()
     masked = built.masked(built.tokenise(batch(tensors["in.fbank"].transpose(1, 2))), mask_from(tensors))
@@ -119,7 +119,7 @@ def test_what_the_heads_predict_and_are_asked_agrees(golden):
     close(masked.target, tensors["eval.target"], 1e-5)
 
 
-def test_every_gradient_agrees_and_relics_get_what_the_original_gives_them(golden):
+def test_every_gradient_agrees_also_of_parameters_without_use(golden):
     tensors, meta = golden
     built = objective_of(tensors, meta)
     built.draw = given(mask_from(tensors))
@@ -209,7 +209,7 @@ def only(head, idle: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_trained_parameter_gets_a_gradient_so_ranks_need_not_look(name):
+def test_every_trained_parameter_gets_a_gradient(name):
     built = tiny(name)
     built(batch(clips(2)), PLACE, DRAWS)[0].backward()
     assert not [name for name, p in built.named_parameters() if p.requires_grad and p.grad is None]
@@ -218,7 +218,7 @@ def test_every_trained_parameter_gets_a_gradient_so_ranks_need_not_look(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_stands_in_the_padding_changes_nothing(name):
+def test_values_in_the_padding_do_not_change_the_loss(name):
     built = tiny(name, chunk_per_clip=True).eval()
     values = clips(3)
     other = values.clone()
@@ -237,7 +237,7 @@ def test_a_clip_of_one_token_among_longer_ones_gives_finite_gradients(name):
     assert all(p.grad.isfinite().all() for p in built.parameters() if p.grad is not None)
 
 
-def test_clips_without_a_token_to_hide_are_refused_in_words():
+def test_clips_without_a_token_to_hide_are_refused_with_a_message():
     with pytest.raises(AuricleError, match="a clip of 1 tokens cannot be masked"):
         tiny("frame-random")(batch(clips(2, frames=3)), PLACE, DRAWS)
     with pytest.raises(AuricleError, match="16 frames or more, the spectrogram has 9"):
@@ -310,7 +310,7 @@ def test_a_preview_of_matching_alone_shows_its_loss():
         (dict(mask_type="mask_spans", mask_selection="uniform", mask_other=30.0), "from --mask-other to 20"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(changes, words):
+def test_impossible_settings_are_refused(changes, words):
     with pytest.raises(AuricleError, match=words):
         MAEASTObjectiveConfig(**changes)
 

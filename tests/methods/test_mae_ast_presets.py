@@ -93,7 +93,7 @@ def test_a_preset_is_the_default_and_flags_win(tmp_path):
     assert (saved["objective"]["mask_type"], saved["objective"]["random_mask_prob"]) == ("mask_spans", 1.45)
 
 
-def test_unknown_presets_are_refused_in_words(tmp_path, capsys):
+def test_unknown_presets_are_refused_with_a_message(tmp_path, capsys):
     assert main(["pretrain", str(tmp_path), "--method", "mae-ast", "--preset", "patch-chunks"]) == 2
     assert "did you mean patch-chunk?" in capsys.readouterr().err
     with pytest.raises(AuricleError, match="m2d has no presets"):
@@ -145,7 +145,7 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return load_file(CheckpointStore(run / "checkpoints").checkpoints()[0] / "weights.safetensors")
 
 
-def test_spans_are_separate_when_asked(tmp_path):
+def test_spans_are_separate_on_request(tmp_path):
     source = lists(tmp_path / "data", train=4, valid=0)
     words = flags(source, tmp_path / "run", max_updates=2, warmup_updates=1, mask_length=4)
     assert main([*words, "--preset", "frame-spans", "--separate-spans", "--quiet"]) == 0

@@ -81,7 +81,7 @@ def test_equal_draws_give_equal_losses_and_other_draws_others(case):
         assert torch.equal(loss_of(case.make(), batch), loss_of(case.make(), batch))
 
 
-def test_the_order_of_a_batch_means_nothing(case):
+def test_the_order_of_a_batch_does_not_change_the_loss(case):
     if not case.per_clip:
         pytest.skip("a whole batch shares a draw here, as its docstring says")
     objective, batch = case.make(), case.batch(CLIPS)
@@ -121,7 +121,7 @@ def test_the_state_gives_the_same_objective_again(case):
         assert torch.equal(loss_of(objective, batch), loss_of(twin, batch))
 
 
-def test_ten_clips_are_learnt_by_heart(case):
+def test_ten_clips_are_overfitted(case):
     objective, batch = case.make(), case.batch(10)
     optimizer = make_optimizer(objective.param_groups(0.0), "adamw", case.rate)
     losses = []

@@ -120,7 +120,7 @@ def test_a_metric_is_added_by_a_line(monkeypatch):
         metric("top2", "multilabel")
 
 
-def test_every_kind_has_its_default_metric_or_says_that_there_is_none():
+def test_every_kind_has_a_default_metric_or_raises():
     defaults = {kind: default_metric(kind) for kind in ("multiclass", "multilabel", "pairs")}
     assert defaults == {"multiclass": "accuracy", "multilabel": "mAP", "pairs": "roc_auc"}
     with pytest.raises(AuricleError, match="no metric for tasks of kind 'sequence'"):

@@ -29,7 +29,7 @@ def test_the_area_is_one_when_one_direction_holds_everything_and_lower_when_all_
     assert spectrum_auc(source.normal(size=(2000, 8))) == pytest.approx(4.5 / 8, abs=0.02)
 
 
-def test_pieces_give_what_the_whole_gives():
+def test_pieces_give_the_value_of_the_whole():
     features = np.random.default_rng(1).normal(size=(500, 12)).astype(np.float32)
     pieces = Spectrum(12)
     for start in range(0, 500, 77):

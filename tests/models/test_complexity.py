@@ -52,7 +52,7 @@ def test_an_ensemble_adds_its_members_up():
     assert both.memory_kb == one.memory_kb
 
 
-def test_costs_grow_with_the_clip_and_say_the_context_in_seconds():
+def test_costs_grow_with_the_clip_and_the_context_is_in_seconds():
     short, long = (complexity(MN(MNConfig(width=0.1)), seconds=seconds) for seconds in (1.0, 10.0))
     assert 9 < long.memory_kb / short.memory_kb < 11
     assert long.receptive_seconds == pytest.approx(5.95)

@@ -61,7 +61,7 @@ def test_core_equals_encode_with_a_new_head(encoder):
 
 
 @torch.no_grad()
-def test_a_mask_says_which_frames_are_a_clips_own(encoder, request):
+def test_a_mask_selects_the_frames_of_a_clip(encoder, request):
     spec = spectrogram(encoder, 1.5, clips=3)
     total = spec.values.shape[2]
     lengths = torch.tensor([total, total // 2, 17])

@@ -130,6 +130,6 @@ def test_other_classes_keep_all_but_the_last_layer():
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"dynamic_blocks": "some"}, {"conv_kernels": 0}])
-def test_an_impossible_configuration_is_refused_in_words(wrong):
+def test_an_impossible_configuration_is_refused_with_a_message(wrong):
     with pytest.raises(AuricleError):
         DyMNConfig(**wrong)

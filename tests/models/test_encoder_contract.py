@@ -97,7 +97,7 @@ def test_a_misspelt_padding_is_refused(encoder):
         encoder.frontend(wave, padding="zeros")
 
 
-def test_what_layers_cannot_be_is_refused_in_words(encoder):
+def test_impossible_layers_are_refused_with_a_message(encoder):
     wave = sound(encoder.info.sample_rate)[None]
     for layers in ("10", 1, [0.5], [99]):
         with pytest.raises(AuricleError, match="layers must be"):
@@ -119,7 +119,7 @@ def test_layers_are_named_from_either_end(encoder):
         encoder(sound(2000)[None], layers=[depth])
 
 
-def test_times_are_the_centres_of_what_a_frame_sees(family, request):
+def test_times_are_the_centres_of_the_frames(family, request):
     if "dymn" in request.node.name:
         pytest.skip(
             "dynamic kernels mix all of time by design; its frames stand where MN's do (same strides and paddings)"
@@ -174,7 +174,7 @@ def test_gradients_reach_every_trainable_parameter(family):
     assert silent <= encoder.params_without_grad
 
 
-def test_bfloat16_stays_near_and_comes_out_as_float32(encoder):
+def test_bfloat16_results_are_close_and_float32(encoder):
     wave = sound(encoder.info.sample_rate)[None]
     with torch.no_grad():
         full = encoder(wave)
@@ -185,7 +185,7 @@ def test_bfloat16_stays_near_and_comes_out_as_float32(encoder):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_network_cast_to_half_precision_stays_near_and_answers_in_float32(family, dtype):
+def test_a_network_cast_to_half_precision_gives_close_float32_results(family, dtype):
     wave = sound(family.make().info.sample_rate)[None]
     with torch.no_grad():
         exact, half = family.make()(wave), family.make().to(dtype)(wave)
@@ -229,7 +229,7 @@ def test_an_architecture_builds_a_network_of_the_same_shapes(encoder):
         ([0.0, 1.0], "tensor"),
     ],
 )
-def test_bad_waveforms_are_refused_in_words(encoder, wave, words):
+def test_bad_waveforms_are_refused_with_a_message(encoder, wave, words):
     with pytest.raises(AuricleError, match=words):
         encoder(wave)
 

@@ -38,7 +38,7 @@ def test_frames_of_members_on_other_grids_are_the_same_in_any_batch(make):
             torch.testing.assert_close(batch.frame_logits[i, :valid], alone.frame_logits[0], atol=1e-4, rtol=1e-4)
 
 
-def test_members_that_share_weights_are_saved_and_come_back(tmp_path):
+def test_members_that_share_weights_are_saved_and_loaded(tmp_path):
     member = m2d(pools="tokens")
     ensemble = Ensemble([member, member.with_stats(1.0, 2.0)]).eval()
     save_encoder(ensemble, tmp_path / "two.safetensors")

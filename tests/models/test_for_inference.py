@@ -111,7 +111,7 @@ def test_a_network_without_weights_has_one_too():
     assert encoder.for_inference() is encoder.for_inference()
 
 
-def test_many_threads_get_the_same_one():
+def test_threads_share_one_copy_for_inference():
     encoder, made = mn(), []
     threads = [threading.Thread(target=lambda: made.append(encoder.for_inference())) for _ in range(8)]
     for thread in threads:

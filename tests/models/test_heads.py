@@ -111,7 +111,7 @@ def test_groups_stand_in_the_order_in_which_the_network_runs(family):
     assert not any(changed[: len(names) - 1])
 
 
-def test_several_heads_answer_in_one_pass(tmp_path):
+def test_several_heads_give_logits_in_one_pass(tmp_path):
     encoder = mn()
     places = LabelSpace("multiclass", ("wood", "river"))
     both = encoder.with_head(make_head("linear", encoder, 2, seed=1), places, name="place")
@@ -133,7 +133,7 @@ def test_several_heads_answer_in_one_pass(tmp_path):
     assert replaced.without_head().info.head_names == ()
 
 
-def test_a_head_reads_the_blocks_it_asks_for():
+def test_a_head_reads_the_blocks_in_its_layers():
     class FirstBlock(Head):
         kind, num_classes, layers = "first-block", 2, (0,)
 
@@ -212,7 +212,7 @@ def test_of_classes_that_exclude_each_other_at_most_one_is_decided():
     assert careful.decide(logits).tolist() == [[True, False, False], [False, False, False], [False, False, False]]
 
 
-def test_a_label_space_survives_json():
+def test_a_label_space_is_equal_after_json():
     space = BIRDS.calibrated((2.0, 1.0, 0.5), (1.0, 0.0, -1.0), fitted_on="a").with_thresholds(
         (0.1, 0.2, 1.0), fitted_on="b"
     )

@@ -24,7 +24,7 @@ def runtime():
     return (*read_golden(M2D / "runtime_train_checkpoint_16k.safetensors"), auricle.load(CHECKPOINT))
 
 
-def test_a_published_training_checkpoint_explains_itself(runtime):
+def test_a_published_training_checkpoint_holds_its_settings(runtime):
     _, meta, encoder = runtime
     assert (encoder.config.embed_dim, encoder.config.depth, encoder.config.attention_heads) == (128, 2, 2)
     assert (encoder.config.input_size, encoder.config.patch_size) == ("80x208", "16x16")
@@ -127,7 +127,7 @@ def test_continuous_masks_agree_with_the_published_program():
         assert mask_from_flags(np.stack(flags)).len_keep == case["len_keep"]
 
 
-def test_a_file_that_is_no_checkpoint_is_refused_in_words(tmp_path):
+def test_a_file_that_is_no_checkpoint_is_refused_with_a_message(tmp_path):
     path = tmp_path / "m2d_vit_base-80x208p16x16.pth"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(AuricleError, match="not a readable checkpoint"):
@@ -152,6 +152,6 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-def test_unknown_names_are_answered_with_the_known_ones():
+def test_errors_about_unknown_names_list_the_known_ones():
     with pytest.raises(AuricleError, match="logmel-stats"):
         auricle.load("logmel_stat")

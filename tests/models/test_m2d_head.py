@@ -37,7 +37,7 @@ def convert(source: Path, out: Path) -> None:
 
 
 # ---- the classifier
-def test_the_head_says_what_it_pools_and_what_a_clip_is():
+def test_the_head_determines_pooling_and_the_clip_vector():
     flat = auricle.load(FLAT_HEAD)
     wave = torch.randn(2, 40000, generator=torch.Generator().manual_seed(0)) / 9
     out = flat(wave)
@@ -73,7 +73,7 @@ def test_in_training_the_head_learns_its_statistics_and_takes_a_batch_of_one():
     assert int(encoder.head.norm.num_batches_tracked) == 1
 
 
-def test_published_taggers_know_audiosets_classes_in_the_order_of_ids(tmp_path):
+def test_published_taggers_have_audiosets_classes_in_the_order_of_ids(tmp_path):
     name = "m2d_as_vit_base-80x64p16x8-toy_AS-FT_enconly"
     save_encoder(toy(M2DHeadConfig(527, "tokens")), tmp_path / "toy.safetensors")
     convert(tmp_path / "toy.safetensors", tmp_path / name / "weights_ep1it1-0.1.pth")

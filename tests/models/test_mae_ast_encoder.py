@@ -192,7 +192,7 @@ def test_pre_norm_layers_are_the_formulas():
     close(stack.layers(x, [1])[0], stack.norm(want), 1e-5)
 
 
-def test_dropout_acts_in_training_only_and_everywhere_it_is_asked_for():
+def test_dropout_acts_only_in_training_and_in_every_place():
     tokens, order = torch.randn(1, 12, 256), torch.arange(12)[None]
     none = dict.fromkeys(
         ("dropout", "attention_dropout", "activation_dropout", "dropout_input", "encoder_layerdrop"), 0.0
@@ -210,7 +210,7 @@ def test_dropout_acts_in_training_only_and_everywhere_it_is_asked_for():
         assert torch.equal(loud[0], again), name  # the loop seeds the generator that it draws from
 
 
-def test_attention_in_bf16_is_the_same_where_its_scores_would_fill_the_memory(monkeypatch):
+def test_attention_in_bf16_is_the_same_in_parts(monkeypatch):
     q, k, v = torch.randn(3, 1, 2, 50, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
     explicit = vit.attend(q, k, v, None)
     monkeypatch.setattr(vit, "EXPLICIT_SCORES", 100)

@@ -127,7 +127,7 @@ def test_the_two_polarities_of_spans_share_their_drawing(prob):
     assert kept.hidden.equal(hidden.visible)
 
 
-def test_masked_spans_at_the_published_probability_hide_what_the_text_says():
+def test_masked_spans_at_the_published_probability_hide_the_published_share():
     for clips, wanted in ((1, 0.79), (32, 0.72)):
         case = {"mask_type": "mask_spans", "T": 499, "random_mask_prob": 1.45, "batch": clips}
         assert drawn(case, 320).mean() == pytest.approx(wanted, abs=0.01)
@@ -194,6 +194,6 @@ def test_the_smallest_clips_end_with_a_mask(tokens, prob):
             assert 0 < mask.len_keep < tokens
 
 
-def test_spans_that_fit_nowhere_are_refused_in_words():
+def test_spans_that_fit_nowhere_are_refused_with_a_message():
     with pytest.raises(AuricleError, match="no span of about 50 tokens fits a clip of 20 tokens"):
         union(20, Spans(0.5, length=50, overlap=False), RandomKey(0).of("mask"))

@@ -203,7 +203,7 @@ def test_squeezing_along_time_refuses_other_lengths():
         {"dilated": True, "se_dims": "f"},
     ],
 )
-def test_an_impossible_configuration_is_refused_in_words(wrong):
+def test_an_impossible_configuration_is_refused_with_a_message(wrong):
     with pytest.raises(AuricleError):
         MNConfig(**wrong)
 
@@ -232,7 +232,7 @@ def test_the_published_layout_round_trips(tmp_path, options):
     assert again.fingerprint() == enc.fingerprint()
 
 
-def test_what_a_file_cannot_say_is_told(tmp_path):
+def test_settings_that_a_file_lacks_are_listed(tmp_path):
     front = EfficientATMel(hop_length=160).id
     torch.save(to_published(tiny().state_dict()), tmp_path / "x.pt")
     enc = read_published(tmp_path / "x.pt", strides=(2, 2, 2, 1), front_end=front)

@@ -149,7 +149,7 @@ def test_rebuilding_gives_the_same_page(run):
         ("encoder.safetensors", "No map"),
     ],
 )
-def test_a_part_that_is_missing_is_left_out_with_a_word(run, lost, message):
+def test_a_missing_part_is_left_out_with_a_note(run, lost, message):
     path = run / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     text, _ = read(build_report(run))
@@ -157,14 +157,14 @@ def test_a_part_that_is_missing_is_left_out_with_a_word(run, lost, message):
 
 
 @pytest.mark.parametrize("name", ["evaluations/logistic.json", FILE])
-def test_a_damaged_part_is_named_and_the_rest_is_shown(run, name):
+def test_a_damaged_part_is_named_and_the_others_are_shown(run, name):
     (run / name).write_bytes(b"{]")
     text, reader = read(build_report(run))
     assert Path(name).name in text
     assert "training" in reader.ids
 
 
-def test_a_run_whose_audio_is_gone_keeps_scores_and_curves(run):
+def test_a_run_without_its_audio_shows_scores_and_curves(run):
     for file in (run / "evaluations").glob("*.json"):
         found = Evaluation.load(file)
         gone = {**found.settings, "task": {**found.settings["task"], "source": "no/such/folder"}}
@@ -238,7 +238,7 @@ def test_another_file_as_reference_is_refused_with_a_message(tmp_path, content):
         Reference.read(log)
 
 
-def test_the_command_writes_the_page_and_says_where(run, capsys):
+def test_the_command_writes_the_page_and_prints_its_path(run, capsys):
     assert main(["report", str(run), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert Path(answer["report"]) == run / "report.html"
@@ -256,7 +256,7 @@ def test_a_broken_configuration_is_refused_with_a_message(run, capsys):
     assert "config.yaml" in capsys.readouterr().err
 
 
-def test_the_snapshot_comes_back_as_it_was_kept(run):
+def test_a_snapshot_is_read_as_it_was_written(run):
     snapshot = load_snapshot(run)
     assert snapshot is not None
     assert snapshot.spec.shape[0] == snapshot.mask.shape[0] == len(snapshot.ids) == CLIPS
@@ -273,7 +273,7 @@ def score(name: str, values, test: int = 20) -> Score:
     return Score(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, folds)
 
 
-def test_a_difference_is_called_one_only_beyond_what_folds_do():
+def test_a_difference_is_reported_only_beyond_the_spread_of_folds():
     floor = score("untrained x", [0.50, 0.60, 0.55, 0.52, 0.58])
 
     def verdict(own, other):
@@ -286,7 +286,7 @@ def test_a_difference_is_called_one_only_beyond_what_folds_do():
     assert verdict(floor, floor) == "no difference"
 
 
-def test_the_summary_says_so_when_nothing_was_gained(run):
+def test_the_summary_reports_when_nothing_was_gained(run):
     view = RunView.open(run)
     same = view.evaluations[0]
     twin = replace(same, baselines=(replace(same.score, model="untrained x"),))
@@ -312,7 +312,7 @@ def test_a_png_holds_its_pixels():
     assert np.array_equal(rows[:, 1:], pixels)
 
 
-def test_a_sound_survives_as_mp3():
+def test_a_clip_is_encoded_as_mp3():
     wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)
     back, rate = soundfile.read(io.BytesIO(mp3(wave, 16000)))
     assert rate == 16000

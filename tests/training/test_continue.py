@@ -57,7 +57,7 @@ def test_a_run_cut_anywhere_continues_to_the_same_weights(data, whole, tmp_path,
 
 
 @pytest.mark.parametrize("micro_steps", [3, 6, 24])
-def test_a_run_interrupted_in_or_at_the_end_of_an_epoch_or_of_all_has_missed_nothing(
+def test_a_run_interrupted_inside_or_at_the_end_of_an_epoch_continues_completely(
     data, whole, tmp_path, monkeypatch, micro_steps
 ):
     real, count = Trainer.train_batch, iter(range(1, 99))
@@ -83,7 +83,7 @@ def test_the_number_of_workers_changes_nothing(data, whole, tmp_path):
         same(whole, tmp_path / str(workers))
 
 
-def test_a_finished_run_says_so(whole):
+def test_continuing_a_finished_run_prints_that_it_is_finished(whole):
     result = continue_run(whole, quiet=True)
     assert result.already
     assert result.epochs == 4
@@ -99,7 +99,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(data, whole, tmp_pa
     same(whole, run)
 
 
-def test_no_usable_state_is_said(data, tmp_path, monkeypatch):
+def test_a_run_without_a_usable_checkpoint_is_refused(data, tmp_path, monkeypatch):
     run = cut_run(data, tmp_path, monkeypatch)
     for state in CheckpointStore(run / "checkpoints").checkpoints():
         (state / "optimizer.safetensors").write_bytes(b"")
@@ -213,7 +213,7 @@ def test_stop_at_ends_early_and_the_schedule_spans_all(data, tmp_path, whole):
     same(whole, out)
 
 
-def test_what_was_allowed_once_holds_and_an_end_that_was_none_leaves_no_card(data, tmp_path, monkeypatch):
+def test_allowed_changes_stay_and_an_interrupted_end_leaves_no_card(data, tmp_path, monkeypatch):
     out = tmp_path / "run"
     pretrain(config(data, out, epochs=4, stop_at=1, state_steps=1), quiet=True)
     assert (out / "card.md").is_file()
@@ -225,7 +225,7 @@ def test_what_was_allowed_once_holds_and_an_end_that_was_none_leaves_no_card(dat
     assert continue_run(out, quiet=True).epochs == 4
 
 
-def test_a_run_that_would_begin_behind_its_end_is_refused(data, tmp_path):
+def test_a_run_that_would_begin_after_its_end_is_refused(data, tmp_path):
     with pytest.raises(AuricleError, match="lies behind --stop-at 1"):
         config(data, tmp_path / "run", start_epoch=2, stop_at=1)
     with pytest.raises(AuricleError, match="nothing is left"):
@@ -292,7 +292,7 @@ def start(words: list[str]) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGINT, 2), (signal.SIGTERM, 2)])
-def test_ctrl_c_and_a_polite_kill_of_all_processes_save_and_say_how_to_go_on(data, tmp_path, number, workers):
+def test_ctrl_c_and_sigterm_save_a_checkpoint_and_print_how_to_continue(data, tmp_path, number, workers):
     out = tmp_path / "run"
     process = start(flags(data, out, epochs=4000, workers=workers))
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size > 2000, process)

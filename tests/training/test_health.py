@@ -44,7 +44,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(d
     assert continue_run(tmp_path / "run", quiet=True).epochs == 3
 
 
-def test_an_exploding_gradient_is_said_with_its_usual_size():
+def test_an_exploding_gradient_is_reported_with_its_median():
     health = Health()
     for _ in range(20):
         assert health.check(norm=1.0, waiting=0.0, log={}) == []
@@ -67,7 +67,7 @@ def clip_constant(patches, mask):
     )
 
 
-def test_the_shares_tell_clip_position_and_constant_apart():
+def test_the_shares_separate_clip_position_and_constant():
     clip, position = torch.randn(8, 1, 32), torch.randn(1, 20, 32)
     ids = torch.arange(20).expand(8, -1)
     assert target_statistics(clip.expand(-1, 20, -1) - clip.mean(0), ids)["target_clip"] == pytest.approx(1, abs=1e-4)
@@ -85,7 +85,7 @@ def test_a_constant_of_all_clips_and_one_of_each_clip_count_together_as_collapse
     assert collapse_warnings({**small, "target_constant": 0.51}) == []
 
 
-def test_waiting_for_data_is_said_with_the_remedy(data, tmp_path, monkeypatch):
+def test_waiting_for_data_is_reported_with_advice(data, tmp_path, monkeypatch):
     real = Spectrograms.crop
 
     def slow(self, clip, key):

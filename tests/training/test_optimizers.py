@@ -45,7 +45,7 @@ def test_adam_decays_before_the_update_and_adds_eps_to_the_uncorrected_root(scal
     torch.testing.assert_close(parameter.detach().double(), by_hand(start, given, lr=1e-2), atol=3e-7, rtol=0)
 
 
-def test_what_has_no_gradient_is_left_alone_and_does_not_age():
+def test_parameters_without_a_gradient_and_their_step_count_do_not_change():
     given = gradients(3, (4,))
     still, moving = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
     optimizer = Adam([still, moving], lr=1e-2, weight_decay=0.01)
@@ -85,13 +85,13 @@ def test_polynomial_decay_is_the_published_one(case):
         assert got == pytest.approx(rate, rel=1e-12, abs=1e-18)
 
 
-def test_polynomial_decay_knows_a_power_an_end_and_no_warm_up():
+def test_polynomial_decay_has_a_power_an_end_and_an_optional_warm_up():
     assert polynomial_decay(0, 1.0, 0.2, 0, 10) == 1.0
     assert polynomial_decay(5, 1.0, 0.2, 0, 10, power=2.0) == pytest.approx(0.2 + 0.8 * 0.25)
     assert polynomial_decay(10, 1.0, 0.2, 0, 10) == 0.2
 
 
-def test_the_schedule_spans_the_run_or_what_it_is_told():
+def test_the_schedule_spans_the_run_or_schedule_updates():
     run = TrainConfig(schedule="polynomial", max_updates=10, warmup_updates=2, lr=1.0)
     at = TrainProgress(micro_step=6, micro_steps=10, step=6, steps=10, epoch=0.5, epochs=None)
     assert rate_at(at, run, 1.0) == pytest.approx(0.5)
@@ -116,6 +116,6 @@ def test_a_warm_up_longer_than_the_run_never_reaches_the_peak():
         (dict(betas=(0.9, 1.0)), "--betas takes two numbers"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, words):
+def test_impossible_settings_are_refused(settings, words):
     with pytest.raises(AuricleError, match=words):
         TrainConfig(**settings)

@@ -64,7 +64,7 @@ def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset):
             torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5 * scale, msg=name)
 
 
-def test_a_rank_that_dies_ends_the_run_with_its_own_error(tmp_path):
+def test_the_error_of_a_failed_rank_ends_the_run(tmp_path):
     """It does not leave the other rank waiting: that would outlast the patience of ``torchrun``."""
     done = torchrun(str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None)
     assert done.returncode != 0

@@ -45,13 +45,13 @@ def test_m2d_is_scored_every_so_many_epochs_and_at_the_end(whole):
     assert rows[1]["val_loss"] == rows[2]["test_loss"]
 
 
-def test_the_best_state_is_that_of_the_lowest_loss(whole):
+def test_the_best_checkpoint_has_the_lowest_loss(whole):
     best = CheckpointStore(whole / "checkpoints").best()
     lowest = min(scored(whole)[:-1], key=lambda row: row["val_loss"])
     assert (best["state"], -best["score"]) == (f"step-{lowest['micro_step']:09d}", lowest["val_loss"])
 
 
-def test_scoring_changes_nothing_of_what_is_learnt(data, whole, tmp_path):
+def test_validation_does_not_change_the_weights(data, whole, tmp_path):
     pretrain(config(data, tmp_path / "run", epochs=4), quiet=True)
     with_lists, without = (read_log(run / "metrics.jsonl", "step") for run in (whole, tmp_path / "run"))
     assert [row["loss"] for row in with_lists] == [row["loss"] for row in without]
@@ -66,7 +66,7 @@ def test_workers_and_the_way_of_counting_change_no_score(data, held, whole, tmp_
 
 
 @pytest.mark.slow
-def test_two_ranks_score_what_one_does(data, held, tmp_path):
+def test_two_ranks_give_the_scores_of_one(data, held, tmp_path):
     """Frozen weights (rate 0), so that both score the same network: rank 1 has one batch of three less."""
     still = dict(LISTS, lr=1e-12, valid=held, optim="sgd", ema_decay_init=1.0, ema_decay=1.0)
     pretrain(config(data, tmp_path / "one", **still), quiet=True)
@@ -92,14 +92,14 @@ def test_a_long_list_is_sampled(data, held, tmp_path, monkeypatch):
     assert seen[1:3] == seen[3:]
 
 
-def test_an_evaluation_decides_which_state_is_best(data, held, tmp_path):
+def test_an_evaluation_determines_the_best_checkpoint(data, held, tmp_path):
     settings = config(data, tmp_path / "run", valid=held, eval_freq=2, **LISTS)
     scores = iter([0.7, 0.2])
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
     assert CheckpointStore(tmp_path / "run/checkpoints").best()["score"] == 0.7
 
 
-def test_a_finished_run_keeps_its_last_words_and_makes_up_for_a_missing_one(data, held, tmp_path):
+def test_a_finished_run_keeps_its_last_scores_and_computes_missing_ones(data, held, tmp_path):
     out = tmp_path / "run"
     pretrain(config(data, out, valid=held, test=held, **LISTS), quiet=True)
     before = (out / "metrics.jsonl").read_text()
@@ -115,7 +115,7 @@ def test_the_report_shows_the_curve(whole):
     assert "Validation loss" in page.read_text()
 
 
-def test_a_list_that_is_not_there_is_refused_before_anything_is_written(data, tmp_path):
+def test_a_missing_list_is_refused_before_anything_is_written(data, tmp_path):
     with pytest.raises(AuricleError, match="absent.csv does not exist"):
         pretrain(config(data, tmp_path / "run", valid="absent.csv"), quiet=True)
     assert not (tmp_path / "run").exists()
