@@ -48,9 +48,9 @@ def test_the_table_names_every_verb():
     assert HOPELESS.keys() == VERBS.keys()
 
 
-@pytest.mark.parametrize(("verb", "words"), HOPELESS.items())
-def test_the_exit_code_is_2_and_stdout_empty_when_nothing_can_be_done(verb, words, capsys):
-    assert main([*verb.split(), *words.split()]) == 2
+@pytest.mark.parametrize(("verb", "line"), HOPELESS.items())
+def test_the_exit_code_is_2_and_stdout_empty_when_nothing_can_be_done(verb, line, capsys):
+    assert main([*verb.split(), *line.split()]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines()[-1].startswith("auricle: ")

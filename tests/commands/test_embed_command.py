@@ -149,7 +149,7 @@ def test_files_folders_and_missing_ones_mix(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (["--out", "e.txt"], ".npy, .npz, .parquet"),
         (["--model", "logmel-stat"], "did you mean logmel-stats"),
@@ -157,10 +157,10 @@ def test_files_folders_and_missing_ones_mix(folder, tmp_path):
         (["--seconds", "-1"], "positive"),
     ],
 )
-def test_wrong_commands_exit_with_two(folder, tmp_path, capsys, change, words):
+def test_wrong_commands_exit_with_two(folder, tmp_path, capsys, change, message):
     base = ["embed", str(folder), "--model", "logmel-stats", "--out", str(tmp_path / "e.npy"), "--quiet"]
     assert main([*base, *change]) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_weight_file_is_a_model(folder, tmp_path):

@@ -139,12 +139,12 @@ def test_two_ranks_equal_one_with_the_double_batch(tmp_path):
 
 
 def test_the_command_line_trains_prints_and_continues(source, tmp_path, capsys):
-    words = mae_ast_runs.flags(source, tmp_path / "run", max_updates=2, warmup_updates=1)
-    assert main([*words, "--quiet", "--json"]) == 0
+    line = mae_ast_runs.flags(source, tmp_path / "run", max_updates=2, warmup_updates=1)
+    assert main([*line, "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
     assert main(["pretrain", "--continue", str(tmp_path / "run"), "--quiet"]) == 0
     assert "nothing to continue" in capsys.readouterr().out
-    assert main([*words, "--out", str(tmp_path / "other"), "--dry-run"]) == 0
+    assert main([*line, "--out", str(tmp_path / "other"), "--dry-run"]) == 0
     assert "weight updates" in capsys.readouterr().out
 
 
@@ -160,8 +160,8 @@ def test_files_that_cannot_be_opened_are_reported_and_counted(source, tmp_path, 
         (tmp_path / "audio").mkdir(exist_ok=True)
         (tmp_path / "audio" / name).write_bytes((source / "audio/train" / name).read_bytes())
     (tmp_path / "audio" / "text.wav").write_text("no audio")
-    words = mae_ast_runs.flags(tmp_path / "audio", tmp_path / "run", max_updates=2, warmup_updates=1)
-    assert main([*words, "--quiet", "--json"]) == 1
+    line = mae_ast_runs.flags(tmp_path / "audio", tmp_path / "run", max_updates=2, warmup_updates=1)
+    assert main([*line, "--quiet", "--json"]) == 1
     told = capsys.readouterr()
     assert json.loads(told.out)["replaced"] == 1
     assert "1 of 3 files cannot be opened and are left out" in told.err
@@ -175,7 +175,7 @@ def test_a_polynomial_schedule_by_epochs_has_its_own_warm_up(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         (dict(max_tokens=5000), "larger than a batch"),
         (dict(min_sample_size=10**6), "none is left; lower --min-sample-size"),
@@ -187,8 +187,8 @@ def test_a_polynomial_schedule_by_epochs_has_its_own_warm_up(source, tmp_path):
         (dict(patch_size="128x200", max_token_length=48), "20 clips in a row cannot be read.*a token takes"),
     ],
 )
-def test_impossible_runs_are_refused_with_a_message(source, tmp_path, changes, words):
-    with pytest.raises(AuricleError, match=words):
+def test_impossible_runs_are_refused_with_a_message(source, tmp_path, changes, message):
+    with pytest.raises(AuricleError, match=message):
         pretrain(config(source, tmp_path / "run", **changes), quiet=True)
 
 

@@ -104,7 +104,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         ({"classes": ["ran"]}, "did you mean rain"),
         ({"classes": []}, "at least one"),
@@ -114,8 +114,8 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
         ({"rate": 100}, "8000 Hz"),
     ],
 )
-def test_impossible_requests_are_refused_before_anything_is_written(tmp_path, wrong, words):
-    with pytest.raises(AuricleError, match=words):
+def test_impossible_requests_are_refused_before_anything_is_written(tmp_path, wrong, message):
+    with pytest.raises(AuricleError, match=message):
         small(tmp_path / "never", **wrong)
     assert not (tmp_path / "never").exists()
 

@@ -236,7 +236,7 @@ def test_files_that_cannot_be_opened_are_left_out_with_a_note(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("a.wav\t16000\nb.wav\t16000\n", "begins with a clip .* first line must be the root"),
         (".\n", r"lists no clips: below its root"),
@@ -248,9 +248,9 @@ def test_files_that_cannot_be_opened_are_left_out_with_a_note(tmp_path):
         (".\na.wav\tmany\n", r"line 2: expected path<TAB>number of samples"),
     ],
 )
-def test_a_broken_tsv_is_refused_with_a_message(tmp_path, text, words):
+def test_a_broken_tsv_is_refused_with_a_message(tmp_path, text, message):
     (tmp_path / "valid.tsv").write_text(text)
-    with pytest.raises(AuricleError, match=words):
+    with pytest.raises(AuricleError, match=message):
         read_manifest(tmp_path / "valid.tsv")
 
 

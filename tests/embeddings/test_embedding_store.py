@@ -140,16 +140,16 @@ def test_a_stream_is_appended_shard_by_shard_and_what_is_left_at_the_end(store, 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         (clip("x", width=5), "does not fit"),
         (clip("x", names=("layer0",)), "does not fit"),
         (clip("x", frames=3), "does not fit"),
     ],
 )
-def test_embeddings_of_another_form_are_refused_and_change_nothing(store, wrong, words):
+def test_embeddings_of_another_form_are_refused_and_change_nothing(store, wrong, message):
     store.append([clip("a")])
-    with pytest.raises(AuricleError, match=words):
+    with pytest.raises(AuricleError, match=message):
         store.append([clip("b"), wrong])
     assert EmbeddingStore.open(store.folder).ids == ("a",)
 

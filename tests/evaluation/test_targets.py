@@ -76,9 +76,9 @@ def test_transcripts_become_tokens_of_characters_or_words():
     characters = targets_of(spoken, "sequence")
     assert "".join(characters.vocabulary[i] for i in characters.tokens[0]) == "kra kra"
     assert [len(tokens) for tokens in characters.tokens] == [7, 2, 0]
-    words = sequence_targets(spoken, "words")
-    assert words.vocabulary == ("hu", "kra")
-    assert [tokens.tolist() for tokens in words.truth(np.array([0, 1]))] == [[1, 1], [0]]
+    tokens_of_words = sequence_targets(spoken, "words")
+    assert tokens_of_words.vocabulary == ("hu", "kra")
+    assert [tokens.tolist() for tokens in tokens_of_words.truth(np.array([0, 1]))] == [[1, 1], [0]]
 
 
 def test_transcripts_are_checked():

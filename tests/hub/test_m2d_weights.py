@@ -167,7 +167,7 @@ def test_every_missing_and_unexpected_tensor_of_the_encoder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"pos_embed": 2}, "which is not a tensor"),
         ({"pos_embed": torch.zeros(31)}, r"pos_embed of the shape \(31,\)"),
@@ -180,10 +180,10 @@ def test_every_missing_and_unexpected_tensor_of_the_encoder_is_named(tmp_path):
         ({"norm_stats": torch.zeros(3)}, r"norm_stats \(3,\) instead of \(2,\)"),
     ],
 )
-def test_tensors_of_impossible_shapes_are_refused_with_a_message(changes, words, tmp_path):
+def test_tensors_of_impossible_shapes_are_refused_with_a_message(changes, message, tmp_path):
     content = read_pickle(checkpoint(SPEECH))
     content["model"] |= changes
-    with pytest.raises(AuricleError, match=words):
+    with pytest.raises(AuricleError, match=message):
         auricle.load(saved(content, tmp_path))
 
 

@@ -120,11 +120,11 @@ def test_broken_files_are_named_and_the_rest_is_embedded(tmp_path):
     found = embed(manifest, logmel_stats())
     assert set(found.failed) == {"low-0.wav", "low-1.wav", "high-0.wav"}
     assert found.ids == ("high-1.wav", "middle-0.wav", "middle-1.wav")
-    assert all(id in words for id, words in found.failed.items())
+    assert all(id in message for id, message in found.failed.items())
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"layers": (5,)}, "2 blocks"),
         ({"layers": ("last",)}, "indices or 'all'"),
@@ -137,8 +137,8 @@ def test_broken_files_are_named_and_the_rest_is_embedded(tmp_path):
         ({"poolings": "max"}, "does not know; did you mean pooling"),
     ],
 )
-def test_wrong_settings_are_refused_with_a_message(folder, options, words):
-    with pytest.raises(AuricleError, match=words):
+def test_wrong_settings_are_refused_with_a_message(folder, options, message):
+    with pytest.raises(AuricleError, match=message):
         embed(folder, m2d(), **options)
 
 

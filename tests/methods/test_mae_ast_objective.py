@@ -302,7 +302,7 @@ def test_a_preview_of_matching_alone_shows_its_loss():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         (dict(random_mask_prob=1.2), "between 0 and 1 for random_mask"),
         (dict(classification_weight=0.0, reconstruction_weight=0.0), "not both 0"),
@@ -310,8 +310,8 @@ def test_a_preview_of_matching_alone_shows_its_loss():
         (dict(mask_type="mask_spans", mask_selection="uniform", mask_other=30.0), "from --mask-other to 20"),
     ],
 )
-def test_impossible_settings_are_refused(changes, words):
-    with pytest.raises(AuricleError, match=words):
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(AuricleError, match=message):
         MAEASTObjectiveConfig(**changes)
 
 

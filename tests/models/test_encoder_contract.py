@@ -218,7 +218,7 @@ def test_an_architecture_builds_a_network_of_the_same_shapes(encoder):
 
 
 @pytest.mark.parametrize(
-    ("wave", "words"),
+    ("wave", "message"),
     [
         (torch.zeros(1000), "wave\\[None\\]"),
         (torch.zeros(1, 1, 1000), "expected a waveform \\(B, S\\)"),
@@ -229,8 +229,8 @@ def test_an_architecture_builds_a_network_of_the_same_shapes(encoder):
         ([0.0, 1.0], "tensor"),
     ],
 )
-def test_bad_waveforms_are_refused_with_a_message(encoder, wave, words):
-    with pytest.raises(AuricleError, match=words):
+def test_bad_waveforms_are_refused_with_a_message(encoder, wave, message):
+    with pytest.raises(AuricleError, match=message):
         encoder(wave)
 
 

@@ -223,7 +223,7 @@ def test_a_label_space_is_equal_after_json():
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"kind": "both"}, "multiclass or multilabel"),
         ({"ids": ()}, "one or more"),
@@ -236,8 +236,8 @@ def test_a_label_space_is_equal_after_json():
         ({"background": ("owl",)}, "'owl' is no class"),
     ],
 )
-def test_an_impossible_label_space_is_refused(values, words):
-    with pytest.raises(AuricleError, match=words):
+def test_an_impossible_label_space_is_refused(values, message):
+    with pytest.raises(AuricleError, match=message):
         replace(BIRDS, **values)
 
 

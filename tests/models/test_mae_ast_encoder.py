@@ -274,7 +274,7 @@ def test_initialisation_is_the_published_one_and_keyed():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"patch_size": "48x16"}, "cannot be cut into tokens 48 high"),
         ({"num_heads": 5}, "divide by the number of heads"),
@@ -284,6 +284,6 @@ def test_initialisation_is_the_published_one_and_keyed():
         ({"max_token_length": 7}, "time step"),
     ],
 )
-def test_impossible_sizes_are_refused(changes, words):
-    with pytest.raises(AuricleError, match=words):
+def test_impossible_sizes_are_refused(changes, message):
+    with pytest.raises(AuricleError, match=message):
         MAEASTConfig(**changes)

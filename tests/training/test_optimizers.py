@@ -109,13 +109,13 @@ def test_a_warm_up_longer_than_the_run_never_reaches_the_peak():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         (dict(max_updates=10, warmup_updates=32000), r"warm-up \(32000 weight updates\) must be shorter .* \(10"),
         (dict(betas=(0.9,)), "--betas takes two numbers"),
         (dict(betas=(0.9, 1.0)), "--betas takes two numbers"),
     ],
 )
-def test_impossible_settings_are_refused(settings, words):
-    with pytest.raises(AuricleError, match=words):
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(AuricleError, match=message):
         TrainConfig(**settings)
