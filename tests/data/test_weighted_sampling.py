@@ -86,4 +86,4 @@ def test_by_length_refuses_a_list_without_lengths(tmp_path, capsys):
         replace(manifest, clips=tuple(replace(clip, num_samples=None) for clip in manifest)), folder / "manifest.csv"
     )
     assert main([*flags(folder, tmp_path / "run"), "--by-length", "--quiet"]) == 2
-    assert "does not say how long" in capsys.readouterr().err
+    assert "does not hold the length" in capsys.readouterr().err

@@ -71,7 +71,7 @@ def resample_blocks(
 
 
 Resampler = Literal["soxr", "sinc"]
-RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # descriptions, kept in cache keys
+RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # descriptions, part of cache keys
 
 ZERO_CROSSINGS = 6  # of the sinc on each side
 ROLLOFF = 0.99

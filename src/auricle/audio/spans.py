@@ -65,7 +65,7 @@ class SpanReader:
         except StopIteration:
             self.blocks = None
             return
-        except AuricleError:  # of which spans hold the defect, only reading them one by one tells
+        except AuricleError:  # reading the spans one by one finds those with the defect
             self.blocks, self.held, self.first = None, np.zeros(0, np.float32), 0
             return
         drop = min(len(self.held), max(0, first - round(KEPT_SECONDS * self.rate) - self.first))

@@ -5,7 +5,7 @@
   auricle advise                            asks, on a terminal
 
 The rules are those of M2D's application guide (docs/application-guide.md). Nothing is trained or downloaded. Where this
-machine has a GPU, time and memory come from a few measured steps; elsewhere they are extrapolated, and the answer says so.
+machine has a GPU, time and memory come from a few measured steps; elsewhere they are extrapolated, which the answer states.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def pick_device(name: str = "auto", local_rank: int = 0) -> torch.device:
     """Return the device of a name.
 
     Args:
-        name: "auto" (a GPU where there is one, else the CPU), or a name that PyTorch knows: "cpu", "cuda", "cuda:1".
+        name: "auto" (a GPU where there is one, else the CPU), or a name of PyTorch: "cpu", "cuda", "cuda:1".
         local_rank: index of this process among those of one machine; with "auto" it picks that GPU.
 
     Raises:
@@ -155,7 +155,7 @@ class _CpuClock:
         return cls(time.monotonic(), _busy_seconds(), own.user + own.system)
 
     def others_since(self, earlier: _CpuClock) -> float | None:
-        """Return the cores that other processes kept busy between the two readings."""
+        """Return the number of cores that other processes used between the two readings."""
         if self.everybody is None or earlier.everybody is None or self.wall <= earlier.wall:
             return None
         used = (self.everybody - earlier.everybody) - (self.own - earlier.own)
@@ -195,7 +195,7 @@ class ThreadPolicy:
         managed: True if the number of threads follows the load.
         waiting: "passive", "default" (the runtime's own), or the value that the user set.
         threads: the number chosen, or None as long as nothing was chosen.
-        busy_elsewhere: cores that other processes kept busy when the load was last measured, None if unknown.
+        busy_elsewhere: number of cores that other processes used when the load was last measured, None if unknown.
     """
 
     def __init__(self) -> None:

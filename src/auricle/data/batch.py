@@ -1,4 +1,4 @@
-"""The batch that the loader hands to an objective. Clips are told apart by id, not by order."""
+"""The batch that the loader hands to an objective. Clips are identified by id, not by order."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from auricle.frontends.streaming import FrontEndStream
 if TYPE_CHECKING:
     from auricle.audio.resample import Resampler
 
-FRONT_ENDS = {  # imported when asked for
+FRONT_ENDS = {  # imported on first use
     "m2d-logmel": ("auricle.frontends.log_mel", "LogMel"),
     "efficientat-mel": ("auricle.frontends.efficientat_mel", "EfficientATMel"),
     "mae-ast-fbank": ("auricle.frontends.fbank", "KaldiFbank"),

@@ -143,7 +143,7 @@ class Objective(nn.Module):
         return None
 
     def diagnose(self, batch: Batch, key: BatchKey) -> dict[str, float]:
-        """Return numbers that tell whether training goes well; ``training.health`` reads them."""
+        """Return numbers about the health of training; ``training.health`` reads them."""
         return {}
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:

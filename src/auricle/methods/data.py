@@ -26,7 +26,7 @@ HELD_OUT_CLIPS = 2048  # clips of a longer list that are scored ([m2d 5.4](docs/
 
 
 class Processes(Protocol):
-    """What opening data needs to know of a distributed run (``training.distributed.DistContext``)."""
+    """Rank and number of processes of a distributed run (``training.distributed.DistContext``)."""
 
     @property
     def rank(self) -> int: ...
@@ -126,7 +126,7 @@ class TrainingData:
         )
 
     def facts(self) -> dict[str, str]:
-        """Return what the card of the run tells about the data."""
+        """Return the description of the data for the card of the run."""
         return {"statistics": f"mean {self.statistics.mean:.4f}, standard deviation {self.statistics.std:.4f}"}
 
     def replaced(self) -> int:

@@ -72,7 +72,7 @@ def read_settings(values: dict[str, Any], where: str) -> PretrainConfig:
         where: name of the file, for messages.
 
     Raises:
-        AuricleError: if it names no method, or holds settings that the method does not know.
+        AuricleError: if it names no method, or holds settings that the method does not have.
     """
     if "method" not in values:
         raise AuricleError(f"{where} names no method; it is not the configuration of a pre-training run")

@@ -28,7 +28,7 @@ from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What anybody needs to know of an encoder without looking inside.
+    """Description of an encoder: names, sizes, times and classes.
 
     Attributes:
         name: of these weights.
@@ -117,7 +117,7 @@ class Encoder(nn.Module):
         Args:
             wave: (B, S) samples in [-1, 1] at ``info.sample_rate``.
             lengths: (B,) samples of each clip; None: all of them.
-            sample_rate: if given, checked against ``info.sample_rate`` (hertz).
+            sample_rate: if set, checked against ``info.sample_rate`` (hertz).
             options: those of ``encode``.
 
         Raises:
@@ -188,10 +188,10 @@ class Encoder(nn.Module):
         """
         self.check_spec(spec)
         check_padding(padding)
-        asked = chosen_layers(layers, self.info.depth)
-        wanted = (*asked, *self._head_layers())
+        chosen = chosen_layers(layers, self.info.depth)
+        wanted = (*chosen, *self._head_layers())
         out = self._encode(spec, layers=wanted, taps=tuple(taps), padding=padding, ids_keep=ids_keep, key=key)
-        return self._with_logits(out, len(asked)) if self.info.head_names else out
+        return self._with_logits(out, len(chosen)) if self.info.head_names else out
 
     def core(self, values: Tensor, mask: Tensor | None = None) -> CoreOutput:
         """Compute features and logits by tensor operations only, so that it can be compiled and exported.

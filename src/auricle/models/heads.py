@@ -174,7 +174,7 @@ class LabelSpace:
 
 class HeadInputs(NamedTuple):
     """What a head reads of a batch: clip (B, Dc), frames (B, T, D), lengths (B,) valid frames, and the frames of the
-    blocks that it asks for in ``Head.layers``, each (B, T', D')."""
+    blocks in ``Head.layers``, each (B, T', D')."""
 
     clip: Tensor
     frames: Tensor

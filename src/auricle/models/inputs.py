@@ -67,7 +67,7 @@ def check_ids_keep(ids_keep: Tensor, clips: int, tokens: int) -> Tensor:
 
 
 def chosen_layers(layers: LayerChoice, depth: int) -> tuple[int, ...]:
-    """Return 0-based block indices in the order asked for; negative ones count from the end.
+    """Return 0-based block indices in the requested order; negative ones count from the end.
 
     Raises:
         AuricleError: for an index outside the network.
@@ -107,7 +107,7 @@ def _all_finite(wave: Tensor) -> bool:
 
 # ---- mixed batches for networks without masks: clips of equal length are encoded together, as if each were alone
 
-Group = tuple[Tensor, EncoderOutput]  # row numbers of the batch, what the encoder says of them
+Group = tuple[Tensor, EncoderOutput]  # row numbers of the batch, and their output
 
 
 def by_length(values: Tensor, lengths: Tensor, encode: Callable[[Tensor], EncoderOutput]) -> EncoderOutput:

@@ -43,7 +43,7 @@ class EncoderOutput:
         logits: (B, C) of the main head, or None.
         frame_logits: (B, T, C) of the main head, or None.
         tokens: (B, N, D) before stacking, in the family's order, or None.
-        layers: one ``LayerOutput`` per block asked for.
+        layers: one ``LayerOutput`` per requested block.
         taps: raw internal maps by the family's names.
         head_logits: (B, C) of every head by its name.
     """

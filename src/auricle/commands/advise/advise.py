@@ -51,7 +51,7 @@ def strategy_of(config: AdviseConfig, facts: Facts, machine: Machine) -> tuple[s
     """Choose the strategy; return it with its reason and notes."""
     large = facts.hours > rules.MANY_HOURS or facts.clips > rules.MANY_CLIPS
     if config.strategy != "auto":
-        return config.strategy, [f"{config.strategy}: you asked for it ({facts})"], []
+        return config.strategy, [f"{config.strategy}: as --strategy requests ({facts})"], []
     if not facts.clips:
         return "transfer", ["weights as they are: you named no recordings to train on"], []
     if machine.gpus == 0:
@@ -168,7 +168,7 @@ def noise_of(config: AdviseConfig, like: Known) -> float:
 
 
 def cost_of(config: AdviseConfig, plan: Proposal, facts: Facts, machine: Machine) -> RunCost:
-    """Estimate the cost: measured if the user asks for it or this machine has a GPU, otherwise extrapolated."""
+    """Estimate the cost: measured on request or if this machine has a GPU, otherwise extrapolated."""
     shape = shape_of(plan.method, plan.input_size, plan.patch_size, plan.sample_rate, plan.mask_ratio)
     clips = max(facts.clips, plan.min_ds_size)
     if config.measure == "yes" or (config.measure == "auto" and machine.here):

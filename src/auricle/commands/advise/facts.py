@@ -21,7 +21,7 @@ ZERO: dict[Any, Any] = {0: None}  # "not set" in the first edition
 
 @dataclass(frozen=True)
 class AdviseConfig:
-    """What the user says of the data and the machine."""
+    """The user's answers about the data and the machine."""
 
     source: str = argument("your sound: folder, manifest or prepared folder; its clips are counted", default="")
     domain: str = option("unsure", "everyday (AudioSet-like), speech, far (medical, industrial, …) or unsure")
@@ -154,7 +154,7 @@ def kind_of(domain: str) -> str:
 
 
 def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
-    """Collect the facts: what the user said, what the source shows, and what follows from both."""
+    """Collect the facts: the user's answers, what the source holds, and what follows from both."""
     clips, hours, seconds = config.clips or 0, config.hours or 0.0, config.clip_seconds or 0.0
     if config.source and not (clips and hours):
         counted, length = count(config.source, quiet)

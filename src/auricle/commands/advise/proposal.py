@@ -20,7 +20,7 @@ def reasons_for(plan: Proposal, config: AdviseConfig, facts: Facts, fine: bool) 
     reasons = [methods[plan.method]]
     if fine and facts.kind != "speech":
         padding = f"much of 6.08 s would be padding with clips of {facts.clip_seconds:.1f} s"
-        short = "asked for" if config.fine_time else padding
+        short = "--fine-time" if config.fine_time else padding
         reasons.append(f"input {plan.input_size}, patch {plan.patch_size}: 2 s and frames of 40 ms ({short})")
     reasons.append(
         f"batch, epochs and warm-up of {plan.like}, the nearest published run: they belong together with the size of the "
@@ -50,7 +50,7 @@ SMALL = "and 'auricle pretrain DATA --preset small' makes a small encoder in min
 
 
 def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
-    """Return what to know before starting, one sentence each."""
+    """Return the cautions, one sentence each."""
     notes = []
     if facts.assumed:
         notes.append(

@@ -92,7 +92,7 @@ def prepare_as_list(config: AsListConfig) -> ListResult:
     rows, unknown = weight_clips(names, read_segments(map(Path, config.segments)))
     if not rows:
         raise AuricleError(
-            f"the segment lists know none of the {len(names)} files of {config.source}; the first is '{names[0]}', "
+            f"the segment lists hold none of the {len(names)} files of {config.source}; the first is '{names[0]}', "
             "file names must begin with the clip's 11 characters"
         )
     table = [

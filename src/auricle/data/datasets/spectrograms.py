@@ -27,7 +27,7 @@ class Spectrograms(NoisyDataset):
         frames: Length of the crops; None gives whole clips.
         seed: Seed of the random draws.
         config: How clips are cut.
-        front_end: Id of the front end that made the spectrograms; by default what their ``prepare.json`` says.
+        front_end: Id of the front end that made the spectrograms; by default that of their ``prepare.json``.
         classes: Class list of the labels.
 
     Raises:

@@ -50,7 +50,7 @@ class SpeechPairs(Spectrograms):
         target_frames: Frames per target: the frames of the network's patches; even.
         seed: Seed of the random draws.
         config: How clips are cut.
-        front_end: Id of the front end that made the spectrograms; by default what their ``prepare.json`` says.
+        front_end: Id of the front end that made the spectrograms; by default that of their ``prepare.json``.
         classes: Class list of the labels.
 
     Raises:
@@ -175,7 +175,7 @@ def _min_seconds_of(manifest: Manifest) -> float:
 def _clip_samples(clip: Clip) -> int:
     """Samples of the clip at 16 kHz."""
     if clip.seconds is None:
-        raise AuricleError(f"the manifest does not say how long '{clip.id}' is; prepare it again")
+        raise AuricleError(f"the manifest does not hold the length of '{clip.id}'; prepare it again")
     return round(clip.seconds * SAMPLE_RATE)
 
 

@@ -26,7 +26,7 @@ RECORDS: tuple[Record, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2
 
 
 def list_models(family: str | None = None) -> Table:
-    """Return the table of weights that ``auricle.load`` knows by name.
+    """Return the table of weights that ``auricle.load`` loads by name.
 
     Args:
         family: of the architecture, such as "m2d", "mae-ast", "mn" or "dymn"; None: all.

@@ -177,7 +177,7 @@ class M2DXPretrain(M2DPretrain):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.teacher == "self" and not self.resume:
-            raise AuricleError("--teacher self means the file that --resume names, and --resume is not given")
+            raise AuricleError("--teacher self is the file that --resume names; set --resume")
 
     @property
     def target_frames(self) -> int | None:

@@ -40,7 +40,7 @@ def open_clips(config: ViTPretrain, processes: Processes) -> TrainingData:
 
 
 def read_list(source: str, config: ViTPretrain) -> Manifest:
-    """Read a folder, or a list whose paths start at ``data_path`` where that is given."""
+    """Read a folder, or a list whose paths start at ``data_path`` if that is set."""
     return read_manifest(source, root=config.data.data_path)
 
 
@@ -79,7 +79,7 @@ def is_stored(manifest: Manifest) -> bool:
 
 
 def open_crops(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] | None = None) -> ClipDataset:
-    """Open crops from stored log-mel where there is one, else from audio; with labels where ``classes`` are given.
+    """Open crops from stored log-mel where there is one, else from audio; with labels if ``classes`` is set.
 
     Noise is mixed into log-mel. With noise the loader therefore makes the log-mel of audio; without noise the network's
     own front end makes it.
@@ -134,7 +134,7 @@ def clip_seconds(manifest: Manifest, source: str) -> np.ndarray:
     if not lengths.all():
         id = manifest.clips[int(np.argmin(lengths != 0))].id
         raise AuricleError(
-            f"{source} does not say how long {id} is, which --by-length needs; 'auricle prepare' writes rate and num_samples"
+            f"{source} does not hold the length of {id}, which --by-length needs; 'auricle prepare' writes rate and num_samples"
         )
     return lengths
 

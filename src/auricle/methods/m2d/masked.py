@@ -99,7 +99,7 @@ class MaskedObjective(Objective):
     def on_epoch_end(self, epoch: int, sample: Callable[[int], Iterable[Batch]]) -> dict[str, float]:
         """Return RankMe and the area of the spectrum ("rank", "auc") of the patch tokens, with nothing masked.
 
-        They tell without labels how many directions the features fill ([m2d 5.4](docs/specification/m2d.md#s5-4)).
+        They measure without labels how many directions the features fill ([m2d 5.4](docs/specification/m2d.md#s5-4)).
         """
         if not self.feature_eval_freq or epoch % self.feature_eval_freq:
             return {}

@@ -69,7 +69,7 @@ def ready(conv: nn.Module) -> nn.Module:
 
 
 class ChannelsLast(nn.Module):
-    """(B, 1, F, T) with strides that say channels-last; one channel leaves them ambiguous, and the stem guesses."""
+    """(B, 1, F, T) with channels-last strides; with one channel they are ambiguous, and the stem could choose the other format."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, 0].unsqueeze(3).permute(0, 3, 1, 2)

@@ -178,7 +178,7 @@ class M2DEncoder(Encoder):
     def embed(self, patches: Tensor, ids: Tensor | None = None, columns: int | None = None) -> Tensor:
         """Patches (B, N, ph*pw) -> tokens (B, N, D) with positions, class token in front (B, 1 + N, D).
 
-        ``ids`` (B, N) says which cells of a grid with ``columns`` columns the patches are; without it they are all of them.
+        ``ids`` (B, N) holds the cells of the patches in a grid with ``columns`` columns; without it all cells are taken.
         """
         table = self.positions(columns) if ids is None else self.positions(columns)[0][ids]
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
