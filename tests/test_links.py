@@ -18,7 +18,7 @@ LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 EXPLICIT = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
-LINK_IN_CODE = re.compile(r"\[([^\]\n]*)\]\((docs/[^)\s]+)\)")
+LINK_IN_CODE = re.compile(r"\[([^\[\]\n]*)\]\((docs/[^)\s]+)\)")
 NUMBER = r"\d+(?:\.\d+)*"
 
 

@@ -89,7 +89,9 @@ class TrainConfig:
     compile: bool = option(False, "compile the networks (faster on GPUs only)")
     seed: int = option(0, "seed of every random draw", advanced=False)
     device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one", advanced=False)
-    workers: int = option(2, "worker processes that read data (0: none); does not change the results", advanced=False)
+    workers: int = option(
+        2, "number of processes that read data, 0 or more; does not change the results", advanced=False
+    )
     log_interval: int = option(20, "weight updates between two lines of the log")
     health_interval: int = option(50, "weight updates between two health checks")
     save_freq: int = option(100, "epochs between two saved encoders (encoder-epoch<k>.safetensors)")
