@@ -27,7 +27,7 @@ EXAMPLES = DOCS / "examples.md"
 FROM_EMPTY = [DOCS / "tutorial.md", *sorted((DOCS / "tasks").glob("*.md"))]
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 PUBLISHED = SHARED / "weights" / "mn04_as_mAP_432.pt"
-BLOCK = re.compile(r"^(?:<!-- not run: (\S.*) -->\n)?```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^(?:<!-- not run: (\S[^\n]*) -->\n)?```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"bash", "python"}
 SHOWN = {"text", "yaml", "json"}  # output, drawings and files: nothing to run
 
