@@ -6,6 +6,13 @@ used: importing the package does nothing and costs little.
 
 from __future__ import annotations
 
+import sys
+
+if "-m auricle" in " ".join(sys.orig_argv) or (sys.argv[0:1] and sys.argv[0].endswith(("/auricle", "\\auricle.exe"))):
+    from auricle.core import interrupts  # this process is the command: Ctrl-C is quiet from the first import on
+
+    interrupts.install()
+
 import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any

@@ -17,8 +17,10 @@ import sys
 import warnings
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
-from auricle.cli.main import SHOWN_FAILURES, exit_code
+from auricle.cli.main import exit_code, print_failures
 from auricle.commands.embed import EmbedConfig, as_json, embed
+from auricle.core.text import printable
+from auricle.inference.tag_results import Failure
 
 
 def add_arguments(parser: VerbParser) -> None:
@@ -33,11 +35,8 @@ def run(args: argparse.Namespace) -> int:
         warnings.simplefilter("ignore", UserWarning)  # labels and groups do not matter here
         result = embed(config_from(EmbedConfig, args), quiet=args.quiet)
     for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for message in list(result.failed.values())[:SHOWN_FAILURES]:
-        print(f"failed: {message}", file=sys.stderr)
-    if len(result.failed) > SHOWN_FAILURES:
-        print(f"failed: and {len(result.failed) - SHOWN_FAILURES} more, all in {result.index}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
+    print_failures([Failure(id, message) for id, message in result.failed.items()], str(result.index))
     kept = f", {result.kept} of them finished before" if result.kept else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
     clips = "1 clip" if result.clips == 1 else f"{result.clips} clips"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import io
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,19 @@ from typing import Any, NamedTuple, Protocol
 
 from auricle.cli import aliases
 from auricle.cli.flags import VerbParser, with_dashes
+from auricle.core import interrupts, temporary
 from auricle.core.devices import POLICY
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.interrupts import EXIT_INTERRUPTED
+from auricle.core.io import os_error_text, write_failure
+from auricle.core.streams import ReaderGoneError, command_streams
+from auricle.core.text import printable
 from auricle.version import __version__
 
-EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE = 0, 1, 2
 SHOWN_FAILURES = 10
+LINE_BREAK = "\n"
+OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # in the exceptions of PyTorch
 
 
 class Verb(NamedTuple):
@@ -75,24 +82,68 @@ VERBS = {name: verb for verbs in TOPICS.values() for name, verb in verbs.items()
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; one of several processes (torchrun) ends here."""
-    code = run(argv)
+    if argv is None:
+        interrupts.install()
+        restart_in_utf8()
+    with command_streams():
+        code = run(argv)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         from auricle.training.distributed import exit_process
 
+        temporary.remove_scratch_folder()
         exit_process(code)
+    if argv is None:
+        interrupts.uninstall()
     return code
 
 
+def restart_in_utf8() -> None:
+    """Start the interpreter again in its UTF-8 mode where the locale has another encoding: file names are UTF-8 there too."""
+    if sys.platform != "win32" and sys.executable and sys.getfilesystemencoding().lower() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def run(argv: list[str] | None = None) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # letters it lacks become question marks
-            stream.reconfigure(errors="replace")
-    args = list(sys.argv[1:] if argv is None else argv)
+    """Run one command line. A mistake of the caller, a full disk or Ctrl-C becomes one clear line and an exit code."""
+    try:
+        try:
+            return run_line(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except AuricleError as error:
+        return refuse(str(error))
+    except ReaderGoneError:
+        return EXIT_OK
+    except KeyboardInterrupt as stop:
+        print(f"\n{str(stop) or 'interrupted'}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        reason = failure_of_machine(error)
+        if reason is None:
+            raise
+        return refuse(reason)
+
+
+def failure_of_machine(error: Exception) -> str | None:
+    """Return one line about an exception that a file system, a disk or a lack of memory caused; None for any other."""
+    if isinstance(error, OSError) and not isinstance(error, ImportError):
+        name = f" {error.filename}" if error.filename else ""
+        return f"cannot read or write{name or ' a file'}: {os_error_text(error)}"
+    if isinstance(error, MemoryError):
+        return (
+            f"memory ran out{f' ({error})' if str(error) else ''}; take fewer or shorter recordings, or a smaller batch"
+        )
+    reason = write_failure(error)
+    return reason and f"cannot write a file: {reason}"
+
+
+def run_line(args: list[str]) -> int:
+    """Run a command line; what it cannot do is raised."""
     if args[1:] and args[0] == "help":  # auricle help VERB
         args = [*args[1:], "--help"]
     if not args or args[0] in ("help", "-h", "--help"):
         print(overview())
-        return EXIT_OK
+        return EXIT_OK if args else EXIT_NOTHING_DONE
     if args[0] == "--version":
         print(f"auricle {__version__}")
         return EXIT_OK
@@ -103,14 +154,14 @@ def run(argv: list[str] | None = None) -> int:
         return run_family(args, family)
     close = difflib.get_close_matches(args[0], VERBS, n=1)
     hint = f"did you mean 'auricle {close[0]}'?" if close else "'auricle --help' lists the verbs"
-    return refuse(f"unknown verb '{args[0]}'; {hint}")
+    raise AuricleError(f"unknown verb '{args[0]}'; {hint}")
 
 
 def run_family(args: Sequence[str], family: Sequence[str]) -> int:
     """Print the actions of a verb that needs one (``auricle models``)."""
     actions = [name.partition(" ")[2] for name in family]
     if args[1:] and args[1] not in ("-h", "--help"):
-        return refuse(f"'auricle {args[0]}' has no action '{args[1]}'{nearest(args[1], actions)}")
+        raise AuricleError(f"'auricle {args[0]}' has no action '{args[1]}'{nearest(args[1], actions)}")
     print(
         f"usage: auricle {args[0]} {{{','.join(actions)}}} [options]\n\n{rows({name: VERBS[name] for name in family})}"
     )
@@ -122,20 +173,11 @@ def rows(verbs: Mapping[str, Verb]) -> str:
 
 
 def run_verb(verb: str, args: Sequence[str]) -> int:
-    """Run one verb; a mistake of the caller becomes one clear line and exit code 2."""
-    try:
-        verb, values = read(verb, args)
-        if VERBS[verb].computes:
-            POLICY.start()  # before PyTorch is imported
-        return entry_of(verb).run(values) or EXIT_OK
-    except AuricleError as error:
-        return refuse(str(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
-    except KeyboardInterrupt as stop:
-        print(f"\n{str(stop) or 'interrupted'}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    verb, values = read(verb, args)
+    if VERBS[verb].computes:
+        POLICY.start()  # before PyTorch is imported
+        temporary.use_for_processes()
+    return entry_of(verb).run(values) or EXIT_OK
 
 
 def read(verb: str, args: Sequence[str]) -> tuple[str, Namespace]:
@@ -185,7 +227,7 @@ def overview() -> str:
 
 
 def refuse(message: str) -> int:
-    print(f"auricle: {message}", file=sys.stderr)
+    print(f"auricle: {printable(message, keep=LINE_BREAK)}", file=sys.stderr)
     return EXIT_NOTHING_DONE
 
 
@@ -204,7 +246,7 @@ class Failed(Protocol):
 def print_failures(failed: Sequence[Failed], where: str = "") -> None:
     """Print the first failures on stderr, and how many more there are and ``where`` they are listed."""
     for item in failed[:SHOWN_FAILURES]:
-        print(f"failed: {item.error}", file=sys.stderr)
+        print(f"failed: {printable(item.error)}", file=sys.stderr)
     if len(failed) > SHOWN_FAILURES:
         print(f"failed: and {len(failed) - SHOWN_FAILURES} more{f', all in {where}' if where else ''}", file=sys.stderr)
 

@@ -2,10 +2,12 @@
 
   auricle tag metro.wav --model mn04_as
   auricle tag night.flac --model mn10_as --window 10 --hop 5 --out night --labels-out audacity
+  auricle tag night/ --model mn10_as --window 10 --only Bird Frog --summary hour label
   auricle tag sounds/ --ensemble mn40_as_ext mn40_as mn40_as_no_im_pre --json
   ffmpeg -i film.mkv -f wav - | auricle tag - --model mn10_as --picture film.png
 
 Each answer is printed as soon as it is finished. A broken file is named and the others are tagged (exit code 1).
+Times of day are shown where the names of the files hold them (20240501_053000.WAV).
 """
 
 from __future__ import annotations
@@ -14,71 +16,136 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import exit_code
 from auricle.commands.tag import TagConfig, tag
+from auricle.core.errors import AuricleError
 from auricle.core.progress import progress_bar
+from auricle.core.text import printable
 from auricle.inference.tag_results import Failure, FileTags
+from auricle.inference.tag_summary import SUMMARIES, Summary
 
 
 def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, TagConfig)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    form.add_argument("--csv", action="store_true", help="lines of file, start, end, label, score instead of tables")
+    form.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    form.add_argument("--csv", action="store_true", help="lines of file, start, end, label, score instead of text")
+    form.add_argument(
+        "--csv-events",
+        action="store_true",
+        help="lines of file, start, end, label, score, clock: the events, with --window",
+    )
+    form.add_argument("--time-line", action="store_true", help="the labels of every window too, after the events")
+    form.add_argument(
+        "--summary",
+        nargs="+",
+        choices=SUMMARIES,
+        metavar="BY",
+        help=f"tables over all recordings instead of one text each, by {', '.join(SUMMARIES)}",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args: argparse.Namespace) -> int:
     """Return 0; 1 when some files could not be tagged; 2 when none could."""
-    tagging = tag(config_from(TagConfig, args))
-    printer = JsonPrinter(tagging.model) if args.json else CsvPrinter() if args.csv else TablePrinter()
+    config = config_from(TagConfig, args)
+    if args.csv_events and not config.settings.window:
+        raise AuricleError("--csv-events lists what happens when: it needs --window SECONDS")
+    tagging = tag(config)
+    printer = printer_of(args, config, tagging.model)
     failed: list[Failure] = []
     done = 0
+    bar = progress_bar(total=tagging.count, what="tag", unit="file", quiet=args.quiet)
+    tagging.listeners.append(bar.show_part)
     try:
-        bar = progress_bar(tagging.outcomes, total=tagging.count, what="tag", unit="file", quiet=args.quiet)
-        for outcome in bar:
+        for outcome in tagging.outcomes:
             with bar.pause():
                 if isinstance(outcome, Failure):
                     failed.append(outcome)
-                    print(f"failed: {outcome.error}", file=sys.stderr)
+                    print(f"failed: {printable(outcome.error)}", file=sys.stderr)
                 else:
                     printer.add(outcome)
                     done += 1
                     sys.stdout.flush()
+            bar.finish_step()
     finally:
+        bar.close()
         printer.finish(failed)
     return exit_code(done, len(failed))
 
 
-class TablePrinter:
-    """Print each result as tables."""
+def printer_of(args: argparse.Namespace, config: TagConfig, model: str) -> TextPrinter:
+    """Return what prints the answers in the form that was asked for."""
+    if args.json:
+        return JsonPrinter(model)
+    if args.csv:
+        return CsvPrinter()
+    if args.csv_events:
+        return EventsPrinter()
+    return SummaryPrinter(args.summary, config.events.threshold) if args.summary else TextPrinter(args.time_line)
+
+
+class TextPrinter:
+    """Print each result as text."""
+
+    def __init__(self, time_line: bool = False) -> None:
+        self.time_line = time_line
 
     def add(self, result: FileTags) -> None:
-        print(f"{result}\n")
+        print(f"{result.text(time_line=self.time_line)}\n")
 
     def finish(self, failed: list[Failure]) -> None:
         """Print what comes after the last result."""
 
 
-class CsvPrinter(TablePrinter):
+class SummaryPrinter(TextPrinter):
+    """Print tables over all results at the end."""
+
+    def __init__(self, by: Sequence[str], threshold: float):
+        super().__init__()
+        self.by, self.summary = by, Summary(threshold)
+
+    def add(self, result: FileTags) -> None:
+        self.summary.add(result)
+
+    def finish(self, failed: list[Failure]) -> None:
+        print("\n\n".join(self.summary.text(by) for by in dict.fromkeys(self.by)))
+
+
+class CsvPrinter(TextPrinter):
     """Print a row per window and label."""
 
+    columns: tuple[str, ...] = ("file", "start", "end", "label", "score")
+
     def __init__(self) -> None:
+        super().__init__()
         self.writer = csv.writer(sys.stdout, lineterminator="\n")
-        self.writer.writerow(("file", "start", "end", "label", "score"))
+        self.writer.writerow(self.columns)
 
     def add(self, result: FileTags) -> None:
         for file, start, end, label, score in result.rows():
             self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}"))
 
 
-class JsonPrinter(TablePrinter):
+class EventsPrinter(CsvPrinter):
+    """Print a row per event."""
+
+    columns = ("file", "start", "end", "label", "score", "clock")
+
+    def add(self, result: FileTags) -> None:
+        for file, start, end, label, score, clock in result.event_rows():
+            self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", clock))
+
+
+class JsonPrinter(TextPrinter):
     """Print one JSON object, result by result; it is complete also when the run is interrupted."""
 
     def __init__(self, model: str):
+        super().__init__()
         print(f'{{"model": {json.dumps(model)}, "results": [', end="")
         self.separator = "\n"
 

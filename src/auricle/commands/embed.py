@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -21,8 +20,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, write_text
+from auricle.core.io import make_folder, write_text, writing
+from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, check_ranges, option
+from auricle.core.streams import stdin_bytes
+from auricle.core.temporary import scratch_folder
 from auricle.inference.config import LEVELS, EmbedSettings
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class EmbedConfig:
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
-    weights: str | None = option(None, "local weight file of a published name", advanced=True)
+    weights: str | None = option(None, "local weight file of a published name")
     overwrite: bool = option(False, "replace an output of other settings or clips")
 
     def __post_init__(self) -> None:
@@ -150,8 +152,16 @@ def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet
 
 
 def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
-    """Embed into the store beside the file, then write the file from it."""
-    from auricle.embeddings.arrays import Selection
+    """Embed into the store beside the file, then write the file from it. One process at a time makes a file."""
+    out = Path(config.out)
+    with held(
+        out.with_name(f".{out.name}.lock"), f"--out {out}", "wait until it has finished, or choose another --out"
+    ):
+        return _make_file(config, manifest, embedder, quiet)
+
+
+def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
+    from auricle.embeddings.arrays import Selection, holds
 
     out, notes = Path(config.out), manifest.notes_but_leaks()
     made_from = _made_from(manifest, embedder, config)
@@ -159,7 +169,8 @@ def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet:
     if before and before["made_from"] == made_from:
         clips = len(before["clips"])
         return EmbedResult(out, index_file(out), clips, clips, before["width"], before["failed"], notes)
-    if out.exists() and not config.overwrite:
+    without_index = out.exists() and not before and not config.overwrite
+    if out.exists() and not config.overwrite and not (without_index and _may_be_ours(config, manifest)):
         raise AuricleError(
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
@@ -170,9 +181,22 @@ def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet:
         parts.remove()
         raise _none_read(manifest, failed)
     selection = Selection.of(parts, ids, over_time=config.level == "frames")
+    if without_index and not holds(out, selection):
+        raise AuricleError(
+            f"{out} exists without its index and holds other numbers than these; choose another --out, or --overwrite "
+            f"(the embeddings are kept in {parts.folder})"
+        )
     write_output(out, selection, failed, made_from)
     parts.remove()
     return EmbedResult(out, index_file(out), len(ids), kept, selection.width, failed, notes)
+
+
+def _may_be_ours(config: EmbedConfig, manifest: Manifest) -> bool:
+    """False for a file without an index that this command cannot have written before it was killed."""
+    from auricle.embeddings.arrays import read_rows
+
+    rows = read_rows(Path(config.out))
+    return rows is not None and rows.ndim == 2 and (config.level == "frames" or len(rows) <= len(manifest))
 
 
 def _none_read(manifest: Manifest, failed: dict[str, str]) -> AuricleError:
@@ -187,10 +211,12 @@ def _manifest(config: EmbedConfig) -> Iterator[Manifest]:
     def named(clip: Clip) -> Clip:
         return replace(clip, id=STDIN) if clip.path and manifest.audio(clip) == file else clip
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=scratch_folder()) as folder:
         file = Path(folder) / "standard input"
         if STDIN in config.source:
-            file.write_bytes(sys.stdin.buffer.read())
+            content = stdin_bytes()
+            with writing(file):
+                file.write_bytes(content)
         manifest = as_manifest([str(file) if name == STDIN else name for name in config.source])
         if STDIN in config.source:
             manifest = replace(manifest, clips=tuple(named(clip) for clip in manifest))
@@ -260,9 +286,13 @@ def index_file(out: Path) -> Path:
 
 
 def read_index(out: Path) -> dict[str, Any] | None:
-    """Return the index of a finished output; None when one of the two files does not exist."""
-    file = index_file(out)
-    return json.loads(file.read_text(encoding="utf-8")) if out.is_file() and file.is_file() else None
+    """Return the index of a finished output; None when one of the two files does not exist, or the index is damaged."""
+    try:
+        index = json.loads(index_file(out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(index, dict) and index.keys() >= {"made_from", "clips", "width", "failed"}
+    return index if whole and out.is_file() else None
 
 
 def write_output(out: Path, selection: Selection, failed: dict[str, str], made_from: dict[str, Any]) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import file_stamp, make_folder, write_text
+from auricle.core.io import file_stamp, make_folder, write_text, writing
+from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, option
+from auricle.core.streams import stdin_bytes
+from auricle.core.text import clock, printable
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.events import SUFFIXES, WRITERS
 from auricle.inference.tag_results import Failure, FileTags
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 STDIN = "-"
 LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
+LOCK = "lock"  # in --out, as long as a command works there
+ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0}  # settings that older folders do not name
+CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
+Stamp = list[int] | str | None
+KEPT = "; finished recordings are kept: the same command continues"
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class TagConfig:
 
     files: tuple[str, ...] = argument("audio files, folders, or - for standard input", many=True)
     model: str = option("", "tagger: a published name, a weight file or a run folder")
-    weights: str = option("", "local weight file of a published name", advanced=True)
+    weights: str = option("", "local weight file of a published name")
     ensemble: tuple[str, ...] = option(
         (), "several taggers instead of --model; their logits are averaged", advanced=True
     )
@@ -61,30 +69,52 @@ class TagConfig:
 
 @dataclass(frozen=True)
 class Tagging:
-    """A job that has begun: the tagger's name, the number of recordings, and their outcomes as they come."""
+    """A job that has begun.
+
+    Attributes:
+        model: the tagger's name.
+        count: number of recordings.
+        outcomes: of the recordings, as they come.
+        listeners: called with the share (0 to 1) of the present recording that is done, and a text about it.
+    """
 
     model: str
     count: int
     outcomes: Iterator[FileTags | Failure]
+    listeners: list[Callable[[float, str], None]] = field(default_factory=list)
 
 
 def tag(config: TagConfig) -> Tagging:
     """Begin to tag.
 
     Raises:
-        AuricleError: for an unknown model, and for an --out folder that was made with other settings.
+        AuricleError: for an unknown model, and for an --out folder that was made with other settings or is in use.
     """
     from auricle.core.devices import tune_allocator
     from auricle.inference.tagger import Tagger
 
-    tune_allocator()
-    model, weights = config.model or config.ensemble, config.weights or None
-    tagger = Tagger(model, weights=weights, settings=config.settings, events=config.events)
-    if config.picture:
-        make_folder(Path(config.picture).parent, "choose another --picture")
-    sources = _sources(config)
-    folder = TagFolder(Path(config.out), _made_from(config, tagger)) if config.out else None
-    return Tagging(tagger.info.name, len(sources), _outcomes(config, tagger, sources, folder))
+    locks = ExitStack()
+    try:
+        if config.out:
+            locks.enter_context(_lock_of(Path(config.out)))
+        tune_allocator()
+        model, weights = config.model or config.ensemble, config.weights or None
+        tagger = Tagger(model, weights=weights, settings=config.settings, events=config.events)
+        if config.picture:
+            make_folder(Path(config.picture).parent, "choose another --picture")
+        folder = TagFolder(Path(config.out), _made_from(config, tagger)) if config.out else None
+        job = _Job(config, tagger, _sources(config), folder)
+    except BaseException:
+        locks.close()
+        raise
+    return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners)
+
+
+def _lock_of(folder: Path) -> AbstractContextManager[None]:
+    """Refuse a file, and a folder in which another process tags."""
+    if folder.exists() and not folder.is_dir():
+        raise AuricleError(f"--out {folder} is a file; expected a folder, which is made")
+    return held(folder / LOCK, f"--out {folder}", "wait until it has finished, or choose another --out")
 
 
 def _sources(config: TagConfig) -> list[AudioSource]:
@@ -92,7 +122,7 @@ def _sources(config: TagConfig) -> list[AudioSource]:
 
     sources = find_audio([name for name in config.files if name != STDIN])
     if STDIN in config.files:
-        sources.append(AudioSource(STDIN, sys.stdin.buffer.read(), "stdin"))
+        sources.append(AudioSource(STDIN, stdin_bytes(), "stdin"))
     if config.picture and len(sources) != 1:
         raise AuricleError(f"--picture draws one recording, but {len(sources)} are named")
     return sources
@@ -107,45 +137,90 @@ def _made_from(config: TagConfig, tagger: Tagger) -> dict[str, Any]:
         "top_k": settings.top_k,
         "window": settings.window or 0.0,
         "whole": settings.whole,
+        "only": sorted(tagger.labels) if settings.only else [],
+        "min_score": settings.min_score,
         "hop": settings.hop or 0.0,
         "precision": settings.precision,
         **asdict(config.events),
     }
 
 
-def _outcomes(
-    config: TagConfig, tagger: Tagger, sources: list[AudioSource], folder: TagFolder | None
-) -> Iterator[FileTags | Failure]:
-    """Yield what an earlier run finished, then the others; each is saved before it is yielded."""
-    finished = folder.finished(sources) if folder else {}
-    for source in sources:
-        if source.name in finished:
-            _write_extras(config, tagger, source, finished[source.name], folder)
-            yield finished[source.name]
-    rest = [source for source in sources if source.name not in finished]
+@dataclass(frozen=True)
+class _Job:
+    """The recordings of one command, and where the answers go."""
+
+    config: TagConfig
+    tagger: Tagger
+    sources: list[AudioSource]
+    folder: TagFolder | None
+    listeners: list[Callable[[float, str], None]] = field(default_factory=list)
+    lengths: dict[str, float] = field(default_factory=dict)
+
+    def outcomes(self, locks: ExitStack) -> Iterator[FileTags | Failure]:
+        """Yield what an earlier run finished, then the others; each is saved before it is yielded.
+
+        Args:
+            locks: released at the end.
+        """
+        with locks:
+            finished = self.folder.finished(self.sources) if self.folder else {}
+            for source in self.sources:
+                if source.name in finished:
+                    self._write_extras(source, finished[source.name])
+                    yield finished[source.name]
+            yield from self._new_outcomes([source for source in self.sources if source.name not in finished])
+
+    def _new_outcomes(self, sources: list[AudioSource]) -> Iterator[FileTags | Failure]:
+        stamps: dict[str, Stamp] = {}
+
+        def stamped() -> Iterator[AudioSource]:
+            for source in sources:  # taken from here just before it is opened
+                stamps[source.name] = stamp(source)
+                yield source
+
+        try:
+            for source, outcome in zip(sources, self.tagger.iterate(stamped(), on_windows=self._show_part)):
+                if isinstance(outcome, FileTags) and stamp(source) != stamps[source.name]:
+                    outcome = Failure(source.name, f"{source.name}: {CHANGED}")
+                if self.folder:
+                    self.folder.add(source, outcome, stamps[source.name])
+                self._write_extras(source, outcome)
+                yield outcome
+        except KeyboardInterrupt:
+            where = f"; finished recordings are in {self.config.out}: run the same command again to continue"
+            raise KeyboardInterrupt(f"stopped{where if self.folder else ''}") from None
+
+    def _show_part(self, source: AudioSource, seconds: float) -> None:
+        """Tell the listeners how much of a long recording is done."""
+        if not self.listeners:
+            return
+        if source.name not in self.lengths:
+            self.lengths[source.name] = _length(source)
+        length = self.lengths[source.name]
+        of = f" of {clock(length)}" if length else ""
+        for listener in self.listeners:
+            listener(seconds / length if length else 0.0, f"{printable(source.place)} {clock(seconds)}{of}")
+
+    def _write_extras(self, source: AudioSource, outcome: FileTags | Failure) -> None:
+        """Write the label track and the picture that were asked for."""
+        if not isinstance(outcome, FileTags):
+            return
+        if self.folder and self.config.labels_out:
+            self.folder.add_labels(source, outcome, self.config.labels_out, self.tagger.info.sample_rate / 2)
+        if self.config.picture:
+            from auricle.reports.tag_picture import draw
+
+            draw(source, outcome, self.tagger.encoder, Path(self.config.picture))
+
+
+def _length(source: AudioSource) -> float:
+    """Seconds that the header of a recording declares; 0 if it declares none."""
+    from auricle.audio.decode import probe
+
     try:
-        for source, outcome in zip(rest, tagger.iterate(rest)):
-            if folder:
-                folder.add(source, outcome)
-            _write_extras(config, tagger, source, outcome, folder)
-            yield outcome
-    except KeyboardInterrupt:
-        saved = f"; finished recordings are in {config.out}: run the same command again to continue" if folder else ""
-        raise KeyboardInterrupt(f"stopped{saved}") from None
-
-
-def _write_extras(
-    config: TagConfig, tagger: Tagger, source: AudioSource, outcome: FileTags | Failure, folder: TagFolder | None
-) -> None:
-    """Write the label track and the picture that were asked for."""
-    if not isinstance(outcome, FileTags):
-        return
-    if folder and config.labels_out:
-        folder.add_labels(source, outcome, config.labels_out, tagger.info.sample_rate / 2)
-    if config.picture:
-        from auricle.reports.tag_picture import draw
-
-        draw(source, outcome, tagger.encoder, Path(config.picture))
+        return 0.0 if not isinstance(source.content, (bytes, Path)) else probe(source.content).seconds
+    except AuricleError:
+        return 0.0
 
 
 class TagFolder:
@@ -155,17 +230,17 @@ class TagFolder:
         made_from: everything that decides the answers.
 
     Raises:
-        AuricleError: for a file, and for a folder that was made from something else.
+        AuricleError: for a folder that was made from something else.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any]):
-        if folder.exists() and not folder.is_dir():
-            raise AuricleError(f"--out {folder} is a file; expected a folder, which is made")
         self.folder, self.lines = folder, folder / "tags.jsonl"
         settings = folder / "settings.json"
         if settings.is_file():
             before = _json_object(settings.read_text(encoding="utf-8", errors="replace"))
-            changed = sorted(name for name in made_from if before.get(name) != made_from[name])
+            if not before:
+                raise AuricleError(f"{settings} is damaged: choose another --out, or remove the folder")
+            changed = sorted(name for name in made_from if before.get(name, ABSENT.get(name)) != made_from[name])
             if changed:
                 raise AuricleError(
                     f"{folder} holds tags made with another {', '.join(changed)}; choose another --out, or remove it"
@@ -174,22 +249,33 @@ class TagFolder:
             write_text(settings, json.dumps(made_from, indent=1))
 
     def finished(self, sources: list[AudioSource]) -> dict[str, FileTags]:
-        """Return what an earlier run finished of these sources; lines of failed and changed ones are removed."""
-        lines = self.lines.read_text(encoding="utf-8", errors="replace").splitlines() if self.lines.is_file() else []
-        entries = {line["file"]: line for line in map(_json_object, lines) if {"tags", "stamp"} <= line.keys()}
+        """Return what an earlier run finished of these sources; lines of failed, changed and damaged ones are removed."""
+        text = self.lines.read_text(encoding="utf-8", errors="replace") if self.lines.is_file() else ""
         stamps = {source.name: stamp(source) for source in sources}
-        valid = {name: line for name, line in entries.items() if line["stamp"] == stamps.get(name, line["stamp"])}
-        write_text(self.lines, "".join(f"{json.dumps(line)}\n" for line in valid.values()))
-        return {name: FileTags.from_json(line) for name, line in valid.items() if name in stamps}
+        lines: dict[str, str] = {}
+        results: dict[str, FileTags] = {}
+        for line in text.splitlines():
+            values = _json_object(line)
+            result = _result_of(values)
+            if result and "stamp" in values and values["stamp"] == stamps.get(result.file, values["stamp"]):
+                lines[result.file], results[result.file] = line, result
+        kept = "".join(f"{line}\n" for line in lines.values())
+        if kept != text:
+            write_text(self.lines, kept)
+        return {name: result for name, result in results.items() if name in stamps}
 
-    def add(self, source: AudioSource, outcome: FileTags | Failure) -> None:
-        """Append the outcome as a line, on disk before the next recording is begun."""
+    def add(self, source: AudioSource, outcome: FileTags | Failure, before: Stamp = None) -> None:
+        """Append the outcome as a line, on disk before the next recording is begun.
+
+        Args:
+            before: the stamp of the recording when it was opened; None: that of now.
+        """
         if isinstance(outcome, Failure):
             line = asdict(outcome)
         else:
-            line = outcome.to_json() | {"stamp": stamp(source)}
+            line = outcome.to_json() | {"stamp": before or stamp(source)}
             line |= {"windows": outcome.time_line()} if outcome.windows else {}
-        with open(self.lines, "a", encoding="utf-8") as file:
+        with writing(self.lines, KEPT), open(self.lines, "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
 
     def add_labels(self, source: AudioSource, result: FileTags, kind: str, nyquist: float) -> Path:
@@ -199,12 +285,20 @@ class TagFolder:
         return path
 
 
-def stamp(source: AudioSource) -> list[int] | str | None:
+def stamp(source: AudioSource) -> Stamp:
     """Return size and modification time of a file, or a checksum of bytes; None for a file that does not exist."""
     if isinstance(source.content, bytes):
         return hashlib.sha256(source.content).hexdigest()
     assert isinstance(source.content, Path)
     return file_stamp(source.content)
+
+
+def _result_of(values: dict[str, Any]) -> FileTags | None:
+    """The result in a line; None for a failure and for a damaged line."""
+    try:
+        return FileTags.from_json(values)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _json_object(line: str) -> dict[str, Any]:

@@ -6,10 +6,12 @@ crash, sees the old file or the new one, never a part.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +19,46 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
+from auricle.core.temporary import remove_leftovers, temporary_name
 
 SET_ANOTHER = "set AURICLE_CACHE to another"  # advice in messages about the folder for caches
+
+
+# ---- what went wrong
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, the largest file allowed
+ADVICE = {
+    **dict.fromkeys(NO_ROOM, "make room there, or choose another place"),
+    errno.EMFILE: "close other programs, or raise the limit with ulimit -n",
+}
+OF_SAFETENSORS = re.compile(r"os error (\d+)")
+OF_TORCH = re.compile(r"PytorchStreamWriter|file write failed|unexpected pos")
+
+
+def os_error_text(error: OSError) -> str:
+    """Return why a file could not be used, and what to do about it where that is known."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{reason}; {ADVICE[error.errno]}" if error.errno in ADVICE else reason
+
+
+def write_failure(error: BaseException) -> str | None:
+    """Return why a file could not be written, from the exception of any library; None for an exception about something else.
+
+    safetensors and PyTorch raise errors of their own for a full disk, and zipfile raises another one while it handles that.
+    """
+    if isinstance(error, OSError):
+        return os_error_text(error)
+    safetensors = sys.modules.get("safetensors")
+    if safetensors is not None and isinstance(error, safetensors.SafetensorError):
+        found = OF_SAFETENSORS.search(str(error))
+        return os_error_text(OSError(int(found[1]), os.strerror(int(found[1])))) if found else str(error)
+    if isinstance(error, RuntimeError) and OF_TORCH.search(str(error)):
+        return f"the disk is probably full ({str(error).splitlines()[0]}); {ADVICE[errno.ENOSPC]}"
+    before = error.__cause__ or error.__context__
+    while before is not None:
+        if isinstance(before, OSError) and before.errno in NO_ROOM:
+            return os_error_text(before)
+        before = before.__cause__ or before.__context__
+    return None
 
 
 # ---- writing
@@ -30,8 +70,10 @@ def make_folder(folder: Path, advice: str = "choose another place") -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuricleError(f"cannot make the folder {folder}: {error.strerror or error}; {advice}") from None
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
+        raise AuricleError(
+            f"cannot make the folder {folder}: {getattr(error, 'strerror', None) or error}; {advice}"
+        ) from None
     if not os.access(folder, os.W_OK):
         raise AuricleError(f"the folder {folder} cannot be written; {advice}")
 
@@ -49,55 +91,44 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         AuricleError: with the file's name, when the disk is full or the folder is not writable.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    remove_leftovers(path.parent.absolute())
+    temporary = temporary_name(path)
+    with writing(path, "; the file before it is untouched"):
+        try:
+            yield temporary
+            if durable:
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, consequence: str = "") -> Iterator[None]:
+    """Turn the error of any library about writing ``path`` into an AuricleError that names it.
+
+    Args:
+        path: the file that is written, or appended to.
+        consequence: the end of the message: what is kept.
+    """
     try:
-        yield temporary
-        if durable:
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise AuricleError(
-            f"cannot write {path}: {error.strerror or error}; the file before it is untouched"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except AuricleError:
+        raise
+    except Exception as error:
+        reason = write_failure(error)
+        if reason is None and isinstance(error, ValueError) and "\0" in str(path):
+            reason = "the name holds a NUL character"
+        if reason is None:
+            raise
+        raise AuricleError(f"cannot write {path}: {reason}{consequence}") from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that one process or thread holds at a time; others wait. It ends with the process that holds it.
-
-    Args:
-        path: the lock file, which is made and stays.
-    """
-    with open(path, "a+b") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            while True:
-                try:
-                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # gives up after ten seconds
-                    break
-                except OSError:
-                    continue
-            try:
-                yield
-            finally:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 # ---- JSON

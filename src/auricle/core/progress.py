@@ -18,6 +18,8 @@ from auricle.core.devices import recheck
 class ProgressBar(tqdm):
     """A tqdm bar that adapts the number of threads to the load, and writes a line when it has changed."""
 
+    n: float
+
     def __iter__(self) -> Iterator[Any]:
         for item in super().__iter__():
             self._look_at_load()
@@ -26,6 +28,30 @@ class ProgressBar(tqdm):
     def update(self, n: float | None = 1) -> bool | None:
         self._look_at_load()
         return super().update(n)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """The numbers of the line; a part of a step is shown with two decimals."""
+        return super().format_dict | {"n": round(self.n, 2)}
+
+    def show_part(self, part: float, text: str = "") -> None:
+        """Show that the present step is done in part: a long recording takes an hour and is one step.
+
+        Args:
+            part: from 0 to 1.
+            text: words behind the bar.
+        """
+        self.set_postfix_str(text, refresh=False)
+        done = int(self.n) + min(max(part, 0.0), 0.99)
+        if done > self.n:
+            self.update(done - self.n)
+
+    def finish_step(self) -> None:
+        """Go on to the next whole step."""
+        self.set_postfix_str("", refresh=False)
+        whole = int(self.n) + 1
+        self.update(whole - self.n)
+        self.n = whole if not self.disable else self.n
 
     def pause(self) -> AbstractContextManager[None]:
         """Return a context for printing: on a terminal the bar is removed, and drawn again below the printed lines."""
@@ -56,7 +82,7 @@ def progress_bar(
         desc=what,
         unit=unit,
         file=sys.stderr,
-        disable=quiet,
+        disable=quiet or total == 0,
         dynamic_ncols=live,
         mininterval=0.2 if live else 60.0,
         maxinterval=10.0 if live else 120.0,

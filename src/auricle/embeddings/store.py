@@ -30,7 +30,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import locked, make_folder, write_text
+from auricle.core.io import make_folder, write_text
+from auricle.core.locks import locked
 from auricle.embeddings.shards import FRAMES, TIMES, VECTOR, DamagedShardError, Shard, read_shard, write_shard
 from auricle.inference.embedder import ClipEmbedding
 

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,6 +61,11 @@ class FrontEnd(ABC):
     @abstractmethod
     def n_mels(self) -> int:
         """Mel bands F."""
+
+    @property
+    @abstractmethod
+    def band_hz(self) -> np.ndarray:
+        """(F,) centre of each mel band in hertz, rising."""
 
     @property
     @abstractmethod

@@ -13,13 +13,21 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import apply_band_groups, blocks_of_frames, kaldi_band_groups, power, reflect
+from auricle.frontends.framing import (
+    apply_band_groups,
+    blocks_of_frames,
+    kaldi_band_groups,
+    kaldi_centres,
+    power,
+    reflect,
+)
 
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5
@@ -66,6 +74,10 @@ class EfficientATMel(FrontEnd):
             f"efficientat-mel/sr{self.sample_rate}-m{self.n_mels}-w{self.win_length}-h{self.hop_length}-n{self.n_fft}"
             f"-fmin{self.fmin}-fmax{self.fmax}"
         )
+
+    @property
+    def band_hz(self) -> np.ndarray:
+        return kaldi_centres(self.n_mels, self.fmin, self.fmax)
 
     @property
     def resampler(self) -> Resampler:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,7 +17,7 @@ from torch.nn import functional
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import apply_band_groups, blocks_of_frames, kaldi_band_groups, power
+from auricle.frontends.framing import apply_band_groups, blocks_of_frames, kaldi_band_groups, kaldi_centres, power
 
 FLOOR = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(FLOOR) = -15.942385
 PRE_EMPHASIS = 0.97
@@ -50,6 +51,10 @@ class KaldiFbank(FrontEnd):
     def id(self) -> str:
         n_mels = "" if self.n_mels == 128 else f"-m{self.n_mels}"
         return f"mae-ast-fbank/16k{n_mels}{'-hann' if self.window == 'hann' else ''}"
+
+    @property
+    def band_hz(self) -> np.ndarray:
+        return kaldi_centres(self.n_mels, FMIN, FMAX)
 
     @property
     def resampler(self) -> Resampler:

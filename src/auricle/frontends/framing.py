@@ -91,6 +91,18 @@ def mel_to_hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < BREAK_MEL, mel * HZ_PER_MEL, BREAK_HZ * np.exp(LOG_STEP * (mel - BREAK_MEL)))
 
 
+def slaney_centres(sample_rate: int, n_mels: int, fmin: float) -> np.ndarray:
+    """Return the centres (n_mels,) in hertz of the bands of ``slaney_bank``."""
+    low, high = hz_to_mel(np.array([fmin, sample_rate / 2]))
+    return mel_to_hz(np.linspace(low, high, n_mels + 2))[1:-1]
+
+
+def kaldi_centres(n_mels: int, fmin: float, fmax: float) -> np.ndarray:
+    """Return the centres (n_mels,) in hertz of the bands of ``kaldi_bank``."""
+    low, high = 1127.0 * np.log1p(np.array([fmin, fmax]) / 700.0)
+    return 700.0 * np.expm1(np.linspace(low, high, n_mels + 2)[1:-1] / 1127.0)
+
+
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def slaney_bank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, device: torch.device) -> Tensor:

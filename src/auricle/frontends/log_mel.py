@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import blocks_of_frames, power, reflect, slaney_bank
+from auricle.frontends.framing import blocks_of_frames, power, reflect, slaney_bank, slaney_centres
 
 EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
 RATES = {"16k": 16000, "32k": 32000}
@@ -49,6 +50,10 @@ class LogMel(FrontEnd):
     @property
     def n_fft(self) -> int:
         return self.sample_rate // 40
+
+    @property
+    def band_hz(self) -> np.ndarray:
+        return slaney_centres(self.sample_rate, self.n_mels, self.fmin)
 
     @property
     def resampler(self) -> Resampler:

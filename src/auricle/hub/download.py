@@ -23,7 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, locked, make_folder, replacing, sha256_of, write_text
+from auricle.core.io import SET_ANOTHER, make_folder, replacing, sha256_of, write_text
+from auricle.core.locks import locked
 from auricle.core.progress import progress_bar
 from auricle.version import __version__
 

@@ -29,6 +29,8 @@ class TagOptions(TypedDict, total=False):
     device: str
     batch_size: int
     workers: int
+    only: Sequence[str]
+    min_score: float
     threshold: float
     hysteresis: float
     median: int
@@ -75,6 +77,8 @@ class TagSettings:
     hop: float | None = option(
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
+    only: tuple[str, ...] = option((), "labels (or class ids) to report, and no others")
+    min_score: float = option(0.0, "least score of a label or event that is reported (0 to 1)")
     precision: str = option(
         "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, old=OLD_PRECISIONS
     )
@@ -87,7 +91,10 @@ class TagSettings:
         object.__setattr__(self, "hop", self.hop or None)
         object.__setattr__(self, "precision", PRECISION_NAMES.get(self.precision, self.precision))
         check_choices(self)
+        object.__setattr__(self, "only", (self.only,) if isinstance(self.only, str) else tuple(self.only))
         check_ranges(self, ("top_k", "batch_size", "workers"), 1)
+        if not 0 <= self.min_score <= 1:
+            raise AuricleError(f"--min-score lies between 0 and 1, got {self.min_score}")
         check_ranges(self, tuple(name for name in ("window", "hop") if getattr(self, name) is not None), 0)
         if not self.whole >= 0:  # infinity is allowed: never in windows
             raise AuricleError(f"--whole is seconds, 0 or more, got {self.whole}")

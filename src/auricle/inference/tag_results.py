@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from auricle.core.text import audio_length, clock, printable
 from auricle.inference.events import Event
+from auricle.inference.recording_time import start_time
 
 # as the published program prints ([efficientat 5.1](docs/specification/efficientat.md#s5-1))
 HEAD = "************* Acoustic Event Detected: *****************"
@@ -44,9 +47,16 @@ class FileTags:
     windows: tuple[WindowTags, ...] = ()
     events: tuple[Event, ...] | None = None
 
+    @property
+    def start_time(self) -> datetime | None:
+        """When the recording began, if its name says so (``recording_time``)."""
+        return start_time(self.file)
+
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; scores are rounded to six decimals."""
-        values = {"file": self.file, "seconds": self.seconds, "tags": [_rounded(tag) for tag in self.tags]}
+        """Return JSON values; scores are rounded to six decimals. ``start_time`` is there if the name of the file holds it."""
+        values: dict[str, Any] = {"file": self.file, "seconds": self.seconds}
+        values |= {} if self.start_time is None else {"start_time": self.start_time.isoformat()}
+        values["tags"] = [_rounded(tag) for tag in self.tags]
         return values if self.events is None else {**values, "events": [_rounded(event) for event in self.events]}
 
     def time_line(self) -> list[dict[str, Any]]:
@@ -66,12 +76,30 @@ class FileTags:
             for tag in part.tags:
                 yield self.file, part.start, part.end, tag.label, tag.score
 
+    def event_rows(self) -> Iterator[tuple[str, float, float, str, float, str]]:
+        """Yield (file, start, end, label, score, clock time of the start or "") of each event."""
+        began = self.start_time
+        for event in self.events or ():
+            time = "" if began is None else (began + timedelta(seconds=event.start)).isoformat(timespec="seconds")
+            yield self.file, event.start, event.end, event.label, event.score, time
+
+    def text(self, *, time_line: bool = False) -> str:
+        """Return lines for people: the labels of the whole recording, then the events.
+
+        Args:
+            time_line: then the labels of each window, too.
+        """
+        began = self.start_time
+        lines = [f"{printable(self.file)} ({audio_length(self.seconds)}{f', from {began}' if began else ''})"]
+        lines += [f"  {printable(tag.label)}: {tag.score:.3f}" for tag in self.tags] or ["  no label"]
+        if self.events is not None:
+            lines += ["Events" if self.events else "No events", *(_event_line(event, began) for event in self.events)]
+        if time_line and self.windows:
+            lines += ["Time line", *(_window_line(window, began) for window in self.windows)]
+        return "\n".join(lines)
+
     def __str__(self) -> str:
-        title = f"{self.file} ({self.seconds:.2f} s)"
-        if self.events is None:
-            return f"{title}\n{tag_table(self.tags)}"
-        parts = [title, *(window_text(part) for part in self.windows)]
-        return "\n".join([*parts, "Events" if self.events else "No events", *map(_event_line, self.events)])
+        return self.text()
 
 
 @dataclass(frozen=True)
@@ -96,7 +124,7 @@ class Tags:
         return {"model": self.model, "results": results, "failed": [asdict(failure) for failure in self.failed]}
 
     def __str__(self) -> str:
-        failed = [f"failed: {failure.error}" for failure in self.failed]
+        failed = [f"failed: {printable(failure.error)}" for failure in self.failed]
         return "\n\n".join([*map(str, self.results), *failed])
 
 
@@ -122,5 +150,19 @@ def window_text(window: WindowTags, count: int = 5) -> str:
     return "\n".join([f"Window: {window.start:.2f} - {window.end:.2f}", *lines, ""])
 
 
-def _event_line(event: Event) -> str:
-    return f"{event.start:10.2f} - {event.end:8.2f} s  {event.score:.2f}  {event.label}"
+def _event_line(event: Event, began: datetime | None) -> str:
+    return f"{_span(event.start, event.end, began)}  {event.score:.2f}  {printable(event.label)}"
+
+
+def _window_line(window: WindowTags, began: datetime | None) -> str:
+    labels = ", ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in window.tags)
+    return f"{_span(window.start, window.end, began)}  {labels}".rstrip()
+
+
+def _span(start: float, end: float, began: datetime | None) -> str:
+    """Two times since the beginning, and the time of day of the first; with its date on another day than the recording's."""
+    text = f"  {clock(start, 2)} - {clock(end, 2)}"
+    if began is None:
+        return text
+    time = began + timedelta(seconds=start)
+    return f"{text}  {time:{'%H:%M:%S' if time.date() == began.date() else '%Y-%m-%d %H:%M:%S'}}"

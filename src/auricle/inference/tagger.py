@@ -7,7 +7,7 @@ that memory stays bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from auricle.audio.sources import audio_sources, find_audio
+from auricle.audio.sources import AudioSource, audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, nearest
 from auricle.core.parallel import prefetch
 from auricle.core.progress import progress_bar
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
@@ -26,6 +26,9 @@ from auricle.inference.events import find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.models.base import EncoderInfo
+from auricle.models.heads import LabelSpace
+
+OnWindows = Callable[[AudioSource, float], None] | None
 
 
 class Tagger(Session):
@@ -37,7 +40,7 @@ class Tagger(Session):
         settings, events: the settings as objects, in place of ``options``.
         tail: how the end of a recording is cut into windows (``audio.windows``).
         options: fields of TagSettings and EventSettings.
-            top_k: labels per recording and window (10).
+            top_k: labels per recording and window (10); only: the labels to report; min_score: least score of those.
             window, hop: seconds; score windows of this length, this far apart (None: the whole recording; half a window).
             whole: seconds; longer recordings are tagged in windows of 10 s even without ``window`` (120).
             precision: "float32", "bf16" or "fp16".
@@ -74,7 +77,7 @@ class Tagger(Session):
                 "choose a tagger from 'auricle models list'"
             )
         self.window, self.hop = self.settings.window_samples(self.info.sample_rate)
-        self.label_space, self.reported = space, list(space.reported)
+        self.label_space, self.reported = space, chosen_classes(space, self.settings.only)
         self.labels = tuple(space.names[c] for c in self.reported)
         # one by one on a CPU: a shape that keeps coming gets a graph there, which is faster than a batch
         self.whole_batch = 1 if self.device.type == "cpu" else self.settings.batch_size
@@ -96,17 +99,24 @@ class Tagger(Session):
         results = tuple(outcome for outcome in outcomes if isinstance(outcome, FileTags))
         return Tags(self.info.name, results, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
 
-    def iterate(self, audio: Any, *, sample_rate: int | None = None) -> Iterator[FileTags | Failure]:
+    def iterate(
+        self,
+        audio: Any,
+        *,
+        sample_rate: int | None = None,
+        on_windows: OnWindows = None,
+    ) -> Iterator[FileTags | Failure]:
         """Yield one outcome per recording, in order, each as soon as it is finished.
 
         Args:
             audio, sample_rate: as for a call; an iterable of recordings is read as it is needed.
+            on_windows: called with a recording and the seconds of it that are done, every few windows.
         """
         longest = 0.0 if self.settings.window else self.settings.whole
         batches = ([source] for source in audio_sources(audio, sample_rate))
         loaded = (batch[0] for batch in self.load_ahead(batches, longest))
         for batch in equal_length_batches(loaded, self.whole_batch):
-            yield from self._outcomes(batch)
+            yield from self._outcomes(batch, on_windows)
 
     @torch.inference_mode()
     def probabilities(self, waves: np.ndarray) -> np.ndarray:
@@ -130,14 +140,14 @@ class Tagger(Session):
             )
         return self.label_space.probabilities(logits)[:, self.reported].cpu().numpy()
 
-    def _outcomes(self, batch: list[LoadedAudio]) -> list[FileTags | Failure]:
+    def _outcomes(self, batch: list[LoadedAudio], on_windows: OnWindows = None) -> list[FileTags | Failure]:
         """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""
         first = batch[0]
         if first.error:
             return [Failure(first.source.name, first.error)]
         try:
             if first.waveform is None:
-                return [self._tag_windows(first)]
+                return [self._tag_windows(first, on_windows)]
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
             _check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
@@ -148,7 +158,7 @@ class Tagger(Session):
                 return [Failure(first.source.name, str(error))]
             return [outcome for audio in batch for outcome in self._outcomes([audio])]
 
-    def _tag_windows(self, audio: LoadedAudio) -> FileTags:
+    def _tag_windows(self, audio: LoadedAudio, on_windows: OnWindows) -> FileTags:
         """Score a recording window by window; the next block is decoded meanwhile."""
         total = 0
 
@@ -164,6 +174,8 @@ class Tagger(Session):
             _check_length(audio.source.name, len(batch[0].wave), self.info)
             scores.append(self.probabilities(np.stack([window.wave for window in batch])))
             spans += [(window.start, window.stop) for window in batch]
+            if on_windows:
+                on_windows(audio.source, batch[-1].stop / self.info.sample_rate)
         rows = np.concatenate(scores[1:] or scores)
         times = np.array(spans, dtype=np.float64).reshape(-1, 2) / self.info.sample_rate
         return FileTags(
@@ -171,13 +183,13 @@ class Tagger(Session):
             total / self.info.sample_rate,
             self._top(rows.max(0)) if len(rows) else (),
             tuple(WindowTags(float(start), float(end), self._top(row)) for (start, end), row in zip(times, rows)),
-            find_events(rows, times, self.labels, self.events),
+            tuple(e for e in find_events(rows, times, self.labels, self.events) if e.score >= self.settings.min_score),
         )
 
     def _top(self, scores: np.ndarray) -> tuple[Tag, ...]:
         """(C,) -> the ``top_k`` likeliest, by score; equal scores in the order of the classes."""
         best = np.argsort(-scores, kind="stable")[: self.settings.top_k]
-        return tuple(Tag(self.labels[c], float(scores[c])) for c in best)
+        return tuple(Tag(self.labels[c], float(scores[c])) for c in best if scores[c] >= self.settings.min_score)
 
 
 def tag(
@@ -209,6 +221,25 @@ def tag(
         print(auricle.tag("metro.wav", "mn04_as", top_k=3))
     """
     return Tagger(model, weights=weights, **options)(audio, sample_rate=sample_rate, quiet=quiet)
+
+
+def chosen_classes(space: LabelSpace, only: Sequence[str]) -> list[int]:
+    """Return the indices of the classes to report: all but the background, or those with a name or id in ``only``.
+
+    Raises:
+        AuricleError: for a label that the tagger does not have, with similar ones.
+    """
+    if not only:
+        return list(space.reported)
+    chosen: set[int] = set()
+    for label in only:
+        names = {label.casefold(), label.strip().casefold()}
+        found = {c for c in space.reported if {space.ids[c].casefold(), space.names[c].casefold()} & names}
+        if not found:
+            known = [space.names[c] for c in space.reported]
+            raise AuricleError(f"--only: this tagger has no label '{label}'{nearest(label, known)}")
+        chosen |= found
+    return sorted(chosen)
 
 
 def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
