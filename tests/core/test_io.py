@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.numpy import save_file
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import cache_dir, dumps, file_stamp, make_folder, replacing, sha256_of, write_text
@@ -65,3 +70,77 @@ def test_the_cache_folder_follows_the_users_setting(monkeypatch):
     assert cache_dir() == Path("/somewhere")
     monkeypatch.delenv("AURICLE_CACHE")
     assert cache_dir().name == "auricle"
+
+
+# ---- whatever a library raises for a full disk
+@pytest.fixture
+def small_files():
+    """No file may grow above 4 kB, as on a full disk; Python ignores the signal that this sends."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _npy(path):
+    with open(path, "wb") as file:
+        np.save(file, np.ones(9999))
+
+
+def _npz(path):
+    with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as file:
+        for _ in range(99):
+            file.write(np.ones(999).data)
+
+
+def _safetensors(path):
+    save_file({"a": np.ones(9999)}, path)
+
+
+def _torch(path):
+    torch.save(torch.ones(9999), path)
+
+
+def _parquet(path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    parquet.write_table(arrow.table({"a": np.random.default_rng(0).random(9999)}), path)
+
+
+def _sqlite(path):
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE t (a)")
+        db.executemany("INSERT INTO t VALUES (?)", [("x" * 100,)] * 999)
+
+
+def _figure(path):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    figure.subplots().imshow(np.random.default_rng(0).random((99, 99)))
+    figure.savefig(path, format="png")
+
+
+@pytest.mark.parametrize("write", [_npy, _npz, _safetensors, _torch, _parquet, _sqlite, _figure])
+def test_a_full_disk_is_one_line_whatever_library_writes(write, tmp_path, small_files):
+    (tmp_path / "out").write_text("old")
+    with pytest.raises(AuricleError) as raised, replacing(tmp_path / "out") as temporary:
+        write(temporary)
+    message = str(raised.value)
+    assert message.startswith(f"cannot write {tmp_path / 'out'}: ")
+    assert "make room" in message
+    assert message.endswith("the file before it is untouched")
+    assert "\n" not in message
+    assert (tmp_path / "out").read_text() == "old"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_an_error_about_something_else_keeps_its_traceback(tmp_path):
+    with pytest.raises(KeyError), replacing(tmp_path / "a.txt"):
+        raise KeyError("a fault of the program")
+
+
+def test_a_name_that_holds_a_nul_is_refused_in_words(tmp_path):
+    for path in (tmp_path / "a\0b", tmp_path / "a\0b" / "c"):
+        with pytest.raises(AuricleError, match="null|NUL"):
+            write_text(path, "text")
+    assert file_stamp(tmp_path / "a\0b") is None

@@ -54,3 +54,27 @@ def test_a_quiet_bar_prints_nothing(shown):
         with bar.pause():
             pass
     assert stream.getvalue() == ""
+
+
+def test_the_bar_shows_parts_of_a_long_step_and_goes_on_to_whole_ones(shown):
+    stream = shown(Terminal())
+    bar = progress_bar(total=2, what="tag", unit="file")
+    bar.mininterval = 0.0
+    bar.show_part(0.3456, "night.flac 0:20:44 of 1:00:00")
+    bar.show_part(0.2, "never backwards")
+    assert bar.n == pytest.approx(0.3456)
+    bar.finish_step()
+    assert bar.n == 1
+    bar.show_part(1.5)
+    bar.finish_step()
+    bar.close()
+    assert bar.n == 2
+    assert "0.35/2" in stream.getvalue()
+    assert "night.flac 0:20:44 of 1:00:00" in stream.getvalue()
+    assert "2/2" in stream.getvalue().rsplit("\r", 1)[-1]
+
+
+def test_a_job_of_nothing_has_no_bar(shown):
+    stream = shown(Terminal())
+    progress_bar(total=0, what="embed").close()
+    assert stream.getvalue() == ""

@@ -30,8 +30,10 @@ ADVICE = {
     **dict.fromkeys(NO_ROOM, "make room there, or choose another place"),
     errno.EMFILE: "close other programs, or raise the limit with ulimit -n",
 }
+OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 OF_SAFETENSORS = re.compile(r"os error (\d+)")
 OF_TORCH = re.compile(r"PytorchStreamWriter|file write failed|unexpected pos")
+SQLITE_IOERR, SQLITE_FULL = 10, 13
 
 
 def os_error_text(error: OSError) -> str:
@@ -43,22 +45,35 @@ def os_error_text(error: OSError) -> str:
 def write_failure(error: BaseException) -> str | None:
     """Return why a file could not be written, from the exception of any library; None for an exception about something else.
 
-    safetensors and PyTorch raise errors of their own for a full disk, and zipfile raises another one while it handles that.
+    NumPy, safetensors, PyTorch and SQLite have errors of their own for a full disk, and zipfile raises another one while it
+    handles that.
     """
+    probably_full = f"the disk is probably full ({str(error).partition(chr(10))[0]}); {ADVICE[errno.ENOSPC]}"
     if isinstance(error, OSError):
-        return os_error_text(error)
-    safetensors = sys.modules.get("safetensors")
-    if safetensors is not None and isinstance(error, safetensors.SafetensorError):
+        return probably_full if error.errno is None and OF_NUMPY.search(str(error)) else os_error_text(error)
+    if isinstance(error, _of("safetensors", "SafetensorError")):
         found = OF_SAFETENSORS.search(str(error))
         return os_error_text(OSError(int(found[1]), os.strerror(int(found[1])))) if found else str(error)
     if isinstance(error, RuntimeError) and OF_TORCH.search(str(error)):
-        return f"the disk is probably full ({str(error).splitlines()[0]}); {ADVICE[errno.ENOSPC]}"
+        return probably_full
+    if isinstance(error, _of("sqlite3", "Error")):
+        return probably_full if _sqlite_code(error) in (SQLITE_IOERR, SQLITE_FULL) else None
     before = error.__cause__ or error.__context__
     while before is not None:
         if isinstance(before, OSError) and before.errno in NO_ROOM:
             return os_error_text(before)
         before = before.__cause__ or before.__context__
     return None
+
+
+def _of(module: str, name: str) -> type | tuple[()]:
+    """An exception of a library, if the library is imported: else nothing raised it."""
+    return getattr(sys.modules[module], name) if module in sys.modules else ()
+
+
+def _sqlite_code(error: Any) -> int:
+    """The primary code; the others are details of it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 # ---- writing
@@ -164,7 +179,7 @@ def file_stamp(file: Path) -> list[int] | None:
     """
     try:
         stat = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the name holds a NUL
         return None
     return [stat.st_size, stat.st_mtime_ns]
 

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, write_text
+from auricle.core.io import make_folder, write_failure, write_text
 from auricle.core.locks import locked
 from auricle.embeddings.shards import FRAMES, TIMES, VECTOR, DamagedShardError, Shard, read_shard, write_shard
 from auricle.inference.embedder import ClipEmbedding
@@ -387,7 +387,8 @@ class EmbeddingStore:
             return _on(self.folder / INDEX, work)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
-                raise AuricleError(f"the index of the embedding store {self.folder} cannot be used: {error}") from None
+                reason = write_failure(error) or error
+                raise AuricleError(f"the index of the embedding store {self.folder} cannot be used: {reason}") from None
             self.notes.append(f"the index of {self.folder} is damaged ({error}); made again from the shards")
         with self._locked():
             (self.folder / INDEX).unlink(missing_ok=True)

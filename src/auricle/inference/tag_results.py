@@ -155,7 +155,7 @@ def _event_line(event: Event, began: datetime | None) -> str:
 
 
 def _window_line(window: WindowTags, began: datetime | None) -> str:
-    labels = ", ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in window.tags)
+    labels = "; ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in window.tags)
     return f"{_span(window.start, window.end, began)}  {labels}".rstrip()
 
 

@@ -131,6 +131,6 @@ def _hours(began: datetime | None, start: float, end: float) -> Iterator[tuple[d
 
 def _row(name: str, part: Part) -> tuple[str, ...]:
     labels = part.by_length()
-    shown = ", ".join(f"{printable(label)} {clock(found.seconds)}" for label, found in labels[:SHOWN_LABELS])
-    more = f", and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
+    shown = "; ".join(f"{printable(label)} {clock(found.seconds)}" for label, found in labels[:SHOWN_LABELS])
+    more = f"; and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
     return name, clock(part.seconds), str(sum(found.events for _, found in labels)), shown + more

@@ -17,7 +17,7 @@ from auricle.inference.events import Event
 from auricle.inference.tag_results import FileTags
 from auricle.models.base import Encoder
 
-KHZ = (0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)  # marks of the frequency axis
+KHZ = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)  # marks of the frequency axis
 STEPS = (
     1,
     2,
@@ -130,5 +130,5 @@ def _mark_times(axes: Any, seconds: float) -> None:
         axes.set_xlabel("seconds")
         return
     marks, hours = time_marks(seconds), seconds >= 3600
-    axes.set_xticks(marks, [clock(mark) if hours else clock(mark).removeprefix("0:") for mark in marks])
+    axes.set_xticks(marks, [clock(mark) if hours else clock(mark)[2:].removeprefix("0") for mark in marks])
     axes.set_xlabel("hours : minutes : seconds" if hours else "minutes : seconds")
