@@ -183,3 +183,21 @@ def test_members_must_have_the_same_classes():
         Ensemble(members)
     with pytest.raises(AuricleError, match="two members"):
         Ensemble(members[:1])
+
+
+def test_arrays_are_waveforms_and_others_are_refused(networks):
+    hear = wrapper("mn10_all_b").load_model(networks("10"))
+    audio = noise(2, 5120)
+    for given in (audio.numpy(), audio.numpy().astype("float64")):
+        assert torch.equal(hear.scene(given), hear.scene(audio))
+    assert torch.equal(hear.timestamps(audio.numpy())[0], hear.timestamps(audio)[0])
+    for wrong, words in (
+        (noise(5120, 2), "5120 clips of 2 samples"),
+        (noise(5120, 2).numpy(), "5120 clips of 2 samples"),
+        (noise(5120), r"wave\[None\]"),
+        ([0.1, 0.2], "expected a tensor"),
+        (noise(2, 5120).numpy().astype("int16"), "float32"),
+    ):
+        for call in (hear.scene, hear.timestamps, hear.embed):
+            with pytest.raises(AuricleError, match=words):
+                call(wrong)

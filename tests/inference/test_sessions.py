@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import itertools
 import threading
 import typing
@@ -169,6 +170,99 @@ def test_bytes_of_a_file_are_a_recording(files):
     assert auricle.tag(files[0].read_bytes(), encoder).results[0].tags == auricle.tag(files[0], encoder).results[0].tags
 
 
+def given_by_libraries(file):
+    """The recording of a file as other libraries give it."""
+    wave = read(file).wave
+    return {
+        "soundfile": (wave, RATE),
+        "soundfile, two channels": (np.stack([wave, wave], axis=1), RATE),
+        "scipy": (RATE, wave),
+        "torchaudio": (torch.from_numpy(wave)[None], RATE),
+        "datasets": {"array": wave, "sampling_rate": RATE, "path": None},
+        "datasets, a row": {"audio": {"array": wave.tolist(), "sampling_rate": RATE}, "label": 1},
+        "datasets, not decoded": {"bytes": file.read_bytes(), "path": "in the archive.wav"},
+        "an open file": io.BytesIO(file.read_bytes()),
+        "a path": str(file),
+    }
+
+
+def scores_of(result) -> dict[str, float]:
+    return {tag.label: tag.score for tag in result.tags}
+
+
+def test_what_other_libraries_give_is_a_recording(files):
+    encoder = mn()
+    tagger, embedder = auricle.Tagger(encoder), auricle.Embedder(encoder)
+    expected, vector = scores_of(tagger(files[0]).results[0]), embedder(files[0]).clip
+    for what, audio in given_by_libraries(files[0]).items():
+        (result,) = tagger(audio).results
+        assert scores_of(result) == pytest.approx(expected, abs=1e-5), what
+    for what, audio in given_by_libraries(files[0]).items():
+        assert np.abs(embedder(audio).clip - vector).max() < 1e-5, what
+    several = list(given_by_libraries(files[0]).values())
+    assert len(tagger(several).results) == len(several)
+    several = list(given_by_libraries(files[0]).values())
+    assert np.abs(embedder(several).clip - vector).max() < 1e-5
+
+
+def test_recordings_in_memory_have_the_windows_and_crops_of_files(files):
+    """At another rate too: the whole recording is resampled, then cut."""
+    encoder, long = logmel_stats(), files[5]
+    wave, content = read(long, rate=48000).wave, long.read_bytes()
+    for options in ({"window": 0.5, "hop": 0.3}, {"seconds": 0.4}, {"window": 0.7, "seconds": 0.3}):
+        expected = auricle.embed(long, encoder, **options).clip
+        assert np.abs(auricle.embed((wave, 48000), encoder, **options).clip - expected).max() < 0.02, options
+        assert np.abs(auricle.embed(content, encoder, **options).clip - expected).max() < 1e-4, options
+    crops = auricle.embed([(wave, 48000)] * 2, encoder, seconds=0.4, crop="random").clip
+    assert np.abs(crops[0] - crops[1]).max() > 1e-3, "a part of each, drawn by its name"
+    named = {"array": read(long).wave, "sampling_rate": RATE, "path": long.name}
+    drawn = [auricle.embed(x, encoder, seconds=0.4, crop="random").clip for x in (long, named)]
+    assert np.abs(drawn[0] - drawn[1]).max() < 1e-3
+
+
+def test_a_bad_recording_of_several_costs_no_other(files):
+    wave = tone(0.5, RATE)
+    several = [wave, np.full(RATE, np.nan), b"no sound", io.BytesIO(), files[0], "none.wav", wave]
+    tags = auricle.Tagger(LoudestBand())(several, sample_rate=RATE)
+    assert [failure.file for failure in tags.failed] == ["audio 1", "audio 2", "audio 3", "none.wav"]
+    assert len(tags.results) == 3
+    embeddings = auricle.embed(several, logmel_stats(), sample_rate=RATE)
+    assert list(embeddings.failed) == ["audio 1", "audio 2", "audio 3", "none.wav"]
+    assert embeddings.ids == ("audio 0", str(files[0]), "audio 6")
+    for failed in (*(failure.error for failure in tags.failed), *embeddings.failed.values()):
+        assert failed.startswith(("audio ", "none.wav: "))
+
+
+def test_no_embedding_is_not_finite():
+    loud = tone(0.5, RATE)
+    loud[100] = 3e29
+    result = auricle.embed([tone(0.5, RATE), loud], logmel_stats(), sample_rate=RATE, level="frames")
+    assert result.ids == ("audio 0",)
+    assert np.isfinite(result.clip).all()
+    assert "audio 1: logmel-stats gives no finite embedding" in result.failed["audio 1"]
+
+
+def test_a_batch_of_clips_is_not_one_recording():
+    batch = torch.zeros(16, RATE)
+    for call in (auricle.tag, auricle.embed):
+        with pytest.raises(AuricleError, match=r"list\(batch\)"):
+            call(batch, LoudestBand(), sample_rate=RATE)
+    assert len(auricle.embed(list(batch), LoudestBand(), sample_rate=RATE)) == 16
+
+
+@pytest.mark.parametrize("audio", [None, 3, [3], {"label": 3}, [["a.wav"]], object()])
+def test_what_is_no_recording_is_refused_in_words(audio):
+    for call in (auricle.tag, auricle.embed):
+        with pytest.raises(AuricleError, match="expected a path"):
+            call(audio, LoudestBand())
+
+
+@pytest.mark.parametrize("make", [logmel_stats, mn, m2d])
+def test_a_network_refuses_samples_by_channels(make):
+    with pytest.raises(AuricleError, match=r"32000 clips of 2 samples; .* wave.mean\(1\)\[None\]"):
+        make()(torch.zeros(RATE, 2))
+
+
 def test_recordings_are_read_from_an_iterator_when_they_are_needed(files):
     taken = []
 
@@ -214,7 +308,7 @@ def test_a_batch_with_a_bad_recording_spoils_no_other():
     waves = [tone(0.5, RATE), 10 * tone(0.5, RATE), tone(0.5, RATE)]
     result = tagger(waves, sample_rate=RATE)
     assert [r.file for r in result.results] == ["audio 0", "audio 2"]
-    assert [(f.file, f.error) for f in result.failed] == [("audio 1", "too loud")]
+    assert [(f.file, f.error) for f in result.failed] == [("audio 1", "audio 1: too loud")]
 
 
 def _sources(count: int):

@@ -114,9 +114,13 @@ def check_resampler(resampler: str) -> None:
 
 def check_rate(rate: float) -> int:
     """Return a sample rate as int. Raises AuricleError unless it is a positive whole number."""
-    if not rate > 0 or int(rate) != rate:
+    try:
+        hertz = float(rate)
+    except (TypeError, ValueError):
+        hertz = 0.0
+    if not (hertz > 0 and hertz.is_integer()):
         raise AuricleError(f"a sample rate is a positive whole number of hertz, not {rate}")
-    return int(rate)
+    return int(hertz)
 
 
 # ---- windowed sinc

@@ -1,22 +1,29 @@
-"""Which recordings are meant: files, folders, bytes and waveforms, as sources that can be read."""
+"""Which recordings are meant: files, folders, bytes, waveforms and what other libraries return, as sources to read."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
+from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from auricle.audio.decode import AUDIO_SUFFIXES, blocks, read
+from auricle.audio.decode import AUDIO_SUFFIXES, blocks, probe, read
 from auricle.audio.resample import Resampler, check_rate, resample
 from auricle.core.errors import AudioError, AuricleError
 
 BLOCK_SECONDS = 30.0  # decoded at a time
+MOST_CHANNELS = 8  # of a waveform (channels, S); more rows are taken for a batch of clips and refused
+EXPECTED = (
+    "expected a path, the bytes of a file, an open file, a waveform with sample_rate=…, (waveform, rate), "
+    "{'array': …, 'sampling_rate': …}, or a list of these"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +36,7 @@ class AudioSource:
         place: relative path of what is written about it.
         start, end: seconds of the recording; an end of None is the recording's.
         seconds: cut or zero-pad to this length; None: as it is.
+        error: why it cannot be read, if that is known already.
     """
 
     name: str
@@ -38,6 +46,13 @@ class AudioSource:
     end: float | None = None
     seconds: float | None = None
     sample_rate: int = 0
+    error: str = ""
+
+    def length(self) -> float:
+        """Return the seconds of the whole recording; of a file, what its header declares. Raises AudioError."""
+        if isinstance(self.content, np.ndarray):
+            return self.content.shape[-1] / self.sample_rate
+        return probe(self._file()).seconds
 
     def blocks(self, rate: int, resampler: Resampler) -> Iterator[np.ndarray]:
         """Yield consecutive waves (n,) of the whole recording, mono float32 at ``rate`` hertz. Raises AudioError."""
@@ -60,7 +75,15 @@ class AudioSource:
         samples = round(self.seconds * rate)
         return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
 
+    def at_rate(self, rate: int, resampler: Resampler) -> AudioSource:
+        """Return a source whose samples in memory are at ``rate`` hertz, so that parts of it are cut from one resampling."""
+        if not isinstance(self.content, np.ndarray) or self.sample_rate == rate:
+            return self
+        return replace(self, content=resample(self.content, self.sample_rate, rate, resampler), sample_rate=rate)
+
     def _file(self) -> Path | BinaryIO:
+        if self.error:
+            raise AudioError(self.error)
         if isinstance(self.content, Path) and self.content.is_dir():
             raise AudioError(
                 f"the folder {self.name} holds no audio; known endings: {', '.join(sorted(AUDIO_SUFFIXES))}"
@@ -76,9 +99,10 @@ class NamedBytes(io.BytesIO):
         self.name = name
 
 
+# ---- one recording, or several
 def is_waveform(audio: Any) -> bool:
     """Return True for an array or tensor of samples, not a path or a list of paths."""
-    return is_tensor(audio) or (isinstance(audio, np.ndarray) and audio.dtype.kind in "fiu")
+    return is_tensor(audio) or (isinstance(audio, np.ndarray) and audio.dtype.kind in "fiu" and audio.ndim > 0)
 
 
 def is_tensor(value: Any) -> bool:
@@ -87,62 +111,226 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def is_path(value: Any) -> bool:
+    """Return True for a path, as text or as an object."""
+    return isinstance(value, (str, os.PathLike))
+
+
+def is_one(audio: Any) -> bool:
+    """Return True for one recording (or folder), False for several of them."""
+    if isinstance(audio, Mapping):  # a row of a data set, or a batch of rows
+        return not isinstance(audio.get("audio"), Iterable) or is_one(audio["audio"])
+    known = isinstance(audio, (str, bytes, bytearray, memoryview, os.PathLike, AudioSource))
+    return known or is_waveform(audio) or _rated(audio) is not None or _has(audio, "read") or _has(audio, DECODE)
+
+
+def as_list(audio: Any) -> list[Any]:
+    """Return the recordings of user input, one by one, as they were given. Raises AuricleError for anything else."""
+    return [audio] if is_one(audio) else list(_several(audio))
+
+
+def _several(audio: Any) -> Iterable[Any]:
+    """The recordings of a list, an iterator, a column of a table or a batch of a data set."""
+    items = audio["audio"] if isinstance(audio, Mapping) else audio
+    if not isinstance(items, Iterable) or getattr(items, "ndim", 1) == 0:
+        raise AuricleError(f"{EXPECTED}; got {_kind(items)}")
+    return items
+
+
 def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioSource]:
-    """Yield the recordings of user input: files, the audio in and below folders, waveforms.
+    """Yield the recordings of user input.
 
     Args:
-        audio: a path, the bytes of a file, a waveform (S,) or (channels, S), an AudioSource, or an iterable of these
-            (taken one by one, as they are needed).
-        sample_rate: of waveforms, in hertz.
+        audio: one of these, or an iterable of them, taken one by one as they are needed:
+            a path (of a folder: all audio in and below it), the bytes of a file, a file opened in mode "rb",
+            a waveform (S,), (channels, S) or (S, channels) as an array or tensor of floats,
+            a waveform with its rate, as a pair or as the dictionary of a Hugging Face data set
+            ({"array", "sampling_rate"}, {"bytes", "path"}, or a row that has such an entry under "audio"),
+            a torchcodec decoder, an AudioSource.
+        sample_rate: in hertz, of waveforms that come without a rate.
 
-    A folder without audio is yielded too; reading it raises an AudioError that names it.
+    A folder without audio is yielded too; reading it raises an AudioError that names it. So does reading one waveform
+    or open file of several that holds no samples or NaN.
+
+    Raises:
+        AuricleError: for anything else, for waveforms of another shape or type, and for a waveform without a rate.
     """
-    single = isinstance(audio, (str, bytes, os.PathLike, AudioSource)) or is_waveform(audio)
-    for number, item in enumerate([audio] if single else audio):
-        name = "audio" if single else f"audio {number}"
-        if isinstance(item, AudioSource):
-            yield item
-        elif isinstance(item, bytes):
-            yield AudioSource(name, item, name)
-        elif is_waveform(item):
-            yield waveform_source(item, sample_rate, name)
-        else:
-            path = Path(item)
-            names = list(files_below(path, AUDIO_SUFFIXES)) if path.is_dir() else []
-            yield from (AudioSource(str(path / inner), path / inner, inner) for inner in names)
-            if not names:
-                yield AudioSource(str(path), path, path.name)
+    if is_one(audio):
+        yield from _sources(audio, sample_rate, "audio")
+        return
+    for number, item in enumerate(_several(audio)):
+        name = f"audio {number}"
+        try:
+            yield from _sources(item, sample_rate, name)
+        except AudioError as error:
+            yield AudioSource(name, b"", name, error=str(error))
 
 
-def waveform_source(waveform: Any, sample_rate: int | None, name: str) -> AudioSource:
-    """Return the source of samples in memory. Raises AuricleError for another shape or type, or without a rate."""
-    samples = waveform.detach().cpu().numpy() if is_tensor(waveform) else np.asarray(waveform)
-    if samples.ndim not in (1, 2) or samples.size == 0 or samples.dtype.kind != "f":
+def _sources(item: Any, sample_rate: int | None, name: str) -> Iterator[AudioSource]:
+    """The source of one recording, or those of a folder; ``name`` is for a recording without a name."""
+    if isinstance(item, AudioSource):
+        yield item
+    elif is_path(item):
+        path = Path(item)
+        names = list(files_below(path, AUDIO_SUFFIXES)) if path.is_dir() else []
+        yield from (AudioSource(str(path / inner), path / inner, inner) for inner in names)
+        if not names:
+            yield AudioSource(str(path), path, path.name)
+    elif isinstance(item, (bytes, bytearray, memoryview)):
+        yield _bytes_source(item, name)
+    elif isinstance(item, Mapping):
+        yield from _sources_of_entry(item, sample_rate, name)
+    elif is_waveform(item):
+        yield waveform_source(item, sample_rate, name)
+    elif (pair := _rated(item)) is not None:
+        yield waveform_source(*pair, name)
+    elif _has(item, DECODE):
+        samples = item.get_all_samples()
+        yield waveform_source(samples.data, samples.sample_rate, name)
+    elif _has(item, "read"):
+        yield _opened_source(item, name)
+    else:
+        raise AuricleError(f"{name}: {EXPECTED}; got {_kind(item)}")
+
+
+DECODE = "get_all_samples"  # of torchcodec's AudioDecoder, which Hugging Face data sets return
+
+
+def _sources_of_entry(entry: Mapping[str, Any], sample_rate: int | None, name: str) -> Iterator[AudioSource]:
+    """The source of a data set's row or of its audio: samples with a rate, else bytes, else a path."""
+    path, rate = entry.get("path"), entry.get("sampling_rate", entry.get("sample_rate", sample_rate))
+    named = str(path) if path and is_path(path) else name
+    samples = next((entry[key] for key in ("array", "raw") if entry.get(key) is not None), None)
+    if samples is not None:
+        yield waveform_source(samples, rate, named)
+    elif entry.get("bytes") is not None:
+        yield _bytes_source(entry["bytes"], named)
+    elif entry.get("audio") is not None:
+        yield from _sources(entry["audio"], rate, named)
+    elif path is not None:
+        yield from _sources(path, rate, name)
+    else:
+        raise AuricleError(f"{name}: {EXPECTED}; got a dictionary with {', '.join(map(str, entry)) or 'no entries'}")
+
+
+def _rated(item: Any) -> tuple[Any, float] | None:
+    """(waveform, rate) of a pair in this order or the other (scipy's); None for anything else."""
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        return None
+    for samples, rate in (item, item[::-1]):
+        if is_waveform(samples) and (isinstance(rate, Real) or (is_tensor(rate) and rate.ndim == 0)):
+            return samples, float(rate)
+    return None
+
+
+def _opened_source(file: Any, name: str) -> AudioSource:
+    """Read an open file from where it stands. Raises AudioError where nothing is left to read."""
+    given = getattr(file, "name", None)
+    name = given if isinstance(given, str) else name
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{name}: the open file cannot be read ({error})") from None
+    if not isinstance(content, (bytes, bytearray)):
+        raise AuricleError(f"{name}: the file gives {_kind(content)}, expected bytes; open it in mode 'rb'")
+    if not content:
+        raise AudioError(f"{name}: nothing is left to read in the open file; go to its beginning with seek(0)")
+    return _bytes_source(content, name)
+
+
+def _bytes_source(content: Any, name: str) -> AudioSource:
+    return AudioSource(name, bytes(content), Path(name).name)
+
+
+def _has(value: Any, method: str) -> bool:
+    return callable(getattr(value, method, None))
+
+
+def _kind(value: Any) -> str:
+    return f"an object of type {type(value).__name__}"
+
+
+# ---- waveforms
+def waveform_source(waveform: Any, sample_rate: float | None, name: str) -> AudioSource:
+    """Return the source of samples in memory.
+
+    Raises:
+        AuricleError: for another shape or type, and without a rate.
+        AudioError: for no samples, and for NaN or infinite ones.
+    """
+    samples = _as_array(waveform)
+    if samples.dtype.kind != "f" or samples.ndim not in (1, 2):
         raise AuricleError(
-            f"expected float samples in [-1, 1] of shape (samples,) or (channels, samples), got {samples.dtype} "
-            f"{samples.shape}"
+            f"{name}: expected float samples in [-1, 1] of shape (samples,) or (channels, samples), got {samples.dtype} "
+            f"{samples.shape}{_advice(samples)}"
         )
     if sample_rate is None:
-        raise AuricleError("a waveform needs its sample rate: give sample_rate=… in hertz")
+        raise AuricleError(f"{name}: a waveform needs its sample rate: give sample_rate=… in hertz")
+    rate = check_rate(sample_rate)
+    if samples.size == 0:
+        raise AudioError(f"{name}: the waveform is empty (shape {samples.shape}); at least one sample is needed")
+    with np.errstate(over="ignore"):
+        samples = _channels_first(samples, name).astype(np.float32)
     if not np.isfinite(samples).all():
-        raise AuricleError(f"{name}: holds NaN or infinite samples; repair it or leave it out")
-    return AudioSource(name, samples.astype(np.float32), name, sample_rate=check_rate(sample_rate))
+        raise AudioError(f"{name}: holds NaN or infinite samples; repair it or leave it out")
+    return AudioSource(name, samples, Path(name).name, sample_rate=rate)
 
 
+def _as_array(waveform: Any) -> np.ndarray:
+    if not is_tensor(waveform):
+        return np.asarray(waveform)
+    waveform = waveform.detach().cpu()
+    return (waveform.float() if waveform.is_floating_point() else waveform).numpy()  # NumPy has no bfloat16
+
+
+def _advice(samples: np.ndarray) -> str:
+    """How to make float samples of whole numbers, where one scale is usual."""
+    if samples.dtype in (np.int16, np.int32):
+        return f"; divide whole numbers by their largest value: samples / {np.iinfo(samples.dtype).max + 1}"
+    return ""
+
+
+def _channels_first(samples: np.ndarray, name: str) -> np.ndarray:
+    """(S,), (channels, S) or (S, channels) -> (S,) or (channels, S). Raises AuricleError for many rows and columns."""
+    if samples.ndim == 1 or len(samples) <= MOST_CHANNELS:
+        return samples
+    if samples.shape[1] <= MOST_CHANNELS:
+        return samples.T
+    raise AuricleError(
+        f"{name}: a waveform has at most {MOST_CHANNELS} channels, got shape {samples.shape}; give several clips as a list "
+        "(list(batch)), and a recording of more channels as their mean (recording.mean(0))"
+    )
+
+
+# ---- all recordings of a call
 def find_audio(audio: Any, sample_rate: int | None = None) -> list[AudioSource]:
-    """Return the recordings of ``audio_sources``, each file once and in order, no two files with the same ``place``.
+    """Return the recordings of ``audio_sources``, each file once and in order, no two with the same name or ``place``.
 
-    Where names repeat, places begin below the folder that all recordings share.
+    Where names of files repeat, places begin below the folder that all recordings share.
     """
     unique: dict[Any, AudioSource] = {}
     for source in audio_sources(audio, sample_rate):
         unique.setdefault(source.name if isinstance(source.content, Path) else id(source), source)
-    sources = list(unique.values())
+    sources = _named_apart(list(unique.values()))
     if len({source.place for source in sources}) == len(sources):
         return sources
     paths = [os.path.abspath(source.name) for source in sources]
     shared = os.path.commonpath([os.path.dirname(path) for path in paths])
     return [replace(source, place=os.path.relpath(path, shared)) for source, path in zip(sources, paths)]
+
+
+def _named_apart(sources: list[AudioSource]) -> list[AudioSource]:
+    """Give recordings in memory a number where another has the name already: "a.wav", "a.wav (2)"."""
+    taken = {source.name for source in sources if isinstance(source.content, Path)}
+    apart = []
+    for source in sources:
+        if not isinstance(source.content, Path):
+            numbered = (f"{source.name} ({number})" for number in count(2))
+            name = next(name for name in chain([source.name], numbered) if name not in taken)
+            taken.add(name)
+            source = source if name == source.name else replace(source, name=name, place=Path(name).name)
+        apart.append(source)
+    return apart
 
 
 def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,12 +74,12 @@ class Wrapper:
         return Hear(load(self.model, weights=model_file_path or None), self)
 
     @staticmethod
-    def get_scene_embeddings(audio: Tensor, model: Hear) -> Tensor:
+    def get_scene_embeddings(audio: Tensor | np.ndarray, model: Hear) -> Tensor:
         """Compute one embedding per clip: waveforms (B, S) at the model's rate -> (B, D)."""
         return model.scene(audio)
 
     @staticmethod
-    def get_timestamp_embeddings(audio: Tensor, model: Hear) -> tuple[Tensor, Tensor]:
+    def get_timestamp_embeddings(audio: Tensor | np.ndarray, model: Hear) -> tuple[Tensor, Tensor]:
         """Compute embeddings over time: waveforms (B, S) at the model's rate -> (B, n, D), times (B, n) in milliseconds."""
         return model.timestamps(audio)
 
@@ -98,8 +99,9 @@ class Hear(nn.Module):
         self.eval()
 
     @torch.no_grad()
-    def embed(self, audio: Tensor) -> Tensor:
+    def embed(self, audio: Tensor | np.ndarray) -> Tensor:
         """Encode waveforms in one forward pass: (B, S) -> (B, D)."""
+        audio = self.waves(audio)
         taps = self.encoder(audio, taps=self.taps).taps
         pool = POOLINGS[self.wrapper.pooling]
         parts = []
@@ -108,28 +110,40 @@ class Hear(nn.Module):
             parts.append(value.mean(2) if name == "mel" else pool(value) if value.ndim == 4 else value)
         return torch.cat(parts, dim=1)
 
-    def scene(self, audio: Tensor) -> Tensor:
+    def waves(self, audio: Tensor | np.ndarray) -> Tensor:
+        """Return waveforms (B, S), tensor or array, as a tensor on the model's device.
+
+        Raises:
+            AuricleError: if ``audio`` is not a waveform (B, S), is empty or contains NaN.
+        """
+        if isinstance(audio, np.ndarray) and audio.dtype.kind in "fiu":
+            audio = torch.from_numpy(
+                np.ascontiguousarray(audio, np.float32 if audio.dtype.kind == "f" else audio.dtype)
+            )
+        wave, _ = check_wave(audio)
+        return wave.to(self.encoder.norm_stats.device)
+
+    def scene(self, audio: Tensor | np.ndarray) -> Tensor:
         """Compute one embedding per clip: (B, S) -> (B, D).
 
         Clips of up to 10 s are encoded in one forward pass. Longer clips are padded by reflection (5 s at both ends); the
         result is the mean over windows of 10 s every 2.5 s.
 
         Raises:
-            AuricleError: if ``audio`` is not a waveform (B, S), is empty or contains NaN.
+            AuricleError: as ``waves``.
         """
-        check_wave(audio)
+        audio = self.waves(audio)
         if audio.shape[1] <= SCENE_SECONDS * self.sample_rate:
             return self.embed(audio)
         return self.windows(audio, SCENE_SECONDS * 1000, SCENE_HOP_MS)[0].mean(1)
 
-    def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def timestamps(self, audio: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
         """Compute the embedding of a window centred at every 50 ms: (B, S) -> (B, n, D), times (B, n) in milliseconds.
 
         Raises:
-            AuricleError: as ``scene``.
+            AuricleError: as ``waves``.
         """
-        check_wave(audio)
-        return self.windows(audio, self.wrapper.window_ms, HOP_MS)
+        return self.windows(self.waves(audio), self.wrapper.window_ms, HOP_MS)
 
     def windows(self, audio: Tensor, window_ms: int, hop_ms: int) -> tuple[Tensor, Tensor]:
         """Encode windows of a waveform that is padded by reflection (half a window at both ends).

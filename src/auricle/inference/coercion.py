@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from auricle.audio.sources import is_path
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import seconds_of
@@ -21,13 +24,17 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     Several sources become one manifest with the clips of all folders and tables; a file named twice comes once.
 
     Raises:
-        AuricleError: when nothing is named.
+        AuricleError: when nothing is named, and for anything but paths.
     """
     if isinstance(source, Manifest):
         return source
-    items = [source] if isinstance(source, (str, Path)) else list(source)
+    single = is_path(source) or not isinstance(source, Iterable)
+    items: list[Any] = [source] if single else list(source)
+    wrong = next((item for item in items if not is_path(item)), None)
+    if wrong is not None:
+        raise AuricleError(f"expected paths of files, folders or tables, or a Manifest; got {type(wrong).__name__}")
     if len(items) == 1:
-        return read_manifest(items[0] if Path(items[0]).exists() or isinstance(source, (str, Path)) else items)
+        return read_manifest(os.fspath(items[0]) if single or Path(items[0]).exists() else items)
     notes: list[str] = []
     clips: dict[str, Clip] = {}
     for item in map(Path, items):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.audio.sources import AudioSource, audio_sources, is_waveform
+from auricle.audio.sources import AudioSource, as_list, find_audio, is_one, is_path
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.core.parallel import prefetch
@@ -25,7 +25,7 @@ from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
 from auricle.inference.config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
-from auricle.inference.pipeline import LoadedAudio, Model, Session, batches_by_length, clip_sources, padded
+from auricle.inference.pipeline import LoadedAudio, Model, Session, batches_by_length, clip_sources, padded, part_of
 from auricle.models.base import EncoderInfo
 from auricle.models.outputs import EncoderOutput
 
@@ -131,9 +131,13 @@ class Embedder(Session):
         """Return the embeddings of every clip.
 
         Args:
-            source: a file, a folder, a table, a list of them, a Manifest, or waveforms (S,) or (channels, S).
-            sample_rate: of waveforms, in hertz.
+            source: a file, a folder, a table, a Manifest; a waveform (S,) or (channels, S), a pair (waveform, rate), an entry
+                of a Hugging Face data set, bytes, an open file; or a list of them.
+            sample_rate: in hertz, of waveforms that come without a rate.
             quiet: no progress bar.
+
+        Raises:
+            AuricleError: for anything else, and for a waveform without a rate.
         """
         clips = self._clips(source, sample_rate)
         ids = clips.ids if isinstance(clips, Manifest) else [clip.name for _, clip in clips]
@@ -173,21 +177,31 @@ class Embedder(Session):
                 yield from self._embed(whole, names)
 
     def _clips(self, source: Any, sample_rate: int | None) -> Manifest | list[tuple[float, AudioSource]]:
-        """The clips to embed, in windows if asked for: of files a manifest, of waveforms (seconds, source)."""
-        if not _holds_waveforms(source):
-            manifest = as_manifest(source)
+        """The clips to embed, in windows if asked for: of files a manifest, of anything else (seconds, source)."""
+        if isinstance(source, Manifest):
+            return cut_into_windows(source, self.window, self.hop) if self.window else source
+        one = is_one(source)
+        items = [source] if one else as_list(source)
+        if all(is_path(item) for item in items):
+            manifest = as_manifest(source if one else items)
             return cut_into_windows(manifest, self.window, self.hop) if self.window else manifest
-        clips = []
-        for audio in audio_sources(source, sample_rate):
-            assert isinstance(audio.content, np.ndarray)
-            seconds = audio.content.shape[-1] / audio.sample_rate
-            if self.window is None:
-                clips.append((self.settings.seconds or seconds, replace(audio, seconds=self.settings.seconds)))
-                continue
-            for start, end in window_spans(seconds, self.window, self.hop):
-                name = f"{audio.name}@{start:.12g}-{end:.12g}"
-                clips.append((end - start, replace(audio, name=name, start=start, end=end)))
-        return clips
+        return [clip for audio in find_audio(source if one else items, sample_rate) for clip in self._parts(audio)]
+
+    def _parts(self, audio: AudioSource) -> Iterator[tuple[float, AudioSource]]:
+        """(seconds, source) of a recording's windows, or of the part of it that the settings ask for."""
+        rate = self.info.sample_rate
+        try:
+            seconds = audio.length()
+        except AuricleError:
+            yield 0.0, audio  # decoding it gives the reason
+            return
+        if self.window or self.settings.seconds:
+            audio = audio.at_rate(rate, self.encoder.front.resampler)
+        spans = window_spans(seconds, self.window, self.hop) if self.window else [(0.0, seconds)]
+        for start, end in spans:
+            name = f"{audio.name}@{start:.12g}-{end:.12g}"
+            clip = replace(audio, name=name, start=start, end=end) if self.window else audio
+            yield self.settings.seconds or end - start, part_of(clip, end - start, rate, self.settings)
 
     def _embed(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
         """Embed a batch; if the encoder refuses it, each clip by itself, so that one bad clip spoils no other."""
@@ -213,6 +227,7 @@ class Embedder(Session):
             pooled[OUTPUT] = pool(_frames_of(out), out.lengths, self.settings.pooling)
         arrays = {name: pooled[name].float().cpu().numpy() for name in names}
         frames = [_frames(out, i, blocks) if self.level == "frames" else (None, None) for i in range(len(batch))]
+        _check_finite(batch, self.info, [*arrays.values(), *(values for values, _ in frames if values is not None)])
         return [
             ClipEmbedding(audio.source.name, {name: array[i] for name, array in arrays.items()}, *frames[i])
             for i, audio in enumerate(batch)
@@ -234,6 +249,7 @@ class Embedder(Session):
                 parts += [_frames(out, 0, blocks)] if self.level == "frames" else []
         vectors = {name: running.pooled(self.settings.pooling) for name, running in pools.items()}
         frames, times = (np.concatenate(arrays) for arrays in zip(*parts)) if parts else (None, None)
+        _check_finite(batch, self.info, [*vectors.values(), *([] if frames is None else [frames])])
         return [ClipEmbedding(audio.source.name, vectors, frames, times)]
 
 
@@ -253,9 +269,10 @@ def embed(
     """Return the embeddings of every clip: one call of an ``Embedder``, which takes the same options.
 
     Args:
-        source: a file, a folder, a table, a list of them, a Manifest, or waveforms (S,) or (channels, S).
+        source: a file, a folder, a table, a Manifest, a waveform, (waveform, rate), an entry of a Hugging Face data set, the
+            bytes of a file or an open file; or a list of them. As ``audio.sources.audio_sources`` takes them.
         model: an Encoder, or what ``auricle.load`` takes; several of them make an ensemble, features side by side.
-        sample_rate: of waveforms, in hertz.
+        sample_rate: in hertz, of waveforms that come without a rate.
         weights, settings, level, window, hop, options: as for ``Embedder``.
         quiet: no progress bar.
 
@@ -304,12 +321,17 @@ def _settings(options: dict[str, Any]) -> EmbedSettings:
     return from_plain(EmbedSettings, {**explicit, "layers": layer_texts(options.get("layers"))}, "the call of embed")
 
 
-def _holds_waveforms(source: Any) -> bool:
-    return is_waveform(source) or (isinstance(source, (list, tuple)) and bool(source) and is_waveform(source[0]))
-
-
 def _block_indices(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(name.removeprefix("layer")) for name in names if name != OUTPUT)
+
+
+def _check_finite(batch: list[LoadedAudio], info: EncoderInfo, arrays: list[np.ndarray]) -> None:
+    """Raise AuricleError, with the name of the (first) clip, for numbers that are not finite."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise AuricleError(
+            f"{batch[0].source.name}: {info.name} gives no finite embedding: a sample is far too large, the weights are "
+            "damaged, or --precision is too coarse"
+        )
 
 
 def _frames_of(out: EncoderOutput) -> Tensor:

@@ -11,7 +11,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from auricle.core.devices import autocast, pick_device
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.lengths import seconds_of
-from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.manifest.manifest import Manifest
 from auricle.inference.config import EmbedSettings
 from auricle.models.base import Encoder
 from auricle.models.ensemble import Ensemble
@@ -212,25 +212,26 @@ def clip_sources(
         try:
             if isinstance(seconds, str):
                 raise AudioError(seconds)
-            sources.append((seconds, _clip_source(manifest.audio(clip), clip, seconds, rate, settings)))
+            whole = AudioSource(clip.id, manifest.audio(clip), start=clip.start or 0.0, end=clip.end)
+            sources.append((seconds, part_of(whole, seconds, rate, settings)))
         except AuricleError as error:
             failed.append(LoadedAudio(AudioSource(clip.id, b""), error=str(error)))
     return sources, failed
 
 
-def _clip_source(path: Path, clip: Clip, length: float, rate: int, settings: EmbedSettings) -> AudioSource:
-    """The part of a clip that is read; a random part starts uniformly, keyed by the clip's id."""
-    start, end, seconds = clip.start or 0.0, clip.end, settings.seconds
+def part_of(source: AudioSource, length: float, rate: int, settings: EmbedSettings) -> AudioSource:
+    """The part of a source of ``length`` seconds that is read; a random part starts uniformly, keyed by the source's name."""
+    start, end, seconds = source.start, source.end, settings.seconds
     if seconds is None:
-        return AudioSource(clip.id, path, start=start, end=end)
+        return source
     spare, rounding = 0.0, 0.0
     if settings.crop == "random":
         end = start + length
         rounding = 2 / rate  # a start that is rounded up must not cost the last sample
         spare = max(0.0, length - seconds)
-    start += spare * float(RandomKey(settings.crop_seed).of(f"crop/{clip.id}").random()) if spare else 0.0
+    start += spare * float(RandomKey(settings.crop_seed).of(f"crop/{source.name}").random()) if spare else 0.0
     limit = start + seconds + rounding
-    return AudioSource(clip.id, path, start=start, end=limit if end is None else min(limit, end), seconds=seconds)
+    return replace(source, start=start, end=limit if end is None else min(limit, end), seconds=seconds)
 
 
 def batches_by_length(

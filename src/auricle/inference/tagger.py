@@ -55,6 +55,7 @@ class Tagger(Session):
         tagger = auricle.Tagger("mn04_as", window=10, hop=5)
         print(tagger("night.flac"))
         tags = tagger(waveform, sample_rate=48000).results[0].tags
+        both = tagger([(waveform, 48000), {"array": waveform, "sampling_rate": 44100}]).results
     """
 
     def __init__(
@@ -86,13 +87,17 @@ class Tagger(Session):
         """Return the most likely labels of every recording.
 
         Args:
-            audio: a file, a folder, a waveform (S,) or (channels, S), or a list of them.
-            sample_rate: of waveforms, in hertz.
+            audio: a file, a folder, a waveform (S,) or (channels, S), a pair (waveform, rate), an entry of a Hugging Face data
+                set, bytes, an open file; or a list of them.
+            sample_rate: in hertz, of waveforms that come without a rate.
             quiet: no progress bar.
 
         Returns:
             Tags: ``results`` in the order of the sources (with ``window`` also a time line and events), and ``failed``, the files
             that could not be read.
+
+        Raises:
+            AuricleError: for anything else, and for a waveform without a rate.
         """
         sources = find_audio(audio, sample_rate)
         outcomes = list(progress_bar(self.iterate(sources), total=len(sources), what="tag", quiet=quiet))
@@ -155,7 +160,8 @@ class Tagger(Session):
             return [FileTags(a.source.name, seconds, self._top(row)) for a, row in zip(batch, scores)]
         except AuricleError as error:
             if len(batch) == 1:
-                return [Failure(first.source.name, str(error))]
+                name, message = first.source.name, str(error)
+                return [Failure(name, message if message.startswith(name) else f"{name}: {message}")]
             return [outcome for audio in batch for outcome in self._outcomes([audio])]
 
     def _tag_windows(self, audio: LoadedAudio, on_windows: OnWindows) -> FileTags:
@@ -204,9 +210,10 @@ def tag(
     """Return the most likely labels of every recording: one call of a ``Tagger``, which takes the same options.
 
     Args:
-        audio: a file, a folder, a waveform (S,) or (channels, S), or a list of them.
+        audio: a file, a folder, a waveform (S,) or (channels, S), a pair (waveform, rate), an entry of a Hugging Face data set,
+            the bytes of a file or an open file; or a list of them. As ``audio.sources.audio_sources`` takes them.
         model: an Encoder with classes, or what ``auricle.load`` takes; several of them make an ensemble.
-        sample_rate: of waveforms, in hertz.
+        sample_rate: in hertz, of waveforms that come without a rate.
         weights: a local file of a published name.
         quiet: no progress bar.
         options: as for ``Tagger``: top_k, window, hop, precision, threshold, …

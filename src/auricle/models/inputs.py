@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.models.outputs import EncoderOutput, LayerOutput
 
+CHANNELS, CLIPS = 8, 256  # this many samples or fewer, of this many clips or more: a recording (samples, channels)
+
 Padding = Literal["exact", "published"]
 LayerChoice = Literal["all"] | Sequence[int] | None
 
@@ -23,7 +25,8 @@ def check_wave(wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Ten
         (B, S) float32 and (B,) int64 samples of each clip.
 
     Raises:
-        AuricleError: for another type or shape, for no samples, NaN, infinite samples and impossible lengths.
+        AuricleError: for another type or shape, (samples, channels), no samples, NaN, infinite samples and impossible
+            lengths.
     """
     if not isinstance(wave, Tensor):
         raise AuricleError(f"expected a tensor (B, S), got {type(wave).__name__}; torch.from_numpy(array) makes one")
@@ -37,6 +40,11 @@ def check_wave(wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Ten
         )
     if wave.shape[0] == 0 or wave.shape[1] == 0:
         raise AuricleError(f"the waveform is empty (shape {tuple(wave.shape)}); at least one sample is needed")
+    if wave.shape[1] <= CHANNELS and wave.shape[0] >= CLIPS:
+        raise AuricleError(
+            f"shape {tuple(wave.shape)} would be {wave.shape[0]} clips of {wave.shape[1]} samples; for one recording of "
+            "(samples, channels) give wave.mean(1)[None], or use auricle.embed and auricle.tag with sample_rate=…"
+        )
     if not _all_finite(wave):
         raise AuricleError("the waveform holds NaN or infinite samples; repair or drop the clip")
     if lengths is None:
