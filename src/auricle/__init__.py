@@ -1,7 +1,7 @@
 """Auricle: one toolkit for general-purpose audio encoders.
 
 ``auricle.load`` gives an encoder, ``auricle.tag`` and ``auricle.embed`` work on files. Names are imported when they are first
-used: importing the package does nothing and costs little.
+used: importing the package does nothing and costs little. What ``auricle`` refuses is an ``auricle.errors.AuricleError``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from auricle import errors as errors
 from auricle import models as _models
 from auricle.version import __version__
 

@@ -24,7 +24,6 @@ RATE = 16000
 WAVES = [tone(seconds, RATE, seed=i) for i, seconds in enumerate((0.3, 0.5, 0.3, 0.4))]
 CHECKS = [  # those of ``check_estimator`` that do not need rows of numbers
     "check_estimator_cloneable",
-    "check_estimator_get_tags_default_keys",
     "check_estimator_repr",
     "check_estimator_tags_renamed",
     "check_do_not_raise_errors_in_init_or_set_params",

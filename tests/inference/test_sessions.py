@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import itertools
@@ -18,6 +19,7 @@ import torch
 import auricle
 from auricle.audio.decode import read
 from auricle.core.errors import AuricleError
+from auricle.hub.weight_file import save_encoder
 from auricle.inference.config import EmbedOptions, EmbedSettings, EventSettings, TagOptions, TagSettings
 from auricle.inference.pipeline import equal_length_batches, load_audio
 from auricle.inference.tag_results import Failure
@@ -93,20 +95,23 @@ def test_the_encoder_is_prepared_once(files, monkeypatch):
 
 
 def test_tagging_in_a_loop_makes_one_graph(files, monkeypatch):
-    """PyTorch frees little of what a graph took: a second one for the same shape would be a leak."""
+    """PyTorch frees nothing of a graph: a second one for the same weights and shape would be a leak."""
     encoder, made = mn(), []
+    monkeypatch.setattr(onednn, "SHARED", onednn.SharedGraphs())
     make = onednn.build_graph
     monkeypatch.setattr(onednn, "build_graph", lambda *call: made.append(1) or make(*call))
     long = np.tile(tone(1.0, RATE), onednn.CALLS_BEFORE_GRAPH + 4)
     expected = auricle.Tagger(encoder, precision="bf16").labels
-    for _ in range(3):
-        result = auricle.tag(long, encoder, sample_rate=RATE, window=1.0, hop=1.0, batch_size=1, top_k=5).results[0]
+    save_encoder(encoder, files[0].with_name("mine.safetensors"))
+    for model in (encoder, encoder, copy.deepcopy(encoder), files[0].with_name("mine.safetensors")):
+        result = auricle.tag(long, model, sample_rate=RATE, window=1.0, hop=1.0, batch_size=1, top_k=5).results[0]
         assert {tag.label for tag in result.tags} == set(expected)
     assert len(made) == 1
 
 
 def test_a_process_makes_a_limited_number_of_graphs(files, monkeypatch):
-    monkeypatch.setattr(onednn, "built_shapes", [(1,)] * onednn.GRAPHS_PER_PROCESS)
+    monkeypatch.setattr(onednn, "SHARED", onednn.SharedGraphs())
+    monkeypatch.setattr(onednn, "GRAPHS_PER_PROCESS", 0)
     monkeypatch.setattr(onednn, "build_graph", None)
     tagger = auricle.Tagger(mn(), top_k=5)
     answers = [tagger(files[0]) for _ in range(onednn.CALLS_BEFORE_GRAPH + 3)]

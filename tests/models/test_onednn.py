@@ -6,11 +6,12 @@ import pickle
 import pytest
 import torch
 
+from auricle.models.efficientat import onednn
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.folding import folded
 from auricle.models.efficientat.mn import MN
-from auricle.models.efficientat.onednn import CALLS_BEFORE_GRAPH, GRAPHS_PER_NETWORK
+from auricle.models.efficientat.onednn import CALLS_BEFORE_GRAPH
 
 HEADS = {
     "mlp": {},
@@ -27,6 +28,17 @@ def waves(samples: int, clips: int = 1) -> torch.Tensor:
     return 0.1 * torch.randn(clips, samples, generator=torch.Generator().manual_seed(samples))
 
 
+@pytest.fixture(autouse=True)
+def made(monkeypatch) -> list[tuple[int, ...]]:
+    """No graphs of other tests; the shapes of those that are built."""
+    shapes, build = [], onednn.build_graph
+    monkeypatch.setattr(onednn, "SHARED", onednn.SharedGraphs())
+    monkeypatch.setattr(
+        onednn, "build_graph", lambda net, values: shapes.append(tuple(values.shape)) or build(net, values)
+    )
+    return shapes
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize("head", HEADS)
 def test_the_graph_equals_the_network(head):
@@ -41,19 +53,19 @@ def test_the_graph_equals_the_network(head):
 
 
 @torch.inference_mode()
-def test_rare_shapes_get_no_graph_and_a_network_keeps_two_graphs():
+def test_shapes_that_come_rarely_get_no_graph_and_a_shape_gets_one(made):
     twin = folded(network())
     for samples in range(9000, 9000 + 320 * 6, 320):
         twin.logits(waves(samples))
     assert not twin.graphs.built
-    for samples in (9000, 12000, 15000):
+    for samples in (9000, 12000, 15000) * 2:
         for _ in range(CALLS_BEFORE_GRAPH + 1):
             twin.logits(waves(samples))
-    assert len(twin.graphs.built) == GRAPHS_PER_NETWORK
+    assert len(made) == len(set(made)) == len(twin.graphs.built) == 3
 
 
 @torch.inference_mode()
-def test_copies_of_a_network_build_graphs_of_their_own():
+def test_networks_with_the_same_weights_share_a_graph(made):
     twin = folded(network())
     for _ in range(CALLS_BEFORE_GRAPH + 1):
         want = twin.logits(waves(9000))
@@ -61,6 +73,28 @@ def test_copies_of_a_network_build_graphs_of_their_own():
         assert other.graphs.network is other
         assert not other.graphs.built
         torch.testing.assert_close(other.logits(waves(9000)), want, atol=1e-5, rtol=1e-4)
+    for other in (copy.deepcopy(twin), folded(network())):
+        for _ in range(CALLS_BEFORE_GRAPH + 1):
+            torch.testing.assert_close(other.logits(waves(9000)), want, atol=1e-5, rtol=1e-4)
+        assert other.graphs.built == twin.graphs.built
+    assert len(made) == 1
+    changed = network()
+    changed.classifier[5].bias.data.fill_(1.0)
+    other = folded(changed)
+    for _ in range(CALLS_BEFORE_GRAPH + 1):
+        torch.testing.assert_close(other.logits(waves(9000)), want + 1.0, atol=1e-5, rtol=1e-4)
+    assert len(made) == 2, "other weights have a graph of their own"
+
+
+@torch.inference_mode()
+def test_a_process_has_a_limited_number_of_graphs(made, monkeypatch):
+    monkeypatch.setattr(onednn, "GRAPHS_PER_PROCESS", 2)
+    net, twin = network(), folded(network())
+    for samples in (9000, 12000, 15000, 18000):
+        for _ in range(CALLS_BEFORE_GRAPH + 2):
+            answer = twin.logits(waves(samples))
+        torch.testing.assert_close(answer, net.logits(waves(samples)), atol=1e-5, rtol=1e-4)
+    assert len(made) == 2
 
 
 def test_with_gradients_there_is_no_graph():

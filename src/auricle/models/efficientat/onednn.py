@@ -58,13 +58,32 @@ class FusedConv(nn.Module):
 
 
 CALLS_BEFORE_GRAPH = 16  # calls with one shape before it gets a graph
-GRAPHS_PER_NETWORK = 2  # each holds a copy of the weights
-# PyTorch frees little of a traced graph before the process ends (of 29 MB for width 1)
-GRAPHS_PER_PROCESS = 24
+SHAPES_COUNTED = 4  # the last shapes whose calls are counted
 WARMUP_CALLS = 2  # the first calls of a traced network, in which PyTorch learns the shapes and builds the graph
+GRAPHS_PER_PROCESS = 24
 
 
-built_shapes: list[tuple[int, ...]] = []  # of all graphs that this process built
+class SharedGraphs:
+    """The graphs of this process, by weights and input shape.
+
+    PyTorch frees nothing of a graph before the process ends: 25 MB for any width. So graphs are kept, networks with the
+    same weights (copies, a file that is loaded again) share them, and their number is limited.
+    """
+
+    def __init__(self) -> None:
+        self.graphs: dict[tuple[str, tuple[int, ...]], Callable[[Tensor], Tensor]] = {}
+        self.lock = threading.Lock()  # also for the one switch of ``fusion``
+
+    def of(self, network: nn.Module, values: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """Return the graph of a network for inputs of this shape, built if there is none; None if there are too many."""
+        key = (network.fingerprint(), tuple(values.shape))  # type: ignore[operator]
+        with self.lock:
+            if key not in self.graphs and len(self.graphs) < GRAPHS_PER_PROCESS:
+                self.graphs[key] = build_graph(Logits(network), values)
+            return self.graphs.get(key)
+
+
+SHARED = SharedGraphs()
 
 
 class Graphs:
@@ -76,7 +95,9 @@ class Graphs:
     def __init__(self, network: nn.Module):
         self.network = network
         self.calls: OrderedDict[tuple[int, ...], int] = OrderedDict()
-        self.built: OrderedDict[tuple[int, ...], Callable[[Tensor], Tensor]] = OrderedDict()
+        self.built: dict[
+            tuple[int, ...], Callable[[Tensor], Tensor] | None
+        ] = {}  # None: the process has too many graphs
         self.lock = threading.Lock()
 
     def __call__(self, values: Tensor) -> Tensor:
@@ -84,30 +105,24 @@ class Graphs:
         return self.network.class_scores(values) if graph is None else graph(values)  # type: ignore[operator]
 
     def graph_of(self, values: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """Return the graph of this shape, and build it on the first call in which it is due; None before that."""
+        """Return the graph of this shape, built on the first call in which it is due; None before, or if there are too many."""
         shape = tuple(values.shape)
         with self.lock:
             if not self.is_due(shape):
                 return None
             if shape not in self.built:
-                if len(built_shapes) >= GRAPHS_PER_PROCESS:
-                    return None
-                built_shapes.append(shape)
-                self.built[shape] = build_graph(Logits(self.network), values)
-                if len(self.built) > GRAPHS_PER_NETWORK:
-                    self.built.popitem(last=False)
-            self.built.move_to_end(shape)
+                self.built[shape] = SHARED.of(self.network, values)
             return self.built[shape]
 
     def is_due(self, shape: tuple[int, ...]) -> bool:
         """Count a call and return True once the shape had enough calls. Only the last few shapes are counted."""
         self.calls[shape] = self.calls.pop(shape, 0) + 1
-        if len(self.calls) > 2 * GRAPHS_PER_NETWORK:
+        if len(self.calls) > SHAPES_COUNTED:
             self.calls.popitem(last=False)
         return self.calls[shape] > CALLS_BEFORE_GRAPH
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
-        """Return an empty one: graphs cannot be copied, and a copy builds its own."""
+        """Return an empty one: graphs cannot be copied, and a copy counts its own calls."""
         return Graphs(memo.get(id(self.network), self.network))
 
     def __getstate__(self) -> dict[str, Any]:
