@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -116,11 +116,10 @@ class Hear(nn.Module):
         Raises:
             AuricleError: if ``audio`` is not a waveform (B, S), is empty or contains NaN.
         """
+        wave: Any = audio
         if isinstance(audio, np.ndarray) and audio.dtype.kind in "fiu":
-            audio = torch.from_numpy(
-                np.ascontiguousarray(audio, np.float32 if audio.dtype.kind == "f" else audio.dtype)
-            )
-        wave, _ = check_wave(audio)
+            wave = torch.from_numpy(audio.astype(np.float32) if audio.dtype.kind == "f" else audio)
+        wave, _ = check_wave(wave)
         return wave.to(self.encoder.norm_stats.device)
 
     def scene(self, audio: Tensor | np.ndarray) -> Tensor:

@@ -28,13 +28,12 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     """
     if isinstance(source, Manifest):
         return source
-    single = is_path(source) or not isinstance(source, Iterable)
-    items: list[Any] = [source] if single else list(source)
+    items: list[Any] = list(source) if isinstance(source, Iterable) and not is_path(source) else [source]
     wrong = next((item for item in items if not is_path(item)), None)
     if wrong is not None:
         raise AuricleError(f"expected paths of files, folders or tables, or a Manifest; got {type(wrong).__name__}")
     if len(items) == 1:
-        return read_manifest(os.fspath(items[0]) if single or Path(items[0]).exists() else items)
+        return read_manifest(os.fspath(items[0]) if is_path(source) or Path(items[0]).exists() else items)
     notes: list[str] = []
     clips: dict[str, Clip] = {}
     for item in map(Path, items):
