@@ -12,7 +12,8 @@ from auricle.hub.convert.m2d import to_ours, to_published
 from auricle.methods.base import TrainProgress
 from auricle.methods.m2d.targets import decay_at, ema_update
 from auricle.models.masking.patches import unstructured
-from auricle.training.optimizers import cosine_with_warmup, make_optimizer
+from auricle.training.optimizers import make_optimizer
+from auricle.training.schedules import cosine_with_warmup
 from helpers.golden_files import close, read_golden, under
 from helpers.m2d_golden import normalised_batch, objective
 from helpers.paths import GOLDEN

@@ -20,7 +20,8 @@ from auricle.models.base import preserve_train_mode
 from auricle.models.layers.transformer import take
 from auricle.models.masking.mae_ast import mask_of_flags
 from auricle.models.masking.patches import Mask
-from auricle.training.optimizers import make_optimizer, polynomial_decay
+from auricle.training.optimizers import make_optimizer
+from auricle.training.schedules import polynomial_decay
 from helpers.golden_files import close, read_golden, under
 from helpers.mae_ast_golden import config_of
 from helpers.mae_ast_tiny import batch, clips, tiny

@@ -12,7 +12,8 @@ from auricle.core.errors import AuricleError
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.training.checkpoint import optimizer_tensors, restore_optimizer
-from auricle.training.optimizers import Adam, make_optimizer, polynomial_decay, rate_at
+from auricle.training.optimizers import Adam, make_optimizer, rate_at
+from auricle.training.schedules import polynomial_decay
 from helpers import paths
 
 GOLDEN = paths.GOLDEN / "mae_ast"

@@ -61,6 +61,7 @@ TOPICS = {
         "prepare as-list": Verb("prepare", "make the weighted AudioSet list of M2D-AS", "AudioSetList"),
         "prepare speech": Verb("prepare", "prepare speech with the features of a speech model (M2D-S)", "Speech"),
         "pretrain": Verb("pretrain", "pre-train an encoder on recordings without labels"),
+        "finetune": Verb("finetune", "teach an encoder the labels of recordings"),
     },
     "measure an encoder": {
         "evaluate": Verb("evaluate", "measure an encoder on labelled recordings, or on a suite of tasks"),

@@ -22,7 +22,7 @@ from auricle.cli.flags import VerbParser, add_flags, config_from, leaves, typed_
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
-from auricle.methods.registry import METHODS, find_method, preset_values
+from auricle.methods.registry import find_method, methods_of, preset_values
 
 if TYPE_CHECKING:
     from auricle.training.run import RunResult
@@ -35,7 +35,7 @@ def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
     named = typed_values("method", argv)
     method = method_of_run(argv) or (named[-1] if named else DEFAULT_METHOD)
     settings = find_method(method).settings
-    parser.description = f"{parser.description}\n\nmethods: {', '.join(METHODS)}"
+    parser.description = f"{parser.description}\n\nmethods: {', '.join(methods_of('pretrain'))}"
     add_flags(parser, settings)
     parser.set_defaults(settings=settings, method=method)
     for name in ("method", "source"):  # not needed with --continue

@@ -45,7 +45,7 @@ def pretrain(
     """
     from auricle.training.run import train
 
-    return train(config, callbacks=_factories(config, evaluate, callbacks), quiet=quiet)
+    return train(config, callbacks=run_callbacks(config, evaluate, callbacks), quiet=quiet)
 
 
 def continue_run(
@@ -72,7 +72,7 @@ def continue_run(
     run = RunFolder.open(folder)
     saved = replace(read_settings(run.read_config(), str(run.config)), out=str(folder))
     config = apply_changes(saved, changes or {}, allow)
-    return train(config, run, callbacks=_factories(config, evaluate, callbacks), quiet=quiet)
+    return train(config, run, callbacks=run_callbacks(config, evaluate, callbacks), quiet=quiet)
 
 
 def apply_changes(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
@@ -92,7 +92,7 @@ def apply_changes(config: PretrainConfig, changes: dict[str, Any], allow: tuple[
     return changed
 
 
-def _factories(
+def run_callbacks(
     config: PretrainConfig, evaluate: Evaluate | None, more: Sequence[CallbackFactory]
 ) -> tuple[CallbackFactory, ...]:
     """Return the callbacks of a run in the order in which they are called. The card comes last: it completes the run."""

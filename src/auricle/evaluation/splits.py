@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import RandomKey
-from auricle.data.manifest.manifest import TRAINING_SPLITS, Clip, Manifest
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.manifest.splits import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, draw_folds
 from auricle.evaluation.targets import ClassTargets, Targets
 
 SPLIT_BY = ("auto", "folds", "split", "groups", "drawn")
-VALIDATION_SPLITS = ("valid", "val", "validation", "dev", "development")
-TEST_SPLITS = ("test", "testing", "eval", "evaluation")
 DRAWN_FOLDS = 5
 
 
@@ -128,34 +126,6 @@ def _held_out(values: Sequence[str | None], what: str) -> list[Split]:
     names = sorted({value for value in values if value is not None}, key=lambda v: (len(v) if v.isdigit() else 0, v))
     test = {name: _where([value == name for value in values]) for name in names}
     return [Split(f"{what} {name}", np.setdiff1d(present, test[name]), NO_ROWS, test[name]) for name in names]
-
-
-def draw_folds(values: np.ndarray, groups: Sequence[str], folds: int, seed: int) -> list[str]:
-    """Draw a fold for every row: groups stay whole, and every class is spread as evenly as the groups allow.
-
-    Groups are taken largest first (equal ones in a keyed order); each goes to the fold that has the least of its classes.
-
-    Args:
-        values: (n, C) of 0 and 1, the classes of each row.
-        groups: The group of each row.
-        folds: How many folds.
-        seed: Key of the order of equal groups.
-
-    Returns:
-        A name "1" … per row.
-    """
-    names, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.zeros((len(names), values.shape[1]))
-    np.add.at(counts, inverse, values)
-    order = RandomKey(seed).of("folds").permutation(len(names))
-    order = order[np.argsort(-counts.sum(1)[order], kind="stable")]
-    totals, class_sizes = np.zeros((folds, values.shape[1])), counts.sum(0).clip(min=1)
-    chosen = np.zeros(len(names), np.int64)
-    for group in order:
-        fullness = ((totals / class_sizes) * (counts[group] > 0)).sum(1)  # of each fold, in this group's classes
-        chosen[group] = np.lexsort((totals.sum(1), fullness))[0]
-        totals[chosen[group]] += counts[group]
-    return [str(fold + 1) for fold in chosen[inverse]]
 
 
 def _check_trainable(split: Split, targets: Targets) -> None:

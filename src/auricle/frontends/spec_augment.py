@@ -65,12 +65,12 @@ def mask_spans(uniform: np.ndarray, longest: int, size: int) -> np.ndarray:
     return np.stack([start, start + np.trunc(length)], axis=1).astype(np.int64)
 
 
-def masked(values: Tensor, spans: np.ndarray, axis: int) -> Tensor:
-    """Fill span i (B, 2) of clip i in ``values`` (B, F, T) along ``axis`` (1: bands, 2: frames)."""
+def masked(values: Tensor, spans: np.ndarray, axis: int, fill: float = FILL) -> Tensor:
+    """Write ``fill`` into span i (B, 2) of clip i in ``values`` (B, F, T) along ``axis`` (1: bands, 2: frames)."""
     span = torch.from_numpy(spans).to(values.device)
     position = torch.arange(values.shape[axis], device=values.device)
     inside = (position >= span[:, :1]) & (position < span[:, 1:])  # (B, size)
-    return values.masked_fill(inside.unsqueeze(3 - axis), FILL)
+    return values.masked_fill(inside.unsqueeze(3 - axis), fill)
 
 
 def training_mel(

@@ -1,7 +1,8 @@
 """The run folder: the names of the files in it are always the same.
 
-config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (the last),
-encoder-best.safetensors (where there is a score), card.md, report.html
+config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (what the run gives: the
+last, or the best, and then the last is encoder-last.safetensors), encoder-best.safetensors (where there is a score), card.md,
+report.html
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class RunFolder:
     @property
     def best(self) -> Path:
         return self.path / "encoder-best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """The encoder at the end of a run that gives its best one (``encoder.safetensors`` is then the best)."""
+        return self.path / "encoder-last.safetensors"
 
     @property
     def card(self) -> Path:

@@ -84,9 +84,16 @@ class Objective(nn.Module):
     Only ``forward`` and ``encoder`` must be written. All other methods are hooks with harmless defaults.
 
     unused_parameters: True if some parameter takes no part in some step; distributed training then searches for them.
+    verb: of the command line that starts and continues a run of this objective.
+    best_by: the score of the validation part (a name that ``summarise`` returns) that chooses the best encoder, and 1, or -1
+        where lower is better.
+    keeps_best: True if the run gives the best encoder instead of the last one.
     """
 
     unused_parameters: bool = False
+    verb: str = "pretrain"
+    best_by: tuple[str, int] = ("loss", -1)
+    keeps_best: bool = False
 
     def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch.

@@ -57,10 +57,23 @@ class TrainConfig:
     )
     effective_batch: int = option(512, "clips per weight update with --batch-size auto, reached by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
-    optim: str = option("adamw", "optimiser (adam: MAE-AST's own)", choices=("adamw", "adam", "sgd"))
+    optim: str = option(
+        "adamw",
+        "optimiser (adam: MAE-AST's own; adam-l2: PyTorch's Adam)",
+        choices=("adamw", "adam", "adam-l2", "sgd", "lars", "lamb"),
+    )
+    amsgrad: bool = option(False, "AdamW and adam-l2 with the largest second moment so far")
     betas: tuple[float, ...] = option((), "two decays of the optimiser; none: adamw 0.9 0.95, adam 0.9 0.98")
     eps: float | None = option(None, "epsilon of the optimiser; auto: adamw 1e-8, adam 1e-6", words=AUTO, old=ZERO)
-    schedule: str = option("cosine", "learning rate after the warm-up", choices=("cosine", "polynomial"))
+    schedule: str = option(
+        "cosine",
+        "learning rate after the warm-up (efficientat, evar, cosine-annealing: as those programs)",
+        choices=("cosine", "polynomial", "constant", "efficientat", "evar", "cosine-annealing"),
+    )
+    ramp_down_start: float = option(80.0, "efficientat: epoch from which the rate falls")
+    ramp_down_epochs: float = option(95.0, "efficientat: epochs over which it falls")
+    last_lr_ratio: float = option(0.01, "efficientat: last rate as a share of the peak")
+    annealing_epochs: float = option(40.0, "cosine-annealing: epochs from the highest to the lowest rate")
     power: float = option(1.0, "exponent of the polynomial schedule")
     schedule_updates: int | None = option(
         None,
@@ -113,6 +126,9 @@ class TrainConfig:
         10, "epochs between two evaluations of the encoder (with --quick-eval)", words=NONE, old=ZERO
     )
     eval_after: int = option(0, "no evaluation before this epoch")
+    early_stop_epochs: int | None = option(
+        None, "stop after more than so many epochs without a better score (with a validation part)", words=NONE
+    )
     validate_interval: int | None = option(1, "epochs between two validations (with --valid)", words=NONE, old=ZERO)
     validate_interval_updates: int | None = option(
         None, "weight updates between two validations (with --valid)", words=NONE, old=ZERO
@@ -291,6 +307,7 @@ class Method:
     build      (settings, data) -> Objective, its weights drawn with the seed of the settings
     open_data  (settings, processes) -> TrainingData
     presets    by name
+    verb       of the command line
 
     The two functions import PyTorch when they are called, so that the table of methods can be read without it.
     """
@@ -299,3 +316,4 @@ class Method:
     build: Callable[[Any, TrainingData], Objective]
     open_data: Callable[[Any, Processes], TrainingData]
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    verb: str = "pretrain"

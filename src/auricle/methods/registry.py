@@ -13,6 +13,7 @@ from auricle.methods.config import Method, PretrainConfig
 from auricle.methods.m2d.method import M2D, M2D_AS, M2D_D2V, M2D_S, M2D_X
 from auricle.methods.mae_ast.method import MAE_AST
 from auricle.methods.msm_mae.method import MSM_MAE
+from auricle.methods.supervised.method import SUPERVISED
 
 METHODS: dict[str, Method] = {
     "m2d": M2D,
@@ -22,7 +23,13 @@ METHODS: dict[str, Method] = {
     "m2d-d2v": M2D_D2V,
     "msm-mae": MSM_MAE,
     "mae-ast": MAE_AST,
+    "supervised": SUPERVISED,
 }
+
+
+def methods_of(verb: str) -> dict[str, Method]:
+    """Return the methods of a verb of the command line."""
+    return {name: method for name, method in METHODS.items() if method.verb == verb}
 
 
 def find_method(name: str) -> Method:

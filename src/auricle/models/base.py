@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
-from auricle.models.heads import MAIN, Head, HeadInputs, LabelKind, LabelSpace
+from auricle.models.heads import MAIN, Head, HeadInputs, LabelKind, LabelSpace, make_head
 from auricle.models.inference_copy import MAKING, EncoderVersion, sharing_copy
 from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
@@ -266,6 +266,25 @@ class Encoder(nn.Module):
         twin.info = replace(twin.info, head_names=tuple(names), label_spaces=tuple(spaces[other] for other in names))
         return twin
 
+    def with_classes(
+        self,
+        num_classes: int,
+        *,
+        classes: Sequence[tuple[str, str]] | None = None,
+        label_type: LabelKind = "multilabel",
+        seed: int = 0,
+    ) -> Encoder:
+        """Return a copy for other classes, with a new last layer of the family's own head, or a new linear head.
+
+        Args:
+            num_classes: the number of logits.
+            classes: (id, name) in the order of the logits, if they are known.
+            label_type: whether the classes exclude each other ("multiclass") or not.
+            seed: of the new weights.
+        """
+        space = LabelSpace.unnamed(num_classes, label_type) if classes is None else LabelSpace.of(classes, label_type)
+        return self.with_head(make_head("linear", self, num_classes, seed=seed), space)
+
     def without_head(self) -> Self:
         """Return a copy without any head; all weights are shared, not copied."""
         twin = copy.copy(self)
@@ -393,6 +412,32 @@ class Encoder(nn.Module):
             for name, names in members.items()
             if names
         ]
+
+    # --------------------------------------------------------------------------------------------------------- training
+    def augment_in_training(
+        self, *, mel_edges: tuple[int, int] = (1, 1), mask_ratio: float = 0.0, published_mask: bool = False
+    ) -> None:
+        """Set the augmentations that only the family itself can make. They are drawn from ``key`` in training mode.
+
+        Args:
+            mel_edges: hertz by which the lowest and the highest edge of the mel bank vary; (1, 1): fixed. Families with
+                another front end ignore it.
+            mask_ratio: share of the patches that are hidden (structured patch-out); 0: none.
+            published_mask: hide those patches that the original program hides.
+
+        Raises:
+            AuricleError: patches are to be hidden, and the family has none.
+        """
+        if mask_ratio:
+            raise AuricleError(f"{self.info.name} cannot hide patches in training; leave --training-mask out")
+
+    def set_temperature(self, temperature: float) -> None:
+        """Set the temperature of dynamic convolutions; families without them ignore it."""
+
+    def freeze_embed(self) -> None:
+        """Keep what comes before the blocks as it is in training."""
+        for parameter in self.layer_groups()[0].parameters:
+            parameter.requires_grad_(False)
 
     # --------------------------------------------------------------------------------------------------------- identity
     def architecture(self) -> dict[str, Any]:

@@ -283,6 +283,58 @@ class MLPHead(VectorHead):
         return super().settings() | {"hidden_dim": self.hidden_dim, "dropout": self.dropout.p}
 
 
+class NormLinearHead(VectorHead):
+    """EVAR's head: batch norm without scale and shift, then linear layers with ReLU, and dropout between hidden layers.
+
+    The weights are normal with standard deviation 0.01, the biases 0 (finetuning 4.2).
+    """
+
+    kind = "norm-linear"
+
+    def __init__(
+        self,
+        input_dim: int,
+        num_classes: int,
+        reads: str = "clip",
+        *,
+        hidden: Sequence[int] = (),
+        dropout: float = 0.5,
+        seed: int = 0,
+    ):
+        super().__init__(input_dim, num_classes, reads)
+        self.hidden, self.dropout = tuple(hidden), dropout
+        self.norm = nn.BatchNorm1d(input_dim, affine=False)
+        layers: list[nn.Module] = []
+        for place, (narrow, wide) in enumerate(zip((input_dim, *self.hidden), self.hidden)):
+            layers += [*([nn.Dropout(dropout)] if place else []), nn.Linear(narrow, wide), nn.ReLU()]
+        if len(self.hidden) > 0:
+            layers.append(nn.Dropout(dropout))
+        layers.append(nn.Linear((input_dim, *self.hidden)[-1], num_classes))
+        self.mlp = nn.Sequential(*layers)
+        keyed(self, seed, evar_rule, prefix="heads")
+
+    def vector_logits(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., C). In training, the statistics of the batch; a batch of one uses the running ones."""
+        x = x.to(self.mlp[-1].weight.dtype)
+        flat = x.reshape(-1, x.shape[-1])
+        if self.training and (len(flat) > 1 or not isinstance(self.norm, nn.BatchNorm1d)):
+            normal = self.norm(flat)
+        else:
+            normal = nn.functional.batch_norm(flat, self.norm.running_mean, self.norm.running_var, eps=self.norm.eps)
+        return self.mlp(normal.view(x.shape)).float()
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"hidden": list(self.hidden), "dropout": self.dropout}
+
+
+def evar_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
+    """Initialise a linear layer: weights normal with standard deviation 0.01, biases zero (finetuning 4.2)."""
+    if local == "bias":
+        parameter.zero_()
+    else:
+        nn.init.normal_(parameter, std=0.01, generator=generator)
+
+
 def head_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
     """Initialise a new head: weights from a truncated normal, biases zero."""
     if local == "bias":
@@ -291,18 +343,19 @@ def head_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.
         nn.init.trunc_normal_(parameter, std=HEAD_STD, generator=generator)
 
 
-HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead)}
+HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead, NormLinearHead)}
 
 
 def make_head(kind: str, encoder: Encoder, num_classes: int, *, reads: str = "clip", **options: Any) -> Head:
     """Make a new head that fits ``encoder``, for ``Encoder.with_head``.
 
     Args:
-        kind: a name in ``HEADS``: "linear" or "mlp".
+        kind: a name in ``HEADS``: "linear", "mlp" or "norm-linear".
         encoder: the encoder that the head will stand on; a head that it has already is not looked at.
         num_classes: the number of logits.
         reads: "clip" (the clip embedding) or "frames" (the mean over time of the logits of every frame).
-        options: further arguments of the head: ``hidden_dim`` and ``dropout`` of "mlp", ``seed``.
+        options: further arguments of the head: ``hidden_dim`` and ``dropout`` of "mlp", ``hidden`` and ``dropout`` of
+            "norm-linear", ``seed``.
 
     Raises:
         AuricleError: for an unknown kind.

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import sha256_of, write_text
+from auricle.core.io import replacing, sha256_of, write_text
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.base import Objective, TrainProgress
@@ -202,6 +202,14 @@ class EncoderFiles:
 
     def save_last(self, progress: TrainProgress) -> None:
         self._write(self.folder.encoder, progress)
+
+    def choose_best(self) -> None:
+        """Make the best encoder the one that the run gives; the last one stays as ``encoder-last.safetensors``."""
+        self.objective.encoder().load_state_dict(load_file(self.folder.best))
+        if self.is_main:
+            os.replace(self.folder.encoder, self.folder.last)
+            with replacing(self.folder.encoder) as temporary:
+                shutil.copyfile(self.folder.best, temporary)
 
     def _write(self, path: Path, progress: TrainProgress, **more: Any) -> None:
         if not self.is_main:

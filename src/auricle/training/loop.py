@@ -99,7 +99,9 @@ class Trainer:
         self.precision = resolve_precision(config.precision, dist.device)
         self.peak_lr = config.peak_lr(dist.world)
         groups = objective.param_groups(config.weight_decay)
-        self.optimizer = make_optimizer(groups, config.optim, self.peak_lr, config.betas, config.eps)
+        self.optimizer = make_optimizer(
+            groups, config.optim, self.peak_lr, config.betas, config.eps, amsgrad=config.amsgrad
+        )
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(dist.device.type, enabled=self.precision == "fp16")
         self.metrics = MetricsLog(folder.metrics, self.callbacks) if dist.is_main else None
@@ -113,6 +115,7 @@ class Trainer:
         self.saved_at, self.saved_time = -1, time.monotonic()
         self.step_log: dict[str, Tensor] = {}  # of the last weight update
         self.best_score: float | None = None  # of the next checkpoint, if it is the best so far
+        self.best_epoch, self.stopped_early = 0.0, False
 
     def fit(self) -> TrainProgress:
         """Train to the end of the run (or ``stop_at``) and return the position there.
@@ -143,12 +146,14 @@ class Trainer:
                 if step_log is not None and self.dist.any(interrupt.requested):
                     self.save()
                     raise KeyboardInterrupt(
-                        f"stopped and saved; go on with: auricle pretrain --continue {self.folder.path}"
+                        f"stopped and saved; go on with: auricle {self.objective.verb} --continue {self.folder.path}"
                     )
         return self.finish()
 
     def last_micro_step(self) -> int:
-        """Return where the run ends: at the end of its length, or at ``stop_at``."""
+        """Return where the run ends: at the end of its length, at ``stop_at``, or here if it was stopped early."""
+        if self.stopped_early:
+            return self.micro_step
         stop = self.config.stop_at * self.length.per_epoch if self.config.stop_at else math.inf
         return int(min(self.length.micro_steps, stop))
 
@@ -248,10 +253,12 @@ class Trainer:
         )
 
     def validate(self, progress: TrainProgress, batches: Iterable[Batch]) -> None:
-        """Score ``batches``; the lowest loss marks the best checkpoint, unless a callback decides."""
+        """Score ``batches``; the best score so far (the objective says which) marks a checkpoint, unless a callback decides."""
         scores = self.score("val", progress, batches)
-        if "val_loss" in scores and self.dist.is_main and not any(c.decides_best for c in self.callbacks):
-            self.mark_best(-scores["val_loss"], progress)
+        name, sign = self.objective.best_by
+        score = sign * scores.get(f"val_{name}", math.nan)
+        if math.isfinite(score) and self.dist.is_main and not any(c.decides_best for c in self.callbacks):
+            self.mark_best(score, progress)
 
     @torch.no_grad()
     def score(self, prefix: str, progress: TrainProgress, batches: Iterable[Batch]) -> dict[str, float]:
@@ -281,12 +288,14 @@ class Trainer:
             self.encoder_files.save_epoch(epoch, progress)
         for callback in self.callbacks:
             callback.on_epoch_end(self, progress)
+        patience = self.config.early_stop_epochs
+        self.stopped_early = self.dist.any(patience is not None and progress.epoch > self.best_epoch + patience)
 
     def mark_best(self, score: float, progress: TrainProgress) -> None:
         """Save the encoder as the best, and keep the next checkpoint, if the score is higher than all before."""
         best = self.checkpoints.best()
         if best is None or score > best["score"]:
-            self.best_score = score
+            self.best_score, self.best_epoch = score, progress.epoch
             self.encoder_files.save_best(score, progress)
 
     # Checkpoints
@@ -321,6 +330,8 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             **self.dependencies(),
             "health": self.health.state(),
+            "best_epoch": self.best_epoch,
+            "stopped_early": self.stopped_early,
         }
         path = self.checkpoints.save(state, self.objective, self.optimizer)
         if self.best_score is not None:
@@ -351,6 +362,8 @@ class Trainer:
             self.scaler.load_state_dict(checkpoint.state["scaler"])
         self.health.restore(checkpoint.state["health"])
         self.micro_step = self.saved_at = checkpoint.state["micro_step"]
+        self.best_epoch = checkpoint.state.get("best_epoch", 0.0)
+        self.stopped_early = checkpoint.state.get("stopped_early", False)
         if self.metrics is not None and self.micro_step < self.last_micro_step():
             self.metrics.truncate(checkpoint.state["log_size"])  # else what follows belongs to the whole run
         return self.length.at(self.micro_step)
@@ -361,5 +374,7 @@ class Trainer:
             self.save()
         progress = self.length.at(self.micro_step)
         self.encoder_files.save_last(progress)
+        if self.objective.keeps_best and self.dist.broadcast(self.folder.best.is_file()):
+            self.encoder_files.choose_best()
         self.console.close()
         return progress

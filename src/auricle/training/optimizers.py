@@ -1,8 +1,7 @@
-"""Optimisers by name (AdamW, SGD, MAE-AST's Adam), the length of a run, and the learning rate at every point of it."""
+"""Optimisers by name, the length of a run, and the learning rate at every point of it."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +13,14 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
+from auricle.training.lars import LAMB, LARS
+from auricle.training.schedules import (
+    cosine_annealing,
+    cosine_with_warmup,
+    evar_cosine,
+    exponential_linear,
+    polynomial_decay,
+)
 
 # ---- the length of a run, the position of a micro-step in it, and the learning rate there
 
@@ -71,36 +78,26 @@ class TrainingLength:
         return inside % self.accum if inside < whole else None
 
 
-def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, total: float) -> float:
-    """Return the rate: linear from 0 to ``peak`` over ``warmup``, then half a cosine to ``floor`` at ``total``.
-
-    ``now``, ``warmup`` and ``total`` have one unit. The very first step has rate 0 ([m2d 5.3](docs/specification/m2d.md#s5-3)).
-    """
-    if now < warmup:
-        return peak * now / warmup
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * (now - warmup) / (total - warmup)))
-
-
-def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: int, power: float = 1.0) -> float:
-    """Return the rate: linear from 0 to ``peak`` over ``warmup`` updates, then a power of the rest to ``floor`` at ``total``.
-
-    ``now`` is the number of updates already made, so the very first has rate 0 ([mae_ast 9](docs/specification/mae_ast.md#s9)).
-    """
-    if warmup and now <= warmup:
-        return peak * now / warmup
-    if now >= total:
-        return floor
-    return floor + (peak - floor) * (1 - (now - warmup) / (total - warmup)) ** power
-
-
 def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
     """Return the rate of the update that starts at ``progress``.
 
     It follows the fractional epoch, or with ``max_updates`` and the polynomial schedule the number of updates.
     """
     total = config.schedule_updates or max(1, progress.steps)
-    if config.schedule == "polynomial":
-        return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)
+    epoch, epochs = int(progress.epoch), progress.epochs or max(1.0, progress.epoch)
+    match config.schedule:
+        case "constant":
+            return peak
+        case "polynomial":
+            return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)
+        case "efficientat":
+            ratio, start, length = config.last_lr_ratio, config.ramp_down_start, config.ramp_down_epochs
+            return exponential_linear(epoch, peak, ratio, config.warmup_epochs, start, length)
+        case "evar":
+            per_epoch = max(1, round(progress.steps / epochs))
+            return evar_cosine(progress.step, per_epoch, peak, config.warmup_epochs, epochs)
+        case "cosine-annealing":
+            return cosine_annealing(epoch, peak, config.min_lr, config.annealing_epochs)
     if progress.epochs is None:
         return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, config.warmup_updates, total)
     fits = config.warmup_epochs < progress.epochs or config.long_warmup
@@ -108,29 +105,48 @@ def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
 
 
-# [m2d 5.3](docs/specification/m2d.md#s5-3), [mae_ast 9](docs/specification/mae_ast.md#s9)
-BETAS = {"adamw": (0.9, 0.95), "adam": (0.9, 0.98)}
-EPS = {"adamw": 1e-8, "adam": 1e-6}
+BETAS = {  # m2d 5.3, mae_ast 9, efficientat_training 10, finetuning 6.1
+    "adamw": (0.9, 0.95),
+    "adam": (0.9, 0.98),
+    "adam-l2": (0.9, 0.999),
+    "lamb": (0.9, 0.999),
+}
+EPS = {"adamw": 1e-8, "adam": 1e-6, "adam-l2": 1e-8, "lamb": 1e-6}
+MOMENTUM = 0.9
 
 
 def make_optimizer(
-    groups: list[dict[str, Any]], name: str, lr: float, betas: tuple[float, ...] = (), eps: float | None = None
+    groups: list[dict[str, Any]],
+    name: str,
+    lr: float,
+    betas: tuple[float, ...] = (),
+    eps: float | None = None,
+    *,
+    amsgrad: bool = False,
 ) -> torch.optim.Optimizer:
-    """Return an optimiser, in the fused form that PyTorch offers.
+    """Return an optimiser, in the fused form where PyTorch offers one.
 
     Args:
         groups: parameters and their weight decay.
-        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 ([m2d 5.3](docs/specification/m2d.md#s5-3)); "adam", MAE-AST's, with
-            (0.9, 0.98) and 1e-6 ([mae_ast 9](docs/specification/mae_ast.md#s9)); "sgd", with momentum 0.9 and no decay
-            ([m2d 5.1](docs/specification/m2d.md#s5-1)).
+        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 ([m2d 5.3](docs/specification/m2d.md#s5-3)); "adam", MAE-AST's, with (0.9, 0.98) and
+            1e-6 ([mae_ast 9](docs/specification/mae_ast.md#s9)); "adam-l2", PyTorch's Adam, whose decay is added to the gradient
+            (efficientat_training 10); "sgd", with momentum 0.9 and no decay ([m2d 5.1](docs/specification/m2d.md#s5-1)); "lars", MAE's, and
+            "lamb" (finetuning 6).
         betas, eps: replace those.
+        amsgrad: AdamW with the largest second moment so far (finetuning 6.1).
     """
     if name == "sgd":
-        return torch.optim.SGD([{**group, "weight_decay": 0.0} for group in groups], lr=lr, momentum=0.9)
+        return torch.optim.SGD([{**group, "weight_decay": 0.0} for group in groups], lr=lr, momentum=MOMENTUM)
+    if name == "lars":
+        return LARS(groups, lr, MOMENTUM)
     beta1, beta2 = betas or BETAS[name]
+    epsilon = EPS[name] if eps is None else eps
     if name == "adam":
-        return Adam(groups, lr, (beta1, beta2), EPS[name] if eps is None else eps)
-    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=EPS[name] if eps is None else eps, fused=True)
+        return Adam(groups, lr, (beta1, beta2), epsilon)
+    if name == "lamb":
+        return LAMB(groups, lr, (beta1, beta2), epsilon)
+    kind = torch.optim.Adam if name == "adam-l2" else torch.optim.AdamW
+    return kind(groups, lr=lr, betas=(beta1, beta2), eps=epsilon, amsgrad=amsgrad, fused=True)
 
 
 class Adam(torch.optim.Optimizer):

@@ -32,7 +32,9 @@ class ShuffledBatches:
         epoch: Where to begin.
         micro_step: Where to begin in that epoch.
         epochs: Where to end (exclusive); None: never.
-        weights: One per clip: an epoch draws ``clips`` of them with replacement, in proportion. None: every clip once.
+        weights: One per clip: an epoch draws clips in proportion. None: every clip once.
+        drawn: Clips of an epoch, at most ``clips``; None: as many as there are.
+        replacement: Weighted draws may take a clip more than once.
 
     Raises:
         AuricleError: The clips do not fill one batch, or the weights do not fit.
@@ -47,6 +49,8 @@ class ShuffledBatches:
     micro_step: int = 0
     epochs: int | None = None
     weights: Sequence[float] | np.ndarray | None = None
+    drawn: int | None = None
+    replacement: bool = True
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.rank < self.world:
@@ -63,11 +67,20 @@ class ShuffledBatches:
             len(self.weights) != self.clips or not 0 < float(np.sum(self.weights)) < np.inf
         ):
             raise AuricleError(f"expected {self.clips} weights, 0 or more and not all 0, got {len(self.weights)}")
+        if self.weights is not None and not self.replacement and np.count_nonzero(self.weights) < self.epoch_clips:
+            raise AuricleError(
+                f"an epoch of {self.epoch_clips} clips without repetition needs as many clips with a weight above 0"
+            )
+
+    @property
+    def epoch_clips(self) -> int:
+        """Clips of an epoch."""
+        return self.clips if self.drawn is None else min(self.drawn, self.clips)
 
     @property
     def micro_steps(self) -> int:
         """Batches of each rank in an epoch."""
-        return self.clips // (self.batch_size * self.world)
+        return self.epoch_clips // (self.batch_size * self.world)
 
     def __iter__(self) -> Iterator[list[SampleIndex]]:
         first = self.micro_step
@@ -80,11 +93,10 @@ class ShuffledBatches:
     def order(self, epoch: int) -> np.ndarray:
         """Return the clips of an epoch, (clips,) indices, the same on every rank."""
         if self.weights is None:
-            return order_of(self.seed, epoch, self.clips)
+            return order_of(self.seed, epoch, self.clips)[: self.epoch_clips]
         weights = np.asarray(self.weights, np.float64)
-        return (
-            RandomKey(self.seed, epoch).of("weighted order").choice(self.clips, self.clips, p=weights / weights.sum())
-        )
+        source = RandomKey(self.seed, epoch).of("weighted order")
+        return source.choice(self.clips, self.epoch_clips, replace=self.replacement, p=weights / weights.sum())
 
     def positions(self, step: int) -> range:
         """Return this rank's positions in the global order at a micro-step."""

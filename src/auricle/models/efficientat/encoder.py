@@ -168,6 +168,12 @@ class EfficientAT(Encoder):
         """Return the stride of each stage."""
         raise NotImplementedError
 
+    def augment_in_training(
+        self, *, mel_edges: tuple[int, int] = (1, 1), mask_ratio: float = 0.0, published_mask: bool = False
+    ) -> None:
+        super().augment_in_training(mask_ratio=mask_ratio)
+        self.augment = MelAugment(*mel_edges)
+
     def squeezes(self) -> dict[str, nn.Module]:
         """Return the first linear layer of each squeeze-and-excitation module by name ("se4" …), for HEAR embeddings."""
         return {}

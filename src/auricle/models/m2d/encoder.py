@@ -135,12 +135,13 @@ class M2DEncoder(Encoder):
         Args:
             num_classes: the number of logits.
             pools: what the head reads the mean of: patch "tokens" (D wide) or stacked "frames" (F * D); None: as the
-                present head does, or frames.
+                present head does; without one, tokens where patches are hidden in training, else frames.
             classes: (id, name) in the order of the logits, if they are known.
             label_type: whether the classes exclude each other ("multiclass") or not.
             seed: of the new weights.
         """
-        present: Literal["tokens", "frames"] = "frames" if self.head is None else self.head.config.pools
+        fresh: Literal["tokens", "frames"] = "frames" if self.training_mask is None else "tokens"
+        present = fresh if self.head is None else self.head.config.pools
         head = self._new_head(M2DHeadConfig(num_classes, pools or present), seed)
         assert head is not None
         twin = self.without_head()
@@ -169,6 +170,11 @@ class M2DEncoder(Encoder):
     def _drop_native_head(self) -> None:
         self._modules["head"] = None
         self.update_info(clip_dim=self.info.frame_dim)
+
+    def augment_in_training(
+        self, *, mel_edges: tuple[int, int] = (1, 1), mask_ratio: float = 0.0, published_mask: bool = False
+    ) -> None:
+        self.training_mask = TrainingMask(mask_ratio, published_mask) if mask_ratio else None
 
     def freeze_embed(self) -> None:
         """Keep the patch embedding as it is in training ([m2d 6.4](docs/specification/m2d.md#s6-4))."""

@@ -1,0 +1,78 @@
+"""Teach an encoder the labels of recordings.
+
+auricle finetune FOLDER --model mn04_as --out RUN             folders named by class, or a table with a column label
+auricle finetune sounds --labels labels.csv --fold 1          a table beside the recordings; fold 1 is tested
+auricle finetune sounds --model RUN --freeze encoder          from a run of yours; only the head learns
+auricle finetune --continue RUN                               continue exactly where it stopped
+auricle tag new-recordings --model RUN                        use it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import MISSING, asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.cli.flags import VerbParser, add_flags, config_from, given_flags
+from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
+from auricle.core.errors import AuricleError
+from auricle.core.io import dumps
+from auricle.methods.supervised.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from auricle.commands.finetune import FinetuneResult
+
+
+def add_arguments(parser: VerbParser) -> None:
+    add_flags(parser, FinetuneConfig)
+    parser.set_defaults(method="supervised")
+    for name in ("method", "source"):  # not needed with --continue
+        parser.required.pop(name, None)
+    parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")
+    parser.add_argument("--allow", nargs="+", default=(), metavar="NAME", help="settings that --continue may change")
+    parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.advanced |= {"allow", "method"}
+
+
+def run(args: argparse.Namespace) -> int:
+    from auricle.commands.finetune import continue_finetune, finetune
+
+    if args.continue_from:
+        if args.dry_run:
+            raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")
+        allow = tuple(name.replace("-", "_") for name in args.allow)
+        changes = given_flags(args, FinetuneConfig)
+        return answer(continue_finetune(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
+    if args.source is MISSING:
+        raise AuricleError("name the recordings: auricle finetune DATA --model mn04_as (or --continue RUN)")
+    config = config_from(FinetuneConfig, args)
+    if args.dry_run:
+        from auricle.training.run import dry_run
+
+        cost = dry_run(config)
+        print(dumps(asdict(cost)) if args.json else cost)
+        return EXIT_OK
+    return answer(finetune(config, quiet=args.quiet), args.json)
+
+
+def answer(result: FinetuneResult, as_json: bool) -> int:
+    """Print the scores and where the run is; return 1 when clips could not be read and were replaced."""
+    if int(os.environ.get("RANK", 0)):
+        return EXIT_OK
+    training = result.training
+    if as_json:
+        values = {**asdict(training), "run": str(result.run), "validation": result.validation, "test": result.test}
+        print(dumps(values))
+    else:
+        print(f"{result.run}: {training.steps} weight updates, {training.epochs:g} epochs, loss {training.loss:.4f}")
+        for name, scores in (("validation", result.validation), ("test", result.test)):
+            if scores:
+                print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in scores.items()))
+        print(f"use it: auricle tag RECORDINGS --model {result.run}")
+    sys.stdout.flush()
+    return EXIT_SOME_FAILED if training.replaced else EXIT_OK

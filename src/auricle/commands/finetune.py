@@ -1,0 +1,119 @@
+"""``auricle finetune``: teach an encoder the labels of recordings, and score what it learnt on clips that it did not see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.commands.pretrain import apply_changes, run_callbacks
+from auricle.core.errors import AuricleError
+from auricle.methods.registry import read_settings
+from auricle.methods.supervised.config import FinetuneConfig
+from auricle.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from auricle.hub.run_folder import RunFolder
+    from auricle.training.run import CallbackFactory, RunParts, RunResult
+
+POSITION = ("kind", "micro_step", "step", "epoch")
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """The end of a fine-tuning run.
+
+    Attributes:
+        run: the run folder; ``auricle tag DATA --model RUN`` uses it.
+        training: length, seconds and loss of the training.
+        validation: scores of the weights that the run gives on the validation part; empty without one.
+        test: likewise of the test part.
+    """
+
+    run: Path
+    training: RunResult
+    validation: dict[str, float]
+    test: dict[str, float]
+
+
+def finetune(
+    config: FinetuneConfig, *, callbacks: Sequence[CallbackFactory] = (), quiet: bool = False
+) -> FinetuneResult:
+    """Start a run.
+
+    Args:
+        config: the settings.
+        callbacks: functions of the parts and the folder of the run that return further callbacks.
+        quiet: no progress.
+
+    Raises:
+        AuricleError: for what cannot be trained; nothing is written then.
+        KeyboardInterrupt: after Ctrl-C, with a message how to continue.
+    """
+    from auricle.training.run import train
+
+    factories = run_callbacks(config, None, (*callbacks, *([] if quiet else [describe_data])))
+    return result_of(train(config, callbacks=factories, quiet=quiet))
+
+
+def continue_finetune(
+    folder: Path, changes: dict[str, Any] | None = None, *, allow: tuple[str, ...] = (), quiet: bool = False
+) -> FinetuneResult:
+    """Continue a run exactly where it stopped.
+
+    Args:
+        folder: the run folder.
+        changes: settings by field name; they are refused unless their names are in ``allow``.
+
+    Raises:
+        AuricleError: for a folder without a fine-tuning run, changed data, and settings that may not change.
+    """
+    from auricle.hub.run_folder import RunFolder
+    from auricle.training.run import train
+
+    run = RunFolder.open(folder)
+    saved = read_settings(run.read_config(), str(run.config))
+    if not isinstance(saved, FinetuneConfig):
+        raise AuricleError(
+            f"{folder} is a run of '{saved.method}'; continue it with auricle pretrain --continue {folder}"
+        )
+    config = apply_changes(replace(saved, out=str(folder)), changes or {}, allow)
+    return result_of(train(config, run, callbacks=run_callbacks(config, None, ()), quiet=quiet))
+
+
+def describe_data(parts: RunParts, run: RunFolder) -> list[Callback]:
+    """Print what was understood of the data before training begins."""
+    for note in getattr(parts.data, "notes", ()):
+        print(note, file=sys.stderr)
+    return []
+
+
+def result_of(training: RunResult) -> FinetuneResult:
+    """Return the result of a run with the scores of its log: of the validation part, the best ones."""
+    from auricle.hub.run_folder import RunFolder
+    from auricle.training.log import read_log
+
+    rows = read_log(RunFolder(training.run).metrics, "validation")
+    test = [row for row in rows if "test_loss" in row]
+    return FinetuneResult(
+        training.run, training, best_scores(training.run, rows), scores_of(test[-1], "test_") if test else {}
+    )
+
+
+def best_scores(run: Path, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the validation scores of the epoch whose weights the run gives."""
+    from auricle.hub.run_folder import RunFolder
+    from auricle.hub.weight_file import describe
+
+    rows = [row for row in rows if "val_loss" in row]
+    if not rows:
+        return {}
+    step = describe(RunFolder(run).encoder)["lineage"].get("step")
+    chosen = [row for row in rows if row["step"] == step] or rows
+    return scores_of(chosen[-1], "val_")
+
+
+def scores_of(row: dict[str, Any], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}

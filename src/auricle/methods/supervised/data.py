@@ -1,0 +1,287 @@
+"""The data of learning with labels: parts to train, validate and test on, classes, class balance, and the encoder's audio."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.core.errors import AuricleError
+from auricle.data.augment.waveform import WaveAugment
+from auricle.data.datasets.base import ClipDataset
+from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.spectrograms import Spectrograms
+from auricle.data.loading.sampler import HeldOutBatches, ShuffledBatches
+from auricle.data.loading.statistics import Statistics
+from auricle.data.manifest.formats import read_manifest
+from auricle.data.manifest.lengths import with_lengths
+from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.splits import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, draw_folds
+from auricle.hub.load import load
+from auricle.methods.data import Processes, TrainingData, content_key
+from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
+from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.losses import balanced_weights
+from auricle.models.base import Encoder
+from auricle.models.heads import LabelKind
+from auricle.models.registry import untrained
+
+LONGEST = 10.0  # seconds of a training clip that is not asked for
+WEIGHT_SCALE = 1000.0  # efficientat_training 4
+
+
+@dataclass
+class LabelledData(TrainingData):
+    """Labelled clips with the encoder that learns from them.
+
+    Attributes:
+        encoder: as it was loaded, before it gets its head.
+        classes: in the order of the logits.
+        kind: "multiclass" or "multilabel".
+        notes: what was understood of the data, for people.
+    """
+
+    encoder: Encoder | None = None
+    classes: tuple[str, ...] = ()
+    kind: LabelKind = "multilabel"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def batch_clips(self) -> int:
+        """The batch size of the settings, or fewer where a process has not so many clips."""
+        return max(1, min(super().batch_clips, self.clips // self.processes.world))
+
+    @property
+    def clips(self) -> int:
+        config = self.config
+        assert isinstance(config, FinetuneConfig)
+        return min(len(self.dataset), config.data.epoch_clips or len(self.dataset))
+
+    def training_sampler(self) -> ShuffledBatches:
+        rank, world = self.processes.rank, self.processes.world
+        return ShuffledBatches(
+            len(self.dataset),
+            self.batch_clips,
+            self.train.seed,
+            rank,
+            world,
+            weights=self.weights,
+            drawn=self.clips,
+            replacement=False,
+        )
+
+    def scoring_sampler(self) -> HeldOutBatches:
+        """Score every clip once, in the order of the list."""
+        rows = np.arange(len(self.dataset))
+        batches = [rows[i : i + self.batch_clips] for i in range(0, len(rows), self.batch_clips)]
+        return HeldOutBatches(batches, self.processes.rank, self.processes.world)
+
+    def targets(self) -> np.ndarray:
+        """Return the labels of all clips, (n, C) of 0 and 1."""
+        labels = self.dataset.labels
+        assert labels is not None
+        return np.stack([labels(clip)[0] for clip in self.dataset.manifest])
+
+
+def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
+    """Open the encoder and the labelled clips of a run.
+
+    Raises:
+        AuricleError: no labels, one class only, a fold that is not there, or settings that do not fit the data.
+    """
+    encoder = load(config.model, weights=config.weights)
+    if config.initial == "random":
+        encoder = untrained(encoder, config.train.seed)
+    manifest = read_manifest(
+        config.source,
+        labels=config.data.labels,
+        label_column=config.data.label_column,
+        group_column=config.data.group_column,
+        classes=config.data.classes,
+    )
+    train, valid, test = split_parts(with_lengths(manifest, quiet=not processes.is_main), config)
+    valid, test = (
+        part if source is None else with_lengths(read_manifest(source), quiet=True)
+        for part, source in ((valid, config.valid), (test, config.test))
+    )
+    classes = train.label_classes() if manifest.classes is None else manifest.classes
+    kind = kind_of(train, config)
+    check_classes(train, classes, config)
+    seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
+    dataset = training_clips(train, encoder, classes, seconds, config)
+    notes = tuple(describe_parts({"train": train, "validation": valid, "test": test}, classes, kind, seconds))
+    statistics = Statistics(*encoder.statistics())
+    data = LabelledData(
+        dataset,
+        statistics,
+        content_key(train),
+        config,
+        processes,
+        encoder=encoder,
+        classes=classes,
+        kind=kind,
+        notes=notes,
+    )
+    data.weights = clip_weights(data, config)
+    for name, part in (("valid", valid), ("test", test)):
+        if part is not None and len(part):
+            known = without_unknown(part, classes)
+            scored = scored_clips(known, encoder, classes, seconds, config)
+            setattr(data, name, replace(data, dataset=scored, weights=None, loaders=[], valid=None, test=None))
+    return data
+
+
+def split_parts(manifest: Manifest, config: FinetuneConfig) -> tuple[Manifest, Manifest | None, Manifest | None]:
+    """Return the clips to train on, to validate on and to test on.
+
+    The test part is the fold of the settings, or the clips whose split is called test; the validation part is the split
+    of that name, or drawn from the training part: stratified, with groups kept together.
+    """
+    fold, part = config.data.fold, [(clip.split or "").lower() for clip in manifest]
+    train, valid, test = (np.isin(part, names) for names in (("", *TRAINING_SPLITS), VALIDATION_SPLITS, TEST_SPLITS))
+    if fold is not None:
+        folds = manifest.table.numbers("fold")
+        if fold not in folds:
+            known = sorted({int(number) for number in folds if number >= 0})
+            raise AuricleError(f"--fold {fold}: the manifest has {known or 'no column fold'}")
+        test, train, valid = folds == fold, folds != fold, np.zeros(len(folds), bool)
+    if not train.any():
+        raise AuricleError(f"{config.source} has no clips to learn from: its splits are {', '.join(sorted(set(part)))}")
+    if not valid.any() and config.valid is None and config.data.valid_ratio:
+        valid = drawn_validation(manifest, train, config)
+        train = train & ~valid
+    classes = manifest.classes
+    whole, drawn, held = (
+        replace(manifest, clips=manifest.table.take(rows), classes=classes) for rows in (train, valid, test)
+    )
+    return whole, drawn if len(drawn) else None, held if len(held) else None
+
+
+def drawn_validation(manifest: Manifest, train: np.ndarray, config: FinetuneConfig) -> np.ndarray:
+    """Draw the validation part of the training rows (mask over all clips). Empty where there are too few clips."""
+    rows = np.flatnonzero(train)
+    clips = [manifest.clips[int(row)] for row in rows]
+    folds = round(1 / config.data.valid_ratio)
+    groups = [clip.group if clip.group is not None else f"clip {clip.id}" for clip in clips]
+    chosen = np.zeros(len(manifest), bool)
+    if folds < 2 or len(set(groups)) < folds:
+        return chosen
+    names = sorted({label for clip in clips for label in clip.labels})
+    index = {name: i for i, name in enumerate(names)}
+    values = np.zeros((len(clips), len(names)))
+    for row, clip in enumerate(clips):
+        values[row, [index[label] for label in clip.labels]] = 1.0
+    drawn = np.array(draw_folds(values, groups, folds, config.train.seed))
+    chosen[rows[drawn == "1"]] = True
+    return chosen
+
+
+def kind_of(manifest: Manifest, config: FinetuneConfig) -> LabelKind:
+    """Return whether exactly one label is given to every clip (multiclass), or any number (multilabel)."""
+    counts = Counter(len(clip.labels) for clip in manifest)
+    single = set(counts) == {1} and all(clip.known is None for clip in manifest)
+    if config.data.kind == "multiclass" and not single:
+        wrong = next(clip for clip in manifest if len(clip.labels) != 1)
+        raise AuricleError(
+            f"--kind multiclass needs exactly one label a clip; {wrong.id} has {len(wrong.labels)} "
+            f"({', '.join(wrong.labels) or 'none'})"
+        )
+    if config.data.kind != "auto":
+        return config.data.kind  # type: ignore[return-value]
+    return "multiclass" if single else "multilabel"
+
+
+def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneConfig) -> None:
+    """Raise AuricleError unless there is something to tell apart."""
+    if not classes:
+        raise AuricleError(
+            f"{config.source} gives no labels; expected folders named by class, a column label, or --labels TABLE"
+        )
+    if len(classes) == 1 and all(clip.labels for clip in manifest):
+        raise AuricleError(
+            f"every clip has the one label '{classes[0]}': there is nothing to tell apart; add clips without it, in a folder "
+            "named background"
+        )
+
+
+def training_clips(
+    manifest: Manifest, encoder: Encoder, classes: Sequence[str], seconds: float, config: FinetuneConfig
+) -> ClipDataset:
+    """Return the data set to learn from: stored spectrograms of the encoder's front end, or augmented waveforms."""
+    crops, seed, augment, front = CropConfig(crop=config.data.crop), config.train.seed, config.augment, encoder.front
+    if manifest.clips[0].key is not None:
+        frames = int(front.num_frames(round(seconds * front.sample_rate)))
+        return Spectrograms(manifest, frames, seed=seed, config=crops, classes=classes)
+    waves = WaveAugment(
+        augment.gain, augment.roll, augment.impulse_responses or "", augment.impulse_ratio, encoder.info.sample_rate
+    )
+    return LabelledWaveforms(
+        manifest,
+        encoder.info.sample_rate,
+        seconds,
+        augment=waves,
+        mixup=augment.wave_mixup,
+        seed=seed,
+        config=crops,
+        classes=classes,
+        resampler=front.resampler,
+    )
+
+
+def scored_clips(
+    manifest: Manifest, encoder: Encoder, classes: Sequence[str], seconds: float, config: FinetuneConfig
+) -> ClipDataset:
+    """Return the data set to score, without augmentation."""
+    if manifest.clips[0].key is not None:
+        front = encoder.front
+        frames = int(front.num_frames(round(seconds * front.sample_rate)))
+        return Spectrograms(manifest, frames, config=CropConfig(crop="start"), classes=classes)
+    resampler = encoder.front.resampler
+    return scored_waveforms(manifest, encoder.info.sample_rate, seconds, config.data.eval_windows, classes, resampler)
+
+
+def without_unknown(manifest: Manifest, classes: Sequence[str]) -> Manifest:
+    """Return a part to score whose labels that were not learnt are left out (its clips count as none of the classes)."""
+    known = set(classes)
+    if set(manifest.table.distinct("labels")) <= known:
+        return manifest
+    clips = [replace(clip, labels=tuple(name for name in clip.labels if name in known)) for clip in manifest]
+    return replace(manifest, clips=clips)
+
+
+def clip_weights(data: LabelledData, config: FinetuneConfig) -> np.ndarray | None:
+    """Return how often each clip is drawn, or None for each once (efficientat_training 4)."""
+    if config.data.sampling == "shuffle":
+        return None
+    if config.data.sampling == "weighted":
+        return data.dataset.manifest.table.numbers("weight").astype(np.float64)
+    targets = data.targets()
+    counts = targets.sum(0)
+    return targets @ (WEIGHT_SCALE / (config.data.balance_constant + counts))
+
+
+def describe_parts(parts: dict[str, Manifest | None], classes: Sequence[str], kind: str, seconds: float) -> list[str]:
+    """Return lines that say what was understood of the data."""
+    meaning = "exactly one a clip" if kind == "multiclass" else "any number a clip"
+    lines = [f"{len(classes)} classes ({meaning}), clips of {seconds:g} s"]
+    for name, part in parts.items():
+        if part is None or not len(part):
+            lines.append(f"{name}: none")
+            continue
+        counts = Counter(label for clip in part for label in clip.labels)
+        groups = len({clip.group for clip in part if clip.group is not None})
+        shown = ", ".join(f"{label} {counts[label]}" for label in list(classes)[:12])
+        more = f" and {len(classes) - 12} more" if len(classes) > 12 else ""
+        lines.append(f"{name}: {len(part)} clips{f' of {groups} groups' if groups else ''}: {shown}{more}")
+    return lines
+
+
+def class_weights(data: LabelledData, config: FinetuneConfig) -> Tensor | None:
+    """Return the weights of the classes in the loss."""
+    if config.learning.class_weights == "none":
+        return None
+    return balanced_weights(torch.from_numpy(data.targets())).float()

@@ -1,0 +1,60 @@
+"""Which head the encoder of a run gets: the one of the weights, a new last layer, or a new head of a chosen kind."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from auricle.core.errors import AuricleError
+from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.data import LabelledData
+from auricle.models.base import Encoder
+from auricle.models.heads import LabelSpace, make_head
+
+
+def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
+    """Return a copy of the data's encoder whose main head has the data's classes.
+
+    Raises:
+        AuricleError: the head of the weights is asked for and has other classes.
+    """
+    encoder, learning = data.encoder, config.learning
+    assert encoder is not None
+    if config.augment.training_mask:
+        encoder.augment_in_training(
+            mask_ratio=config.augment.training_mask
+        )  # the family's own head reads what is visible
+    space = LabelSpace.of([(name, name) for name in data.classes], data.kind)
+    if learning.head in ("auto", "keep"):
+        if keeps(encoder, data.classes, config):
+            return kept_head(encoder, space)
+        if learning.head == "keep":
+            raise AuricleError(
+                f"--head keep: {encoder.info.name} has {encoder.num_classes() or 'no'} classes, the data have "
+                f"{len(data.classes)}; use --head new"
+            )
+    if learning.head in ("auto", "new"):
+        return encoder.with_classes(len(space), classes=space.classes, label_type=space.kind, seed=config.train.seed)
+    options: dict[str, Any] = {}
+    if learning.hidden and learning.head == "norm-linear":
+        options["hidden"] = learning.hidden
+    elif learning.hidden and learning.head == "mlp":
+        options["hidden_dim"] = learning.hidden[0]
+    head = make_head(learning.head, encoder, len(space), reads=learning.reads, seed=config.train.seed, **options)
+    return encoder.with_head(head, space)
+
+
+def keeps(encoder: Encoder, classes: tuple[str, ...], config: FinetuneConfig) -> bool:
+    """Return True if the head of the weights has exactly these classes, in this order, by id or by name."""
+    space = encoder.info.label_space
+    if space is None or len(space) != len(classes):
+        return False
+    return not space.named or classes in (space.ids, space.names)
+
+
+def kept_head(encoder: Encoder, space: LabelSpace) -> Encoder:
+    """Return a copy with the head of the weights; classes that have names keep them, with the kind of the data."""
+    twin = copy.deepcopy(encoder)
+    own = encoder.info.label_space
+    twin.set_label_space(LabelSpace.of(own.classes, space.kind) if own is not None and own.classes else space)
+    return twin

@@ -1,0 +1,73 @@
+"""Losses of learning with labels, in float32 (finetuning 5.1, efficientat_training 8 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from auricle.core.errors import AuricleError
+
+
+def bce(logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of each clip, mean over classes: (B,).
+
+    Args:
+        logits, targets: (B, C); targets from 0 to 1.
+        mask: (B, C); entries of 0 do not count, but stay in the denominator C, as published for OpenMIC.
+        weights: (C,) of the classes.
+    """
+    loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if mask is not None:
+        loss = loss * mask
+    if weights is not None:
+        loss = loss * weights
+    return loss.mean(1)
+
+
+def cross_entropy(
+    logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of each clip with target probabilities: -sum of w_c y_c log softmax(logits)_c, (B,).
+
+    Args:
+        logits, targets: (B, C); targets sum to 1.
+        mask: not supported; classes that exclude each other are annotated together.
+        weights: (C,) of the classes.
+    """
+    if mask is not None and bool((mask == 0).any()):
+        raise AuricleError("a multiclass loss needs clips whose classes are all annotated; use --loss bce")
+    loss = -targets * logits.log_softmax(1)
+    return (loss if weights is None else loss * weights).sum(1)
+
+
+def nll(logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy divided by the number of classes, as EVAR's program (finetuning 5.1): (B,)."""
+    return cross_entropy(logits, targets, mask=mask, weights=weights) / logits.shape[1]
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {"bce": bce, "cross-entropy": cross_entropy, "nll": nll}
+
+
+def balanced_weights(targets: Tensor) -> Tensor:
+    """Return n / (C n_c) for the classes of targets (n, C); 0 for a class without a clip (finetuning 5.1)."""
+    counts = targets.sum(0)
+    return torch.where(counts > 0, targets.shape[0] / (targets.shape[1] * counts.clamp(min=1)), 0.0)
+
+
+def smoothed(targets: Tensor, share: float, *, multiclass: bool) -> Tensor:
+    """Spread ``share`` of targets (B, C): over all classes where they exclude each other, else towards one half."""
+    return targets * (1 - share) + share * (1 / targets.shape[1] if multiclass else 0.5)
+
+
+def teacher_bce(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Distillation loss of each clip, mean over classes: BCE against sigmoid(teacher / temperature), (B,).
+
+    The student's logits are not divided by the temperature and the loss has no factor of its square (efficientat_training 9).
+
+    Args:
+        logits, teacher: (B, C) logits.
+    """
+    return bce(logits, (teacher.float() / temperature).sigmoid())

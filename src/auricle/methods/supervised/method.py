@@ -1,0 +1,36 @@
+"""Learning with labels as a method: how its objective is built from its settings, and which data it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.methods.config import Method
+from auricle.methods.supervised.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from auricle.methods.data import Processes, TrainingData
+    from auricle.methods.supervised.objective import Supervised
+
+
+def open_data(config: FinetuneConfig, processes: Processes) -> TrainingData:
+    """Open labelled clips and the encoder that learns from them."""
+    from auricle.methods.supervised.data import open_labelled
+
+    return open_labelled(config, processes)
+
+
+def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
+    from auricle.methods.supervised.data import LabelledData, class_weights
+    from auricle.methods.supervised.head import encoder_with_head
+    from auricle.methods.supervised.objective import Supervised
+
+    assert isinstance(data, LabelledData)
+    encoder = encoder_with_head(data, config)
+    encoder.update_info(name=Path(config.out or config.method).name)
+    lr = config.train.peak_lr(data.processes.world)
+    weights = class_weights(data, config)
+    return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights)
+
+
+SUPERVISED = Method(FinetuneConfig, build_supervised, open_data, verb="finetune")

@@ -1,0 +1,168 @@
+"""The supervised objective: augment, encode, compare the logits with the labels; score whole clips on validation data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.core.randomness import BatchKey
+from auricle.data.batch import Batch
+from auricle.methods.base import Objective, TrainProgress, spectrogram_of
+from auricle.methods.supervised.config import AugmentConfig, LearningConfig
+from auricle.methods.supervised.losses import LOSSES, smoothed
+from auricle.methods.supervised.mixing import mask_and_crop, mix_spectrograms, mix_waveforms
+from auricle.methods.supervised.parameters import HEAD, freeze, frozen_groups, param_groups
+from auricle.metrics import table as metrics
+from auricle.models.base import Encoder
+
+WINDOW_MARK = "#"  # between the id of a clip and the number of a window of it
+
+
+class Supervised(Objective):
+    """Train an encoder with a head on labels.
+
+    Args:
+        encoder: with the head that is trained.
+        learning: loss, freezing and rates.
+        augment: augmentation of training batches.
+        lr: peak rate of the run, of which groups have shares.
+        class_weights: (C,) weights of the classes in the loss, or None.
+    """
+
+    verb = "finetune"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        learning: LearningConfig,
+        augment: AugmentConfig,
+        *,
+        lr: float,
+        class_weights: Tensor | None = None,
+    ):
+        super().__init__()
+        assert encoder.info.label_space is not None, "a supervised encoder knows its classes"
+        self.online, self.learning, self.augment, self.lr = encoder, learning, augment, lr
+        self.kind = encoder.info.label_space.kind
+        self.register_buffer("class_weights", class_weights)
+        chosen = {"multiclass": "cross-entropy", "multilabel": "bce"}[self.kind]
+        self.loss = LOSSES[chosen if learning.loss == "auto" else learning.loss]
+        self.metric = metrics.metric(
+            metrics.default_metric(self.kind) if learning.metric == "auto" else learning.metric, self.kind
+        )
+        self.best_by, self.keeps_best = (self.metric.name, self.metric.sign), learning.select != "last"
+        self.unused_parameters = bool(encoder.params_without_grad) or learning.unfreeze_epochs > 0
+        self.frozen = frozen_groups(encoder, learning.freeze)
+        freeze(encoder, self.frozen)
+        encoder.augment_in_training(
+            mel_edges=(augment.fmin_range, augment.fmax_range),
+            mask_ratio=augment.training_mask,
+            published_mask=augment.published_mask,
+        )
+
+    def encoder(self) -> Encoder:
+        return self.online
+
+    def train(self, mode: bool = True) -> Supervised:
+        """Set the mode; frozen groups stay in evaluation mode, so that their running statistics do not move."""
+        super().train(mode)
+        if mode and self.frozen:
+            for group in self.online.layer_groups():
+                if group.name in self.frozen:
+                    for name in group.parameter_names:
+                        self.online.get_submodule(name.rpartition(".")[0]).eval()
+        return self
+
+    def set_position(self, progress: TrainProgress) -> None:
+        """Set what depends on the epoch: the temperature of dynamic convolutions, and which groups are trained by now."""
+        if self.learning.temperature is not None:
+            self.online.set_temperature(max(1.0, self.learning.temperature - int(progress.epoch)))
+        if not self.learning.unfreeze_epochs:
+            return
+        joined = int(progress.epoch / self.learning.unfreeze_epochs)
+        body = [group for group in self.online.layer_groups() if group.name not in {HEAD, *self.frozen}]
+        for place, group in enumerate(reversed(body)):
+            for parameter in group.parameters:
+                parameter.requires_grad_(place < joined)
+
+    def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.training:
+            self.set_position(progress)
+        logits, batch = self.logits_of(batch, key)
+        loss = self.label_loss(logits, batch).mean()
+        return loss, {"loss": loss.detach()}
+
+    def logits_of(self, batch: Batch, key: BatchKey) -> tuple[Tensor, Batch]:
+        """Compute logits (B, C) of an augmented batch, and return them with the batch whose labels were mixed likewise."""
+        if not self.training:
+            logits = self.online.encode(spectrogram_of(batch, self.online)).logits
+            assert logits is not None
+            return logits, batch
+        batch = mix_waveforms(batch, self.augment, key)
+        spec = (
+            self.online.frontend(batch.audio, batch.lengths, key=key)
+            if batch.audio is not None
+            else spectrogram_of(batch, self.online)
+        )
+        values, mix = mix_spectrograms(spec.values, self.augment, key)
+        if mix is not None:
+            assert batch.labels is not None
+            targets = None if batch.targets is None else {name: mix(value) for name, value in batch.targets.items()}
+            batch = replace(batch, labels=mix(batch.labels), targets=targets)
+            spec = replace(spec, lengths=torch.maximum(spec.lengths, spec.lengths[mix.partner.to(spec.lengths.device)]))
+        values = mask_and_crop(self.online.normalise(values), self.augment, key)
+        logits = self.online.encode(replace(spec, values=values, normalised=True), key=key).logits
+        assert logits is not None
+        return logits, batch
+
+    def label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Loss of each clip against its labels, (B,)."""
+        labels = batch.labels
+        assert labels is not None
+        if self.learning.label_smoothing and self.training:
+            labels = smoothed(labels, self.learning.label_smoothing, multiclass=self.kind == "multiclass")
+        return self.loss(logits.float(), labels, mask=batch.label_mask, weights=self.class_weights)
+
+    # ---- scores of clips that are not learnt from
+
+    def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
+        """Return ids, logits, labels and annotated classes of a batch of windows."""
+        logits, batch = self.logits_of(batch, key)
+        assert batch.labels is not None
+        mask = torch.ones_like(batch.labels) if batch.label_mask is None else batch.label_mask
+        return batch.ids, logits.float().cpu().numpy(), batch.labels.cpu().numpy(), mask.cpu().numpy()
+
+    def summarise(self, outputs: list[Any]) -> dict[str, float]:
+        """Average the logits of the windows of each clip; return the loss and the metrics of the clips."""
+        logits, labels, mask = by_clip(outputs)
+        weights = None if self.class_weights is None else self.class_weights.cpu()
+        arrays = [torch.from_numpy(array) for array in (logits, labels, mask)]
+        loss = self.loss(arrays[0], arrays[1], mask=arrays[2], weights=weights)
+        return {"loss": float(loss.mean()), **self.scores(logits, labels, mask)}
+
+    def scores(self, logits: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+        """Return the metric of the settings, and how many classes it could score."""
+        scored = int((labels * mask).any(0).sum())
+        return {self.metric.name: self.metric(logits, labels), "classes_scored": float(scored)}
+
+    def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        return param_groups(self.online, self.learning, self.lr, weight_decay)
+
+
+def by_clip(outputs: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Join the outputs of ``validate``: mean logits of the windows of a clip, its labels and annotated classes, all (n, C)."""
+    windows: dict[str, list[np.ndarray]] = defaultdict(list)
+    truth: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for ids, logits, labels, mask in outputs:
+        for row, id in enumerate(ids):
+            clip = id.rpartition(WINDOW_MARK)[0] or id
+            windows[clip].append(logits[row])
+            truth[clip] = labels[row], mask[row]
+    mean = np.stack([np.mean(rows, axis=0) for rows in windows.values()])
+    labels, mask = (np.stack(arrays) for arrays in zip(*(truth[clip] for clip in windows)))
+    return mean, labels, mask
