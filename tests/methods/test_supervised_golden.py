@@ -7,8 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers.golden_files import close, read_golden, under
-from helpers.paths import GOLDEN
 
 from auricle.data.augment.mixing import Mix
 from auricle.data.augment.resize_crop import Box, canvas_width, resize_crop
@@ -16,6 +14,8 @@ from auricle.frontends.spec_augment import mask_spans, masked
 from auricle.methods.supervised.losses import balanced_weights, bce, cross_entropy, nll, smoothed
 from auricle.models.heads import HeadInputs, NormLinearHead
 from auricle.models.masking.patches import structured_counts
+from helpers.golden_files import close, read_golden, under
+from helpers.paths import GOLDEN
 
 FOLDER = GOLDEN / "finetune"
 VALUES = json.loads((FOLDER / "losses.json").read_text())

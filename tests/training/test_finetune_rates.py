@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from helpers.golden_files import close, read_golden
-from helpers.paths import GOLDEN
 
 from auricle.training.lars import LAMB, LARS
 from auricle.training.optimizers import make_optimizer
 from auricle.training.schedules import cosine_annealing, cosine_with_warmup, evar_cosine, exponential_linear
+from helpers.golden_files import close, read_golden
+from helpers.paths import GOLDEN
 
 FOLDER = GOLDEN / "finetune"
 SCHEDULES = json.loads((FOLDER / "schedules.json").read_text())
