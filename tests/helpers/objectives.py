@@ -115,6 +115,15 @@ def mae_ast(name: str) -> Callable[[], Objective]:
     return lambda: mae_ast_tiny.tiny(name, seed=1)
 
 
+def supervised() -> Objective:
+    from auricle.methods.supervised.config import AugmentConfig, LearningConfig
+    from auricle.methods.supervised.objective import Supervised
+
+    names = [(f"class {c}", f"class {c}") for c in range(CLASSES)]
+    encoder = M2DEncoder(MODEL, seed=1).with_stats(*STATS).with_classes(CLASSES, classes=names)
+    return Supervised(encoder, LearningConfig(), AugmentConfig(mixup=0.3, freq_mask=8, time_mask=8), lr=2e-3)
+
+
 def kaldi(clips: int) -> Batch:
     """48 frames of Kaldi's log-mel: three whole patches."""
     return mae_ast_tiny.batch(torch.cat([mae_ast_tiny.clips(1, 48, seed=i) for i in range(clips)]))
@@ -133,6 +142,7 @@ OBJECTIVES = {
     "m2d-as": Case(m2d_as, labelled),
     "m2d-s": Case(m2d_s, with_features),
     "msm-mae": Case(msm_mae, spectrograms),
+    "supervised": Case(supervised, labelled, False),
     "mae-ast patch-chunk": Case(mae_ast("patch-chunk"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),
     "mae-ast frame-random": Case(mae_ast("frame-random"), kaldi, unit=BITS, zero=MASK_EMBEDDING),
     "mae-ast frame-spans": Case(mae_ast("frame-spans"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),

@@ -15,7 +15,7 @@ from auricle.hub.published.read import check_recorded, read_published
 from auricle.hub.published.record import Record
 from auricle.hub.weight_file import read_encoder
 from auricle.models.base import Encoder
-from auricle.models.registry import build
+from auricle.models.registry import build, untrained
 
 
 def load(
@@ -63,6 +63,24 @@ def load(
     if str(name).endswith((".pt", ".pth", ".safetensors")):
         raise AuricleError(f"there is no weight file {path}")
     return load_record(records.get(str(name)), offline=offline)
+
+
+def load_untrained(name: str | Path, *, weights: str | Path | None = None, seed: int = 0) -> Encoder:
+    """Return the network of a name with random weights; a published name is not downloaded.
+
+    Args:
+        name, weights: as of ``load``.
+        seed: of the weights.
+
+    Raises:
+        AuricleError: if the name is unknown.
+    """
+    record = records.find(str(name)) if weights is None else None
+    if record is None or record.config is None:
+        return untrained(load(name, weights=weights), seed)
+    encoder = build(record.architecture, seed=seed)
+    encoder.update_info(name=f"untrained {record.name}", source=f"random weights, seed {seed}")
+    return encoder.eval()
 
 
 def load_record(record: Record, *, offline: bool | None = None) -> Encoder:

@@ -21,14 +21,13 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.splits import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, draw_folds
-from auricle.hub.load import load
+from auricle.hub.load import load, load_untrained
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.losses import balanced_weights
 from auricle.models.base import Encoder
 from auricle.models.heads import LabelKind
-from auricle.models.registry import untrained
 
 LONGEST = 10.0  # seconds of a training clip that is not asked for
 WEIGHT_SCALE = 1000.0  # efficientat_training 4
@@ -93,9 +92,10 @@ def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
     Raises:
         AuricleError: no labels, one class only, a fold that is not there, or settings that do not fit the data.
     """
-    encoder = load(config.model, weights=config.weights)
     if config.initial == "random":
-        encoder = untrained(encoder, config.train.seed)
+        encoder = load_untrained(config.model, weights=config.weights, seed=config.train.seed)
+    else:
+        encoder = load(config.model, weights=config.weights)
     manifest = read_manifest(
         config.source,
         labels=config.data.labels,
