@@ -33,6 +33,10 @@ class Mix:
         share = self.share.to(values).view(-1, *[1] * (values.ndim - 1))
         return share * values + (1 - share) * values[self.partner.to(values.device)]
 
+    def longest(self, lengths: Tensor) -> Tensor:
+        """Return the lengths (B,) of the mixtures."""
+        return torch.maximum(lengths, lengths[self.partner.to(lengths.device)])
+
 
 def draw_mix(key: BatchKey, alpha: float, *, fold: bool) -> Mix:
     """Draw mixup: a share Beta(alpha, alpha) per clip and a permutation of the batch.

@@ -1,13 +1,9 @@
-"""Augment a batch of labelled clips: mixup of waveforms or spectrograms, MixStyle, masks and the random resize crop.
-
-Labels, masks of annotation and stored teacher outputs are mixed with the inputs.
-"""
+"""Augment a batch of labelled clips: mixup of waveforms or spectrograms, MixStyle, masks and the random resize crop."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from auricle.core.randomness import BatchKey
@@ -18,20 +14,16 @@ from auricle.frontends.spec_augment import mask_spans, masked
 from auricle.methods.supervised.config import AugmentConfig
 
 
-def mixed_batch(batch: Batch, mix: Mix) -> Batch:
-    """Mix inputs, labels and targets of a batch. A class is annotated where it is for the clip itself, as published."""
-    targets = None if batch.targets is None else {name: mix(values) for name, values in batch.targets.items()}
-    labels = None if batch.labels is None else mix(batch.labels)
-    audio, spec = (None if x is None else mix(x) for x in (batch.audio, batch.spec))
-    lengths = torch.maximum(batch.lengths, batch.lengths[mix.partner.to(batch.lengths.device)])
-    return replace(batch, audio=audio, spec=spec, labels=labels, targets=targets, lengths=lengths)
+def mix_waveforms(batch: Batch, config: AugmentConfig, key: BatchKey) -> tuple[Batch, Mix | None]:
+    """Apply mixup to the batch as the loader gives it, where the settings ask for that.
 
-
-def mix_waveforms(batch: Batch, config: AugmentConfig, key: BatchKey) -> Batch:
-    """Apply mixup to the batch as the loader gives it, where the settings ask for that."""
+    A class counts as annotated where it was for the clip itself, as published.
+    """
     if not config.mixup or config.mixup_input != "waveform":
-        return batch
-    return mixed_batch(batch, draw_mix(key, config.mixup, fold=config.mixup_fold))
+        return batch, None
+    mix = draw_mix(key, config.mixup, fold=config.mixup_fold)
+    audio, spec, labels = (None if x is None else mix(x) for x in (batch.audio, batch.spec, batch.labels))
+    return replace(batch, audio=audio, spec=spec, labels=labels, lengths=mix.longest(batch.lengths)), mix
 
 
 def mix_spectrograms(values: Tensor, config: AugmentConfig, key: BatchKey) -> tuple[Tensor, Mix | None]:

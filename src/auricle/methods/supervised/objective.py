@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from auricle.core.randomness import BatchKey
+from auricle.data.augment.mixing import Mix
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress, spectrogram_of
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
@@ -19,8 +20,30 @@ from auricle.methods.supervised.mixing import mask_and_crop, mix_spectrograms, m
 from auricle.methods.supervised.parameters import HEAD, freeze, frozen_groups, param_groups
 from auricle.metrics import table as metrics
 from auricle.models.base import Encoder
+from auricle.models.outputs import EncoderOutput
 
 WINDOW_MARK = "#"  # between the id of a clip and the number of a window of it
+
+
+@dataclass(frozen=True)
+class View:
+    """What the network made of a batch.
+
+    Attributes:
+        output: of the encoder.
+        batch: with the labels that the augmentation leaves.
+        mix: how clips of the batch were mixed with each other; None if they were not.
+    """
+
+    output: EncoderOutput
+    batch: Batch
+    mix: Mix | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, C) of the main head."""
+        assert self.output.logits is not None
+        return self.output.logits
 
 
 class Supervised(Objective):
@@ -93,32 +116,28 @@ class Supervised(Objective):
     def forward(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> tuple[Tensor, dict[str, Tensor]]:
         if self.training:
             self.set_position(progress)
-        logits, batch = self.logits_of(batch, key)
-        loss = self.label_loss(logits, batch).mean()
+        view = self.encode(batch, key)
+        loss = self.label_loss(view.logits, view.batch).mean()
         return loss, {"loss": loss.detach()}
 
-    def logits_of(self, batch: Batch, key: BatchKey) -> tuple[Tensor, Batch]:
-        """Compute logits (B, C) of an augmented batch, and return them with the batch whose labels were mixed likewise."""
+    def encode(self, batch: Batch, key: BatchKey) -> View:
+        """Encode a batch, augmented in training mode."""
         if not self.training:
-            logits = self.online.encode(spectrogram_of(batch, self.online)).logits
-            assert logits is not None
-            return logits, batch
-        batch = mix_waveforms(batch, self.augment, key)
+            return View(self.online.encode(spectrogram_of(batch, self.online)), batch)
+        batch, mix = mix_waveforms(batch, self.augment, key)
         spec = (
             self.online.frontend(batch.audio, batch.lengths, key=key)
             if batch.audio is not None
             else spectrogram_of(batch, self.online)
         )
-        values, mix = mix_spectrograms(spec.values, self.augment, key)
-        if mix is not None:
-            assert batch.labels is not None
-            targets = None if batch.targets is None else {name: mix(value) for name, value in batch.targets.items()}
-            batch = replace(batch, labels=mix(batch.labels), targets=targets)
-            spec = replace(spec, lengths=torch.maximum(spec.lengths, spec.lengths[mix.partner.to(spec.lengths.device)]))
+        values, spec_mix = mix_spectrograms(spec.values, self.augment, key)
+        if spec_mix is not None:
+            mix = spec_mix
+            labels = None if batch.labels is None else mix(batch.labels)
+            batch = replace(batch, labels=labels)
+            spec = replace(spec, lengths=mix.longest(spec.lengths))
         values = mask_and_crop(self.online.normalise(values), self.augment, key)
-        logits = self.online.encode(replace(spec, values=values, normalised=True), key=key).logits
-        assert logits is not None
-        return logits, batch
+        return View(self.online.encode(replace(spec, values=values, normalised=True), key=key), batch, mix)
 
     def label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Loss of each clip against its labels, (B,)."""
@@ -132,10 +151,10 @@ class Supervised(Objective):
 
     def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
         """Return ids, logits, labels and annotated classes of a batch of windows."""
-        logits, batch = self.logits_of(batch, key)
+        view = self.encode(batch, key)
         assert batch.labels is not None
         mask = torch.ones_like(batch.labels) if batch.label_mask is None else batch.label_mask
-        return batch.ids, logits.float().cpu().numpy(), batch.labels.cpu().numpy(), mask.cpu().numpy()
+        return batch.ids, view.logits.float().cpu().numpy(), batch.labels.cpu().numpy(), mask.cpu().numpy()
 
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
         """Average the logits of the windows of each clip; return the loss and the metrics of the clips."""
