@@ -23,6 +23,7 @@ HOPELESS = {
     "prepare as-list": "nowhere.csv nowhere.csv --out w.csv",
     "prepare speech": "nowhere --out p --features nowhere/model",
     "pretrain": "nowhere --out r",
+    "finetune": "nowhere --model logmel-stats --out r",
     "evaluate": "nowhere --model logmel-stats",
     "results": "--store nowhere.sqlite",
     "report": "nowhere",

@@ -36,7 +36,7 @@ def add_arguments(parser: VerbParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.advanced |= {"allow", "method"}
+    parser.advanced |= {"allow", "method", "resume"}
 
 
 def run(args: argparse.Namespace) -> int:

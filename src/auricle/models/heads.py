@@ -315,7 +315,7 @@ class NormLinearHead(VectorHead):
 
     def vector_logits(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., C). In training, the statistics of the batch; a batch of one uses the running ones."""
-        x = x.to(self.mlp[-1].weight.dtype)
+        x = x.to(next(self.mlp.parameters()).dtype)
         flat = x.reshape(-1, x.shape[-1])
         if self.training and (len(flat) > 1 or not isinstance(self.norm, nn.BatchNorm1d)):
             normal = self.norm(flat)

@@ -58,8 +58,8 @@ def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
 class Console:
     """The progress line: epoch, loss, learning rate, ratio of time waiting for data, time left; and messages above it."""
 
-    def __init__(self, steps: int, *, quiet: bool = False):
-        self.bar = progress_bar(total=steps, what="pretrain", unit="step", quiet=quiet)
+    def __init__(self, steps: int, *, verb: str = "pretrain", quiet: bool = False):
+        self.bar = progress_bar(total=steps, what=verb, unit="step", quiet=quiet)
         self.quiet = quiet
         self.smooth_loss: float | None = None
 

@@ -107,7 +107,10 @@ class Trainer:
         self.metrics = MetricsLog(folder.metrics, self.callbacks) if dist.is_main else None
         self.checkpoints = CheckpointStore(folder.checkpoints, config.keep_states)
         self.encoder_files = EncoderFiles(self.objective, folder, config, dist.is_main, data.key)
-        self.health, self.console = Health(), Console(length.steps, quiet=quiet or not dist.is_main)
+        self.health, self.console = (
+            Health(),
+            Console(length.steps, verb=objective.verb, quiet=quiet or not dist.is_main),
+        )
         self.network = dist.wrap(objective, unused=objective.unused_parameters)
         if config.compile:
             self.network = torch.compile(self.network)  # type: ignore[assignment]
@@ -124,6 +127,7 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved.
             AuricleError: if the loss is not finite, or the disk is full.
         """
+        self.objective.train()  # an encoder that was loaded comes in evaluation mode
         with Interrupt() as interrupt:
             batches, waited, began = self.data.batches(self.micro_step), 0.0, time.monotonic()
             while self.micro_step < self.last_micro_step():

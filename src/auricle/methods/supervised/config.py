@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
-from auricle.methods.config import AUTO, NONE, PretrainConfig, TrainConfig
+from auricle.methods.config import AUTO, NONE, ZERO, PretrainConfig, TrainConfig
 
 LOSSES = ("auto", "bce", "cross-entropy", "nll")
 HEADS = ("auto", "keep", "new", "linear", "mlp", "norm-linear")
@@ -67,25 +67,32 @@ class LabelConfig:
 class AugmentConfig:
     """Augmentations of training clips, in the order in which they are applied. The defaults change nothing."""
 
-    gain: int = option(0, "random gain of -GAIN to GAIN - 1 dB; 0: none")
-    roll: int = option(0, "random circular shift of up to this many samples; 0: none")
+    gain: int | None = option(None, "random gain of -GAIN to GAIN - 1 dB", words=NONE, old=ZERO)
+    roll: int | None = option(
+        None, "random circular shift of up to this many samples to either side", words=NONE, old=ZERO
+    )
     impulse_responses: str | None = option(
         None, "folder of device impulse responses (WAV) that clips are convolved with", words=NONE
     )
     impulse_ratio: float = option(0.0, "share of the clips that are convolved with an impulse response")
     wave_mixup: float = option(0.0, "share of the clips whose waveform is mixed with another clip's (Beta(2, 2))")
-    mixup: float = option(0.0, "alpha of mixup between clips of a batch (Beta(alpha, alpha)); 0: none", advanced=False)
+    mixup: float | None = option(
+        None, "alpha of mixup between clips of a batch (Beta(alpha, alpha))", words=NONE, old=ZERO, advanced=False
+    )
     mixup_input: str = option("spectrogram", "what mixup mixes", choices=("spectrogram", "waveform"))
     mixup_fold: bool = option(True, "the larger share is always the clip's own, as EfficientAT; off: as EVAR")
     mixstyle: float = option(0.0, "share of the batches to which MixStyle is applied instead of mixup")
     mixstyle_alpha: float = option(0.4, "alpha of MixStyle")
     fmin_range: int = option(10, "hertz by which the lowest edge of the mel bank varies (EfficientAT); 1: fixed")
     fmax_range: int = option(2000, "hertz by which the highest edge of the mel bank varies (EfficientAT); 1: fixed")
-    freq_mask: int = option(0, "longest frequency mask in mel bins; 0: none")
-    time_mask: int = option(0, "longest time mask in frames; 0: none")
+    freq_mask: int | None = option(None, "longest frequency mask in mel bins", words=NONE, old=ZERO)
+    time_mask: int | None = option(None, "longest time mask in frames", words=NONE, old=ZERO)
     resize_crop: bool = option(False, "random resize crop of the spectrogram (M2D's recipes)")
-    training_mask: float = option(
-        0.0, "share of the patches that transformers do not see in training (structured patch-out); 0: none"
+    training_mask: float | None = option(
+        None,
+        "share of the patches that transformers do not see in training (structured patch-out)",
+        words=NONE,
+        old=ZERO,
     )
     published_mask: bool = option(False, "hide those patches that the original program hides")
 
@@ -99,8 +106,8 @@ class AugmentConfig:
         for name in ("mixstyle", "wave_mixup", "impulse_ratio"):
             if getattr(self, name) > 1:
                 raise AuricleError(f"--{name.replace('_', '-')} is a share from 0 to 1, not {getattr(self, name)}")
-        if not 0 <= self.training_mask < 1:
-            raise AuricleError(f"--training-mask is a share from 0 to below 1, not {self.training_mask}")
+        if self.training_mask is not None and not 0 < self.training_mask < 1:
+            raise AuricleError(f"--training-mask is a share between 0 and 1, not {self.training_mask}")
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,10 @@ class FinetuneConfig(PretrainConfig):
     )
     weights: str | None = option(None, "a local file of that published name", words=NONE, advanced=False)
     initial: str = option(
-        "weights", "weights to start from; random: the same network untrained", choices=("weights", "random")
+        "weights",
+        "weights to start from; random: the same network untrained",
+        choices=("weights", "random"),
+        advanced=True,
     )
     train: TrainConfig = option(factory=_training, group="training", advanced=True)
     data: LabelConfig = option(factory=LabelConfig, group="labels and clips", advanced=True)

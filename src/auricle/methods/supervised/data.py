@@ -217,7 +217,11 @@ def training_clips(
         frames = int(front.num_frames(round(seconds * front.sample_rate)))
         return Spectrograms(manifest, frames, seed=seed, config=crops, classes=classes)
     waves = WaveAugment(
-        augment.gain, augment.roll, augment.impulse_responses or "", augment.impulse_ratio, encoder.info.sample_rate
+        augment.gain or 0,
+        augment.roll or 0,
+        augment.impulse_responses or "",
+        augment.impulse_ratio,
+        encoder.info.sample_rate,
     )
     return LabelledWaveforms(
         manifest,

@@ -84,7 +84,7 @@ class Supervised(Objective):
         freeze(encoder, self.frozen)
         encoder.augment_in_training(
             mel_edges=(augment.fmin_range, augment.fmax_range),
-            mask_ratio=augment.training_mask,
+            mask_ratio=augment.training_mask or 0.0,
             published_mask=augment.published_mask,
         )
 
