@@ -37,7 +37,7 @@ def test_two_classes_of_folders_are_learnt_and_the_run_tags(sounds, tmp_path):
     encoder = auricle.load(tmp_path / "run")
     assert encoder.info.label_space.ids == ("noise", "tone")
     assert encoder.info.label_space.kind == "multiclass"
-    assert auricle.tag(sounds / "tone" / "0.wav", model=encoder).tags[0].label == "tone"
+    assert auricle.tag(sounds / "tone" / "0.wav", model=encoder).results[0].tags[0].label == "tone"
 
 
 @pytest.mark.parametrize("family", ["mn", "dymn", "m2d", "mae-ast-patch", "ensemble"])

@@ -1,4 +1,4 @@
-"""Augmentations, losses and the head of fine-tuning agree with the original programs (finetuning 3 to 5)."""
+"""Augmentations, losses and the head of fine-tuning agree with the original programs."""
 
 from __future__ import annotations
 

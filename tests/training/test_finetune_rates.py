@@ -1,4 +1,4 @@
-"""Optimisers, schedules and layer-wise decay of fine-tuning agree with the original programs (finetuning 6)."""
+"""Optimisers, schedules and layer-wise decay of fine-tuning agree with the original programs."""
 
 from __future__ import annotations
 

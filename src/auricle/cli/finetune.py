@@ -16,7 +16,7 @@ from dataclasses import MISSING, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.cli.flags import VerbParser, add_flags, config_from, given_flags
+from auricle.cli.flags import VerbParser, add_flags, config_from, typed_options
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")
         allow = tuple(name.replace("-", "_") for name in args.allow)
-        changes = given_flags(args, FinetuneConfig)
+        changes = typed_options(args, FinetuneConfig)
         return answer(continue_finetune(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
     if args.source is MISSING:
         raise AuricleError("name the recordings: auricle finetune DATA --model mn04_as (or --continue RUN)")

@@ -286,7 +286,7 @@ class MLPHead(VectorHead):
 class NormLinearHead(VectorHead):
     """EVAR's head: batch norm without scale and shift, then linear layers with ReLU, and dropout between hidden layers.
 
-    The weights are normal with standard deviation 0.01, the biases 0 (finetuning 4.2).
+    The weights are normal with standard deviation 0.01, the biases 0 ([finetuning 4.2](docs/specification/finetuning.md#s4-2)).
     """
 
     kind = "norm-linear"
@@ -328,7 +328,10 @@ class NormLinearHead(VectorHead):
 
 
 def evar_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.Generator) -> None:
-    """Initialise a linear layer: weights normal with standard deviation 0.01, biases zero (finetuning 4.2)."""
+    """Initialise a linear layer: weights normal with standard deviation 0.01, biases zero.
+
+    See [finetuning 4.2](docs/specification/finetuning.md#s4-2).
+    """
     if local == "bias":
         parameter.zero_()
     else:

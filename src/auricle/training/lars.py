@@ -1,4 +1,4 @@
-"""LARS in its two published forms, and LAMB (finetuning 6.1 and 6.2).
+"""LARS in its two published forms, and LAMB ([finetuning 6.1](docs/specification/finetuning.md#s6-1) and 6.2).
 
 MAE's LARS leaves one-dimensional parameters alone; the library's form (timm) treats all alike and without weight decay is
 plain SGD. M2D's AudioSet recipe names the second one with weight decay 0: it is SGD with momentum.

@@ -105,7 +105,9 @@ def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
 
 
-BETAS = {  # m2d 5.3, mae_ast 9, efficientat_training 10, finetuning 6.1
+# [m2d 5.3](docs/specification/m2d.md#s5-3), [mae_ast 9](docs/specification/mae_ast.md#s9),
+# [efficientat_training 10](docs/specification/efficientat_training.md#s10), [finetuning 6.1](docs/specification/finetuning.md#s6-1)
+BETAS = {
     "adamw": (0.9, 0.95),
     "adam": (0.9, 0.98),
     "adam-l2": (0.9, 0.999),
@@ -128,12 +130,13 @@ def make_optimizer(
 
     Args:
         groups: parameters and their weight decay.
-        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 ([m2d 5.3](docs/specification/m2d.md#s5-3)); "adam", MAE-AST's, with (0.9, 0.98) and
-            1e-6 ([mae_ast 9](docs/specification/mae_ast.md#s9)); "adam-l2", PyTorch's Adam, whose decay is added to the gradient
-            (efficientat_training 10); "sgd", with momentum 0.9 and no decay ([m2d 5.1](docs/specification/m2d.md#s5-1)); "lars", MAE's, and
-            "lamb" (finetuning 6).
+        name: "adamw", with betas (0.9, 0.95) and eps 1e-8 ([m2d 5.3](docs/specification/m2d.md#s5-3)); "adam", MAE-AST's, with
+            (0.9, 0.98) and 1e-6 ([mae_ast 9](docs/specification/mae_ast.md#s9)); "adam-l2", PyTorch's Adam, whose decay is
+            added to the gradient ([efficientat_training 10](docs/specification/efficientat_training.md#s10)); "sgd", with
+            momentum 0.9 and no decay ([m2d 5.1](docs/specification/m2d.md#s5-1)); "lars", MAE's, and "lamb"
+            ([finetuning 6](docs/specification/finetuning.md#s6)).
         betas, eps: replace those.
-        amsgrad: AdamW with the largest second moment so far (finetuning 6.1).
+        amsgrad: AdamW with the largest second moment so far ([finetuning 6.1](docs/specification/finetuning.md#s6-1)).
     """
     if name == "sgd":
         return torch.optim.SGD([{**group, "weight_decay": 0.0} for group in groups], lr=lr, momentum=MOMENTUM)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-EVAR_FLOOR = 1e-7  # finetuning 6.3
+EVAR_FLOOR = 1e-7  # [finetuning 6.3](docs/specification/finetuning.md#s6-3)
 
 
 def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, total: float) -> float:
     """Return the rate: linear from 0 to ``peak`` over ``warmup``, then half a cosine to ``floor`` at ``total``.
 
-    ``now``, ``warmup`` and ``total`` have one unit. The very first step has rate 0 (specification m2d 5.3; MAE's fine-tuning,
-    finetuning 6.4).
+    ``now``, ``warmup`` and ``total`` have one unit. The very first step has rate 0
+    ([m2d 5.3](docs/specification/m2d.md#s5-3); MAE's fine-tuning,
+    [finetuning 6.4](docs/specification/finetuning.md#s6-4)).
     """
     if now < warmup:
         return peak * now / warmup
@@ -21,7 +22,7 @@ def cosine_with_warmup(now: float, peak: float, floor: float, warmup: float, tot
 def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: int, power: float = 1.0) -> float:
     """Return the rate: linear from 0 to ``peak`` over ``warmup`` updates, then a power of the rest to ``floor`` at ``total``.
 
-    ``now`` is the number of updates already made, so the very first has rate 0 (specification mae_ast 9).
+    ``now`` is the number of updates already made, so the very first has rate 0 ([mae_ast 9](docs/specification/mae_ast.md#s9)).
     """
     if warmup and now <= warmup:
         return peak * now / warmup
@@ -33,7 +34,7 @@ def polynomial_decay(now: int, peak: float, floor: float, warmup: int, total: in
 def exponential_linear(
     epoch: int, peak: float, last_ratio: float, warmup: float, ramp_start: float, ramp_epochs: float
 ) -> float:
-    """Return EfficientAT's rate of a whole epoch (efficientat 7.4).
+    """Return EfficientAT's rate of a whole epoch ([efficientat 7.4](docs/specification/efficientat.md#s7-4)).
 
     The warm-up is exp(-5 (1 - e / warmup)^2), where e is the epoch but at least 0.5; from ``ramp_start`` on, over
     ``ramp_epochs``, the rate falls linearly to ``last_ratio * peak``. The two factors multiply.
@@ -52,7 +53,8 @@ def evar_cosine(step: int, per_epoch: int, peak: float, warmup: float, epochs: f
     """Return the rate of EVAR's program: it is advanced after a step, so every step uses the time of the one before.
 
     At time t (epochs): t < warmup: peak t / warmup, else 1e-7 + (peak - 1e-7) / 2 (1 + cos(pi t / epochs)), which jumps down
-    at the end of the warm-up. The first two steps have rate 0 (without a warm-up: ``peak``) (finetuning 6.3).
+    at the end of the warm-up. The first two steps have rate 0 (without a warm-up: ``peak``)
+    ([finetuning 6.3](docs/specification/finetuning.md#s6-3)).
     """
     time = max(0, step - 1) / per_epoch
     if time < warmup:
@@ -63,5 +65,8 @@ def evar_cosine(step: int, per_epoch: int, peak: float, warmup: float, epochs: f
 
 
 def cosine_annealing(epoch: int, peak: float, floor: float, period: float) -> float:
-    """Return the rate of a whole epoch: a cosine from ``peak`` to ``floor`` in ``period`` epochs, and back (finetuning 9.3)."""
+    """Return the rate of a whole epoch: a cosine from ``peak`` to ``floor`` in ``period`` epochs, and back.
+
+    See [finetuning 9.3](docs/specification/finetuning.md#s9-3).
+    """
     return floor + (peak - floor) / 2 * (1 + math.cos(math.pi * epoch / period))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auricle.core.randomness import BatchKey
 
-STYLE_EPS = 1e-6  # efficientat_training 8
+STYLE_EPS = 1e-6  # [efficientat_training 8](docs/specification/efficientat_training.md#s8)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ def draw_mix(key: BatchKey, alpha: float, *, fold: bool) -> Mix:
     Args:
         key: keys of the clips.
         alpha: above 0.
-        fold: the clip's own share is the larger one, as EfficientAT (efficientat_training 8); False: as EVAR
-            (finetuning 3.1).
+        fold: the clip's own share is the larger one, as EfficientAT
+            ([efficientat_training 8](docs/specification/efficientat_training.md#s8)); False: as EVAR
+            ([finetuning 3.1](docs/specification/finetuning.md#s3-1)).
     """
     share = np.array([source.beta(alpha, alpha) for source in key.each("mixup")], np.float32)
     if fold:
@@ -55,7 +56,8 @@ def draw_mix(key: BatchKey, alpha: float, *, fold: bool) -> Mix:
 
 
 def mixstyle(values: Tensor, share: Tensor, partner: Tensor) -> Tensor:
-    """Give every clip a mixture of its own and its partner's mean and deviation of each band (efficientat_training 8).
+    """Give every clip a mixture of its own and its partner's mean and deviation of each band
+    ([efficientat_training 8](docs/specification/efficientat_training.md#s8)).
 
     Args:
         values: (B, F, T) spectrograms. Means and deviations (unbiased) are over time and carry no gradient.

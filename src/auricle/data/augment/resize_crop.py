@@ -1,4 +1,7 @@
-"""Random resize crop of spectrograms (finetuning 3.3): cut a box out of a wider canvas and resize it to the input's size."""
+"""Random resize crop of spectrograms: cut a box out of a wider canvas and resize it to the input's size.
+
+See [finetuning 3.3](docs/specification/finetuning.md#s3-3).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Augment waveforms: gain, circular shift, impulse responses, and the mixture of two clips (efficientat_training 5).
+"""Augment waveforms: gain, circular shift, impulse responses, and the mixture of two clips
+([efficientat_training 5](docs/specification/efficientat_training.md#s5)).
 
 Functions that compute take the drawn numbers. ``WaveAugment`` holds the settings and draws them by key.
 """

@@ -30,7 +30,7 @@ from auricle.models.base import Encoder
 from auricle.models.heads import LabelKind
 
 LONGEST = 10.0  # seconds of a training clip that is not asked for
-WEIGHT_SCALE = 1000.0  # efficientat_training 4
+WEIGHT_SCALE = 1000.0  # [efficientat_training 4](docs/specification/efficientat_training.md#s4)
 
 
 @dataclass
@@ -258,7 +258,10 @@ def without_unknown(manifest: Manifest, classes: Sequence[str]) -> Manifest:
 
 
 def clip_weights(data: LabelledData, config: FinetuneConfig) -> np.ndarray | None:
-    """Return how often each clip is drawn, or None for each once (efficientat_training 4)."""
+    """Return how often each clip is drawn, or None for each once.
+
+    See [efficientat_training 4](docs/specification/efficientat_training.md#s4).
+    """
     if config.data.sampling == "shuffle":
         return None
     if config.data.sampling == "weighted":

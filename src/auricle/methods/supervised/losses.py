@@ -1,4 +1,8 @@
-"""Losses of learning with labels, in float32 (finetuning 5.1, efficientat_training 8 and 9)."""
+"""Losses of learning with labels, in float32.
+
+See [finetuning 5.1](docs/specification/finetuning.md#s5-1) and
+[efficientat_training 8](docs/specification/efficientat_training.md#s8).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,10 @@ def cross_entropy(
 
 
 def nll(logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy divided by the number of classes, as EVAR's program (finetuning 5.1): (B,)."""
+    """Cross-entropy divided by the number of classes, as EVAR's program: (B,).
+
+    See [finetuning 5.1](docs/specification/finetuning.md#s5-1).
+    """
     return cross_entropy(logits, targets, mask=mask, weights=weights) / logits.shape[1]
 
 
@@ -52,7 +59,10 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"bce": bce, "cross-entropy": cross_e
 
 
 def balanced_weights(targets: Tensor) -> Tensor:
-    """Return n / (C n_c) for the classes of targets (n, C); 0 for a class without a clip (finetuning 5.1)."""
+    """Return n / (C n_c) for the classes of targets (n, C); 0 for a class without a clip.
+
+    See [finetuning 5.1](docs/specification/finetuning.md#s5-1).
+    """
     counts = targets.sum(0)
     return torch.where(counts > 0, targets.shape[0] / (targets.shape[1] * counts.clamp(min=1)), 0.0)
 
@@ -65,7 +75,8 @@ def smoothed(targets: Tensor, share: float, *, multiclass: bool) -> Tensor:
 def teacher_bce(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Distillation loss of each clip, mean over classes: BCE against sigmoid(teacher / temperature), (B,).
 
-    The student's logits are not divided by the temperature and the loss has no factor of its square (efficientat_training 9).
+    The student's logits are not divided by the temperature and the loss has no factor of its square
+    ([efficientat_training 9](docs/specification/efficientat_training.md#s9)).
 
     Args:
         logits, teacher: (B, C) logits.

@@ -27,7 +27,8 @@ def mix_waveforms(batch: Batch, config: AugmentConfig, key: BatchKey) -> tuple[B
 
 
 def mix_spectrograms(values: Tensor, config: AugmentConfig, key: BatchKey) -> tuple[Tensor, Mix | None]:
-    """Apply mixup or MixStyle to spectrograms (B, F, T), not both (efficientat_training 8).
+    """Apply mixup or MixStyle to spectrograms (B, F, T), not both
+    ([efficientat_training 8](docs/specification/efficientat_training.md#s8)).
 
     Returns:
         The spectrograms, and the mixture that labels and targets have to follow; None where labels stay.
@@ -42,7 +43,8 @@ def mix_spectrograms(values: Tensor, config: AugmentConfig, key: BatchKey) -> tu
 
 
 def mask_and_crop(values: Tensor, config: AugmentConfig, key: BatchKey) -> Tensor:
-    """Apply one frequency and one time mask to the whole batch, then the random resize crop (finetuning 3.2, 3.3).
+    """Apply one frequency and one time mask to the whole batch, then the random resize crop
+    ([finetuning 3.2](docs/specification/finetuning.md#s3-2), 3.3).
 
     Args:
         values: (B, F, T) normalised; masks are filled with 0.

@@ -12,7 +12,8 @@ from auricle.methods.supervised.config import LearningConfig
 from auricle.models.base import Encoder
 
 HEAD = "head"
-WITH_THE_HEAD = (HEAD, "norm")  # MAE gives the final norm the rate of the head (finetuning 6.4)
+# MAE gives the final norm the rate of the head ([finetuning 6.4](docs/specification/finetuning.md#s6-4))
+WITH_THE_HEAD = (HEAD, "norm")
 
 
 def frozen_groups(encoder: Encoder, wanted: Sequence[str]) -> set[str]:
@@ -56,7 +57,8 @@ def param_groups(encoder: Encoder, config: LearningConfig, lr: float, weight_dec
     """Return the optimiser's groups: ``lr_scale`` is the rate as a share of ``lr``.
 
     Groups are the layers by their decay of the rate, each with and without weight decay. Layer-wise decay follows MAE: the
-    last group (head and final norm) has scale 1, each one before it ``layer_decay`` times the next (finetuning 6.4).
+    last group (head and final norm) has scale 1, each one before it ``layer_decay`` times the next
+    ([finetuning 6.4](docs/specification/finetuning.md#s6-4)).
 
     Args:
         lr: the peak rate of the run.
@@ -82,7 +84,10 @@ def param_groups(encoder: Encoder, config: LearningConfig, lr: float, weight_dec
 
 
 def _rate(config: LearningConfig, head: bool, last: bool, lr: float) -> float:
-    """``or`` as published: a part without a rate of its own follows the next larger part (efficientat_training 10)."""
+    """``or`` as published: a part without a rate of its own follows the next larger part.
+
+    See [efficientat_training 10](docs/specification/efficientat_training.md#s10).
+    """
     if not head:
         return config.encoder_lr or lr
     if last:
