@@ -14,8 +14,18 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from auricle.core.errors import AuricleError
-from auricle.core.io import cache_dir, dumps, file_stamp, make_folder, replacing, sha256_of, write_text
+from auricle.core.errors import AudioError, AuricleError
+from auricle.core.io import (
+    cache_dir,
+    check_unchanged,
+    dumps,
+    file_stamp,
+    make_folder,
+    replacing,
+    sha256_of,
+    short_name,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_on_success(tmp_path):
@@ -144,3 +154,31 @@ def test_a_name_that_holds_a_nul_is_refused_in_words(tmp_path):
         with pytest.raises(AuricleError, match="null|NUL"):
             write_text(path, "text")
     assert file_stamp(tmp_path / "a\0b") is None
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 251 + ".npy", "音" * 85, "ü" * 127 + "."])
+def test_files_with_the_longest_names_are_replaced_too(tmp_path, name):
+    write_text(tmp_path / name, "one")
+    write_text(tmp_path / name, "two")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_short_names_fit_and_differ():
+    assert short_name("a.wav", ".txt") == "a.wav.txt"
+    names = [short_name(letter * length, ".txt") for letter in ("x", "音") for length in (251, 252, 300)]
+    assert len(set(names)) == 6
+    assert max(len(os.fsencode(name)) for name in names) <= 255
+    assert all(name.endswith(".txt") for name in names)
+
+
+def test_a_recording_that_is_not_the_one_of_the_stamp_is_an_error(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"one")
+    before = file_stamp(path)
+    check_unchanged(path, before)
+    path.write_bytes(b"longer")
+    with pytest.raises(AudioError, match=r"a\.wav: was changed while it was read"):
+        check_unchanged(path, before)
+    path.unlink()
+    with pytest.raises(AudioError, match="was changed"):
+        check_unchanged(path, before)

@@ -84,7 +84,11 @@ class AudioSource:
     def _file(self) -> Path | BinaryIO:
         if self.error:
             raise AudioError(self.error)
-        if isinstance(self.content, Path) and self.content.is_dir():
+        if isinstance(self.content, Path) and os.path.isdir(self.content):
+            try:
+                os.listdir(self.content)
+            except OSError as error:
+                raise AudioError(f"the folder {self.name} cannot be listed ({error.strerror})") from None
             raise AudioError(
                 f"the folder {self.name} holds no audio; known endings: {', '.join(sorted(AUDIO_SUFFIXES))}"
             )
@@ -336,11 +340,15 @@ def _named_apart(sources: list[AudioSource]) -> list[AudioSource]:
 def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
     """Yield the files in a folder and below, by suffix, as relative paths in sorted order.
 
-    Hidden files and folders are left out. Links are followed, each folder once.
+    Hidden files and folders are left out. Links are followed, each folder once. A folder that cannot be listed is yielded
+    itself, so that it is not left out silently: reading it fails with a message, as reading a broken file does.
     """
     wanted = tuple(suffixes)
     visited = set()
-    for base, folders, files in os.walk(folder, followlinks=True):
+    unlisted: list[str] = []
+    walk = os.walk(folder, followlinks=True, onerror=lambda error: unlisted.append(error.filename))
+    for base, folders, files in walk:
+        yield from _relative(unlisted, folder)
         real = os.path.realpath(base)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and real not in visited)
         if real in visited:
@@ -349,3 +357,10 @@ def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
         for name in sorted(files):
             if name.lower().endswith(wanted) and not name.startswith("."):
                 yield (Path(base) / name).relative_to(folder).as_posix()
+    yield from _relative(unlisted, folder)
+
+
+def _relative(folders: list[str], base: Path) -> Iterator[str]:
+    """Take the folders out of the list and yield them as paths relative to ``base``."""
+    while folders:
+        yield Path(folders.pop(0)).relative_to(base).as_posix()

@@ -15,6 +15,8 @@ from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
+from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.summary import summarise
 
 JSON = "print the result as JSON"
 
@@ -26,6 +28,7 @@ class Prepare:
 
     The folder holds manifest.csv, lms/<relative path>.npy (raw log-mel, (1, 80, frames)), statistics.json (mean and
     standard deviation of the corpus), prepare.json (the settings) and failed.csv (what could not be used, and why).
+    What was understood of the source is printed first (stderr): clips, classes with their counts, one label per clip or several.
     Broken files do not stop the others; the exit code is then 1. The same command continues a run that was stopped.
     """
 
@@ -36,10 +39,11 @@ class Prepare:
 
     @staticmethod
     def run(args: argparse.Namespace) -> int:
+        config = config_from(PrepareConfig, args)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the result's notes say the same
-            result = prepare(config_from(PrepareConfig, args))
-        for note in result.notes:
+            warnings.simplefilter("ignore", UserWarning)  # the notes say the same
+            result = prepare(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        for note in result.restored:
             print(f"note: {note}", file=sys.stderr)
         return _answer(result, "clips prepared", "already finished", args.json, str(result.out / "failed.csv"))
 
@@ -105,9 +109,11 @@ class FileList:
     @staticmethod
     def run(args: argparse.Namespace) -> int:
         result = prepare_list(config_from(ListConfig, args))
-        answer = {"out": str(result.out), "rows": result.rows}
+        answer = {"out": str(result.out), "rows": result.rows, "unlisted": result.unlisted}
+        for name in result.unlisted:
+            print(f"failed: the folder {name} cannot be listed", file=sys.stderr)
         print(json.dumps(answer) if args.json else f"{result.out}: {result.rows} files")
-        return EXIT_OK
+        return EXIT_SOME_FAILED if result.unlisted else EXIT_OK
 
 
 class AudioSetList:
@@ -136,6 +142,13 @@ class AudioSetList:
         answer = {**asdict(result), "out": str(result.out)}
         print(json.dumps(answer) if args.json else f"{result.out}: {result.rows} clips, {result.classes} classes")
         return EXIT_SOME_FAILED if result.unknown else EXIT_OK
+
+
+def _print_source(source: str, manifest: Manifest) -> None:
+    """Print what was understood of a source, and the notes about it."""
+    print(f"{source}: {summarise(manifest)}", file=sys.stderr)
+    for note in manifest.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _answer(result: Any, done: str, before: str, as_json: bool, where: str = "") -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import file_stamp, make_folder, write_text, writing
+from auricle.core.io import file_stamp, make_folder, short_name, write_text, writing
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, option
 from auricle.core.streams import stdin_bytes
@@ -279,8 +279,12 @@ class TagFolder:
             file.write(f"{json.dumps(line)}\n")
 
     def add_labels(self, source: AudioSource, result: FileTags, kind: str, nyquist: float) -> Path:
-        """Write the label track of a recording, under the recording's own relative path, and return its path."""
-        path = self.folder / f"{source.place}{SUFFIXES[kind]}"
+        """Write the label track of a recording, under the recording's own relative path, and return its path.
+
+        A name that would be too long for the file system is shortened.
+        """
+        place = Path(source.place)
+        path = self.folder / place.parent / short_name(place.name, SUFFIXES[kind])
         write_text(path, WRITERS[kind](result.events or (), nyquist))
         return path
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from auricle.core.errors import AuricleError
-from auricle.core.temporary import remove_leftovers, temporary_name
+from auricle.core.errors import AudioError, AuricleError
+from auricle.core.temporary import LONGEST_NAME, remove_leftovers, temporary_name
 
 SET_ANOTHER = "set AURICLE_CACHE to another"  # advice in messages about the folder for caches
 
@@ -77,6 +77,16 @@ def _sqlite_code(error: Any) -> int:
 
 
 # ---- writing
+def short_name(name: str, end: str = "") -> str:
+    """Return a file name with ``end`` that a file system accepts: of a name that is too long the beginning and a checksum."""
+    room = LONGEST_NAME - len(os.fsencode(end))
+    data = os.fsencode(name)
+    if len(data) <= room:
+        return name + end
+    digest = f"-{hashlib.sha256(data).hexdigest()[:32]}"
+    return data[: room - len(digest)].decode("utf-8", "ignore") + digest + end
+
+
 def make_folder(folder: Path, advice: str = "choose another place") -> None:
     """Make a folder and its parents, where they do not exist.
 
@@ -182,6 +192,15 @@ def file_stamp(file: Path) -> list[int] | None:
     except (OSError, ValueError):  # ValueError: the name holds a NUL
         return None
     return [stat.st_size, stat.st_mtime_ns]
+
+
+def check_unchanged(file: Path, stamp: list[int] | None) -> None:
+    """Raise AudioError if a recording is no longer the file whose stamp was taken before it was read.
+
+    A result is kept with the stamp from before: of a file that was replaced meanwhile, nobody knows which one was read.
+    """
+    if file_stamp(file) != stamp:
+        raise AudioError(f"{file}: was changed while it was read; run again when it is complete")
 
 
 # ---- the folder for downloads and embeddings

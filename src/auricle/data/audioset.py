@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.tables import read_table
 
 # of AudioSet (CC BY 4.0, Google), unchanged: [efficientat 14](docs/specification/efficientat.md#s14)
 FILE = "audioset_class_labels_indices.csv"
@@ -61,7 +60,7 @@ def read_segments(paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
     segments: dict[str, tuple[str, ...]] = {}
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise AuricleError(f"cannot read the segment list {path}: {error}") from None
         segments |= _segments(lines, path)
@@ -85,6 +84,8 @@ def _segments(lines: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
 
 def file_names(path: Path) -> list[str]:
     """Return the ``file_name`` column of a list, in its order. Raises AuricleError when there is none."""
+    from auricle.data.manifest.tables import read_table  # which imports, for the names of classes, this module
+
     rows = list(read_table(path))
     if not rows or "file_name" not in rows[0]:
         raise AuricleError(f"{path} has no column 'file_name'; 'auricle prepare list' makes such a list")

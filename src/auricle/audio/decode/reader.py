@@ -213,7 +213,8 @@ def _regular(path: Path, name: str) -> Path:
     except FileNotFoundError:
         raise AudioError(f"{name}: no such file") from None
     if not stat.S_ISREG(status.st_mode):
-        raise AudioError(f"{name}: not a file{' but a folder' if stat.S_ISDIR(status.st_mode) else ''}")
+        unlisted = "" if os.access(path, os.R_OK | os.X_OK) else " that cannot be listed"
+        raise AudioError(f"{name}: not a file{f' but a folder{unlisted}' if stat.S_ISDIR(status.st_mode) else ''}")
     if status.st_size == 0:
         raise AudioError(f"{name}: the file is empty (0 bytes)")
     return path

@@ -42,12 +42,14 @@ class AsListConfig:
 
 @dataclass(frozen=True)
 class ListResult:
-    """Rows written; for AudioSet also the number of classes, and the files that are in no segment list."""
+    """Rows written; for AudioSet also the number of classes, and the files that are in no segment list; and folders that
+    could not be listed."""
 
     out: Path
     rows: int
     classes: int = 0
     unknown: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
 
 def prepare_list(config: ListConfig) -> ListResult:
@@ -58,7 +60,7 @@ def prepare_list(config: ListConfig) -> ListResult:
             change.
     """
     from auricle.audio.sources import files_below
-    from auricle.data.manifest.formats import spelt_in_utf8
+    from auricle.data.manifest.folders import spelt_in_utf8
     from auricle.data.manifest.manifest import ManifestWarning
 
     folder, out = Path(config.source), Path(config.out)
@@ -68,8 +70,10 @@ def prepare_list(config: ListConfig) -> ListResult:
     if not folder.resolve().is_relative_to(root.resolve()):
         raise AuricleError(f"{folder} does not lie in the data root {root}; name another with --root")
     inside = folder.resolve().relative_to(root.resolve())
-    files = files_below(folder, ("." + config.suffix.lstrip("."),))
-    names, notes = spelt_in_utf8(sorted((inside / name).as_posix() for name in files))
+    suffix = "." + config.suffix.lstrip(".").lower()
+    found = sorted((inside / name).as_posix() for name in files_below(folder, (suffix,)))
+    names, notes = spelt_in_utf8(name for name in found if name.lower().endswith(suffix))
+    unlisted = tuple(name for name in found if not name.lower().endswith(suffix))
     for note in notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
     if notes and not names:
@@ -77,7 +81,7 @@ def prepare_list(config: ListConfig) -> ListResult:
     if not names:
         raise AuricleError(f"no {config.suffix} files in {folder} nor below it; 'auricle prepare lms' makes them")
     _write(out, [["file_name"], *([name] for name in names)], config.overwrite)
-    return ListResult(out, len(names))
+    return ListResult(out, len(names), unlisted=unlisted)
 
 
 def prepare_as_list(config: AsListConfig) -> ListResult:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
+    from auricle.data.manifest.summary import Summary
     from auricle.data.stores.conversion import ConversionFailure, ConversionTask, ConvertedClip
 
 
@@ -47,7 +49,8 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """Clips finished now (``done``) and before (``skipped``), clips that failed and why, seconds of work, and notes."""
+    """Clips finished now (``done``) and before (``skipped``), clips that failed and why, seconds of work; what was understood
+    of the source, with notes about it; and damaged files of the folder that were written anew (``restored``)."""
 
     out: Path
     done: int
@@ -55,16 +58,21 @@ class PrepareResult:
     failed: tuple[ConversionFailure, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    source: Summary | None = None
+    restored: tuple[str, ...] = ()
 
 
-def prepare(config: PrepareConfig) -> PrepareResult:
+def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None = None) -> PrepareResult:
     """Write ``lms/*.npy``, ``manifest.csv``, ``statistics.json``, ``prepare.json`` and ``failed.csv`` into the folder.
+
+    ``on_read`` is called with the manifest of the source before the work begins.
 
     Raises:
         AuricleError: The source cannot be read, the folder was made with other settings, or no clip could be prepared.
     """
     from auricle.data.manifest.formats import read_manifest
-    from auricle.data.stores.conversion import find_finished, tasks_of
+    from auricle.data.manifest.summary import summarise
+    from auricle.data.stores.conversion import JOURNAL, find_finished, tasks_of
     from auricle.data.stores.npy import claim_folder
 
     started, out = time.monotonic(), Path(config.out)
@@ -76,7 +84,9 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         classes=config.classes,
     )
     tasks = tasks_of(manifest)
-    claim_folder(out, settings_of(config))
+    restored = claim_folder(out, settings_of(config), out / JOURNAL)
+    if on_read is not None:
+        on_read(manifest)
     before = find_finished(out, tasks, dtype_of(config))
     try:
         results = [*before.values(), *_convert([task for task in tasks if task.id not in before], config)]
@@ -84,7 +94,8 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         raise KeyboardInterrupt("stopped; finished clips are kept: run the same command again to go on") from None
     failed = _finish(out, manifest, results, config)
     done = len(results) - len(before) - len(failed)
-    return PrepareResult(out, done, len(before), failed, time.monotonic() - started, manifest.notes)
+    seconds, source = time.monotonic() - started, summarise(manifest)
+    return PrepareResult(out, done, len(before), failed, seconds, manifest.notes, source, restored)
 
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:
@@ -100,11 +111,14 @@ def dtype_of(config: PrepareConfig) -> str:
 def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[ConvertedClip | ConversionFailure]:
     from auricle.core.parallel import num_processes, parallel_map
     from auricle.core.progress import progress_bar
-    from auricle.data.stores.conversion import Converter, LogMelConverter
+    from auricle.data.stores.conversion import Converter, LogMelConverter, by_recording
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds)
     converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
-    results = parallel_map(converter, tasks, num_processes(len(tasks), config.workers))
+    recordings = parallel_map(
+        converter.convert_recording, by_recording(tasks), num_processes(len(tasks), config.workers)
+    )
+    results = chain.from_iterable(recordings)
     return progress_bar(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
 
 
@@ -115,7 +129,8 @@ def _finish(
     from auricle.data.stores.conversion import ConversionFailure, ConvertedClip
 
     done = {result.id: result for result in results if isinstance(result, ConvertedClip)}
-    failed = tuple(result for result in results if isinstance(result, ConversionFailure))
+    failures = {result.id: result for result in results if isinstance(result, ConversionFailure)}
+    failed = tuple(failures[id] for id in manifest.ids if id in failures)
     _write_failed(out / "failed.csv", failed)
     if not done:
         raise AuricleError(f"none of {len(failed)} clips could be prepared; the first: {failed[0].error}")

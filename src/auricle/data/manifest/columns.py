@@ -168,6 +168,15 @@ class ListColumn:
         """The distinct names in the lists of these rows."""
         return [self.names[code] for code in present_codes(self._codes_of(slice(None)))]
 
+    def counts(self) -> np.ndarray:
+        """Return the number of names in each list, (N,); 0 for None."""
+        return np.where(self.starts < 0, 0, self.ends - self.starts)
+
+    def frequencies(self) -> dict[str, int]:
+        """Return in how many places each name is; names that no row has are left out."""
+        counts = np.bincount(self._codes_of(slice(None)), minlength=len(self.names))
+        return {name: int(count) for name, count in zip(self.names, counts) if count}
+
     def _codes_of(self, rows: slice) -> np.ndarray:
         """Return the codes of these rows, list after list."""
         starts, lengths = self.starts[rows], self.ends[rows] - self.starts[rows]

@@ -5,25 +5,46 @@ from __future__ import annotations
 import csv
 import gc
 import os
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from auricle.audio.decode import AUDIO_SUFFIXES
-from auricle.audio.sources import files_below
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
-from auricle.data.manifest.labels import join_labels, read_class_list
+from auricle.data.manifest.folders import folder_manifest
+from auricle.data.manifest.label_cells import comma_note, is_doubtful, separator_note
+from auricle.data.manifest.labels import join_labels, keep_whole_names, read_class_list
+from auricle.data.manifest.locate import locate
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning
-from auricle.data.manifest.rows import cell_of, clip_columns, clip_of, find_columns
-from auricle.data.manifest.tables import CHUNK, TABLES, Chunk, check_table, read_chunks, text_file, write_parquet
+from auricle.data.manifest.merging import merged_rows
+from auricle.data.manifest.rows import (
+    EVENT_TIMES,
+    cell_of,
+    clip_columns,
+    clip_of,
+    find_columns,
+    plain_name,
+    spans_of_another_recording,
+)
+from auricle.data.manifest.tables import (
+    CHUNK,
+    TABLES,
+    Chunk,
+    check_table,
+    place_of_row,
+    read_chunks,
+    refuse_spreadsheet,
+    text_file,
+    write_parquet,
+)
+from auricle.data.manifest.tables.json_rows import part_of
 
-SPLIT_FOLDERS = frozenset({"train", "training", "valid", "validation", "val", "dev", "test", "eval", "evaluation"})
-SURROGATES = re.compile("[\ud800-\udfff]")  # how Python spells bytes of a file name that are not UTF-8
+DOUBTED = 20_000  # rows of a table up to which it is asked whether commas are parts of labels
+DECIMALS = ("start", "end", "weight", *EVENT_TIMES)  # fields whose cells may have a decimal comma
 Source = str | Path | Sequence[Any]
 
 
@@ -36,10 +57,11 @@ def read_manifest(
     classes: str | Path | Sequence[str] | None = None,
     root: str | Path | None = None,
 ) -> Manifest:
-    """Read the manifest of a table (CSV, TSV, Parquet), a folder, one audio file, or a list of paths.
+    """Read the manifest of a table (CSV, TSV, JSON, Parquet), a folder, one audio file, or a list of paths.
 
-    A folder holding ``manifest.csv`` is read through it (a prepared folder, the synthetic corpus); any other folder is
-    searched for audio, else for ``.npy`` spectrograms; a folder of folders labels its clips with the folders' names.
+    A folder holding ``manifest.csv`` is read through it (a prepared folder, the synthetic corpus), and so is one of HEAR's
+    tasks through its lists; any other folder is searched for audio, else for ``.npy`` spectrograms; a folder of folders
+    labels its clips with the folders' names. Several rows about one clip (a row per event or label) become one clip.
 
     Args:
         source: The table, folder, file or list.
@@ -47,11 +69,12 @@ def read_manifest(
         label_column: Column of the labels, where it has another name than ``label``, ``labels``, ``category``, ...
         group_column: Column of the groups.
         classes: Class list in the order of the logits, or a file of it.
-        root: Where relative paths start; by default the table's folder, or its sub-folder ``audio`` when the files are
-            there.
+        root: Where relative paths start; by default the table's folder, or its sub-folder ``audio`` (or the like) when the
+            files are there.
 
     Returns:
-        The manifest. ManifestWarning is issued for groups in several splits and for rows or files without a partner.
+        The manifest. ManifestWarning is issued for groups in several splits, for rows or files without a partner, and
+        for what was understood in another way than it is written.
 
     Raises:
         AuricleError: The source cannot be read, the root is missing, a column is unknown, or ids repeat.
@@ -63,11 +86,12 @@ def read_manifest(
     if labels is None:
         manifest = _manifest_of(source, root, **named)
     else:
-        manifest = join_labels(
-            _manifest_of(source, root), Manifest(_table_of(Path(labels), **named)), Path(labels).name
-        )
+        table = _table_of(Path(labels), **named)
+        manifest = join_labels(_manifest_of(source, root), Manifest(table.clips), Path(labels).name, table.youtube)
+        manifest = replace(manifest, notes=(*manifest.notes, *table.notes))
     if classes is not None:
         manifest = replace(manifest, classes=read_class_list(classes))
+    manifest = keep_whole_names(manifest)
     manifest = replace(manifest, notes=(*manifest.notes, *manifest.leaks()))
     for note in manifest.notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
@@ -126,36 +150,95 @@ def _manifest_of(
         return _from_table(path / "manifest.csv", root, **named)
     if path.suffix.lower() in TABLES:
         return _from_table(path, root, **named)
+    refuse_spreadsheet(path)
     if any(named.values()):
         raise AuricleError(f"{path} is not a table, so it has no columns; name the table with labels=… (--labels)")
-    return _from_folder(path) if path.is_dir() else _from_list([path.name], path.parent)
+    if path.is_dir():
+        return _from_hear(path) if (path / HEAR_TASK).is_file() else folder_manifest(path)
+    return _from_list([path.name], path.parent)
 
 
 def _from_table(path: Path, root: str | Path | None, **named: str | None) -> Manifest:
-    """Read a CSV, Parquet or TSV file with a header, or MAE-AST's TSV, whose first line is the root."""
+    """Read a CSV, JSON, Parquet or TSV file with a header, or MAE-AST's TSV, whose first line is the root."""
     if path.suffix.lower() == ".tsv" and (first := _root_line(path)) is not None:
         return _from_mae_ast(path, Path(root or first))
     table = _table_of(path, **named)
-    base = _checked_root(root) if root is not None else _root_of(path.parent, table)
+    folder = _checked_root(root) if root is not None else path.parent
+    clips, base, notes = locate(
+        table.clips,
+        folder,
+        fixed=root is not None,
+        part=path.stem if path.suffix == ".json" else "",
+        youtube=table.youtube,
+    )
     names = _classes_file(path)
-    return Manifest(table, base, read_class_list(names) if names.is_file() else None)
+    classes = read_class_list(names) if names.is_file() else None
+    return Manifest(clips, base, classes, (*table.notes, *notes))
 
 
-def _table_of(path: Path, **named: str | None) -> ClipTable:
-    """Read the clips of a CSV, TSV or Parquet file with a header."""
+HEAR_TASK = "task_metadata.json"
+
+
+def _from_hear(folder: Path) -> Manifest:
+    """Read a task of HEAR: train.json, valid.json and test.json or fold00.json …, with recordings in <rate>/<part>."""
+    lists = sorted(path for path in folder.glob("*.json") if part_of(path))
+    if not lists:
+        raise AuricleError(f"{folder} holds {HEAR_TASK}, but no list such as train.json or fold00.json")
+    parts = [_from_table(path, None) for path in lists]
+    tables = [_rebased(part, folder) for part in parts]
+    tables = [table.with_column("id", table.values("path")) for table in tables]
+    vocabulary = folder / "labelvocabulary.csv"
+    classes = read_class_list(vocabulary) if vocabulary.is_file() else None
+    return Manifest(tuple(chain(*tables)), folder, classes, tuple(note for part in parts for note in part.notes))
+
+
+class ReadTable(NamedTuple):
+    """The clips of a table, notes about how it was understood, and True if its rows are named by ids of AudioSet's clips."""
+
+    clips: ClipTable
+    notes: tuple[str, ...]
+    youtube: bool
+
+
+def _table_of(path: Path, **named: str | None) -> ReadTable:
+    """Read the clips of a table with a header."""
     builder = TableBuilder()
-    columns: dict[str, str] | None = None
+    header: Sequence[str] = ()
+    columns: dict[str, str] = {}
+    doubtful: set[str] = set()
     with _without_garbage_collection():
         for chunk in read_chunks(path):
-            columns = columns or find_columns(chunk.header, path.name, **named)
-            cells = {field: chunk.cells(column) for field, column in columns.items()}
-            try:
-                builder.add(chunk.num_rows, clip_columns(cells, chunk.num_rows))
-            except (ValueError, TypeError, csv.Error):  # row by row, for an error that names the row and the column
-                builder.add_clips(_clips_of(chunk, columns, path.name, 2 + builder.count))
-    if columns is None:
+            if not columns:
+                header, columns = chunk.header, find_columns(chunk.header, path.name, **named)
+            _add_rows(builder, chunk, columns, path)
+            if builder.count <= DOUBTED and "labels" in columns:
+                doubtful |= set(filter(is_doubtful, chunk.cells(columns["labels"])))
+    if not columns:
         raise AuricleError(f"{path.name} has no rows: it lists no clips")
-    return builder.table()
+    table, notes = merged_rows(builder.table(), path.name)
+    if spans_of_another_recording(header):
+        notes = (f"the spans in {path.name} are not used: its rows are taken to be about whole files", *notes)
+    if len(table) <= DOUBTED and "labels" in columns:
+        notes = (*notes, *separator_note(table.distinct("labels"), path.name))
+        notes = (*notes, *comma_note(doubtful, (labels or () for labels in table.values("labels")), path.name))
+    return ReadTable(table, notes, not {"ytid", "youtube_id"}.isdisjoint(map(plain_name, header)))
+
+
+def _add_rows(builder: TableBuilder, chunk: Chunk, columns: Mapping[str, str], path: Path) -> None:
+    cells = {field: chunk.cells(column) for field, column in columns.items()}
+    if chunk.decimal_comma:
+        decimals = {field: [_with_point(cell) for cell in cells[field]] for field in DECIMALS if field in cells}
+        cells |= decimals
+    try:
+        if EVENT_TIMES[0] in columns:
+            raise ValueError("a row per event")
+        builder.add(chunk.num_rows, clip_columns(cells, chunk.num_rows))
+    except (ValueError, TypeError, csv.Error):  # row by row, for an error that names the row and the column
+        builder.add_clips(_clips_of(cells, columns, path, builder.count))
+
+
+def _with_point(cell: Any) -> Any:
+    return cell.replace(",", ".") if isinstance(cell, str) else cell
 
 
 @contextmanager
@@ -170,16 +253,12 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _clips_of(chunk: Chunk, columns: Mapping[str, str], where: str, first_line: int) -> Iterator[Clip]:
-    for number, row in enumerate(zip(*chunk.columns), start=first_line):
-        yield clip_of(dict(zip(chunk.header, row)), columns, f"{where} line {number}")
-
-
-def _root_of(folder: Path, table: ClipTable) -> Path:
-    """Return ``folder``, or its sub-folder ``audio`` when the first clip with a relative path exists only there."""
-    first = next((path for path in table.values("path") if path and not path.startswith("/")), None)
-    inside = first is not None and not (folder / first).exists() and (folder / "audio" / first).exists()
-    return folder / "audio" if inside else folder
+def _clips_of(cells: Mapping[str, Sequence[Any]], columns: Mapping[str, str], path: Path, first: int) -> Iterator[Clip]:
+    for number, row in enumerate(zip(*cells.values()), start=first):
+        try:
+            yield clip_of(dict(zip(columns.values(), row)), columns)
+        except AuricleError as error:
+            raise AuricleError(f"{place_of_row(path, number)}: {error}") from None
 
 
 def _root_line(path: Path) -> str | None:
@@ -237,41 +316,10 @@ def _from_list(items: Sequence[Any], root: Path) -> Manifest:
         clips.append(item if row is None else clip_of(row, find_columns(list(row), where), where))
     if not clips:
         raise AuricleError("the list of clips is empty")
-    return Manifest(tuple(clips), _checked_root(root))
-
-
-def _from_folder(folder: Path) -> Manifest:
-    names = list(files_below(folder, AUDIO_SUFFIXES)) or list(files_below(folder, (".npy", ".npz")))
-    if not names:
-        raise AuricleError(f"no audio in {folder}: looked for {', '.join(sorted(AUDIO_SUFFIXES))} in it and below")
-    names, notes = spelt_in_utf8(names)
-    if not names:
-        raise AuricleError(f"no audio in {folder} that can be used: {notes[0]}")
-    tops = {name.split("/")[0] for name in names}
-    one_split = all(name.count("/") > 1 for name in names) and all(top.lower() in SPLIT_FOLDERS for top in tops)
-    labelled = one_split or (len(tops) > 1 and all("/" in name for name in names))
-    rows: list[dict[str, Any]] = [{"path": name, **(_folder_labels(name) if labelled else {})} for name in names]
-    clips = tuple(clip_of(row, {field: field for field in row}, row["path"]) for row in rows)
-    return Manifest(clips, folder, notes=notes)
-
-
-def spelt_in_utf8(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names that a table can hold, and a note about the others (mostly from old archives)."""
-    good: list[str] = []
-    strange: list[str] = []
-    for name in names:
-        (strange if SURROGATES.search(name) else good).append(name)
-    shown = ascii(strange[0]) if strange else ""
-    note = f"{len(strange)} files are left out: their names are not UTF-8, such as {shown}; rename them"
-    return good, (note,) if strange else ()
-
-
-def _folder_labels(name: str) -> dict[str, Any]:
-    """{"labels": ["dog"]} of dog/a.wav, {"split": "train", "labels": ["dog"]} of train/dog/a.wav."""
-    parts = name.split("/")
-    if parts[0].lower() not in SPLIT_FOLDERS:
-        return {"labels": [parts[0]]}
-    return {"split": parts[0]} | ({"labels": [parts[1]]} if len(parts) > 2 else {})
+    table, notes = ClipTable.of(clips), tuple[str, ...]()
+    if any(isinstance(item, Mapping) for item in items):
+        table, notes = merged_rows(table, "the list")
+    return Manifest(table, _checked_root(root), notes=notes)
 
 
 def _classes_file(path: Path) -> Path:

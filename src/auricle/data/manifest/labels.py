@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.core.errors import AuricleError, nearest
+from auricle.data.manifest.columns import ListColumn
+from auricle.data.manifest.label_cells import CommaNote
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.names import NameIndex
 from auricle.data.manifest.tables import TABLES, read_table
 
 
-def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
+def join_labels(manifest: Manifest, table: Manifest, where: str, youtube: bool = False) -> Manifest:
     """Join the fields of a table (labels, fold, group, ...) to clips by name, never by order.
 
     A row belongs to the clip of the same id, else of the same file name, else of the same name without its suffix, where
-    that is unambiguous. Where no row has such a clip, a row belongs to the file that it names, whatever its id and span.
+    that is unambiguous (``NameIndex``). Where no row has such a clip, a row belongs to the file that it names, whatever
+    its id and span.
     Labels from the names of folders are dropped.
 
     Args:
         manifest: The clips.
         table: The rows, as a manifest.
         where: Name of the table, for messages.
+        youtube: Rows are named by ids of AudioSet's clips, which begin the names of files.
 
     Returns:
         The clips with the fields of the table; rows and clips without a partner are counted in ``notes``.
@@ -32,7 +36,7 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     Raises:
         AuricleError: No row belongs to a clip, or two rows belong to the same clip.
     """
-    names = _names_of(manifest)
+    names = NameIndex(manifest.ids, youtube)
     ids, notes = _partners(names, {clip.id: clip.id for clip in table}), []
     if not ids:  # spans with another meaning, such as where a clip was cut from (UrbanSound8K)
         ids = _partners(names, {clip.id: clip.path for clip in table if clip.path})
@@ -49,34 +53,36 @@ def join_labels(manifest: Manifest, table: Manifest, where: str) -> Manifest:
     return replace(plain.joined(matched), notes=(*manifest.notes, *notes))
 
 
-def _partners(names: dict[str, str], rows: dict[str, str]) -> dict[str, str]:
+def _partners(names: NameIndex, rows: dict[str, str]) -> dict[str, str]:
     """Return the clip id of every row id whose name is one of ``names``."""
-    return {row: id for row, name in rows.items() if (id := names.get(name) or names.get(_stem(name))) is not None}
-
-
-def _names_of(manifest: Manifest) -> dict[str, str]:
-    """Map every unambiguous name of a clip to its id; ids come before file names, file names before stems."""
-    names: dict[str, str] = {}
-    for name_of in (_stem, _file_name, str):
-        owners = defaultdict(list)
-        for id in manifest.ids:
-            owners[name_of(id)].append(id)
-        names |= {name: ids[0] for name, ids in owners.items() if len(ids) == 1}
-    return names
-
-
-def _file_name(id: str) -> str:
-    return id.rpartition("/")[2]
-
-
-def _stem(id: str) -> str:
-    name = _file_name(id)
-    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in AUDIO_SUFFIXES else name
+    return {row: id for row, name in rows.items() if (id := names.find(name)) is not None}
 
 
 def _unmatched(rows: int, files: int, where: str) -> list[str]:
     notes = [f"{rows} rows of {where} are about no clip here"] if rows else []
     return notes + ([f"{files} clips have no row in {where} and stay without labels"] if files else [])
+
+
+def keep_whole_names(manifest: Manifest) -> Manifest:
+    """Put labels together again that were separated at a comma, where the class list has the whole: "Rain, heavy"."""
+    whole = {tuple(part.strip() for part in name.split(",")): name for name in manifest.classes or () if "," in name}
+    column = manifest.table.columns.get("labels")
+    if not whole or not isinstance(column, ListColumn):
+        return manifest
+    longest = max(map(len, whole))
+
+    def joined(labels: tuple[str, ...]) -> tuple[str, ...]:
+        names, at = [], 0
+        while at < len(labels):
+            sizes = (size for size in range(longest, 1, -1) if labels[at : at + size] in whole)
+            size = next(sizes, 1)
+            names.append(whole[labels[at : at + size]] if size > 1 else labels[at])
+            at += size
+        return tuple(names)
+
+    labels = (joined(labels or ()) for labels in column.values(0, len(column)))
+    notes = tuple(note for note in manifest.notes if not isinstance(note, CommaNote))
+    return replace(manifest, clips=manifest.table.with_column("labels", labels), notes=notes)
 
 
 CLASS_COLUMNS = ("mid", "id", "label", "class", "name")

@@ -1,16 +1,17 @@
 """Convert rows of a table to clips and back: the names of columns, here and in other projects, and the format of cells.
 
-A cell may be text (CSV) or a typed value (Parquet). Several labels in a cell are separated by commas; a label that
-holds a comma itself is quoted inside the cell. Events are JSON: ``[[onset, offset, "label"], ...]``.
+A cell may be text (CSV) or a typed value (Parquet, JSON). Several labels in a cell are separated by commas, or written as
+a list (``label_cells``). Events are JSON: ``[[onset, offset, "label"], ...]``; in a table with a row per event they are
+the columns ``onset`` and ``offset`` (in seconds) and the label.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import PurePosixPath
@@ -21,11 +22,30 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip import DEFAULTS, FIELDS, Clip, Segment
 from auricle.data.manifest.columns import MISSING, Lists
+from auricle.data.manifest.label_cells import joined_names, names_in, text_of
 
+EVENT_TIMES = ("onset", "offset")  # fields of a table with a row per event, beside those of a clip
+OF_ANOTHER_RECORDING = (
+    "slice_file_name",
+    "ytid",
+    "youtube_id",
+)  # UrbanSound8K, AudioSet: start and end are places in it
 SYNONYMS = {
-    "path": ("path", "file_name", "filename", "file", "fname", "file_path", "filepath"),
-    "labels": ("label", "labels", "category", "class", "class_name", "target"),
-    "group": ("group", "speaker", "speaker_id", "patient", "patient_id", "site"),
+    "path": (
+        *("path", "file_name", "filename", "file", "fname", "file_path", "filepath", "slice_file_name", "audio_file"),
+        *("audio_filename", "audio_file_name", "audio_filepath", "audio_path", "wav", "wav_file", "wav_path", "audio"),
+        *("ytid", "youtube_id", "segment_id", "itemid"),
+    ),
+    "labels": (
+        *("label", "labels", "category", "class", "class_name", "target", "scene_label", "event_label", "event_labels"),
+        *("positive_labels", "primary_label", "species", "tags"),
+    ),
+    "start": ("start", "start_time", "start_s", "start_sec", "start_seconds", "begin_time", "begin_time_s"),
+    "end": ("end", "end_time", "end_s", "end_sec", "end_seconds", "end_time_s"),
+    "onset": ("onset", "onset_s", "event_onset", "start_time_seconds"),
+    "offset": ("offset", "offset_s", "event_offset", "end_time_seconds"),
+    "split": ("split", "subset", "partition"),
+    "group": ("group", "speaker", "speaker_id", "patient", "patient_id", "site", "fsid"),
     "rate": ("rate", "sample_rate"),
     "num_samples": ("num_samples", "samples"),
     "transcript": ("transcript", "text", "sentence"),
@@ -39,34 +59,79 @@ def find_columns(
 ) -> dict[str, str]:
     """Map fields of a clip to columns of this table; the first synonym that occurs is taken unless a column is named.
 
+    A table with a row per event has ``onset`` and ``offset`` too. Where they are places in a longer recording that the
+    file was cut from (``spans_of_another_recording``), ``start`` and ``end`` are left out.
+
     Raises AuricleError for a named column that does not exist, and for a table without a column that names the clip.
     """
-    known = {name.strip().lower(): name for name in header}
+    known = {plain_name(name): name for name in header}
     found = {}
-    for field in FIELDS:
+    for field in (*FIELDS, *EVENT_TIMES):
         for name in SYNONYMS.get(field, (field,)):
             if name in known:
                 found[field] = known[name]
                 break
     found |= _named(header, where, {"labels": label_column, "group": group_column})
+    if "events" in found or not {"labels", *EVENT_TIMES} <= found.keys():
+        _drop(found, EVENT_TIMES)
+    if spans_of_another_recording(header):
+        _drop(found, ("start", "end"))
     if not {"id", "path", "key"} & found.keys():
-        raise AuricleError(
-            f"{where} has no column for the file; found {', '.join(header) or 'none'}; "
-            f"expected one of {', '.join(SYNONYMS['path'])} in the first line"
-        )
+        raise AuricleError(_no_file_column(header, where))
     return found
 
 
+def _drop(found: dict[str, str], fields: Collection[str]) -> None:
+    for field in fields:
+        found.pop(field, None)
+
+
+def plain_name(column: str) -> str:
+    """Return the name of a column as it is compared: "begin_time_s" of "Begin Time (s)"."""
+    return "_".join("".join(" " if sign in "()-_#" else sign for sign in column).lower().split())
+
+
+def is_name_of_path(column: str) -> bool:
+    """Return True if a column of this name holds file names."""
+    return plain_name(column) in SYNONYMS["path"]
+
+
+def spans_of_another_recording(header: Collection[str]) -> bool:
+    """Return True for a table of files cut from longer recordings, whose start and end are not places in the file."""
+    known = set(map(plain_name, header))
+    return bool(known & set(OF_ANOTHER_RECORDING)) and bool(known & {*SYNONYMS["start"], *SYNONYMS["end"]})
+
+
+def _no_file_column(header: Collection[str], where: str) -> str:
+    from auricle.audio.decode import AUDIO_SUFFIXES
+
+    names = ", ".join(SYNONYMS["path"][:7])
+    if any(PurePosixPath(name.strip()).suffix.lower() in AUDIO_SUFFIXES for name in header):
+        return (
+            f"{where} begins with a clip ({', '.join(header)}) instead of the names of its columns; "
+            "write them into its first line, such as filename,label"
+        )
+    return f"{where} has no column for the file; found {', '.join(header) or 'none'}; expected one of {names} in the first line"
+
+
 def _named(header: Collection[str], where: str, wanted: Mapping[str, str | None]) -> dict[str, str]:
+    stripped = {name.strip(): name for name in header} | {name: name for name in header}
     named = {field: column for field, column in wanted.items() if column is not None}
     for column in named.values():
-        if column not in header:
+        if column not in stripped:
             raise AuricleError(f"{where} has no column '{column}'; its columns are {', '.join(header)}")
-    return named
+    return {field: stripped[column] for field, column in named.items()}
 
 
-def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> Clip:
-    """Convert one row. Raises AuricleError with the row and the column of an impossible value."""
+def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str = "") -> Clip:
+    """Convert one row. Raises AuricleError with the row (``where``) and the column of an impossible value."""
+    try:
+        return _clip(row, columns)
+    except AuricleError as error:
+        raise AuricleError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _clip(row: Mapping[str, Any], columns: Mapping[str, str]) -> Clip:
     values: dict[str, Any] = {}
     for field, column in columns.items():
         cell = row.get(column)
@@ -74,17 +139,37 @@ def clip_of(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> C
             try:
                 values[field] = READERS[field](cell)
             except (ValueError, TypeError, csv.Error):
-                raise AuricleError(f"{where}: column '{column}' holds {cell!r}; expected {EXPECTED[field]}") from None
-    if str(values.get("path", "")).endswith((".npy", ".npz")):
-        values["key"] = values.pop("path")
+                shown = reprlib.repr(cell) if len(repr(cell)) > 200 else repr(cell)
+                raise AuricleError(f"column '{column}' holds {shown}; expected {EXPECTED[field]}") from None
+    if str(values.get("path", "")).rstrip().endswith(STORED_SUFFIXES):
+        values["key"] = values.pop("path").rstrip()
+    if "id" in values and _is_end_of(raw := row[columns["id"]], values.get("path")):
+        values["id"] = raw
     if "key" in values:
         values.setdefault("store", ".")
+    if values.keys() & set(EVENT_TIMES):
+        values["events"] = _row_events(values)
     id = values.pop("id", None) or _default_id(values)
     if not id:
-        raise AuricleError(f"{where}: neither an id nor a file name")
+        raise AuricleError("neither an id nor a file name")
     if values.get("end") is not None and values["end"] <= values.get("start", 0.0):
-        raise AuricleError(f"{where}: the clip ends at {values['end']} s but starts at {values.get('start', 0.0)} s")
+        raise AuricleError(f"the clip ends at {values['end']} s but starts at {values.get('start', 0.0)} s")
     return Clip(id=id, **values)
+
+
+def _is_end_of(id: Any, path: str | None) -> bool:
+    """Return True if an id with blanks at its ends is the end of a path: there they belong to the name of the file."""
+    return path is not None and isinstance(id, str) and path.endswith(id)
+
+
+def _row_events(values: dict[str, Any]) -> tuple[Segment, ...]:
+    """Take onset and offset out of the values of a row; return the event that they and the label are."""
+    onset, offset, labels = values.pop("onset", None), values.pop("offset", None), values.get("labels", ())
+    if onset is None or offset is None or not labels:
+        raise AuricleError(f"an event needs onset, offset and label; found {onset}, {offset} and {labels}")
+    if offset < onset:
+        raise AuricleError(f"the event '{labels[0]}' ends at {offset} s but starts at {onset} s")
+    return tuple(Segment(onset, offset, label) for label in labels)
 
 
 def _default_id(values: Mapping[str, Any]) -> str | None:
@@ -109,6 +194,9 @@ def clip_columns(cells: Mapping[str, Sequence[Any]], count: int) -> dict[str, An
         ValueError, TypeError, csv.Error: A cell cannot be converted; ``clip_of`` of its row names it.
     """
     values: dict[str, Any] = {field: COLUMN_READERS[field](column) for field, column in cells.items()}
+    if {"id", "path"} <= values.keys() and values["id"] is not cells["id"]:
+        rows = zip(cells["id"], values["id"], values["path"])
+        values["id"] = [raw if id and _is_end_of(raw, path) else id for raw, id, path in rows]
     if "path" in values:
         _move_stored(values, count)
     if "key" in values:
@@ -125,9 +213,9 @@ def clip_columns(cells: Mapping[str, Sequence[Any]], count: int) -> dict[str, An
 def _move_stored(values: dict[str, Any], count: int) -> None:
     """Move paths of stored spectrograms to the field ``key``."""
     if any(suffix in "\n".join(filter(None, values["path"])) for suffix in STORED_SUFFIXES):
-        stored = [path is not None and path.endswith(STORED_SUFFIXES) for path in values["path"]]
+        stored = [path is not None and path.rstrip().endswith(STORED_SUFFIXES) for path in values["path"]]
         keys = values.get("key", [None] * count)
-        values["key"] = [path if move else key for path, key, move in zip(values["path"], keys, stored)]
+        values["key"] = [path.rstrip() if move else key for path, key, move in zip(values["path"], keys, stored)]
         values["path"] = [None if move else path for path, move in zip(values["path"], stored)]
 
 
@@ -163,12 +251,16 @@ def _blank(cell: Any) -> bool:
     )
 
 
-def _text(cell: Any) -> str:
-    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
-
-
 def _path(cell: Any) -> str:
-    return str(PurePosixPath(_text(cell)))
+    """Read a file name, from text or Hugging Face's mapping. Blanks at its ends may be part of it (``locate`` finds out)."""
+    if isinstance(cell, Mapping):
+        if cell.get("bytes") is not None or not cell.get("path"):
+            raise ValueError("sound that is no file")
+        cell = cell["path"]
+    text = cell if isinstance(cell, str) else text_of(cell)
+    if "\0" in text:
+        raise ValueError("no name of a file")
+    return str(PurePosixPath(text))
 
 
 def _whole(cell: Any) -> int:
@@ -185,46 +277,32 @@ def _number(cell: Any) -> float:
     return value
 
 
-def _names(cell: Any) -> tuple[str, ...]:
-    """('a', 'b') of "a,b"; a quoted empty text ('""') is the empty list, as opposed to no cell at all."""
-    if isinstance(cell, str):
-        cell = next(csv.reader(io.StringIO(cell, newline=""), skipinitialspace=True), [])
-    elif not isinstance(cell, Iterable):
-        cell = [cell]
-    return tuple(text for item in cell if item is not None and (text := _text(item)))
-
-
 def _events(cell: Any) -> tuple[Segment, ...]:
     items = json.loads(cell) if isinstance(cell, str) else cell
     return tuple(Segment(_number(onset), _number(offset), str(label)) for onset, offset, label in items)
 
 
-def _joined_names(names: Collection[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(names or [""])  # names with either are quoted
-    return out.getvalue().removesuffix("\r\n")
-
-
 READERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("id", "store", "transcript", "split", "group"), _text),
+    **dict.fromkeys(("id", "store", "transcript", "split", "group"), text_of),
     **dict.fromkeys(("path", "key"), _path),
-    **dict.fromkeys(("start", "end", "weight"), _number),
+    **dict.fromkeys(("start", "end", "weight", *EVENT_TIMES), _number),
     **dict.fromkeys(("rate", "num_samples", "fold"), _whole),
-    **dict.fromkeys(("labels", "known"), _names),
+    **dict.fromkeys(("labels", "known"), names_in),
     "events": _events,
 }
 WRITERS: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("start", "end", "weight"), repr),
-    **dict.fromkeys(("labels", "known"), _joined_names),
+    **dict.fromkeys(("labels", "known"), joined_names),
     "events": json.dumps,
 }
 EXPECTED = {
-    **dict.fromkeys(("id", "store", "transcript", "split", "group", "path", "key"), "text"),
-    **dict.fromkeys(("start", "end"), "seconds, 0 or more"),
+    **dict.fromkeys(("id", "store", "transcript", "split", "group"), "text"),
+    **dict.fromkeys(("path", "key"), "the name of a file (sound inside a table is not read; write it to files)"),
+    **dict.fromkeys(("start", "end", *EVENT_TIMES), "seconds, 0 or more"),
     "weight": "a number, 0 or more",
     **dict.fromkeys(("rate", "num_samples"), "a whole number, 0 or more"),
     "fold": "a whole number (a part that has a name belongs in 'split' or 'group')",
-    **dict.fromkeys(("labels", "known"), "labels separated by commas"),
+    **dict.fromkeys(("labels", "known"), 'labels separated by commas, or one list such as ["dog", "rain"]'),
     "events": 'JSON such as [[0.5, 1.25, "dog"]]',
 }
 
@@ -248,9 +326,12 @@ def _read_texts(field: str, cells: Sequence[Any]) -> Sequence[Any]:
 
 
 def _read_paths(field: str, cells: Sequence[Any]) -> Sequence[Any]:
-    texts = _read_texts(field, cells)
-    joined = "\n".join(["", *filter(None, texts), ""])
-    unusual = ("//", "/./", "/\n", "/.\n", "\n./", "\n.\n")  # what PurePosixPath writes in another way
+    try:
+        joined = "\n".join(["", *cells, ""])
+    except TypeError:  # not all cells are text
+        return _read_each(field, cells)
+    texts = [None if _blank(cell) else cell for cell in cells] if not all(map(str.strip, cells)) else cells
+    unusual = ("//", "/./", "/\n", "/.\n", "\n./", "\n.\n", "\0")  # what PurePosixPath writes in another way
     return [text and _path(text) for text in texts] if any(part in joined for part in unusual) else texts
 
 
@@ -278,16 +359,16 @@ def _read_lists(field: str, cells: Sequence[Any]) -> Sequence[Any] | Lists:
     except TypeError:  # not all cells are text
         return _read_each(field, cells)
     names = joined.split(",")
-    if "" in names or any(sign in joined for sign in '"' + ASCII_BLANKS) or not joined.isascii():
+    if "" in names or any(sign in joined for sign in '"[({' + ASCII_BLANKS) or not joined.isascii():
         return _read_each(field, cells)
     return Lists(1 + np.fromiter(map(str.count, cells, repeat(",")), np.int64, len(cells)), names)
 
 
 _COLUMN_READERS: dict[Callable[[Any], Any], Callable[[str, Sequence[Any]], Any]] = {
-    _text: _read_texts,
+    text_of: _read_texts,
     _path: _read_paths,
     _number: _read_numbers,
     _whole: _read_numbers,
-    _names: _read_lists,
+    names_in: _read_lists,
 }
 COLUMN_READERS = {field: partial(_COLUMN_READERS.get(READERS[field], _read_each), field) for field in FIELDS}

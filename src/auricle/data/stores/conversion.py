@@ -6,18 +6,20 @@ A converter processes one file at a time, so that a pool of processes can share 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe, read
-from auricle.audio.sources import files_below
+from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe
+from auricle.audio.sources import AudioSource, files_below
+from auricle.audio.spans import SpanReader
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.io import file_stamp, replacing
+from auricle.core.io import check_unchanged, file_stamp, replacing, short_name
 from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
 from auricle.data.manifest.manifest import Manifest
@@ -25,6 +27,7 @@ from auricle.data.stores.npy import is_complete, write_array
 from auricle.frontends.base import FrontEnd, front_end
 
 FOLDER, JOURNAL = "lms", "done.jsonl"
+SEARCHED = ("mp3", "mp2", "mpeg", "mpegts", "aac", "ac3", "eac3", "amr")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,12 @@ class LogMelConverter:
     block_seconds: float = 600.0
 
     def __call__(
-        self, audio: Path, start: float = 0.0, end: float | None = None, info: AudioInfo | None = None
+        self,
+        audio: Path,
+        start: float = 0.0,
+        end: float | None = None,
+        info: AudioInfo | None = None,
+        spans: SpanReader | None = None,
     ) -> np.ndarray:
         """Compute the spectrogram of a part of a recording.
 
@@ -51,6 +59,7 @@ class LogMelConverter:
             start: First second.
             end: Where the part ends, in seconds; None: at the end of the recording.
             info: The result of ``probe`` for the file, if the caller has it.
+            spans: Reads parts of the file where each by itself begins with a search for its place.
 
         Returns:
             (F, N) float32, natural log-mel, not normalised.
@@ -61,11 +70,17 @@ class LogMelConverter:
         seconds = (info or probe(audio)).seconds
         if end is None and not start and seconds > max(self.block_seconds, self.min_seconds):
             return self._in_blocks(audio)
-        return self._in_one_piece(audio, start, end)
+        return self._in_one_piece(audio, start, end, spans)
 
-    def _in_one_piece(self, audio: Path, start: float, end: float | None) -> np.ndarray:
+    def span_reader(self, audio: Path) -> SpanReader:
+        """Return what reads many parts of a recording at the front end's rate."""
         front = front_end(self.front_end)
-        wave = read(audio, start=start, end=end, rate=front.sample_rate, mono="mean", resampler=front.resampler).wave
+        return SpanReader(audio, front.sample_rate, front.resampler)
+
+    def _in_one_piece(self, audio: Path, start: float, end: float | None, spans: SpanReader | None) -> np.ndarray:
+        front = front_end(self.front_end)
+        part = AudioSource(str(audio), audio, start=start, end=end)
+        wave = spans.read(part) if spans else part.read(front.sample_rate, front.resampler)
         wave = np.pad(wave, (0, max(0, int(self.min_seconds * front.sample_rate) - len(wave))))
         if len(wave) < front.min_samples:
             raise AudioError(
@@ -162,13 +177,33 @@ class Converter:
 
         Raises AuricleError when the store cannot be written.
         """
+        return self.convert_recording([task])[0]
+
+    def convert_recording(self, tasks: Sequence[ConversionTask]) -> list[ConvertedClip | ConversionFailure]:
+        """Convert clips of one recording. A file that cannot be used gives a ConversionFailure for each of them.
+
+        Raises AuricleError when the store cannot be written.
+        """
+        audio, stamp = tasks[0].audio, file_stamp(tasks[0].audio)
         try:
-            info = probe(task.audio)
-            values = self.log_mel_of(task.audio, task.start, task.end, info).astype(self.dtype)
+            info = probe(audio)
+        except AudioError as error:
+            return [ConversionFailure(task.id, str(audio), str(error)) for task in tasks]
+        spans = self.log_mel_of.span_reader(audio) if len(tasks) > 1 and _is_searched(info) else None
+        return [self._convert(task, info, stamp, spans) for task in tasks]
+
+    def _convert(
+        self, task: ConversionTask, info: AudioInfo, stamp: list[int] | None, spans: SpanReader | None
+    ) -> ConvertedClip | ConversionFailure:
+        try:
+            values = self.log_mel_of(task.audio, task.start, task.end, info, spans).astype(self.dtype)
+            if not np.isfinite(values).all():
+                raise AudioError(f"{task.audio}: its spectrogram is not finite; its samples are far too large")
+            check_unchanged(task.audio, stamp)
         except AudioError as error:
             return ConversionFailure(task.id, str(task.audio), str(error))
-        moments = asdict(Moments.of(values))
-        done = ConvertedClip(task.id, task.key, fingerprint(task), info.rate, info.num_samples, **moments)
+        source, moments = fingerprint(task, stamp), asdict(Moments.of(values))
+        done = ConvertedClip(task.id, task.key, source, info.rate, info.num_samples, **moments)
         self._store(values, done)
         return done
 
@@ -182,6 +217,19 @@ class Converter:
             _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
 
 
+def by_recording(tasks: Iterable[ConversionTask]) -> list[list[ConversionTask]]:
+    """Group tasks by recording, in the order of the recordings' first tasks, each group by start."""
+    groups: dict[Path, list[ConversionTask]] = {}
+    for task in tasks:
+        groups.setdefault(task.audio, []).append(task)
+    return [sorted(group, key=lambda task: task.start) for group in groups.values()]
+
+
+def _is_searched(info: AudioInfo) -> bool:
+    """Return True for formats without an index, in which a place is found by reading from the beginning."""
+    return info.format.partition("/")[0] in SEARCHED
+
+
 def find_finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32") -> dict[str, ConvertedClip]:
     """Return the tasks whose spectrogram is stored and whose audio has not changed since, by id."""
     journal = _read_journal(out / JOURNAL)
@@ -190,7 +238,7 @@ def find_finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32"
         for task in tasks
         if (done := journal.get(task.id)) is not None
         and done.key == task.key
-        and done.source == fingerprint(task)
+        and done.source == fingerprint(task, file_stamp(task.audio))
         and _is_complete(out / FOLDER / task.key, done, dtype)
     }
 
@@ -209,22 +257,28 @@ def tasks_of(manifest: Manifest) -> list[ConversionTask]:
 def keys_of(ids: tuple[str, ...]) -> dict[str, str]:
     """Return the key in the store for every id: the id with ``.npy`` instead of its audio suffix, never outside the store.
 
-    Ids that would share a file get their hash added.
+    Ids that would share a file get their hash added, and so do names that are too long for a file system.
     """
     keys = {id: _key(id) for id in ids}
     counts = Counter(keys.values())
-    return {id: key if counts[key] == 1 else f"{key[:-4]}-{key_of(id):032x}.npy" for id, key in keys.items()}
+    return {id: key if counts[key] == 1 else _key(id, hashed=True) for id, key in keys.items()}
 
 
-def _key(id: str) -> str:
-    name = "/".join(part for part in PurePosixPath(id).parts if part not in ("/", ".."))
+KEY_BYTES = 1024  # of the folders in a key; whole paths may have 4096
+
+
+def _key(id: str, hashed: bool = False) -> str:
+    *folders, name = [part for part in PurePosixPath(id.replace("\0", "")).parts if part not in ("/", "..")] or [""]
     suffix = PurePosixPath(name).suffix
-    return (name[: -len(suffix)] if suffix.lower() in AUDIO_SUFFIXES else name) + ".npy"
+    name = name[: -len(suffix)] if suffix.lower() in AUDIO_SUFFIXES else name
+    if len(os.fsencode("/".join(folders))) > KEY_BYTES:
+        folders, hashed = [], True
+    name = short_name(name, f"-{key_of(id):032x}.npy" if hashed else ".npy")
+    return "/".join((*map(short_name, folders), name))
 
 
-def fingerprint(task: ConversionTask) -> str:
-    """Return size, modification time and span of the audio; empty when the file is missing."""
-    stamp = file_stamp(task.audio)
+def fingerprint(task: ConversionTask, stamp: list[int] | None) -> str:
+    """Return size, modification time (``stamp``) and span of the audio; empty when the file is missing."""
     return f"{stamp[0]} {stamp[1]} {task.start}-{task.end}" if stamp else ""
 
 
@@ -238,16 +292,22 @@ def _append(path: Path, line: str) -> None:
 
 
 def _read_journal(path: Path) -> dict[str, ConvertedClip]:
-    """Return the last line of each id; an incomplete line of a killed run is ignored."""
-    done: dict[str, ConvertedClip] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = ConvertedClip(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            done[entry.id] = entry
-    return done
+    """Return the last line of each id; incomplete lines of a killed run and damaged ones are ignored."""
+    if not path.is_file():
+        return {}
+    lines = map(_entry, path.read_text(encoding="utf-8", errors="replace").split("\n"))
+    return {entry.id: entry for entry in lines if entry is not None}
+
+
+def _entry(line: str) -> ConvertedClip | None:
+    try:
+        entry = ConvertedClip(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    texts, counts = (entry.id, entry.key, entry.source), (entry.rate, entry.num_samples, entry.count)
+    whole = all(isinstance(text, str) for text in texts) and all(type(n) is int and n >= 0 for n in counts)
+    numbers = all(type(x) in (int, float) and math.isfinite(x) for x in (entry.mean, entry.m2))
+    return entry if whole and numbers else None
 
 
 @dataclass(frozen=True)
@@ -295,7 +355,8 @@ class FolderConverter:
 def list_audio(folder: Path, suffixes: Iterable[str]) -> list[str]:
     """Return the relative paths of the audio in a folder and below, sorted as text.
 
-    Raises AuricleError when there is none, or when two files would become one ``.npy``.
+    A folder that cannot be listed is among them. Raises AuricleError when there is none, or when two files would become one
+    ``.npy``.
     """
     suffixes = tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.io import replacing, write_text
+from auricle.core.io import replacing, write_text, writing
 from auricle.data.manifest.manifest import Manifest
 
 # ---- the card of a folder
@@ -28,12 +28,21 @@ HALF_ERROR = 2**-8  # half the spacing of float16 from 8 to 16; log-mel of sound
 DEFAULTS = {"dtype": "float32"}  # of settings that older cards do not hold
 
 
-def claim_folder(out: Path, settings: dict[str, Any]) -> None:
+def claim_folder(out: Path, settings: dict[str, Any], journal: Path | None = None) -> tuple[str, ...]:
     """Write the card of a new folder, or check that an earlier run used the same settings, and remove its incomplete files.
+
+    Args:
+        out: The folder.
+        settings: What decides the values in it.
+        journal: A file that keeps a copy of the settings, from which a damaged card is written anew.
+
+    Returns:
+        A note if the card was damaged and has been written anew.
 
     Raises:
         AuricleError: The folder was made with other settings, or holds something else.
     """
+    notes = _restore_card(out / SETTINGS, journal) if journal and journal.is_file() else ()
     if (out / SETTINGS).is_file():
         check_settings(out, settings)
         clear_leftovers(out)
@@ -41,6 +50,43 @@ def claim_folder(out: Path, settings: dict[str, Any]) -> None:
         raise AuricleError(f"{out} exists and is not a prepared folder; name a new or an empty folder")
     else:
         write_card(out, settings)
+    if journal and _copied_settings(journal) is None:
+        _copy_settings(settings, journal)
+    return notes
+
+
+COPY = "settings of prepare.json"
+
+
+def _restore_card(card: Path, journal: Path) -> tuple[str, ...]:
+    """Write a card that is damaged or missing anew from the journal's copy, where there is one."""
+    what = f"{card} is missing"
+    if card.is_file():
+        try:
+            read_card(card)
+            return ()
+        except DamagedCard as error:
+            what = error.what
+    settings = _copied_settings(journal)
+    if settings is None:
+        return ()
+    write_card(card.parent, settings)
+    return (f"{what}; it is written anew from {journal.name}",)
+
+
+def _copied_settings(journal: Path) -> dict[str, Any] | None:
+    """Return the settings in a journal; None where it has none."""
+    try:
+        with journal.open(encoding="utf-8", errors="replace") as file:
+            copy = next((line for line in file if COPY in line), "")
+        return dict(json.loads(copy)[COPY])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _copy_settings(settings: dict[str, Any], journal: Path) -> None:
+    with writing(journal), journal.open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps({COPY: settings}) + "\n")
 
 
 def write_card(out: Path, settings: dict[str, Any]) -> None:
@@ -61,13 +107,24 @@ def check_settings(out: Path, settings: dict[str, Any]) -> None:
         )
 
 
+class DamagedCard(AuricleError):
+    """A card that cannot be read. ``what`` says which, without advice."""
+
+    def __init__(self, path: Path, error: Exception):
+        self.what = f"{path} is damaged ({type(error).__name__}: {error})"
+        super().__init__(
+            f"{self.what}; the command that prepared the folder writes it anew where done.jsonl has a copy, otherwise "
+            "prepare into a new folder"
+        )
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """Return the settings of a card. Raises AuricleError for a damaged one and for one of a newer auricle."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         format, settings = int(stored.get("format", FORMAT)), dict(stored["settings"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AuricleError(f"{path} is damaged ({error}); prepare into a new folder") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedCard(path, error) from None
     if format > FORMAT:
         raise AuricleError(f"{path} was written by a newer auricle (format {format}, this one knows {FORMAT})")
     return {**DEFAULTS, **settings}

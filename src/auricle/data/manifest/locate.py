@@ -1,0 +1,152 @@
+"""Find the files that a table names: the folder that its paths start from, and names that are written in another way."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from auricle.audio.decode import AUDIO_SUFFIXES
+from auricle.audio.sources import files_below
+from auricle.data.manifest.clip_table import ClipTable
+from auricle.data.manifest.columns import TextColumn
+from auricle.data.manifest.names import NameIndex, spellings
+
+SAMPLE = 256  # rows whose files decide which folder the paths start from
+SEARCHED = 1_000_000  # files below a folder among which names are looked for
+EVERY_ROW = 100_000  # rows of a table of which each file is looked for, if files of the sample are not there
+AUDIO_FOLDERS = ("audio", "wav", "wavs", "clips", "sounds")
+TABLE_FOLDERS = [
+    "meta",
+    "metadata",
+    "labels",
+    "annotations",
+    "evaluation_setup",
+    "ground_truth",
+    "lists",
+    "splits",
+    "csv",
+]
+
+
+def locate(
+    table: ClipTable, folder: Path, *, fixed: bool = False, part: str = "", youtube: bool = False
+) -> tuple[ClipTable, Path, tuple[str, ...]]:
+    """Find the recordings of a table's rows. The order of the rows decides nothing, nor does one missing file.
+
+    Paths start from ``folder``, or from a folder in it (or, for a table in a folder such as ``metadata``, beside it)
+    where more of the files are. If none is anywhere there, files of the same names below these folders are taken.
+
+    Args:
+        table: The rows.
+        folder: Folder of the table, or the root that the user chose.
+        fixed: The folder was chosen: look nowhere else.
+        part: Name of the part of the data that the table lists; HEAR keeps its files in ``<rate>/<part>``.
+        youtube: Paths are ids of AudioSet's clips.
+
+    Returns:
+        The table with the paths as the files are spelt, the root that they start from, and notes.
+    """
+    if "key" in table.columns:  # of stored spectrograms the recordings may be gone
+        return table, folder, ()
+    if "path" not in table.columns:
+        named, root, notes = locate(
+            table.with_column("path", table.values("id")), folder, fixed=fixed, part=part, youtube=youtube
+        )
+        return (
+            (named, root, notes)
+            if any(map(os.path.exists, map(root.joinpath, _sample(named))))
+            else (table, folder, ())
+        )
+    sample = _sample(table)
+    roots = [folder] if fixed else list(_roots(folder, part))
+    found = [sum(_spelt_in(root, path) is not None for path in sample) for root in roots]
+    root = roots[int(np.argmax(found))]
+    if max(found, default=0) or not sample:
+        return _respelt(table, root, sample), root, ()
+    return (table, root, ()) if fixed else _by_name(table, root, youtube)
+
+
+def _sample(table: ClipTable) -> list[str]:
+    """Return the paths of rows that are evenly spread."""
+    rows = np.unique(np.linspace(0, len(table) - 1, SAMPLE).astype(int))
+    return [path for row in rows.tolist() if (path := table.columns["path"][row])]
+
+
+def _roots(folder: Path, part: str) -> Iterator[Path]:
+    """Yield folders that paths may start from, the likeliest first."""
+    for base in (folder, folder.parent) if _holds_tables(folder) else (folder,):
+        yield base
+        yield from (base / name for name in AUDIO_FOLDERS if (base / name).is_dir())
+        if part:
+            rates = sorted((entry for entry in base.iterdir() if entry.name.isdecimal()), key=lambda e: -int(e.name))
+            yield from (rate / part for rate in rates if (rate / part).is_dir())
+
+
+def _holds_tables(folder: Path) -> bool:
+    return folder.resolve().name.lower() in TABLE_FOLDERS
+
+
+def _spelt_in(root: Path, path: str) -> str | None:
+    """Return a path as the file is spelt (without blanks, with slashes, composed or decomposed); None if there is none."""
+    for name in spellings(path):
+        forms = [name] if name.isascii() else [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+        for form in forms:
+            if os.path.exists(root / form):
+                return form
+    return None
+
+
+def _respelt(table: ClipTable, root: Path, sample: Sequence[str]) -> ClipTable:
+    """Replace the paths of files that are spelt in another way, and the ids that are made of them."""
+    missing = any(not os.path.exists(root / path) for path in sample)
+    rows = np.arange(len(table)) if missing and len(table) <= EVERY_ROW else _unusual(table)
+    changed: dict[int, str] = {}
+    column = table.columns["path"]
+    for row in rows.tolist():
+        path = column[row]
+        if path and not os.path.exists(root / path):
+            spelt = _spelt_in(root, path) or next(reversed(list(spellings(path))))
+            if spelt != path:
+                changed[row] = spelt
+    return _with_paths(table, changed)
+
+
+def _unusual(table: ClipTable) -> np.ndarray:
+    """Return the rows whose paths begin or end with a blank."""
+    column = table.columns["path"]
+    if not isinstance(column, TextColumn) or b" " not in column.data or not column.data:
+        return np.zeros(0, int)
+    data = np.frombuffer(column.data, np.uint8)
+    present = column.starts >= 0
+    first, last = np.where(present, column.starts, 0), np.where(present, column.ends - 1, 0)
+    return np.flatnonzero(present & ((data[first] == ord(" ")) | (data[last] == ord(" "))))
+
+
+def _with_paths(table: ClipTable, changed: dict[int, str]) -> ClipTable:
+    if not changed:
+        return table
+    paths, ids = list(table.values("path")), list(table.values("id"))
+    for row, path in changed.items():
+        old, paths[row] = paths[row], path
+        if ids[row] == old or ids[row].startswith(f"{old}@"):  # the default: path, or path@start-end
+            ids[row] = path + ids[row][len(old) :]
+    return table.with_column("path", paths).with_column("id", ids)
+
+
+def _by_name(table: ClipTable, root: Path, youtube: bool) -> tuple[ClipTable, Path, tuple[str, ...]]:
+    """Find files of the same names anywhere below the table's folder: fold1/a.wav for a.wav, a.wav for C:\\data\\a.wav or a."""
+    base = root.parent if _holds_tables(root) else root
+    index = NameIndex(islice(files_below(base, AUDIO_SUFFIXES), SEARCHED), youtube)
+    named = enumerate(table.values("path"))
+    changed = {row: found for row, path in named if path and (found := index.find(path)) is not None}
+    if not changed:
+        return table, root, ()
+    kept = table.columns["path"]
+    example = next(iter(changed))
+    note = f"the files were found by their names below {base}: {kept[example]} is {changed[example]}"
+    return _with_paths(table, changed), base, (note,)
