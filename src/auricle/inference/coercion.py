@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from auricle.audio.sources import is_path
+from auricle.audio.decode import AUDIO_SUFFIXES
+from auricle.audio.sources import files_below, is_path
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import seconds_of
@@ -21,7 +22,8 @@ ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
 def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifest:
     """Return a Manifest as it is, or read one from a folder, a table or files.
 
-    Several sources become one manifest with the clips of all folders and tables; a file named twice comes once.
+    Several sources become one manifest with the clips of all folders and tables; a file named twice comes once. A folder
+    without audio becomes a clip that cannot be read.
 
     Raises:
         AuricleError: when nothing is named, and for anything but paths.
@@ -37,7 +39,7 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     notes: list[str] = []
     clips: dict[str, Clip] = {}
     for item in map(Path, items):
-        if item.is_dir() or item.suffix.lower() in TABLES:
+        if (item.is_dir() and not _is_empty(item)) or item.suffix.lower() in TABLES:
             inner = read_manifest(item)
             spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
             clips |= {clip.id: clip for clip in spread}
@@ -47,6 +49,12 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     if not clips:
         raise AuricleError("no audio was named: give files, folders or tables")
     return Manifest(tuple(clips.values()), notes=tuple(notes))
+
+
+def _is_empty(folder: Path) -> bool:
+    """True for a folder without anything that clips are made of; reading it as a file gives the reason."""
+    suffixes = (*AUDIO_SUFFIXES, *TABLES, ".npy")
+    return next(files_below(folder, suffixes), None) is None
 
 
 def cut_into_windows(manifest: Manifest, window: float | None, hop: float | None = None) -> Manifest:

@@ -212,6 +212,8 @@ def _regular(path: Path, name: str) -> Path:
         status = path.stat()
     except FileNotFoundError:
         raise AudioError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:  # not allowed, too long, or it holds a NUL
+        raise AudioError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if not stat.S_ISREG(status.st_mode):
         unlisted = "" if os.access(path, os.R_OK | os.X_OK) else " that cannot be listed"
         raise AudioError(f"{name}: not a file{f' but a folder{unlisted}' if stat.S_ISDIR(status.st_mode) else ''}")
