@@ -4,6 +4,7 @@ scikit-learn's door."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from auricle.commands import embed as job
 from auricle.commands.embed import EmbedConfig, embed
 from auricle.compat.sklearn import AudioEncoder
 from auricle.core.errors import AuricleError
+from auricle.core.locks import held
 from auricle.embeddings.store import EmbeddingStore
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import embed as embed_all
@@ -255,3 +257,90 @@ def test_parts_of_the_first_edition_are_computed_again(folder, tmp_path):
     (parts / "part-00000.safetensors").write_bytes(b"old")
     assert embed(config(folder, tmp_path / "e.npy"), quiet=True).kept == 0
     assert not parts.exists()
+
+
+# ---- killed, full, shared
+@pytest.mark.parametrize("name", ["e.npy", "e.npz", "e.parquet"])
+@pytest.mark.parametrize("level", ["clip", "frames"])
+def test_a_run_killed_between_the_array_and_its_index_continues(name, level, folder, tmp_path):
+    out = tmp_path / name
+    embed(config(folder, out, level=level), quiet=True)
+    index_of_before = index_of(out)
+    out.with_name(name + ".index.json").unlink()
+    assert embed(config(folder, out, level=level), quiet=True).clips == 9
+    assert index_of(out) == index_of_before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"made_from": 1}'])
+def test_a_damaged_index_is_made_again(text, folder, tmp_path):
+    out = tmp_path / "e.npy"
+    embed(config(folder, out), quiet=True)
+    before = index_of(out)
+    out.with_name("e.npy.index.json").write_text(text)
+    assert embed(config(folder, out), quiet=True).clips == 9
+    assert index_of(out) == before
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.zeros((9, 256), np.float32), np.zeros((10, 256), np.float32), np.zeros(9), np.array(["a"]), None],
+    ids=["other numbers", "more rows", "one axis", "text", "no array"],
+)
+def test_an_array_of_somebody_else_is_not_overwritten(rows, folder, tmp_path):
+    out = tmp_path / "e.npy"
+    if rows is None:
+        out.write_bytes(b"my notes")
+    else:
+        np.save(out, rows)
+    before = out.read_bytes()
+    with pytest.raises(AuricleError, match="--overwrite"):
+        embed(config(folder, out), quiet=True)
+    assert out.read_bytes() == before
+    assert embed(config(folder, out, overwrite=True), quiet=True).clips == 9
+
+
+def test_a_second_command_for_the_same_file_is_told_who_holds_it(folder, tmp_path):
+    out = tmp_path / "e.npy"
+    with held(tmp_path / ".e.npy.lock", "it", "wait"), pytest.raises(AuricleError, match="in use by process"):
+        embed(config(folder, out), quiet=True)
+    embed(config(folder, out), quiet=True)
+    assert sorted(os.listdir(tmp_path)) == ["audio", "e.npy", "e.npy.index.json"]
+
+
+@pytest.mark.parametrize("out", ["e.npy", "e.npz", "store/"])
+@pytest.mark.parametrize("limit", [2000, 8000])  # no room for the index of the store; none for its vectors
+def test_a_full_disk_is_one_line_and_the_same_command_continues(out, limit, folder, tmp_path, monkeypatch, capsys):
+    resource = pytest.importorskip("resource")
+    monkeypatch.chdir(tmp_path)
+    line = ["embed", str(folder), "--model", "logmel-stats", "--out", out, "--quiet"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        assert main(line) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert out.rstrip("/") in error
+    assert "make room" in error
+    assert main(line) == 0
+    assert "9 clips" in capsys.readouterr().out
+
+
+def test_a_folder_without_audio_is_named_and_the_others_are_embedded(folder, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    line = ["--model", "logmel-stats", "--out", str(tmp_path / "e.npy"), "--quiet"]
+    assert main(["embed", str(tmp_path / "empty"), *line]) == 2
+    assert "empty" in capsys.readouterr().err
+    assert main(["embed", str(tmp_path / "empty"), str(folder), *line]) == 1
+    shown = capsys.readouterr()
+    assert "9 clips" in shown.out
+    assert "empty" in shown.err
+
+
+def test_nothing_is_left_to_do_without_a_bar(folder, tmp_path, capsys):
+    line = ["embed", str(folder), "--model", "logmel-stats", "--out", f"{tmp_path / 'store'}/"]
+    assert main(line) == 0
+    capsys.readouterr()
+    assert main(line) == 0
+    assert capsys.readouterr().err == ""

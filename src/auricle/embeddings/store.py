@@ -386,9 +386,6 @@ class EmbeddingStore:
         try:
             return _on(self.folder / INDEX, work)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
-                reason = write_failure(error) or error
-                raise AuricleError(f"the index of the embedding store {self.folder} cannot be used: {reason}") from None
             self.notes.append(f"the index of {self.folder} is damaged ({error}); made again from the shards")
         with self._locked():
             (self.folder / INDEX).unlink(missing_ok=True)
@@ -419,8 +416,15 @@ class EmbeddingStore:
 
 
 def _on(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
-    with closing(sqlite3.connect(file, timeout=WAIT_SECONDS)) as db, db:
-        return work(db)
+    """Do some work on an index in one transaction. Raises AuricleError, and sqlite3.DatabaseError for a damaged index."""
+    try:
+        with closing(sqlite3.connect(file, timeout=WAIT_SECONDS)) as db, db:
+            return work(db)
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise
+        reason = write_failure(error) or error
+        raise AuricleError(f"the index of the embedding store {file.parent} cannot be used: {reason}") from None
 
 
 def _next_number(db: sqlite3.Connection) -> int:
