@@ -34,6 +34,7 @@ LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
 LOCK = "lock"  # in --out, as long as a command works there
 ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0}  # settings that older folders do not name
+LONG_SECONDS = 30.0  # of a recording, from which on its progress is shown
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 Stamp = list[int] | str | None
 KEPT = "; finished recordings are kept: the same command continues"
@@ -192,7 +193,7 @@ class _Job:
 
     def _show_part(self, source: AudioSource, seconds: float) -> None:
         """Tell the listeners how much of a long recording is done."""
-        if not self.listeners:
+        if not self.listeners or seconds < LONG_SECONDS:
             return
         if source.name not in self.lengths:
             self.lengths[source.name] = _length(source)
