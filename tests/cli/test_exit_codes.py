@@ -24,6 +24,7 @@ HOPELESS = {
     "prepare speech": "nowhere --out p --features nowhere/model",
     "pretrain": "nowhere --out r",
     "finetune": "nowhere --model logmel-stats --out r",
+    "distill": "nowhere --teacher logmel-stats --out r",
     "evaluate": "nowhere --model logmel-stats",
     "results": "--store nowhere.sqlite",
     "report": "nowhere",

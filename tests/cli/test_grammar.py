@@ -20,6 +20,7 @@ from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
+from auricle.methods.distillation.config import DistillConfig
 from auricle.methods.supervised.config import FinetuneConfig
 
 CONFIGS = {
@@ -34,6 +35,7 @@ CONFIGS = {
     "prepare speech": SpeechConfig,
     "pretrain": None,  # one of each method
     "finetune": FinetuneConfig,
+    "distill": DistillConfig,
     "evaluate": EvaluateConfig,
     "results": ResultsConfig,
     "report": ReportConfig,
@@ -60,6 +62,7 @@ NEW_FORMS = [
     ("prepare speech", "speech --out s", {"source": "speech", "out": "s"}),
     ("pretrain", "data", {"source": "data", "method": "msm-mae"}),
     ("pretrain", "data --method m2d --out r", {"source": "data", "method": "m2d", "out": "r"}),
+    ("distill", "data --model mn01_as --out r", {"source": "data", "model": "mn01_as", "out": "r"}),
     ("finetune", "data --model mn10_as --out r", {"source": "data", "model": "mn10_as", "out": "r"}),
     ("pretrain", "--method=mae-ast data", {"source": "data", "method": "mae-ast"}),
     ("evaluate", "data --model m --split-by drawn", {"task.source": "data", "model": "m", "task.split_by": "drawn"}),

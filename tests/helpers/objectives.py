@@ -124,6 +124,37 @@ def supervised() -> Objective:
     return Supervised(encoder, LearningConfig(), AugmentConfig(mixup=0.3, freq_mask=8, time_mask=8), lr=2e-3)
 
 
+def heard(clips: int) -> Batch:
+    """Tones of 0.6 s at 16 kHz."""
+    time = torch.arange(9600) / 16000
+    source = [torch.Generator().manual_seed(i) for i in range(clips)]
+    audio = torch.stack(
+        [
+            0.3 * torch.sin(2 * math.pi * (200 + 150 * i) * time) + 0.02 * torch.randn(9600, generator=generator)
+            for i, generator in enumerate(source)
+        ]
+    )
+    return Batch(
+        torch.full((clips,), 9600), tuple(f"clip{i}" for i in range(clips)), 16000, audio, positions=tuple(range(clips))
+    )
+
+
+def distillation() -> Objective:
+    from auricle.methods.distillation.config import TeacherConfig
+    from auricle.methods.distillation.objective import Distillation
+    from auricle.methods.distillation.teachers import LiveTeachers
+    from auricle.methods.supervised.config import AugmentConfig, LearningConfig
+
+    names = [(f"class {c}", f"class {c}") for c in range(CLASSES)]
+    student, teacher = (
+        M2DEncoder(MODEL, seed=s).with_stats(*STATS).with_classes(CLASSES, classes=names) for s in (1, 5)
+    )
+    with torch.no_grad():
+        teacher.head.linear.weight.mul_(1e4)  # a fresh head says the same of every clip
+    config, augment = TeacherConfig(teacher=("live",), features="frames"), AugmentConfig(mixup=0.3, freq_mask=8)
+    return Distillation(student, LiveTeachers([teacher]), config, LearningConfig(), augment, lr=2e-3, with_labels=False)
+
+
 def kaldi(clips: int) -> Batch:
     """48 frames of Kaldi's log-mel: three whole patches."""
     return mae_ast_tiny.batch(torch.cat([mae_ast_tiny.clips(1, 48, seed=i) for i in range(clips)]))
@@ -143,6 +174,7 @@ OBJECTIVES = {
     "m2d-s": Case(m2d_s, with_features),
     "msm-mae": Case(msm_mae, spectrograms),
     "supervised": Case(supervised, labelled, False),
+    "distillation": Case(distillation, heard, False),
     "mae-ast patch-chunk": Case(mae_ast("patch-chunk"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),
     "mae-ast frame-random": Case(mae_ast("frame-random"), kaldi, unit=BITS, zero=MASK_EMBEDDING),
     "mae-ast frame-spans": Case(mae_ast("frame-spans"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),

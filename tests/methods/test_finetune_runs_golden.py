@@ -79,9 +79,7 @@ def test_a_published_run_is_repeated_step_by_step(name):
     loss_of = LOSSES[LOSS_NAMES[meta["loss"]]]
     for number, step in enumerate(meta["steps"]):
         part = under(tensors, f"{number}.")
-        rate = evar_cosine(
-            number, meta["iterations_per_epoch"], meta["peak_lr"], meta["warmup_epochs"], meta["epochs"]
-        )
+        rate = evar_cosine(number, meta["iterations_per_epoch"], meta["peak_lr"], meta["warmup_epochs"], meta["epochs"])
         assert rate == pytest.approx(step["lr"], abs=1e-9)
         values, targets = network_input(step, part, encoder)
         close(values, part["encoder_input"][:, 0], 1e-5)

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: VerbParser) -> None:
-    add_flags(parser, FinetuneConfig)
-    parser.set_defaults(method="supervised")
+    add_options(parser, FinetuneConfig, "supervised")
+
+
+def add_options(parser: VerbParser, settings: type[FinetuneConfig], method: str) -> None:
+    """Add the settings of a method that learns from labels or a teacher, and what every training verb has."""
+    add_flags(parser, settings)
+    parser.set_defaults(method=method, settings=settings)
     for name in ("method", "source"):  # not needed with --continue
         parser.required.pop(name, None)
     parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")
@@ -46,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")
         allow = tuple(name.replace("-", "_") for name in args.allow)
-        changes = typed_options(args, FinetuneConfig)
+        changes = typed_options(args, args.settings)
         return answer(continue_finetune(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
     if args.source is MISSING:
         raise AuricleError("name the recordings: auricle finetune DATA --model mn04_as (or --continue RUN)")
-    config = config_from(FinetuneConfig, args)
+    config = config_from(args.settings, args)
     if args.dry_run:
         from auricle.training.run import dry_run
 

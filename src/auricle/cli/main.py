@@ -62,6 +62,7 @@ TOPICS = {
         "prepare speech": Verb("prepare", "prepare speech with the features of a speech model (M2D-S)", "Speech"),
         "pretrain": Verb("pretrain", "pre-train an encoder on recordings without labels"),
         "finetune": Verb("finetune", "teach an encoder the labels of recordings"),
+        "distill": Verb("distill", "teach a small encoder what a large one gives"),
     },
     "measure an encoder": {
         "evaluate": Verb("evaluate", "measure an encoder on labelled recordings, or on a suite of tasks"),

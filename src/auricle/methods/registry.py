@@ -10,6 +10,7 @@ from typing import Any
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import from_plain
 from auricle.methods.config import Method, PretrainConfig
+from auricle.methods.distillation.method import DISTILLATION
 from auricle.methods.m2d.method import M2D, M2D_AS, M2D_D2V, M2D_S, M2D_X
 from auricle.methods.mae_ast.method import MAE_AST
 from auricle.methods.msm_mae.method import MSM_MAE
@@ -24,6 +25,7 @@ METHODS: dict[str, Method] = {
     "msm-mae": MSM_MAE,
     "mae-ast": MAE_AST,
     "supervised": SUPERVISED,
+    "distillation": DISTILLATION,
 }
 
 

@@ -90,7 +90,7 @@ def windows_of(manifest: Manifest, seconds: float) -> Manifest:
 
 
 def scored_waveforms(
-    manifest: Manifest, rate: int, seconds: float | None, windows: str, classes: Sequence[str], resampler: str
+    manifest: Manifest, rate: int, seconds: float | None, windows: str, classes: Sequence[str] | None, resampler: str
 ) -> Waveforms:
     """Return the clips to score: the first window of each, all consecutive windows, or whole clips."""
     if windows == "consecutive" and seconds is not None:

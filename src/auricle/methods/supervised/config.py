@@ -142,7 +142,7 @@ class LearningConfig:
         0.0,
         "gradual unfreezing: the encoder's groups join one by one from the head downwards, each after so many epochs",
     )
-    temperature: float | None = option(
+    kernel_temperature: float | None = option(
         None,
         "temperature of dynamic convolutions (DyMN) in the first epoch; it falls by 1 an epoch to 1; auto: as the weights have it",
         words=AUTO,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.losses import balanced_weights
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelKind
+from auricle.models.heads import LabelKind, LabelSpace
 
 LONGEST = 10.0  # seconds of a training clip that is not asked for
 WEIGHT_SCALE = 1000.0  # [efficientat_training 4](docs/specification/efficientat_training.md#s4)
@@ -39,14 +40,12 @@ class LabelledData(TrainingData):
 
     Attributes:
         encoder: as it was loaded, before it gets its head.
-        classes: in the order of the logits.
-        kind: "multiclass" or "multilabel".
+        space: the classes in the order of the logits.
         notes: what was understood of the data, for people.
     """
 
     encoder: Encoder | None = None
-    classes: tuple[str, ...] = ()
-    kind: LabelKind = "multilabel"
+    space: LabelSpace | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -80,10 +79,21 @@ class LabelledData(TrainingData):
         return HeldOutBatches(batches, self.processes.rank, self.processes.world)
 
     def targets(self) -> np.ndarray:
-        """Return the labels of all clips, (n, C) of 0 and 1."""
+        """Return the labels of all clips, (n, C) of 0 and 1. Raises AuricleError where no labels are learnt."""
         labels = self.dataset.labels
-        assert labels is not None
+        if labels is None:
+            raise AuricleError(
+                "balanced sampling and balanced class weights need labels, and these clips have none to learn"
+            )
         return np.stack([labels(clip)[0] for clip in self.dataset.manifest])
+
+
+class Parts(NamedTuple):
+    """Clips to train on, to validate on and to test on."""
+
+    train: Manifest
+    valid: Manifest | None
+    test: Manifest | None
 
 
 def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
@@ -92,10 +102,23 @@ def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
     Raises:
         AuricleError: no labels, one class only, a fold that is not there, or settings that do not fit the data.
     """
+    encoder = load_student(config)
+    parts = read_parts(config, processes)
+    classes = parts.train.label_classes()
+    kind = kind_of(parts.train, config)
+    check_classes(parts.train, classes, config)
+    return open_parts(parts, encoder, LabelSpace.of([(name, name) for name in classes], kind), config, processes)
+
+
+def load_student(config: FinetuneConfig) -> Encoder:
+    """Load the encoder that learns."""
     if config.initial == "random":
-        encoder = load_untrained(config.model, weights=config.weights, seed=config.train.seed)
-    else:
-        encoder = load(config.model, weights=config.weights)
+        return load_untrained(config.model, weights=config.weights, seed=config.train.seed)
+    return load(config.model, weights=config.weights)
+
+
+def read_parts(config: FinetuneConfig, processes: Processes) -> Parts:
+    """Read the clips of a run and their lengths, and split them."""
     manifest = read_manifest(
         config.source,
         labels=config.data.labels,
@@ -104,38 +127,49 @@ def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
         classes=config.data.classes,
     )
     train, valid, test = split_parts(with_lengths(manifest, quiet=not processes.is_main), config)
-    valid, test = (
-        part if source is None else with_lengths(read_manifest(source), quiet=True)
-        for part, source in ((valid, config.valid), (test, config.test))
-    )
-    classes = train.label_classes() if manifest.classes is None else manifest.classes
-    kind = kind_of(train, config)
-    check_classes(train, classes, config)
+    if config.valid is not None:
+        valid = with_lengths(read_manifest(config.valid), quiet=True)
+    if config.test is not None:
+        test = with_lengths(read_manifest(config.test), quiet=True)
+    return Parts(train, valid, test)
+
+
+def open_parts(
+    parts: Parts,
+    encoder: Encoder,
+    space: LabelSpace,
+    config: FinetuneConfig,
+    processes: Processes,
+    *,
+    labels: bool = True,
+) -> LabelledData:
+    """Return the data of a run.
+
+    Args:
+        parts: the clips.
+        encoder: the encoder that learns.
+        space: the classes of its logits.
+        labels: whether the clips' labels are learnt; without them, batches have none.
+    """
+    train = parts.train
+    names = space.names if not set(train.table.distinct("labels")) <= set(space.ids) else space.ids
+    classes: tuple[str, ...] | None = names if labels else None
     seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
     dataset = training_clips(train, encoder, classes, seconds, config)
-    notes = tuple(describe_parts({"train": train, "validation": valid, "test": test}, classes, kind, seconds))
-    statistics = Statistics(*encoder.statistics())
-    data = LabelledData(
-        dataset,
-        statistics,
-        content_key(train),
-        config,
-        processes,
-        encoder=encoder,
-        classes=classes,
-        kind=kind,
-        notes=notes,
-    )
+    notes = tuple(describe_parts(parts, classes or (), space.kind, seconds))
+    statistics, key = Statistics(*encoder.statistics()), content_key(train)
+    data = LabelledData(dataset, statistics, key, config, processes, encoder=encoder, space=space, notes=notes)
     data.weights = clip_weights(data, config)
-    for name, part in (("valid", valid), ("test", test)):
+    for name, part in (("valid", parts.valid), ("test", parts.test)):
         if part is not None and len(part):
-            known = without_unknown(part, classes)
-            scored = scored_clips(known, encoder, classes, seconds, config)
+            scored = scored_clips(
+                part if classes is None else without_unknown(part, classes), encoder, classes, seconds, config
+            )
             setattr(data, name, replace(data, dataset=scored, weights=None, loaders=[], valid=None, test=None))
     return data
 
 
-def split_parts(manifest: Manifest, config: FinetuneConfig) -> tuple[Manifest, Manifest | None, Manifest | None]:
+def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
     """Return the clips to train on, to validate on and to test on.
 
     The test part is the fold of the settings, or the clips whose split is called test; the validation part is the split
@@ -158,7 +192,7 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> tuple[Manifest, M
     whole, drawn, held = (
         replace(manifest, clips=manifest.table.take(rows), classes=classes) for rows in (train, valid, test)
     )
-    return whole, drawn if len(drawn) else None, held if len(held) else None
+    return Parts(whole, drawn if len(drawn) else None, held if len(held) else None)
 
 
 def drawn_validation(manifest: Manifest, train: np.ndarray, config: FinetuneConfig) -> np.ndarray:
@@ -209,7 +243,7 @@ def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneCo
 
 
 def training_clips(
-    manifest: Manifest, encoder: Encoder, classes: Sequence[str], seconds: float, config: FinetuneConfig
+    manifest: Manifest, encoder: Encoder, classes: Sequence[str] | None, seconds: float, config: FinetuneConfig
 ) -> ClipDataset:
     """Return the data set to learn from: stored spectrograms of the encoder's front end, or augmented waveforms."""
     crops, seed, augment, front = CropConfig(crop=config.data.crop), config.train.seed, config.augment, encoder.front
@@ -237,7 +271,7 @@ def training_clips(
 
 
 def scored_clips(
-    manifest: Manifest, encoder: Encoder, classes: Sequence[str], seconds: float, config: FinetuneConfig
+    manifest: Manifest, encoder: Encoder, classes: Sequence[str] | None, seconds: float, config: FinetuneConfig
 ) -> ClipDataset:
     """Return the data set to score, without augmentation."""
     if manifest.clips[0].key is not None:
@@ -271,11 +305,12 @@ def clip_weights(data: LabelledData, config: FinetuneConfig) -> np.ndarray | Non
     return targets @ (WEIGHT_SCALE / (config.data.balance_constant + counts))
 
 
-def describe_parts(parts: dict[str, Manifest | None], classes: Sequence[str], kind: str, seconds: float) -> list[str]:
+def describe_parts(parts: Parts, classes: Sequence[str], kind: str, seconds: float) -> list[str]:
     """Return lines that say what was understood of the data."""
     meaning = "exactly one a clip" if kind == "multiclass" else "any number a clip"
-    lines = [f"{len(classes)} classes ({meaning}), clips of {seconds:g} s"]
-    for name, part in parts.items():
+    labels = f"{len(classes)} classes ({meaning})" if classes else "labels are not used"
+    lines = [f"{labels}, clips of {seconds:g} s"]
+    for name, part in zip(("train", "validation", "test"), parts):
         if part is None or not len(part):
             lines.append(f"{name}: none")
             continue
@@ -283,7 +318,9 @@ def describe_parts(parts: dict[str, Manifest | None], classes: Sequence[str], ki
         groups = len({clip.group for clip in part if clip.group is not None})
         shown = ", ".join(f"{label} {counts[label]}" for label in list(classes)[:12])
         more = f" and {len(classes) - 12} more" if len(classes) > 12 else ""
-        lines.append(f"{name}: {len(part)} clips{f' of {groups} groups' if groups else ''}: {shown}{more}")
+        lines.append(
+            f"{name}: {len(part)} clips{f' of {groups} groups' if groups else ''}{': ' if shown else ''}{shown}{more}"
+        )
     return lines
 
 

@@ -18,20 +18,20 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
     Raises:
         AuricleError: the head of the weights is asked for and has other classes.
     """
-    encoder, learning = data.encoder, config.learning
+    encoder, space, learning = data.encoder, data.space, config.learning
     assert encoder is not None
+    assert space is not None
     if config.augment.training_mask:
         encoder.augment_in_training(
             mask_ratio=config.augment.training_mask
         )  # the family's own head reads what is visible
-    space = LabelSpace.of([(name, name) for name in data.classes], data.kind)
     if learning.head in ("auto", "keep"):
-        if keeps(encoder, data.classes, config):
+        if keeps(encoder, space):
             return kept_head(encoder, space)
         if learning.head == "keep":
             raise AuricleError(
                 f"--head keep: {encoder.info.name} has {encoder.num_classes() or 'no'} classes, the data have "
-                f"{len(data.classes)}; use --head new"
+                f"{len(space)}; use --head new"
             )
     if learning.head in ("auto", "new"):
         return encoder.with_classes(len(space), classes=space.classes, label_type=space.kind, seed=config.train.seed)
@@ -44,12 +44,12 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
     return encoder.with_head(head, space)
 
 
-def keeps(encoder: Encoder, classes: tuple[str, ...], config: FinetuneConfig) -> bool:
+def keeps(encoder: Encoder, space: LabelSpace) -> bool:
     """Return True if the head of the weights has exactly these classes, in this order, by id or by name."""
-    space = encoder.info.label_space
-    if space is None or len(space) != len(classes):
+    own = encoder.info.label_space
+    if own is None or len(own) != len(space):
         return False
-    return not space.named or classes in (space.ids, space.names)
+    return not own.named or own.ids == space.ids or own.names == space.names
 
 
 def kept_head(encoder: Encoder, space: LabelSpace) -> Encoder:

@@ -103,8 +103,8 @@ class Supervised(Objective):
 
     def set_position(self, progress: TrainProgress) -> None:
         """Set what depends on the epoch: the temperature of dynamic convolutions, and which groups are trained by now."""
-        if self.learning.temperature is not None:
-            self.online.set_temperature(max(1.0, self.learning.temperature - int(progress.epoch)))
+        if self.learning.kernel_temperature is not None:
+            self.online.set_temperature(max(1.0, self.learning.kernel_temperature - int(progress.epoch)))
         if not self.learning.unfreeze_epochs:
             return
         joined = int(progress.epoch / self.learning.unfreeze_epochs)

@@ -1,0 +1,24 @@
+"""Teach a small encoder to give what a large one gives.
+
+auricle distill SOUNDS --model mn01_as --teacher mn10_as --out RUN        the teacher's labels, learnt from sound alone
+auricle distill SOUNDS --teacher mn10_as --features frames --out RUN      its features too
+auricle distill SOUNDS --teacher RUN-OF-M2D --no-teacher-logits --features clip --out SMALL
+auricle distill --continue RUN                                            continue exactly where it stopped
+auricle finetune LABELLED --model RUN                                     then teach it your labels
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from auricle.cli import finetune
+from auricle.cli.flags import VerbParser
+from auricle.methods.distillation.config import DistillConfig
+
+
+def add_arguments(parser: VerbParser) -> None:
+    finetune.add_options(parser, DistillConfig, "distillation")
+
+
+def run(args: argparse.Namespace) -> int:
+    return finetune.run(args)
