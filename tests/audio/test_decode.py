@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from auricle.audio.decode import AUDIO_SUFFIXES, blocks, probe, read, reader
 from auricle.audio.decode.base import TruncatedAudioError
-from auricle.audio.decode.declared_length import parse_mp3_frame
+from auricle.audio.decode.mpeg import parse_mp3_frame
 from auricle.audio.resample import resample
 from auricle.audio.write import MEDIA_FORMATS, SOUND_FILE_FORMATS, encode_audio
 from auricle.core.errors import AudioError, AuricleError, MissingExtra

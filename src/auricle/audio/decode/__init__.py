@@ -1,8 +1,10 @@
 """Decode audio files: ``probe``, ``read`` and ``blocks`` (``reader.py``), with one module per library underneath.
 
-``libsndfile`` decodes wav, flac, ogg, mp3 and more, ``pyav`` the rest; ``declared_length`` finds truncated files.
+``libsndfile`` decodes wav, flac, ogg, mp3 and more, ``pyav`` the rest. ``declared_length`` compares what headers declare with
+what is present, by the layouts of ``chunks`` (WAV and its relatives), ``mpeg``, ``ogg`` and ``flac``.
 """
 
+from auricle.audio.decode.base import AudioNote
 from auricle.audio.decode.reader import AUDIO_SUFFIXES, AudioInfo, Decoded, File, blocks, probe, read
 
-__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "Decoded", "File", "blocks", "probe", "read"]
+__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "AudioNote", "Decoded", "File", "blocks", "probe", "read"]

@@ -1,9 +1,10 @@
-"""The contract of decoders, and the errors they raise."""
+"""The contract of decoders, the errors they raise, and the notes about files that are read all the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -20,6 +21,21 @@ class MissingMediaError(AudioError, MissingExtra):
     """The format needs PyAV, which is not installed. Over a folder it counts as one file that cannot be used."""
 
 
+@dataclass(frozen=True)
+class AudioNote:
+    """A statement about a file that was read although something about it is unusual.
+
+    Attributes:
+        kind: "header": the header does not declare the length of what is there; everything was read (``strict`` refuses
+            such files). "level": samples far outside [-1, 1]. "offset": the mean is far from 0. "silence": all samples
+            are equal.
+        message: a sentence that begins with the file's name.
+    """
+
+    kind: Literal["header", "level", "offset", "silence"]
+    message: str
+
+
 class Decoder(Protocol):
     """An open file.
 
@@ -31,6 +47,7 @@ class Decoder(Protocol):
         exact: True if ``num_samples`` is declared by the file, so that fewer decoded samples (less ``slack``) mean a
             truncated file.
         slack: samples that an untruncated file of this format may lack.
+        notes: what the file declares wrongly, as statements about it.
     """
 
     name: str
@@ -39,6 +56,7 @@ class Decoder(Protocol):
     format: str
     exact: bool
     slack: int
+    notes: tuple[str, ...]
 
     @property
     def num_samples(self) -> int:

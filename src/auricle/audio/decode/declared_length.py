@@ -1,180 +1,287 @@
-"""The length that a file declares in its own bytes, to find truncated files.
+"""One rule for all containers: the length that a file declares is compared with what is present, in both directions.
 
-libsndfile reads a truncated WAV, AIFF, AU, W64 or Ogg file to its present end without an error, and it guesses the length
-of an MP3 without a length header from the first frame. The functions here read the declared length from the published
-layout of each format. All take a seekable binary file and may leave it at any position.
+    equal, but for a few bytes          the file is whole
+    more declared than present          truncated: an error where decoding reaches the end
+    more present than declared          the header was never finished, or its number overflowed: everything is read, with a note
+    another file behind the end         both are read: joined MP3 or WAV files, links of a chained Ogg
+    nothing declared                    read to the end; a file that ends inside a page or frame gets a note
+
+Decoders do none of this: libsndfile reads a truncated WAV, AIFF, AU, W64 or Ogg file to its present end without an error,
+never more than a header declares, and of joined files the first. So the rule looks at the bytes before a decoder is chosen,
+and cuts the file into parts (mostly one, the file itself) whose headers are right.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
-UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)  # written by programs that stream into a pipe
-OGG_PAGE = 65307  # bytes of the largest Ogg page
+from auricle.audio.decode import chunks, flac, mpeg, ogg
+from auricle.audio.decode.bare import BareStream, bare_stream
+from auricle.audio.decode.byte_buffer import ByteBuffer
+
+SLACK = 64  # bytes: programs count their header among the samples, or pad the end
+MAX_PARTS = 10000
+CUT_FRAME = "it ends inside a frame: it is cut, or was never finished; all whole frames were read"
 
 
-# ---- RIFF, RF64, W64, AIFF, CAF, AU: chunks with a size
 @dataclass(frozen=True)
-class DataSize:
-    """Bytes of samples that the header declares, and bytes that are present."""
+class Part:
+    """A stretch of a file that one decoder reads.
 
-    declared: int
-    present: int
+    Attributes:
+        start, stop: bytes.
+        head: what is put before them: a header that declares what is present.
+        length: "declared" by the header; "open": not declared; "variable": an MP3 whose length decoders would guess wrong.
+        missing: (bytes of samples declared, bytes present) of a file that lacks some.
+        defect: why the part is known to be truncated.
+    """
+
+    start: int
+    stop: int
+    head: bytes = b""
+    length: Literal["declared", "open", "variable"] = "declared"
+    missing: tuple[int, int] | None = None
+    defect: str = ""
 
 
-def data_size(file: BinaryIO) -> DataSize | None:
-    """Return the size of the sample data; None for other formats and for files that declare no size."""
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a file in order, and what its headers do not declare rightly, as statements about the file."""
+
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+
+Found = list[tuple[Part, str]]  # parts, each with a note or ""
+
+
+def layout_of(file: BinaryIO) -> Layout:
+    """Find the parts of a file. Reads headers; of Ogg files and of MP3 files whose header is in doubt those of all pages.
+
+    Args:
+        file: a seekable binary file; it may be left at any position.
+    """
     total = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] == b".snd":
-        start, declared = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
-        return _known(declared, total - start)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-        return _data_chunk(file, _chunks(file, 12, 4, 4, "little", 2), total)
-    if head[:4] == b"riff":
-        return _data_chunk(file, _chunks(file, 40, 16, 8, "little", 8), total)
-    if head[:4] == b"caff":
-        return _data_chunk(file, _chunks(file, 8, 4, 8, "big", 1), total, inside=4)
-    if head[:4] == b"FORM" and head[8:11] == b"AIF":
-        return _data_chunk(file, _chunks(file, 12, 4, 4, "big", 2), total, inside=8)
-    return None
+    found: Found = []
+    at = 0
+    while at < total and len(found) < MAX_PARTS and (not found or _begins_file(file, at)):
+        more, at = _first_file(file, at, total)
+        found += more
+    return Layout(tuple(part for part, _ in found), tuple(note for _, note in found if note))
 
 
-def _chunks(file: BinaryIO, at: int, id_bytes: int, size_bytes: int, order: str, align: int) -> Iterator[tuple]:
-    """Yield (id, position of the content, bytes of content) of each chunk. W64 includes the chunk's head in the size."""
-    head = id_bytes + size_bytes
-    while True:
-        file.seek(at)
-        start = file.read(head)
-        if len(start) < head:
-            return
-        size = int.from_bytes(start[id_bytes:], order) - (head if id_bytes == 16 else 0)  # type: ignore[arg-type]
-        yield start[:4], at + head, size
-        at += head + -(-max(size, 0) // align) * align
-
-
-def _data_chunk(file: BinaryIO, chunks: Iterator[tuple], total: int, inside: int = 0) -> DataSize | None:
-    """The chunk of samples; ``inside`` bytes at its start are no samples. RF64 states the 64-bit size in 'ds64'."""
-    wide = None
-    for id, at, size in chunks:
-        if id == b"ds64":
-            file.seek(at + 8)
-            wide = int.from_bytes(file.read(8), "little")
-        if id in (b"data", b"SSND"):
-            return _known(size - inside if wide is None else wide, total - at - inside)
-    return None
-
-
-def _known(declared: int, present: int) -> DataSize | None:
-    unknown = declared in UNKNOWN_SIZES or 0xFFFFFF00 <= declared <= 0xFFFFFFFF or declared >= 1 << 62
-    return None if unknown else DataSize(declared, present)
-
-
-# ---- Ogg: pages, the last one marked
-def ogg_is_truncated(file: BinaryIO) -> bool:
-    """Return True if the file ends inside a page or without an end-of-stream page (RFC 3533, section 6)."""
-    total = file.seek(0, os.SEEK_END)
-    file.seek(max(0, total - OGG_PAGE))
-    tail = file.read()
-    at = tail.rfind(b"OggS\0")
-    if at < 0 or len(tail) < at + 27:
-        return True
-    lacing = tail[at + 27 : at + 27 + tail[at + 26]]
-    whole = len(lacing) == tail[at + 26] and len(tail) >= at + 27 + len(lacing) + sum(lacing)
-    return not (whole and tail[at + 5] & 4)
-
-
-# ---- MP3 (MPEG audio layer III): a length header, or else the headers of all frames
-#
-# Without a Xing, Info or VBRI header, decoders estimate the length from the bit rate of the first frame. That is right for
-# a constant bit rate and wrong for a variable one, so the frames of such files are counted.
-KBPS_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-KBPS_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-RATES = (44100, 48000, 32000)  # of MPEG-1; halved for MPEG-2, quartered for MPEG-2.5
-LENGTH_HEADERS = (b"Xing", b"Info", b"VBRI")
-
-
-@dataclass(frozen=True)
-class MP3Frame:
-    """A frame: kilobits per second, samples per channel, bytes including the header."""
-
-    kbps: int
-    samples: int
-    size: int
-
-
-@dataclass(frozen=True)
-class MP3Length:
-    """ "declared": a length header is there. "constant" or "variable" bit rate: there is none; samples by counting."""
-
-    kind: Literal["declared", "constant", "variable"]
-    samples: int = 0
-
-
-def mp3_length(file: BinaryIO) -> MP3Length:
-    """Find out how the length of an MP3 file is known. Reads one frame, or the headers of all frames."""
-    at = _first_frame(file)
+def _begins_file(file: BinaryIO, at: int) -> bool:
     file.seek(at)
-    if any(tag in file.read(200) for tag in LENGTH_HEADERS):
-        return MP3Length("declared")
-    rates, samples = set(), 0
-    while (frame := _frame_at(file, at)) is not None:
-        rates.add(frame.kbps)
-        samples += frame.samples
-        at += frame.size
-    return MP3Length("variable" if len(rates) > 1 else "constant", samples)
+    head = file.read(16)
+    return chunks.family_of(head) is not None or head[:4] in (b".snd", b"fLaC", b"OggS")
 
 
-def _first_frame(file: BinaryIO) -> int:
-    """Position of the first frame that is followed by another, after the ID3v2 tag if there is one."""
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    if head[:3] == b"ID3":
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
+def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
+    """The parts of the file that begins at ``start``, and the byte where it ends and another one may begin."""
+    data = chunks.sample_bytes(file, start, total)
+    if data is not None:
+        return _chunk_parts(file, data, total)
+    begin = start + _leading_bytes(file, start, total)
+    file.seek(begin)
+    head = file.read(42)
+    if head[:4] == b"OggS":
+        return _ogg_parts(file, begin, total), total
+    if head[:8] in (flac.MARK, flac.LATER_MARK) and len(head) == 42:
+        return _flac_parts(file, head, begin, total), total
+    if (bare := bare_stream(ByteBuffer(file, total), begin, total)) is not None:
+        return [_bare_part(file, bare, Part(start, total))], total
+    if head[:1] == b"\xff" and head[1:2] >= b"\xe0":
+        return _mpeg_parts(file, start, begin, total), total
+    if head[:7] == b"NIST_1A":
+        return [(_nist_part(file, begin, total), "")], total
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        size = int.from_bytes(head[4:8], "little") + 8
+        return [
+            (Part(begin, total, missing=(size, total - begin) if size - total + begin > SLACK else None), "")
+        ], total
+    return [(Part(start, total), "")], total
+
+
+def _leading_bytes(file: BinaryIO, start: int, total: int) -> int:
+    """Bytes of tags and of zeros before the first file."""
+    buffer = ByteBuffer(file, total, hold=4096)
+    at = start
+    while size := mpeg.tag_size(buffer, at):
+        at += size
+    zeros = buffer(at, 4096)
+    return at - start + len(zeros) - len(zeros.lstrip(b"\0"))
+
+
+# ---- WAV, W64, AIFF, CAF, AU
+def _chunk_parts(file: BinaryIO, data: chunks.SampleBytes, total: int) -> tuple[Found, int]:
+    available = total - data.start
+    for number, size in enumerate(data.declared):
+        if _is_counted_with_header(data, size, total) or size - available <= SLACK:
+            end = min(total, data.start + size)
+            if size >= available or chunks.ends_well(file, data, end, total, SLACK):
+                behind = end
+                end = next((at for at in (end, end + end % 2) if _begins_file(file, at)), total)
+                stop = min(end, data.start + size) if data.family is chunks.W64 else end  # libsndfile reads on in W64
+                more = (
+                    chunks.more_samples(file, data, behind, total) if end == total and data.family is chunks.WAV else []
+                )
+                head = data.header_for(file, min(size, available)) if number or more else b""
+                found = _samples(file, data, Part(data.first, stop), head, size)
+                for chunk in more:
+                    inner = replace(data, start=chunk.content)
+                    found += _samples(file, inner, Part(chunk.at, total), data.header_for(file, chunk.size), chunk.size)
+                return found, end
+    if not data.declared:
+        return _samples(file, data, Part(data.first, total), data.header_for(file, available), available), total
+    declared = max(data.declared)
+    if declared > available:
+        return _samples(file, data, Part(data.first, total, missing=(declared, available)), b"", available), total
+    size = _overflowed(file, data, declared, total) or available
+    reason = "its size modulo 4 GiB" if size - declared >= 1 << 32 else "it was never finished"
+    note = f"its header declares {declared} bytes of samples, but {size} follow ({reason}); all were read"
+    head = data.header_for(file, size)
+    if head is None:
+        note = f"its header declares {declared} bytes of samples; the {available - declared} behind them were not read"
+    return _samples(file, data, Part(data.first, total), head, size, note), total
+
+
+def _is_counted_with_header(data: chunks.SampleBytes, size: int, total: int) -> bool:
+    """Whether the declared size is that of the file: some programs count the header among the samples."""
+    return size in (total - data.first, total - data.first - 8)
+
+
+def _overflowed(file: BinaryIO, data: chunks.SampleBytes, declared: int, total: int) -> int | None:
+    """The size of which 32 bits declare only a remainder, if the file ends there."""
+    for size in range(declared + (1 << 32), total - data.start + SLACK + 1, 1 << 32):
+        if size >= total - data.start or chunks.ends_well(file, data, data.start + size, total, SLACK):
+            return min(size, total - data.start)
+    return None
+
+
+def _samples(
+    file: BinaryIO, data: chunks.SampleBytes, part: Part, head: bytes | None, size: int, note: str = ""
+) -> Found:
+    """The part with another header if it needs one; the frames of an MP3 in a WAV without the WAV around them."""
+    stop = min(part.stop, data.start + size)
+    if data.codec in chunks.MP3_IN_WAV and data.family is chunks.WAV:
+        inner = _mpeg_parts(file, data.start, data.start, stop)
+        if part.missing:
+            inner = [(replace(piece, defect=_bytes_missing(part)), text) for piece, text in inner]
+        return [(piece, text or note) for piece, text in inner]
+    return [(replace(part, start=data.start, stop=stop, head=head) if head else part, note)]
+
+
+def _bytes_missing(part: Part) -> str:
+    assert part.missing is not None
+    return f"{part.missing[1]} of {part.missing[0]} bytes are there"
+
+
+def _nist_part(file: BinaryIO, start: int, total: int) -> Part:
+    """NIST SPHERE, TIMIT's format: a header of text, mostly of 1024 bytes, then samples."""
     file.seek(start)
-    near = file.read(4096)
-    for offset in range(len(near) - 4):
-        frame = parse_mp3_frame(near[offset : offset + 4])
-        if frame is not None and _frame_at(file, start + offset + frame.size) is not None:
-            return start + offset
-    return start
+    text = file.read(4096).decode("latin-1")
+    fields = dict(re.findall(r"^(sample_count|channel_count|sample_n_bytes) -i (\d+)", text, re.MULTILINE))
+    first = re.match(r"NIST_1A\s+(\d+)", text)
+    if len(fields) < 3 or first is None:
+        return Part(start, total)
+    declared = int(fields["sample_count"]) * int(fields["channel_count"]) * int(fields["sample_n_bytes"])
+    present = total - start - int(first[1])
+    return Part(start, total, missing=(declared, present) if declared - present > SLACK else None)
 
 
-def _frame_at(file: BinaryIO, at: int) -> MP3Frame | None:
-    file.seek(at)
-    return parse_mp3_frame(file.read(4))
+# ---- Ogg
+def _ogg_parts(file: BinaryIO, start: int, total: int) -> Found:
+    links, cut = ogg.links(file, start, total)
+    found: Found = [(Part(link.start, link.stop), "") for link in links]
+    if len(links) < 2:
+        found = [(Part(start, total), "")]
+    if cut:
+        found[-1] = (replace(found[-1][0], defect="it ends inside a page"), "")
+    elif links and not links[-1].ended:
+        found[-1] = (
+            found[-1][0],
+            "it has no end-of-stream page: it was never finished, or is cut; all pages were read",
+        )
+    return found
 
 
-def parse_mp3_frame(head: bytes) -> MP3Frame | None:
-    """Parse the four bytes of a frame header; None if they are none (ISO/IEC 11172-3, section 2.4.1.3, and 13818-3)."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return None
-    version, layer, rate, padding = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3, head[2] >> 1 & 1
-    kbps_index = head[2] >> 4
-    if version == 1 or layer != 1 or rate == 3 or kbps_index in (0, 15):
-        return None
-    first = version == 3
-    kbps = (KBPS_MPEG1 if first else KBPS_MPEG2)[kbps_index]
-    hertz = RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
-    samples = 1152 if first else 576
-    return MP3Frame(kbps, samples, samples // 8 * kbps * 1000 // hertz + padding)
+# ---- AAC, AC-3 and AMR without a container
+def _bare_part(file: BinaryIO, stream: BareStream, part: Part) -> tuple[Part, str]:
+    if stream.cut:
+        return replace(part, stop=stream.stop), CUT_FRAME
+    file.seek(stream.stop)
+    behind = file.read(part.stop - stream.stop)
+    junk = len(behind) <= SLACK or behind[:3] == b"TAG" or behind.count(0) == len(behind)
+    return replace(part, stop=stream.stop) if behind and junk else part, ""
 
 
-# ---- access
-@contextmanager
-def opened_bytes(file: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """Yield the file for reading, beside the decoder. A file object gets its position back."""
-    if isinstance(file, Path):
-        with open(file, "rb") as opened:
-            yield opened
-        return
-    at = file.tell()
-    yield file
-    file.seek(at)
+# ---- FLAC
+def _flac_parts(file: BinaryIO, head: bytes, start: int, total: int) -> Found:
+    declared, present = flac.declared_samples(head), flac.last_samples(file, head, start, total)
+    if not declared:
+        return [(Part(start, total, length="open"), "")]
+    rising = present is None or (present == declared and flac.numbers_rise(file, head, start, total))
+    begins = [start] if rising else flac.starts(file, start, total)
+    if len(begins) > 1:
+        found: Found = []
+        for begin, end in zip(begins, [*begins[1:], total]):
+            file.seek(begin)
+            found += _flac_parts(file, file.read(42), begin, end)
+        return found
+    if present is None or present <= declared:
+        return [(Part(start, total), "")]  # decoding finds out whether it ends early
+    note = f"its header declares {declared} samples, but there are {present}; all were read"
+    return [(Part(start + 42, total, flac.with_samples(head, present)), note)]
+
+
+# ---- MP3
+def _mpeg_parts(file: BinaryIO, start: int, begin: int, stop: int) -> Found:
+    """The streams of MPEG audio in the bytes [begin, stop); tags lie before them from ``start`` on."""
+    first = mpeg.first_frame(file, begin, stop)
+    if first is None:
+        return [(Part(start, stop, length="open"), "")]
+    tags = _end_of_frames(file, stop)
+    if (end := mpeg.declared_end(file, first, tags, SLACK)) is not None:
+        return [(Part(start, end if end < tags else stop), "")]
+    streams = [stream for stream in mpeg.streams(file, first, stop) if stream.frames]
+    found = [_stream_part(file, stream) for stream in streams]
+    if len(found) == 1 and not found[0][0].head and stop - found[0][0].stop <= SLACK:
+        found = [(replace(found[0][0], start=start, stop=stop), found[0][1])]
+    return found or [(Part(start, stop, length="open"), "")]
+
+
+def _stream_part(file: BinaryIO, stream: mpeg.Stream) -> tuple[Part, str]:
+    header, part = stream.header, Part(stream.start, stream.stop)
+    if header is None:
+        note = CUT_FRAME if stream.cut else ""
+        return replace(part, length="variable" if len(stream.kbps) > 1 else "open"), note
+    declared, present = header.frames, stream.frames
+    size = stream.stop - stream.start
+    missing = stream.cut or header.size > size + SLACK
+    right = declared and declared - (not missing) <= present <= declared + 1  # some count the header's own frame
+    if right and abs(header.size - size) <= size / 100:
+        return part, ""
+    file.seek(stream.start)
+    frame = file.read(stream.first.size)
+    head = mpeg.with_frames(
+        frame, header, present, size
+    )  # a wrong number of bytes makes the decoder complain on stderr
+    part = replace(part, start=stream.start + len(frame), head=head)
+    if right:
+        return part, ""
+    if present < declared:
+        return replace(part, missing=(declared, present), defect=f"{present} of {declared} frames are there"), ""
+    return part, f"its header declares {declared} frames, but {present} follow; all were read"
+
+
+def _end_of_frames(file: BinaryIO, stop: int) -> int:
+    """The end of the file, or where the tags at its end begin."""
+    for size, mark, place in ((128, b"TAG", 0), (32, b"APETAGEX", 12)):
+        file.seek(max(0, stop - size))
+        tail = file.read(size)
+        if tail[: len(mark)] == mark:
+            stop -= int.from_bytes(tail[place : place + 4], "little") + size if place else size
+    return stop

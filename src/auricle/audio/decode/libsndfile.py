@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, truncated
-from auricle.audio.decode.declared_length import data_size, mp3_length, ogg_is_truncated, opened_bytes
+from auricle.audio.decode.declared_length import Part
+from auricle.audio.decode.splice import SplicedFile
 from auricle.core.errors import AudioError
 
 BYTES_PER_SAMPLE = {
@@ -38,9 +38,17 @@ class SequentialFile(soundfile.SoundFile):
 
 
 class SoundFileDecoder:
-    """A ``Decoder`` on libsndfile. Raises soundfile.LibsndfileError for formats that it does not know."""
+    """A ``Decoder`` on libsndfile. Raises soundfile.LibsndfileError for formats that it does not know.
 
-    def __init__(self, file: Path | BinaryIO, name: str):
+    Args:
+        file: what is decoded: a file, or a part of one.
+        name: the file's name, for messages.
+        part: what is known of its length.
+    """
+
+    def __init__(self, file: Path | SplicedFile, name: str, part: Part):
+        if part.length == "variable":
+            raise VariableRateError(f"{name}: an MP3 of variable bit rate without a length header")
         self.name = name
         self.content = os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file
         self.file = SequentialFile(self.content)
@@ -50,37 +58,22 @@ class SoundFileDecoder:
         if self.file.format == "RAW":  # libsndfile decodes any file named .au or .snd as telephone audio
             self.close()
             raise AudioError(f"{name}: not audio that can be decoded (no header that says its rate and format)")
+        self.notes: tuple[str, ...] = ()
         self.slack = MP3_SLACK if self.file.format == "MP3" else 0
-        try:
-            with opened_bytes(file) as content:
-                self._declared, self.defect = self._declared_length(content)
-        except BaseException:
-            self.close()
-            raise
+        self.defect = part.defect
+        self._declared = self._declared_length(part)
         self.exact = self._declared is not None
 
-    def _declared_length(self, content: BinaryIO) -> tuple[int | None, str]:
-        """Samples the file declares, or None; why the file is known to be truncated, or ""."""
+    def _declared_length(self, part: Part) -> int | None:
+        """Samples the file declares, or None."""
         frames = self.file.frames
-        if self.file.format == "MP3":
-            return self._mp3_length(content), ""
-        if self.file.format == "OGG":
-            return frames, "no end-of-stream page" if ogg_is_truncated(content) else ""
-        size = data_size(content)
-        if size is not None and size.declared > size.present and frames > 0:
-            return max(frames, self._samples_in(size.declared, size.present)), ""
-        return (None if frames > UNKNOWN_LENGTH else frames), ""
-
-    def _samples_in(self, declared: int, present: int) -> int:
-        """Samples per channel in ``declared`` bytes; for a compressed format in proportion to those present."""
-        size = BYTES_PER_SAMPLE.get(self.file.subtype)
-        return declared // (size * self.channels) if size else self.file.frames * declared // max(present, 1)
-
-    def _mp3_length(self, content: BinaryIO) -> int | None:
-        length = mp3_length(content)
-        if length.kind == "variable":
-            raise VariableRateError(f"{self.name}: an MP3 of variable bit rate without a length header")
-        return self.file.frames if length.kind == "declared" else None
+        if (part.length == "open" and self.file.format == "MP3") or frames > UNKNOWN_LENGTH:
+            return None
+        if part.missing is not None and frames > 0:
+            declared, present = part.missing
+            size = BYTES_PER_SAMPLE.get(self.file.subtype)  # a compressed format: in proportion
+            return max(frames, declared // (size * self.channels) if size else frames * declared // max(present, 1))
+        return frames
 
     @property
     def num_samples(self) -> int:
@@ -93,10 +86,11 @@ class SoundFileDecoder:
         end = present if stop is None else min(stop, present)
         first = min(start, present)
         at = max(0, first - MP3_PREROLL) if self.file.format == "MP3" else first
+        size = BLOCK_SAMPLES * 8 // max(8, self.channels)
         try:
             at = self._seek(at)
             while at < end:
-                block = self.file.read(min(BLOCK_SAMPLES, end - at), dtype="float32", always_2d=True)
+                block = self.file.read(min(size, end - at), dtype="float32", always_2d=True)
                 if len(block) == 0:
                     break
                 if at + len(block) > first:
@@ -104,10 +98,13 @@ class SoundFileDecoder:
                 at += len(block)
         except soundfile.LibsndfileError as error:
             raise truncated(self, at, str(error).removeprefix("Error : ").strip(" .")) from None
-        expected = self._declared if stop is None else min(stop, self._declared or at)
-        short = expected is not None and at + self.slack < expected
-        if self.exact and (short or (self.defect and at >= present)):
+        if isinstance(self.content, SplicedFile):
+            self.content.check()
+        if self.defect and (stop is None or at < stop):
             raise truncated(self, at, self.defect)
+        expected = self._declared if stop is None else min(stop, self._declared or at)
+        if self.exact and expected is not None and at + self.slack < expected:
+            raise truncated(self, at)
 
     def _seek(self, at: int) -> int:
         """Go to a sample, or to the beginning in a format without seeking (GSM 6.10). Return the new position."""
@@ -115,10 +112,12 @@ class SoundFileDecoder:
             self.file.seek(at)
             return at
         self.file.close()
-        if not isinstance(self.content, (bytes, Path)):
+        if isinstance(self.content, SplicedFile):
             self.content.seek(0)
         self.file = SequentialFile(self.content)
         return 0
 
     def close(self) -> None:
         self.file.close()
+        if isinstance(self.content, SplicedFile):
+            self.content.close()

@@ -13,17 +13,23 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, MissingMediaError, truncated
+from auricle.audio.decode.declared_length import Part
+from auricle.audio.decode.splice import SplicedFile
 from auricle.audio.resample import recut_blocks
 from auricle.core.errors import AudioError
 
-INDEXED = ("mov", "matroska")  # first names of the containers with an index and a declared length
+INDEXED = ("mov", "matroska")  # first names of the containers with an index
+DECLARING = (*INDEXED, "asf", "flv", "ape", "tta", "wv", "tak", "dsf", "caf")  # of those that declare a length
 PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: Opus needs 0.08 s, AAC one frame of 1024 samples
-SLACK_SECONDS = 0.1  # containers round lengths, encoders pad them
+SLACK_SECONDS = 0.1  # decoders drop some samples at the beginning
+ROUNDING_SECONDS = 0.01  # containers round lengths
+LOSSLESS = ("pcm", "flac", "alac", "wavpack", "tta", "ape")  # codecs without samples that are dropped
+JUNK_BYTES = 64  # behind the last frame, in which there is none
 # Formats that list other files (playlists, concat) are left out: an audio file must not open another file.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,asf,avi,flv,mpegts,mpeg,amr,ape,wv,tta,dts,mp3,wav,w64,aiff,au,"
@@ -34,22 +40,24 @@ FORMATS = (
 class PyAVDecoder:
     """A ``Decoder`` on FFmpeg. Raises AudioError for a file that FFmpeg refuses or that holds no audio."""
 
-    def __init__(self, file: Path | BinaryIO, name: str):
-        self.name = name
-        self.av = _pyav(name)
+    def __init__(self, file: Path | SplicedFile, name: str, part: Part):
+        self.name, self.defect = name, part.defect
+        self.av, self.content = _pyav(name), file
         self.container = self._open(file)
         try:
             self.stream = self._audio_stream()
-        except AudioError:
+            self.rate, self.channels = self.stream.rate, self.stream.channels
+            self.slack = round(SLACK_SECONDS * self.rate)
+            self.family = self.container.format.name.split(",")[0]
+            self.format = f"{self.family}/{self.stream.codec_context.name}"
+            self.notes = self._wrong_duration()
+            timed = self.stream.duration is not None and self.stream.time_base == Fraction(1, self.rate)
+            self.exact = self.family == "mov" and timed and not self.notes
+        except BaseException:
             self.close()
             raise
-        self.rate, self.channels = self.stream.rate, self.stream.channels
-        self.slack = round(SLACK_SECONDS * self.rate)
-        self.family = self.container.format.name.split(",")[0]
-        self.format = f"{self.family}/{self.stream.codec_context.name}"
-        self.exact = self.family == "mov" and self.stream.time_base == Fraction(1, self.rate)
 
-    def _open(self, file: Path | BinaryIO) -> Any:
+    def _open(self, file: Path | SplicedFile) -> Any:
         try:
             source = str(file.absolute()) if isinstance(file, Path) else file
             return self.av.open(source, options={"format_whitelist": FORMATS}, metadata_errors="replace")
@@ -62,14 +70,26 @@ class PyAVDecoder:
         streams = self.container.streams.audio
         if not streams:
             raise AudioError(f"{self.name}: holds no audio ({self.container.format.name})")
+        if streams[0].codec_context is None:
+            raise AudioError(f"{self.name}: not audio that can be decoded (a codec or sample format that is unknown)")
         if not (streams[0].rate and streams[0].channels):
             raise AudioError(f"{self.name}: not audio that can be decoded (no sample rate found)")
         return streams[0]
 
+    def _wrong_duration(self) -> tuple[str, ...]:
+        """Say that a duration is shorter than all packets: FFmpeg takes it as it is, whatever lies behind it."""
+        frame, declared = self.stream.codec_context.frame_size or 0, self.stream.duration
+        if self.family != "mov" or frame < 2 or declared is None:
+            return ()
+        seconds, present = float(declared * self.stream.time_base), self.stream.frames * frame / self.rate
+        if present <= seconds + 4 * frame / self.rate + SLACK_SECONDS:
+            return ()
+        return (f"its header declares {seconds:.3f} s, but {present:.3f} s follow; all were read",)
+
     @cached_property
     def num_samples(self) -> int:
         """Declared (m4a, mp4: exact; Matroska: rounded to milliseconds), else counted by decoding."""
-        if self.family == "mov" and self.stream.duration is not None:
+        if self.family == "mov" and self.stream.duration is not None and not self.notes:
             return round(self.stream.duration * self.stream.time_base * self.rate)
         if self.family == "matroska" and self.container.duration and len(self.container.streams) == 1:
             return round(self.container.duration * self.rate / self.av.time_base)
@@ -98,7 +118,7 @@ class PyAVDecoder:
             if stop is not None and at >= stop:
                 return
         if self._ended_early(at or 0, stop):
-            raise truncated(self, at or 0)
+            raise truncated(self, at or 0, self.defect)
 
     @property
     def _origin(self) -> int:
@@ -113,19 +133,39 @@ class PyAVDecoder:
         return True
 
     def _frames(self, position: int) -> Iterator[tuple[int, np.ndarray]]:
-        """(time stamp, (n, channels) float32) of each decoded frame."""
-        self.furthest = Fraction(0)
+        """(time stamp, (n, channels) float32) of each decoded frame; ``position`` is that of the first, for messages."""
+        self.furthest, self.largest, self.position = Fraction(0), 0, position
+        junk: Exception | None = None
+        for packet in self._packets():
+            try:
+                frames = self.stream.decode(packet)
+            except self.av.error.FFmpegError as error:
+                if junk is not None or not _is_junk(packet):
+                    raise truncated(self, self.position, error.strerror) from None
+                junk = error
+                continue
+            if frames and packet is not None and junk is not None:  # it was no junk at the end, but damage
+                raise truncated(self, self.position, str(junk))
+            for frame in frames:
+                samples = self._samples(frame)
+                self.position += len(samples)
+                self.largest = max(self.largest, len(samples))
+                yield frame.pts or 0, samples
+
+    def _packets(self) -> Iterator[Any]:
+        """The packets of the audio, then None. What follows the declared end need not be audio."""
         try:
             for packet in self.container.demux():
                 if packet.pts is not None and packet.time_base:
                     self.furthest = max(self.furthest, (packet.pts + (packet.duration or 0)) * packet.time_base)
-                if packet.stream.index == self.stream.index:
-                    for frame in packet.decode():
-                        samples = self._samples(frame)
-                        position += len(samples)
-                        yield frame.pts or 0, samples
+                if packet.stream.index == self.stream.index and packet.size:
+                    yield packet
         except self.av.error.FFmpegError as error:
-            raise truncated(self, position, error.strerror) from None
+            duration = self.stream.duration
+            end = None if duration is None or self.family not in DECLARING else float(duration * self.stream.time_base)
+            if end is None or float(self.furthest) + ROUNDING_SECONDS < end:
+                raise truncated(self, self.position, error.strerror) from None
+        yield None
 
     def _samples(self, frame: Any) -> np.ndarray:
         """(n, channels) float32 in [-1, 1] of a frame in any of FFmpeg's sample formats."""
@@ -140,14 +180,27 @@ class PyAVDecoder:
 
     def _ended_early(self, at: int, stop: int | None) -> bool:
         """Return True if the file ended before the declared length, or before the span's end if that is less."""
-        if self.exact:
-            return at + self.slack < (self.num_samples if stop is None else stop)
-        if self.family not in INDEXED or not self.container.duration:
+        if self.defect:
+            return True
+        if self.exact and at + self.slack < (self.num_samples if stop is None else stop):
+            return True
+        if self.family not in DECLARING or not self.container.duration or self.notes:
             return False
-        return self.furthest + Fraction(SLACK_SECONDS) < Fraction(self.container.duration, self.av.time_base)
+        codec = self.stream.codec_context.name
+        exact = self.exact or codec.startswith(LOSSLESS)  # else the duration may hold a frame that decoders drop
+        tolerance = ROUNDING_SECONDS + (0 if exact else self.largest / self.rate)
+        return float(self.furthest) + tolerance < self.container.duration / self.av.time_base
 
     def close(self) -> None:
         self.container.close()
+        if isinstance(self.content, SplicedFile):
+            self.content.close()
+
+
+def _is_junk(packet: Any) -> bool:
+    """Whether a packet that cannot be decoded is too small for a frame, or zeros."""
+    content = b"" if packet is None else bytes(packet)
+    return len(content) <= JUNK_BYTES or content.count(0) == len(content)
 
 
 def _pyav(name: str) -> Any:

@@ -6,7 +6,8 @@
 
 libsndfile decodes wav, flac, ogg, opus, mp3, aiff and more; PyAV, from the [media] extra, decodes the rest (m4a, mp4,
 mkv, webm, …). ``file`` is a path, bytes, or a binary file object (one without seeking is read into memory first). A file
-that cannot be used raises an AudioError whose message begins with the file's name.
+that cannot be used raises an AudioError whose message begins with the file's name, whatever the library below raised. What
+is unusual about a file that is read all the same becomes an ``AudioNote``.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 
-from auricle.audio.decode.base import Decoder, MissingMediaError, TruncatedAudioError
-from auricle.audio.decode.declared_length import data_size, opened_bytes
+from auricle.audio.decode.base import AudioNote, Decoder, MissingMediaError, TruncatedAudioError
+from auricle.audio.decode.declared_length import Layout, Part, layout_of
+from auricle.audio.decode.joined import JoinedDecoder
+from auricle.audio.decode.levels import Levels
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
+from auricle.audio.decode.splice import SplicedFile, opened_bytes
 from auricle.audio.resample import Resampler, check_rate, recut_blocks, resample_blocks, trim_blocks
 from auricle.core.errors import AudioError, AuricleError
 
@@ -42,17 +47,21 @@ MEDIA_SUFFIXES = frozenset(
 )
 AUDIO_SUFFIXES = CORE_SUFFIXES | MEDIA_SUFFIXES  # in lower case; files with them are found in folders
 
+MIN_RATE, MAX_RATE = 100, 4_000_000  # hertz; a header that declares less makes a gigabyte of a few kilobytes
+MAX_CHANNELS = 1024  # libsndfile's limit
+MAX_SAMPLES_PER_BYTE = 8192  # the sparsest format, FLAC of silence, has 65535 samples in about 14 bytes
 FILTER_REACH = 256  # samples at the lower rate; beyond this soxr's HQ filter is below 1e-6
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file declares: rate in hertz, channels, num_samples per channel, format such as "wav/pcm_16"."""
+    """What a file declares: rate in hertz, channels, num_samples per channel, format such as "wav/pcm_16"; notes on its header."""
 
     rate: int
     channels: int
     num_samples: int
     format: str
+    notes: tuple[AudioNote, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -70,6 +79,7 @@ class Decoded:
         declared_samples: the file's length per channel at its own rate; None if it declares none (bare aac, mp3 without
             a length header).
         truncated: True if the data ended within the span (only with ``allow_truncated``).
+        notes: what is unusual about the file.
     """
 
     wave: np.ndarray
@@ -77,6 +87,7 @@ class Decoded:
     start: float
     declared_samples: int | None
     truncated: bool
+    notes: tuple[AudioNote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,16 +101,20 @@ class Span:
     count: int | None
 
 
-def probe(file: File) -> AudioInfo:
+def probe(file: File, *, strict: bool = False) -> AudioInfo:
     """Return a file's rate, channels, length and format. Decodes only files that declare no length, to count samples.
+
+    Args:
+        file: path, bytes or binary file object.
+        strict: refuse a file whose header does not declare the length of what is there.
 
     Raises:
         AudioError: for a file that is missing, empty, no audio, or without samples.
     """
-    with opened(file) as decoder:
+    with opened(file, strict) as (decoder, notes):
         if decoder.num_samples <= 0:
             raise AudioError(f"{decoder.name}: holds no samples")
-        return AudioInfo(decoder.rate, decoder.channels, decoder.num_samples, decoder.format)
+        return AudioInfo(decoder.rate, decoder.channels, decoder.num_samples, decoder.format, notes)
 
 
 def read(
@@ -112,6 +127,7 @@ def read(
     resampler: Resampler = "soxr",
     check: bool = True,
     allow_truncated: bool = False,
+    strict: bool = False,
 ) -> Decoded:
     """Decode a file or a span of it. A span has the samples of the whole file resampled and then cut, within 1e-6.
 
@@ -121,19 +137,21 @@ def read(
         rate: hertz; None: the file's own.
         mono: "mean" of the channels, "first" or the number of one (0-based), or "keep" all.
         resampler: "soxr" or "sinc" (``audio/resample.py``).
-        check: refuse NaN and infinite samples.
+        check: refuse NaN, infinite and absurd samples (above 2^32), and note unusual levels.
         allow_truncated: return what there is of a file that ends before its declared length.
+        strict: refuse a file whose header does not declare the length of what is there, such as one that a recorder never
+            finished.
 
     Raises:
         AudioError: with the file's name and what is wrong with it.
         AuricleError: for a wrong argument.
     """
-    with opened(file) as decoder:
-        span = _span(decoder, start, end, rate)
+    with opened(file, strict) as (decoder, header_notes):
+        span, notes = _span(decoder, start, end, rate), list(header_notes)
         parts: list[np.ndarray] = []
         truncated = False
         try:
-            parts.extend(_blocks(decoder, span, mono, check, resampler))
+            parts.extend(_blocks(decoder, span, mono, check, resampler, notes))
         except TruncatedAudioError:
             truncated = True
             if not allow_truncated:
@@ -143,7 +161,7 @@ def read(
         wave = np.concatenate(parts)
         declared = decoder.num_samples if decoder.exact else None
     wave = np.ascontiguousarray(wave.T) if mono == "keep" else wave[:, 0]
-    return Decoded(wave, span.rate, round(start * span.rate) / span.rate, declared, truncated)
+    return Decoded(wave, span.rate, round(start * span.rate) / span.rate, declared, truncated, tuple(notes))
 
 
 def blocks(
@@ -154,21 +172,26 @@ def blocks(
     mono: Mono = "mean",
     resampler: Resampler = "soxr",
     check: bool = True,
+    strict: bool = False,
+    notes: list[AudioNote] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the whole file in blocks of round(seconds * rate) samples, the last one shorter, in bounded memory.
 
-    The blocks joined are bit for bit what ``read`` returns; the other arguments are those of ``read``.
+    The blocks joined are bit for bit what ``read`` returns; the other arguments are those of ``read``. What is unusual
+    about the file is appended to ``notes``, what its samples tell with the last block.
 
     Raises:
         AudioError: for a broken file, after the blocks before the defect.
     """
-    with opened(file) as decoder:
+    with opened(file, strict) as (decoder, header_notes):
+        notes = [] if notes is None else notes
+        notes.extend(header_notes)
         span = _span(decoder, 0.0, None, rate)
         size = round(seconds * span.rate)
         if size < 1:
             raise AuricleError(f"a block needs at least one sample, not {seconds} s")
         empty = True
-        for block in recut_blocks(_blocks(decoder, span, mono, check, resampler), size):
+        for block in recut_blocks(_blocks(decoder, span, mono, check, resampler, notes), size):
             empty = False
             yield np.ascontiguousarray(block.T) if mono == "keep" else block[:, 0]
         if empty:
@@ -176,17 +199,52 @@ def blocks(
 
 
 @contextmanager
-def opened(file: File) -> Iterator[Decoder]:
-    """Yield the file's decoder and close it at the end. I/O errors become AudioErrors."""
+def opened(file: File, strict: bool = False) -> Iterator[tuple[Decoder, tuple[AudioNote, ...]]]:
+    """Yield the file's decoder, with notes on its header, and close it at the end.
+
+    Libraries may raise anything; whatever they raise becomes an AudioError.
+    """
     name = _name(file)
     try:
-        decoder = _decoder(_readable(file, name), name)
+        content = _readable(file, name)
+        with opened_bytes(content) as raw:
+            layout = layout_of(raw)
+            size = raw.seek(0, os.SEEK_END)
+        decoder = _decoder(content, name, layout, size)
         try:
-            yield decoder
+            _check_promises(decoder, size)
+            notes = (*layout.notes, *decoder.notes)
+            if strict and notes:
+                raise AudioError(f"{name}: {notes[0]}; --strict (strict=True) refuses such files")
+            yield decoder, tuple(AudioNote("header", f"{name}: {note}") for note in notes)
         finally:
             decoder.close()
+    except AuricleError:
+        raise
+    except MemoryError:
+        raise AudioError(f"{name}: decoding needs more memory than there is; read it in windows or blocks") from None
     except OSError as error:
         raise AudioError(f"{name}: {error.strerror or error}") from None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AudioError(f"{name}: the decoder failed ({reason}); convert the file, or leave it out") from error
+
+
+def _check_promises(decoder: Decoder, size: int) -> None:
+    """Raise AudioError for a header that declares what a file of ``size`` bytes cannot hold."""
+    if not MIN_RATE <= decoder.rate <= MAX_RATE:
+        raise AudioError(
+            f"{decoder.name}: declares a sample rate of {decoder.rate} Hz, expected {MIN_RATE} to {MAX_RATE}; "
+            "correct its header"
+        )
+    if not 1 <= decoder.channels <= MAX_CHANNELS:
+        raise AudioError(f"{decoder.name}: declares {decoder.channels} channels, expected 1 to {MAX_CHANNELS}")
+    if decoder.exact and decoder.num_samples > MAX_SAMPLES_PER_BYTE * size:
+        seconds = decoder.num_samples / decoder.rate
+        raise AudioError(
+            f"{decoder.name}: truncated or damaged: declares {seconds:.3g} s, more than its {size} bytes can hold; "
+            "get the file again"
+        )
 
 
 def _name(file: File) -> str:
@@ -222,37 +280,36 @@ def _regular(path: Path, name: str) -> Path:
     return path
 
 
-def _decoder(file: Path | BinaryIO, name: str) -> Decoder:
+def _decoder(file: Path | BinaryIO, name: str, layout: Layout, size: int) -> Decoder:
+    """The decoder of a file of ``size`` bytes: of its only part, or of all its parts one after the other."""
+    openers = [partial(_part_decoder, file, name, part, size) for part in layout.parts]
+    return openers[0]() if len(openers) == 1 else JoinedDecoder(name, openers)
+
+
+def _part_decoder(file: Path | BinaryIO, name: str, part: Part, size: int) -> Decoder:
     """Open with libsndfile, else with PyAV. Only formats of PyAV report that it is missing."""
     try:
-        return SoundFileDecoder(file, name)
+        return SoundFileDecoder(_content(file, part, size), name, part)
     except VariableRateError:
-        return PyAVDecoder(_rewound(file), name)
+        return PyAVDecoder(_content(file, part, size), name, part)
     except (soundfile.LibsndfileError, TypeError) as error:
         refusal = str(error).rsplit(": ", 1)[-1].strip(" .").lower() or "format not recognised"
-    _refuse_truncated(_rewound(file), name)
+    if isinstance(file, Path):
+        _regular(file, str(file))
+    if part.missing is not None:  # FFmpeg would read it to its end without an error
+        raise AudioError(f"{name}: truncated: {part.missing[1]} of {part.missing[0]} bytes of samples are there")
     try:
-        return PyAVDecoder(_rewound(file), name)
+        return PyAVDecoder(_content(file, part, size), name, part)
     except MissingMediaError:
         if Path(name).suffix.lower() in MEDIA_SUFFIXES or not Path(name).suffix:
             raise
         raise AudioError(f"{name}: not audio that can be decoded ({refusal})") from None
 
 
-def _refuse_truncated(file: Path | BinaryIO, name: str) -> None:
-    """libsndfile refuses some truncated files that FFmpeg would read without an error."""
-    with opened_bytes(file) as content:
-        size = data_size(content)
-    if size is not None and size.declared > size.present:
-        raise AudioError(f"{name}: truncated: {size.present} of {size.declared} bytes of samples are there")
-
-
-def _rewound(file: Path | BinaryIO) -> Path | BinaryIO:
-    """Return the same file at its beginning, after checking that it still exists."""
-    if isinstance(file, Path):
-        return _regular(file, str(file))
-    file.seek(0)
-    return file
+def _content(file: Path | BinaryIO, part: Part, size: int) -> Path | SplicedFile:
+    """What a decoder opens: the path of a file that is one part, else the bytes of the part."""
+    whole = not part.start and not part.head and part.stop >= size
+    return file if whole and isinstance(file, Path) else SplicedFile(file, part.start, part.stop, part.head)
 
 
 def _span(decoder: Decoder, start: float, end: float | None, rate: int | None) -> Span:
@@ -272,24 +329,22 @@ def _span(decoder: Decoder, start: float, end: float | None, rate: int | None) -
     return Span(wanted, periods * (native // common), stop, skip, count)
 
 
-def _blocks(decoder: Decoder, span: Span, mono: Mono, check: bool, resampler: Resampler) -> Iterator[np.ndarray]:
+def _blocks(
+    decoder: Decoder, span: Span, mono: Mono, check: bool, resampler: Resampler, notes: list[AudioNote]
+) -> Iterator[np.ndarray]:
     """(n, channels) or (n, 1) blocks of the span at its rate."""
-    mixed = (_mixed(block, mono, decoder) for block in _checked(decoder, span, check))
+    samples = _checked(decoder, span, notes) if check else decoder.blocks(span.first, span.stop)
+    mixed = (_mixed(block, mono, decoder) for block in samples)
     channels = decoder.channels if mono == "keep" else 1
     return trim_blocks(resample_blocks(mixed, decoder.rate, span.rate, channels, resampler), span.skip, span.count)
 
 
-def _checked(decoder: Decoder, span: Span, check: bool) -> Iterator[np.ndarray]:
-    at = span.first
+def _checked(decoder: Decoder, span: Span, notes: list[AudioNote]) -> Iterator[np.ndarray]:
+    levels = Levels(decoder.name, decoder.rate, span.first)
     for block in decoder.blocks(span.first, span.stop):
-        if check and not np.isfinite(block).all():
-            first = at + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            raise AudioError(
-                f"{decoder.name}: holds NaN or infinite samples, the first at {first / decoder.rate:.3f} s; "
-                "repair the file or leave it out"
-            )
-        at += len(block)
+        levels.add(block)
         yield block
+    notes.extend(levels.notes(whole=span.first == 0 and span.stop is None))
 
 
 def _mixed(block: np.ndarray, mono: Mono, decoder: Decoder) -> np.ndarray:
