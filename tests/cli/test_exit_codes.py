@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 
@@ -115,3 +116,51 @@ def test_the_exit_code_of_tag_counts_the_tagged_recordings(names, code, monkeypa
 
 def test_the_exit_code_depends_on_the_number_of_failed_items():
     assert [exit_code(3, 0), exit_code(0, 0), exit_code(2, 1), exit_code(0, 1)] == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            OSError(28, "No space left on device", "/disk/a.npy"),
+            "/disk/a.npy: No space left on device; make room there",
+        ),
+        (PermissionError(13, "Permission denied", "/root/x"), "/root/x: Permission denied"),
+        (OSError(24, "Too many open files"), "Too many open files; close other programs"),
+        (MemoryError(), "memory ran out; take shorter recordings"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+            "memory ran out (",
+        ),
+        (RuntimeError("[enforce fail at inline_container.cc:1] . PytorchStreamWriter failed writing"), "probably full"),
+        (
+            UnicodeEncodeError("utf-8", "caf\udce9", 3, 4, "surrogates not allowed"),
+            "the name 'caf\\udce9' is not UTF-8",
+        ),
+        (sqlite3.OperationalError("database is locked"), "database is locked"),
+        (KeyError("a fault of the program"), None),
+        (RuntimeError("another fault"), None),
+    ],
+)
+@pytest.mark.parametrize("verb", ["tag", "prepare", "evaluate"])
+def test_a_failure_of_the_machine_is_one_line_and_a_fault_keeps_its_traceback(error, text, verb, monkeypatch, capsys):
+    def fails(values):
+        raise error
+
+    monkeypatch.setattr(entry_of(verb), "run", fails)
+    line = [verb, *HOPELESS[verb].split()]
+    if text is None:
+        with pytest.raises(type(error)):
+            main(line)
+        return
+    assert main(line) == 2
+    shown = capsys.readouterr()
+    assert text in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_without_a_verb_or_an_action_help_is_printed_and_the_code_is_2(capsys):
+    for line in ([], ["models"], ["prepare"]):
+        assert main(line) == 2
+        shown = capsys.readouterr()
+        assert ("usage: auricle" in shown.out) == (line != ["prepare"])

@@ -9,6 +9,9 @@ import sys
 import pytest
 
 from auricle.cli.main import main
+from auricle.hub.weight_file import save_encoder
+from auricle.models.efficientat.config import MNConfig
+from auricle.models.efficientat.mn import MN
 from helpers.evaluation_data import corpus, table
 from helpers.sounds import tone, write_sound
 
@@ -86,3 +89,35 @@ def test_names_that_are_not_utf8_are_left_out_and_reported(tmp_path, capsys):
     (tmp_path / "sounds" / "good.wav").unlink()
     assert main(["prepare", str(tmp_path / "sounds"), "--out", str(tmp_path / "none"), "--quiet"]) == 2
     assert "their names are not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["embed", "prepare", "tag"])
+def test_a_file_whose_name_is_not_utf8_is_refused_or_done_before_any_work(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    odd = os.fsdecode(b"caf\xe9.wav")
+    try:
+        os.rename(write_sound(tmp_path / "odd.wav", tone(1.0, 32000), 32000), odd)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    save_encoder(MN(MNConfig(width=0.1, num_classes=3), seed=0), tmp_path / "m.safetensors")
+    options = {
+        "embed": ["--model", "logmel-stats", "--out", "e.npy"],
+        "prepare": ["--out", "p"],
+        "tag": ["--model", "m.safetensors", "--out", "t", "--window", "0.5", "--labels-out", "raven"],
+    }
+    code = main([verb, odd, *options[verb], "--quiet"])
+    shown = capsys.readouterr()
+    assert "caf\\udce9.wav" in shown.out + shown.err
+    assert code == (0 if verb == "tag" else 2)
+    assert verb == "tag" or "not UTF-8" in shown.err
+    assert not (tmp_path / "p").exists()
+
+
+def test_an_output_whose_name_is_not_utf8_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_sound(tmp_path / "sounds" / "a.wav", tone(0.5))
+    for line in (["embed", "sounds", "--model", "logmel-stats", "--out"], ["prepare", "sounds", "--out"]):
+        assert (
+            main([*line, os.fsdecode(b"caf\xe9.npz"), "--quiet", *(["--overwrite"] if line[0] == "embed" else [])]) == 0
+        )
+        os.rename(b"caf\xe9.npz", line[0])

@@ -131,12 +131,11 @@ def failure_of_machine(error: Exception) -> str | None:
     if isinstance(error, OSError) and not isinstance(error, ImportError):
         name = f" {error.filename}" if error.filename else ""
         return f"cannot read or write{name or ' a file'}: {os_error_text(error)}"
-    if isinstance(error, MemoryError):
-        return (
-            f"memory ran out{f' ({error})' if str(error) else ''}; take fewer or shorter recordings, or a smaller batch"
-        )
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error))):
+        detail = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        return f"memory ran out{detail}; take shorter recordings or a smaller --batch-size, or close other programs"
     reason = write_failure(error)
-    return reason and f"cannot write a file: {reason}"
+    return reason and f"cannot read or write a file: {reason}"
 
 
 def run_line(args: list[str]) -> int:

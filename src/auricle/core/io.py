@@ -34,6 +34,7 @@ OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 OF_SAFETENSORS = re.compile(r"os error (\d+)")
 OF_TORCH = re.compile(r"PytorchStreamWriter|file write failed|unexpected pos")
 SQLITE_IOERR, SQLITE_FULL = 10, 13
+LONGEST_SHOWN = 200  # letters of a text in a message
 
 
 def os_error_text(error: OSError) -> str:
@@ -57,7 +58,10 @@ def write_failure(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and OF_TORCH.search(str(error)):
         return probably_full
     if isinstance(error, _of("sqlite3", "Error")):
-        return probably_full if _sqlite_code(error) in (SQLITE_IOERR, SQLITE_FULL) else None
+        return probably_full if _sqlite_code(error) in (SQLITE_IOERR, SQLITE_FULL) else str(error)
+    if isinstance(error, UnicodeEncodeError):  # bytes of a file name that are no letters
+        name = ascii(error.object if len(error.object) <= LONGEST_SHOWN else error.object[error.start : error.end])
+        return f"the name {name} is not UTF-8: rename that file or folder"
     before = error.__cause__ or error.__context__
     while before is not None:
         if isinstance(before, OSError) and before.errno in NO_ROOM:

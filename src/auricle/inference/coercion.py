@@ -11,6 +11,7 @@ from typing import Any
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below, is_path
 from auricle.core.errors import AuricleError
+from auricle.data.manifest.folders import spelt_in_utf8
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -34,9 +35,13 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     wrong = next((item for item in items if not is_path(item)), None)
     if wrong is not None:
         raise AuricleError(f"expected paths of files, folders or tables, or a Manifest; got {type(wrong).__name__}")
-    if len(items) == 1:
+    _, strange = spelt_in_utf8(map(os.fspath, items))
+    items = [item for item in items if not spelt_in_utf8([os.fspath(item)])[1]]
+    if strange and not items:
+        raise AuricleError(strange[0])
+    if len(items) == 1 and not strange:
         return read_manifest(os.fspath(items[0]) if is_path(source) or Path(items[0]).exists() else items)
-    notes: list[str] = []
+    notes: list[str] = [*strange]
     clips: dict[str, Clip] = {}
     for item in map(Path, items):
         if (item.is_dir() and not _is_empty(item)) or item.suffix.lower() in TABLES:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
-from auricle.data.manifest.folders import folder_manifest
+from auricle.data.manifest.folders import folder_manifest, spelt_in_utf8
 from auricle.data.manifest.label_cells import comma_note, is_doubtful, separator_note
 from auricle.data.manifest.labels import join_labels, keep_whole_names, read_class_list
 from auricle.data.manifest.locate import locate
@@ -155,7 +155,10 @@ def _manifest_of(
         raise AuricleError(f"{path} is not a table, so it has no columns; name the table with labels=… (--labels)")
     if path.is_dir():
         return _from_hear(path) if (path / HEAR_TASK).is_file() else folder_manifest(path)
-    return _from_list([path.name], path.parent)
+    names, notes = spelt_in_utf8([path.name])
+    if not names:
+        raise AuricleError(notes[0])
+    return _from_list(names, path.parent)
 
 
 def _from_table(path: Path, root: str | Path | None, **named: str | None) -> Manifest:
