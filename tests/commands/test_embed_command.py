@@ -344,3 +344,13 @@ def test_nothing_is_left_to_do_without_a_bar(folder, tmp_path, capsys):
     capsys.readouterr()
     assert main(line) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a\0b.wav", "x" * 300 + ".wav", "dir/" * 2000 + "a.wav"], ids=["nul", "long", "deep"])
+def test_a_name_that_no_file_can_have_is_a_failure_and_the_others_are_embedded(name, folder, tmp_path):
+    result = embed(
+        EmbedConfig(source=(name, str(folder)), model="logmel-stats", out=str(tmp_path / "e.npy")), quiet=True
+    )
+    assert (result.clips, list(result.failed)) == (9, [name])
+    with pytest.raises(AuricleError):
+        embed(EmbedConfig(source=(name,), model="logmel-stats", out=str(tmp_path / "f.npy")), quiet=True)

@@ -251,7 +251,7 @@ def test_a_picture_has_axes_in_kilohertz_and_minutes(night, model, tmp_path, mon
     assert loudest == pytest.approx(above.get_yticks()[4], abs=1.5), "a tone of 4 kHz lies at the mark of 4 kHz"
 
 
-@pytest.mark.parametrize("name", ["a\0b.wav"], ids=["nul"])
+@pytest.mark.parametrize("name", ["a\0b.wav", "x" * 300 + ".wav", "dir/" * 2000 + "a.wav"], ids=["nul", "long", "deep"])
 def test_a_name_that_no_file_can_have_is_a_failure(name, model):
     outcomes = list(tag(TagConfig(files=(name,), model=model)).outcomes)
     assert [type(outcome) for outcome in outcomes] == [Failure]

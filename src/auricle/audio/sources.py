@@ -176,7 +176,7 @@ def _sources(item: Any, sample_rate: int | None, name: str) -> Iterator[AudioSou
         yield item
     elif is_path(item):
         path = Path(item)
-        names = list(files_below(path, AUDIO_SUFFIXES)) if path.is_dir() else []
+        names = list(files_below(path, AUDIO_SUFFIXES)) if os.path.isdir(path) else []
         yield from (AudioSource(str(path / inner), path / inner, inner) for inner in names)
         if not names:
             yield AudioSource(str(path), path, path.name)

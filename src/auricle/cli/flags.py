@@ -22,7 +22,19 @@ DATA = "what to work on"
 PLAIN = "options"
 GROUPS = {
     "this machine": ("device", "precision", "batch_size", "workers", "compile", "offline"),
-    "answer": ("out", "json", "csv", "format", "quiet", "verbose", "overwrite", "help"),
+    "answer": (
+        "out",
+        "json",
+        "csv",
+        "csv_events",
+        "time_line",
+        "summary",
+        "format",
+        "quiet",
+        "verbose",
+        "overwrite",
+        "help",
+    ),
 }  # headings of options that mean the same in every verb
 NOT_SET = ("none", "auto")
 

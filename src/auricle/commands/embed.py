@@ -47,6 +47,7 @@ class EmbedConfig:
         help="file to write: .npy, .npz or .parquet, its index beside it as NAME.index.json; or a folder, an embedding store"
     )
     model: str = option("", "encoder: a published name, a weight file or a run folder")
+    weights: str | None = option(None, "local weight file of a published name")
     ensemble: tuple[str, ...] = option(
         (), "several taggers instead of --model; their features are concatenated", advanced=True
     )
@@ -63,7 +64,6 @@ class EmbedConfig:
         None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
-    weights: str | None = option(None, "local weight file of a published name")
     overwrite: bool = option(False, "replace an output of other settings or clips")
 
     def __post_init__(self) -> None:

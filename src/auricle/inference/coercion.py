@@ -40,11 +40,11 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     if strange and not items:
         raise AuricleError(strange[0])
     if len(items) == 1 and not strange:
-        return read_manifest(os.fspath(items[0]) if is_path(source) or Path(items[0]).exists() else items)
+        return read_manifest(os.fspath(items[0]) if is_path(source) or os.path.exists(items[0]) else items)
     notes: list[str] = [*strange]
     clips: dict[str, Clip] = {}
     for item in map(Path, items):
-        if (item.is_dir() and not _is_empty(item)) or item.suffix.lower() in TABLES:
+        if (os.path.isdir(item) and not _is_empty(item)) or item.suffix.lower() in TABLES:
             inner = read_manifest(item)
             spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
             clips |= {clip.id: clip for clip in spread}

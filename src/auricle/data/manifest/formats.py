@@ -144,7 +144,7 @@ def _manifest_of(
     if not isinstance(source, (str, Path)):
         return _from_list(source, Path(root or "."))
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(path):
         raise AuricleError(f"{path} does not exist{_near(path)}")
     if path.is_dir() and (path / "manifest.csv").is_file():
         return _from_table(path / "manifest.csv", root, **named)
