@@ -52,21 +52,28 @@ class SpanReader:
                 self.searches += 1
                 if self.searches <= SEARCHES:
                     return None
-            while self.blocks is not None and stop > self.first + len(self.held):
-                self._decode(first)
+            if self.blocks is not None and stop > self.first + len(self.held):
+                self._decode(first, stop)
             at = first - self.first
             return self.held[at : at + stop - first].copy() if 0 <= at < len(self.held) else None
 
-    def _decode(self, first: int) -> None:
-        """Decode one block more, and forget what is long before sample ``first``."""
+    def _decode(self, first: int, stop: int) -> None:
+        """Decode as far as sample ``stop``, and forget what is long before sample ``first``."""
         assert self.blocks is not None
-        try:
-            block = next(self.blocks)
-        except StopIteration:
-            self.blocks = None
-            return
-        except AuricleError:  # reading the spans one by one finds those with the defect
-            self.blocks, self.held, self.first = None, np.zeros(0, np.float32), 0
-            return
-        drop = min(len(self.held), max(0, first - round(KEPT_SECONDS * self.rate) - self.first))
-        self.held, self.first = np.concatenate([self.held[drop:], block]), self.first + drop
+        parts, end = [self.held], self.first + len(self.held)
+        oldest = first - round(KEPT_SECONDS * self.rate)
+        while end < stop:
+            try:
+                parts.append(next(self.blocks))
+            except StopIteration:
+                self.blocks = None
+                break
+            except AuricleError:  # reading the spans one by one finds those with the defect
+                self.blocks, self.held, self.first = None, np.zeros(0, np.float32), 0
+                return
+            end += len(parts[-1])
+            while self.first + len(parts[0]) <= oldest:
+                self.first += len(parts.pop(0))
+        self.held = np.concatenate(
+            parts
+        )  # once: joined after each block, a long span would take the square of its length

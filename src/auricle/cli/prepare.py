@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -43,8 +44,7 @@ class Prepare:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the notes say the same
             result = prepare(config, on_read=lambda manifest: _print_source(config.source, manifest))
-        for note in result.restored:
-            print(f"note: {note}", file=sys.stderr)
+        _print_notes(result.restored)
         return _answer(result, "clips prepared", "already finished", args.json, str(result.out / "failed.csv"))
 
 
@@ -89,7 +89,11 @@ class Speech:
 
     @staticmethod
     def run(args: argparse.Namespace) -> int:
-        result = prepare_speech(config_from(SpeechConfig, args))
+        config = config_from(SpeechConfig, args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            result = prepare_speech(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        _print_notes(result.restored)
         return _answer(result, "clips with features", "already finished", args.json)
 
 
@@ -147,7 +151,11 @@ class AudioSetList:
 def _print_source(source: str, manifest: Manifest) -> None:
     """Print what was understood of a source, and the notes about it."""
     print(f"{source}: {summarise(manifest)}", file=sys.stderr)
-    for note in manifest.notes:
+    _print_notes(manifest.notes)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
 
 

@@ -6,7 +6,7 @@ Source: [m2d 5.8](docs/specification/m2d.md#s5-8).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,16 +47,23 @@ class SpeechConfig:
 
 @dataclass(frozen=True)
 class SpeechResult:
-    """Clips that got features now (``done``) or before (``skipped``), clips that failed and why, and seconds of work."""
+    """Clips that got features now (``done``) or before (``skipped``), clips that failed and why, seconds of work, and damaged
+    files of the folder that were written anew."""
 
     out: Path
     done: int
     skipped: int
     failed: tuple[ConversionFailure, ...]
     seconds: float
+    restored: tuple[str, ...] = ()
 
 
-def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) -> SpeechResult:
+def prepare_speech(
+    config: SpeechConfig,
+    extract: SpeechFeatures | None = None,
+    *,
+    on_read: Callable[[Manifest], None] | None = None,
+) -> SpeechResult:
     """Write what ``prepare`` writes, and ``features/<key>``, (1, T, D), for every clip; ``extract`` replaces the model.
 
     Raises:
@@ -77,14 +84,16 @@ def prepare_speech(config: SpeechConfig, extract: SpeechFeatures | None = None) 
             float16=config.float16,
             workers=config.workers,
             quiet=config.quiet,
-        )
+        ),
+        on_read=on_read,
     )
     manifest = read_manifest(out)
-    claim_features(out, config)
+    restored = (*prepared.restored, *claim_features(out, config))
     wanted = [clip for clip in manifest if not has_features(manifest, clip)]
     broken = [failure for clip in _progress(wanted, config) if (failure := _extract(manifest, clip, extract, config))]
     failed = (*prepared.failed, *broken)
-    return SpeechResult(out, len(wanted) - len(broken), len(manifest) - len(wanted), failed, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return SpeechResult(out, len(wanted) - len(broken), len(manifest) - len(wanted), failed, seconds, restored)
 
 
 def extractor(config: SpeechConfig) -> SpeechFeatures:
@@ -94,14 +103,15 @@ def extractor(config: SpeechConfig) -> SpeechFeatures:
     return SpeechFeatures(load_speech_model(config.features), config.layer, pick_device(config.device))
 
 
-def claim_features(out: Path, config: SpeechConfig) -> None:
-    """Write the settings of the features into their folder, or compare them."""
+def claim_features(out: Path, config: SpeechConfig) -> tuple[str, ...]:
+    """Write the settings of the features into their folder, or compare them; return a note if they were damaged."""
     from auricle.data.datasets.speech import FEATURES
+    from auricle.data.stores.conversion import JOURNAL
     from auricle.data.stores.npy import claim_folder
 
     model = str(Path(config.features).resolve()) if Path(config.features).exists() else config.features
     settings = {"model": model, "layer": config.layer, "min_seconds": config.min_seconds, "dtype": dtype_of(config)}
-    claim_folder(out / FEATURES, settings)
+    return claim_folder(out / FEATURES, settings, out / JOURNAL)
 
 
 def dtype_of(config: SpeechConfig) -> str:
@@ -118,14 +128,18 @@ def has_features(manifest: Manifest, clip: Clip) -> bool:
 
 
 def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: SpeechConfig) -> ConversionFailure | None:
+    from auricle.core.io import check_unchanged, file_stamp
     from auricle.data.datasets.speech import features_path
     from auricle.data.stores.conversion import ConversionFailure
     from auricle.data.stores.npy import write_array
 
+    audio = manifest.audio(clip)
+    stamp = file_stamp(audio)
     try:
         values = extract(padded_wave(manifest, clip, config.min_seconds))
+        check_unchanged(audio, stamp)
     except AudioError as error:
-        return ConversionFailure(clip.id, str(manifest.audio(clip)), str(error))
+        return ConversionFailure(clip.id, str(audio), str(error))
     write_array(features_path(manifest, clip), values, dtype_of(config))
     return None
 

@@ -197,9 +197,7 @@ class Converter:
     ) -> ConvertedClip | ConversionFailure:
         try:
             values = self.log_mel_of(task.audio, task.start, task.end, info, spans).astype(self.dtype)
-            if not np.isfinite(values).all():
-                raise AudioError(f"{task.audio}: its spectrogram is not finite; its samples are far too large")
-            check_unchanged(task.audio, stamp)
+            _check(values, task.audio, stamp)
         except AudioError as error:
             return ConversionFailure(task.id, str(task.audio), str(error))
         source, moments = fingerprint(task, stamp), asdict(Moments.of(values))
@@ -215,6 +213,13 @@ class Converter:
             with temporary.open("wb") as file:
                 np.save(file, values[None])
             _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
+
+
+def _check(values: np.ndarray, audio: Path, stamp: list[int] | None) -> None:
+    """Raise AudioError for a spectrogram that is not finite, or of a recording that is no longer that of the stamp."""
+    if not np.isfinite(values).all():
+        raise AudioError(f"{audio}: its spectrogram is not finite; its samples are far too large")
+    check_unchanged(audio, stamp)
 
 
 def by_recording(tasks: Iterable[ConversionTask]) -> list[list[ConversionTask]]:
@@ -344,10 +349,13 @@ class FolderConverter:
         target = self.out / stored_name(name)
         if is_complete(target):
             return ConvertedFile(name, kept=True)
+        audio = self.source / name
+        stamp = file_stamp(audio)
         try:
-            values = self.log_mel_of(self.source / name)
+            values = self.log_mel_of(audio)
+            _check(values, audio, stamp)
         except AudioError as error:
-            return ConversionFailure(name, str(self.source / name), str(error))
+            return ConversionFailure(name, str(audio), str(error))
         write_array(target, values, self.dtype)
         return ConvertedFile(name, kept=False)
 

@@ -34,7 +34,7 @@ def claim_folder(out: Path, settings: dict[str, Any], journal: Path | None = Non
     Args:
         out: The folder.
         settings: What decides the values in it.
-        journal: A file that keeps a copy of the settings, from which a damaged card is written anew.
+        journal: A file in the folder or above that keeps a copy of the settings, from which a damaged card is written anew.
 
     Returns:
         A note if the card was damaged and has been written anew.
@@ -50,12 +50,14 @@ def claim_folder(out: Path, settings: dict[str, Any], journal: Path | None = Non
         raise AuricleError(f"{out} exists and is not a prepared folder; name a new or an empty folder")
     else:
         write_card(out, settings)
-    if journal and _copied_settings(journal) is None:
-        _copy_settings(settings, journal)
+    if journal and _copied_settings(out / SETTINGS, journal) is None:
+        _copy_settings(out / SETTINGS, settings, journal)
     return notes
 
 
-COPY = "settings of prepare.json"
+def _copy_of(card: Path, journal: Path) -> str:
+    """Return the key of the copy of a card in the journal."""
+    return f"settings of {card.relative_to(journal.parent).as_posix()}"
 
 
 def _restore_card(card: Path, journal: Path) -> tuple[str, ...]:
@@ -67,26 +69,27 @@ def _restore_card(card: Path, journal: Path) -> tuple[str, ...]:
             return ()
         except DamagedCard as error:
             what = error.what
-    settings = _copied_settings(journal)
+    settings = _copied_settings(card, journal)
     if settings is None:
         return ()
     write_card(card.parent, settings)
     return (f"{what}; it is written anew from {journal.name}",)
 
 
-def _copied_settings(journal: Path) -> dict[str, Any] | None:
+def _copied_settings(card: Path, journal: Path) -> dict[str, Any] | None:
     """Return the settings in a journal; None where it has none."""
+    key = _copy_of(card, journal)
     try:
         with journal.open(encoding="utf-8", errors="replace") as file:
-            copy = next((line for line in file if COPY in line), "")
-        return dict(json.loads(copy)[COPY])
+            copy = next((line for line in file if key in line), "")
+        return dict(json.loads(copy)[key])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def _copy_settings(settings: dict[str, Any], journal: Path) -> None:
+def _copy_settings(card: Path, settings: dict[str, Any], journal: Path) -> None:
     with writing(journal), journal.open("a", encoding="utf-8") as file:
-        file.write("\n" + json.dumps({COPY: settings}) + "\n")
+        file.write("\n" + json.dumps({_copy_of(card, journal): settings}) + "\n")
 
 
 def write_card(out: Path, settings: dict[str, Any]) -> None:
