@@ -178,6 +178,17 @@ def _busy_seconds() -> float | None:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def free_cores() -> float:
+    """Measure how many processor cores other processes leave free; all of them where that is unknown."""
+    cores = available_cores()
+    if cores == 1:
+        return 1.0
+    before = _CpuClock.read()
+    time.sleep(PROBE_SECONDS)
+    busy = _CpuClock.read().others_since(before) or 0.0
+    return cores - (busy if busy >= BUSY_CORES else 0.0)
+
+
 def threads_for(cores: int, busy_elsewhere: float) -> int:
     """Return the number of threads that leaves busy neighbours their cores.
 

@@ -92,11 +92,7 @@ class ClipTable(Sequence[Clip]):
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a field of numbers as an array (N,): float64 with NaN for None, or int64 with ``columns.MISSING``."""
-        column = self.columns.get(name)
-        if column is None:
-            builder = BUILDERS[name]()
-            builder.add([DEFAULTS[name]] * self._length)
-            column = builder.column()
+        column = self._column(name)
         assert isinstance(column, NumberColumn), f"{name} is no column of numbers"
         return column.array
 
@@ -152,6 +148,26 @@ class ClipTable(Sequence[Clip]):
         others = {key: value for key, value in self.columns.items() if key != name} | column
         columns = {field: others[field] for field in FIELDS if field in others}
         return ClipTable(self._length, columns, self._unique and name != "id")
+
+    def followed_by(self, other: ClipTable) -> ClipTable:
+        """Return the table of these rows and behind them those of another table."""
+        columns: dict[str, Column] = {}
+        for name in (field for field in FIELDS if field in self.columns or field in other.columns):
+            if name == "path" and all(t.columns.get("path") is t.columns.get("id") for t in (self, other)):
+                columns[name] = columns["id"]  # shared, as TableBuilder does
+            else:
+                columns[name] = self._column(name).followed_by(other._column(name))
+        return ClipTable(len(self) + len(other), columns)
+
+    def _column(self, name: str) -> Column:
+        """Return a column, also one that is not stored because all its rows hold the default."""
+        column = self.columns.get(name)
+        if column is None:
+            builder = BUILDERS[name]()
+            builder.add([DEFAULTS[name]] * self._length)
+            column = builder.column()
+        assert column is not None
+        return column
 
     def row_of(self, id: str) -> int | None:
         """Return the row of an id, or None when no clip has it."""

@@ -31,6 +31,9 @@ class Column(Protocol):
     def holds_only(self, value: Any) -> bool:
         """Return True if every row holds ``value``."""
 
+    def followed_by(self, other: Any) -> Column:
+        """Return the column of these rows and behind them those of another column of the same class."""
+
 
 class TextColumn:
     """Strings in one UTF-8 buffer; row i is ``data[starts[i]:ends[i]]``, None where ``starts[i]`` is -1.
@@ -60,6 +63,17 @@ class TextColumn:
 
     def holds_only(self, value: Any) -> bool:
         return value is None and bool((self.starts < 0).all())
+
+    def followed_by(self, other: TextColumn) -> TextColumn:
+        shift = np.where(other.starts < 0, 0, len(self.data))
+        starts, ends = (
+            np.concatenate([mine, its + shift]) for mine, its in ((self.starts, other.starts), (self.ends, other.ends))
+        )
+        hashes = None
+        if self.hashes is not None:
+            new = np.fromiter(map(hash, other.values(0, len(other))), np.int64, len(other))
+            hashes = np.concatenate([self.hashes, new])
+        return TextColumn(self.data + other.data, starts, ends, hashes)
 
     def equals(self, other: TextColumn) -> bool:
         """Return True if both hold the same text in the same layout."""
@@ -107,6 +121,9 @@ class NumberColumn:
     def holds_only(self, value: Any) -> bool:
         return bool((self.missing if value is None else self.array == value).all())
 
+    def followed_by(self, other: NumberColumn) -> NumberColumn:
+        return NumberColumn(np.concatenate([self.array, other.array]))
+
 
 class CategoryColumn:
     """Values that repeat: a code per row, and the list of distinct values (which may hold some that no row has)."""
@@ -128,6 +145,11 @@ class CategoryColumn:
 
     def holds_only(self, value: Any) -> bool:
         return all(category == value for category in self.present())
+
+    def followed_by(self, other: CategoryColumn) -> CategoryColumn:
+        index = Numbering(zip(self.categories, range(len(self.categories))))
+        codes = np.array([index[category] for category in other.categories], np.int32)
+        return CategoryColumn(np.concatenate([self.codes, codes[other.codes]]), list(index))
 
     def present(self) -> list[Any]:
         """The distinct values of these rows."""
@@ -167,6 +189,15 @@ class ListColumn:
     def present(self) -> list[str]:
         """The distinct names in the lists of these rows."""
         return [self.names[code] for code in present_codes(self._codes_of(slice(None)))]
+
+    def followed_by(self, other: ListColumn) -> ListColumn:
+        mine, its = CategoryColumn(self.codes, self.names), CategoryColumn(other.codes, other.names)
+        shift = np.where(other.starts < 0, 0, len(self.codes))
+        starts, ends = (
+            np.concatenate([a, b + shift]) for a, b in ((self.starts, other.starts), (self.ends, other.ends))
+        )
+        codes = mine.followed_by(its)
+        return ListColumn(starts, ends, codes.codes, codes.categories)
 
     def counts(self) -> np.ndarray:
         """Return the number of names in each list, (N,); 0 for None."""

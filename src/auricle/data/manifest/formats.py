@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import csv
-import gc
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
 from auricle.data.manifest.folders import folder_manifest, spelt_in_utf8
-from auricle.data.manifest.label_cells import comma_note, is_doubtful, separator_note
 from auricle.data.manifest.labels import join_labels, keep_whole_names, read_class_list
 from auricle.data.manifest.locate import locate
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning
 from auricle.data.manifest.merging import merged_rows
-from auricle.data.manifest.rows import (
-    EVENT_TIMES,
-    cell_of,
-    clip_columns,
-    clip_of,
-    find_columns,
-    plain_name,
-    spans_of_another_recording,
-)
-from auricle.data.manifest.tables import (
-    CHUNK,
-    TABLES,
-    Chunk,
-    check_table,
-    place_of_row,
-    read_chunks,
-    refuse_spreadsheet,
-    text_file,
-    write_parquet,
-)
+from auricle.data.manifest.rows import cell_of, clip_of, find_columns
+from auricle.data.manifest.tables import CHUNK, TABLES, check_table, refuse_spreadsheet, text_file, write_parquet
+from auricle.data.manifest.tables.clips import read_clips
 from auricle.data.manifest.tables.json_rows import part_of
 
-DOUBTED = 20_000  # rows of a table up to which it is asked whether commas are parts of labels
-DECIMALS = ("start", "end", "weight", *EVENT_TIMES)  # fields whose cells may have a decimal comma
 Source = str | Path | Sequence[Any]
 
 
@@ -86,7 +64,7 @@ def read_manifest(
     if labels is None:
         manifest = _manifest_of(source, root, **named)
     else:
-        table = _table_of(Path(labels), **named)
+        table = read_clips(Path(labels), **named)
         manifest = join_labels(_manifest_of(source, root), Manifest(table.clips), Path(labels).name, table.youtube)
         manifest = replace(manifest, notes=(*manifest.notes, *table.notes))
     if classes is not None:
@@ -163,9 +141,13 @@ def _manifest_of(
 
 def _from_table(path: Path, root: str | Path | None, **named: str | None) -> Manifest:
     """Read a CSV, JSON, Parquet or TSV file with a header, or MAE-AST's TSV, whose first line is the root."""
-    if path.suffix.lower() == ".tsv" and (first := _root_line(path)) is not None:
-        return _from_mae_ast(path, Path(root or first))
-    table = _table_of(path, **named)
+    try:
+        first = _root_line(path) if path.suffix.lower() == ".tsv" else None
+        if first is not None:
+            return _from_mae_ast(path, Path(root or first))
+    except OSError as error:
+        raise AuricleError(f"cannot read {path}: {error.strerror or error}") from None
+    table = read_clips(path, **named)
     folder = _checked_root(root) if root is not None else path.parent
     clips, base, notes = locate(
         table.clips,
@@ -193,75 +175,6 @@ def _from_hear(folder: Path) -> Manifest:
     vocabulary = folder / "labelvocabulary.csv"
     classes = read_class_list(vocabulary) if vocabulary.is_file() else None
     return Manifest(tuple(chain(*tables)), folder, classes, tuple(note for part in parts for note in part.notes))
-
-
-class ReadTable(NamedTuple):
-    """The clips of a table, notes about how it was understood, and True if its rows are named by ids of AudioSet's clips."""
-
-    clips: ClipTable
-    notes: tuple[str, ...]
-    youtube: bool
-
-
-def _table_of(path: Path, **named: str | None) -> ReadTable:
-    """Read the clips of a table with a header."""
-    builder = TableBuilder()
-    header: Sequence[str] = ()
-    columns: dict[str, str] = {}
-    doubtful: set[str] = set()
-    with _without_garbage_collection():
-        for chunk in read_chunks(path):
-            if not columns:
-                header, columns = chunk.header, find_columns(chunk.header, path.name, **named)
-            _add_rows(builder, chunk, columns, path)
-            if builder.count <= DOUBTED and "labels" in columns:
-                doubtful |= set(filter(is_doubtful, chunk.cells(columns["labels"])))
-    if not columns:
-        raise AuricleError(f"{path.name} has no rows: it lists no clips")
-    table, notes = merged_rows(builder.table(), path.name)
-    if spans_of_another_recording(header):
-        notes = (f"the spans in {path.name} are not used: its rows are taken to be about whole files", *notes)
-    if len(table) <= DOUBTED and "labels" in columns:
-        notes = (*notes, *separator_note(table.distinct("labels"), path.name))
-        notes = (*notes, *comma_note(doubtful, (labels or () for labels in table.values("labels")), path.name))
-    return ReadTable(table, notes, not {"ytid", "youtube_id"}.isdisjoint(map(plain_name, header)))
-
-
-def _add_rows(builder: TableBuilder, chunk: Chunk, columns: Mapping[str, str], path: Path) -> None:
-    cells = {field: chunk.cells(column) for field, column in columns.items()}
-    if chunk.decimal_comma:
-        decimals = {field: [_with_point(cell) for cell in cells[field]] for field in DECIMALS if field in cells}
-        cells |= decimals
-    try:
-        if EVENT_TIMES[0] in columns:
-            raise ValueError("a row per event")
-        builder.add(chunk.num_rows, clip_columns(cells, chunk.num_rows))
-    except (ValueError, TypeError, csv.Error):  # row by row, for an error that names the row and the column
-        builder.add_clips(_clips_of(cells, columns, path, builder.count))
-
-
-def _with_point(cell: Any) -> Any:
-    return cell.replace(",", ".") if isinstance(cell, str) else cell
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Pause the garbage collector: millions of short lists without cycles would start it again and again, a tenth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _clips_of(cells: Mapping[str, Sequence[Any]], columns: Mapping[str, str], path: Path, first: int) -> Iterator[Clip]:
-    for number, row in enumerate(zip(*cells.values()), start=first):
-        try:
-            yield clip_of(dict(zip(columns.values(), row)), columns)
-        except AuricleError as error:
-            raise AuricleError(f"{place_of_row(path, number)}: {error}") from None
 
 
 def _root_line(path: Path) -> str | None:

@@ -101,16 +101,19 @@ def opened(path: Path) -> Iterator[tuple[Layout, Any]]:
 def text_chunks(path: Path) -> Iterator[Chunk]:
     """Yield the rows of a CSV or TSV file in chunks. Blank rows are skipped; missing cells at the end of a line are None."""
     with opened(path) as (layout, reader):
-        header: list[str] = next(reader, [])
-        while rows := list(islice(reader, CHUNK)):
-            if set(map(len, rows)) != {len(header)}:
-                rows = [_fitted(row, len(header), path) for row in rows if row]
+        yield from _chunks(reader, next(reader, []), layout, path)
+
+
+def _chunks(reader: Iterator[list[str]], header: list[str], layout: Layout, path: Path) -> Iterator[Chunk]:
+    while rows := list(islice(reader, CHUNK)):
+        if set(map(len, rows)) != {len(header)}:
+            rows = [_fitted(row, len(header), path) for row in rows if row]
+        columns = list(zip(*rows))
+        if columns and not all(map(str.strip, columns[0])):  # a blank row begins with a blank cell
+            rows = [row for row in rows if not is_blank(row)]
             columns = list(zip(*rows))
-            if columns and not all(map(str.strip, columns[0])):  # a blank row begins with a blank cell
-                rows = [row for row in rows if not is_blank(row)]
-                columns = list(zip(*rows))
-            if rows:
-                yield Chunk(header, columns, len(rows), layout.delimiter == ";")
+        if rows:
+            yield Chunk(header, columns, len(rows), layout.delimiter == ";")
 
 
 def is_blank(row: Sequence[Any]) -> bool:
@@ -141,3 +144,48 @@ def line_of_row(path: Path, number: int) -> int:
         rows = (row for row in islice(reader, 1, None) if not is_blank(row))
         next(islice(rows, number, None), None)
         return layout.skipped + reader.line_num
+
+
+# ---- halves of a large file
+
+
+class Half(NamedTuple):
+    """Bytes [start, stop) of a text table whose rows they hold, without the header."""
+
+    start: int
+    stop: int
+
+
+def halves_of(path: Path) -> tuple[Half, Half] | None:
+    """Cut a CSV file between two rows near its middle; None where its layout is unusual.
+
+    A line ends a row where the number of quotes before it is even. Quotes in the middle of a cell may mislead that count:
+    whoever reads the first half strictly finds out.
+    """
+    layout = layout_of(path)
+    with path.open("rb") as file:
+        lines = [file.readline(HEAD) for _ in range(layout.skipped + 1)]
+        plain = all(line.endswith(b"\n") and b"\r" not in line.rstrip(b"\r\n") for line in lines)
+        if layout.encoding != "utf-8-sig" or lines[-1].count(b'"') % 2 or not plain:
+            return None
+        start, size = file.tell(), path.stat().st_size
+        quotes, middle = 0, (start + size) // 2
+        while (rest := middle - file.tell()) > 0:
+            quotes += file.read(min(rest, 1 << 20)).count(b'"')
+        for line in file:
+            quotes += line.count(b'"')
+            if quotes % 2 == 0:
+                return Half(start, file.tell()), Half(file.tell(), size)
+    return None
+
+
+def half_chunks(path: Path, half: Half) -> Iterator[Chunk]:
+    """Yield the rows of a half of a CSV file in chunks. Raises csv.Error if it ends inside quotes."""
+    layout = layout_of(path)
+    with opened(path) as (_, reader):
+        header = next(reader)
+    with path.open("rb") as file:
+        file.seek(half.start)
+        text = io.TextIOWrapper(io.BytesIO(file.read(half.stop - half.start)), encoding="utf-8", newline="")
+    rows = csv.reader(text, delimiter=layout.delimiter, skipinitialspace=layout.skip_spaces, strict=True)
+    yield from _chunks(rows, header, layout, path)
