@@ -37,6 +37,11 @@ FORMATS = (
 )
 
 
+def tag_options(version: str) -> dict[str, str]:
+    """Return the arguments of ``av.open`` for tags that are not UTF-8. PyAV 19 reads them without, and has no such argument."""
+    return {"metadata_errors": "replace"} if int(version.split(".")[0]) < 19 else {}
+
+
 class PyAVDecoder:
     """A ``Decoder`` on FFmpeg. Raises AudioError for a file that FFmpeg refuses or that holds no audio."""
 
@@ -60,7 +65,7 @@ class PyAVDecoder:
     def _open(self, file: Path | SplicedFile) -> Any:
         try:
             source = str(file.absolute()) if isinstance(file, Path) else file
-            return self.av.open(source, options={"format_whitelist": FORMATS}, metadata_errors="replace")
+            return self.av.open(source, options={"format_whitelist": FORMATS}, **tag_options(self.av.__version__))
         except (self.av.error.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise AudioError(f"{self.name}: not audio that can be decoded ({reason})") from None
