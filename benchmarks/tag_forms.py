@@ -65,7 +65,7 @@ class Ours:
 
     def network(self, values: Tensor) -> Tensor:
         graphs = self.encoder.graphs  # type: ignore[union-attr]
-        return graphs(values) if graphs else self.encoder.core(values).logits
+        return graphs(self.encoder, values) if graphs else self.encoder.core(values).logits
 
     def once(self, wave: Tensor) -> Tensor:
         return self.encoder.core(self.spectrogram(wave)).logits

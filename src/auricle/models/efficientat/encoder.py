@@ -329,7 +329,7 @@ class EfficientAT(Encoder):
             return self.encode(spec).logits
         self.check_spec(spec)
         values = self.normalise(spec.values)
-        return (self.graphs(values) if self.graphs else self.class_scores(values)).float()
+        return (self.graphs(self, values) if self.graphs else self.class_scores(values)).float()
 
     def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
         for name in taps:

@@ -38,7 +38,7 @@ def folded(encoder: EfficientAT) -> EfficientAT:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     if isinstance(twin, MN) and twin.classifier is not None:  # a graph of DyMN's mixed kernels is ten times slower
-        twin.graphs = Graphs(twin)
+        twin.graphs = Graphs()
     return twin
 
 

@@ -57,28 +57,33 @@ class FusedConv(nn.Module):
         return {**self.__dict__, "packed": None}
 
 
-CALLS_BEFORE_GRAPH = 16  # calls with one shape before it gets a graph
+Shape = tuple[int, ...]
+Graph = Callable[[Tensor], Tensor]
+CALLS_BEFORE_GRAPH = 16  # with one shape, for the first two graphs of the process; twice as many for each further one
+GRAPHS_PER_PROCESS = 8
 SHAPES_COUNTED = 4  # the last shapes whose calls are counted
 WARMUP_CALLS = 2  # the first calls of a traced network, in which PyTorch learns the shapes and builds the graph
-GRAPHS_PER_PROCESS = 24
 
 
 class SharedGraphs:
     """The graphs of this process, by weights and input shape.
 
     PyTorch frees nothing of a graph before the process ends: 25 MB for any width. So graphs are kept, networks with the
-    same weights (copies, a file that is loaded again) share them, and their number is limited.
+    same weights (copies, a file that is loaded again) share them, and their number is limited: a graph pays off after about
+    a hundred calls, and from the third on each has to be worth more.
     """
 
     def __init__(self) -> None:
-        self.graphs: dict[tuple[str, tuple[int, ...]], Callable[[Tensor], Tensor]] = {}
-        self.lock = threading.Lock()  # also for the one switch of ``fusion``
+        self.graphs: dict[tuple[str, Shape], Graph] = {}  # by fingerprint and shape
+        self.lock = threading.Lock()  # also for the one switch of ``onednn_fusion``
 
-    def of(self, network: nn.Module, values: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """Return the graph of a network for inputs of this shape, built if there is none; None if there are too many."""
-        key = (network.fingerprint(), tuple(values.shape))  # type: ignore[operator]
+    def of(self, network: nn.Module, fingerprint: str, values: Tensor, calls: int) -> Graph | None:
+        """Return the graph of a network for inputs of this shape. Build it if ``calls`` with them are enough; else None."""
+        key = (fingerprint, tuple(values.shape))
         with self.lock:
-            if key not in self.graphs and len(self.graphs) < GRAPHS_PER_PROCESS:
+            made = len(self.graphs)
+            enough = CALLS_BEFORE_GRAPH * 2 ** max(0, made - 1)
+            if key not in self.graphs and made < GRAPHS_PER_PROCESS and calls > enough:
                 self.graphs[key] = build_graph(Logits(network), values)
             return self.graphs.get(key)
 
@@ -89,47 +94,45 @@ SHARED = SharedGraphs()
 class Graphs:
     """Compute ``network.class_scores(values)`` for inference, by a graph for every shape that is used often.
 
-    The results equal those of the network within float32 rounding. Threads may share it.
+    The results equal those of the network within float32 rounding. Threads may share it. It is an attribute of the network
+    and does not refer to it: a network that nobody uses is freed at once.
     """
 
-    def __init__(self, network: nn.Module):
-        self.network = network
-        self.calls: OrderedDict[tuple[int, ...], int] = OrderedDict()
-        self.built: dict[
-            tuple[int, ...], Callable[[Tensor], Tensor] | None
-        ] = {}  # None: the process has too many graphs
+    def __init__(self) -> None:
+        self.fingerprint = ""  # of the network, from the first graph on
+        self.calls: OrderedDict[Shape, int] = OrderedDict()
+        self.built: dict[Shape, Graph] = {}
         self.lock = threading.Lock()
 
-    def __call__(self, values: Tensor) -> Tensor:
-        graph = self.graph_of(values) if can_use_graph(values) else None
-        return self.network.class_scores(values) if graph is None else graph(values)  # type: ignore[operator]
+    def __call__(self, network: nn.Module, values: Tensor) -> Tensor:
+        graph = self.graph_of(network, values) if can_use_graph(values) else None
+        return network.class_scores(values) if graph is None else graph(values)  # type: ignore[operator]
 
-    def graph_of(self, values: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """Return the graph of this shape, built on the first call in which it is due; None before, or if there are too many."""
+    def graph_of(self, network: nn.Module, values: Tensor) -> Graph | None:
+        """Return the graph of this shape; None until it was used often enough, or if there are too many graphs."""
         shape = tuple(values.shape)
         with self.lock:
-            if not self.is_due(shape):
-                return None
             if shape not in self.built:
-                self.built[shape] = SHARED.of(self.network, values)
+                calls = self.count(shape)
+                if calls <= CALLS_BEFORE_GRAPH:
+                    return None
+                self.fingerprint = self.fingerprint or network.fingerprint()  # type: ignore[operator]
+                graph = SHARED.of(network, self.fingerprint, values, calls)
+                if graph is None:
+                    return None
+                self.built[shape] = graph
             return self.built[shape]
 
-    def is_due(self, shape: tuple[int, ...]) -> bool:
-        """Count a call and return True once the shape had enough calls. Only the last few shapes are counted."""
+    def count(self, shape: Shape) -> int:
+        """Count a call and return the number of calls with this shape. Only the last few shapes are counted."""
         self.calls[shape] = self.calls.pop(shape, 0) + 1
         if len(self.calls) > SHAPES_COUNTED:
             self.calls.popitem(last=False)
-        return self.calls[shape] > CALLS_BEFORE_GRAPH
+        return self.calls[shape]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
-        """Return an empty one: graphs cannot be copied, and a copy counts its own calls."""
-        return Graphs(memo.get(id(self.network), self.network))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"network": self.network}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["network"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[Graphs], tuple[()]]:
+        """Copy and pickle as an empty one: graphs cannot be copied, and a copy counts its own calls."""
+        return Graphs, ()
 
 
 class Logits(nn.Module):
