@@ -138,4 +138,4 @@ def test_small_files_and_busy_machines_start_no_process(tmp_path, monkeypatch, t
     monkeypatch.setattr(clips, "LARGE", 1 << 30)
     clips.read_clips(path)
     assert two_processes == []
-    assert 0 < devices.free_cores() <= devices.available_cores()
+    assert 0 <= devices.free_cores() <= devices.available_cores()

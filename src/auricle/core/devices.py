@@ -186,7 +186,7 @@ def free_cores() -> float:
     before = _CpuClock.read()
     time.sleep(PROBE_SECONDS)
     busy = _CpuClock.read().others_since(before) or 0.0
-    return cores - (busy if busy >= BUSY_CORES else 0.0)
+    return max(0.0, cores - busy) if busy >= BUSY_CORES else float(cores)
 
 
 def threads_for(cores: int, busy_elsewhere: float) -> int:
