@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=0, help="length of the run; 0: 8 a kill")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    settings = dict(accum_iter=2, epochs=args.epochs or 8 * args.kills, state_steps=2)
+    settings = dict(accum_iter=2, epochs=args.epochs or 8 * args.kills, checkpoint_steps=2)
     with tempfile.TemporaryDirectory() as name:
         data = prepared(Path(name) / "data")
         whole, out = Path(name) / "whole", Path(name) / "killed"

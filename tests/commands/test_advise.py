@@ -103,6 +103,27 @@ def test_without_own_data_or_gpus_the_weights_are_used_as_they_are(facts, weight
     assert advised(**facts).weight == weight
 
 
+@pytest.mark.parametrize(
+    ("domain", "kind"),
+    [("birds", "far"), ("Bird song", "far"), ("bats", "far"), ("underwater", "far"), ("fishes", "far"), ("Voices", "speech"),
+     ("traffic", "everyday"), ("medical", "far"), ("bioacoustics", "far"), ("city_sounds", "everyday")],
+)  # fmt: skip
+def test_a_domain_may_be_said_in_a_word_of_ones_own(domain, kind):
+    assert advised(domain=domain).facts.kind == kind
+
+
+def test_advice_goes_on_to_a_comparison_a_report_and_embeddings():
+    verbs = [" ".join(command.split()[1:3]) for command in advised(domain="birds", clips=600, hours=2.0).commands]
+    assert [verb.split()[0] for verb in verbs if not verb.startswith("prepare")] == [
+        "pretrain", "evaluate", "evaluate", "results", "report", "embed",
+    ]  # fmt: skip
+    used = advised(domain="music")
+    assert [command.split()[1] for command in used.commands] == ["models", "evaluate", "embed", "tag"]
+    assert "label some clips" in " ".join(used.notes)
+    assert "label some clips" not in " ".join(advised(domain="music", labels=True).notes)
+    assert "--preset small" in " ".join(advised(clips=600, hours=2.0, gpus=0).notes)
+
+
 def test_no_published_32_khz_weight_is_proposed_for_further_pre_training():
     advice = advised(domain="industrial", above_8khz=True, clips=5000, hours=14.0)
     assert advice.strategy == "transfer"
@@ -150,7 +171,7 @@ def test_every_command_line_parses_into_valid_settings(domain, strategy):
 
 
 def test_several_gpus_are_started_by_torchrun():
-    command = advised(clips=50_000, hours=140.0, gpus=2).commands[-1]
+    [command] = [c for c in advised(clips=50_000, hours=140.0, gpus=2).commands if " pretrain " in c]
     assert command.startswith("torchrun --nproc-per-node 2 -m auricle pretrain prepared --method m2d-x ")
 
 

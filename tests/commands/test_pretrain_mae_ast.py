@@ -90,7 +90,7 @@ def test_a_run_cut_anywhere_continues_to_the_same_numbers(source, whole, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_batch", micro)
         with pytest.raises(Stop):
-            pretrain(config(source, tmp_path / "run", state_steps=1, validate_interval_updates=2), quiet=True)
+            pretrain(config(source, tmp_path / "run", checkpoint_steps=1, validate_interval_updates=2), quiet=True)
     continue_run(tmp_path / "run", quiet=True)
     one, other = weights(whole), weights(tmp_path / "run")
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -127,7 +127,7 @@ def test_padded_clips_and_the_other_masks_train(source, tmp_path, mask):
 def test_two_ranks_equal_one_with_the_double_batch(tmp_path):
     """Per-clip masks, equal lengths, no dropout, and batch norm over both."""
     source = lists(tmp_path / "lists", longer=0.0)
-    still = dict(dropout=0.0, attention_dropout=0.0, dropout_input=0.0, validate_interval_updates=2, state_steps=3)
+    still = dict(dropout=0.0, attention_dropout=0.0, dropout_input=0.0, validate_interval_updates=2, checkpoint_steps=3)
     pretrain(config(source, tmp_path / "one", max_tokens=32000, **still), quiet=True)
     torchrun("-m", "auricle", *mae_ast_runs.flags(source, tmp_path / "two", max_tokens=16000, **still), "--quiet")
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")

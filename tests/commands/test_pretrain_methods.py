@@ -135,7 +135,7 @@ def test_a_run_continues_only_with_the_teacher_that_it_began_with(words, teacher
     assert main([*line, "--stop-at", "1"]) == 0
     save_encoder(M2DEncoder(auricle.load(own).config, seed=9), own)
     assert main(["pretrain", "--continue", str(tmp_path / "run"), "--stop-at", "0", "--allow", "stop_at"]) == 2
-    assert "the teacher changed since the state was saved" in capsys.readouterr().err
+    assert "the teacher changed since the checkpoint was saved" in capsys.readouterr().err
 
 
 def test_a_teacher_may_be_stored_beside_the_spectrograms(speech, tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 import auricle
-from auricle.cli.main import main, parser_of
+from auricle.cli.flags import config_from
+from auricle.cli.main import main, parser_of, read
 from auricle.training.log import read_log
 from helpers.training_runs import flags, prepared
 
@@ -62,3 +64,76 @@ def test_epochs_on_the_command_line_replace_the_updates_of_a_preset(listed):
     words = ["pretrain", str(listed), "--preset", "small", "--dry-run", "--quiet", "--json"]
     assert parser_of("pretrain", [*words[1:], "--epochs", "30"]).get_default("max_updates") is None
     assert parser_of("pretrain", words[1:]).get_default("max_updates") == 6000
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--preset small --epochs 2", dict(max_updates=None, warmup_epochs=None)),
+        ("--preset small --epochs 60", dict(max_updates=None, warmup_epochs=20.0)),
+        ("--preset small --max-updates 100", dict(max_updates=100, warmup_updates=None)),
+        ("--preset small --max-updates 1000", dict(max_updates=1000, warmup_updates=600)),
+        ("--preset small --max-updates 100 --warmup-updates 7", dict(warmup_updates=7)),
+        ("--method m2d --epochs=5", dict(warmup_epochs=None)),
+        ("--method m2d --epochs 300", dict(warmup_epochs=20.0)),
+        ("--method m2d-s --epochs 50", dict(warmup_epochs=None)),
+        ("--method m2d --epochs 5 --long-warmup", dict(warmup_epochs=20.0)),
+        ("--method m2d --epochs 5 --warmup-epochs auto", dict(warmup_epochs=None)),
+        ("--method mae-ast --max-updates 100", dict(warmup_updates=None)),
+        ("--method mae-ast --epochs 2", dict(max_updates=None, epochs=2, warmup_updates=None)),
+        ("--method mae-ast --preset ssast-patch --max-updates 500", dict(max_updates=500, warmup_updates=None)),
+    ],
+)
+def test_a_typed_length_takes_a_default_warm_up_with_it(words, expected):
+    values = read("pretrain", ["data", *words.split()])[1]
+    train = config_from(values.settings, values).train
+    assert {name: getattr(train, name) for name in expected} == expected
+
+
+def test_a_warm_up_that_was_typed_is_kept_or_refused(capsys):
+    assert main(["pretrain", "data", "--method", "m2d", "--epochs", "5", "--warmup-epochs", "7"]) == 2
+    assert "the warm-up (7.0 epochs) must be shorter than the run (5 epochs)" in capsys.readouterr().err
+
+
+def test_a_shortened_warm_up_is_said_and_saved(tmp_path, capsys):
+    data = prepared(tmp_path / "data", clips=8)
+    line = flags(data, tmp_path / "run", epochs=2)
+    at = line.index("--epochs")
+    del line[line.index("--warmup-epochs") : line.index("--warmup-epochs") + 2]
+    assert line[at : at + 2] == ["--epochs", "2"]
+    assert main(line) == 0
+    assert "warm-up: 0.2 of 2 epochs (--warmup-epochs sets another)" in capsys.readouterr().err
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]["warmup_epochs"] == pytest.approx(0.2)
+    assert main([*line, "--dry-run"]) == 0
+    assert "warm-up: 0.2 of 2 epochs" in capsys.readouterr().out
+
+
+def test_data_that_are_too_few_are_costed_and_the_refusal_is_said(tmp_path, capsys):
+    data = prepared(tmp_path / "data", clips=8)
+    line = flags(data, tmp_path / "run", batch_size=12, accum_iter=2)
+    assert main([*line, "--dry-run"]) == 0
+    words = capsys.readouterr().out
+    assert "data          8 clips, the list repeated to 24" in words
+    assert "one weight update takes 24 clips and there are 8; these figures are those with --min-ds-size 24" in words
+    assert "3 weight updates" in words
+    assert main([*line, "--dry-run", "--json"]) == 0
+    assert "--min-ds-size 24" in json.loads(capsys.readouterr().out)["notes"][0]
+    assert main(line) == 2
+    assert main([*line, "--min-ds-size", "24", "--quiet"]) == 0
+
+
+def test_checkpoints_have_their_old_names_too(tmp_path, capsys):
+    data = prepared(tmp_path / "data", clips=8)
+    old = ["--state-steps", "1", "--keep-states=3", "--state_minutes", "5"]
+    assert main([*flags(data, tmp_path / "run"), *old, "--quiet"]) == 0
+    assert "'--state-steps' is now '--checkpoint-steps'" in capsys.readouterr().err
+    train = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]
+    assert (train["checkpoint_steps"], train["keep_checkpoints"], train["checkpoint_minutes"]) == (1, 3, 5.0)
+    assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 3
+    config = tmp_path / "run/config.yaml"  # as the first edition wrote it
+    text = config.read_text().replace("checkpoint_steps", "state_steps").replace("keep_checkpoints", "keep_states")
+    config.write_text(text.replace("checkpoint_minutes", "state_minutes"))
+    allowed = ["--epochs", "4", "--keep-states", "2", "--allow", "epochs", "keep-states", "--quiet"]
+    assert main(["pretrain", "--continue", str(tmp_path / "run"), *allowed]) == 0
+    assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 2
+    assert "--state-" not in parser_of("pretrain", ["--method", "m2d"]).format_help(everything=True)

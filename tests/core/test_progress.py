@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from auricle.core.progress import progress_bar
+from auricle.core.progress import duration, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -78,3 +78,12 @@ def test_a_job_of_nothing_has_no_bar(shown):
     stream = shown(Terminal())
     progress_bar(total=0, what="embed").close()
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 seconds"), (89, "89.0 seconds"), (90, "1.5 minutes"), (3600, "60.0 minutes"), (5400, "1.5 hours"),
+     (71 * 3600, "71.0 hours"), (2283.4 * 3600, "95.1 days"), (3e8, "9.5 years")],
+)  # fmt: skip
+def test_a_length_of_time_has_a_unit_that_fits(seconds, text):
+    assert duration(seconds) == text

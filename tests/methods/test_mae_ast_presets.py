@@ -135,7 +135,7 @@ def test_a_run_of_each_kind_continues_as_if_it_had_never_stopped(tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_batch", micro)
         with pytest.raises(Stop):
-            pretrain(config(source, tmp_path / "cut", state_steps=1, **given), quiet=True)
+            pretrain(config(source, tmp_path / "cut", checkpoint_steps=1, **given), quiet=True)
     continue_run(tmp_path / "cut", quiet=True)
     whole, cut = (weights_of(tmp_path / run) for run in ("whole", "cut"))
     assert all(torch.equal(cut[key], value) for key, value in whole.items())

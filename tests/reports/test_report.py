@@ -66,7 +66,7 @@ def run(whole, tmp_path) -> Path:
 class Reader(HTMLParser):
     """Headings, ids and unbalanced elements of a page."""
 
-    VOID = frozenset(["meta", "img", "path", "circle", "br"])
+    VOID = frozenset(["meta", "img", "br"])
 
     def __init__(self, page: str):
         super().__init__()

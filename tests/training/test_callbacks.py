@@ -38,7 +38,7 @@ def data(tmp_path_factory):
 
 
 def settings(data, out):
-    return config(data, out, epochs=2, state_steps=2, health_interval=9)
+    return config(data, out, epochs=2, checkpoint_steps=2, health_interval=9)
 
 
 def test_hooks_are_called_in_order(data, tmp_path):

@@ -51,7 +51,9 @@ def test_a_run_cut_anywhere_continues_to_the_same_weights(data, whole, tmp_path,
     with monkeypatch.context() as patch:
         stop_after(patch, micro_steps)
         with pytest.raises(Stop):
-            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1, state_steps=1), quiet=True)
+            pretrain(
+                config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1, checkpoint_steps=1), quiet=True
+            )
     continue_run(tmp_path / "run", quiet=True)
     same(whole, tmp_path / "run")
 
@@ -103,7 +105,7 @@ def test_a_run_without_a_usable_checkpoint_is_refused(data, tmp_path, monkeypatc
     run = cut_run(data, tmp_path, monkeypatch)
     for state in CheckpointStore(run / "checkpoints").checkpoints():
         (state / "optimizer.safetensors").write_bytes(b"")
-    with pytest.raises(AuricleError, match="no usable state"):
+    with pytest.raises(AuricleError, match="no usable checkpoint"):
         continue_run(run, quiet=True)
 
 
@@ -111,12 +113,14 @@ def cut_run(data: Path, tmp_path: Path, monkeypatch) -> Path:
     with monkeypatch.context() as patch:
         stop_after(patch, 13)
         with pytest.raises(Stop):
-            pretrain(config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1, state_steps=1), quiet=True)
+            pretrain(
+                config(data, tmp_path / "run", accum_iter=2, epochs=4, save_freq=1, checkpoint_steps=1), quiet=True
+            )
     return tmp_path / "run"
 
 
 def test_the_last_states_are_kept_and_no_more(data, tmp_path):
-    pretrain(config(data, tmp_path / "run", state_steps=1, keep_states=3), quiet=True)
+    pretrain(config(data, tmp_path / "run", checkpoint_steps=1, keep_checkpoints=3), quiet=True)
     assert [s.name for s in CheckpointStore(tmp_path / "run/checkpoints").checkpoints()] == [
         f"step-{n:09d}" for n in (18, 17, 16)
     ]
@@ -124,7 +128,7 @@ def test_the_last_states_are_kept_and_no_more(data, tmp_path):
 
 def test_the_best_state_is_kept_beside_the_last(data, tmp_path):
     scores = iter([0.1, 0.9, 0.3, 0.2])
-    settings = config(data, tmp_path / "run", epochs=4, eval_freq=1, keep_states=1)
+    settings = config(data, tmp_path / "run", epochs=4, eval_freq=1, keep_checkpoints=1)
     pretrain(settings, evaluate=lambda encoder, progress: {"score": next(scores)}, quiet=True)
     store = CheckpointStore(tmp_path / "run/checkpoints")
     assert store.best() == {"state": "step-000000012", "score": 0.9}
@@ -175,7 +179,7 @@ def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("auricle.training.checkpoint.save_file", full)
-        with pytest.raises(AuricleError, match=r"No space left.*last good state is intact"):
+        with pytest.raises(AuricleError, match=r"No space left.*last good checkpoint is intact"):
             continue_run(run, quiet=True)
     assert [s.name for s in CheckpointStore(run / "checkpoints").checkpoints()] == before
     assert not list((run / "checkpoints").glob(".partial*"))
@@ -215,7 +219,7 @@ def test_stop_at_ends_early_and_the_schedule_spans_all(data, tmp_path, whole):
 
 def test_allowed_changes_stay_and_an_interrupted_end_leaves_no_card(data, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    pretrain(config(data, out, epochs=4, stop_at=1, state_steps=1), quiet=True)
+    pretrain(config(data, out, epochs=4, stop_at=1, checkpoint_steps=1), quiet=True)
     assert (out / "card.md").is_file()
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
@@ -321,7 +325,7 @@ def fork(job) -> multiprocessing.Process:
 
 @pytest.mark.slow
 def test_ten_kills_at_random_moments_change_no_bit(data, tmp_path):
-    settings = dict(accum_iter=2, epochs=120, state_steps=2)
+    settings = dict(accum_iter=2, epochs=120, checkpoint_steps=2)
     whole, out = tmp_path / "whole", tmp_path / "run"
     pretrain(config(data, whole, **settings), quiet=True)
     moments, kills = random.Random(0), 0

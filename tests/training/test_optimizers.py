@@ -12,7 +12,7 @@ from auricle.core.errors import AuricleError
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.training.checkpoint import optimizer_tensors, restore_optimizer
-from auricle.training.optimizers import Adam, make_optimizer, rate_at
+from auricle.training.optimizers import Adam, TrainingLength, make_optimizer, rate_at, with_warmup
 from auricle.training.schedules import polynomial_decay
 from helpers import paths
 
@@ -110,8 +110,29 @@ def test_a_warm_up_longer_than_the_run_never_reaches_the_peak():
 
 
 @pytest.mark.parametrize(
+    ("settings", "updates", "epochs"),
+    [
+        (dict(epochs=2, warmup_epochs=None), 0, 0.2),
+        (dict(epochs=30), 0, 20.0),
+        (dict(max_updates=50, warmup_updates=None), 5, 20.0),
+        (dict(max_updates=50, warmup_updates=None, schedule_updates=200), 20, 20.0),
+        (dict(max_updates=3, warmup_updates=None), 0, 20.0),
+        (dict(epochs=2, schedule="polynomial", warmup_updates=None), 4, 20.0),
+    ],
+)
+def test_a_warm_up_of_auto_is_a_tenth_of_the_run(settings, updates, epochs):
+    settings = TrainConfig(**settings)
+    train = with_warmup(settings, TrainingLength.of(20, settings))
+    assert (train.warmup_updates, train.warmup_epochs) == (updates, pytest.approx(epochs))
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            dict(epochs=2, warmup_epochs=20.0),
+            r"warm-up \(20.0 epochs\) must be shorter .* \(2 epochs\); .*auto: a tenth",
+        ),
         (dict(max_updates=10, warmup_updates=32000), r"warm-up \(32000 weight updates\) must be shorter .* \(10"),
         (dict(betas=(0.9,)), "--betas takes two numbers"),
         (dict(betas=(0.9, 1.0)), "--betas takes two numbers"),

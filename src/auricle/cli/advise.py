@@ -19,6 +19,7 @@ from typing import Any
 from auricle.cli.flags import Leaf, VerbParser, add_flags, config_from, leaves, reader_of, shown
 from auricle.commands.advise.advise import advise, as_json
 from auricle.commands.advise.facts import Advice, AdviseConfig, Proposal, RunCost
+from auricle.core.progress import duration
 
 QUESTIONS = ("source", "domain", "hours", "clips", "labels", "above_8khz", "noisy", "noise", "gpus", "gpu_memory")
 YES = ("y", "yes", "true", "1")
@@ -90,6 +91,5 @@ def settings(plan: Proposal) -> str:
 
 
 def cost(run: RunCost) -> str:
-    hours = run.seconds / 3600
-    time = f"{hours / 24:.1f} days" if hours > 72 else f"{hours:.1f} hours"
-    return f"memory        about {run.memory / 2**30:.1f} GiB on each GPU\ntime          about {time}\n{run.how}"
+    memory, time = f"{run.memory / 2**30:.1f} GiB", duration(run.seconds)
+    return f"memory        about {memory} on each GPU\ntime          about {time}\n{run.how}"

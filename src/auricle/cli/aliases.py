@@ -27,6 +27,9 @@ OPTIONS = {
         "--ffn-width": "--ffn-dim",
         "--decoder-width": "--decoder-embed-dim",
         "--decoder-heads": "--decoder-num-heads",
+        "--state-minutes": "--checkpoint-minutes",
+        "--state-steps": "--checkpoint-steps",
+        "--keep-states": "--keep-checkpoints",
     },
 }
 VALUES = {

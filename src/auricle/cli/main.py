@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -140,6 +141,7 @@ def failure_of_machine(error: Exception) -> str | None:
 
 def run_line(args: list[str]) -> int:
     """Run a command line; what it cannot do is raised."""
+    warnings.formatwarning = format_warning
     if args[1:] and args[0] == "help":  # auricle help VERB
         args = [*args[1:], "--help"]
     if not args or args[0] in ("help", "-h", "--help"):
@@ -156,6 +158,15 @@ def run_line(args: list[str]) -> int:
     close = difflib.get_close_matches(args[0], VERBS, n=1)
     hint = f"did you mean 'auricle {close[0]}'?" if close else "'auricle --help' lists the verbs"
     raise AuricleError(f"unknown verb '{args[0]}'; {hint}")
+
+
+def format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning of this package as one line like those of errors; another's with its place in the source."""
+    if filename.startswith(os.path.dirname(os.path.dirname(__file__)) + os.sep):
+        return f"auricle: {printable(str(message), keep=LINE_BREAK)}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def run_family(args: Sequence[str], family: Sequence[str]) -> int:

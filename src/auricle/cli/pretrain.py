@@ -41,6 +41,7 @@ def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
     for name in ("method", "source"):  # not needed with --continue
         parser.required.pop(name, None)
     add_preset(argv, parser, method)
+    follow_typed_length(argv, parser)
     parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")
     parser.add_argument("--allow", nargs="+", default=(), metavar="NAME", help="settings that --continue may change")
     parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
@@ -59,10 +60,34 @@ def add_preset(argv: Sequence[str], parser: VerbParser, method: str) -> None:
     parser.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets)}")
     names = typed_values("preset", argv)
     if names:
-        values = preset_values(method, names[-1])
-        if any(arg.partition("=")[0] == "--epochs" for arg in argv):  # an explicit --epochs takes precedence
-            values = {key: value for key, value in values.items() if key not in ("max_updates", "warmup_updates")}
-        parser.set_defaults(**values)
+        parser.set_defaults(**preset_values(method, names[-1]))
+
+
+def follow_typed_length(argv: Sequence[str], parser: VerbParser) -> None:
+    """Let a typed length of the run replace the default length, of the method or a preset, and the warm-up that belongs to it.
+
+    A default warm-up that does not fit becomes "auto", a tenth of the run, unless a warm-up is typed too.
+    """
+    epochs, updates = (typed_number(name, argv) for name in ("epochs", "max-updates"))
+    if epochs is None and updates is None:
+        return
+    if updates is None:
+        by_updates = parser.get_default("max_updates") is not None
+        parser.set_defaults(max_updates=None)
+        if by_updates:
+            parser.set_defaults(warmup_updates=None if parser.get_default("schedule") == "polynomial" else 0)
+    if any(typed_values(name, argv) for name in ("warmup-epochs", "warmup-updates")) or "--long-warmup" in argv:
+        return
+    if epochs is not None and (parser.get_default("warmup_epochs") or 0) >= epochs:
+        parser.set_defaults(warmup_epochs=None)
+    if updates is not None and (parser.get_default("warmup_updates") or 0) >= updates:
+        parser.set_defaults(warmup_updates=None)
+
+
+def typed_number(option: str, argv: Sequence[str]) -> int | None:
+    """Return the whole number that was typed for an option; None without one."""
+    values = typed_values(option, argv)
+    return int(values[-1]) if values and values[-1].isdecimal() and int(values[-1]) else None
 
 
 def method_of_run(argv: Sequence[str]) -> str:
@@ -120,7 +145,16 @@ def answer(result: RunResult, as_json: bool) -> int:
     elif result.already:
         print(f"{result.run} is finished: {result.steps} weight updates, {result.epochs:g} epochs; nothing to continue")
     else:
-        print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
+        print(f"{result.run}: {result.steps} weight updates. {loss_sentence(result)}".rstrip())
         print(f"use it: auricle.load('{result.run}')")
     sys.stdout.flush()
     return EXIT_SOME_FAILED if result.replaced else EXIT_OK
+
+
+def loss_sentence(result: RunResult) -> str:
+    """Return how the loss moved, in the words of the report; empty where nothing was logged."""
+    from auricle.hub.run_folder import RunFolder
+    from auricle.training.log import LossChange, length_of_run, read_log
+
+    change = LossChange.of(read_log(RunFolder(result.run).metrics, "step"))
+    return "" if change is None else change.sentence(length_of_run(result.epochs))

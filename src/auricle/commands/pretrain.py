@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.core.options import differences, names_of, with_values
+from auricle.core.options import differences, names_of, old_names_of, with_values
 from auricle.methods.config import PretrainConfig, TrainConfig
 from auricle.methods.registry import read_settings
 from auricle.training.callbacks import Callback
@@ -78,7 +78,8 @@ def continue_run(
 def apply_changes(config: PretrainConfig, changes: dict[str, Any], allow: tuple[str, ...]) -> PretrainConfig:
     """Return the saved settings with allowed changes. Raises AuricleError that names every other one."""
     changed = with_values(config, changes)
-    known = names_of(config)
+    known, old = names_of(config), old_names_of(config)
+    allow = tuple(old.get(name, name) for name in allow)
     if unknown := [name for name in allow if name not in known]:
         raise AuricleError(f"--allow {unknown[0]}: there is no such setting{nearest(unknown[0], tuple(sorted(known)))}")
     names = differences(config, changed)
@@ -202,7 +203,7 @@ class RunCard(Callback):
             "trained on": f"{data.listed_clips} clips of {config.source}",
             **repeated,
             "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
-            "last loss": f"{last_loss(self.run):.4f}",
+            "loss at the end": f"{last_loss(self.run):.4f}",
             **data.facts(),
             "seed": config.train.seed,
         }

@@ -76,6 +76,15 @@ def names_of(config: Any) -> set[str]:
     return {name for name, value in parts.items() if not is_dataclass(value)}.union(*nested)
 
 
+def old_names_of(config: Any) -> dict[str, str]:
+    """Return the names of earlier versions with the settings that they name now, including those of nested configs."""
+    names = dict(getattr(config, "OLD_NAMES", {}))
+    for item in fields(config):
+        value = getattr(config, item.name)
+        names |= old_names_of(value) if is_dataclass(value) else {}
+    return names
+
+
 def as_plain(config: Any) -> Any:
     """Return a config as JSON or YAML values: nested configs as mappings, paths as text."""
     if is_dataclass(config) and not isinstance(config, type):
@@ -147,3 +156,31 @@ def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
         elif a != b:
             names.append(prefix + f.name)
     return names
+
+
+def option_words(config: Any, base: Any) -> list[str]:
+    """Return the words of the command line that turn ``base`` into ``config``, two configs of one kind.
+
+    Positional arguments are left out.
+    """
+    words: list[str] = []
+    for item in fields(config):
+        value, before = getattr(config, item.name), getattr(base, item.name)
+        if is_dataclass(value):
+            words += option_words(value, before)
+        elif value != before and not item.metadata.get("positional"):
+            words += _words_of(item, value)
+    return words
+
+
+def _words_of(item: Field, value: Any) -> list[str]:
+    """Return one option with its value: None by its word."""
+    name = (item.metadata.get("flag") or item.name).replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, (tuple, list)):
+        return [f"--{name}", *map(str, value)]
+    if value is None:
+        words = item.metadata.get("words") or {}
+        return [f"--{name}", next((word for word, meaning in words.items() if meaning is None), "none")]
+    return [f"--{name}", str(value)]

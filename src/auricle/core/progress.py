@@ -88,3 +88,13 @@ def progress_bar(
         maxinterval=10.0 if live else 120.0,
         leave=True,
     )
+
+
+UNITS = ((86400 * 365.25, "years"), (86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+FROM = {"years": 2, "days": 3, "hours": 1.5, "minutes": 1.5, "seconds": 0.0}  # of the unit; below, the next smaller one
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in a unit that fits: "45.0 seconds", "3.2 hours", "95.1 days"."""
+    size, unit = next((size, unit) for size, unit in UNITS if seconds >= FROM[unit] * size or unit == "seconds")
+    return f"{seconds / size:.1f} {unit}"

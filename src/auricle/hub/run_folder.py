@@ -106,7 +106,7 @@ class RunFolder:
         """Append this call to command.txt and write the environment."""
         with open(self.path / "command.txt", "a") as file:
             file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
-        write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
+        write_text(self.path / "environment.json", json.dumps({**environment(), "folder": os.getcwd()}, indent=1))
 
 
 def environment() -> dict[str, Any]:

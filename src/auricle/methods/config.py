@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import argument, check_choices, check_ranges, option
@@ -28,14 +28,14 @@ POSITIVE = (
     "accum_iter",
     "log_interval",
     "health_interval",
-    "keep_states",
+    "keep_checkpoints",
     "save_freq",
     "batch_size",
 )
 NOT_NEGATIVE = (
     "max_updates", "stop_at", "schedule_updates", "eps", "lr", "blr", "min_lr", "warmup_epochs", "warmup_updates", "weight_decay",
-    "clip_grad", "workers", "save_interval_updates", "keep_interval_updates", "state_minutes", "state_steps", "eval_freq",
-    "eval_after", "validate_interval", "validate_interval_updates",
+    "clip_grad", "workers", "save_interval_updates", "keep_interval_updates", "checkpoint_minutes", "checkpoint_steps",
+    "eval_freq", "eval_after", "validate_interval", "validate_interval_updates",
 )  # fmt: skip
 
 
@@ -45,6 +45,12 @@ class TrainConfig:
 
     Source: [m2d 5.1](docs/specification/m2d.md#s5-1).
     """
+
+    OLD_NAMES: ClassVar[dict[str, str]] = {
+        "state_minutes": "checkpoint_minutes",
+        "state_steps": "checkpoint_steps",
+        "keep_states": "keep_checkpoints",
+    }
 
     epochs: int = option(300, "length of the schedule in passes over the data", advanced=False)
     max_updates: int | None = option(
@@ -86,8 +92,14 @@ class TrainConfig:
     )
     blr: float = option(3e-4, "base learning rate, for an effective batch of 256")
     min_lr: float = option(0.0, "learning rate at the end")
-    warmup_epochs: float = option(20.0, "epochs of linear warm-up (with --max-updates use --warmup-updates)")
-    warmup_updates: int = option(0, "weight updates of linear warm-up (polynomial, or with max-updates)")
+    warmup_epochs: float | None = option(
+        20.0, "epochs of linear warm-up (with --max-updates use --warmup-updates); auto: a tenth of the run", words=AUTO
+    )
+    warmup_updates: int | None = option(
+        0,
+        "weight updates of linear warm-up (polynomial, or with max-updates); auto: a tenth of the schedule",
+        words=AUTO,
+    )
     long_warmup: bool = option(False, "allow a warm-up that is longer than the run, as the original programs do")
     weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
     clip_grad: float | None = option(3.0, "largest global L2 norm of the gradient", words=NONE, old=ZERO)
@@ -117,11 +129,11 @@ class TrainConfig:
     keep_interval_updates: int | None = option(
         None, "number of the newest of these encoders to keep", words={"all": None}, old=ZERO
     )
-    state_minutes: float = option(10.0, "minutes between two checkpoints; a run continues from the last one")
-    state_steps: int | None = option(
+    checkpoint_minutes: float = option(10.0, "minutes between two checkpoints; a run continues from the last one")
+    checkpoint_steps: int | None = option(
         None, "weight updates between two checkpoints; auto: by time and at the end of each epoch", words=AUTO, old=ZERO
     )
-    keep_states: int = option(2, "number of newest checkpoints to keep, beside the best one")
+    keep_checkpoints: int = option(2, "number of newest checkpoints to keep, beside the best one")
     eval_freq: int | None = option(
         10, "epochs between two evaluations of the encoder (with --quick-eval)", words=NONE, old=ZERO
     )
@@ -158,16 +170,17 @@ class TrainConfig:
         """Raise AuricleError for a warm-up longer than the run: it never reaches the peak rate, usually by mistake."""
         if self.long_warmup:
             return
-        if not self.max_updates and self.schedule == "cosine" and self.warmup_epochs >= self.epochs and self.epochs > 1:
+        epochs = self.warmup_epochs or 0.0
+        if not self.max_updates and self.schedule == "cosine" and epochs >= self.epochs > 1:
             raise AuricleError(
-                f"the warm-up ({self.warmup_epochs} epochs) must be shorter than the run ({self.epochs} epochs); "
-                "set --warmup-epochs, or allow it with --long-warmup"
+                f"the warm-up ({epochs} epochs) must be shorter than the run ({self.epochs} epochs); "
+                "set --warmup-epochs (auto: a tenth of the run), or allow it with --long-warmup"
             )
         span = self.schedule_updates or self.max_updates
-        if span and self.warmup_updates >= span:
+        if span and (self.warmup_updates or 0) >= span:
             raise AuricleError(
                 f"the warm-up ({self.warmup_updates} weight updates) must be shorter than the schedule ({span} weight "
-                "updates); set --warmup-updates, or allow it with --long-warmup"
+                "updates); set --warmup-updates (auto: a tenth of it), or allow it with --long-warmup"
             )
 
     def peak_lr(self, world: int) -> float:

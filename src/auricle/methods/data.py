@@ -82,6 +82,11 @@ class TrainingData:
         assert self.train.batch_size is not None, "a batch size of auto is resolved before"
         return self.train.batch_size
 
+    @property
+    def update_clips(self) -> int:
+        """Clips of one weight update, over all micro-steps and processes."""
+        return self.batch_clips * self.train.accum_iter * self.processes.world
+
     def set_config(self, config: PretrainConfig) -> None:
         """Replace the settings, here and in the scored lists (once ``--batch-size auto`` is resolved)."""
         for part in (self, self.valid, self.test):
@@ -97,10 +102,10 @@ class TrainingData:
         size, accum, world = self.batch_clips, self.train.accum_iter, self.processes.world
         per_epoch = self.clips // (size * world)
         if per_epoch < accum:
-            need = size * world * accum
             raise AuricleError(
-                f"one weight update takes {need} clips ({size} x {accum} micro-steps x {world} processes) but there are "
-                f"{self.clips}; lower --batch-size or --accum-iter, or repeat the list with --min-ds-size {need}"
+                f"one weight update takes {self.update_clips} clips ({size} x {accum} micro-steps x {world} processes) but "
+                f"there are {self.clips}; lower --batch-size or --accum-iter, or repeat the list with --min-ds-size "
+                f"{self.update_clips}"
             )
         return per_epoch
 

@@ -88,7 +88,7 @@ def _header(runs: Sequence[RunView]) -> str:
     warnings = f'<ul class="warnings">{problems}</ul>' if problems else ""
     return (
         f'<header class="top"><p class="kicker">{text(kicker)}</p><h1>{title}</h1>'
-        f'<div class="learnt">{summary}</div>{warnings}{tiles(first)}</header>'
+        f'<div class="learnt">{summary}</div>{warnings}{tiles(runs)}</header>'
     )
 
 

@@ -13,7 +13,7 @@ from auricle.core.errors import AuricleError
 from auricle.evaluation.evaluation import Evaluation
 from auricle.hub.run_folder import RunFolder
 from auricle.reports.snapshot import Snapshot, load_snapshot
-from auricle.training.log import read_log
+from auricle.training.log import length_of_run, read_log
 
 EVALUATIONS = "evaluations"
 
@@ -78,10 +78,15 @@ class RunView:
         return max([saved, *(float(row.get("epoch", 0)) for row in self.log)])
 
     @property
+    def updates(self) -> int:
+        """Weight updates so far; lines of the log may be some updates apart."""
+        logged = max((int(row.get("step", 0)) for row in self.log), default=0)
+        return int(self.encoder.get("lineage", {}).get("step", logged))
+
+    @property
     def length(self) -> str:
         """ "20 epochs", "3.28 epochs", "1 epoch"."""
-        number = f"{self.epochs:.2f}".rstrip("0").rstrip(".")
-        return f"{number} epoch{'s' * (number != '1')}"
+        return length_of_run(self.epochs)
 
     @cached_property
     def encoder(self) -> dict[str, Any]:
@@ -112,9 +117,16 @@ class RunView:
     @property
     def environment(self) -> dict[str, Any]:
         try:
-            return json.loads(self._text("environment.json") or "{}")
+            values = json.loads(self._text("environment.json") or "{}")
         except ValueError:
             return {}
+        return values if isinstance(values, dict) else {}
+
+    @property
+    def processes(self) -> int:
+        """How many processes trained it (torchrun)."""
+        world = self.environment.get("world")
+        return world if isinstance(world, int) else 1
 
     def _text(self, name: str) -> str:
         file = self.path / name

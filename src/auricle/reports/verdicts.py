@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
-import numpy as np
-
+from auricle.core.progress import duration
 from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.reports.drawing.html import measure_of
 from auricle.reports.run_view import RunView, main_evaluation
+from auricle.training.log import LossChange
 
 UNTRAINED, LOG_MEL, CHANCE = "untrained", "logmel-stats", "chance"
 BASELINES = {
@@ -36,35 +37,37 @@ def baseline(evaluation: Evaluation, kind: str) -> Score | None:
 
 
 def learnt(run: RunView) -> list[str]:
-    """Return two paragraphs for the top of the page: what training did, and how a probe of the encoder scores."""
-    return [_training_sentence(run), " ".join(_probe_sentences(main_evaluation(run.evaluations)))]
+    """Return paragraphs for the top of the page and the terminal: what training did, how a probe scores, what to do next."""
+    evaluation = main_evaluation(run.evaluations)
+    paragraphs = [training_sentence(run), " ".join(probe_sentences(evaluation))]
+    return [*paragraphs, *([advice] if evaluation and (advice := next_steps(evaluation, run)) else [])]
 
 
-def _training_sentence(run: RunView) -> str:
-    losses = [
-        row["loss"] for row in run.rows("step") if isinstance(row.get("loss"), float) and np.isfinite(row["loss"])
-    ]
-    if not losses:
-        return "Nothing was logged during training yet."
-    part = max(1, len(losses) // 20)
-    first, last = float(np.mean(losses[:part])), float(np.mean(losses[-part:]))
-    if len(losses) == 1 or abs(first - last) < 0.01 * abs(first):
-        return f"The loss is {last:.3g}; it hardly changed in {run.length}."
-    return f"Over {run.length} the loss {'fell' if last < first else 'rose'} from {first:.3g} to {last:.3g}."
+def training_sentence(run: RunView) -> str:
+    change = LossChange.of(run.rows("step"))
+    return "Nothing was logged during training yet." if change is None else change.sentence(run.length)
 
 
-def _probe_sentences(evaluation: Evaluation | None) -> list[str]:
+def probe_sentences(evaluation: Evaluation | None) -> list[str]:
+    """Return what the encoder reached, and how that compares with the baselines."""
     if evaluation is None:
         return ["The encoder has not been evaluated: whether it learnt anything useful is not known yet."]
     own, chance, m = evaluation.score, baseline(evaluation, CHANCE), measure_of(evaluation.metric)
     spread = "" if own.std is None else f" (standard deviation {m.number(own.std)})"
     beside = f", where chance is {m.value(chance.score)}" if chance else ""
     reached = f"{m.value(own.score)} {evaluation.metric}{spread}"
-    return [f"On {evaluation.task} ({evaluation.protocol}) it reaches {reached}{beside}.", *_verdicts(evaluation)]
+    sentences = [f"On {evaluation.task} ({evaluation.protocol}) it reaches {reached}{beside}."]
+    return sentences + [SENTENCES[verdict].format(" and ".join(names)) for verdict, names in _verdicts(evaluation)]
 
 
-def _verdicts(evaluation: Evaluation) -> list[str]:
-    """A sentence per verdict, naming the baselines it holds for."""
+def verdict_against(evaluation: Evaluation, kind: str) -> str:
+    """Return the verdict of ``PairedDifference`` against one kind of baseline; "" where it was not measured."""
+    other = baseline(evaluation, kind)
+    return "" if other is None else score_difference(evaluation.score, other).verdict(evaluation.metric)
+
+
+def _verdicts(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
+    """Each verdict with the baselines it holds for."""
     groups: dict[str, list[str]] = {}
     m = measure_of(evaluation.metric)
     for kind in (UNTRAINED, LOG_MEL):
@@ -73,8 +76,39 @@ def _verdicts(evaluation: Evaluation) -> list[str]:
             difference = score_difference(evaluation.score, other)
             by = m.difference(difference.mean, difference.std)
             named = f"{BASELINES[kind]} ({m.value(other.score)}; {by})"
-            groups.setdefault(difference.verdict(evaluation.metric), []).append(named)
-    return [SENTENCES[verdict].format(" and ".join(names)) for verdict, names in groups.items()]
+            groups.setdefault(verdict_against(evaluation, kind), []).append(named)
+    return list(groups.items())
+
+
+NOT_BETTER = ("no difference", "worse")
+TAGGER = "mn10_as"
+
+
+def next_steps(evaluation: Evaluation, run: RunView | None = None) -> str:
+    """Return what to try where training shows no gain on a task; empty where it shows one.
+
+    Args:
+        evaluation: the task and the baselines.
+        run: the run that trained the encoder; None for an encoder that was not trained here.
+    """
+    source = (evaluation.settings.get("task") or {}).get("source") or "DATA"
+    published = f"a published tagger ('{shlex.join(['auricle', 'evaluate', source, '--model', TAGGER])}')"
+    if verdict_against(evaluation, UNTRAINED) in NOT_BETTER:
+        options = [published]
+        if run is not None:
+            options += [f"longer training (this run made {run.updates:,} weight updates)", _more_sound(run)]
+        return f"What may help: {', or '.join(options)}. 'auricle advise' weighs these for your data."
+    if verdict_against(evaluation, LOG_MEL) in NOT_BETTER:
+        return (
+            "A plain summary of the spectrum does as well on this task. The difference may show with few labels "
+            f"('--protocol fewshot') or on harder classes; otherwise try {published}."
+        )
+    return ""
+
+
+def _more_sound(run: RunView) -> str:
+    seconds = (run.snapshot.facts if run.snapshot else {}).get("seconds")
+    return "more recordings" + (f" (this run had {duration(seconds)} of sound)" if seconds else "")
 
 
 def compared(runs: Sequence[RunView]) -> list[str]:

@@ -44,7 +44,7 @@ class Checkpoint:
         for what, name in DEPENDENCIES.items():
             then = self.state.get(what, "")
             if then != now[what]:
-                raise AuricleError(f"the {name} changed since the state was saved ({then} then, {now[what]} now)")
+                raise AuricleError(f"the {name} changed since the checkpoint was saved ({then} then, {now[what]} now)")
 
 
 class CheckpointStore:
@@ -71,7 +71,7 @@ class CheckpointStore:
             os.replace(partial, final)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise AuricleError(
-                f"cannot save a checkpoint in {self.folder}: {error}; the last good state is intact"
+                f"cannot save a checkpoint in {self.folder}: {error}; the last good checkpoint is intact"
             ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -126,7 +126,7 @@ class CheckpointStore:
                 state = json.loads((folder / "state.json").read_text(encoding="utf-8"))["where"]
                 return Checkpoint(state, load_file(folder / FILES[0]), load_file(folder / FILES[1]), folder)
             log(f"the checkpoint {folder} is damaged ({problem}); going back to the one before it")
-        raise AuricleError(f"{self.folder} holds no usable state to continue from; start the run again")
+        raise AuricleError(f"{self.folder} holds no usable checkpoint to continue from; start the run again")
 
 
 def find_damage(folder: Path) -> str | None:

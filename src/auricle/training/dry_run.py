@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from auricle.core.devices import autocast, resolve_precision
 from auricle.core.errors import AuricleError
+from auricle.core.progress import duration
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress
@@ -32,6 +33,7 @@ class DryRun:
     memory           bytes of weights, gradients, optimiser state and saved activations of one micro-step
     flops            floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)
     seconds          of the whole run
+    notes            sentences on settings that were resolved
     """
 
     parameters: int
@@ -51,9 +53,9 @@ class DryRun:
     seconds: float
     precision: str
     device: str
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        hours = self.seconds / 3600
         return "\n".join(
             (
                 f"parameters    {self.parameters:,} ({self.trained:,} trained)",
@@ -65,9 +67,8 @@ class DryRun:
                 f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
                 f"operations    {self.flops / 1e9:.3g} GFLOP a clip, forward and backward",
                 f"step time     {self.seconds_per_micro_step:.3f} s a micro-step on {self.device} in {self.precision} (measured)",
-                f"run time      about {hours:.1f} h"
-                if hours >= 1
-                else f"run time      about {self.seconds / 60:.1f} min",
+                f"run time      about {duration(self.seconds)}",
+                *self.notes,
             )
         )
 

@@ -1,4 +1,4 @@
-"""Health checks: warnings from what the loop measures anyway, each with what to try."""
+"""Health checks: warnings from what the loop measures anyway and from its input, each with what to try."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
+
+from auricle.data.batch import Batch
+from auricle.data.loading.statistics import Statistics
 
 EXPLODING = 10.0  # times the running median of the gradient norm
 # Ratio of the targets' mean square that is the same for all tokens of a clip. The published M2D targets of a small encoder
@@ -24,16 +29,17 @@ class Health:
     warned: dict[str, int] = field(default_factory=dict)  # kind of warning -> number of the check
     checks: int = 0
 
-    def check(self, *, norm: float, waiting: float, log: dict[str, float]) -> list[str]:
+    def check(self, *, norm: float, waiting: float, log: dict[str, float], unusual: str = "") -> list[str]:
         """Return new warnings.
 
         Args:
             norm: of the gradient, before clipping.
             waiting: ratio of the time spent waiting for data, 0 to 1.
             log: the objective's own numbers.
+            unusual: what ``unusual_clips`` found in the batch.
         """
         self.checks += 1
-        warnings = [*self._norm_warnings(norm), *collapse_warnings(log), *waiting_warnings(waiting)]
+        warnings = [*self._norm_warnings(norm, unusual), *collapse_warnings(log), *waiting_warnings(waiting)]
         return [text for kind, text in warnings if self._is_new(kind)]
 
     def state(self) -> dict[str, Any]:
@@ -45,11 +51,14 @@ class Health:
         self.norms.extend(state["norms"])
         self.warned, self.checks = state["said"], state["looks"]
 
-    def _norm_warnings(self, norm: float) -> list[tuple[str, str]]:
+    def _norm_warnings(self, norm: float, unusual: str) -> list[tuple[str, str]]:
         usual = sorted(self.norms)[len(self.norms) // 2] if len(self.norms) >= 10 else math.inf
         self.norms.append(norm)
         if norm <= EXPLODING * usual:
             return []
+        if unusual:
+            text = f"the gradient norm was {norm:.3g}, usually {usual:.3g}, at a batch in which {unusual}; check that recording"
+            return [("clip level", text)]
         text = f"the gradient norm is exploding: {norm:.3g}, usually {usual:.3g}; try a lower --lr or --clip-grad, a longer warm-up"
         return [("gradient", text)]
 
@@ -83,3 +92,55 @@ def waiting_warnings(ratio: float) -> list[tuple[str, str]]:
         return []
     remedy = "raise --workers, or prepare the data as log-mel files ('auricle prepare')"
     return [("waiting", f"{ratio:.0%} of the time is spent waiting for data; {remedy}")]
+
+
+# ---- the input
+
+LOUD_PEAK, LOUDER = 10.0, 100.0  # a waveform beyond ten times full scale, and so many times louder than the others
+LOG_RANGE = 25.0  # by which the largest log-mel value of a clip may exceed that of the others: 110 dB
+LOUD_MEAN, FLAT_STD = 6.0, 0.3  # of natural log-mel; recorded sound has a mean of -12 to 0 and a deviation of 2 to 5
+
+
+def unusual_clips(batch: Batch) -> str:
+    """Return what is wrong with the loudest clip of a batch: not finite, or far beyond the others; "" for nothing."""
+    values = batch.spec if batch.audio is None else batch.audio
+    assert values is not None
+    flat = values.detach().float().flatten(1)
+    peaks = (flat if batch.audio is None else flat.abs()).amax(1)  # NaN where a value is
+    wrong = ~torch.isfinite(flat).all(1)
+    if wrong.any():
+        return f"{batch.ids[int(wrong.nonzero()[0])]} holds values that are not finite"
+    i, usual = int(peaks.argmax()), float(peaks.median())
+    peak = float(peaks[i])
+    if batch.audio is not None and peak > max(LOUD_PEAK, LOUDER * usual):
+        return f"{batch.ids[i]} peaks at {peak:.3g} (full scale is 1, the others peak at {usual:.2g})"
+    if batch.audio is None and peak > usual + LOG_RANGE:
+        return f"{batch.ids[i]} reaches a log-mel value of {peak:.3g} (the others {usual:.2g})"
+    return ""
+
+
+def level_warnings(statistics: Statistics, front_end: str) -> list[str]:
+    """Return warnings about the level of a whole corpus, from the statistics of its natural log-mel values."""
+    if not front_end.startswith("m2d-logmel"):
+        return []
+    mean, std = statistics
+    warnings = []
+    if mean > LOUD_MEAN:
+        warnings.append(
+            f"the recordings are far louder than full scale (mean log-mel value {mean:.1f}, usually -12 to 0): float files that "
+            "hold integers (±32768) look like this. They are normalised and can be trained on; divide them by 32768 where you can, "
+            "because published weights expect ±1"
+        )
+    if std < FLAT_STD:
+        warnings.append(
+            f"the recordings hardly vary (standard deviation {std:.2g} of their log-mel values, usually 2 to 5): nearly all "
+            "of them are silence or constant noise, of which little can be learnt"
+        )
+    return warnings
+
+
+def is_constant(batch: Batch) -> bool:
+    """Return True if a batch holds one value alone: digital silence."""
+    values = batch.spec if batch.audio is None else batch.audio
+    assert values is not None
+    return bool(values.min() == values.max())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from auricle.core.errors import AuricleError, MissingExtra
@@ -53,6 +56,48 @@ def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return [row for row in rows if isinstance(row, dict) and kind in (None, row.get("kind"))]
+
+
+@dataclass(frozen=True)
+class LossChange:
+    """How the loss moved, as the terminal, the card and the report state it.
+
+    first     of the first logged weight update
+    last      mean of the last ``averaged`` logged ones: a single batch is noise
+    averaged  5 to 50 rows, a tenth of the log; at most half of it
+    steady    True if the loss moved less than its own noise, or by less than 1 %
+    """
+
+    first: float
+    last: float
+    averaged: int
+    steady: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[dict[str, Any]]) -> LossChange | None:
+        """Read the rows of kind "step"; None where no finite loss was logged."""
+        losses = [row["loss"] for row in rows if isinstance(row.get("loss"), float) and math.isfinite(row["loss"])]
+        if not losses:
+            return None
+        averaged = max(1, min(50, max(5, len(losses) // 10), len(losses) // 2))
+        end = losses[-averaged:]
+        first, last = losses[0], fmean(end)
+        noise = 2 * stdev(end) / math.sqrt(averaged) if averaged > 1 else 0.0
+        return cls(first, last, averaged, abs(first - last) <= max(0.01 * abs(first), noise))
+
+    def sentence(self, length: str) -> str:
+        """Write a sentence. ``length``: of the run, "20 epochs"."""
+        mean = f" (mean of the last {self.averaged} logged updates)" if self.averaged > 1 else ""
+        if self.steady:
+            return f"The loss is {self.last:.3g}{mean}; it hardly changed from {self.first:.3g} in {length}."
+        moved = "fell" if self.last < self.first else "rose"
+        return f"Over {length} the loss {moved} from {self.first:.3g} at the first update to {self.last:.3g}{mean}."
+
+
+def length_of_run(epochs: float) -> str:
+    """Write "20 epochs", "3.28 epochs" or "1 epoch"."""
+    number = f"{epochs:.2f}".rstrip("0").rstrip(".")
+    return f"{number} epoch{'s' * (number != '1')}"
 
 
 class Console:

@@ -30,7 +30,7 @@ from auricle.methods.data import TrainingData
 from auricle.training.callbacks import Callback
 from auricle.training.checkpoint import CheckpointStore, EncoderFiles, restore_optimizer
 from auricle.training.distributed import DistContext, without_sync
-from auricle.training.health import Health
+from auricle.training.health import Health, level_warnings, unusual_clips
 from auricle.training.log import Console, MetricsLog
 from auricle.training.optimizers import TrainingLength, make_optimizer, rate_at
 
@@ -105,7 +105,7 @@ class Trainer:
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(dist.device.type, enabled=self.precision == "fp16")
         self.metrics = MetricsLog(folder.metrics, self.callbacks) if dist.is_main else None
-        self.checkpoints = CheckpointStore(folder.checkpoints, config.keep_states)
+        self.checkpoints = CheckpointStore(folder.checkpoints, config.keep_checkpoints)
         self.encoder_files = EncoderFiles(self.objective, folder, config, dist.is_main, data.key)
         self.health, self.console = (
             Health(),
@@ -127,6 +127,8 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved.
             AuricleError: if the loss is not finite, or the disk is full.
         """
+        if self.micro_step == 0:
+            self.check_levels()
         self.objective.train()  # an encoder that was loaded comes in evaluation mode
         with Interrupt() as interrupt:
             batches, waited, began = self.data.batches(self.micro_step), 0.0, time.monotonic()
@@ -208,7 +210,7 @@ class Trainer:
         if self.dist.device.type == "cpu" or logged:
             values = self.dist.mean({name: float(value) for name, value in step_log.items()})
             lr = self.optimizer.param_groups[0]["lr"]
-            self.check_finite(values)
+            self.check_finite(values, batch)
             self.console.update(progress, values, lr, waiting)
             if logged:
                 self.log_row("step", progress, {**values, "lr": lr, "data_wait": round(waiting, 4)})
@@ -225,24 +227,39 @@ class Trainer:
             position = {"micro_step": progress.micro_step, "step": progress.step, "epoch": round(progress.epoch, 6)}
             self.metrics.write({"kind": kind, **position, **row})
 
-    def check_finite(self, values: dict[str, float]) -> None:
-        """Raise AuricleError if the loss or gradient is not finite: from there on no weight would be."""
+    def check_finite(self, values: dict[str, float], batch: Batch | None = None) -> None:
+        """Raise AuricleError if the loss or gradient is not finite: from there on no weight would be.
+
+        The message names the clip of the batch that caused it, where there is one.
+        """
         if math.isfinite(values["loss"]) and (math.isfinite(values["grad_norm"]) or self.scaler.is_enabled()):
             return
         progress = self.length.at(self.micro_step)
         numbers = f"loss {values['loss']}, gradient norm {values['grad_norm']} at weight update {progress.step}"
-        self.log_row("health", progress, {"words": [f"the loss is not finite: {numbers}"]})
+        unusual = unusual_clips(batch) if batch is not None else ""
+        advice = "Try a lower --lr, a longer warm-up, or --precision float32"
+        if unusual:
+            advice = f"In this batch {unusual}: repair that recording, or leave it out of the list"
+        self.log_row("health", progress, {"words": [f"the loss is not finite: {numbers}. {advice}"]})
         raise AuricleError(
-            f"the loss is not finite ({numbers}); the last good state in {self.checkpoints.folder} is intact. "
-            "Try a lower --lr, a longer warm-up, or --precision float32"
+            f"the loss is not finite ({numbers}); the last good checkpoint in {self.checkpoints.folder} is intact. {advice}"
         )
 
     def check_health(self, progress: TrainProgress, values: dict[str, float], batch: Batch, waiting: float) -> None:
         """Run the objective's networks on the batch once more, log its diagnosis, and print warnings."""
         with torch.no_grad(), autocast(self.precision, self.dist.device):
             diagnosis = self.objective.diagnose(batch.to(self.dist.device), self.key(batch))
-        warnings = self.health.check(norm=values["grad_norm"], waiting=waiting, log={**values, **diagnosis})
+        log, unusual = {**values, **diagnosis}, unusual_clips(batch)
+        warnings = self.health.check(norm=values["grad_norm"], waiting=waiting, log=log, unusual=unusual)
         self.log_row("health", progress, {**diagnosis, "words": warnings})
+        for warning in warnings:
+            self.console.log(f"health: {warning}")
+
+    def check_levels(self) -> None:
+        """Log and print warnings about the level of the whole corpus."""
+        warnings = level_warnings(self.data.statistics, self.objective.encoder().info.front_end)
+        if warnings:
+            self.log_row("health", self.length.at(0), {"words": warnings})
         for warning in warnings:
             self.console.log(f"health: {warning}")
 
@@ -306,14 +323,14 @@ class Trainer:
 
     def checkpoint_due(self, updated: bool) -> bool:
         """Return True if a checkpoint is to be saved here. The main process decides what depends on the clock."""
-        step, every = self.length.at(self.micro_step).step, self.config.state_steps
+        step, every = self.length.at(self.micro_step).step, self.config.checkpoint_steps
         at_step = every is not None and step % every == 0
         if self.best_score is not None or (updated and (self.encoder_files.due(step) or at_step)):
             return True
         if every is not None:
             return False
         at_epoch_end = self.micro_step % self.length.per_epoch == 0
-        minutes = self.config.state_minutes * (0.1 if at_epoch_end else 1.0)
+        minutes = self.config.checkpoint_minutes * (0.1 if at_epoch_end else 1.0)
         return time.monotonic() - self.saved_time > 60 * minutes
 
     def save(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,10 +50,11 @@ class TrainingLength:
         if config.max_updates:
             return cls(per_epoch, accum, None, config.max_updates)
         steps = config.epochs * (per_epoch // accum)
-        if config.schedule == "polynomial" and not config.long_warmup and config.warmup_updates >= steps > 1:
+        warmup = config.warmup_updates or 0
+        if config.schedule == "polynomial" and not config.long_warmup and warmup >= steps > 1:
             raise AuricleError(
-                f"the warm-up ({config.warmup_updates} weight updates) must be shorter than the run ({steps} weight updates in "
-                f"{config.epochs} epochs); set --warmup-updates, or --long-warmup if it is meant"
+                f"the warm-up ({warmup} weight updates) must be shorter than the run ({steps} weight updates in "
+                f"{config.epochs} epochs); set --warmup-updates (auto: a tenth of it), or --long-warmup if it is meant"
             )
         return cls(per_epoch, accum, config.epochs, steps)
 
@@ -84,25 +85,37 @@ def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
     It follows the fractional epoch, or with ``max_updates`` and the polynomial schedule the number of updates.
     """
     total = config.schedule_updates or max(1, progress.steps)
+    updates, warmup = config.warmup_updates or 0, config.warmup_epochs or 0.0  # numbers after ``with_warmup``
     epoch, epochs = int(progress.epoch), progress.epochs or max(1.0, progress.epoch)
     match config.schedule:
         case "constant":
             return peak
         case "polynomial":
-            return polynomial_decay(progress.step, peak, config.min_lr, config.warmup_updates, total, config.power)
+            return polynomial_decay(progress.step, peak, config.min_lr, updates, total, config.power)
         case "efficientat":
             ratio, start, length = config.last_lr_ratio, config.ramp_down_start, config.ramp_down_epochs
-            return exponential_linear(epoch, peak, ratio, config.warmup_epochs, start, length)
+            return exponential_linear(epoch, peak, ratio, warmup, start, length)
         case "evar":
             per_epoch = max(1, round(progress.steps / epochs))
-            return evar_cosine(progress.step, per_epoch, peak, config.warmup_epochs, epochs)
+            return evar_cosine(progress.step, per_epoch, peak, warmup, epochs)
         case "cosine-annealing":
             return cosine_annealing(epoch, peak, config.min_lr, config.annealing_epochs)
     if progress.epochs is None:
-        return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, config.warmup_updates, total)
-    fits = config.warmup_epochs < progress.epochs or config.long_warmup
-    warmup = config.warmup_epochs if fits else 0.1  # a single epoch, with the default made for many
+        return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, updates, total)
+    if warmup >= progress.epochs and not config.long_warmup:
+        warmup = 0.1  # a single epoch, with the default made for many
     return cosine_with_warmup(progress.epoch, peak, config.min_lr, warmup, progress.epochs)
+
+
+AUTO_WARMUP = 0.1  # ratio of the run
+
+
+def with_warmup(config: TrainConfig, length: TrainingLength) -> TrainConfig:
+    """Return the settings with a number for a warm-up that they leave to "auto": a tenth of the run."""
+    span = config.schedule_updates or length.steps
+    updates = int(AUTO_WARMUP * span) if config.warmup_updates is None else config.warmup_updates
+    epochs = AUTO_WARMUP * (length.epochs or 0) if config.warmup_epochs is None else config.warmup_epochs
+    return replace(config, warmup_updates=updates, warmup_epochs=epochs)
 
 
 # [m2d 5.3](docs/specification/m2d.md#s5-3), [mae_ast 9](docs/specification/mae_ast.md#s9),

@@ -14,31 +14,33 @@ from pathlib import Path
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import as_plain
+from auricle.core.options import as_plain, with_values
 from auricle.core.randomness import BatchKey
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.warm_start import resume
 from auricle.methods.base import Objective, TrainProgress
-from auricle.methods.config import Method, PretrainConfig
+from auricle.methods.config import Method, PretrainConfig, TrainConfig
 from auricle.methods.data import TrainingData
 from auricle.methods.registry import method_of, read_settings
 from auricle.training.callbacks import Callback
 from auricle.training.distributed import DistContext, dist_context
 from auricle.training.dry_run import MEASURED_STEPS, DryRun, largest_batch, measure_cost
-from auricle.training.log import read_log
+from auricle.training.health import is_constant
+from auricle.training.log import LossChange, read_log
 from auricle.training.loop import Trainer
-from auricle.training.optimizers import TrainingLength
+from auricle.training.optimizers import TrainingLength, with_warmup
 
 
 @dataclass(frozen=True)
 class RunParts:
-    """The parts of a run: resolved settings, this process, data, objective, length."""
+    """The parts of a run: resolved settings, this process, data, objective, length; sentences on what was resolved."""
 
     config: PretrainConfig
     dist: DistContext
     data: TrainingData
     objective: Objective
     length: TrainingLength
+    notes: tuple[str, ...] = ()
 
 
 CallbackFactory = Callable[[RunParts, RunFolder], Sequence[Callback]]
@@ -48,7 +50,7 @@ CallbackFactory = Callable[[RunParts, RunFolder], Sequence[Callback]]
 class RunResult:
     """The end of a run.
 
-    loss      of the last logged weight update
+    loss      mean of the last logged weight updates, as the report and the card state it
     seconds   that training took
     clips     of the training list
     replaced  clips that could not be read and were replaced by others
@@ -87,12 +89,15 @@ def train(
         config = replace(config, out=dist.broadcast(config.out or default_folder(config)))
         parts = assemble(config, dist)
         config = parts.config
+        if dist.is_main and not quiet:
+            print("".join(f"{note}\n" for note in parts.notes), end="", file=sys.stderr)
         if config.resume and (run is None or not run.has_checkpoints()):
             loaded = resume(parts.objective, Path(config.resume))
             if dist.is_main and not quiet:
                 print(loaded, file=sys.stderr)
         new = run is None
         if run is None:
+            refuse_silence(parts)
             try_one_clip(parts)
             path = Path(str(config.out))
             run = RunFolder.create(path, as_plain(config)) if dist.is_main else RunFolder(path)
@@ -124,29 +129,56 @@ def train(
 
 
 def dry_run(config: PretrainConfig, measured_steps: int = MEASURED_STEPS) -> DryRun:
-    """Estimate the cost of a run from a few steps; the data are opened and counted, nothing is written."""
+    """Estimate the cost of a run from a few steps; the data are opened and counted, nothing is written.
+
+    Clips that are too few for one weight update are counted several times, and a note says so.
+    """
     with dist_context(config.train.device) as dist:
-        parts = assemble(config, dist)
-        return measure_cost(parts.objective, parts.data, parts.length, dist, measured_steps)
+        parts = assemble(config, dist, repeat_clips=True)
+        cost = measure_cost(parts.objective, parts.data, parts.length, dist, measured_steps)
+        return replace(cost, notes=parts.notes)
 
 
-def assemble(config: PretrainConfig, dist: DistContext) -> RunParts:
-    """Open the data of a run, resolve ``--batch-size auto``, and build the objective.
+def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = False) -> RunParts:
+    """Open the data of a run, resolve what the settings leave to "auto", and build the objective.
+
+    Args:
+        repeat_clips: repeat a list that is too short for one weight update.
 
     Raises:
         AuricleError: for data or settings that cannot be trained.
     """
-    method = method_of(config)
+    method, notes = method_of(config), list[str]()
     data = method.open_data(config, dist)
     config = resolve_batch_size(config, method, data, dist)
     data.set_config(config)
+    if repeat_clips and data.clips < data.update_clips:
+        notes.append(
+            f"a run as it stands is refused: one weight update takes {data.update_clips} clips and there are {data.clips}; "
+            f"these figures are those with --min-ds-size {data.update_clips}, which repeats the list"
+        )
+        config = with_values(config, {"min_ds_size": data.update_clips})
+        data = method.open_data(config, dist)
     length = TrainingLength.of(data.micro_steps(), config.train)
+    train = with_warmup(config.train, length)
+    if train != config.train:
+        notes.append(warmup_note(train, length))
+        config = replace(config, train=train)
+        data.set_config(config)
     if config.train.start_epoch * length.per_epoch >= length.micro_steps:
         raise AuricleError(
             f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({length.steps} weight updates, "
             f"{length.micro_steps / length.per_epoch:g} epochs): nothing is left"
         )
-    return RunParts(config, dist, data, method.build(config, data), length)
+    return RunParts(config, dist, data, method.build(config, data), length, tuple(notes))
+
+
+def warmup_note(train: TrainConfig, length: TrainingLength) -> str:
+    """Return a sentence about the warm-up of a run that left it to "auto"."""
+    if train.schedule == "polynomial" or length.epochs is None:
+        total = train.schedule_updates or length.steps
+        return f"warm-up: {train.warmup_updates} of {total} weight updates (--warmup-updates sets another)"
+    return f"warm-up: {train.warmup_epochs:g} of {length.epochs} epochs (--warmup-epochs sets another)"
 
 
 def resolve_batch_size(config: PretrainConfig, method: Method, data: TrainingData, dist: DistContext) -> PretrainConfig:
@@ -161,6 +193,19 @@ def resolve_batch_size(config: PretrainConfig, method: Method, data: TrainingDat
 
 def default_folder(config: PretrainConfig) -> str:
     return f"runs/{config.method}-{time.strftime('%y%m%d-%H%M%S')}"
+
+
+SILENCE_CLIPS = 512  # looked at, until one holds sound
+
+
+def refuse_silence(parts: RunParts) -> None:
+    """Raise AuricleError for recordings without sound: nothing can be learnt of them."""
+    data = parts.data
+    if is_constant(data.first_clips(1)) and all(is_constant(batch) for batch in data.sample(SILENCE_CLIPS)):
+        raise AuricleError(
+            f"the recordings of {parts.config.source} hold no sound: every value of {min(SILENCE_CLIPS, data.clips)} clips is the "
+            "same (digital silence), so nothing can be learnt. Play one of them, and check which channel was recorded"
+        )
 
 
 def try_one_clip(parts: RunParts) -> None:
@@ -198,6 +243,6 @@ def end_run(trainer: Trainer, progress: TrainProgress) -> None:
 
 
 def last_loss(run: RunFolder) -> float:
-    """Return the loss of the last logged weight update; NaN if there is none."""
-    rows = read_log(run.metrics, "step")
-    return float(rows[-1]["loss"]) if rows else float("nan")
+    """Return the loss at the end of a run, the mean of its last logged weight updates; NaN if there are none."""
+    change = LossChange.of(read_log(run.metrics, "step"))
+    return float("nan") if change is None else change.last

@@ -12,7 +12,7 @@ from typing import Any
 from auricle.commands.advise import rules
 from auricle.commands.advise.cost import Shape, extrapolated_seconds, fitting_batch, step_bytes
 from auricle.commands.advise.facts import Advice, AdviseConfig, Facts, Machine, Proposal, RunCost, facts_of, machine_of
-from auricle.commands.advise.proposal import cautions, commands_of, reasons_for
+from auricle.commands.advise.proposal import SMALL, cautions, commands_of, no_labels, reasons_for
 from auricle.commands.advise.rules import KNOWN, STARTS, Known, Start
 from auricle.core.errors import AuricleError
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
@@ -37,13 +37,14 @@ def advise(config: AdviseConfig, *, quiet: bool = True) -> Advice:
         reasons.append(f"start weight: {start.why}")
         notes.append(f"the weight's licence is its own: auricle models show {weight}")
     plan = None if strategy == "transfer" else plan_of(config, facts, machine, strategy, start, fine)
+    notes += no_labels(config)
     if plan:
         reasons += reasons_for(plan, config, facts, fine)
         notes += cautions(plan, facts, machine)
     if config.above_8khz and start and LOSES_ABOVE_8K not in notes and rate_of(start) == 16000:
         notes.append(f"{weight} is a 16 kHz weight: it does not represent content above 8 kHz")
     cost = cost_of(config, plan, facts, machine) if plan else None
-    commands = commands_of(config, weight, plan)
+    commands = commands_of(config, weight, plan, facts.kind)
     return Advice(strategy, weight, facts, plan, cost, tuple(reasons), tuple(notes), commands)
 
 
@@ -55,7 +56,7 @@ def strategy_of(config: AdviseConfig, facts: Facts, machine: Machine) -> tuple[s
     if not facts.clips:
         return "transfer", ["weights as they are: you named no recordings to train on"], []
     if machine.gpus == 0:
-        return "transfer", [f"weights as they are: no GPU to pre-train a ViT-B on ({facts})"], []
+        return "transfer", [f"weights as they are: no GPU to pre-train a ViT-B on ({facts})"], [SMALL]
     if large and machine.gpus > 1:
         bar = f"{rules.MANY_HOURS:,.0f} hours or {rules.MANY_CLIPS:,} clips"
         reason = f"pre-training from scratch may pay: {facts} is more than {bar}, with {machine.gpus} GPUs"

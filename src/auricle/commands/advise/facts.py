@@ -5,6 +5,7 @@ PyTorch is imported only where the machine is measured, so that ``--help`` is qu
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,9 @@ class AdviseConfig:
     """The user's answers about the data and the machine."""
 
     source: str = argument("your sound: folder, manifest or prepared folder; its clips are counted", default="")
-    domain: str = option("unsure", "everyday (AudioSet-like), speech, far (medical, industrial, …) or unsure")
+    domain: str = option(
+        "unsure", "everyday (AudioSet-like), speech, far (animals, medicine, machines), unsure, or a word such as birds"
+    )
     hours: float | None = option(
         None, "hours of sound in all; auto: counted, or from clips and their length", words=AUTO, old=ZERO
     )
@@ -145,12 +148,17 @@ class Advice:
 
 
 def kind_of(domain: str) -> str:
-    """Return the kind of a domain ("lung" is "far"). Raises AuricleError for an unknown domain."""
-    kind = next((kind for kind, names in rules.DOMAINS.items() if domain.lower() in names), None)
-    if kind is None:
-        known = tuple(name for names in rules.DOMAINS.values() for name in names)
-        raise AuricleError(f"unknown domain '{domain}'{nearest(domain, known) or '; known: ' + ', '.join(known)}")
-    return kind
+    """Return the kind of a domain: "far" for "lung", "Birds" and "bird song". Raises AuricleError for an unknown one."""
+    words = re.findall(r"[a-z]+", domain.lower())
+    kinds = {name: kind for kind, names in rules.DOMAINS.items() for name in names}
+    for word in words:
+        for form in (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("s") + "s"):
+            if form in kinds:
+                return kinds[form]
+    raise AuricleError(
+        f"unknown domain '{domain}'{nearest(domain, tuple(kinds))}. --domain takes everyday (close to AudioSet), speech, far "
+        "(animals, medicine, machines), unsure, or a word such as music, birds or lung"
+    )
 
 
 def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:

@@ -46,7 +46,10 @@ def noise_reason(plan: Proposal, config: AdviseConfig) -> str:
     )
 
 
-SMALL = "and 'auricle pretrain DATA --preset small' makes a small encoder in minutes (docs/small-scale.md)"
+SMALL = (
+    "a small encoder of your own takes minutes and no GPU: 'auricle prepare SOUNDS --out prepared', then 'auricle pretrain "
+    "prepared --preset small --out runs/small' (docs/small-scale.md)"
+)
 
 
 def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
@@ -64,33 +67,57 @@ def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
         notes.append("the speech features need the [hf] extra: pip install 'auricle[hf]'")
     if facts.clips and plan.method != "m2d-x" and facts.clips < rules.MANY_CLIPS and facts.hours < rules.MANY_HOURS:
         notes.append(
-            "no study shows a benefit of training from scratch with so few data; --strategy further starts from published weights, "
-            + SMALL
+            "no study shows a benefit of training from scratch with so few data; --strategy further starts from published weights"
         )
+        notes.append(SMALL)
     if plan.gpus > 8:
         notes.append("the published runs used up to 4 GPUs")
     return notes
 
 
+def no_labels(config: AdviseConfig) -> list[str]:
+    """Return what to know of the commands that need labels, where the user has none."""
+    if config.labels:
+        return []
+    return [
+        f"without labels nobody knows whether an encoder is good for your sounds: label some clips ({LABELS}: file_name, label; "
+        "ten of each kind show a lot) for the commands with --labels"
+    ]
+
+
 SOUNDS, NOISE, LABELS = "SOUNDS", "NOISE", "LABELS.csv"  # placeholders for what the user has not named
 PREPARED, PREPARED_NOISE = "prepared", "noise-lms"
+TAGGER = "mn10_as"  # names AudioSet's classes at the cost of a small network
 SAVE_FREQ = 100  # epochs: the published further pre-training was judged every 100
 
 
-def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None) -> tuple[str, ...]:
-    """Return the commands from audio to a measured encoder. The user replaces upper-case names."""
+def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None, kind: str) -> tuple[str, ...]:
+    """Return the commands from audio to embeddings of a measured encoder. The user replaces upper-case names."""
     sounds = config.source or SOUNDS
-    if plan is None:
-        use = ["auricle", "embed", sounds, "--model", weight, "--out", "embeddings.npz"]
-        return tuple(map(shlex.join, (["auricle", "models", "get", weight], use, *measured_by(config, weight))))
     lines = []
-    if not is_prepared(config.source):
-        lines.append(prepare(sounds, PREPARED, plan, config.labels and plan.method == "m2d-as"))
-    if plan.noise_ratio:
-        lines.append(prepare_noise(config.noise or NOISE, plan))
-    lines.append(pretrain(config.source if is_prepared(config.source) else PREPARED, weight, plan))
-    lines += measured_by(config, run_name(plan))
+    if plan is None:
+        lines.append(["auricle", "models", "get", weight])
+    else:
+        if not is_prepared(config.source):
+            lines.append(prepare(sounds, PREPARED, plan, config.labels and plan.method == "m2d-as"))
+        if plan.noise_ratio:
+            lines.append(prepare_noise(config.noise or NOISE, plan))
+        lines.append(pretrain(config.source if is_prepared(config.source) else PREPARED, weight, plan))
+    run = run_name(plan) if plan else ""
+    lines += measuring(sounds, run, weight)
+    lines.append(["auricle", "embed", sounds, "--model", run or weight, "--out", "embeddings.npz"])
+    if kind == "everyday" and not is_prepared(config.source):
+        lines.append(["auricle", "tag", sounds, "--model", TAGGER, "--out", "tags"])
     return tuple(map(shlex.join, lines))
+
+
+def measuring(sounds: str, run: str, weight: str) -> list[list[str]]:
+    """Return the commands that measure a run and the weight that it started from on labelled clips, and compare them."""
+    models = [model for model in (run, weight) if model]
+    lines = [["auricle", "evaluate", sounds, "--model", model, "--labels", LABELS] for model in models]
+    if run and weight:
+        lines.append(["auricle", "results", "--compare", weight, run])
+    return [*lines, ["auricle", "report", run]] if run else lines
 
 
 def is_prepared(source: str) -> bool:
@@ -141,10 +168,3 @@ def pretrain(source: str, weight: str, plan: Proposal) -> list[str]:
     command += ["--csv-bg-noise", PREPARED_NOISE, "--noise-ratio", f"{plan.noise_ratio:g}"] if plan.noise_ratio else []
     command += ["--min-ds-size", str(plan.min_ds_size)] if plan.min_ds_size else []
     return [*command, "--save-freq", str(SAVE_FREQ)]
-
-
-def measured_by(config: AdviseConfig, model: str) -> list[list[str]]:
-    """Return the command that shows whether it helped, if there are labels."""
-    if not config.labels:
-        return []
-    return [["auricle", "evaluate", config.source or SOUNDS, "--model", model, "--labels", LABELS]]

@@ -10,18 +10,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KINDS = ("everyday", "speech", "far", "unsure")
-DOMAINS = {
-    "everyday": ("everyday", "audioset", "general", "environmental", "events", "tagging", "captioning", "music", "urban"),
-    "speech": ("speech", "speaker", "language", "emotion"),
+DOMAINS = {  # words in the singular
+    "everyday": (
+        "everyday", "audioset", "general", "environmental", "event", "tagging", "captioning", "music", "urban", "street",
+        "traffic", "city", "household", "home", "indoor", "outdoor", "instrument", "soundscape", "scene",
+    ),
+    "speech": (
+        "speech", "speaker", "language", "emotion", "voice", "spoken", "keyword", "command", "conversation", "podcast",
+    ),
     "far": (
-        "far", "medical", "respiratory", "lung", "heart", "industrial", "factory", "machine", "bioacoustic", "animal",
+        "far", "medical", "respiratory", "lung", "heart", "cough", "breathing", "stethoscope",
+        "industrial", "factory", "machine", "engine", "motor", "bearing", "pump", "fan", "valve", "vibration",
+        "bioacoustic", "animal", "wildlife", "nature", "forest", "bird", "birdsong", "bat", "frog", "toad", "insect",
+        "cricket", "cicada", "bee", "mosquito", "mammal", "primate", "dog", "cat", "livestock", "cow", "pig", "chicken",
+        "marine", "underwater", "hydrophone", "whale", "dolphin", "seal", "fish", "ultrasound", "ultrasonic", "sonar",
+        "seismic",
     ),
     "unsure": ("unsure", "unknown", "other"),
 }  # fmt: skip
 MEANING = {
     "everyday": "sounds as AudioSet names them (events, music, captions)",
     "speech": "speech",
-    "far": "sounds far from AudioSet's classes, such as medical or industrial ones",
+    "far": "sounds far from AudioSet's classes, such as those of animals, medicine or machines",
     "unsure": "an unclear domain",
 }
 

@@ -43,6 +43,11 @@ class LengthBatchedData(TrainingData):
     def batch_clips(self) -> int:
         return len(self.groups[0]) // self.processes.world
 
+    @property
+    def update_clips(self) -> int:
+        """1: a batch of any size makes a weight update."""
+        return 1
+
     def micro_steps(self) -> int:
         """Return the number of batches of each process in an epoch.
 

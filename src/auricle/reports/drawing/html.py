@@ -62,13 +62,6 @@ def count(value: float) -> str:
     return f"{round(value):,}".replace(",", "\u202f")
 
 
-def duration(seconds: float) -> str:
-    """Write seconds in a unit that fits: "3.2 hours"."""
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} hours"
-    return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
-
-
 def compact(value: float) -> str:
     """Write a number briefly, for axes and read-outs: 5e-4, 12.5k."""
     if value == 0:

@@ -141,9 +141,9 @@ def map_section(run: RunView, evaluation: Evaluation | None, manifest: Manifest 
     except AuricleError as error:
         return section("map", TITLE, f'<p class="none">No map: {text(error)}</p>')
     lead = (
-        f"{len(placed.ids)} clips of {evaluation.task}; {placed.method}. Clips with similar embeddings are neighbours; "
-        "distances between far groups mean little. Point at a clip to see it; the solid ones play on a click, and "
-        "those of them with a ring are mistakes."
+        f"Every point is one of {len(placed.ids)} clips of {evaluation.task}; each class is named beside the middle of its clips. "
+        "Clips that the encoder finds similar are neighbours; distances between far groups and the axes mean nothing "
+        f"({placed.method}). Point at a clip to see it; the solid ones play on a click, and those of them with a ring are mistakes."
     )
     return section("map", TITLE, _legend(evaluation) + _plot(placed, evaluation, sounds), text(lead))
 
@@ -154,10 +154,40 @@ def _plot(placed: EmbeddingMap, evaluation: Evaluation, sounds: dict[str, str]) 
     order = sorted(range(len(placed.ids)), key=lambda i: placed.ids[i] in sounds)
     points = "".join(_point(i, placed, predictions.get(placed.ids[i]), evaluation, sounds) for i in order)
     tips = json.dumps([_tip(id, predictions.get(id), sounds) for id in placed.ids], separators=(",", ":"))
+    names = _class_names(placed, evaluation, predictions)
     return (
-        f'<svg class="map" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{TITLE}">{points}</svg>'
+        f'<svg class="map" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{TITLE}">{points}{names}</svg>'
         f'<script type="application/json" id="map-data">{script_safe(tips)}</script>'
     )
+
+
+MOST_NAMES = 40  # classes that are named on the map
+LINE = 17  # height of a name; one letter takes about half of it
+
+
+def _class_names(placed: EmbeddingMap, evaluation: Evaluation, predictions: dict[str, Prediction]) -> str:
+    """The name of each class beside the middle of its clips, moved down where another name stands already."""
+    if len(evaluation.classes) > MOST_NAMES:
+        return ""
+    parts, taken = [], list[tuple[float, float, float]]()
+    for name in evaluation.classes:
+        rows = [i for i, id in enumerate(placed.ids) if id in predictions and name in predictions[id].true]
+        if not rows:
+            continue
+        x, y = _position(np.median(placed.points[rows], axis=0))
+        half = 0.27 * LINE * len(name)
+        x = min(max(x, half), WIDTH - half)
+        while any(abs(x - other) < half + width and abs(y - level) < LINE for other, level, width in taken):
+            y += LINE
+        if y < HEIGHT:
+            taken.append((x, y, half))
+            parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{text(name)}</text>')
+    return "".join(parts)
+
+
+def _position(point: np.ndarray) -> tuple[float, float]:
+    """A point of the unit square in the drawing."""
+    return EDGE + point[0] * (WIDTH - 2 * EDGE), HEIGHT - EDGE - point[1] * (HEIGHT - 2 * EDGE)
 
 
 def _point(
@@ -166,8 +196,7 @@ def _point(
     id, c = placed.ids[i], len(evaluation.classes)
     if prediction and prediction.true:
         c = evaluation.classes.index(prediction.true[0])
-    x = EDGE + placed.points[i, 0] * (WIDTH - 2 * EDGE)
-    y = HEIGHT - EDGE - placed.points[i, 1] * (HEIGHT - 2 * EDGE)
+    x, y = _position(placed.points[i])
     kind = f"c{c % COLOURS}" + " playable" * (id in sounds) + " wrong" * bool(prediction and not prediction.right)
     focus = f' tabindex="0" role="button" aria-label="play {text(id)}"' if id in sounds else ""
     place = f'transform="translate({x:.0f} {y:.0f})" d="{shape(c)}"'

@@ -9,16 +9,32 @@ from typing import Any
 import yaml
 
 from auricle.core.errors import AuricleError
-from auricle.reports.drawing.html import compact, count, details, duration, measure_of, section, subsection, table, text
+from auricle.core.progress import duration
+from auricle.reports.again import command_again
+from auricle.reports.drawing.html import compact, count, details, measure_of, section, subsection, table, text
 from auricle.reports.run_view import RunView, main_evaluation
 from auricle.reports.snapshot import training_facts
 
 
-def tiles(run: RunView) -> str:
-    """Return the key figures at the top of the page."""
-    shown = [(name, value, more) for name, value, more in _tiles(run) if value]
-    items = [f"<div><dt>{text(n)}</dt><dd>{v}<small>{text(m)}</small></dd></div>" for n, v, m in shown]
+def tiles(runs: Sequence[RunView]) -> str:
+    """Return the key figures at the top of the page, of every run."""
+    columns = [{name: (value, more) for name, value, more in _tiles(run) if value} for run in runs]
+    names = dict.fromkeys(name for column in columns for name in column)
+    items = [
+        _tile(name, [(run.name, *column.get(name, ("–", ""))) for run, column in zip(runs, columns)]) for name in names
+    ]
     return f'<dl class="tiles">{"".join(items)}</dl>' if items else ""
+
+
+def _tile(name: str, values: Sequence[tuple[str, str, str]]) -> str:
+    """One figure of every run; what all runs share is written once."""
+    if len({value[1:] for value in values}) == 1:
+        values = [("", *values[0][1:])]
+    cells = [
+        f"<dd>{f'<span>{text(run)}</span>' if run else ''}{value}<small>{text(more)}</small></dd>"
+        for run, value, more in values
+    ]
+    return f"<div><dt>{text(name)}</dt>{''.join(cells)}</div>"
 
 
 def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
@@ -30,16 +46,12 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     named = (("depth", "blocks"), ("embed_dim", "wide"), ("width", "wide"))  # width: a MobileNet's, and an older file's
     sizes = [f"{architecture[k]} {what}" for k, what in named if k in architecture]
     yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
-    logged = max((int(row.get("step", 0)) for row in run.log), default=0)
-    steps = run.encoder.get("lineage", {}).get("step", logged)  # lines of the log may be some updates apart
-    yield "training", run.length.split()[0] if run.epochs else "", f"{run.length.split()[1]}, {count(steps)} updates"
+    epochs, unit = run.length.split()
+    yield "training", epochs if run.epochs else "", f"{unit}, {count(run.updates)} updates"
     evaluation = main_evaluation(run.evaluations)
     if evaluation:
-        yield (
-            evaluation.task,
-            measure_of(evaluation.metric).value(evaluation.score.score),
-            f"{evaluation.metric}, {evaluation.protocol}",
-        )
+        reached = measure_of(evaluation.metric).value(evaluation.score.score)
+        yield evaluation.task, reached, f"{evaluation.metric}, {evaluation.protocol}"
 
 
 def _millions(parameters: int) -> str:
@@ -104,18 +116,31 @@ def _noise(run: RunView) -> str | None:
     return f"{compact(ratio)} of the energy, from {data['csv_bg_noise']}" if ratio else None
 
 
+AGAIN = (
+    "The first command trains the encoder again: the same settings, written out, on the same data, into a new folder. On the same "
+    "machine and versions the numbers are the same to the last digit."
+)
+CHANGED = "Settings were changed while this run was continued (--allow), so no single command makes it again."
+
+
 def recipe_section(runs: Sequence[RunView]) -> str:
     """Return the section on the commands, settings that differ between runs, whole configuration, environment."""
     body = _differences(runs)
     for run in runs:
         title = f"Make {run.name} again" if len(runs) > 1 else ""
-        commands = f'<pre class="command">{text(run.commands)}</pre>' if run.commands else ""
         config = f"<pre>{text(yaml.safe_dump(run.config, sort_keys=False).strip())}</pre>"
         machine = [(text(k), text(v)) for k, v in run.environment.items() if v is not None]
-        folded = details("Configuration", config)
+        folded = details("As it was typed", f"<pre>{text(run.commands)}</pre>") if run.commands else ""
+        folded += details("Configuration", config)
         folded += details("Environment", table(("", ""), machine, kind="facts")) if machine else ""
-        body += (subsection(title, commands + folded)) if title else commands + folded
-    return section("again", "The command that makes it again", body)
+        body += subsection(title, _again(run) + folded) if title else _again(run) + folded
+    return section("again", "The command that makes it again", body, AGAIN)
+
+
+def _again(run: RunView) -> str:
+    command = command_again(run)
+    note = f'<p class="small">{CHANGED}</p>' if "--allow" in run.commands else ""
+    return note + (f'<pre class="command">{text(command)}</pre>' if command else "")
 
 
 def _differences(runs: Sequence[RunView]) -> str:

@@ -14,6 +14,8 @@ from auricle.reports.run_view import RunView
 from auricle.reports.verdicts import BASELINES, baseline_kind
 
 BAR = 240  # width of the drawing of a score, 0 to 100 %
+BOX = f"-10 0 {BAR + 20} 18"
+TICKS = (0, 25, 50, 75, 100)
 Group = list[tuple[RunView, Evaluation]]
 
 
@@ -23,8 +25,32 @@ def scores_section(runs: Sequence[RunView]) -> str:
     if not groups:
         hint = "No evaluation yet. <code>auricle evaluate</code> measures the encoder beside its baselines."
         return section("scores", "Scores", f'<p class="none">{hint}</p>')
-    body = "".join(subsection(_title(g[0][1]), _score_table(g) + _details(g[0][1])) for g in groups)
-    return section("scores", "Scores", body + few_shot(groups))
+    body = "".join(
+        subsection(_title(g[0][1]), _score_table(g) + _details(g[0][1]), text(explained(g[0][1].protocol)))
+        for g in groups
+    )
+    return section("scores", "Scores", body + few_shot(groups), text(LEAD))
+
+
+LEAD = (
+    "How well the encoder tells labelled sounds apart that were not used to train it or the classifier on top. The baselines show "
+    "what training brought: the same network before training, a plain summary of the spectrum, and guessing."
+)
+PROTOCOLS = {
+    "logistic": "A linear classifier (logistic regression) learns the labels from the encoder's embeddings of some clips and names "
+    "the others; the encoder stays as it is.",
+    "knn": "Each clip gets the label of the clips whose embeddings are most like its own (10 nearest neighbours); nothing is "
+    "trained.",
+    "evar": "A linear classifier, trained by small steps as in the published benchmark EVAR, names clips that it has not learnt "
+    "from; the encoder stays as it is.",
+}
+VOTE = " Each of the ten has one vote."
+
+
+def explained(protocol: str) -> str:
+    """Return what a protocol does, for a reader who knows sounds and not classifiers; "" for an unknown one."""
+    sentence = next((sentence for start, sentence in PROTOCOLS.items() if protocol.startswith(start)), "")
+    return sentence + (VOTE if protocol.startswith("knn-vote") else "")
 
 
 def grouped(runs: Sequence[RunView]) -> list[Group]:
@@ -46,7 +72,7 @@ def _score_table(group: Group) -> str:
     rows = [_row(run.name, e.score, own.score, m, own=True) for run, e in group]
     rows += [_row(_named(b.model), b, own.score, m) for b in own.baselines]
     units = [f", {unit}" if unit else "" for unit in (m.unit, m.difference_unit)]
-    head = ("", text(own.metric) + units[0], f"lead of {text(group[0][0].name)}{units[1]}", "")
+    head = ("", text(own.metric) + units[0], f"lead of {text(group[0][0].name)}{units[1]}", _scale() if m.unit else "")
     return table(head, rows, kind="scores", numeric=(1, 2))
 
 
@@ -66,27 +92,52 @@ def _spread(m: Measure, std: float | None) -> str:
     return f'<span class="pm">{text(m.spread(std)).strip()}</span>'
 
 
+def _scale() -> str:
+    """The axis above the drawings of the scores: 0 to 100 %."""
+    labels = "".join(f'<text x="{BAR * t / 100:.0f}" y="11" text-anchor="middle">{t}</text>' for t in TICKS)
+    return f'<svg class="bar scale" viewBox="{BOX}" role="img" aria-label="0 to 100 %">{labels}{_ticks(14, 18)}</svg>'
+
+
+def _ticks(top: int, bottom: int) -> str:
+    return "".join(f'<path class="axis" d="M{BAR * t / 100:.0f} {top}V{bottom}"/>' for t in TICKS)
+
+
 def _bar(score: Score, own: bool) -> str:
-    """The mean with its standard deviation, and a faint dot for every fold."""
+    """The mean with its standard deviation, and a faint dot for every fold, which a pointer names."""
     folds = dict.fromkeys(s.fold for s in score.scores)
-    means = [float(np.mean([s.score for s in score.scores if s.fold == f])) for f in folds]
-    dots = "".join(f'<circle class="fold" cx="{BAR * m:.1f}" cy="9" r="2.5"/>' for m in means if 0 <= m <= 1)
+    means = {fold: float(np.mean([s.score for s in score.scores if s.fold == fold])) for fold in folds}
+    dots = "".join(
+        f'<circle class="fold" cx="{BAR * value:.1f}" cy="9" r="2.5"><title>{text(fold)}: {100 * value:.1f} %</title></circle>'
+        for fold, value in means.items()
+        if 0 <= value <= 1
+    )
     half = score.std or 0.0
     low, high = (BAR * min(1.0, max(0.0, v)) for v in (score.score - half, score.score + half))
     kind = "own" if own else "other"
     spread, mean = f"M{low:.1f} 9H{high:.1f}", f"{BAR * score.score:.1f}"
     return (
-        f'<svg class="bar {kind}" viewBox="-4 0 {BAR + 8} 18" aria-hidden="true"><path class="axis" d="M0 9H{BAR}"/>'
-        f'{dots}<path class="spread" d="{spread}"/><circle class="mean" cx="{mean}" cy="9" r="4.5"/></svg>'
+        f'<svg class="bar {kind}" viewBox="{BOX}" aria-hidden="true"><path class="axis" d="M0 9H{BAR}"/>{_ticks(6, 12)}'
+        f'<path class="spread" d="{spread}"/><circle class="mean" cx="{mean}" cy="9" r="4.5">'
+        f"<title>mean: {100 * score.score:.1f} %</title></circle>{dots}</svg>"
     )
 
 
 def _details(e: Evaluation) -> str:
     parts = [f"{e.classes_scored} of {len(e.classes)} classes scored; {e.coverage}."]
-    if e.score.std is not None:
-        parts.append(f"Mean ± standard deviation over {len(e.score.scores)} folds × seeds; dots are folds.")
+    folds, seeds = (len({getattr(s, name) for s in e.score.scores}) for name in ("fold", "seed"))
+    if folds > 1:
+        parts.append(
+            f"The clips were divided {folds} times into those that teach and those that are tested"
+            + (f", each time with {seeds} seeds" if seeds > 1 else "")
+            + ": the number is the mean, ± the standard deviation, and each small dot is one division. The top of the page says "
+            "which leads are more than an accident of the divisions."
+        )
     if e.interval:
-        parts.append(f"95 % of bootstrap draws over clips: {100 * e.interval[0]:.1f} to {100 * e.interval[1]:.1f} %.")
+        low, high = (f"{100 * value:.1f}" for value in e.interval)
+        parts.append(
+            f"With other clips of the same kind the score would have come out between {low} and {high} % in 95 of 100 cases "
+            "(bootstrap: the tested clips are drawn again and again from themselves)."
+        )
     notes = "".join(f"<li>{text(note)}</li>" for note in e.notes)
     command = details("the command of this evaluation", f"<pre>{text(e.command)}</pre>") if e.command else ""
     return (
@@ -94,6 +145,12 @@ def _details(e: Evaluation) -> str:
         + (f'<ul class="warnings">{notes}</ul>' if notes else "")
         + command
     )
+
+
+FEW_SHOT = (
+    "How far a classifier gets with one, two, four or eight labelled clips of each class, the mean over several draws. This is "
+    "where a trained encoder helps most: its line should lie above that of the untrained one at the left."
+)
 
 
 def few_shot(groups: Sequence[Group]) -> str:
@@ -116,7 +173,8 @@ def _few_shot_of(group: Group) -> str:
     chart = line_chart(
         "With few labelled clips", lines, note=note, x_label="training clips per class", x_ticks=shots, log_x=True
     )
-    return subsection(f"Few-shot curve, {group[0][1].task}", legend(names) + f'<div class="charts wide">{chart}</div>')
+    body = legend(names) + f'<div class="charts wide">{chart}</div>'
+    return subsection(f"Few-shot curve, {group[0][1].task}", body, FEW_SHOT)
 
 
 def _curve(name: str, score: Score, colour: int, factor: float, *, dashed: bool) -> Line:

@@ -95,37 +95,48 @@ def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
 
 
 TRAINING = {
-    "loss": ("Loss", "what training minimises"),
-    "lr": ("Learning rate", "per weight update"),
+    "loss": ("Loss", "what training makes small: it should fall, then level off"),
+    "lr": ("Learning rate", "size of the steps: up during the warm-up, then down"),
     "ema_decay": ("EMA decay", "weight of the previous target encoder in an update"),
-    "grad_norm": ("Gradient norm", "L2 norm before clipping"),
-    "data_wait": ("Waiting for data", "share of the time"),
+    "grad_norm": ("Gradient norm", "L2 norm before clipping; peaks mean unstable training"),
+    "data_wait": ("Waiting for data", "% of the time; the rest is computing"),
     "loss_m2d": ("M2D’s own loss", "before weighting"),
     "loss_matched": ("Distance to the target", "before the reconstruction is added"),
     "loss_rebuilt": ("Reconstruction of hidden patches", "mean squared error, before weighting"),
     "loss_off": ("Loss of the second head", "before weighting"),
     "loss_recon": ("Reconstruction", "mean squared error, in bits as the original logs it"),
     "loss_info_nce": ("Matching (InfoNCE)", "in bits"),
-    "accuracy": ("Matching: accuracy", "share of hidden tokens matched among the clip’s others"),
-    "masked_ratio": ("Masked", "share of the tokens, measured"),
+    "accuracy": ("Matching: accuracy", "% of hidden tokens matched among the clip’s others"),
+    "masked_ratio": ("Masked", "% of the tokens, measured"),
     "nll_loss": ("Loss per hidden token", "in bits"),
     "ppl": ("Perplexity", "2 to the loss per hidden token"),
 }
 HEALTH = {
     "target_rank": ("Effective rank of the targets", "directions they fill; near 1 is collapse"),
-    "target_clip": (
-        "Targets: same for a whole clip",
-        "share of mean square; near 1 a target only identifies its clip",
-    ),
-    "target_constant": ("Targets: one constant", "share of mean square; near 1 is collapse"),
-    "target_position": ("Targets: same at a position", "share of mean square, whatever the sound"),
-    "prediction_cosine": ("Prediction and target", "cosine similarity on hidden patches"),
+    "target_clip": ("Targets: same for a whole clip", "% of mean square; near 100 a target only identifies its clip"),
+    "target_constant": ("Targets: one constant", "% of mean square; near 100 is collapse"),
+    "target_position": ("Targets: same at a position", "% of mean square, whatever the sound"),
+    "prediction_cosine": ("Prediction and target", "cosine similarity on hidden patches; 1 is perfect"),
     "rank": ("Rank of the features", "effective rank of the patch tokens"),
 }
 VALIDATION = {
     "val_loss": ("Validation loss", "on clips that do not train"),
     "test_loss": ("Test loss", "at the end, on the test list"),
 }
+# Shares of a whole are drawn in per cent on the whole scale: 0.6 % of waiting must not fill the picture.
+SHARES = ("data_wait", "accuracy", "masked_ratio", "target_clip", "target_constant", "target_position")
+EXPLAINED = (
+    "Every curve runs over the epochs of training (one epoch: every clip once). Point at a curve to read its values."
+)
+SMOOTHED = " A bold curve is the running mean of the faint one behind it."
+REFERENCES = (
+    " Dashed: reference runs that did well, to compare shapes with. A run on other sounds need not lie on them; a loss that stays "
+    "far above them, or does not fall while they do, is a reason to look at the data and the learning rate."
+)
+HEALTH_EXPLAINED = (
+    "Whether there is still something to learn. The method learns to predict targets; if they become the same for everything, the "
+    "loss falls and nothing is learnt. Warnings, if any, are listed first."
+)
 NOT_CURVES = ("kind", "micro_step", "step", "epoch", "words")
 NOISY = ("loss", "grad_norm")
 WINDOWS = 30  # a noisy curve is averaged over this share of its points
@@ -136,12 +147,14 @@ def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()
     """Return the section: training, validation, health and scores; "" when nothing was logged."""
     names = [(run.name, i, False) for i, run in enumerate(runs)]
     names += [(ref.name, len(runs) + i, True) for i, ref in enumerate(references)]
+    lead = EXPLAINED + (SMOOTHED if any(len(run.rows("step")) >= 2 * WINDOWS for run in runs) else "")
+    lead += REFERENCES if references else ""
     body = legend(names) + _group(TRAINING, "step", runs, references)
     body += subsection("On clips that do not train", _group(VALIDATION, "validation", runs, ()))
     health = _group(HEALTH, "health", runs, references)
-    body += subsection("Health", health_summary(runs) + health)
+    body += subsection("Health", health_summary(runs) + health, text(HEALTH_EXPLAINED))
     body += subsection("Scores during training", _group({}, "evaluation", runs, ()))
-    return section("training", "Training", body if any(run.log for run in runs) or references else "")
+    return section("training", "Training", body if any(run.log for run in runs) or references else "", text(lead))
 
 
 def _group(
@@ -168,7 +181,7 @@ def _chart(
     lines += [
         line for i, ref in enumerate(references) for line in _lines(key, ref.rows, ref.name, len(runs) + i, dashed=True)
     ]
-    return line_chart(title[0], lines, note=title[1])
+    return line_chart(title[0], lines, note=title[1], y_range=(0.0, 100.0) if key in SHARES else None)
 
 
 def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, dashed: bool = False) -> list[Line]:
@@ -177,6 +190,7 @@ def _lines(key: str, rows: Iterable[dict[str, Any]], name: str, colour: int, *, 
     if not pairs:
         return []
     x, y = np.array(pairs, dtype=float).T
+    y = 100 * y if key in SHARES else y
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]  # a norm is infinite where fp16 overflowed
     if not len(x):
         return []

@@ -1,0 +1,46 @@
+"""The command that makes a run again: written from its settings, whatever started it (a command, ``auricle demo``, Python)."""
+
+from __future__ import annotations
+
+import shlex
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import option_words, with_values
+from auricle.methods.config import PretrainConfig
+from auricle.methods.registry import find_method, preset_values, read_settings
+from auricle.reports.run_view import RunView
+
+SUFFIX = "-again"  # of the new run folder: a run is never overwritten
+
+
+def command_again(run: RunView) -> str:
+    """Return the command that trains a run again on the same data; "" where its settings cannot be read."""
+    try:
+        config = read_settings(run.config, str(run.folder.config))
+    except (AuricleError, TypeError):
+        return ""
+    words = train_words(config, f"{(config.out or str(run.path)).rstrip('/')}{SUFFIX}", run.processes)
+    folder = run.environment.get("folder")
+    return "".join(f"{shlex.join(line)}\n" for line in ([["cd", folder]] if folder else []) + [words]).rstrip()
+
+
+def train_words(config: PretrainConfig, out: str, world: int = 1) -> list[str]:
+    """Return the words of ``auricle pretrain`` with these settings, by the preset that leaves the fewest options."""
+    launch = ["torchrun", "--nproc-per-node", str(world), "-m"] if world > 1 else []
+    start = [*launch, "auricle", "pretrain", config.source, "--method", config.method]
+    plain = find_method(config.method).settings(config.method, config.source)
+    ways = [[*start, *_options(config, plain, out)]]
+    for name in find_method(config.method).presets:
+        base = with_values(plain, preset_values(config.method, name))
+        ways.append([*start, "--preset", name, *_options(config, base, out)])
+    return min(ways, key=len)
+
+
+def _options(config: PretrainConfig, base: PretrainConfig, out: str) -> list[str]:
+    """Options for what differs. A length stands with its warm-up, since the command line would shorten a default one."""
+    words = option_words(config, with_values(base, {"out": config.out}))
+    train, updates = config.train, "--warmup-updates"
+    by_updates = train.max_updates is not None or train.schedule == "polynomial"
+    if {"--epochs", "--max-updates"} & set(words) and by_updates and updates not in words:
+        words += [updates, str(train.warmup_updates)]
+    return [*words, "--out", out]
