@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.core.locks import held, locked
+from helpers.patience import PATIENCE
 
 HOLDER = """
 import sys
@@ -48,6 +52,42 @@ def test_a_killed_holder_holds_nothing(tmp_path):
     with held(tmp_path / "lock", "it", "wait"):
         pass
     assert not (tmp_path / "lock").exists()
+
+
+WITH_A_WORKER = """
+import multiprocessing, sys, time
+from pathlib import Path
+from auricle.core.locks import held
+with held(Path(sys.argv[1]), "the folder", "wait"):
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(float(sys.argv[2]),))
+    worker.start()
+    print(worker.pid, flush=True)
+    worker.join()
+"""
+
+
+def test_a_forked_worker_that_outlives_a_killed_holder_holds_nothing(tmp_path):
+    line = [sys.executable, "-c", WITH_A_WORKER, str(tmp_path / "lock"), str(PATIENCE)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    worker = int(process.stdout.readline())
+    try:
+        process.kill()
+        process.wait()
+        os.kill(worker, 0)  # it is still there
+        with held(tmp_path / "lock", "it", "wait"):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_forked_worker_that_ends_leaves_the_lock_to_its_holder(tmp_path):
+    with held(tmp_path / "lock", "it", "wait"):
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(0,))
+        worker.start()
+        worker.join()
+        with pytest.raises(AuricleError, match="in use"), held(tmp_path / "lock", "it", "wait"):
+            pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_two_threads_of_one_process_exclude_each_other(tmp_path):

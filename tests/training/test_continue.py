@@ -170,6 +170,26 @@ def test_too_few_clips_for_one_update_are_refused_in_numbers(data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_second_process_on_one_run_is_told_who_trains_and_changes_nothing(data, tmp_path):
+    out = tmp_path / "run"
+    first = start(flags(data, out, epochs=100_000, workers=2))
+    wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size > 2000, first)
+    commands = (out / "command.txt").read_text()
+    second = start(["pretrain", "--continue", str(out)])
+    _, words = second.communicate(timeout=PATIENCE)
+    assert second.returncode == 2
+    assert f"the run {out} is in use by process {first.pid} on" in words
+    assert "wait until that has ended" in words
+    assert (out / "command.txt").read_text() == commands
+    third = start(flags(data, out, epochs=3))
+    assert third.wait(timeout=PATIENCE) == 2
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    again = start(["pretrain", "--continue", str(out), "--allow", "stop_at", "--stop-at", "1"])
+    _, words = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0, words
+
+
 def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
     run = cut_run(data, tmp_path, monkeypatch)
     before = [s.name for s in CheckpointStore(run / "checkpoints").checkpoints()]

@@ -55,12 +55,30 @@ def held(path: Path, what: str, advice: str) -> Iterator[None]:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}\n".encode())
             file.flush()
+        _held.add(file)
         try:
             yield
         finally:
-            if sys.platform != "win32":
-                path.unlink(missing_ok=True)  # still locked: who opened it meanwhile sees that it is gone
-            _unlock(file)
+            if file in _held:  # not in a forked process
+                _held.discard(file)
+                if sys.platform != "win32":
+                    path.unlink(missing_ok=True)  # still locked: who opened it meanwhile sees that it is gone
+                _unlock(file)
+
+
+_held: set[IO[bytes]] = set()  # by this process
+
+
+def _give_up() -> None:
+    """Close the inherited files in a forked process: a worker that outlives its killed parent must not hold its locks."""
+    for file in _held:
+        with suppress(OSError):
+            file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_give_up)
 
 
 def _taken(path: Path, what: str, advice: str) -> IO[bytes]:

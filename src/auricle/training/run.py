@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from auricle.core.errors import AuricleError
+from auricle.core.locks import held
 from auricle.core.options import as_plain, with_values
 from auricle.core.randomness import BatchKey
 from auricle.hub.run_folder import RunFolder
@@ -42,6 +44,8 @@ class RunParts:
     length: TrainingLength
     notes: tuple[str, ...] = ()
 
+
+LOCK = ".lock"  # in the run folder, while it trains
 
 CallbackFactory = Callable[[RunParts, RunFolder], Sequence[Callback]]
 
@@ -85,8 +89,10 @@ def train(
         AuricleError: for what cannot be trained; a new run then leaves no folder behind.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved.
     """
-    with dist_context(config.train.device) as dist:
+    with ExitStack() as owned, dist_context(config.train.device) as dist:
         config = replace(config, out=dist.broadcast(config.out or default_folder(config)))
+        if run is not None and dist.is_main:
+            owned.enter_context(only_one(run.path))
         parts = assemble(config, dist)
         config = parts.config
         if dist.is_main and not quiet:
@@ -101,6 +107,8 @@ def train(
             try_one_clip(parts)
             path = Path(str(config.out))
             run = RunFolder.create(path, as_plain(config)) if dist.is_main else RunFolder(path)
+            if dist.is_main:
+                owned.enter_context(only_one(path))
             dist.broadcast(None)  # the others wait for the folder
         watchers = [watcher for factory in callbacks for watcher in factory(parts, run)] if dist.is_main else []
         trainer = Trainer(parts.objective, parts.data, parts.length, config.train, run, dist, watchers, quiet=quiet)
@@ -126,6 +134,11 @@ def train(
             replaced=0 if already else parts.data.replaced(),
             already=already,
         )
+
+
+def only_one(run: Path) -> AbstractContextManager[None]:
+    """Hold a run folder: a second process that would train in it is refused and told who does."""
+    return held(run / LOCK, f"the run {run}", "wait until that has ended, or stop it first")
 
 
 def dry_run(config: PretrainConfig, measured_steps: int = MEASURED_STEPS) -> DryRun:
