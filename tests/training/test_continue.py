@@ -205,6 +205,25 @@ def test_a_full_disk_leaves_the_last_good_state(data, tmp_path, monkeypatch):
     assert not list((run / "checkpoints").glob(".partial*"))
 
 
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+from auricle.cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("size", [3_000, 20_000, 90_000])  # the description, the weights, the optimiser do not fit
+def test_a_disk_that_takes_no_checkpoint_ends_the_run_in_one_line_and_it_goes_on(data, tmp_path, size):
+    line = [sys.executable, "-c", LIMITED, str(size), *flags(data, tmp_path / "run", checkpoint_steps=2), "--quiet"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert "File too large; make room there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert continue_run(tmp_path / "run", quiet=True).epochs == 3
+
+
 def test_accumulation_equals_the_larger_batch(data, tmp_path):
     same_teacher = dict(ema_decay_init=0.9, ema_decay=0.9, optim="sgd")  # its schedule counts micro-steps, as published
     pretrain(config(data, tmp_path / "large", batch_size=8, **same_teacher), quiet=True)

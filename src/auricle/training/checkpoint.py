@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import replacing, sha256_of, write_text
+from auricle.core.io import replacing, sha256_of, write_failure, write_text
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.base import Objective, TrainProgress
@@ -70,8 +70,10 @@ class CheckpointStore:
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
         except (OSError, RuntimeError, SafetensorError) as error:
+            kept = "the last good checkpoint is intact" if self.checkpoints() else "no checkpoint was saved yet"
             raise AuricleError(
-                f"cannot save a checkpoint in {self.folder}: {error}; the last good checkpoint is intact"
+                f"cannot save a checkpoint in {self.folder}: {write_failure(error) or error}; {kept}. "
+                f"Go on with: auricle pretrain --continue {self.folder.parent}"
             ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
