@@ -33,8 +33,8 @@ def scores_section(runs: Sequence[RunView]) -> str:
 
 
 LEAD = (
-    "How well the encoder tells labelled sounds apart that were not used to train it or the classifier on top. The baselines show "
-    "what training brought: the same network before training, a plain summary of the spectrum, and guessing."
+    "How well the encoder's embeddings tell labelled sounds apart. The tested clips were kept from the classifier on top. The "
+    "baselines show what training brought: the same network before training, a plain summary of the spectrum, and guessing."
 )
 PROTOCOLS = {
     "logistic": "A linear classifier (logistic regression) learns the labels from the encoder's embeddings of some clips and names "
