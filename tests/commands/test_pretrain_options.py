@@ -90,6 +90,14 @@ def test_a_typed_length_takes_a_default_warm_up_with_it(words, expected):
     assert {name: getattr(train, name) for name in expected} == expected
 
 
+@pytest.mark.parametrize("verb", ["finetune", "distill"])
+def test_the_other_training_verbs_shorten_a_default_warm_up_too(verb):
+    values = read(verb, ["data", "--epochs", "2"])[1]
+    assert config_from(values.settings, values).train.warmup_epochs is None
+    values = read(verb, ["data", "--epochs", "40"])[1]
+    assert config_from(values.settings, values).train.warmup_epochs in (3.0, 5.0)
+
+
 def test_a_warm_up_that_was_typed_is_kept_or_refused(capsys):
     assert main(["pretrain", "data", "--method", "m2d", "--epochs", "5", "--warmup-epochs", "7"]) == 2
     assert "the warm-up (7.0 epochs) must be shorter than the run (5 epochs)" in capsys.readouterr().err

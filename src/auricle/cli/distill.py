@@ -10,14 +10,15 @@ auricle finetune LABELLED --model RUN                                     then t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from auricle.cli import finetune
 from auricle.cli.flags import VerbParser
 from auricle.methods.distillation.config import DistillConfig
 
 
-def add_arguments(parser: VerbParser) -> None:
-    finetune.add_options(parser, DistillConfig, "distillation")
+def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
+    finetune.add_options(argv, parser, DistillConfig, "distillation")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.cli.flags import VerbParser, add_flags, config_from, typed_options
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
+from auricle.cli.run_length import follow_typed_length
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
 from auricle.methods.supervised.config import FinetuneConfig
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
     from auricle.commands.finetune import FinetuneResult
 
 
-def add_arguments(parser: VerbParser) -> None:
-    add_options(parser, FinetuneConfig, "supervised")
+def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
+    add_options(argv, parser, FinetuneConfig, "supervised")
 
 
-def add_options(parser: VerbParser, settings: type[FinetuneConfig], method: str) -> None:
+def add_options(argv: Sequence[str], parser: VerbParser, settings: type[FinetuneConfig], method: str) -> None:
     """Add the settings of a method that learns from labels or a teacher, and what every training verb has."""
     add_flags(parser, settings)
     parser.set_defaults(method=method, settings=settings)
+    follow_typed_length(argv, parser)
     for name in ("method", "source"):  # not needed with --continue
         parser.required.pop(name, None)
     parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")

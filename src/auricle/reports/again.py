@@ -10,6 +10,7 @@ from auricle.methods.config import PretrainConfig
 from auricle.methods.registry import find_method, preset_values, read_settings
 from auricle.reports.run_view import RunView
 
+PRETRAIN = "pretrain"  # the verb that takes a method
 SUFFIX = "-again"  # of the new run folder: a run is never overwritten
 
 
@@ -25,12 +26,14 @@ def command_again(run: RunView) -> str:
 
 
 def train_words(config: PretrainConfig, out: str, world: int = 1) -> list[str]:
-    """Return the words of ``auricle pretrain`` with these settings, by the preset that leaves the fewest options."""
+    """Return the words of the training verb with these settings, by the preset that leaves the fewest options."""
+    method = find_method(config.method)
     launch = ["torchrun", "--nproc-per-node", str(world), "-m"] if world > 1 else []
-    start = [*launch, "auricle", "pretrain", config.source, "--method", config.method]
-    plain = find_method(config.method).settings(config.method, config.source)
+    start = [*launch, "auricle", method.verb, config.source]
+    start += ["--method", config.method] if method.verb == PRETRAIN else []
+    plain = method.settings(config.method, config.source)
     ways = [[*start, *_options(config, plain, out)]]
-    for name in find_method(config.method).presets:
+    for name in method.presets:
         base = with_values(plain, preset_values(config.method, name))
         ways.append([*start, "--preset", name, *_options(config, base, out)])
     return min(ways, key=len)
