@@ -50,6 +50,9 @@ frames: Sequence[np.ndarray] = embedder("a.wav").frames or ()
 names: list[str] = [record.name for record in auricle.list_models(family="mn")]
 manifest = auricle.Manifest.read("clips.csv")
 classes: tuple[str, ...] = manifest.select(split="train").label_classes()
+learnt = auricle.finetune("sounds", model="mn04_as", out="detector", epochs=2, freeze=("encoder",))
+accuracy: float = learnt.validation["accuracy"]
+small = auricle.distill("sounds", teacher=["mn10_as"], out="small").run
 auricle.set_threads(1)
 """
 
@@ -77,6 +80,10 @@ def desk(tmp_path, monkeypatch) -> Path:
         soundfile.write(file, noise, 16000)
     soundfile.write("b.mp3", noise, 16000)
     Path("clips.csv").write_text("path,label,split\na.wav,bell,train\nmetro.wav,train,test\n", encoding="utf-8")
+    for label in ("dog", "rain"):
+        for number in range(4):
+            Path("sounds", label).mkdir(parents=True, exist_ok=True)
+            soundfile.write(f"sounds/{label}/{number}.wav", noise[: 8000 + number], 16000)
     return tmp_path
 
 

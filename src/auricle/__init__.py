@@ -22,6 +22,7 @@ from auricle import models as _models
 from auricle.version import __version__
 
 if TYPE_CHECKING:
+    from auricle.commands.finetune import distill, finetune
     from auricle.core.devices import set_threads
     from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
@@ -29,12 +30,26 @@ if TYPE_CHECKING:
     from auricle.inference.embedder import Embedder, embed
     from auricle.inference.tagger import Tagger, tag
 
-__all__ = ["Embedder", "Manifest", "Tagger", "__version__", "embed", "list_models", "load", "set_threads", "tag"]
+__all__ = [
+    "Embedder",
+    "Manifest",
+    "Tagger",
+    "__version__",
+    "distill",
+    "embed",
+    "finetune",
+    "list_models",
+    "load",
+    "set_threads",
+    "tag",
+]
 _MODULES = {
     "Embedder": "auricle.inference.embedder",
     "Manifest": "auricle.data.manifest.manifest",
     "Tagger": "auricle.inference.tagger",
+    "distill": "auricle.commands.finetune",
     "embed": "auricle.inference.embedder",
+    "finetune": "auricle.commands.finetune",
     "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",
     "set_threads": "auricle.core.devices",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import auricle
-from auricle.commands.finetune import continue_finetune, finetune
+from auricle.commands.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.data.manifest.formats import read_manifest
@@ -30,7 +30,7 @@ def sounds(tmp_path_factory):
 def teacher(sounds, tmp_path_factory):
     """A detector of tones and noises."""
     folder = tmp_path_factory.mktemp("teacher")
-    finetune(finetune_config(sounds, folder / "run", weight_file(folder, "m2d"), epochs=6), quiet=True)
+    finetune_run(finetune_config(sounds, folder / "run", weight_file(folder, "m2d"), epochs=6), quiet=True)
     return folder / "run"
 
 
@@ -54,14 +54,14 @@ def losses(run):
 
 def test_a_student_gets_the_classes_of_its_teacher_from_sound_without_labels(sounds, teacher, student, tmp_path):
     settings = config(sounds, tmp_path / "run", student, TeacherConfig((str(teacher),), kd_lambda=0.0))
-    result = finetune(settings, quiet=True)
+    result = finetune_run(settings, quiet=True)
     assert auricle.load(result.run).info.label_space.ids == ("noise", "tone")
     assert {"distillation_loss"} == {name for name in losses(result.run)[0] if name.endswith("_loss")}
 
 
 def test_labels_and_teacher_share_the_loss_by_kd_lambda(sounds, teacher, student, tmp_path):
     settings = config(sounds, tmp_path / "run", student, TeacherConfig((str(teacher),), kd_lambda=0.3))
-    result = finetune(settings, quiet=True)
+    result = finetune_run(settings, quiet=True)
     for row in losses(result.run):
         assert row["loss"] == pytest.approx(row["label_loss"] + row["distillation_loss"], rel=1e-5)
     assert "accuracy" in result.validation
@@ -70,18 +70,18 @@ def test_labels_and_teacher_share_the_loss_by_kd_lambda(sounds, teacher, student
 @pytest.mark.parametrize("features", ["clip", "frames"])
 def test_features_of_another_family_are_learnt_and_the_loss_falls(features, sounds, teacher, student, tmp_path):
     learnt = TeacherConfig((str(teacher),), logits=False, features=features, kd_lambda=0.0)
-    result = finetune(config(sounds, tmp_path / "run", student, learnt, epochs=8), quiet=True)
+    result = finetune_run(config(sounds, tmp_path / "run", student, learnt, epochs=8), quiet=True)
     values = [row["feature_loss"] for row in losses(result.run)]
     assert sum(values[-3:]) < sum(values[:3])
 
 
 def test_a_distillation_cut_anywhere_continues_to_the_same_weights(sounds, teacher, student, tmp_path, monkeypatch):
     learnt = TeacherConfig((str(teacher),), features="clip")
-    finetune(config(sounds, tmp_path / "whole", student, learnt, mixup=0.3), quiet=True)
+    finetune_run(config(sounds, tmp_path / "whole", student, learnt, mixup=0.3), quiet=True)
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(Stop):
-            finetune(config(sounds, tmp_path / "cut", student, learnt, mixup=0.3, state_steps=1), quiet=True)
+            finetune_run(config(sounds, tmp_path / "cut", student, learnt, mixup=0.3, state_steps=1), quiet=True)
     continue_finetune(tmp_path / "cut", quiet=True)
     same(tmp_path / "whole", tmp_path / "cut")
 
@@ -101,7 +101,7 @@ def test_stored_logits_teach_like_the_live_ones_on_clips_that_are_not_augmented(
     stored = TeacherConfig(teacher_predictions=str(tmp_path / "logits.npy"), teacher_index=str(path), kd_lambda=0.0)
     live = TeacherConfig((str(teacher),), kd_lambda=0.0)
     runs = [
-        finetune(config(sounds, tmp_path / name, teacher, settings, epochs=1), quiet=True).run
+        finetune_run(config(sounds, tmp_path / name, teacher, settings, epochs=1), quiet=True).run
         for name, settings in (("stored", stored), ("live", live))
     ]
     one, other = ([row["loss"] for row in losses(run)] for run in runs)

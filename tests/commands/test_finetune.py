@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.commands.finetune import continue_finetune, finetune
+from auricle.commands.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.training.log import read_log
 from helpers.finetune_runs import config, labelled_sounds, weight_file
@@ -27,12 +27,12 @@ def model(tmp_path_factory):
 def whole(sounds, model, tmp_path_factory):
     """A run that nothing ever stopped."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    finetune(config(sounds, out, model), quiet=True)
+    finetune_run(config(sounds, out, model), quiet=True)
     return out
 
 
 def test_two_classes_of_folders_are_learnt_and_the_run_tags(sounds, tmp_path):
-    result = finetune(config(sounds, tmp_path / "run", weight_file(tmp_path, "m2d"), epochs=8), quiet=True)
+    result = finetune_run(config(sounds, tmp_path / "run", weight_file(tmp_path, "m2d"), epochs=8), quiet=True)
     assert result.validation["accuracy"] == 1.0
     encoder = auricle.load(tmp_path / "run")
     assert encoder.info.label_space.ids == ("noise", "tone")
@@ -42,7 +42,9 @@ def test_two_classes_of_folders_are_learnt_and_the_run_tags(sounds, tmp_path):
 
 @pytest.mark.parametrize("family", ["mn", "dymn", "m2d", "mae-ast-patch", "ensemble"])
 def test_every_family_learns_from_labels(family, sounds, tmp_path):
-    result = finetune(config(sounds, tmp_path / "run", weight_file(tmp_path, family), epochs=2, lr=1e-3), quiet=True)
+    result = finetune_run(
+        config(sounds, tmp_path / "run", weight_file(tmp_path, family), epochs=2, lr=1e-3), quiet=True
+    )
     rows = [row["loss"] for row in read_log(result.run / "metrics.jsonl", "step")]
     assert all(torch.isfinite(torch.tensor(rows)))
     assert auricle.load(result.run).num_classes() == 2
@@ -53,14 +55,14 @@ def test_a_run_cut_anywhere_continues_to_the_same_weights(sounds, model, whole, 
     with monkeypatch.context() as patch:
         stop_after(patch, micro_steps)
         with pytest.raises(Stop):
-            finetune(config(sounds, tmp_path / "run", model, state_steps=1), quiet=True)
+            finetune_run(config(sounds, tmp_path / "run", model, state_steps=1), quiet=True)
     continue_finetune(tmp_path / "run", quiet=True)
     same(whole, tmp_path / "run")
 
 
 def test_a_frozen_encoder_stays_what_it_was(sounds, model, tmp_path):
     before = auricle.load(model).state_dict()
-    finetune(config(sounds, tmp_path / "run", model, freeze=("encoder",)), quiet=True)
+    finetune_run(config(sounds, tmp_path / "run", model, freeze=("encoder",)), quiet=True)
     after = auricle.load(tmp_path / "run").state_dict()
     changed = [name for name in before if name in after and not torch.equal(before[name], after[name])]
     assert all(name.startswith("classifier.") for name in changed), changed
@@ -75,7 +77,7 @@ def test_the_best_epoch_is_what_the_run_gives_and_the_last_one_is_kept(whole):
 
 
 def test_early_stopping_ends_a_run_that_no_longer_gets_better(sounds, model, tmp_path):
-    result = finetune(config(sounds, tmp_path / "run", model, epochs=30, early_stop_epochs=1), quiet=True)
+    result = finetune_run(config(sounds, tmp_path / "run", model, epochs=30, early_stop_epochs=1), quiet=True)
     assert result.training.epochs < 30
     again = continue_finetune(tmp_path / "run", quiet=True)
     assert again.training.already
@@ -83,7 +85,7 @@ def test_early_stopping_ends_a_run_that_no_longer_gets_better(sounds, model, tmp
 
 def test_windows_of_a_longer_clip_are_averaged(sounds, model, tmp_path):
     changes = {"seconds": 0.25, "eval_windows": "consecutive"}
-    result = finetune(config(sounds, tmp_path / "run", model, **changes), quiet=True)
+    result = finetune_run(config(sounds, tmp_path / "run", model, **changes), quiet=True)
     assert result.validation["classes_scored"] == 2
 
 
@@ -98,10 +100,10 @@ def test_windows_of_a_longer_clip_are_averaged(sounds, model, tmp_path):
 )
 def test_what_cannot_be_is_refused_before_a_folder_is_made(changes, message, sounds, model, tmp_path):
     with pytest.raises(AuricleError, match=message):
-        finetune(config(sounds, tmp_path / "run", model, **changes), quiet=True)
+        finetune_run(config(sounds, tmp_path / "run", model, **changes), quiet=True)
     assert not (tmp_path / "run").exists()
 
 
 def test_one_class_alone_is_refused(sounds, model, tmp_path):
     with pytest.raises(AuricleError, match="gives no labels"):
-        finetune(config(sounds / "tone", tmp_path / "run", model), quiet=True)
+        finetune_run(config(sounds / "tone", tmp_path / "run", model), quiet=True)

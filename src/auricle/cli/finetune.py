@@ -48,7 +48,7 @@ def add_options(argv: Sequence[str], parser: VerbParser, settings: type[Finetune
 
 
 def run(args: argparse.Namespace) -> int:
-    from auricle.commands.finetune import continue_finetune, finetune
+    from auricle.commands.finetune import continue_finetune, finetune_run
 
     if args.continue_from:
         if args.dry_run:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         cost = dry_run(config)
         print(dumps(asdict(cost)) if args.json else cost)
         return EXIT_OK
-    return answer(finetune(config, quiet=args.quiet), args.json)
+    return answer(finetune_run(config, quiet=args.quiet), args.json)
 
 
 def answer(result: FinetuneResult, as_json: bool) -> int:

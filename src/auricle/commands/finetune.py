@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.commands.pretrain import apply_changes, run_callbacks
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import names_of, with_values
 from auricle.methods.registry import read_settings
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.training.callbacks import Callback
@@ -39,9 +40,89 @@ class FinetuneResult:
 
 
 def finetune(
+    data: str | Path,
+    *,
+    model: str | Path = "mn04_as",
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> FinetuneResult:
+    """Teach an encoder the labels of recordings.
+
+    Args:
+        data: a folder of folders named by class, a table with labels, or a folder with ``labels="labels.csv"``.
+        model: what to start from: a published name, a weight file, or a run folder.
+        out: the run folder; None: ``runs/supervised-<time>``.
+        quiet: no progress.
+        settings: options of ``auricle finetune --help all`` by name, such as ``epochs=10`` or ``freeze=("encoder",)``.
+
+    Returns:
+        The run folder, which ``auricle.load`` and ``auricle.tag`` take, and the scores on the validation and test part.
+
+    Raises:
+        AuricleError: for an unknown setting, and for what cannot be trained; nothing is written then.
+
+    Example:
+        result = auricle.finetune("sounds", model="mn04_as", out="detector", epochs=2, warmup_epochs=1)
+        print(result.training.steps, result.validation)
+        print(auricle.tag("metro.wav", model=result.run))
+    """
+    return finetune_run(_config(FinetuneConfig, "supervised", data, model, out, settings), quiet=quiet)
+
+
+def distill(
+    data: str | Path,
+    *,
+    teacher: str | Path | Sequence[str | Path],
+    model: str | Path = "mn01_as",
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> FinetuneResult:
+    """Teach a small encoder what a large one gives, from recordings with or without labels.
+
+    Args:
+        data: a folder or table of recordings.
+        teacher: one or several published names, weight files or run folders.
+        model: the network that learns; with ``initial="weights"`` it starts from its weights, else from random ones.
+        out: the run folder; None: ``runs/distillation-<time>``.
+        quiet: no progress.
+        settings: options of ``auricle distill --help all`` by name, such as ``features="clip"``.
+
+    Raises:
+        AuricleError: for an unknown setting, and for what cannot be trained; nothing is written then.
+
+    Example:
+        result = auricle.distill("sounds", teacher="mn10_as", model="mn01_as", out="small", epochs=2, warmup_epochs=1)
+        print(result.training.loss)
+    """
+    from auricle.methods.distillation.config import DistillConfig
+
+    teachers = (teacher,) if isinstance(teacher, (str, Path)) else tuple(teacher)
+    named = {"teacher": tuple(map(str, teachers)), **settings}
+    return finetune_run(_config(DistillConfig, "distillation", data, model, out, named), quiet=quiet)
+
+
+def _config(
+    kind: type[FinetuneConfig],
+    method: str,
+    data: str | Path,
+    model: str | Path,
+    out: str | Path | None,
+    settings: dict[str, Any],
+) -> Any:
+    """Return the settings of a run. Raises AuricleError for a name that is none."""
+    config = kind(method, str(data), None if out is None else str(out), model=str(model))
+    known = names_of(config)
+    for name in settings.keys() - known:
+        raise AuricleError(f"there is no setting '{name}'{nearest(name, tuple(sorted(known)))}")
+    return with_values(config, settings)
+
+
+def finetune_run(
     config: FinetuneConfig, *, callbacks: Sequence[CallbackFactory] = (), quiet: bool = False
 ) -> FinetuneResult:
-    """Start a run.
+    """Start a run of fine-tuning or distillation.
 
     Args:
         config: the settings.
