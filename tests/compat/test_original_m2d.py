@@ -14,8 +14,8 @@ import pytest
 
 import auricle
 from auricle.cli.main import main
+from auricle.hub.pickles import read_pickle
 from auricle.hub.run_folder import RunFolder
-from auricle.hub.weight_file import read_pickle
 from auricle.methods.registry import read_settings
 from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log

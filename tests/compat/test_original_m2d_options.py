@@ -24,7 +24,7 @@ from auricle.compat.m2d.options import (
 from auricle.compat.m2d.settings import map_options
 from auricle.compat.shell_line import ShellLine, parse_shell_line, wait_for
 from auricle.core.errors import AuricleError
-from auricle.hub.weight_file import write_pickle
+from auricle.hub.pickles import write_pickle
 from helpers.paths import ROOT
 
 NOT_IN_THE_TABLE = {"eval_freq", "norm_pix_loss", "force_start_epoch", "no_pin_mem"}  # named inside other rows

@@ -20,7 +20,7 @@ from auricle.compat.m2d.published_files import (
 )
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
-from auricle.hub.weight_file import read_pickle
+from auricle.hub.pickles import read_pickle
 from auricle.methods.m2d.config import M2DPretrain
 from auricle.methods.registry import METHODS
 from auricle.training.log import read_log

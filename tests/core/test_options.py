@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Literal
 
 import pytest
 
@@ -52,6 +53,37 @@ def test_plain_values_give_the_config_back():
 def test_an_unknown_name_is_refused_with_the_nearest_known_one():
     with pytest.raises(AuricleError, match="config.yaml holds 'siz', which Inner does not know; did you mean size"):
         from_plain(Outer, {"inner": {"siz": 4}}, "config.yaml")
+
+
+@dataclass(frozen=True)
+class Typed:
+    count: int
+    rate: float = 0.5
+    kind: Literal["a", "b"] = "a"
+    least: int | None = None
+    sizes: tuple[int, ...] = ()
+    inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"count": "12"}, "holds '12' as 'count'; expected a whole number"),
+        ({"count": True}, "expected a whole number"),
+        ({"count": 1, "rate": "3e-4"}, "expected a number"),
+        ({"count": 1, "kind": "c"}, "expected one of a, b"),
+        ({"count": 1, "least": [2]}, "expected a whole number or nothing"),
+        ({"count": 1, "sizes": [1, "x"]}, "expected a list: a whole number"),
+        ({"count": 1, "inner": 3}, "the settings of Inner are expected by name"),
+        ([1], "the settings of Typed are expected by name"),
+        ({3: 1}, "the settings of Typed are expected by name"),
+        ({}, "does not hold 'count'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_its_name(values, words):
+    with pytest.raises(AuricleError, match=words):
+        from_plain(Typed, values, "config.yaml")
+    assert from_plain(Typed, {"count": 1, "rate": 2, "least": None, "sizes": []}) == Typed(1, 2.0)
 
 
 def test_differences_are_dotted_names():

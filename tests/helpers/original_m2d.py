@@ -134,7 +134,7 @@ def speech_pairs(data: Path, count: int = 4) -> None:
 def checkpoint(path: Path, input_size: str, patch_size: str) -> None:
     """A published training checkpoint of the toy network."""
     from auricle.hub.convert.m2d import to_published
-    from auricle.hub.weight_file import write_pickle
+    from auricle.hub.pickles import write_pickle
     from auricle.methods.m2d.config import M2DConfig
     from auricle.methods.m2d.objective import M2D
     from auricle.models.m2d.config import PredictorConfig, ViTConfig

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from auricle.frontends.base import front_end
-from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.base import Encoder
 from auricle.models.heads import LabelSpace
+from auricle.models.info import EncoderInfo
 from auricle.models.outputs import EncoderOutput, Spectrogram
 
 FRONT = "efficientat-mel/sr32000-m64-w800-h320-n1024-fmin0-fmax15000"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.hub.download import extract_weight, fetch, is_offline
+from auricle.hub.archive import extract_weight
+from auricle.hub.download import fetch, is_offline
 from helpers.weight_server import CONTENT, HALF, Mirror, mirror
 
 SHA = hashlib.sha256(CONTENT).hexdigest()

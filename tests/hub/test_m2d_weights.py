@@ -16,7 +16,7 @@ from auricle.commands.models import ConvertConfig, convert
 from auricle.compat import PortableM2D
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d_names import parse_name
-from auricle.hub.weight_file import read_pickle
+from auricle.hub.pickles import read_pickle
 from auricle.models.inputs import mean_over_time
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN
@@ -172,7 +172,8 @@ def test_every_missing_and_unexpected_tensor_of_the_encoder_is_named(tmp_path):
         ({"pos_embed": 2}, "which is not a tensor"),
         ({"pos_embed": torch.zeros(31)}, r"pos_embed of the shape \(31,\)"),
         ({"patch_embed.proj.weight": torch.zeros(64, 160)}, "patch_embed.proj.weight of the shape"),
-        ({"patch_embed.proj.weight": torch.zeros(64, 1, 33, 2)}, "80 mel bins cannot be cut into patches 33 high"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 1, 33, 2)}, "an input of 80x60 in patches of 33x2 has 2x30"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 1, 99, 2)}, "80 mel bins cannot be cut into patches 99 high"),
         ({"patch_embed.proj.weight": torch.zeros(64, 3, 80, 2)}, "of another shape: patch_embed.proj.weight"),
         ({"blocks.last.norm1.weight": torch.zeros(64)}, "1 unexpected: transformer.blocks.last.norm1.weight"),
         ({"module.head.mlp.mlp.0.weight": torch.zeros(64)}, "module.head.mlp.mlp.0.weight of the shape"),

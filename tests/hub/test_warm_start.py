@@ -10,8 +10,8 @@ import torch
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d import m2d_content
+from auricle.hub.pickles import write_pickle
 from auricle.hub.warm_start import read_tensors, resolve_source, resume
-from auricle.hub.weight_file import write_pickle
 from auricle.methods.m2d.data import open_clips
 from auricle.methods.registry import method_of
 from auricle.training.distributed import DistContext

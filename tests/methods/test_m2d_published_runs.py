@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 import auricle
 from auricle.commands.models import ConvertConfig, convert
+from auricle.hub.pickles import read_pickle
 from auricle.hub.warm_start import read_tensors, resume
-from auricle.hub.weight_file import read_pickle, save_encoder
+from auricle.hub.weight_file import save_encoder
 from auricle.methods.base import Objective
 from auricle.methods.m2d.config import M2DASConfig, M2DConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.objective import M2D

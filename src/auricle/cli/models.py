@@ -87,7 +87,7 @@ def _bibtex(description: Description) -> str:
 def _lines(description: Description) -> Iterator[str]:
     yield description.name
     for key, value in {**description.facts, "papers": list(description.papers)}.items():
-        if value not in (None, "", [], {}):
+        if value or value in (0, False):
             yield f"  {key.replace('_', ' '):<20} {_text(value)}"
 
 
@@ -133,7 +133,10 @@ class Get:
 class Convert:
     """Write a published weight, a weight file or the encoder of a run in another layout.
 
-    auricle models convert runs/first --to m2d --out m2d_vit_base-80x608p16x16p16k-first/checkpoint-100.pth
+    auricle models convert runs/first --to auricle --out first.safetensors
+    auricle models convert mn04_as --to efficientat --out mn04_as.pt
+
+    The layout m2d holds networks with one attention head per 64 channels, as those of M2D's published sizes.
     """
 
     @staticmethod

@@ -128,13 +128,14 @@ def list_models(config: ListModelsConfig) -> Table:
 
 def show(config: ShowConfig) -> Description:
     """Describe a name, a file or a run folder: architecture, size, front end, licence, score, source and lineage."""
+    from auricle.hub.load import locate
     from auricle.hub.published.table import find, get
 
-    path = Path(config.name).expanduser()
+    path, kind = locate(config.name)
     record = find(config.name)
-    if record is not None and not path.is_file():
+    if record is not None and kind != "file":
         return _described(record)
-    if not path.exists():
+    if kind == "none":
         get(config.name)  # raises, with the nearest names
     return _opened(path, config)
 
@@ -209,7 +210,7 @@ def get_models(config: GetConfig) -> InstallResult:
 
 
 def _install(record: Record, config: GetConfig) -> InstalledWeight:
-    from auricle.hub import download as checksums
+    from auricle.hub import checksums
     from auricle.hub import weight_cache as weights
 
     if record.config is None:
@@ -268,7 +269,7 @@ def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
 
 def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     from auricle.hub.convert.efficientat import settings_not_in_tensors, to_published
-    from auricle.hub.weight_file import write_pickle
+    from auricle.hub.pickles import write_pickle
 
     _family(encoder, ("mn", "dymn"), "efficientat")
     tensors = to_published(encoder.state_dict())
@@ -281,8 +282,8 @@ def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str
 def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     from auricle.hub.convert.m2d import m2d_content
     from auricle.hub.convert.m2d_names import folder_name, parse_name
+    from auricle.hub.pickles import write_pickle
     from auricle.hub.warm_start import read_tensors
-    from auricle.hub.weight_file import write_pickle
 
     _family(encoder, ("m2d",), "m2d")
     config = encoder.architecture()["config"]
@@ -304,7 +305,7 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
 
 def _to_mae_ast(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     from auricle.hub.convert.mae_ast import published_content
-    from auricle.hub.weight_file import write_pickle
+    from auricle.hub.pickles import write_pickle
 
     _family(encoder, ("mae-ast",), "mae-ast")
     content = published_content(encoder)  # type: ignore[arg-type]

@@ -59,12 +59,13 @@ def _file_or_error(name: str) -> Path | AuricleError:
 def _file(name: str) -> Path:
     """Return the weight file. A published name must be on this machine: verifying downloads nothing."""
     from auricle.hub import weight_cache as weights
+    from auricle.hub.load import locate
     from auricle.hub.published import table as records
 
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path, kind = locate(name)
+    if kind == "folder":
         return path / "encoder.safetensors"
-    if path.is_file():
+    if kind == "file":
         return path
     record = records.get(name)
     if record.config is None:
@@ -77,25 +78,30 @@ def _file(name: str) -> Path:
 
 def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
     from auricle.hub.load import load
+    from auricle.hub.strict_loading import reading
 
     if isinstance(file, AuricleError):
         yield Check("found", False, str(file))
         return
+    step = "checksum"
     try:
-        yield Check("checksum", *_checksum(file))
-        encoder = load(file)
-        yield Check("loads", True, f"{encoder.info.name}: every tensor fits")
-        yield Check("finite", *_finite(encoder))
-        yield Check("fingerprint", *_fingerprint(encoder, file))
-        yield Check("works", *_works(encoder))
+        with reading(file):
+            yield Check(step, *_checksum(file))
+            step = "loads"
+            encoder = load(file)
+            yield Check(step, True, f"{encoder.info.name}: every tensor fits")
+            yield Check("finite", *_finite(encoder))
+            yield Check("fingerprint", *_fingerprint(encoder, file))
+            step = "works"
+            yield Check(step, *_works(encoder))
     except AuricleError as error:
-        yield Check("loads", False, str(error))
+        yield Check(step, False, str(error))
 
 
 def _checksum(file: Path) -> tuple[bool, str]:
     """Compare the checksum with the one noted beside the file, or with the record of a published file."""
     from auricle.core.io import sha256_of
-    from auricle.hub import download as checksums
+    from auricle.hub import checksums
     from auricle.hub.published import table as records
 
     if not file.is_file():

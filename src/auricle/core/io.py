@@ -124,7 +124,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     temporary = temporary_name(path)
     with writing(path, "; the file before it is untouched"):
         try:
+            temporary.touch()
+            rights = temporary.stat().st_mode
             yield temporary
+            temporary.chmod(rights)  # as the umask says: some libraries write files that only their owner may read
             if durable:
                 with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())

@@ -6,11 +6,17 @@ The descriptions serve ``--help``, the documentation and the saved configuration
 from __future__ import annotations
 
 import math
+import numbers
+import reprlib
+import types
 import typing
 from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
+
+NUMBERS = {int: numbers.Integral, float: numbers.Real}  # also those of NumPy
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", types.NoneType: "nothing (null)"}
 
 
 def option(
@@ -51,12 +57,14 @@ def argument(help: str = "", *, default: Any = MISSING, many: bool = False) -> A
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
-def check_ranges(config: Any, names: tuple[str, ...], least: float) -> None:
-    """Raise AuricleError for a setting that is below ``least`` or not a number."""
+def check_ranges(config: Any, names: tuple[str, ...], least: float, most: float = math.inf) -> None:
+    """Raise AuricleError for a setting that is below ``least``, above ``most``, infinite or not a number."""
     for name in names:
         value = getattr(config, name)
-        if value is not None and not least <= value < math.inf:
-            raise AuricleError(f"--{name.replace('_', '-')} must be a number of at least {least:g}, not {value}")
+        if value is None or (least <= value <= most and value < math.inf):
+            continue
+        bound = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise AuricleError(f"--{name.replace('_', '-')} must be a number {bound}, not {value}")
 
 
 def check_choices(config: Any) -> None:
@@ -107,8 +115,12 @@ def from_plain(kind: type, values: dict[str, Any], where: str = "the configurati
         where: what holds them, for messages.
 
     Raises:
-        AuricleError: for an unknown name, with the nearest known one.
+        AuricleError: for an unknown name, with the nearest known one, and for a value that is missing or of another type.
     """
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise AuricleError(
+            f"{where} holds {reprlib.repr(values)} where the settings of {kind.__name__} are expected by name"
+        )
     hints, known = typing.get_type_hints(kind), {f.name: f for f in fields(kind)}
     renamed = getattr(kind, "OLD_NAMES", {})
     values = {renamed.get(name, name): value for name, value in values.items()}
@@ -116,13 +128,50 @@ def from_plain(kind: type, values: dict[str, Any], where: str = "the configurati
         raise AuricleError(
             f"{where} holds '{name}', which {kind.__name__} does not know{nearest(name, tuple(sorted(known)))}"
         )
-    return kind(**{name: _restored(hints[name], current(known[name], value), where) for name, value in values.items()})
+    needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
+    for name in needed:
+        if name not in values:
+            raise AuricleError(f"{where} does not hold '{name}', which {kind.__name__} needs")
+    return kind(
+        **{name: _restored(hints[name], current(known[name], value), where, name) for name, value in values.items()}
+    )
 
 
-def _restored(kind: Any, value: Any, where: str) -> Any:
+def _restored(kind: Any, value: Any, where: str, name: str) -> Any:
     if is_dataclass(kind):
         return from_plain(kind, value, where)  # type: ignore[arg-type]
+    if not _is_of(kind, value):
+        raise AuricleError(f"{where} holds {reprlib.repr(value)} as '{name}'; expected {_kind_in_words(kind)}")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Return True if ``value`` may be a setting of this type. Types that a plain value cannot have are not checked."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_of(part, value) for part in parts)
+    if origin is typing.Literal:
+        return value in parts
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            return False
+        if parts[-1:] == (...,):
+            return all(_is_of(parts[0], item) for item in value)
+        return len(value) == len(parts) and all(map(_is_of, parts, value))
+    if kind in NUMBERS:
+        return isinstance(value, NUMBERS[kind]) and not isinstance(value, bool)
+    return isinstance(value, kind) if kind in (bool, str, types.NoneType) else True
+
+
+def _kind_in_words(kind: Any) -> str:
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_kind_in_words, parts))
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin is tuple:
+        return f"a list: {', '.join(_kind_in_words(part) for part in parts if part is not ...)}"
+    return KINDS.get(kind, str(kind))
 
 
 def current(item: Field, value: Any) -> Any:

@@ -33,6 +33,8 @@ FRONT_ENDS = {  # imported on first use
     "mae-ast-fbank": ("auricle.frontends.fbank", "KaldiFbank"),
 }
 
+MOST_BANDS = 4096
+
 Count = TypeVar("Count", int, Tensor)
 
 
@@ -161,10 +163,13 @@ def front_end(id: str) -> FrontEnd:
     """Return the front end of an id such as "m2d-logmel/16k".
 
     Raises:
-        AuricleError: for an unknown kind or settings that the kind does not have.
+        AuricleError: for an unknown kind, settings that the kind does not have, and more than ``MOST_BANDS`` bands.
     """
     kind, _, settings = id.partition("/")
     if kind not in FRONT_ENDS:
         raise AuricleError(f"unknown front end '{id}'{nearest(kind, tuple(FRONT_ENDS))}")
     module, name = FRONT_ENDS[kind]
-    return getattr(importlib.import_module(module), name).from_id(settings)
+    front: FrontEnd = getattr(importlib.import_module(module), name).from_id(settings)
+    if front.n_mels > MOST_BANDS:
+        raise AuricleError(f"the front end '{id}' has {front.n_mels} mel bands; at most {MOST_BANDS} are supported")
+    return front

@@ -32,6 +32,7 @@ from auricle.frontends.framing import (
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5
 SHIFT, SCALE = 4.5, 5.0
+MOST_RATE, MOST_FFT, MOST_OVERLAP = 1_000_000, 1 << 16, 64  # what a weight file may ask for
 ID = re.compile(r"sr(\d+)-m(\d+)-w(\d+)-h(\d+)-n(\d+)-fmin(\d+)-fmax(\d+)")
 
 
@@ -55,6 +56,11 @@ class EfficientATMel(FrontEnd):
         if not (0 < self.win_length <= self.n_fft and self.hop_length > 0 and self.n_mels > 0 and self.n_fft % 2 == 0):
             raise AuricleError(
                 f"front end {self.id}: needs 0 < win_length <= n_fft (even), hop_length and n_mels above 0"
+            )
+        if self.sample_rate > MOST_RATE or self.n_fft > MOST_FFT or self.hop_length * MOST_OVERLAP < self.win_length:
+            raise AuricleError(
+                f"front end {self.id}: at most {MOST_RATE} hertz, an n_fft of {MOST_FFT}, and {MOST_OVERLAP} windows over "
+                "each sample"
             )
         if not 0 <= self.fmin < self.fmax <= self.sample_rate:
             raise AuricleError(f"front end {self.id}: needs 0 <= fmin < fmax in hertz")

@@ -5,6 +5,7 @@ Source: [m2d 1](docs/specification/m2d.md#s1).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,29 +20,35 @@ from auricle.frontends.framing import blocks_of_frames, power, reflect, slaney_b
 
 EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
 RATES = {"16k": 16000, "32k": 32000}
+BANDS = 80  # of every published M2D; another number is named in the id
+ID = re.compile(r"(16k|32k)(?:-m([1-9][0-9]{0,5}))?")
 
 
 @dataclass(frozen=True)
 class LogMel(FrontEnd):
     """(B, S) float32 waveform -> (B, F, T) float32, T = 1 + S // hop_length, frame t centred on sample t * hop_length.
 
-    Everything follows from the rate: window and FFT 25 ms, hop 10 ms, 80 bands from 50 hertz to half the rate.
+    Everything else follows from the rate: window and FFT 25 ms, hop 10 ms, bands from 50 hertz to half the rate.
     """
 
     sample_rate: int = 16000
-    n_mels: int = 80
+    n_mels: int = BANDS
     fmin: int = 50
 
     @classmethod
     def from_id(cls, settings: str) -> LogMel:
-        """Return the front end of "16k" or "32k" (what follows "m2d-logmel/")."""
-        if settings not in RATES:
-            raise AuricleError(f"M2D's log-mel exists at {' and '.join(RATES)}, not at '{settings}'")
-        return cls(RATES[settings])
+        """Return the front end of "16k", "32k", "16k-m64" (64 bands) … (what follows "m2d-logmel/")."""
+        match = ID.fullmatch(settings)
+        if not match:
+            raise AuricleError(
+                f"M2D's log-mel exists at {' and '.join(RATES)}, not at '{settings}'; with other than {BANDS} bands it is "
+                "called 16k-m64"
+            )
+        return cls(RATES[match[1]], int(match[2] or BANDS))
 
     @property
     def id(self) -> str:
-        return f"m2d-logmel/{self.sample_rate // 1000}k"
+        return f"m2d-logmel/{self.sample_rate // 1000}k{'' if self.n_mels == BANDS else f'-m{self.n_mels}'}"
 
     @property
     def hop_length(self) -> int:

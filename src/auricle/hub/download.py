@@ -5,87 +5,32 @@
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import os
 import re
-import shutil
-import stat
-import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, make_folder, replacing, sha256_of, write_text
+from auricle.core.io import SET_ANOTHER, make_folder, sha256_of, write_text
 from auricle.core.locks import locked
-from auricle.core.progress import progress_bar
+from auricle.core.progress import ProgressBar, progress_bar
+from auricle.hub.checksums import check, note
+from auricle.hub.timed_request import AnswerHead, RequestError, TimedRequest
 from auricle.version import __version__
 
-# ---- checksums: written at first use to ``FILE.json`` (size, SHA-256, source), verified afterwards
-
-BY_HAND = "put here by hand"
-
-
-def note(file: Path, source: str, *, content: Path | None = None) -> None:
-    """Write the size and checksum of a file; of ``content`` if that will be renamed to the file."""
-    content = content or file
-    values = {"size": content.stat().st_size, "sha256": sha256_of(content), "source": source}
-    write_text(_note_path(file), json.dumps(values, indent=1))
-
-
-def noted(file: Path) -> dict[str, Any]:
-    """Read what ``note`` wrote; {} if there is nothing."""
-    try:
-        return json.loads(_note_path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def check(file: Path, *, size: int | None = None, sha256: str = "") -> None:
-    """Compare a file with its expected size and checksum. For a file that was put there by hand, they are stored now.
-
-    Args:
-        file: the file.
-        size, sha256: expected bytes and checksum, if known; default: those that ``note`` wrote.
-
-    Raises:
-        AuricleError: if the file has changed or is truncated.
-    """
-    before = noted(file)
-    expected_size, expected = size or before.get("size"), sha256 or before.get("sha256", "")
-    actual = file.stat().st_size
-    if expected_size and actual != expected_size:
-        raise AuricleError(
-            f"{file} has {actual} bytes, expected {expected_size}: it is truncated or changed; "
-            "delete it and its .json, then try again"
-        )
-    if expected and sha256_of(file) != expected:
-        raise AuricleError(
-            f"{file} has changed (its SHA-256 is not {expected[:12]}…); delete it and its .json, then try again"
-        )
-    if not before:
-        note(file, BY_HAND)
-
-
-def _note_path(file: Path) -> Path:
-    return file.with_name(file.name + ".json")
-
-
-SUFFIXES = (".pth", ".pt")
 LARGEST = 16 << 30  # bytes; published archives hold about 1.6 GB
-TIMEOUT = 30.0  # seconds without data (or below LEAST_RATE), after which a mirror counts as stalled
+TIMEOUT = 30.0  # seconds without headers or data (or below LEAST_RATE), after which a mirror counts as stalled
 LEAST_RATE = 256  # bytes per second, averaged over TIMEOUT
+NUMBER = re.compile(r"[0-9]{1,18}")
+RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 ATTEMPTS = 3  # per mirror; an attempt that received at least PROGRESS bytes does not count
 PROGRESS = 1 << 15
-BLOCK = 1 << 18
-DISK = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EIO}  # local failures, not those of a mirror
 
 
 class MirrorError(Exception):
@@ -185,7 +130,7 @@ def _from_any(urls: Sequence[str], target: Target, timeout: float, quiet: bool) 
     reasons = "; ".join(failures) or "no URL is known"
     partial = (
         f" ({target.part.stat().st_size} bytes are stored; the next attempt resumes there)"
-        if target.part.is_file()
+        if _length(target.part)
         else ""
     )
     raise AuricleError(
@@ -216,24 +161,36 @@ def _attempt(url: str, target: Target, timeout: float, quiet: bool) -> None:
     """Make one request; resume where the last one ended if the server supports it."""
     start = _resumable(url, target)
     try:
-        with urllib.request.urlopen(_request(url, start, _validator(target)), timeout=timeout) as answer:
-            _receive(url, answer, start, target, timeout, quiet)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not start:
-            raise MirrorError(f"answers HTTP {error.code} {error.reason}", retry=error.code >= 500) from None
-        if error.headers.get("Content-Range") != f"bytes */{start}":  # otherwise the part is already complete
+        with TimedRequest(_request(url, start, _validator(target)), timeout, LEAST_RATE) as request:
+            _receive(url, request, start, target, quiet)
+    except TimeoutError:
+        raise MirrorError(f"stalled: less than {LEAST_RATE} bytes a second for {timeout:g} s", retry=True) from None
+    except RequestError as error:
+        if _is_complete(error.cause, start):
+            return
+        if isinstance(error.cause, urllib.error.HTTPError) and error.cause.code == 416 and start:
             target.part.unlink()
             raise MirrorError("cannot resume the partial download", retry=True) from None
-    except TimeoutError:
-        raise MirrorError(f"stalled: no data for {timeout:g} s", retry=True) from None
-    except urllib.error.URLError as error:
-        raise MirrorError(f"cannot be reached ({error.reason})", retry=True) from None
-    except (http.client.HTTPException, ConnectionError) as error:
-        raise MirrorError(f"broke off ({error or type(error).__name__})", retry=True) from None
+        raise _mirror_error(error.cause) from None
     except OSError as error:
-        if error.errno in DISK:
-            raise AuricleError(f"cannot write {target.part}: {error.strerror}") from error
-        raise MirrorError(f"broke off ({error})", retry=True) from None
+        raise AuricleError(f"cannot write {target.part}: {error.strerror or error}") from error
+
+
+def _is_complete(error: BaseException, start: int) -> bool:
+    """Return True if a server refuses to send more because the part is the whole file."""
+    whole = isinstance(error, urllib.error.HTTPError) and error.code == 416 and start > 0
+    return whole and error.headers.get("Content-Range") == f"bytes */{start}"  # type: ignore[attr-defined]
+
+
+def _mirror_error(error: BaseException) -> MirrorError:
+    """Say in words why a request failed; the library may raise anything on what a server sends."""
+    if isinstance(error, urllib.error.HTTPError):
+        return MirrorError(f"answers HTTP {error.code} {error.reason}", retry=error.code >= 500)
+    if isinstance(error, urllib.error.URLError):
+        return MirrorError(f"cannot be reached ({error.reason})", retry=True)
+    if isinstance(error, (http.client.HTTPException, OSError)):
+        return MirrorError(f"broke off ({error or type(error).__name__})", retry=True)
+    return MirrorError(f"answers with something else than a file ({type(error).__name__}: {error})")
 
 
 def _request(url: str, start: int, validator: str) -> urllib.request.Request:
@@ -256,13 +213,15 @@ def _resumable(url: str, target: Target) -> int:
 
 def _part_note(target: Target) -> dict[str, Any]:
     try:
-        return json.loads(target.part_note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = json.loads(target.part_note.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _validator(target: Target) -> str:
-    return _part_note(target).get("validator", "")
+    validator = _part_note(target).get("validator", "")
+    return validator if isinstance(validator, str) and validator.isprintable() else ""
 
 
 def _length(file: Path) -> int:
@@ -270,17 +229,20 @@ def _length(file: Path) -> int:
 
 
 # ---- one answer
-def _receive(
-    url: str, answer: http.client.HTTPResponse, start: int, target: Target, timeout: float, quiet: bool
-) -> None:
+def _receive(url: str, request: TimedRequest, start: int, target: Target, quiet: bool) -> None:
     """Append the answer to the part, or start over if the server ignored the range."""
-    start, total = _extent(answer, start)
+    head = request.head()
+    start, total = _extent(head, start)
     if target.size and total is not None and total != target.size:
         raise MirrorError(f"offers {total} bytes, expected {target.size}")
-    if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+    if total is not None and total > LARGEST:
+        raise MirrorError(f"offers {total} bytes; no weight file has more than {LARGEST}")
+    if head.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         raise MirrorError("sends a web page in place of the file (a login page, or a proxy's?)")
-    tag = answer.headers.get("ETag") or ""
-    validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified") or ""
+    if (encoding := head.headers.get("Content-Encoding", "identity").strip().lower()) not in ("", "identity"):
+        raise MirrorError(f"sends the file as '{encoding[:20]}', which was not asked for")
+    tag = head.headers.get("ETag") or ""
+    validator = tag if tag and not tag.startswith("W/") else head.headers.get("Last-Modified") or ""
     write_text(target.part_note, json.dumps({"url": url, "validator": validator}))
     with open(target.part, "r+b" if start else "wb") as file:
         file.truncate(start)
@@ -288,98 +250,40 @@ def _receive(
         with progress_bar(total=total, what=target.destination.name, unit="B", quiet=quiet) as bar:
             bar.unit_scale = True
             bar.update(start)
-            for block in _blocks(answer, timeout):
-                file.write(block)
-                bar.update(len(block))
+            _write_blocks(request, file, bar, target.size or total or LARGEST)
     _check_length(target, total)
+
+
+def _write_blocks(request: TimedRequest, file: BinaryIO, bar: ProgressBar, most: int) -> None:
+    """Write what arrives, up to ``most`` bytes in the file. An answer in chunks has no end of its own."""
+    for block in request.blocks():
+        if file.tell() + len(block) > most:
+            file.truncate(0)
+            raise MirrorError(f"sends more than the {most} bytes expected")
+        file.write(block)
+        bar.update(len(block))
 
 
 def _check_length(target: Target, total: int | None) -> None:
     received, expected = _length(target.part), target.size or total
     if expected is not None and received < expected:
         raise MirrorError(f"broke off after {received} of {expected} bytes", retry=True)
-    if received == 0 or (expected is not None and received > expected):
+    if received == 0:
         target.part.unlink()
-        raise MirrorError(f"sent {received} bytes, expected {expected or 'at least one'}")
+        raise MirrorError(f"sent no bytes, expected {expected or 'at least one'}")
     with open(target.part, "rb") as file:
         if file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html")):
             target.part.unlink()
             raise MirrorError("sends a web page in place of the file (a login page, or a proxy's?)")
 
 
-def _extent(answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
+def _extent(head: AnswerHead, start: int) -> tuple[int, int | None]:
     """Return (offset of the first byte, size of the whole file or None) of an answer."""
-    if answer.status != 206:
-        length = answer.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdigit() else None
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-    if not match or int(match[1]) != start:
-        raise MirrorError(f"answers with another range than requested ({answer.headers.get('Content-Range')})")
-    return start, None if match[2] == "*" else int(match[2])
-
-
-def _blocks(answer: BinaryIO | http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
-    """Yield blocks as they arrive. Raise TimeoutError if less than LEAST_RATE arrives over ``timeout`` seconds."""
-    clock: Callable[[], float] = time.monotonic
-    since, arrived = clock(), 0
-    while block := answer.read1(BLOCK):  # type: ignore[union-attr]
-        yield block
-        arrived += len(block)
-        if clock() - since > timeout:
-            if arrived < LEAST_RATE * timeout:
-                raise TimeoutError
-            since, arrived = clock(), 0
-
-
-# ---- the weight file in a downloaded zip archive (its paths are not trusted)
-def extract_weight(archive: Path, into: Path, *, file: str = "") -> Path:
-    """Extract the weight file of a zip archive.
-
-    Args:
-        archive: the zip archive.
-        into: folder to write to; the file keeps its name.
-        file: name of the weight file; "": the only ``.pth`` or ``.pt`` file.
-
-    Returns:
-        The extracted file.
-
-    Raises:
-        AuricleError: if the archive is broken, holds none or several weight files, or has paths outside of it.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            member = _weight(opened.infolist(), archive, file)
-            target = into / PurePosixPath(member.filename).name
-            with replacing(target) as temporary, opened.open(member) as source, open(temporary, "wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise AuricleError(f"{archive} is not a readable zip archive ({error}); delete it and try again") from None
-    return target
-
-
-def _weight(members: list[zipfile.ZipInfo], archive: Path, file: str) -> zipfile.ZipInfo:
-    """Return the only weight file. Raise AuricleError for paths that lead out of the archive."""
-    for member in members:
-        if _leads_out(member):
-            raise AuricleError(f"{archive} holds '{member.filename}', which leads out of the archive: it was refused")
-    files = {member.filename: member for member in members if not member.is_dir()}
-    weights = [
-        m for name, m in files.items() if name.endswith(SUFFIXES) and (not file or PurePosixPath(name).name == file)
-    ]
-    if len(weights) != 1:
-        held = ", ".join(list(files)[:10]) or "nothing"
-        raise AuricleError(
-            f"{archive} holds {len(weights)} files {file or '*.pth, *.pt'} where one was expected; it holds: {held}"
-        )
-    if weights[0].file_size > LARGEST:
-        raise AuricleError(
-            f"{weights[0].filename} in {archive} would unpack to {weights[0].file_size} bytes: it was refused"
-        )
-    return weights[0]
-
-
-def _leads_out(member: zipfile.ZipInfo) -> bool:
-    """Return True for absolute paths, "..", drive letters and symbolic links."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    odd = not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
-    return odd or stat.S_ISLNK(member.external_attr >> 16)
+    if head.status != 206:
+        length = head.headers.get("Content-Length", "").strip()
+        return 0, int(length) if NUMBER.fullmatch(length) else None
+    text = head.headers.get("Content-Range", "")
+    match = RANGE.fullmatch(text.strip())
+    if match and int(match[1]) == start <= int(match[2]) and (match[3] == "*" or int(match[2]) < int(match[3])):
+        return start, None if match[3] == "*" else int(match[3])
+    raise MirrorError(f"answers with another range than requested ({text[:60]})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from auricle.core.errors import AuricleError
 from auricle.hub import weight_cache
@@ -54,10 +54,10 @@ def load(
         raise AuricleError(f"a model is a published name, a weight file or a run folder, not a {type(name).__name__}")
     if weights is not None:
         return _read_file(_existing(weights), records.get(str(name)))
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path, kind = locate(name)
+    if kind == "folder":
         return read_run(path)
-    if path.is_file():
+    if kind == "file":
         known = records.get(record) if record else records.of_file(path)
         return _read_file(path, known, same_classes=record is None, input_size=input_size, sample_rate=sample_rate)
     if str(name).endswith((".pt", ".pth", ".safetensors")):
@@ -91,19 +91,28 @@ def load_record(record: Record, *, offline: bool | None = None) -> Encoder:
     return weight_cache.load(record, offline=offline)
 
 
-def read_run(folder: Path) -> Encoder:
+def read_run(folder: Path | str) -> Encoder:
     """Load the encoder of a run folder. Raise AuricleError if it holds none."""
-    file = folder / "encoder.safetensors"
+    file = Path(folder) / "encoder.safetensors"
     if not file.is_file():
         raise AuricleError(f"{folder} is not a run folder: it holds no encoder.safetensors (did the run end?)")
     return read_encoder(file)
 
 
 def _existing(weights: str | Path) -> Path:
-    path = Path(weights).expanduser()
-    if not path.is_file():
+    path, kind = locate(weights)
+    if kind != "file":
         raise AuricleError(f"there is no weight file {path}")
     return path
+
+
+def locate(name: str | Path) -> tuple[Path, Literal["file", "folder", "none"]]:
+    """Return the path that a name may be, and what is there; "none" too for names that the file system cannot have."""
+    try:
+        path = Path(name).expanduser()
+        return path, "folder" if path.is_dir() else "file" if path.is_file() else "none"
+    except (OSError, ValueError, RuntimeError):  # too long, not to be entered, no home folder
+        return Path(name), "none"
 
 
 def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:

@@ -20,8 +20,10 @@ import yaml
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder, write_text
-from auricle.models.base import EncoderInfo
+from auricle.models.info import EncoderInfo
 from auricle.version import __version__
+
+CONFIG_LOST = "restore it, for example from command.txt; the encoder in the folder can be used without it"
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,11 @@ class RunFolder:
         """Return the settings as they were written. Raise AuricleError for a damaged file."""
         try:
             settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise AuricleError(f"{self.config} is damaged ({str(error).splitlines()[0]})") from None
-        if not isinstance(settings, dict):
-            raise AuricleError(f"{self.config} is damaged: it holds no settings")
+        except Exception as error:  # YAML's reader raises its own errors, and those of dates, numbers and deep nesting
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise AuricleError(f"{self.config} is damaged ({reason}); {CONFIG_LOST}") from None
+        if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
+            raise AuricleError(f"{self.config} is damaged: it holds no settings by name; {CONFIG_LOST}")
         return settings
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -104,7 +107,7 @@ class RunFolder:
 
     def note_command(self) -> None:
         """Append this call to command.txt and write the environment."""
-        with open(self.path / "command.txt", "a") as file:
+        with open(self.path / "command.txt", "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
         write_text(self.path / "environment.json", json.dumps({**environment(), "folder": os.getcwd()}, indent=1))
 

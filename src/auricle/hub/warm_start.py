@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.hub.run_folder import RunFolder
+from auricle.hub.strict_loading import check_finite, reading
 
 HEAD = "offline_predictor."  # the second head of M2D-X and its variants: its size depends on the teacher or the classes
 
@@ -67,9 +68,9 @@ def resume(objective: nn.Module, source: Path) -> Resumed:
     reshaped = {n for n in shared if n.startswith(HEAD) and available[n].shape != own[n].shape}
     common = shared - reshaped
     mismatches = [
-        f"{n}: {tuple(available[n].shape)} in the file, {tuple(own[n].shape)} expected"
+        f"{n}: {_form(available[n])} in the file, {_form(own[n])} expected"
         for n in sorted(common)
-        if available[n].shape != own[n].shape
+        if _form(available[n]) != _form(own[n])
     ]
     if mismatches:
         raise AuricleError(
@@ -82,6 +83,12 @@ def resume(objective: nn.Module, source: Path) -> Resumed:
     objective.load_state_dict({name: available[name] for name in common}, strict=False)
     missing, unexpected = own.keys() - shared, available.keys() - shared
     return Resumed(source, len(common), tuple(sorted(missing)), tuple(sorted(unexpected)), tuple(sorted(reshaped)))
+
+
+def _form(tensor: Tensor) -> str:
+    """The shape of a tensor, and what it holds if that is not floating-point numbers."""
+    shape = str(tuple(tensor.shape))
+    return shape if tensor.is_floating_point() else f"{shape} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def resolve_source(source: Path) -> Path:
@@ -108,32 +115,42 @@ def read_tensors(source: Path) -> dict[str, Tensor]:
     """Read the tensors of a run folder or weight file under their names in an objective.
 
     Raises:
-        AuricleError: if there is no such file.
+        AuricleError: if there is no such file, or it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from auricle.hub.convert import m2d, mae_ast
-    from auricle.hub.weight_file import describe, read_pickle
-
     if source.is_dir():
         for weights in sorted(RunFolder(source).checkpoints.glob("step-*/weights.safetensors"), reverse=True):
             try:
-                return load_file(weights)
-            except SafetensorError:
-                print(f"{weights} is damaged; using the previous checkpoint", file=sys.stderr)
+                return read_tensors(weights)
+            except AuricleError as error:
+                print(f"{error}; using the checkpoint before it", file=sys.stderr)
         return read_tensors(source / "encoder.safetensors")
     if not source.is_file():
         raise AuricleError(f"there is no run or weight file {source} to resume from")
-    if source.suffix == ".safetensors":
-        if source.name != "weights.safetensors":
-            describe(source)
-        tensors = load_file(source)
-        return tensors if any(name.startswith("online.") for name in tensors) else _with_prefix(tensors)
-    content = read_pickle(source)
+    with reading(source):
+        tensors = _ours(source) if source.suffix == ".safetensors" else _published(source)
+    check_finite(tensors, source)
+    return tensors
+
+
+def _ours(file: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    from auricle.hub.weight_file import describe
+
+    if file.name != "weights.safetensors":
+        describe(file)
+    tensors = load_file(file)
+    return tensors if any(name.startswith("online.") for name in tensors) else _with_prefix(tensors)
+
+
+def _published(file: Path) -> dict[str, Tensor]:
+    from auricle.hub.convert import m2d, mae_ast
+    from auricle.hub.pickles import read_pickle
+
+    content = read_pickle(file)
     if mae_ast.is_published(content):
-        return _with_prefix(mae_ast.build(content, source).state_dict())
-    return m2d.to_ours(m2d.published_tensors(content, source))
+        return _with_prefix(mae_ast.build(content, file).state_dict())
+    return m2d.to_ours(m2d.published_tensors(content, file))
 
 
 def _with_prefix(encoder: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, cache_dir, make_folder, sha256_of
-from auricle.hub import download as checksums
-from auricle.hub.download import SUFFIXES, by_hand, extract_weight, fetch, is_offline
+from auricle.hub import checksums
+from auricle.hub.archive import SUFFIXES, extract_weight
+from auricle.hub.download import by_hand, fetch, is_offline
 
 if TYPE_CHECKING:
     from auricle.hub.published.record import Record

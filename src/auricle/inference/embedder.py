@@ -26,7 +26,7 @@ from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
 from auricle.inference.config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
 from auricle.inference.pipeline import LoadedAudio, Model, Session, batches_by_length, clip_sources, padded, part_of
-from auricle.models.base import EncoderInfo
+from auricle.models.info import EncoderInfo
 from auricle.models.outputs import EncoderOutput
 
 OUTPUT = "clip"  # the vector that is the encoder's own output

@@ -25,8 +25,8 @@ from auricle.inference.config import EventSettings, TagOptions, TagSettings
 from auricle.inference.events import find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
-from auricle.models.base import EncoderInfo
 from auricle.models.heads import LabelSpace
+from auricle.models.info import EncoderInfo
 
 OnWindows = Callable[[AudioSource, float], None] | None
 

@@ -7,11 +7,8 @@ Shapes: B batch, S samples, F mel bins, T frames, N patches, D width, C classes.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -20,73 +17,12 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
+from auricle.models.fingerprint import fingerprint_of
 from auricle.models.heads import MAIN, Head, HeadInputs, LabelKind, LabelSpace, make_head
 from auricle.models.inference_copy import MAKING, EncoderVersion, sharing_copy
+from auricle.models.info import EncoderInfo, LayerGroup
 from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
-
-
-@dataclass(frozen=True)
-class EncoderInfo:
-    """Description of an encoder: names, sizes, times and classes.
-
-    Attributes:
-        name: of these weights.
-        family: of the architecture, a key of ``models.registry.FAMILIES``.
-        front_end: id of the front end that computes the spectrograms.
-        sample_rate: of the input waveforms, hertz.
-        hop_seconds: spacing of ``EncoderOutput.frames``.
-        frame_dim, clip_dim: size of a frame and of the clip embedding.
-        token_dim: size of a token before stacking; None for families without tokens.
-        head_names: the heads, the main one first; ``EncoderOutput.logits`` are the main head's.
-        label_spaces: the classes of the logits of each head, in the order of ``head_names``; None if unknown.
-        min_samples: the shortest waveform that is not zero-padded first.
-        chunk_frames: maximum number of spectrogram frames that are encoded in one chunk; None: any number.
-        depth: the number of blocks that ``layers`` may name.
-        taps: the names that ``taps`` may hold.
-        licence, source: of the weights.
-    """
-
-    name: str
-    family: str
-    front_end: str
-    sample_rate: int
-    hop_seconds: float
-    frame_dim: int
-    clip_dim: int
-    token_dim: int | None = None
-    head_names: tuple[str, ...] = ()
-    label_spaces: tuple[LabelSpace | None, ...] = ()
-    min_samples: int = 1
-    chunk_frames: int | None = None
-    depth: int = 0
-    taps: tuple[str, ...] = ()
-    licence: str = "not stated"
-    source: str = ""
-
-    @property
-    def label_space(self) -> LabelSpace | None:
-        """The label space of the main head; None without a head or if its classes are unknown."""
-        return self.label_spaces[0] if self.label_spaces else None
-
-    @property
-    def classes(self) -> tuple[tuple[str, str], ...] | None:
-        """(id, name) of the main head's classes in the order of the logits; None where they are not known."""
-        return None if self.label_space is None else self.label_space.classes
-
-    @property
-    def label_type(self) -> LabelKind | None:
-        """Whether the main head's classes exclude each other ("multiclass") or not ("multilabel"), if that is known."""
-        return None if self.label_space is None else self.label_space.kind
-
-
-@dataclass(frozen=True)
-class LayerGroup:
-    """Parameters of one stage of an encoder, by their names in ``named_parameters``."""
-
-    name: str
-    parameter_names: tuple[str, ...]
-    parameters: tuple[nn.Parameter, ...] = field(repr=False)
 
 
 class Encoder(nn.Module):
@@ -447,11 +383,7 @@ class Encoder(nn.Module):
 
     def fingerprint(self) -> str:
         """Return 16 hex digits of a SHA-256 over architecture and tensors: equal for equal encoders, on any machine."""
-        digest = hashlib.sha256(json.dumps(_first_names(self.architecture()), sort_keys=True).encode())
-        for name, value in sorted(self.state_dict().items()):
-            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self.architecture(), self.state_dict())
 
     def update_info(self, **changes: Any) -> None:
         """Replace fields of ``info`` (name, licence, source)."""
@@ -510,33 +442,3 @@ class Encoder(nn.Module):
         if version is not None and not version.is_current(self):
             del self.__dict__["_for_inference"]  # the memory of the old tensors is free at once
         return self
-
-
-FIRST_NAMES = {  # of settings: fingerprints stay what they were when the settings had these names
-    "embed_dim": "width",
-    "num_heads": "heads",
-    "n_mels": "mel_bins",
-    "ffn_dim": "ffn_width",
-    "decoder_embed_dim": "decoder_width",
-}
-
-
-def _first_names(architecture: Any) -> Any:
-    """An architecture with the first names of its settings; "auto" heads were 0."""
-    if isinstance(architecture, list):
-        return [_first_names(part) for part in architecture]
-    if not isinstance(architecture, dict):
-        return architecture
-    named = {FIRST_NAMES.get(name, name): _first_names(value) for name, value in architecture.items()}
-    return {name: 0 if name == "heads" and value is None else value for name, value in named.items()}
-
-
-@contextmanager
-def preserve_train_mode(module: nn.Module) -> Iterator[None]:
-    """Give every part of ``module`` back the mode (training or evaluation) that it had before."""
-    modes = {part: part.training for part in module.modules()}
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training

@@ -11,6 +11,7 @@ A ``LabelSpace`` describes the classes of the logits of a head. Both are saved i
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.options import from_plain
 from auricle.models.inputs import mean_over_time
 from auricle.models.layers.init import keyed
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 MAIN = "main"  # the head whose logits are ``EncoderOutput.logits``; the head of published files has this name
 LabelKind = Literal["multiclass", "multilabel"]
+MOST_INPUTS, MOST_CLASSES = 1 << 24, 1_000_000  # of a head
 HEAD_STD = 0.02  # of the weights of a new head
 
 
@@ -163,9 +166,15 @@ class LabelSpace:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> LabelSpace:
-        """Read what ``as_json`` wrote; fields of a newer version are left out."""
+        """Read what ``as_json`` wrote; fields of a newer version are left out.
+
+        Raises:
+            AuricleError: for values that are no label space.
+        """
+        if not isinstance(values, dict):
+            raise AuricleError(f"a label space is a mapping, not {reprlib.repr(values)}")
         known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        return from_plain(cls, {name: value for name, value in values.items() if name in known}, "the label space")
 
     def _check_width(self, logits: Tensor) -> None:
         if logits.shape[-1] != len(self):
@@ -210,9 +219,11 @@ class VectorHead(Head):
 
     def __init__(self, input_dim: int, num_classes: int, reads: str = "clip"):
         super().__init__()
-        if input_dim < 1 or num_classes < 1 or reads not in ("clip", "frames"):
+        sizes = 1 <= input_dim <= MOST_INPUTS and 1 <= num_classes <= MOST_CLASSES
+        if not sizes or reads not in ("clip", "frames"):
             raise AuricleError(
-                f"a head has inputs and classes and reads clip or frames: not {input_dim}, {num_classes} and {reads!r}"
+                f"a head has 1 to {MOST_INPUTS:,} inputs and 1 to {MOST_CLASSES:,} classes and reads clip or frames: not "
+                f"{input_dim}, {num_classes} and {reads!r}"
             )
         self.input_dim, self.num_classes, self.reads = input_dim, num_classes, reads
 
@@ -266,9 +277,9 @@ class MLPHead(VectorHead):
         seed: int = 0,
     ):
         super().__init__(input_dim, num_classes, reads)
-        if hidden_dim < 1 or not 0 <= dropout < 1:
+        if not 1 <= hidden_dim <= MOST_INPUTS or not 0 <= dropout < 1:
             raise AuricleError(
-                f"an mlp head needs hidden_dim >= 1 and 0 <= dropout < 1, not {hidden_dim} and {dropout}"
+                f"an mlp head needs 1 <= hidden_dim <= {MOST_INPUTS:,} and 0 <= dropout < 1, not {hidden_dim} and {dropout}"
             )
         self.hidden_dim = hidden_dim
         self.fc1 = nn.Linear(input_dim, hidden_dim)
@@ -369,12 +380,26 @@ def make_head(kind: str, encoder: Encoder, num_classes: int, *, reads: str = "cl
 
 
 def build_head(settings: dict[str, Any]) -> Head:
-    """Build the head that ``Head.settings()`` describes, with initial weights."""
+    """Build the head that ``Head.settings()`` describes, with initial weights.
+
+    Raises:
+        AuricleError: for an unknown kind, and for settings that a head of this kind does not have.
+    """
+    if not isinstance(settings, dict):
+        raise AuricleError(f"a head is described by a mapping, not by {reprlib.repr(settings)}")
     options = dict(settings)
-    return _head_class(options.pop("kind", "none"))(**options)
+    kind = _head_class(options.pop("kind", "none"))
+    try:
+        return kind(**options)
+    except TypeError as error:
+        raise AuricleError(
+            f"{reprlib.repr(options)} are not the settings of a head of the kind '{kind.kind}' ({error}); a newer version "
+            "wrote this file?"
+        ) from None
 
 
 def _head_class(kind: str) -> type[Head]:
-    if kind not in HEADS:
-        raise AuricleError(f"unknown head '{kind}'{nearest(kind, tuple(HEADS))}; a newer version wrote this file?")
-    return HEADS[kind]
+    known = HEADS.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        raise AuricleError(f"unknown head '{kind}'{nearest(str(kind), tuple(HEADS))}; a newer version wrote this file?")
+    return known

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from auricle.models.base import Encoder, EncoderInfo
+    from auricle.models.base import Encoder
+    from auricle.models.info import EncoderInfo
 
 MAKING = threading.RLock()  # one copy at a time in a process; an ensemble makes those of its members
 

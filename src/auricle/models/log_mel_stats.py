@@ -16,7 +16,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import DEFAULT_ID
-from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.base import Encoder
+from auricle.models.info import EncoderInfo
 from auricle.models.inputs import Padding, mean_over_time
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 

@@ -74,14 +74,16 @@ class RunView:
     @cached_property
     def epochs(self) -> float:
         """Epochs so far, from the encoder file or the log, whichever is later."""
-        saved = float(self.encoder.get("lineage", {}).get("epoch", 0.0))
-        return max([saved, *(float(row.get("epoch", 0)) for row in self.log)])
+        saved = self.encoder.get("lineage", {}).get("epoch", 0.0)
+        logged = (float(row.get("epoch", 0)) for row in self.log)
+        return max([float(saved) if isinstance(saved, (int, float)) else 0.0, *logged])
 
     @property
     def updates(self) -> int:
         """Weight updates so far; lines of the log may be some updates apart."""
         logged = max((int(row.get("step", 0)) for row in self.log), default=0)
-        return int(self.encoder.get("lineage", {}).get("step", logged))
+        saved = self.encoder.get("lineage", {}).get("step")
+        return saved if isinstance(saved, int) else logged
 
     @property
     def length(self) -> str:
@@ -116,9 +118,10 @@ class RunView:
 
     @property
     def environment(self) -> dict[str, Any]:
+        """The machine and the versions of the run; empty where the file is lost or damaged."""
         try:
             values = json.loads(self._text("environment.json") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return values if isinstance(values, dict) else {}
 

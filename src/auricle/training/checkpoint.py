@@ -27,6 +27,7 @@ from auricle.methods.config import TrainConfig
 
 FORMAT = 1
 DEPENDENCIES = {"data": "data", "world": "number of processes", "teacher": "teacher"}
+POSITION = ("micro_step", "log_size")
 FILES = ("weights.safetensors", "optimizer.safetensors")
 
 
@@ -101,9 +102,10 @@ class CheckpointStore:
     def best(self) -> dict[str, Any] | None:
         """Return {"state": name, "score": value}; None if there is none, or it cannot be read."""
         try:
-            return json.loads((self.folder / "best.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            best = json.loads((self.folder / "best.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
+        return best if isinstance(best, dict) and isinstance(best.get("score"), (int, float)) else None
 
     def prune(self) -> None:
         """Remove all checkpoints but the newest ``keep`` and the best."""
@@ -139,10 +141,10 @@ def find_damage(folder: Path) -> str | None:
             raise AuricleError(
                 f"{folder} was written by a newer version (format {description['format']}); update Auricle"
             )
-        wrong = [name for name, value in description["sha256"].items() if sha256_of(folder / name) != value]
-        if "micro_step" not in description["where"]:
+        wrong = [name for name in FILES if sha256_of(folder / name) != description["sha256"][name]]
+        if not all(isinstance(description["where"][name], int) for name in POSITION):
             return "its position in the run is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} is truncated or altered" if wrong else None
 

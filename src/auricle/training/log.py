@@ -17,6 +17,7 @@ from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.training.callbacks import Callback
 
+POSITION = ("step", "micro_step", "epoch")  # of a row in the run
 SMOOTHING = 0.95  # of the loss that the progress line shows
 
 
@@ -47,15 +48,23 @@ class MetricsLog:
 
 
 def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
-    """Return all rows of a log, or those of one kind; a half-written last line is left out."""
+    """Return all rows of a log, or those of one kind; damaged lines, such as a half-written last one, are left out."""
     rows = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-    return [row for row in rows if isinstance(row, dict) and kind in (None, row.get("kind"))]
+    return [row for row in rows if _is_row(row) and kind in (None, row.get("kind"))]
+
+
+def _is_row(row: Any) -> bool:
+    """Return True for a mapping with a kind, whose position is in numbers."""
+    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
+        return False
+    position = [row[name] for name in POSITION if name in row]
+    return all(isinstance(value, (int, float)) and math.isfinite(value) for value in position)
 
 
 @dataclass(frozen=True)

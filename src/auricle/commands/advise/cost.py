@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.commands.advise.rules import ACTIVATIONS, COPIES, USABLE_MEMORY
-from auricle.models.m2d.config import FRONT_ENDS, PredictorConfig, ViTConfig
+from auricle.models.m2d.config import PredictorConfig, ViTConfig
 
 if TYPE_CHECKING:
     from auricle.methods.m2d.config import ViTPretrain
@@ -119,5 +119,5 @@ def make_noise(folder: Path, config: ViTPretrain) -> None:
     write_manifest(
         Manifest(tuple(Clip(str(i), store=".", key=f"{i}.npy") for i in range(2)), folder), folder / "manifest.csv"
     )
-    card = {"settings": {"front_end": FRONT_ENDS[config.model.sample_rate]}}
+    card = {"settings": {"front_end": config.model.front_end}}
     (folder / "prepare.json").write_text(json.dumps(card))

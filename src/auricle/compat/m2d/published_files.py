@@ -121,7 +121,7 @@ class PublishedFiles(Callback):
     def _write_checkpoint(self, number: int) -> None:
         """Write a checkpoint without the optimiser's state: the original orders parameters differently."""
         from auricle.hub.convert.m2d import m2d_content
-        from auricle.hub.weight_file import write_pickle
+        from auricle.hub.pickles import write_pickle
 
         program, settings = published_settings(self.config)
         model = {name: value.detach().cpu() for name, value in self.objective.state_dict().items()}

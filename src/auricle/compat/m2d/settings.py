@@ -20,7 +20,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.hub.convert.m2d_names import RATES
 from auricle.methods.registry import find_method
-from auricle.models.m2d.config import FRONT_ENDS
+from auricle.models.m2d.config import front_end_of
 
 if TYPE_CHECKING:
     from auricle.methods.m2d.config import ViTPretrain
@@ -85,7 +85,7 @@ def translated_settings(program: str, line: argparse.Namespace) -> dict[str, Any
     rate = rate_of(getattr(line, "sr", "16k"))
     return {
         "sample_rate": rate,
-        "stored_front_end": FRONT_ENDS[rate],
+        "stored_front_end": front_end_of(rate, line.input_size),
         "lr": line.lr or None,
         "stop_at": stop if (stop := getattr(line, "stop_at", -1)) > 0 else None,
         "target_layers": tuple(int(number) for number in re.findall(r"-?\d+", getattr(line, "target_layers", ""))),
@@ -135,7 +135,7 @@ def first_epoch(program: str, line: argparse.Namespace) -> int:
 
 def epochs_in(checkpoint: Path) -> int:
     """Return the number of epochs that a published checkpoint was trained for; 0 if the file does not state it."""
-    from auricle.hub.weight_file import read_pickle
+    from auricle.hub.pickles import read_pickle
 
     content = read_pickle(checkpoint) if checkpoint.is_file() and checkpoint.suffix in (".pth", ".pt") else {}
     return int(content.get("epoch", 0)) if isinstance(content, dict) else 0

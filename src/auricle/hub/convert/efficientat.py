@@ -9,14 +9,19 @@ some settings of DyMN; the caller passes them ([efficientat 1.1](docs/specificat
 
 from __future__ import annotations
 
-from dataclasses import fields
+import itertools
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import differences
-from auricle.hub.weight_file import load_strictly, read_pickle
-from auricle.models.efficientat.config import STEM, DyMNConfig, MNConfig, block_shapes, round8
+from auricle.hub.pickles import read_pickle
+from auricle.hub.strict_loading import as_tensors, build_strictly, reading
+from auricle.models.efficientat.config import STEM, DyMNConfig, MNConfig, round8
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from auricle.models.efficientat.mn import MN
 
 WIDTHS = (0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 2.0, 3.0, 4.0)  # every published multiplier
+RATIOS = (4, 8, 16, 2, 32)  # of squeeze-and-excitation and of contexts: the published one, then the usual ones
+CONTEXT = {"context_ratio", "min_context", "max_context"}
 ADDED_BY_AURICLE = "norm_stats"
 
 
@@ -56,7 +63,7 @@ def settings_not_in_tensors(tensors: dict[str, Tensor], config: MNConfig | DyMNC
     return always | {name: getattr(config, name) for name in differences(config, inferred)}
 
 
-def read_published(path: Path, *, classes: Classes | None = None, name: str = "", **known: Any) -> MN | DyMN:
+def read_published(path: Path | str, *, classes: Classes | None = None, name: str = "", **known: Any) -> MN | DyMN:
     """Read a published ``.pt`` file as an encoder in evaluation mode (``encoder.with_classes`` adapts it to other classes).
 
     Args:
@@ -69,8 +76,9 @@ def read_published(path: Path, *, classes: Classes | None = None, name: str = ""
         AuricleError: if the file has another layout, or tensors do not fit.
     """
     path = Path(path)
-    tensors = published_tensors(read_pickle(path), path)
-    return build(tensors, infer_config(tensors, **known), path, classes=classes, name=name or path.stem)
+    with reading(path):
+        tensors = published_tensors(read_pickle(path), path)
+        return build(tensors, infer_config(tensors, **known), path, classes=classes, name=name or path.stem)
 
 
 def is_published(content: Any) -> bool:
@@ -82,21 +90,21 @@ def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file. Raise AuricleError if the file has another layout."""
     if not is_published(content):
         raise AuricleError(f"{path} is not an EfficientAT file: it has neither features.0.0.weight nor in_c.0.weight")
-    if not_tensors := [name for name, value in content.items() if not hasattr(value, "shape")]:
-        raise AuricleError(
-            f"{path} holds '{not_tensors[0]}', which is not a tensor; expected a flat state dict of tensors"
-        )
-    return content
+    return as_tensors(content, path)
 
 
 def build(tensors: dict[str, Tensor], config: MNConfig | DyMNConfig, path: Path, **options: Any) -> MN | DyMN:
     """Build the network of ``config`` with these weights; ``options`` are name, classes and label_type of MN and DyMN."""
+    import torch
+
     from auricle.models.efficientat.dymn import DyMN
     from auricle.models.efficientat.mn import MN
 
-    encoder = MN(config, **options) if isinstance(config, MNConfig) else DyMN(config, **options)
-    load_strictly(encoder, {**tensors, ADDED_BY_AURICLE: encoder.norm_stats}, path)
-    return encoder.eval()
+    def make() -> MN | DyMN:
+        network = MN if isinstance(config, MNConfig) else DyMN
+        return network(config, seed=None, **options)  # type: ignore[arg-type]
+
+    return build_strictly(make, tensors, path, own={ADDED_BY_AURICLE: torch.tensor([0.0, 1.0])})
 
 
 def infer_config(tensors: dict[str, Tensor], **known: Any) -> MNConfig | DyMNConfig:
@@ -106,33 +114,51 @@ def infer_config(tensors: dict[str, Tensor], **known: Any) -> MNConfig | DyMNCon
         AuricleError: if tensors are missing, or a field of ``known`` does not exist.
     """
     kind: type[MNConfig | DyMNConfig] = MNConfig if "features.0.0.weight" in tensors else DyMNConfig
-    try:
-        inferred = _mn(tensors) if kind is MNConfig else _dymn(tensors)
-    except KeyError as missing:
-        raise AuricleError(f"the file has no {missing}: it is truncated or not an EfficientAT network") from None
     names = {field.name for field in fields(kind)}
     if unknown := known.keys() - names:
         raise AuricleError(f"{kind.__name__} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(names))}")
+    try:
+        inferred = _mn(tensors, known) if kind is MNConfig else _dymn(tensors, known)
+    except KeyError as missing:
+        raise AuricleError(f"the file has no {missing}: it is truncated or not an EfficientAT network") from None
+    except (IndexError, TypeError, ZeroDivisionError, ValueError) as error:
+        if isinstance(error, AuricleError):
+            raise
+        raise AuricleError(f"the tensors have shapes that no EfficientAT network has ({error})") from None
     return kind(**{**inferred, **known})
 
 
-def _mn(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    projections = [_last(tensors, f"features.{i}.block.", ".0.weight").shape[0] for i in range(1, 16)]
-    width, reduced = _width(tensors["features.0.0.weight"].shape[0], projections)
+def _mn(tensors: dict[str, Tensor], known: dict[str, Any]) -> dict[str, Any]:
+    blocks = [tuple(_last(tensors, f"features.{i}.block.", ".0.weight").shape[:2]) for i in range(1, 16)]
+    width, reduced = _width(_channels(tensors, "features.0.0.weight", blocks), known)
     gates = [name for name in tensors if name.startswith("features.5.block.") and name.endswith("fc1.weight")]
     settings: dict[str, Any] = {"width": width, "reduced_tail": reduced, **_head(tensors)}
     if not gates:
         return settings | {"se_dims": "none"}
-    if len(gates) == 1 and "features.15.block.2.conc_se_layers.0.fc1.weight" in tensors:
-        gate = tensors["features.15.block.2.conc_se_layers.0.fc1.weight"]
-        if gate.shape[1] == tensors["features.15.block.1.0.weight"].shape[0]:
-            return settings | {"se_dims": "c", "se_ratio": _ratio(gate.shape[1], gate.shape[0])}
+    letters = known.get("se_dims", "c" if len(gates) == 1 and _squeezes_channels(tensors, 0) else "")
+    if "c" in letters:
+        return settings | {"se_dims": letters, "se_ratio": _ratio(tensors, letters.index("c"))}
     return settings  # the tensors do not determine which axes several gates work on; the caller sets it
 
 
-def _ratio(size: int, hidden: int) -> int:
-    """Return the squeeze ratio: 4 as in the published networks if the tensor fits it, else the one that fits."""
-    return 4 if round8(size // 4) == hidden else max(1, round(size / hidden))
+def _squeezes_channels(tensors: dict[str, Tensor], unit: int) -> bool:
+    """Return True if a unit of squeeze-and-excitation works on the channels, by its sizes in the last block."""
+    gate = tensors.get(f"features.15.block.2.conc_se_layers.{unit}.fc1.weight")
+    return gate is not None and gate.shape[1] == tensors["features.15.block.1.0.weight"].shape[0]
+
+
+def _ratio(tensors: dict[str, Tensor], unit: int) -> int:
+    """Return the squeeze ratio that gives the sizes of the gates on channels in all blocks, the common ones first.
+
+    The sizes are rounded to multiples of 8, so those of one block fit several ratios.
+    """
+    name = re.compile(rf"features\.\d+\.block\.\d+\.conc_se_layers\.{unit}\.fc1\.weight")
+    gates = [tuple(value.shape) for key, value in tensors.items() if name.fullmatch(key)]
+    largest = max(size for _, size in gates)
+    for ratio in (*RATIOS, *range(1, largest + 1)):
+        if all(round8(size // ratio) == hidden for hidden, size in gates):
+            return ratio
+    raise AuricleError(f"no squeeze ratio gives squeeze-and-excitation of these sizes (hidden, channels): {gates}")
 
 
 def _head(tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -147,14 +173,10 @@ def _head(tensors: dict[str, Tensor]) -> dict[str, Any]:
     raise AuricleError("the file has no classifier of an EfficientAT network")
 
 
-def _dymn(tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _dymn(tensors: dict[str, Tensor], known: dict[str, Any]) -> dict[str, Any]:
     everywhere = not any(name.startswith("layers.0.block.") for name in tensors)
-    norms = [f"layers.{i}.proj_norm.weight" for i in range(15)]
-    outputs = [
-        len(tensors[n]) if n in tensors else len(_last(tensors, f"layers.{i}.block.", ".1.weight"))
-        for i, n in enumerate(norms)
-    ]
-    width, _ = _width(tensors["in_c.0.weight"].shape[0], outputs)
+    blocks = [_dynamic_or_plain(tensors, i) for i in range(15)]
+    width, _ = _width(_channels(tensors, "in_c.0.weight", blocks), known | {"reduced_tail": False})
     settings: dict[str, Any] = {"width": width, "num_classes": len(tensors["classifier.5.bias"])}
     settings["dynamic_blocks"] = "all" if everywhere else "replace_se"
     kernels, lines = tensors.get("layers.14.depth_conv.weight"), tensors.get("layers.14.depth_act.init_v")
@@ -163,7 +185,27 @@ def _dymn(tensors: dict[str, Tensor]) -> dict[str, Any]:
         settings["conv_kernels"] = kernels.shape[2]
     if lines is not None:
         settings["relu_lines"] = len(lines) // 2
-    return settings
+    return settings | _contexts(tensors, DyMNConfig(width=width, dynamic_blocks=settings["dynamic_blocks"]), known)
+
+
+def _contexts(tensors: dict[str, Tensor], config: DyMNConfig, known: dict[str, Any]) -> dict[str, int]:
+    """Return the context ratio and limits that give the context sizes of all dynamic blocks; {} for the defaults."""
+    name = "layers.{}.context_gen.joint_conv.weight"
+    sizes = {i: len(tensors[name.format(i)]) for i in range(15) if name.format(i) in tensors}
+    if not sizes or CONTEXT & known.keys():
+        return {}
+
+    def limits(default: int, size: int) -> list[int]:
+        fitting = [limit for limit in range(8, size * 8 + 8, 8) if round8(limit * config.width) == size]
+        return [default, *fitting[:1]]
+
+    shapes = config.shapes
+    lowest, highest = limits(32, min(sizes.values())), limits(128, max(sizes.values()))
+    for ratio, low, high in itertools.product((*RATIOS, *range(1, 65)), lowest, highest):
+        told = replace(config, context_ratio=ratio, min_context=low, max_context=high)
+        if all(told.context(shapes[i]) == size for i, size in sizes.items()):
+            return {"context_ratio": ratio, "min_context": low, "max_context": high}
+    return {}
 
 
 def _last(tensors: dict[str, Tensor], start: str, end: str) -> Tensor:
@@ -175,11 +217,43 @@ def _last(tensors: dict[str, Tensor], start: str, end: str) -> Tensor:
     return tensors[name]
 
 
-def _width(stem: int, outputs: list[int]) -> tuple[float, bool]:
-    """Return the width multiplier that gives these channels, and whether the tail is reduced."""
-    for reduced in (False, True):
-        for width in WIDTHS:
-            shapes = block_shapes(width, reduced_tail=reduced)
-            if round8(STEM * width) == stem and [shape.outputs for shape in shapes] == outputs:
+def _dynamic_or_plain(tensors: dict[str, Tensor], block: int) -> tuple[int, int]:
+    """Return the output and the expanded channels of a block of DyMN."""
+    if f"layers.{block}.proj_norm.weight" in tensors:
+        return len(tensors[f"layers.{block}.proj_norm.weight"]), len(tensors[f"layers.{block}.depth_norm.weight"])
+    return tuple(_last(tensors, f"layers.{block}.block.", ".0.weight").shape[:2])
+
+
+def _channels(tensors: dict[str, Tensor], stem: str, blocks: list[tuple[int, int]]) -> list[int]:
+    """Return the channels of the stem, of the outputs and insides of all blocks, and of the head's hidden layer if there is one."""
+    hidden = tensors.get("classifier.2.weight")
+    sizes = [len(tensors[stem]), *(out for out, _ in blocks), *(expanded for _, expanded in blocks)]
+    return [*sizes, *([] if hidden is None else [len(hidden)])]
+
+
+def _width(channels: list[int], known: dict[str, Any]) -> tuple[float, bool]:
+    """Return the width multiplier that gives these channels, and whether the tail is reduced.
+
+    Several multipliers give the same channels. That of ``known`` comes first, then the published ones, then the roundest.
+    """
+    for reduced in (known["reduced_tail"],) if "reduced_tail" in known else (False, True):
+        for width in (known["width"],) if "width" in known else (*WIDTHS, *_round_widths(channels[0])):
+            config = MNConfig(width=width, reduced_tail=reduced)
+            shapes = config.shapes
+            sizes = [
+                round8(STEM * width),
+                *(s.outputs for s in shapes),
+                *(s.expanded for s in shapes),
+                config.last_width,
+            ]
+            if sizes[: len(channels)] == channels:
                 return width, reduced
-    raise AuricleError(f"no width multiplier gives blocks of {outputs} channels; known: {', '.join(map(str, WIDTHS))}")
+    tried = f"the width multiplier {known['width']} does not give" if "width" in known else "no width multiplier gives"
+    raise AuricleError(f"{tried} these channels (of stem, blocks, their insides and the head): {channels}")
+
+
+def _round_widths(stem: int) -> Iterator[float]:
+    """Return the multipliers that may give a stem of so many channels, those with the fewest decimals first."""
+    low, high = (stem - 8) / STEM, (stem + 8) / STEM
+    for step in (10, 20, 100, 1000):
+        yield from (number / step for number in range(max(1, math.floor(low * step)), math.ceil(high * step) + 1))

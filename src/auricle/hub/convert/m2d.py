@@ -5,13 +5,15 @@ Source: [m2d 6.2](docs/specification/m2d.md#s6-2), [6.6](docs/specification/m2d.
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d_names import RATES, SIZE, PublishedName, parse_name
-from auricle.hub.weight_file import load_strictly, read_pickle
+from auricle.hub.pickles import read_pickle
+from auricle.hub.strict_loading import as_tensors, build_strictly, reading
 from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ NAMES = (
 RUNTIME, OTHER = "backbone.", "beside backbone: "  # if a file has names with this prefix, the others are ignored
 FINE_TUNED = "module.ar.runtime.backbone."  # beside the classifier's names
 CLASSIFIER = "module.head.mlp.mlp.0.weight"
+BLOCK = re.compile(r"[0-9]{1,4}")  # the number of a block
 AXES = {"patch_embed.proj.weight": 4, "pos_embed": 3, CLASSIFIER: 2}  # of the tensors that determine the architecture
 # tensors that an encoder does not use: of pre-training, of M2D-CLAP and of the front end (Auricle's names)
 UNUSED = (
@@ -83,7 +86,7 @@ def m2d_content(ours: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
     return published, len(published)
 
 
-def read_published(path: Path, *, input_size: str | None = None, sample_rate: int | None = None) -> M2DEncoder:
+def read_published(path: Path | str, *, input_size: str | None = None, sample_rate: int | None = None) -> M2DEncoder:
     """Read a published ``.pth`` file as an encoder.
 
     Args:
@@ -94,9 +97,11 @@ def read_published(path: Path, *, input_size: str | None = None, sample_rate: in
     Raises:
         AuricleError: if the file is not an M2D file.
     """
-    content = read_pickle(path)
-    config = infer_config(content, path, input_size=input_size, sample_rate=sample_rate)
-    return build(published_tensors(content, path), config, path)
+    path = Path(path)
+    with reading(path):
+        content = read_pickle(path)
+        config = infer_config(content, path, input_size=input_size, sample_rate=sample_rate)
+        return build(published_tensors(content, path), config, path)
 
 
 def infer_config(
@@ -141,20 +146,24 @@ def build(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DEncod
 
     The other tensors of pre-training are ignored. A warning names unknown tensors.
     """
-    from auricle.models.m2d.encoder import M2DEncoder
+    import torch
 
-    encoder = M2DEncoder(config, name=_name(path), head=_head_config(tensors, config, path))
-    ours = to_ours(tensors)
-    own = encoder_part(ours)
-    own.setdefault(
-        "norm_stats", encoder.norm_stats
-    )  # files of 2022 and 2023 lack it ([m2d 6.2](docs/specification/m2d.md#s6-2))
-    load_strictly(encoder, own, path)
+    from auricle.models.m2d.encoder import DEFAULT_STATS, M2DEncoder
+
+    head, ours = _head_config(tensors, config, path), to_ours(tensors)
+    encoder = build_strictly(
+        lambda: M2DEncoder(config, seed=None, name=_name(path), head=head),
+        encoder_part(ours),
+        path,
+        own={
+            "norm_stats": torch.tensor(DEFAULT_STATS)
+        },  # files of 2022-23 lack it ([m2d 6.2](docs/specification/m2d.md#s6-2))
+    )
     unknown = [name for name in ours if not name.startswith(("online.", *UNUSED))]
     if unknown:
         warnings.warn(f"{path}: unknown tensors are not used: {', '.join(unknown)}", UserWarning, stacklevel=2)
     encoder.update_info(source=str(path.name))
-    return encoder.eval()
+    return encoder
 
 
 def _head_config(tensors: dict[str, Tensor], config: ViTConfig, path: Path) -> M2DHeadConfig | None:
@@ -201,8 +210,7 @@ def published_tensors(content: Any, path: Path) -> dict[str, Tensor]:
         raise AuricleError(f"{path} holds no state dictionary; expected one of the published M2D layouts")
     if not is_published(content):
         raise AuricleError(f"{path} is not an M2D checkpoint: it has no patch_embed.proj.weight and pos_embed")
-    if not_tensors := [name for name, value in state.items() if not hasattr(value, "shape")]:
-        raise AuricleError(f"{path} holds '{not_tensors[0]}', which is not a tensor; expected a dictionary of tensors")
+    state = as_tensors(state, path)
     for name, axes in AXES.items():
         if name in state and state[name].ndim != axes:
             raise AuricleError(f"{path} holds {name} of the shape {tuple(state[name].shape)}; expected {axes} axes")
@@ -224,7 +232,7 @@ def _runtime(name: str) -> str:
 
 def _depth(tensors: dict[str, Tensor], path: Path) -> int:
     numbers = [name.split(".")[1] for name in tensors if name.startswith("blocks.")]
-    depth = max((int(number) + 1 for number in numbers if number.isdigit()), default=0)
+    depth = max((int(number) + 1 for number in numbers if BLOCK.fullmatch(number)), default=0)
     if not depth:
         raise AuricleError(f"{path} has no transformer blocks: it is truncated or not an M2D checkpoint")
     return depth

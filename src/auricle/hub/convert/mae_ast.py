@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.hub.weight_file import load_strictly
+from auricle.core.options import from_plain
+from auricle.hub.strict_loading import as_tensors, build_strictly, reading
 from auricle.models.mae_ast.config import MAEASTConfig
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ PUBLISHED_NAMES = (  # the inverse
 PARTS = ("q", "k", "v")
 SEPARATE = re.compile(r"^((?:encoder|decoder)\.layers\.\d+)\.self_attn\.([qkv])_proj\.(weight|bias)$")
 JOINED = re.compile(r"^((?:encoder|decoder)\.blocks\.\d+)\.attn\.qkv\.(weight|bias)$")
+TABLE_TOLERANCE = 5e-6  # of rows below 64: 1.9e-6 was measured between two processors
 TABLES = ("enc_positions", "dec_positions")
 MARKS = {"encoder_mask_emb", "post_extract_proj.weight"}  # names that every file holds
 
@@ -149,16 +151,23 @@ def is_published(content: Any) -> bool:
 
 def build(content: Mapping[str, Any], path: Path, *, name: str = "") -> MAEASTEncoder:
     """Build the encoder of a checkpoint in evaluation mode."""
+    import torch
+
     from auricle.models.mae_ast.encoder import MAEASTEncoder
 
-    ours = to_ours(content["model"])
-    config = infer_config(content, ours, path)
-    if not config.stored_positions:
-        ours = {key: value for key, value in ours.items() if key not in TABLES}
-    encoder = MAEASTEncoder(config, name=name or path.stem)
-    load_strictly(encoder, {**ours, "norm_stats": encoder.norm_stats}, path)
+    with reading(path):
+        ours = to_ours(as_tensors(content["model"], path))
+        config = infer_config(content, ours, path)
+        if not config.stored_positions:
+            ours = {key: value for key, value in ours.items() if key not in TABLES}
+        encoder = build_strictly(
+            lambda: MAEASTEncoder(config, seed=None, name=name or path.stem),
+            ours,
+            path,
+            own={"norm_stats": torch.tensor([0.0, 1.0])},
+        )
     encoder.update_info(source=path.name)
-    return encoder.eval()
+    return encoder
 
 
 def infer_config(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> MAEASTConfig:
@@ -184,7 +193,9 @@ def infer_config(content: Mapping[str, Any], ours: Mapping[str, Tensor], path: P
         settings["max_token_length"] = min(len(table) for table in tables)
     _check_depth(settings, ours, path)
     patch, bins = f"{kernel[0]}x{kernel[1]}", int(_setting(task, "feature_dim", 128))
-    return MAEASTConfig(patch, bins, **settings, stored_positions=bool(tables) and not all(map(_computed, tables)))
+    stored = bool(tables) and not all(map(_computed, tables))
+    values = {"patch_size": patch, "n_mels": bins, **settings, "stored_positions": stored}
+    return from_plain(MAEASTConfig, values, f"{path}, in its settings,")
 
 
 def _settings(content: Mapping[str, Any], part: str, path: Path) -> Mapping[str, Any]:
@@ -210,7 +221,7 @@ def _check_rules(settings: Mapping[str, Any], rules: Mapping[str, Any], path: Pa
 def _check_depth(settings: Mapping[str, Any], ours: Mapping[str, Tensor], path: Path) -> None:
     """Raise AuricleError if settings and tensors disagree on the number of layers."""
     for stack, depth in (("encoder", settings["depth"]), ("decoder", settings["decoder_depth"])):
-        numbers = {int(name.split(".")[2]) for name in ours if name.startswith(f"{stack}.blocks.")}
+        numbers = {int(match[1]) for name in ours if (match := re.match(rf"{stack}\.blocks\.([0-9]{{1,4}})\.", name))}
         if len(numbers) != depth or numbers != set(range(depth)):
             raise AuricleError(
                 f"{path}: its settings state {depth} {stack} layers, its tensors hold {len(numbers)}; "
@@ -219,12 +230,16 @@ def _check_depth(settings: Mapping[str, Any], ours: Mapping[str, Tensor], path: 
 
 
 def _computed(table: Tensor) -> bool:
-    """Return True if a position table (tokens, D) equals the computed one (a table in half precision does not)."""
+    """Return True if a position table (tokens, D) equals the computed one (a table in half precision does not).
+
+    Processors differ in the last digit of an angle, which is 64 times as large in row 4096 as in row 64.
+    """
     import torch
 
     from auricle.models.layers.transformer import line_table
 
-    return torch.allclose(table.float(), line_table(table.shape[1], len(table)), rtol=0, atol=1e-6)
+    bound = TABLE_TOLERANCE * (torch.arange(len(table)) / 64).clamp(min=1)
+    return bool(((table.float() - line_table(table.shape[1], len(table))).abs() <= bound[:, None]).all())
 
 
 # ---- writing

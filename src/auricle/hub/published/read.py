@@ -10,7 +10,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import differences
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.hub.convert import efficientat, m2d, mae_ast
-from auricle.hub.weight_file import read_pickle
+from auricle.hub.pickles import read_pickle
+from auricle.hub.strict_loading import reading
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.heads import LabelSpace
 from auricle.models.m2d.config import ViTConfig
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def read_published(
-    path: Path,
+    path: Path | str,
     record: Record | None = None,
     *,
     same_classes: bool = True,
@@ -43,13 +44,15 @@ def read_published(
     Raises:
         AuricleError: if the layout is unknown, the file is truncated, or it does not match the record.
     """
-    content = read_pickle(path)
-    if efficientat.is_published(content):
-        return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
-    if m2d.is_published(content):
-        return _m2d(content, path, record, same_classes, input_size=input_size, sample_rate=sample_rate)
-    if mae_ast.is_published(content):
-        return _mae_ast(content, path, record)
+    path = Path(path)
+    with reading(path):
+        content = read_pickle(path)
+        if efficientat.is_published(content):
+            return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
+        if m2d.is_published(content):
+            return _m2d(content, path, record, same_classes, input_size=input_size, sample_rate=sample_rate)
+        if mae_ast.is_published(content):
+            return _mae_ast(content, path, record)
     raise AuricleError(
         f"{path} has an unknown layout; known: EfficientAT's state dict, M2D's four layouts, MAE-AST's checkpoint"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, option
 from auricle.methods.config import AUTO, EMPTY, NONE, ZERO, DataConfig, PretrainConfig, TrainConfig
-from auricle.models.m2d.config import FRONT_ENDS, PredictorConfig, ViTConfig, parse_size
+from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
@@ -138,7 +138,7 @@ class ViTPretrain(PretrainConfig):
 
     @property
     def front_end(self) -> str:
-        return FRONT_ENDS[self.model.sample_rate]
+        return self.model.front_end
 
     @property
     def crop_frames(self) -> int:

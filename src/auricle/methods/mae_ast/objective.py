@@ -9,6 +9,8 @@ tokens in the place of masked ones, there is no decoder, and each loss has its o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +23,6 @@ from auricle.methods.base import Objective, Preview, TrainProgress, spectrogram_
 from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
 from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss, token_nce
 from auricle.methods.mae_ast.masks import draw_mask
-from auricle.models.base import preserve_train_mode
 from auricle.models.layers.init import keyed, linear_rule
 from auricle.models.layers.transformer import take
 from auricle.models.mae_ast.config import MAEASTConfig
@@ -238,3 +239,14 @@ def count_masked(masked: MaskedTokens, clips: TokenBatch) -> dict[str, Tensor]:
     per_clip = masked.mask.hidden.shape[1]
     ratio = per_clip / clips.tokens.shape[1] if masked.real is None else float(masked.real.sum()) / sum(clips.sizes)
     return {"masked_ratio": torch.tensor(ratio), "ntokens": torch.tensor(float(per_clip))}
+
+
+@contextmanager
+def preserve_train_mode(module: nn.Module) -> Iterator[None]:
+    """Give every part of ``module`` back the mode (training or evaluation) that it had before."""
+    modes = {part: part.training for part in module.modules()}
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

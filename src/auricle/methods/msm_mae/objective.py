@@ -66,9 +66,9 @@ class MsmMae(MaskedObjective):
         """
         patches = self.online.patch_embed.cut(spec)
         shown = torch.where(mask.binary[..., None] > 0, self.reconstruct(patches, mask), patches)
-        reconstruction = spec.clone()  # columns that fill no patch stay as they are
+        reconstruction = spec.clone()  # what fills no patch stays as it is
         whole = join_patches(shown, self.online.config.grid[0], self.online.patch_embed.patch)
-        reconstruction[..., : whole.shape[2]] = whole
+        reconstruction[:, : whole.shape[1], : whole.shape[2]] = whole
         return reconstruction, (spec - reconstruction).abs()
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ This module does not import PyTorch: the command line reads it for its help.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,6 +19,12 @@ from auricle.core.options import check_choices, check_ranges, option
 FRONT_END = "efficientat-mel/sr32000-m128-w800-h320-n1024-fmin0-fmax15000"
 HEADS = ("mlp", "fully_convolutional", "multihead_attention_pooling")
 AGGREGATIONS = ("max", "avg", "add", "min")
+MOST_CLASSES, MOST_WIDTH, MOST_SIZE, MOST_PARTS = (
+    1_000_000,
+    64,
+    1 << 20,
+    256,
+)  # limits, far beyond any published network
 STEM, LAST, BLOCKS = 16, 1280, 15  # stem channels and width of the last linear layer before scaling; number of blocks
 
 # kernel, expanded, out, squeeze-and-excitation, activation, stride (None: the next of `strides`); blocks 1 to 15
@@ -136,7 +143,7 @@ class MNConfig:
             raise AuricleError(f"se_dims is 'none' or different letters of c, f and t, not '{self.se_dims}'")
         if self.dilated and set(letters) & set("ft"):
             raise AuricleError("a dilated network has squeeze-and-excitation along c or none: f and t do not fit it")
-        check_ranges(self, ("num_heads", "se_ratio"), 1)
+        check_ranges(self, ("num_heads", "se_ratio", "frames"), 1, MOST_SIZE)
 
     @property
     def squeeze_letters(self) -> str:
@@ -154,8 +161,11 @@ class MNConfig:
 
 def check_common(num_classes: int, width: float, strides: Sequence[int], dropout: float) -> None:
     """What MN and DyMN ask of their options."""
-    if num_classes < 1 or width <= 0 or not 0 <= dropout < 1:
-        raise AuricleError("needs num_classes >= 1, width > 0 and 0 <= dropout < 1")
+    if not (1 <= num_classes <= MOST_CLASSES and 0 < width <= MOST_WIDTH and 0 <= dropout < 1):
+        raise AuricleError(
+            f"needs 1 to {MOST_CLASSES:,} classes, a width above 0 and up to {MOST_WIDTH}, and 0 <= dropout < 1; not "
+            f"{num_classes}, {width} and {dropout}"
+        )
     if len(strides) != 4 or any(stride not in (1, 2) for stride in strides):
         raise AuricleError(f"strides are four numbers, each 1 or 2, not {tuple(strides)}")
 
@@ -187,8 +197,10 @@ class DyMNConfig:
         object.__setattr__(self, "strides", tuple(self.strides))  # a list where it was read from JSON
         check_common(self.num_classes, self.width, self.strides, self.dropout)
         check_choices(self)
-        if min(self.context_ratio, self.conv_kernels, self.relu_lines) < 1 or not self.temperature > 0:
-            raise AuricleError("needs context_ratio, conv_kernels, relu_lines >= 1 and temperature > 0")
+        check_ranges(self, ("context_ratio", "min_context", "max_context"), 1, MOST_SIZE)
+        check_ranges(self, ("conv_kernels", "relu_lines"), 1, MOST_PARTS)
+        if not 0 < self.temperature < math.inf:
+            raise AuricleError(f"the temperature must be a number above 0, not {self.temperature}")
 
     @property
     def shapes(self) -> list[BlockShape]:

@@ -28,10 +28,11 @@ from auricle.core.options import as_plain
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.frontends.spec_augment import MelAugment, training_mel
-from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.base import Encoder
 from auricle.models.efficientat.config import HEADS, DyMNConfig, MNConfig
 from auricle.models.efficientat.onednn import Graphs
 from auricle.models.heads import MAIN, LabelKind, LabelSpace
+from auricle.models.info import EncoderInfo
 from auricle.models.inputs import Padding, by_length, check_wave, zero_padded
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 

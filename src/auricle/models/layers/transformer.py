@@ -82,6 +82,8 @@ def sincos(embed_dim: int, positions: np.ndarray) -> np.ndarray:
 def grid_table(embed_dim: int, grid: tuple[int, int]) -> Tensor:
     """(1, 1 + F*T, embed_dim) float32. Row 0, the class token's, is zero; token f*T + t is [e(t), e(f)]."""
     rows, columns = grid
+    if torch.get_default_device().type == "meta":  # only the shape is asked for
+        return torch.empty(1, 1 + rows * columns, embed_dim)
     f, t = np.repeat(np.arange(rows), columns), np.tile(np.arange(columns), rows)
     table = np.concatenate([sincos(embed_dim // 2, t), sincos(embed_dim // 2, f)], axis=1)
     return torch.from_numpy(np.concatenate([np.zeros((1, embed_dim)), table])).float()[None]
@@ -306,7 +308,8 @@ class Transformer(nn.Module):
 class PatchEmbed(nn.Module):
     """Cut a spectrogram into patches and embed them: a convolution with kernel = stride, as a matrix product.
 
-    Token f * T + t is row f of patches (low frequencies first), column t. Incomplete trailing columns are dropped.
+    Token f * T + t is row f of patches (low frequencies first), column t. What fills no patch, at the end or in the
+    highest bands, is dropped.
     """
 
     def __init__(self, embed_dim: int, patch: tuple[int, int]):
@@ -317,8 +320,8 @@ class PatchEmbed(nn.Module):
     def cut(self, values: Tensor) -> Tensor:
         """Cut a spectrogram (B, F, T) into patches (B, N, ph * pw); the values of a patch are in row order."""
         (height, width), (b, bins, frames) = self.patch, values.shape
-        columns = frames // width
-        grid = values[:, :, : columns * width].reshape(b, bins // height, height, columns, width)
+        rows, columns = bins // height, frames // width
+        grid = values[:, : rows * height, : columns * width].reshape(b, rows, height, columns, width)
         return grid.permute(0, 1, 3, 2, 4).reshape(b, -1, height * width)
 
     def forward(self, patches: Tensor) -> Tensor:

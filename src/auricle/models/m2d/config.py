@@ -9,6 +9,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import check_ranges, option
 
 FRONT_ENDS = {16000: "m2d-logmel/16k", 32000: "m2d-logmel/32k"}  # of the M2D family, by sample rate
+BANDS = 80  # mel bands of these front ends
+MOST_DEPTH, MOST_WIDTH, MOST_CLASSES = 1000, 1 << 16, 1_000_000  # limits of a network, far beyond any published one
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -20,6 +22,12 @@ def parse_size(text: str) -> tuple[int, int]:
     if rows < 1 or columns < 1:
         raise AuricleError(f"both numbers of a size must be positive, got '{text}'")
     return rows, columns
+
+
+def front_end_of(sample_rate: int, input_size: str) -> str:
+    """Return the id of M2D's log-mel with as many bands as an input of this size (mel bins x frames) is high."""
+    bands, _ = parse_size(input_size)
+    return FRONT_ENDS[sample_rate] + ("" if bands == BANDS else f"-m{bands}")
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,11 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
-        check_ranges(self, ("embed_dim", "depth", "num_heads"), 1)
+        check_ranges(self, ("depth",), 1, MOST_DEPTH)
+        check_ranges(self, ("embed_dim", "num_heads"), 1, MOST_WIDTH)
         if self.sample_rate not in FRONT_ENDS:
             raise AuricleError(f"M2D supports 16000 and 32000 Hz, not {self.sample_rate}")
-        if bins % height:
+        if bins < height:
             raise AuricleError(f"{bins} mel bins cannot be cut into patches {height} high")
         if frames < width:
             raise AuricleError(f"an input of {frames} frames is shorter than one patch ({width} frames)")
@@ -52,13 +61,18 @@ class ViTConfig:
             )
 
     @property
+    def front_end(self) -> str:
+        """Id of the front end: M2D's log-mel with as many bands as the input is high."""
+        return front_end_of(self.sample_rate, self.input_size)
+
+    @property
     def attention_heads(self) -> int:
         """``num_heads``, or what "auto" means: one head per 64 channels."""
         return self.num_heads or max(1, self.embed_dim // 64)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches along frequency and time (F, T) of one training crop."""
+        """Patches along frequency and time (F, T) of one training crop. Incomplete ones are left out, as in the original."""
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
         return bins // height, frames // width
 
@@ -71,9 +85,10 @@ class M2DHeadConfig:
     pools: Literal["tokens", "frames"] = "frames"
 
     def __post_init__(self) -> None:
-        if self.num_classes < 1 or self.pools not in ("tokens", "frames"):
+        if not 1 <= self.num_classes <= MOST_CLASSES or self.pools not in ("tokens", "frames"):
             raise AuricleError(
-                f"a head has classes, and pools tokens or frames: not {self.num_classes} and {self.pools}"
+                f"a head has 1 to {MOST_CLASSES:,} classes, and pools tokens or frames: not {self.num_classes} and "
+                f"{self.pools}"
             )
 
 
@@ -88,7 +103,8 @@ class PredictorConfig:
     decoder_num_heads: int = option(16, "attention heads of the predictor")
 
     def __post_init__(self) -> None:
-        check_ranges(self, ("decoder_embed_dim", "decoder_depth", "decoder_num_heads"), 1)
+        check_ranges(self, ("decoder_depth",), 1, MOST_DEPTH)
+        check_ranges(self, ("decoder_embed_dim", "decoder_num_heads"), 1, MOST_WIDTH)
         if self.decoder_embed_dim % 4 or self.decoder_embed_dim % self.decoder_num_heads:
             raise AuricleError(
                 f"the predictor's width ({self.decoder_embed_dim}) must divide by 4 and by its heads ({self.decoder_num_heads})"

@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import front_end
-from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.base import Encoder
 from auricle.models.heads import MAIN, LabelKind, LabelSpace
+from auricle.models.info import EncoderInfo
 from auricle.models.inputs import Padding, check_ids_keep, mean_over_time
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.transformer import PatchEmbed, Transformer, grid_table, resized, take
-from auricle.models.m2d.config import FRONT_ENDS, M2DHeadConfig, ViTConfig, parse_size
+from auricle.models.m2d.config import M2DHeadConfig, ViTConfig, parse_size
 from auricle.models.m2d.head import M2DHead, TrainingMask, head_in_features, head_rule, mean_of_rows
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
@@ -82,11 +83,7 @@ class M2DEncoder(Encoder):
 
     def _info(self, name: str) -> EncoderInfo:
         config, (rows, _) = self.config, self.config.grid
-        front = front_end(FRONT_ENDS[config.sample_rate])
-        if parse_size(config.input_size)[0] != front.n_mels:
-            raise AuricleError(
-                f"M2D's log-mel has {front.n_mels} bands; an input of {config.input_size} does not fit it"
-            )
+        front = front_end(config.front_end)
         return EncoderInfo(
             name=name,
             family="m2d",

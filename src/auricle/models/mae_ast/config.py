@@ -10,7 +10,9 @@ from typing import ClassVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_ranges, option
-from auricle.models.m2d.config import parse_size
+from auricle.models.m2d.config import MOST_DEPTH, MOST_WIDTH, parse_size
+
+MOST_SIZE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ class MAEASTConfig:
 
     def __post_init__(self) -> None:
         height, _ = parse_size(self.patch_size)
-        check_ranges(self, ("n_mels", "num_heads", "embed_dim", "decoder_embed_dim"), 1)
+        check_ranges(self, ("n_mels", "num_heads", "embed_dim", "decoder_embed_dim"), 1, MOST_WIDTH)
+        if min(self.depth, self.decoder_depth, self.ffn_dim) < 1:
+            raise AuricleError("encoder and decoder need at least one layer, and their feed-forward a width")
+        check_ranges(self, ("ffn_dim", "max_token_length"), 1, MOST_SIZE)
+        check_ranges(self, ("depth", "decoder_depth"), 1, MOST_DEPTH)
         if self.n_mels % height:
             raise AuricleError(f"{self.n_mels} mel bins cannot be cut into tokens {height} high")
         for width in (self.embed_dim, self.decoder_embed_dim):
@@ -60,8 +66,6 @@ class MAEASTConfig:
             raise AuricleError(
                 f"a decoder {self.decoder_embed_dim} wide after an encoder {self.embed_dim} wide needs --use-post-enc-proj"
             )
-        if min(self.depth, self.decoder_depth, self.ffn_dim) < 1:
-            raise AuricleError("encoder and decoder need at least one layer, and their feed-forward a width")
         if self.max_token_length < self.rows:
             raise AuricleError(f"max_token_length must hold the {self.rows} tokens of a time step or more")
         for name in RATES:

@@ -30,7 +30,8 @@ from torch.nn import functional
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.fbank import KaldiFbank
-from auricle.models.base import Encoder, EncoderInfo
+from auricle.models.base import Encoder
+from auricle.models.info import EncoderInfo
 from auricle.models.inputs import Padding, check_ids_keep, check_padding, check_wave, mean_over_time, zero_padded
 from auricle.models.layers.init import keyed, linear_rule, normal_rule
 from auricle.models.layers.transformer import BlockStyle, Transformer, fast_dropout, line_rows, line_table, take
