@@ -10,6 +10,34 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
 HALF = len(CONTENT) // 2
 CUTS = {"cut": 1, "ignores-range": 1, "wrong-range": 1, "stalls": 99, "trickles": 99, "cut-often": 4}
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+DEMONS = {  # before, piece, seconds between two pieces
+    "endless": (CHUNKED, b"10000\r\n" + b"x" * 0x10000 + b"\r\n", 0.0),
+    "endless-without-length": (HEAD + b"\r\n", b"x" * 0x10000, 0.0),
+    "trickling-status": (b"HTTP/1.", b"1", 0.02),
+    "trickling-headers": (HEAD + b"X: ", b"y", 0.02),
+    "trickling-chunk-size": (CHUNKED, b"0", 0.02),
+    "trickling-trailers": (CHUNKED + b"4\r\nabcd\r\n0\r\n", b"X: y\r\n", 0.02),
+    "no-http": (b"SSH-2.0-OpenSSH_9.0\r\n\r\n", b"", 0.0),
+    "no-numbers": (HEAD + b"Content-Length: \xb2\xb3\r\n\r\n", b"", 0.0),
+    "a-length-of-5000-digits": (HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\nabc", b"", 0.0),
+    "a-length-beyond-any-disk": (HEAD + b"Content-Length: 999999999999999\r\n\r\nabc", b"", 0.0),
+    "a-bad-chunk-size": (CHUNKED + b"zz\r\nabc\r\n", b"", 0.0),
+    "a-negative-chunk-size": (CHUNKED + b"-5\r\nabc\r\n", b"", 0.0),
+    "to-nowhere": (b"HTTP/1.1 302 Found\r\nLocation: http://\xff..\x00:99999999/\r\n\r\n", b"", 0.0),
+    "to-a-local-file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", b"", 0.0),
+    "to-itself": (b"HTTP/1.1 302 Found\r\nLocation: /to-itself/\r\nContent-Length: 0\r\n\r\n", b"", 0.0),
+    "compressed": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", b"", 0.0),
+}
+RANGES = {
+    "a-range-of-5000-digits": "bytes {start}-{last}/" + "9" * 5000,
+    "a-range-backwards": "bytes {start}-0/{last}",
+    "a-range-beyond-its-end": "bytes {start}-{last}/3",
+    "a-range-beyond-any-disk": "bytes {start}-{last}/999999999999999",
+    "a-range-of-words": "bytes all/of it",
+    "no-range": "",
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -29,6 +57,10 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, kind: str, start: int, number: int) -> None:
         if kind == "missing":
             return self.send_error(404)
+        if kind in DEMONS:
+            return self.misbehave(kind)
+        if kind in RANGES and start:
+            return self.lie(RANGES[kind], start)
         if kind == "html":
             return self.begin(200, b"<!DOCTYPE html><p>please log in</p>", kind="text/html")
         if kind == "html-unsaid":
@@ -80,6 +112,21 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def misbehave(self, kind: str) -> None:
+        """Send what keeps a client busy for ever, a piece every 20 ms or without a pause, or what no client understands."""
+        before, piece, pause = DEMONS[kind]
+        self.wfile.write(before)
+        while piece and not self.server.closing.wait(pause):
+            self.wfile.write(piece)
+
+    def lie(self, content_range: str, start: int) -> None:
+        """Go on from ``start`` and state another range."""
+        self.send_response(206)
+        self.send_header("Content-Range", content_range.format(start=start, last=len(self.server.content) - 1))
+        self.send_header("Content-Length", str(len(self.server.content) - start))
+        self.end_headers()
+        self.wfile.write(self.server.content[start:])
 
     def handle(self) -> None:
         with suppress(ConnectionError):  # the client gave up, as it should

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from auricle.core.errors import AuricleError
 from auricle.hub.archive import extract_weight
 from auricle.hub.download import fetch, is_offline
-from helpers.weight_server import CONTENT, HALF, Mirror, mirror
+from helpers.weight_server import CONTENT, DEMONS, HALF, RANGES, Mirror, mirror
 
 SHA = hashlib.sha256(CONTENT).hexdigest()
 
@@ -83,6 +84,53 @@ def test_a_stalling_mirror_is_left_for_the_next(server, tmp_path, kind, monkeypa
     assert (server.count(kind), server.requests[-1][0]) == (3, "good")
     assert int(server.requests[-1][1].removeprefix("bytes=").rstrip("-")) >= HALF  # nothing is fetched twice
     assert "stalled" in refused(server, tmp_path / "other.pt", kind, timeout=2)
+
+
+@pytest.mark.parametrize("kind", ["endless", "endless-without-length"])
+def test_an_answer_without_end_is_stopped_at_the_known_size(server, tmp_path, kind, monkeypatch):
+    target = tmp_path / "file.pt"
+    said = refused(server, target, kind, size=len(CONTENT))
+    assert f"sends more than the {len(CONTENT)} bytes expected" in said
+    assert "are stored" not in said
+    monkeypatch.setattr("auricle.hub.download.LARGEST", 1 << 20)
+    assert f"sends more than the {1 << 20} bytes expected" in refused(server, target, kind)
+    assert brought(server, target, kind, "good", size=len(CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DEMONS if kind.startswith("trickling")])
+def test_a_server_that_sends_a_byte_now_and_then_is_left_in_time(server, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("auricle.hub.download.ATTEMPTS", 1)
+    started = time.monotonic()
+    assert "stalled" in refused(server, tmp_path / "file.pt", kind, timeout=1)
+    assert time.monotonic() - started < 60  # a byte every 20 ms would take hours
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, piece, _) in DEMONS.items() if not piece])
+def test_an_answer_that_nobody_understands_is_refused_in_words(server, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("auricle.hub.download.ATTEMPTS", 1)
+    assert f"{server.url(kind)}: " in refused(server, tmp_path / "file.pt", kind, size=len(CONTENT))
+
+
+@pytest.mark.parametrize("kind", RANGES)
+def test_a_range_that_cannot_be_is_refused(server, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("auricle.hub.download.ATTEMPTS", 1)
+    target = tmp_path / "file.pt"
+    target.with_name("file.pt.part").write_bytes(CONTENT[:HALF])
+    assert f"{server.url(kind)}: " in refused(server, target, kind, sha256=SHA)
+
+
+def test_a_damaged_note_beside_a_file_is_written_again(server, tmp_path):
+    target = tmp_path / "file.pt"
+    note = target.with_name("file.pt.json")
+    for damage in ("[]", "null", "{", '{"size": "many"}', '{"size": 3}', "[" * 100_000):
+        target.write_bytes(CONTENT)
+        note.write_text(damage)
+        assert brought(server, target, "good") == CONTENT
+        assert json.loads(note.read_text())["sha256"] == SHA
+    other = tmp_path / "other.pt"
+    other.with_name("other.pt.part.json").write_text('["url"]')
+    other.with_name("other.pt.part").write_bytes(CONTENT[:HALF])
+    assert brought(server, other, "good", sha256=SHA) == CONTENT
 
 
 def test_every_mirror_is_named_when_none_delivers(server, tmp_path):
@@ -190,3 +238,11 @@ def test_archives_without_or_with_several_weights_and_broken_ones_are_refused(tm
     for name in ("short.zip", "flipped.zip"):
         with pytest.raises(AuricleError, match="not a readable zip"):
             extract_weight(tmp_path / name, tmp_path / "out")
+
+
+def test_an_archive_that_unpacks_to_far_more_than_itself_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("auricle.hub.archive.ROOM", 1000)
+    packed = archive(tmp_path / "bomb.zip", **{"m/a.pth": bytes(1 << 20)})
+    with pytest.raises(AuricleError, match="would unpack to"):
+        extract_weight(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -74,17 +74,10 @@ class TimedRequest:
             RequestError: for an error of the server or the network.
         """
         since, arrived = time.monotonic(), 0
-        while True:
-            try:
-                block = self._next(max(0.0, since + self.timeout - time.monotonic()))
-            except TimeoutError:
-                block = b""
-            if block is None:
-                return
+        while (block := self._next(self.timeout)) is not None:
             assert isinstance(block, bytes)
-            if block:
-                yield block
-                arrived += len(block)
+            yield block
+            arrived += len(block)
             if time.monotonic() - since >= self.timeout:
                 if arrived < self.least_rate * self.timeout:
                     raise TimeoutError

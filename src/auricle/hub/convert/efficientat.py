@@ -238,6 +238,8 @@ def _width(channels: list[int], known: dict[str, Any]) -> tuple[float, bool]:
     """
     for reduced in (known["reduced_tail"],) if "reduced_tail" in known else (False, True):
         for width in (known["width"],) if "width" in known else (*WIDTHS, *_round_widths(channels[0])):
+            if round8(STEM * width) != channels[0]:
+                continue
             config = MNConfig(width=width, reduced_tail=reduced)
             shapes = config.shapes
             sizes = [
