@@ -177,6 +177,6 @@ def test_a_frozen_embedding_gets_no_gradient():
     assert encoder.cls_token.grad is not None
 
 
-def test_only_spectrograms_of_80_bands_fit():
-    with pytest.raises(AuricleError, match="80 bands"):
-        toy(input_size="64x64")
+def test_the_front_end_has_as_many_bands_as_the_input_is_high():
+    assert toy(input_size="80x64").info.front_end == "m2d-logmel/16k"
+    assert toy(input_size="64x64").info.front_end == "m2d-logmel/16k-m64"
