@@ -24,7 +24,7 @@ def fingerprint_of(architecture: dict[str, Any], tensors: Mapping[str, Tensor]) 
     digest = hashlib.sha256(json.dumps(_first_names(architecture), sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

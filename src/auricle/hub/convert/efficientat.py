@@ -129,7 +129,7 @@ def infer_config(tensors: dict[str, Tensor], **known: Any) -> MNConfig | DyMNCon
 
 
 def _mn(tensors: dict[str, Tensor], known: dict[str, Any]) -> dict[str, Any]:
-    blocks = [tuple(_last(tensors, f"features.{i}.block.", ".0.weight").shape[:2]) for i in range(1, 16)]
+    blocks = [_out_and_in(_last(tensors, f"features.{i}.block.", ".0.weight")) for i in range(1, 16)]
     width, reduced = _width(_channels(tensors, "features.0.0.weight", blocks), known)
     gates = [name for name in tensors if name.startswith("features.5.block.") and name.endswith("fc1.weight")]
     settings: dict[str, Any] = {"width": width, "reduced_tail": reduced, **_head(tensors)}
@@ -221,7 +221,11 @@ def _dynamic_or_plain(tensors: dict[str, Tensor], block: int) -> tuple[int, int]
     """Return the output and the expanded channels of a block of DyMN."""
     if f"layers.{block}.proj_norm.weight" in tensors:
         return len(tensors[f"layers.{block}.proj_norm.weight"]), len(tensors[f"layers.{block}.depth_norm.weight"])
-    return tuple(_last(tensors, f"layers.{block}.block.", ".0.weight").shape[:2])
+    return _out_and_in(_last(tensors, f"layers.{block}.block.", ".0.weight"))
+
+
+def _out_and_in(projection: Tensor) -> tuple[int, int]:
+    return projection.shape[0], projection.shape[1]
 
 
 def _channels(tensors: dict[str, Tensor], stem: str, blocks: list[tuple[int, int]]) -> list[int]:
