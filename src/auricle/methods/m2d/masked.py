@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -45,6 +46,12 @@ class MaskedObjective(Objective):
         name: str,
     ):
         super().__init__()
+        if model.unused_bands:
+            warnings.warn(
+                f"patches of {model.patch_size} leave out the {model.unused_bands} highest mel bands of an input of "
+                f"{model.input_size}; choose a --patch-size whose height divides the bands to use all of them",
+                stacklevel=2,
+            )
         self.masking = masking
         self.online = M2DEncoder(model, stats=stats, seed=seed, name=name)
         self.predictor = Predictor(predictor, model.embed_dim, model.grid, out=out)

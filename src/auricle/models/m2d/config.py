@@ -37,7 +37,9 @@ class ViTConfig:
     OLD_NAMES: ClassVar[dict[str, str]] = {"width": "embed_dim", "heads": "num_heads"}
 
     input_size: str = option("80x608", "mel bins x frames of one training crop (a frame is 10 ms)")
-    patch_size: str = option("16x16", "patch height x width, in mel bins x frames")
+    patch_size: str = option(
+        "16x16", "patch height x width, in mel bins x frames; bands above the last whole patch are not used"
+    )
     embed_dim: int = option(768, "width of the encoder")
     depth: int = option(12, "number of encoder blocks")
     num_heads: int | None = option(
@@ -75,6 +77,11 @@ class ViTConfig:
         """Patches along frequency and time (F, T) of one training crop. Incomplete ones are left out, as in the original."""
         (bins, frames), (height, width) = parse_size(self.input_size), parse_size(self.patch_size)
         return bins // height, frames // width
+
+    @property
+    def unused_bands(self) -> int:
+        """The highest mel bands, which fill no patch."""
+        return parse_size(self.input_size)[0] % parse_size(self.patch_size)[0]
 
 
 @dataclass(frozen=True)
