@@ -18,11 +18,13 @@ import auricle
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.hub.pickles import read_pickle
+from auricle.hub.run_folder import RunFolder
 from auricle.hub.warm_start import read_tensors
 from auricle.hub.weight_file import describe, read_encoder, save_encoder
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
 from auricle.models.heads import LabelSpace, make_head
+from auricle.reports.page import build_report
 from helpers.raw_weights import Sample, join, small_m2d
 
 
@@ -365,6 +367,10 @@ def test_weight_files_are_written_and_read_under_a_name_that_is_text(tmp_path, m
     assert describe("a.safetensors")["info"]["name"] == "m2d"
     assert read_encoder("a.safetensors").fingerprint() == auricle.load("a.safetensors").fingerprint()
     assert isinstance(read_pickle(str(saved(mn_state(), tmp_path / "b.pt"))), dict)
+    assert "online.cls_token" in read_tensors("a.safetensors")
+    assert RunFolder.create("run", {"method": "m2d"}).path == RunFolder.open("run").path
+    save_encoder(small_m2d(), "run/encoder.safetensors")
+    assert build_report("run", out="page.html").is_file()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")

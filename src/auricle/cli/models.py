@@ -98,6 +98,8 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.7g}"  # float32 has no more digits
     return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
 
 

@@ -108,7 +108,7 @@ def make_folder(folder: Path, advice: str = "choose another place") -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the same folder. It becomes ``path`` on success and is removed on failure.
 
     Args:
@@ -119,21 +119,29 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Raises:
         AuricleError: with the file's name, when the disk is full or the folder is not writable.
     """
+    path = Path(path)
     make_folder(path.parent)
     remove_leftovers(path.parent.absolute())
     temporary = temporary_name(path)
     with writing(path, "; the file before it is untouched"):
         try:
-            temporary.touch()
-            rights = temporary.stat().st_mode
-            yield temporary
-            temporary.chmod(rights)  # as the umask says: some libraries write files that only their owner may read
+            with usual_rights(temporary):
+                yield temporary
             if durable:
                 with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def usual_rights(path: Path) -> Iterator[None]:
+    """Give a file that is written meanwhile the rights of the umask; some libraries let only the owner read it."""
+    path.touch()
+    rights = path.stat().st_mode
+    yield
+    path.chmod(rights)
 
 
 @contextmanager
@@ -157,7 +165,7 @@ def writing(path: Path, consequence: str = "") -> Iterator[None]:
         raise AuricleError(f"cannot write {path}: {reason}{consequence}") from error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path | str, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

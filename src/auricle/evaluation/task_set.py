@@ -64,13 +64,13 @@ class SuiteEntry:
         return tuple(p.with_lr(lr) if lr and p.has_lr else p for p in map(protocol, self.protocols))
 
 
-def read_task_set(source: Path) -> tuple[SuiteEntry, ...]:
+def read_task_set(source: Path | str) -> tuple[SuiteEntry, ...]:
     """Read a suite from a file, or a shipped one by its name ("quick", "all"; a file of that name wins).
 
     Raises:
         AuricleError: The file is not there, is no suite, or names an unknown setting or protocol.
     """
-    path = _file_of(source)
+    path = _file_of(Path(source))
     content = _read_yaml(path)
     variable = content.get("root_from")
     root = Path(os.environ.get(str(variable), "")) if variable else path.parent

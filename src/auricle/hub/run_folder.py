@@ -69,8 +69,9 @@ class RunFolder:
         return self.path / "report.html"
 
     @classmethod
-    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+    def create(cls, path: Path | str, config: dict[str, Any]) -> RunFolder:
         """Make a new run folder. Raise AuricleError if there is one already: a run is never overwritten silently."""
+        path = Path(path)
         run = cls(path)
         if run.config.exists():
             raise AuricleError(
@@ -84,9 +85,9 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path | str) -> RunFolder:
         """Open an existing run folder. Raise AuricleError if it is none."""
-        run = cls(path)
+        run = cls(Path(path))
         if not run.config.is_file():
             raise AuricleError(f"{path} is not a run folder: it holds no config.yaml")
         return run

@@ -45,7 +45,7 @@ class Resumed:
         return "\n".join(lines)
 
 
-def resume(objective: nn.Module, source: Path) -> Resumed:
+def resume(objective: nn.Module, source: Path | str) -> Resumed:
     """Load the weights of an objective from another source.
 
     The statistics of the data are not loaded ([m2d 5.5](docs/specification/m2d.md#s5-5) recommends this). A second head for other
@@ -61,6 +61,7 @@ def resume(objective: nn.Module, source: Path) -> Resumed:
     Raises:
         AuricleError: if another tensor has another shape, or no tensor matches.
     """
+    source = Path(source)
     tensors = read_tensors(resolve_source(source))
     own = {name: value for name, value in objective.state_dict().items() if not name.endswith("norm_stats")}
     available = {name: value for name, value in tensors.items() if not name.endswith("norm_stats")}
@@ -91,7 +92,7 @@ def _form(tensor: Tensor) -> str:
     return shape if tensor.is_floating_point() else f"{shape} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def resolve_source(source: Path) -> Path:
+def resolve_source(source: Path | str) -> Path:
     """Return the file of a published name (downloaded if necessary); any other source unchanged.
 
     Raises:
@@ -100,6 +101,7 @@ def resolve_source(source: Path) -> Path:
     from auricle.hub import weight_cache as weights
     from auricle.hub.published import table as records
 
+    source = Path(source)
     record = None if source.exists() else records.find(str(source))
     if record is None:
         return source
@@ -111,12 +113,13 @@ def resolve_source(source: Path) -> Path:
     return weights.obtain(record)
 
 
-def read_tensors(source: Path) -> dict[str, Tensor]:
+def read_tensors(source: Path | str) -> dict[str, Tensor]:
     """Read the tensors of a run folder or weight file under their names in an objective.
 
     Raises:
         AuricleError: if there is no such file, or it is damaged.
     """
+    source = Path(source)
     if source.is_dir():
         for weights in sorted(RunFolder(source).checkpoints.glob("step-*/weights.safetensors"), reverse=True):
             try:

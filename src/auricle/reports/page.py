@@ -27,7 +27,11 @@ POLICY = (
 
 
 def build_report(
-    run: Path, others: Sequence[Path] = (), *, references: Sequence[Path] = (), out: Path | None = None
+    run: Path | str,
+    others: Sequence[Path | str] = (),
+    *,
+    references: Sequence[Path | str] = (),
+    out: Path | str | None = None,
 ) -> Path:
     """Write the report of a run; parts that a run lacks are left out with a sentence.
 
@@ -44,9 +48,9 @@ def build_report(
     Raises:
         AuricleError: A folder is no run, or a reference is not an original's log.
     """
-    runs = [RunView.open(path) for path in dict.fromkeys([run, *others])]
-    curves = [*(Reference.read(path) for path in references), *shipped_references(runs)]
-    target = out or runs[0].folder.report
+    runs = [RunView.open(path) for path in dict.fromkeys(map(Path, [run, *others]))]
+    curves = [*(Reference.read(Path(path)) for path in references), *shipped_references(runs)]
+    target = Path(out or runs[0].folder.report)
     if target.is_dir():
         raise AuricleError(f"{target} is a folder; name a file with --out")
     write_text(target, page(runs, curves))

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import replacing, sha256_of, write_failure, write_text
+from auricle.core.io import replacing, sha256_of, usual_rights, write_failure, write_text
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.base import Objective, TrainProgress
@@ -65,8 +65,9 @@ class CheckpointStore:
         try:
             self._remove_partial()
             partial.mkdir(parents=True)
-            save_file(_contiguous(network.state_dict()), partial / FILES[0])
-            save_file(_contiguous(optimizer_tensors(optimizer)), partial / FILES[1])
+            for name, tensors in zip(FILES, (network.state_dict(), optimizer_tensors(optimizer))):
+                with usual_rights(partial / name):
+                    save_file(_contiguous(tensors), partial / name)
             self._seal(partial, state)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
@@ -144,6 +145,8 @@ def find_damage(folder: Path) -> str | None:
         wrong = [name for name in FILES if sha256_of(folder / name) != description["sha256"][name]]
         if not all(isinstance(description["where"][name], int) for name in POSITION):
             return "its position in the run is missing"
+    except AuricleError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} is truncated or altered" if wrong else None

@@ -1,0 +1,127 @@
+"""Side files of a run folder that are damaged or lost: named, passed over, or made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+import torch
+
+from auricle.core.errors import AuricleError
+from auricle.hub.run_folder import RunFolder
+from auricle.hub.weight_file import save_encoder
+from auricle.methods.registry import read_settings
+from auricle.reports.run_view import RunView
+from auricle.training.checkpoint import CheckpointStore, find_damage
+from auricle.training.log import read_log
+from helpers.raw_weights import small_m2d
+
+JSON = ["", "{", "[]", "null", "3", '"x"', "[" * 100_000, "\0\0", '{"a": NaN}']
+
+
+@pytest.fixture
+def run(tmp_path) -> RunFolder:
+    run = RunFolder.create(tmp_path / "run", {"method": "m2d", "data": "x"})
+    save_encoder(small_m2d(), run.encoder, lineage={"epoch": 2, "step": 10})
+    run.metrics.write_text(json.dumps({"kind": "step", "step": 1, "epoch": 1, "loss": 0.5}) + "\n")
+    return run
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[1, 2]", "3", "a: [", "a: 2001-99-99", "? [a]\n: b", "[" * 5000, "\0", "a: !!python/object:os.system {}",
+        "1: 2", "a: &a [*a]", "\ufffe", "- " * 3000,
+    ],
+)  # fmt: skip
+def test_a_damaged_configuration_is_named(run, text):
+    run.config.write_text(text, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(AuricleError, match=r"config\.yaml"):
+        read_settings(run.read_config(), str(run.config))
+
+
+@pytest.mark.parametrize(
+    "values", [{"train": 3}, {"train": {"epochs": "many"}}, {"model": {"depth": [1]}}, {"train": {"lr": "3e-4"}}]
+)
+def test_a_setting_of_another_type_is_named(run, values):
+    run.write_config({"method": "m2d", "source": "x"} | values)
+    with pytest.raises(AuricleError, match=r"config\.yaml holds .*expected"):
+        read_settings(run.read_config(), str(run.config))
+
+
+def test_bytes_that_are_no_text_are_named(run):
+    run.config.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AuricleError, match=r"config\.yaml is damaged .* the encoder in the folder can be used"):
+        run.read_config()
+
+
+@pytest.mark.parametrize("text", JSON)
+def test_a_damaged_environment_is_left_out(run, text):
+    (run.path / "environment.json").write_text(text)
+    environment = RunView.open(run.path).environment
+    assert isinstance(environment, dict)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [*JSON, '{"kind": 3}', '{"step": 1}', '{"kind": "step", "step": "one"}', '{"kind": "step", "epoch": null}',
+     '{"kind": "step", "epoch": 1e999}', '{"kind": "step", "step": 7, "ep'],
+)  # fmt: skip
+def test_damaged_lines_of_the_log_are_left_out(run, line):
+    with open(run.metrics, "a") as file:
+        file.write(line + "\n" + json.dumps({"kind": "step", "step": 2, "epoch": 3.0, "loss": 0.4}) + "\n")
+    assert [row["step"] for row in read_log(run.metrics, "step")] == [1, 2]
+    assert RunView.open(run.path).epochs == 3.0
+
+
+@pytest.mark.parametrize("lineage", [{"epoch": "two"}, {"epoch": None}, {}])
+def test_the_epochs_of_a_run_come_from_the_log_where_the_encoder_does_not_hold_them(run, lineage):
+    save_encoder(small_m2d(), run.encoder, lineage=lineage)
+    assert RunView.open(run.path).epochs == 1.0
+
+
+@pytest.fixture
+def store(tmp_path) -> CheckpointStore:
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    store = CheckpointStore(tmp_path / "checkpoints")
+    for step in (1, 2):
+        store.save({"micro_step": step, "log_size": 0, "health": {}}, network, optimizer)
+    return store
+
+
+@pytest.mark.parametrize("text", [*JSON, '{"state": "step-000000001"}', '{"state": 3, "score": "high"}'])
+def test_a_damaged_note_of_the_best_checkpoint_costs_no_checkpoint(store, text):
+    (store.folder / "best.json").write_text(text)
+    assert store.best() is None
+    store.prune()
+    assert store.read().state["micro_step"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*JSON, '{"format": 1, "where": {"micro_step": 2, "log_size": 0}, "sha256": {}}',
+     '{"format": 1, "where": "micro_step log_size", "sha256": {}}', '{"format": 1, "where": {"micro_step": "2"}, "sha256": 3}'],
+)  # fmt: skip
+def test_a_checkpoint_with_a_damaged_description_is_passed_over(store, text):
+    newest = store.checkpoints()[0]
+    (newest / "state.json").write_text(text)
+    log: list[str] = []
+    assert store.read(log.append).state["micro_step"] == 1
+    assert str(newest) in log[0]
+
+
+def test_a_checkpoint_of_a_newer_version_is_not_called_damaged(store):
+    newest = store.checkpoints()[0]
+    (newest / "state.json").write_text('{"format": 99}')
+    with pytest.raises(AuricleError, match="newer version"):
+        find_damage(newest)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_a_checkpoint_has_the_rights_that_the_umask_gives(store):
+    newest = store.checkpoints()[0]
+    rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in newest.iterdir()}
+    assert set(rights.values()) == {rights["state.json"]}
