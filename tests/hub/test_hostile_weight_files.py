@@ -95,6 +95,11 @@ DESCRIPTIONS = {
     "a head too large": (
         ("architecture", "heads"), {"main": {"kind": "linear", "input_dim": 80, "num_classes": 10**12}}, "classes",
     ),
+    "a head of layers without end": (
+        ("architecture", "heads"),
+        {"main": {"kind": "norm-linear", "input_dim": 80, "num_classes": 2, "hidden": [1] * 100_000}},
+        "hidden layers",
+    ),
     "too many heads": (
         ("architecture", "heads"),
         {f"h{i}": {"kind": "linear", "input_dim": 1, "num_classes": 1} for i in range(300)},

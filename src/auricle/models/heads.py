@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAIN = "main"  # the head whose logits are ``EncoderOutput.logits``; the head of published files has this name
 LabelKind = Literal["multiclass", "multilabel"]
-MOST_INPUTS, MOST_CLASSES = 1 << 24, 1_000_000  # of a head
+MOST_INPUTS, MOST_CLASSES, MOST_LAYERS = 1 << 24, 1_000_000, 64  # of a head
 HEAD_STD = 0.02  # of the weights of a new head
 
 
@@ -314,6 +314,10 @@ class NormLinearHead(VectorHead):
     ):
         super().__init__(input_dim, num_classes, reads)
         self.hidden, self.dropout = tuple(hidden), dropout
+        if len(self.hidden) > MOST_LAYERS or not all(1 <= size <= MOST_INPUTS for size in self.hidden):
+            raise AuricleError(
+                f"a norm-linear head has up to {MOST_LAYERS} hidden layers of 1 to {MOST_INPUTS:,} units"
+            )
         self.norm = nn.BatchNorm1d(input_dim, affine=False)
         layers: list[nn.Module] = []
         for place, (narrow, wide) in enumerate(zip((input_dim, *self.hidden), self.hidden)):
