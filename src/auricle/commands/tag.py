@@ -200,7 +200,7 @@ class _Job:
         length = self.lengths[source.name]
         of = f" of {clock(length)}" if length else ""
         for listener in self.listeners:
-            listener(seconds / length if length else 0.0, f"{printable(source.place)} {clock(seconds)}{of}")
+            listener(seconds / length if length else 0.0, f"{printable(Path(source.place).name)} {clock(seconds)}{of}")
 
     def _write_extras(self, source: AudioSource, outcome: FileTags | Failure) -> None:
         """Write the label track and the picture that were asked for."""
