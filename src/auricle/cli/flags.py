@@ -280,18 +280,18 @@ def reader_of(leaf: Leaf) -> Any:
 
     Values of the first edition (``option(old=...)``) are translated, with a message on stderr.
     """
-    words, element, item = leaf.field.metadata.get("words") or {}, element_of(leaf.kind), leaf.field
+    special, element, item = leaf.field.metadata.get("special") or {}, element_of(leaf.kind), leaf.field
     choices = item.metadata.get("choices") or ()
 
     def read(text: str) -> Any:
-        if text in words:
-            return words[text]
+        if text in special:
+            return special[text]
         if text == "none" and _optional(leaf.kind):
             return None
         try:
             value = element(text)
         except ValueError:
-            known = [word for word in words if word in NOT_SET]
+            known = [name for name in special if name in NOT_SET]
             kind = "a whole number" if element is int else "a number" if element is float else element.__name__
             raise argparse.ArgumentTypeError(f"'{text}' is not {' or '.join([kind, *known])}") from None
         except TypeError:
@@ -311,8 +311,8 @@ def reader_of(leaf: Leaf) -> Any:
 def shown(leaf: Leaf, value: Any) -> str:
     """Return a value as it is typed on the command line: for None the name of the special value."""
     if value is None:
-        words = leaf.field.metadata.get("words") or {}
-        return next((word for word, meant in words.items() if meant is None), "none")
+        special = leaf.field.metadata.get("special") or {}
+        return next((name for name, value in special.items() if value is None), "none")
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -320,7 +320,7 @@ def _with_default(text: str, leaf: Leaf) -> str:
     if leaf.default in (MISSING, "", (), False, True) or (leaf.default is None and "default" in text):
         return text + (" (default: on)" if leaf.default is True else "")
     value = shown(leaf, leaf.default)
-    return text if value == "none" and not leaf.field.metadata.get("words") else f"{text} (default: {value})"
+    return text if value == "none" and not leaf.field.metadata.get("special") else f"{text} (default: {value})"
 
 
 def _metavar(leaf: Leaf) -> str:

@@ -33,14 +33,14 @@ class DemoConfig:
     label_column: str | None = option(None, "column of that table that holds the label")
     group_column: str | None = option(None, "column of speaker, patient or site, never split across folds")
     out: str | None = option(
-        None, "folder for everything; auto: demo/<name>-<time>", words={"auto": None}, old={"": None}
+        None, "folder for everything; auto: demo/<name>-<time>", special={"auto": None}, old={"": None}
     )
     minutes: float = option(2.5, "minutes of pre-training")
     clips_per_class: int = option(25, "clips of each class of the synthetic corpus", advanced=True)
     batch_size: int = option(24, "clips per weight update")
     seed: int = option(0, "seed of every random draw")
     workers: int | None = option(
-        None, "processes that prepare; auto: one per core", words={"auto": None}, old={0: None}
+        None, "processes that prepare; auto: one per core", special={"auto": None}, old={0: None}
     )
     quiet: bool = option(False, "show no progress")
 

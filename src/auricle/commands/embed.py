@@ -57,11 +57,14 @@ class EmbedConfig:
     window: float | None = option(
         None,
         "a vector for every window of this many seconds, or none: one for the whole clip",
-        words={"none": None},
+        special={"none": None},
         old={0.0: None},
     )
     hop: float | None = option(
-        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
+        None,
+        "seconds between the starts of two windows, or auto: half a window",
+        special={"auto": None},
+        old={0.0: None},
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
     overwrite: bool = option(False, "replace an output of other settings or clips")

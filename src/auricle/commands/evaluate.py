@@ -42,7 +42,7 @@ class EvaluateConfig:
     lr: float | None = option(
         None,
         "learning rate of the evar protocol; none: 3e-4 (M2D's published setting is 3e-5)",
-        words={"none": None},
+        special={"none": None},
         old={0: None},
         advanced=True,
     )

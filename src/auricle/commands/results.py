@@ -56,7 +56,7 @@ class ResultsConfig:
     task: str = option("", "only tasks whose name contains this text")
     protocol: str = option("", "only protocols whose name contains this text, or linear, knn, fewshot")
     baselines: bool = option(True, "show the baselines too")
-    last: int | None = option(None, "only the last so many rows; none: all", words={"none": None}, old={0: None})
+    last: int | None = option(None, "only the last so many rows; none: all", special={"none": None}, old={0: None})
 
     def __post_init__(self) -> None:
         if self.last == 0:  # the first edition's value for "all"

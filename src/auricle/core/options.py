@@ -25,7 +25,7 @@ def option(
     *,
     choices: tuple[str, ...] = (),
     flag: str = "",
-    words: dict[str, Any] | None = None,
+    special: dict[str, Any] | None = None,
     old: dict[Any, Any] | None = None,
     group: str = "",
     advanced: bool | None = None,
@@ -37,14 +37,20 @@ def option(
         help: one line; name the unit.
         choices: the allowed values.
         flag: another name on the command line.
-        words: names of special values on the command line, such as ``{"none": None}``.
+        special: special values on the command line, such as ``{"none": None}``.
         old: values of earlier versions and what they are now, such as ``{0: None}``: translated when a saved
             configuration or a command line is read.
         group: heading of the option in ``--help``; of all its options where the field is a config itself.
         advanced: True: shown by ``--help all`` only; None: as the config that this field belongs to.
         factory: makes the default where it is a config itself.
     """
-    metadata: dict[str, Any] = {"help": help, "choices": choices, "flag": flag, "words": words or {}, "old": old or {}}
+    metadata: dict[str, Any] = {
+        "help": help,
+        "choices": choices,
+        "flag": flag,
+        "special": special or {},
+        "old": old or {},
+    }
     metadata |= {"group": group, "advanced": advanced}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)

@@ -48,7 +48,7 @@ class Task:
     seconds: float | None = option(
         None,
         "cut clips to this many seconds, zero-pad shorter ones; none: whole clips",
-        words={"none": None},
+        special={"none": None},
         old={0: None},
     )
     name: str = option(

@@ -68,14 +68,17 @@ class TagSettings:
     window: float | None = option(
         None,
         f"seconds scored at a time, or none: the whole recording (windows of {LONG_WINDOW:.0f} s if it is long)",
-        words={"none": None},
+        special={"none": None},
         old={0.0: None},
     )
     whole: float = option(
         WHOLE_SECONDS, "longest recording that is scored at once without --window, in seconds", advanced=True
     )
     hop: float | None = option(
-        None, "seconds between the starts of two windows, or auto: half a window", words={"auto": None}, old={0.0: None}
+        None,
+        "seconds between the starts of two windows, or auto: half a window",
+        special={"auto": None},
+        old={0.0: None},
     )
     only: tuple[str, ...] = option((), "labels (or class ids) to report, and no others")
     min_score: float = option(0.0, "least score of a label or event that is reported (0 to 1)")
@@ -205,7 +208,7 @@ class EmbedSettings(EncodeSettings):
     seconds: float | None = option(
         None,
         "cut every clip to this many seconds, zero-padding shorter ones at the end, or none: the whole clip",
-        words={"none": None},
+        special={"none": None},
         old={0.0: None},
     )
     crop: str = option(

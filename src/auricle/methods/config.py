@@ -54,12 +54,18 @@ class TrainConfig:
 
     epochs: int = option(300, "length of the schedule in passes over the data", advanced=False)
     max_updates: int | None = option(
-        None, "length of the schedule in weight updates instead of epochs", words=NONE, old=ZERO, advanced=False
+        None, "length of the schedule in weight updates instead of epochs", special=NONE, old=ZERO, advanced=False
     )
-    stop_at: int | None = option(None, "stop after this epoch; the length of the schedule stays", words=NONE, old=ZERO)
+    stop_at: int | None = option(
+        None, "stop after this epoch; the length of the schedule stays", special=NONE, old=ZERO
+    )
     start_epoch: int = option(0, "first epoch of a new run; earlier epochs of the schedule count as done")
     batch_size: int | None = option(
-        512, "clips per process and micro-step; auto: as many as fit into memory", words=AUTO, old=ZERO, advanced=False
+        512,
+        "clips per process and micro-step; auto: as many as fit into memory",
+        special=AUTO,
+        old=ZERO,
+        advanced=False,
     )
     effective_batch: int = option(512, "clips per weight update with --batch-size auto, reached by accumulation")
     accum_iter: int = option(1, "micro-steps per weight update")
@@ -70,7 +76,7 @@ class TrainConfig:
     )
     amsgrad: bool = option(False, "AdamW and adam-l2 with the largest second moment so far")
     betas: tuple[float, ...] = option((), "two decays of the optimiser; none: adamw 0.9 0.95, adam 0.9 0.98")
-    eps: float | None = option(None, "epsilon of the optimiser; auto: adamw 1e-8, adam 1e-6", words=AUTO, old=ZERO)
+    eps: float | None = option(None, "epsilon of the optimiser; auto: adamw 1e-8, adam 1e-6", special=AUTO, old=ZERO)
     schedule: str = option(
         "cosine",
         "learning rate after the warm-up (efficientat, evar, cosine-annealing: as those programs)",
@@ -84,25 +90,27 @@ class TrainConfig:
     schedule_updates: int | None = option(
         None,
         "weight updates that the schedule spans (polynomial, or with max-updates); auto: the whole run",
-        words=AUTO,
+        special=AUTO,
         old=ZERO,
     )
     lr: float | None = option(
-        None, "peak learning rate; auto: blr * effective batch / 256", words=AUTO, old=ZERO, advanced=False
+        None, "peak learning rate; auto: blr * effective batch / 256", special=AUTO, old=ZERO, advanced=False
     )
     blr: float = option(3e-4, "base learning rate, for an effective batch of 256")
     min_lr: float = option(0.0, "learning rate at the end")
     warmup_epochs: float | None = option(
-        20.0, "epochs of linear warm-up (with --max-updates use --warmup-updates); auto: a tenth of the run", words=AUTO
+        20.0,
+        "epochs of linear warm-up (with --max-updates use --warmup-updates); auto: a tenth of the run",
+        special=AUTO,
     )
     warmup_updates: int | None = option(
         0,
         "weight updates of linear warm-up (polynomial, or with max-updates); auto: a tenth of the schedule",
-        words=AUTO,
+        special=AUTO,
     )
     long_warmup: bool = option(False, "allow a warm-up that is longer than the run, as the original programs do")
     weight_decay: float = option(0.05, "decoupled weight decay of matrices and tokens")
-    clip_grad: float | None = option(3.0, "largest global L2 norm of the gradient", words=NONE, old=ZERO)
+    clip_grad: float | None = option(3.0, "largest global L2 norm of the gradient", special=NONE, old=ZERO)
     precision: str = option(
         "auto",
         "arithmetic of the networks",
@@ -123,31 +131,34 @@ class TrainConfig:
     save_interval_updates: int | None = option(
         None,
         "weight updates between two saved encoders (encoder-update<k>.safetensors), each with a checkpoint",
-        words=NONE,
+        special=NONE,
         old=ZERO,
     )
     keep_interval_updates: int | None = option(
-        None, "number of the newest of these encoders to keep", words={"all": None}, old=ZERO
+        None, "number of the newest of these encoders to keep", special={"all": None}, old=ZERO
     )
     checkpoint_minutes: float = option(10.0, "minutes between two checkpoints; a run continues from the last one")
     checkpoint_steps: int | None = option(
-        None, "weight updates between two checkpoints; auto: by time and at the end of each epoch", words=AUTO, old=ZERO
+        None,
+        "weight updates between two checkpoints; auto: by time and at the end of each epoch",
+        special=AUTO,
+        old=ZERO,
     )
     keep_checkpoints: int = option(2, "number of newest checkpoints to keep, beside the best one")
     eval_freq: int | None = option(
-        10, "epochs between two evaluations of the encoder (with --quick-eval)", words=NONE, old=ZERO
+        10, "epochs between two evaluations of the encoder (with --quick-eval)", special=NONE, old=ZERO
     )
     eval_after: int = option(0, "no evaluation before this epoch")
     early_stop_epochs: int | None = option(
-        None, "stop after more than so many epochs without a better score (with a validation part)", words=NONE
+        None, "stop after more than so many epochs without a better score (with a validation part)", special=NONE
     )
-    validate_interval: int | None = option(1, "epochs between two validations (with --valid)", words=NONE, old=ZERO)
+    validate_interval: int | None = option(1, "epochs between two validations (with --valid)", special=NONE, old=ZERO)
     validate_interval_updates: int | None = option(
-        None, "weight updates between two validations (with --valid)", words=NONE, old=ZERO
+        None, "weight updates between two validations (with --valid)", special=NONE, old=ZERO
     )
     tensorboard: bool = option(False, "write TensorBoard scalars too (needs the [train] extra)")
     wandb: str | None = option(
-        None, "project of Weights & Biases to log to as well (install wandb yourself)", words=NONE, old=EMPTY
+        None, "project of Weights & Biases to log to as well (install wandb yourself)", special=NONE, old=EMPTY
     )
 
     def __post_init__(self) -> None:
@@ -196,14 +207,14 @@ class DataConfig:
     """Settings of the clips to train on."""
 
     data_path: str | None = option(
-        None, "folder that the paths of a list start from; auto: the folder of the list", words=AUTO, old=EMPTY
+        None, "folder that the paths of a list start from; auto: the folder of the list", special=AUTO, old=EMPTY
     )
     stored_front_end: str | None = option(
-        None, "front end of the stored spectrograms; auto: read from their prepare.json", words=AUTO, old=EMPTY
+        None, "front end of the stored spectrograms; auto: read from their prepare.json", special=AUTO, old=EMPTY
     )
     norm_stats: tuple[float, ...] = option((), "mean and standard deviation of the input; none: measured on the data")
     csv_bg_noise: str | None = option(
-        None, "prepared folder, manifest or folder of background noise", words=NONE, old=EMPTY
+        None, "prepared folder, manifest or folder of background noise", special=NONE, old=EMPTY
     )
     noise_ratio: float = option(0.0, "ratio of noise energy mixed into the input, 0 to 1")
     weighted: bool = option(False, "draw clips with replacement, in proportion to the list's column weight")
@@ -233,19 +244,19 @@ class PretrainConfig:
     out: str | None = option(
         None,
         "run folder; auto: runs/<method>-<time>; published: named as the M2D program does",
-        words=AUTO,
+        special=AUTO,
         old=EMPTY,
     )
     resume: str | None = option(
         None,
         "start from the weights of this run, encoder or published file (the schedule starts anew)",
-        words=NONE,
+        special=NONE,
         old=EMPTY,
     )
     quick_eval: str | None = option(
         None,
         "task-set file (or executable) evaluated every --eval-freq epochs from --eval-after on",
-        words=NONE,
+        special=NONE,
         old=EMPTY,
         group="measured during training",
         advanced=True,
@@ -253,7 +264,7 @@ class PretrainConfig:
     all_eval: str | None = option(
         None,
         "task-set file (or executable) evaluated at the end",
-        words=NONE,
+        special=NONE,
         old=EMPTY,
         group="measured during training",
         advanced=True,
@@ -261,7 +272,7 @@ class PretrainConfig:
     valid: str | None = option(
         None,
         "list or folder of validation clips, whose loss is measured during training, see --validate-interval",
-        words=NONE,
+        special=NONE,
         old=EMPTY,
         group="measured during training",
         advanced=True,
@@ -269,7 +280,7 @@ class PretrainConfig:
     test: str | None = option(
         None,
         "list or folder of test clips, whose loss is measured at the end",
-        words=NONE,
+        special=NONE,
         old=EMPTY,
         group="measured during training",
         advanced=True,

@@ -29,21 +29,21 @@ class AdviseConfig:
         "unsure", "everyday (AudioSet-like), speech, far (animals, medicine, machines), unsure, or a word such as birds"
     )
     hours: float | None = option(
-        None, "hours of sound in all; auto: counted, or from clips and their length", words=AUTO, old=ZERO
+        None, "hours of sound in all; auto: counted, or from clips and their length", special=AUTO, old=ZERO
     )
     clips: int | None = option(
-        None, "number of clips; auto: counted, or from hours and their length", words=AUTO, old=ZERO
+        None, "number of clips; auto: counted, or from hours and their length", special=AUTO, old=ZERO
     )
-    clip_seconds: float | None = option(None, "seconds of a clip; auto: from hours and clips", words=AUTO, old=ZERO)
+    clip_seconds: float | None = option(None, "seconds of a clip; auto: from hours and clips", special=AUTO, old=ZERO)
     labels: bool = option(False, "the clips are labelled")
     above_8khz: bool = option(False, "content above 8 kHz matters")
     fine_time: bool = option(False, "the task needs frames of 40 ms, not 160 ms")
     noisy: str = option("unsure", "the recordings hold background noise", choices=("yes", "no", "unsure"))
     noise: str | None = option(
-        None, "folder of background sounds to mix in, such as FSD50K", words={"none": None}, old={"": None}
+        None, "folder of background sounds to mix in, such as FSD50K", special={"none": None}, old={"": None}
     )
-    gpus: int | None = option(None, "number of GPUs; auto: those of this machine", words=AUTO, old={-1: None})
-    gpu_memory: float | None = option(None, "GiB of one GPU; auto: this machine's, else 24", words=AUTO, old=ZERO)
+    gpus: int | None = option(None, "number of GPUs; auto: those of this machine", special=AUTO, old={-1: None})
+    gpu_memory: float | None = option(None, "GiB of one GPU; auto: this machine's, else 24", special=AUTO, old=ZERO)
     tflops: float = option(
         rules.DEFAULT_TFLOPS,
         "1e12 operations a second that one GPU sustains in bf16, for times that are not measured",

@@ -22,7 +22,10 @@ class ListConfig:
     source: str = argument("folder whose files are listed, itself and below")
     out: str = option(help="list to write (CSV)")
     root: str | None = option(
-        None, "folder that the names start from, or auto: the folder of the list", words={"auto": None}, old={"": None}
+        None,
+        "folder that the names start from, or auto: the folder of the list",
+        special={"auto": None},
+        old={"": None},
     )
     suffix: str = option(".npy", "suffix of the files (.npz for the published speech layout)")
     overwrite: bool = option(False, "replace a list that exists and has other content")

@@ -36,7 +36,7 @@ class LmsConfig:
     )
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
     float16: bool = option(False, HALF)
-    workers: int | None = option(None, "processes, or auto: one per core", words={"auto": None}, old={0: None})
+    workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:

@@ -36,7 +36,7 @@ class SpeechConfig:
     float16: bool = option(False, HALF + "; features keep three digits")
     device: str = option("auto", "of the speech model: cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     workers: int | None = option(
-        None, "processes that make log-mel, or auto: one per core", words={"auto": None}, old={0: None}
+        None, "processes that make log-mel, or auto: one per core", special={"auto": None}, old={0: None}
     )
     quiet: bool = option(False, "show no progress")
 

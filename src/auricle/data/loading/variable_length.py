@@ -39,15 +39,15 @@ class BucketConfig:
     max_sample_size: int | None = option(
         250000,
         "most samples that a clip counts for when batches are filled, and most frames of a clip in a batch",
-        words={"none": None},
+        special={"none": None},
         old={0: None},
     )
     min_sample_size: int = option(32000, "leave out clips with fewer samples")
-    max_keep_size: int | None = option(None, "leave out clips with more samples", words={"none": None}, old={0: None})
+    max_keep_size: int | None = option(None, "leave out clips with more samples", special={"none": None}, old={0: None})
     max_seconds: float | None = option(
         None,
         "read at most so many seconds of a clip, from a random position; none: all of it",
-        words={"none": None},
+        special={"none": None},
         old={0.0: None},
     )
     pad_audio: bool = option(

@@ -25,10 +25,10 @@ class TeacherConfig:
     teacher_predictions: str | None = option(
         None,
         "stored logits instead of a live teacher: .npy of shape (clips, classes), or a folder of 'auricle prepare teacher'",
-        words=NONE,
+        special=NONE,
     )
     teacher_index: str | None = option(
-        None, "which row of --teacher-predictions a clip has: JSON or pickle of id -> row", words=NONE
+        None, "which row of --teacher-predictions a clip has: JSON or pickle of id -> row", special=NONE
     )
     kd_lambda: float = option(
         0.1,
@@ -91,7 +91,7 @@ class DistillConfig(FinetuneConfig):
     initial: str = option(
         "random", "weights to start from; random: newly drawn", choices=("weights", "random"), advanced=True
     )
-    weights: str | None = option(None, "a local file of that published name", words=NONE, advanced=True)
+    weights: str | None = option(None, "a local file of that published name", special=NONE, advanced=True)
     train: TrainConfig = option(factory=_training, group="training", advanced=True)
     distillation: TeacherConfig = option(
         factory=lambda: TeacherConfig(teacher=("mn04_as",)), group="teacher", advanced=True

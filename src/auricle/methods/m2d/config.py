@@ -23,7 +23,7 @@ class MaskConfig:
     cont_mask: int | None = option(
         None,
         "hide spans of this many patch columns, at all frequencies; none: single patches",
-        words=NONE,
+        special=NONE,
         old=ZERO,
     )
 
@@ -129,7 +129,7 @@ class ViTPretrain(PretrainConfig):
     feature_eval_freq: int | None = option(
         None,
         "epochs between two measurements of the features without labels (rank and area of their spectrum)",
-        words=NONE,
+        special=NONE,
         old=ZERO,
         advanced=True,
     )
@@ -169,7 +169,7 @@ class M2DXPretrain(M2DPretrain):
     teacher: str | None = option(
         None,
         "offline teacher: a published name, weight file or run; self: what --resume names; stored: features in the data",
-        words=NONE,
+        special=NONE,
         old=EMPTY,
     )
     objective: M2DXConfig = option(factory=M2DXConfig, group="objective", advanced=True)
@@ -189,7 +189,7 @@ class M2DASPretrain(M2DPretrain):
     """M2D with labels besides its own target."""
 
     classes: str | None = option(
-        None, "file with one class a line; auto: the labels of the data, sorted", words=AUTO, old=EMPTY
+        None, "file with one class a line; auto: the labels of the data, sorted", special=AUTO, old=EMPTY
     )
     objective: M2DASConfig = option(factory=M2DASConfig, group="objective", advanced=True)
 

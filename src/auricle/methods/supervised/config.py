@@ -16,20 +16,22 @@ HEADS = ("auto", "keep", "new", "linear", "mlp", "norm-linear")
 class LabelConfig:
     """Which clips and classes are learnt, and how clips of a batch are chosen."""
 
-    labels: str | None = option(None, "table of labels that is joined to the recordings by id or file name", words=NONE)
-    label_column: str | None = option(None, "column of the labels; auto: label, labels, category, …", words=AUTO)
+    labels: str | None = option(
+        None, "table of labels that is joined to the recordings by id or file name", special=NONE
+    )
+    label_column: str | None = option(None, "column of the labels; auto: label, labels, category, …", special=AUTO)
     group_column: str | None = option(
-        None, "column of groups (speaker, patient, site) that stay in one part", words=AUTO
+        None, "column of groups (speaker, patient, site) that stay in one part", special=AUTO
     )
     classes: str | None = option(
-        None, "file of the class list in the order of the logits; auto: the sorted labels", words=AUTO
+        None, "file of the class list in the order of the logits; auto: the sorted labels", special=AUTO
     )
     kind: str = option(
         "auto",
         "multiclass: exactly one label a clip; multilabel: any number; auto: by the labels",
         choices=("auto", "multiclass", "multilabel"),
     )
-    fold: int | None = option(None, "fold that is tested and not learnt from", words=NONE, advanced=False)
+    fold: int | None = option(None, "fold that is tested and not learnt from", special=NONE, advanced=False)
     valid_ratio: float = option(
         0.15, "share of the training clips that is drawn for validation where the data name no such part"
     )
@@ -42,10 +44,10 @@ class LabelConfig:
         100.0, "balanced: a clip weighs the sum over its classes of 1000 / (constant + clips of the class)"
     )
     epoch_clips: int | None = option(
-        None, "clips drawn in an epoch by balanced and weighted sampling, without replacement; auto: all", words=AUTO
+        None, "clips drawn in an epoch by balanced and weighted sampling, without replacement; auto: all", special=AUTO
     )
     seconds: float | None = option(
-        None, "length of training clips in seconds; auto: the longest clip, at most 10", words=AUTO, advanced=False
+        None, "length of training clips in seconds; auto: the longest clip, at most 10", special=AUTO, advanced=False
     )
     crop: str = option("random", "where a crop of a longer clip starts", choices=("random", "start"))
     eval_windows: str = option(
@@ -67,17 +69,17 @@ class LabelConfig:
 class AugmentConfig:
     """Augmentations of training clips, in the order in which they are applied. The defaults change nothing."""
 
-    gain: int | None = option(None, "random gain of -GAIN to GAIN - 1 dB", words=NONE, old=ZERO)
+    gain: int | None = option(None, "random gain of -GAIN to GAIN - 1 dB", special=NONE, old=ZERO)
     roll: int | None = option(
-        None, "random circular shift of up to this many samples to either side", words=NONE, old=ZERO
+        None, "random circular shift of up to this many samples to either side", special=NONE, old=ZERO
     )
     impulse_responses: str | None = option(
-        None, "folder of device impulse responses (WAV) that clips are convolved with", words=NONE
+        None, "folder of device impulse responses (WAV) that clips are convolved with", special=NONE
     )
     impulse_ratio: float = option(0.0, "share of the clips that are convolved with an impulse response")
     wave_mixup: float = option(0.0, "share of the clips whose waveform is mixed with another clip's (Beta(2, 2))")
     mixup: float | None = option(
-        None, "alpha of mixup between clips of a batch (Beta(alpha, alpha))", words=NONE, old=ZERO, advanced=False
+        None, "alpha of mixup between clips of a batch (Beta(alpha, alpha))", special=NONE, old=ZERO, advanced=False
     )
     mixup_input: str = option("spectrogram", "what mixup mixes", choices=("spectrogram", "waveform"))
     mixup_fold: bool = option(True, "the larger share is always the clip's own, as EfficientAT; off: as EVAR")
@@ -85,13 +87,13 @@ class AugmentConfig:
     mixstyle_alpha: float = option(0.4, "alpha of MixStyle")
     fmin_range: int = option(10, "hertz by which the lowest edge of the mel bank varies (EfficientAT); 1: fixed")
     fmax_range: int = option(2000, "hertz by which the highest edge of the mel bank varies (EfficientAT); 1: fixed")
-    freq_mask: int | None = option(None, "longest frequency mask in mel bins", words=NONE, old=ZERO)
-    time_mask: int | None = option(None, "longest time mask in frames", words=NONE, old=ZERO)
+    freq_mask: int | None = option(None, "longest frequency mask in mel bins", special=NONE, old=ZERO)
+    time_mask: int | None = option(None, "longest time mask in frames", special=NONE, old=ZERO)
     resize_crop: bool = option(False, "random resize crop of the spectrogram (M2D's recipes)")
     training_mask: float | None = option(
         None,
         "share of the patches that transformers do not see in training (structured patch-out)",
-        words=NONE,
+        special=NONE,
         old=ZERO,
     )
     published_mask: bool = option(False, "hide those patches that the original program hides")
@@ -134,9 +136,9 @@ class LearningConfig:
         (), "layer groups that are not trained: names, encoder, embed, or a number of groups from the input"
     )
     layer_decay: float = option(1.0, "rate of each layer group as a share of the next one's, from the head downwards")
-    encoder_lr: float | None = option(None, "learning rate of the encoder; auto: --lr", words=AUTO)
-    head_lr: float | None = option(None, "learning rate of the head; auto: --lr", words=AUTO)
-    last_layer_lr: float | None = option(None, "learning rate of the head's last layer; auto: --head-lr", words=AUTO)
+    encoder_lr: float | None = option(None, "learning rate of the encoder; auto: --lr", special=AUTO)
+    head_lr: float | None = option(None, "learning rate of the head; auto: --lr", special=AUTO)
+    last_layer_lr: float | None = option(None, "learning rate of the head's last layer; auto: --head-lr", special=AUTO)
     decay_all: bool = option(False, "weight decay of norms and biases too, as the original programs")
     unfreeze_epochs: float = option(
         0.0,
@@ -145,7 +147,7 @@ class LearningConfig:
     kernel_temperature: float | None = option(
         None,
         "temperature of dynamic convolutions (DyMN) in the first epoch; it falls by 1 an epoch to 1; auto: as the weights have it",
-        words=AUTO,
+        special=AUTO,
     )
     select: str = option(
         "auto",
@@ -184,7 +186,7 @@ class FinetuneConfig(PretrainConfig):
     model: str = option(
         "mn04_as", "what to start from: a published name, a weight file, or a run folder", advanced=False
     )
-    weights: str | None = option(None, "a local file of that published name", words=NONE, advanced=False)
+    weights: str | None = option(None, "a local file of that published name", special=NONE, advanced=False)
     initial: str = option(
         "weights",
         "weights to start from; random: the same network untrained",

@@ -43,7 +43,7 @@ class ViTConfig:
     embed_dim: int = option(768, "width of the encoder")
     depth: int = option(12, "number of encoder blocks")
     num_heads: int | None = option(
-        None, "attention heads of the encoder; auto: one per 64 channels", words={"auto": None}, old={0: None}
+        None, "attention heads of the encoder; auto: one per 64 channels", special={"auto": None}, old={0: None}
     )
     sample_rate: int = option(16000, "sample rate of the log-mel front end, 16000 or 32000 hertz")
 
