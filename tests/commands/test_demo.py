@@ -49,14 +49,14 @@ def test_without_labels_nothing_is_measured_and_only_the_broken_file_is_left_out
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("line", "message"),
     [
         (["demo", "nowhere"], "nowhere"),
         (["demo", "SOUNDS", "--labels", "MANIFEST", "--label-column", "colour"], "colour"),
         (["demo", "SOUNDS", "--minutes", "0"], "--minutes"),
     ],
 )
-def test_impossible_requests_are_refused_with_exit_code_2(sounds, tmp_path, capsys, words, said):
-    words = [word.replace("SOUNDS", str(sounds)).replace("MANIFEST", str(sounds / "manifest.csv")) for word in words]
-    assert main([*words, "--out", str(tmp_path / "out"), "--quiet"]) == 2
-    assert said in capsys.readouterr().err
+def test_impossible_requests_are_refused_with_exit_code_2(sounds, tmp_path, capsys, line, message):
+    line = [word.replace("SOUNDS", str(sounds)).replace("MANIFEST", str(sounds / "manifest.csv")) for word in line]
+    assert main([*line, "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert message in capsys.readouterr().err

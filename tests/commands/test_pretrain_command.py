@@ -103,7 +103,7 @@ def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(dat
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("line", "message"),
     [
         (["pretrain"], "name the recordings"),
         (["pretrain", "m3d", "DATA"], "unknown method 'm3d'"),
@@ -133,14 +133,14 @@ def test_networks_that_do_not_fit_the_data_are_found_before_a_folder_is_made(dat
         (["pretrain", "DATA", "--method", "m2d", "--resume", "nowhere.pth", "--batch-size", "4"], "nowhere.pth"),
     ],
 )
-def test_impossible_runs_are_refused_with_a_message_and_exit_code_2(data, tmp_path, capsys, monkeypatch, words, said):
+def test_impossible_runs_are_refused_with_a_message_and_exit_code_2(data, tmp_path, capsys, monkeypatch, line, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.yaml").write_text("method: [m2d")
-    if "RUN" in words:
+    if "RUN" in line:
         pretrain(config(data, tmp_path / "run", epochs=1, warmup_epochs=0.5), quiet=True)
     places = {"DATA": str(data), "RUN": str(tmp_path / "run"), "BROKEN": str(tmp_path / "broken")}
-    assert main([places.get(word, word) for word in words]) == 2
+    assert main([places.get(word, word) for word in line]) == 2
     captured = capsys.readouterr()
-    assert said in captured.err
+    assert message in captured.err
     assert "Traceback" not in captured.err

@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 
 def words_of(run) -> list[str]:
-    return [word for row in read_log(run / "metrics.jsonl", "health") for word in row["words"]]
+    return [message for row in read_log(run / "metrics.jsonl", "health") for message in row["warnings"]]
 
 
 def test_a_healthy_run_warns_of_nothing(data, tmp_path, monkeypatch):

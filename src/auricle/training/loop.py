@@ -240,7 +240,7 @@ class Trainer:
         advice = "Try a lower --lr, a longer warm-up, or --precision float32"
         if unusual:
             advice = f"In this batch {unusual}: repair that recording, or leave it out of the list"
-        self.log_row("health", progress, {"words": [f"the loss is not finite: {numbers}. {advice}"]})
+        self.log_row("health", progress, {"warnings": [f"the loss is not finite: {numbers}. {advice}"]})
         raise AuricleError(
             f"the loss is not finite ({numbers}); the last good checkpoint in {self.checkpoints.folder} is intact. {advice}"
         )
@@ -251,7 +251,7 @@ class Trainer:
             diagnosis = self.objective.diagnose(batch.to(self.dist.device), self.key(batch))
         log, unusual = {**values, **diagnosis}, unusual_clips(batch)
         warnings = self.health.check(norm=values["grad_norm"], waiting=waiting, log=log, unusual=unusual)
-        self.log_row("health", progress, {**diagnosis, "words": warnings})
+        self.log_row("health", progress, {**diagnosis, "warnings": warnings})
         for warning in warnings:
             self.console.log(f"health: {warning}")
 
@@ -259,7 +259,7 @@ class Trainer:
         """Log and print warnings about the level of the whole corpus."""
         warnings = level_warnings(self.data.statistics, self.objective.encoder().info.front_end)
         if warnings:
-            self.log_row("health", self.length.at(0), {"words": warnings})
+            self.log_row("health", self.length.at(0), {"warnings": warnings})
         for warning in warnings:
             self.console.log(f"health: {warning}")
 

@@ -137,7 +137,7 @@ HEALTH_EXPLAINED = (
     "Whether there is still something to learn. The method learns to predict targets; if they become the same for everything, the "
     "loss falls and nothing is learnt. Warnings, if any, are listed first."
 )
-NOT_CURVES = ("kind", "micro_step", "step", "epoch", "words")
+NOT_CURVES = ("kind", "micro_step", "step", "epoch", "warnings", "words")  # "words": earlier logs
 NOISY = ("loss", "grad_norm")
 WINDOWS = 30  # a noisy curve is averaged over this share of its points
 MOST_WARNINGS = 8
@@ -230,7 +230,11 @@ def health_summary(runs: Sequence[RunView]) -> str:
 def _health_of(run: RunView, named: bool) -> str:
     rows = run.rows("health")
     measured = [row for row in rows if _numbers(row)]
-    messages = [f"epoch {row.get('epoch', 0):.1f}: {message}" for row in rows for message in row.get("words", ())]
+    messages = [
+        f"epoch {row.get('epoch', 0):.1f}: {message}"
+        for row in rows
+        for message in row.get("warnings", row.get("words", ()))
+    ]
     name = f"<b>{text(run.name)}.</b> " if named else ""
     state = f'<p class="lead">{name}{text(health_sentences(measured[-1]))}</p>' if measured else ""
     rest = len(messages) - MOST_WARNINGS
