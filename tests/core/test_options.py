@@ -9,7 +9,7 @@ import pytest
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.core.options import as_plain, differences, from_plain, names_of
+from auricle.core.options import as_plain, differences, from_plain, names_of, option, option_arguments
 
 
 def configs():
@@ -88,3 +88,12 @@ def test_a_value_of_another_type_is_refused_with_its_name(values, words):
 
 def test_differences_are_dotted_names():
     assert differences(Outer(), Outer(Inner(4), path="b")) == ["inner.size", "path"]
+
+
+def test_options_on_the_command_line_name_the_special_value_of_none():
+    @dataclass(frozen=True)
+    class Config:
+        workers: int | None = option(2, special={"auto": None})
+        hop: float | None = option(1.0)
+
+    assert option_arguments(Config(workers=None, hop=None), Config()) == ["--workers", "auto", "--hop", "none"]

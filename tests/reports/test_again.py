@@ -15,7 +15,7 @@ from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.options import with_values
 from auricle.methods.config import PretrainConfig
 from auricle.methods.registry import METHODS, find_method, preset_values
-from auricle.reports.again import command_again, train_words
+from auricle.reports.again import command_again, train_command
 from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
 from helpers.stopping import same
@@ -47,22 +47,22 @@ CASES = [
 
 
 @pytest.mark.parametrize("settings", CASES, ids=lambda c: f"{c.method}-{c.train.max_updates}-{c.train.epochs}")
-def test_the_words_stand_for_exactly_these_settings(settings):
-    words = train_words(settings, "again")
-    assert parsed(words) == replace(settings, out="again")
-    assert parsed(shlex.split(shlex.join(words))) == replace(settings, out="again")
+def test_the_command_has_exactly_these_settings(settings):
+    command = train_command(settings, "again")
+    assert parsed(command) == replace(settings, out="again")
+    assert parsed(shlex.split(shlex.join(command))) == replace(settings, out="again")
 
 
 def test_a_preset_is_named_and_only_what_differs_from_it():
     settings = plain("msm-mae", **{**preset_values("msm-mae", "small"), "seed": 3})
-    assert train_words(settings, "new") == [
+    assert train_command(settings, "new") == [
         "auricle", "pretrain", "some data", "--method", "msm-mae", "--preset", "small", "--seed", "3", "--out", "new",
     ]  # fmt: skip
 
 
 def test_several_processes_are_started_again_by_torchrun():
-    words = train_words(plain("m2d"), "new", world=2)
-    assert words[:5] == ["torchrun", "--nproc-per-node", "2", "-m", "auricle"]
+    command = train_command(plain("m2d"), "new", world=2)
+    assert command[:5] == ["torchrun", "--nproc-per-node", "2", "-m", "auricle"]
 
 
 def test_the_command_of_a_run_that_python_started_makes_the_same_weights(tmp_path, monkeypatch):

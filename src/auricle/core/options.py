@@ -213,29 +213,29 @@ def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
     return names
 
 
-def option_words(config: Any, base: Any) -> list[str]:
-    """Return the words of the command line that turn ``base`` into ``config``, two configs of one kind.
+def option_arguments(config: Any, base: Any) -> list[str]:
+    """Return the command-line options that turn ``base`` into ``config``, two configs of one kind.
 
     Positional arguments are left out.
     """
-    words: list[str] = []
+    arguments: list[str] = []
     for item in fields(config):
         value, before = getattr(config, item.name), getattr(base, item.name)
         if is_dataclass(value):
-            words += option_words(value, before)
+            arguments += option_arguments(value, before)
         elif value != before and not item.metadata.get("positional"):
-            words += _words_of(item, value)
-    return words
+            arguments += _arguments_of(item, value)
+    return arguments
 
 
-def _words_of(item: Field, value: Any) -> list[str]:
-    """Return one option with its value: None by its word."""
+def _arguments_of(item: Field, value: Any) -> list[str]:
+    """Return one option with its value: for None the name of the special value."""
     name = (item.metadata.get("flag") or item.name).replace("_", "-")
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     if isinstance(value, (tuple, list)):
         return [f"--{name}", *map(str, value)]
     if value is None:
-        words = item.metadata.get("words") or {}
-        return [f"--{name}", next((word for word, meaning in words.items() if meaning is None), "none")]
+        special = item.metadata.get("special") or {}
+        return [f"--{name}", next((text for text, meaning in special.items() if meaning is None), "none")]
     return [f"--{name}", str(value)]

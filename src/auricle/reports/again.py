@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import option_words, with_values
+from auricle.core.options import option_arguments, with_values
 from auricle.methods.config import PretrainConfig
 from auricle.methods.registry import find_method, preset_values, read_settings
 from auricle.reports.run_view import RunView
@@ -20,13 +20,13 @@ def command_again(run: RunView) -> str:
         config = read_settings(run.config, str(run.folder.config))
     except (AuricleError, TypeError):
         return ""
-    words = train_words(config, f"{(config.out or str(run.path)).rstrip('/')}{SUFFIX}", run.processes)
+    command = train_command(config, f"{(config.out or str(run.path)).rstrip('/')}{SUFFIX}", run.processes)
     folder = run.environment.get("folder")
-    return "".join(f"{shlex.join(line)}\n" for line in ([["cd", folder]] if folder else []) + [words]).rstrip()
+    return "".join(f"{shlex.join(line)}\n" for line in ([["cd", folder]] if folder else []) + [command]).rstrip()
 
 
-def train_words(config: PretrainConfig, out: str, world: int = 1) -> list[str]:
-    """Return the words of the training verb with these settings, by the preset that leaves the fewest options."""
+def train_command(config: PretrainConfig, out: str, world: int = 1) -> list[str]:
+    """Return the training command with these settings, with the preset that leaves the fewest options."""
     method = find_method(config.method)
     launch = ["torchrun", "--nproc-per-node", str(world), "-m"] if world > 1 else []
     start = [*launch, "auricle", method.verb, config.source]
@@ -41,9 +41,9 @@ def train_words(config: PretrainConfig, out: str, world: int = 1) -> list[str]:
 
 def _options(config: PretrainConfig, base: PretrainConfig, out: str) -> list[str]:
     """Options for what differs. A length stands with its warm-up, since the command line would shorten a default one."""
-    words = option_words(config, with_values(base, {"out": config.out}))
+    options = option_arguments(config, with_values(base, {"out": config.out}))
     train, updates = config.train, "--warmup-updates"
     by_updates = train.max_updates is not None or train.schedule == "polynomial"
-    if {"--epochs", "--max-updates"} & set(words) and by_updates and updates not in words:
-        words += [updates, str(train.warmup_updates)]
-    return [*words, "--out", out]
+    if {"--epochs", "--max-updates"} & set(options) and by_updates and updates not in options:
+        options += [updates, str(train.warmup_updates)]
+    return [*options, "--out", out]
