@@ -8,6 +8,9 @@ import torch
 import auricle
 from auricle.commands.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
+from auricle.core.options import with_values
+from auricle.methods.registry import preset_values
+from auricle.methods.supervised.config import FinetuneConfig
 from auricle.training.log import read_log
 from helpers.finetune_runs import config, labelled_sounds, weight_file
 from helpers.stopping import Stop, same, stop_after
@@ -87,6 +90,16 @@ def test_windows_of_a_longer_clip_are_averaged(sounds, model, tmp_path):
     changes = {"seconds": 0.25, "eval_windows": "consecutive"}
     result = finetune_run(config(sounds, tmp_path / "run", model, **changes), quiet=True)
     assert result.validation["classes_scored"] == 2
+
+
+@pytest.mark.parametrize("recipe", ["m2d-esc50", "m2d-vc1", "efficientat-esc50", "efficientat-2023-dcase20"])
+def test_a_published_recipe_runs_on_small_data(recipe, sounds, tmp_path):
+    family = "m2d" if recipe.startswith("m2d") else "mn"
+    small = {"epochs": 2, "batch_size": 4, "seconds": 0.6, "warmup_epochs": 1.0, "workers": 0, "device": "cpu"}
+    made = FinetuneConfig("supervised", str(sounds), str(tmp_path / "run"), model=str(weight_file(tmp_path, family)))
+    result = finetune_run(with_values(made, {**preset_values("supervised", recipe), **small}), quiet=True)
+    assert result.validation["classes_scored"] == 2
+    assert auricle.load(result.run).num_classes() == 2
 
 
 @pytest.mark.parametrize(

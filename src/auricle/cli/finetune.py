@@ -3,6 +3,7 @@
 auricle finetune FOLDER --model mn04_as --out RUN             folders named by class, or a table with a column label
 auricle finetune sounds --labels labels.csv --fold 1          a table beside the recordings; fold 1 is tested
 auricle finetune sounds --model RUN --freeze encoder          from a run of yours; only the head learns
+auricle finetune sounds --recipe m2d-esc50 --model W          the settings of a published recipe; options given beside win
 auricle finetune --continue RUN                               continue exactly where it stopped
 auricle tag new-recordings --model RUN                        use it
 """
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING
 
 from auricle.cli.flags import VerbParser, add_flags, config_from, typed_options
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
-from auricle.cli.run_length import follow_typed_length
+from auricle.cli.run_length import follow_typed_length, typed_values
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
+from auricle.methods.registry import find_method, preset_values
 from auricle.methods.supervised.config import FinetuneConfig
 
 if TYPE_CHECKING:
@@ -39,12 +41,16 @@ def add_options(argv: Sequence[str], parser: VerbParser, settings: type[Finetune
     follow_typed_length(argv, parser)
     for name in ("method", "source"):  # not needed with --continue
         parser.required.pop(name, None)
+    recipes = find_method(method).presets
+    parser.add_argument("--recipe", metavar="NAME", help=f"published settings: {', '.join(recipes)}")
+    if names := typed_values("recipe", argv):
+        parser.set_defaults(**preset_values(method, names[-1]))
     parser.add_argument("--continue", dest="continue_from", metavar="RUN", help="continue this run where it stopped")
     parser.add_argument("--allow", nargs="+", default=(), metavar="NAME", help="settings that --continue may change")
     parser.add_argument("--dry-run", action="store_true", help="print what the run would cost; train nothing")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.advanced |= {"allow", "method", "resume"}
+    parser.advanced |= {"allow", "method", "resume", "recipe"}
 
 
 def run(args: argparse.Namespace) -> int:

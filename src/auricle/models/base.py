@@ -367,6 +367,12 @@ class Encoder(nn.Module):
         if mask_ratio:
             raise AuricleError(f"{self.info.name} cannot hide patches in training; leave --training-mask out")
 
+    def with_duration(self, frames: int) -> Encoder:
+        """Return a copy that encodes up to ``frames`` spectrogram frames in one chunk; families without chunks: itself."""
+        if self.chunked:
+            raise AuricleError(f"{self.info.name} has chunks of a fixed length; leave --one-chunk out")
+        return self
+
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of dynamic convolutions; families without them ignore it."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.methods.config import Method
+from auricle.methods.config import Method, Preset
 from auricle.methods.distillation.config import DistillConfig
+from auricle.methods.supervised.recipes import EFFICIENTAT, MIXED
 
 if TYPE_CHECKING:
     from auricle.methods.data import Processes, TrainingData
@@ -43,4 +44,27 @@ def build_distillation(config: DistillConfig, data: TrainingData) -> Distillatio
     )
 
 
-DISTILLATION = Method(DistillConfig, build_distillation, open_data, verb="distill")
+# [efficientat_training 2](docs/specification/efficientat_training.md#s2)
+AUDIOSET = {
+    **EFFICIENTAT,
+    **MIXED,
+    "epochs": 200,
+    "lr": 8e-4,
+    "batch_size": 120,
+    "weight_decay": 0.0,
+    "warmup_epochs": 8.0,
+    "ramp_down_start": 80.0,
+    "ramp_down_epochs": 95.0,
+    "sampling": "balanced",
+    "epoch_clips": 100_000,
+    "crop": "start",
+    "kd_lambda": 0.1,
+}
+RECIPES = {
+    "efficientat-audioset": Preset(
+        AUDIOSET,
+        "EfficientAT's ex_audioset.py, defaults (docs/specification/efficientat_training.md#s2)",
+        "47.1 mAP with mn10 from ImageNet weights and the published teacher",
+    )
+}
+DISTILLATION = Method(DistillConfig, build_distillation, open_data, RECIPES, verb="distill")

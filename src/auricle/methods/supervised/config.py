@@ -9,7 +9,7 @@ from auricle.core.options import check_choices, check_ranges, option
 from auricle.methods.config import AUTO, NONE, ZERO, PretrainConfig, TrainConfig
 
 LOSSES = ("auto", "bce", "cross-entropy", "nll")
-HEADS = ("auto", "keep", "new", "linear", "mlp", "norm-linear")
+HEADS = ("auto", "keep", "new", "linear", "mlp", "norm-linear", "evar")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class LabelConfig:
         None, "length of training clips in seconds; auto: the longest clip, at most 10", special=AUTO, advanced=False
     )
     crop: str = option("random", "where a crop of a longer clip starts", choices=("random", "start"))
+    one_chunk: bool = option(
+        False,
+        "encode a training clip in one chunk (M2D resizes its position tables); families without chunks ignore it",
+    )
     eval_windows: str = option(
         "first",
         "what of a longer clip is scored: its first window, the mean over consecutive windows, or the whole clip",
@@ -119,7 +123,8 @@ class LearningConfig:
     head: str = option(
         "auto",
         "keep: the head of the weights (same number of classes); new: the family's own kind, new last layer; linear, mlp, "
-        "norm-linear (batch norm, then linear layers): a new head on the clip embedding; auto: keep where it fits, else new",
+        "norm-linear (batch norm, then linear layers): a new head on the clip embedding; evar: as EVAR's program; "
+        "auto: keep where it fits, else new",
         choices=HEADS,
     )
     hidden: tuple[int, ...] = option((), "hidden widths of the heads mlp and norm-linear")

@@ -155,6 +155,8 @@ def open_parts(
     names = space.names if not set(train.table.distinct("labels")) <= set(space.ids) else space.ids
     classes: tuple[str, ...] | None = names if labels else None
     seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
+    if config.data.one_chunk:
+        encoder = encoder.with_duration(int(encoder.front.num_frames(round(seconds * encoder.info.sample_rate))))
     dataset = training_clips(train, encoder, classes, seconds, config)
     notes = tuple(describe_parts(parts, classes or (), space.kind, seconds))
     statistics, key = Statistics(*encoder.statistics()), content_key(train)

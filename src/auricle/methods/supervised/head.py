@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
+
 from auricle.core.errors import AuricleError
+from auricle.core.randomness import RandomKey
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import LabelledData
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace, make_head
+from auricle.models.heads import LabelSpace, evar_rule, make_head
 
 
 def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
@@ -35,6 +38,8 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
             )
     if learning.head in ("auto", "new"):
         return encoder.with_classes(len(space), classes=space.classes, label_type=space.kind, seed=config.train.seed)
+    if learning.head == "evar":
+        return evar_head(encoder, space, config)
     options: dict[str, Any] = {}
     if learning.hidden and learning.head == "norm-linear":
         options["hidden"] = learning.hidden
@@ -42,6 +47,26 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
         options["hidden_dim"] = learning.hidden[0]
     head = make_head(learning.head, encoder, len(space), reads=learning.reads, seed=config.train.seed, **options)
     return encoder.with_head(head, space)
+
+
+def evar_head(encoder: Encoder, space: LabelSpace, config: FinetuneConfig) -> Encoder:
+    """Return a copy with EVAR's head on the clip embedding.
+
+    Where patches are hidden in training, the clip embedding is the mean of the visible ones, and the family's own head reads it.
+    """
+    if config.augment.training_mask is None:
+        options: dict[str, Any] = {"hidden": config.learning.hidden, "seed": config.train.seed}
+        return encoder.with_head(make_head("norm-linear", encoder, len(space), **options), space)
+    twin = encoder.with_classes(len(space), classes=space.classes, label_type=space.kind, seed=config.train.seed)
+    parameters = dict(twin.named_parameters())
+    for group in twin.layer_groups():
+        if group.name == "head":
+            for name in group.parameter_names:
+                owner = twin.get_submodule(name.rpartition(".")[0])
+                generator = RandomKey(config.train.seed).torch(f"heads {name}")
+                with torch.no_grad():
+                    evar_rule(name.rpartition(".")[2], owner, parameters[name], generator)
+    return twin
 
 
 def keeps(encoder: Encoder, space: LabelSpace) -> bool:

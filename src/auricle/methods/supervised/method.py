@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auricle.methods.config import Method
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.recipes import RECIPES
 
 if TYPE_CHECKING:
     from auricle.methods.data import Processes, TrainingData
@@ -33,4 +34,4 @@ def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
     return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights)
 
 
-SUPERVISED = Method(FinetuneConfig, build_supervised, open_data, verb="finetune")
+SUPERVISED = Method(FinetuneConfig, build_supervised, open_data, RECIPES, verb="finetune")

@@ -20,7 +20,8 @@ def frozen_groups(encoder: Encoder, wanted: Sequence[str]) -> set[str]:
     """Return the names of the groups that ``--freeze`` means.
 
     Args:
-        wanted: names of groups; "encoder": all but the head; "embed": the first group; a number: so many from the input.
+        wanted: names of groups; "encoder": all but the head; a number: so many from the input. "embed", what comes before
+            the blocks, is the family's own ``freeze_embed``.
 
     Raises:
         AuricleError: for a name that no group has.
@@ -32,7 +33,7 @@ def frozen_groups(encoder: Encoder, wanted: Sequence[str]) -> set[str]:
         if word == "encoder":
             frozen.update(body)
         elif word == "embed":
-            frozen.add(body[0])
+            encoder.freeze_embed()
         elif word.isdigit():
             frozen.update(body[: int(word)])
         elif word in names:
