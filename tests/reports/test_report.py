@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import math
@@ -34,9 +35,16 @@ from auricle.reports.drawing.images import CIVIDIS, png
 from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
 from auricle.reports.sections.embedding_map import clips_to_play, two_dimensions
-from auricle.reports.sections.training_curves import SHIPPED, Reference, _lines, running_mean, shipped_references
+from auricle.reports.sections.training_curves import (
+    SHIPPED,
+    Reference,
+    _chart,
+    _lines,
+    running_mean,
+    shipped_references,
+)
 from auricle.reports.snapshot import CLIPS, FILE, load_snapshot, save_snapshot
-from auricle.reports.verdicts import learnt
+from auricle.reports.verdicts import learnt, next_steps
 from helpers.report_runs import make_run, make_sounds
 
 
@@ -292,6 +300,58 @@ def test_the_summary_reports_when_nothing_was_gained(run):
     twin = replace(same, baselines=(replace(same.score, model="untrained x"),))
     summary = " ".join(learnt(replace(view, evaluations=(twin,))))
     assert "no better than the untrained encoder" in summary
+
+
+def test_what_to_try_is_said_where_training_shows_no_gain(run):
+    view = RunView.open(run)
+    assert view.snapshot is not None
+    view = replace(view, snapshot=replace(view.snapshot, facts={"clips": 24, "seconds": 1440.0}))
+    folds = [0.5, 0.6, 0.55, 0.52, 0.58]
+    low, high = score("x", folds), score("x", [v + 0.3 for v in folds])
+    measured = replace(view.evaluations[0], score=high, metric="accuracy")
+
+    def said(own, untrained, log_mel, trained=view):
+        others = (replace(untrained, model="untrained x"), replace(log_mel, model="logmel-stats"))
+        return next_steps(replace(measured, score=own, baselines=others), trained)
+
+    assert said(high, low, low) == ""
+    nothing = said(low, low, low)
+    for part in ("auricle evaluate", "--model mn10_as", "18 weight updates", "24.0 minutes of sound", "auricle advise"):
+        assert part in nothing
+    assert "weight updates" not in said(low, low, low, None)
+    assert "plain summary of the spectrum" in said(high, low, high)
+    assert "fewshot" in said(high, low, high)
+    assert said(score("x", [0.9]), score("y", [0.1]), score("z", [0.1])) == ""
+
+
+def test_the_terminal_and_the_page_say_the_same_of_one_run(run):
+    view = RunView.open(run)
+    page = build_report(run).read_text()
+    for paragraph in learnt(view):
+        assert html.escape(paragraph) in page
+
+
+def test_key_figures_of_all_runs_stand_side_by_side(run, sounds, tmp_path):
+    other = make_run(sounds, tmp_path / "longer", epochs=4, evaluations=False)
+    page, _ = read(build_report(run, [other], out=tmp_path / "both.html"))
+    tiles = page[page.index('<dl class="tiles">') : page.index("</dl>")]
+    assert "<span>whole</span>3<small>epochs, 18 updates</small>" in tiles
+    assert "<span>longer</span>4<small>epochs, 24 updates</small>" in tiles
+    assert "<span>longer</span>–<small></small>" in tiles  # was not evaluated
+    assert tiles.count("trained on") == 1
+    assert "<dt>trained on</dt><dd>24<small>" in tiles  # the same for both
+
+
+def test_a_share_is_drawn_on_the_whole_scale(run):
+    rows = [{"epoch": i / 10, "data_wait": 0.006, "loss": 0.006} for i in range(10)]
+    charts = [
+        json.loads(
+            html.unescape(re.search('data-chart="(.*?)"', _chart(key, ("x", ""), [rows], [RunView.open(run)], ()))[1])
+        )
+        for key in ("data_wait", "loss")
+    ]
+    assert (charts[0]["y"][:2], charts[0]["lines"][0]["y"][0]) == ([0.0, 100.0], 0.6)
+    assert charts[1]["y"][1] < 0.01
 
 
 def test_clips_to_play_are_mistakes_first_then_the_least_sure(run):

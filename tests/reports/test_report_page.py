@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from auricle.reports.page import build_report
 from helpers.patience import PATIENCE
-from helpers.report_runs import make_run, make_sounds
+from helpers.report_runs import CLASSES, make_run, make_sounds
 
 playwright = pytest.importorskip("playwright.sync_api", reason="page tests need the [e2e] extra")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -68,7 +69,7 @@ def _own(url: str, page_file: Path) -> bool:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_the_page_fits_every_width_and_both_schemes(opened, width, scheme):
     page = opened(width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -78,6 +79,52 @@ def test_the_page_fits_every_width_and_both_schemes(opened, width, scheme):
         "Math.min(...[...document.querySelectorAll('.chart text')].map(t => t.getBoundingClientRect().height))"
     )
     assert small > 10
+
+
+HIDDEN = """
+[...document.querySelectorAll('.scroll')].filter(box => box.querySelector('table.scores, table.classes, table.mistakes'))
+  .filter(box => box.scrollWidth > box.clientWidth).map(box => box.querySelector('table').className)
+"""
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_no_column_of_the_scores_is_cut_off(opened, width):
+    page = opened(width)
+    assert page.evaluate(HIDDEN) == []
+    lead = page.locator("table.scores tbody tr").nth(1).locator("td").nth(2)
+    box = lead.bounding_box()
+    assert lead.inner_text()[0] in "+−"
+    assert 0 < box["x"] < box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_drawings_of_scores_share_the_axis_above_them(opened, width):
+    page = opened(width)
+    table = page.locator("table.scores").first
+    axis = table.locator("svg.scale").bounding_box()
+    for i in range(3):
+        bar = table.locator("tbody svg.bar").nth(i).bounding_box()
+        assert bar["x"] == pytest.approx(axis["x"], abs=1)
+        assert bar["width"] == pytest.approx(axis["width"], abs=1)
+    assert table.locator("svg.scale text").all_text_contents() == ["0", "25", "50", "75", "100"]
+    dots = table.locator("circle.fold title").all_text_contents()
+    assert len(dots) >= 6
+    assert all(re.fullmatch(r".+: \d+\.\d %", dot) for dot in dots)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_classes_are_named_on_the_map(opened, width):
+    page = opened(width)
+    names = page.locator("svg.map text")
+    assert sorted(names.all_text_contents()) == sorted(CLASSES)
+    boxes = [names.nth(i).bounding_box() for i in range(len(CLASSES))]
+    frame = page.locator("svg.map").bounding_box()
+    for i, a in enumerate(boxes):
+        assert frame["x"] <= a["x"]
+        assert a["x"] + a["width"] <= frame["x"] + frame["width"]
+        for b in boxes[:i]:
+            apart = abs(a["y"] - b["y"]) >= 0.7 * a["height"]
+            assert apart or a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
 
 
 def test_pointing_at_a_clip_of_the_map_shows_it(opened):

@@ -162,7 +162,7 @@ def _plot(placed: EmbeddingMap, evaluation: Evaluation, sounds: dict[str, str]) 
 
 
 MOST_NAMES = 40  # classes that are named on the map
-LINE = 17  # height of a name; one letter takes about half of it
+LINE = 23  # height of a name on a phone, where it is largest; one letter takes about half of it
 
 
 def _class_names(placed: EmbeddingMap, evaluation: Evaluation, predictions: dict[str, Prediction]) -> str:
