@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from typing import Any
 
 from auricle.hub.published.table import list_models
 from auricle.models.efficientat.complexity import complexity
@@ -26,34 +27,58 @@ def rows() -> list[tuple[str, str, float, float, float]]:
     return sorted(found, key=lambda row: row[4])
 
 
+FAMILIES = (("mn", "MN", "#0072b2", "o"), ("dymn", "DyMN", "#d55e00", "s"))
+SIDES = [  # offsets of a name from its point, the nearest first
+    (6, -3), (-6, -3), (8, -16), (-8, 12), (8, 12), (-8, -16), (14, -26), (-14, 22), (14, 22), (-14, -26), (24, -36), (-24, 32),
+]  # fmt: skip
+
+
 def draw(found: list[tuple[str, str, float, float, float]], path: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
-    for family, colour, marker in (("mn", "#0072b2", "o"), ("dymn", "#d55e00", "s")):
+    figure, axes = pyplot.subplots(figsize=(11, 9), layout="constrained")
+    for family, label, colour, marker in FAMILIES:
         mine = [row for row in found if row[1] == family]
-        axes.scatter(
-            [r[4] for r in mine],
-            [r[2] for r in mine],
-            c=colour,
-            marker=marker,
-            s=28,
-            label={"mn": "MN", "dymn": "DyMN"}[family],
-        )
-        for name, _, score, _, macs in mine:
-            if name.endswith("_as"):  # the others are variants of mn10 and mn40
-                axes.annotate(
-                    name.removesuffix("_as"), (macs, score), xytext=(6, -10), textcoords="offset points", fontsize=9
-                )
+        axes.scatter([r[4] for r in mine], [r[2] for r in mine], c=colour, marker=marker, s=26, label=label)
     axes.set_xscale("log")
+    axes.set_xlim(right=26)
     axes.set_xlabel("multiply-accumulates of a 10-s clip, billions")
     axes.set_ylabel("published AudioSet mAP")
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
+    name_points(figure, axes, [(name, macs, score) for name, _, score, _, macs in found])
     figure.savefig(path, dpi=110)
+
+
+def name_points(figure: Any, axes: Any, points: list[tuple[str, float, float]]) -> None:
+    """Write every name beside its point, on the first side where it covers no other name and no other point."""
+    figure.canvas.draw()
+    places = axes.transData.transform([(x, y) for _, x, y in points])
+    taken: list[Any] = []
+    for (name, x, y), place in zip(points, places):
+        for dx, dy in SIDES:
+            line = {"arrowstyle": "-", "lw": 0.5, "color": "#888888"} if abs(dy) > 3 else None
+            text = axes.annotate(
+                name.removesuffix("_as"),
+                (x, y),
+                (dx, dy),
+                textcoords="offset points",
+                fontsize=7.5,
+                ha="left" if dx > 0 else "right",
+                arrowprops=line,
+            )
+            box = text.get_window_extent()
+            hits = any(box.overlaps(other) for other in taken)
+            hits |= any(box.contains(*other) for other in places if tuple(other) != tuple(place))
+            if not hits:
+                taken.append(box)
+                break
+            text.remove()
+        else:
+            print(f"no place for the name {name}")
 
 
 def main() -> None:
