@@ -60,6 +60,14 @@ def test_a_preset_is_named_and_only_what_differs_from_it():
     ]  # fmt: skip
 
 
+def test_values_that_are_not_set_have_their_own_words():
+    words = train_words(plain("m2d", clip_grad=None, batch_size=None, keep_interval_updates=3), "new")
+    assert "--clip-grad none" in " ".join(words)
+    assert "--batch-size auto" in " ".join(words)
+    words = train_words(plain("mae-ast", keep_interval_updates=None), "new")
+    assert "--keep-interval-updates all" in " ".join(words)
+
+
 def test_several_processes_are_started_again_by_torchrun():
     command = train_command(plain("m2d"), "new", world=2)
     assert command[:5] == ["torchrun", "--nproc-per-node", "2", "-m", "auricle"]
