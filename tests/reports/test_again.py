@@ -60,11 +60,11 @@ def test_a_preset_is_named_and_only_what_differs_from_it():
     ]  # fmt: skip
 
 
-def test_values_that_are_not_set_have_their_own_words():
-    words = train_words(plain("m2d", clip_grad=None, batch_size=None, keep_interval_updates=3), "new")
+def test_values_that_are_not_set_have_names_of_their_own():
+    words = train_command(plain("m2d", clip_grad=None, batch_size=None, keep_interval_updates=3), "new")
     assert "--clip-grad none" in " ".join(words)
     assert "--batch-size auto" in " ".join(words)
-    words = train_words(plain("mae-ast", keep_interval_updates=None), "new")
+    words = train_command(plain("mae-ast", keep_interval_updates=None), "new")
     assert "--keep-interval-updates all" in " ".join(words)
 
 
