@@ -9,6 +9,7 @@ import pytest
 from auricle.cli.main import main
 from auricle.commands.demo import RUN
 from auricle.data.synthetic.corpus import make_corpus
+from auricle.evaluation.results import ResultsStore
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,42 @@ def test_a_labelled_folder_gets_scores_a_report_and_a_summary(sounds, tmp_path, 
     assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten
 
 
+def test_a_tree_of_classes_without_folds_is_measured_and_its_scores_are_in_the_store(sounds, tmp_path, capsys):
+    tree = tmp_path / "birds"
+    for i, path in enumerate(sorted(sounds.rglob("*.flac"))):
+        (tree / f"class {i % 2}").mkdir(parents=True, exist_ok=True)
+        (tree / f"class {i % 2}" / f"{i}.flac").write_bytes(path.read_bytes())
+    assert main(["demo", str(tree), "--out", str(tmp_path / "out"), "--minutes", "0.01", "--quiet", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert "5 stratified folds were drawn" in answer["evaluations"][0]["notes"][0]
+    rows = ResultsStore(tmp_path / "cache/results.sqlite").select(task="birds", baselines=False)
+    assert {row.protocol for row in rows} >= {"logistic", "knn-vote", "4-shot"}
+    assert {row.place for row in rows} == {str(tmp_path / "out" / RUN)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("{0},1,a\n{1},2,b\n", "one class only"),
+        ("{0},1,a\n{1},1,b\n", "one class only"),
+        ("nothing.wav,1,a\n", "nothing.wav"),
+    ],
+)
+def test_labels_that_cannot_be_scored_are_refused_before_anything_is_made(sounds, tmp_path, capsys, rows, said):
+    names = [path.relative_to(sounds).as_posix() for path in sorted(sounds.rglob("*.flac"))[:2]]
+    (tmp_path / "labels.csv").write_text("filename,fold,label\n" + rows.format(*names))
+    words = ["demo", str(sounds), "--labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")]
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((sounds / name).read_bytes())
+    words[1] = str(folder)
+    assert main([*words, "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_labels_nothing_is_measured_and_only_the_broken_file_is_left_out(sounds, tmp_path, capsys):
     folder = tmp_path / "flat"
     folder.mkdir()
@@ -45,6 +82,7 @@ def test_without_labels_nothing_is_measured_and_only_the_broken_file_is_left_out
     assert main(["demo", str(folder), "--out", str(tmp_path / "out"), "--minutes", "0.01", "--quiet"]) == 1
     words = capsys.readouterr().out
     assert "1 recordings could not be read" in words
+    assert "nothing was measured: the recordings have no labels" in words
     assert (tmp_path / "out" / RUN / "report.html").is_file()
 
 

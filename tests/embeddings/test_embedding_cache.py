@@ -126,6 +126,43 @@ def test_a_broken_file_does_not_affect_others_and_is_read_once_it_is_repaired(ma
     assert not cache.embed(manifest, logmel_stats(), SETTINGS).failed
 
 
+def replaced_while_read(monkeypatch, file, sounds):
+    """Another recording takes the place of ``file`` each time that it was decoded, as long as there are others."""
+    real, others = reader._decoder, list(sounds)
+
+    def decoder(path, called):
+        opened = real(path, called)
+        if called.endswith(file.name) and others:
+            file.write_bytes(others.pop(0))
+        return opened
+
+    monkeypatch.setattr("auricle.audio.decode.reader._decoder", decoder)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_recording_that_is_replaced_while_it_is_read_is_read_again(manifest, cache, monkeypatch, times):
+    file = manifest.root / "low-0.wav"
+    others = [(manifest.root / name).read_bytes() + bytes(2 * i) for i, name in enumerate(["high-0.wav", "high-1.wav"])]
+    with monkeypatch.context() as patch:
+        replaced_while_read(patch, file, others[:times])
+        found = cache.embed(manifest, logmel_stats(), SETTINGS)
+    assert not found.failed
+    fresh = embed(manifest, logmel_stats(), settings=SETTINGS)
+    assert np.array_equal(found.clip, fresh.clip)
+    assert np.array_equal(cache.embed(manifest, logmel_stats(), SETTINGS).clip, fresh.clip)
+
+
+def test_a_recording_that_never_stays_the_same_is_named_and_not_kept(manifest, cache, monkeypatch):
+    file = manifest.root / "low-0.wav"
+    with monkeypatch.context() as patch:
+        replaced_while_read(patch, file, [file.read_bytes() + bytes(2 * i) for i in range(1, 9)])
+        found = cache.embed(manifest, logmel_stats(), SETTINGS)
+    assert list(found.failed) == ["low-0.wav"]
+    assert "changed each time" in found.failed["low-0.wav"]
+    assert cache.computed == len(manifest) - 1
+    assert not cache.embed(manifest, logmel_stats(), SETTINGS).failed
+
+
 def without_a_library(name: str):
     real = reader._decoder
 

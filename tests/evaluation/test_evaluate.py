@@ -14,15 +14,16 @@ from auricle.core.io import dumps
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.evaluation.evaluation import Coverage, Evaluation
+from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions
 from auricle.evaluation.probes.base import Features
 from auricle.evaluation.protocols import Protocol
 from auricle.evaluation.runner import evaluate
+from auricle.evaluation.scoring import FoldScore
 from auricle.evaluation.splits import draw_folds, make_splits, split_notes
 from auricle.evaluation.statistics import task_statistics
 from auricle.evaluation.targets import class_targets, labelled
 from auricle.evaluation.tasks import Task
-from auricle.inference.config import EmbedSettings
+from auricle.inference.config import EmbedSettings, EncodeSettings
 from auricle.inference.embedder import embed
 from auricle.inference.pipeline import clip_batches
 from helpers.encoders import logmel_stats, m2d
@@ -82,7 +83,6 @@ def test_a_split_has_its_validation_part(manifest):
 @pytest.mark.parametrize(
     ("change", "split_by", "message"),
     [
-        ({"fold": None, "group": None}, "auto", "--split-by drawn"),
         ({"fold": None}, "folds", "no fold column"),
         ({"fold": 1}, "folds", "only fold '1'"),
         ({"split": "train"}, "split", "split train and test"),
@@ -92,6 +92,35 @@ def test_a_split_has_its_validation_part(manifest):
 def test_missing_folds_are_reported(manifest, change, split_by, message):
     with pytest.raises(AuricleError, match=message):
         splits_of(changed(manifest, **change), split_by)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"fold": None, "group": None}, "no folds, split or groups"),
+        ({"fold": 1, "group": None}, "only fold 1"),
+        ({"fold": None, "group": None, "split": "train"}, "no train and test part"),
+        ({"fold": None, "group": "one site"}, "no folds, split or groups"),
+    ],
+)
+def test_without_folds_stratified_ones_are_drawn_and_said(manifest, cache, change, found):
+    clips = changed(manifest, **change)
+    result = evaluate(logmel_stats(), Task("", seconds=0.2), manifest=clips, cache=cache, baselines=False)
+    assert [(s.fold, s.classes_scored) for s in result.score.scores] == [(f"fold {i}", 3) for i in range(1, 6)]
+    assert found in result.notes[0]
+    assert "5 stratified folds were drawn" in result.notes[0]
+
+
+def test_drawn_folds_keep_the_groups_of_a_table_without_folds(manifest):
+    clips = replace(manifest, clips=tuple(replace(c, fold=None, group=None) for c in manifest))
+    pairs = tuple(replace(c, group=f"bird {i // 2}") if i < 4 else c for i, c in enumerate(clips))
+    for split in splits_of(replace(clips, clips=pairs), "drawn"):
+        assert not {pairs[r].group for r in split.train} & {pairs[r].group for r in split.test} - {None}
+
+
+def test_groups_of_one_clip_each_are_no_way_to_split(manifest):
+    alone = tuple(replace(c, fold=None, group=c.id) for c in manifest)
+    assert len(splits_of(replace(manifest, clips=alone))) == 5
 
 
 def test_a_manifest_without_labels_is_refused_before_any_audio_is_read(manifest, cache):
@@ -217,6 +246,18 @@ def test_broken_clips_are_left_out_and_counted(tmp_path, cache):
     assert cache.computed == 17
 
 
+def test_an_unreadable_clip_changes_no_fold_of_the_others(tmp_path, cache):
+    """Folds are drawn once, from all labelled clips; a fold of which nothing is left is left out and said."""
+    manifest = changed(corpus(tmp_path / "audio"), fold=None, group=None)
+    planned = {manifest.ids[row]: split.name for split in splits_of(manifest, "drawn") for row in split.test}
+    lost = [id for id, name in planned.items() if name == "fold 2"] + ["low-0.wav"]
+    for id in lost:
+        (tmp_path / "audio" / id).write_text("no audio")
+    found = evaluate(logmel_stats(), Task("", seconds=0.2), manifest=manifest, cache=cache, baselines=False)
+    assert {p.id: p.fold for p in found.predictions} == {k: v for k, v in planned.items() if k not in lost}
+    assert any("fold 2 has" in note and "left out" in note for note in found.notes)
+
+
 def test_a_fold_that_the_metric_has_no_value_for_is_refused_before_audio_is_read(manifest, cache):
     """Each class in a fold of its own: no area under a curve without a negative."""
     parts = {name: i for i, name in enumerate(CLASSES, 1)}
@@ -235,6 +276,51 @@ def test_an_infinite_score_is_null_in_json(manifest, cache):
     found = evaluate(logmel_stats(), Task("", seconds=0.2, metric="d_prime"), manifest=manifest, cache=cache)
     assert found.score.std is None
     assert json.loads(dumps(found.to_json()), parse_constant=pytest.fail)["score"]["score"] is None
+
+
+def test_thousands_of_classes_make_a_small_file_and_an_array_beside_it(tmp_path):
+    """2,000 classes and 4,000 clips: the scores are 8 million numbers."""
+    classes = tuple(f"species {i:04d}" for i in range(2000))
+    scores = np.random.default_rng(0).random((4000, 2000), np.float32)
+    clips = [(f"{i}.wav", "test", (classes[i // 2],)) for i in range(4000)]
+    score = Score("x", 0.5, None, (FoldScore("test", 0, 0.5, 4000, 0, 4000, 2000),))
+    truth = np.eye(2000, dtype=np.float32)[np.arange(4000) // 2]
+    evaluation = Evaluation(
+        "birds", "logistic", "accuracy", score, (), classes, 2000, False, Coverage(4000, 0, 0, 0, 4000),
+        make_predictions(clips, scores, classes), class_scores=class_values(scores, truth, classes, False),
+        all_scores=scores,
+    )  # fmt: skip
+    evaluation.save(tmp_path / "r.json")
+    assert (tmp_path / "r.json").stat().st_size < 3e6
+    back = Evaluation.load(tmp_path / "r.json")
+    assert back == evaluation
+    assert np.array_equal(back.all_scores, scores)
+    assert back.predictions[7].scores == tuple(np.sort(np.round(scores[7].astype(float), 6))[::-1][:5])
+    (tmp_path / "r.scores.npy").write_bytes(b"cut")
+    assert Evaluation.load(tmp_path / "r.json").all_scores is None
+    replace(evaluation, all_scores=None).save(tmp_path / "r.json")
+    assert not (tmp_path / "r.scores.npy").exists()
+
+
+def test_scores_of_all_classes_as_earlier_versions_wrote_them_are_read(manifest, cache):
+    found = evaluate(logmel_stats(), Task("", seconds=0.2), manifest=manifest, cache=cache, baselines=False)
+    saved = json.loads(json.dumps(found.to_json()))
+    for plain, row in zip(saved["predictions"], found.all_scores, strict=True):
+        del plain["top"]
+        plain["scores"] = [round(float(v), 6) for v in row]
+    del saved["identity"]
+    back = Evaluation.from_json(saved)
+    assert back.predictions == found.predictions
+    assert back.per_class() == found.per_class()
+    assert back.task_identity.differences(found.task_identity) == []
+
+
+def test_what_is_not_the_default_of_an_embedding_is_in_the_name(manifest, cache):
+    encode = EncodeSettings(layers=("0", "-1"), pooling="max", precision="bf16")
+    found = evaluate(m2d(), Task("", seconds=0.2), manifest=manifest, cache=cache, encode=encode)
+    assert found.variant == "layers 0 -1, max, bf16"
+    assert found.score.model == f"{m2d().info.name} (layers 0 -1, max, bf16)"
+    assert Evaluation.from_json(json.loads(json.dumps(found.to_json()))).variant == found.variant
 
 
 def test_few_shots_of_clips_with_several_labels_are_refused_before_audio_is_read(manifest, cache):

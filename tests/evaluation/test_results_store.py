@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
+from auricle.evaluation.compare import compare
 from auricle.evaluation.results import Result, ResultsStore, as_csv, as_markdown, as_text
 from helpers.patience import PATIENCE
 
@@ -197,3 +199,170 @@ def test_the_command_prints_every_format(store, capsys):
         assert expected in capsys.readouterr().out
     assert main(["results", "--store", str(store.path), "--compare", "a", "b", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["difference"] == pytest.approx(0.1)
+
+
+def test_a_filter_that_matches_nothing_says_so_and_what_there_is(store, capsys):
+    store.append([result("vit-a", task="esc10"), result("chance", task="esc10", role="baseline")])
+    where = ["--store", str(store.path)]
+    assert main(["results", *where, "--task", "birds", "--protocol", "knn"]) == 0
+    said = capsys.readouterr().out
+    for words in ("nothing matches --task birds --protocol knn", "2 results", "task esc10", "vit-a", "logistic"):
+        assert words in said
+    assert main(["results", *where, "--task", "birds", "--format", "csv"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("model,")
+    assert "nothing matches" in said.err
+    assert main(["results", *where, "--task", "birds", "--compare", "vit-a", "chance"]) == 2
+    assert "nothing matches --task birds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a|b", "two\nlines", "a\r\nb|c", "<b>bold</b>", "`x` *y* [z]", "\x1b[31mred"])
+def test_names_break_no_table(store, name):
+    store.append([result(name, task=name), result("plain")])
+    rows = store.select()
+    table = as_markdown(rows).split("\n")
+    assert len(table) == 4
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 11 for line in table)
+    assert not re.search(r"(?<!\\)[<`*]", table[2])
+    text = as_text(rows).splitlines()
+    assert len(text) == 3
+    assert "\x1b" not in text[1] + table[2]
+    assert next(csv.DictReader(io.StringIO(as_csv(rows))))["model"] == name
+
+
+def test_rows_that_share_a_name_are_told_apart(store):
+    store.append([result("runs/first", place="/a/runs/first"), result("runs/first", place="/b/runs/first")])
+    store.append([result("c", clips=40), result("c", task="other")])
+    text = as_text(store.select()).splitlines()
+    assert "/a/runs/first" in text[1]
+    assert "/b/runs/first" in text[2]
+    assert text[3].split("  ")[2] != text[1].split("  ")[2]
+    assert "[" not in text[4].partition("other")[2]
+    assert [r.place for r in store.select(model="/b/runs")] == ["/b/runs/first"]
+    third = store.select()[2]
+    assert store.select(task=third.fingerprint[:6]) == [third]
+
+
+def test_what_was_measured_twice_is_in_the_store_once(store):
+    first = result("a", place="/x")
+    assert store.append([first, result("b")], once=True) == [1, 2]
+    assert store.append([first, result("b")], once=True) == [1, 2]
+    assert store.append([result("a", 0.5 + 1e-9, place="/x")], once=True) == [1]
+    assert store.append([result("a", checksum="d", place="/x")], once=True) == [3]  # trained further
+    assert store.append([first], once=True) == [4]  # and back again: the latest measurement counts
+    for change in ({"place": "/y"}, {"protocol": "knn"}, {"metric": "mAP"}, {"clips": 7}, {"role": "baseline"}):
+        assert store.append([result("a", **{"place": "/x", **change})], once=True)[0] > 4
+    assert len(store.append([first])) == 1
+    assert len(store.select()) == 10
+
+
+def spoil(path, kind):
+    """Damage a store in one of several ways."""
+    content = bytearray(path.read_bytes())
+    if kind == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "page overwritten":
+        content[4096:8192] = b"\xff" * 4096
+        path.write_bytes(content)
+    elif kind == "header":
+        content[16:40] = b"\x00" * 24
+        path.write_bytes(content)
+    elif kind == "another program's":
+        path.unlink()
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE bookmarks (url TEXT)")
+    elif kind == "another table of that name":
+        path.unlink()
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE results (answer TEXT)")
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+
+
+DAMAGE = ("cut", "page overwritten", "header", "another program's", "another table of that name", "folder")
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_store_is_named_in_words_before_any_work(store, kind, capsys):
+    store.append([result(f"model {i}", command="x" * 500) for i in range(60)])
+    spoil(store.path, kind)
+    with pytest.raises(AuricleError, match=r"results\.sqlite.*(move it away|name another file)"):
+        store.check()
+    with pytest.raises(AuricleError, match=r"results\.sqlite"):
+        store.append([result()])
+    assert main(["results", "--store", str(store.path)]) == 2
+    assert "results.sqlite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("scores", "{"), ("scores", "[1]"), ("environment", b"\xff\xfe"), ("score", "high"), ("model", b"\x07")],
+)  # fmt: skip
+def test_a_damaged_row_is_named_and_costs_no_other(store, column, value, capsys):
+    store.append([result("a"), result("b"), result("c")])
+    with sqlite3.connect(store.path) as db:
+        db.execute(f"UPDATE results SET {column} = ? WHERE id = 2", [value])
+    assert [r.model for r in store.select()] == ["a", "c"]
+    assert "row 2" in store.notes[0]
+    assert main(["results", "--store", str(store.path)]) == 1
+    said = capsys.readouterr()
+    assert "row 2" in said.err
+    assert len(said.out.splitlines()) == 3
+    store.append([result("d")])
+
+
+def test_letters_that_are_not_utf8_stop_nothing(store):
+    store.append([result("a"), result("b")])
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE results SET model = CAST(x'ff61' AS TEXT) WHERE id = 1")
+    assert [r.model for r in store.select()] == ["\ufffda", "b"]
+
+
+def test_an_empty_file_is_an_empty_store(store):
+    store.path.parent.mkdir()
+    store.path.touch()
+    assert store.select() == []
+    store.check()
+    assert store.append([result()]) == [1]
+
+
+def test_rows_of_earlier_versions_get_a_fingerprint(store):
+    store.path.parent.mkdir()
+    rows = [
+        (*OLD_ROW[:9], '{"fold 1 / 0": 0.5, "fold 2 / 0": 0.6}', *OLD_ROW[10:11], n, *OLD_ROW[12:]) for n in (9, 40)
+    ]
+    with sqlite3.connect(store.path) as db:
+        db.execute(OLD_SCHEMA)
+        for i, row in enumerate(rows):
+            db.execute(f"INSERT INTO results VALUES ({', '.join('?' * len(row))})", (None, "2026", "ab"[i], *row[3:]))
+        db.execute("PRAGMA user_version=1")
+    before = [r.fingerprint for r in store.select()]
+    assert len(set(before)) == 2
+    assert store.select()[1].identity.tested == 40
+    store.append([result("c", task="tones", metric="d_prime", clips=9, classes=3)])
+    with sqlite3.connect(store.path) as db:
+        assert [f for (f,) in db.execute("SELECT fingerprint FROM results ORDER BY id")][:2] == before
+    with pytest.raises(AuricleError, match="9 tested clips against 40"):
+        compare(store.select(), "a", "b")
+    (found,) = compare(store.select(), "a", "c")
+    assert "an earlier version" in found.note
+    assert found.pairs == 2
+
+
+def test_runs_with_one_relative_name_are_several_runs(store, tmp_path, monkeypatch, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "runs/first").mkdir(parents=True)
+    places = [str(tmp_path / folder / "runs/first") for folder in "ab"]
+    store.append([result("runs/first", score, place=place) for score, place in zip((0.1, 0.9), places, strict=True)])
+    store.append([result("runs/first (max)", 0.7, place=places[0]), result("logmel-stats", 0.5)])
+    rows = store.select()
+    with pytest.raises(AuricleError, match=r"name of several runs: .*/a/runs/first \(#1\), .*/b/runs/first \(#2\)"):
+        compare(rows, "runs/first", "logmel-stats")
+    for name, expected in ((places[1], 0.9), ("1", 0.1), ("runs/first (max)", 0.7)):
+        assert compare(rows, name, "logmel-stats")[0].a.score == expected
+    monkeypatch.chdir(tmp_path / "b")
+    for name in ("runs/first", "./runs/first/", "../b/runs/first"):
+        assert compare(rows, name, "logmel-stats")[0].a.score == 0.9
+    assert main(["results", "--store", str(store.path), "--compare", "runs/first", "../a/runs/first"]) == 0
+    assert "B is worse" in capsys.readouterr().out

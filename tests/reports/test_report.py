@@ -195,6 +195,38 @@ def test_runs_are_compared_side_by_side(run, whole, tmp_path):
     assert "lead of whole" in text
 
 
+def test_two_tasks_of_one_name_are_not_compared(run, whole, tmp_path):
+    """Another data set in a folder of the same name: other clips under the same task, protocol and metric."""
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    for file in (other / "evaluations").glob("*.json"):
+        found = Evaluation.load(file)
+        changed = replace(found.identity, clips="0" * 16, labels="0" * 16, tested=50)
+        replace(found, identity=changed).save(file)
+    text, _ = read(build_report(run, [other], out=tmp_path / "both.html"))
+    assert "two different tasks of this name (24 tested clips against 50)" in text
+    assert "no different from" not in text
+    assert text.count("<h3>tones, logistic (") == 2
+
+
+def test_evaluations_of_other_layers_have_rows_of_their_own(run, tmp_path):
+    found = Evaluation.load(run / "evaluations/logistic.json")
+    encode = {**found.settings["encode"], "layers": [0], "pooling": "max"}
+    replace(found, settings={**found.settings, "encode": encode}).save(run / "evaluations/layers.json")
+    text, _ = read(build_report(run))
+    assert "<b>whole (layers 0, max)</b>" in text
+    assert "<b>whole</b>" in text
+
+
+def test_a_comparison_has_the_key_figures_of_every_run_and_tells_runs_of_one_name_apart(run, tmp_path):
+    other = Path(shutil.copytree(run, tmp_path / "elsewhere" / "whole"))
+    text, _ = read(build_report(run, [other, run.parent / "elsewhere" / ".." / "whole"], out=tmp_path / "both.html"))
+    assert text.count('<dl class="tiles">') == 2
+    assert "elsewhere/whole" in text
+    assert f"{tmp_path.name}/whole" in text
+    assert text.count("<h1>") == 1
+    assert text.split("</h1>")[0].count("against") == 1
+
+
 def test_an_originals_log_is_drawn_beside_the_run(run, tmp_path):
     log = tmp_path / "original" / "log.txt"
     log.parent.mkdir()

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(result: DemoResult) -> str:
-    parts = [*(str(evaluation) for evaluation in result.evaluations), result.verdict]
+    parts = [*(str(evaluation) for evaluation in result.evaluations), result.verdict, *result.notes]
     if result.failed:
         parts.append(f"{result.failed} recordings could not be read; see {result.run.parent / 'data' / 'failed.csv'}")
     parts.append(f"report: {result.report}\nencoder: auricle.load('{result.run}')   ({result.seconds:.0f} s in all)")
@@ -40,5 +40,6 @@ def as_json(result: DemoResult) -> dict:
         "evaluations": [evaluation.to_json() for evaluation in result.evaluations],
         "failed": result.failed,
         "words": result.verdict,
+        "notes": list(result.notes),
         "seconds": round(result.seconds, 1),
     }

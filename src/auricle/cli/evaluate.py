@@ -19,11 +19,15 @@ import argparse
 import shlex
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, exit_code
-from auricle.commands.evaluate import EvaluateConfig, evaluate, evaluate_suite, print_skipped
+from auricle.commands.evaluate import EvaluateConfig, evaluate_suite, measure, print_problems, print_skipped
 from auricle.core.io import dumps
+
+if TYPE_CHECKING:
+    from auricle.evaluation.evaluation import Evaluation
 
 
 def add_arguments(parser: VerbParser) -> None:
@@ -33,26 +37,35 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0; 1 when some clips or tasks could not be used; 2 when no task of a suite could be measured."""
+    """Return 0; 1 when some clips, tasks or places could not be used; 2 when no task of a suite could be measured."""
     command = shlex.join(["auricle", *sys.argv[1:]])
     config = config_from(EvaluateConfig, args)
     if config.suite:
         return run_suite(config, command, quiet=args.quiet, as_json=args.json)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the result's notes say the same
-        evaluation = evaluate(config, command=command, quiet=args.quiet)
-    print(dumps(evaluation.to_json(), indent=1) if args.json else evaluation)
+        evaluation, keeper = measure(config, command=command, quiet=args.quiet)
+    problems: list[str] = []
+    try:
+        print(dumps(evaluation.to_json(), indent=1) if args.json else evaluation, flush=True)
+    finally:  # shown first, and kept where it cannot be shown
+        problems += keeper.keep(evaluation)
     for id, reason in evaluation.failed.items():
         print(f"{id}: {reason}", file=sys.stderr)
-    return EXIT_SOME_FAILED if evaluation.failed else EXIT_OK
+    print_problems(problems)
+    return EXIT_SOME_FAILED if evaluation.failed or problems else EXIT_OK
 
 
 def run_suite(config: EvaluateConfig, command: str, *, quiet: bool, as_json: bool) -> int:
-    """Measure the tasks of a suite and print the results."""
-    result = evaluate_suite(config, command=command, quiet=quiet)
+    """Measure the tasks of a suite; results are printed as they come, as JSON when all are there."""
+    result = evaluate_suite(config, command=command, quiet=quiet, show=None if as_json else _print_evaluation)
     if as_json:
-        print(dumps({"evaluations": [e.to_json() for e in result.evaluations], "absent": result.skipped}))
+        print(dumps(result.to_json()))
     else:
-        print("\n\n".join(str(evaluation) for evaluation in result.evaluations))
         print_skipped(result.skipped)
-    return exit_code(len(result.evaluations), len(result.skipped))
+    print_problems(result.problems)
+    return exit_code(len(result.evaluations), len(result.skipped) + len(result.problems))
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    print(f"{evaluation}\n", flush=True)

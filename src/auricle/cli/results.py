@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
-from auricle.commands.results import ReportConfig, ResultsConfig, compare_results, report, results, store_path
+from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, exit_code
+from auricle.commands.results import (
+    ReportConfig,
+    ResultsConfig,
+    add_results,
+    compare_results,
+    nothing_found,
+    report,
+    results,
+)
 from auricle.core.io import dumps
 
 FORMATS = ("text", "csv", "markdown", "json")
@@ -19,43 +30,61 @@ class Results:
     auricle results --task esc10
     auricle results --format markdown > scores.md
     auricle results --compare logmel-stats runs/first
+    auricle results --add first.json                 a result that 'auricle evaluate --out' wrote
+
+    Two models are compared where they were measured on the same task: the same clips, labels, split and seconds.
     """
 
     @staticmethod
     def add_arguments(parser: VerbParser) -> None:
         add_flags(parser, ResultsConfig)
-        parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two models by name, or two rows by id")
+        parser.add_argument(
+            "--compare", nargs=2, metavar=("A", "B"), help="two models by name or path, or two rows by id"
+        )
+        parser.add_argument("--add", nargs="+", metavar="FILE", help="add evaluations that were saved as JSON")
         parser.add_argument("--format", choices=FORMATS, default="text", help="form of the rows (default: text)")
         parser.add_argument("--json", action="store_true", help="the same as --format json")
 
     @staticmethod
-    def run(args: argparse.Namespace) -> None:
+    def run(args: argparse.Namespace) -> int:
+        """Return 0; 1 when something could not be read or compared; 2 when nothing could."""
         config = config_from(ResultsConfig, args)
         style = "json" if args.json else args.format
-        print(_comparison(config, args.compare, style) if args.compare else _table(config, style))
+        if args.add:
+            return _add(args.add, config)
+        return _compare(config, args.compare, style) if args.compare else _show(config, style)
 
 
-def _table(config: ResultsConfig, style: str) -> str:
+def _show(config: ResultsConfig, style: str) -> int:
     from auricle.evaluation.results import FORMATS as WRITERS
 
-    rows = results(config)
-    if not rows and style == "text":
-        return _no_rows(config)
-    return WRITERS[style](rows).rstrip("\n")
+    found = results(config)
+    if found.rows or style != "text":
+        print(WRITERS[style](found.rows).rstrip("\n"))
+    if not found.rows:
+        print(nothing_found(config), file=sys.stderr if style != "text" else sys.stdout)
+    return _problems(found.problems)
 
 
-def _no_rows(config: ResultsConfig) -> str:
-    path = store_path(config.store)
-    if not results(ResultsConfig(store=config.store)):
-        return f"no results yet in {path}: 'auricle evaluate' adds them"
-    return f"no result in {path} matches; 'auricle results' without filters shows all"
-
-
-def _comparison(config: ResultsConfig, pair: list[str], style: str) -> str:
+def _compare(config: ResultsConfig, pair: list[str], style: str) -> int:
     from auricle.evaluation.compare import as_table
 
-    comparisons = compare_results(config, *pair)
-    return dumps([asdict(c) for c in comparisons], indent=1) if style == "json" else as_table(comparisons)
+    comparisons, refused = compare_results(config, *pair)
+    print(dumps([asdict(c) for c in comparisons], indent=1) if style == "json" else as_table(comparisons))
+    return _problems(refused)
+
+
+def _add(files: list[str], config: ResultsConfig) -> int:
+    count, problems = add_results(files, config.store)
+    print(f"{count} evaluation{'s' * (count != 1)} added")
+    return max(_problems(problems), exit_code(count, len(files) - count))
+
+
+def _problems(problems: Sequence[str]) -> int:
+    """Print what could not be done on stderr; return the exit code."""
+    for problem in problems:
+        print(f"auricle: {problem}", file=sys.stderr)
+    return EXIT_SOME_FAILED if problems else EXIT_OK
 
 
 class Report:

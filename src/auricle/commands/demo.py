@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auricle.commands.keep_scores import ScoreKeeper, writable_store
 from auricle.core.errors import AuricleError
+from auricle.core.io import make_folder
 from auricle.core.options import argument, option
 
 if TYPE_CHECKING:
     from auricle.commands.prepare.prepare import PrepareResult
     from auricle.data.manifest.manifest import Manifest
+    from auricle.embeddings.cache import EmbeddingCache
     from auricle.evaluation.evaluation import Evaluation
+    from auricle.evaluation.results import ResultsStore
+    from auricle.evaluation.scoring import TaskPlan
     from auricle.methods.config import PretrainConfig
 
 PROBES = ("logistic", "knn-vote")
@@ -51,7 +57,8 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Run folder and report, the evaluations (none without labels), and a verdict in one or two sentences."""
+    """Run folder and report, the evaluations (none without labels), a verdict in one or two sentences, and what else is to
+    be known: why nothing was measured, where scores went, what could not be written."""
 
     run: Path
     report: Path
@@ -59,29 +66,46 @@ class DemoResult:
     failed: int
     verdict: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def demo(config: DemoConfig) -> DemoResult:
-    """Run the demo; clips that cannot be read are counted and left out.
+    """Run the demo; clips that cannot be read are counted and left out. What can be refused is refused first.
 
     Raises:
-        AuricleError: The source cannot be used, or the output folder holds a demo already.
+        AuricleError: The source cannot be used, an output cannot be written, the output folder holds a demo already, or the
+            labels leave nothing that could be scored.
     """
     from auricle.commands.pretrain import pretrain
+    from auricle.embeddings.cache import EmbeddingCache
     from auricle.reports.page import build_report
     from auricle.reports.run_view import RunView
     from auricle.reports.verdicts import learnt
 
     started, out = time.monotonic(), out_folder(config)
+    if config.source:
+        plan_probes(source_manifest(config), config)
+    cache, (store, note) = EmbeddingCache(), writable_store(None)
+    make_folder(out, "choose another --out")
     prepared = prepare_sounds(config, out)
     manifest = prepared_manifest(prepared)
+    plan, reason = plan_probes(manifest, config)
     result = pretrain(
         timed(small_run(config, prepared.out, out / RUN, len(manifest)), config.minutes), quiet=config.quiet
     )
-    evaluations = probe(result.run, manifest, config)
+    notes = [text for text in (note, reason) if text]
+    evaluations, problems = probe(result.run, plan, config, cache, store) if plan else ((), [])
     report = build_report(result.run)
     verdict = " ".join(learnt(RunView.open(result.run)))
-    return DemoResult(result.run, report, evaluations, len(prepared.failed), verdict, time.monotonic() - started)
+    return DemoResult(
+        result.run,
+        report,
+        evaluations,
+        len(prepared.failed),
+        verdict,
+        time.monotonic() - started,
+        (*notes, *problems),
+    )
 
 
 def out_folder(config: DemoConfig) -> Path:
@@ -134,6 +158,32 @@ def prepared_manifest(prepared: PrepareResult) -> Manifest:
     return read_manifest(prepared.out)
 
 
+def source_manifest(config: DemoConfig) -> Manifest:
+    """Read the given recordings and their labels, before anything is decoded."""
+    from auricle.data.manifest.formats import read_manifest
+
+    columns = {"label_column": config.label_column, "group_column": config.group_column}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # preparing says the same
+        return read_manifest(config.source, labels=config.labels, **columns)
+
+
+def plan_probes(manifest: Manifest, config: DemoConfig) -> tuple[TaskPlan | None, str]:
+    """Return what the probes will measure, or None and why nothing can be measured.
+
+    Raises:
+        AuricleError: There are labels, and folds or classes leave nothing that could be scored.
+    """
+    from auricle.evaluation.scoring import TaskPlan
+    from auricle.evaluation.tasks import Task
+
+    labels = {label for clip in manifest for label in clip.labels}
+    if len(labels) < 2:
+        found = f"every label is '{labels.pop()}'" if labels else "the recordings have no labels"
+        return None, f"nothing was measured: {found}; a score needs at least two classes"
+    return TaskPlan.of(Task(str(manifest.root.resolve()), name=title_of(config)), manifest), ""
+
+
 def small_run(config: DemoConfig, data: Path, out: Path, clips: int) -> PretrainConfig:
     """Return the settings of the preset, with a batch of at most as many clips as there are."""
     from auricle.core.options import with_values
@@ -154,24 +204,32 @@ def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
     return with_values(config, {"max_updates": steps, "warmup_updates": steps // 10})
 
 
-def probe(run: Path, manifest: Manifest, config: DemoConfig) -> tuple[Evaluation, ...]:
-    """Evaluate with logistic regression and kNN, beside the untrained encoder, log-mel statistics and chance."""
+def probe(
+    run: Path, plan: TaskPlan, config: DemoConfig, cache: EmbeddingCache, store: ResultsStore
+) -> tuple[tuple[Evaluation, ...], list[str]]:
+    """Evaluate with logistic regression and kNN, beside the untrained encoder, log-mel statistics and chance.
+
+    Returns:
+        The evaluations, which are in the run folder and in the results store, and what could not be written.
+    """
     from auricle.evaluation.runner import evaluate
-    from auricle.evaluation.tasks import Task
     from auricle.hub.load import load
 
-    labels = {label for clip in manifest for label in clip.labels}
-    if len(labels) < 2:
-        return ()
     encoder = load(run)
     encoder.update_info(name=RUN)
-    task = Task(str(manifest.root.resolve()), name=title_of(config))
-    command, evaluations = f"auricle demo {config.source}".strip(), []
+    command, place = f"auricle demo {config.source}".strip(), str(run.resolve())
+    evaluations, problems = [], list[str]()
     for name in PROBES:
-        few_shot = name == "logistic"
         result = evaluate(
-            encoder, task, name, manifest=manifest, few_shot=few_shot, quiet=config.quiet, command=command
+            encoder,
+            plan,
+            name,
+            cache=cache,
+            few_shot=name == "logistic" and not plan.split.targets.multilabel,
+            place=place,
+            quiet=config.quiet,
+            command=command,
         )
-        result.save(run / "evaluations" / f"{name}.json")
+        problems += ScoreKeeper(store, out=run / "evaluations" / f"{name}.json").keep(result)
         evaluations.append(result)
-    return tuple(evaluations)
+    return tuple(evaluations), problems

@@ -6,16 +6,16 @@ Every score goes to the results store. ``periodic`` hands the same code to the t
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.commands.keep_scores import ScoreKeeper, writable_store
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder
+from auricle.core.io import dumps, write_text
 from auricle.core.options import check_choices, check_ranges, option
 from auricle.evaluation.protocols import protocol
 from auricle.evaluation.tasks import SEEDS, Task
@@ -73,6 +73,10 @@ class EvaluateConfig:
             raise AuricleError(f"give either labelled audio ({self.task.source}) or --suite {self.suite}, not both")
         if not self.seeds:
             raise AuricleError("--seeds needs at least one number")
+        if self.suite is not None and (self.few_shot or self.lr or self.seeds != SEEDS or self.protocol != "linear"):
+            raise AuricleError(
+                "--protocol, --few-shot, --lr and --seeds are for one task; a suite's file names protocols, lr and seeds itself"
+            )
         if self.lr == 0:  # the first edition's value for "not set"
             object.__setattr__(self, "lr", None)
         if self.lr is not None:
@@ -82,72 +86,139 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """Evaluations in the order of the suite, and {"task/protocol": reason} of those that could not be measured."""
+    """Evaluations in the order of the suite, {"task/protocol": reason} of those that could not be measured, and what could
+    not be written, in words."""
 
     evaluations: tuple[Evaluation, ...]
     skipped: dict[str, str]
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"evaluations": [e.to_json() for e in self.evaluations], "absent": self.skipped}
 
 
 def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -> Evaluation:
-    """Measure an encoder on one task.
+    """Measure an encoder on one task, and keep the score.
 
     Returns:
-        The evaluation; it is in the results store, in ``out``, and in the run folder where the model is one.
+        The evaluation; it is in the results store, in ``out``, and in the run folder where the model is one. What could
+        not be written is said on stderr.
 
     Raises:
         AuricleError: Model, task or store cannot be used, or the score would mean nothing.
     """
-    from auricle.commands.results import store_path
-    from auricle.evaluation.results import ResultsStore, record
-    from auricle.evaluation.runner import evaluate as run
+    evaluation, keeper = measure(config, command=command, quiet=quiet)
+    print_problems(keeper.keep(evaluation))
+    return evaluation
 
-    store = ResultsStore(store_path(config.store))
-    store.check()
-    if config.out:
-        make_folder(Path(config.out).parent, "choose another --out")
+
+def measure(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -> tuple[Evaluation, ScoreKeeper]:
+    """Measure an encoder on one task; what can be refused is refused before a model is loaded.
+
+    Returns:
+        The evaluation, and what keeps it.
+
+    Raises:
+        AuricleError: Model, task or store cannot be used, or the score would mean nothing.
+    """
+    from auricle.embeddings.cache import EmbeddingCache
+    from auricle.evaluation.runner import evaluate as run
+    from auricle.evaluation.scoring import TaskPlan
+
+    keeper, cache = _places(config), EmbeddingCache()
     chosen = protocol(config.protocol)
+    plan = TaskPlan.of(config.task, few_shot=config.few_shot or chosen.few_shot)
     evaluation = run(
         _load(config),
-        config.task,
+        plan,
         chosen if config.lr is None else chosen.with_lr(config.lr),
+        cache=cache,
         encode=config.encode,
         seeds=config.seeds,
         baselines=config.baselines,
         few_shot=config.few_shot,
         statistics=config.statistics,
+        place=place_of(config.model),
         command=command,
         quiet=quiet,
     )
-    if config.out:
-        evaluation.save(Path(config.out))
-    _save_in_run(evaluation, Path(config.model))
-    record(evaluation, store)
-    return evaluation
+    return evaluation, keeper
 
 
-def evaluate_suite(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -> SuiteResult:
+def evaluate_suite(
+    config: EvaluateConfig,
+    *,
+    command: str = "",
+    quiet: bool = False,
+    show: Callable[[Evaluation], None] | None = None,
+) -> SuiteResult:
     """Measure an encoder on every task of a suite; a task whose data are absent is skipped with the reason.
+
+    Args:
+        config: What to measure. Layers, pooling, statistics and baselines hold for every task.
+        command: The command line.
+        quiet: Show no progress.
+        show: Called with each evaluation when it is there, before it is written anywhere.
 
     Raises:
         AuricleError: Suite, model or store cannot be used.
     """
-    from auricle.commands.results import store_path
-    from auricle.evaluation.results import ResultsStore
     from auricle.evaluation.task_set import evaluate_task_set, read_task_set
 
-    ResultsStore(store_path(config.store)).check()
+    keeper = _places(replace(config, out=None))
+    ScoreKeeper(keeper.store, out=Path(config.out) if config.out else None).check()
     entries = read_task_set(Path(config.suite or ""))
+    problems: list[str] = []
+
+    def keep(evaluation: Evaluation) -> None:
+        try:
+            if show is not None:
+                show(evaluation)
+        finally:
+            problems.extend(keeper.keep(evaluation))
+
     evaluations, skipped = evaluate_task_set(
-        _load(config), entries, baselines=config.baselines, command=command, quiet=quiet
+        _load(config),
+        entries,
+        baselines=config.baselines,
+        encode=config.encode,
+        statistics=config.statistics,
+        place=place_of(config.model),
+        command=command,
+        quiet=quiet,
+        on_evaluation=keep,
     )
-    _save_all(evaluations, Path(config.model), config.store)
-    return SuiteResult(tuple(evaluations), skipped)
+    result = SuiteResult(tuple(evaluations), skipped, tuple(dict.fromkeys(problems)))
+    if config.out:
+        write_text(Path(config.out), dumps(result.to_json(), indent=1))
+    return result
 
 
 def print_skipped(skipped: dict[str, str]) -> None:
     """Print the tasks that could not be measured on stderr."""
     for task, reason in skipped.items():
         print(f"{task} was not measured: {reason}", file=sys.stderr)
+
+
+def print_problems(problems: Sequence[str]) -> None:
+    """Print on stderr what could not be written."""
+    for problem in problems:
+        print(f"auricle: {problem}", file=sys.stderr)
+
+
+def place_of(model: str) -> str:
+    """Return the absolute path of a run folder or weight file: two runs may have one relative name; "" for others."""
+    return str(Path(model).expanduser().resolve()) if Path(model).expanduser().exists() else ""
+
+
+def _places(config: EvaluateConfig) -> ScoreKeeper:
+    """Check where scores go. Raises AuricleError for a place that cannot be written."""
+    store, note = writable_store(config.store)
+    run = Path(config.model) if (Path(config.model) / "config.yaml").is_file() else None
+    keeper = ScoreKeeper(store, run, Path(config.out) if config.out else None)
+    keeper.check()
+    print_problems([note] if note else [])
+    return keeper
 
 
 def _load(config: EvaluateConfig) -> Encoder:
@@ -157,23 +228,6 @@ def _load(config: EvaluateConfig) -> Encoder:
     if Path(config.model).exists():
         encoder.update_info(name=config.model)  # two runs of one family are two models in the results
     return encoder
-
-
-def _save_in_run(evaluation: Evaluation, model: Path) -> None:
-    """Save the result in the run folder, for its report, where the model is one."""
-    if (model / "config.yaml").is_file():
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{evaluation.task}-{evaluation.protocol}").strip("-").lower()
-        evaluation.save(model / "evaluations" / f"{name}.json")
-
-
-def _save_all(evaluations: list[Evaluation], model: Path, store: str | None = None) -> None:
-    from auricle.commands.results import store_path
-    from auricle.evaluation.results import ResultsStore, record
-
-    results = ResultsStore(store_path(store))
-    for evaluation in evaluations:
-        _save_in_run(evaluation, model)
-        record(evaluation, results)
 
 
 # While a run trains: a suite, or a program that is called with the checkpoint.
@@ -201,11 +255,19 @@ def periodic(source: str) -> Callable[[Encoder, TrainProgress, Path], dict[str, 
     reported: set[str] = set()
 
     def evaluate(encoder: Encoder, progress: TrainProgress, run: Path) -> dict[str, float]:
-        name = encoder.info.name
+        store, note = writable_store(None)
+        name, problems = encoder.info.name, [note] if note else []
         encoder.update_info(name=f"{run.name} epoch {progress.epoch:g}")
-        evaluations, skipped = evaluate_task_set(encoder, entries, baselines=False)
+        evaluations, skipped = evaluate_task_set(
+            encoder,
+            entries,
+            baselines=False,
+            place=f"{run.resolve()} epoch {progress.epoch:g}",
+            on_evaluation=lambda evaluation: problems.extend(ScoreKeeper(store, run).keep(evaluation)),
+        )
         encoder.update_info(name=name)
-        _save_all(evaluations, run)
+        print_problems([problem for problem in problems if problem not in reported])
+        reported.update(problems)
         print_skipped({task: reason for task, reason in skipped.items() if task not in reported})
         reported.update(skipped)
         if skipped and not evaluations:

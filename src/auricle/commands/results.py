@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auricle.commands.keep_scores import store_path, writable_store
 from auricle.core.errors import AuricleError
 from auricle.core.options import argument, option
 
@@ -44,7 +46,10 @@ def report(config: ReportConfig) -> ReportResult:
     return ReportResult(page, page.stat().st_size)
 
 
+# ---- auricle results
+
 STORED = {"linear": "logistic", "fewshot": "-shot"}  # names of auricle evaluate that the rows do not contain
+LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class ResultsConfig:
     """Which rows of which store."""
 
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)")
-    model: str = option("", "only models whose name contains this text")
-    task: str = option("", "only tasks whose name contains this text")
+    model: str = option("", "only models whose name or path contains this text")
+    task: str = option("", "only tasks whose name contains this text, or whose fingerprint starts with it")
     protocol: str = option("", "only protocols whose name contains this text, or linear, knn, fewshot")
     baselines: bool = option(True, "show the baselines too")
     last: int | None = option(None, "only the last so many rows; none: all", special={"none": None}, old={0: None})
@@ -64,28 +69,89 @@ class ResultsConfig:
         if self.last is not None and self.last < 1:
             raise AuricleError(f"--last must be at least 1, or none for all rows; got {self.last}")
 
+    @property
+    def filters(self) -> str:
+        """The filters as they are typed: "--task birds --no-baselines"; "" for none."""
+        typed = [f"--{name} {value}" for name in ("model", "task", "protocol") if (value := getattr(self, name))]
+        return " ".join(typed + ([] if self.baselines else ["--no-baselines"]))
 
-def results(config: ResultsConfig) -> list[Result]:
-    """Return the rows that match, oldest first. Raises AuricleError for a named store that is not there."""
+
+@dataclass(frozen=True)
+class ResultsFound:
+    """The rows that match, oldest first, and rows that could not be read, in words."""
+
+    rows: tuple[Result, ...]
+    problems: tuple[str, ...]
+
+
+def results(config: ResultsConfig) -> ResultsFound:
+    """Return the rows that match. Raises AuricleError for a named store that is not there, or cannot be read."""
     from auricle.evaluation.results import ResultsStore
 
     path = store_path(config.store)
     if config.store and not path.exists():
         raise AuricleError(f"there is no results store {path}")
+    store = ResultsStore(path)
     protocol = STORED.get(config.protocol, config.protocol)
     filters = {"model": config.model, "task": config.task, "protocol": protocol}
-    return ResultsStore(path).select(**filters, baselines=config.baselines)[-(config.last or 0) :]
+    rows = store.select(**filters, baselines=config.baselines)[-(config.last or 0) :]
+    return ResultsFound(tuple(rows), tuple(store.notes))
 
 
-def compare_results(config: ResultsConfig, a: str, b: str) -> list[Comparison]:
-    """Compare two models (names or row ids) over the rows that match."""
-    from auricle.evaluation.compare import compare
+def nothing_found(config: ResultsConfig) -> str:
+    """Return why there are no rows: none at all, or none that match, and which models, tasks and protocols there are."""
+    path = store_path(config.store)
+    rows = results(ResultsConfig(store=config.store)).rows
+    if not rows:
+        return f"no results yet in {path}: 'auricle evaluate' adds them"
+    present = "; ".join(_names_in(rows, name) for name in ("task", "model", "protocol"))
+    return f"nothing matches {config.filters}: none of the {len(rows)} results in {path}. There are {present}"
 
-    return compare(results(config), a, b)
+
+def _names_in(rows: Sequence[Result], name: str) -> str:
+    """ "tasks esc10, digits"."""
+    names = list(dict.fromkeys(getattr(row, name) for row in rows if name != "model" or row.role == "model"))
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"the {name}{'s' * (len(names) != 1)} {', '.join(names[-LISTED:]) or '–'}{more}"
 
 
-def store_path(store: str | None) -> Path:
-    """Return the named file, or results.sqlite in the cache folder."""
-    from auricle.core.io import cache_dir
+def compare_results(config: ResultsConfig, a: str, b: str) -> tuple[list[Comparison], list[str]]:
+    """Compare two models (names, paths or row ids) over the rows that match.
 
-    return Path(store).expanduser() if store else cache_dir() / "results.sqlite"
+    Returns:
+        The comparisons, and why others of one name cannot be made.
+
+    Raises:
+        AuricleError: Nothing can be compared.
+    """
+    from auricle.evaluation.compare import compare, compare_all
+
+    rows = results(config).rows
+    if not rows:
+        raise AuricleError(nothing_found(config))
+    comparisons, refused = compare_all(rows, a, b)
+    return comparisons or compare(rows, a, b), refused
+
+
+def add_results(files: Sequence[str], store: str | None) -> tuple[int, list[str]]:
+    """Add saved evaluations (``auricle evaluate --out``) to the store.
+
+    Returns:
+        The number of evaluations, and what could not be read, in words.
+
+    Raises:
+        AuricleError: The store cannot be written.
+    """
+    from auricle.evaluation.evaluation import Evaluation
+    from auricle.evaluation.results import record
+
+    target, note = writable_store(store)
+    evaluations, problems = [], [note] if note else []
+    for file in files:
+        try:
+            evaluations.append(Evaluation.load(Path(file)))
+        except AuricleError as error:
+            problems.append(str(error))
+    for evaluation in evaluations:
+        record(evaluation, target)
+    return len(evaluations), problems

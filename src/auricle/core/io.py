@@ -13,6 +13,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -225,10 +226,43 @@ def cache_dir() -> Path:
     return Path(chosen).expanduser() if chosen else _platform_folder() / "auricle"
 
 
+def writable_cache() -> tuple[Path, str]:
+    """Return ``cache_dir()``, made; where the platform's folder cannot be written, a temporary one and a sentence on it.
+
+    Raises:
+        AuricleError: AURICLE_CACHE is set to a folder that cannot be written.
+    """
+    folder = cache_dir()
+    try:
+        make_folder(folder, SET_ANOTHER)
+    except AuricleError as error:
+        if os.environ.get("AURICLE_CACHE"):
+            raise
+        return temporary_folder(), f"{error} (until then {temporary_folder()} is used)"
+    return folder, ""
+
+
+def temporary_folder() -> Path:
+    """Return a folder for temporary files that is this user's own, the same one at every call; it is made."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"auricle-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
+            return Path(tempfile.mkdtemp(prefix="auricle-"))  # someone else's
+    except OSError as error:
+        raise AuricleError(f"cannot make the folder {folder}: {error.strerror or error}; {SET_ANOTHER}") from None
+    return folder
+
+
 def _platform_folder() -> Path:
     """XDG_CACHE_HOME or ~/.cache; ~/Library/Caches on macOS; LOCALAPPDATA on Windows."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"])
+    if sys.platform not in ("win32", "darwin") and os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"])
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container's user without a home
+        return temporary_folder()
+    return home / {"darwin": "Library/Caches", "win32": "AppData/Local"}.get(sys.platform, ".cache")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from auricle.audio.resample import RESAMPLERS
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
-from auricle.core.io import SET_ANOTHER, cache_dir, file_stamp, make_folder
+from auricle.core.io import SET_ANOTHER, file_stamp, make_folder, writable_cache
 from auricle.core.progress import progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -31,6 +31,9 @@ from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, vector_names
 from auricle.models.base import Encoder
 
+IN_THE_CACHE = Path()
+CHANGED = "the file changed each time that it was read; embed it again when nothing writes to it"
+READINGS = 3  # of a file that changes while it is read
 CODE_FORMAT = 2  # raise it when decoding, cutting, pooling or a front end changes its numbers
 
 
@@ -39,13 +42,20 @@ class EmbeddingCache:
     """Returns embeddings of clips: from stores in ``folder``, and computes those that are missing.
 
     Attributes:
+        folder: where the stores are; by default in the cache folder, or in a temporary one where that cannot be written.
         computed: number of clips that were encoded.
-        notes: messages about damaged or changed files, whose embeddings were computed again.
+        notes: messages about damaged or changed files, whose embeddings were computed again, and about a temporary folder.
     """
 
-    folder: Path = field(default_factory=lambda: cache_dir() / "embeddings")
+    folder: Path = IN_THE_CACHE
     computed: int = 0
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.folder == IN_THE_CACHE:
+            cache, note = writable_cache()
+            self.folder = cache / "embeddings"
+            self.notes += [note] if note else []
 
     def embed(
         self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings, *, what: str = "embed", quiet: bool = True
@@ -68,11 +78,9 @@ class EmbeddingCache:
         failed: dict[str, str] = {}
         if missing:
             wanted = manifest.select(ids=set().union(*missing.values()))
-            results = Embedder(encoder, settings=settings).iterate(wanted, names=list(missing))
+            embedder = Embedder(encoder, settings=settings)
             with progress_bar(total=len(wanted), what=what, quiet=quiet) as bar:
-                for part in self._appended(results, {name: stores[name] for name in missing}, rows):
-                    failed |= {result.id: result.failure for result in part if result.failure}
-                    bar.update(len(part))
+                failed = self._compute(embedder, wanted, {name: stores[name] for name in missing}, rows, bar.update)
         ids = [id for id in manifest.ids if id not in failed]
         columns = [store.vectors([rows[id].key for id in ids]) for store in stores.values()] if ids else []
         return Embeddings(
@@ -117,13 +125,42 @@ class EmbeddingCache:
             )
         return absent.union(changed)
 
+    def _compute(
+        self,
+        embedder: Embedder,
+        wanted: Manifest,
+        stores: dict[str, EmbeddingStore],
+        rows: dict[str, CacheRow],
+        progress: Callable[[int], object],
+    ) -> dict[str, str]:
+        """Embed clips and append them to the stores; those whose file changed meanwhile are read again.
+
+        Returns:
+            {id: reason} of the clips that could not be embedded.
+        """
+        reasons: dict[str, str] = {}
+        for reading in range(READINGS):
+            for part in self._appended(embedder.iterate(wanted, names=list(stores)), stores, rows):
+                reasons |= {result.id: result.failure for result in part}
+                progress(len(part) if reading == 0 else 0)
+            changed = {id for id, reason in reasons.items() if reason == CHANGED}
+            if not changed:
+                break
+            wanted = wanted.select(ids=changed)
+            rows |= _rows(wanted, embedder.settings)
+        return {id: reason for id, reason in reasons.items() if reason}
+
     def _appended(
         self, results: Iterable[ClipEmbedding], stores: dict[str, EmbeddingStore], rows: dict[str, CacheRow]
     ) -> Iterator[list[ClipEmbedding]]:
-        """Append results to the stores, a shard at a time, and yield them; on an error, append the results so far."""
+        """Append results to the stores, a shard at a time, and yield what was appended; also what there is on an error.
+
+        A result whose file is not the one that was there before it was read becomes a failure, ``CHANGED``.
+        """
         held: list[ClipEmbedding] = []
 
         def flush() -> None:
+            held[:] = [ClipEmbedding(r.id, failure=CHANGED) if rows[r.id].changed() else r for r in held]
             good = [result for result in held if not result.failure]
             for name, store in stores.items():
                 clips = [ClipEmbedding(rows[r.id].key, {name: r.vectors[name]}) for r in good]
@@ -144,22 +181,27 @@ class EmbeddingCache:
 
 @dataclass(frozen=True)
 class CacheRow:
-    """The id of a clip in a store (file and span), and size and modification time of the file."""
+    """The id of a clip in a store (file and span), its file, and the file's size and modification time."""
 
     key: str
+    file: Path
     stamp: str
+
+    def changed(self) -> bool:
+        """Return True if the file is not the one that it was. One that was not there tells nothing."""
+        return self.stamp not in ("", json.dumps(file_stamp(self.file)))
 
 
 def _rows(manifest: Manifest, settings: EmbedSettings) -> dict[str, CacheRow]:
     root = Path(manifest.root).resolve()
-    drawn = settings.seconds is not None and settings.crop == "random"  # the crop is drawn with the clip's id
-    return {
-        clip.id: CacheRow(
-            json.dumps([str(root / (clip.path or "")), clip.start, clip.end, *([clip.id] if drawn else [])]),
-            json.dumps(stamp) if (stamp := _stamp(manifest, clip)) else "",
-        )
-        for clip in manifest
-    }
+    drawn = settings.seconds is not None and settings.crop == "random"  # the draw is keyed by the clip's id
+    rows = {}
+    for clip in manifest:
+        file = root / (clip.path or "")
+        key = json.dumps([str(file), clip.start, clip.end, *([clip.id] if drawn else [])])
+        stamp = file_stamp(file) if clip.path is not None else None
+        rows[clip.id] = CacheRow(key, file, json.dumps(stamp) if stamp else "")
+    return rows
 
 
 def cache_key(manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> str:

@@ -1,15 +1,20 @@
-"""Whether two scores differ: paired differences over splits and seeds, for ``auricle results --compare`` and reports."""
+"""Whether two scores differ: paired differences over splits and seeds, for ``auricle results --compare`` and reports.
+
+Scores are compared only where they were measured on the same task (``identity.py``); others are refused in words.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.evaluation.evaluation import Score
-from auricle.evaluation.results import Result, mean_test_ratio, score_table
+from auricle.evaluation.evaluation import Evaluation, Score
+from auricle.evaluation.result_rows import Result, mean_test_ratio, score_table
+from auricle.evaluation.result_tables import one_line
 from auricle.metrics.table import METRICS
 
 SIGNIFICANCE = 0.05  # p-value below which two scores are called different
@@ -119,8 +124,35 @@ def wilcoxon_test(differences: np.ndarray) -> float | None:
 
 
 def score_difference(score: Score, reference: Score) -> PairedDifference:
-    """Compare two scores of one evaluation or of two evaluations of one task; see ``paired_difference``."""
+    """Compare two scores of one task; see ``paired_difference``. ``compare_evaluations`` checks that the task is one."""
     return paired_difference(score_table(score.scores), score_table(reference.scores), mean_test_ratio(score.scores))
+
+
+def compare_evaluations(own: Evaluation, other: Evaluation) -> PairedDifference:
+    """Return the difference of the scores of two evaluations, own minus other.
+
+    Raises:
+        AuricleError: They measured different tasks, protocols or metrics.
+    """
+    reasons = own.task_identity.differences(other.task_identity)
+    for name in ("protocol", "metric"):
+        if getattr(own, name) != getattr(other, name):
+            reasons.append(f"the {name} {getattr(own, name)} against {getattr(other, name)}")
+    if reasons:
+        raise AuricleError(
+            f"'{own.task}' and '{other.task}' are not the same measurement ({'; '.join(reasons)}): their scores are not compared"
+        )
+    return score_difference(own.score, other.score)
+
+
+def same_task(own: Evaluation, other: Evaluation) -> bool:
+    """Return True if two evaluations may be compared: one task, protocol and metric, as far as is known.
+
+    Names decide only where an earlier version recorded no more than counts.
+    """
+    measured = (own.protocol, own.metric) == (other.protocol, other.metric)
+    named = own.task == other.task or (own.task_identity.recorded and other.task_identity.recorded)
+    return measured and named and not own.task_identity.differences(other.task_identity)
 
 
 @dataclass(frozen=True)
@@ -135,6 +167,8 @@ class Comparison:
         std: Standard deviation (n-1) of the difference over the pairs.
         t_test: p-value of the corrected t test (``paired_difference``).
         wilcoxon: p-value of Wilcoxon's signed-rank test.
+        verdict: What b is: "better", "worse", "no difference" or "unsure", as in reports.
+        note: What the comparison assumes; "" for nothing.
     """
 
     task: str
@@ -147,6 +181,8 @@ class Comparison:
     std: float | None
     t_test: float | None
     wilcoxon: float | None
+    verdict: str = "unsure"
+    note: str = ""
 
 
 def compare(results: Sequence[Result], a: str, b: str) -> list[Comparison]:
@@ -154,33 +190,121 @@ def compare(results: Sequence[Result], a: str, b: str) -> list[Comparison]:
 
     Args:
         results: Rows of the store.
-        a: Id of a row, or name of a model.
+        a: Id of a row, name of a model, or path of a run folder or weight file.
         b: The same.
 
     Raises:
-        AuricleError: A name is unknown, or nothing is shared.
+        AuricleError: A name is unknown or stands for several models, or nothing was measured on the same task.
+    """
+    comparisons, refused = compare_all(results, a, b)
+    if not comparisons:
+        raise AuricleError(
+            f"'{a}' and '{b}' were not measured on the same task by the same protocol"
+            + (f": {'; '.join(refused)}" if refused else "; evaluate both on one first")
+        )
+    return comparisons
+
+
+def compare_all(results: Sequence[Result], a: str, b: str) -> tuple[list[Comparison], list[str]]:
+    """Compare as ``compare`` does.
+
+    Returns:
+        The comparisons, and for each task, protocol and metric of one name that cannot be compared the reason.
     """
     rows_a, rows_b = _latest(results, a), _latest(results, b)
-    shared = [key for key in rows_a if key in rows_b]
-    if not shared:
-        raise AuricleError(
-            f"'{a}' and '{b}' were not measured on the same task by the same protocol; evaluate both on one first"
-        )
-    return [_compare_rows(rows_a[key], rows_b[key]) for key in shared]
+    comparisons, refused, matched = [], [], set()
+    for own in rows_a:
+        partner = next((other for other in rows_b if _comparable(own, other)), None)
+        if partner is not None:
+            comparisons.append(_compare_rows(own, partner))
+            matched.add(_named(own))
+    for own in rows_a:
+        other = next((other for other in rows_b if _named(own) == _named(other)), None)
+        if other is not None and _named(own) not in matched:
+            matched.add(_named(own))
+            reasons = "; ".join(own.identity.differences(other.identity))
+            refused.append(
+                f"two different tasks are called '{own.task}' ({own.protocol}, {own.metric}): {reasons} "
+                f"(rows #{own.id} and #{other.id}); evaluate both models on one of them"
+            )
+    return comparisons, refused
 
 
-def _latest(results: Sequence[Result], name: str) -> dict[tuple[str, str, str], Result]:
-    rows = [r for r in results if str(r.id) == name] if name.isdigit() else [r for r in results if r.model == name]
+def _named(row: Result) -> tuple[str, str, str]:
+    return row.task, row.protocol, row.metric
+
+
+def _comparable(own: Result, other: Result) -> bool:
+    """True for one protocol, metric and task. The name of the task decides only where its clips were not recorded."""
+    if (own.protocol, own.metric) != (other.protocol, other.metric):
+        return False
+    if own.identity.recorded and other.identity.recorded:
+        return own.fingerprint == other.fingerprint
+    return own.task == other.task and not own.identity.differences(other.identity)
+
+
+def _latest(results: Sequence[Result], name: str) -> list[Result]:
+    """The latest row of a model for each task, protocol and metric, the newest first."""
+    rows = _rows_of_model(results, name)
+    latest = {(*_named(r), r.fingerprint): r for r in sorted(rows, key=lambda r: r.id or 0)}
+    return sorted(latest.values(), key=lambda r: r.id or 0, reverse=True)
+
+
+def _rows_of_model(results: Sequence[Result], name: str) -> list[Result]:
+    """The rows of an id, of the run or weight file at a path, or of a model's name.
+
+    Raises AuricleError for an unknown name, and for a name that stands for several runs.
+    """
+    if name.isdigit():
+        rows = [r for r in results if str(r.id) == name]
+    else:
+        base, _, variant = name.partition(" (")  # "runs/first (layers 5, mean)"
+        place, variant = str(Path(base).expanduser().absolute().resolve()), f" ({variant}" if variant else ""
+        rows = [r for r in results if r.place == place and _variant(r) == variant and r.role == "model"]
+        rows = rows or [r for r in results if r.model == name]
     if not rows:
         names = tuple(dict.fromkeys(r.model for r in results))
         raise AuricleError(f"the store has no result of '{name}'{nearest(name, names) if names else ': it is empty'}")
-    return {(r.task, r.protocol, r.metric): r for r in sorted(rows, key=lambda r: r.id or 0)}
+    places = {r.place: r.id for r in rows}
+    if len(places) > 1:
+        listed = ", ".join(f"{place or 'one that an earlier version measured'} (#{id})" for place, id in places.items())
+        raise AuricleError(
+            f"'{name}' is the name of several runs: {listed}; name one by its whole path or by a row's number"
+        )
+    return rows
+
+
+def _variant(row: Result) -> str:
+    """ " (layers 5, mean)" of a model's name, or ""."""
+    start = row.model.rfind(" (")
+    return row.model[start:] if start >= 0 and row.model.endswith(")") else ""
 
 
 def _compare_rows(a: Result, b: Result) -> Comparison:
     ratio = b.test_ratio if b.test_ratio is not None else a.test_ratio
     d = paired_difference(b.scores, a.scores, ratio)
-    return Comparison(a.task, a.protocol, a.metric, a, b, d.pairs, d.mean, d.std, d.p_value, d.wilcoxon)
+    return Comparison(
+        a.task,
+        a.protocol,
+        a.metric,
+        a,
+        b,
+        d.pairs,
+        d.mean,
+        d.std,
+        d.p_value,
+        d.wilcoxon,
+        d.verdict(a.metric),
+        a.identity.assumed_same(b.identity),
+    )
+
+
+VERDICTS = {
+    "better": "B is better",
+    "worse": "B is worse",
+    "no difference": "no difference: one like this comes and goes with the folds",
+    "unsure": "too few to test",
+}
 
 
 def as_table(comparisons: Sequence[Comparison]) -> str:
@@ -188,13 +312,13 @@ def as_table(comparisons: Sequence[Comparison]) -> str:
     lines = []
     for c in comparisons:
         spread = "" if c.std is None else f" ± {c.std:.4f}"
-        tests = (
-            "too few to test"
-            if c.t_test is None
-            else f"corrected paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}"
+        tests = "" if c.t_test is None else f"corrected paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}; "
+        task = c.task if c.task == c.b.task else f"{c.task} (B: {c.b.task})"
+        lines.append(one_line(f"{task} · {c.protocol} · {c.metric}"))
+        lines.append(one_line(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}"))
+        lines.append(one_line(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}"))
+        lines.append(
+            f"  B - A  {c.difference:+.4f}{spread}; pairs of fold and seed: {c.pairs}; {tests}{VERDICTS[c.verdict]}"
         )
-        lines.append(f"{c.task} · {c.protocol} · {c.metric}")
-        lines.append(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}")
-        lines.append(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}")
-        lines.append(f"  B - A  {c.difference:+.4f}{spread}; pairs of fold and seed: {c.pairs}; {tests}")
+        lines += [f"  note: {c.note}"] if c.note else []
     return "\n".join(lines)

@@ -16,12 +16,13 @@ from auricle.core.options import as_plain
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.embeddings.cache import EmbeddingCache, cache_key
-from auricle.evaluation.evaluation import Coverage, Evaluation, Prediction, Score
+from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions, variant_of
+from auricle.evaluation.identity import task_identity
 from auricle.evaluation.probes.base import Features, check_features
-from auricle.evaluation.probes.fewshot import single_label_only
 from auricle.evaluation.protocols import Protocol, protocol
 from auricle.evaluation.scoring import (
     SplitScores,
+    TaskPlan,
     TaskSplit,
     chance_scores,
     few_shot_curve,
@@ -30,21 +31,22 @@ from auricle.evaluation.scoring import (
 )
 from auricle.evaluation.splits import split_notes
 from auricle.evaluation.statistics import task_statistics
-from auricle.evaluation.targets import labelled
 from auricle.evaluation.tasks import SEEDS, Task
 from auricle.hub.run_folder import environment
 from auricle.inference.config import EmbedSettings, EncodeSettings
+from auricle.inference.embedder import vector_names
 from auricle.metrics.table import metric
 from auricle.models.base import Encoder
 from auricle.models.log_mel_stats import LogMelStats
 from auricle.models.registry import untrained
 
 BOOTSTRAP = 1000
+DRAWS_AT_ONCE = 50  # bounds memory
 
 
 def evaluate(
     encoder: Encoder,
-    task: Task | str,
+    task: Task | TaskPlan | str,
     how: str | Protocol = "logistic",
     *,
     manifest: Manifest | None = None,
@@ -54,6 +56,8 @@ def evaluate(
     baselines: bool = True,
     few_shot: bool = False,
     statistics: str = "own",
+    place: str = "",
+    clips_by_id: bool = False,
     command: str = "",
     quiet: bool = True,
 ) -> Evaluation:
@@ -61,7 +65,7 @@ def evaluate(
 
     Args:
         encoder: The encoder; it is not changed.
-        task: The task, or its source (a folder or a table).
+        task: The task, its source (a folder or a table), or a ``TaskPlan`` of it.
         how: A protocol or its name: "logistic", "logistic-cv", "knn-vote", "knn-cosine", "knn-xares", "fewshot", "evar".
         manifest: Clips to use in place of reading the task's source.
         cache: The embedding cache; default: the one in the cache folder.
@@ -71,6 +75,9 @@ def evaluate(
         few_shot: Add the curve over 1, 2, 4 and 8 training clips per class.
         statistics: What normalises the encoder's input: "own", or the task's, "pooled" over its frames or "published"
             as EVAR computes them.
+        place: Absolute path of the run folder or weight file that the encoder is from; "" for others.
+        clips_by_id: Tell by their ids whether the clips are those of another evaluation, not by what the files hold: for
+            data sets that are kept at several sample rates.
         command: The command line, stored in the result.
         quiet: Show no progress.
 
@@ -78,46 +85,46 @@ def evaluate(
         AuricleError: The number would mean nothing: no labels, no splits, one class, NaN features.
     """
     started = time.perf_counter()
-    task = Task(task) if isinstance(task, str) else task
     chosen = protocol(how) if isinstance(how, str) else how
-    few_shot = few_shot or chosen.few_shot
-    whole = manifest if manifest is not None else task.manifest()
-    candidates = labelled(whole)
-    planned = TaskSplit.of(candidates, task)  # before the first clip is decoded: a refusal costs nothing
-    if few_shot:
-        single_label_only(planned.targets)
+    plan = _plan(task, manifest, few_shot or chosen.few_shot)
+    task, candidates = plan.task, plan.candidates
     cache, encode = cache or EmbeddingCache(), encode or EncodeSettings()
+    settings = embed_settings(encode, task)
+    vector_names(encoder.info, settings)  # refuses blocks that the encoder lacks, before statistics are measured
     if statistics != "own":
         windows = embed_settings(encode, task, "random", seeds[0])  # the windows of training
-        encoder = encoder.with_stats(*task_statistics(encoder, _training_clips(whole), windows, statistics))
-    settings = embed_settings(encode, task)
+        encoder = encoder.with_stats(*task_statistics(encoder, _training_clips(plan.whole), windows, statistics))
     embedded = cache.embed(candidates, encoder, settings, what=encoder.info.name, quiet=quiet)
     if not embedded.ids:
         first = next(iter(embedded.failed.values()))
         raise AuricleError(f"none of the {len(candidates)} clips could be read; the first: {first}")
-    usable = candidates.select(ids=set(embedded.ids))
+    read = set(embedded.ids)
+    usable = candidates.select(ids=read)
+    split, lost = plan.split.take(np.flatnonzero([id in read for id in candidates.ids]))
     runner = TaskRunner(
-        task, TaskSplit.of(usable, task), candidates, usable, chosen, tuple(seeds), few_shot, encode, cache, quiet
+        task, split, candidates, usable, chosen, tuple(seeds), plan.few_shot, encode, statistics, cache, place, quiet
     )
     results, own = runner.score(encoder)
     others, missing = runner.baselines(encoder) if baselines else ((), [])
-    split, tested = runner.split, np.unique(results.rows)
+    tested = np.unique(results.rows)
     leaks_by_split = split_notes(usable, split.targets, split.splits)
-    notes = [*whole.notes_but_leaks(), *leaks_by_split, *missing, *baseline_notes(own, others, split.metric)]
+    notes = [*plan.notes, *lost, *plan.whole.notes_but_leaks(), *leaks_by_split, *missing]
+    notes += baseline_notes(own, others, split.metric)
+    classes, scores = split.targets.classes, results.predictions.astype(np.float32)
     return Evaluation(
         task=task.title,
         protocol=chosen.name,
         metric=split.metric,
         score=own,
         baselines=others,
-        classes=split.targets.classes,
+        classes=classes,
         classes_scored=int(split.targets.values[tested].any(0).sum()),
         multilabel=split.targets.multilabel,
-        coverage=_coverage(whole, runner, tested),
-        predictions=_predictions(results, runner),
+        coverage=_coverage(plan.whole, runner, tested),
+        predictions=make_predictions(_tested_clips(results, usable), scores, classes),
         interval=_interval(results, split),
         failed=embedded.failed,
-        notes=(*notes, *cache.notes),
+        notes=(*dict.fromkeys((*notes, *cache.notes)),),
         settings=as_plain(
             {"statistics": statistics, "task": task.with_absolute_paths(), "encode": encode, "seeds": tuple(seeds)}
         ),
@@ -125,7 +132,16 @@ def evaluate(
         seconds=round(time.perf_counter() - started, 3),
         environment=environment(),
         command=command,
+        identity=task_identity(usable, split.targets.values, split.splits, task.seconds, by_id=clips_by_id),
+        class_scores=class_values(scores, split.targets.values[results.rows], classes, split.targets.multilabel),
+        all_scores=scores,
     )
+
+
+def _plan(task: Task | TaskPlan | str, manifest: Manifest | None, few_shot: bool) -> TaskPlan:
+    if isinstance(task, TaskPlan):
+        return task if task.few_shot == few_shot else TaskPlan.of(task.task, task.whole, few_shot=few_shot)
+    return TaskPlan.of(Task(task) if isinstance(task, str) else task, manifest, few_shot=few_shot)
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,9 @@ class TaskRunner:
         seeds: Seeds of probes that draw.
         few_shot: Whether the few-shot curve is measured.
         encode: How clips are embedded.
+        statistics: What normalises the encoder's input.
         cache: The embedding cache.
+        place: Where the encoder is from.
         quiet: Show no progress.
     """
 
@@ -153,7 +171,9 @@ class TaskRunner:
     seeds: tuple[int, ...]
     few_shot: bool
     encode: EncodeSettings
+    statistics: str
     cache: EmbeddingCache
+    place: str
     quiet: bool
 
     def score(self, encoder: Encoder) -> tuple[SplitScores, Score]:
@@ -168,7 +188,7 @@ class TaskRunner:
         results = score_features(self.split, self.protocol, features, self.seeds)
         curve = few_shot_curve(self.split, features, seed=self.seeds[0]) if self.few_shot else ()
         average = mean_and_std(results.scores)
-        return results, Score(self._name(encoder), *average, results.scores, encoder.fingerprint(), curve)
+        return results, Score(self._name(encoder), *average, results.scores, encoder.fingerprint(), curve, self.place)
 
     def baselines(self, encoder: Encoder) -> tuple[tuple[Score, ...], list[str]]:
         """Score the untrained encoder, log-mel mean and standard deviation, and chance.
@@ -177,7 +197,7 @@ class TaskRunner:
             The scores, and a note for each baseline that could not be measured.
         """
         scores, notes = [], []
-        own_output = replace(self, encode=replace(self.encode, layers=(), pooling="clip"))
+        own_output = replace(self, encode=replace(self.encode, layers=(), pooling="clip"), statistics="own", place="")
         for make, runner in ((untrained_twin, self), (log_mel_baseline, own_output)):
             try:
                 if (baseline := make(encoder)) is not None:
@@ -201,10 +221,9 @@ class TaskRunner:
         return Features.from_embeddings(embedded, self.usable.ids)
 
     def _name(self, encoder: Encoder) -> str:
-        """The encoder's name, with layers and pooling where they are not the encoder's own output."""
-        parts = [f"layers {' '.join(self.encode.layers)}"] if self.encode.layers else []
-        parts += [self.encode.pooling] if self.encode.pooling != "clip" else []
-        return f"{encoder.info.name} ({', '.join(parts)})" if parts else encoder.info.name
+        """The encoder's name, with what is not the default of how clips became vectors."""
+        variant = variant_of(asdict(self.encode), self.statistics)
+        return f"{encoder.info.name} ({variant})" if variant else encoder.info.name
 
 
 def embed_settings(encode: EncodeSettings, task: Task, crop: str = "start", seed: int = 0) -> EmbedSettings:
@@ -238,19 +257,10 @@ def _training_clips(whole: Manifest) -> Manifest:
     return whole.select(ids=ids or whole.ids)
 
 
-def _predictions(results: SplitScores, runner: TaskRunner) -> tuple[Prediction, ...]:
-    best, classes = results.predictions.argmax(1), runner.split.targets.classes
-    clips = [runner.usable.clips[row] for row in results.rows]
-    return tuple(
-        Prediction(
-            clip.id,
-            fold,
-            tuple(sorted(set(clip.labels))),
-            classes[best[i]],
-            tuple(round(float(v), 6) for v in results.predictions[i]),
-        )
-        for i, (clip, fold) in enumerate(zip(clips, results.folds))
-    )
+def _tested_clips(results: SplitScores, usable: Manifest) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Id, split and labels of every tested row."""
+    clips = [usable.clips[row] for row in results.rows]
+    return [(c.id, fold, tuple(sorted(set(c.labels)))) for c, fold in zip(clips, results.folds, strict=True)]
 
 
 def _interval(results: SplitScores, split: TaskSplit) -> tuple[float, float] | None:
@@ -258,8 +268,9 @@ def _interval(results: SplitScores, split: TaskSplit) -> tuple[float, float] | N
     if split.metric != "accuracy":
         return None
     right = results.predictions.argmax(1) == split.targets.index[results.rows]
-    draws = RandomKey(0).of("bootstrap").integers(0, len(right), size=(BOOTSTRAP, len(right)))
-    low, high = np.quantile(right[draws].mean(1), (0.025, 0.975))
+    source, n = RandomKey(0).of("bootstrap"), len(right)
+    means = [right[source.integers(0, n, size=(DRAWS_AT_ONCE, n))].mean(1) for _ in range(BOOTSTRAP // DRAWS_AT_ONCE)]
+    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return float(low), float(high)
 
 

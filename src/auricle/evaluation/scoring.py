@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.evaluation.probes.base import Features
 from auricle.evaluation.probes.fewshot import FewShot, single_label_only
 from auricle.evaluation.protocols import Protocol
-from auricle.evaluation.splits import Split
-from auricle.evaluation.targets import ClassTargets
+from auricle.evaluation.splits import Split, drawn_note, why_unusable
+from auricle.evaluation.targets import ClassTargets, labelled
 from auricle.evaluation.tasks import Task
 
 SHOTS = (1, 2, 4, 8)
@@ -92,12 +92,8 @@ class TaskSplit:
 
     def __post_init__(self) -> None:
         for split in self.splits:
-            zeros = np.zeros((len(split.test), len(self.targets.classes)))
-            if np.isnan(self.targets.score(zeros, split.test)):
-                raise AuricleError(
-                    f"{split.name} cannot be scored by {self.metric}: its {len(split.test)} clips do not hold some class "
-                    "and something else; choose another --metric or --split-by"
-                )
+            if reason := _unscorable(self.targets, split):
+                raise AuricleError(f"{reason}; choose another --metric or --split-by")
 
     @classmethod
     def of(cls, manifest: Manifest, task: Task) -> TaskSplit:
@@ -109,6 +105,29 @@ class TaskSplit:
             )
         return cls(targets, task.splits(manifest, targets))
 
+    def take(self, rows: np.ndarray) -> tuple[TaskSplit, list[str]]:
+        """Return the same splits of some rows only, in ascending order, and why splits were left out.
+
+        Raises:
+            AuricleError: No split is left.
+        """
+        place = np.full(len(self.targets), -1)
+        place[rows] = np.arange(len(rows))
+        targets = replace(self.targets, values=self.targets.values[rows])
+        groups = tuple(self.splits[0].groups[row] for row in rows) if self.splits[0].groups else ()
+        splits, notes = [], []
+        for split in self.splits:
+            train, valid, test = ((kept := place[part])[kept >= 0] for part in (split.train, split.valid, split.test))
+            smaller = Split(split.name, train, valid, test, groups)
+            reason = why_unusable(smaller, targets) or _unscorable(targets, smaller)
+            notes += [f"{reason}: it was left out"] if reason else []
+            splits += [] if reason else [smaller]
+        if not splits:
+            raise AuricleError(
+                f"too few clips could be read to score any split: {notes[0].removesuffix(': it was left out')}"
+            )
+        return TaskSplit(targets, splits), notes
+
     @property
     def metric(self) -> str:
         """Name of the metric."""
@@ -119,6 +138,57 @@ class TaskSplit:
         value = self.targets.score(predictions, split.test)
         sizes = len(split.train), len(split.valid), len(split.test)
         return FoldScore(split.name, seed, value, *sizes, int(self.targets.values[split.test].any(0).sum()))
+
+
+def _unscorable(targets: ClassTargets, split: Split) -> str:
+    """Why the metric has no value for the test part of a split; "" where it has."""
+    if not np.isnan(targets.score(np.zeros((len(split.test), len(targets.classes))), split.test)):
+        return ""
+    return (
+        f"{split.name} cannot be scored by {targets.scored_by.name}: its {len(split.test)} clips do not hold some class "
+        "and something else"
+    )
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """All of a task that is known before the first clip is decoded: a refusal costs nothing.
+
+    Attributes:
+        task: The task.
+        whole: All clips.
+        candidates: The labelled clips, in the order of the targets' rows.
+        split: Targets and splits of the candidates.
+        few_shot: Whether the few-shot curve is measured.
+        notes: How the folds were made, where the clips come with none.
+    """
+
+    task: Task
+    whole: Manifest
+    candidates: Manifest
+    split: TaskSplit
+    few_shot: bool
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, task: Task, manifest: Manifest | None = None, *, few_shot: bool = False) -> TaskPlan:
+        """Read labels and splits.
+
+        Args:
+            task: The task.
+            manifest: Clips to use in place of reading the task's source.
+            few_shot: Whether the few-shot curve is wanted.
+
+        Raises:
+            AuricleError: Clips, labels, classes, folds or metric leave nothing that could be scored.
+        """
+        whole = manifest if manifest is not None else task.manifest()
+        candidates = labelled(whole)
+        split = TaskSplit.of(candidates, task)
+        if few_shot:
+            single_label_only(split.targets)
+        note = drawn_note(candidates, task.split_by, split.splits)
+        return cls(task, whole, candidates, split, few_shot, (note,) if note else ())
 
 
 def score_features(task: TaskSplit, protocol: Protocol, features: Features, seeds: Sequence[int]) -> SplitScores:

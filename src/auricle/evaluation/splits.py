@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.splits import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, draw_folds
 from auricle.evaluation.targets import ClassTargets, Targets
 
@@ -26,7 +26,7 @@ class Split:
         train: (n,) row indices.
         valid: (n,) row indices; may be empty.
         test: (n,) row indices.
-        groups: For every row of the targets the group that must not be split_at_dashes when a probe splits ``train`` again; ()
+        groups: For every row of the targets the group that must not be divided when a probe splits ``train`` again; ()
             if every row is its own group.
     """
 
@@ -48,7 +48,7 @@ def make_splits(manifest: Manifest, targets: Targets, split_by: str = "auto", *,
         targets: What is to be predicted; drawn folds spread its classes evenly.
         split_by: "folds" holds every fold out once; "split" uses the train, valid and test part of the manifest;
             "groups" leaves every group (speaker) out once; "drawn" draws five stratified folds that keep groups together;
-            "auto" is the first of folds, split and groups that the manifest has.
+            "auto" is the first of folds, split and groups that holds clips out, else drawn.
         seed: Key of the drawn folds.
 
     Raises:
@@ -57,24 +57,48 @@ def make_splits(manifest: Manifest, targets: Targets, split_by: str = "auto", *,
     if split_by not in SPLIT_BY:
         raise AuricleError(f"unknown --split-by '{split_by}'; known: {', '.join(SPLIT_BY)}")
     maker = _MAKERS[_automatic(manifest) if split_by == "auto" else split_by]
-    groups = tuple(_group_of(clip) for clip in manifest)
+    groups = _groups(manifest)
     splits = [replace(split, groups=groups) for split in maker(manifest, targets, seed)]
     for split in splits:
-        _check_trainable(split, targets)
+        if reason := why_unusable(split, targets):
+            raise AuricleError(reason)
     return splits
 
 
-def _group_of(clip: Clip) -> str:
-    return clip.group if clip.group is not None else f"clip {clip.id}"
+def _groups(manifest: Manifest) -> tuple[str, ...]:
+    """The group of every clip; a clip without one, and every clip where all have the same, is its own."""
+    groups = tuple(clip.group if clip.group is not None else f"clip {clip.id}" for clip in manifest)
+    return groups if len(set(groups)) > 1 else tuple(f"clip {id}" for id in manifest.ids)
 
 
 def _automatic(manifest: Manifest) -> str:
-    for split_by, column in (("folds", "fold"), ("split", "split"), ("groups", "group")):
-        if any(getattr(clip, column) is not None for clip in manifest):
-            return split_by
-    raise AuricleError(
-        "the manifest has no fold, split or group column, so training and test clips are not known; add one, name one with "
-        "--group-column, or draw five stratified folds with --split-by drawn"
+    """The first of folds, split and groups by which something can be held out, else "drawn"."""
+    present = {name: _present(manifest, name) for name in ("fold", "split", "group")}
+    if len(present["fold"]) > 1:
+        return "folds"
+    parts = {name.lower() for name in present["split"]}
+    if parts & set(TRAINING_SPLITS) and parts & set(TEST_SPLITS):
+        return "split"
+    return "groups" if 1 < len(present["group"]) < len(manifest) else "drawn"
+
+
+def _present(manifest: Manifest, column: str) -> list[str]:
+    """The distinct values of a column, sorted."""
+    return sorted(str(value) for value in manifest.table.distinct(column) if value is not None)
+
+
+def drawn_note(manifest: Manifest, split_by: str, splits: Sequence[Split]) -> str:
+    """Return the note on folds that were drawn because the manifest has none; "" where it says how to split."""
+    if split_by != "auto" or _automatic(manifest) != "drawn":
+        return ""
+    folds, parts = _present(manifest, "fold"), _present(manifest, "split")
+    found = [f"only fold {folds[0]}"] if folds else []
+    found += [f"no train and test part (only '{', '.join(parts[:4])}')"] if parts else []
+    groups = len(set(splits[0].groups))
+    whole = f"; {groups} groups were kept whole" if groups < len(manifest) else ""
+    return (
+        f"the clips come with {' and '.join(found) or 'no folds, split or groups'}: {len(splits)} stratified folds were drawn "
+        f"(the same every time{whole}); --split-by and --group-column choose others"
     )
 
 
@@ -100,7 +124,7 @@ def _by_split(manifest: Manifest, targets: Targets, seed: int) -> list[Split]:
 
 def _drawn(manifest: Manifest, targets: Targets, seed: int) -> list[Split]:
     values = targets.values if isinstance(targets, ClassTargets) else np.ones((len(targets), 1))
-    return _held_out(draw_folds(values, [_group_of(clip) for clip in manifest], DRAWN_FOLDS, seed), "fold")
+    return _held_out(draw_folds(values, _groups(manifest), DRAWN_FOLDS, seed), "fold")
 
 
 _MAKERS: dict[str, Callable[[Manifest, Targets, int], list[Split]]] = {
@@ -128,18 +152,16 @@ def _held_out(values: Sequence[str | None], what: str) -> list[Split]:
     return [Split(f"{what} {name}", np.setdiff1d(present, test[name]), NO_ROWS, test[name]) for name in names]
 
 
-def _check_trainable(split: Split, targets: Targets) -> None:
+def why_unusable(split: Split, targets: Targets) -> str:
+    """Return why a probe cannot be trained and tested on a split; "" where it can."""
     if not len(split.train) or not len(split.test):
-        raise AuricleError(
-            f"{split.name} has {len(split.train)} training and {len(split.test)} test clips; each part needs at least one"
-        )
+        return f"{split.name} has {len(split.train)} training and {len(split.test)} test clips; each part needs at least one"
     if isinstance(targets, ClassTargets):
         trained = np.flatnonzero(targets.values[split.train].sum(0))
         if len(trained) < 2:
             only = targets.classes[trained[0]] if len(trained) else "none"
-            raise AuricleError(
-                f"the training part of {split.name} has one class only ({only}); a probe needs at least two"
-            )
+            return f"the training part of {split.name} has one class only ({only}); a probe needs at least two"
+    return ""
 
 
 def split_notes(manifest: Manifest, targets: ClassTargets, splits: Sequence[Split]) -> list[str]:

@@ -13,6 +13,7 @@ skipped. "quick" and "all" are shipped (``task_sets/``). No PyTorch here until a
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
@@ -26,6 +27,7 @@ from auricle.evaluation.tasks import SEEDS, Task
 
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation
+    from auricle.inference.config import EncodeSettings
     from auricle.models.base import Encoder
 
 DEFAULT_PROTOCOLS = ("logistic",)
@@ -49,6 +51,11 @@ class SuiteEntry:
     protocols: tuple[str, ...]
     seeds: tuple[int, ...] = SEEDS
     lr: float | str | None = None
+
+    @property
+    def at_several_rates(self) -> bool:
+        """True if the files are kept at several sample rates: then ids tell the clips apart, not their content."""
+        return any("{rate}" in (path or "") for path in (self.task.source, self.task.labels))
 
     def task_at(self, rate: int) -> Task:
         """Return the task for a model of ``rate`` hertz."""
@@ -143,9 +150,24 @@ def _entry(values: Any, path: Path, root: Path, shared: dict[str, Any]) -> Suite
 
 
 def evaluate_task_set(
-    encoder: Encoder, entries: tuple[SuiteEntry, ...], *, baselines: bool = True, command: str = "", quiet: bool = True
+    encoder: Encoder,
+    entries: tuple[SuiteEntry, ...],
+    *,
+    baselines: bool = True,
+    encode: EncodeSettings | None = None,
+    statistics: str = "own",
+    place: str = "",
+    command: str = "",
+    quiet: bool = True,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
 ) -> tuple[list[Evaluation], dict[str, str]]:
     """Evaluate an encoder on every task of a suite.
+
+    Args:
+        encoder: The encoder.
+        entries: The tasks.
+        baselines, encode, statistics, place, command, quiet: As for ``runner.evaluate``.
+        on_evaluation: Called with each evaluation when it is there, so that a later failure costs none.
 
     Returns:
         The evaluations in the order of the suite, and {"task/protocol": reason} of those that could not be measured.
@@ -157,11 +179,23 @@ def evaluate_task_set(
         task = entry.task_at(encoder.info.sample_rate)
         for chosen in entry.protocols_for(encoder.info.family):
             try:
-                evaluations.append(
-                    evaluate(
-                        encoder, task, chosen, seeds=entry.seeds, baselines=baselines, command=command, quiet=quiet
-                    )
+                evaluation = evaluate(
+                    encoder,
+                    task,
+                    chosen,
+                    encode=encode,
+                    seeds=entry.seeds,
+                    baselines=baselines,
+                    statistics=statistics,
+                    place=place,
+                    clips_by_id=entry.at_several_rates,
+                    command=command,
+                    quiet=quiet,
                 )
             except AuricleError as error:
                 skipped[f"{task.title}/{chosen.name}"] = str(error)
+                continue
+            evaluations.append(evaluation)
+            if on_evaluation is not None:
+                on_evaluation(evaluation)
     return evaluations, skipped

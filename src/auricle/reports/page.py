@@ -11,7 +11,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
 from auricle.reports.drawing.audio_clips import PageSounds
 from auricle.reports.drawing.html import script_safe, text
-from auricle.reports.run_view import RunView, main_evaluation
+from auricle.reports.run_view import RunView, main_evaluation, named_apart
 from auricle.reports.sections.classes import classes_section
 from auricle.reports.sections.embedding_map import clips_to_play, map_section, task_manifest
 from auricle.reports.sections.masked_clips import clips_section
@@ -48,7 +48,8 @@ def build_report(
     Raises:
         AuricleError: A folder is no run, or a reference is not an original's log.
     """
-    runs = [RunView.open(path) for path in dict.fromkeys(map(Path, [run, *others]))]
+    paths = {path.resolve(): path for path in map(Path, [run, *others])}
+    runs = named_apart([RunView.open(path) for path in paths.values()])
     curves = [*(Reference.read(Path(path)) for path in references), *shipped_references(runs)]
     target = Path(out or runs[0].folder.report)
     if target.is_dir():

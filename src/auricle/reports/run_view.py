@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class RunView:
         evaluations: Its evaluations that could be read, by file name.
         snapshot: Clips saved for the report; None if there are none.
         problems: Sentences on what could not be read; the report shows them.
+        shown: Name on the page; "" for the name of the folder.
     """
 
     folder: RunFolder
@@ -35,6 +37,7 @@ class RunView:
     evaluations: tuple[Evaluation, ...]
     snapshot: Snapshot | None
     problems: tuple[str, ...]
+    shown: str = ""
 
     @classmethod
     def open(cls, path: Path) -> RunView:
@@ -60,8 +63,8 @@ class RunView:
 
     @property
     def name(self) -> str:
-        """Name of the folder."""
-        return self.path.resolve().name
+        """Name of the folder, or what tells it from others on the page."""
+        return self.shown or self.path.resolve().name
 
     @cached_property
     def log(self) -> list[dict[str, Any]]:
@@ -134,6 +137,16 @@ class RunView:
     def _text(self, name: str) -> str:
         file = self.path / name
         return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
+
+
+def named_apart(runs: Sequence[RunView]) -> list[RunView]:
+    """Return the runs, those of one name with as much of their paths as tells them apart: "monday/first"."""
+    parts = [run.path.resolve().parts for run in runs]
+    shown = [
+        next((k for k in range(1, len(own)) if sum(other[-k:] == own[-k:] for other in parts) == 1), len(own))
+        for own in parts
+    ]
+    return [replace(run, shown=str(Path(*own[-k:]))) for run, own, k in zip(runs, parts, shown, strict=True)]
 
 
 def _config(folder: RunFolder) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from auricle.core.progress import duration
-from auricle.evaluation.compare import score_difference
+from auricle.evaluation.compare import same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.reports.drawing.html import measure_of
 from auricle.reports.run_view import RunView, main_evaluation
@@ -112,10 +112,29 @@ def _more_sound(run: RunView) -> str:
 
 
 def compared(runs: Sequence[RunView]) -> list[str]:
-    """Return a sentence per other run, task and protocol that the first run was measured on too."""
-    first = {_key(e): e for e in runs[0].evaluations}
-    pairs = [(run, e) for run in runs[1:] for e in run.evaluations if _key(e) in first]
-    return [_compared(runs[0].name, first[_key(other)], run.name, other) for run, other in pairs]
+    """Return a sentence per other run and evaluation that the first run has too.
+
+    Evaluations of different tasks are not compared, also where the tasks have one name: the sentence says so.
+    """
+    sentences = []
+    for run in runs[1:]:
+        for other in run.evaluations:
+            own = [e for e in runs[0].evaluations if e.variant == other.variant]
+            same = next((e for e in own if same_task(e, other)), None)
+            named = next((e for e in own if _key(e) == _key(other)), None)
+            if same is not None:
+                sentences.append(_compared(runs[0].name, same, run.name, other))
+            elif named is not None:
+                sentences.append(_not_compared(runs[0].name, named, run.name, other))
+    return sentences
+
+
+def _not_compared(name: str, own: Evaluation, other_name: str, other: Evaluation) -> str:
+    reasons = own.task_identity.differences(other.task_identity)
+    return (
+        f"{own.task}, {own.protocol}: {name} and {other_name} were measured on two different tasks of this name "
+        f"({'; '.join(reasons)}), so their scores are not compared."
+    )
 
 
 def _compared(name: str, own: Evaluation, other_name: str, other: Evaluation) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.evaluation.compare import score_difference
+from auricle.evaluation.compare import same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.reports.drawing.charts import Line, legend, line_chart
 from auricle.reports.drawing.html import Measure, details, measure_of, section, subsection, table, text
@@ -26,8 +26,8 @@ def scores_section(runs: Sequence[RunView]) -> str:
         hint = "No evaluation yet. <code>auricle evaluate</code> measures the encoder beside its baselines."
         return section("scores", "Scores", f'<p class="none">{hint}</p>')
     body = "".join(
-        subsection(_title(g[0][1]), _score_table(g) + _details(g[0][1]), text(explained(g[0][1].protocol)))
-        for g in groups
+        subsection(title, _score_table(g) + _details(g[0][1]), text(explained(g[0][1].protocol)))
+        for title, g in zip(_titles(groups), groups, strict=True)
     )
     return section("scores", "Scores", body + few_shot(groups), text(LEAD))
 
@@ -54,25 +54,42 @@ def explained(protocol: str) -> str:
 
 
 def grouped(runs: Sequence[RunView]) -> list[Group]:
-    """Group (run, evaluation) pairs of the same task, protocol and metric, in the order of the first run."""
-    groups: dict[tuple[str, str, str], Group] = {}
+    """Group (run, evaluation) pairs of the same task, protocol and metric, in the order of the first run.
+
+    Two tasks of one name make two groups.
+    """
+    groups: list[Group] = []
     for run in runs:
         for e in run.evaluations:
-            groups.setdefault((e.task, e.protocol, e.metric), []).append((run, e))
-    return sorted(groups.values(), key=lambda g: not g[0][1].protocol.startswith("logistic"))
+            group = next((g for g in groups if same_task(g[0][1], e)), None)
+            groups.append([(run, e)]) if group is None else group.append((run, e))
+    return sorted(groups, key=lambda g: not g[0][1].protocol.startswith("logistic"))
 
 
-def _title(evaluation: Evaluation) -> str:
-    return f"{evaluation.task}, {evaluation.protocol}"
+def _titles(groups: Sequence[Group]) -> list[str]:
+    """Task and protocol of each group; of several tasks with one name also their numbers of clips and classes."""
+    evaluations = [g[0][1] for g in groups]
+    names = [f"{e.task}, {e.protocol}" for e in evaluations]
+    sizes = [
+        f" ({e.coverage.tested} clips, {e.classes_scored} classes, {e.metric}; {e.task_identity.fingerprint[:6]})"
+        for e in evaluations
+    ]
+    return [name + (size if names.count(name) > 1 else "") for name, size in zip(names, sizes, strict=True)]
+
+
+def _run_name(run: RunView, evaluation: Evaluation) -> str:
+    """The name of a run, with what was measured of it where it is not the encoder's own output."""
+    return f"{run.name} ({evaluation.variant})" if evaluation.variant else run.name
 
 
 def _score_table(group: Group) -> str:
     """Score, standard deviation over folds and seeds, and the paired lead of the first row."""
     own, m = group[0][1], measure_of(group[0][1].metric)
-    rows = [_row(run.name, e.score, own.score, m, own=True) for run, e in group]
+    rows = [_row(_run_name(run, e), e.score, own.score, m, own=True) for run, e in group]
     rows += [_row(_named(b.model), b, own.score, m) for b in own.baselines]
     units = [f", {unit}" if unit else "" for unit in (m.unit, m.difference_unit)]
-    head = ("", text(own.metric) + units[0], f"lead of {text(group[0][0].name)}{units[1]}", _scale() if m.unit else "")
+    lead = f"lead of {text(_run_name(*group[0]))}{units[1]}"
+    head = ("", text(own.metric) + units[0], lead, _scale() if m.unit else "")
     return table(head, rows, kind="scores", numeric=(1, 2))
 
 
@@ -160,7 +177,7 @@ def few_shot(groups: Sequence[Group]) -> str:
 
 def _few_shot_of(group: Group) -> str:
     m = measure_of(group[0][1].metric)
-    named = [(run.name, e.score) for run, e in group]
+    named = [(_run_name(run, e), e.score) for run, e in group]
     named += [(_named(b.model), b) for b in group[0][1].baselines if b.few_shot]
     lines = [
         _curve(name, score, i, m.factor, dashed=i >= len(group))

@@ -1,0 +1,139 @@
+"""Where scores are kept: the results store, the run folder, the file that was asked for; if need be another place.
+
+Places are checked before the work begins. A score that was measured is never lost: where the store cannot be written in the
+end, the evaluation is in a file, and a sentence says in which.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import cache_dir, make_folder, temporary_folder, writable_cache
+
+if TYPE_CHECKING:
+    from auricle.evaluation.evaluation import Evaluation
+    from auricle.evaluation.results import ResultsStore
+
+STORE = "results.sqlite"
+SPARE_STORE = "auricle-results.sqlite"
+
+
+def store_path(store: str | None) -> Path:
+    """Return the named file, or results.sqlite in the cache folder; where only a spare one is here, that one."""
+    if store:
+        return Path(store).expanduser()
+    path, spare = cache_dir() / STORE, Path(SPARE_STORE)
+    return spare if spare.exists() and not path.exists() else path
+
+
+def writable_store(store: str | None) -> tuple[ResultsStore, str]:
+    """Return the store that scores are appended to, and a sentence where it is not the usual one ("" where it is).
+
+    Raises:
+        AuricleError: It is damaged, of a newer version, or a named one that cannot be written.
+    """
+    from auricle.evaluation.results import ResultsStore
+
+    path, note = (Path(store).expanduser(), "") if store else _default_store()
+    results = ResultsStore(path)
+    results.check()
+    return results, note
+
+
+def _default_store() -> tuple[Path, str]:
+    """results.sqlite in the cache folder, or a spare place where that cannot be written, with a sentence."""
+    _, reason = writable_cache()
+    usual = cache_dir() / STORE
+    if not reason and usual.exists() and not os.access(usual, os.W_OK):
+        reason = f"{usual} cannot be written"
+    if not reason:
+        return usual, ""
+    here = Path(SPARE_STORE).absolute()
+    spare = here if os.access(here.parent, os.W_OK) else temporary_folder() / STORE
+    return spare, f"{reason}; scores go to {spare}: 'auricle results --store {spare}' shows them"
+
+
+@dataclass(frozen=True)
+class ScoreKeeper:
+    """Where the evaluations of one command go.
+
+    Attributes:
+        store: The results store.
+        run: The run folder that was measured, where the model is one: its report shows the evaluations.
+        out: The JSON file that was asked for.
+    """
+
+    store: ResultsStore
+    run: Path | None = None
+    out: Path | None = None
+
+    def check(self) -> None:
+        """Raise AuricleError where the file that was asked for cannot be written."""
+        if self.out is not None:
+            make_folder(self.out.parent, "choose another --out")
+            if self.out.is_dir():
+                raise AuricleError(f"--out {self.out} is a folder; name a file")
+
+    def keep(self, evaluation: Evaluation) -> list[str]:
+        """Write the evaluation to all places.
+
+        Returns:
+            What could not be written, in words, and where the score is in its place.
+        """
+        from auricle.evaluation.results import record
+
+        problems, saved = [], list[Path]()
+        files = [self.out] if self.out else []
+        files += [run_file(self.run, evaluation)] if self.run else []
+        for file in files:
+            try:
+                evaluation.save(file)
+                saved.append(file)
+            except (AuricleError, OSError) as error:
+                problems.append(str(error))
+        try:
+            record(evaluation, self.store)
+        except AuricleError as error:
+            kept = saved[0] if saved else _rescue(evaluation)
+            where = f"It is in {kept}; 'auricle results --add {kept}' adds it later" if kept else "Copy it from here"
+            problems.append(f"the score was not added to the results store: {error}. {where}")
+        return problems
+
+
+def run_file(run: Path, evaluation: Evaluation) -> Path:
+    """Return the file of an evaluation in a run folder: another measurement has another file."""
+    from auricle.evaluation.compare import same_task
+    from auricle.evaluation.evaluation import Evaluation as Saved
+
+    folder, name = run / "evaluations", _slug(evaluation)
+    try:
+        earlier = Saved.load(folder / f"{name}.json")
+    except AuricleError:
+        return folder / f"{name}.json"
+    same = same_task(earlier, evaluation) and earlier.variant == evaluation.variant
+    return folder / (f"{name}.json" if same else f"{name}-{evaluation.task_identity.fingerprint[:6]}.json")
+
+
+def _slug(evaluation: Evaluation) -> str:
+    """ "esc10-logistic-layers-5-11", of letters, digits and hyphens."""
+    text = "-".join(part for part in (evaluation.task, evaluation.protocol, evaluation.variant) if part)
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:100] or "evaluation"
+
+
+def _rescue(evaluation: Evaluation) -> Path | None:
+    """Save the evaluation where it can be: in the current folder, else in the temporary one."""
+    name = f"auricle-score-{_slug(evaluation)}-{time.strftime('%y%m%d-%H%M%S')}.json"
+    for folder in (Path.cwd, temporary_folder):
+        try:
+            file = folder() / name
+            evaluation.save(file)
+        except (AuricleError, OSError):
+            continue
+        return file
+    return None

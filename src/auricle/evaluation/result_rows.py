@@ -1,0 +1,144 @@
+"""One row of the results store, as an object, as the file keeps it, and made of an evaluation. No PyTorch here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from auricle.evaluation.evaluation import Evaluation, Score
+from auricle.evaluation.identity import UNKNOWN, TaskIdentity, split_text
+from auricle.evaluation.scoring import FoldScore
+from auricle.metrics.table import metric_name
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the store: a score of one model on one task by one protocol.
+
+    Attributes:
+        model: Name of the model, with what is not the default of how clips became vectors.
+        checksum: Fingerprint of the encoder; "" for chance.
+        task: Name of the task.
+        protocol: Name of the protocol, or "4-shot" for a point of the few-shot curve.
+        metric: Name of the metric.
+        score: Mean over splits and seeds.
+        std: Standard deviation (n-1) over splits and seeds; None for a single score.
+        scores: Every score, {"fold 1 / 42": 0.95}, by split and seed.
+        classes: How many classes were tested.
+        clips: How many clips were tested.
+        seconds: Time that the evaluation took.
+        role: "model" or "baseline".
+        environment: Versions and machine.
+        command: The command line.
+        test_ratio: Test clips per training clip, the mean over splits; None in rows of the first edition and of few-shot
+            curves.
+        fingerprint: Of the task: of its clips, labels, split and seconds.
+        identity: What the fingerprint is made of; in rows of earlier versions, what is known of it.
+        place: Absolute path of the run folder or weight file; "" for others, and where an earlier version wrote the row.
+        id: Given by the store.
+        time: When it was appended, given by the store.
+    """
+
+    model: str
+    checksum: str
+    task: str
+    protocol: str
+    metric: str
+    score: float
+    std: float | None
+    scores: dict[str, float]
+    classes: int = 0
+    clips: int = 0
+    seconds: float = 0.0
+    role: str = "model"
+    environment: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    test_ratio: float | None = None
+    fingerprint: str = ""
+    identity: TaskIdentity = UNKNOWN
+    place: str = ""
+    id: int | None = None
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint:
+            known = self.identity
+            if known == UNKNOWN:  # a row of an earlier version
+                names = [key.rpartition(" / ")[0] or key for key in self.scores]
+                known = TaskIdentity(self.clips, self.classes, split_text(names))
+            object.__setattr__(self, "identity", known)
+            object.__setattr__(self, "fingerprint", known.fingerprint)
+
+
+FIELDS = tuple(f.name for f in fields(Result))
+
+
+def encoded(row: Result) -> dict[str, Any]:
+    """Return a row as the file keeps it: nested values as JSON text."""
+    values = asdict(row) | {"identity": row.identity.to_json()}
+    return values | {name: json.dumps(values[name], sort_keys=True) for name in ("scores", "environment", "identity")}
+
+
+def decoded(row: dict[str, Any]) -> Result:
+    """A row of the file; the first edition's metric names are read in this edition's spelling.
+
+    Raises ValueError or TypeError for a damaged row.
+    """
+    scores, environment = json.loads(row["scores"]), json.loads(row["environment"])
+    if not isinstance(scores, dict) or not all(isinstance(value, (int, float)) for value in scores.values()):
+        raise ValueError("its scores are no numbers")
+    wrong = [name for name in ("model", "task", "protocol", "metric", "role") if not isinstance(row[name], str)]
+    if wrong or not isinstance(row["score"], (int, float)):
+        raise ValueError(f"its {wrong[0] if wrong else 'score'} cannot be read")
+    identity = TaskIdentity.from_json(json.loads(row["identity"] or "{}"))
+    values = {name: row[name] or 0 for name in ("classes", "clips", "seconds")} | {"place": row["place"] or ""}
+    values |= {"scores": scores, "environment": environment, "identity": identity}
+    return Result(**row | values | {"metric": metric_name(row["metric"]), "fingerprint": row["fingerprint"] or ""})
+
+
+def rows_of(evaluation: Evaluation) -> Iterator[Result]:
+    """Yield the rows of all that an evaluation measured: the model's, those of the baselines, and few-shot curves."""
+    for role, score in (("model", evaluation.score), *(("baseline", row) for row in evaluation.baselines)):
+        yield from _rows(evaluation, score, role)
+
+
+def _rows(evaluation: Evaluation, score: Score, role: str) -> list[Result]:
+    identity = evaluation.task_identity
+
+    def row(protocol: str, value: float, std: float | None, scores: Sequence[FoldScore], ratio: float | None) -> Result:
+        return Result(
+            model=score.model,
+            checksum=score.checksum,
+            task=evaluation.task,
+            protocol=protocol,
+            metric=evaluation.metric,
+            score=value,
+            std=std,
+            scores=score_table(scores),
+            classes=evaluation.classes_scored,
+            clips=evaluation.coverage.tested,
+            seconds=evaluation.seconds,
+            role=role,
+            environment=evaluation.environment,
+            command=evaluation.command,
+            test_ratio=ratio,
+            identity=identity,
+            place=score.place,
+        )
+
+    curve = [row(f"{p.shots}-shot", p.score, p.std, p.scores, None) for p in score.few_shot]
+    return [row(evaluation.protocol, score.score, score.std, score.scores, mean_test_ratio(score.scores)), *curve]
+
+
+def score_table(scores: Sequence[FoldScore]) -> dict[str, float]:
+    """Return {"fold 1 / 42": 0.95}, by split and seed."""
+    return {f"{s.fold} / {s.seed}": s.score for s in scores}
+
+
+def mean_test_ratio(scores: Sequence[FoldScore]) -> float:
+    """Return the mean over splits of test clips per training clip."""
+    return float(np.mean([s.test / max(1, s.train) for s in scores]))
