@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
     from auricle.embeddings.cache import EmbeddingCache
     from auricle.evaluation.evaluation import Evaluation
-    from auricle.evaluation.results import ResultsStore
     from auricle.evaluation.scoring import TaskPlan
     from auricle.methods.config import PretrainConfig
 
@@ -69,8 +68,12 @@ class DemoResult:
     notes: tuple[str, ...] = ()
 
 
-def demo(config: DemoConfig) -> DemoResult:
+def demo(config: DemoConfig, *, command: str = "auricle demo") -> DemoResult:
     """Run the demo; clips that cannot be read are counted and left out. What can be refused is refused first.
+
+    Args:
+        config: What to learn from, and the sizes.
+        command: The command line, stored with the scores.
 
     Raises:
         AuricleError: The source cannot be used, an output cannot be written, the output folder holds a demo already, or the
@@ -94,7 +97,7 @@ def demo(config: DemoConfig) -> DemoResult:
         timed(small_run(config, prepared.out, out / RUN, len(manifest)), config.minutes), quiet=config.quiet
     )
     notes = [text for text in (note, reason) if text]
-    evaluations, problems = probe(result.run, plan, config, cache, store) if plan else ((), [])
+    evaluations, problems = probe(result.run, plan, config, ScoreKeeper(store), cache, command) if plan else ((), [])
     report = build_report(result.run)
     verdict = " ".join(learnt(RunView.open(result.run)))
     return DemoResult(
@@ -205,7 +208,7 @@ def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
 
 
 def probe(
-    run: Path, plan: TaskPlan, config: DemoConfig, cache: EmbeddingCache, store: ResultsStore
+    run: Path, plan: TaskPlan, config: DemoConfig, keeper: ScoreKeeper, cache: EmbeddingCache, command: str
 ) -> tuple[tuple[Evaluation, ...], list[str]]:
     """Evaluate with logistic regression and kNN, beside the untrained encoder, log-mel statistics and chance.
 
@@ -217,7 +220,6 @@ def probe(
 
     encoder = load(run)
     encoder.update_info(name=RUN)
-    command, place = f"auricle demo {config.source}".strip(), str(run.resolve())
     evaluations, problems = [], list[str]()
     for name in PROBES:
         result = evaluate(
@@ -226,10 +228,10 @@ def probe(
             name,
             cache=cache,
             few_shot=name == "logistic" and not plan.split.targets.multilabel,
-            place=place,
+            place=str(run.resolve()),
             quiet=config.quiet,
             command=command,
         )
-        problems += ScoreKeeper(store, out=run / "evaluations" / f"{name}.json").keep(result)
+        problems += replace(keeper, out=run / "evaluations" / f"{name}.json").keep(result)
         evaluations.append(result)
     return tuple(evaluations), problems

@@ -102,7 +102,7 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
 
     Returns:
         The evaluation; it is in the results store, in ``out``, and in the run folder where the model is one. What could
-        not be written is said on stderr.
+        not be written is printed on stderr.
 
     Raises:
         AuricleError: Model, task or store cannot be used, or the score would mean nothing.
@@ -244,7 +244,7 @@ def periodic(source: str) -> Callable[[Encoder, TrainProgress, Path], dict[str, 
         are saved in the run folder and the results store. It raises AuricleError when nothing could be measured.
 
     Raises:
-        AuricleError: The suite cannot be read.
+        AuricleError: The suite cannot be read, or the results store cannot be used.
     """
     path = Path(source)
     if _is_program(path):
@@ -252,10 +252,10 @@ def periodic(source: str) -> Callable[[Encoder, TrainProgress, Path], dict[str, 
     from auricle.evaluation.task_set import evaluate_task_set, read_task_set
 
     entries = read_task_set(path)
+    store, note = writable_store(None)  # a damaged one is refused before the training
     reported: set[str] = set()
 
     def evaluate(encoder: Encoder, progress: TrainProgress, run: Path) -> dict[str, float]:
-        store, note = writable_store(None)
         name, problems = encoder.info.name, [note] if note else []
         encoder.update_info(name=f"{run.name} epoch {progress.epoch:g}")
         evaluations, skipped = evaluate_task_set(

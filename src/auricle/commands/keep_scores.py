@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import cache_dir, make_folder, temporary_folder, writable_cache
+from auricle.core.randomness import key_of
 
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 STORE = "results.sqlite"
 SPARE_STORE = "auricle-results.sqlite"
+EVALUATIONS = "evaluations"  # in a run folder
 
 
 def store_path(store: str | None) -> Path:
@@ -90,7 +92,8 @@ class ScoreKeeper:
 
         problems, saved = [], list[Path]()
         files = [self.out] if self.out else []
-        files += [run_file(self.run, evaluation)] if self.run else []
+        in_run = self.run and self.out and self.out.resolve().parent == (self.run / EVALUATIONS).resolve()
+        files += [run_file(self.run, evaluation)] if self.run and not in_run else []
         for file in files:
             try:
                 evaluation.save(file)
@@ -111,13 +114,16 @@ def run_file(run: Path, evaluation: Evaluation) -> Path:
     from auricle.evaluation.compare import same_task
     from auricle.evaluation.evaluation import Evaluation as Saved
 
-    folder, name = run / "evaluations", _slug(evaluation)
+    folder, name = run / EVALUATIONS, _slug(evaluation)
     try:
         earlier = Saved.load(folder / f"{name}.json")
     except AuricleError:
         return folder / f"{name}.json"
-    same = same_task(earlier, evaluation) and earlier.variant == evaluation.variant
-    return folder / (f"{name}.json" if same else f"{name}-{evaluation.task_identity.fingerprint[:6]}.json")
+    if same_task(earlier, evaluation) and earlier.variant == evaluation.variant:
+        return folder / f"{name}.json"
+    fingerprint = evaluation.task_identity.fingerprint
+    other = f"{key_of(evaluation.task, fingerprint, evaluation.protocol, evaluation.metric, evaluation.variant):032x}"
+    return folder / f"{name}-{other[:8]}.json"
 
 
 def _slug(evaluation: Evaluation) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.text import printable
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.evaluation.result_rows import Result, mean_test_ratio, score_table
-from auricle.evaluation.result_tables import one_line
 from auricle.metrics.table import METRICS
 
 SIGNIFICANCE = 0.05  # p-value below which two scores are called different
@@ -314,9 +314,9 @@ def as_table(comparisons: Sequence[Comparison]) -> str:
         spread = "" if c.std is None else f" ± {c.std:.4f}"
         tests = "" if c.t_test is None else f"corrected paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}; "
         task = c.task if c.task == c.b.task else f"{c.task} (B: {c.b.task})"
-        lines.append(one_line(f"{task} · {c.protocol} · {c.metric}"))
-        lines.append(one_line(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}"))
-        lines.append(one_line(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}"))
+        lines.append(printable(f"{task} · {c.protocol} · {c.metric}"))
+        lines.append(printable(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}"))
+        lines.append(printable(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}"))
         lines.append(
             f"  B - A  {c.difference:+.4f}{spread}; pairs of fold and seed: {c.pairs}; {tests}{VERDICTS[c.verdict]}"
         )

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from auricle.core.io import dumps
+from auricle.core.text import printable
 from auricle.evaluation.result_rows import FIELDS, Result, encoded
 
 SHOWN = ("id", "time", "model", "task", "protocol", "metric", "score", "std", "classes", "clips")
-NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def as_csv(results: Sequence[Result]) -> str:
@@ -32,7 +32,7 @@ def as_markdown(results: Sequence[Result]) -> str:
 
 
 def _markdown(cell: str) -> str:
-    return re.sub(r"([\\`*_<>\[\]|])", r"\\\1", cell)
+    return re.sub(r"([\\`*<>|])", r"\\\1", cell)
 
 
 def as_text(results: Sequence[Result]) -> str:
@@ -57,7 +57,7 @@ def _cells(results: Sequence[Result]) -> list[list[str]]:
     for result, model, task in zip(results, models, tasks, strict=True):
         values: list[Any] = [getattr(result, name) for name in SHOWN]
         values[SHOWN.index("model")], values[SHOWN.index("task")] = model, task
-        rows.append(["" if v is None else f"{v:.4f}" if isinstance(v, float) else one_line(str(v)) for v in values])
+        rows.append(["" if v is None else f"{v:.4f}" if isinstance(v, float) else printable(str(v)) for v in values])
     return rows
 
 
@@ -67,11 +67,6 @@ def _apart(pairs: Sequence[tuple[str, str]], marks: Sequence[str]) -> list[str]:
     for name, meaning in pairs:
         meanings.setdefault(name, set()).add(meaning)
     return [name + (mark if len(meanings[name]) > 1 else "") for (name, _), mark in zip(pairs, marks, strict=True)]
-
-
-def one_line(text: str) -> str:
-    """Replace line ends, tabs and other characters that are not printed by a space."""
-    return NOT_PRINTABLE.sub(" ", text)
 
 
 FORMATS = {"text": as_text, "csv": as_csv, "markdown": as_markdown, "json": as_json}

@@ -41,7 +41,7 @@ class Task:
     )
     split_by: str = option(
         "auto",
-        "folds, split or groups of the table, or five drawn folds; auto: the first of folds, split, groups that it has",
+        "folds, split or groups of the table, or five drawn folds; auto: the first of folds, split, groups that it has, else drawn",
         choices=SPLIT_BY,
     )
     metric: str = option("auto", f"{', '.join(METRICS)}; auto: accuracy, or mAP where clips have several labels")

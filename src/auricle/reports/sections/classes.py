@@ -30,9 +30,10 @@ def classes_section(evaluation: Evaluation | None, sounds: dict[str, str]) -> st
 def per_class(evaluation: Evaluation) -> str:
     """Return a table of the classes, the weakest first."""
     tested = Counter(label for p in evaluation.predictions for label in p.true)
-    wrong = {
-        name: Counter(p.predicted for p in evaluation.predictions if name in p.true and not p.right) for name in tested
-    }
+    wrong: dict[str, Counter] = {name: Counter() for name in tested}
+    for p in evaluation.predictions:
+        for name in () if p.right else p.true:
+            wrong[name][p.predicted] += 1
     values = evaluation.per_class()
     order = sorted(evaluation.classes, key=lambda name: (values[name] is None, values[name] or 0.0, name))
     rows = [_class_row(name, values[name], tested[name], wrong.get(name, Counter())) for name in order]
@@ -48,9 +49,9 @@ def _class_row(name: str, value: float | None, tested: int, wrong: Counter) -> l
 
 def confusion(evaluation: Evaluation) -> str:
     """Return the confusion matrix; a table of its largest entries where there are too many classes."""
-    counts = evaluation.confusion
     if len(evaluation.classes) > MOST_CELLS:
-        return _largest(evaluation.classes, counts)
+        return _largest(evaluation)
+    counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     head = "".join(f'<th scope="col"><span>{text(name)}</span></th>' for name in evaluation.classes)
     rows = "".join(_matrix_row(i, evaluation.classes, counts, shares) for i in range(len(evaluation.classes)))
@@ -72,12 +73,12 @@ def _cell(i: int, j: int, classes: Sequence[str], counts: np.ndarray, shares: np
     return f'<td class="{kind}" style="--p:{shares[i, j]:.2f}" title="{text(title)}">{counts[i, j]}</td>'
 
 
-def _largest(classes: Sequence[str], counts: np.ndarray) -> str:
+def _largest(evaluation: Evaluation) -> str:
     """The most frequent confusions, where there are too many classes for a matrix."""
-    off = counts - np.diag(np.diag(counts))
-    order = np.argsort(-off, axis=None, kind="stable")[:LISTED]
-    pairs = [(int(k) // len(classes), int(k) % len(classes)) for k in order]
-    rows = [[text(classes[i]), text(classes[j]), str(off[i, j])] for i, j in pairs if off[i, j]]
+    place = {name: i for i, name in enumerate(evaluation.classes)}
+    counts = Counter((p.true[0], p.predicted) for p in evaluation.predictions if not p.right)
+    order = sorted(counts, key=lambda pair: (-counts[pair], place[pair[0]], place[pair[1]]))[:LISTED]
+    rows = [[text(true), text(predicted), str(counts[true, predicted])] for true, predicted in order]
     return table(("a clip of", "was taken for", "clips"), rows, numeric=(2,))
 
 

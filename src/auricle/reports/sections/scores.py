@@ -62,7 +62,10 @@ def grouped(runs: Sequence[RunView]) -> list[Group]:
     for run in runs:
         for e in run.evaluations:
             group = next((g for g in groups if same_task(g[0][1], e)), None)
-            groups.append([(run, e)]) if group is None else group.append((run, e))
+            if group is None:
+                groups.append([(run, e)])
+            elif not any(r is run and (x.variant, x.score) == (e.variant, e.score) for r, x in group):  # saved twice
+                group.append((run, e))
     return sorted(groups, key=lambda g: not g[0][1].protocol.startswith("logistic"))
 
 
