@@ -113,7 +113,7 @@ def evaluate(config: EvaluateConfig, *, command: str = "", quiet: bool = False) 
 
 
 def measure(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -> tuple[Evaluation, ScoreKeeper]:
-    """Measure an encoder on one task; what can be refused is refused before a model is loaded.
+    """Measure an encoder on one task; what can be refused is refused before a model is downloaded.
 
     Returns:
         The evaluation, and what keeps it.
@@ -124,12 +124,14 @@ def measure(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -
     from auricle.embeddings.cache import EmbeddingCache
     from auricle.evaluation.runner import evaluate as run
     from auricle.evaluation.scoring import TaskPlan
+    from auricle.hub.published.table import find
 
     keeper, cache = _places(config), EmbeddingCache()
+    loaded = _load(config) if find(config.model) is None else None  # here, or an unknown name
     chosen = protocol(config.protocol)
     plan = TaskPlan.of(config.task, few_shot=config.few_shot or chosen.few_shot)
     evaluation = run(
-        _load(config),
+        _load(config) if loaded is None else loaded,
         plan,
         chosen if config.lr is None else chosen.with_lr(config.lr),
         cache=cache,
