@@ -97,7 +97,7 @@ def evaluate(
     embedded = cache.embed(candidates, encoder, settings, what=encoder.info.name, quiet=quiet)
     if not embedded.ids:
         first = next(iter(embedded.failed.values()))
-        raise AuricleError(f"none of the {len(candidates)} clips could be read; the first: {first}")
+        raise AuricleError(f"none of the {len(candidates)} clips could be embedded; the first: {first}")
     read = set(embedded.ids)
     usable = candidates.select(ids=read)
     split, lost = plan.split.take(np.flatnonzero([id in read for id in candidates.ids]))
