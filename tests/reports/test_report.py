@@ -206,6 +206,7 @@ def test_two_tasks_of_one_name_are_not_compared(run, whole, tmp_path):
     assert "two different tasks of this name (24 tested clips against 50)" in text
     assert "no different from" not in text
     assert text.count("<h3>tones, logistic (") == 2
+    assert text.count("<dt>tones (") == 2
 
 
 def test_evaluations_of_other_layers_have_rows_of_their_own(run, tmp_path):
@@ -220,9 +221,11 @@ def test_evaluations_of_other_layers_have_rows_of_their_own(run, tmp_path):
 def test_a_comparison_has_the_key_figures_of_every_run_and_tells_runs_of_one_name_apart(run, tmp_path):
     other = Path(shutil.copytree(run, tmp_path / "elsewhere" / "whole"))
     text, _ = read(build_report(run, [other, run.parent / "elsewhere" / ".." / "whole"], out=tmp_path / "both.html"))
-    assert text.count('<dl class="tiles">') == 2
     assert "elsewhere/whole" in text
     assert f"{tmp_path.name}/whole" in text
+    shutil.rmtree(other / "evaluations")
+    text, _ = read(build_report(run, [other], out=tmp_path / "both.html"))
+    assert "<dd><span>elsewhere/whole</span>–" in text.replace("<small></small>", "")
     assert text.count("<h1>") == 1
     assert text.split("</h1>")[0].count("against") == 1
 

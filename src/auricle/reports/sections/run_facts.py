@@ -18,7 +18,9 @@ from auricle.reports.snapshot import training_facts
 
 def tiles(runs: Sequence[RunView]) -> str:
     """Return the key figures at the top of the page, of every run."""
-    columns = [{name: (value, more) for name, value, more in _tiles(run) if value} for run in runs]
+    tasks = [e.task_identity for run in runs if (e := main_evaluation(run.evaluations))]
+    several = any(task.differences(tasks[0]) for task in tasks)
+    columns = [{name: (value, more) for name, value, more in _tiles(run, several) if value} for run in runs]
     names = dict.fromkeys(name for column in columns for name in column)
     items = [
         _tile(name, [(run.name, *column.get(name, ("–", ""))) for run, column in zip(runs, columns)]) for name in names
@@ -37,7 +39,8 @@ def _tile(name: str, values: Sequence[tuple[str, str, str]]) -> str:
     return f"<div><dt>{text(name)}</dt>{''.join(cells)}</div>"
 
 
-def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
+def _tiles(run: RunView, several_tasks: bool) -> Iterator[tuple[str, str, str]]:
+    """Name, value and unit of each figure; where the runs were measured on several tasks, these are told apart."""
     facts = facts_of(run)
     seconds = facts.get("seconds")
     yield "trained on", count(facts["clips"]) if facts else "", "clips" + (f", {duration(seconds)}" if seconds else "")
@@ -51,7 +54,8 @@ def _tiles(run: RunView) -> Iterator[tuple[str, str, str]]:
     evaluation = main_evaluation(run.evaluations)
     if evaluation:
         reached = measure_of(evaluation.metric).value(evaluation.score.score)
-        yield evaluation.task, reached, f"{evaluation.metric}, {evaluation.protocol}"
+        of = f" ({evaluation.coverage.tested} clips, {evaluation.task_identity.fingerprint[:6]})" * several_tasks
+        yield evaluation.task + of, reached, f"{evaluation.metric}, {evaluation.protocol}"
 
 
 def _millions(parameters: int) -> str:
