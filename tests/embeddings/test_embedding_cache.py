@@ -130,8 +130,8 @@ def replaced_while_read(monkeypatch, file, sounds):
     """Another recording takes the place of ``file`` each time that it was decoded, as long as there are others."""
     real, others = reader._decoder, list(sounds)
 
-    def decoder(path, called):
-        opened = real(path, called)
+    def decoder(path, called, *more):
+        opened = real(path, called, *more)
         if called.endswith(file.name) and others:
             file.write_bytes(others.pop(0))
         return opened
@@ -166,10 +166,10 @@ def test_a_recording_that_never_stays_the_same_is_named_and_not_kept(manifest, c
 def without_a_library(name: str):
     real = reader._decoder
 
-    def decoder(file, called):
+    def decoder(file, called, *more):
         if called.endswith(name):
             raise AudioError(f"{called}: needs the [media] extra")
-        return real(file, called)
+        return real(file, called, *more)
 
     return decoder
 
