@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,7 @@ def load_audio(
             samples += len(block)
             if samples > longest * rate:
                 return LoadedAudio(source, blocks=chain(begin, stream))
-        return LoadedAudio(source, np.concatenate(begin))
+        return LoadedAudio(source, begin[0] if len(begin) == 1 else np.concatenate(begin))
     except AuricleError as error:
         return LoadedAudio(source, error=str(error))
 
@@ -130,10 +130,15 @@ def load_ahead(
     longest: float = math.inf,
 ) -> Iterator[list[LoadedAudio]]:
     """Decode batches of sources in the threads of ``pool`` and yield them in order, BATCHES_AHEAD ahead of the caller."""
+    batches = iter(batches)
+    first = list(islice(batches, 2))
+    if [len(batch) for batch in first] == [1]:  # a single source: another thread would only cost the hand-over
+        yield [load_audio(first[0][0], rate, resampler, longest)]
+        return
     waiting: deque[list[Future[LoadedAudio]]] = deque()
     readers: dict[Path, SpanReader] = {}
     try:
-        for batch in batches:
+        for batch in chain(first, batches):
             readers = _span_readers(batch, readers, rate, resampler)
             spans = [readers.get(source.content) if isinstance(source.content, Path) else None for source in batch]
             futures = [pool.submit(load_audio, s, rate, resampler, longest, r) for s, r in zip(batch, spans)]

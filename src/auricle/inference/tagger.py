@@ -156,7 +156,7 @@ class Tagger(Session):
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
             _check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
-            scores = self.probabilities(np.stack(waves))
+            scores = self.probabilities(waves[0][None] if len(waves) == 1 else np.stack(waves))
             return [FileTags(a.source.name, seconds, self._top(row)) for a, row in zip(batch, scores)]
         except AuricleError as error:
             if len(batch) == 1:

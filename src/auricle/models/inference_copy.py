@@ -58,8 +58,13 @@ def sharing_copy(encoder: Encoder) -> Encoder:
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer by its name."""
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    """Every parameter and buffer by its name, in one walk over the modules."""
+    return {
+        f"{path}.{name}": tensor
+        for path, part in module.named_modules()
+        for name, tensor in (*part._parameters.items(), *part._buffers.items())
+        if tensor is not None
+    }
 
 
 def _version(tensor: Tensor) -> int:
