@@ -229,8 +229,8 @@ def _rated(item: Any) -> tuple[Any, float] | None:
 
 def _opened_source(file: Any, name: str) -> AudioSource:
     """Read an open file from where it stands. Raises AudioError where nothing is left to read."""
-    given = getattr(file, "name", None)
-    name = given if isinstance(given, str) else name
+    file_name = getattr(file, "name", None)
+    name = file_name if isinstance(file_name, str) else name
     try:
         content = file.read()
     except (OSError, ValueError) as error:

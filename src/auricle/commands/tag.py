@@ -260,9 +260,9 @@ class TagFolder:
             result = _result_of(values)
             if result and "stamp" in values and values["stamp"] == stamps.get(result.file, values["stamp"]):
                 lines[result.file], results[result.file] = line, result
-        kept = "".join(f"{line}\n" for line in lines.values())
-        if kept != text:
-            write_text(self.lines, kept)
+        complete = "".join(f"{line}\n" for line in lines.values())
+        if complete != text:
+            write_text(self.lines, complete)
         return {name: result for name, result in results.items() if name in stamps}
 
     def add(self, source: AudioSource, outcome: FileTags | Failure, before: Stamp = None) -> None:

@@ -54,8 +54,8 @@ def write_failure(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return probably_full if error.errno is None and OF_NUMPY.search(str(error)) else os_error_text(error)
     if isinstance(error, _of("safetensors", "SafetensorError")):
-        found = OF_SAFETENSORS.search(str(error))
-        return os_error_text(OSError(int(found[1]), os.strerror(int(found[1])))) if found else str(error)
+        match = OF_SAFETENSORS.search(str(error))
+        return os_error_text(OSError(int(match[1]), os.strerror(int(match[1])))) if match else str(error)
     if isinstance(error, RuntimeError) and OF_TORCH.search(str(error)):
         return probably_full
     if isinstance(error, _of("sqlite3", "Error")):

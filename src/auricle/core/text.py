@@ -25,7 +25,7 @@ def printable(text: str, keep: str = "") -> str:
         >>> printable("good.wav\x1b[2J")
         'good.wav\\u001b[2J'
     """
-    return UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+    return UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
 
 
 def _escaped(letter: str) -> str:

@@ -30,8 +30,8 @@ def start_time(name: str) -> datetime | None:
         datetime.datetime(2024, 5, 1, 5, 30)
     """
     stem = PurePath(name).stem
-    for found in FOUR_DIGIT_YEAR.finditer(stem):
-        year, _, month, day, hour, _, minute, second = found.groups()
+    for match in FOUR_DIGIT_YEAR.finditer(stem):
+        year, _, month, day, hour, _, minute, second = match.groups()
         time = _time(int(year), month, day, hour, minute, second)
         if time is not None:
             return time

@@ -94,9 +94,9 @@ class Summary:
         return [("hour", "recorded", "events", "labels"), *self._hour_rows()]
 
     def _label_rows(self) -> Iterator[tuple[str, ...]]:
-        for label, found in self.all.by_length():
-            time, files = clock(found.seconds), f"{len(found.files)} of {len(self.files)}"
-            yield printable(label), str(found.events), time, files, f"{found.score:.2f}"
+        for label, total in self.all.by_length():
+            time, files = clock(total.seconds), f"{len(total.files)} of {len(self.files)}"
+            yield printable(label), str(total.events), time, files, f"{total.score:.2f}"
 
     def _hour_rows(self) -> Iterator[tuple[str, ...]]:
         """Hours of the day first; then those of recordings whose names hold no time, counted from their beginning."""
@@ -131,6 +131,6 @@ def _hours(began: datetime | None, start: float, end: float) -> Iterator[tuple[d
 
 def _row(name: str, part: Part) -> tuple[str, ...]:
     labels = part.by_length()
-    shown = "; ".join(f"{printable(label)} {clock(found.seconds)}" for label, found in labels[:SHOWN_LABELS])
+    shown = "; ".join(f"{printable(label)} {clock(total.seconds)}" for label, total in labels[:SHOWN_LABELS])
     more = f"; and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
-    return name, clock(part.seconds), str(sum(found.events for _, found in labels)), shown + more
+    return name, clock(part.seconds), str(sum(total.events for _, total in labels)), shown + more

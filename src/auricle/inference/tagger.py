@@ -241,11 +241,11 @@ def chosen_classes(space: LabelSpace, only: Sequence[str]) -> list[int]:
     chosen: set[int] = set()
     for label in only:
         names = {label.casefold(), label.strip().casefold()}
-        found = {c for c in space.reported if {space.ids[c].casefold(), space.names[c].casefold()} & names}
-        if not found:
+        classes = {c for c in space.reported if {space.ids[c].casefold(), space.names[c].casefold()} & names}
+        if not classes:
             known = [space.names[c] for c in space.reported]
             raise AuricleError(f"--only: this tagger has no label '{label}'{nearest(label, known)}")
-        chosen |= found
+        chosen |= classes
     return sorted(chosen)
 
 

@@ -72,9 +72,9 @@ class CheckpointStore:
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
         except (OSError, RuntimeError, SafetensorError) as error:
-            kept = "the last good checkpoint is intact" if self.checkpoints() else "no checkpoint was saved yet"
+            hint = "the last good checkpoint is intact" if self.checkpoints() else "no checkpoint was saved yet"
             raise AuricleError(
-                f"cannot save a checkpoint in {self.folder}: {write_failure(error) or error}; {kept}. "
+                f"cannot save a checkpoint in {self.folder}: {write_failure(error) or error}; {hint}. "
                 f"Go on with: auricle pretrain --continue {self.folder.parent}"
             ) from error
         finally:

@@ -74,9 +74,9 @@ def prepare_list(config: ListConfig) -> ListResult:
         raise AuricleError(f"{folder} does not lie in the data root {root}; name another with --root")
     inside = folder.resolve().relative_to(root.resolve())
     suffix = "." + config.suffix.lstrip(".").lower()
-    found = sorted((inside / name).as_posix() for name in files_below(folder, (suffix,)))
-    names, notes = spelt_in_utf8(name for name in found if name.lower().endswith(suffix))
-    unlisted = tuple(name for name in found if not name.lower().endswith(suffix))
+    files_inside = sorted((inside / name).as_posix() for name in files_below(folder, (suffix,)))
+    names, notes = spelt_in_utf8(name for name in files_inside if name.lower().endswith(suffix))
+    unlisted = tuple(name for name in files_inside if not name.lower().endswith(suffix))
     for note in notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
     if notes and not names:

@@ -70,14 +70,14 @@ def _labels_of(files: Sequence[str], folder: Path) -> tuple[dict[str, dict[str, 
             f"({len(files) - len(inside)} of {len(files)}) are in none of them"
         )
         return {}, (note,)
-    found = {name: _folder_labels(name) for name in inside}
+    labelled = {name: _folder_labels(name) for name in inside}
     if splits and not most_classified:
-        return {name: {"split": values["split"]} for name, values in found.items()}, ()
-    stray = [name for name in files if "labels" not in found.get(name, {})]
+        return {name: {"split": values["split"]} for name, values in labelled.items()}, ()
+    stray = [name for name in files if "labels" not in labelled.get(name, {})]
     if not stray:
-        return found, ()
+        return labelled, ()
     note = f"{len(stray)} of {len(files)} recordings are in no class folder and have no label, such as {stray[0]}"
-    return found, (note,)
+    return labelled, (note,)
 
 
 def _folder_labels(name: str) -> dict[str, Any]:

@@ -81,20 +81,20 @@ def _listed(text: str) -> Sequence[Any]:
     body = SCALAR.sub(r"\1", text[1:-1]).strip()
     items, at = [], 0
     while at < len(body):
-        found = ITEM.match(body, at)
-        if found is None:
+        match = ITEM.match(body, at)
+        if match is None:
             raise ValueError("not a list of names")
-        items.append(found[1])
-        at = found.end()
+        items.append(match[1])
+        at = match.end()
     return _flat([_literal(item) for item in items if item not in NOTHING])
 
 
 def _bare(text: str) -> list[Any]:
     """Return the items of "dog, rain" or, as NumPy writes numbers, of "3. 17."."""
-    words = re.split(r"[\s,]+", text.strip())
-    if all(map(_is_number, words)):
-        return _flat(list(map(float, words)))
-    if set(words) <= {"True", "False"} and len(words) > 1:
+    cells = re.split(r"[\s,]+", text.strip())
+    if all(map(_is_number, cells)):
+        return _flat(list(map(float, cells)))
+    if set(cells) <= {"True", "False"} and len(cells) > 1:
         raise ValueError("a vector of truth values does not name classes")
     return [item for item in map(str.strip, text.split(",")) if item not in NOTHING]
 

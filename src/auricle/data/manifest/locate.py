@@ -64,9 +64,9 @@ def locate(
         )
     sample = _sample(table)
     roots = [folder] if fixed else list(_roots(folder, part))
-    found = [sum(_spelt_in(root, path) is not None for path in sample) for root in roots]
-    root = roots[int(np.argmax(found))]
-    if max(found, default=0) or not sample:
+    counts = [sum(_spelt_in(root, path) is not None for path in sample) for root in roots]
+    root = roots[int(np.argmax(counts))]
+    if max(counts, default=0) or not sample:
         return _respelt(table, root, sample), root, ()
     return (table, root, ()) if fixed else _by_name(table, root, youtube)
 
@@ -143,10 +143,10 @@ def _by_name(table: ClipTable, root: Path, youtube: bool) -> tuple[ClipTable, Pa
     base = root.parent if _holds_tables(root) else root
     index = NameIndex(islice(files_below(base, AUDIO_SUFFIXES), SEARCHED), youtube)
     named = enumerate(table.values("path"))
-    changed = {row: found for row, path in named if path and (found := index.find(path)) is not None}
+    changed = {row: there for row, path in named if path and (there := index.find(path)) is not None}
     if not changed:
         return table, root, ()
-    kept = table.columns["path"]
+    paths = table.columns["path"]
     example = next(iter(changed))
-    note = f"the files were found by their names below {base}: {kept[example]} is {changed[example]}"
+    note = f"the files were found by their names below {base}: {paths[example]} is {changed[example]}"
     return _with_paths(table, changed), base, (note,)

@@ -35,14 +35,14 @@ class NameIndex:
             for path in paths:
                 if name := name_of(path):
                     owners[_plain(name)].append(path)
-            self.paths |= {name: found[0] for name, found in owners.items() if len(found) == 1}
+            self.paths |= {name: same[0] for name, same in owners.items() if len(same) == 1}
 
     def find(self, name: str) -> str | None:
         """Return the path that a name means; None if there is none, or not exactly one."""
         for spelling in spellings(name):
             for name_of in NAMES:
-                if (found := self.paths.get(_plain(name_of(spelling)))) is not None:
-                    return found
+                if (path := self.paths.get(_plain(name_of(spelling)))) is not None:
+                    return path
         return None
 
 
@@ -73,8 +73,8 @@ def stem(path: str) -> str:
 
 def youtube_id(path: str) -> str:
     """Return the id of a clip of AudioSet that a file name begins with; "" for another file name."""
-    found = YOUTUBE_ID.fullmatch(stem(path))
-    return found[1] if found else ""
+    match = YOUTUBE_ID.fullmatch(stem(path))
+    return match[1] if match else ""
 
 
 NAMES: tuple[Callable[[str], str], ...] = (str, stem)

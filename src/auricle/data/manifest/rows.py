@@ -65,25 +65,25 @@ def find_columns(
     Raises AuricleError for a named column that does not exist, and for a table without a column that names the clip.
     """
     known = {plain_name(name): name for name in header}
-    found = {}
+    columns = {}
     for field in (*FIELDS, *EVENT_TIMES):
         for name in SYNONYMS.get(field, (field,)):
             if name in known:
-                found[field] = known[name]
+                columns[field] = known[name]
                 break
-    found |= _named(header, where, {"labels": label_column, "group": group_column})
-    if "events" in found or not {"labels", *EVENT_TIMES} <= found.keys():
-        _drop(found, EVENT_TIMES)
+    columns |= _named(header, where, {"labels": label_column, "group": group_column})
+    if "events" in columns or not {"labels", *EVENT_TIMES} <= columns.keys():
+        _drop(columns, EVENT_TIMES)
     if spans_of_another_recording(header):
-        _drop(found, ("start", "end"))
-    if not {"id", "path", "key"} & found.keys():
+        _drop(columns, ("start", "end"))
+    if not {"id", "path", "key"} & columns.keys():
         raise AuricleError(_no_file_column(header, where))
-    return found
+    return columns
 
 
-def _drop(found: dict[str, str], fields: Collection[str]) -> None:
+def _drop(columns: dict[str, str], fields: Collection[str]) -> None:
     for field in fields:
-        found.pop(field, None)
+        columns.pop(field, None)
 
 
 def plain_name(column: str) -> str:

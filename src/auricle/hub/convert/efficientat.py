@@ -202,8 +202,8 @@ def _contexts(tensors: dict[str, Tensor], config: DyMNConfig, known: dict[str, A
     shapes = config.shapes
     lowest, highest = limits(32, min(sizes.values())), limits(128, max(sizes.values()))
     for ratio, low, high in itertools.product((*RATIOS, *range(1, 65)), lowest, highest):
-        told = replace(config, context_ratio=ratio, min_context=low, max_context=high)
-        if all(told.context(shapes[i]) == size for i, size in sizes.items()):
+        candidate = replace(config, context_ratio=ratio, min_context=low, max_context=high)
+        if all(candidate.context(shapes[i]) == size for i, size in sizes.items()):
             return {"context_ratio": ratio, "min_context": low, "max_context": high}
     return {}
 
