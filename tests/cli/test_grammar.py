@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from auricle.cli import aliases
@@ -22,6 +25,7 @@ from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
 from auricle.methods.distillation.config import DistillConfig
 from auricle.methods.supervised.config import FinetuneConfig
+from helpers.patience import PATIENCE
 
 CONFIGS = {
     "demo": DemoConfig,
@@ -150,6 +154,62 @@ def test_an_unknown_option_is_one_line_with_code_2(verb, capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == "auricle: unknown option --jsom; did you mean --json?\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tag a.wav -model m", "unknown option -model; did you mean --model?"),
+        ("pretrain data -x", "unknown option -x; "),
+        ("tag a.wav --model", "--model: needs one value"),
+        ("tag a.wav --json=1", "--json: takes no value"),
+        ("results --compare a", "--compare: needs 2 values"),
+        ("pretrain --allow", "--allow: needs at least one value"),
+        ("finetune data --lables l.csv", "unknown option --lables; did you mean --labels?"),
+        ("pretrain data --preset smal", "no preset 'smal'; did you mean small?"),
+        ("prepare lmss out", "'lmss' does not exist; did you mean 'auricle prepare lms'?"),
+        ("prepare spech --out o", "did you mean 'auricle prepare speech'?"),
+        (
+            "original efficientat inference --audio_path a.wav --modle m",
+            "has no option --modle; did you mean --model_name",
+        ),
+        ("original efficientat inference", "required: --audio_path"),
+        ("original m2d wav_to_lms.py a b --sufix x", "has no option --sufix; did you mean --suffix"),
+        ("original m2d train_audio.py --csv_mian x", "did you mean csv_main"),
+        ("original mae-ast fairseq-hydra-train task.dta=x", "task.dta"),
+    ],
+)
+def test_a_mistyped_option_is_one_line_that_names_the_nearest(line, message, capsys):
+    assert main(line.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert message in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_names_that_begin_with_a_dash_stand_behind_two_dashes():
+    assert config_of("tag", "--model m -- -a.wav --b.wav").files == ("-a.wav", "--b.wav")
+    assert config_of("tag", "a.wav --model m -- -b.wav").files == ("a.wav", "-b.wav")
+
+
+WARN = """
+import sys, warnings
+from auricle.data.manifest.manifest import ManifestWarning
+from auricle.cli import main as cli
+cli.VERBS["doctor"] = cli.Verb("doctor", "", computes=False)
+import auricle.cli.doctor as doctor
+from auricle.data.manifest import formats
+code = compile("warnings.warn('two groups leak', ManifestWarning)", formats.__file__, "exec")
+doctor.run = lambda args: exec(code, {"warnings": warnings, "ManifestWarning": ManifestWarning}) or warnings.warn("from elsewhere")
+sys.exit(cli.main(["doctor"]))
+"""
+
+
+def test_a_warning_of_this_package_is_one_line_without_its_source():
+    done = subprocess.run([sys.executable, "-c", WARN], capture_output=True, text=True, timeout=PATIENCE)
+    first, *rest = done.stderr.splitlines()
+    assert first == "auricle: two groups leak"
+    assert any("UserWarning: from elsewhere" in line for line in rest)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import re
 import sys
 import types
 import typing
@@ -72,8 +73,11 @@ class VerbParser(argparse.ArgumentParser):
         """
         typed = with_dashes(arguments)
         values, rest = self.parse_known_args(typed, argparse.Namespace(typed=typed))
-        for argument in rest:
-            if argument.startswith("--") and len(argument) > 2:
+        options = (
+            rest[: rest.index("--")] if "--" in rest else rest
+        )  # what follows may be a name that begins with a dash
+        for argument in options:
+            if argument.startswith("-") and argument != "-":
                 self._refuse(argument.partition("=")[0])
         return values, self._fill([argument for argument in rest if argument != "--"], values)
 
@@ -91,7 +95,7 @@ class VerbParser(argparse.ArgumentParser):
 
     def _refuse(self, name: str) -> typing.NoReturn:
         known = [option for option in self._option_string_actions if option.startswith("--")]
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(f"--{name.lstrip('-')}", known, n=1, cutoff=0.5)
         raise AuricleError(
             f"unknown option {name}; {f'did you mean {close[0]}?' if close else f'{self.prog} --help all lists them'}"
         )
@@ -106,7 +110,8 @@ class VerbParser(argparse.ArgumentParser):
         missing = message.removeprefix("the following arguments are required: ")
         if missing != message:
             message = f"{self.prog} needs {missing.upper()}; {self.prog} --help shows an example"
-        raise AuricleError(message.removeprefix("argument "))
+        message = re.sub(r"ignored explicit argument .*", "takes no value", message.removeprefix("argument "))
+        raise AuricleError(re.sub(r"expected (.*?) argument(s?)$", r"needs \1 value\2", message))
 
     def sections(self, *, everything: bool) -> dict[str, list[argparse.Action]]:
         """Return the visible options by heading, arguments first."""

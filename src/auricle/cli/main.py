@@ -150,10 +150,15 @@ def run_line(args: list[str]) -> int:
     if args[0] == "--version":
         print(f"auricle {__version__}")
         return EXIT_OK
+    family = [name for name in VERBS if name.startswith(f"{args[0]} ")]
+    actions = [name.partition(" ")[2] for name in family]
+    close = difflib.get_close_matches(args[1], actions, n=1, cutoff=0.7) if args[1:] else []
+    if close and args[0] in VERBS and args[1] not in actions and not os.path.exists(args[1]):
+        raise AuricleError(f"'{args[1]}' does not exist; did you mean 'auricle {args[0]} {close[0]}'?")
     for verb in (" ".join(args[:2]), args[0]):
         if verb in VERBS or verb in aliases.VERBS:
             return run_verb(verb, args[verb.count(" ") + 1 :])
-    if family := [name for name in VERBS if name.startswith(f"{args[0]} ")]:
+    if family:
         return run_family(args, family)
     close = difflib.get_close_matches(args[0], VERBS, n=1)
     hint = f"did you mean 'auricle {close[0]}'?" if close else "'auricle --help' lists the verbs"

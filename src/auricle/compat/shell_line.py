@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from auricle.core.errors import AuricleError, nearest
 
 PYTHON = re.compile(r"(.*/)?python[\d.]*$")
 SHELLS = ("bash", "sh")
@@ -31,6 +35,26 @@ class ShellLine:
     launch: tuple[str, ...] | None = None
     script: str = ""
     args: tuple[str, ...] = ()
+
+
+class LineParser(argparse.ArgumentParser):
+    """Parse the options of one original script. Mistakes are an AuricleError of one line that names the nearest option."""
+
+    def __init__(self, prog: str, **kwargs: Any):
+        super().__init__(prog=prog, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise AuricleError(f"{self.prog}: {message.removeprefix('argument ')}")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        values, unknown = self.parse_known_args(args, namespace)
+        if not unknown:
+            return values
+        name = unknown[0].partition("=")[0]
+        if not name.startswith("-"):
+            raise AuricleError(f"{self.prog} does not take '{name}'")
+        options = [option for option in self._option_string_actions if "_" in option or "-" not in option[2:]]
+        raise AuricleError(f"{self.prog} has no option {name}{nearest(name, options)}")
 
 
 def split_at_dashes(line: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -69,7 +69,9 @@ def preset_values(method: str, name: str) -> dict[str, Any]:
     if not presets:
         raise AuricleError(f"{method} has no presets")
     if name not in presets:
-        raise AuricleError(f"{method} has no preset '{name}'{nearest(name, tuple(presets))}; all: {', '.join(presets)}")
+        raise AuricleError(
+            f"{method} has no preset '{name}'{nearest(name, tuple(presets))} (presets: {', '.join(presets)})"
+        )
     return dict(presets[name].values)
 
 

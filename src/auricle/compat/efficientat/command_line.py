@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auricle.audio.windows import Remainder, Window
-from auricle.compat.shell_line import parse_shell_line
+from auricle.compat.shell_line import LineParser, parse_shell_line
 from auricle.core.errors import AuricleError, nearest
 from auricle.models.base import Encoder
 
@@ -177,8 +177,8 @@ SCRIPTS: dict[str, Callable[[Sequence[str], Load], int]] = {
 
 
 # ---- options that several scripts share
-def _parser(script: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"auricle original efficientat {script}", allow_abbrev=False)
+def _parser(script: str) -> LineParser:
+    return LineParser(f"auricle original efficientat {script}")
 
 
 def _add(parser: argparse.ArgumentParser, *names: str, **how: Any) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.compat.m2d.options import PROGRAMS, Parser, parse_options, without_effect
-from auricle.compat.shell_line import ShellLine, parse_shell_line, run_torchrun, split_at_dashes
+from auricle.compat.m2d.options import PROGRAMS, parse_options, without_effect
+from auricle.compat.shell_line import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -173,10 +173,10 @@ def convert(options: Sequence[str]) -> int:
     return 1 if result.failed else 0
 
 
-def converter_parser() -> Parser:
+def converter_parser() -> LineParser:
     from auricle.commands.prepare.log_mel_folder import MIN_LENGTH
 
-    parser = Parser(CONVERTER)
+    parser = LineParser(f"auricle original m2d {CONVERTER}")
     parser.add_argument("source", help="folder of recordings")
     parser.add_argument("out", help="folder to write")
     parser.add_argument("--suffix", default=".wav", help="of the files to convert")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
+from auricle.compat.shell_line import LineParser
 from auricle.core.errors import AuricleError, nearest
 
 GENERAL, AUDIOSET, SPEECH, MAE = PROGRAMS = ("train_audio", "train_as", "train_speech", "mae_train_audio")
@@ -178,16 +179,6 @@ def defaults_of(program: str) -> dict[str, Any]:
     return {option.name: option.default_of(program) for option in options_of(program)}
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are AuricleErrors."""
-
-    def __init__(self, program: str, **kwargs: Any):
-        super().__init__(prog=f"auricle original m2d {program}", allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        raise AuricleError(f"{self.prog}: {message}")
-
-
 def parse_options(program: str, args: Sequence[str]) -> argparse.Namespace:
     """Parse the options of a program.
 
@@ -216,8 +207,8 @@ def without_effect(values: argparse.Namespace, program: str) -> Iterator[str]:
             yield f"--{option.name} has no effect: {option.note}"
 
 
-def _parser(program: str) -> Parser:
-    parser = Parser(program, argument_default=argparse.SUPPRESS)
+def _parser(program: str) -> LineParser:
+    parser = LineParser(f"auricle original m2d {program}", argument_default=argparse.SUPPRESS)
     for option in options_of(program):
         kwargs: dict[str, Any] = {"action": "store_true"} if option.kind is bool else {"type": option.kind}
         parser.add_argument(*_spellings(option), dest=_dest(option), help=_help(option, program), **kwargs)
