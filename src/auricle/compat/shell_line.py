@@ -46,7 +46,7 @@ class LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise AuricleError(f"{self.prog}: {message.removeprefix('argument ')}")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         values, unknown = self.parse_known_args(args, namespace)
         if not unknown:
             return values
