@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -118,6 +120,7 @@ JSON = {
     ],
     "columns": {"filename": ["a.wav", "b.wav"], "label": ["dog", ["cat", "dog"]]},
     "columns of pandas": {"filename": {"0": "a.wav", "1": "b.wav"}, "label": {"0": "dog", "1": "cat,dog"}},
+    "pairs by file": {"a.wav": ["dog"], "b.wav": '["cat", "dog"]'},
     "HEAR": {"a.wav": ["dog"], "b.wav": ["cat", "dog"]},
     "text by file": {"a.wav": "dog", "b.wav": "cat,dog"},
     "rows by file": {"a.wav": {"label": "dog"}, "b.wav": {"label": ["cat", "dog"]}},
@@ -159,3 +162,52 @@ def test_hears_events_are_in_milliseconds_and_its_lists_named_by_their_part(tmp_
 def test_rows_of_python_may_be_hugging_faces(tmp_path):
     rows = [{"audio": {"path": str(tmp_path / "a.wav"), "array": None, "sampling_rate": 16000}, "label": 3}]
     assert read_manifest(rows).clips[0].labels == ("3",)
+
+
+class Rows(list):
+    """Rows with features, as a data set of Hugging Face has them."""
+
+    features: ClassVar = {"label": SimpleNamespace(names=["dog", "cat"]), "audio": object()}
+
+
+def test_classes_that_hugging_face_numbers_have_their_names(tmp_path):
+    rows = Rows({"audio": {"path": f"{i}.wav"}, "label": i % 2} for i in range(3))
+    assert [clip.labels for clip in read_manifest(rows, root=tmp_path)] == [("dog",), ("cat",), ("dog",)]
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    features = {
+        "label": {"names": ["dog", "cat"], "_type": "ClassLabel"},
+        "tags": {"feature": {"names": ["loud", "near"], "_type": "ClassLabel"}},
+    }
+    columns = {
+        "audio": [{"path": f"{i}.wav", "bytes": None} for i in range(3)],
+        "label": [1, 0, -1],
+        "tags": [[0, 1], [], [1]],
+    }
+    table = arrow.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, tmp_path / "m.parquet")
+    assert labels_by_id(tmp_path / "m.parquet") == {"0.wav": ("cat",), "1.wav": ("dog",), "2.wav": ()}
+    tags = read_manifest(tmp_path / "m.parquet", label_column="tags")
+    assert [clip.labels for clip in tags] == [("loud", "near"), (), ("near",)]
+    parquet.write_table(table.replace_schema_metadata({"huggingface": "{"}), tmp_path / "m.parquet")
+    assert labels_by_id(tmp_path / "m.parquet")["0.wav"] == ("1",)
+
+
+@pytest.mark.parametrize("count", ["9" * 5000, "x", "1.5", "²"])
+def test_counts_of_mae_asts_lists_are_counts(tmp_path, count):
+    (tmp_path / "m.tsv").write_text(f"{tmp_path}\na.wav\t100 \x1f\n")
+    assert read_manifest(tmp_path / "m.tsv").clips[0].num_samples == 100
+    (tmp_path / "m.tsv").write_text(f"{tmp_path}\na.wav\t{count}\n")
+    with pytest.raises(AuricleError, match="expected path<TAB>number of samples"):
+        read_manifest(tmp_path / "m.tsv")
+
+
+def test_a_class_list_may_be_json(tmp_path):
+    (tmp_path / "classes.json").write_text('["dog", "Rain, heavy"]')
+    (tmp_path / "m.csv").write_text('filename,label\na.wav,"Rain, heavy"\n')
+    manifest = read_manifest(tmp_path / "m.csv", classes=tmp_path / "classes.json")
+    assert (manifest.classes, manifest.clips[0].labels) == (("dog", "Rain, heavy"), ("Rain, heavy",))
+    (tmp_path / "files.json").write_text('["a.wav", "b.wav"]')
+    assert read_manifest(tmp_path / "files.json").ids == ("a.wav", "b.wav")
+    (tmp_path / "m.csv").write_text("filename,label\na.wav,dog\n")
+    (tmp_path / "classes.json").write_text('[{"name": "dog"}, {"name": "cat"}]')
+    assert read_manifest(tmp_path / "m.csv", classes=tmp_path / "classes.json").classes == ("dog", "cat")

@@ -19,7 +19,15 @@ from auricle.data.manifest.locate import locate
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning
 from auricle.data.manifest.merging import merged_rows
 from auricle.data.manifest.rows import cell_of, clip_of, find_columns
-from auricle.data.manifest.tables import CHUNK, TABLES, check_table, refuse_spreadsheet, text_file, write_parquet
+from auricle.data.manifest.tables import (
+    CHUNK,
+    TABLES,
+    check_table,
+    named_class,
+    refuse_spreadsheet,
+    text_file,
+    write_parquet,
+)
 from auricle.data.manifest.tables.clips import read_clips
 from auricle.data.manifest.tables.json_rows import part_of
 
@@ -191,7 +199,7 @@ def _root_line(path: Path) -> str | None:
 
 
 def _is_count(text: str) -> bool:
-    return text.strip().isascii() and text.strip().isdecimal()
+    return text.strip().isascii() and text.strip().isdecimal() and len(text.strip()) <= 18
 
 
 def _from_mae_ast(path: Path, root: Path) -> Manifest:
@@ -209,7 +217,7 @@ def _from_mae_ast(path: Path, root: Path) -> Manifest:
                     f"{path.name} line {number}: expected path<TAB>number of samples, found {line.strip()!r}"
                 )
             names.append(name)
-            samples.append(int(count))
+            samples.append(int(count.strip()))
     if not names:
         raise AuricleError(f"{path} lists no clips: below its root it holds one path<TAB>number of samples a line")
     builder = TableBuilder()
@@ -220,8 +228,14 @@ def _from_mae_ast(path: Path, root: Path) -> Manifest:
 
 
 def _from_list(items: Sequence[Any], root: Path) -> Manifest:
-    """Read a list of paths, Clips and rows (mappings)."""
-    clips = []
+    """Read a list of paths, Clips and rows (mappings), such as a data set of Hugging Face."""
+    features = getattr(items, "features", None)
+    classes = {
+        name: feature.names
+        for name, feature in (features.items() if isinstance(features, Mapping) else ())
+        if hasattr(feature, "names")
+    }
+    clips, has_rows = [], False
     for number, item in enumerate(items):
         where = f"item {number}"
         row = (
@@ -229,12 +243,14 @@ def _from_list(items: Sequence[Any], root: Path) -> Manifest:
         )
         if row is None and not isinstance(item, Clip):
             raise AuricleError(f"{where} of the list is a {type(item).__name__}; expected a path, a mapping or a Clip")
-        clips.append(item if row is None else clip_of(row, find_columns(list(row), where), where))
+        has_rows = has_rows or isinstance(item, Mapping)
+        if row is not None:
+            row = {name: named_class(cell, classes[name]) if name in classes else cell for name, cell in row.items()}
+            item = clip_of(row, find_columns(list(row), where), where)
+        clips.append(item)
     if not clips:
         raise AuricleError("the list of clips is empty")
-    table, notes = ClipTable.of(clips), tuple[str, ...]()
-    if any(isinstance(item, Mapping) for item in items):
-        table, notes = merged_rows(table, "the list")
+    table, notes = merged_rows(ClipTable.of(clips), "the list") if has_rows else (ClipTable.of(clips), ())
     return Manifest(table, _checked_root(root), notes=notes)
 
 

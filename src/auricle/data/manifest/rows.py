@@ -158,8 +158,8 @@ def _clip(row: Mapping[str, Any], columns: Mapping[str, str]) -> Clip:
 
 
 def _is_end_of(id: Any, path: str | None) -> bool:
-    """Return True if an id with blanks at its ends is the end of a path: there they belong to the name of the file."""
-    return path is not None and isinstance(id, str) and path.endswith(id)
+    """Return True if an id with blanks at its ends is the end of a path (with a span): the blanks belong to the file name."""
+    return path is not None and isinstance(id, str) and path.endswith((id, id.rpartition("@")[0] or id))
 
 
 def _row_events(values: dict[str, Any]) -> tuple[Segment, ...]:

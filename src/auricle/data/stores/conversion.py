@@ -27,7 +27,7 @@ from auricle.data.stores.npy import is_complete, write_array
 from auricle.frontends.base import FrontEnd, front_end
 
 FOLDER, JOURNAL = "lms", "done.jsonl"
-SEARCHED = ("mp3", "mp2", "mpeg", "mpegts", "aac", "ac3", "eac3", "amr")
+SEARCHED = ("mp3", "mp2", "mpeg", "mpegts", "aac", "ac3", "eac3", "amr", "matroska")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,10 +85,35 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
         raise MissingExtra(f"reading {path.name}", "data") from None
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            classes = _class_names(file.schema_arrow.metadata or {})
             for batch in file.iter_batches(CHUNK):
-                yield Chunk(batch.schema.names, [column.to_pylist() for column in batch.columns], batch.num_rows)
+                names = batch.schema.names
+                columns = [
+                    [named_class(cell, classes.get(name, ())) for cell in column.to_pylist()]
+                    if name in classes
+                    else column.to_pylist()
+                    for name, column in zip(names, batch.columns)
+                ]
+                yield Chunk(names, columns, batch.num_rows)
     except pyarrow.ArrowException as error:
         raise AuricleError(f"cannot read the table {path}: {error}") from None
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of the classes that Hugging Face's data sets number, by column."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        lists = {name: feature.get("feature") or feature for name, feature in features.items()}
+        return {name: list(feature["names"]) for name, feature in lists.items() if "names" in feature}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def named_class(cell: Any, names: Sequence[str]) -> Any:
+    """Return the name of a class instead of its number, also in a list; other cells as they are."""
+    if isinstance(cell, (list, tuple)):
+        return [named_class(item, names) for item in cell]
+    return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None if cell == -1 else cell
 
 
 def write_parquet(columns: Mapping[str, Sequence[str | None]], path: Path) -> None:

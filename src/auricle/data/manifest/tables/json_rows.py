@@ -66,6 +66,10 @@ def rows_of(value: Any, path: Path) -> list[Mapping[str, Any]]:
         value = next(iter(value.values()))
     if _is_rows(value):
         return value
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return [
+            {"file_name" if all(map(_is_audio, value)) else "name": item} for item in value
+        ]  # files, or a class list
     if isinstance(value, Mapping) and any(map(is_name_of_path, value)):
         return _from_columns(value, path)
     _refuse(value, path)
