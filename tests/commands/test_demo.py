@@ -37,6 +37,7 @@ def test_a_labelled_folder_gets_scores_a_report_and_a_summary(sounds, tmp_path, 
     assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten
 
 
+@pytest.mark.slow
 def test_a_tree_of_classes_without_folds_is_measured_and_its_scores_are_in_the_store(sounds, tmp_path, capsys):
     tree = tmp_path / "birds"
     for i, path in enumerate(sorted(sounds.rglob("*.flac"))):
