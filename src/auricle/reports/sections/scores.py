@@ -64,7 +64,9 @@ def grouped(runs: Sequence[RunView]) -> list[Group]:
             group = next((g for g in groups if same_task(g[0][1], e)), None)
             if group is None:
                 groups.append([(run, e)])
-            elif not any(r is run and (x.variant, x.score.scores) == (e.variant, e.score.scores) for r, x in group):  # saved twice
+            elif not any(
+                r is run and (x.variant, x.score.scores) == (e.variant, e.score.scores) for r, x in group
+            ):  # saved twice
                 group.append((run, e))
     return sorted(groups, key=lambda g: not g[0][1].protocol.startswith("logistic"))
 
