@@ -66,7 +66,8 @@ def test_a_damaged_environment_is_left_out(run, text):
 
 @pytest.mark.parametrize(
     "line",
-    [*JSON, '{"kind": 3}', '{"step": 1}', '{"kind": "step", "step": "one"}', '{"kind": "step", "epoch": null}',
+    [*JSON, '{"kind": "step", "epoch": 1}', '{"kind": "step", "step": 7, "epoch": 9, "words": 3}',
+     '{"kind": 3}', '{"step": 1}', '{"kind": "step", "step": "one"}', '{"kind": "step", "epoch": null}',
      '{"kind": "step", "epoch": 1e999}', '{"kind": "step", "step": 7, "ep'],
 )  # fmt: skip
 def test_damaged_lines_of_the_log_are_left_out(run, line):

@@ -17,7 +17,7 @@ from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.training.callbacks import Callback
 
-POSITION = ("step", "micro_step", "epoch")  # of a row in the run
+POSITION = ("step", "epoch")  # of a row in the run
 SMOOTHING = 0.95  # of the loss that the progress line shows
 
 
@@ -60,11 +60,10 @@ def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
 
 
 def _is_row(row: Any) -> bool:
-    """Return True for a mapping with a kind, whose position is in numbers."""
-    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
+    """Return True for a mapping with a kind and a position in numbers; what health checks wrote is a list."""
+    if not isinstance(row, dict) or not isinstance(row.get("kind"), str) or not isinstance(row.get("words", []), list):
         return False
-    position = [row[name] for name in POSITION if name in row]
-    return all(isinstance(value, (int, float)) and math.isfinite(value) for value in position)
+    return all(isinstance(row.get(name), (int, float)) and math.isfinite(row[name]) for name in POSITION)
 
 
 @dataclass(frozen=True)
