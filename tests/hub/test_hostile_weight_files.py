@@ -201,6 +201,7 @@ def test_a_header_that_declares_more_than_there_is_is_refused(sample):
         ("cls_token", lambda x: x.to(torch.int64), "holds int64 instead of floating-point"),
         ("cls_token", lambda x: x.bool(), "holds bool instead of floating-point"),
         ("cls_token", lambda x: x * torch.nan, "1 tensors in .* hold NaN or infinity: cls_token"),
+        ("cls_token", lambda x: x.double() + 1e300, "1 tensors in .* hold NaN or infinity: cls_token"),
         ("transformer.norm.bias", lambda x: x + torch.inf, "hold NaN or infinity"),
         ("norm_stats", lambda x: torch.tensor([0.0, 0.0]), "standard deviation that is not positive"),
         ("norm_stats", lambda x: torch.tensor([0.0, -1.0]), "standard deviation that is not positive"),

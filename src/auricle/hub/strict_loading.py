@@ -75,8 +75,8 @@ def build_strictly(
     counters = {name: torch.zeros(value.shape) for name, value in expected.items() if name.endswith(COUNTERS)}
     given = {**counters, **(own or {}), **tensors}
     _check_fit(expected, given, where)
-    _check_values(given, where)
     values = {name: _copied(given[name], slot.dtype) for name, slot in expected.items()}
+    _check_values(values, where)
     network.load_state_dict(values, assign=True)
     return network.eval()
 
