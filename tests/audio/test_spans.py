@@ -44,6 +44,16 @@ def test_memory_holds_few_samples(file, monkeypatch):
         assert len(reading.held) <= 8000 * (5 + 2 + 30)
 
 
+def test_a_span_far_behind_the_samples_in_memory_is_decoded(file, monkeypatch):
+    monkeypatch.setattr(spans_module, "KEPT_SECONDS", 5.0)
+    monkeypatch.setattr(spans_module, "SEARCHES", 0)
+    reading = SpanReader(file, 8000, "soxr")
+    for start in (0, 90):
+        source = AudioSource("a", file, start=start, end=start + 2)
+        np.testing.assert_allclose(reading.read(source), source.read(8000, "soxr"), atol=1e-6)
+        assert len(reading.held) <= 8000 * (5 + 2 + 30)
+
+
 def test_a_damaged_end_affects_only_the_spans_in_it(file):
     file.write_bytes(file.read_bytes()[: 44 + 2 * 8000 * 50])
     reading = SpanReader(file, 8000, "soxr")

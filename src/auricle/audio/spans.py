@@ -72,8 +72,10 @@ class SpanReader:
                 self.blocks, self.held, self.first = None, np.zeros(0, np.float32), 0
                 return
             end += len(parts[-1])
-            while self.first + len(parts[0]) <= oldest:
+            while parts and self.first + len(parts[0]) <= oldest:
                 self.first += len(parts.pop(0))
-        self.held = np.concatenate(
-            parts
-        )  # once: joined after each block, a long span would take the square of its length
+        if parts:
+            cut = min(len(parts[0]), max(0, oldest - self.first))
+            parts[0], self.first = parts[0][cut:], self.first + cut
+        # joined once: after each block, a long span would take the square of its length
+        self.held = np.concatenate(parts) if parts else np.zeros(0, np.float32)
