@@ -40,14 +40,14 @@ def load(
         offline: True: no downloads; None: as set by the variable ``AURICLE_OFFLINE``.
 
     Returns:
-        Encoder: ``encoder(waveforms)`` encodes a batch (B, S); ``encoder.info`` describes the model.
+        Encoder: ``encoder(waveforms, sample_rate=…)`` encodes a batch (B, S); ``encoder.info`` describes the model.
 
     Raises:
         AuricleError: if the name is unknown; the message suggests similar names.
 
     Example:
         encoder = auricle.load("mn04_as")
-        out = encoder(torch.zeros(1, 5 * encoder.info.sample_rate))
+        out = encoder(torch.zeros(1, 5 * 32000), sample_rate=32000)
         print(encoder.info.family, out.clip.shape, out.frames.shape)
     """
     if not isinstance(name, (str, os.PathLike)):
