@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
-from auricle.cli.main import main
+from auricle.cli.flags import config_from
+from auricle.cli.main import main, read
 from auricle.commands.demo import RUN
+from auricle.commands.evaluate import EvaluateConfig
+from auricle.core.options import from_plain
 from auricle.data.synthetic.corpus import make_corpus
 from auricle.evaluation.results import ResultsStore
+from auricle.evaluation.tasks import Task
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,11 @@ def test_a_labelled_folder_gets_scores_a_report_and_a_summary(sounds, tmp_path, 
     assert [e["protocol"] for e in answer["evaluations"]] == ["logistic", "knn-vote"]
     assert {b["model"] for b in answer["evaluations"][0]["baselines"]} >= {"logmel-stats", "chance"}
     assert "untrained" in answer["words"]
+    for evaluation, typed in zip(answer["evaluations"], ("linear", "knn"), strict=True):
+        values = read("evaluate", shlex.split(evaluation["command"])[2:])[1]  # the command that makes the score again
+        again = config_from(EvaluateConfig, values)
+        assert (again.protocol, again.model) == (typed, str((out / RUN).resolve()))
+        assert again.task == from_plain(Task, evaluation["settings"]["task"])
     assert "<html" in (out / RUN / "report.html").read_text()
     assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten
 

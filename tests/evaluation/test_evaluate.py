@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +16,11 @@ from auricle.core.io import dumps
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
+from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions
 from auricle.evaluation.probes.base import Features
 from auricle.evaluation.protocols import Protocol
-from auricle.evaluation.runner import evaluate
+from auricle.evaluation.runner import baseline_notes, evaluate
 from auricle.evaluation.scoring import FoldScore
 from auricle.evaluation.splits import draw_folds, make_splits, split_notes
 from auricle.evaluation.statistics import task_statistics
@@ -339,8 +342,33 @@ def test_nan_features_are_refused(manifest, cache):
 
 def test_a_baseline_that_does_as_well_is_noted(manifest, cache):
     found = evaluate(m2d(), Task("", seconds=0.2), "knn-vote", manifest=manifest, cache=cache)
-    winners = [row for row in found.baselines if row.score >= found.score.score]
-    assert len([note for note in found.notes if "does as well" in note]) == len(winners) > 0
+    not_beaten = [r for r in found.baselines if score_difference(found.score, r).verdict("accuracy") != "better"]
+    assert any(row.score >= found.score.score for row in found.baselines)
+    assert len([note for note in found.notes if "does as well" in note]) == len(not_beaten) > 0
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "note"),
+    [
+        ([0.80, 0.90, 0.85, 0.83, 0.87], [0.50, 0.60, 0.55, 0.52, 0.58], ""),
+        ([0.55, 0.66, 0.55, 0.50, 0.62], [0.50, 0.60, 0.55, 0.52, 0.58], "no larger than those between the splits"),
+        ([0.50, 0.60, 0.55, 0.52, 0.58], [0.80, 0.90, 0.85, 0.83, 0.87], "does as well (0.8500)"),
+        ([0.9], [0.1], ""),
+        ([0.1], [0.9], "does as well"),
+        ([math.inf, math.inf], [2.0, 3.0], ""),
+        ([math.inf, 2.0], [math.inf, 2.0], "does as well"),
+    ],
+)
+def test_a_baseline_is_noted_by_the_test_that_comparisons_use(own, other, note):
+    def score(name, values):
+        folds = tuple(FoldScore(f"fold {i}", 0, v, 80, 0, 20, 3) for i, v in enumerate(values))
+        return Score(name, float(np.mean(values)), None, folds)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes = baseline_notes(score("x", own), [score("untrained x", other)], "accuracy")
+    assert len(notes) == bool(note)
+    assert note in " ".join(notes)
 
 
 def test_several_labels_per_clip_are_scored_by_map(manifest, cache):

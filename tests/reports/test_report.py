@@ -44,7 +44,7 @@ from auricle.reports.sections.training_curves import (
     shipped_references,
 )
 from auricle.reports.snapshot import CLIPS, FILE, load_snapshot, save_snapshot
-from auricle.reports.verdicts import learnt, next_steps
+from auricle.reports.verdicts import learnt, next_steps, probe_sentences, verdict_against
 from helpers.report_runs import make_run, make_sounds
 
 
@@ -364,6 +364,21 @@ def test_the_terminal_and_the_page_say_the_same_of_one_run(run):
     page = build_report(run).read_text()
     for paragraph in learnt(view):
         assert html.escape(paragraph) in page
+
+
+def test_evaluate_prints_the_verdict_that_the_report_shows(run, sounds, capsys):
+    shutil.rmtree(run / "evaluations")
+    assert main(["evaluate", str(sounds), "--model", str(run), "--seconds", "0.6", "--quiet"]) == 0
+    printed = capsys.readouterr().out
+    view = RunView.open(run)
+    [evaluation] = view.evaluations
+    page = build_report(run).read_text()
+    for sentence in [*probe_sentences(evaluation), next_steps(evaluation, view)]:
+        assert sentence in printed
+        assert html.escape(sentence) in page
+    for kind in ("untrained", "logmel-stats"):
+        beaten = verdict_against(evaluation, kind) == "better"
+        assert any(kind in note and "does as well" in note for note in evaluation.notes) != beaten
 
 
 def test_key_figures_of_all_runs_stand_side_by_side(run, sounds, tmp_path):

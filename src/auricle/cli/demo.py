@@ -7,8 +7,6 @@ auricle demo my_sounds/ --labels labels.csv      on your own recordings
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.demo import DemoConfig, DemoResult, demo
@@ -22,7 +20,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0, or 1 when some recordings could not be read."""
-    result = demo(config_from(DemoConfig, args), command=shlex.join(["auricle", *sys.argv[1:]]))
+    result = demo(config_from(DemoConfig, args))
     print(dumps(as_json(result)) if args.json else as_text(result))
     return 1 if result.failed else 0
 

@@ -19,6 +19,7 @@ import argparse
 import shlex
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
@@ -47,13 +48,20 @@ def run(args: argparse.Namespace) -> int:
         evaluation, keeper = measure(config, command=command, quiet=args.quiet)
     problems: list[str] = []
     try:
-        print(dumps(evaluation.to_json(), indent=1) if args.json else evaluation, flush=True)
+        print(dumps(evaluation.to_json(), indent=1) if args.json else as_text(evaluation, config.model), flush=True)
     finally:  # shown first, and kept where it cannot be shown
         problems += keeper.keep(evaluation)
     for id, reason in evaluation.failed.items():
         print(f"{id}: {reason}", file=sys.stderr)
     print_problems(problems)
     return EXIT_SOME_FAILED if evaluation.failed or problems else EXIT_OK
+
+
+def as_text(evaluation: Evaluation, model: str) -> str:
+    """Return the scores, and the verdict in the words of the report."""
+    from auricle.reports.verdicts import verdict_text
+
+    return f"{evaluation}\n\n{verdict_text(evaluation, Path(model))}"
 
 
 def run_suite(config: EvaluateConfig, command: str, *, quiet: bool, as_json: bool) -> int:

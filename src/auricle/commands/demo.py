@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from auricle.evaluation.scoring import TaskPlan
     from auricle.methods.config import PretrainConfig
 
-PROBES = ("logistic", "knn-vote")
+PROBES = {"logistic": "linear", "knn-vote": "knn"}  # protocols, and their names on the command line
 METHOD, PRESET = "msm-mae", "small"  # why: docs/small-scale.md
 RUN = f"{PRESET}-{METHOD}"
 SMALLEST_RUN = 20  # weight updates; with fewer nothing is learnt
@@ -68,12 +69,8 @@ class DemoResult:
     notes: tuple[str, ...] = ()
 
 
-def demo(config: DemoConfig, *, command: str = "auricle demo") -> DemoResult:
+def demo(config: DemoConfig) -> DemoResult:
     """Run the demo; clips that cannot be read are counted and left out. What can be refused is refused first.
-
-    Args:
-        config: What to learn from, and the sizes.
-        command: The command line, stored with the scores.
 
     Raises:
         AuricleError: The source cannot be used, an output cannot be written, the output folder holds a demo already, or the
@@ -97,7 +94,7 @@ def demo(config: DemoConfig, *, command: str = "auricle demo") -> DemoResult:
         timed(small_run(config, prepared.out, out / RUN, len(manifest)), config.minutes), quiet=config.quiet
     )
     notes = [text for text in (note, reason) if text]
-    evaluations, problems = probe(result.run, plan, config, ScoreKeeper(store), cache, command) if plan else ((), [])
+    evaluations, problems = probe(result.run, plan, config, ScoreKeeper(store), cache) if plan else ((), [])
     report = build_report(result.run)
     verdict = " ".join(learnt(RunView.open(result.run)))
     return DemoResult(
@@ -208,7 +205,7 @@ def timed(config: PretrainConfig, minutes: float) -> PretrainConfig:
 
 
 def probe(
-    run: Path, plan: TaskPlan, config: DemoConfig, keeper: ScoreKeeper, cache: EmbeddingCache, command: str
+    run: Path, plan: TaskPlan, config: DemoConfig, keeper: ScoreKeeper, cache: EmbeddingCache
 ) -> tuple[tuple[Evaluation, ...], list[str]]:
     """Evaluate with logistic regression and kNN, beside the untrained encoder, log-mel statistics and chance.
 
@@ -221,16 +218,28 @@ def probe(
     encoder = load(run)
     encoder.update_info(name=RUN)
     evaluations, problems = [], list[str]()
-    for name in PROBES:
+    for name, typed in PROBES.items():
+        few_shot, place = name == "logistic" and not plan.split.targets.multilabel, str(run.resolve())
+        words = [
+            "auricle",
+            "evaluate",
+            plan.task.source,
+            "--model",
+            place,
+            "--name",
+            plan.task.title,
+            "--protocol",
+            typed,
+        ]
         result = evaluate(
             encoder,
             plan,
             name,
             cache=cache,
-            few_shot=name == "logistic" and not plan.split.targets.multilabel,
-            place=str(run.resolve()),
+            few_shot=few_shot,
+            place=place,
             quiet=config.quiet,
-            command=command,
+            command=shlex.join([*words, *(["--few-shot"] if few_shot else [])]),
         )
         problems += replace(keeper, out=run / "evaluations" / f"{name}.json").keep(result)
         evaluations.append(result)

@@ -26,9 +26,9 @@ class PairedDifference:
 
     Attributes:
         mean: Mean of score minus reference over the pairs; of the plain means where nothing can be paired.
-        std: Standard deviation (n-1) over the pairs; None with fewer than two.
+        std: Standard deviation (n-1) over the pairs; None with fewer than two, or an infinite difference.
         pairs: How many pairs of split and seed (of splits, where no seed is shared).
-        p_value: Two-sided p-value of the corrected t test; None with fewer than two pairs.
+        p_value: Two-sided p-value of the corrected t test; None with fewer than two pairs, or an infinite difference.
         wilcoxon: Two-sided p-value of Wilcoxon's signed-rank test; None with fewer than two pairs.
     """
 
@@ -72,7 +72,11 @@ def paired_difference(
     if not keys:
         apart = float(np.mean(list(scores.values())) - np.mean(list(reference.values())))
         return PairedDifference(apart, None, 0, None, None)
-    differences = np.array([scores[key] - reference[key] for key in keys])
+    one, other = (np.array([table[key] for key in keys]) for table in (scores, reference))
+    with np.errstate(invalid="ignore"):  # d' is infinite where nothing was confused
+        differences = np.where(one == other, 0.0, one - other)
+    if not np.isfinite(differences).all():
+        return PairedDifference(float(np.mean(differences)), None, len(keys), None, None)
     splits = len(_split_means(dict.fromkeys(keys, 0.0)))
     ratio = test_ratio if test_ratio is not None else 1 / (splits - 1) if splits > 1 else 0.0
     std = float(np.std(differences, ddof=1)) if len(keys) > 1 else None

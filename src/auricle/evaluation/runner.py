@@ -16,6 +16,7 @@ from auricle.core.options import as_plain
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.embeddings.cache import EmbeddingCache, cache_key
+from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions, variant_of
 from auricle.evaluation.identity import task_identity
 from auricle.evaluation.probes.base import Features, check_features
@@ -241,14 +242,22 @@ def log_mel_baseline(encoder: Encoder) -> Encoder | None:
     return None if encoder.info.family == "logmel-stats" else LogMelStats().eval()
 
 
+WITHIN = "; the difference is no larger than those between the splits"
+
+
 def baseline_notes(own: Score, baselines: Sequence[Score], metric_name: str) -> list[str]:
-    """Note every baseline that does as well as the model."""
-    sign = metric(metric_name).sign
-    return [
-        f"{baseline.model} does as well ({baseline.score:.4f}): this task does not show that {own.model} is good"
-        for baseline in baselines
-        if sign * baseline.score >= sign * own.score
-    ]
+    """Note every baseline that the model is not better than, by the test that reports and comparisons use."""
+    sign, notes = metric(metric_name).sign, []
+    for baseline in baselines:
+        verdict = score_difference(own, baseline).verdict(metric_name)
+        if verdict == "unsure":
+            verdict = "worse" if sign * baseline.score >= sign * own.score else "better"
+        if verdict != "better":
+            why = WITHIN if verdict == "no difference" else ""
+            notes.append(
+                f"{baseline.model} does as well ({baseline.score:.4f}{why}): this task does not show that {own.model} is good"
+            )
+    return notes
 
 
 def _training_clips(whole: Manifest) -> Manifest:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
+from auricle.core.errors import AuricleError
 from auricle.core.progress import duration
 from auricle.evaluation.compare import same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
@@ -60,6 +62,20 @@ def probe_sentences(evaluation: Evaluation | None) -> list[str]:
     return sentences + [SENTENCES[verdict].format(" and ".join(names)) for verdict, names in _verdicts(evaluation)]
 
 
+def verdict_text(evaluation: Evaluation, model: Path) -> str:
+    """Return the verdict on an encoder that was measured, in the words of the page, and what to try next.
+
+    Args:
+        evaluation: the scores.
+        model: the run folder of the encoder; another path or name stands for an encoder that was not trained here.
+    """
+    try:
+        run = RunView.open(model)
+    except AuricleError:
+        run = None
+    return " ".join([*probe_sentences(evaluation), *filter(None, [next_steps(evaluation, run)])])
+
+
 def verdict_against(evaluation: Evaluation, kind: str) -> str:
     """Return the verdict of ``PairedDifference`` against one kind of baseline; "" where it was not measured."""
     other = baseline(evaluation, kind)
@@ -81,7 +97,7 @@ def _verdicts(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
 
 
 NOT_BETTER = ("no difference", "worse")
-TAGGER = "mn10_as"
+TAGGERS = ("mn10_as", "mn40_as")
 
 
 def next_steps(evaluation: Evaluation, run: RunView | None = None) -> str:
@@ -92,7 +108,8 @@ def next_steps(evaluation: Evaluation, run: RunView | None = None) -> str:
         run: the run that trained the encoder; None for an encoder that was not trained here.
     """
     source = (evaluation.settings.get("task") or {}).get("source") or "DATA"
-    published = f"a published tagger ('{shlex.join(['auricle', 'evaluate', source, '--model', TAGGER])}')"
+    tagger = next(name for name in TAGGERS if name != evaluation.score.model)
+    published = f"a published tagger ('{shlex.join(['auricle', 'evaluate', source, '--model', tagger])}')"
     if verdict_against(evaluation, UNTRAINED) in NOT_BETTER:
         options = [published]
         if run is not None:
