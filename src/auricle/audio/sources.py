@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from auricle.audio.decode import AUDIO_SUFFIXES, blocks, probe, read
+from auricle.audio.decode import AUDIO_SUFFIXES, AudioNote, blocks, probe, read
 from auricle.audio.resample import Resampler, check_rate, resample
 from auricle.core.errors import AudioError, AuricleError
 
@@ -37,6 +37,7 @@ class AudioSource:
         start, end: seconds of the recording; an end of None is the recording's.
         seconds: cut or zero-pad to this length; None: as it is.
         error: why it cannot be read, if that is known already.
+        strict: refuse a file whose header does not declare the length of what is there.
     """
 
     name: str
@@ -47,6 +48,7 @@ class AudioSource:
     seconds: float | None = None
     sample_rate: int = 0
     error: str = ""
+    strict: bool = False
 
     def length(self) -> float:
         """Return the seconds of the whole recording; of a file, what its header declares. Raises AudioError."""
@@ -54,22 +56,33 @@ class AudioSource:
             return self.content.shape[-1] / self.sample_rate
         return probe(self._file()).seconds
 
-    def blocks(self, rate: int, resampler: Resampler) -> Iterator[np.ndarray]:
-        """Yield consecutive waves (n,) of the whole recording, mono float32 at ``rate`` hertz. Raises AudioError."""
+    def blocks(self, rate: int, resampler: Resampler, notes: list[AudioNote] | None = None) -> Iterator[np.ndarray]:
+        """Yield consecutive waves (n,) of the whole recording, mono float32 at ``rate`` hertz. Raises AudioError.
+
+        What is unusual about the file is appended to ``notes``.
+        """
         if isinstance(self.content, np.ndarray):
             return iter([self.read(rate, resampler)])
-        return blocks(self._file(), seconds=BLOCK_SECONDS, rate=rate, resampler=resampler)
+        file = self._file()
+        return blocks(file, seconds=BLOCK_SECONDS, rate=rate, resampler=resampler, strict=self.strict, notes=notes)
 
-    def read(self, rate: int, resampler: Resampler) -> np.ndarray:
-        """Return the samples (S,), mono float32 (the mean of the channels) at ``rate`` hertz. Raises AudioError."""
+    def read(self, rate: int, resampler: Resampler, notes: list[AudioNote] | None = None) -> np.ndarray:
+        """Return the samples (S,), mono float32 (the mean of the channels) at ``rate`` hertz. Raises AudioError.
+
+        What is unusual about the file is appended to ``notes``.
+        """
         if isinstance(self.content, np.ndarray):
             start = round(self.start * self.sample_rate)
             stop = None if self.end is None else round(self.end * self.sample_rate)
             wave = resample(self.content[..., start:stop], self.sample_rate, rate, resampler)
             wave = wave if wave.ndim == 1 else wave.mean(0, dtype=np.float32)
         else:
-            part = read(self._file(), start=self.start, end=self.end, rate=rate, mono="mean", resampler=resampler)
+            part = read(
+                self._file(), start=self.start, end=self.end, rate=rate, resampler=resampler, strict=self.strict
+            )
             wave = part.wave
+            if notes is not None:
+                notes.extend(part.notes)
         if self.seconds is None:
             return wave
         samples = round(self.seconds * rate)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.audio.decode import AudioNote
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import BLOCK_SECONDS, AudioSource
 from auricle.core.errors import AuricleError
@@ -27,23 +28,34 @@ class SpanReader:
         file: the recording.
         rate: hertz.
         resampler: "soxr" or "sinc".
+        strict: refuse a file whose header does not declare the length of what is there.
     """
 
-    def __init__(self, file: Path, rate: int, resampler: Resampler):
+    def __init__(self, file: Path, rate: int, resampler: Resampler, *, strict: bool = False):
         self.file, self.rate, self.resampler = file, rate, resampler
         self.lock = threading.Lock()
-        self.blocks: Iterator[np.ndarray] | None = AudioSource(str(file), file).blocks(rate, resampler)
+        self.notes: list[AudioNote] = []  # of the blocks, until a read returns them
+        source = AudioSource(str(file), file, strict=strict)
+        self.blocks: Iterator[np.ndarray] | None = source.blocks(rate, resampler, self.notes)
         self.held, self.first = np.zeros(0, np.float32), 0  # samples, and the position of the first of them
         self.searches = 0
 
-    def read(self, source: AudioSource) -> np.ndarray:
+    def read(self, source: AudioSource, notes: list[AudioNote] | None = None) -> np.ndarray:
         """Return the samples (S,) of a source: a span of the file, as ``AudioSource.read`` does, within 1e-6.
+
+        What is unusual about the file is appended to ``notes``.
 
         Raises:
             AudioError: as for ``AudioSource.read``.
         """
         wave = None if source.end is None or source.seconds is not None else self._span(source.start, source.end)
-        return source.read(self.rate, self.resampler) if wave is None else wave
+        if wave is None:
+            return source.read(self.rate, self.resampler, notes)
+        if notes is not None and self.notes:
+            with self.lock:
+                notes.extend(self.notes)
+                self.notes.clear()
+        return wave
 
     def _span(self, start: float, end: float) -> np.ndarray | None:
         first, stop = round(start * self.rate), round(end * self.rate)

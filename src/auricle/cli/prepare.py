@@ -16,6 +16,7 @@ from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
+from auricle.core.text import printable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.summary import summarise
 
@@ -44,7 +45,7 @@ class Prepare:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the notes say the same
             result = prepare(config, on_read=lambda manifest: _print_source(config.source, manifest))
-        _print_notes(result.restored)
+        _print_notes((*result.restored, *result.file_notes))
         return _answer(result, "clips prepared", "already finished", args.json, str(result.out / "failed.csv"))
 
 
@@ -68,6 +69,8 @@ class Lms:
     def run(args: argparse.Namespace) -> int:
         on_file = (lambda name: print(name, file=sys.stderr)) if args.verbose else None
         result = prepare_lms(config_from(LmsConfig, args), on_file=on_file)
+        for note in result.file_notes:
+            print(f"note: {printable(note)}", file=sys.stderr)
         return _answer(result, "files converted", "already there", args.json)
 
 

@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
                     failed.append(outcome)
                     print(f"failed: {printable(outcome.error)}", file=sys.stderr)
                 else:
+                    for note in outcome.notes:
+                        print(f"note: {printable(note)}", file=sys.stderr)
                     printer.add(outcome)
                     done += 1
                     sys.stdout.flush()

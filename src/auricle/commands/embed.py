@@ -28,6 +28,7 @@ from auricle.core.temporary import scratch_folder
 from auricle.inference.config import LEVELS, EmbedSettings
 
 if TYPE_CHECKING:
+    from auricle.audio.decode import AudioNote
     from auricle.data.manifest.manifest import Clip, Manifest
     from auricle.embeddings.arrays import Selection
     from auricle.embeddings.store import EmbeddingStore
@@ -145,13 +146,13 @@ def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet
         EmbeddingStore.open(out).remove()
     store = EmbeddingStore.create(out, description)
     notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
-    kept, failed = _append(manifest, embedder, store, quiet)
+    kept, failed, file_notes = _append(manifest, embedder, store, quiet)
     clips = len(manifest) - len(failed)
     if not clips:
         raise _none_read(manifest, failed)
     widths = store.widths()
     width = widths.pop("frames", None) or sum(widths.values())
-    return EmbedResult(out, out / INDEX, clips, kept, width, failed, notes)
+    return EmbedResult(out, out / INDEX, clips, kept, width, failed, (*notes, *file_notes))
 
 
 def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
@@ -178,7 +179,7 @@ def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quie
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
     parts = _parts(out.with_name(f"{out.name}.parts"), made_from)
-    kept, failed = _append(manifest, embedder, parts, quiet)
+    kept, failed, file_notes = _append(manifest, embedder, parts, quiet)
     ids = [id for id in manifest.ids if id not in failed]
     if not ids:
         parts.remove()
@@ -191,7 +192,7 @@ def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quie
         )
     write_output(out, selection, failed, made_from)
     parts.remove()
-    return EmbedResult(out, index_file(out), len(ids), kept, selection.width, failed, notes)
+    return EmbedResult(out, index_file(out), len(ids), kept, selection.width, failed, (*notes, *file_notes))
 
 
 def _may_be_ours(config: EmbedConfig, manifest: Manifest) -> bool:
@@ -236,7 +237,8 @@ def _made_from(manifest: Manifest, embedder: Embedder, config: EmbedConfig) -> d
 
 def _shape_of(config: EmbedConfig, embedder: Embedder) -> dict[str, Any]:
     """Return the part of the description that determines the vectors."""
-    return {"level": config.level, "layers": list(config.settings.layers), "model": embedder.info.name}
+    shape = {"level": config.level, "layers": list(config.settings.layers), "model": embedder.info.name}
+    return shape | ({"strict": True} if config.settings.strict else {})
 
 
 def _parts(folder: Path, made_from: dict[str, Any]) -> EmbeddingStore:
@@ -255,12 +257,16 @@ def _parts(folder: Path, made_from: dict[str, Any]) -> EmbeddingStore:
     return store
 
 
-def _append(manifest: Manifest, embedder: Embedder, store: EmbeddingStore, quiet: bool) -> tuple[int, dict[str, str]]:
+def _append(
+    manifest: Manifest, embedder: Embedder, store: EmbeddingStore, quiet: bool
+) -> tuple[int, dict[str, str], tuple[str, ...]]:
     """Embed the clips that the store lacks or whose audio changed, shard by shard; clips that failed are tried again.
 
     Returns:
-        The number of clips that were there before, and the messages of those that failed, in the order of the clips.
+        The number of clips that were there before, the messages of those that failed, in the order of the clips, and notes
+        about files that are unusual.
     """
+    from auricle.audio.decode import note_texts
     from auricle.core.progress import progress_bar
     from auricle.embeddings.cache import source_text
 
@@ -269,18 +275,20 @@ def _append(manifest: Manifest, embedder: Embedder, store: EmbeddingStore, quiet
     missing = {id for id, source in sources.items() if id not in present or source not in ("", present[id].source)}
     rest = manifest.select(ids=missing)
     failed: dict[str, str] = {}
+    notes: list[AudioNote] = []
     try:
         with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
             results = embedder.iterate(rest)
             for result in store.append_in_shards(results, sources, replace=True, shard_clips=PART_CLIPS):
                 if result.failure:
                     failed[result.id] = result.failure
+                notes.extend(result.notes)
                 bar.update()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "stopped; the finished clips were saved: run the same command again to continue"
         ) from None
-    return len(manifest) - len(rest), {id: failed[id] for id in rest.ids if id in failed}
+    return len(manifest) - len(rest), {id: failed[id] for id in rest.ids if id in failed}, note_texts(notes)
 
 
 # ---- the output: the array and its index

@@ -33,7 +33,7 @@ STDIN = "-"
 LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
 LOCK = "lock"  # in --out, as long as a command works there
-ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0}  # settings that older folders do not name
+ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False}  # settings that older folders do not name
 LONG_SECONDS = 30.0  # of a recording, from which on its progress is shown
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 Stamp = list[int] | str | None
@@ -140,6 +140,7 @@ def _made_from(config: TagConfig, tagger: Tagger) -> dict[str, Any]:
         "whole": settings.whole,
         "only": sorted(tagger.labels) if settings.only else [],
         "min_score": settings.min_score,
+        "strict": settings.strict,
         "hop": settings.hop or 0.0,
         "precision": settings.precision,
         **asdict(config.events),

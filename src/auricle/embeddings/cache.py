@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.audio.decode import AudioNote, note_texts
 from auricle.audio.resample import RESAMPLERS
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
@@ -76,11 +77,14 @@ class EmbeddingCache:
         rows = _rows(manifest, settings)
         missing = {name: absent for name, store in stores.items() if (absent := self._missing(store, rows))}
         failed: dict[str, str] = {}
+        unusual: list[AudioNote] = []
         if missing:
             wanted = manifest.select(ids=set().union(*missing.values()))
             embedder = Embedder(encoder, settings=settings)
             with progress_bar(total=len(wanted), what=what, quiet=quiet) as bar:
-                failed = self._compute(embedder, wanted, {name: stores[name] for name in missing}, rows, bar.update)
+                stores_missing = {name: stores[name] for name in missing}
+                failed = self._compute(embedder, wanted, stores_missing, rows, bar.update, unusual)
+        self.notes += (text for text in note_texts(unusual) if text not in self.notes)
         ids = [id for id in manifest.ids if id not in failed]
         columns = [store.vectors([rows[id].key for id in ids]) for store in stores.values()] if ids else []
         return Embeddings(
@@ -132,8 +136,11 @@ class EmbeddingCache:
         stores: dict[str, EmbeddingStore],
         rows: dict[str, CacheRow],
         progress: Callable[[int], object],
+        unusual: list[AudioNote],
     ) -> dict[str, str]:
         """Embed clips and append them to the stores; those whose file changed meanwhile are read again.
+
+        Notes about unusual files are added to ``unusual``.
 
         Returns:
             {id: reason} of the clips that could not be embedded.
@@ -142,6 +149,7 @@ class EmbeddingCache:
         for reading in range(READINGS):
             for part in self._appended(embedder.iterate(wanted, names=list(stores)), stores, rows):
                 reasons |= {result.id: result.failure for result in part}
+                unusual += (note for result in part for note in result.notes)
                 progress(len(part) if reading == 0 else 0)
             changed = {id for id, reason in reasons.items() if reason == CHANGED}
             if not changed:

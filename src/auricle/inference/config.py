@@ -31,6 +31,7 @@ class TagOptions(TypedDict, total=False):
     workers: int
     only: Sequence[str]
     min_score: float
+    strict: bool
     threshold: float
     hysteresis: float
     median: int
@@ -82,6 +83,9 @@ class TagSettings:
     )
     only: tuple[str, ...] = option((), "labels (or class ids) to report, and no others")
     min_score: float = option(0.0, "least score of a label or event that is reported (0 to 1)")
+    strict: bool = option(
+        False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
+    )
     precision: str = option(
         "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, old=OLD_PRECISIONS
     )
@@ -140,6 +144,7 @@ class EmbedOptions(TypedDict, total=False):
     seconds: float | None
     crop: str
     crop_seed: int
+    strict: bool
 
 
 @dataclass(frozen=True)
@@ -215,6 +220,9 @@ class EmbedSettings(EncodeSettings):
         "start", "part that is read: the start, or a random one drawn with the clip's id", choices=CROPS, advanced=True
     )
     crop_seed: int = option(0, "seed of the random parts", advanced=True)
+    strict: bool = option(
+        False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.audio.decode import AudioNote, note_texts
 from auricle.audio.sources import AudioSource, as_list, find_audio, is_one, is_path
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
@@ -41,6 +42,7 @@ class Embeddings:
         ids: of the clips, without those in ``failed`` {id: error message}.
         clip: (n, D) float32; with layers, their pooled outputs joined in the order asked for (``widths``: D of each).
         frames, times: one (T, D) and one (T,) array per clip (seconds from the start of the clip); None at level clip.
+        notes: what is unusual about the files.
     """
 
     ids: tuple[str, ...]
@@ -50,6 +52,7 @@ class Embeddings:
     failed: dict[str, str] = field(default_factory=dict)
     layers: tuple[int, ...] = ()
     widths: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,13 +77,17 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class ClipEmbedding:
-    """The embedding of one clip: vectors {name: (D,)}, frames (T, D) and times (T,) if asked for; or an error message."""
+    """The embedding of one clip: vectors {name: (D,)}, frames (T, D) and times (T,) if asked for; or an error message.
+
+    ``notes`` say what is unusual about the file.
+    """
 
     id: str
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     frames: np.ndarray | None = None
     times: np.ndarray | None = None
     failure: str = ""
+    notes: tuple[AudioNote, ...] = ()
 
 
 class Embedder(Session):
@@ -189,7 +196,7 @@ class Embedder(Session):
 
     def _parts(self, audio: AudioSource) -> Iterator[tuple[float, AudioSource]]:
         """(seconds, source) of a recording's windows, or of the part of it that the settings ask for."""
-        rate = self.info.sample_rate
+        rate, audio = self.info.sample_rate, replace(audio, strict=self.settings.strict)
         try:
             seconds = audio.length()
         except AuricleError:
@@ -229,7 +236,13 @@ class Embedder(Session):
         frames = [_frames(out, i, blocks) if self.level == "frames" else (None, None) for i in range(len(batch))]
         _check_finite(batch, self.info, [*arrays.values(), *(values for values, _ in frames if values is not None)])
         return [
-            ClipEmbedding(audio.source.name, {name: array[i] for name, array in arrays.items()}, *frames[i])
+            ClipEmbedding(
+                audio.source.name,
+                {name: array[i] for name, array in arrays.items()},
+                frames=frames[i][0],
+                times=frames[i][1],
+                notes=tuple(audio.notes),
+            )
             for i, audio in enumerate(batch)
         ]
 
@@ -250,7 +263,7 @@ class Embedder(Session):
         vectors = {name: running.pooled(self.settings.pooling) for name, running in pools.items()}
         frames, times = (np.concatenate(arrays) for arrays in zip(*parts)) if parts else (None, None)
         _check_finite(batch, self.info, [*vectors.values(), *([] if frames is None else [frames])])
-        return [ClipEmbedding(audio.source.name, vectors, frames, times)]
+        return [ClipEmbedding(audio.source.name, vectors, frames, times, notes=tuple(audio.notes))]
 
 
 def embed(
@@ -313,6 +326,7 @@ def join_embeddings(
         failed={id: results[id].failure for id in ids if results[id].failure},
         layers=settings.block_indices(info.depth),
         widths=tuple(column.shape[1] for column in columns),
+        notes=note_texts(note for id in ids for note in results[id].notes),
     )
 
 

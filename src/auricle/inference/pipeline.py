@@ -11,13 +11,14 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from auricle.audio.decode import AudioNote
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
 from auricle.audio.spans import SpanReader
@@ -88,12 +89,16 @@ class Session:
 # ---- decoding
 @dataclass(frozen=True, eq=False)
 class LoadedAudio:
-    """A decoded source: its waveform (S,), or blocks (n,) of a long one, or an error message."""
+    """A decoded source: its waveform (S,), or blocks (n,) of a long one, or an error message.
+
+    ``notes`` are about the file; those about the samples of a stream are there behind its last block.
+    """
 
     source: AudioSource
     waveform: np.ndarray | None = None
     blocks: Iterator[np.ndarray] | None = None
     error: str = ""
+    notes: list[AudioNote] = field(default_factory=list)
 
 
 def load_audio(
@@ -104,20 +109,21 @@ def load_audio(
     Args:
         spans: reads the source if it is one of many spans of a file.
     """
+    notes: list[AudioNote] = []
     try:
         if spans is not None:
-            return LoadedAudio(source, spans.read(source))
+            return LoadedAudio(source, spans.read(source, notes), notes=notes)
         if math.isinf(longest) or source.seconds is not None or source.start or source.end is not None:
-            return LoadedAudio(source, source.read(rate, resampler))
-        stream = source.blocks(rate, resampler)
+            return LoadedAudio(source, source.read(rate, resampler, notes), notes=notes)
+        stream = source.blocks(rate, resampler, notes)
         begin: list[np.ndarray] = []
         samples = 0
         for block in stream:
             begin.append(block)
             samples += len(block)
             if samples > longest * rate:
-                return LoadedAudio(source, blocks=chain(begin, stream))
-        return LoadedAudio(source, begin[0] if len(begin) == 1 else np.concatenate(begin))
+                return LoadedAudio(source, blocks=chain(begin, stream), notes=notes)
+        return LoadedAudio(source, begin[0] if len(begin) == 1 else np.concatenate(begin), notes=notes)
     except AuricleError as error:
         return LoadedAudio(source, error=str(error))
 
@@ -158,7 +164,7 @@ def _span_readers(
     """Readers of the files of which the batch holds several spans, or which the batch before it read."""
     files = Counter(s.content for s in batch if isinstance(s.content, Path) and s.end is not None and s.seconds is None)
     return {
-        file: readers.get(file) or SpanReader(file, rate, resampler)
+        file: readers.get(file) or SpanReader(file, rate, resampler, strict=batch[0].strict)
         for file, count in files.items()
         if count > 1 or file in readers
     }
@@ -217,7 +223,8 @@ def clip_sources(
         try:
             if isinstance(seconds, str):
                 raise AudioError(seconds)
-            whole = AudioSource(clip.id, manifest.audio(clip), start=clip.start or 0.0, end=clip.end)
+            start, strict = clip.start or 0.0, settings.strict
+            whole = AudioSource(clip.id, manifest.audio(clip), start=start, end=clip.end, strict=strict)
             sources.append((seconds, part_of(whole, seconds, rate, settings)))
         except AuricleError as error:
             failed.append(LoadedAudio(AudioSource(clip.id, b""), error=str(error)))

@@ -38,7 +38,7 @@ class FileTags:
     """Labels of one recording of ``seconds``.
 
     With windows, ``tags`` are the labels with the highest score in any window, and ``events`` where they occur. Without,
-    ``windows`` is empty and ``events`` is None.
+    ``windows`` is empty and ``events`` is None. ``notes`` say what is unusual about the file.
     """
 
     file: str
@@ -46,6 +46,7 @@ class FileTags:
     tags: tuple[Tag, ...]
     windows: tuple[WindowTags, ...] = ()
     events: tuple[Event, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def start_time(self) -> datetime | None:
@@ -57,6 +58,7 @@ class FileTags:
         values: dict[str, Any] = {"file": self.file, "seconds": self.seconds}
         values |= {} if self.start_time is None else {"start_time": self.start_time.isoformat()}
         values["tags"] = [_rounded(tag) for tag in self.tags]
+        values |= {"notes": list(self.notes)} if self.notes else {}
         return values if self.events is None else {**values, "events": [_rounded(event) for event in self.events]}
 
     def time_line(self) -> list[dict[str, Any]]:
@@ -68,7 +70,8 @@ class FileTags:
         """The inverse of ``to_json``, with the time line where ``plain`` holds one as "windows"."""
         windows = (WindowTags(w["start"], w["end"], _tags(w["tags"])) for w in plain.get("windows", ()))
         events = tuple(Event(**event) for event in plain["events"]) if "events" in plain else None
-        return cls(plain["file"], plain["seconds"], _tags(plain["tags"]), tuple(windows), events)
+        notes = tuple(map(str, plain.get("notes", ())))
+        return cls(plain["file"], plain["seconds"], _tags(plain["tags"]), tuple(windows), events, notes)
 
     def rows(self) -> Iterator[tuple[str, float, float, str, float]]:
         """Yield (file, start, end, label, score), window by window, or once for the whole recording."""

@@ -8,7 +8,7 @@ that memory stays bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,6 +16,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource, audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
 from auricle.core.errors import AudioError, AuricleError, nearest
@@ -41,6 +42,7 @@ class Tagger(Session):
         tail: how the end of a recording is cut into windows (``audio.windows``).
         options: fields of TagSettings and EventSettings.
             top_k: labels per recording and window (10); only: the labels to report; min_score: least score of those.
+            strict: refuse a file whose header does not declare the length of what is there (False).
             window, hop: seconds; score windows of this length, this far apart (None: the whole recording; half a window).
             whole: seconds; longer recordings are tagged in windows of 10 s even without ``window`` (120).
             precision: "float32", "bf16" or "fp16".
@@ -118,7 +120,9 @@ class Tagger(Session):
             on_windows: called with a recording and the seconds of it that are done, every few windows.
         """
         longest = 0.0 if self.settings.window else self.settings.whole
-        batches = ([source] for source in audio_sources(audio, sample_rate))
+        strict = self.settings.strict
+        sources = (replace(s, strict=strict) if strict else s for s in audio_sources(audio, sample_rate))
+        batches = ([source] for source in sources)
         loaded = (batch[0] for batch in self.load_ahead(batches, longest))
         for batch in equal_length_batches(loaded, self.whole_batch):
             yield from self._outcomes(batch, on_windows)
@@ -157,7 +161,10 @@ class Tagger(Session):
             _check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
             scores = self.probabilities(waves[0][None] if len(waves) == 1 else np.stack(waves))
-            return [FileTags(a.source.name, seconds, self._top(row)) for a, row in zip(batch, scores)]
+            return [
+                FileTags(a.source.name, seconds, self._top(row), notes=note_texts(a.notes))
+                for a, row in zip(batch, scores)
+            ]
         except AuricleError as error:
             if len(batch) == 1:
                 name, message = first.source.name, str(error)
@@ -190,6 +197,7 @@ class Tagger(Session):
             self._top(rows.max(0)) if len(rows) else (),
             tuple(WindowTags(float(start), float(end), self._top(row)) for (start, end), row in zip(times, rows)),
             tuple(e for e in find_events(rows, times, self.labels, self.events) if e.score >= self.settings.min_score),
+            note_texts(audio.notes),
         )
 
     def _top(self, scores: np.ndarray) -> tuple[Tag, ...]:

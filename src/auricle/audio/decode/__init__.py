@@ -4,7 +4,7 @@
 what is present, by the layouts of ``chunks`` (WAV and its relatives), ``mpeg``, ``ogg`` and ``flac``.
 """
 
-from auricle.audio.decode.base import AudioNote
+from auricle.audio.decode.base import AudioNote, note_texts
 from auricle.audio.decode.reader import AUDIO_SUFFIXES, AudioInfo, Decoded, File, blocks, probe, read
 
-__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "AudioNote", "Decoded", "File", "blocks", "probe", "read"]
+__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "AudioNote", "Decoded", "File", "blocks", "note_texts", "probe", "read"]

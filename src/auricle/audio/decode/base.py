@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -34,6 +34,26 @@ class AudioNote:
 
     kind: Literal["header", "level", "offset", "silence"]
     message: str
+
+
+SEVERAL = {
+    "header": "files have a header that does not declare the length of what is there; everything was read",
+    "level": "files have samples far outside [-1, 1]",
+    "offset": "files have a mean far from 0 (an offset, DC)",
+    "silence": "files hold one and the same sample from beginning to end (digital silence)",
+}
+
+
+def note_texts(notes: Iterable[AudioNote]) -> tuple[str, ...]:
+    """Return a line for each kind of note: the message of a single file, or the number of files and the first message."""
+    kinds: dict[str, dict[str, None]] = {}
+    for note in notes:
+        kinds.setdefault(note.kind, {})[note.message] = None
+    texts = []
+    for kind, messages in kinds.items():
+        first = next(iter(messages))
+        texts.append(first if len(messages) == 1 else f"{len(messages)} {SEVERAL[kind]}; the first: {first}")
+    return tuple(texts)
 
 
 class Decoder(Protocol):

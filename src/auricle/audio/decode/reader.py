@@ -297,7 +297,8 @@ def _part_decoder(file: Path | BinaryIO, name: str, part: Part, size: int) -> De
     if isinstance(file, Path):
         _regular(file, str(file))
     if part.missing is not None:  # FFmpeg would read it to its end without an error
-        raise AudioError(f"{name}: truncated: {part.missing[1]} of {part.missing[0]} bytes of samples are there")
+        reason = part.defect or "{1} of {0} bytes of samples are there".format(*part.missing)
+        raise TruncatedAudioError(f"{name}: truncated or damaged: {reason}; get the file again")
     try:
         return PyAVDecoder(_content(file, part, size), name, part)
     except MissingMediaError:

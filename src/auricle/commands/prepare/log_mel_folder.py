@@ -37,6 +37,9 @@ class LmsConfig:
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
     float16: bool = option(False, HALF)
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
+    strict: bool = option(
+        False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
+    )
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -50,13 +53,15 @@ class LmsConfig:
 
 @dataclass(frozen=True)
 class LmsResult:
-    """Files written now (``done``), files from before (``skipped``), files that failed and why, and seconds of work."""
+    """Files written now (``done``), files from before (``skipped``), files that failed and why, seconds of work, and what is
+    unusual about the files."""
 
     out: Path
     done: int
     skipped: int
     failed: tuple[ConversionFailure, ...]
     seconds: float
+    file_notes: tuple[str, ...] = ()
 
 
 def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = None) -> LmsResult:
@@ -67,6 +72,7 @@ def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = No
     Raises:
         AuricleError: The source has no such files, or the folder was made with other settings.
     """
+    from auricle.audio.decode import note_texts
     from auricle.data.stores.conversion import ConversionFailure, list_audio
 
     started, out = time.monotonic(), Path(config.out)
@@ -81,8 +87,12 @@ def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = No
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; finished files are kept: run the same command again to go on") from None
     failed = tuple(result for result in results if isinstance(result, ConversionFailure))
-    kept = sum(not isinstance(result, ConversionFailure) and result.kept for result in results)
-    return LmsResult(out, len(results) - len(failed) - kept, kept, failed, time.monotonic() - started)
+    converted = [result for result in results if not isinstance(result, ConversionFailure)]
+    kept, notes = (
+        sum(result.kept for result in converted),
+        note_texts(note for file in converted for note in file.notes),
+    )
+    return LmsResult(out, len(converted) - kept, kept, failed, time.monotonic() - started, notes)
 
 
 def suffixes_of(config: LmsConfig) -> Iterable[str]:
@@ -111,7 +121,7 @@ def _convert(names: list[str], config: LmsConfig) -> Iterable[ConvertedFile | Co
     from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import FolderConverter, LogMelConverter
 
-    log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length)
+    log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length, strict=config.strict)
     mirror = FolderConverter(
         Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32"
     )

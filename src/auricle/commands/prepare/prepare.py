@@ -37,6 +37,9 @@ class PrepareConfig:
     min_seconds: float = option(0.0, "zero-pad shorter sound to this many seconds (the original M2D program: 6.1)")
     float16: bool = option(False, HALF)
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
+    strict: bool = option(
+        False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
+    )
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -50,7 +53,8 @@ class PrepareConfig:
 @dataclass(frozen=True)
 class PrepareResult:
     """Clips finished now (``done``) and before (``skipped``), clips that failed and why, seconds of work; what was understood
-    of the source, with notes about it; and damaged files of the folder that were written anew (``restored``)."""
+    of the source, with notes about it; damaged files of the folder that were written anew (``restored``); and what is unusual
+    about the files (``file_notes``)."""
 
     out: Path
     done: int
@@ -60,6 +64,7 @@ class PrepareResult:
     notes: tuple[str, ...] = ()
     source: Summary | None = None
     restored: tuple[str, ...] = ()
+    file_notes: tuple[str, ...] = ()
 
 
 def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None = None) -> PrepareResult:
@@ -95,13 +100,27 @@ def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None
     failed = _finish(out, manifest, results, config)
     done = len(results) - len(before) - len(failed)
     seconds, source = time.monotonic() - started, summarise(manifest)
-    return PrepareResult(out, done, len(before), failed, seconds, manifest.notes, source, restored)
+    notes = _file_notes(results)
+    return PrepareResult(out, done, len(before), failed, seconds, manifest.notes, source, restored, notes)
+
+
+def _file_notes(results: list[ConvertedClip | ConversionFailure]) -> tuple[str, ...]:
+    """What is unusual about the files that were converted, and about all of them together."""
+    from auricle.audio.decode import note_texts
+    from auricle.data.stores.conversion import ConvertedClip
+
+    clips = [result for result in results if isinstance(result, ConvertedClip)]
+    notes = note_texts(note for clip in clips for note in clip.notes)
+    flat = clips and max(clip.m2 for clip in clips) == 0 and len({clip.mean for clip in clips}) == 1
+    alike = ("every spectrogram holds one and the same value: there is nothing to learn or to normalise",)
+    return (*notes, *alike) if flat else notes
 
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:
     """Return everything that decides the values in the store."""
     source, front_end = str(Path(config.source).resolve()), FRONT_ENDS[config.sample_rate]
-    return {"front_end": front_end, "min_seconds": config.min_seconds, "source": source, "dtype": dtype_of(config)}
+    values = {"front_end": front_end, "min_seconds": config.min_seconds, "source": source, "dtype": dtype_of(config)}
+    return values | ({"strict": True} if config.strict else {})
 
 
 def dtype_of(config: PrepareConfig) -> str:
@@ -113,7 +132,7 @@ def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[Con
     from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import Converter, LogMelConverter, by_recording
 
-    log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds)
+    log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds, strict=config.strict)
     converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
     recordings = parallel_map(
         converter.convert_recording, by_recording(tasks), num_processes(len(tasks), config.workers)

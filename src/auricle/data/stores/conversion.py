@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, blocks, probe
+from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, AudioNote, blocks, probe
 from auricle.audio.sources import AudioSource, files_below
 from auricle.audio.spans import SpanReader
 from auricle.core.errors import AudioError, AuricleError
@@ -38,11 +38,13 @@ class LogMelConverter:
         front_end: Id of the front end.
         min_seconds: Shorter audio is zero-padded at its end before the transform, to int(rate * min_seconds) samples.
         block_seconds: Longer recordings are transformed block by block.
+        strict: True refuses a file whose header does not declare the length of what is there.
     """
 
     front_end: str
     min_seconds: float = 0.0
     block_seconds: float = 600.0
+    strict: bool = False
 
     def __call__(
         self,
@@ -51,6 +53,7 @@ class LogMelConverter:
         end: float | None = None,
         info: AudioInfo | None = None,
         spans: SpanReader | None = None,
+        notes: list[AudioNote] | None = None,
     ) -> np.ndarray:
         """Compute the spectrogram of a part of a recording.
 
@@ -60,27 +63,33 @@ class LogMelConverter:
             end: Where the part ends, in seconds; None: at the end of the recording.
             info: The result of ``probe`` for the file, if the caller has it.
             spans: Reads parts of the file where each by itself begins with a search for its place.
+            notes: What is unusual about the file is appended.
 
         Returns:
             (F, N) float32, natural log-mel, not normalised.
 
         Raises:
-            AudioError: The file is damaged, or too short to transform.
+            AudioError: The file is damaged, too short to transform, or its spectrogram is not finite.
         """
+        notes = [] if notes is None else notes
         seconds = (info or probe(audio)).seconds
         if end is None and not start and seconds > max(self.block_seconds, self.min_seconds):
-            return self._in_blocks(audio)
-        return self._in_one_piece(audio, start, end, spans)
+            values = self._in_blocks(audio, notes)
+        else:
+            front = front_end(self.front_end)
+            part = AudioSource(str(audio), audio, start=start, end=end, strict=self.strict)
+            wave = spans.read(part, notes) if spans else part.read(front.sample_rate, front.resampler, notes)
+            values = self._in_one_piece(audio, wave, front)
+        if not np.isfinite(values).all():
+            raise AudioError(f"{audio}: its spectrogram is not finite; its samples are far too large")
+        return values
 
     def span_reader(self, audio: Path) -> SpanReader:
         """Return what reads many parts of a recording at the front end's rate."""
         front = front_end(self.front_end)
-        return SpanReader(audio, front.sample_rate, front.resampler)
+        return SpanReader(audio, front.sample_rate, front.resampler, strict=self.strict)
 
-    def _in_one_piece(self, audio: Path, start: float, end: float | None, spans: SpanReader | None) -> np.ndarray:
-        front = front_end(self.front_end)
-        part = AudioSource(str(audio), audio, start=start, end=end)
-        wave = spans.read(part) if spans else part.read(front.sample_rate, front.resampler)
+    def _in_one_piece(self, audio: Path, wave: np.ndarray, front: FrontEnd) -> np.ndarray:
         wave = np.pad(wave, (0, max(0, int(self.min_seconds * front.sample_rate) - len(wave))))
         if len(wave) < front.min_samples:
             raise AudioError(
@@ -89,14 +98,19 @@ class LogMelConverter:
             )
         return log_mel_of_wave(wave, front)
 
-    def _in_blocks(self, audio: Path) -> np.ndarray:
+    def _in_blocks(self, audio: Path, notes: list[AudioNote]) -> np.ndarray:
         import torch
 
         from auricle.frontends.streaming import spectrogram_blocks
 
         front = front_end(self.front_end)
         waves = blocks(
-            audio, seconds=self.block_seconds, rate=front.sample_rate, mono="mean", resampler=front.resampler
+            audio,
+            seconds=self.block_seconds,
+            rate=front.sample_rate,
+            resampler=front.resampler,
+            strict=self.strict,
+            notes=notes,
         )
         return torch.cat(list(spectrogram_blocks(waves, front)), dim=1).numpy()
 
@@ -130,6 +144,7 @@ class ConvertedClip:
         rate: Sample rate of the recording in hertz, as declared.
         num_samples: Length of the recording at ``rate``, as declared.
         count: Number of log-mel values; ``mean`` and ``m2`` are their mean and sum of squared deviations.
+        notes: What is unusual about the file; not in the journal.
     """
 
     id: str
@@ -140,6 +155,7 @@ class ConvertedClip:
     count: int
     mean: float
     m2: float
+    notes: tuple[AudioNote, ...] = ()
 
     @property
     def moments(self) -> Moments:
@@ -195,13 +211,14 @@ class Converter:
     def _convert(
         self, task: ConversionTask, info: AudioInfo, stamp: list[int] | None, spans: SpanReader | None
     ) -> ConvertedClip | ConversionFailure:
+        notes: list[AudioNote] = []
         try:
-            values = self.log_mel_of(task.audio, task.start, task.end, info, spans).astype(self.dtype)
+            values = self.log_mel_of(task.audio, task.start, task.end, info, spans, notes).astype(self.dtype)
             _check(values, task.audio, stamp)
         except AudioError as error:
             return ConversionFailure(task.id, str(task.audio), str(error))
         source, moments = fingerprint(task, stamp), asdict(Moments.of(values))
-        done = ConvertedClip(task.id, task.key, source, info.rate, info.num_samples, **moments)
+        done = ConvertedClip(task.id, task.key, source, info.rate, info.num_samples, **moments, notes=tuple(notes))
         self._store(values, done)
         return done
 
@@ -212,7 +229,9 @@ class Converter:
         with replacing(path, durable=False) as temporary:
             with temporary.open("wb") as file:
                 np.save(file, values[None])
-            _append(self.out / JOURNAL, json.dumps(asdict(done)) + "\n")
+            line = asdict(done)
+            del line["notes"]
+            _append(self.out / JOURNAL, json.dumps(line) + "\n")
 
 
 def _check(values: np.ndarray, audio: Path, stamp: list[int] | None) -> None:
@@ -317,10 +336,12 @@ def _entry(line: str) -> ConvertedClip | None:
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """One file of a converted folder: the relative path of its audio, and whether an earlier run converted it (``kept``)."""
+    """One file of a converted folder: the relative path of its audio, whether an earlier run converted it (``kept``), and what
+    is unusual about it."""
 
     name: str
     kept: bool
+    notes: tuple[AudioNote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -351,13 +372,14 @@ class FolderConverter:
             return ConvertedFile(name, kept=True)
         audio = self.source / name
         stamp = file_stamp(audio)
+        notes: list[AudioNote] = []
         try:
-            values = self.log_mel_of(audio)
+            values = self.log_mel_of(audio, notes=notes)
             _check(values, audio, stamp)
         except AudioError as error:
             return ConversionFailure(name, str(audio), str(error))
         write_array(target, values, self.dtype)
-        return ConvertedFile(name, kept=False)
+        return ConvertedFile(name, kept=False, notes=tuple(notes))
 
 
 def list_audio(folder: Path, suffixes: Iterable[str]) -> list[str]:
