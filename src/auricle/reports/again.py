@@ -35,7 +35,8 @@ def train_command(config: PretrainConfig, out: str, world: int = 1) -> list[str]
     ways = [[*start, *_options(config, plain, out)]]
     for name in method.presets:
         base = with_values(plain, preset_values(config.method, name))
-        ways.append([*start, "--preset", name, *_options(config, base, out)])
+        named = "--preset" if method.verb == "pretrain" else "--recipe"
+        ways.append([*start, named, name, *_options(config, base, out)])
     return min(ways, key=len)
 
 
