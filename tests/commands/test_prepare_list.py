@@ -123,7 +123,7 @@ def test_wrong_lists_are_refused_with_exit_2(tmp_path, segments, capsys):
     assert main(["prepare", "as-list", str(tmp_path / "files.csv"), str(tmp_path / "none.csv"), *out]) == 2
     said = capsys.readouterr().err
     for words in (
-        "know none of the 1 files",
+        "hold none of the 1 files",
         "no column 'file_name'",
         "line 1 is no segment",
         "cannot read the segment",

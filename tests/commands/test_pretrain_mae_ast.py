@@ -179,7 +179,7 @@ def test_a_polynomial_schedule_by_epochs_has_its_own_warm_up(source, tmp_path):
     [
         (dict(max_tokens=5000), "larger than a batch"),
         (dict(min_sample_size=10**6), "none is left; lower --min-sample-size"),
-        (dict(num_heads=0), "--num-heads must be a number of at least 1"),
+        (dict(num_heads=0), "--num-heads must be a number from 1 to"),
         (dict(max_seconds=float("nan")), "--max-seconds"),
         (dict(accum_iter=50), "one weight update takes 50 batches"),
         (dict(batch_size=0), "made by --max-tokens"),

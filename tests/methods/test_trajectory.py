@@ -10,6 +10,7 @@ import torch
 
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
+from auricle.data.loading.statistics import Statistics
 from auricle.hub.convert.m2d import to_ours
 from auricle.hub.run_folder import RunFolder
 from auricle.methods.config import TrainConfig
@@ -74,7 +75,11 @@ def our_losses(objective, folder, noisy: bool) -> list[float]:
     trainer = Trainer(
         objective,
         SimpleNamespace(
-            batches=lambda first: (batch(s, noisy) for s in range(first, steps)), valid=None, sample=None, key=""
+            batches=lambda first: (batch(s, noisy) for s in range(first, steps)),
+            valid=None,
+            sample=None,
+            key="",
+            statistics=Statistics(-7.0, 4.0),
         ),
         TrainingLength.of(PER_EPOCH, TRAIN),
         TRAIN,
