@@ -143,7 +143,7 @@ def test_a_spectrogram_that_is_not_finite_is_a_failure(audio, tmp_path, monkeypa
     compute = LogMelConverter.__call__
     monkeypatch.setattr(
         LogMelConverter, "__call__",
-        lambda self, file, *args: compute(self, file, *args) * (np.float32(np.inf) if "001" in file.name else np.float32(1)),
+        lambda self, file, *args, **options: compute(self, file, *args, **options) * (np.float32(np.inf) if "001" in file.name else np.float32(1)),
     )  # fmt: skip
     assert run(audio, tmp_path / "out") == 1
     assert "its spectrogram is not finite" in capsys.readouterr().err
@@ -159,7 +159,12 @@ def test_spans_of_a_recording_without_an_index_are_read_from_front_to_back(tmp_p
     (tmp_path / "m.csv").write_text("\n".join(["path,start,end", *rows]) + "\n")
     opened = []
     blocks = conversion.SpanReader.__init__
-    monkeypatch.setattr(conversion.SpanReader, "__init__", lambda self, *args: opened.append(1) or blocks(self, *args))
+
+    def counted(self, *args, **options):
+        opened.append(1)
+        blocks(self, *args, **options)
+
+    monkeypatch.setattr(conversion.SpanReader, "__init__", counted)
     monkeypatch.setattr("auricle.audio.sources.read", lambda *args, **kwargs: pytest.fail("a span was searched for"))
     assert run(tmp_path / "m.csv", tmp_path / "out") == 0
     monkeypatch.undo()
