@@ -124,27 +124,10 @@ def test_a_recording_that_is_replaced_while_it_is_read_fails_and_is_done_next_ti
 ):
     compute = LogMelConverter.__call__
 
-    def replaced(self, file, *args, **kwargs):
-        values = compute(self, file, *args, **kwargs)
-        if file.name == "clip001.wav":
-            write_sound(file, tone(0.75, seed=9))
-        return values
+    def with_infinity(self, file, *args, **options):
+        return compute(self, file, *args, **options) * np.float32(np.inf if "001" in file.name else 1)
 
-    monkeypatch.setattr(LogMelConverter, "__call__", replaced)
-    assert run(audio, tmp_path / "out") == 1
-    assert "clip001.wav: was changed while it was read" in capsys.readouterr().err
-    assert len(read_manifest(tmp_path / "out")) == 2
-    monkeypatch.undo()
-    assert run(audio, tmp_path / "out") == 0
-    assert np.load(tmp_path / "out/lms/clip001.npy").shape == (1, 80, 76)
-
-
-def test_a_spectrogram_that_is_not_finite_is_a_failure(audio, tmp_path, monkeypatch, capsys):
-    compute = LogMelConverter.__call__
-    monkeypatch.setattr(
-        LogMelConverter, "__call__",
-        lambda self, file, *args, **options: compute(self, file, *args, **options) * (np.float32(np.inf) if "001" in file.name else np.float32(1)),
-    )  # fmt: skip
+    monkeypatch.setattr(LogMelConverter, "__call__", with_infinity)
     assert run(audio, tmp_path / "out") == 1
     assert "its spectrogram is not finite" in capsys.readouterr().err
     assert np.isfinite(json.loads((tmp_path / "out/statistics.json").read_text())["mean"])
