@@ -92,8 +92,8 @@ def test_epochs_that_are_run_again_replace_their_lines(tmp_path):
 
 
 def test_a_run_continued_inside_an_epoch_averages_the_whole_epoch(tmp_path):
-    steps = [{"kind": "step", "epoch": 1.5, "loss": loss} for loss in (1.0, 4.0)]
-    rows = [{"kind": "epoch", "epoch": 1}, *steps]
+    steps = [{"kind": "step", "step": 3, "epoch": 1.5, "loss": loss} for loss in (1.0, 4.0)]
+    rows = [{"kind": "epoch", "step": 2, "epoch": 1}, *steps]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     files = PublishedFiles(torch.nn.Identity(), config(tmp_path, tmp_path, epochs=9), tmp_path)
     files.on_log(rows[-1])

@@ -84,7 +84,9 @@ class TagSettings:
     only: tuple[str, ...] = option((), "labels (or class ids) to report, and no others")
     min_score: float = option(0.0, "least score of a label or event that is reported (0 to 1)")
     strict: bool = option(
-        False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
+        False,
+        "refuse files whose header does not declare the length of what is there (a recorder that stopped)",
+        advanced=True,
     )
     precision: str = option(
         "float32", "arithmetic inside the network; fp16 is for GPUs", choices=PRECISIONS, old=OLD_PRECISIONS
