@@ -11,6 +11,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.methods.registry import preset_values
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.reports.page import build_report
 from auricle.training.log import read_log
 from helpers.finetune_runs import config, labelled_sounds, weight_file
 from helpers.stopping import Stop, same, stop_after
@@ -41,6 +42,14 @@ def test_two_classes_of_folders_are_learnt_and_the_run_tags(sounds, tmp_path):
     assert encoder.info.label_space.ids == ("noise", "tone")
     assert encoder.info.label_space.kind == "multiclass"
     assert auricle.tag(sounds / "tone" / "0.wav", model=encoder).results[0].tags[0].label == "tone"
+
+
+def test_a_run_that_learns_labels_has_a_report_with_its_score_and_its_command(whole, tmp_path):
+    page = build_report(whole, out=tmp_path / "page.html").read_text()
+    assert "On the validation part of its data it reaches" in page
+    assert "has not been evaluated" not in page
+    assert "auricle finetune " in page
+    assert "--method supervised" not in page
 
 
 @pytest.mark.parametrize("family", ["mn", "dymn", "m2d", "mae-ast-patch", "ensemble"])

@@ -66,6 +66,11 @@ class RunView:
         """Name of the folder, or what tells it from others on the page."""
         return self.shown or self.path.resolve().name
 
+    def part(self, name: str) -> dict[str, Any]:
+        """Return a group of settings ("model", "data"); {} where the method has one value of that name, or none."""
+        values = self.config.get(name)
+        return values if isinstance(values, dict) else {}
+
     @cached_property
     def log(self) -> list[dict[str, Any]]:
         return read_log(self.folder.metrics)

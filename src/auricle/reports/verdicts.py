@@ -10,6 +10,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.progress import duration
 from auricle.evaluation.compare import same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
+from auricle.metrics.table import METRICS
 from auricle.reports.drawing.html import measure_of
 from auricle.reports.run_view import RunView, main_evaluation
 from auricle.training.log import LossChange
@@ -41,13 +42,29 @@ def baseline(evaluation: Evaluation, kind: str) -> Score | None:
 def learnt(run: RunView) -> list[str]:
     """Return paragraphs for the top of the page and the terminal: what training did, how a probe scores, what to do next."""
     evaluation = main_evaluation(run.evaluations)
-    paragraphs = [training_sentence(run), " ".join(probe_sentences(evaluation))]
+    measured = " ".join(probe_sentences(evaluation))
+    paragraphs = [training_sentence(run), measured if evaluation else held_out_sentence(run) or measured]
     return [*paragraphs, *([advice] if evaluation and (advice := next_steps(evaluation, run)) else [])]
 
 
 def training_sentence(run: RunView) -> str:
     change = LossChange.of(run.rows("step"))
     return "Nothing was logged during training yet." if change is None else change.sentence(run.length)
+
+
+PARTS = {"test_": "test part", "val_": "validation part"}  # of the data of a run that learns from labels
+
+
+def held_out_sentence(run: RunView) -> str:
+    """Return the last score on clips that did not train, of a run that learns from labels; "" for another run."""
+    for prefix, part in PARTS.items():
+        for row in reversed(run.rows("validation")):
+            scores = [
+                f"{measure_of(name).value(row[prefix + name])} {name}" for name in METRICS if prefix + name in row
+            ]
+            if scores:
+                return f"On the {part} of its data it reaches {', '.join(scores)}."
+    return ""
 
 
 def probe_sentences(evaluation: Evaluation | None) -> list[str]:

@@ -94,7 +94,7 @@ def data_section(run: RunView) -> str:
         ("front end", info.get("front_end")),
         ("sample rate", f"{count(info['sample_rate'])} Hz" if info else None),
     ]
-    crop = (run.config.get("model") or {}).get("input_size")
+    crop = run.part("model").get("input_size")
     rows += [("one training crop", f"{crop} (mel bins × frames)" if crop else None), ("noise mixed in", _noise(run))]
     shown = [(text(name), text(value)) for name, value in rows if value not in (None, "")]
     return section("data", "What it was trained on", table(("", ""), shown, kind="facts")) if len(shown) > 1 else ""
@@ -115,7 +115,7 @@ def _coverage(facts: dict[str, Any]) -> str:
 
 
 def _noise(run: RunView) -> str | None:
-    data = run.config.get("data") or {}
+    data = run.part("data")
     ratio = data.get("noise_ratio", 0.0)
     return f"{compact(ratio)} of the energy, from {data['csv_bg_noise']}" if ratio else None
 

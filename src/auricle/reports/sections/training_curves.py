@@ -89,8 +89,9 @@ def _with_current_names(config: dict[str, Any]) -> dict[str, Any]:
 def _within(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
     """Return True if a run's config has all wanted settings."""
     return all(
-        _within(value, config.get(name) or {}) if isinstance(value, dict) else config.get(name) == value
+        _within(value, found) if isinstance(value, dict) and isinstance(found, dict) else found == value
         for name, value in wanted.items()
+        for found in [config.get(name)]
     )
 
 
