@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from auricle.audio.decode import blocks, probe, read, reader
-from auricle.core.errors import AudioError
+from auricle.audio.sources import AudioSource, waveform_source
+from auricle.core.errors import AudioError, AuricleError
+from auricle.inference.pipeline import load_audio
 from helpers.containers import RATE, chunk, encoded, fmt, pcm, riff, sweep, wav
 
 SAMPLES = pcm(sweep(1.0))
@@ -124,3 +126,24 @@ def test_a_file_with_many_channels_is_read_in_small_blocks(monkeypatch):
 def test_audio_without_sound_chunks_is_refused():
     assert "not audio" in complaint(riff(fmt()))
     assert "not audio" in complaint(riff(chunk(b"LIST", bytes(100))))
+
+
+def test_a_truncated_file_that_promises_a_thousand_times_more_gives_no_length():
+    """So that nobody cuts it into windows that are not there."""
+    content = wav(SAMPLES[:3200], 1 << 29)
+    assert "3200 of 536870912 declared bytes are there" in complaint(content)
+
+
+@pytest.mark.parametrize("rate", [1, 16, 44, 10_000_000])
+def test_arrays_of_absurd_rates_are_refused(rate):
+    with pytest.raises(AuricleError, match="expected 100 to 4000000, in hertz"):
+        waveform_source(sweep(), rate, "audio")
+
+
+def test_a_recording_that_does_not_fit_into_memory_is_one_failed_clip(monkeypatch):
+    def fail(self, *args):
+        raise MemoryError
+
+    monkeypatch.setattr(AudioSource, "read", fail)
+    loaded = load_audio(AudioSource("long.wav", b""), RATE, "soxr", float("inf"))
+    assert loaded.error.startswith("long.wav: needs more memory")

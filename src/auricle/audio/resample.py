@@ -71,6 +71,7 @@ def resample_blocks(
 
 
 Resampler = Literal["soxr", "sinc"]
+MIN_RATE, MAX_RATE = 100, 4_000_000  # hertz of recordings; at lower rates a few kilobytes would become a gigabyte
 RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # descriptions, part of cache keys
 
 ZERO_CROSSINGS = 6  # of the sinc on each side

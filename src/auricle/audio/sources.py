@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioNote, blocks, probe, read
-from auricle.audio.resample import Resampler, check_rate, resample
+from auricle.audio.resample import MAX_RATE, MIN_RATE, Resampler, check_rate, resample
 from auricle.core.errors import AudioError, AuricleError
 
 BLOCK_SECONDS = 30.0  # decoded at a time
@@ -284,6 +284,8 @@ def waveform_source(waveform: Any, sample_rate: float | None, name: str) -> Audi
     if sample_rate is None:
         raise AuricleError(f"{name}: a waveform needs its sample rate: give sample_rate=… in hertz")
     rate = check_rate(sample_rate)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AuricleError(f"{name}: a sample rate of {rate} Hz; expected {MIN_RATE} to {MAX_RATE}, in hertz")
     if samples.size == 0:
         raise AudioError(f"{name}: the waveform is empty (shape {samples.shape}); at least one sample is needed")
     with np.errstate(over="ignore"):

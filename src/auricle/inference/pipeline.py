@@ -126,6 +126,10 @@ def load_audio(
         return LoadedAudio(source, begin[0] if len(begin) == 1 else np.concatenate(begin), notes=notes)
     except AuricleError as error:
         return LoadedAudio(source, error=str(error))
+    except MemoryError:
+        return LoadedAudio(
+            source, error=f"{source.name}: needs more memory than there is; read it in windows (--window)"
+        )
 
 
 def load_ahead(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from auricle.audio.decode.base import BLOCK_SAMPLES, truncated
+from auricle.audio.decode.base import BLOCK_SAMPLES, TruncatedAudioError, truncated
 from auricle.audio.decode.declared_length import Part
 from auricle.audio.decode.splice import SplicedFile
 from auricle.core.errors import AudioError
@@ -19,6 +19,7 @@ BYTES_PER_SAMPLE = {
 }  # fmt: skip
 UNKNOWN_LENGTH = 1 << 60  # libsndfile gives 2^63 - 1 for a FLAC stream of unknown length
 MP3_PREROLL = 16 * 1152  # a frame may need bits of many frames before it; straight after a seek it would be silent
+MOST_MISSING = 1000  # times the bytes that are there; a header that promises more is not asked for a length
 MP3_SLACK = 1152  # old encoders count the frame of the length header too
 
 
@@ -61,7 +62,13 @@ class SoundFileDecoder:
         self.notes: tuple[str, ...] = ()
         self.slack = MP3_SLACK if self.file.format == "MP3" else 0
         self.defect = part.defect
-        self._declared = self._declared_length(part)
+        self._declared: int | None = None
+        self.exact = False
+        try:
+            self._declared = self._declared_length(part)
+        except TruncatedAudioError:
+            self.close()
+            raise
         self.exact = self._declared is not None
 
     def _declared_length(self, part: Part) -> int | None:
@@ -71,6 +78,8 @@ class SoundFileDecoder:
             return None
         if part.missing is not None and frames > 0:
             declared, present = part.missing
+            if declared > MOST_MISSING * present:
+                raise truncated(self, frames, f"{present} of {declared} declared bytes are there")
             size = BYTES_PER_SAMPLE.get(self.file.subtype)  # a compressed format: in proportion
             return max(frames, declared // (size * self.channels) if size else frames * declared // max(present, 1))
         return frames

@@ -33,7 +33,15 @@ from auricle.audio.decode.levels import Levels
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
 from auricle.audio.decode.splice import SplicedFile, opened_bytes
-from auricle.audio.resample import Resampler, check_rate, recut_blocks, resample_blocks, trim_blocks
+from auricle.audio.resample import (
+    MAX_RATE,
+    MIN_RATE,
+    Resampler,
+    check_rate,
+    recut_blocks,
+    resample_blocks,
+    trim_blocks,
+)
 from auricle.core.errors import AudioError, AuricleError
 
 File = str | os.PathLike | bytes | BinaryIO
@@ -47,7 +55,6 @@ MEDIA_SUFFIXES = frozenset(
 )
 AUDIO_SUFFIXES = CORE_SUFFIXES | MEDIA_SUFFIXES  # in lower case; files with them are found in folders
 
-MIN_RATE, MAX_RATE = 100, 4_000_000  # hertz; a header that declares less makes a gigabyte of a few kilobytes
 MAX_CHANNELS = 1024  # libsndfile's limit
 MAX_SAMPLES_PER_BYTE = 8192  # the sparsest format, FLAC of silence, has 65535 samples in about 14 bytes
 FILTER_REACH = 256  # samples at the lower rate; beyond this soxr's HQ filter is below 1e-6

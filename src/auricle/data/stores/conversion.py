@@ -27,6 +27,7 @@ from auricle.data.stores.npy import is_complete, write_array
 from auricle.frontends.base import FrontEnd, front_end
 
 FOLDER, JOURNAL = "lms", "done.jsonl"
+TOO_LARGE = "its spectrogram needs more memory than there is; cut the recording into clips"
 SEARCHED = ("mp3", "mp2", "mpeg", "mpegts", "aac", "ac3", "eac3", "amr", "matroska")
 
 
@@ -217,6 +218,8 @@ class Converter:
             _check(values, task.audio, stamp)
         except AudioError as error:
             return ConversionFailure(task.id, str(task.audio), str(error))
+        except MemoryError:
+            return ConversionFailure(task.id, str(task.audio), f"{task.audio}: {TOO_LARGE}")
         source, moments = fingerprint(task, stamp), asdict(Moments.of(values))
         done = ConvertedClip(task.id, task.key, source, info.rate, info.num_samples, **moments, notes=tuple(notes))
         self._store(values, done)
@@ -378,6 +381,8 @@ class FolderConverter:
             _check(values, audio, stamp)
         except AudioError as error:
             return ConversionFailure(name, str(audio), str(error))
+        except MemoryError:
+            return ConversionFailure(name, str(audio), f"{audio}: {TOO_LARGE}")
         write_array(target, values, self.dtype)
         return ConvertedFile(name, kept=False, notes=tuple(notes))
 
