@@ -142,6 +142,8 @@ def _by_name(table: ClipTable, root: Path, youtube: bool) -> tuple[ClipTable, Pa
     """Find files of the same names anywhere below the table's folder: fold1/a.wav for a.wav, a.wav for C:\\data\\a.wav or a."""
     base = root.parent if _holds_tables(root) else root
     index = NameIndex(islice(files_below(base, AUDIO_SUFFIXES), SEARCHED), youtube)
+    if not index.paths or (len(table) > EVERY_ROW and not any(map(index.find, _sample(table)))):
+        return table, root, ()
     named = enumerate(table.values("path"))
     changed = {row: there for row, path in named if path and (there := index.find(path)) is not None}
     if not changed:

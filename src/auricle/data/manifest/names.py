@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
 
 from auricle.audio.decode import AUDIO_SUFFIXES
 
@@ -67,8 +66,8 @@ def file_name(path: str) -> str:
 def stem(path: str) -> str:
     """Return the file name without the suffix of an audio format."""
     name = file_name(path)
-    suffix = PurePosixPath(name).suffix
-    return name[: -len(suffix)] if suffix.lower() in AUDIO_SUFFIXES else name
+    front, _, suffix = name.rpartition(".")
+    return front if front and f".{suffix.lower()}" in AUDIO_SUFFIXES else name
 
 
 def youtube_id(path: str) -> str:
