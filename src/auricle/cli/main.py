@@ -57,6 +57,9 @@ TOPICS = {
     },
     "train an encoder": {
         "prepare": Verb("prepare", "turn audio into log-mel files, a manifest and statistics", "Prepare"),
+        "prepare datasets": Verb(
+            "prepare", "list the published data sets that can be prepared", "Datasets", computes=False
+        ),
         "prepare lms": Verb("prepare", "turn a folder of audio into log-mel files with the same paths", "Lms"),
         "prepare list": Verb("prepare", "list the training files of a folder (CSV)", "FileList"),
         "prepare as-list": Verb("prepare", "make the weighted AudioSet list of M2D-AS", "AudioSetList"),

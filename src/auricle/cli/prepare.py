@@ -1,32 +1,37 @@
-"""``auricle prepare``: audio to log-mel files, and lists of training files."""
+"""``auricle prepare``: audio to log-mel files, published data sets to manifests, and lists of training files."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from auricle.cli.flags import VerbParser, add_flags, config_from
+from auricle.cli.flags import VerbParser, add_flags, config_from, leaves
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, SHOWN_FAILURES, exit_code, print_failures
 from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_list, prepare_list
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
+from auricle.commands.prepare.published import DatasetsConfig, PublishedConfig, prepare_published
 from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
 from auricle.core.text import printable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.summary import summarise
+from auricle.data.published.base import PublishedDataset
+from auricle.data.published.table import DATASETS, published_dataset
 
 JSON = "print the result as JSON"
 
 
 class Prepare:
-    """Prepare audio for training: log-mel files, a manifest and statistics in one folder.
+    """Prepare audio for training: log-mel files, a manifest and statistics in one folder; or a published data set.
 
       auricle prepare esc10/audio --out prepared --labels esc10/meta.csv
+      auricle prepare esc50 ESC-50-master --out esc50 --cache
 
     The folder holds manifest.csv, lms/<relative path>.npy (raw log-mel, (1, 80, frames)), statistics.json (mean and
     standard deviation of the corpus), prepare.json (the settings) and failed.csv (what could not be used, and why).
@@ -35,18 +40,114 @@ class Prepare:
     """
 
     @staticmethod
-    def add_arguments(parser: VerbParser) -> None:
-        add_flags(parser, PrepareConfig)
+    def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
+        """Add the options of a folder of audio, or of the published data set in ``argv``."""
+        dataset = named_dataset(argv)
+        if dataset is None:
+            parser.description = f"{parser.description}\n\n{DATA_SETS}"
+            add_flags(parser, PrepareConfig)
+        else:
+            parser.description = describe_dataset(dataset)
+            add_flags(parser, PublishedConfig)
+            parser.required["source"] = f"SOURCE, the folder of {dataset.title}{_folder_of_that_name(dataset)}"
         parser.add_argument("--json", action="store_true", help=JSON)
 
     @staticmethod
     def run(args: argparse.Namespace) -> int:
+        if hasattr(args, "dataset"):
+            return _run_published(config_from(PublishedConfig, args), args.json)
         config = config_from(PrepareConfig, args)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the notes say the same
             result = prepare(config, on_read=lambda manifest: _print_source(config.source, manifest))
         _print_notes((*result.restored, *result.file_notes))
         return _answer(result, "clips prepared", "already finished", args.json, str(result.out / "failed.csv"))
+
+
+def named_dataset(argv: Sequence[str]) -> PublishedDataset | None:
+    """Return the published data set that is the first argument which is not an option nor the value of one."""
+    takes_value = {
+        leaf.option for config in (PrepareConfig, PublishedConfig) for leaf in leaves(config) if leaf.kind is not bool
+    }
+    before = ""
+    for word in argv:
+        if not word.startswith("-") and before not in takes_value:
+            return DATASETS.get(word)
+        before = word
+    return None
+
+
+def describe_dataset(dataset: PublishedDataset) -> str:
+    """Return the help text of a published data set."""
+    counts = dataset.expected_text()
+    lines = [
+        f"Prepare {dataset.title}: a manifest with labels, splits and folds as published.",
+        "",
+        f"  auricle prepare {dataset.name} FOLDER --out {dataset.name}",
+        f"  auricle finetune {dataset.name} --model mn10_as --out runs/{dataset.name}",
+        "",
+        f"Source: {dataset.url} ({dataset.licence}).",
+        f"The folder holds {dataset.layout}.",
+        f"Published clips: {counts}.",
+        *([dataset.note] if dataset.note else []),
+        "",
+        PUBLISHED_OUTPUT,
+    ]
+    return "\n".join(lines)
+
+
+PUBLISHED_OUTPUT = """\
+OUT holds manifest.csv, failed.csv (listed files that are missing or cannot be used, and why; the exit code is then 1) and, with
+--cache, audio/ with the recordings as samples. The same command continues a run that was stopped."""
+DATA_SETS = f"""\
+Published data sets, from their official folders (auricle prepare NAME FOLDER --out OUT; 'auricle prepare datasets' describes
+them; a folder of audio with such a name is written ./NAME):
+  {", ".join(DATASETS)}"""
+
+
+def _folder_of_that_name(dataset: PublishedDataset) -> str:
+    if not os.path.exists(dataset.name):
+        return ""
+    return f" ('{dataset.name}' is taken as the name of the data set; ./{dataset.name} is the folder of audio)"
+
+
+def _run_published(config: PublishedConfig, as_json: bool) -> int:
+    """Prepare a published data set and print the result; return the exit code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        result = prepare_published(config, on_read=lambda manifest: _print_source(config.source, manifest))
+    _print_notes(result.restored)
+    what = "recordings kept" if config.cache else "recordings read"
+    return _answer(result, what, "already finished", as_json, str(result.out / "failed.csv"))
+
+
+class Datasets:
+    """List the published data sets that 'auricle prepare NAME FOLDER --out OUT' reads.
+
+      auricle prepare datasets
+      auricle prepare datasets esc50
+
+    A name prints all that is known of that data set: where it is published, its licence, what its folder must hold, and the
+    published number of clips.
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, DatasetsConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        config = config_from(DatasetsConfig, args)
+        chosen = [published_dataset(name) for name in config.names] or list(DATASETS.values())
+        if args.json:
+            print(json.dumps([dataset.as_plain() for dataset in chosen], indent=1))
+        elif config.names:
+            print("\n\n".join(map(describe_dataset, chosen)))
+        else:
+            width = max(map(len, DATASETS)) + 2
+            print("\n".join(f"{d.name:<{width}}{d.title}: {d.expected_text()}" for d in chosen))
+        return EXIT_OK
 
 
 class Lms:

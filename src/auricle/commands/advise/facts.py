@@ -191,7 +191,7 @@ def count(source: str, quiet: bool) -> tuple[int, float]:
         manifest = read_manifest(source)
     if all(clip.seconds is not None for clip in manifest):
         return len(manifest), sum(clip.seconds or 0.0 for clip in manifest)
-    if manifest.clips[0].key is not None:
+    if manifest.clips[0].has_spectrogram:
         hop = front_end(front_end_of(manifest)).hop_seconds
         return len(manifest), hop * sum(open_array(manifest.spectrogram(clip)).shape[1] for clip in manifest)
     manifest = with_lengths(manifest, quiet)

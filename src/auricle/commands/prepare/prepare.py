@@ -150,7 +150,7 @@ def _finish(
     done = {result.id: result for result in results if isinstance(result, ConvertedClip)}
     failures = {result.id: result for result in results if isinstance(result, ConversionFailure)}
     failed = tuple(failures[id] for id in manifest.ids if id in failures)
-    _write_failed(out / "failed.csv", failed)
+    write_failed(out / "failed.csv", failed)
     if not done:
         raise AuricleError(f"none of {len(failed)} clips could be prepared; the first: {failed[0].error}")
     _write_statistics(out / "statistics.json", list(done.values()), FRONT_ENDS[config.sample_rate])
@@ -158,7 +158,8 @@ def _finish(
     return failed
 
 
-def _write_failed(path: Path, failed: tuple[ConversionFailure, ...]) -> None:
+def write_failed(path: Path, failed: tuple[ConversionFailure, ...]) -> None:
+    """Write id, path and reason of every clip that could not be prepared."""
     from auricle.data.manifest.tables import text_file
 
     with text_file(path) as file:

@@ -65,7 +65,7 @@ class BackgroundNoise:
     def centred(self, key: RandomKey, frames: int, *, published: bool = False) -> np.ndarray:
         """Return a crop of noise (F, frames) minus the mean of the noise; short noise is repeated first."""
         clip = self.manifest.clips[self.partner(key)]
-        stored = open_store(self.manifest, "spectrogram").open(clip).values if clip.key else None
+        stored = open_store(self.manifest, "spectrogram").open(clip).values if clip.has_spectrogram else None
         array = repeat_to_length(self._log_mel_of_audio(clip, key, frames) if stored is None else stored, frames)
         start = crop_start(key.of("noise crop"), array.shape[-1], frames, published=published)
         return np.asarray(array[..., start : start + frames], np.float32) - np.float32(self.mean)

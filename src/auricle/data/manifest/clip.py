@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+ARCHIVES = (".hdf", ".hdf5", ".h5")  # suffixes of a ``store`` that holds encoded audio
+
 
 class Segment(NamedTuple):
     """A labelled part of a clip; onset and offset in seconds from the start of the recording."""
@@ -53,6 +55,16 @@ class Clip:
     fold: int | None = None
     group: str | None = None
     weight: float = 1.0
+
+    @property
+    def in_archive(self) -> bool:
+        """True if the recording is encoded audio in an archive (HDF5): ``key`` is its name there."""
+        return self.store is not None and self.store.lower().endswith(ARCHIVES)
+
+    @property
+    def has_spectrogram(self) -> bool:
+        """True if ``store`` and ``key`` name a stored spectrogram."""
+        return self.key is not None and not self.in_archive
 
     @property
     def seconds(self) -> float | None:

@@ -12,6 +12,7 @@ from auricle.core.progress import progress_bar
 from auricle.data.manifest.clip import Clip
 from auricle.data.manifest.clip_table import ClipTable
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.stores.base import open_store
 
 
 def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
@@ -30,6 +31,7 @@ def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
     unknown = _unknown(manifest.table)
     if not unknown.any():
         return manifest
+    store = open_store(manifest, "audio")
     clips: list[Clip] = []
     failed: list[str] = []
     with progress_bar(total=int(unknown.sum()), what="reading lengths", quiet=quiet) as bar:
@@ -37,7 +39,7 @@ def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
             if measure:
                 bar.update()
                 try:
-                    info = probe(manifest.audio(clip))
+                    info = store.open(clip).info()
                 except AudioError as error:
                     failed.append(str(error))
                     continue

@@ -115,16 +115,21 @@ class Manifest:
         return tuple(self.table.values("id"))
 
     def audio(self, clip: Clip) -> Path:
-        """Return the audio file of a clip. Raises AuricleError when the manifest holds only its spectrogram."""
+        """Return the audio file of a clip. Raises AuricleError when it is in an archive, or only its spectrogram is stored."""
+        if clip.path is None and clip.in_archive:
+            raise AuricleError(
+                f"the recording of '{clip.id}' is inside {clip.store}, which is read for fine-tuning and distillation only; "
+                "'auricle prepare DATASET --cache' keeps recordings as files"
+            )
         if clip.path is None:
             raise AuricleError(f"the manifest has no audio path for '{clip.id}', only a stored spectrogram")
         return self.root / clip.path
 
     def spectrogram(self, clip: Clip) -> Path:
         """Return the file of a clip's stored spectrogram. Raises AuricleError when there is none."""
-        if clip.key is None:
+        if not clip.has_spectrogram:
             raise AuricleError(f"the manifest has no stored spectrogram for '{clip.id}'; 'auricle prepare' makes them")
-        return self.root / (clip.store or "") / clip.key
+        return self.root / (clip.store or "") / str(clip.key)
 
     def label_classes(self) -> tuple[str, ...]:
         """Return the classes in the order of the logits: the class list, else the sorted labels of the training part.

@@ -9,6 +9,7 @@ import numpy as np
 
 from auricle.audio.decode import AudioInfo, Decoded, File, probe, read
 from auricle.audio.resample import Resampler
+from auricle.data.manifest.clip import ARCHIVES
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array
 
@@ -107,7 +108,7 @@ def open_store(manifest: Manifest, kind: Literal["spectrogram"]) -> ClipStore[St
 
 
 def open_store(manifest: Manifest, kind: str) -> ClipStore[StoredAudio] | ClipStore[StoredSpectrogram]:
-    """Return the store of a manifest's recordings or of its spectrograms.
+    """Return the store of a manifest's recordings (files, or archives of them) or of its spectrograms.
 
     Args:
         manifest: The clips.
@@ -117,4 +118,10 @@ def open_store(manifest: Manifest, kind: str) -> ClipStore[StoredAudio] | ClipSt
         >>> store = open_store(manifest, "audio")
         >>> waveform = store.open(manifest["a.wav"]).read(0.0, 2.0, rate=16000).wave
     """
-    return AudioFiles(manifest) if kind == "audio" else SpectrogramFiles(manifest)
+    if kind != "audio":
+        return SpectrogramFiles(manifest)
+    if any((store or "").lower().endswith(ARCHIVES) for store in manifest.table.distinct("store")):
+        from auricle.data.stores.hdf5 import HDF5Audio
+
+        return HDF5Audio(manifest)
+    return AudioFiles(manifest)

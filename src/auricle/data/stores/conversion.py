@@ -234,7 +234,7 @@ class Converter:
                 np.save(file, values[None])
             line = asdict(done)
             del line["notes"]
-            _append(self.out / JOURNAL, json.dumps(line) + "\n")
+            append_line(self.out / JOURNAL, json.dumps(line) + "\n")
 
 
 def _check(values: np.ndarray, audio: Path, stamp: list[int] | None) -> None:
@@ -309,7 +309,7 @@ def fingerprint(task: ConversionTask, stamp: list[int] | None) -> str:
     return f"{stamp[0]} {stamp[1]} {task.start}-{task.end}" if stamp else ""
 
 
-def _append(path: Path, line: str) -> None:
+def append_line(path: Path, line: str) -> None:
     """Append a line with one write, so that lines of several processes do not mix."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:

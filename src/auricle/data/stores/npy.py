@@ -233,5 +233,5 @@ def card_of(manifest: Manifest) -> Path | None:
 def _folders(manifest: Manifest) -> Iterator[Path]:
     """The manifest's folder, then those above its first spectrogram."""
     yield manifest.root
-    if manifest.clips and manifest.clips[0].key is not None:
+    if manifest.clips and manifest.clips[0].has_spectrogram:
         yield from manifest.spectrogram(manifest.clips[0]).parents

@@ -75,7 +75,7 @@ def open_dataset(manifest: Manifest, config: ViTPretrain) -> ClipDataset:
 
 def is_stored(manifest: Manifest) -> bool:
     """Return True if the manifest lists stored spectrograms."""
-    return bool(manifest.clips) and manifest.clips[0].store is not None
+    return bool(manifest.clips) and manifest.clips[0].has_spectrogram
 
 
 def open_crops(manifest: Manifest, config: ViTPretrain, classes: tuple[str, ...] | None = None) -> ClipDataset:

@@ -249,7 +249,7 @@ def training_clips(
 ) -> ClipDataset:
     """Return the data set to learn from: stored spectrograms of the encoder's front end, or augmented waveforms."""
     crops, seed, augment, front = CropConfig(crop=config.data.crop), config.train.seed, config.augment, encoder.front
-    if manifest.clips[0].key is not None:
+    if manifest.clips[0].has_spectrogram:
         frames = int(front.num_frames(round(seconds * front.sample_rate)))
         return Spectrograms(manifest, frames, seed=seed, config=crops, classes=classes)
     waves = WaveAugment(
@@ -276,7 +276,7 @@ def scored_clips(
     manifest: Manifest, encoder: Encoder, classes: Sequence[str] | None, seconds: float, config: FinetuneConfig
 ) -> ClipDataset:
     """Return the data set to score, without augmentation."""
-    if manifest.clips[0].key is not None:
+    if manifest.clips[0].has_spectrogram:
         front = encoder.front
         frames = int(front.num_frames(round(seconds * front.sample_rate)))
         return Spectrograms(manifest, frames, config=CropConfig(crop="start"), classes=classes)
