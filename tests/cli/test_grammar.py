@@ -19,6 +19,7 @@ from auricle.commands.models import ConvertConfig, GetConfig, ListModelsConfig, 
 from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
 from auricle.commands.prepare.prepare import PrepareConfig
+from auricle.commands.prepare.published import DatasetsConfig
 from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.tag import TagConfig
@@ -33,6 +34,7 @@ CONFIGS = {
     "tag": TagConfig,
     "embed": EmbedConfig,
     "prepare": PrepareConfig,
+    "prepare datasets": DatasetsConfig,
     "prepare lms": LmsConfig,
     "prepare list": ListConfig,
     "prepare as-list": AsListConfig,
@@ -60,6 +62,7 @@ NEW_FORMS = [
     ("embed", "a.wav --model mn04_as --out e.npy", {"source": ("a.wav",), "out": "e.npy"}),
     ("prepare", "sounds --out p --workers auto", {"source": "sounds", "out": "p", "workers": None}),
     ("prepare", "--out p --workers 3 sounds", {"source": "sounds", "out": "p", "workers": 3}),
+    ("prepare datasets", "esc50 gtzan", {"names": ("esc50", "gtzan")}),
     ("prepare lms", "sounds --out p --min_length 2", {"source": "sounds", "out": "p", "min_length": 2.0}),
     ("prepare list", "lms --out l.csv --root auto", {"source": "lms", "out": "l.csv", "root": None}),
     ("prepare as-list", "l.csv a.csv b.csv --out w.csv", {"source": "l.csv", "segments": ("a.csv", "b.csv")}),

@@ -35,6 +35,15 @@ class PublishedConfig:
     resampler: str = option(
         "soxr", "filter that brings recordings to --sample-rate: soxr, or sinc for MAE-AST", choices=("soxr", "sinc")
     )
+    hdf5: bool = option(
+        False, "AudioSet in folders of mp3: copy them into the HDF5 files that EfficientAT reads, and train from these"
+    )
+    hdf5_names: str = option(
+        "segments",
+        "how these files are spelt: as EfficientAT's program has it, or as its read-me",
+        choices=("segments", "segmenets"),
+        advanced=True,
+    )
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None})
     quiet: bool = option(False, "show no progress")
 
@@ -42,6 +51,8 @@ class PublishedConfig:
         check_choices(self)
         check_ranges(self, ("workers",), 0)
         check_ranges(self, ("sample_rate",), 1000, 384000)
+        if self.cache and self.hdf5:
+            raise AuricleError("--cache and --hdf5 are two ways to keep recordings; choose one")
         if self.bits not in (16, 32):
             raise AuricleError(f"--bits is 16 or 32, not {self.bits}")
 
@@ -88,7 +99,10 @@ def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], 
     from auricle.data.stores.recordings import WAVEFORMS, find_measured, recordings_of, waveform_keys, with_measurements
 
     started, out = time.monotonic(), Path(config.out)
-    clips = read_published(published_dataset(config.dataset), config.source)
+    dataset = published_dataset(config.dataset)
+    if config.hdf5 and dataset.pack is None:
+        raise AuricleError(f"{dataset.title} is not written as HDF5; --cache keeps its recordings as samples")
+    clips = read_published(dataset, config.source)
     manifest = clips.manifest
     restored = claim_folder(out, settings_of(config), out / JOURNAL)
     if config.cache:
@@ -110,6 +124,8 @@ def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], 
     if not measured:
         raise AuricleError(f"none of {len(recordings):,} recordings can be used; the first: {broken[0].error}")
     usable = with_measurements(manifest, measured, out)
+    if config.hdf5 and dataset.pack is not None:
+        usable = dataset.pack(usable, out, config.hdf5_names)
     write_manifest(replace(usable, notes=()), out / "manifest.csv")
     seconds = time.monotonic() - started
     return PublishedResult(

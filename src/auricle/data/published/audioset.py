@@ -7,8 +7,11 @@ Layouts and names: [efficientat_training 3](docs/specification/efficientat_train
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below
@@ -110,6 +113,71 @@ def _id_of_file(name: str, segments: dict[str, tuple[str, ...]]) -> str | None:
     return next((id for id in candidates if id in segments), None)
 
 
+# ---- writing the HDF5 files
+
+PIECE = 50_000  # segments of each piece of the unbalanced list
+
+
+def pack_audioset(manifest: Manifest, out: Path, spelling: str, parts: Sequence[str]) -> Manifest:
+    """Write the mp3 files of a manifest as one HDF5 file per part into ``out``, in the order of the lists.
+
+    A file that already holds these names is kept.
+
+    Args:
+        manifest: Clips with paths, read from folders.
+        out: Folder of the HDF5 files.
+        spelling: ``segments`` or ``segmenets``, in the names of the files.
+        parts: Parts of AudioSet.
+
+    Returns:
+        The same clips with the HDF5 file as ``store`` and the name in it as ``key``.
+
+    Raises:
+        MissingExtra: h5py is not installed.
+        AuricleError: A recording is no mp3 file.
+    """
+    from auricle.data.stores.hdf5 import ArchiveEntry, archive_names, write_archive
+
+    if other := next((clip for clip in manifest if not (clip.path or "").lower().endswith(".mp3")), None):
+        raise AuricleError(
+            f"{other.path or other.store} is no mp3 file, and only mp3 files are copied into HDF5 files; make them with "
+            "ffmpeg -i IN.wav -codec:a mp3 -ar 32000 OUT.mp3"
+        )
+    index = {name: i for i, (_, name) in enumerate(audioset_classes())}
+    packed = []
+    for part in parts:
+        names = _names_in_archive(find_lists(manifest.root, part), part)
+        clips = [clip for clip in manifest if clip.id in names]
+        if not clips:
+            continue
+        path = out / f"{part}_{spelling}_mp3.hdf"
+        if not path.is_file() or archive_names(path) != [names[clip.id] for clip in clips]:
+            targets = (_multi_hot(clip, index) for clip in clips)
+            entries = (
+                ArchiveEntry(names[clip.id], manifest.audio(clip), target) for clip, target in zip(clips, targets)
+            )
+            write_archive(path, entries, len(clips), len(index))
+        store = str(path.resolve())
+        packed += [replace(clip, path=None, store=store, key=names[clip.id]) for clip in clips]
+    return replace(manifest, clips=packed)
+
+
+def _names_in_archive(lists: list[Path], part: str) -> dict[str, str]:
+    """Return the name of every segment: Y<id>.mp3, below the number of its piece for the unbalanced list."""
+    names = {}
+    for number, file in enumerate(lists):
+        for row, id in enumerate(read_segments([file])):
+            piece = number if len(lists) > 1 else row // PIECE
+            names[id] = f"{piece:02d}/Y{id}.mp3" if part == UNBALANCED else f"Y{id}.mp3"
+    return names
+
+
+def _multi_hot(clip: Clip, index: dict[str, int]) -> np.ndarray:
+    target = np.zeros(len(index), np.uint8)
+    target[[index[name] for name in clip.labels]] = 1
+    return target
+
+
 def _dataset(name: str, title: str, parts: tuple[str, ...], note: str) -> PublishedDataset:
     expected: dict[str, int] = {}
     for part in parts:
@@ -124,6 +192,7 @@ def _dataset(name: str, title: str, parts: tuple[str, ...], note: str) -> Publis
         expected=expected,
         multilabel=True,
         note=note,
+        pack=partial(pack_audioset, parts=parts),
     )
 
 

@@ -42,6 +42,8 @@ class PublishedDataset:
         expected: Published number of clips of each part: ``train``, ``valid``, ``test``, ``fold 1``, … or ``all``.
         multilabel: True if a clip has any number of labels, False for exactly one.
         note: What a user should know before training, such as a split that is not published with the data.
+        pack: Writes the recordings of a manifest as archives into a folder, and returns the manifest that names them; None where
+            the data set is not passed on in archives. Its last argument is the spelling of the archives' names.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PublishedDataset:
     expected: Mapping[str, int] = field(default_factory=dict)
     multilabel: bool = False
     note: str = ""
+    pack: Callable[[Manifest, Path, str], Manifest] | None = None
 
     def expected_text(self) -> str:
         """Return the published number of clips: "train 36,796, valid 4,170"; folds of one size together."""
@@ -65,7 +68,7 @@ class PublishedDataset:
 
     def as_plain(self) -> dict[str, Any]:
         """Return what is known as JSON values."""
-        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "read"}
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("read", "pack")}
         return values | {"expected": dict(self.expected)}
 
 
@@ -254,7 +257,9 @@ def with_split_table(clips: list[Clip], folder: Path, name: str) -> tuple[list[C
         raise LayoutError(f"{table} names none of the recordings")
     parts = Counter(clip.split for clip in chosen)
     counts = ", ".join(f"{split} {count:,}" for split, count in parts.items())
-    notes = [f"split of {table.name}: {counts}; {len(clips) - len(chosen):,} recordings are not in it and left out"]
+    notes = [f"split of {table.name}: {counts}"]
+    if len(chosen) < len(clips):
+        notes.append(f"{len(clips) - len(chosen):,} recordings are not in {table.name} and left out")
     if lacking:
         notes.append(f"{lacking:,} rows of {table.name} name no recording that is there")
     return chosen, tuple(notes)

@@ -217,6 +217,7 @@ NSYNTH_VELOCITY = _nsynth("nsynth-velocity", "velocity", "velocity")
 
 SURGE_TONES = 2_084
 
+
 def read_surge(folder: Path) -> Manifest:
     """Read folders of tones, a file of each note. The label is the note (the file's name); tones are groups."""
     names = [name for name in files_below(folder, AUDIO_SUFFIXES) if PurePosixPath(name).parent.name]
