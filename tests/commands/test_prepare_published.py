@@ -45,7 +45,7 @@ def test_recordings_are_kept_as_samples_at_the_rate_of_the_model(tmp_path):
     manifest = read_manifest(tmp_path / "out")
     clip = manifest.clips[0]
     file = manifest.audio(clip)
-    assert file == tmp_path / "out/audio/audio" / clip.id
+    assert file == tmp_path / "out/waveforms/audio" / clip.id
     assert soundfile.info(file).subtype == "FLOAT"
     assert (clip.rate, clip.num_samples) == (16000, 1600)
     original = read(tmp_path / "source/audio" / clip.id, rate=16000).wave
@@ -67,7 +67,7 @@ def test_the_same_command_continues(tmp_path):
     esc50(tmp_path / "source")
     prepare("esc50", tmp_path / "source", tmp_path / "out", cache=True)
     before = (tmp_path / "out/manifest.csv").read_text()
-    kept = sorted((tmp_path / "out/audio/audio").iterdir())
+    kept = sorted((tmp_path / "out/waveforms/audio").iterdir())
     kept[0].unlink()
     kept[1].write_bytes(b"")  # a power cut
     changed = tmp_path / "source/audio/3-103-A-2.wav"

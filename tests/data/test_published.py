@@ -11,7 +11,6 @@ from auricle.data.published.base import part_counts, read_published
 from auricle.data.published.table import DATASETS, published_dataset
 from helpers.published_sets import TINY_SETS, TinySet, gtzan, speechcommands, voxforge, write_recordings
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -98,7 +98,7 @@ def describe_dataset(dataset: PublishedDataset) -> str:
 
 PUBLISHED_OUTPUT = """\
 OUT holds manifest.csv, failed.csv (listed files that are missing or cannot be used, and why; the exit code is then 1) and, with
---cache, audio/ with the recordings as samples. The same command continues a run that was stopped."""
+--cache, waveforms/ with the recordings as samples. The same command continues a run that was stopped."""
 DATA_SETS = f"""\
 Published data sets, from their official folders (auricle prepare NAME FOLDER --out OUT; 'auricle prepare datasets' describes
 them; a folder of audio with such a name is written ./NAME):

@@ -81,7 +81,7 @@ class PublishedResult:
 
 
 def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], None] | None = None) -> PublishedResult:
-    """Write ``manifest.csv``, ``prepare.json``, ``failed.csv`` and, with ``cache``, ``audio/*.wav`` into the folder.
+    """Write ``manifest.csv``, ``prepare.json``, ``failed.csv`` and, with ``cache``, ``waveforms/*.wav`` into the folder.
 
     ``on_read`` is called with the manifest of the data set before the work begins.
 

@@ -118,6 +118,7 @@ OPENMIC = PublishedDataset(
 
 # ---- GTZAN
 
+GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 GTZAN_LISTS = {"train": "train_filtered.txt", "valid": "valid_filtered.txt", "test": "test_filtered.txt"}
 
 
@@ -125,8 +126,10 @@ def read_gtzan(folder: Path) -> Manifest:
     """Read folders of genres, with the fault-filtered split where its three lists are in the folder."""
     root = next((inner for inner in ("genres_original", "genres") if (folder / inner).is_dir()), "")
     names = [name for name in files_below(folder / root, AUDIO_SUFFIXES) if PurePosixPath(name).parent.name]
-    if not names:
-        raise LayoutError("there are no folders of genres with recordings")
+    genres = {PurePosixPath(name).parent.name for name in names}
+    if not names or genres - set(GENRES):
+        other = f"; {min(genres - set(GENRES))} is no genre of GTZAN" if names else ""
+        raise LayoutError(f"there are no folders of genres with recordings{other}")
     paths = [f"{root}/{name}" if root else name for name in names]
     clips = [Clip(path, path, labels=(PurePosixPath(path).parent.name,)) for path in paths]
     splits = _gtzan_splits(folder)

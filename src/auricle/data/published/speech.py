@@ -96,7 +96,8 @@ CREMAD = PublishedDataset(
 
 def read_voxforge(folder: Path) -> Manifest:
     """Read ``LANGUAGE/USER-DATE-ID/wav/*.wav``. The label is the language; users are groups, unnamed ones by their folder."""
-    names = [name for name in files_below(folder, AUDIO_SUFFIXES) if len(PurePosixPath(name).parts) >= 3]
+    paths = map(PurePosixPath, files_below(folder, AUDIO_SUFFIXES))
+    names = [str(path) for path in paths if len(path.parts) == 4 and path.parts[2].lower() in ("wav", "flac")]
     if not names:
         raise LayoutError("there are no recordings in LANGUAGE/USER/wav")
     clips = [Clip(name, name, labels=(PurePosixPath(name).parts[0],), group=_user(name)) for name in names]

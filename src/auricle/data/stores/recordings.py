@@ -21,7 +21,7 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.base import ClipStore, StoredAudio
 from auricle.data.stores.conversion import ConversionFailure, append_line, keys_of
 
-WAVEFORMS = "audio"  # folder of the kept waveforms
+WAVEFORMS = "waveforms"  # folder of the kept waveforms
 SUBTYPES = {32: "FLOAT", 16: "PCM_16"}  # of libsndfile, by bits a sample
 
 
