@@ -48,9 +48,9 @@ def read_openmic(folder: Path) -> Manifest:
     return Manifest(clips, folder, OPENMIC_CLASSES)
 
 
-def _openmic_clip(key: str, annotated: Mapping[str, float], split: str, **where: str) -> Clip:
+def _openmic_clip(id: str, annotated: Mapping[str, float], split: str, **where: str) -> Clip:
     labels = tuple(name for name, probability in annotated.items() if probability > RELEVANT)
-    return Clip(key, labels=labels, known=tuple(annotated), split=split, **where)  # type: ignore[arg-type]
+    return Clip(id, labels=labels, known=tuple(annotated), split=split, **where)  # type: ignore[arg-type]
 
 
 def _openmic_rows(folder: Path) -> Iterator[tuple[str, dict[str, float], str]]:
