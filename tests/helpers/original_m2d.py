@@ -42,10 +42,10 @@ LATER = (
     "python prepare_wav.py downloads/cremad work/16k/cremad 16000",
     "python lineareval.py config/m2d.yaml cremad weight_file=/your/path/to/model.pth",
     "python lineareval.py config/m2d.yaml cremad batch_size=16,weight_file=/your/path/to/model.pth",
-    *(
-        f"bash (your m2d)/util/ft-{task}.sh /your/path/to/m2d_vit_base-80x608p16x16-221006-mr7 3 42 300"
-        for task in ("as2m", "as0k", "esc50", "spc", "vc1")
-    ),
+)
+FINETUNE = tuple(
+    f"bash (your m2d)/util/ft-{task}.sh /your/path/to/m2d_vit_base-80x608p16x16-221006-mr7 3 42 300"
+    for task in ("as2m", "as0k", "esc50", "spc", "vc1")
 )
 SUPERB = (
     "python run_downstream.py -m train -n m2d_calcnorm_1 -u m2d_calcnorm -d voxceleb1",

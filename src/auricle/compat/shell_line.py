@@ -46,6 +46,10 @@ class LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise AuricleError(f"{self.prog}: {message.removeprefix('argument ')}")
 
+    def add_option(self, *names: str, **how: Any) -> None:
+        """Add an option in the original's spelling and with dashes for underscores."""
+        self.add_argument(*dict.fromkeys([*names, *(name.replace("_", "-") for name in names)]), **how)
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         values, unknown = self.parse_known_args(args, namespace)
         if not unknown:

@@ -2,8 +2,9 @@
 
 Options, defaults and printed lines are those of the original ([efficientat 5](docs/specification/efficientat.md#s5) and
 [9](docs/specification/efficientat.md#s9)). ``--window_size`` means samples of the STFT window in ``inference`` and seconds of
-audio in ``windowed_inference``. The published name determines the front end; options that contradict it are an error. Training
-and evaluation on data sets (``ex_*``) are not implemented yet.
+audio in ``windowed_inference``. The published name determines the front end; options that contradict it are an error. The programs
+that train and evaluate on data sets (``ex_*``) are parsed by ``programs`` and run by ``training`` and ``scoring``; settings of
+``auricle finetune`` may follow after ``--``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auricle.audio.windows import Remainder, Window
-from auricle.compat.shell_line import LineParser, parse_shell_line
+from auricle.compat.efficientat.programs import PROGRAMS, parse_program
+from auricle.compat.shell_line import LineParser, parse_shell_line, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
 from auricle.models.base import Encoder
 
@@ -29,30 +31,45 @@ Load = Callable[[str], Encoder]
 FRONT_END = {
     "sample_rate": "sample_rate", "n_mels": "n_mels", "stft_window": "win_length", "hop_size": "hop_length", "n_fft": "n_fft"
 }  # fmt: skip
-TRAINERS = ("ex_audioset", "ex_pl_audioset", "ex_dcase20", "ex_fsd50k", "ex_esc50", "ex_openmic")
+Change = Callable[[Sequence[str], Any], Any]
 
 
-def run(line: Sequence[str], *, load: Load | None = None) -> int:
+def run(line: Sequence[str], *, load: Load | None = None, change: Change | None = None) -> int:
     """Run one command line and return its exit status.
 
     Args:
         line: the script and its options; ``python``, ``./`` and ``NAME=value`` in front are optional.
         load: loads a model by name; None: ``auricle.load``.
+        change: applies the arguments after ``--`` to the settings of a training.
 
     Raises:
         AuricleError: if the script is unknown or not supported.
     """
-    shell = parse_shell_line(line)
+    args, extra = split_at_dashes(line)
+    shell = parse_shell_line(args)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     script = shell.script
-    if script in TRAINERS:
-        raise AuricleError(
-            f"{script}: training and evaluation on its data sets are not implemented yet; "
-            "inference, windowed_inference and complexity run now"
-        )
+    if script in PROGRAMS:
+        return run_program(script, shell.args, extra, load or _published, change)
+    if extra:
+        raise AuricleError(f"after -- stand settings of a training; {script} takes none")
     if script not in SCRIPTS:
-        raise AuricleError(f"unknown script '{script}'{nearest(script, (*SCRIPTS, *TRAINERS))}")
+        raise AuricleError(f"unknown script '{script}'{nearest(script, (*SCRIPTS, *PROGRAMS))}")
     return SCRIPTS[script](shell.args, load or _published)
+
+
+def run_program(script: str, args: Sequence[str], extra: Sequence[str], load: Load, change: Change | None) -> int:
+    """Run one of the programs that train and evaluate on a data set."""
+    line = parse_program(script, args)
+    if not line.trains:
+        from auricle.compat.efficientat.scoring import evaluate
+
+        return evaluate(line, load)
+    from auricle.compat.efficientat.training import train
+
+    if extra and change is None:
+        raise AuricleError("settings after -- work only on the command line: auricle original efficientat … -- …")
+    return train(line, load, (lambda config: change(extra, config)) if extra and change else None)
 
 
 def _published(name: str) -> Encoder:
@@ -73,12 +90,12 @@ def inference(options: Sequence[str], load: Load) -> int:
     return 0
 
 
-def inference_parser() -> argparse.ArgumentParser:
+def inference_parser() -> LineParser:
     parser = _parser("inference")
     _add_model_name(parser)
     _add_audio_options(parser)
     _add_network_shape(parser)
-    _add(parser, "--ensemble", nargs="+", default=[], help="several names; their logits are averaged")
+    parser.add_option("--ensemble", nargs="+", default=[], help="several names; their logits are averaged")
     return parser
 
 
@@ -100,12 +117,12 @@ def windowed_inference(options: Sequence[str], load: Load) -> int:
     return 0
 
 
-def windowed_parser() -> argparse.ArgumentParser:
+def windowed_parser() -> LineParser:
     parser = _parser("windowed_inference")
     _add_model_name(parser, "--model")
     _add_audio_options(parser)
-    _add(parser, "--window_size", type=float, default=10.0, help="seconds of audio per window")
-    _add(parser, "--hop_length", type=float, default=2.5, help="seconds between two windows")
+    parser.add_option("--window_size", type=float, default=10.0, help="seconds of audio per window")
+    parser.add_option("--hop_length", type=float, default=2.5, help="seconds between two windows")
     return parser
 
 
@@ -143,11 +160,11 @@ def complexity(options: Sequence[str], load: Load) -> int:
     return 0
 
 
-def complexity_parser() -> argparse.ArgumentParser:
+def complexity_parser() -> LineParser:
     parser = _parser("complexity")
-    _add(parser, "--complexity_type", choices=("computation", "memory"), default="computation")
-    _add(parser, "--memory_efficient_inference", action="store_true")
-    _add(parser, "--bits_per_elem", type=int, default=16)
+    parser.add_option("--complexity_type", choices=("computation", "memory"), default="computation")
+    parser.add_option("--memory_efficient_inference", action="store_true")
+    parser.add_option("--bits_per_elem", type=int, default=16)
     _add_network_options(parser)
     return parser
 
@@ -162,7 +179,7 @@ def receptive_field(options: Sequence[str], load: Load) -> int:
     return 0
 
 
-def receptive_field_parser() -> argparse.ArgumentParser:
+def receptive_field_parser() -> LineParser:
     parser = _parser("receptive_field_cnn")
     _add_network_options(parser)
     return parser
@@ -181,38 +198,33 @@ def _parser(script: str) -> LineParser:
     return LineParser(f"auricle original efficientat {script}")
 
 
-def _add(parser: argparse.ArgumentParser, *names: str, **how: Any) -> None:
-    """Add an option in the original's spelling and with dashes for underscores."""
-    parser.add_argument(*dict.fromkeys([*names, *(name.replace("_", "-") for name in names)]), **how)
-
-
-def _add_model_name(parser: argparse.ArgumentParser, *also: str, default: str | None = "mn10_as") -> None:
+def _add_model_name(parser: LineParser, *also: str, default: str | None = "mn10_as") -> None:
     """Add ``--pretrained_name NAME`` and the newer ``--pretrained --model_name NAME``."""
     names = ("--model_name", *also, "--pretrained_name")
-    _add(parser, *names, dest="model_name", default=default, help="published name of the network")
-    _add(parser, "--pretrained", action="store_true", help="accepted: published names always have their weights")
+    parser.add_option(*names, dest="model_name", default=default, help="published name of the network")
+    parser.add_option("--pretrained", action="store_true", help="accepted: published names always have their weights")
 
 
-def _add_audio_options(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "--audio_path", required=True, help="an audio file")
-    _add(parser, "--cuda", action="store_true", help="use the GPU, in half precision, if there is one")
+def _add_audio_options(parser: LineParser) -> None:
+    parser.add_option("--audio_path", required=True, help="an audio file")
+    parser.add_option("--cuda", action="store_true", help="use the GPU, in half precision, if there is one")
 
 
-def _add_network_shape(parser: argparse.ArgumentParser) -> None:
+def _add_network_shape(parser: LineParser) -> None:
     """Add the options that describe a network; they must not contradict its published name."""
-    _add(parser, "--strides", nargs=4, type=int, metavar="N")
-    _add(parser, "--head_type")
-    _add(parser, "--sample_rate", "--resample_rate", dest="sample_rate", type=int, help="hertz")
-    _add(parser, "--window_size", dest="stft_window", type=int, help="samples of the spectrogram's window")
-    _add(parser, "--hop_size", type=int, help="samples")
-    _add(parser, "--n_fft", type=int, help="samples")
-    _add(parser, "--n_mels", type=int)
+    parser.add_option("--strides", nargs=4, type=int, metavar="N")
+    parser.add_option("--head_type")
+    parser.add_option("--sample_rate", "--resample_rate", dest="sample_rate", type=int, help="hertz")
+    parser.add_option("--window_size", dest="stft_window", type=int, help="samples of the spectrogram's window")
+    parser.add_option("--hop_size", type=int, help="samples")
+    parser.add_option("--n_fft", type=int, help="samples")
+    parser.add_option("--n_mels", type=int)
 
 
-def _add_network_options(parser: argparse.ArgumentParser) -> None:
+def _add_network_options(parser: LineParser) -> None:
     _add_model_name(parser, default=None)
-    _add(parser, "--model_width", type=float, help="a network of this width, in place of a name")
-    _add(parser, "--se_dims", help="squeeze along c, f, t, or none")
+    parser.add_option("--model_width", type=float, help="a network of this width, in place of a name")
+    parser.add_option("--se_dims", help="squeeze along c, f, t, or none")
     _add_network_shape(parser)
 
 

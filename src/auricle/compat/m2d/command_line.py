@@ -2,8 +2,9 @@
 
 The four training programs and the converter accept the options of the original, with its defaults
 ([m2d 5.1](docs/specification/m2d.md#s5-1), [1.3](docs/specification/m2d.md#s1-3)); ``python`` or ``torchrun`` in front is
-optional. Settings of ``auricle pretrain`` may follow after ``--``; they take precedence: ``… --epochs 300 -- --embed-dim 384
---depth 6``. Evaluation and fine-tuning are not implemented yet.
+optional. EVAR's ``finetune.py`` and the scripts that call it are parsed by ``evar_options`` and run by ``evar_runs``. Settings of
+``auricle pretrain`` or ``finetune`` may follow after ``--``; they take precedence: ``… --epochs 300 -- --embed-dim 384 --depth 6``.
+Evaluation of frozen encoders is not implemented yet.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from auricle.compat.m2d import evar_options
 from auricle.compat.m2d.options import PROGRAMS, parse_options, without_effect
 from auricle.compat.shell_line import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
@@ -21,12 +23,12 @@ from auricle.core.errors import AuricleError, nearest
 if TYPE_CHECKING:
     from auricle.methods.m2d.config import ViTPretrain
 
-Change = Callable[[Sequence[str], "ViTPretrain"], "ViTPretrain"]
+Change = Callable[[Sequence[str], Any], Any]
 CONVERTER = "wav_to_lms"
+FINETUNE = "finetune"
 LATER = (
     "lineareval",
     "2pass_lineareval",
-    "finetune",
     "zeroshot",
     "run_downstream",
     "prepare_wav",
@@ -52,6 +54,8 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     if shell.script == CONVERTER:
         return convert(shell.args)
+    if shell.script == FINETUNE or shell.script in evar_options.SCRIPTS:
+        return finetune(shell, extra, change)
     config = settings(shell, extra, change)
     if shell.launch is not None:
         command = ["original", "m2d", shell.script, *shell.args, *(["--", *extra] if extra else [])]
@@ -61,12 +65,12 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
 
 def refuse_unknown(shell: ShellLine) -> None:
     """Raise AuricleError unless the line names a supported script."""
-    known = (*PROGRAMS, CONVERTER)
+    known = (*PROGRAMS, CONVERTER, FINETUNE, *evar_options.SCRIPTS)
     if shell.script in known:
         return
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
-            f"{shell.script}: evaluation and fine-tuning by the original's command lines are not implemented yet; "
+            f"{shell.script}: evaluation by the original's command lines is not implemented yet; "
             f"{', '.join(known)} run now. EVAR's probe: auricle evaluate DATA --model NAME --protocol evar --lr 3e-5"
         )
     problem = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
@@ -155,6 +159,23 @@ def train(config: ViTPretrain) -> int:
     if not int(os.environ.get("RANK", 0)):
         print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
     return 1 if result.replaced else 0
+
+
+# ---- finetune.py of EVAR, util/ft-*.sh
+def finetune(shell: ShellLine, extra: Sequence[str], change: Change | None) -> int:
+    """Run EVAR's fine-tuning, or the calls of a script one after the other. Return the largest exit status."""
+    from auricle.compat.m2d.evar_runs import finetune_line
+
+    if extra and change is None:
+        raise AuricleError("settings after -- work only on the command line: auricle original m2d … -- …")
+    own = (lambda config: change(extra, config)) if extra and change else None
+    if shell.script == FINETUNE:
+        lines = [evar_options.parse_finetune(shell.args)]
+    else:
+        lines = list(evar_options.script_lines(shell.script, shell.args))
+    for line in lines:  # before the first is run
+        check_weights(line.weight_file)
+    return max(finetune_line(line, own) for line in lines)
 
 
 # ---- wav_to_lms.py

@@ -17,6 +17,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.compat.epoch_rows import EpochRows
 from auricle.compat.m2d.model_names import factory_name, program_of
 from auricle.compat.m2d.options import MAE, defaults_of, options_of
 from auricle.compat.m2d.run_names import run_folder_name
@@ -54,17 +55,11 @@ class PublishedFiles(Callback):
 
     def __init__(self, objective: Objective, config: PretrainConfig, folder: Path):
         self.objective, self.config, self.folder = objective, config, folder
-        self.values: dict[str, list[float]] = defaultdict(list)  # of the current epoch
-        self.started = False
+        self.rows = EpochRows(folder / "metrics.jsonl")
         self.last_checkpoint = 0  # number of the newest checkpoint of this process
 
     def on_log(self, row: dict[str, Any]) -> None:
-        """Collect a row. A run that continues within an epoch also uses the earlier rows of that epoch."""
-        if not self.started:
-            self.started = True
-            for earlier in self._earlier_rows():
-                self._collect(earlier)
-        self._collect(row)
+        self.rows.add(row)
         if row["kind"] == "epoch":
             measured = {name: row.get(name, value) for name, value in NOT_MEASURED.items()}
             self._end_epoch(int(row["epoch"]), measured)
@@ -78,24 +73,18 @@ class PublishedFiles(Callback):
         if self.last_checkpoint != number:
             self._write_checkpoint(number)
 
-    def _earlier_rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the log after the last complete epoch, without the newest row."""
-        from auricle.training.log import read_log
-
-        rows = read_log(self.folder / "metrics.jsonl")[:-1]
-        ends = [index for index, row in enumerate(rows) if row["kind"] == "epoch"]
-        return rows[ends[-1] + 1 :] if ends else rows
-
-    def _collect(self, row: dict[str, Any]) -> None:
-        names = {"step": LOGGED, "validation": SCORED}.get(row["kind"], {})
-        for name in names.keys() & row.keys():
-            self.values[names[name]].append(float(row[name]))
+    def _means(self) -> dict[str, float]:
+        """Return the means of the logged values of the epoch, under the original's names."""
+        values: dict[str, list[float]] = defaultdict(list)
+        for row in self.rows.take():
+            names = {"step": LOGGED, "validation": SCORED}.get(row["kind"], {})
+            for name in names.keys() & row.keys():
+                values[names[name]].append(float(row[name]))
+        return {name: sum(values) / len(values) for name, values in sorted(values.items())}
 
     def _end_epoch(self, number: int, measured: dict[str, float]) -> None:
         """Write the line of epoch ``number`` (from 1), and its checkpoint if one is due."""
-        means = {name: sum(values) / len(values) for name, values in sorted(self.values.items())}
-        self.values.clear()
-        line = {**self._with_both_losses(means), **measured}
+        line = {**self._with_both_losses(self._means()), **measured}
         self._write_line({**{f"train_{name}": value for name, value in line.items()}, "epoch": number - 1})
         train = self.config.train
         if number % train.save_freq == 0 or number == min(train.stop_at or train.epochs, train.epochs):

@@ -160,6 +160,7 @@ class LearningConfig:
         choices=("auto", "best", "last"),
     )
     metric: str = option("auto", "metric that chooses the best epoch; auto: accuracy (multiclass) or mAP (multilabel)")
+    extra_metrics: tuple[str, ...] = option((), "metrics that are computed beside --metric, such as roc_auc")
 
     def __post_init__(self) -> None:
         check_choices(self)

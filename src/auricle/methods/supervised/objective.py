@@ -78,6 +78,7 @@ class Supervised(Objective):
         self.metric = metrics.metric(
             metrics.default_metric(self.kind) if learning.metric == "auto" else learning.metric, self.kind
         )
+        self.extra_metrics = [metrics.metric(name, self.kind) for name in learning.extra_metrics]
         self.best_by, self.keeps_best = (self.metric.name, self.metric.sign), learning.select != "last"
         self.unused_parameters = bool(encoder.params_without_grad) or learning.unfreeze_epochs > 0
         self.frozen = frozen_groups(encoder, learning.freeze)
@@ -165,9 +166,10 @@ class Supervised(Objective):
         return {"loss": float(loss.mean()), **self.scores(logits, labels, mask)}
 
     def scores(self, logits: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-        """Return the metric of the settings, and how many classes it could score."""
+        """Return the metrics of the settings, and how many classes could be scored."""
         scored = int((labels * mask).any(0).sum())
-        return {self.metric.name: self.metric(logits, labels), "classes_scored": float(scored)}
+        chosen = (self.metric, *self.extra_metrics)
+        return {**{metric.name: metric(logits, labels) for metric in chosen}, "classes_scored": float(scored)}
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         return param_groups(self.online, self.learning, self.lr, weight_decay)
