@@ -39,12 +39,10 @@ def config_of(line: ProgramLine, source: str, model: str, out: str) -> FinetuneC
     """
     check_rates(line)
     values = {**EFFICIENTAT, **training_values(line), **clip_values(line), **augment_values(line), **rate_values(line)}
+    start: dict[str, Any] = {"model": model, "initial": "weights" if weights_name(line) else "random"}
     if learns_from_teacher(line):
-        return with_values(
-            DistillConfig("distillation", source, out, model=model, initial="weights", distillation=teacher_of(line)),
-            values,
-        )
-    return with_values(FinetuneConfig("supervised", source, out, model=model), values)
+        return with_values(DistillConfig("distillation", source, out, **start, distillation=teacher_of(line)), values)
+    return with_values(FinetuneConfig("supervised", source, out, **start), values)
 
 
 def learns_from_teacher(line: ProgramLine) -> bool:

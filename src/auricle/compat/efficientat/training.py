@@ -147,8 +147,15 @@ def starting_network(line: ProgramLine, load: Load, classes: tuple[str, ...]) ->
     Raises:
         AuricleError: for options that published weights cannot have.
     """
+    from auricle.models.heads import LabelSpace
+
     name = weights_name(line)
     encoder = new_network(line, classes) if name is None else published_network(line, load, name)
+    space, named = encoder.info.label_space, [(word, word) for word in classes]
+    if "max_lr" in line.values and encoder.num_classes() != len(classes):  # ImageNet's, for AudioSet
+        encoder = encoder.with_classes(len(classes), classes=named, label_type=label_type(line))
+    elif encoder.num_classes() == len(classes) and space is not None and not space.named:
+        encoder.set_label_space(LabelSpace.of(named, label_type(line)))
     if is_dymn(line):
         encoder.set_temperature(first_temperature(line))
     return encoder
