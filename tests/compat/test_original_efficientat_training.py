@@ -140,6 +140,14 @@ def test_settings_of_finetune_may_follow_and_win(here):
     assert files[0].startswith("mn01_esc50_epoch_1_acc_")
 
 
+def test_a_run_that_goes_on_goes_on_writing_the_published_file(here):
+    line = f"original efficientat ex_esc50.py --model_width 0.1 {TOY} -- --epochs 2 --stop-at 1"
+    assert main(line.split()) == 0
+    assert [path.name.split("_")[3] for path in (here / "run").glob("*.pt")] == ["0"]
+    assert main(["finetune", "--continue", "run", "--stop-at", "none", "--allow", "stop-at", "--quiet"]) == 0
+    assert [path.name.split("_")[3] for path in (here / "run").glob("*.pt")] == ["1"]
+
+
 def test_a_data_set_that_is_not_there_is_named_with_its_source(here, monkeypatch):
     monkeypatch.setenv("AURICLE_DATASETS", "elsewhere")
     words = r"ESC-50 is not in elsewhere/esc50: .*--dataset_dir FOLDER.*AURICLE_DATASETS.*github.com/karolpiczak"

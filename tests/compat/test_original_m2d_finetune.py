@@ -93,7 +93,8 @@ def test_repeats_have_their_own_seeds_and_runs(here):
 
 
 def test_the_program_takes_its_flags_and_options(here):
-    flags = "--lr 0.01 --mixup 0 --training_mask 0.0 --freq_mask 0 --time_mask 10 --rrc False --optim adamw --hidden '(8,)' --seed 5"
+    flags = "--lr 0.01 --mixup 0 --training_mask 0.0 --freq_mask 0 --time_mask 10 --rrc False"
+    flags += " --optim adamw --hidden '(8,)' --seed 5"
     assert original(f"python finetune.py config/m2d.yaml spcv2 weight_file={WEIGHT} {flags} {TOY}") == 0
     (run,) = runs(here)
     config = config_of(run)

@@ -55,13 +55,16 @@ def add_options(argv: Sequence[str], parser: VerbParser, settings: type[Finetune
 
 def run(args: argparse.Namespace) -> int:
     from auricle.commands.finetune import continue_finetune, finetune_run
+    from auricle.compat.original_run import original_callbacks
 
     if args.continue_from:
         if args.dry_run:
             raise AuricleError("--dry-run is about a new run, --continue about an old one; say one of them")
         allow = tuple(name.replace("-", "_") for name in args.allow)
-        changes = typed_options(args, args.settings)
-        return answer(continue_finetune(Path(args.continue_from), changes, allow=allow, quiet=args.quiet), args.json)
+        changes, folder = typed_options(args, args.settings), Path(args.continue_from)
+        watchers = original_callbacks(folder)
+        result = continue_finetune(folder, changes, allow=allow, callbacks=watchers, quiet=args.quiet)
+        return answer(result, args.json)
     if args.source is MISSING:
         raise AuricleError("name the recordings: auricle finetune DATA --model mn04_as (or --continue RUN)")
     config = config_from(args.settings, args)

@@ -140,13 +140,19 @@ def finetune_run(
 
 
 def continue_finetune(
-    folder: Path, changes: dict[str, Any] | None = None, *, allow: tuple[str, ...] = (), quiet: bool = False
+    folder: Path,
+    changes: dict[str, Any] | None = None,
+    *,
+    allow: tuple[str, ...] = (),
+    callbacks: Sequence[CallbackFactory] = (),
+    quiet: bool = False,
 ) -> FinetuneResult:
     """Continue a run exactly where it stopped.
 
     Args:
         folder: the run folder.
         changes: settings by field name; they are refused unless their names are in ``allow``.
+        callbacks, quiet: as of ``finetune_run``.
 
     Raises:
         AuricleError: for a folder without a fine-tuning run, changed data, and settings that may not change.
@@ -161,7 +167,7 @@ def continue_finetune(
             f"{folder} is a run of '{saved.method}'; continue it with auricle pretrain --continue {folder}"
         )
     config = apply_changes(replace(saved, out=str(folder)), changes or {}, allow)
-    return result_of(train(config, run, callbacks=run_callbacks(config, None, ()), quiet=quiet))
+    return result_of(train(config, run, callbacks=run_callbacks(config, None, callbacks), quiet=quiet))
 
 
 def describe_data(parts: RunParts, run: RunFolder) -> list[Callback]:

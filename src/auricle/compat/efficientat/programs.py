@@ -133,7 +133,7 @@ class ProgramLine:
     script: str
     generation: int
     values: dict[str, Any]
-    typed: frozenset[str] = frozenset()
+    typed: tuple[str, ...] = ()
     dataset_dir: str | None = None
     output_dir: str | None = None
     wandb: str | None = None
@@ -171,7 +171,7 @@ def parse_program(script: str, args: Sequence[str]) -> ProgramLine:
     own = {name: parsed.pop(name) for name in OWN}
     names = {*DEFAULTS[script, generation]}
     own.pop("generation")
-    return ProgramLine(script, generation, parsed, frozenset(typed & names), **own, notes=notes)
+    return ProgramLine(script, generation, parsed, tuple(sorted(typed & names)), **own, notes=notes)
 
 
 def typed_names(args: Sequence[str]) -> set[str]:

@@ -8,12 +8,14 @@ a positive clip (the original counts classes without one as 0).
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.settings import ONE_LABEL
 from auricle.compat.epoch_rows import EpochRows, mean_of
+from auricle.compat.original_run import note_original
 from auricle.core.errors import AuricleError
 from auricle.training.callbacks import Callback
 
@@ -53,10 +55,17 @@ def published_epochs(line: ProgramLine) -> CallbackFactory:
     """Return the factory of the callback for a line."""
 
     def make(parts: RunParts, run: RunFolder) -> list[Callback]:
+        note_original(run.path, "efficientat", **asdict(line))
         watch = start_wandb(line, run.path) if line.wandb is not None else None
         return [PublishedEpochs(line, parts.config.train, run, watch)]
 
     return make
+
+
+def continued(line: dict[str, Any]) -> tuple[CallbackFactory, ...]:
+    """Return the factories for a run that goes on. ``line``: what was noted of the line that began it."""
+    names = {field.name for field in fields(ProgramLine)}
+    return (published_epochs(ProgramLine(**{name: value for name, value in line.items() if name in names})),)
 
 
 class PublishedEpochs(Callback):

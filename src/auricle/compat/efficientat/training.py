@@ -203,7 +203,7 @@ def published_network(line: ProgramLine, load: Load, name: str) -> EfficientAT:
         own = getattr(config, field, None)
         if option in line.typed and own is not None and own != line[option]:
             raise AuricleError(f"{name} has --{option} {own}, not {line[option]}; leave the option out")
-    typed = {option: line[option] for option in line.typed & FRONT_END.keys()}
+    typed = {option: line[option] for option in line.typed if option in FRONT_END}
     changed = replace(config, front_end=spectrogram(line, typed, encoder.front).id)
     if "strides" in line.typed:
         changed = replace(changed, strides=tuple(line["strides"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.compat.epoch_rows import EpochRows
+from auricle.compat.original_run import note_original
 from auricle.core.io import make_folder
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.splits import TEST_SPLITS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from auricle.methods.base import TrainProgress
     from auricle.models.base import Encoder
     from auricle.training.loop import Trainer
-    from auricle.training.run import RunParts
+    from auricle.training.run import CallbackFactory, RunParts
 
 SCORES = Path("results") / "ft-scores.csv"
 COLUMNS = ("representation", "task", "score", "run_id", "report")
@@ -27,7 +28,13 @@ NATIVE = "heads.main."  # the head of ``Encoder.with_head``, under the names of 
 
 def evar_weights(parts: RunParts, run: RunFolder) -> list[Callback]:
     """Return the callback that saves the best weights under EVAR's name."""
+    note_original(run.path, "m2d")
     return [EvarWeights(run)]
+
+
+def continued(line: dict[str, Any]) -> tuple[CallbackFactory, ...]:
+    """Return the factories for a run that goes on."""
+    return (evar_weights,)
 
 
 class EvarWeights(Callback):
