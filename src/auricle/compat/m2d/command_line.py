@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.compat.m2d import evar_options
+from auricle.compat.m2d import applications, evar_options
 from auricle.compat.m2d.options import PROGRAMS, parse_options, without_effect
 from auricle.compat.shell_line import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Change = Callable[[Sequence[str], Any], Any]
 CONVERTER = "wav_to_lms"
 FINETUNE = "finetune"
+FINE_TUNERS = (FINETUNE, *evar_options.SCRIPTS, *applications.SCRIPTS)
 LATER = (
     "lineareval",
     "2pass_lineareval",
@@ -54,7 +55,7 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     if shell.script == CONVERTER:
         return convert(shell.args)
-    if shell.script == FINETUNE or shell.script in evar_options.SCRIPTS:
+    if shell.script in FINE_TUNERS:
         return finetune(shell, extra, change)
     config = settings(shell, extra, change)
     if shell.launch is not None:
@@ -65,7 +66,7 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
 
 def refuse_unknown(shell: ShellLine) -> None:
     """Raise AuricleError unless the line names a supported script."""
-    known = (*PROGRAMS, CONVERTER, FINETUNE, *evar_options.SCRIPTS)
+    known = (*PROGRAMS, CONVERTER, *FINE_TUNERS)
     if shell.script in known:
         return
     if shell.script in LATER or shell.script.endswith(".sh"):
@@ -161,19 +162,28 @@ def train(config: ViTPretrain) -> int:
     return 1 if result.replaced else 0
 
 
-# ---- finetune.py of EVAR, util/ft-*.sh
+# ---- finetune.py of EVAR, util/ft-*.sh, the applications' scripts
 def finetune(shell: ShellLine, extra: Sequence[str], change: Change | None) -> int:
-    """Run EVAR's fine-tuning, or the calls of a script one after the other. Return the largest exit status."""
+    """Run EVAR's fine-tuning, or the runs of a script one after the other. Return the largest exit status.
+
+    Raises:
+        AuricleError: for arguments and weights of any run, before the first one begins.
+    """
     from auricle.compat.m2d.evar_runs import finetune_line
 
     if extra and change is None:
         raise AuricleError("settings after -- work only on the command line: auricle original m2d … -- …")
     own = (lambda config: change(extra, config)) if extra and change else None
+    if shell.script in applications.SCRIPTS:
+        runs = applications.application_runs(shell.script, shell.args)
+        for run in runs:
+            check_weights(run.weights)
+        return max((applications.run_application(run, own) for run in runs), default=0)
     if shell.script == FINETUNE:
         lines = [evar_options.parse_finetune(shell.args)]
     else:
         lines = list(evar_options.script_lines(shell.script, shell.args))
-    for line in lines:  # before the first is run
+    for line in lines:
         check_weights(line.weight_file)
     return max(finetune_line(line, own) for line in lines)
 
