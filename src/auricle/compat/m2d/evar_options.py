@@ -7,6 +7,7 @@ CONFIG names a YAML file; where there is none, the published settings of M2D's f
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from collections.abc import Iterator, Sequence
@@ -278,7 +279,7 @@ def truth(text: str) -> bool:
     """Return True or False, as they are typed."""
     known = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
     if text.lower() not in known:
-        raise AuricleError(f"expected True or False, not '{text}'")
+        raise argparse.ArgumentTypeError(f"expected True or False, not '{text}'")
     return known[text.lower()]
 
 
