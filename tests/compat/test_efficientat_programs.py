@@ -179,7 +179,7 @@ def test_audioset_is_distilled_from_the_published_predictions_unless_kd_lambda_i
     assert (made.data.sampling, made.data.epoch_clips, made.train.optim) == ("balanced", 100000, "adamw")
     assert (made.learning.kernel_temperature, made.initial) == (30.0, "weights")
     plain = config("ex_audioset.py --train --kd_lambda 0")
-    assert (plain.method, plain.learning.kernel_temperature, plain.initial) == ("supervised", None, "random")
+    assert (plain.method, plain.learning.kernel_temperature, plain.initial) == ("supervised", None, "weights")
     with pytest.raises(AuricleError, match=r"there is no file resources/passt.*--teacher_preds.*--kd_lambda 0"):
         config("ex_audioset.py --train")
 

@@ -39,7 +39,7 @@ def config_of(line: ProgramLine, source: str, model: str, out: str) -> FinetuneC
     """
     check_rates(line)
     values = {**EFFICIENTAT, **training_values(line), **clip_values(line), **augment_values(line), **rate_values(line)}
-    start: dict[str, Any] = {"model": model, "initial": "weights" if weights_name(line) else "random"}
+    start: dict[str, Any] = {"model": model, "initial": "weights"}
     if learns_from_teacher(line):
         return with_values(DistillConfig("distillation", source, out, **start, distillation=teacher_of(line)), values)
     return with_values(FinetuneConfig("supervised", source, out, **start), values)
@@ -161,6 +161,12 @@ def weights_name(line: ProgramLine) -> str | None:
     if line.generation == 2023:
         return line["pretrained_name"]
     return line["model_name"] if line["pretrained"] else None
+
+
+def network_name(line: ProgramLine) -> str:
+    """Return a name of the network: of its weights, else its family and width."""
+    family = "dymn" if is_dymn(line) else "mn"
+    return weights_name(line) or f"{family}{str(float(line['model_width'])).replace('.', '')}"
 
 
 def remarks(line: ProgramLine) -> Iterator[str]:

@@ -17,7 +17,15 @@ import numpy as np
 
 from auricle.compat.datasets import dataset_folder, read_dataset
 from auricle.compat.efficientat.programs import ProgramLine
-from auricle.compat.efficientat.settings import ONE_LABEL, config_of, first_temperature, is_dymn, remarks, weights_name
+from auricle.compat.efficientat.settings import (
+    ONE_LABEL,
+    config_of,
+    first_temperature,
+    is_dymn,
+    network_name,
+    remarks,
+    weights_name,
+)
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
@@ -56,12 +64,15 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
     for remark in remarks(line):
         print(f"note: {remark}", file=sys.stderr)
     manifest = program_parts(line, dataset_of(line))
-    encoder = starting_network(line, load, manifest.label_classes())
     out = line.output_dir or f"runs/{line['experiment_name']}-{time.strftime('%y%m%d-%H%M%S')}"
     inputs = Path(f"{out}-data")
-    config = config_of(line, str(inputs / "manifest.csv"), str(inputs / f"{encoder.info.name}.safetensors"), out)
+    config = config_of(
+        line, str(inputs / "manifest.csv"), str(inputs / f"{Path(network_name(line)).stem}.safetensors"), out
+    )
     config = config if change is None else change(config)
-    write_inputs(config, encoder, manifest)
+    if Path(str(config.out)).exists():
+        raise AuricleError(f"{config.out} exists; choose another --output_dir")
+    write_inputs(config, starting_network(line, load, manifest.label_classes(), config.train.seed), manifest)
     result = finetune_run(config, callbacks=(published_epochs(line),))
     training = result.training
     print(f"{result.run}: {training.steps} weight updates, {training.epochs:g} epochs, loss {training.loss:.4f}")
@@ -91,8 +102,6 @@ def write_inputs(config: FinetuneConfig, encoder: Encoder, manifest: Manifest) -
     from auricle.hub.weight_file import save_encoder
 
     source = Path(config.source)
-    if Path(str(config.out)).exists():
-        raise AuricleError(f"{config.out} exists; choose another --output_dir")
     make_folder(source.parent, "choose another --output_dir")
     write_manifest(manifest, source)
     save_encoder(encoder, config.model, lineage={"line": "an original's training line", "start": encoder.info.name})
@@ -137,7 +146,7 @@ def wanted_part(line: ProgramLine) -> str:
 
 
 # ---- the network
-def starting_network(line: ProgramLine, load: Load, classes: tuple[str, ...]) -> EfficientAT:
+def starting_network(line: ProgramLine, load: Load, classes: tuple[str, ...], seed: int) -> EfficientAT:
     """Return the network that a line trains.
 
     Published weights keep their strides and their spectrogram, unless the line types other ones (which is how the networks
@@ -150,10 +159,10 @@ def starting_network(line: ProgramLine, load: Load, classes: tuple[str, ...]) ->
     from auricle.models.heads import LabelSpace
 
     name = weights_name(line)
-    encoder = new_network(line, classes) if name is None else published_network(line, load, name)
+    encoder = new_network(line, classes, seed) if name is None else published_network(line, load, name)
     space, named = encoder.info.label_space, [(word, word) for word in classes]
     if "max_lr" in line.values and encoder.num_classes() != len(classes):  # ImageNet's, for AudioSet
-        encoder = encoder.with_classes(len(classes), classes=named, label_type=label_type(line))
+        encoder = encoder.with_classes(len(classes), classes=named, label_type=label_type(line), seed=seed)
     elif encoder.num_classes() == len(classes) and space is not None and not space.named:
         encoder.set_label_space(LabelSpace.of(named, label_type(line)))
     if is_dymn(line):
@@ -161,7 +170,7 @@ def starting_network(line: ProgramLine, load: Load, classes: tuple[str, ...]) ->
     return encoder
 
 
-def new_network(line: ProgramLine, classes: tuple[str, ...]) -> EfficientAT:
+def new_network(line: ProgramLine, classes: tuple[str, ...], seed: int) -> EfficientAT:
     """Return a network with random weights."""
     from auricle.models.efficientat.config import DyMNConfig, MNConfig
     from auricle.models.efficientat.dymn import DyMN
@@ -174,21 +183,21 @@ def new_network(line: ProgramLine, classes: tuple[str, ...]) -> EfficientAT:
         "strides": tuple(line.get("strides", (2, 2, 2, 2))),
         "front_end": front.id,
     }
-    named: dict[str, Any] = {"classes": [(name, name) for name in classes], "label_type": label_type(line)}
+    named: dict[str, Any] = {
+        "classes": [(name, name) for name in classes],
+        "label_type": label_type(line),
+        "name": network_name(line),
+        "seed": seed,
+    }
     if is_dymn(line):
-        return DyMN(DyMNConfig(**shared), name=f"dymn{width_text(line)}", **named)
+        return DyMN(DyMNConfig(**shared), **named)
     frames = int(front.num_frames(10 * front.sample_rate))
     config = MNConfig(**shared, head=line["head_type"], se_dims=line["se_dims"], frames=frames)
-    return MN(config, name=f"mn{width_text(line)}", **named)
+    return MN(config, **named)
 
 
 def label_type(line: ProgramLine) -> Any:
     return "multiclass" if line.script in ONE_LABEL else "multilabel"
-
-
-def width_text(line: ProgramLine) -> str:
-    """Return the width as in published names: 10 for 1.0."""
-    return str(float(line["model_width"])).replace(".", "")
 
 
 def published_network(line: ProgramLine, load: Load, name: str) -> EfficientAT:
