@@ -10,7 +10,6 @@ import shlex
 import numpy as np
 import pytest
 import torch
-from helpers.published_sets import TINY_SETS
 
 import auricle
 from auricle.cli.main import main
@@ -23,6 +22,7 @@ from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
 from helpers.paths import SHARED
+from helpers.published_sets import TINY_SETS
 
 TOY = "--n_epochs=1 --num_workers=0 --batch_size=2 --output_dir=run"
 GOLDEN = SHARED / "golden" / "efficientat_training"

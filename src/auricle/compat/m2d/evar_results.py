@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCORES = Path("results") / "ft-scores.csv"
 COLUMNS = ("representation", "task", "score", "run_id", "report")
+BANDS = 80  # mel bands of M2D
 NATIVE = "heads.main."  # the head of ``Encoder.with_head``, under the names of the family's own below
 
 
@@ -116,13 +117,20 @@ def class_rows(scored: ScoredClips) -> list[list[Any]]:
     return [["", "ap", "auc", "class"], *([number, *row] for number, row in enumerate(values))]
 
 
-def score_weights(file: str, manifest: Manifest, seconds: float, batch_size: int) -> tuple[str, float]:
-    """Return the metric and the score of fine-tuned weights on the test part."""
+def score_weights(
+    file: str, manifest: Manifest, seconds: float, batch_size: int, frames: int | None = None
+) -> tuple[str, float]:
+    """Return the metric and the score of fine-tuned weights on the test part.
+
+    Args:
+        frames: length of the inputs for which the positions in the file were resized (``dur_frames``); None: they were not.
+    """
     from auricle.core.errors import AuricleError
     from auricle.hub.load import load
     from auricle.metrics.table import default_metric, metric
 
-    encoder, classes = load(file), manifest.label_classes()
+    encoder, classes = load(file, input_size=f"{BANDS}x{frames}" if frames else None), manifest.label_classes()
+    encoder = encoder.with_duration(frames) if frames else encoder
     if encoder.num_classes() != len(classes):
         raise AuricleError(f"{file} has {encoder.num_classes() or 'no'} classes, the task {len(classes)}")
     scored = scored_part(encoder, manifest, seconds, batch_size)

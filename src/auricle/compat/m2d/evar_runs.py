@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 from auricle.compat.m2d.evar_options import FinetuneLine, settings_text
 from auricle.compat.m2d.evar_results import append_score, evar_weights, write_clips
-from auricle.compat.m2d.evar_tasks import LOG_MEL, read_task, seconds_of, task_parts
+from auricle.compat.m2d.evar_tasks import LOG_MEL, read_task, seconds_of, task_parts, write_task
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder
 from auricle.core.options import with_values
-from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.recipes import EVAR
@@ -60,7 +59,7 @@ def finetune_line(line: FinetuneLine, change: Change | None = None) -> int:
         if Path(str(config.out)).exists():
             raise AuricleError(f"{config.out} exists: this line has run here already; move the folder away")
         make_folder(source.parent)
-        write_manifest(manifest, source)
+        write_task(manifest, line, source)
         result = finetune_run(config, callbacks=(evar_weights,))
         scores.append(score_of(result))
         replaced += result.training.replaced
@@ -147,7 +146,8 @@ def evaluate_only(line: FinetuneLine, manifest: Manifest) -> int:
     """Score fine-tuned weights on the test part, and print it."""
     from auricle.compat.m2d.evar_results import score_weights
 
-    name, score = score_weights(line.weight_file, manifest, seconds_of(line), line.flags["batch_size"])
+    frames = line.config["dur_frames"] or None
+    name, score = score_weights(line.weight_file, manifest, seconds_of(line), line.flags["batch_size"], frames)
     print(f"{line.task}: {name} {score:.5f}, {line.weight_file}")
     return 0
 

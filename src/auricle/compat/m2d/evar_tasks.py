@@ -14,9 +14,10 @@ from pathlib import Path
 from auricle.compat.datasets import dataset_folder, read_dataset
 from auricle.compat.m2d.evar_options import FinetuneLine
 from auricle.core.errors import AuricleError, nearest
-from auricle.data.manifest.formats import read_manifest
+from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.data.manifest.splits import TEST_SPLITS, VALIDATION_SPLITS
+from auricle.data.stores.npy import card_of, write_card
 
 LOG_MEL = "as"  # the task that reads stored log-mel spectrograms
 WEIGHT_CONSTANT, WEIGHT_POWER = (
@@ -118,10 +119,10 @@ def log_mel_clips(line: FinetuneLine, table: Path) -> Manifest:
             f"the task as needs EVAR's table {table} and the log-mel files of AudioSet below {root}: name their folder by "
             "--data_path FOLDER, and by the variable EVAR the folder of evar/metadata. 'auricle prepare lms' makes the files"
         )
-    listed = read_manifest(table, root=root)
-    clips = [
-        replace(clip, path=None, store="", key=str(Path(clip.path or clip.id).with_suffix(".npy"))) for clip in listed
-    ]
+    listed, rate = read_manifest(table, root=root), line.config["sample_rate"]
+    length = {"rate": rate, "num_samples": round(seconds_of(line) * rate)}  # nominal, so that no file is opened for it
+    names = [Path(clip.path or clip.id).with_suffix(".npy").as_posix() for clip in listed]
+    clips = [replace(clip, path=None, store="", key=name, **length) for clip, name in zip(listed, names)]
     return with_weights(replace(listed, clips=clips))
 
 
@@ -137,6 +138,13 @@ def with_weights(manifest: Manifest) -> Manifest:
         replace(clip, weight=sum(rates.get(label, 0.0) for label in clip.labels) ** WEIGHT_POWER) for clip in manifest
     ]
     return replace(manifest, clips=clips)
+
+
+def write_task(manifest: Manifest, line: FinetuneLine, path: Path) -> None:
+    """Write the manifest of a run. Spectrograms without a ``prepare.json`` are those of M2D's converter, and that is noted."""
+    write_manifest(manifest, path)
+    if line.task == LOG_MEL and card_of(manifest) is None:
+        write_card(path.parent, {"front_end": f"m2d-logmel/{line.config['sample_rate'] // 1000}k"})
 
 
 def task_parts(manifest: Manifest) -> list[Manifest]:
