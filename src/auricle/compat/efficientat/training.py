@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -202,11 +202,10 @@ def label_type(line: ProgramLine) -> Any:
 
 def published_network(line: ProgramLine, load: Load, name: str) -> EfficientAT:
     """Return the network of published weights, with the spectrogram and strides that the line types."""
-    from auricle.models.efficientat.encoder import EfficientAT
-
-    encoder = load(name)
-    if not isinstance(encoder, EfficientAT):
-        raise AuricleError(f"{name} is not a network of EfficientAT but one of the family {encoder.info.family}")
+    loaded = load(name)
+    if loaded.info.family not in ("mn", "dymn"):
+        raise AuricleError(f"{name} is not a network of EfficientAT but one of the family {loaded.info.family}")
+    encoder = cast("EfficientAT", loaded)
     config = encoder.config
     for option, field in (("head_type", "head"), ("se_dims", "se_dims")):
         own = getattr(config, field, None)
