@@ -19,6 +19,7 @@ HOPELESS = {
     "tag": "nowhere --model mn04_as --weights nowhere.pt",
     "embed": "nowhere --model logmel-stats --out e.npy --quiet",
     "prepare": "nowhere --out p",
+    "prepare datasets": "nothing",
     "prepare lms": "nowhere --out p",
     "prepare list": "nowhere --out l.csv",
     "prepare as-list": "nowhere.csv nowhere.csv --out w.csv",

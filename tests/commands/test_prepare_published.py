@@ -177,3 +177,8 @@ def test_fine_tuning_reads_what_was_prepared(tmp_path, options):
     )  # fmt: skip
     result = finetune_run(settings, quiet=True)
     assert "mAP" in result.test
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest(capsys):
+    assert main(["prepare", "esc-50", "ESC-50-master", "--out", "o"]) == 2
+    assert "there is no published data set 'esc-50'; did you mean esc50" in capsys.readouterr().err

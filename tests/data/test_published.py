@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.data.published.base import part_counts, read_published
+from auricle.data.published.music import fault_filtered_split
 from auricle.data.published.table import DATASETS, published_dataset
 from helpers.published_sets import TINY_SETS, TinySet, gtzan, speechcommands, voxforge, write_recordings
 
@@ -141,13 +143,18 @@ def test_names_of_audioset_may_begin_with_y(tmp_path):
     assert "YkAvorYkUBI" in ids
 
 
-def test_gtzan_without_its_lists_has_all_clips_and_no_split(tmp_path):
+def test_gtzan_has_the_fault_filtered_split(tmp_path):
     gtzan(tmp_path)
-    for file in tmp_path.glob("*_filtered.txt"):
-        file.unlink()
     manifest = read("gtzan", tmp_path).manifest
-    assert len(manifest) == 8
-    assert manifest.table.distinct("split") == [None]
+    assert manifest["genres_original/blues/blues.00012.wav"].split == "test"
+    assert any("1 faulty or repeated recordings are left out" in note for note in manifest.notes)
+    assert Counter(fault_filtered_split().values()) == DATASETS["gtzan"].expected
+
+
+def test_other_folders_of_music_are_not_gtzan(tmp_path):
+    write_recordings(tmp_path, ["polka/polka.00000.wav"])
+    with pytest.raises(AuricleError, match="polka is no genre of GTZAN"):
+        read("gtzan", tmp_path)
 
 
 def test_speech_commands_says_when_it_is_the_other_version(tmp_path):

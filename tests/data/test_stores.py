@@ -15,6 +15,7 @@ from auricle.core.errors import AudioError, AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import ClipStore, StoredAudio, StoredSpectrogram, open_store
+from helpers.published_sets import packed, write_recordings
 from helpers.sounds import tone, write_sound
 
 
@@ -52,8 +53,18 @@ def spectrogram_files(folder: Path, save: Callable, suffix: str) -> Case:
     return Case(Manifest(clips, folder), arrays, "spectrogram")
 
 
+def hdf5_audio(folder: Path) -> Case:
+    pytest.importorskip("h5py", reason="[data] is not installed")
+    write_recordings(folder / "mp3", ["a.mp3", "b.mp3"])
+    targets = {f"{name}.mp3": np.ones(8) for name in "ab"}
+    packed(folder, folder / "mp3", {"a.hdf": {"a.mp3": targets["a.mp3"]}, "b.hdf": {"b.mp3": targets["b.mp3"]}})
+    waves = {name: StoredAudio(folder / f"mp3/{name}.mp3").read(rate=16000).wave for name in "ab"}
+    return Case(Manifest([Clip(name, store=f"{name}.hdf", key=f"{name}.mp3") for name in "ab"], folder), waves, "audio")
+
+
 CASES = {
     "audio files": audio_files,
+    "hdf5 audio": hdf5_audio,
     "npy files": partial(spectrogram_files, save=np.save, suffix=".npy"),
     "npz files": partial(spectrogram_files, save=np.savez, suffix=".npz"),
 }
@@ -84,7 +95,8 @@ def test_a_store_can_be_sent_to_another_process(case):
 
 def test_a_missing_and_a_damaged_file_are_errors_of_that_clip(case):
     store, clip = case.store, case.manifest["a"]
-    file = case.manifest.audio(clip) if case.kind == "audio" else case.manifest.spectrogram(clip)
+    inner = clip.store if clip.in_archive else clip.path if case.kind == "audio" else f"{clip.store}/{clip.key}"
+    file = case.manifest.root / inner
     file.write_bytes(b"nothing")
     with pytest.raises(AudioError, match=file.name):
         read(store.open(clip))

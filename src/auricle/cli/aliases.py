@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 
 from auricle.core.errors import AuricleError, nearest
@@ -99,6 +100,12 @@ def place(verb: str, values: argparse.Namespace, args: list[str]) -> list[str]:
     Returns:
         The arguments that are unknown to the earlier grammar too.
     """
+    if verb == "prepare" and len(args) == 1 and values.out is not MISSING:
+        if not os.path.exists(values.source):
+            from auricle.data.published.table import published_dataset
+
+            published_dataset(values.source)  # which is refused, with the nearest name
+        return args
     if verb.startswith("prepare") and len(args) == 1:
         note(f"auricle {verb} SOURCE OUT", f"auricle {verb} SOURCE --out OUT")
         values.out = args.pop()

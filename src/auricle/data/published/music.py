@@ -6,9 +6,11 @@ Layouts, counts and splits: [efficientat_training 3](docs/specification/efficien
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -118,46 +120,40 @@ OPENMIC = PublishedDataset(
 
 # ---- GTZAN
 
-GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
-GTZAN_LISTS = {"train": "train_filtered.txt", "valid": "valid_filtered.txt", "test": "test_filtered.txt"}
+# the fault-filtered split (of jordipons/sklearn-audio-transfer-learning, as torchaudio has it): numbers of each genre
+GTZAN_SPLIT = "gtzan_filtered.csv"
 
 
 def read_gtzan(folder: Path) -> Manifest:
-    """Read folders of genres, with the fault-filtered split where its three lists are in the folder."""
+    """Read folders of genres, with the fault-filtered split; recordings that it leaves out are left out here too."""
     root = next((inner for inner in ("genres_original", "genres") if (folder / inner).is_dir()), "")
     names = [name for name in files_below(folder / root, AUDIO_SUFFIXES) if PurePosixPath(name).parent.name]
-    genres = {PurePosixPath(name).parent.name for name in names}
-    if not names or genres - set(GENRES):
-        other = f"; {min(genres - set(GENRES))} is no genre of GTZAN" if names else ""
+    splits = fault_filtered_split()
+    genres, found = {stem.partition(".")[0] for stem in splits}, {PurePosixPath(name).parent.name for name in names}
+    if not found or found - genres:
+        other = f"; {min(found - genres)} is no genre of GTZAN" if found else ""
         raise LayoutError(f"there are no folders of genres with recordings{other}")
-    paths = [f"{root}/{name}" if root else name for name in names]
-    clips = [Clip(path, path, labels=(PurePosixPath(path).parent.name,)) for path in paths]
-    splits = _gtzan_splits(folder)
-    if splits is None:
-        note = (
-            f"there are no {', '.join(GTZAN_LISTS.values())}: all clips are kept, without the fault-filtered split of 443, "
-            "197 and 290"
-        )
-        return Manifest(clips, folder, notes=(note,))
-    by_stem = {PurePosixPath(clip.id).stem: clip for clip in clips}
-    chosen = []
-    for stem, split in splits.items():
-        clip = by_stem.get(stem) or Clip(f"{root}/{stem}", f"{root}/{stem}", labels=(stem.partition(".")[0],))
-        chosen.append(Clip(clip.id, clip.path, labels=clip.labels, split=split))
-    return Manifest(chosen, folder)
+    clips = [
+        Clip(path, path, labels=(PurePosixPath(path).parent.name,), split=splits.get(PurePosixPath(path).stem))
+        for path in (f"{root}/{name}".lstrip("/") for name in names)
+    ]
+    used = [clip for clip in clips if clip.split is not None]
+    left_out = len(clips) - len(used)
+    notes = (
+        (f"{left_out} faulty or repeated recordings are left out, as in the fault-filtered split",) if left_out else ()
+    )
+    return Manifest(used, folder, notes=notes)
 
 
-def _gtzan_splits(folder: Path) -> dict[str, str] | None:
-    """Return the split of every listed recording by its name without suffix; None where the lists are not there."""
-    lists = {split: folder / name for split, name in GTZAN_LISTS.items()}
-    if not all(file.is_file() for file in lists.values()):
-        return None
-    return {
-        PurePosixPath(line.strip()).stem: split
-        for split, file in lists.items()
-        for line in file.read_text(encoding="utf-8-sig").splitlines()
-        if line.strip()
-    }
+def fault_filtered_split() -> dict[str, str]:
+    """Return the split of every recording that is used, by its name without suffix: "blues.00029": "train"."""
+    text = resources.files(__package__).joinpath(GTZAN_SPLIT).read_text(encoding="utf-8")
+    splits = {}
+    for row in csv.DictReader(text.splitlines()):
+        for numbers in row["numbers"].split():
+            first, _, last = numbers.partition("-")
+            splits |= {f"{row['genre']}.{n:05d}": row["split"] for n in range(int(first), int(last or first) + 1)}
+    return splits
 
 
 GTZAN = PublishedDataset(
@@ -165,8 +161,7 @@ GTZAN = PublishedDataset(
     title="GTZAN",
     url="http://marsyas.info/downloads/datasets.html",
     licence="none is given",
-    layout="a folder of each genre (blues/blues.00000.wav, …), itself or in genres_original/ or genres/, and for the "
-    f"fault-filtered split {', '.join(GTZAN_LISTS.values())}",
+    layout="a folder of each genre (blues/blues.00000.wav, …), itself or in genres_original/ or genres/",
     read=read_gtzan,
     expected={"train": 443, "valid": 197, "test": 290},
     note="The fault-filtered split uses 930 of the 1,000 recordings.",
