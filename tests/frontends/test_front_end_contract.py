@@ -23,6 +23,7 @@ PUBLISHED = (
     "mae-ast-fbank/16k",
     "mae-ast-fbank/16k-m40-hann",
     "efficientat-mel/sr32000-m128-w800-h320-n1024-fmin0-fmax15000",
+    "decibel-mel/16k",
 )
 UNUSUAL = (
     "efficientat-mel/sr32000-m40-w800-h100-n1024-fmin0-fmax15000",  # a hop far below the window

@@ -117,6 +117,7 @@ FAMILIES = {
     "m2d": Family(m2d, _unmixed_vit),
     "m2d-speech-32k": Family(lambda: m2d("80x50", "80x4", 32000), _unmixed_vit),
     "m2d-ragged-chunks": Family(lambda: m2d("80x61", "16x16"), _unmixed_vit),
+    "m2d-on-decibels": Family(lambda: m2d().with_front_end("decibel-mel/16k").with_stats(-50.0, 30.0), _unmixed_vit),
     "m2d-head-on-tokens": Family(lambda: m2d(pools="tokens"), _unmixed_vit),
     "m2d-head-on-frames": Family(lambda: m2d(pools="frames"), _unmixed_vit),
     "m2d-training-checkpoint": Family(lambda: m2d_file("m2d_vit_base-80x208p16x16-golden-mr7"), _unmixed_vit),

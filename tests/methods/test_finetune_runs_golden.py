@@ -24,7 +24,7 @@ from helpers.paths import SHARED
 
 FOLDER = SHARED / "golden" / "finetune"
 LOSS_NAMES = {"bce": "bce", "nll_divided_by_C": "nll"}
-RUNS = ("flat_masked_sgd", "stacked_chunks_adamw", "frozen_encoder_sgd")
+RUNS = ("flat_masked_sgd", "flat_masked_chunks_sgd", "stacked_chunks_adamw", "frozen_encoder_sgd")
 NOISE = ("transformer.norm.bias", "qkv.bias")  # gradients that are rounding noise, which AdamW turns into steps
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the golden runs stand beside the project only")
@@ -63,6 +63,15 @@ def logits_of(encoder: M2DEncoder, values: Tensor, ids_keep: Tensor | None) -> T
     return logits
 
 
+def visible_tokens(step: dict, part: dict[str, Tensor]) -> Tensor | None:
+    """The tokens that each chunk keeps, numbered through all chunks."""
+    visible, first = [], 0
+    for chunk, (kept, (_, rows, columns)) in enumerate(zip(step["len_keep"], step["mask_grids"])):
+        visible.append(part[f"ids_shuffle.{chunk}"].long()[:, :kept] + first)
+        first += rows * columns
+    return torch.cat(visible, dim=1) if visible else None
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_published_run_is_repeated_step_by_step(name):
     tensors, meta = read_golden(FOLDER / f"finetune_{name}.safetensors")
@@ -84,7 +93,7 @@ def test_a_published_run_is_repeated_step_by_step(name):
         values, targets = network_input(step, part, encoder)
         close(values, part["encoder_input"][:, 0], 1e-5)
         close(targets, part["y_mixed"], 1e-6)
-        ids = part["ids_shuffle.0"].long()[:, : step["len_keep"][0]] if step["len_keep"] else None
+        ids = visible_tokens(step, part)
         encoder.train()
         logits = logits_of(encoder, values, ids)
         close(logits, part["logits"], 1e-4)

@@ -9,7 +9,7 @@ import torch
 
 from auricle.training.lars import LAMB, LARS
 from auricle.training.optimizers import make_optimizer
-from auricle.training.schedules import cosine_annealing, cosine_with_warmup, evar_cosine, exponential_linear
+from auricle.training.schedules import cosine_annealing, cosine_with_warmup, evar_cosine, exponential_linear, stepped
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN
 
@@ -77,6 +77,13 @@ def test_evars_rate_lags_a_step_behind_its_cosine(case):
 def test_cosine_annealing_returns_after_two_periods(case):
     for epoch, rate in enumerate(case["lr_of_epoch"]):
         assert cosine_annealing(epoch, case["lr"], case["eta_min"], case["T_max"]) == pytest.approx(rate, abs=1e-9)
+
+
+def test_ssasts_rate_rises_in_stairs_and_falls_in_steps():
+    warmup = [stepped(0, step, 1.0, 5, 1, 0.85, 1000) for step in (0, 49, 50, 999, 1000)]
+    assert warmup == pytest.approx([0.0, 0.0, 0.05, 0.95, 1.0])
+    epochs = [stepped(epoch, 10**6, 1.0, 10, 5, 0.5, 0) for epoch in (0, 9, 10, 14, 15, 20)]
+    assert epochs == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.25, 0.125])
 
 
 @pytest.mark.parametrize("case", SCHEDULES["mae"], ids=lambda case: f"{case['epochs']}-{case['accum_iter']}")

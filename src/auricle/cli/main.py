@@ -77,6 +77,7 @@ TOPICS = {
     "weights": {
         "models list": Verb("models", "list the published weights", "ListModels", computes=False),
         "models show": Verb("models", "show all that is known of a weight, a file or a run", "Show", computes=False),
+        "models recipes": Verb("models", "list the published recipes", "Recipes", computes=False),
         "models get": Verb("models", "download, check, convert and keep published weights", "Get"),
         "models convert": Verb("models", "write a weight in another layout", "Convert"),
         "models verify": Verb("models", "check that weights are what they should be", "Verify"),

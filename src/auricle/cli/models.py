@@ -1,4 +1,4 @@
-"""``auricle models …``: list published weights, show one, get it, convert between layouts, verify."""
+"""``auricle models …``: list published weights and recipes, show one, get it, convert between layouts, verify."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from auricle.commands.models import (
     list_models,
     show,
 )
+from auricle.commands.recipes import ListRecipesConfig, list_recipes
+from auricle.core.io import dumps
 
 JSON = "print JSON instead of text"
 
@@ -101,6 +103,37 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.7g}"  # float32 has no more digits
     return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
+
+
+class Recipes:
+    """List the published recipes: settings of fine-tuning and distillation, with source, expected score and tolerance.
+
+    auricle models recipes
+    auricle models recipes icbhi                                 with its settings
+    auricle models recipes --data esc50 --json
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, ListRecipesConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> None:
+        config = config_from(ListRecipesConfig, args)
+        recipes = list_recipes(config)
+        if args.json:
+            print(dumps([{**asdict(recipe), "command": recipe.command} for recipe in recipes]))
+            return
+        for recipe in recipes:
+            print(f"{recipe.name}  (auricle {recipe.verb}{f', data {recipe.data}' if recipe.data else ''})")
+            print(f"  {recipe.source}")
+            print(
+                f"  expected: {recipe.expected or 'not published'}{f' {recipe.tolerance}' if recipe.tolerance else ''}"
+            )
+            print(f"  measured: {recipe.measured}")
+            for name, value in recipe.settings.items() if config.name else ():
+                print(f"    {name.replace('_', '-'):<20} {'none' if value is None else _text(value)}")
 
 
 class Get:

@@ -230,8 +230,8 @@ class AudioSetList:
       auricle prepare as-list data/files_audioset.csv eval_segments.csv balanced_train_segments.csv \\
           unbalanced_train_segments.csv --out data/files_as_weighted.csv
 
-    A clip's id is the first 11 characters of its file name. A class with n clips in the list weighs 1000 / (n + 100); a
-    clip weighs the sum over its classes to the power of 1 / 1.5. Files that no segment list contains are left out and
+    A clip's id is the first 11 characters of its file name. A class with n clips in the list weighs 1000 / (n + 100)
+    (--offset); a clip weighs the sum over its classes to the power of 1 / 1.5. Files that no segment list contains are left out and
     counted; the exit code is then 1.
     """
 

@@ -287,6 +287,11 @@ def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
 
     _family(encoder, ("m2d",), "m2d")
     config = encoder.architecture()["config"]
+    if "front_end" in encoder.architecture():
+        raise AuricleError(
+            f"the layout m2d does not store the front end: its readers assume M2D's log-mel; this encoder takes "
+            f"'{encoder.info.front_end}' and cannot be written in it"
+        )
     if config["num_heads"] not in (None, max(1, config["embed_dim"] // 64)):
         raise AuricleError(
             f"the layout m2d does not store the number of heads: its readers assume one head per 64 channels; "

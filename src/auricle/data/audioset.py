@@ -97,15 +97,17 @@ def clip_id(file_name: str) -> str:
     return Path(file_name).name[:ID_LENGTH]
 
 
-def weight_clips(names: Iterable[str], segments: Mapping[str, tuple[str, ...]]) -> tuple[list[WeightedClip], list[str]]:
+def weight_clips(
+    names: Iterable[str], segments: Mapping[str, tuple[str, ...]], offset: float = OFFSET
+) -> tuple[list[WeightedClip], list[str]]:
     """Return the rows of the clips that have labels, in order, and the names of those that have none.
 
-    A clip weighs (the sum of 1000 / (clips of the class + 100) over its classes) ^ (1 / 1.5).
+    A clip weighs (the sum of 1000 / (clips of the class + offset) over its classes) ^ (1 / 1.5).
     """
     names = list(names)
     known = [name for name in names if clip_id(name) in segments]
     counts = Counter(label for name in known for label in segments[clip_id(name)])
-    weights = {label: SCALE / (count + OFFSET) for label, count in counts.items()}
+    weights = {label: SCALE / (count + offset) for label, count in counts.items()}
     rows = []
     for name in known:
         labels = segments[clip_id(name)]

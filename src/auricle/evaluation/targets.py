@@ -14,7 +14,7 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest, Segment
 from auricle.metrics import table
-from auricle.metrics.table import TASK_KINDS, Metric, default_metric
+from auricle.metrics.table import METRICS, TASK_KINDS, Metric, default_metric, metric_name
 
 
 class Targets:
@@ -71,6 +71,8 @@ class ClassTargets(Targets):
         if not self.multilabel and (counts != 1).any():
             row = int(np.flatnonzero(counts != 1)[0])
             raise AuricleError(f"a multiclass task needs {TASK_KINDS['multiclass']}; row {row} has {counts[row]:.0f}")
+        if chosen := METRICS.get(metric_name(self.metric)):
+            chosen.for_classes(self.classes)
 
     @property
     def kind(self) -> str:  # type: ignore[override]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -31,6 +31,7 @@ FRONT_ENDS = {  # imported on first use
     "m2d-logmel": ("auricle.frontends.log_mel", "LogMel"),
     "efficientat-mel": ("auricle.frontends.efficientat_mel", "EfficientATMel"),
     "mae-ast-fbank": ("auricle.frontends.fbank", "KaldiFbank"),
+    "decibel-mel": ("auricle.frontends.decibel_mel", "DecibelMel"),
 }
 
 MOST_BANDS = 4096
@@ -104,6 +105,11 @@ class FrontEnd(ABC):
     def hop_seconds(self) -> float:
         """Seconds from one frame to the next."""
         return self.hop_length / self.sample_rate
+
+    @cached_property
+    def silence(self) -> float:
+        """Lowest value of the spectrogram of digital silence."""
+        return float(self(torch.zeros(1, self.min_samples)).min())
 
     def frame_time(self, index: float) -> float:
         """Return the centre of a frame in seconds from the start of the clip. Fractions lie between two frames."""

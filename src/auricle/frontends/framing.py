@@ -120,6 +120,22 @@ def slaney_bank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, device: 
     return torch.from_numpy(bank).to(device)
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def htk_bank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, device: torch.device) -> Tensor:
+    """Return triangles (n_mels, n_fft / 2 + 1) float32 of height 1 from ``fmin`` to half the rate, in hertz.
+
+    Their edges are equidistant on HTK's scale, m = 2595 log10(1 + f / 700)
+    ([finetuning 9.2](docs/specification/finetuning.md#s9-2)).
+    """
+    low, high = 2595.0 * np.log10(1.0 + np.array([fmin, sample_rate / 2]) / 700.0)
+    edges = 700.0 * (10.0 ** (np.linspace(low, high, n_mels + 2) / 2595.0) - 1.0)
+    ramps = edges[:, None] - np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
+    widths = np.diff(edges)[:, None]
+    bank = np.maximum(0.0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]))
+    return torch.from_numpy(bank.astype(np.float32)).to(device)
+
+
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def kaldi_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float, device: torch.device) -> Tensor:

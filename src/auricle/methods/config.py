@@ -31,11 +31,13 @@ POSITIVE = (
     "keep_checkpoints",
     "save_freq",
     "batch_size",
+    "decay_start",
+    "decay_every",
 )
 NOT_NEGATIVE = (
     "max_updates", "stop_at", "schedule_updates", "eps", "lr", "blr", "min_lr", "warmup_epochs", "warmup_updates", "weight_decay",
     "clip_grad", "workers", "save_interval_updates", "keep_interval_updates", "checkpoint_minutes", "checkpoint_steps",
-    "eval_freq", "eval_after", "validate_interval", "validate_interval_updates",
+    "eval_freq", "eval_after", "validate_interval", "validate_interval_updates", "decay_factor",
 )  # fmt: skip
 
 
@@ -79,13 +81,16 @@ class TrainConfig:
     eps: float | None = option(None, "epsilon of the optimiser; auto: adamw 1e-8, adam 1e-6", special=AUTO, old=ZERO)
     schedule: str = option(
         "cosine",
-        "learning rate after the warm-up (efficientat, evar, cosine-annealing: as those programs)",
-        choices=("cosine", "polynomial", "constant", "efficientat", "evar", "cosine-annealing"),
+        "learning rate after the warm-up (efficientat, evar, cosine-annealing, step: as those programs)",
+        choices=("cosine", "polynomial", "constant", "efficientat", "evar", "cosine-annealing", "step"),
     )
     ramp_down_start: float = option(80.0, "efficientat: epoch from which the rate falls")
     ramp_down_epochs: float = option(95.0, "efficientat: epochs over which it falls")
     last_lr_ratio: float = option(0.01, "efficientat: last rate as a share of the peak")
     annealing_epochs: float = option(40.0, "cosine-annealing: epochs from the highest to the lowest rate")
+    decay_start: int = option(10, "step: epochs before the rate falls for the first time")
+    decay_every: int = option(5, "step: epochs from one fall of the rate to the next")
+    decay_factor: float = option(0.5, "step: the rate after a fall as a share of the one before")
     power: float = option(1.0, "exponent of the polynomial schedule")
     schedule_updates: int | None = option(
         None,
@@ -315,12 +320,22 @@ class PretrainConfig:
 class Preset:
     """Named settings of a method (``auricle pretrain DATA --method METHOD --preset NAME``). Command-line options replace them.
 
-    values: by field name; source: where they come from; expected: the score to expect, with its task; None: unknown.
+    values      by field name
+    source      where they come from
+    expected    the score to expect, with its task; None: unknown
+    tolerance   how far repeated runs lie around it; None: unknown
+    generation  of the program, such as the year of its revision
+    data        the data set, as "auricle prepare" names it; "" for data of one's own
+    measured    what a run here gave, and at which scale; "" for none at full scale
     """
 
     values: Mapping[str, Any]
     source: str
     expected: str | None = None
+    tolerance: str | None = None
+    generation: str = ""
+    data: str = ""
+    measured: str = ""
 
 
 @dataclass(frozen=True)

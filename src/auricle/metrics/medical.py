@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.metrics.classification import confusion
+from auricle.metrics.classification import checked, confusion
 
 MURMUR_CLASSES = ("Present", "Unknown", "Absent")
 MURMUR_WEIGHTS = (5.0, 3.0, 1.0)
+SORTED_MURMURS = tuple(sorted(MURMUR_CLASSES))
 
 
 class RespiratoryScore(NamedTuple):
@@ -62,6 +63,20 @@ def respiratory_score_of(predicted: np.ndarray, true: np.ndarray, classes: int) 
     return respiratory_score(counts.diagonal().tolist(), counts.sum(1).tolist())
 
 
+def respiratory_parts(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Return the scores of ``respiratory_score`` by name; all NaN without normal or without abnormal cycles.
+
+    Args:
+        scores: (n, C), higher is likelier; column 0 is the normal class.
+        targets: (n, C) of 0 and 1.
+    """
+    counts = confusion(checked(scores).argmax(1), np.asarray(targets).argmax(1), targets.shape[1])
+    total = counts.sum(1)
+    if not total[0] or not total[1:].sum():
+        return dict.fromkeys(RespiratoryScore._fields, float("nan"))
+    return respiratory_score(counts.diagonal().tolist(), total.tolist())._asdict()
+
+
 class MurmurScore(NamedTuple):
     """Scores of patients in the order Present, Unknown, Absent.
 
@@ -99,6 +114,27 @@ def murmur_score(counts: np.ndarray) -> MurmurScore:
         f_measure=float(np.nanmean(f)),
         f_per_class=tuple(f.tolist()),
     )
+
+
+def murmur_parts(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Return weighted accuracy, mean recall and the recall of each class by name.
+
+    Args:
+        scores: (n, 3), higher is likelier; the columns are Absent, Present and Unknown, the sorted classes.
+        targets: (n, 3) of 0 and 1.
+
+    Raises:
+        AuricleError: There are not three classes.
+    """
+    if targets.shape[1] != len(SORTED_MURMURS):
+        raise AuricleError(
+            f"murmurs are scored as {', '.join(SORTED_MURMURS)}, in this order; these data have {targets.shape[1]} classes"
+        )
+    order = [SORTED_MURMURS.index(name) for name in MURMUR_CLASSES]
+    predicted, true = (np.asarray(values)[:, order].argmax(1) for values in (checked(scores), targets))
+    score = murmur_score(confusion(predicted, true, len(order)).T)
+    recalls = {f"recall_{name.lower()}": value for name, value in zip(MURMUR_CLASSES, score.recalls)}
+    return {"weighted_accuracy": score.weighted_accuracy, "uar": score.uar, **recalls}
 
 
 def patient_by_rule(recordings: Sequence[np.ndarray]) -> int:

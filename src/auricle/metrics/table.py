@@ -9,7 +9,7 @@ Tasks, results, probes that choose by validation, and reports read this table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from auricle.metrics.classification import (
     mean_d_prime,
     mean_roc_auc,
 )
+from auricle.metrics.medical import SORTED_MURMURS, murmur_parts, respiratory_parts
 
 TASK_KINDS = {
     "multiclass": "exactly one label per clip",
@@ -49,6 +50,8 @@ class Metric:
         unit: Unit of the number printed; "" for none.
         difference_unit: Unit of a difference of two values.
         digits: Decimals printed.
+        parts: Further numbers of the same predictions and targets by name, such as the recall of each class.
+        classes: Names that the first classes must have, in lower case: columns that the function takes for granted.
     """
 
     name: str
@@ -59,9 +62,26 @@ class Metric:
     unit: str = "%"
     difference_unit: str = "points"
     digits: int = 1
+    parts: Callable[[Any, Any], dict[str, float]] | None = None
+    classes: tuple[str, ...] = ()
 
     def __call__(self, predictions: Any, targets: Any) -> float:
         return self.function(predictions, targets)
+
+    def with_parts(self, predictions: Any, targets: Any) -> dict[str, float]:
+        """Return the value under the metric's name, and its parts."""
+        parts = {} if self.parts is None else self.parts(predictions, targets)
+        return {self.name: self(predictions, targets), **parts}
+
+    def for_classes(self, names: Sequence[str]) -> Metric:
+        """Return this metric, for columns of these classes. Raises AuricleError where it means other ones by them."""
+        found = tuple(name.lower() for name in names[: len(self.classes)])
+        if found == self.classes:
+            return self
+        raise AuricleError(
+            f"the metric '{self.name}' is about classes that begin with {', '.join(self.classes)}; these are "
+            f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}: give the class list in that order (--classes)"
+        )
 
     @property
     def sign(self) -> int:
@@ -77,6 +97,15 @@ def _balanced_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
     return balanced_accuracy(checked(scores).argmax(1), targets.argmax(1), targets.shape[1])
 
 
+def _respiratory_score(scores: np.ndarray, targets: np.ndarray) -> float:
+    return respiratory_parts(scores, targets)["score"]
+
+
+def _murmur_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
+    return murmur_parts(scores, targets)["weighted_accuracy"]
+
+
+MURMURS = tuple(name.lower() for name in SORTED_MURMURS)
 CLASS_KINDS = ("multiclass", "multilabel")
 METRICS = {
     metric.name: metric
@@ -85,6 +114,8 @@ METRICS = {
         Metric("balanced_accuracy", _balanced_accuracy, ("multiclass",)),
         Metric("mAP", mean_average_precision, CLASS_KINDS),
         Metric("roc_auc", mean_roc_auc, (*CLASS_KINDS, "pairs")),
+        Metric("respiratory_score", _respiratory_score, ("multiclass",), parts=respiratory_parts, classes=("normal",)),
+        Metric("murmur_accuracy", _murmur_accuracy, ("multiclass",), parts=murmur_parts, classes=MURMURS),
         Metric("d_prime", mean_d_prime, (*CLASS_KINDS, "pairs"), factor=1.0, unit="", difference_unit="", digits=2),
     )
 }

@@ -373,6 +373,16 @@ class Encoder(nn.Module):
             raise AuricleError(f"{self.info.name} has chunks of a fixed length; leave --one-chunk out")
         return self
 
+    def with_front_end(self, id: str) -> Encoder:
+        """Return a copy that takes the spectrograms of another front end with the same frames and bands.
+
+        All weights are shared, not copied. The statistics stay: ``with_stats`` sets those of the new spectrograms.
+
+        Raises:
+            AuricleError: the family has one front end alone, or the frames or bands differ.
+        """
+        raise AuricleError(f"{self.info.name} takes '{self.info.front_end}' spectrograms alone; leave --front-end out")
+
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of dynamic convolutions; families without them ignore it."""
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import from_plain
 from auricle.models.inputs import mean_over_time
-from auricle.models.layers.init import keyed
+from auricle.models.layers.init import keyed, linear_rule, transformer_rule
+from auricle.models.layers.transformer import BlockStyle, Transformer
 
 if TYPE_CHECKING:
     from auricle.models.base import Encoder
@@ -31,6 +32,7 @@ MAIN = "main"  # the head whose logits are ``EncoderOutput.logits``; the head of
 LabelKind = Literal["multiclass", "multilabel"]
 MOST_INPUTS, MOST_CLASSES, MOST_LAYERS = 1 << 24, 1_000_000, 64  # of a head
 HEAD_STD = 0.02  # of the weights of a new head
+HEAD_NORM_EPS = 1e-5  # [finetuning 11](docs/specification/finetuning.md#s11)
 
 
 @dataclass(frozen=True)
@@ -248,14 +250,14 @@ class VectorHead(Head):
 
 
 class LinearHead(VectorHead):
-    """One linear layer."""
+    """One linear layer. ``uniform`` draws its weights as PyTorch does: uniform within 1 / sqrt(input_dim)."""
 
     kind = "linear"
 
-    def __init__(self, input_dim: int, num_classes: int, reads: str = "clip", *, seed: int = 0):
+    def __init__(self, input_dim: int, num_classes: int, reads: str = "clip", *, uniform: bool = False, seed: int = 0):
         super().__init__(input_dim, num_classes, reads)
         self.linear = nn.Linear(input_dim, num_classes)
-        keyed(self, seed, head_rule, prefix="heads")
+        keyed(self, seed, linear_rule if uniform else head_rule, prefix="heads")
 
     def vector_logits(self, x: Tensor) -> Tensor:
         return self.linear(x.to(self.linear.weight.dtype)).float()
@@ -361,24 +363,90 @@ def head_rule(local: str, owner: nn.Module, parameter: Tensor, generator: torch.
         nn.init.trunc_normal_(parameter, std=HEAD_STD, generator=generator)
 
 
-HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead, NormLinearHead)}
+class TransformerHead(Head):
+    """A transformer on the frames: its output at a learnt token, which starts as zero, goes through a linear layer.
+
+    The blocks are pre-norm, without positions and dropout ([finetuning 11](docs/specification/finetuning.md#s11)).
+
+    Args:
+        input_dim: size of a frame.
+        num_classes: the number of logits.
+        reads: "frames"; there is no other choice.
+        token_dim: size of a token; a frame is cut into input_dim / token_dim tokens (the patches that M2D stacks).
+        depth, num_heads: of the transformer. Its inner width is that of a token.
+        seed: of the weights.
+    """
+
+    kind = "transformer"
+
+    def __init__(
+        self,
+        input_dim: int,
+        num_classes: int,
+        reads: str = "frames",
+        *,
+        token_dim: int | None = None,
+        depth: int = 4,
+        num_heads: int = 1,
+        seed: int = 0,
+    ):
+        super().__init__()
+        width = token_dim or input_dim
+        sizes = 1 <= width <= input_dim <= MOST_INPUTS and 1 <= num_classes <= MOST_CLASSES
+        blocks = 1 <= depth <= MOST_LAYERS and 1 <= num_heads <= width
+        if not sizes or not blocks or input_dim % width or width % num_heads or reads != "frames":
+            raise AuricleError(
+                f"a transformer head reads frames, cuts them into whole tokens, and has 1 to {MOST_LAYERS} blocks whose heads "
+                f"share the width of a token evenly: not {reads}, {input_dim} and {width}, {depth} and {num_heads}"
+            )
+        self.input_dim, self.num_classes, self.token_dim = input_dim, num_classes, width
+        self.token = nn.Parameter(torch.zeros(1, 1, width))
+        self.transformer = Transformer(width, depth, num_heads, BlockStyle(hidden=width, eps=HEAD_NORM_EPS))
+        self.linear = nn.Linear(width, num_classes)
+        keyed(self.transformer, seed, transformer_rule, prefix="heads.transformer")
+        keyed(self.linear, seed, linear_rule, prefix="heads.linear")
+
+    def forward(self, inputs: HeadInputs) -> Tensor:
+        frames = inputs.frames.to(self.linear.weight.dtype)
+        if frames.shape[-1] != self.input_dim:
+            raise AuricleError(f"this head reads {self.input_dim} values, the encoder's frames have {frames.shape[-1]}")
+        tokens = frames.unflatten(2, (-1, self.token_dim)).flatten(1, 2)
+        valid = torch.arange(frames.shape[1], device=frames.device) < inputs.lengths[:, None]
+        mask = nn.functional.pad(valid.repeat_interleave(self.input_dim // self.token_dim, 1), (1, 0), value=True)
+        x = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], dim=1)
+        return self.linear(self.transformer(x, mask)[:, 0]).float()
+
+    def per_frame(self, frames: Tensor) -> None:
+        return None
+
+    def settings(self) -> dict[str, Any]:
+        sizes = {"input_dim": self.input_dim, "num_classes": self.num_classes, "token_dim": self.token_dim}
+        depth, heads = len(self.transformer.blocks), self.transformer.blocks[0].attn.num_heads
+        return {"kind": self.kind, **sizes, "depth": depth, "num_heads": heads}
+
+
+HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead, NormLinearHead, TransformerHead)}
 
 
 def make_head(kind: str, encoder: Encoder, num_classes: int, *, reads: str = "clip", **options: Any) -> Head:
     """Make a new head that fits ``encoder``, for ``Encoder.with_head``.
 
     Args:
-        kind: a name in ``HEADS``: "linear", "mlp" or "norm-linear".
+        kind: a name in ``HEADS``: "linear", "mlp", "norm-linear" or "transformer".
         encoder: the encoder that the head will stand on; a head that it has already is not looked at.
         num_classes: the number of logits.
-        reads: "clip" (the clip embedding) or "frames" (the mean over time of the logits of every frame).
-        options: further arguments of the head: ``hidden_dim`` and ``dropout`` of "mlp", ``hidden`` and ``dropout`` of
-            "norm-linear", ``seed``.
+        reads: "clip" (the clip embedding) or "frames" (the mean over time of the logits of every frame). A transformer
+            always reads the frames.
+        options: further arguments of the head: ``uniform`` of "linear", ``hidden_dim`` and ``dropout`` of "mlp", ``hidden``
+            and ``dropout`` of "norm-linear", ``depth``, ``num_heads`` and ``token_dim`` of "transformer", ``seed``.
 
     Raises:
         AuricleError: for an unknown kind.
     """
     info = encoder.without_head().info
+    if kind == TransformerHead.kind:
+        options.setdefault("token_dim", info.token_dim)
+        reads = "frames"
     input_dim = info.clip_dim if reads == "clip" else info.frame_dim
     return _head_class(kind)(input_dim=input_dim, num_classes=num_classes, reads=reads, **options)  # type: ignore[call-arg]
 

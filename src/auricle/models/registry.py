@@ -14,12 +14,15 @@ from auricle.models.base import Encoder
 from auricle.models.heads import build_head
 
 
-def _m2d(config: Any, *, head: Any = None, one_piece: bool = False, seed: int | None = 0) -> Encoder:
+def _m2d(
+    config: Any, *, head: Any = None, one_piece: bool = False, front_end: str | None = None, seed: int | None = 0
+) -> Encoder:
     from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
     from auricle.models.m2d.encoder import M2DEncoder
 
     classifier = None if head is None else _config(M2DHeadConfig, head)
-    return M2DEncoder(_config(ViTConfig, config), head=classifier, one_piece=bool(one_piece), seed=seed)
+    sizes, piece, own = _config(ViTConfig, config), bool(one_piece), None if front_end is None else str(front_end)
+    return M2DEncoder(sizes, head=classifier, one_piece=piece, front_end=own, seed=seed)
 
 
 def _mae_ast(config: Any, *, through_decoder: bool = False, seed: int | None = 0) -> Encoder:

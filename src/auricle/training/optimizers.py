@@ -20,6 +20,7 @@ from auricle.training.schedules import (
     evar_cosine,
     exponential_linear,
     polynomial_decay,
+    stepped,
 )
 
 # ---- the length of a run, the position of a micro-step in it, and the learning rate there
@@ -100,6 +101,9 @@ def rate_at(progress: TrainProgress, config: TrainConfig, peak: float) -> float:
             return evar_cosine(progress.step, per_epoch, peak, warmup, epochs)
         case "cosine-annealing":
             return cosine_annealing(epoch, peak, config.min_lr, config.annealing_epochs)
+        case "step":
+            start, every, factor = config.decay_start, config.decay_every, config.decay_factor
+            return stepped(epoch, progress.step, peak, start, every, factor, updates)
     if progress.epochs is None:
         return cosine_with_warmup(min(progress.step, total), peak, config.min_lr, updates, total)
     if warmup >= progress.epochs and not config.long_warmup:

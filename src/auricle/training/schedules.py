@@ -70,3 +70,18 @@ def cosine_annealing(epoch: int, peak: float, floor: float, period: float) -> fl
     See [finetuning 9.3](docs/specification/finetuning.md#s9-3).
     """
     return floor + (peak - floor) / 2 * (1 + math.cos(math.pi * epoch / period))
+
+
+WARMUP_STAIR = 50  # weight updates for which a warm-up of ``stepped`` keeps its rate
+
+
+def stepped(epoch: int, step: int, peak: float, start: int, every: int, factor: float, warmup: int) -> float:
+    """Return SSAST's rate: ``peak``, times ``factor`` after ``start`` epochs and after every ``every`` further ones.
+
+    The warm-up rises to the peak over ``warmup`` weight updates in stairs of 50, the first of which has rate 0
+    ([mae_ast 12](docs/specification/mae_ast.md#s12)).
+    """
+    if step < warmup:
+        return peak * (step // WARMUP_STAIR * WARMUP_STAIR) / warmup
+    falls = 0 if epoch < start else 1 + (epoch - start) // every
+    return peak * factor**falls

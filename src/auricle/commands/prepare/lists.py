@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.core.options import argument, option
+from auricle.core.options import argument, check_ranges, option
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,13 @@ class AsListConfig:
         "the official segment lists: eval, balanced_train, unbalanced_train", many=True
     )
     out: str = option("data/files_as_weighted.csv", "list to write (CSV)")
+    offset: float = option(
+        100.0, "a class with n clips weighs 1000 / (n + OFFSET); 0.01: for fine-tuning, as EVAR's program"
+    )
     overwrite: bool = option(False, "replace a list that exists and has other content")
+
+    def __post_init__(self) -> None:
+        check_ranges(self, ("offset",), 0)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def prepare_as_list(config: AsListConfig) -> ListResult:
     from auricle.data.audioset import file_names, read_segments, weight_clips
 
     names, out = file_names(Path(config.source)), Path(config.out)
-    rows, unknown = weight_clips(names, read_segments(map(Path, config.segments)))
+    rows, unknown = weight_clips(names, read_segments(map(Path, config.segments)), config.offset)
     if not rows:
         raise AuricleError(
             f"the segment lists hold none of the {len(names)} files of {config.source}; the first is '{names[0]}', "

@@ -17,8 +17,6 @@ from auricle.audio.sources import files_below
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
 
-WAVE_MIXUP_BETA = 2.0
-
 
 def with_gain(wave: np.ndarray, decibels: float) -> np.ndarray:
     """Return wave * 10^(dB / 20)."""
@@ -74,9 +72,9 @@ class WaveAugment:
         return wave
 
 
-def draw_share(key: RandomKey) -> float:
-    """Draw the clip's own share of a mixture of two waveforms: Beta(2, 2), at least a half."""
-    share = float(key.of("wave mixup share").beta(WAVE_MIXUP_BETA, WAVE_MIXUP_BETA))
+def draw_share(key: RandomKey, alpha: float = 2.0) -> float:
+    """Draw the clip's own share of a mixture of two waveforms: Beta(alpha, alpha), at least a half."""
+    share = float(key.of("wave mixup share").beta(alpha, alpha))
     return max(share, 1 - share)
 
 

@@ -85,6 +85,42 @@ def fit_length(array: np.ndarray, length: int, short: str = "zeros") -> np.ndarr
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, length - available)])
 
 
+def fade_ends(wave: np.ndarray, fade: int, *, start: bool = True) -> np.ndarray:
+    """Fade a waveform (S,) linearly: ``fade`` samples in and out, from and to 0 (all samples, where there are fewer).
+
+    Args:
+        wave: The samples; they are not changed.
+        fade: Samples of a fade.
+        start: False fades out at the end alone.
+    """
+    size = min(fade, len(wave))
+    ramp = np.linspace(0.0, 1.0, size, dtype=np.float32)
+    out = wave.copy()
+    if start:
+        out[:size] *= ramp
+    out[len(out) - size :] *= ramp[::-1]
+    return out
+
+
+def faded_clip(wave: np.ndarray, length: int, fade: int, short: str = "repeat") -> np.ndarray:
+    """Fade the ends of a whole clip (S,), then cut it or fill it up to a length.
+
+    A clip that is repeated fades out once more at the end; a cut end is not faded again
+    ([finetuning 9.1](docs/specification/finetuning.md#s9-1)).
+
+    Args:
+        wave: The clip.
+        length: Samples of the result.
+        fade: Samples of a fade.
+        short: What follows a shorter clip: ``"zeros"`` or ``"repeat"``.
+
+    Returns:
+        (length,).
+    """
+    whole = fit_length(fade_ends(wave, fade), length, short)
+    return fade_ends(whole, fade, start=False) if short == "repeat" and len(wave) <= length else whole
+
+
 def epoch_length(count: int, min_ds_size: int) -> int:
     """Return the clips of an epoch: a list of ``count`` clips is repeated up to ``min_ds_size``.
 

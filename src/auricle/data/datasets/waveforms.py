@@ -9,7 +9,7 @@ import numpy as np
 from auricle.audio.resample import Resampler
 from auricle.core.randomness import RandomKey
 from auricle.data.datasets.base import ClipDataset, Crop
-from auricle.data.datasets.crops import CropConfig, crop_start, fit_length
+from auricle.data.datasets.crops import CropConfig, crop_start, faded_clip, fit_length
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store
 
@@ -25,6 +25,7 @@ class Waveforms(ClipDataset):
         config: How clips are cut.
         classes: Class list of the labels.
         resampler: Resampling filter: the one of the front end.
+        fade: Seconds of a linear fade at both ends of a clip; crops then start where the clip does.
 
     Raises:
         AuricleError: The manifest is empty, or has labels that are not among the classes.
@@ -40,16 +41,19 @@ class Waveforms(ClipDataset):
         config: CropConfig | None = None,
         classes: Sequence[str] | None = None,
         resampler: Resampler = "soxr",
+        fade: float = 0.0,
     ):
         super().__init__(manifest, rate, seed=seed, config=config or CropConfig(), classes=classes)
-        self.store, self.seconds, self.resampler = open_store(manifest, "audio"), seconds, resampler
+        self.store, self.seconds, self.resampler, self.fade = open_store(manifest, "audio"), seconds, resampler, fade
 
     def crop(self, clip: Clip, key: RandomKey) -> Crop:
         """Decode a crop of a clip. Raises AudioError when its file cannot be used."""
-        start, end = self.crop_span(clip, key)
+        start, end = self.crop_span(clip, key) if not self.fade else (clip.start or 0.0, clip.end)
         wave = self.store.open(clip).read(start, end, rate=self.rate, resampler=self.resampler).wave
         size = len(wave) if self.seconds is None else round(self.seconds * self.rate)
         length = size if self.config.short == "repeat" else min(size, len(wave))
+        if self.fade:
+            return Crop(faded_clip(wave, size, round(self.fade * self.rate), self.config.short), length, start)
         return Crop(fit_length(wave, size, self.config.short), length, start)
 
     def crop_span(self, clip: Clip, key: RandomKey) -> tuple[float, float | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auricle.methods.config import Method, Preset
 from auricle.methods.distillation.config import DistillConfig
-from auricle.methods.supervised.recipes import EFFICIENTAT, MIXED
+from auricle.methods.supervised.recipes.efficientat import EFFICIENTAT, MIXED
 
 if TYPE_CHECKING:
     from auricle.methods.data import Processes, TrainingData
@@ -24,7 +24,7 @@ def open_data(config: DistillConfig, processes: Processes) -> TrainingData:
 def build_distillation(config: DistillConfig, data: TrainingData) -> Distillation:
     from auricle.methods.distillation.data import DistillationData
     from auricle.methods.distillation.objective import Distillation
-    from auricle.methods.supervised.data import class_weights
+    from auricle.methods.supervised.data import class_weights, scored_groups
     from auricle.methods.supervised.head import encoder_with_head
 
     assert isinstance(data, DistillationData)
@@ -40,6 +40,7 @@ def build_distillation(config: DistillConfig, data: TrainingData) -> Distillatio
         lr=config.train.peak_lr(data.processes.world),
         with_labels=data.dataset.labels is not None,
         class_weights=class_weights(data, config),
+        groups=scored_groups(data, config) if data.dataset.labels is not None else None,
         seed=config.train.seed,
     )
 
@@ -65,6 +66,8 @@ RECIPES = {
         AUDIOSET,
         "EfficientAT's ex_audioset.py, defaults (docs/specification/efficientat_training.md#s2)",
         "47.1 mAP with mn10 from ImageNet weights and the published teacher",
+        generation="2024",
+        data="audioset",
     )
 }
 DISTILLATION = Method(DistillConfig, build_distillation, open_data, RECIPES, verb="distill")

@@ -14,6 +14,7 @@ from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.distillation.config import TeacherConfig
 from auricle.methods.distillation.teachers import Teacher, TeacherOutput
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
+from auricle.methods.supervised.groups import Groups
 from auricle.methods.supervised.losses import teacher_bce
 from auricle.methods.supervised.objective import Supervised, View
 from auricle.models.base import Encoder
@@ -32,7 +33,7 @@ class Distillation(Supervised):
         teacher: live or stored.
         config: weights of the losses.
         with_labels: whether the batches have labels of the teacher's classes.
-        learning, augment, lr, class_weights: as of ``Supervised``.
+        learning, augment, lr, class_weights, groups: as of ``Supervised``.
         seed: of the projections.
     """
 
@@ -49,9 +50,10 @@ class Distillation(Supervised):
         lr: float,
         with_labels: bool,
         class_weights: Tensor | None = None,
+        groups: Groups | None = None,
         seed: int = 0,
     ):
-        super().__init__(encoder, learning, augment, lr=lr, class_weights=class_weights)
+        super().__init__(encoder, learning, augment, lr=lr, class_weights=class_weights, groups=groups)
         self.teacher, self.distillation, self.with_labels = teacher, config, with_labels
         if not with_labels:
             self.best_by = ("loss", -1)
@@ -73,7 +75,7 @@ class Distillation(Supervised):
         parts: dict[str, Tensor] = {}
         if self.with_labels:
             weight = share if self.distillation.logits else 1.0
-            parts["label_loss"] = weight * self.label_loss(view.logits, view.batch).mean()
+            parts["label_loss"] = weight * self.batch_label_loss(view.logits, view.batch)
         if self.distillation.logits:
             parts["distillation_loss"] = (1 - share) * self.logit_loss(view, answer).mean()
         if len(self.projections):

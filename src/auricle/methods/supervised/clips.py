@@ -14,7 +14,9 @@ from auricle.data.datasets.crops import CropConfig
 from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.clip import Clip
 from auricle.data.manifest.manifest import Manifest
-from auricle.methods.supervised.objective import WINDOW_MARK
+
+WINDOW_MARK = "#"  # between the id of a clip and the number of a window of it
+ROUNDING = 1e-6  # windows: a length in seconds is not exact
 
 
 class LabelledWaveforms(Waveforms):
@@ -24,6 +26,7 @@ class LabelledWaveforms(Waveforms):
         manifest, rate, seconds, seed, config, classes, resampler: as of ``Waveforms``.
         augment: gain, shift and impulse responses of every clip.
         mixup: share of the clips that are mixed with a clip drawn from the whole list (which may be the clip itself).
+        mixup_alpha: the clip's own share of a mixture is drawn from Beta(alpha, alpha).
     """
 
     def __init__(
@@ -34,10 +37,11 @@ class LabelledWaveforms(Waveforms):
         *,
         augment: WaveAugment,
         mixup: float = 0.0,
+        mixup_alpha: float = 2.0,
         **options: object,
     ):
         super().__init__(manifest, rate, seconds, **options)  # type: ignore[arg-type]
-        self.augment, self.mixup = augment, mixup
+        self.augment, self.mixup, self.mixup_alpha = augment, mixup, mixup_alpha
 
     def __getitem__(self, index: SampleIndex | int) -> Sample:
         """Return the sample at a place of an epoch, augmented."""
@@ -48,7 +52,7 @@ class LabelledWaveforms(Waveforms):
             return sample
         number = int(key.of("wave mixup partner").integers(0, len(self)))
         partner = self._augmented(SampleIndex(index.epoch, index.position, number), replace(key, seed=self.seed + 1))
-        return mixed_samples(sample, partner, draw_share(key))
+        return mixed_samples(sample, partner, draw_share(key, self.mixup_alpha))
 
     def _augmented(self, index: SampleIndex, key: RandomKey) -> Sample:
         clip = self.clip(index.number)
@@ -72,15 +76,19 @@ def mixed_samples(sample: Sample, partner: Sample, share: float) -> Sample:
     return replace(sample, crop=crop, labels=labels, known=np.maximum(sample.known, partner.known))
 
 
-def windows_of(manifest: Manifest, seconds: float) -> Manifest:
+def windows_of(manifest: Manifest, seconds: float, *, full: bool = False) -> Manifest:
     """Return the consecutive windows of every clip as clips; the last one is cut where the clip ends.
 
-    A window that is shorter than a tenth of ``seconds`` is left out, unless it is the only one.
+    Args:
+        manifest: the clips.
+        seconds: length of a window.
+        full: leave out what does not fill a window; else what is shorter than a tenth of a window. A clip that is shorter
+            than a window is one window.
     """
     rows: list[Clip] = []
     for clip in manifest:
         length = clip.seconds
-        count = 1 if length is None else max(1, int(np.ceil(length / seconds - 0.1)))
+        count = 1 if length is None else num_windows(length, seconds, full=full)
         first = clip.start or 0.0
         for k in range(count):
             start = first + k * seconds
@@ -89,12 +97,35 @@ def windows_of(manifest: Manifest, seconds: float) -> Manifest:
     return replace(manifest, clips=rows)
 
 
+def clip_of(id: str) -> str:
+    """Return the id of the clip that a window is of; other ids as they are."""
+    return id.rpartition(WINDOW_MARK)[0] or id
+
+
+def num_windows(length: float, seconds: float, *, full: bool) -> int:
+    """Return how many windows of ``seconds`` a clip of ``length`` seconds has: ``windows_of``."""
+    windows = np.floor(length / seconds + ROUNDING) if full else np.ceil(length / seconds - 0.1)
+    return max(1, int(windows))
+
+
 def scored_waveforms(
-    manifest: Manifest, rate: int, seconds: float | None, windows: str, classes: Sequence[str] | None, resampler: str
+    manifest: Manifest,
+    rate: int,
+    seconds: float | None,
+    windows: str,
+    classes: Sequence[str] | None,
+    *,
+    short: str = "zeros",
+    **options: object,
 ) -> Waveforms:
-    """Return the clips to score: the first window of each, all consecutive windows, or whole clips."""
-    if windows == "consecutive" and seconds is not None:
-        manifest = windows_of(manifest, seconds)
-    length = None if windows == "whole" else seconds
-    options = {"config": CropConfig(crop="start"), "classes": classes, "resampler": resampler}
-    return Waveforms(manifest, rate, length, **options)  # type: ignore[arg-type]
+    """Return the clips to score: the first window of each, all consecutive windows, or whole clips.
+
+    Args:
+        manifest, rate, seconds, classes, options: as of ``Waveforms``.
+        windows: "first", "consecutive", "full" (consecutive ones, without the remainder) or "whole".
+        short: what follows a clip that is shorter than a window.
+    """
+    if windows in ("consecutive", "full") and seconds is not None:
+        manifest = windows_of(manifest, seconds, full=windows == "full")
+    length, config = None if windows == "whole" else seconds, CropConfig(crop="start", short=short)
+    return Waveforms(manifest, rate, length, config=config, classes=classes, **options)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
 from auricle.methods.config import AUTO, NONE, ZERO, PretrainConfig, TrainConfig
 
-LOSSES = ("auto", "bce", "cross-entropy", "nll")
-HEADS = ("auto", "keep", "new", "linear", "mlp", "norm-linear", "evar")
+LOSSES = ("auto", "bce", "cross-entropy", "nll", "double-softmax", "evar")
+HEADS = ("auto", "keep", "new", "linear", "uniform-linear", "mlp", "norm-linear", "evar", "transformer")
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,45 @@ class LabelConfig:
         None, "length of training clips in seconds; auto: the longest clip, at most 10", special=AUTO, advanced=False
     )
     crop: str = option("random", "where a crop of a longer clip starts", choices=("random", "start"))
+    short: str = option(
+        "zeros", "what follows a clip that is shorter: zeros, or the clip again", choices=("zeros", "repeat")
+    )
+    fade: float = option(
+        0.0, "seconds of a linear fade at both ends of every clip (0: none); crops then start where the clip does"
+    )
+    front_end: str | None = option(
+        None, "front end in place of the encoder's own, such as decibel-mel/16k; needs --norm-stats", special=NONE
+    )
+    norm_stats: tuple[float, ...] = option(
+        (), "mean and standard deviation of the encoder's input; none: those of the weights"
+    )
     one_chunk: bool = option(
         False,
         "encode a training clip in one chunk (M2D resizes its position tables); families without chunks ignore it",
     )
     eval_windows: str = option(
         "first",
-        "what of a longer clip is scored: its first window, the mean over consecutive windows, or the whole clip",
-        choices=("first", "consecutive", "whole"),
+        "what of a longer clip is scored: its first window, the mean over consecutive windows (full: without a last one that "
+        "the clip does not fill), or the whole clip",
+        choices=("first", "consecutive", "full", "whole"),
     )
+    validate_on: str = option(
+        "auto",
+        "clips that choose the best epoch; auto: a validation part, drawn from the training part where the data name none; "
+        "test: the test part, as programs that have no other: its score is then too good",
+        choices=("auto", "test"),
+    )
+    scored_by: str = option(
+        "clip",
+        "what a score is of: clip; both: groups (patients) too, clips choose the best epoch; group: groups choose it",
+        choices=("clip", "both", "group"),
+    )
+    priority: tuple[str, ...] = option(
+        (),
+        "classes of a group's decision: it has the first of these that any of its clips has; none: the largest mean of the "
+        "clips' logits",
+    )
+    group_metric: str = option("auto", "metric of groups; auto: that of clips")
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -67,6 +97,14 @@ class LabelConfig:
             raise AuricleError(f"--valid-ratio is a share from 0 to below 1, not {self.valid_ratio}")
         if self.seconds is not None and self.seconds <= 0:
             raise AuricleError(f"--seconds must be above 0, not {self.seconds}")
+        check_ranges(self, ("fade",), 0)
+        if len(self.norm_stats) not in (0, 2) or (self.norm_stats and self.norm_stats[1] <= 0):
+            raise AuricleError(f"--norm-stats takes a mean and a standard deviation above 0, not {self.norm_stats}")
+        if self.front_end is not None and not self.norm_stats:
+            raise AuricleError(
+                f"--front-end {self.front_end} needs --norm-stats MEAN STD of its spectrograms: those of the weights belong to "
+                "another front end"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,7 +119,8 @@ class AugmentConfig:
         None, "folder of device impulse responses (WAV) that clips are convolved with", special=NONE
     )
     impulse_ratio: float = option(0.0, "share of the clips that are convolved with an impulse response")
-    wave_mixup: float = option(0.0, "share of the clips whose waveform is mixed with another clip's (Beta(2, 2))")
+    wave_mixup: float = option(0.0, "share of the clips whose waveform is mixed with another clip's")
+    wave_mixup_alpha: float = option(2.0, "alpha of these mixtures (Beta(alpha, alpha)); SSAST: 10")
     mixup: float | None = option(
         None, "alpha of mixup between clips of a batch (Beta(alpha, alpha))", special=NONE, old=ZERO, advanced=False
     )
@@ -93,6 +132,33 @@ class AugmentConfig:
     fmax_range: int = option(2000, "hertz by which the highest edge of the mel bank varies (EfficientAT); 1: fixed")
     freq_mask: int | None = option(None, "longest frequency mask in mel bins", special=NONE, old=ZERO)
     time_mask: int | None = option(None, "longest time mask in frames", special=NONE, old=ZERO)
+    freq_stripes: int | None = option(
+        None, "longest frequency stripe, a mask that each clip draws for itself, in mel bins", special=NONE, old=ZERO
+    )
+    time_stripes: int | None = option(None, "longest time stripe of each clip, in frames", special=NONE, old=ZERO)
+    stripes: int = option(2, "stripes of each axis of a clip")
+    stripe_value: str = option(
+        "silence",
+        "what fills stripes, before normalisation: the front end's value of digital silence, or zero",
+        choices=("silence", "zero"),
+    )
+    published_stripes: bool = option(
+        False, "stripes in those batches alone whose standard normal draw is below 1, as the respiratory programs"
+    )
+    spectrogram_noise: float | None = option(
+        None,
+        "largest factor, drawn for each clip, of uniform noise that is added to the normalised spectrogram",
+        special=NONE,
+        old=ZERO,
+    )
+    time_roll: int | None = option(
+        None, "random circular shift of the spectrogram, -N to N - 1 frames", special=NONE, old=ZERO
+    )
+    batch_range: bool = option(
+        False,
+        "decibels are stretched to the range of the batch, in scoring too, as in the respiratory programs: a clip then depends "
+        "on its batch (decibel-mel alone)",
+    )
     resize_crop: bool = option(False, "random resize crop of the spectrogram (M2D's recipes)")
     training_mask: float | None = option(
         None,
@@ -106,9 +172,24 @@ class AugmentConfig:
         check_choices(self)
         check_ranges(
             self,
-            ("gain", "roll", "mixup", "freq_mask", "time_mask", "mixstyle", "wave_mixup", "impulse_ratio"),
+            (
+                "gain",
+                "roll",
+                "mixup",
+                "freq_mask",
+                "time_mask",
+                "freq_stripes",
+                "time_stripes",
+                "spectrogram_noise",
+                "mixstyle",
+                "wave_mixup",
+                "impulse_ratio",
+            ),
             0,
         )
+        check_ranges(self, ("stripes", "time_roll"), 1)
+        if not self.wave_mixup_alpha > 0:
+            raise AuricleError(f"--wave-mixup-alpha must be above 0, not {self.wave_mixup_alpha}")
         for name in ("mixstyle", "wave_mixup", "impulse_ratio"):
             if getattr(self, name) > 1:
                 raise AuricleError(f"--{name.replace('_', '-')} is a share from 0 to 1, not {getattr(self, name)}")
@@ -123,8 +204,9 @@ class LearningConfig:
     head: str = option(
         "auto",
         "keep: the head of the weights (same number of classes); new: the family's own kind, new last layer; linear, mlp, "
-        "norm-linear (batch norm, then linear layers): a new head on the clip embedding; evar: as EVAR's program; "
-        "auto: keep where it fits, else new",
+        "norm-linear (batch norm, then linear layers): a new head on the clip embedding; uniform-linear: linear, with "
+        "PyTorch's initial weights; transformer: four blocks on the frames; evar: as EVAR's program; auto: keep where it fits, "
+        "else new",
         choices=HEADS,
     )
     hidden: tuple[int, ...] = option((), "hidden widths of the heads mlp and norm-linear")
@@ -132,10 +214,21 @@ class LearningConfig:
     loss: str = option(
         "auto",
         "bce: binary cross-entropy, mean over classes; cross-entropy; nll: cross-entropy divided by the number of classes "
-        "(EVAR's; the rates of its recipes depend on it); auto: by the kind of labels",
+        "(EVAR's; the rates of its recipes depend on it); double-softmax: of softmax(logits) as if these were logits (CirCor's "
+        "program); evar: nll or bce, auto: cross-entropy or bce, by the kind of labels",
         choices=LOSSES,
     )
-    class_weights: str = option("none", "balanced: classes weigh n / (C n_c) in the loss", choices=("none", "balanced"))
+    class_weights: str = option(
+        "none",
+        "balanced: classes weigh n / (C n_c) in the loss; inverse: 1 / n_c, and a batch's loss is divided by the weights of "
+        "its clips",
+        choices=("none", "balanced", "inverse"),
+    )
+    slices: int = option(
+        1,
+        "the loss of a batch is the sum of the means of so many equal slices; clips that fill none do not count, in scoring "
+        "neither (respiratory programs)",
+    )
     label_smoothing: float = option(0.0, "share of the target that is spread over all classes")
     freeze: tuple[str, ...] = option(
         (), "layer groups that are not trained: names, encoder, embed, or a number of groups from the input"
@@ -145,6 +238,9 @@ class LearningConfig:
     head_lr: float | None = option(None, "learning rate of the head; auto: --lr", special=AUTO)
     last_layer_lr: float | None = option(None, "learning rate of the head's last layer; auto: --head-lr", special=AUTO)
     decay_all: bool = option(False, "weight decay of norms and biases too, as the original programs")
+    no_decay: tuple[str, ...] = option(
+        (), "parameters without weight decay by the last part of their names, such as cls_token"
+    )
     unfreeze_epochs: float = option(
         0.0,
         "gradual unfreezing: the encoder's groups join one by one from the head downwards, each after so many epochs",
@@ -165,6 +261,7 @@ class LearningConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         check_ranges(self, ("encoder_lr", "head_lr", "last_layer_lr", "unfreeze_epochs"), 0)
+        check_ranges(self, ("slices",), 1)
         if not 0 < self.layer_decay <= 1:
             raise AuricleError(f"--layer-decay is above 0 and at most 1, not {self.layer_decay}")
         if not 0 <= self.label_smoothing < 1:

@@ -26,7 +26,9 @@ from auricle.hub.load import load, load_untrained
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.losses import balanced_weights
+from auricle.methods.supervised.groups import Groups, groups_of
+from auricle.methods.supervised.losses import CLASS_WEIGHTS
+from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
 from auricle.models.heads import LabelKind, LabelSpace
 
@@ -113,8 +115,12 @@ def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
 def load_student(config: FinetuneConfig) -> Encoder:
     """Load the encoder that learns."""
     if config.initial == "random":
-        return load_untrained(config.model, weights=config.weights, seed=config.train.seed)
-    return load(config.model, weights=config.weights)
+        encoder = load_untrained(config.model, weights=config.weights, seed=config.train.seed)
+    else:
+        encoder = load(config.model, weights=config.weights)
+    if config.data.front_end is not None:
+        encoder = encoder.with_front_end(config.data.front_end)
+    return encoder.with_stats(*config.data.norm_stats) if config.data.norm_stats else encoder
 
 
 def read_parts(config: FinetuneConfig, processes: Processes) -> Parts:
@@ -185,6 +191,10 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
             known = sorted({int(number) for number in folds if number >= 0})
             raise AuricleError(f"--fold {fold}: the manifest has {known or 'no column fold'}")
         test, train, valid = folds == fold, folds != fold, np.zeros(len(folds), bool)
+    if config.data.validate_on == "test":
+        if not test.any() and config.test is None:
+            raise AuricleError(f"--validate-on test: {config.source} has no test part; leave it out, or name a --fold")
+        train, valid = train | (valid if fold is None else False), test
     if not train.any():
         raise AuricleError(f"{config.source} has no clips to learn from: its splits are {', '.join(sorted(set(part)))}")
     if not valid.any() and config.valid is None and config.data.valid_ratio:
@@ -248,7 +258,8 @@ def training_clips(
     manifest: Manifest, encoder: Encoder, classes: Sequence[str] | None, seconds: float, config: FinetuneConfig
 ) -> ClipDataset:
     """Return the data set to learn from: stored spectrograms of the encoder's front end, or augmented waveforms."""
-    crops, seed, augment, front = CropConfig(crop=config.data.crop), config.train.seed, config.augment, encoder.front
+    crops = CropConfig(crop=config.data.crop, short=config.data.short)
+    seed, augment, front = config.train.seed, config.augment, encoder.front
     if manifest.clips[0].has_spectrogram:
         frames = int(front.num_frames(round(seconds * front.sample_rate)))
         return Spectrograms(manifest, frames, seed=seed, config=crops, classes=classes)
@@ -265,10 +276,12 @@ def training_clips(
         seconds,
         augment=waves,
         mixup=augment.wave_mixup,
+        mixup_alpha=augment.wave_mixup_alpha,
         seed=seed,
         config=crops,
         classes=classes,
         resampler=front.resampler,
+        fade=config.data.fade,
     )
 
 
@@ -280,8 +293,16 @@ def scored_clips(
         front = encoder.front
         frames = int(front.num_frames(round(seconds * front.sample_rate)))
         return Spectrograms(manifest, frames, config=CropConfig(crop="start"), classes=classes)
-    resampler = encoder.front.resampler
-    return scored_waveforms(manifest, encoder.info.sample_rate, seconds, config.data.eval_windows, classes, resampler)
+    return scored_waveforms(
+        manifest,
+        encoder.info.sample_rate,
+        seconds,
+        config.data.eval_windows,
+        classes,
+        short=config.data.short,
+        resampler=encoder.front.resampler,
+        fade=config.data.fade,
+    )
 
 
 def without_unknown(manifest: Manifest, classes: Sequence[str]) -> Manifest:
@@ -326,8 +347,16 @@ def describe_parts(parts: Parts, classes: Sequence[str], kind: str, seconds: flo
     return lines
 
 
+def scored_groups(data: LabelledData, config: FinetuneConfig) -> Groups | None:
+    """Return how groups of clips are scored, as the settings want it."""
+    assert data.space is not None
+    parts = [part.dataset.manifest for part in (data.valid, data.test) if part is not None]
+    wanted = config.learning.metric
+    return groups_of(parts, data.space, config.data, default_metric(data.space.kind) if wanted == "auto" else wanted)
+
+
 def class_weights(data: LabelledData, config: FinetuneConfig) -> Tensor | None:
     """Return the weights of the classes in the loss."""
     if config.learning.class_weights == "none":
         return None
-    return balanced_weights(torch.from_numpy(data.targets())).float()
+    return CLASS_WEIGHTS[config.learning.class_weights](torch.from_numpy(data.targets())).float()

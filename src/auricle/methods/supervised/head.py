@@ -41,6 +41,9 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
     if learning.head == "evar":
         return evar_head(encoder, space, config)
     options: dict[str, Any] = {}
+    if learning.head == "uniform-linear":
+        head = make_head("linear", encoder, len(space), reads=learning.reads, seed=config.train.seed, uniform=True)
+        return encoder.with_head(head, space)
     if learning.hidden and learning.head == "norm-linear":
         options["hidden"] = learning.hidden
     elif learning.hidden and learning.head == "mlp":

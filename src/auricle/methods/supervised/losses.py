@@ -55,7 +55,22 @@ def nll(logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights:
     return cross_entropy(logits, targets, mask=mask, weights=weights) / logits.shape[1]
 
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"bce": bce, "cross-entropy": cross_entropy, "nll": nll}
+def double_softmax(
+    logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of softmax(logits) as if these were logits, as the published heart murmur program: (B,).
+
+    See [finetuning 10.2](docs/specification/finetuning.md#s10-2).
+    """
+    return cross_entropy(logits.softmax(1), targets, mask=mask, weights=weights)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "bce": bce,
+    "cross-entropy": cross_entropy,
+    "nll": nll,
+    "double-softmax": double_softmax,
+}
 
 
 def balanced_weights(targets: Tensor) -> Tensor:
@@ -65,6 +80,40 @@ def balanced_weights(targets: Tensor) -> Tensor:
     """
     counts = targets.sum(0)
     return torch.where(counts > 0, targets.shape[0] / (targets.shape[1] * counts.clamp(min=1)), 0.0)
+
+
+def inverse_weights(targets: Tensor) -> Tensor:
+    """Return (1 / n_c) / sum of 1 / n for the classes of targets (n, C); 0 for a class without a clip.
+
+    See [finetuning 9.3](docs/specification/finetuning.md#s9-3).
+    """
+    counts = targets.sum(0)
+    shares = torch.where(counts > 0, 1.0 / counts.clamp(min=1), 0.0)
+    return shares / shares.sum()
+
+
+CLASS_WEIGHTS = {"balanced": balanced_weights, "inverse": inverse_weights}
+
+
+def batch_loss(losses: Tensor, shares: Tensor | None = None, slices: int = 1) -> Tensor:
+    """Reduce the losses of clips (B,) to the loss of a batch: the sum over slices of the mean of each slice.
+
+    With B clips and K slices, slice i holds the clips from i (B // K) to (i + 1) (B // K); the last B mod K clips do not
+    count, and a batch of fewer clips than slices has the loss 0 and no gradient
+    ([finetuning 9.3](docs/specification/finetuning.md#s9-3)).
+
+    Args:
+        losses: (B,).
+        shares: (B,) what each clip counts in the mean of its slice; None: all the same. Losses are weighted already.
+        slices: how many slices, K.
+    """
+    size = len(losses) // slices
+    if not size:
+        return losses.sum() * 0.0
+    parts = losses[: size * slices].view(slices, size)
+    if shares is None:
+        return parts.mean(1).sum()
+    return (parts.sum(1) / shares[: size * slices].view(slices, size).sum(1)).sum()
 
 
 def smoothed(targets: Tensor, share: float, *, multiclass: bool) -> Tensor:

@@ -22,7 +22,7 @@ def open_data(config: FinetuneConfig, processes: Processes) -> TrainingData:
 
 
 def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
-    from auricle.methods.supervised.data import LabelledData, class_weights
+    from auricle.methods.supervised.data import LabelledData, class_weights, scored_groups
     from auricle.methods.supervised.head import encoder_with_head
     from auricle.methods.supervised.objective import Supervised
 
@@ -30,8 +30,8 @@ def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
     encoder = encoder_with_head(data, config)
     encoder.update_info(name=Path(config.out or config.method).name)
     lr = config.train.peak_lr(data.processes.world)
-    weights = class_weights(data, config)
-    return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights)
+    weights, groups = class_weights(data, config), scored_groups(data, config)
+    return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights, groups=groups)
 
 
 SUPERVISED = Method(FinetuneConfig, build_supervised, open_data, RECIPES, verb="finetune")

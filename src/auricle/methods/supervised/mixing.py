@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.mixing import Mix, draw_mix, draw_mixstyle, mixstyle
 from auricle.data.augment.resize_crop import draw_boxes, resize_crop
 from auricle.data.batch import Batch
+from auricle.frontends.base import FrontEnd
+from auricle.frontends.decibel_mel import scaled_by_batch
 from auricle.frontends.spec_augment import mask_spans, masked
 from auricle.methods.supervised.config import AugmentConfig
 
@@ -40,6 +43,46 @@ def mix_spectrograms(values: Tensor, config: AugmentConfig, key: BatchKey) -> tu
         return values, None
     mix = draw_mix(key, config.mixup, fold=config.mixup_fold)
     return mix(values), mix
+
+
+def scale_and_stripe(values: Tensor, front: FrontEnd, config: AugmentConfig, key: BatchKey | None) -> Tensor:
+    """Stretch a batch to its range and write stripes, where the settings ask for that: before normalisation.
+
+    See [finetuning 9.2](docs/specification/finetuning.md#s9-2).
+
+    Args:
+        values: (B, F, T) as the front end gives them.
+        front: the front end; its value for digital silence may fill the stripes.
+        key: random draws; None: no stripes (scoring).
+    """
+    if config.batch_range:
+        values = scaled_by_batch(values)
+    if key is None or (config.published_stripes and key.shared("stripe gate").normal() >= 1.0):
+        return values
+    for axis, longest, purpose in (
+        (1, config.freq_stripes, "frequency stripe"),
+        (2, config.time_stripes, "time stripe"),
+    ):
+        for number in range(config.stripes if longest else 0):
+            spans = mask_spans(key.uniform(f"{purpose} {number}", 2), longest or 0, values.shape[axis])
+            values = masked(values, spans, axis, front.silence if config.stripe_value == "silence" else 0.0)
+    return values
+
+
+def noise_and_roll(values: Tensor, config: AugmentConfig, key: BatchKey) -> Tensor:
+    """Add uniform noise to normalised spectrograms (B, F, T) and shift them circularly, each clip by its own draws.
+
+    See [mae_ast 12](docs/specification/mae_ast.md#s12).
+    """
+    if config.spectrogram_noise:
+        level = torch.from_numpy(key.uniform("spectrogram noise level", 1)) * config.spectrogram_noise
+        size = values[0].numel()
+        noise = torch.from_numpy(key.uniform("spectrogram noise", size)).view(values.shape)
+        values = values + (level[:, :, None] * noise).to(values)
+    if config.time_roll:
+        shifts = [int(source.integers(-config.time_roll, config.time_roll)) for source in key.each("time roll")]
+        values = torch.stack([clip.roll(shift, -1) for clip, shift in zip(values, shifts)])
+    return values
 
 
 def mask_and_crop(values: Tensor, config: AugmentConfig, key: BatchKey) -> Tensor:

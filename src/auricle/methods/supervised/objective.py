@@ -10,19 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.mixing import Mix
 from auricle.data.batch import Batch
+from auricle.frontends.decibel_mel import DecibelMel
 from auricle.methods.base import Objective, TrainProgress, spectrogram_of
+from auricle.methods.supervised.clips import clip_of
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
-from auricle.methods.supervised.losses import LOSSES, smoothed
-from auricle.methods.supervised.mixing import mask_and_crop, mix_spectrograms, mix_waveforms
+from auricle.methods.supervised.groups import Groups
+from auricle.methods.supervised.losses import LOSSES, batch_loss, smoothed
+from auricle.methods.supervised.mixing import (
+    mask_and_crop,
+    mix_spectrograms,
+    mix_waveforms,
+    noise_and_roll,
+    scale_and_stripe,
+)
 from auricle.methods.supervised.parameters import HEAD, freeze, frozen_groups, param_groups
 from auricle.metrics import table as metrics
 from auricle.models.base import Encoder
 from auricle.models.outputs import EncoderOutput
 
-WINDOW_MARK = "#"  # between the id of a clip and the number of a window of it
+BY_KIND = {  # losses that depend on whether classes exclude each other
+    "auto": {"multiclass": "cross-entropy", "multilabel": "bce"},
+    "evar": {"multiclass": "nll", "multilabel": "bce"},
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ class Supervised(Objective):
         augment: augmentation of training batches.
         lr: peak rate of the run, of which groups have shares.
         class_weights: (C,) weights of the classes in the loss, or None.
+        groups: how groups of clips are scored; None: clips alone are scored.
     """
 
     verb = "finetune"
@@ -67,19 +81,28 @@ class Supervised(Objective):
         *,
         lr: float,
         class_weights: Tensor | None = None,
+        groups: Groups | None = None,
     ):
         super().__init__()
         assert encoder.info.label_space is not None, "a supervised encoder knows its classes"
         self.online, self.learning, self.augment, self.lr = encoder, learning, augment, lr
         self.kind = encoder.info.label_space.kind
         self.register_buffer("class_weights", class_weights)
-        chosen = {"multiclass": "cross-entropy", "multilabel": "bce"}[self.kind]
-        self.loss = LOSSES[chosen if learning.loss == "auto" else learning.loss]
+        self.loss = LOSSES[BY_KIND.get(learning.loss, {}).get(self.kind, learning.loss)]
         self.metric = metrics.metric(
             metrics.default_metric(self.kind) if learning.metric == "auto" else learning.metric, self.kind
-        )
-        self.extra_metrics = [metrics.metric(name, self.kind) for name in learning.extra_metrics]
-        self.best_by, self.keeps_best = (self.metric.name, self.metric.sign), learning.select != "last"
+        ).for_classes(encoder.info.label_space.names)
+        others = (metrics.metric(name, self.kind) for name in learning.extra_metrics)
+        self.extra_metrics = [other.for_classes(encoder.info.label_space.names) for other in others]
+        self.groups, self.keeps_best = groups, learning.select != "last"
+        self.best_by = self.metric.name, self.metric.sign
+        if groups is not None and groups.choose:
+            self.best_by = f"group_{groups.metric.name}", groups.metric.sign
+        if augment.batch_range and encoder.info.front_end != DecibelMel().id:
+            raise AuricleError(
+                f"--batch-range is about decibels: {encoder.info.name} takes '{encoder.info.front_end}'; set --front-end "
+                f"{DecibelMel().id}, or leave it out"
+            )
         self.unused_parameters = bool(encoder.params_without_grad) or learning.unfreeze_epochs > 0
         self.frozen = frozen_groups(encoder, learning.freeze)
         freeze(encoder, self.frozen)
@@ -118,13 +141,16 @@ class Supervised(Objective):
         if self.training:
             self.set_position(progress)
         view = self.encode(batch, key)
-        loss = self.label_loss(view.logits, view.batch).mean()
+        loss = self.batch_label_loss(view.logits, view.batch)
         return loss, {"loss": loss.detach()}
 
     def encode(self, batch: Batch, key: BatchKey) -> View:
         """Encode a batch, augmented in training mode."""
+        front = self.online.front
         if not self.training:
-            return View(self.online.encode(spectrogram_of(batch, self.online)), batch)
+            spec = spectrogram_of(batch, self.online)
+            spec = replace(spec, values=scale_and_stripe(spec.values, front, self.augment, None))
+            return View(self.online.encode(spec), batch)
         batch, mix = mix_waveforms(batch, self.augment, key)
         spec = (
             self.online.frontend(batch.audio, batch.lengths, key=key)
@@ -137,7 +163,9 @@ class Supervised(Objective):
             labels = None if batch.labels is None else mix(batch.labels)
             batch = replace(batch, labels=labels)
             spec = replace(spec, lengths=mix.longest(spec.lengths))
+        values = scale_and_stripe(values, front, self.augment, key)
         values = mask_and_crop(self.online.normalise(values), self.augment, key)
+        values = noise_and_roll(values, self.augment, key)
         return View(self.online.encode(replace(spec, values=values, normalised=True), key=key), batch, mix)
 
     def label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -148,6 +176,16 @@ class Supervised(Objective):
             labels = smoothed(labels, self.learning.label_smoothing, multiclass=self.kind == "multiclass")
         return self.loss(logits.float(), labels, mask=batch.label_mask, weights=self.class_weights)
 
+    def batch_label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Loss of a batch against its labels."""
+        return batch_loss(self.label_loss(logits, batch), self.clip_shares(batch.labels), self.learning.slices)
+
+    def clip_shares(self, labels: Tensor | None) -> Tensor | None:
+        """Return what each clip counts in the mean of a batch, (B,); None: all the same."""
+        if self.learning.class_weights != "inverse" or labels is None or self.class_weights is None:
+            return None
+        return labels.float() @ self.class_weights.to(labels.device)
+
     # ---- scores of clips that are not learnt from
 
     def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
@@ -155,35 +193,41 @@ class Supervised(Objective):
         view = self.encode(batch, key)
         assert batch.labels is not None
         mask = torch.ones_like(batch.labels) if batch.label_mask is None else batch.label_mask
-        return batch.ids, view.logits.float().cpu().numpy(), batch.labels.cpu().numpy(), mask.cpu().numpy()
+        kept = len(batch) // self.learning.slices * self.learning.slices or len(batch)
+        arrays = (values[:kept].float().cpu().numpy() for values in (view.logits, batch.labels, mask))
+        return batch.ids[:kept], *arrays
 
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
         """Average the logits of the windows of each clip; return the loss and the metrics of the clips."""
-        logits, labels, mask = by_clip(outputs)
+        ids, logits, labels, mask = by_clip(outputs)
         weights = None if self.class_weights is None else self.class_weights.cpu()
         arrays = [torch.from_numpy(array) for array in (logits, labels, mask)]
-        loss = self.loss(arrays[0], arrays[1], mask=arrays[2], weights=weights)
-        return {"loss": float(loss.mean()), **self.scores(logits, labels, mask)}
+        losses = self.loss(arrays[0], arrays[1], mask=arrays[2], weights=weights)
+        scores = self.scores(logits, labels, mask)
+        if self.groups is not None:
+            scores |= self.groups.scores(ids, logits, labels)
+        return {"loss": float(batch_loss(losses, self.clip_shares(arrays[1]))), **scores}
 
     def scores(self, logits: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-        """Return the metrics of the settings, and how many classes could be scored."""
-        scored = int((labels * mask).any(0).sum())
-        chosen = (self.metric, *self.extra_metrics)
-        return {**{metric.name: metric(logits, labels) for metric in chosen}, "classes_scored": float(scored)}
+        """Return the metrics of the settings with their parts, and how many classes could be scored."""
+        values: dict[str, float] = {}
+        for metric in (self.metric, *self.extra_metrics):
+            values |= metric.with_parts(logits, labels)
+        return {**values, "classes_scored": float((labels * mask).any(0).sum())}
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         return param_groups(self.online, self.learning, self.lr, weight_decay)
 
 
-def by_clip(outputs: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Join the outputs of ``validate``: mean logits of the windows of a clip, its labels and annotated classes, all (n, C)."""
+def by_clip(outputs: list[Any]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Join the outputs of ``validate``: ids; mean logits of the windows of a clip, labels and annotated classes, all (n, C)."""
     windows: dict[str, list[np.ndarray]] = defaultdict(list)
     truth: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for ids, logits, labels, mask in outputs:
         for row, id in enumerate(ids):
-            clip = id.rpartition(WINDOW_MARK)[0] or id
+            clip = clip_of(id)
             windows[clip].append(logits[row])
             truth[clip] = labels[row], mask[row]
     mean = np.stack([np.mean(rows, axis=0) for rows in windows.values()])
     labels, mask = (np.stack(arrays) for arrays in zip(*(truth[clip] for clip in windows)))
-    return mean, labels, mask
+    return list(windows), mean, labels, mask

@@ -63,7 +63,7 @@ def param_groups(encoder: Encoder, config: LearningConfig, lr: float, weight_dec
 
     Args:
         lr: the peak rate of the run.
-        weight_decay: of matrices, and with ``decay_all`` of all parameters.
+        weight_decay: of matrices, and with ``decay_all`` of all parameters, but not of those that ``no_decay`` names.
     """
     names = {id(parameter): name for name, parameter in encoder.named_parameters()}
     last = last_layer(encoder)
@@ -77,7 +77,9 @@ def param_groups(encoder: Encoder, config: LearningConfig, lr: float, weight_dec
                 continue
             rate = _rate(config, group.name == HEAD, id(parameter) in last, lr)
             scale = (rate / lr if lr else 1.0) * config.layer_decay ** (len(body) - depth)
-            decays = config.decay_all or (parameter.ndim > 1 and not names[id(parameter)].endswith(".bias"))
+            name = names[id(parameter)]
+            decays = config.decay_all or (parameter.ndim > 1 and not name.endswith(".bias"))
+            decays = decays and name.rpartition(".")[2] not in config.no_decay
             groups.setdefault((scale, weight_decay if decays else 0.0), []).append(parameter)
     if not groups:
         raise AuricleError("--freeze leaves nothing to train")

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
-from auricle.frontends.base import front_end
+from auricle.frontends.base import FrontEnd, front_end
 from auricle.models.base import Encoder
 from auricle.models.heads import MAIN, LabelKind, LabelSpace
 from auricle.models.info import EncoderInfo
@@ -62,9 +62,10 @@ class M2DEncoder(Encoder):
         name: str = "m2d",
         head: M2DHeadConfig | None = None,
         one_piece: bool = False,
+        front_end: str | None = None,
     ):
         super().__init__()
-        self.config, self.one_piece = config, one_piece
+        self.config, self.one_piece, self.front_end_id = config, one_piece, front_end or config.front_end
         self.patch_embed = PatchEmbed(config.embed_dim, parse_size(config.patch_size))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.register_buffer("pos_embed", grid_table(config.embed_dim, config.grid))
@@ -83,7 +84,7 @@ class M2DEncoder(Encoder):
 
     def _info(self, name: str) -> EncoderInfo:
         config, (rows, _) = self.config, self.config.grid
-        front = front_end(config.front_end)
+        front = self._checked(self.front_end_id)
         return EncoderInfo(
             name=name,
             family="m2d",
@@ -102,7 +103,9 @@ class M2DEncoder(Encoder):
 
     def _architecture(self) -> dict[str, Any]:
         head = {} if self.head is None else {"head": asdict(self.head.config)}
-        return {"family": "m2d", "config": asdict(self.config)} | head | ({"one_piece": True} if self.one_piece else {})
+        own = {} if self.front_end_id == self.config.front_end else {"front_end": self.front_end_id}
+        piece = {"one_piece": True} if self.one_piece else {}
+        return {"family": "m2d", "config": asdict(self.config)} | head | piece | own
 
     def _stages(self) -> list[tuple[str, tuple[str, ...]]]:
         blocks = [(f"block{i}", (f"transformer.blocks.{i}.",)) for i in range(self.config.depth)]
@@ -160,6 +163,23 @@ class M2DEncoder(Encoder):
         twin._buffers["pos_embed"] = resized(self.pos_embed, self.config.grid, twin.config.grid)
         twin.update_info(chunk_frames=frames)
         return twin
+
+    def with_front_end(self, id: str) -> M2DEncoder:
+        twin = copy.copy(self)
+        twin._buffers, twin._modules = dict(self._buffers), dict(self._modules)
+        front = self._checked(id)
+        twin.front_end_id = front.id
+        twin.update_info(front_end=front.id, min_samples=front.min_samples)
+        return twin
+
+    def _checked(self, id: str) -> FrontEnd:
+        """The front end of an id. Raises AuricleError unless its frames and bands are those of the patches."""
+        front, own = front_end(id), front_end(self.config.front_end)
+        sizes = [(each.sample_rate, each.hop_length, each.n_mels) for each in (front, own)]
+        if sizes[0] != sizes[1]:
+            found, expected = (f"{rate} Hz, a hop of {hop} samples and {bands} bands" for rate, hop, bands in sizes)
+            raise AuricleError(f"the front end '{id}' has {found}; this network takes {expected}")
+        return front
 
     def _native_classes(self) -> int | None:
         return None if self.head is None else self.head.config.num_classes
@@ -259,8 +279,7 @@ class M2DEncoder(Encoder):
         lengths = spec.lengths if padding == "exact" else torch.full_like(spec.lengths, values.shape[2])
         self._check_length(lengths)
         if ids_keep is None and self.training and self.training_mask is not None:
-            grid = (self.config.grid[0], self._columns(values.shape[2]))
-            ids_keep = self.training_mask.draw(key, grid).visible.to(values.device)
+            ids_keep = self._drawn_tokens(self.training_mask, values.shape[2], key).to(values.device)
         if ids_keep is not None:
             return self._encode_visible(values, lengths, ids_keep)
         grids, columns, starts = self._encode_chunks(values, lengths, (*layers, self.config.depth - 1))
@@ -288,23 +307,35 @@ class M2DEncoder(Encoder):
             frames, clip = (mean_of_rows(x, self.config.grid[0]) for x in (frames, clip))
         return clip, self.head(clip), self.head.per_frame(frames)
 
-    def _columns(self, frames: int) -> int:
-        """Patch columns of a spectrogram of one chunk."""
-        if frames > int(self.info.chunk_frames or 0):
-            raise AuricleError(
-                f"a part of the tokens is encoded in one chunk of {self.info.chunk_frames} frames, the input has {frames}; "
-                "with_duration makes an encoder for longer ones"
-            )
-        return Chunks([frames], int(self.info.chunk_frames or 0), self.patch_embed.patch[1], whole=self.one_piece).total
+    def _chunk_columns(self, frames: int) -> list[int]:
+        """Patch columns of each chunk of a spectrogram."""
+        chunk, patch = int(self.info.chunk_frames or 0), self.patch_embed.patch[1]
+        return [columns for *_, columns in Chunks([frames], chunk, patch, whole=self.one_piece).pieces]
+
+    def _drawn_tokens(self, mask: TrainingMask, frames: int, key: BatchKey | None) -> Tensor:
+        """(B, K) the tokens that a training mask leaves: each chunk has a mask of its own."""
+        rows, first, visible = self.config.grid[0], 0, []
+        for chunk, columns in enumerate(self._chunk_columns(frames)):
+            visible.append(mask.draw(key, (rows, columns), chunk).visible + first)
+            first += rows * columns
+        return torch.cat(visible, dim=1)
 
     def _encode_visible(self, values: Tensor, lengths: Tensor, ids_keep: Tensor) -> EncoderOutput:
-        """Only the tokens ``ids_keep`` (B, K) of a single chunk, completed to whole patches; clip is the mean visible token."""
-        columns = self._columns(values.shape[2])
-        ids_keep = check_ids_keep(ids_keep, len(values), columns * self.config.grid[0])
-        missing = max(0, columns * self.patch_embed.patch[1] - values.shape[2])
-        own = torch.arange(values.shape[2], device=values.device) < lengths[:, None, None]
-        patches = take(self.patch_embed.cut(nn.functional.pad(values * own, (0, missing))), ids_keep)
-        tokens = self.transformer(self.embed(patches, ids=ids_keep, columns=columns))[:, 1:].float()
+        """Only the tokens ``ids_keep`` (B, K) of ``EncoderOutput.tokens``; clip is the mean visible token."""
+        chunk, patch, rows = int(self.info.chunk_frames or 0), self.patch_embed.patch[1], self.config.grid[0]
+        parts = self._chunk_columns(values.shape[2])
+        ids_keep = check_ids_keep(ids_keep, len(values), sum(parts) * rows)
+        values = values * (torch.arange(values.shape[2], device=values.device) < lengths[:, None, None])
+        encoded, first = [], 0
+        for i, columns in enumerate(parts):
+            ids = ids_of_part(ids_keep, first, first + rows * columns)
+            first += rows * columns
+            own = values[:, :, i * chunk : (i + 1) * chunk]
+            own = nn.functional.pad(own, (0, max(0, columns * patch - own.shape[2])))[:, :, : columns * patch]
+            if ids.shape[1]:
+                patches = take(self.patch_embed.cut(own), ids)
+                encoded.append(self.transformer(self.embed(patches, ids=ids, columns=columns))[:, 1:].float())
+        tokens = torch.cat(encoded, dim=1)
         clip = tokens.mean(dim=1)
         count = torch.full((len(ids_keep),), ids_keep.shape[1], device=ids_keep.device)
         none = torch.zeros(0, device=ids_keep.device)
@@ -341,6 +372,21 @@ class M2DEncoder(Encoder):
         index = torch.arange(count, device=self.norm_stats.device)
         start = (index // full) * int(self.info.chunk_frames) + (index % full) * step  # type: ignore[arg-type]
         return (start + (step - 1) / 2) * (self.info.hop_seconds / step)
+
+
+def ids_of_part(ids: Tensor, first: int, stop: int) -> Tensor:
+    """Return the ids (B, K) from ``first`` up to ``stop``, less ``first``, in their order: (B, k).
+
+    Raises:
+        AuricleError: the clips have different numbers of them.
+    """
+    inside = (ids >= first) & (ids < stop)
+    counts = inside.sum(1)
+    if bool((counts != counts[0]).any()):
+        raise AuricleError(
+            f"of a chunk, as many tokens are encoded of every clip; ids_keep has {int(counts.min())} to {int(counts.max())}"
+        )
+    return ids[inside].view(len(ids), -1) - first
 
 
 Piece = tuple[int, int, int]  # clip, chunk, patch columns

@@ -79,10 +79,11 @@ class TrainingMask:
         if not 0 < self.ratio < 1:
             raise AuricleError(f"the ratio of a training mask must lie between 0 and 1, not {self.ratio}")
 
-    def draw(self, key: BatchKey | None, grid: tuple[int, int]) -> Mask:
-        """Draw a mask: the numbers of rows and columns for the batch, and which ones for each clip."""
+    def draw(self, key: BatchKey | None, grid: tuple[int, int], chunk: int = 0) -> Mask:
+        """Draw the mask of a chunk: the numbers of rows and columns for the batch, and which ones for each clip."""
         if key is None:
             raise AuricleError("this encoder masks patches in training: pass key= (the BatchKey of the batch)")
-        u = float(key.shared("training-mask").random())
-        flags = [structured_flags(1, grid, self.ratio, u, source) for source in key.each("training-mask")]
+        purpose = "training-mask" if chunk == 0 else f"training-mask {chunk}"
+        u = float(key.shared(purpose).random())
+        flags = [structured_flags(1, grid, self.ratio, u, source) for source in key.each(purpose)]
         return mask_from_flags(np.concatenate(flags), published=self.published)
