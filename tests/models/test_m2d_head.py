@@ -153,10 +153,18 @@ def test_the_training_mask_hides_whole_rows_and_columns_in_training_only(publish
     close(out.tokens, encoder(wave, key=key).tokens, 0)
     with pytest.raises(AuricleError, match="this encoder masks patches in training"):
         encoder(wave)
-    with pytest.raises(AuricleError, match="with_duration makes an encoder for longer ones"):
-        encoder(torch.zeros(2, 40000), key=key)
     with pytest.raises(AuricleError, match="between 0 and 1"):
         TrainingMask(1.0)
+
+
+def test_every_chunk_of_a_longer_clip_has_a_training_mask_of_its_own():
+    encoder, key = toy(M2DHeadConfig(3, "tokens"), input_size="80x160").train(), BatchKey(0, 0, (0, 1))
+    encoder.training_mask = TrainingMask(0.5)
+    wave = torch.randn(2, 239 * 160, generator=torch.Generator().manual_seed(0))  # 240 frames: 20 and 10 columns
+    kept = [encoder.training_mask.draw(key, (5, 20 - 10 * chunk), chunk).visible.shape[1] for chunk in (0, 1)]
+    assert encoder(wave, key=key).tokens.shape[1] == sum(kept)
+    with pytest.raises(AuricleError, match="as many tokens are encoded of every clip"):
+        encoder.eval().encode(encoder.frontend(wave), ids_keep=torch.tensor([[0, 100], [0, 1]]))
 
 
 def test_a_part_of_the_tokens_of_a_short_clip_is_the_whole_when_all_are_kept():

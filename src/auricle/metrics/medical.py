@@ -126,12 +126,13 @@ def murmur_parts(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     Raises:
         AuricleError: There are not three classes.
     """
+    scores = checked(scores)
     if targets.shape[1] != len(SORTED_MURMURS):
         raise AuricleError(
             f"murmurs are scored as {', '.join(SORTED_MURMURS)}, in this order; these data have {targets.shape[1]} classes"
         )
     order = [SORTED_MURMURS.index(name) for name in MURMUR_CLASSES]
-    predicted, true = (np.asarray(values)[:, order].argmax(1) for values in (checked(scores), targets))
+    predicted, true = (np.asarray(values)[:, order].argmax(1) for values in (scores, targets))
     score = murmur_score(confusion(predicted, true, len(order)).T)
     recalls = {f"recall_{name.lower()}": value for name, value in zip(MURMUR_CLASSES, score.recalls)}
     return {"weighted_accuracy": score.weighted_accuracy, "uar": score.uar, **recalls}
