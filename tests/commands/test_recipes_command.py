@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from auricle.data.published.table import DATASETS
 
 from auricle.cli.main import main
 from auricle.commands.recipes import UNMEASURED, ListRecipesConfig, list_recipes
 from auricle.core.errors import AuricleError
+from auricle.data.published.table import DATASETS
 from helpers.paths import ROOT
 
 ALL = list_recipes(ListRecipesConfig())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from auricle.audio.write import encode_audio
+from helpers import medical_sets
 from helpers.sounds import tone, write_sound
 
 RATE = 8000
@@ -223,6 +224,7 @@ def part(**counts: int) -> dict[str, int]:
 
 
 THREE = part(train=2, valid=2, test=2)
+HEARTS = part(train=52, valid=8, test=10)  # windows, and recordings to test
 TINY_SETS = {
     "esc50": TinySet(
         esc50,
@@ -284,6 +286,32 @@ TINY_SETS = {
     "voxceleb1": TinySet(
         voxceleb1, THREE, "test/wav/id10002/video3/00001.wav", {"id10002/video1/00001.wav": ("id10002",)}
     ),
+    "icbhi": TinySet(
+        medical_sets.icbhi,
+        part(train=3, test=2),
+        "ICBHI_final_database/103_2b2_Ar_mc_LittC2SE.wav",
+        {"102_1b1_Ar_sc_Meditron@1.7361-1.9": ("both",)},
+        {"102_1b1_Ar_sc_Meditron@1.7361-1.9": "102"},
+    ),
+    "sprsound": TinySet(
+        medical_sets.sprsound,
+        part(train=3, test=1, intra_test=2),
+        "test_wav/41023215_0.7_1_p3_3056.wav",
+        {"test/41023215_0.7_1_p3_3056@100-600": ("Wheeze",)},
+        {"test/41023215_0.7_1_p3_3056@100-600": "41023215"},
+    ),
+    "sprsound-intra": TinySet(
+        medical_sets.sprsound,
+        part(train=3, test=2, inter_test=1),
+        "test_wav/41023215_0.7_1_p3_3056.wav",
+        {"test/40996386_3.3_0_p2_3143@800-900": ("Rhonchi",)},
+        {"test/40996386_3.3_0_p2_3143@800-900": "40996386"},
+    ),
+    "circor": TinySet(
+        medical_sets.circor, HEARTS, "training_data/2531_AV.wav", {"2531_AV": ("Present",)}, {"2531_AV": "2531"}
+    ),
+    "circor-2": TinySet(medical_sets.circor, HEARTS, "training_data/2533_AV.wav", {"2533_AV": ("Present",)}),
+    "circor-3": TinySet(medical_sets.circor, HEARTS, "training_data/2530_AV.wav", {"2530_AV": ("Absent",)}),
 }
 
 

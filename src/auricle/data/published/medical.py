@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from auricle.data.published.base import LayoutError, PublishedDataset, find, rows_of
-
 from auricle.audio.decode import AudioInfo, probe
 from auricle.core.errors import AudioError
 from auricle.data.manifest.clip import Clip
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.published.base import LayoutError, PublishedDataset, find, rows_of
 
 # ---- ICBHI 2017: breathing cycles of recordings
 
@@ -294,7 +293,7 @@ ICBHI = PublishedDataset(
     name="icbhi",
     title="ICBHI 2017 Respiratory Sound Database",
     url="https://bhichallenge.med.auth.gr",
-    licence="free for research, see its page",
+    licence="see its page",
     layout=f"{ICBHI_SPLIT}, and recordings (.wav) with their cycles (.txt) in {ICBHI_FOLDERS[0]}/",
     read=read_icbhi,
     expected={"train": 4_142, "test": 2_756},
@@ -304,7 +303,7 @@ SPRSOUND = PublishedDataset(
     name="sprsound",
     title="SPRSound, events, test part of other patients",
     url="https://github.com/SJTU-YONGFU-RESEARCH-GRP/SPRSound",
-    licence="CC BY 4.0",
+    licence="see its page",
     layout="train_wav/, train_json/, test_wav/, test_json/inter_test_json/ and test_json/intra_test_json/ (or the same with 2022)",
     read=read_sprsound,
     expected={"train": 6_656, "test": 1_429, "intra_test": 1_004},
@@ -325,7 +324,7 @@ def _circor(name: str, split: int) -> PublishedDataset:
         title=f"CirCor DigiScope, patients of split {split}",
         url="https://physionet.org/content/circor-heart-sound/1.0.3/",
         licence="ODC-By 1.0",
-        layout="training_data/ with <patient>.txt and <patient>_<location>.wav",
+        layout="training_data/ with a text file and the recordings of every patient (2530.txt, 2530_AV.wav, …)",
         read=partial(read_circor, split=split),
         expected=dict(zip(("train", "valid", "test"), CIRCOR_CLIPS[split])),
         note="M2D's three splits of patients are not a part of the data set; clips to test are whole recordings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.data.published import audioset, environmental, music, speech
+from auricle.data.published import audioset, environmental, medical, music, speech
 from auricle.data.published.base import PublishedDataset
 
 DATASETS: dict[str, PublishedDataset] = {
@@ -26,6 +26,12 @@ DATASETS: dict[str, PublishedDataset] = {
         speech.CREMAD,
         speech.VOXFORGE,
         speech.VOXCELEB1,
+        medical.ICBHI,
+        medical.SPRSOUND,
+        medical.SPRSOUND_INTRA,
+        medical.CIRCOR,
+        medical.CIRCOR_2,
+        medical.CIRCOR_3,
     )
 }
 
