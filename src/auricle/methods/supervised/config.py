@@ -53,8 +53,8 @@ class LabelConfig:
     short: str = option(
         "zeros", "what follows a clip that is shorter: zeros, or the clip again", choices=("zeros", "repeat")
     )
-    fade: float = option(
-        0.0, "seconds of a linear fade at both ends of every clip (0: none); crops then start where the clip does"
+    fade: float | None = option(
+        None, "seconds of a linear fade at both ends of every clip; crops then start where the clip does", special=NONE
     )
     front_end: str | None = option(
         None, "front end in place of the encoder's own, such as decibel-mel/16k; needs --norm-stats", special=NONE

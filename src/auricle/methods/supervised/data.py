@@ -281,7 +281,7 @@ def training_clips(
         config=crops,
         classes=classes,
         resampler=front.resampler,
-        fade=config.data.fade,
+        fade=config.data.fade or 0.0,
     )
 
 
@@ -301,7 +301,7 @@ def scored_clips(
         classes,
         short=config.data.short,
         resampler=encoder.front.resampler,
-        fade=config.data.fade,
+        fade=config.data.fade or 0.0,
     )
 
 
