@@ -1,7 +1,7 @@
 """Translate a parsed line of EfficientAT's training programs to the settings of ``auricle finetune`` or ``auricle distill``.
 
 What the programs do beyond their options (the schedule per epoch, decay of biases, the last epoch as the result) stands in the
-recipes ``methods/supervised/recipes.py``. PyTorch is not imported here.
+recipes ``methods/supervised/recipes/``. PyTorch is not imported here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.methods.distillation.config import DistillConfig, TeacherConfig
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.recipes import EFFICIENTAT
+from auricle.methods.supervised.recipes.efficientat import EFFICIENTAT
 
 ROLL = {2023: 10000, 2024: 4000}  # samples ([efficientat_training 5](docs/specification/efficientat_training.md#s5))
 WAVE_MIXUP = 0.5  # share of the clips, likewise

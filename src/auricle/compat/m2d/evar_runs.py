@@ -23,7 +23,7 @@ from auricle.core.io import make_folder
 from auricle.core.options import with_values
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.recipes import EVAR
+from auricle.methods.supervised.recipes.m2d import EVAR
 
 if TYPE_CHECKING:
     from auricle.commands.finetune import FinetuneResult
