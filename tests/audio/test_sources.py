@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +138,54 @@ def test_bytes_and_open_files_are_recordings(tmp_path):
         one(file)
     with soundfile.SoundFile(path) as file, pytest.raises(AuricleError, match="type ndarray"):
         one(file)
+
+
+@dataclass
+class Named:
+    """A path of another library: text or bytes."""
+
+    name: str | bytes
+
+    def __fspath__(self):
+        return self.name
+
+
+class Text(str):
+    pass
+
+
+class SubPath(type(Path())):
+    """A Path whose text is not its name."""
+
+    def __str__(self):
+        return f"<{super().__str__()}>"
+
+
+def test_paths_of_any_kind_are_one_recording(tmp_path):
+    path = write_sound(tmp_path / "a.wav", WAVE, RATE)
+    with os.scandir(tmp_path) as entries:
+        (entry,) = entries
+    for audio in (Named(str(path)), Named(os.fsencode(path)), Text(path), SubPath(path), entry, np.str_(path)):
+        (source,) = find_audio([audio])
+        assert (source.name, source.content) == (str(path), path)
+        assert len(samples(one(audio))) == len(WAVE)
+
+
+@pytest.mark.parametrize(
+    "path", ["", Text(""), Named(""), Named(b""), [""], {"path": "", "bytes": None}, ["a.wav", ""]]
+)
+def test_an_empty_path_is_not_the_current_folder(path, tmp_path, monkeypatch):
+    write_sound(tmp_path / "a.wav", WAVE, RATE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AuricleError, match="empty text; name the current folder as"):
+        find_audio(path)
+    assert [source.name for source in find_audio(".")] == ["a.wav"]
+
+
+@pytest.mark.parametrize("name", [3, None])
+def test_an_object_that_names_no_path_is_refused(name):
+    with pytest.raises(AuricleError, match="expected a path"):
+        find_audio(Named(name))
 
 
 # ---- several

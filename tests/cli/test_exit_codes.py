@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 
 import pytest
@@ -165,3 +166,27 @@ def test_without_a_verb_or_an_action_help_is_printed_and_the_code_is_2(capsys):
         assert main(line) == 2
         shown = capsys.readouterr()
         assert ("usage: auricle" in shown.out) == (line != ["prepare"])
+
+
+EMPTY = {
+    'tag "" --model logmel-stats': "needs FILES",
+    'tag a.wav "" --model logmel-stats': "empty text; name the current folder as '.'",
+    'embed "" --model logmel-stats --out e.npy': "needs SOURCE",
+    'embed a.wav --model logmel-stats --out ""': "needs --out",
+    'prepare "" --out p': "needs SOURCE",
+    'prepare . --out ""': "needs --out",
+    'prepare lms . --out ""': "needs --out",
+    'pretrain ""': "needs SOURCE",
+    'finetune "" --model logmel-stats': "needs SOURCE",
+    'evaluate "" --model logmel-stats': "name the labelled audio",
+}
+
+
+@pytest.mark.parametrize(("line", "words"), EMPTY.items())
+def test_an_empty_argument_is_not_the_current_folder(here, line, words, capsys):
+    """A shell variable that is not set."""
+    write_sounds(here, 1)
+    before = sorted(here.iterdir())
+    assert main(shlex.split(line)) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(here.iterdir()) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -26,6 +27,7 @@ from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
 from auricle.methods.distillation.config import DistillConfig
 from auricle.methods.supervised.config import FinetuneConfig
+from helpers.paths import ROOT
 from helpers.patience import PATIENCE
 
 CONFIGS = {
@@ -136,6 +138,13 @@ def test_an_old_form_is_translated_and_the_new_one_named(old_verb, old, new_verb
     assert config == config_of(new_verb, new)
     assert lines
     assert all(f"the old spelling goes in version {aliases.GONE_IN}" in line for line in lines)
+
+
+def test_old_forms_work_in_the_version_that_is_being_made_and_name_a_later_one():
+    """They work for one version, which the changelog begins with."""
+    made = re.search(r"^## (\d+)\.(\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert made is not None
+    assert f"{made[1]}.{int(made[2]) + 1}" == aliases.GONE_IN
 
 
 def test_a_folder_with_the_name_of_a_method_is_data(tmp_path, monkeypatch):

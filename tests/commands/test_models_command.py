@@ -122,6 +122,15 @@ def test_verify_passes_good_files_and_fails_bad_ones(models, mn01, tmp_path):
     assert any("truncated" in check["detail"] for check in cut["checks"])
 
 
+@pytest.mark.parametrize("dims", ["t", "ct", "cft"])
+def test_verify_gives_a_network_that_squeezes_along_time_as_much_as_it_takes(models, tmp_path, dims):
+    save_encoder(MN(MNConfig(width=0.1, num_classes=3, se_dims=dims, frames=150)).eval(), tmp_path / "a.safetensors")
+    code, text, _ = models("verify", tmp_path / "a.safetensors", "--json")
+    (found,) = json.loads(text)
+    assert (code, found["passed"]) == (0, True)
+    assert "1.496 seconds give 5 frames" in found["checks"][-1]["detail"]
+
+
 def test_verify_notices_changed_tensors_in_a_file_of_ours(models, mn01, tmp_path):
     from safetensors import safe_open
     from safetensors.torch import save_file

@@ -80,7 +80,8 @@ def test_rows_are_paths_in_any_container(paths, tmp_path):
     expected = embed(paths, logmel_stats()).clip
     strings = list(map(str, paths))
     column = np.array(strings, dtype=object)[:, None]
-    for rows in (paths, strings, tuple(paths), np.array(strings), np.array(paths, dtype=object), column, iter(paths)):
+    lists, generator = (paths, strings, tuple(paths), column.tolist()), (path for path in paths)
+    for rows in (*lists, np.array(strings), np.array(paths, dtype=object), column, iter(paths), generator):
         assert np.abs(AudioEncoder().transform(rows) - expected).max() < 1e-4
     again = AudioEncoder().transform([paths[2], paths[0], paths[2]])
     assert np.array_equal(again[0], again[2])
@@ -107,6 +108,10 @@ def test_rows_are_waveforms(paths):
         (np.zeros(32000, np.float32), r"\[waveform\]"),
         (np.array([["a.wav", "b.wav"]]), "one column"),
         ([np.zeros(3200)], "sample rate"),
+        ([[WAVES[0], WAVES[1]], [WAVES[2]]], "inside a list"),
+        (["a.wav", ""], "empty text"),
+        (torch.zeros(2, 3200, device="meta"), "NumPy can read"),
+        (torch.zeros(2, 3200, dtype=torch.int16), "divide whole numbers"),
         ([3, 4], "expected a path"),
         (None, "expected a path"),
     ],
@@ -114,6 +119,20 @@ def test_rows_are_waveforms(paths):
 def test_other_rows_are_refused_in_words(rows, words):
     with pytest.raises(AuricleError, match=words):
         AudioEncoder().transform(rows)
+
+
+@pytest.mark.parametrize("form", ["gradient", "negated later", "half precision"])
+def test_rows_are_tensors_of_any_form(form):
+    wave = torch.from_numpy(np.stack([WAVES[0], WAVES[2]]))
+    forms = {
+        "gradient": wave.clone().requires_grad_(),
+        "negated later": torch.complex(torch.zeros_like(wave), -wave).conj().imag,
+        "half precision": wave.bfloat16(),
+    }
+    encoder = AudioEncoder(sample_rate=RATE)
+    assert np.allclose(
+        encoder.transform(forms[form]), encoder.transform(forms[form].detach().float().numpy()), atol=1e-4
+    )
 
 
 def test_a_row_is_one_recording(paths, tmp_path):
@@ -172,6 +191,11 @@ def test_weights_and_device_reach_the_encoder(paths, tmp_path):
         AudioEncoder("mn04_as", weights=tmp_path / "none.pt").transform(paths)
     with pytest.raises(AuricleError, match="warp"):
         AudioEncoder(device="warp").transform(paths)
+
+
+def test_a_network_of_one_length_names_its_columns():
+    one_length = mn(se_dims="ct", frames=100)
+    assert len(AudioEncoder(one_length).get_feature_names_out()) == one_length.info.clip_dim
 
 
 def test_a_grid_search_can_set_every_parameter(paths):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t, ttest_rel
@@ -10,7 +12,7 @@ from auricle.core.errors import AuricleError
 from auricle.evaluation.compare import compare, corrected_t_test, paired_difference, score_difference, wilcoxon_test
 from auricle.evaluation.evaluation import Coverage, Evaluation, Score
 from auricle.evaluation.results import Result, ResultsStore, record
-from auricle.evaluation.scoring import FoldScore, mean_and_std
+from auricle.evaluation.scoring import FewShotPoint, FoldScore, mean_and_std
 from auricle.metrics.table import METRICS, Metric
 
 
@@ -45,6 +47,24 @@ def test_the_results_command_and_the_report_agree(tmp_path):
     shown = score_difference(a, b)
     assert (compared.difference, compared.std) == (shown.mean, shown.std)
     assert (compared.t_test, compared.wilcoxon, compared.pairs) == (shown.p_value, shown.wilcoxon, shown.pairs)
+
+
+def few_shot(model, values, folds):
+    """A 1-shot point of two draws per fold: 3 clips drawn of 80, 20 tested."""
+    scores = tuple(FoldScore(f"fold {i % folds}", i // folds, v, 3, 0, 20, 3) for i, v in enumerate(values))
+    return replace(score(model, values[:folds]), few_shot=(FewShotPoint(1, *mean_and_std(scores), scores),))
+
+
+@pytest.mark.parametrize("folds", [1, 2, 5])
+def test_few_shot_scores_are_compared_with_the_ratio_of_the_part_they_are_drawn_from(tmp_path, folds):
+    a, b = (0.5 + 0.01 * np.arange(2 * folds) ** power for power in (1, 2))
+    store = ResultsStore(tmp_path / "results.sqlite")
+    record(evaluation(few_shot("a", a, folds), few_shot("b", b, folds)), store)
+    assert {row.protocol: row.test_ratio for row in store.select()} == {"logistic": 0.25, "1-shot": 0.25}
+    (compared,) = [c for c in compare(store.select(), "b", "a") if c.protocol == "1-shot"]
+    assert compared.pairs == 2 * folds
+    assert compared.t_test == pytest.approx(corrected_t_test(a - b, 0.25))
+    assert compared.t_test > corrected_t_test(a - b, 0.0)
 
 
 def test_the_corrected_test_is_less_sure_than_students_by_the_shared_training_clips():

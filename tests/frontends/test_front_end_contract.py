@@ -220,3 +220,10 @@ def test_autocast_changes_nothing(front):
     with torch.autocast("cpu", torch.bfloat16):
         values = front(wave)
     assert torch.equal(values, front(wave))
+
+
+@pytest.mark.parametrize("frames", [2, 7, 100])
+def test_the_samples_for_a_number_of_frames_give_that_number(front, frames):
+    samples = front.samples_for(frames)
+    assert front.num_frames(samples) == frames
+    assert front.num_frames(samples - front.hop_length) == frames - 1

@@ -117,7 +117,7 @@ def check_rate(rate: float) -> int:
     """Return a sample rate as int. Raises AuricleError unless it is a positive whole number."""
     try:
         hertz = float(rate)
-    except (TypeError, ValueError):
+    except Exception:  # text, a tensor without values, a complex number, …
         hertz = 0.0
     if not (hertz > 0 and hertz.is_integer()):
         raise AuricleError(f"a sample rate is a positive whole number of hertz, not {rate}")

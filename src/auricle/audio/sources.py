@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from numbers import Real
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from auricle.audio.arrays import column_of, is_table, is_waveform, kind_of, rated, samples_of
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioNote, blocks, probe, read
 from auricle.audio.resample import MAX_RATE, MIN_RATE, Resampler, check_rate, resample
 from auricle.core.errors import AudioError, AuricleError
 
 BLOCK_SECONDS = 30.0  # decoded at a time
-MOST_CHANNELS = 8  # of a waveform (channels, S); more rows are taken for a batch of clips and refused
 EXPECTED = (
     "expected a path, the bytes of a file, an open file, a waveform with sample_rate=…, (waveform, rate), "
     "{'array': …, 'sampling_rate': …}, or a list of these"
@@ -117,20 +115,22 @@ class NamedBytes(io.BytesIO):
 
 
 # ---- one recording, or several
-def is_waveform(audio: Any) -> bool:
-    """Return True for an array or tensor of samples, not a path or a list of paths."""
-    return is_tensor(audio) or (isinstance(audio, np.ndarray) and audio.dtype.kind in "fiu" and audio.ndim > 0)
-
-
-def is_tensor(value: Any) -> bool:
-    """Return True for a PyTorch tensor, without importing PyTorch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
 def is_path(value: Any) -> bool:
     """Return True for a path, as text or as an object."""
     return isinstance(value, (str, os.PathLike))
+
+
+def path_of(value: str | os.PathLike) -> Path:
+    """Return a path of user input. Raises AuricleError for an empty one, which would stand for the current folder."""
+    if isinstance(value, PurePath):
+        return Path(value)
+    try:
+        text = os.fsdecode(value)
+    except TypeError as error:
+        raise AuricleError(f"expected a path, got {kind_of(value)} ({error})") from None
+    if not text:
+        raise AuricleError("expected a path, got an empty text; name the current folder as '.'")
+    return Path(text)
 
 
 def is_one(audio: Any) -> bool:
@@ -138,7 +138,9 @@ def is_one(audio: Any) -> bool:
     if isinstance(audio, Mapping):  # a row of a data set, or a batch of rows
         return not isinstance(audio.get("audio"), Iterable) or is_one(audio["audio"])
     known = isinstance(audio, (str, bytes, bytearray, memoryview, os.PathLike, AudioSource))
-    return known or is_waveform(audio) or _rated(audio) is not None or _has(audio, "read") or _has(audio, DECODE)
+    if known or is_waveform(audio) or rated(audio) is not None:
+        return True
+    return not is_table(audio) and (_has(audio, "read") or _has(audio, DECODE))
 
 
 def as_list(audio: Any) -> list[Any]:
@@ -148,9 +150,9 @@ def as_list(audio: Any) -> list[Any]:
 
 def _several(audio: Any) -> Iterable[Any]:
     """The recordings of a list, an iterator, a column of a table or a batch of a data set."""
-    items = audio["audio"] if isinstance(audio, Mapping) else audio
+    items = audio["audio"] if isinstance(audio, Mapping) else column_of(audio) if is_table(audio) else audio
     if not isinstance(items, Iterable) or getattr(items, "ndim", 1) == 0:
-        raise AuricleError(f"{EXPECTED}; got {_kind(items)}")
+        raise AuricleError(f"{EXPECTED}; got {kind_of(items)}")
     return items
 
 
@@ -163,7 +165,7 @@ def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioS
             a waveform (S,), (channels, S) or (S, channels) as an array or tensor of floats,
             a waveform with its rate, as a pair or as the dictionary of a Hugging Face data set
             ({"array", "sampling_rate"}, {"bytes", "path"}, or a row that has such an entry under "audio"),
-            a torchcodec decoder, an AudioSource.
+            a torchcodec decoder, an AudioSource. A data frame with one column stands for its cells.
         sample_rate: in hertz, of waveforms that come without a rate.
 
     A folder without audio is yielded too; reading it raises an AudioError that names it. So does reading one waveform
@@ -188,26 +190,27 @@ def _sources(item: Any, sample_rate: int | None, name: str) -> Iterator[AudioSou
     if isinstance(item, AudioSource):
         yield item
     elif is_path(item):
-        path = Path(item)
+        path = path_of(item)
         names = list(files_below(path, AUDIO_SUFFIXES)) if os.path.isdir(path) else []
         yield from (AudioSource(str(path / inner), path / inner, inner) for inner in names)
         if not names:
             yield AudioSource(str(path), path, path.name)
+    elif is_waveform(item):
+        yield waveform_source(item, sample_rate, name)
     elif isinstance(item, (bytes, bytearray, memoryview)):
         yield _bytes_source(item, name)
     elif isinstance(item, Mapping):
         yield from _sources_of_entry(item, sample_rate, name)
-    elif is_waveform(item):
-        yield waveform_source(item, sample_rate, name)
-    elif (pair := _rated(item)) is not None:
+    elif (pair := rated(item)) is not None:
         yield waveform_source(*pair, name)
     elif _has(item, DECODE):
-        samples = item.get_all_samples()
-        yield waveform_source(samples.data, samples.sample_rate, name)
+        yield _decoded_source(item, name)
     elif _has(item, "read"):
         yield _opened_source(item, name)
+    elif _has(item, "as_py"):  # a cell of PyArrow
+        yield from _sources(item.as_py(), sample_rate, name)
     else:
-        raise AuricleError(f"{name}: {EXPECTED}; got {_kind(item)}")
+        raise AuricleError(f"{name}: {EXPECTED}; got {kind_of(item)}")
 
 
 DECODE = "get_all_samples"  # of torchcodec's AudioDecoder, which Hugging Face data sets return
@@ -230,14 +233,13 @@ def _sources_of_entry(entry: Mapping[str, Any], sample_rate: int | None, name: s
         raise AuricleError(f"{name}: {EXPECTED}; got a dictionary with {', '.join(map(str, entry)) or 'no entries'}")
 
 
-def _rated(item: Any) -> tuple[Any, float] | None:
-    """(waveform, rate) of a pair in this order or the other (scipy's); None for anything else."""
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        return None
-    for samples, rate in (item, item[::-1]):
-        if is_waveform(samples) and (isinstance(rate, Real) or (is_tensor(rate) and rate.ndim == 0)):
-            return samples, float(rate)
-    return None
+def _decoded_source(decoder: Any, name: str) -> AudioSource:
+    """Decode all samples. Raises AudioError for whatever the decoder raises."""
+    try:
+        samples = decoder.get_all_samples()
+    except Exception as error:
+        raise AudioError(f"{name}: the decoder failed ({_reason(error)}); leave the recording out") from None
+    return waveform_source(samples.data, samples.sample_rate, name)
 
 
 def _opened_source(file: Any, name: str) -> AudioSource:
@@ -246,16 +248,18 @@ def _opened_source(file: Any, name: str) -> AudioSource:
     name = file_name if isinstance(file_name, str) else name
     try:
         content = file.read()
-    except (OSError, ValueError) as error:
-        raise AudioError(f"{name}: the open file cannot be read ({error})") from None
+    except Exception as error:  # of an archive or of a network, too
+        raise AudioError(f"{name}: the open file cannot be read ({_reason(error)})") from None
     if not isinstance(content, (bytes, bytearray)):
-        raise AuricleError(f"{name}: the file gives {_kind(content)}, expected bytes; open it in mode 'rb'")
+        raise AuricleError(f"{name}: the file gives {kind_of(content)}, expected bytes; open it in mode 'rb'")
     if not content:
         raise AudioError(f"{name}: nothing is left to read in the open file; go to its beginning with seek(0)")
     return _bytes_source(content, name)
 
 
 def _bytes_source(content: Any, name: str) -> AudioSource:
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise AuricleError(f"{name}: expected the bytes of a file, got {kind_of(content)}")
     return AudioSource(name, bytes(content), Path(name).name)
 
 
@@ -263,8 +267,9 @@ def _has(value: Any, method: str) -> bool:
     return callable(getattr(value, method, None))
 
 
-def _kind(value: Any) -> str:
-    return f"an object of type {type(value).__name__}"
+def _reason(error: Exception) -> str:
+    """The first line of what a library says; without text, the kind of the error."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 # ---- waveforms
@@ -275,50 +280,13 @@ def waveform_source(waveform: Any, sample_rate: float | None, name: str) -> Audi
         AuricleError: for another shape or type, and without a rate.
         AudioError: for no samples, and for NaN or infinite ones.
     """
-    samples = _as_array(waveform)
-    if samples.dtype.kind != "f" or samples.ndim not in (1, 2):
-        raise AuricleError(
-            f"{name}: expected float samples in [-1, 1] of shape (samples,) or (channels, samples), got {samples.dtype} "
-            f"{samples.shape}{_advice(samples)}"
-        )
+    samples = samples_of(waveform, name)
     if sample_rate is None:
         raise AuricleError(f"{name}: a waveform needs its sample rate: give sample_rate=… in hertz")
     rate = check_rate(sample_rate)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise AuricleError(f"{name}: a sample rate of {rate} Hz; expected {MIN_RATE} to {MAX_RATE}, in hertz")
-    if samples.size == 0:
-        raise AudioError(f"{name}: the waveform is empty (shape {samples.shape}); at least one sample is needed")
-    with np.errstate(over="ignore"):
-        samples = _channels_first(samples, name).astype(np.float32)
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name}: holds NaN or infinite samples; repair it or leave it out")
     return AudioSource(name, samples, Path(name).name, sample_rate=rate)
-
-
-def _as_array(waveform: Any) -> np.ndarray:
-    if not is_tensor(waveform):
-        return np.asarray(waveform)
-    waveform = waveform.detach().cpu()
-    return (waveform.float() if waveform.is_floating_point() else waveform).numpy()  # NumPy has no bfloat16
-
-
-def _advice(samples: np.ndarray) -> str:
-    """How to make float samples of whole numbers, where one scale is usual."""
-    if samples.dtype in (np.int16, np.int32):
-        return f"; divide whole numbers by their largest value: samples / {np.iinfo(samples.dtype).max + 1}"
-    return ""
-
-
-def _channels_first(samples: np.ndarray, name: str) -> np.ndarray:
-    """(S,), (channels, S) or (S, channels) -> (S,) or (channels, S). Raises AuricleError for many rows and columns."""
-    if samples.ndim == 1 or len(samples) <= MOST_CHANNELS:
-        return samples
-    if samples.shape[1] <= MOST_CHANNELS:
-        return samples.T
-    raise AuricleError(
-        f"{name}: a waveform has at most {MOST_CHANNELS} channels, got shape {samples.shape}; give several clips as a list "
-        "(list(batch)), and a recording of more channels as their mean (recording.mean(0))"
-    )
 
 
 # ---- all recordings of a call

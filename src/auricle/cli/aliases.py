@@ -15,7 +15,7 @@ from pathlib import Path
 
 from auricle.core.errors import AuricleError, nearest
 
-GONE_IN = "0.3"
+GONE_IN = "0.4"
 
 VERBS = {"evaluate set": ("evaluate", "--suite")}  # old verb: (new verb, option)
 OPTIONS = {

@@ -102,7 +102,9 @@ class VerbParser(argparse.ArgumentParser):
 
     def check_required(self, values: argparse.Namespace) -> None:
         """Raise AuricleError if a required argument or option is missing."""
-        missing = [name for dest, name in self.required.items() if getattr(values, dest) in (MISSING, [], None)]
+        missing = [
+            name for dest, name in self.required.items() if getattr(values, dest) in (MISSING, [], [""], None, "")
+        ]
         if missing:
             raise AuricleError(f"{self.prog} needs {' and '.join(missing)}; {self.prog} --help shows an example")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import re
 import sys
 import warnings
 from argparse import Namespace
@@ -19,7 +18,7 @@ from auricle.cli import aliases
 from auricle.cli.flags import VerbParser, with_dashes
 from auricle.core import interrupts, temporary
 from auricle.core.devices import POLICY
-from auricle.core.errors import AuricleError, nearest
+from auricle.core.errors import AuricleError, is_out_of_memory, nearest
 from auricle.core.interrupts import EXIT_INTERRUPTED
 from auricle.core.io import os_error_text, write_failure
 from auricle.core.streams import ReaderGoneError, command_streams
@@ -29,7 +28,6 @@ from auricle.version import __version__
 EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE = 0, 1, 2
 SHOWN_FAILURES = 10
 LINE_BREAK = "\n"
-OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # in the exceptions of PyTorch
 
 
 class Verb(NamedTuple):
@@ -136,7 +134,7 @@ def failure_of_machine(error: Exception) -> str | None:
     if isinstance(error, OSError) and not isinstance(error, ImportError):
         name = f" {error.filename}" if error.filename else ""
         return f"cannot read or write{name or ' a file'}: {os_error_text(error)}"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error))):
+    if is_out_of_memory(error):
         detail = f" ({str(error).splitlines()[0]})" if str(error) else ""
         return f"memory ran out{detail}; take shorter recordings or a smaller --batch-size, or close other programs"
     reason = write_failure(error)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder, write_text, writing
 from auricle.core.locks import held
-from auricle.core.options import argument, check_choices, check_ranges, option
+from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
 from auricle.core.streams import stdin_bytes
 from auricle.core.temporary import scratch_folder
 from auricle.inference.config import LEVELS, EmbedSettings
@@ -71,6 +71,7 @@ class EmbedConfig:
     overwrite: bool = option(False, "replace an output of other settings or clips")
 
     def __post_init__(self) -> None:
+        paths_as_text(self)
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
         object.__setattr__(self, "hop", self.hop or None)
         check_choices(self)
@@ -269,6 +270,7 @@ def _append(
     from auricle.audio.decode import note_texts
     from auricle.core.progress import progress_bar
     from auricle.embeddings.cache import source_text
+    from auricle.inference.part_done import PartDone
 
     sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}
     present = store.rows(sources)
@@ -278,12 +280,12 @@ def _append(
     notes: list[AudioNote] = []
     try:
         with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
-            results = embedder.iterate(rest)
+            results = embedder.iterate(rest, on_part=None if bar.disable else PartDone(bar.show_part))
             for result in store.append_in_shards(results, sources, replace=True, shard_clips=PART_CLIPS):
                 if result.failure:
                     failed[result.id] = result.failure
                 notes.extend(result.notes)
-                bar.update()
+                bar.finish_step()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "stopped; the finished clips were saved: run the same command again to continue"
@@ -300,9 +302,10 @@ def read_index(out: Path) -> dict[str, Any] | None:
     """Return the index of a finished output; None when one of the two files does not exist, or the index is damaged."""
     try:
         index = json.loads(index_file(out).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(index, dict) and index.keys() >= {"made_from", "clips", "width", "failed"}
+    parts = {"made_from": dict, "clips": list, "width": int, "failed": dict}
+    whole = isinstance(index, dict) and all(isinstance(index.get(name), kind) for name, kind in parts.items())
     return index if whole and out.is_file() else None
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.commands.keep_scores import ScoreKeeper, writable_store
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps, write_text
-from auricle.core.options import check_choices, check_ranges, option
+from auricle.core.options import check_choices, check_ranges, option, paths_as_text
 from auricle.evaluation.protocols import protocol
 from auricle.evaluation.tasks import SEEDS, Task
 from auricle.inference.config import EncodeSettings
@@ -63,6 +63,7 @@ class EvaluateConfig:
     out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
 
     def __post_init__(self) -> None:
+        paths_as_text(self)
         check_choices(self)
         protocol(self.protocol)
         if not self.model:

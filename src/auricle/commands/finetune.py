@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -98,8 +99,8 @@ def distill(
     """
     from auricle.methods.distillation.config import DistillConfig
 
-    teachers = (teacher,) if isinstance(teacher, (str, Path)) else tuple(teacher)
-    named = {"teacher": tuple(map(str, teachers)), **settings}
+    teachers = (teacher,) if isinstance(teacher, (str, os.PathLike)) else tuple(teacher)
+    named = {"teacher": tuple(_text(name, "teacher") for name in teachers), **settings}
     return finetune_run(_config(DistillConfig, "distillation", data, model, out, named), quiet=quiet)
 
 
@@ -112,11 +113,19 @@ def _config(
     settings: dict[str, Any],
 ) -> Any:
     """Return the settings of a run. Raises AuricleError for a name that is none."""
-    config = kind(method, str(data), None if out is None else str(out), model=str(model))
+    folder = None if out is None else _text(out, "out")
+    config = kind(method, _text(data, "data"), folder, model=_text(model, "model"))
     known = names_of(config)
     for name in settings.keys() - known:
         raise AuricleError(f"there is no setting '{name}'{nearest(name, tuple(sorted(known)))}")
     return with_values(config, settings)
+
+
+def _text(value: str | Path, name: str) -> str:
+    """Return a path or a published name as text. Raises AuricleError for anything else."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise AuricleError(f"{name}: expected a path or a name, got {type(value).__name__}")
+    return os.fsdecode(value)
 
 
 def finetune_run(

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError
 from auricle.core.io import file_stamp, make_folder, short_name, write_text, writing
 from auricle.core.locks import held
-from auricle.core.options import argument, check_choices, option
+from auricle.core.options import argument, check_choices, option, paths_as_text
 from auricle.core.streams import stdin_bytes
-from auricle.core.text import clock, printable
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.events import SUFFIXES, WRITERS
 from auricle.inference.tag_results import Failure, FileTags
@@ -34,7 +33,6 @@ LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
 LOCK = "lock"  # in --out, as long as a command works there
 ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False}  # settings that older folders do not name
-LONG_SECONDS = 30.0  # of a recording, from which on its progress is shown
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 Stamp = list[int] | str | None
 KEPT = "; finished recordings are kept: the same command continues"
@@ -57,6 +55,7 @@ class TagConfig:
     picture: str = option("", "picture of one recording to write: spectrogram and events (.png, .svg, .pdf)")
 
     def __post_init__(self) -> None:
+        paths_as_text(self)
         check_choices(self)
         if bool(self.model) == bool(self.ensemble):
             raise AuricleError("name the tagger: --model NAME, or --ensemble NAME NAME …")
@@ -156,7 +155,6 @@ class _Job:
     sources: list[AudioSource]
     folder: TagFolder | None
     listeners: list[Callable[[float, str], None]] = field(default_factory=list)
-    lengths: dict[str, float] = field(default_factory=dict)
 
     def outcomes(self, locks: ExitStack) -> Iterator[FileTags | Failure]:
         """Yield what an earlier run finished, then the others; each is saved before it is yielded.
@@ -180,8 +178,11 @@ class _Job:
                 stamps[source.name] = stamp(source)
                 yield source
 
+        from auricle.inference.part_done import PartDone
+
+        parts = PartDone(self._show_part)
         try:
-            for source, outcome in zip(sources, self.tagger.iterate(stamped(), on_windows=self._show_part)):
+            for source, outcome in zip(sources, self.tagger.iterate(stamped(), on_windows=parts)):
                 if isinstance(outcome, FileTags) and stamp(source) != stamps[source.name]:
                     outcome = Failure(source.name, f"{source.name}: {CHANGED}")
                 if self.folder:
@@ -192,16 +193,10 @@ class _Job:
             where = f"; finished recordings are in {self.config.out}: run the same command again to continue"
             raise KeyboardInterrupt(f"stopped{where if self.folder else ''}") from None
 
-    def _show_part(self, source: AudioSource, seconds: float) -> None:
+    def _show_part(self, share: float, text: str) -> None:
         """Tell the listeners how much of a long recording is done."""
-        if not self.listeners or seconds < LONG_SECONDS:
-            return
-        if source.name not in self.lengths:
-            self.lengths[source.name] = _length(source)
-        length = self.lengths[source.name]
-        of = f" of {clock(length)}" if length else ""
         for listener in self.listeners:
-            listener(seconds / length if length else 0.0, f"{printable(Path(source.place).name)} {clock(seconds)}{of}")
+            listener(share, text)
 
     def _write_extras(self, source: AudioSource, outcome: FileTags | Failure) -> None:
         """Write the label track and the picture that were asked for."""
@@ -213,16 +208,6 @@ class _Job:
             from auricle.reports.tag_picture import draw
 
             draw(source, outcome, self.tagger.encoder, Path(self.config.picture))
-
-
-def _length(source: AudioSource) -> float:
-    """Seconds that the header of a recording declares; 0 if it declares none."""
-    from auricle.audio.decode import probe
-
-    try:
-        return 0.0 if not isinstance(source.content, (bytes, Path)) else probe(source.content).seconds
-    except AuricleError:
-        return 0.0
 
 
 class TagFolder:
@@ -303,7 +288,7 @@ def _result_of(values: dict[str, Any]) -> FileTags | None:
     """The result in a line; None for a failure and for a damaged line."""
     try:
         return FileTags.from_json(values)
-    except (KeyError, TypeError, ValueError):
+    except Exception:  # any value may have any type
         return None
 
 
@@ -311,6 +296,6 @@ def _json_object(line: str) -> dict[str, Any]:
     """The JSON object of a line; an empty one for a line that was cut short."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

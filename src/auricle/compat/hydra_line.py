@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from auricle.core import io
 from auricle.core.errors import AuricleError, nearest
 
 FLAGS = {"--config-dir": "folder", "-cd": "folder", "--config-path": "folder", "-cp": "folder"}
@@ -55,7 +56,7 @@ def _value(text: str) -> Any:
     """Parse a value as Hydra does: numbers, booleans, lists and null; anything else is text."""
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except Exception:  # of the reader, or of dates, numbers and deep nesting
         return text
 
 
@@ -71,10 +72,7 @@ def read_yaml(folder: str, name: str) -> dict[str, Any]:
         raise AuricleError(
             f"there is no {path}{nearest(path.stem, existing)}; without --config-dir the published settings apply"
         )
-    try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AuricleError(f"{path} is not YAML: {error}") from None
+    table = io.read_yaml(path)
     if not isinstance(table, dict):
         raise AuricleError(f"{path} holds no settings; expected groups such as 'task:' with names below them")
     return dict(_flat(table))

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from auricle.audio.sources import as_list, is_one, is_path, is_waveform
+from auricle.audio.arrays import is_waveform
+from auricle.audio.sources import as_list, is_one, is_path, path_of
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
@@ -87,22 +88,23 @@ class AudioEncoder(TransformerMixin, BaseEstimator):
         Raises:
             AuricleError: if a recording cannot be read; the message names it.
         """
-        rows = recordings(X)
+        values = values_of(X)
+        rows = recordings(values)
         encoder, settings = as_encoder(self.model, self.weights), self._settings()
-        if is_waveform(X) and X.shape[1] < encoder.info.min_samples:
+        if is_waveform(values) and values.shape[1] < encoder.info.min_samples:
             raise AuricleError(
-                f"X has the shape {tuple(X.shape)}: {X.shape[1]} numbers per row are less than one window of audio "
-                f"({encoder.info.min_samples} samples); expected paths, waveforms (n, samples), or a list of waveforms"
+                f"X has the shape {tuple(values.shape)}: {values.shape[1]} numbers per row are less than one window of "
+                f"audio ({encoder.info.min_samples} samples); expected paths, waveforms (n, samples), or a list of waveforms"
             )
         if all(is_path(row) for row in rows):
-            return self._of_files([str(row) for row in rows], encoder, settings)
+            return self._of_files([str(path_of(row)) for row in rows], encoder, settings)
         return _vectors(Embedder(encoder, settings=settings)(rows, sample_rate=self.sample_rate), len(rows))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the columns: "clip_0", or "layer5_0" of a block. Encodes a second of silence to count them."""
+        """Return the names of the columns: "clip_0", or "layer5_0" of a block. Encodes silence to count them."""
         encoder = as_encoder(self.model, self.weights)
         embedder, rate = Embedder(encoder, settings=self._settings()), encoder.info.sample_rate
-        widths = embedder(np.zeros(rate, np.float32), sample_rate=rate).widths
+        widths = embedder(np.zeros(encoder.usable_samples(1.0), np.float32), sample_rate=rate).widths
         return np.array([f"{n}_{i}" for n, width in zip(embedder.names, widths) for i in range(width)], dtype=object)
 
     def _settings(self) -> EmbedSettings:
@@ -133,9 +135,13 @@ class AudioEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-def recordings(X: Any) -> list[Any]:
+def values_of(X: Any) -> Any:
+    """Return the cells of a data frame or of a column of one as an array; anything else as it is."""
+    return X.to_numpy() if hasattr(X, "to_numpy") else X
+
+
+def recordings(values: Any) -> list[Any]:
     """Return the recordings of ``X``, one per row. Raises AuricleError for no rows, several columns and a lone waveform."""
-    values = X.to_numpy() if hasattr(X, "to_numpy") else X
     columns = getattr(values, "ndim", 1)
     if is_waveform(values) and columns != 2:
         raise AuricleError(
@@ -148,6 +154,8 @@ def recordings(X: Any) -> list[Any]:
     rows = list(values) if is_waveform(values) else [values] if is_one(values) else as_list(values)
     if not rows:
         raise AuricleError("X is empty; expected one recording per row")
+    if all(isinstance(row, list) and len(row) == 1 for row in rows):  # a table with one column
+        rows = [row[0] for row in rows]
     return rows
 
 

@@ -1,5 +1,9 @@
 """Errors that a user can act on. All other exceptions are faults of this program and keep their traceback."""
 
+import re
+
+OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # in the exceptions of PyTorch
+
 
 class AuricleError(ValueError):
     """An invalid request. The message states what was found, what was expected and what to do.
@@ -17,6 +21,13 @@ class MissingExtra(AuricleError, ImportError):
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} needs the [{extra}] extra: pip install 'auricle[{extra}]'")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True for the exceptions with which Python, NumPy and PyTorch say that memory ran out."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
+    )
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:

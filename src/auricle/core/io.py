@@ -172,7 +172,7 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-# ---- JSON
+# ---- JSON and YAML
 def dumps(value: Any, **layout: Any) -> str:
     """Return JSON that every parser reads: NaN and infinite numbers, which JSON does not have, become null.
 
@@ -181,6 +181,20 @@ def dumps(value: Any, **layout: Any) -> str:
         layout: options of ``json.dumps``, such as ``indent``.
     """
     return json.dumps(_finite(value), allow_nan=False, **layout)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file. Raises AuricleError for a file that is none.
+
+    The reader raises errors of its own, and those of dates, numbers, encodings and deep nesting.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise AuricleError(f"{path} is not readable as YAML: {reason}") from None
 
 
 def _finite(value: Any) -> Any:

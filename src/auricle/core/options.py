@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 import reprlib
 import types
 import typing
@@ -61,6 +62,17 @@ def argument(help: str = "", *, default: Any = MISSING, many: bool = False) -> A
     """Declare a dataclass field that is a positional argument of a verb; ``many``: one or more values."""
     metadata = {"help": help, "positional": True, "many": many}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def paths_as_text(config: Any) -> None:
+    """Turn the paths among the values of a frozen config into text: from Python, settings may be ``Path`` objects."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if isinstance(value, os.PathLike):
+            object.__setattr__(config, f.name, os.fsdecode(value))
+        elif isinstance(value, tuple) and any(isinstance(item, os.PathLike) for item in value):
+            texts = tuple(os.fsdecode(item) if isinstance(item, os.PathLike) else item for item in value)
+            object.__setattr__(config, f.name, texts)
 
 
 def check_ranges(config: Any, names: tuple[str, ...], least: float, most: float = math.inf) -> None:
@@ -189,7 +201,7 @@ def current(item: Field, value: Any) -> Any:
 def with_values(config: Any, values: dict[str, Any]) -> Any:
     """Return a copy of a config, nested configs included, with fields replaced by name; other fields stay.
 
-    Values of earlier versions are translated.
+    Values of earlier versions are translated, and paths become text.
     """
     mine = {}
     for item in fields(config):
@@ -197,7 +209,8 @@ def with_values(config: Any, values: dict[str, Any]) -> Any:
         if is_dataclass(value):
             mine[item.name] = with_values(value, values)
         elif item.name in values:
-            mine[item.name] = current(item, values[item.name])
+            given = values[item.name]
+            mine[item.name] = os.fsdecode(given) if isinstance(given, os.PathLike) else current(item, given)
     return replace(config, **mine)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from auricle.audio.resample import RESAMPLERS
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, file_stamp, make_folder, writable_cache
-from auricle.core.progress import progress_bar
+from auricle.core.progress import ProgressBar, progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.store import SHARD_CLIPS, EmbeddingStore
 from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, vector_names
+from auricle.inference.part_done import PartDone
 from auricle.models.base import Encoder
 
 IN_THE_CACHE = Path()
@@ -53,6 +54,7 @@ class EmbeddingCache:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
         if self.folder == IN_THE_CACHE:
             cache, note = writable_cache()
             self.folder = cache / "embeddings"
@@ -83,7 +85,7 @@ class EmbeddingCache:
             embedder = Embedder(encoder, settings=settings)
             with progress_bar(total=len(wanted), what=what, quiet=quiet) as bar:
                 stores_missing = {name: stores[name] for name in missing}
-                failed = self._compute(embedder, wanted, stores_missing, rows, bar.update, unusual)
+                failed = self._compute(embedder, wanted, stores_missing, rows, bar, unusual)
         self.notes += (text for text in note_texts(unusual) if text not in self.notes)
         ids = [id for id in manifest.ids if id not in failed]
         columns = [store.vectors([rows[id].key for id in ids]) for store in stores.values()] if ids else []
@@ -135,7 +137,7 @@ class EmbeddingCache:
         wanted: Manifest,
         stores: dict[str, EmbeddingStore],
         rows: dict[str, CacheRow],
-        progress: Callable[[int], object],
+        bar: ProgressBar,
         unusual: list[AudioNote],
     ) -> dict[str, str]:
         """Embed clips and append them to the stores; those whose file changed meanwhile are read again.
@@ -146,11 +148,14 @@ class EmbeddingCache:
             {id: reason} of the clips that could not be embedded.
         """
         reasons: dict[str, str] = {}
+        on_part = None if bar.disable else PartDone(bar.show_part)
         for reading in range(READINGS):
-            for part in self._appended(embedder.iterate(wanted, names=list(stores)), stores, rows):
+            results = embedder.iterate(wanted, names=list(stores), on_part=on_part)
+            for part in self._appended(results, stores, rows):
                 reasons |= {result.id: result.failure for result in part}
                 unusual += (note for result in part for note in result.notes)
-                progress(len(part) if reading == 0 else 0)
+                for _ in part if reading == 0 else ():
+                    bar.finish_step()
             changed = {id for id, reason in reasons.items() if reason == CHANGED}
             if not changed:
                 break

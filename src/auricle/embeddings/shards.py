@@ -150,5 +150,6 @@ def read_shard(path: Path) -> Shard:
         return Shard(path, ids, sources, counts, names, tensors)
     except OSError as error:
         raise DamagedShardError(f"the shard {path} cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedShardError(f"the shard {path} is damaged ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # any part of a header may have any type
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DamagedShardError(f"the shard {path} is damaged ({reason})") from None

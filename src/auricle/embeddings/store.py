@@ -128,7 +128,8 @@ class EmbeddingStore:
         try:
             about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             version, description, dtype = about["format"], about["description"], about["dtype"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version = int(version)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise AuricleError(f"{folder} is no embedding store: {DESCRIPTION} cannot be read ({error})") from None
         if version > FORMAT:
             raise AuricleError(f"the embedding store {folder} has format {version}; this version reads {FORMAT}")
@@ -266,8 +267,15 @@ class EmbeddingStore:
     def widths(self) -> dict[str, int]:
         """Return the length of each named vector, and of "frames" if there are any; empty for an empty store."""
         query = "SELECT layout FROM shards WHERE layout != '' LIMIT 1"
-        row = self._index(lambda db: db.execute(query).fetchone())
-        return json.loads(row[0]) if row else {}
+
+        def read(db: sqlite3.Connection) -> dict[str, int]:
+            row = db.execute(query).fetchone()
+            try:
+                return {name: int(width) for name, width in json.loads(row[0]).items()} if row else {}
+            except Exception as error:
+                raise sqlite3.DatabaseError(f"its layout is {row[0]!r:.100}") from error
+
+        return self._index(read)
 
     def rows(self, ids: Iterable[str]) -> dict[str, Row]:
         """Return where the embeddings are, by id; ids that the store lacks are left out."""

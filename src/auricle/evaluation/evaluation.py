@@ -233,8 +233,9 @@ class Evaluation:
             }
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the evaluation as JSON, and the scores of all classes beside it (``array_file``)."""
+        path = Path(path)
         values, array = self.to_json(), array_file(path)
         if self.all_scores is None:
             array.unlink(missing_ok=True)  # of an earlier evaluation
@@ -245,19 +246,20 @@ class Evaluation:
         write_text(path, dumps(values, indent=1))
 
     @classmethod
-    def load(cls, path: Path) -> Evaluation:
+    def load(cls, path: Path | str) -> Evaluation:
         """Read a saved evaluation; its array, where it still stands beside the file, is mapped and not read.
 
         Raises:
             AuricleError: The file is not there, or is no evaluation.
         """
+        path = Path(path)
         try:
             evaluation = cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+        except Exception as error:  # any value may have any type, and any depth
             raise AuricleError(f"{path} is no evaluation that can be read ({type(error).__name__}: {error})") from error
         try:
             scores = np.load(array_file(path), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except Exception:  # NumPy's reader of headers raises many kinds
             return evaluation
         fits = scores.shape == (len(evaluation.predictions), len(evaluation.classes))
         return replace(evaluation, all_scores=scores) if fits else evaluation
@@ -327,8 +329,9 @@ def variant_of(encode: Mapping[str, Any], statistics: str = "own") -> str:
     return ", ".join(parts)
 
 
-def array_file(path: Path) -> Path:
+def array_file(path: Path | str) -> Path:
     """Return where the scores of all classes stand: "r.scores.npy" beside "r.json"."""
+    path = Path(path)
     return path.with_name(f"{path.stem}.scores.npy")
 
 

@@ -34,8 +34,9 @@ class Result:
         role: "model" or "baseline".
         environment: Versions and machine.
         command: The command line.
-        test_ratio: Test clips per training clip, the mean over splits; None in rows of the first edition and of few-shot
-            curves.
+        test_ratio: Test clips per clip of the training part, the mean over splits; None in rows of earlier versions. A
+            few-shot score has that of the whole part that its clips are drawn from: the scores of two splits depend on each
+            other as far as they test the same clips, and few draws share a training clip.
         fingerprint: Of the task: of its clips, labels, split and seconds.
         identity: What the fingerprint is made of; in rows of earlier versions, what is known of it.
         place: Absolute path of the run folder or weight file; "" for others, and where an earlier version wrote the row.
@@ -130,8 +131,9 @@ def _rows(evaluation: Evaluation, score: Score, role: str) -> list[Result]:
             place=score.place,
         )
 
-    curve = [row(f"{p.shots}-shot", p.score, p.std, p.scores, None) for p in score.few_shot]
-    return [row(evaluation.protocol, score.score, score.std, score.scores, mean_test_ratio(score.scores)), *curve]
+    ratio = mean_test_ratio(score.scores)
+    curve = [row(f"{p.shots}-shot", p.score, p.std, p.scores, ratio) for p in score.few_shot]
+    return [row(evaluation.protocol, score.score, score.std, score.scores, ratio), *curve]
 
 
 def score_table(scores: Sequence[FoldScore]) -> dict[str, float]:

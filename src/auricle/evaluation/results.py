@@ -59,6 +59,9 @@ class ResultsStore:
     path: Path
     notes: list[str] = field(default_factory=list, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
     def check(self) -> None:
         """Raise AuricleError for a store that could not be appended to: before hours of work, not after."""
         if not self.path.exists():
@@ -117,7 +120,7 @@ class ResultsStore:
             values = dict(zip(FIELDS, row, strict=True))
             try:
                 results.append(decoded(values))
-            except (ValueError, TypeError, AttributeError) as error:
+            except Exception as error:  # any cell may hold anything
                 self.notes.append(f"row {values['id']} of {self.path} is damaged ({error}) and was left out")
         return results
 
@@ -194,7 +197,7 @@ def _prepare(db: sqlite3.Connection) -> None:
         for id, scores, clips, classes in old:
             try:
                 row = Result("", "", "", "", "", 0.0, None, dict(json.loads(scores)), classes or 0, clips or 0)
-            except (ValueError, TypeError):
+            except Exception:
                 continue  # a damaged row is named where it is read
             values = (row.fingerprint, json.dumps(row.identity.to_json()), id)
             db.execute("UPDATE results SET fingerprint = ?, identity = ? WHERE id = ?", values)
@@ -210,11 +213,11 @@ def _repeated(db: sqlite3.Connection, row: Result) -> int | None:
         return None
     try:
         scores = json.loads(found[2])
-    except (ValueError, TypeError):
+        equal = scores.keys() == row.scores.keys() and all(
+            np.isclose(scores[key], value, rtol=0, atol=SAME_SCORE, equal_nan=True) for key, value in row.scores.items()
+        )
+    except Exception:  # a damaged row is named where it is read
         return None
-    equal = scores.keys() == row.scores.keys() and all(
-        np.isclose(scores[key], value, rtol=0, atol=SAME_SCORE, equal_nan=True) for key, value in row.scores.items()
-    )
     return int(found[0]) if equal else None
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.io import read_yaml
 from auricle.core.options import from_plain
 from auricle.evaluation.probes.evar import LEARNING_RATE, PUBLISHED_RATES
 from auricle.evaluation.protocols import Protocol, protocol
@@ -95,12 +96,7 @@ def _file_of(source: Path) -> Path:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AuricleError(f"{path} is not readable as YAML: {error}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list) or not content["tasks"]:
         raise AuricleError(f"{path} is no task set: expected 'tasks:' and a list of tasks, each with a 'source'")
     unknown = sorted(map(str, content.keys() - set(KNOWN)))

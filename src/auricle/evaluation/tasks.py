@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import argument, check_choices, option
+from auricle.core.options import argument, check_choices, option, paths_as_text
 from auricle.data.manifest.manifest import Manifest
 from auricle.evaluation.splits import SPLIT_BY, Split, make_splits
 from auricle.evaluation.targets import Targets, targets_of
@@ -56,6 +56,7 @@ class Task:
     )
 
     def __post_init__(self) -> None:
+        paths_as_text(self)
         check_choices(self)
         if self.metric != "auto":
             object.__setattr__(self, "metric", metric_name(self.metric))  # the first edition wrote hyphens

@@ -97,6 +97,10 @@ class FrontEnd(ABC):
     def num_frames(self, samples: Count) -> Count:
         """Return the number of frames T of clips with ``samples`` samples, at least ``min_samples``."""
 
+    def samples_for(self, frames: int) -> int:
+        """Return the smallest number of samples above ``min_samples`` that give ``frames`` frames."""
+        return self.min_samples + (frames - self.num_frames(self.min_samples)) * self.hop_length
+
     @abstractmethod
     def log_mel(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Compute (B, F, T) of (B, S) without checks; frames past a clip's own length (B,) are unspecified."""

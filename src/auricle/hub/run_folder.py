@@ -30,6 +30,9 @@ CONFIG_LOST = "restore it, for example from command.txt; the encoder in the fold
 class RunFolder:
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
     @property
     def config(self) -> Path:
         return self.path / "config.yaml"

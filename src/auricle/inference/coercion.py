@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.audio.decode import AUDIO_SUFFIXES
-from auricle.audio.sources import files_below, is_path
+from auricle.audio.sources import as_list, files_below, is_path, path_of
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.folders import spelt_in_utf8
 from auricle.data.manifest.formats import read_manifest
@@ -31,16 +31,17 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     """
     if isinstance(source, Manifest):
         return source
-    items: list[Any] = list(source) if isinstance(source, Iterable) and not is_path(source) else [source]
-    wrong = next((item for item in items if not is_path(item)), None)
-    if wrong is not None:
-        raise AuricleError(f"expected paths of files, folders or tables, or a Manifest; got {type(wrong).__name__}")
-    _, strange = spelt_in_utf8(map(os.fspath, items))
-    items = [item for item in items if not spelt_in_utf8([os.fspath(item)])[1]]
+    given: list[Any] = as_list(source) if isinstance(source, Iterable) else [source]
+    wrong = [type(item).__name__ for item in given if not is_path(item)]
+    if wrong:
+        raise AuricleError(f"expected paths of files, folders or tables, or a Manifest; got {wrong[0]}")
+    items = [str(path_of(item)) for item in given]
+    _, strange = spelt_in_utf8(items)
+    items = [item for item in items if not spelt_in_utf8([item])[1]]
     if strange and not items:
         raise AuricleError(strange[0])
     if len(items) == 1 and not strange:
-        return read_manifest(os.fspath(items[0]) if is_path(source) or os.path.exists(items[0]) else items)
+        return read_manifest(items[0] if is_path(source) or os.path.exists(items[0]) else items)
     notes: list[str] = [*strange]
     clips: dict[str, Clip] = {}
     for item in map(Path, items):

@@ -26,7 +26,17 @@ from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
 from auricle.inference.config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
-from auricle.inference.pipeline import LoadedAudio, Model, Session, batches_by_length, clip_sources, padded, part_of
+from auricle.inference.part_done import OnPart, PartDone
+from auricle.inference.pipeline import (
+    LoadedAudio,
+    Model,
+    Session,
+    batches_by_length,
+    clip_sources,
+    failure_of,
+    padded,
+    part_of,
+)
 from auricle.models.info import EncoderInfo
 from auricle.models.outputs import EncoderOutput
 
@@ -150,24 +160,30 @@ class Embedder(Session):
         ids = clips.ids if isinstance(clips, Manifest) else [clip.name for _, clip in clips]
         results = {}
         with progress_bar(total=len(ids), what="embed", quiet=quiet) as bar:
-            for result in self._results(clips, self.names):
+            for result in self._results(clips, self.names, None if bar.disable else PartDone(bar.show_part)):
                 results[result.id] = result
-                bar.update()
+                bar.finish_step()
         return join_embeddings(ids, results, self.info, self.settings)
 
     def iterate(
-        self, source: Any, *, sample_rate: int | None = None, names: Sequence[str] | None = None
+        self,
+        source: Any,
+        *,
+        sample_rate: int | None = None,
+        names: Sequence[str] | None = None,
+        on_part: OnPart | None = None,
     ) -> Iterator[ClipEmbedding]:
         """Yield one result per clip, in the order of their lengths (``id`` names the clip), each batch when it is ready.
 
         Args:
             source, sample_rate: as for a call.
             names: the vectors to compute (``vector_names``); None: all.
+            on_part: called with a long recording and the seconds of it that are done, about once a minute of it.
         """
-        yield from self._results(self._clips(source, sample_rate), names or self.names)
+        yield from self._results(self._clips(source, sample_rate), names or self.names, on_part)
 
     def _results(
-        self, clips: Manifest | list[tuple[float, AudioSource]], names: Sequence[str]
+        self, clips: Manifest | list[tuple[float, AudioSource]], names: Sequence[str], on_part: OnPart | None
     ) -> Iterator[ClipEmbedding]:
         if isinstance(clips, Manifest):
             clips, failed = clip_sources(clips, self.info.sample_rate, self.settings, self.pool)
@@ -179,7 +195,7 @@ class Embedder(Session):
                 if audio.error:
                     yield ClipEmbedding(audio.source.name, failure=audio.error)
                 elif audio.blocks is not None:
-                    yield from self._embed([audio], names)
+                    yield from self._embed([audio], names, on_part)
             if whole:
                 yield from self._embed(whole, names)
 
@@ -210,15 +226,22 @@ class Embedder(Session):
             clip = replace(audio, name=name, start=start, end=end) if self.window else audio
             yield self.settings.seconds or end - start, part_of(clip, end - start, rate, self.settings)
 
-    def _embed(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
+    def _embed(
+        self, batch: list[LoadedAudio], names: Sequence[str], on_part: OnPart | None = None
+    ) -> list[ClipEmbedding]:
         """Embed a batch; if the encoder refuses it, each clip by itself, so that one bad clip spoils no other."""
+        first = batch[0]
         try:
-            encode = self._encode_long if batch[0].waveform is None else self._encode
-            return encode(batch, names)
-        except AuricleError as error:
-            if len(batch) == 1:
-                return [ClipEmbedding(batch[0].source.name, failure=str(error))]
-            return [result for audio in batch for result in self._embed([audio], names)]
+            return (
+                self._encode(batch, names) if first.waveform is not None else self._encode_long(first, names, on_part)
+            )
+        except Exception as error:
+            failure = failure_of(first.source.name, error)
+            if failure is None:
+                raise
+        if len(batch) == 1:
+            return [ClipEmbedding(first.source.name, failure=failure)]
+        return [result for audio in batch for result in self._embed([audio], names)]
 
     @torch.inference_mode()
     def _encode(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
@@ -247,9 +270,8 @@ class Embedder(Session):
         ]
 
     @torch.inference_mode()
-    def _encode_long(self, batch: list[LoadedAudio], names: Sequence[str]) -> list[ClipEmbedding]:
+    def _encode_long(self, audio: LoadedAudio, names: Sequence[str], on_part: OnPart | None) -> list[ClipEmbedding]:
         """Embed one long recording as one clip, read and encoded part by part."""
-        (audio,) = batch
         blocks, pools, parts = _block_indices(names), {name: RunningPool() for name in names}, []
         with self.autocast():
             options: dict[str, Any] = {"layers": blocks or None, "padding": self.settings.padding}
@@ -260,9 +282,11 @@ class Embedder(Session):
                     own = self.settings.pooling == "clip"
                     pools[OUTPUT].add(out.clip.expand(int(out.lengths[0]), -1) if own else _frames_of(out)[0])
                 parts += [_frames(out, 0, blocks)] if self.level == "frames" else []
+                if on_part is not None and len(out.times):
+                    on_part(audio.source, float(out.times[-1]))
         vectors = {name: running.pooled(self.settings.pooling) for name, running in pools.items()}
         frames, times = (np.concatenate(arrays) for arrays in zip(*parts)) if parts else (None, None)
-        _check_finite(batch, self.info, [*vectors.values(), *([] if frames is None else [frames])])
+        _check_finite([audio], self.info, [*vectors.values(), *([] if frames is None else [frames])])
         return [ClipEmbedding(audio.source.name, vectors, frames, times, notes=tuple(audio.notes))]
 
 

@@ -23,7 +23,7 @@ from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
 from auricle.audio.spans import SpanReader
 from auricle.core.devices import autocast, pick_device
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Manifest
@@ -124,12 +124,18 @@ def load_audio(
             if samples > longest * rate:
                 return LoadedAudio(source, blocks=chain(begin, stream), notes=notes)
         return LoadedAudio(source, begin[0] if len(begin) == 1 else np.concatenate(begin), notes=notes)
-    except AuricleError as error:
-        return LoadedAudio(source, error=str(error))
-    except MemoryError:
-        return LoadedAudio(
-            source, error=f"{source.name}: needs more memory than there is; read it in windows (--window)"
-        )
+    except Exception as error:  # whatever a library raises about one recording, the others are read
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return LoadedAudio(source, error=failure_of(source.name, error) or f"{source.name}: cannot be read ({reason})")
+
+
+def failure_of(name: str, error: Exception) -> str | None:
+    """Return why a recording could not be processed; None for a fault of this program."""
+    if isinstance(error, AuricleError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"{name}: needs more memory than there is; read it in windows (--window)"
+    return None
 
 
 def load_ahead(

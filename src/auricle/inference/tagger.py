@@ -24,7 +24,7 @@ from auricle.core.parallel import prefetch
 from auricle.core.progress import progress_bar
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
 from auricle.inference.events import find_events
-from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches
+from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.models.heads import LabelSpace
 from auricle.models.info import EncoderInfo
@@ -165,11 +165,14 @@ class Tagger(Session):
                 FileTags(a.source.name, seconds, self._top(row), notes=note_texts(a.notes))
                 for a, row in zip(batch, scores)
             ]
-        except AuricleError as error:
-            if len(batch) == 1:
-                name, message = first.source.name, str(error)
-                return [Failure(name, message if message.startswith(name) else f"{name}: {message}")]
-            return [outcome for audio in batch for outcome in self._outcomes([audio])]
+        except Exception as error:
+            failure = failure_of(first.source.name, error)
+            if failure is None:
+                raise
+        if len(batch) == 1:
+            name = first.source.name
+            return [Failure(name, failure if failure.startswith(name) else f"{name}: {failure}")]
+        return [outcome for audio in batch for outcome in self._outcomes([audio])]
 
     def _tag_windows(self, audio: LoadedAudio, on_windows: OnWindows) -> FileTags:
         """Score a recording window by window; the next block is decoded meanwhile."""

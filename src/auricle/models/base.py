@@ -167,6 +167,17 @@ class Encoder(nn.Module):
         """The number of spectrogram frames below which nothing comes out."""
         return 1
 
+    @property
+    def exact_frames(self) -> int | None:
+        """The only number of spectrogram frames that the network takes; None: any number."""
+        return None
+
+    def usable_samples(self, seconds: float) -> int:
+        """Return how many samples a trial of the network takes: ``seconds`` of them, or those of ``exact_frames``."""
+        if self.exact_frames is None:
+            return max(self.info.min_samples, round(seconds * self.info.sample_rate))
+        return self.front.samples_for(self.exact_frames)
+
     def frame_times(self, count: int) -> Tensor:
         """Return the centres of the first ``count`` frames, (count,) seconds."""
         raise NotImplementedError

@@ -40,18 +40,18 @@ class RunView:
     shown: str = ""
 
     @classmethod
-    def open(cls, path: Path) -> RunView:
+    def open(cls, path: Path | str) -> RunView:
         """Open a run folder. Raises AuricleError where there is no run."""
         folder, problems = RunFolder.open(path), list[str]()
-        config = _config(folder)
+        config = folder.read_config()
         evaluations = []
-        for file in sorted((path / EVALUATIONS).glob("*.json")):
+        for file in sorted((folder.path / EVALUATIONS).glob("*.json")):
             try:
                 evaluations.append(Evaluation.load(file))
-            except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-                problems.append(f"the evaluation {file.name} cannot be read ({type(error).__name__}: {error})")
+            except AuricleError as error:
+                problems.append(str(error))
         try:
-            snapshot = load_snapshot(path)
+            snapshot = load_snapshot(folder.path)
         except AuricleError as error:
             snapshot = None
             problems.append(str(error))
@@ -152,18 +152,6 @@ def named_apart(runs: Sequence[RunView]) -> list[RunView]:
         for own in parts
     ]
     return [replace(run, shown=str(Path(*own[-k:]))) for run, own, k in zip(runs, parts, shown, strict=True)]
-
-
-def _config(folder: RunFolder) -> dict[str, Any]:
-    import yaml
-
-    try:
-        config = folder.read_config()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AuricleError(f"{folder.config} cannot be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(config, dict):
-        raise AuricleError(f"{folder.config} is not the configuration of a run: it holds no settings by name")
-    return config
 
 
 def main_evaluation(evaluations: tuple[Evaluation, ...]) -> Evaluation | None:

@@ -98,33 +98,33 @@ def training_facts(manifest: Manifest, failed: int = 0) -> dict[str, Any]:
     }
 
 
-def save_snapshot(snapshot: Snapshot, run: Path) -> Path:
+def save_snapshot(snapshot: Snapshot, run: Path | str) -> Path:
     """Write the snapshot into a run folder and return the file."""
     from safetensors.numpy import save_file
 
     arrays = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
     tensors = {name: np.ascontiguousarray(a) for name, a in arrays.items() if isinstance(a, np.ndarray)}
     rest = {name: value for name, value in arrays.items() if name not in tensors and value is not None}
-    with replacing(run / FILE) as temporary:
+    file = Path(run) / FILE
+    with replacing(file) as temporary:
         save_file(tensors, temporary, metadata={"preview": json.dumps(rest)})
-    return run / FILE
+    return file
 
 
-def load_snapshot(run: Path) -> Snapshot | None:
+def load_snapshot(run: Path | str) -> Snapshot | None:
     """Read the snapshot of a run folder; None where it has none. Raises AuricleError for a damaged file."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    if not (run / FILE).is_file():
+    path = Path(run) / FILE
+    if not path.is_file():
         return None
     try:
-        with safe_open(run / FILE, "numpy") as file:
+        with safe_open(path, "numpy") as file:
             metadata = json.loads(file.metadata()["preview"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return Snapshot(**{**metadata, "ids": tuple(metadata["ids"])}, **tensors)
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-        raise AuricleError(
-            f"{run / FILE} is damaged ({error}); remove it and the report leaves the clips out"
-        ) from error
+    except Exception as error:  # any value of its description may have any type
+        raise AuricleError(f"{path} is damaged ({error}); remove it and the report leaves the clips out") from error
 
 
 def _first(batch: Batch, key: BatchKey, clips: int) -> tuple[Batch, BatchKey]:

@@ -47,9 +47,9 @@ class MetricsLog:
             os.truncate(self.path, size)
 
 
-def read_log(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
+def read_log(path: Path | str, kind: str | None = None) -> list[dict[str, Any]]:
     """Return all rows of a log, or those of one kind; damaged lines, such as a half-written last one, are left out."""
-    rows = []
+    path, rows = Path(path), []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import argument, check_ranges, option
+from auricle.core.options import argument, check_ranges, option, paths_as_text
 from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
@@ -43,6 +43,7 @@ class PrepareConfig:
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
+        paths_as_text(self)
         if self.sample_rate not in FRONT_ENDS:
             raise AuricleError(
                 f"the sample rate must be {' or '.join(map(str, FRONT_ENDS))} Hz, not {self.sample_rate}"

@@ -103,8 +103,8 @@ class PublishedFiles(Callback):
     def _write_line(self, line: dict[str, Any]) -> None:
         """Append a line. A continued run writes its last epochs again: their old lines are removed."""
         path = self.folder / "log.txt"
-        lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-        earlier = [old for old in lines if old["epoch"] < line["epoch"]]
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        earlier = [old for text in texts if (old := _line_of(text)) and old["epoch"] < line["epoch"]]
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in (*earlier, line)))
 
     def _write_checkpoint(self, number: int) -> None:
@@ -168,6 +168,15 @@ def published_settings(config: PretrainConfig) -> tuple[str, dict[str, Any]]:
         settings["csv_bg_noise"] = values["csv_bg_noise"] or ""
     names = {option.name for option in options_of(program)}
     return program, {name: value for name, value in settings.items() if name in names}
+
+
+def _line_of(text: str) -> dict[str, Any] | None:
+    """Return a line of ``log.txt``; None for a damaged one."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("epoch"), (int, float)) else None
 
 
 def published_value(default: Any, value: Any) -> Any:

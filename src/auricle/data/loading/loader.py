@@ -54,10 +54,12 @@ class ReplacingDataset:
         for attempt in range(ATTEMPTS):
             try:
                 return FetchedSample(self.dataset[index], failed)
-            except (AudioError, OSError) as error:
+            except AudioError as error:
                 failed[self.dataset.clip(index.number).id] = str(error)
             except AuricleError as error:
                 return FetchedSample(None, failed, str(error))
+            except Exception as error:  # whatever a library or the file system raises about one clip
+                failed[self.dataset.clip(index.number).id] = " ".join(f"{type(error).__name__}: {error}".split())
             index = index._replace(number=int(key.of(f"replacement/{attempt}").integers(0, len(self.dataset))))
         return FetchedSample(
             None, failed, f"{ATTEMPTS} clips in a row cannot be read; the last: {list(failed.values())[-1]}"

@@ -93,6 +93,10 @@ def _readable(dataset: ClipDataset, indices: Iterable[SampleIndex]) -> Iterable[
             yield dataset[index]
         except AudioError:
             continue
+        except AuricleError:
+            raise
+        except Exception:  # whatever a library or the file system raises about one clip: training names it
+            continue
 
 
 def _values(sample: Sample, front_end_id: str | None) -> np.ndarray:

@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from auricle.audio.arrays import is_table
+from auricle.audio.sources import is_path, path_of
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
 from auricle.data.manifest.folders import folder_manifest, spelt_in_utf8
@@ -43,7 +45,7 @@ def read_manifest(
     classes: str | Path | Sequence[str] | None = None,
     root: str | Path | None = None,
 ) -> Manifest:
-    """Read the manifest of a table (CSV, TSV, JSON, Parquet), a folder, one audio file, or a list of paths.
+    """Read the manifest of a table (CSV, TSV, JSON, Parquet), a data frame, a folder, one audio file, or a list of paths.
 
     A folder holding ``manifest.csv`` is read through it (a prepared folder, the synthetic corpus), and so is one of HEAR's
     tasks through its lists; any other folder is searched for audio, else for ``.npy`` spectrograms; a folder of folders
@@ -72,7 +74,7 @@ def read_manifest(
     if labels is None:
         manifest = _manifest_of(source, root, **named)
     else:
-        table = read_clips(Path(labels), **named)
+        table = read_clips(path_of(labels), **named)
         manifest = join_labels(_manifest_of(source, root), Manifest(table.clips), Path(labels).name, table.youtube)
         manifest = replace(manifest, notes=(*manifest.notes, *table.notes))
     if classes is not None:
@@ -127,9 +129,9 @@ def _manifest_of(
     source: Source, root: str | Path | None, *, label_column: str | None = None, group_column: str | None = None
 ) -> Manifest:
     named = {"label_column": label_column, "group_column": group_column}
-    if not isinstance(source, (str, Path)):
+    if not is_path(source):
         return _from_list(source, Path(root or "."))
-    path = Path(source)
+    path = path_of(source)
     if not os.path.exists(path):
         raise AuricleError(f"{path} does not exist{_near(path)}")
     if path.is_dir() and (path / "manifest.csv").is_file():
@@ -228,7 +230,8 @@ def _from_mae_ast(path: Path, root: Path) -> Manifest:
 
 
 def _from_list(items: Sequence[Any], root: Path) -> Manifest:
-    """Read a list of paths, Clips and rows (mappings), such as a data set of Hugging Face."""
+    """Read a list of paths, Clips and rows (mappings), such as a data set of Hugging Face, or the rows of a data frame."""
+    items = _records(items) if is_table(items) else items
     features = getattr(items, "features", None)
     classes = {
         name: feature.names
@@ -238,9 +241,7 @@ def _from_list(items: Sequence[Any], root: Path) -> Manifest:
     clips, has_rows = [], False
     for number, item in enumerate(items):
         where = f"item {number}"
-        row = (
-            item if isinstance(item, Mapping) else {"path": os.fspath(item)} if isinstance(item, (str, Path)) else None
-        )
+        row = item if isinstance(item, Mapping) else {"path": str(path_of(item))} if is_path(item) else None
         if row is None and not isinstance(item, Clip):
             raise AuricleError(f"{where} of the list is a {type(item).__name__}; expected a path, a mapping or a Clip")
         has_rows = has_rows or isinstance(item, Mapping)
@@ -252,6 +253,14 @@ def _from_list(items: Sequence[Any], root: Path) -> Manifest:
         raise AuricleError("the list of clips is empty")
     table, notes = merged_rows(ClipTable.of(clips), "the list") if has_rows else (ClipTable.of(clips), ())
     return Manifest(table, _checked_root(root), notes=notes)
+
+
+def _records(table: Any) -> list[Mapping[str, Any]]:
+    """Return the rows of a data frame (pandas, polars) or of a table of PyArrow."""
+    for method, arguments in (("to_pylist", ()), ("to_dicts", ()), ("to_dict", ("records",))):
+        if hasattr(table, method):
+            return list(getattr(table, method)(*arguments))
+    raise AuricleError(f"a {type(table).__name__} cannot be read as a table; write it to a CSV file")
 
 
 def _classes_file(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -97,7 +98,7 @@ def read_class_list(classes: str | Path | Sequence[str]) -> tuple[str, ...]:
     Raises:
         AuricleError: The file cannot be read, the list is empty, or names repeat.
     """
-    if not isinstance(classes, (str, Path)):
+    if not isinstance(classes, (str, os.PathLike)):
         names = tuple(str(name) for name in classes)
     elif Path(classes).suffix.lower() in TABLES:
         names = tuple(_class_column(list(read_table(Path(classes))), Path(classes).name))

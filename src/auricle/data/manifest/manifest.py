@@ -52,6 +52,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clips", ClipTable.of(self.clips))
+        object.__setattr__(self, "root", Path(self.root))
         if repeated := self.table.repeated_ids():
             twice = [f"'{id}' ({n} rows)" for id, n in repeated.items()]
             raise AuricleError(

@@ -138,7 +138,7 @@ def _clip(row: Mapping[str, Any], columns: Mapping[str, str]) -> Clip:
         if not _blank(cell):
             try:
                 values[field] = READERS[field](cell)
-            except (ValueError, TypeError, csv.Error):
+            except IMPOSSIBLE:
                 shown = reprlib.repr(cell) if len(repr(cell)) > 200 else repr(cell)
                 raise AuricleError(f"column '{column}' holds {shown}; expected {EXPECTED[field]}") from None
     if str(values.get("path", "")).rstrip().endswith(STORED_SUFFIXES):
@@ -282,6 +282,7 @@ def _events(cell: Any) -> tuple[Segment, ...]:
     return tuple(Segment(_number(onset), _number(offset), str(label)) for onset, offset, label in items)
 
 
+IMPOSSIBLE = (ValueError, TypeError, OverflowError, RecursionError, csv.Error)  # what readers raise for a cell
 READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("id", "store", "transcript", "split", "group"), text_of),
     **dict.fromkeys(("path", "key"), _path),

@@ -18,7 +18,7 @@ import numpy as np
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, AudioNote, blocks, probe
 from auricle.audio.sources import AudioSource, files_below
 from auricle.audio.spans import SpanReader
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 from auricle.core.io import check_unchanged, file_stamp, replacing, short_name
 from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
@@ -204,7 +204,7 @@ class Converter:
         audio, stamp = tasks[0].audio, file_stamp(tasks[0].audio)
         try:
             info = probe(audio)
-        except AudioError as error:
+        except AuricleError as error:
             return [ConversionFailure(task.id, str(audio), str(error)) for task in tasks]
         spans = self.log_mel_of.span_reader(audio) if len(tasks) > 1 and _is_searched(info) else None
         return [self._convert(task, info, stamp, spans) for task in tasks]
@@ -216,10 +216,8 @@ class Converter:
         try:
             values = self.log_mel_of(task.audio, task.start, task.end, info, spans, notes).astype(self.dtype)
             _check(values, task.audio, stamp)
-        except AudioError as error:
-            return ConversionFailure(task.id, str(task.audio), str(error))
-        except MemoryError:
-            return ConversionFailure(task.id, str(task.audio), f"{task.audio}: {TOO_LARGE}")
+        except Exception as error:
+            return ConversionFailure(task.id, str(task.audio), _failure_of(task.audio, error))
         source, moments = fingerprint(task, stamp), asdict(Moments.of(values))
         done = ConvertedClip(task.id, task.key, source, info.rate, info.num_samples, **moments, notes=tuple(notes))
         self._store(values, done)
@@ -235,6 +233,15 @@ class Converter:
             line = asdict(done)
             del line["notes"]
             append_line(self.out / JOURNAL, json.dumps(line) + "\n")
+
+
+def _failure_of(audio: Path, error: Exception) -> str:
+    """Return why a recording could not be converted; the others are, whatever a library raises about one."""
+    if isinstance(error, AuricleError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"{audio}: {TOO_LARGE}"
+    return f"{audio}: cannot be converted ({' '.join(f'{type(error).__name__}: {error}'.split())})"
 
 
 def _check(values: np.ndarray, audio: Path, stamp: list[int] | None) -> None:
@@ -379,10 +386,8 @@ class FolderConverter:
         try:
             values = self.log_mel_of(audio, notes=notes)
             _check(values, audio, stamp)
-        except AudioError as error:
-            return ConversionFailure(name, str(audio), str(error))
-        except MemoryError:
-            return ConversionFailure(name, str(audio), f"{audio}: {TOO_LARGE}")
+        except Exception as error:
+            return ConversionFailure(name, str(audio), _failure_of(audio, error))
         write_array(target, values, self.dtype)
         return ConvertedFile(name, kept=False, notes=tuple(notes))
 

@@ -146,8 +146,8 @@ class StoredTeacher:
             )
         try:
             logits = np.load(predictions, mmap_mode="r")
-        except ValueError as error:
-            raise AuricleError(f"{predictions} is not an .npy array: {error}") from None
+        except Exception as error:  # NumPy's reader of headers raises many kinds
+            raise AuricleError(f"{predictions} is not an .npy array: {error or type(error).__name__}") from None
         return cls(logits, read_index(index), predictions)
 
     def fingerprint(self) -> str:
@@ -177,8 +177,8 @@ def read_index(path: Path) -> dict[str, int]:
     try:
         with path.open("rb") as file:
             content = json.load(file) if path.suffix == ".json" else PlainUnpickler(file).load()
-    except (OSError, ValueError, EOFError, LookupError, AttributeError, pickle.UnpicklingError) as error:
-        raise AuricleError(f"cannot read the teacher's index {path}: {error}") from None
+    except Exception as error:  # the reader of pickles may raise anything
+        raise AuricleError(f"cannot read the teacher's index {path}: {error or type(error).__name__}") from None
     if not isinstance(content, dict) or not all(isinstance(k, str) and isinstance(v, int) for k, v in content.items()):
         raise AuricleError(f"{path} is no index of a teacher's rows: expected a dictionary of clip id to row number")
     return content

@@ -72,12 +72,17 @@ class MN(EfficientAT):
         gates = {i: block.gate for i, block in blocks.items() if isinstance(block, InvertedResidual)}
         return {f"se{i}": gate.letter(unit).fc1 for i, gate in gates.items() if gate is not None}
 
+    @property
+    def exact_frames(self) -> int | None:
+        return self.config.frames if "t" in self.config.squeeze_letters else None
+
     def check_spec(self, spec: Spectrogram) -> None:
         super().check_spec(spec)
-        if "t" in self.config.squeeze_letters and bool((spec.lengths != self.config.frames).any()):
+        if self.exact_frames is not None and bool((spec.lengths != self.exact_frames).any()):
+            seconds = self.exact_frames * self.front.hop_seconds
             raise AuricleError(
-                f"{self.info.name} squeezes along time, so every clip must give {self.config.frames} mel frames; "
-                f"got {sorted(set(spec.lengths.tolist()))}: cut or pad the audio"
+                f"{self.info.name} squeezes along time, so every clip must give {self.exact_frames} mel frames; "
+                f"got {sorted(set(spec.lengths.tolist()))}: cut or pad the audio to {seconds:g} s"
             )
 
 

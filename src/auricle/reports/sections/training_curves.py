@@ -39,7 +39,7 @@ class Reference:
             renamed = tuple(_renamed(row) for row in rows)
         except OSError as error:
             raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # any value may have any type, and any depth
             raise AuricleError(
                 f"{path} is not an original's log.txt ({error}); "
                 "expected one JSON object a line with epoch and train_loss"

@@ -22,6 +22,7 @@ from auricle.data.manifest.label_cells import comma_note, is_doubtful, separator
 from auricle.data.manifest.merging import merged_rows
 from auricle.data.manifest.rows import (
     EVENT_TIMES,
+    IMPOSSIBLE,
     clip_columns,
     clip_of,
     find_columns,
@@ -98,7 +99,7 @@ def _add(builder: TableBuilder, chunk: Chunk, columns: Mapping[str, str], path: 
         if EVENT_TIMES[0] in columns:
             raise ValueError("a row per event")
         builder.add(chunk.num_rows, clip_columns(cells, chunk.num_rows))
-    except (ValueError, TypeError, csv.Error):  # row by row, for an error that names the row and the column
+    except IMPOSSIBLE:  # row by row, for an error that names the row and the column
         builder.add_clips(_clips_of(cells, columns, path, builder.count))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,12 +61,15 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
             if suffix in JSON
             else text_chunks(path)
         )
-    except (OSError, csv.Error) as error:
-        raise AuricleError(f"cannot read the table {path}: {error}") from None
+    except AuricleError:
+        raise
     except UnicodeDecodeError as error:
         raise AuricleError(
             f"cannot read the table {path}: its text is not UTF-8 ({error.reason}); save it as 'CSV UTF-8'"
         ) from None
+    except Exception as error:  # of the file system, of the reader of CSV, of PyArrow, of dates out of range
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise AuricleError(f"cannot read the table {path}: {reason}") from None
 
 
 def place_of_row(path: Path, number: int) -> str:
