@@ -7,6 +7,8 @@ import pickle
 import sqlite3
 import struct
 import zipfile
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +40,8 @@ from auricle.reports.snapshot import FILE, load_snapshot
 from auricle.training.log import read_log
 from helpers.containers import pcm, sweep, wav
 from helpers.encoders import logmel_stats, mn
+from helpers.evaluation_data import EVALUATION
 from helpers.sounds import tone, write_sound
-from test_paths import EVALUATION
 
 DEEP = "[" * 100_000
 NUMBER = "9" * 5000  # more digits than Python converts
@@ -101,15 +103,15 @@ def test_json_files_are_refused_by_name_or_count_as_absent(tmp_path, content):
     assert DESCRIPTION in refusal(EmbeddingStore.open, tmp_path / "store")
 
 
-@JSON
-def test_a_damaged_line_of_tags_is_tagged_again(tmp_path, monkeypatch, capsys, content):
+def test_damaged_lines_of_tags_cost_no_other_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_sound(tmp_path / "a.wav", tone(0.5))
     save_encoder(mn(), tmp_path / "mn.safetensors")
     words = ["tag", "a.wav", "--model", "mn.safetensors", "--out", "tags", "--quiet"]
     assert main(words) == 0
     good = (tmp_path / "tags/tags.jsonl").read_bytes()
-    write(tmp_path / "tags/tags.jsonl", (content.encode() if isinstance(content, str) else content) + b"\n" + good)
+    damaged = [content.encode() if isinstance(content, str) else content for content in HOSTILE_JSON.values()]
+    write(tmp_path / "tags/tags.jsonl", b"\n".join([*damaged, good]))
     assert main(words) == 0
     assert (tmp_path / "tags/tags.jsonl").read_bytes() == good
 
@@ -136,7 +138,7 @@ def test_a_table_of_json_is_refused_by_name(tmp_path, content):
 # ---- YAML
 HOSTILE_YAML = {
     "an impossible date": "tasks: 2024-99-99\n",
-    "nested deeply": "[" * 20_000,
+    "nested deeply": "[" * 2000,
     "an unknown tag": "tasks: !!python/object/apply:os.system [true]\n",
     "a cycle of aliases": "tasks: &a [*a]\n",
     "a control character": "tasks: \x00\n",
@@ -160,20 +162,17 @@ CELLS = ["x", DEEP, NUMBER, "null", "[1]", '{"fold 1 / 0": "a"}', '{"fold 1 / 0"
 
 
 @pytest.mark.parametrize("column", ["scores", "environment", "identity", "score", "model", "classes", "fingerprint"])
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: repr(cell)[:20])
-def test_a_damaged_row_of_the_results_costs_no_other(tmp_path, column, cell):
+def test_a_damaged_row_of_the_results_costs_no_other(tmp_path, column):
     store = ResultsStore(tmp_path / "results.sqlite")
     record(EVALUATION, store)
-    record(EVALUATION, store)
-    with sqlite3.connect(store.path) as db:
-        try:
+    record(replace(EVALUATION, task="noises"), store)
+    for cell in CELLS:
+        with sqlite3.connect(store.path) as db, suppress(sqlite3.IntegrityError):
             db.execute(f"UPDATE results SET {column} = ? WHERE id = 1", [cell])
-        except sqlite3.IntegrityError:
-            pytest.skip("the store itself refuses it")
-    rows = store.select()
-    assert 2 in [row.id for row in rows]
-    assert len(rows) + len(store.notes) == 2
-    assert len(record(EVALUATION, store)) == 1
+        rows = store.select()
+        assert rows[-1].task == "noises"
+        assert len(rows) + len(store.notes) == 2
+    assert record(EVALUATION, store) in ([1], [3])
 
 
 @pytest.mark.parametrize("layout", [DEEP, "null", "3", '{"clip": "wide"}', b"\xff"], ids=lambda x: repr(x)[:9])
@@ -295,7 +294,7 @@ def test_a_table_of_parquet_that_is_damaged_is_refused_by_name(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="needs the [data] extra")
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the [data] extra")
     file = tmp_path / "t.parquet"
-    late = pyarrow.array([2**62], pyarrow.timestamp("s"))  # a year that Python's dates do not reach
+    late = pyarrow.array([2**60], pyarrow.timestamp("us"))  # a year that Python's dates do not reach
     parquet.write_table(pyarrow.table({"filename": ["a.wav"], "label": late}), file)
     assert "t.parquet" in refusal(read_manifest, file)
     content = bytearray(file.read_bytes())

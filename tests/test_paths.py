@@ -16,10 +16,10 @@ from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.labels import read_class_list
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.data.synthetic.corpus import make_corpus
+from auricle.data.synthetic.corpus import CLASSES, make_corpus
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.embeddings.store import EmbeddingStore
-from auricle.evaluation.evaluation import Coverage, Evaluation, Score
+from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.results import ResultsStore, record
 from auricle.evaluation.task_set import read_task_set
 from auricle.evaluation.tasks import Task
@@ -33,11 +33,9 @@ from auricle.reports.run_view import RunView
 from auricle.reports.snapshot import load_snapshot
 from auricle.training.log import read_log
 from helpers.encoders import logmel_stats, mn
+from helpers.evaluation_data import EVALUATION
 from helpers.sounds import tone, write_sound
 
-EVALUATION = Evaluation(
-    "tones", "logistic", "accuracy", Score("a", 0.5, None, ()), (), ("a",), 1, False, Coverage(1, 0, 0, 0, 1), ()
-)
 ENCODER = mn()
 
 
@@ -111,7 +109,7 @@ WRITING: dict[str, Callable[[Any], Any]] = {
     "ResultsStore": lambda path: record(EVALUATION, ResultsStore(path)),
     "EmbeddingStore.create": lambda path: EmbeddingStore.create(path, {}),
     "RunFolder.create": lambda path: RunFolder.create(path, {}),
-    "make_corpus": lambda path: make_corpus(path, clips_per_class=1, seconds=0.1, classes=["rain"], quiet=True),
+    "make_corpus": lambda path: make_corpus(path, clips_per_class=1, seconds=0.5, classes=CLASSES[:1], quiet=True),
 }
 KINDS = pytest.mark.parametrize("kind", [str, Path, Named], ids=["text", "Path", "PathLike"])
 
@@ -139,7 +137,19 @@ def test_the_cache_and_the_settings_of_commands_take_any_kind_of_path(files, tmp
     assert prepare(PrepareConfig(kind(files / "in"), kind(tmp_path / "out"), workers=1, quiet=True)).done == 2
 
 
-@pytest.mark.parametrize("name", ["tag", "embed", "Manifest.read", "Manifest.read of a list", "AudioEncoder", "probe"])
+BY_NAME = (
+    "tag",
+    "tag by a file",
+    "load",
+    "load_untrained",
+    "embed",
+    "Manifest.read",
+    "Manifest.read of a list",
+    "probe",
+)
+
+
+@pytest.mark.parametrize("name", [*BY_NAME, "AudioEncoder"])
 def test_an_empty_text_is_no_path(files, monkeypatch, name):
     monkeypatch.chdir(files / "in")
     with pytest.raises(AuricleError, match="empty text"):

@@ -170,14 +170,14 @@ def test_without_a_verb_or_an_action_help_is_printed_and_the_code_is_2(capsys):
 
 EMPTY = {
     'tag "" --model logmel-stats': "needs FILES",
-    'tag a.wav "" --model logmel-stats': "empty text; name the current folder as '.'",
+    'embed a.wav "" --model logmel-stats --out e.npy': "empty text; name the current folder as '.'",
     'embed "" --model logmel-stats --out e.npy': "needs SOURCE",
     'embed a.wav --model logmel-stats --out ""': "needs --out",
     'prepare "" --out p': "needs SOURCE",
     'prepare . --out ""': "needs --out",
     'prepare lms . --out ""': "needs --out",
-    'pretrain ""': "needs SOURCE",
-    'finetune "" --model logmel-stats': "needs SOURCE",
+    'pretrain ""': "empty text",
+    'finetune "" --model logmel-stats': "empty text",
     'evaluate "" --model logmel-stats': "name the labelled audio",
 }
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.evaluation.scoring import TaskSplit
+from auricle.evaluation.evaluation import Coverage, Evaluation, Score
+from auricle.evaluation.scoring import FoldScore, TaskSplit
 from auricle.evaluation.splits import NO_ROWS, Split
 from auricle.evaluation.targets import ClassTargets
 from helpers.sounds import tone, write_sound
 
 CLASSES = ("high", "low", "middle")
+SCORE = Score("a", 0.5, None, (FoldScore("test", 0, 0.5, 4, 0, 1, 1),))
+EVALUATION = Evaluation("tones", "logistic", "accuracy", SCORE, (), ("a",), 1, False, Coverage(1, 0, 0, 0, 1), ())
 HERTZ = {"low": 300.0, "middle": 900.0, "high": 2700.0}
 
 

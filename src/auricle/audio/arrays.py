@@ -54,7 +54,7 @@ def rated(item: Any) -> tuple[Any, Any] | None:
             getattr(rate, "ndim", 1) == 0 and (is_tensor(rate) or hasattr(rate, "dtype"))
         )
         if is_waveform(samples) and scalar:
-            return samples, rate
+            return samples, rate.detach() if is_tensor(rate) else rate
     return None
 
 

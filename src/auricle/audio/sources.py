@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,6 +16,7 @@ from auricle.audio.arrays import column_of, is_table, is_waveform, kind_of, rate
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioNote, blocks, probe, read
 from auricle.audio.resample import MAX_RATE, MIN_RATE, Resampler, check_rate, resample
 from auricle.core.errors import AudioError, AuricleError
+from auricle.core.io import path_of
 
 BLOCK_SECONDS = 30.0  # decoded at a time
 EXPECTED = (
@@ -120,19 +121,6 @@ def is_path(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
 
 
-def path_of(value: str | os.PathLike) -> Path:
-    """Return a path of user input. Raises AuricleError for an empty one, which would stand for the current folder."""
-    if isinstance(value, PurePath):
-        return Path(value)
-    try:
-        text = os.fsdecode(value)
-    except TypeError as error:
-        raise AuricleError(f"expected a path, got {kind_of(value)} ({error})") from None
-    if not text:
-        raise AuricleError("expected a path, got an empty text; name the current folder as '.'")
-    return Path(text)
-
-
 def is_one(audio: Any) -> bool:
     """Return True for one recording (or folder), False for several of them."""
     if isinstance(audio, Mapping):  # a row of a data set, or a batch of rows
@@ -187,6 +175,7 @@ def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioS
 
 def _sources(item: Any, sample_rate: int | None, name: str) -> Iterator[AudioSource]:
     """The source of one recording, or those of a folder; ``name`` is for a recording without a name."""
+    item = item.as_py() if _has(item, "as_py") else item  # a cell of PyArrow
     if isinstance(item, AudioSource):
         yield item
     elif is_path(item):
@@ -207,8 +196,6 @@ def _sources(item: Any, sample_rate: int | None, name: str) -> Iterator[AudioSou
         yield _decoded_source(item, name)
     elif _has(item, "read"):
         yield _opened_source(item, name)
-    elif _has(item, "as_py"):  # a cell of PyArrow
-        yield from _sources(item.as_py(), sample_rate, name)
     else:
         raise AuricleError(f"{name}: {EXPECTED}; got {kind_of(item)}")
 

@@ -15,8 +15,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from auricle.audio.arrays import is_waveform
-from auricle.audio.sources import as_list, is_one, is_path, path_of
+from auricle.audio.sources import as_list, is_one, is_path
 from auricle.core.errors import AuricleError
+from auricle.core.io import path_of
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.inference.config import EmbedSettings, layer_texts

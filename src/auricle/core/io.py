@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from auricle.core.errors import AudioError, AuricleError
@@ -79,6 +79,20 @@ def _of(module: str, name: str) -> type | tuple[()]:
 def _sqlite_code(error: Any) -> int:
     """The primary code; the others are details of it."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+# ---- paths of user input
+def path_of(value: str | os.PathLike) -> Path:
+    """Return a path of user input. Raises AuricleError for an empty one, which would stand for the current folder."""
+    if isinstance(value, PurePath):
+        return Path(value)
+    try:
+        text = os.fsdecode(value)
+    except TypeError as error:
+        raise AuricleError(f"expected a path, got an object of type {type(value).__name__} ({error})") from None
+    if not text:
+        raise AuricleError("expected a path, got an empty text; name the current folder as '.'")
+    return Path(text)
 
 
 # ---- writing

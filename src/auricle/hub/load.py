@@ -50,19 +50,26 @@ def load(
         out = encoder(torch.zeros(1, 5 * 32000), sample_rate=32000)
         print(encoder.info.family, out.clip.shape, out.frames.shape)
     """
-    if not isinstance(name, (str, os.PathLike)):
-        raise AuricleError(f"a model is a published name, a weight file or a run folder, not a {type(name).__name__}")
+    name = name_of(name)
     if weights is not None:
-        return _read_file(_existing(weights), records.get(str(name)))
+        return _read_file(_existing(weights), records.get(name))
     path, kind = locate(name)
     if kind == "folder":
         return read_run(path)
     if kind == "file":
         known = records.get(record) if record else records.of_file(path)
         return _read_file(path, known, same_classes=record is None, input_size=input_size, sample_rate=sample_rate)
-    if str(name).endswith((".pt", ".pth", ".safetensors")):
+    if name.endswith((".pt", ".pth", ".safetensors")):
         raise AuricleError(f"there is no weight file {path}")
-    return load_record(records.get(str(name)), offline=offline)
+    return load_record(records.get(name), offline=offline)
+
+
+def name_of(model: str | Path) -> str:
+    """Return the name or path of a model as text. Raises AuricleError for anything else, and for an empty one."""
+    if isinstance(model, (str, os.PathLike)) and (text := os.fsdecode(model)):
+        return text
+    found = "an empty text" if isinstance(model, (str, os.PathLike)) else f"a {type(model).__name__}"
+    raise AuricleError(f"a model is a published name, a weight file or a run folder, not {found}")
 
 
 def load_untrained(name: str | Path, *, weights: str | Path | None = None, seed: int = 0) -> Encoder:
@@ -75,7 +82,8 @@ def load_untrained(name: str | Path, *, weights: str | Path | None = None, seed:
     Raises:
         AuricleError: if the name is unknown.
     """
-    record = records.find(str(name)) if weights is None else None
+    name = name_of(name)
+    record = records.find(name) if weights is None else None
     if record is None or record.config is None:
         return untrained(load(name, weights=weights), seed)
     encoder = build(record.architecture, seed=seed)

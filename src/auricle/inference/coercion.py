@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from auricle.audio.decode import AUDIO_SUFFIXES
-from auricle.audio.sources import as_list, files_below, is_path, path_of
+from auricle.audio.sources import as_list, files_below, is_path
 from auricle.core.errors import AuricleError
+from auricle.core.io import path_of
 from auricle.data.manifest.folders import spelt_in_utf8
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import seconds_of

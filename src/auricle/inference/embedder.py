@@ -215,11 +215,11 @@ class Embedder(Session):
         rate, audio = self.info.sample_rate, replace(audio, strict=self.settings.strict)
         try:
             seconds = audio.length()
-        except AuricleError:
+            if self.window or self.settings.seconds:
+                audio = audio.at_rate(rate, self.encoder.front.resampler)
+        except Exception:
             yield 0.0, audio  # decoding it gives the reason
             return
-        if self.window or self.settings.seconds:
-            audio = audio.at_rate(rate, self.encoder.front.resampler)
         spans = window_spans(seconds, self.window, self.hop) if self.window else [(0.0, seconds)]
         for start, end in spans:
             name = f"{audio.name}@{start:.12g}-{end:.12g}"

@@ -43,6 +43,7 @@ from auricle.audio.resample import (
     trim_blocks,
 )
 from auricle.core.errors import AudioError, AuricleError
+from auricle.core.io import path_of
 
 File = str | os.PathLike | bytes | BinaryIO
 Mono = Literal["mean", "first", "keep"] | int
@@ -256,14 +257,14 @@ def _check_promises(decoder: Decoder, size: int) -> None:
 
 def _name(file: File) -> str:
     if isinstance(file, (str, os.PathLike)):
-        return str(file)
+        return os.fsdecode(file)
     return str(getattr(file, "name", None) or "<audio in memory>")
 
 
 def _readable(file: File, name: str) -> Path | BinaryIO:
     """Return the path of a regular file that is not empty, or a seekable binary file."""
     if isinstance(file, (str, os.PathLike)):
-        return _regular(Path(file), name)
+        return _regular(path_of(file), name)
     if isinstance(file, bytes) or not file.seekable():
         file = io.BytesIO(file if isinstance(file, bytes) else file.read())
     if file.seek(0, os.SEEK_END) == 0:

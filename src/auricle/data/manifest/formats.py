@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from auricle.audio.arrays import is_table
-from auricle.audio.sources import is_path, path_of
+from auricle.audio.sources import is_path
 from auricle.core.errors import AuricleError, nearest
+from auricle.core.io import path_of
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder
 from auricle.data.manifest.folders import folder_manifest, spelt_in_utf8
 from auricle.data.manifest.labels import join_labels, keep_whole_names, read_class_list

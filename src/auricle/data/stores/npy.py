@@ -184,7 +184,10 @@ def open_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Read the arrays of these names. Raises AudioError for a file that does not hold them."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return [file[name] for name in names]
+            arrays = [file[name] for name in names]
+        if not all(isinstance(array, np.ndarray) for array in arrays):  # of another content NumPy gives the bytes
+            raise ValueError("not all of them are arrays")
+        return arrays
     except Exception as error:  # of NumPy, of zipfile and of its decompressors
         raise AudioError(
             f"{path} is not a readable .npz with {', '.join(names)}: {error or type(error).__name__}"
