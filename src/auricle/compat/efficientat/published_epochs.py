@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.settings import ONE_LABEL
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.base import TrainProgress
     from auricle.methods.config import TrainConfig
+    from auricle.models.efficientat.encoder import EfficientAT
     from auricle.training.loop import Trainer
     from auricle.training.run import CallbackFactory, RunParts
 
@@ -134,7 +135,7 @@ def epoch_record(line: ProgramLine, rows: list[dict[str, Any]], rates: dict[str,
         rows: rows of the log of this epoch.
         rates: learning rates under the program's keys.
     """
-    validation = next((row for row in reversed(rows) if row["kind"] == "validation"), {})
+    validation: dict[str, Any] = next((row for row in reversed(rows) if row["kind"] == "validation"), {})
     scores = {
         "mAP": validation.get("val_mAP", math.nan),
         "ROC": validation.get("val_roc_auc", math.nan),
@@ -198,4 +199,4 @@ def weight_name(line: ProgramLine, epoch: int, score: float, width: float) -> st
 
 def width_of(trainer: Trainer) -> float:
     """Return the width multiplier of the network."""
-    return trainer.objective.encoder().config.width
+    return cast("EfficientAT", trainer.objective.encoder()).config.width

@@ -75,7 +75,7 @@ class Script:
 
 def _flags(
     lr: float, epochs: int, batch: int, mixup: float, masks: tuple[int, int], mask: float, rrc: bool, **more: Any
-):
+) -> dict[str, Any]:
     names = {
         "lr": lr,
         "epochs": epochs,

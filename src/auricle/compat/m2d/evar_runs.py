@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auricle.compat.m2d.evar_options import FinetuneLine, settings_text
 from auricle.compat.m2d.evar_results import append_score, evar_weights, write_clips
@@ -30,9 +30,27 @@ if TYPE_CHECKING:
 
 Change = Callable[[FinetuneConfig], FinetuneConfig]
 AS_DRAWN = 200_000  # clips of an epoch of the task as ([finetuning 2.4](docs/specification/finetuning.md#s2-4))
-ADAMW = {"optim": "adamw", "betas": (0.9, 0.95), "amsgrad": True, "weight_decay": 1e-4, "decay_all": True}
-LAMB = {"optim": "lamb", "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01, "decay_all": True, "clip_grad": 1.0}
-OPTIMISERS = {"sgd": {"optim": "sgd"}, "lars": {"optim": "sgd"}, "adamw": ADAMW, "lamb": LAMB}
+ADAMW: dict[str, Any] = {
+    "optim": "adamw",
+    "betas": (0.9, 0.95),
+    "amsgrad": True,
+    "weight_decay": 1e-4,
+    "decay_all": True,
+}
+LAMB: dict[str, Any] = {
+    "optim": "lamb",
+    "betas": (0.9, 0.999),
+    "eps": 1e-6,
+    "weight_decay": 0.01,
+    "decay_all": True,
+    "clip_grad": 1.0,
+}
+OPTIMISERS: dict[str, dict[str, Any]] = {
+    "sgd": {"optim": "sgd"},
+    "lars": {"optim": "sgd"},
+    "adamw": ADAMW,
+    "lamb": LAMB,
+}
 FRAME = 0.01  # seconds
 
 
