@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -26,7 +27,18 @@ def here(tmp_path, monkeypatch):
         checkpoint(tmp_path / f"m2d_vit_base-{'p'.join(sizes)}-toy" / "checkpoint-300.pth", *sizes)
     for name in ("icbhi", "sprsound", "circor"):
         TINY_SETS[name].make(tmp_path / "data" / name)
+    with_normal_sounds(tmp_path / "data")
     return tmp_path
+
+
+def with_normal_sounds(data):
+    """Add a normal sound to the test parts, without which there is no specificity."""
+    with next((data / "icbhi").rglob("102_*.txt")).open("a") as file:
+        file.write("0.0\t0.2640\t0\t0\n")
+    (events,) = (data / "sprsound" / "test_json" / "inter_test_json").glob("*.json")
+    content = json.loads(events.read_text())
+    content["event_annotation"].append({"start": "600", "end": "900", "type": "Normal"})
+    events.write_text(json.dumps(content))
 
 
 def config_of(run):

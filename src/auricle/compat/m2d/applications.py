@@ -50,7 +50,7 @@ RESPIRATORY = {
     "eval_sprs.sh": Application("sprsound", "sprsound-published", 5e-6, "sprs-scores.csv"),
 }
 SCRIPTS = (*RESPIRATORY, CIRCOR)
-SCORES = {"best_sp": "specificity", "best_se": "sensitivity", "best_icbhi_score": "score"}
+SCORES = {"best_sp": "specificity", "best_se": "sensitivity", "best_icbhi_score": "respiratory_score"}
 MURMURS = {
     "wacc": "weighted_accuracy",
     "uar": "uar",
