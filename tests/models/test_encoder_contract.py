@@ -156,6 +156,16 @@ def test_the_fingerprint_follows_weights_and_configuration(family):
         assert one.fingerprint() != other.fingerprint()
 
 
+def test_preparing_for_training_changes_the_layout_in_memory_and_no_value(family, tmp_path):
+    encoder, prepared = family.make(), family.make()
+    prepared.prepare_training()
+    assert prepared.fingerprint() == encoder.fingerprint()
+    wave = sound(4000)[None]
+    assert torch.allclose(prepared(wave).clip, encoder(wave).clip, rtol=1e-4, atol=1e-5)
+    save_encoder(prepared, tmp_path / "prepared.safetensors")
+    assert torch.equal(read_encoder(tmp_path / "prepared.safetensors")(wave).clip, encoder(wave).clip)
+
+
 def test_encoding_is_deterministic(encoder):
     wave = sound(encoder.info.sample_rate)[None]
     assert torch.equal(encoder(wave).frames, encoder(wave).frames)

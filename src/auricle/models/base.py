@@ -397,6 +397,9 @@ class Encoder(nn.Module):
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of dynamic convolutions; families without them ignore it."""
 
+    def prepare_training(self) -> None:
+        """Lay parameters out in memory as training on their device is fastest. No value changes; most families do nothing."""
+
     def freeze_embed(self) -> None:
         """Keep what comes before the blocks as it is in training."""
         for parameter in self.layer_groups()[0].parameters:

@@ -95,6 +95,7 @@ class Trainer:
         quiet: bool = False,
     ):
         self.objective, self.data, self.length, self.config = objective.to(dist.device), data, length, config
+        self.objective.encoder().prepare_training()
         self.folder, self.dist, self.callbacks = folder, dist, callbacks if dist.is_main else ()
         self.precision = resolve_precision(config.precision, dist.device)
         self.peak_lr = config.peak_lr(dist.world)
