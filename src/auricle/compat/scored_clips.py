@@ -49,7 +49,8 @@ def score_clips(
     """
     classes = class_names(encoder, manifest)
     windows = "whole" if seconds is None else "first"
-    clips = scored_waveforms(manifest, encoder.info.sample_rate, seconds, windows, classes, encoder.front.resampler)
+    rate, resampler = encoder.info.sample_rate, encoder.front.resampler
+    clips = scored_waveforms(manifest, rate, seconds, windows, classes, resampler=resampler)
     rows, size = [SampleIndex(0, row, row) for row in range(len(manifest))], 1 if seconds is None else batch_size
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     loader = make_loader(clips, batches, min(workers, len(batches) // PER_WORKER, os.cpu_count() or 1))

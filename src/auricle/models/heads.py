@@ -400,6 +400,7 @@ class TransformerHead(Head):
                 f"share the width of a token evenly: not {reads}, {input_dim} and {width}, {depth} and {num_heads}"
             )
         self.input_dim, self.num_classes, self.token_dim = input_dim, num_classes, width
+        self.depth, self.num_heads = depth, num_heads
         self.token = nn.Parameter(torch.zeros(1, 1, width))
         self.transformer = Transformer(width, depth, num_heads, BlockStyle(hidden=width, eps=HEAD_NORM_EPS))
         self.linear = nn.Linear(width, num_classes)
@@ -421,8 +422,7 @@ class TransformerHead(Head):
 
     def settings(self) -> dict[str, Any]:
         sizes = {"input_dim": self.input_dim, "num_classes": self.num_classes, "token_dim": self.token_dim}
-        depth, heads = len(self.transformer.blocks), self.transformer.blocks[0].attn.num_heads
-        return {"kind": self.kind, **sizes, "depth": depth, "num_heads": heads}
+        return {"kind": self.kind, **sizes, "depth": self.depth, "num_heads": self.num_heads}
 
 
 HEADS: dict[str, type[Head]] = {head.kind: head for head in (LinearHead, MLPHead, NormLinearHead, TransformerHead)}

@@ -184,6 +184,7 @@ class Supervised(Objective):
         """Return what each clip counts in the mean of a batch, (B,); None: all the same."""
         if self.learning.class_weights != "inverse" or labels is None or self.class_weights is None:
             return None
+        assert isinstance(self.class_weights, Tensor)
         return labels.float() @ self.class_weights.to(labels.device)
 
     # ---- scores of clips that are not learnt from
