@@ -32,8 +32,8 @@ from auricle.evaluation.task_set import read_task_set
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import ClipEmbedding
-from auricle.methods.distillation.teachers import StoredTeacher
-from auricle.methods.distillation.teachers import read_index as read_teacher_index
+from auricle.methods.distillation.stored import StoredTeacher
+from auricle.methods.distillation.stored import read_index as read_teacher_index
 from auricle.reports.run_view import RunView
 from auricle.reports.sections.training_curves import Reference
 from auricle.reports.snapshot import FILE, load_snapshot

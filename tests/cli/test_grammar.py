@@ -22,6 +22,7 @@ from auricle.commands.prepare.log_mel_folder import LmsConfig
 from auricle.commands.prepare.prepare import PrepareConfig
 from auricle.commands.prepare.published import DatasetsConfig
 from auricle.commands.prepare.speech import SpeechConfig
+from auricle.commands.prepare.teacher import TeacherOutputsConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
@@ -41,6 +42,7 @@ CONFIGS = {
     "prepare list": ListConfig,
     "prepare as-list": AsListConfig,
     "prepare speech": SpeechConfig,
+    "prepare teacher": TeacherOutputsConfig,
     "pretrain": None,  # one of each method
     "finetune": FinetuneConfig,
     "distill": DistillConfig,
@@ -69,6 +71,7 @@ NEW_FORMS = [
     ("prepare list", "lms --out l.csv --root auto", {"source": "lms", "out": "l.csv", "root": None}),
     ("prepare as-list", "l.csv a.csv b.csv --out w.csv", {"source": "l.csv", "segments": ("a.csv", "b.csv")}),
     ("prepare speech", "speech --out s", {"source": "speech", "out": "s"}),
+    ("prepare teacher", "d --model mn10_as --out s", {"source": "d", "out": "s", "model": "mn10_as"}),
     ("pretrain", "data", {"source": "data", "method": "msm-mae"}),
     ("pretrain", "data --method m2d --out r", {"source": "data", "method": "m2d", "out": "r"}),
     ("distill", "data --model mn01_as --out r", {"source": "data", "model": "mn01_as", "out": "r"}),

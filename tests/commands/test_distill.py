@@ -14,7 +14,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.data.manifest.formats import read_manifest
 from auricle.methods.distillation.config import DistillConfig, TeacherConfig
-from auricle.methods.distillation.teachers import StoredTeacher
+from auricle.methods.distillation.stored import StoredTeacher
 from auricle.training.log import read_log
 from helpers.finetune_runs import config as finetune_config
 from helpers.finetune_runs import labelled_sounds, weight_file

@@ -11,6 +11,7 @@ import torch
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective
 from auricle.methods.m2d import config as settings
+from auricle.models.heads import LabelSpace, make_head
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from helpers import mae_ast_tiny
@@ -124,6 +125,27 @@ def supervised() -> Objective:
     return Supervised(encoder, LearningConfig(), AugmentConfig(mixup=0.3, freq_mask=8, time_mask=8), lr=2e-3)
 
 
+def supervised_frames() -> Objective:
+    from auricle.methods.supervised.config import AugmentConfig, LearningConfig
+    from auricle.methods.supervised.frames import SupervisedFrames
+
+    names = [(f"class {c}", f"class {c}") for c in range(CLASSES)]
+    encoder = M2DEncoder(MODEL, seed=1).with_stats(*STATS)
+    head = make_head("linear", encoder, CLASSES, reads="frames")
+    encoder = encoder.with_head(head, LabelSpace.of(names, "multilabel"))
+    times = encoder.frame_times(4).numpy()
+    options = {"windows": {}, "times": times, "seconds": 0.64, "classes": encoder.info.label_space.ids, "lr": 2e-3}
+    return SupervisedFrames(encoder, LearningConfig(), AugmentConfig(mixup=0.3, freq_mask=8), **options)
+
+
+def labelled_frames(clips: int) -> Batch:
+    """Clip i has its labels from frame i % 4 on."""
+    batch = labelled(clips)
+    assert batch.labels is not None
+    frames = torch.stack([(torch.arange(4) >= i % 4).float() for i in range(clips)])
+    return replace(batch, frame_labels=frames[..., None] * batch.labels[:, None])
+
+
 def heard(clips: int) -> Batch:
     """Tones of 0.6 s at 16 kHz."""
     time = torch.arange(9600) / 16000
@@ -174,6 +196,7 @@ OBJECTIVES = {
     "m2d-s": Case(m2d_s, with_features),
     "msm-mae": Case(msm_mae, spectrograms),
     "supervised": Case(supervised, labelled, False),
+    "supervised frames": Case(supervised_frames, labelled_frames, False),
     "distillation": Case(distillation, heard, False),
     "mae-ast patch-chunk": Case(mae_ast("patch-chunk"), kaldi, False, unit=BITS, zero=MASK_EMBEDDING),
     "mae-ast frame-random": Case(mae_ast("frame-random"), kaldi, unit=BITS, zero=MASK_EMBEDDING),

@@ -6,11 +6,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import auricle
+from auricle.commands.finetune import finetune_run
 from auricle.commands.pretrain import pretrain
+from auricle.core.options import option_arguments
+from auricle.methods.supervised.config import FinetuneConfig
 from auricle.training.checkpoint import CheckpointStore
 from auricle.training.distributed import DistContext
 from auricle.training.log import read_log
 from helpers import mae_ast_rank_worker
+from helpers.finetune_runs import config as finetune_config
+from helpers.finetune_runs import labelled_sounds, weight_file
 from helpers.paths import TESTS
 from helpers.rank_worker import data, network, step
 from helpers.torchrun import torchrun
@@ -34,6 +40,25 @@ def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
     for a, b in zip(*rows, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
         assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=1e-5)
+
+
+def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path):
+    """A whole run of an MN: batch norms see the batch of both ranks, and the validation part is scored once."""
+    sounds, model = labelled_sounds(tmp_path / "sounds"), weight_file(tmp_path)
+    changes = dict(optim="sgd", epochs=2, head="linear", fmin_range=1, fmax_range=1, wave_mixup=0.5, gain=6, roll=500)
+    settings = finetune_config(sounds, tmp_path / "one", model, batch_size=6, **changes)
+    finetune_run(settings, quiet=True)
+    two = finetune_config(sounds, tmp_path / "two", model, batch_size=3, **changes)
+    plain = option_arguments(two, FinetuneConfig("supervised", str(sounds)))
+    torchrun("-m", "auricle", "finetune", str(sounds), *plain, "--quiet")
+    networks = [auricle.load(tmp_path / name / "encoder-last.safetensors").state_dict() for name in ("one", "two")]
+    for name, value in networks[0].items():
+        torch.testing.assert_close(networks[1][name], value, atol=1e-5, rtol=1e-4, msg=name)
+    for kind in ("step", "validation"):
+        rows = [read_log(tmp_path / name / "metrics.jsonl", kind) for name in ("one", "two")]
+        for a, b in zip(*rows, strict=True):
+            name = "loss" if kind == "step" else "val_loss"
+            assert b[name] == pytest.approx(a[name], rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["small", "mn"])

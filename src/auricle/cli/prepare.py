@@ -18,6 +18,7 @@ from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.commands.prepare.published import DatasetsConfig, PublishedConfig, prepare_published
 from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
+from auricle.commands.prepare.teacher import TeacherOutputsConfig, prepare_teacher
 from auricle.core.text import printable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.summary import summarise
@@ -199,6 +200,30 @@ class Speech:
             result = prepare_speech(config, on_read=lambda manifest: _print_source(config.source, manifest))
         _print_notes(result.restored)
         return _answer(result, "clips with features", "already finished", args.json)
+
+
+class TeacherOutputs:
+    """Store what a teacher gives for every clip: logits, clip embedding, and with --frames the features over time.
+
+      auricle prepare teacher recordings --model mn10_as --out teacher
+      auricle distill recordings --teacher teacher --model mn01_as --out small
+
+    The teacher then runs once, not in every epoch. OUT is an embedding store: outputs are found by clip id, of the whole
+    clip, or of its first --seconds. Broken files are counted and listed; the exit code is then 1. The same command continues
+    a store that was stopped, adds clips that are new, and computes those again whose file changed.
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, TeacherOutputsConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        config = config_from(TeacherOutputsConfig, args)
+        result = prepare_teacher(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        _print_notes(result.notes)
+        return _answer(result, "clips with the outputs of the teacher", "already there", args.json)
 
 
 class FileList:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
@@ -137,8 +137,8 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
 
 def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
     """Append the clips that the store lacks, or whose audio changed."""
-    from auricle.embeddings.cache import describe_encoding
     from auricle.embeddings.store import INDEX, EmbeddingStore
+    from auricle.inference.embedding_cache import describe_encoding
 
     out = Path(config.out)
     description = describe_encoding(embedder.encoder, config.settings) | _shape_of(config, embedder)
@@ -147,7 +147,7 @@ def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet
         EmbeddingStore.open(out).remove()
     store = EmbeddingStore.create(out, description)
     notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
-    kept, failed, file_notes = _append(manifest, embedder, store, quiet)
+    kept, failed, file_notes = append_clips(manifest, embedder, store, quiet)
     clips = len(manifest) - len(failed)
     if not clips:
         raise _none_read(manifest, failed)
@@ -180,7 +180,7 @@ def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quie
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
     parts = _parts(out.with_name(f"{out.name}.parts"), made_from)
-    kept, failed, file_notes = _append(manifest, embedder, parts, quiet)
+    kept, failed, file_notes = append_clips(manifest, embedder, parts, quiet)
     ids = [id for id in manifest.ids if id not in failed]
     if not ids:
         parts.remove()
@@ -230,7 +230,7 @@ def _manifest(config: EmbedConfig) -> Iterator[Manifest]:
 
 def _made_from(manifest: Manifest, embedder: Embedder, config: EmbedConfig) -> dict[str, Any]:
     """Return everything that determines the output, as JSON values."""
-    from auricle.embeddings.cache import describe, stamps_hash
+    from auricle.inference.embedding_cache import describe, stamps_hash
 
     description = describe(manifest, embedder.encoder, config.settings) | {"files": stamps_hash(manifest)}
     return description | _shape_of(config, embedder)
@@ -258,10 +258,20 @@ def _parts(folder: Path, made_from: dict[str, Any]) -> EmbeddingStore:
     return store
 
 
-def _append(
-    manifest: Manifest, embedder: Embedder, store: EmbeddingStore, quiet: bool
+def append_clips(
+    manifest: Manifest,
+    embedder: Embedder,
+    store: EmbeddingStore,
+    quiet: bool,
+    *,
+    names: Sequence[str] | None = None,
 ) -> tuple[int, dict[str, str], tuple[str, ...]]:
     """Embed the clips that the store lacks or whose audio changed, shard by shard; clips that failed are tried again.
+
+    Args:
+        manifest, embedder, store: the clips, what embeds them, and where they go.
+        quiet: no progress bar.
+        names: the vectors to compute, as of ``Embedder.iterate``.
 
     Returns:
         The number of clips that were there before, the messages of those that failed, in the order of the clips, and notes
@@ -269,7 +279,7 @@ def _append(
     """
     from auricle.audio.decode import note_texts
     from auricle.core.progress import progress_bar
-    from auricle.embeddings.cache import source_text
+    from auricle.inference.embedding_cache import source_text
     from auricle.inference.part_done import PartDone
 
     sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}
@@ -280,7 +290,7 @@ def _append(
     notes: list[AudioNote] = []
     try:
         with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
-            results = embedder.iterate(rest, on_part=None if bar.disable else PartDone(bar.show_part))
+            results = embedder.iterate(rest, names=names, on_part=None if bar.disable else PartDone(bar.show_part))
             for result in store.append_in_shards(results, sources, replace=True, shard_clips=PART_CLIPS):
                 if result.failure:
                     failed[result.id] = result.failure

@@ -109,6 +109,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         crop_start=torch.tensor([s.crop.crop_start for s in samples]),
         labels=_stack_optional([s.labels for s in samples]),
         label_mask=_stack_optional([s.known for s in samples]),
+        frame_labels=_stack_optional([s.frame_labels for s in samples]),
         targets=None if targets is None else {"frames": targets},
         target_hop=first.crop.target_hop,
     )

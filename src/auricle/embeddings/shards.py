@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from auricle.audio.decode import AudioNote
 from auricle.core.errors import AuricleError
 from auricle.core.io import replacing
-from auricle.inference.embedder import ClipEmbedding
 
+CLIP, LOGITS = "clip", "logits"  # names of vectors: the encoder's own output, and the logits of its main head
 VECTOR = "vector/"  # before the name of a vector
 FRAMES, TIMES = "frames", "times"
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -29,6 +30,21 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }  # of safetensors
 CHECK_BYTES = 1 << 20  # read at a time for a checksum
 LONGEST_HEADER = 1 << 30
+
+
+@dataclass(frozen=True)
+class ClipEmbedding:
+    """The embedding of one clip: vectors {name: (D,)}, frames (T, D) and times (T,) if asked for; or an error message.
+
+    ``notes`` say what is unusual about the file.
+    """
+
+    id: str
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    frames: np.ndarray | None = None
+    times: np.ndarray | None = None
+    failure: str = ""
+    notes: tuple[AudioNote, ...] = ()
 
 
 class DamagedShardError(AuricleError):

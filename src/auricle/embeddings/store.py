@@ -32,8 +32,16 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder, write_failure, write_text
 from auricle.core.locks import locked
-from auricle.embeddings.shards import FRAMES, TIMES, VECTOR, DamagedShardError, Shard, read_shard, write_shard
-from auricle.inference.embedder import ClipEmbedding
+from auricle.embeddings.shards import (
+    FRAMES,
+    TIMES,
+    VECTOR,
+    ClipEmbedding,
+    DamagedShardError,
+    Shard,
+    read_shard,
+    write_shard,
+)
 
 FORMAT = 1  # of the folder; a store of a newer format is refused
 DTYPES = ("float16", "float32", "float64")

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.audio.decode import AudioNote, note_texts
+from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource, as_list, find_audio, is_one, is_path
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.core.parallel import prefetch
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Manifest
+from auricle.embeddings.shards import CLIP, LOGITS, ClipEmbedding
 from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
@@ -40,7 +41,6 @@ from auricle.inference.pipeline import (
 from auricle.models.info import EncoderInfo
 from auricle.models.outputs import EncoderOutput
 
-OUTPUT = "clip"  # the vector that is the encoder's own output
 ROWS_SHOWN = 10
 
 
@@ -83,21 +83,6 @@ class Embeddings:
             rows.append(f"  {id}{frames}  norm {np.linalg.norm(self.clip[i]):.4g}")
         rows += [f"  and {len(self) - ROWS_SHOWN} more"] if len(self) > ROWS_SHOWN else []
         return "\n".join([*rows, *(f"failed: {message}" for message in self.failed.values())])
-
-
-@dataclass(frozen=True)
-class ClipEmbedding:
-    """The embedding of one clip: vectors {name: (D,)}, frames (T, D) and times (T,) if asked for; or an error message.
-
-    ``notes`` say what is unusual about the file.
-    """
-
-    id: str
-    vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    frames: np.ndarray | None = None
-    times: np.ndarray | None = None
-    failure: str = ""
-    notes: tuple[AudioNote, ...] = ()
 
 
 class Embedder(Session):
@@ -177,7 +162,7 @@ class Embedder(Session):
 
         Args:
             source, sample_rate: as for a call.
-            names: the vectors to compute (``vector_names``); None: all.
+            names: the vectors to compute: of ``vector_names``, and "logits" of the main head; None: ``vector_names``.
             on_part: called with a long recording and the seconds of it that are done, about once a minute of it.
         """
         yield from self._results(self._clips(source, sample_rate), names or self.names, on_part)
@@ -251,10 +236,12 @@ class Embedder(Session):
             wave, lengths = torch.from_numpy(waves).to(self.device), torch.from_numpy(samples).to(self.device)
             out = self.encoder(wave, lengths, layers=blocks or None, padding=self.settings.padding)
         pooled = {f"layer{i}": pool(x.frames, x.lengths, self.settings.pooling) for i, x in zip(blocks, out.layers)}
-        if OUTPUT in names and self.settings.pooling == "clip":
-            pooled[OUTPUT] = out.clip
-        elif OUTPUT in names:
-            pooled[OUTPUT] = pool(_frames_of(out), out.lengths, self.settings.pooling)
+        if CLIP in names and self.settings.pooling == "clip":
+            pooled[CLIP] = out.clip
+        elif CLIP in names:
+            pooled[CLIP] = pool(_frames_of(out), out.lengths, self.settings.pooling)
+        if LOGITS in names:
+            pooled[LOGITS] = _logits_of(out)
         arrays = {name: pooled[name].float().cpu().numpy() for name in names}
         frames = [_frames(out, i, blocks) if self.level == "frames" else (None, None) for i in range(len(batch))]
         _check_finite(batch, self.info, [*arrays.values(), *(values for values, _ in frames if values is not None)])
@@ -278,13 +265,17 @@ class Embedder(Session):
             for out in encode_in_parts(prefetch(audio.blocks or ()), self.encoder, **options):
                 for i, layer in zip(blocks, out.layers):
                     pools[f"layer{i}"].add(layer.frames[0])
-                if OUTPUT in names:
+                if CLIP in names:
                     own = self.settings.pooling == "clip"
-                    pools[OUTPUT].add(out.clip.expand(int(out.lengths[0]), -1) if own else _frames_of(out)[0])
+                    pools[CLIP].add(out.clip.expand(int(out.lengths[0]), -1) if own else _frames_of(out)[0])
+                if LOGITS in names:
+                    pools[LOGITS].add(_logits_of(out).expand(int(out.lengths[0]), -1))
                 parts += [_frames(out, 0, blocks)] if self.level == "frames" else []
                 if on_part is not None and len(out.times):
                     on_part(audio.source, float(out.times[-1]))
-        vectors = {name: running.pooled(self.settings.pooling) for name, running in pools.items()}
+        vectors = {
+            name: running.pooled("mean" if name == LOGITS else self.settings.pooling) for name, running in pools.items()
+        }
         frames, times = (np.concatenate(arrays) for arrays in zip(*parts)) if parts else (None, None)
         _check_finite([audio], self.info, [*vectors.values(), *([] if frames is None else [frames])])
         return [ClipEmbedding(audio.source.name, vectors, frames, times, notes=tuple(audio.notes))]
@@ -331,7 +322,7 @@ def vector_names(info: EncoderInfo, settings: EmbedSettings) -> tuple[str, ...]:
     blocks = settings.block_indices(info.depth)
     if settings.layers and not blocks:
         raise AuricleError(f"{info.name} has no blocks: leave --layers out")
-    return tuple(f"layer{i}" for i in blocks) or (OUTPUT,)
+    return tuple(f"layer{i}" for i in blocks) or (CLIP,)
 
 
 def join_embeddings(
@@ -360,7 +351,7 @@ def _settings(options: dict[str, Any]) -> EmbedSettings:
 
 
 def _block_indices(names: Sequence[str]) -> tuple[int, ...]:
-    return tuple(int(name.removeprefix("layer")) for name in names if name != OUTPUT)
+    return tuple(int(name.removeprefix("layer")) for name in names if name not in (CLIP, LOGITS))
 
 
 def _check_finite(batch: list[LoadedAudio], info: EncoderInfo, arrays: list[np.ndarray]) -> None:
@@ -370,6 +361,12 @@ def _check_finite(batch: list[LoadedAudio], info: EncoderInfo, arrays: list[np.n
             f"{batch[0].source.name}: {info.name} gives no finite embedding: a sample is far too large, the weights are "
             "damaged, or --precision is too coarse"
         )
+
+
+def _logits_of(out: EncoderOutput) -> Tensor:
+    if out.logits is None:
+        raise AuricleError("this encoder has no classes, so that it gives no logits")
+    return out.logits
 
 
 def _frames_of(out: EncoderOutput) -> Tensor:

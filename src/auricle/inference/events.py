@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auricle.inference.config import EventSettings
+from auricle.metrics.events import runs
 
 ROUNDING = 1e-9  # seconds
 
@@ -78,10 +79,9 @@ def median_filtered(line: np.ndarray, width: int) -> np.ndarray:
 
 def stretches(line: np.ndarray, high: float, low: float) -> Iterator[tuple[int, int]]:
     """Yield [first, stop) of the runs at or above ``low`` that reach ``high`` somewhere."""
-    edges = np.diff(np.concatenate([[False], line >= low, [False]]).astype(np.int8))
-    for first, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)):
+    for first, stop in runs(line >= low):
         if line[first:stop].max() >= high:
-            yield int(first), int(stop)
+            yield first, stop
 
 
 # ---- label tracks

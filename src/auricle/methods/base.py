@@ -145,6 +145,10 @@ class Objective(nn.Module):
         names = outputs[0][1] if outputs else ()
         return {name: sum(clips * log[name] for clips, log in outputs) / total for name in names}
 
+    def warnings(self, progress: TrainProgress) -> list[tuple[str, str]]:
+        """Return kinds and texts of what is doubtful about the scores of the last ``summarise``."""
+        return []
+
     def preview(self, batch: Batch, key: BatchKey) -> Preview | None:
         """Return what is hidden and how well it is predicted, for reports; None if nothing is hidden."""
         return None

@@ -87,6 +87,10 @@ class TrainingData:
         """Clips of one weight update, over all micro-steps and processes."""
         return self.batch_clips * self.train.accum_iter * self.processes.world
 
+    def warnings(self) -> list[str]:
+        """Return what is doubtful about the clips, for people; looked at once, before the first weight update."""
+        return []
+
     def set_config(self, config: PretrainConfig) -> None:
         """Replace the settings, here and in the scored lists (once ``--batch-size auto`` is resolved)."""
         for part in (self, self.valid, self.test):

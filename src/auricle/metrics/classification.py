@@ -26,6 +26,13 @@ def checked(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
+def annotated(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores and targets (n,) of the rows whose target is not NaN, the targets as float64."""
+    targets = np.asarray(targets, dtype=np.float64)
+    known = ~np.isnan(targets)
+    return (scores, targets) if known.all() else (scores[known], targets[known])
+
+
 # Accuracy over clips and over classes.
 
 
@@ -57,12 +64,12 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
 
     Args:
         scores: (n,), higher is likelier.
-        targets: (n,) of 0 and 1.
+        targets: (n,) of 0 and 1; NaN where the class was not annotated: such rows do not count.
 
     Raises:
         AuricleError: Some score is NaN.
     """
-    scores, targets = checked(scores), np.asarray(targets, dtype=np.float64)
+    scores, targets = annotated(checked(scores), targets)
     if targets.sum() == 0:
         return float("nan")
     order = np.argsort(-scores, kind="stable")
@@ -92,16 +99,17 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray) -> float:
 
     Args:
         scores: (n,), higher is likelier.
-        targets: (n,) of 0 and 1.
+        targets: (n,) of 0 and 1; NaN where the class was not annotated: such rows do not count.
 
     Raises:
         AuricleError: Some score is NaN.
     """
-    targets = np.asarray(targets).astype(bool)
+    scores, truth = annotated(checked(scores), targets)
+    targets = truth.astype(bool)
     positives, negatives = int(targets.sum()), int((~targets).sum())
     if not positives or not negatives:
         return float("nan")
-    _, group, sizes = np.unique(checked(scores), return_inverse=True, return_counts=True)
+    _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(sizes) - (sizes - 1) / 2
     rank_sum = mean_rank[group][targets].sum()
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError, nearest
+from auricle.metrics import events
 from auricle.metrics.classification import (
     accuracy,
     balanced_accuracy,
@@ -43,7 +44,8 @@ class Metric:
     Attributes:
         name: The name that tasks, results and options use.
         function: Maps predictions and targets of the tested rows to one number. For classes both are (n, C) arrays:
-            scores where higher is likelier, and targets of 0 and 1. For pairs they are (n, 1).
+            scores where higher is likelier, and targets of 0 and 1 (NaN: not annotated). For pairs they are (n, 1). For
+            events both are lists of labelled spans, one list per recording.
         kinds: Task kinds that it applies to, keys of ``TASK_KINDS``.
         higher_is_better: False for error rates.
         factor: The number printed is ``factor`` times the value.
@@ -116,6 +118,11 @@ METRICS = {
         Metric("roc_auc", mean_roc_auc, (*CLASS_KINDS, "pairs")),
         Metric("respiratory_score", _respiratory_score, ("multiclass",), parts=respiratory_parts, classes=("normal",)),
         Metric("murmur_accuracy", _murmur_accuracy, ("multiclass",), parts=murmur_parts, classes=MURMURS),
+        Metric("segment_f", events.segment_f, ("events",)),
+        Metric("event_f", events.event_f, ("events",)),
+        Metric("onset_f", events.onset_f, ("events",)),
+        Metric("mean_segment_f", events.mean_segment_f, ("events",)),
+        Metric("mean_event_f", events.mean_event_f, ("events",)),
         Metric("d_prime", mean_d_prime, (*CLASS_KINDS, "pairs"), factor=1.0, unit="", difference_unit="", digits=2),
     )
 }

@@ -394,6 +394,14 @@ class Encoder(nn.Module):
         """
         raise AuricleError(f"{self.info.name} takes '{self.info.front_end}' spectrograms alone; leave --front-end out")
 
+    def with_fmax(self, fmax: int) -> Encoder:
+        """Return a copy whose mel bank ends at ``fmax`` hertz, for families whose front end has such an edge.
+
+        Raises:
+            AuricleError: the family has no such edge, or the front end cannot have this one.
+        """
+        raise AuricleError(f"the mel bank of {self.info.name} is fixed; leave --fmax out")
+
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of dynamic convolutions; families without them ignore it."""
 

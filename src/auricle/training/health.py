@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ EXPLODING = 10.0  # times the running median of the gradient norm
 CLIP_RATIO = 0.8
 LOW_RANK = 2.0
 WAITING = 0.2  # of the time
+# Overfitting: the loss of the validation part is so many times its lowest, so many validations later, and that of training fell
+RISEN, VALIDATIONS = 1.15, 3
 REPEAT_AFTER = 10  # checks before a warning is repeated
 
 
@@ -28,6 +31,11 @@ class Health:
     norms: deque[float] = field(default_factory=lambda: deque(maxlen=200))
     warned: dict[str, int] = field(default_factory=dict)  # kind of warning -> number of the check
     checks: int = 0
+    loss_sum: float = 0.0  # of the training batches since the last validation
+    loss_count: int = 0
+    validations: list[tuple[float, float, float]] = field(
+        default_factory=list
+    )  # epoch, loss of training, of validation
 
     def check(self, *, norm: float, waiting: float, log: dict[str, float], unusual: str = "") -> list[str]:
         """Return new warnings.
@@ -42,14 +50,35 @@ class Health:
         warnings = [*self._norm_warnings(norm, unusual), *collapse_warnings(log), *waiting_warnings(waiting)]
         return [text for kind, text in warnings if self._is_new(kind)]
 
+    def add_loss(self, loss: float) -> None:
+        """Note the loss of a training batch."""
+        self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+
+    def check_validation(self, epoch: float, loss: float, found: Sequence[tuple[str, str]]) -> list[str]:
+        """Return new warnings after a validation.
+
+        Args:
+            epoch: of the run.
+            loss: of the validation part.
+            found: kinds and texts of what the objective found in the scores.
+        """
+        self.checks += 1
+        if self.loss_count:
+            self.validations.append((epoch, self.loss_sum / self.loss_count, loss))
+            self.loss_sum, self.loss_count = 0.0, 0
+        return [text for kind, text in (*overfit_warnings(self.validations), *found) if self._is_new(kind)]
+
     def state(self) -> dict[str, Any]:
         """Return what a continued run needs to warn as if it had never stopped."""
-        return {"norms": list(self.norms), "said": self.warned, "looks": self.checks}
+        losses = {"loss_sum": self.loss_sum, "loss_count": self.loss_count, "validations": self.validations}
+        return {"norms": list(self.norms), "said": self.warned, "looks": self.checks, **losses}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Load the state of a checkpoint."""
         self.norms.extend(state["norms"])
         self.warned, self.checks = state["said"], state["looks"]
+        self.loss_sum, self.loss_count = state.get("loss_sum", 0.0), state.get("loss_count", 0)
+        self.validations = [tuple(row) for row in state.get("validations", ())]
 
     def _norm_warnings(self, norm: float, unusual: str) -> list[tuple[str, str]]:
         usual = sorted(self.norms)[len(self.norms) // 2] if len(self.norms) >= 10 else math.inf
@@ -67,6 +96,28 @@ class Health:
         if fresh:
             self.warned[kind] = self.checks
         return fresh
+
+
+def overfit_warnings(validations: Sequence[tuple[float, float, float]]) -> list[tuple[str, str]]:
+    """Return a warning if the loss of the validation part rises while that of training falls.
+
+    Args:
+        validations: (epoch, loss of training since the one before, loss of the validation part) of each validation so far.
+    """
+    if len(validations) <= VALIDATIONS:
+        return []
+    best = min(range(len(validations)), key=lambda i: validations[i][2])
+    epoch, trained, lowest = validations[best]
+    _, now_trained, now = validations[-1]
+    rising = len(validations) - 1 - best >= VALIDATIONS and now > RISEN * lowest and now_trained < trained
+    if not rising:
+        return []
+    text = (
+        f"the run overfits: the loss of the validation part rose from {lowest:.3g} (epoch {epoch:.3g}) to {now:.3g} while that of "
+        f"training fell from {trained:.3g} to {now_trained:.3g}; try --early-stop-epochs, fewer epochs, a lower rate, more "
+        "augmentation (--mixup 0.3), --freeze, or more recordings"
+    )
+    return [("overfit", text)]
 
 
 def collapse_warnings(log: dict[str, float]) -> list[tuple[str, str]]:

@@ -129,7 +129,7 @@ class Trainer:
             AuricleError: if the loss is not finite, or the disk is full.
         """
         if self.micro_step == 0:
-            self.check_levels()
+            self.check_data()
         self.objective.train()  # an encoder that was loaded comes in evaluation mode
         with Interrupt() as interrupt:
             batches, waited, began = self.data.batches(self.micro_step), 0.0, time.monotonic()
@@ -212,6 +212,7 @@ class Trainer:
             values = self.dist.mean({name: float(value) for name, value in step_log.items()})
             lr = self.optimizer.param_groups[0]["lr"]
             self.check_finite(values, batch)
+            self.health.add_loss(values["loss"])
             self.console.update(progress, values, lr, waiting)
             if logged:
                 self.log_row("step", progress, {**values, "lr": lr, "data_wait": round(waiting, 4)})
@@ -256,11 +257,15 @@ class Trainer:
         for warning in warnings:
             self.console.log(f"health: {warning}")
 
-    def check_levels(self) -> None:
-        """Log and print warnings about the level of the whole corpus."""
-        warnings = level_warnings(self.data.statistics, self.objective.encoder().info.front_end)
+    def check_data(self) -> None:
+        """Log and print warnings about the clips: their level, and what their labels say."""
+        levels = level_warnings(self.data.statistics, self.objective.encoder().info.front_end)
+        self.warn(self.length.at(0), [*levels, *(self.data.warnings() if self.dist.is_main else [])])
+
+    def warn(self, progress: TrainProgress, warnings: Sequence[str]) -> None:
+        """Log and print warnings, where there are any."""
         if warnings:
-            self.log_row("health", self.length.at(0), {"warnings": warnings})
+            self.log_row("health", progress, {"warnings": list(warnings)})
         for warning in warnings:
             self.console.log(f"health: {warning}")
 
@@ -277,6 +282,10 @@ class Trainer:
     def validate(self, progress: TrainProgress, batches: Iterable[Batch]) -> None:
         """Score ``batches``; the best score so far (the objective says which) marks a checkpoint, unless a callback decides."""
         scores = self.score("val", progress, batches)
+        found = self.health.check_validation(
+            progress.epoch, scores.get("val_loss", math.nan), self.objective.warnings(progress)
+        )
+        self.warn(progress, found)
         name, sign = self.objective.best_by
         score = sign * scores.get(f"val_{name}", math.nan)
         if math.isfinite(score) and self.dist.is_main and not any(c.decides_best for c in self.callbacks):

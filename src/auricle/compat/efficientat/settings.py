@@ -63,6 +63,7 @@ def teacher_of(line: ProgramLine) -> TeacherConfig:
         teacher_index=line["fname_to_index"],
         kd_lambda=line["kd_lambda"],
         teacher_temperature=line["temperature"],
+        published_missing=True,
     )
 
 
@@ -126,6 +127,7 @@ def augment_values(line: ProgramLine) -> dict[str, Any]:
         "time_mask": line["timem"] or None,
         "fmin_range": line.get("fmin_aug_range", 10),
         "fmax_range": line.get("fmax_aug_range", 2000),
+        "binary_labels": line.script == "ex_openmic",
     }
 
 

@@ -67,9 +67,12 @@ class WaveAugment:
             wave = convolved(wave, responses[int(key.of("which response").integers(0, len(responses)))])
         if self.gain:
             wave = with_gain(wave, int(key.of("gain").integers(-self.gain, self.gain)))
-        if self.roll:
-            wave = rolled(wave, int(key.of("roll").integers(-self.roll, self.roll + 1)))
-        return wave
+        shift = self.shift(key)
+        return rolled(wave, shift) if shift else wave
+
+    def shift(self, key: RandomKey) -> int:
+        """Draw the samples by which a clip is shifted circularly; 0 without ``roll``."""
+        return int(key.of("roll").integers(-self.roll, self.roll + 1)) if self.roll else 0
 
 
 def draw_share(key: RandomKey, alpha: float = 2.0) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.datasets.crops import CropConfig, epoch_length
+from auricle.data.datasets.frame_labels import FrameLabels
 from auricle.data.manifest.manifest import Clip, Manifest
 
 
@@ -61,6 +62,7 @@ class Sample:
         front_end: Id of the front end that made a spectrogram; None for audio.
         labels: (C,) 1 for classes that apply.
         known: (C,) 1 for classes that were annotated.
+        frame_labels: (T, C) labels of each frame.
     """
 
     id: str
@@ -70,10 +72,13 @@ class Sample:
     front_end: str | None
     labels: np.ndarray | None = None
     known: np.ndarray | None = None
+    frame_labels: np.ndarray | None = None
 
 
 class ClipDataset:
     """A map-style data set over a manifest. Sub-classes define ``crop``.
+
+    Samples have labels of frames where ``frame_labels`` is set.
 
     Args:
         manifest: The clips. They stay in columns; one ``Clip`` is made per sample.
@@ -87,6 +92,7 @@ class ClipDataset:
     """
 
     front_end: str | None = None
+    frame_labels: FrameLabels | None = None
 
     def __init__(
         self, manifest: Manifest, rate: int, *, seed: int, config: CropConfig, classes: Sequence[str] | None = None
@@ -112,8 +118,13 @@ class ClipDataset:
         index = index if isinstance(index, SampleIndex) else SampleIndex(0, index, index)
         clip = self.clip(index.number)
         crop = self.crop(clip, RandomKey(self.seed, index.epoch, index.position))
+        return self.sample(clip, index, crop)
+
+    def sample(self, clip: Clip, index: SampleIndex, crop: Crop, shift: float = 0.0) -> Sample:
+        """Return a crop with its labels; ``shift``: seconds by which it was shifted circularly."""
         labels, known = (None, None) if self.labels is None else self.labels(clip)
-        return Sample(clip.id, index, crop, self.rate, self.front_end, labels, known)
+        frames = None if self.frame_labels is None else self.frame_labels(clip, crop.crop_start, shift)
+        return Sample(clip.id, index, crop, self.rate, self.front_end, labels, known, frames)
 
 
 class LabelVectors:

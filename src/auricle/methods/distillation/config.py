@@ -18,17 +18,23 @@ class TeacherConfig:
 
     teacher: tuple[str, ...] = option(
         (),
-        "models that teach: published names, weight files or run folders; the logits of several are averaged",
+        "models that teach: published names, weight files or run folders (the logits of several are averaged); or a store of "
+        "auricle prepare teacher",
         advanced=False,
     )
     teacher_weights: tuple[str, ...] = option((), "local files of the published names of --teacher, in their order")
     teacher_predictions: str | None = option(
         None,
-        "stored logits instead of a live teacher: .npy of shape (clips, classes), or a folder of 'auricle prepare teacher'",
+        "stored logits instead of a live teacher: .npy of shape (clips, classes), or a store of auricle prepare teacher",
         special=NONE,
     )
     teacher_index: str | None = option(
         None, "which row of --teacher-predictions a clip has: JSON or pickle of id -> row", special=NONE
+    )
+    published_missing: bool = option(
+        False,
+        "of a mixture with a clip that has no stored answer, learn the last row of the table in its place, as EfficientAT's "
+        "program; else this part of the loss is left out",
     )
     kd_lambda: float = option(
         0.1,
@@ -63,8 +69,10 @@ class TeacherConfig:
             raise AuricleError("--teacher-weights names one file for each --teacher")
         if not self.logits and self.features == "none":
             raise AuricleError("without --teacher-logits something else must be learnt: --features clip or frames")
-        if self.teacher_predictions and self.features != "none":
-            raise AuricleError("stored predictions hold logits only; features need a live --teacher")
+        if (self.teacher_predictions or "").endswith(".npy") and self.features != "none":
+            raise AuricleError(
+                "a table of predictions holds logits only; features need a live --teacher or a store of auricle prepare teacher"
+            )
 
 
 def _training() -> TrainConfig:
@@ -96,3 +104,11 @@ class DistillConfig(FinetuneConfig):
     distillation: TeacherConfig = option(
         factory=lambda: TeacherConfig(teacher=("mn04_as",)), group="teacher", advanced=True
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data.level == "frames":
+            raise AuricleError(
+                "--level frames is an option of auricle finetune; distill learns labels of whole clips, and with "
+                "--features frames the teacher's frames"
+            )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
+from auricle.embeddings.store import EmbeddingStore
+from auricle.hub.load import load
 from auricle.methods.data import Processes
-from auricle.methods.distillation.config import DistillConfig
-from auricle.methods.distillation.teachers import Teacher, open_teacher
+from auricle.methods.distillation.config import DistillConfig, TeacherConfig
+from auricle.methods.distillation.stored import StoredTeacher, TeacherStore
+from auricle.methods.distillation.teachers import LiveTeachers, Teacher
 from auricle.methods.supervised.data import LabelledData, Parts, load_student, open_parts, read_parts
 from auricle.models.base import Encoder
 from auricle.models.heads import LabelSpace
@@ -27,13 +31,72 @@ def open_distillation(config: DistillConfig, processes: Processes) -> Distillati
     Raises:
         AuricleError: the teacher has no classes and its logits are to be learnt, or other settings do not fit.
     """
-    teacher, student = open_teacher(config.distillation), load_student(config)
+    student = load_student(config)
     parts = read_parts(config, processes)
+    teacher = open_teacher(config.distillation, parts)
+    check_answers(teacher, config)
     space = label_space(teacher, student, config)
     labels = uses_labels(parts, space, config)
     data = open_parts(parts, student, space, config, processes, labels=labels)
     values: dict[str, Any] = {field.name: getattr(data, field.name) for field in fields(data)}
+    values["notes"] = (*data.notes, *missing_notes(teacher, parts, config))
     return DistillationData(**values, teacher=teacher)
+
+
+def open_teacher(config: TeacherConfig, parts: Parts) -> Teacher:
+    """Open the teacher of the settings: live encoders, a table of logits, or a store of outputs.
+
+    Args:
+        parts: the clips; of those that are parts of a recording, stored frames need the start.
+    """
+    stored = config.teacher_predictions
+    if stored is None and len(config.teacher) == 1 and EmbeddingStore.is_store(config.teacher[0]):
+        stored = config.teacher[0]
+    if stored is not None and Path(stored).is_dir():
+        starts = {clip.id: clip.start for part in parts if part is not None for clip in part if clip.start}
+        return TeacherStore(EmbeddingStore.open(stored), starts)
+    if stored is not None:
+        index = None if config.teacher_index is None else Path(config.teacher_index)
+        return StoredTeacher.read(Path(stored), index)
+    weights = config.teacher_weights or (None,) * len(config.teacher)
+    return LiveTeachers(
+        [load(name, weights=file) for name, file in zip(config.teacher, weights)], config.feature_layers
+    )
+
+
+def check_answers(teacher: Teacher, config: DistillConfig) -> None:
+    """Raise AuricleError unless the teacher gives what is to be learnt."""
+    wanted = config.distillation.features
+    given = {"clip": bool(teacher.clip_dim), "frames": bool(teacher.frame_dims)}
+    if wanted != "none" and not given[wanted]:
+        more = " --frames" if wanted == "frames" else ""
+        raise AuricleError(
+            f"the stored teacher has no features '{wanted}'; store them with auricle prepare teacher{more}, or name a live "
+            "--teacher"
+        )
+    augment = config.augment
+    if wanted == "frames" and isinstance(teacher, TeacherStore) and (augment.roll or augment.wave_mixup):
+        raise AuricleError(
+            "stored frames belong to the clip as it is: leave --roll and --wave-mixup out, or name a live --teacher"
+        )
+
+
+def missing_notes(teacher: Teacher, parts: Parts, config: DistillConfig) -> list[str]:
+    """Return a note about training clips without a stored answer.
+
+    Raises:
+        AuricleError: none of the clips has one.
+    """
+    missing = teacher.missing(parts.train.ids)
+    if not missing:
+        return []
+    if len(missing) == len(parts.train):
+        raise AuricleError(
+            f"none of the {len(missing)} training clips has a stored answer of the teacher ('{missing[0]}' …); clips are "
+            "found by id, by file name without suffix, and by what follows its first Y"
+        )
+    rest = "they learn their labels alone" if config.distillation.use_labels else "they teach nothing"
+    return [f"{len(missing)} of {len(parts.train)} training clips have no stored answer ('{missing[0]}' …): {rest}"]
 
 
 def label_space(teacher: Teacher, student: Encoder, config: DistillConfig) -> LabelSpace:

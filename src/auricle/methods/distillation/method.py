@@ -60,6 +60,7 @@ AUDIOSET = {
     "epoch_clips": 100_000,
     "crop": "start",
     "kd_lambda": 0.1,
+    "published_missing": True,
 }
 RECIPES = {
     "efficientat-audioset": Preset(

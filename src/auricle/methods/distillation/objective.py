@@ -75,7 +75,7 @@ class Distillation(Supervised):
         parts: dict[str, Tensor] = {}
         if self.with_labels:
             weight = share if self.distillation.logits else 1.0
-            parts["label_loss"] = weight * self.batch_label_loss(view.logits, view.batch)
+            parts["label_loss"] = weight * self.batch_label_loss(view)
         if self.distillation.logits:
             parts["distillation_loss"] = (1 - share) * self.logit_loss(view, answer).mean()
         if len(self.projections):
@@ -86,8 +86,8 @@ class Distillation(Supervised):
     def logit_loss(self, view: View, answer: TeacherOutput) -> Tensor:
         """Loss of each clip against the teacher's logits, (B,); 0 for clips that the teacher does not know.
 
-        A mixed clip learns both answers by their shares; the answer of a partner that the teacher does not know is left out.
-        (The published program reads the last row of its table there.)
+        A mixed clip learns both answers by their shares. Of a partner that the teacher does not know, the answer is left out,
+        or with ``published_missing`` it is the last row of the stored table.
         """
         assert answer.logits is not None, "a teacher of logits has a head"
         temperature = self.distillation.teacher_temperature
@@ -96,21 +96,28 @@ class Distillation(Supervised):
             return own * answer.known
         share, partner = view.mix.share.to(own), view.mix.partner.to(own.device)
         other = teacher_bce(view.logits.float(), answer.logits[partner], temperature)
-        return (share * own + (1 - share) * other * answer.known[partner]) * answer.known
+        if not self.distillation.published_missing:
+            other = other * answer.known[partner]
+        return (share * own + (1 - share) * other) * answer.known
 
     def feature_loss(self, view: View, answer: TeacherOutput) -> Tensor:
-        """Mean of 1 - cosine over clips, or over frames and layers. Of a mixed clip the teacher's features are mixed likewise."""
-        output = view.output
+        """Mean of 1 - cosine over the clips that the teacher knows, or over their frames and layers.
+
+        Of a mixed clip the teacher's features are mixed likewise.
+        """
+        output, known = view.output, answer.known
+        if view.mix is not None:
+            known = known * known[view.mix.partner.to(known.device)]
         if self.distillation.features == "clip":
             assert answer.clip is not None
             wanted = answer.clip if view.mix is None else view.mix(answer.clip)
-            return (1 - functional.cosine_similarity(self.projections[0](output.clip).float(), wanted)).mean()
+            return mean_of(1 - functional.cosine_similarity(self.projections[0](output.clip).float(), wanted), known)
         assert output.frames is not None
         losses = []
         for projection, (frames, times) in zip(self.projections, answer.frames):
             wanted = frames if view.mix is None else view.mix(frames)
             aligned = at_times(projection(output.frames).float(), output.times, times)
-            losses.append((1 - functional.cosine_similarity(aligned, wanted, dim=2)).mean())
+            losses.append(mean_of((1 - functional.cosine_similarity(aligned, wanted, dim=2)).mean(1), known))
         return torch.stack(losses).mean()
 
     def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
@@ -125,6 +132,12 @@ class Distillation(Supervised):
         groups = super().param_groups(weight_decay)
         projections = list(self.projections.parameters())
         return [*groups, {"params": projections, "weight_decay": weight_decay}] if projections else groups
+
+
+def mean_of(losses: Tensor, known: Tensor) -> Tensor:
+    """Mean of losses (B,) over the clips whose ``known`` (B,) is 1; 0 where there is none."""
+    known = known.to(losses)
+    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def at_times(frames: Tensor, times: Tensor, wanted: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.clip import Clip
 from auricle.data.manifest.manifest import Manifest
 
-WINDOW_MARK = "#"  # between the id of a clip and the number of a window of it
+WINDOW_MARK = "#window="  # between the id of a clip and the number of a window of it
 ROUNDING = 1e-6  # windows: a length in seconds is not exact
 
 
@@ -27,6 +27,7 @@ class LabelledWaveforms(Waveforms):
         augment: gain, shift and impulse responses of every clip.
         mixup: share of the clips that are mixed with a clip drawn from the whole list (which may be the clip itself).
         mixup_alpha: the clip's own share of a mixture is drawn from Beta(alpha, alpha).
+        binary_labels: mixtures keep labels whose share is above one half.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class LabelledWaveforms(Waveforms):
         augment: WaveAugment,
         mixup: float = 0.0,
         mixup_alpha: float = 2.0,
+        binary_labels: bool = False,
         **options: object,
     ):
         super().__init__(manifest, rate, seconds, **options)  # type: ignore[arg-type]
         self.augment, self.mixup, self.mixup_alpha = augment, mixup, mixup_alpha
+        self.binary_labels = binary_labels
 
     def __getitem__(self, index: SampleIndex | int) -> Sample:
         """Return the sample at a place of an epoch, augmented."""
@@ -52,7 +55,8 @@ class LabelledWaveforms(Waveforms):
             return sample
         number = int(key.of("wave mixup partner").integers(0, len(self)))
         partner = self._augmented(SampleIndex(index.epoch, index.position, number), replace(key, seed=self.seed + 1))
-        return mixed_samples(sample, partner, draw_share(key, self.mixup_alpha))
+        mixture = mixed_samples(sample, partner, draw_share(key, self.mixup_alpha))
+        return with_binary_labels(mixture) if self.binary_labels else mixture
 
     def _augmented(self, index: SampleIndex, key: RandomKey) -> Sample:
         clip = self.clip(index.number)
@@ -60,8 +64,7 @@ class LabelledWaveforms(Waveforms):
         crop = replace(crop, values=self.augment(crop.values, key))
         if self.augment.roll:
             crop = replace(crop, length=len(crop.values))  # the padding is no longer at the end
-        labels, known = (None, None) if self.labels is None else self.labels(clip)
-        return Sample(clip.id, index, crop, self.rate, self.front_end, labels, known)
+        return self.sample(clip, index, crop, self.augment.shift(key) / self.rate)
 
 
 def mixed_samples(sample: Sample, partner: Sample, share: float) -> Sample:
@@ -72,8 +75,21 @@ def mixed_samples(sample: Sample, partner: Sample, share: float) -> Sample:
     crop = replace(sample.crop, values=wave, length=length)
     if sample.labels is None or partner.labels is None or sample.known is None or partner.known is None:
         return replace(sample, crop=crop)
-    labels = np.float32(share) * sample.labels * sample.known + np.float32(1 - share) * partner.labels * partner.known
-    return replace(sample, crop=crop, labels=labels, known=np.maximum(sample.known, partner.known))
+    own, other = np.float32(share) * sample.known, np.float32(1 - share) * partner.known
+    labels, frames = own * sample.labels + other * partner.labels, sample.frame_labels
+    if frames is not None and partner.frame_labels is not None:
+        frames = own * frames + other * partner.frame_labels
+    known = np.maximum(sample.known, partner.known)
+    return replace(sample, crop=crop, labels=labels, known=known, frame_labels=frames)
+
+
+def with_binary_labels(sample: Sample) -> Sample:
+    """Round the labels of a mixture: a class applies where its share is above one half.
+
+    See [efficientat_training 8](docs/specification/efficientat_training.md#s8).
+    """
+    labels, frames = (None if x is None else (x > 0.5).astype(np.float32) for x in (sample.labels, sample.frame_labels))
+    return replace(sample, labels=labels, frame_labels=frames)
 
 
 def windows_of(manifest: Manifest, seconds: float, *, full: bool = False) -> Manifest:
@@ -99,7 +115,8 @@ def windows_of(manifest: Manifest, seconds: float, *, full: bool = False) -> Man
 
 def clip_of(id: str) -> str:
     """Return the id of the clip that a window is of; other ids as they are."""
-    return id.rpartition(WINDOW_MARK)[0] or id
+    clip, _, number = id.rpartition(WINDOW_MARK)
+    return clip if clip and number.isdigit() else id
 
 
 def num_windows(length: float, seconds: float, *, full: bool) -> int:

@@ -26,6 +26,13 @@ class LabelConfig:
     classes: str | None = option(
         None, "file of the class list in the order of the logits; auto: the sorted labels", special=AUTO
     )
+    level: str = option(
+        "clip",
+        "what the labels describe: clip: whole clips; frames: parts of clips (a table with a row per event, or the column "
+        "events), which are learnt and scored frame by frame",
+        choices=("clip", "frames"),
+        advanced=False,
+    )
     kind: str = option(
         "auto",
         "multiclass: exactly one label a clip; multilabel: any number; auto: by the labels",
@@ -67,10 +74,10 @@ class LabelConfig:
         "encode a training clip in one chunk (M2D resizes its position tables); families without chunks ignore it",
     )
     eval_windows: str = option(
-        "first",
+        "auto",
         "what of a longer clip is scored: its first window, the mean over consecutive windows (full: without a last one that "
-        "the clip does not fill), or the whole clip",
-        choices=("first", "consecutive", "full", "whole"),
+        "the clip does not fill), or the whole clip; auto: first, and with --level frames consecutive",
+        choices=("auto", "first", "consecutive", "full", "whole"),
     )
     validate_on: str = option(
         "auto",
@@ -93,6 +100,8 @@ class LabelConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         check_ranges(self, ("epoch_clips",), 1)
+        if self.level == "frames":
+            self._check_frames()
         if not 0 <= self.valid_ratio < 1:
             raise AuricleError(f"--valid-ratio is a share from 0 to below 1, not {self.valid_ratio}")
         if self.seconds is not None and self.seconds <= 0:
@@ -105,6 +114,24 @@ class LabelConfig:
                 f"--front-end {self.front_end} needs --norm-stats MEAN STD of its spectrograms: those of the weights belong to "
                 "another front end"
             )
+
+    def _check_frames(self) -> None:
+        """Raise AuricleError for settings that labels of frames cannot follow."""
+        if self.kind == "multiclass":
+            raise AuricleError(
+                "--level frames learns whether each class holds in each frame; leave --kind multiclass out"
+            )
+        if self.eval_windows == "whole":
+            raise AuricleError("--level frames scores windows: use --eval-windows consecutive, or first")
+        if self.short == "repeat" or self.scored_by != "clip":
+            raise AuricleError("--level frames scores events of recordings: leave --short and --scored-by out")
+
+    @property
+    def scored_windows(self) -> str:
+        """What of a longer clip is scored: first, consecutive or whole."""
+        if self.eval_windows == "auto":
+            return "consecutive" if self.level == "frames" else "first"
+        return self.eval_windows
 
 
 @dataclass(frozen=True)
@@ -121,6 +148,11 @@ class AugmentConfig:
     impulse_ratio: float = option(0.0, "share of the clips that are convolved with an impulse response")
     wave_mixup: float = option(0.0, "share of the clips whose waveform is mixed with another clip's")
     wave_mixup_alpha: float = option(2.0, "alpha of these mixtures (Beta(alpha, alpha)); SSAST: 10")
+    binary_labels: bool = option(
+        False,
+        "of clips whose waveforms were mixed, keep the labels whose share is above one half, as whole labels (EfficientAT's "
+        "OpenMIC program)",
+    )
     mixup: float | None = option(
         None, "alpha of mixup between clips of a batch (Beta(alpha, alpha))", special=NONE, old=ZERO, advanced=False
     )
@@ -130,6 +162,9 @@ class AugmentConfig:
     mixstyle_alpha: float = option(0.4, "alpha of MixStyle")
     fmin_range: int = option(10, "hertz by which the lowest edge of the mel bank varies (EfficientAT); 1: fixed")
     fmax_range: int = option(2000, "hertz by which the highest edge of the mel bank varies (EfficientAT); 1: fixed")
+    fmax: int | None = option(
+        None, "highest edge of the mel bank in hertz (EfficientAT); auto: that of the weights", special=AUTO
+    )
     freq_mask: int | None = option(None, "longest frequency mask in mel bins", special=NONE, old=ZERO)
     time_mask: int | None = option(None, "longest time mask in frames", special=NONE, old=ZERO)
     freq_stripes: int | None = option(

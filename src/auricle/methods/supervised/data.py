@@ -15,6 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.data.augment.waveform import WaveAugment
 from auricle.data.datasets.base import ClipDataset
 from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.frame_labels import FrameLabels, with_event_labels, without_labels
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.loading.sampler import HeldOutBatches, ShuffledBatches
 from auricle.data.loading.statistics import Statistics
@@ -26,11 +27,13 @@ from auricle.hub.load import load, load_untrained
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.contradictions import contradictions
 from auricle.methods.supervised.groups import Groups, groups_of
 from auricle.methods.supervised.losses import CLASS_WEIGHTS
 from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
 from auricle.models.heads import LabelKind, LabelSpace
+from auricle.models.outputs import Spectrogram
 
 LONGEST = 10.0  # seconds of a training clip that is not asked for
 WEIGHT_SCALE = 1000.0  # [efficientat_training 4](docs/specification/efficientat_training.md#s4)
@@ -60,6 +63,9 @@ class LabelledData(TrainingData):
         config = self.config
         assert isinstance(config, FinetuneConfig)
         return min(len(self.dataset), config.data.epoch_clips or len(self.dataset))
+
+    def warnings(self) -> list[str]:
+        return contradictions(self.dataset.manifest) if self.dataset.labels is not None else []
 
     def training_sampler(self) -> ShuffledBatches:
         rank, world = self.processes.rank, self.processes.world
@@ -118,6 +124,8 @@ def load_student(config: FinetuneConfig) -> Encoder:
         encoder = load_untrained(config.model, weights=config.weights, seed=config.train.seed)
     else:
         encoder = load(config.model, weights=config.weights)
+    if config.augment.fmax is not None:
+        encoder = encoder.with_fmax(config.augment.fmax)
     if config.data.front_end is not None:
         encoder = encoder.with_front_end(config.data.front_end)
     return encoder.with_stats(*config.data.norm_stats) if config.data.norm_stats else encoder
@@ -132,12 +140,18 @@ def read_parts(config: FinetuneConfig, processes: Processes) -> Parts:
         group_column=config.data.group_column,
         classes=config.data.classes,
     )
-    train, valid, test = split_parts(with_lengths(manifest, quiet=not processes.is_main), config)
+    manifest = labelled(with_lengths(manifest, quiet=not processes.is_main), config)
+    train, valid, test = split_parts(manifest, config)
     if config.valid is not None:
-        valid = with_lengths(read_manifest(config.valid), quiet=True)
+        valid = labelled(with_lengths(read_manifest(config.valid), quiet=True), config)
     if config.test is not None:
-        test = with_lengths(read_manifest(config.test), quiet=True)
+        test = labelled(with_lengths(read_manifest(config.test), quiet=True), config)
     return Parts(train, valid, test)
+
+
+def labelled(manifest: Manifest, config: FinetuneConfig) -> Manifest:
+    """Return the clips with the labels that are learnt: their own, or the classes of their events."""
+    return with_event_labels(manifest) if config.data.level == "frames" else manifest
 
 
 def open_parts(
@@ -163,16 +177,19 @@ def open_parts(
     seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
     if config.data.one_chunk:
         encoder = encoder.with_duration(int(encoder.front.num_frames(round(seconds * encoder.info.sample_rate))))
+    stored = train.clips[0].key is not None
+    frames = frame_labels(encoder, names, seconds, stored) if config.data.level == "frames" else None
     dataset = training_clips(train, encoder, classes, seconds, config)
-    notes = tuple(describe_parts(parts, classes or (), space.kind, seconds))
+    dataset.frame_labels = frames
+    notes = tuple(describe_parts(parts, classes or (), space.kind, seconds, frames))
     statistics, key = Statistics(*encoder.statistics()), content_key(train)
     data = LabelledData(dataset, statistics, key, config, processes, encoder=encoder, space=space, notes=notes)
     data.weights = clip_weights(data, config)
     for name, part in (("valid", parts.valid), ("test", parts.test)):
         if part is not None and len(part):
-            scored = scored_clips(
-                part if classes is None else without_unknown(part, classes), encoder, classes, seconds, config
-            )
+            known = part if classes is None else without_labels(part, classes)
+            scored = scored_clips(known, encoder, classes, seconds, config)
+            scored.frame_labels = frames
             setattr(data, name, replace(data, dataset=scored, weights=None, loaders=[], valid=None, test=None))
     return data
 
@@ -228,6 +245,8 @@ def drawn_validation(manifest: Manifest, train: np.ndarray, config: FinetuneConf
 
 def kind_of(manifest: Manifest, config: FinetuneConfig) -> LabelKind:
     """Return whether exactly one label is given to every clip (multiclass), or any number (multilabel)."""
+    if config.data.level == "frames":
+        return "multilabel"
     counts = Counter(len(clip.labels) for clip in manifest)
     single = set(counts) == {1} and all(clip.known is None for clip in manifest)
     if config.data.kind == "multiclass" and not single:
@@ -247,7 +266,7 @@ def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneCo
         raise AuricleError(
             f"{config.source} gives no labels; expected folders named by class, a column label, or --labels TABLE"
         )
-    if len(classes) == 1 and all(clip.labels for clip in manifest):
+    if len(classes) == 1 and config.data.level == "clip" and all(clip.labels for clip in manifest):
         raise AuricleError(
             f"every clip has the one label '{classes[0]}': there is nothing to tell apart; add clips without it, in a folder "
             "named background"
@@ -277,6 +296,7 @@ def training_clips(
         augment=waves,
         mixup=augment.wave_mixup,
         mixup_alpha=augment.wave_mixup_alpha,
+        binary_labels=augment.binary_labels,
         seed=seed,
         config=crops,
         classes=classes,
@@ -297,7 +317,7 @@ def scored_clips(
         manifest,
         encoder.info.sample_rate,
         seconds,
-        config.data.eval_windows,
+        config.data.scored_windows,
         classes,
         short=config.data.short,
         resampler=encoder.front.resampler,
@@ -305,13 +325,24 @@ def scored_clips(
     )
 
 
-def without_unknown(manifest: Manifest, classes: Sequence[str]) -> Manifest:
-    """Return a part to score whose labels that were not learnt are left out (its clips count as none of the classes)."""
-    known = set(classes)
-    if set(manifest.table.distinct("labels")) <= known:
-        return manifest
-    clips = [replace(clip, labels=tuple(name for name in clip.labels if name in known)) for clip in manifest]
-    return replace(manifest, clips=clips)
+def frame_labels(encoder: Encoder, classes: Sequence[str], seconds: float, stored: bool) -> FrameLabels:
+    """Return what turns events into labels of the encoder's frames, for crops of ``seconds``.
+
+    Args:
+        stored: the crops are stored spectrograms, not waveforms.
+    """
+    front = encoder.front
+    samples = round(seconds * front.sample_rate)
+    training = encoder.training
+    with torch.no_grad():
+        if stored:
+            silence = torch.zeros(1, front.n_mels, int(front.num_frames(samples)))
+            lengths = torch.tensor([silence.shape[2]])
+            output = encoder.eval().encode(Spectrogram(silence, lengths, front.hop_seconds, front.id))
+        else:
+            output = encoder.eval()(torch.zeros(1, samples))
+    encoder.train(training)
+    return FrameLabels(tuple(classes), output.times.cpu().numpy(), seconds)
 
 
 def clip_weights(data: LabelledData, config: FinetuneConfig) -> np.ndarray | None:
@@ -323,14 +354,24 @@ def clip_weights(data: LabelledData, config: FinetuneConfig) -> np.ndarray | Non
         return None
     if config.data.sampling == "weighted":
         return data.dataset.manifest.table.numbers("weight").astype(np.float64)
-    targets = data.targets()
-    counts = targets.sum(0)
-    return targets @ (WEIGHT_SCALE / (config.data.balance_constant + counts))
+    return balanced_clip_weights(data.targets(), config.data.balance_constant)
 
 
-def describe_parts(parts: Parts, classes: Sequence[str], kind: str, seconds: float) -> list[str]:
+def balanced_clip_weights(targets: np.ndarray, constant: float) -> np.ndarray:
+    """Return the weights (n,) of clips with labels (n, C): the sum over their classes of 1000 / (constant + clips of the class).
+
+    See [efficientat_training 4](docs/specification/efficientat_training.md#s4).
+    """
+    return targets @ (WEIGHT_SCALE / (constant + targets.sum(0)))
+
+
+def describe_parts(
+    parts: Parts, classes: Sequence[str], kind: str, seconds: float, frames: FrameLabels | None = None
+) -> list[str]:
     """Return lines that say what was understood of the data."""
     meaning = "exactly one a clip" if kind == "multiclass" else "any number a clip"
+    if frames is not None:
+        meaning = f"any number in each of {len(frames.times)} frames a clip"
     labels = f"{len(classes)} classes ({meaning})" if classes else "labels are not used"
     lines = [f"{labels}, clips of {seconds:g} s"]
     for name, part in zip(("train", "validation", "test"), parts):
@@ -338,11 +379,12 @@ def describe_parts(parts: Parts, classes: Sequence[str], kind: str, seconds: flo
             lines.append(f"{name}: none")
             continue
         counts = Counter(label for clip in part for label in clip.labels)
+        events = f" with {sum(len(clip.events) for clip in part)} events" if frames is not None else ""
         groups = len({clip.group for clip in part if clip.group is not None})
         shown = ", ".join(f"{label} {counts[label]}" for label in list(classes)[:12])
         more = f" and {len(classes) - 12} more" if len(classes) > 12 else ""
         lines.append(
-            f"{name}: {len(part)} clips{f' of {groups} groups' if groups else ''}{': ' if shown else ''}{shown}{more}"
+            f"{name}: {len(part)} clips{events}{f' of {groups} groups' if groups else ''}{': ' if shown else ''}{shown}{more}"
         )
     return lines
 

@@ -19,8 +19,40 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
     """Return a copy of the data's encoder whose main head has the data's classes.
 
     Raises:
-        AuricleError: the head of the weights is asked for and has other classes.
+        AuricleError: the head of the weights is asked for and has other classes, or frames are learnt and the head that is
+            asked for gives no logits of frames.
     """
+    encoder, space = with_chosen_head(data, config), data.space
+    if config.data.level == "clip" or gives_frame_logits(encoder):
+        return encoder
+    assert space is not None
+    if config.learning.head not in ("auto", "new"):
+        raise AuricleError(
+            f"--level frames needs logits of every frame, which a head {config.learning.head} on the clip embedding of "
+            f"{encoder.info.name} does not give; use --reads frames, or --head auto"
+        )
+    head = make_head("linear", encoder, len(space), reads="frames", seed=config.train.seed)
+    return encoder.with_head(head, space)
+
+
+def gives_frame_logits(encoder: Encoder) -> bool:
+    """Return True if the main head gives logits of every frame that training can learn.
+
+    A head that normalises the clip embedding by the batch's statistics gives frames by its running ones.
+    """
+    prefixes = {name.partition(".")[0] for group in encoder.layer_groups()[-1:] for name in group.parameter_names}
+    heads = [module for name, module in encoder.named_modules() if name.partition(".")[0] in prefixes]
+    if any(isinstance(module, torch.nn.BatchNorm1d) for module in heads):
+        return False
+    training = encoder.training
+    with torch.no_grad():
+        output = encoder.eval()(torch.zeros(1, encoder.info.sample_rate))
+    encoder.train(training)
+    return output.frame_logits is not None
+
+
+def with_chosen_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
+    """Return a copy of the data's encoder with the head of the settings."""
     encoder, space, learning = data.encoder, data.space, config.learning
     assert encoder is not None
     assert space is not None

@@ -31,6 +31,26 @@ def bce(logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights:
     return loss.mean(1)
 
 
+def frame_bce(
+    logits: Tensor, targets: Tensor, valid: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """Binary cross-entropy of each clip, mean over its valid frames and over classes: (B,).
+
+    Args:
+        logits, targets: (B, T, C); targets from 0 to 1.
+        valid: (B, T) bool, False in padding.
+        mask: (B, C); classes of 0 were not annotated and do not count, but stay in the denominator C.
+        weights: (C,) of the classes.
+    """
+    loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if mask is not None:
+        loss = loss * mask[:, None]
+    if weights is not None:
+        loss = loss * weights
+    frames = loss.mean(2) * valid
+    return frames.sum(1) / valid.sum(1).clamp(min=1)
+
+
 def cross_entropy(
     logits: Tensor, targets: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:

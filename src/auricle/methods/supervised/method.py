@@ -23,6 +23,7 @@ def open_data(config: FinetuneConfig, processes: Processes) -> TrainingData:
 
 def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
     from auricle.methods.supervised.data import LabelledData, class_weights, scored_groups
+    from auricle.methods.supervised.frames import SupervisedFrames
     from auricle.methods.supervised.head import encoder_with_head
     from auricle.methods.supervised.objective import Supervised
 
@@ -31,7 +32,21 @@ def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
     encoder.update_info(name=Path(config.out or config.method).name)
     lr = config.train.peak_lr(data.processes.world)
     weights, groups = class_weights(data, config), scored_groups(data, config)
-    return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights, groups=groups)
+    frames = data.dataset.frame_labels
+    if frames is None:
+        return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights, groups=groups)
+    scored = [part.dataset.manifest for part in (data.valid, data.test) if part is not None]
+    return SupervisedFrames(
+        encoder,
+        config.learning,
+        config.augment,
+        lr=lr,
+        class_weights=weights,
+        windows={clip.id: clip for manifest in scored for clip in manifest},
+        times=frames.times,
+        seconds=frames.seconds,
+        classes=frames.classes,
+    )
 
 
 SUPERVISED = Method(FinetuneConfig, build_supervised, open_data, RECIPES, verb="finetune")

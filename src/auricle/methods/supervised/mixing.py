@@ -25,8 +25,14 @@ def mix_waveforms(batch: Batch, config: AugmentConfig, key: BatchKey) -> tuple[B
     if not config.mixup or config.mixup_input != "waveform":
         return batch, None
     mix = draw_mix(key, config.mixup, fold=config.mixup_fold)
-    audio, spec, labels = (None if x is None else mix(x) for x in (batch.audio, batch.spec, batch.labels))
-    return replace(batch, audio=audio, spec=spec, labels=labels, lengths=mix.longest(batch.lengths)), mix
+    audio, spec = (None if x is None else mix(x) for x in (batch.audio, batch.spec))
+    return replace(mixed_labels(batch, mix), audio=audio, spec=spec, lengths=mix.longest(batch.lengths)), mix
+
+
+def mixed_labels(batch: Batch, mix: Mix) -> Batch:
+    """Return the batch with mixed labels of clips and frames; what was annotated stays the clip's own, as published."""
+    labels, frames = (None if x is None else mix(x) for x in (batch.labels, batch.frame_labels))
+    return replace(batch, labels=labels, frame_labels=frames)
 
 
 def mix_spectrograms(values: Tensor, config: AugmentConfig, key: BatchKey) -> tuple[Tensor, Mix | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from auricle.methods.supervised.mixing import (
     mask_and_crop,
     mix_spectrograms,
     mix_waveforms,
+    mixed_labels,
     noise_and_roll,
     scale_and_stripe,
 )
@@ -90,9 +92,9 @@ class Supervised(Objective):
         self.register_buffer("class_weights", class_weights)
         self.loss = LOSSES[BY_KIND.get(learning.loss, {}).get(self.kind, learning.loss)]
         self.metric = metrics.metric(
-            metrics.default_metric(self.kind) if learning.metric == "auto" else learning.metric, self.kind
+            metrics.default_metric(self.scored_kind) if learning.metric == "auto" else learning.metric, self.scored_kind
         ).for_classes(encoder.info.label_space.names)
-        others = (metrics.metric(name, self.kind) for name in learning.extra_metrics)
+        others = (metrics.metric(name, self.scored_kind) for name in learning.extra_metrics)
         self.extra_metrics = [other.for_classes(encoder.info.label_space.names) for other in others]
         self.groups, self.keeps_best = groups, learning.select != "last"
         self.best_by = self.metric.name, self.metric.sign
@@ -103,6 +105,7 @@ class Supervised(Objective):
                 f"--batch-range is about decibels: {encoder.info.name} takes '{encoder.info.front_end}'; set --front-end "
                 f"{DecibelMel().id}, or leave it out"
             )
+        self.never_found: tuple[str, ...] = ()  # classes of the last scored part that were never predicted
         self.unused_parameters = bool(encoder.params_without_grad) or learning.unfreeze_epochs > 0
         self.frozen = frozen_groups(encoder, learning.freeze)
         freeze(encoder, self.frozen)
@@ -111,6 +114,11 @@ class Supervised(Objective):
             mask_ratio=augment.training_mask or 0.0,
             published_mask=augment.published_mask,
         )
+
+    @property
+    def scored_kind(self) -> str:
+        """Kind of task that is scored, a key of ``metrics.table.TASK_KINDS``."""
+        return self.kind
 
     def encoder(self) -> Encoder:
         return self.online
@@ -141,7 +149,7 @@ class Supervised(Objective):
         if self.training:
             self.set_position(progress)
         view = self.encode(batch, key)
-        loss = self.batch_label_loss(view.logits, view.batch)
+        loss = self.batch_label_loss(view)
         return loss, {"loss": loss.detach()}
 
     def encode(self, batch: Batch, key: BatchKey) -> View:
@@ -160,25 +168,24 @@ class Supervised(Objective):
         values, spec_mix = mix_spectrograms(spec.values, self.augment, key)
         if spec_mix is not None:
             mix = spec_mix
-            labels = None if batch.labels is None else mix(batch.labels)
-            batch = replace(batch, labels=labels)
+            batch = mixed_labels(batch, mix)
             spec = replace(spec, lengths=mix.longest(spec.lengths))
         values = scale_and_stripe(values, front, self.augment, key)
         values = mask_and_crop(self.online.normalise(values), self.augment, key)
         values = noise_and_roll(values, self.augment, key)
         return View(self.online.encode(replace(spec, values=values, normalised=True), key=key), batch, mix)
 
-    def label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def label_loss(self, view: View) -> Tensor:
         """Loss of each clip against its labels, (B,)."""
-        labels = batch.labels
+        labels = view.batch.labels
         assert labels is not None
         if self.learning.label_smoothing and self.training:
             labels = smoothed(labels, self.learning.label_smoothing, multiclass=self.kind == "multiclass")
-        return self.loss(logits.float(), labels, mask=batch.label_mask, weights=self.class_weights)
+        return self.loss(view.logits.float(), labels, mask=view.batch.label_mask, weights=self.class_weights)
 
-    def batch_label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def batch_label_loss(self, view: View) -> Tensor:
         """Loss of a batch against its labels."""
-        return batch_loss(self.label_loss(logits, batch), self.clip_shares(batch.labels), self.learning.slices)
+        return batch_loss(self.label_loss(view), self.clip_shares(view.batch.labels), self.learning.slices)
 
     def clip_shares(self, labels: Tensor | None) -> Tensor | None:
         """Return what each clip counts in the mean of a batch, (B,); None: all the same."""
@@ -201,6 +208,7 @@ class Supervised(Objective):
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
         """Average the logits of the windows of each clip; return the loss and the metrics of the clips."""
         ids, logits, labels, mask = by_clip(outputs)
+        self.never_found = never_predicted(logits, labels * mask, self.names, multiclass=self.kind == "multiclass")
         weights = None if self.class_weights is None else self.class_weights.cpu()
         arrays = [torch.from_numpy(array) for array in (logits, labels, mask)]
         losses = self.loss(arrays[0], arrays[1], mask=arrays[2], weights=weights)
@@ -210,14 +218,65 @@ class Supervised(Objective):
         return {"loss": float(batch_loss(losses, self.clip_shares(arrays[1]))), **scores}
 
     def scores(self, logits: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-        """Return the metrics of the settings with their parts, and how many classes could be scored."""
+        """Return the metrics of the settings with their parts, and how many classes could be scored.
+
+        What was not annotated does not count.
+        """
+        truth = labels if self.kind == "multiclass" else np.where(mask > 0, labels, np.nan)
         values: dict[str, float] = {}
         for metric in (self.metric, *self.extra_metrics):
-            values |= metric.with_parts(logits, labels)
+            values |= metric.with_parts(logits, truth)
         return {**values, "classes_scored": float((labels * mask).any(0).sum())}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the logits."""
+        space = self.online.info.label_space
+        assert space is not None
+        return space.names
+
+    def warnings(self, progress: TrainProgress) -> list[tuple[str, str]]:
+        """In the second half of a run, warn of classes that the validation part has and that are never predicted."""
+        if not self.never_found or 2 * progress.micro_step < progress.micro_steps:
+            return []
+        return [("never predicted", never_predicted_text(self.never_found))]
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         return param_groups(self.online, self.learning, self.lr, weight_decay)
+
+
+CLASSES_SHOWN = 5
+
+
+def never_predicted(
+    logits: np.ndarray, labels: np.ndarray, names: Sequence[str], *, multiclass: bool
+) -> tuple[str, ...]:
+    """Return the classes that have clips and are predicted for none: never the likeliest, or never likelier than not.
+
+    Args:
+        logits, labels: (n, C).
+        names: of the classes.
+    """
+    predicted = np.zeros(logits.shape[1], bool)
+    if multiclass:
+        predicted[np.unique(logits.argmax(1))] = True
+    else:
+        predicted = (logits > 0).any(0)
+    return tuple(names[c] for c in np.flatnonzero((labels > 0).any(0) & ~predicted))
+
+
+def never_predicted_text(names: Sequence[str]) -> str:
+    """Return a warning about classes that are never predicted."""
+    shown = ", ".join(names[:CLASSES_SHOWN]) + (
+        f" and {len(names) - CLASSES_SHOWN} more" if len(names) > CLASSES_SHOWN else ""
+    )
+    what = (
+        "a class of the validation part is" if len(names) == 1 else f"{len(names)} classes of the validation part are"
+    )
+    return (
+        f"{what} never predicted: {shown}; train longer, or give rare classes more weight (--sampling balanced, --class-weights "
+        "balanced), and look at their recordings"
+    )
 
 
 def by_clip(outputs: list[Any]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:

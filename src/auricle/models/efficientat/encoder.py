@@ -14,6 +14,7 @@ s is 32.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,6 +175,14 @@ class EfficientAT(Encoder):
     ) -> None:
         super().augment_in_training(mask_ratio=mask_ratio)
         self.augment = MelAugment(*mel_edges)
+
+    def with_fmax(self, fmax: int) -> EfficientAT:
+        front = self.front
+        assert isinstance(front, EfficientATMel)
+        twin = copy.deepcopy(self)
+        twin.config = replace(self.settings(), front_end=replace(front, fmax=fmax).id)
+        twin.update_info(front_end=twin.config.front_end)
+        return twin
 
     def squeezes(self) -> dict[str, nn.Module]:
         """Return the first linear layer of each squeeze-and-excitation module by name ("se4" …), for HEAR embeddings."""

@@ -37,6 +37,8 @@ G24 = {
     "wave_mixup": 0.5,
 }
 G23 = {**EFFICIENTAT, "epochs": 50}
+# [efficientat_training 6](docs/specification/efficientat_training.md#s6): the range decides the upper edge
+NARROW_BAND = {"fmin_range": 1, "fmax_range": 1000, "fmax": 15500}
 
 
 DATA = {"ex_esc50.py": "esc50", "ex_fsd50k.py": "fsd50k", "ex_dcase20.py": "dcase20", "ex_openmic.py": "openmic"}
@@ -53,7 +55,9 @@ RECIPES = {
     "efficientat-esc50": efficientat("ex_esc50.py", 2024, None, lr=6e-5, batch_size=128, seconds=5.0),
     "efficientat-fsd50k": efficientat("ex_fsd50k.py", 2024, None, lr=7e-5, batch_size=64),
     "efficientat-dcase20": efficientat("ex_dcase20.py", 2024, None, lr=8e-4, batch_size=64),
-    "efficientat-openmic": efficientat("ex_openmic.py", 2024, None, lr=1e-5, batch_size=64, crop="start"),
+    "efficientat-openmic": efficientat(
+        "ex_openmic.py", 2024, None, lr=1e-5, batch_size=64, crop="start", binary_labels=True
+    ),
     "efficientat-2023-esc50": efficientat(
         "ex_esc50.py",
         2023,
@@ -65,8 +69,7 @@ RECIPES = {
         ramp_down_start=20.0,
         ramp_down_epochs=20.0,
         seconds=5.0,
-        fmin_range=1,
-        fmax_range=1000,
+        **NARROW_BAND,
     ),
     "efficientat-2023-fsd50k": efficientat(
         "ex_fsd50k.py",
@@ -92,7 +95,6 @@ RECIPES = {
         ramp_down_start=6.0,
         ramp_down_epochs=20.0,
         roll=10000,
-        fmin_range=1,
-        fmax_range=1000,
+        **NARROW_BAND,
     ),
 }
