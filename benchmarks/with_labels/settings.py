@@ -1,0 +1,58 @@
+"""Settings of the runs with labels, and the candidates that were tried within the training part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MODEL, STUDENT = "mn04_as", "mn01_as"
+WEIGHTS = "weights/mn04_as_mAP_432.pt"  # in the shared folder
+
+COMMON: dict[str, Any] = {
+    "valid_ratio": 0.0,  # lengths are fixed beforehand: every training clip is learnt from
+    "select": "last",
+    "eval_windows": "whole",
+    "workers": 0,
+    "precision": "float32",
+    "log_interval": 1,
+    "keep_checkpoints": 1,
+}
+ESC10 = {**COMMON, "seconds": 5.0, "batch_size": 16, "epochs": 4, "warmup_epochs": 1.0, "mixup": 0.3, "roll": 4000}
+DIGITS = {**COMMON, "seconds": 1.0, "batch_size": 32, "epochs": 3, "warmup_epochs": 1.0, "mixup": 0.3, "roll": 1600}
+FINE_TUNED: dict[str, dict[str, Any]] = {
+    "ESC-10": {**ESC10, "lr": 3e-4, "last_layer_lr": 1e-2},
+    "digits": {**DIGITS, "lr": 3e-3},
+}
+RANDOM = {**ESC10, "seconds": 2.5, "epochs": 16, "warmup_epochs": 2.0, "lr": 2e-3}
+
+FEW = {**COMMON, "batch_size": 8, "epochs": 60, "warmup_epochs": 3.0, "mixup": 0.3, "lr": 1e-3, "log_interval": 10}
+STUDENTS: dict[str, dict[str, Any]] = {
+    "ESC-10": {**FEW, "seconds": 2.5, "roll": 4000},
+    "digits": {**FEW, "seconds": 1.0, "roll": 1600},
+}
+DISTILLED = {
+    **COMMON,
+    "seconds": 1.0,
+    "batch_size": 32,
+    "epochs": 4,
+    "warmup_epochs": 1.0,
+    "lr": 3e-3,
+    "use_labels": False,
+    "roll": 1600,
+    "gain": 12,
+    "log_interval": 10,
+}
+TEACHERS: dict[str, dict[str, Any]] = {
+    "logits of mn04_as": {"teacher": MODEL},
+    "features of the small encoder": {"teacher": "small", "logits": False, "features": "clip"},
+}
+PRETRAIN = ("--preset", "small", "--seed", "0", "--max-updates", "1500", "--warmup-updates", "150")
+
+CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
+    "ESC-10": {
+        "lr 0.0003": {"lr": 3e-4, "last_layer_lr": None},
+        "lr 0.001": {"lr": 1e-3, "last_layer_lr": None},
+        "lr 0.0003, last layer 0.01": {"lr": 3e-4, "last_layer_lr": 1e-2},
+    },
+    "digits": {f"lr {lr:g}, 2 epochs": {"lr": lr, "epochs": 2, "warmup_epochs": 0.5} for lr in (1e-3, 3e-3)},
+}
+STUDENT_CANDIDATES = {f"student, labels alone, lr {lr:g}": {"lr": lr} for lr in (1e-3, 3e-3)}
