@@ -17,7 +17,7 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.data.published.table import DATASETS
 from helpers.finetune_runs import config as finetune_config
 from helpers.finetune_runs import weight_file
-from helpers.published_sets import RATE, TINY_SETS, audioset, esc50
+from helpers.published_sets import RATE, TINY_SETS, audioset, audioset_archives, esc50
 
 
 def prepare(name: str, source: Path, out: Path, **options):
@@ -161,22 +161,41 @@ def test_hdf5_files_are_written_for_audioset_only(tmp_path):
         PublishedConfig("audioset", "s", "o", cache=True, hdf5=True)
 
 
+def folders_of_mp3(folder: Path) -> Path:
+    audioset(folder / "source", suffix=".mp3", first="Y")
+    return folder / "source"
+
+
+def files_of_mp3(folder: Path) -> Path:
+    pytest.importorskip("h5py")
+    return audioset_archives(folder)
+
+
 @pytest.mark.parametrize(
-    "options", [{}, {"cache": True, "sample_rate": 16000}, {"hdf5": True}], ids=["files", "kept", "hdf5"]
+    ("make", "options"),
+    [
+        (folders_of_mp3, {}),
+        (folders_of_mp3, {"cache": True, "sample_rate": 16000}),
+        (folders_of_mp3, {"hdf5": True}),
+        (files_of_mp3, {}),
+        (files_of_mp3, {"cache": True, "sample_rate": 16000}),
+    ],
+    ids=["folders", "folders, kept", "folders, to hdf5", "hdf5", "hdf5, kept"],
 )
-def test_fine_tuning_reads_what_was_prepared(tmp_path, options):
+def test_fine_tuning_reads_what_was_prepared(tmp_path, make, options):
     from auricle.commands.finetune import finetune_run
 
     if "hdf5" in options:
         pytest.importorskip("h5py")
-    audioset(tmp_path / "source", suffix=".mp3", first="Y")
-    prepare("audioset", tmp_path / "source", tmp_path / "out", **options)
+    result = prepare("audioset", make(tmp_path), tmp_path / "out", **options)
+    assert (result.done, result.failed) == (5, ())
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.clips[0].in_archive == ((make is files_of_mp3 and not options) or "hdf5" in options)
     settings = finetune_config(
         tmp_path / "out/manifest.csv", tmp_path / "run", weight_file(tmp_path), epochs=1, batch_size=2, workers=2,
         valid_ratio=0.0,
     )  # fmt: skip
-    result = finetune_run(settings, quiet=True)
-    assert "mAP" in result.test
+    assert "mAP" in finetune_run(settings, quiet=True).test
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest(capsys):

@@ -20,27 +20,10 @@ from auricle.data.published.audioset import id_of_name
 from auricle.data.published.base import read_published
 from auricle.data.published.table import DATASETS
 from auricle.data.stores.base import StoredAudio, open_store
-from helpers.published_sets import AUDIOSET_LISTS, audioset, fsd50k, packed, write_recordings
+from helpers.published_sets import audioset, audioset_archives, fsd50k, packed, write_recordings
 
 h5py = pytest.importorskip("h5py")
 MIDS = [mid for mid, _ in audioset_classes()]
-
-
-def multi_hot(mids: tuple[str, ...]) -> np.ndarray:
-    return np.array([float(mid in mids) for mid in MIDS])
-
-
-def audioset_archives(folder: Path, spelling: str = "segments") -> Path:
-    """The three files of AudioSet, packed with plain h5py from mp3 files beside them."""
-    source = folder / "mp3 files"
-    files = {}
-    for part, rows in AUDIOSET_LISTS.items():
-        above = "07/" if part == "unbalanced_train" else ""
-        names = {f"{above}Y{id}.mp3": multi_hot(mids) for id, mids in rows.items()}
-        write_recordings(source, [Path(name).name for name in names])
-        files[f"{part}_{spelling}_mp3.hdf"] = names
-    packed(folder / "hdf", source, files)
-    return folder / "hdf"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from auricle.audio.write import encode_audio
+from auricle.data.audioset import audioset_classes
 from helpers import medical_sets
 from helpers.sounds import tone, write_sound
 
@@ -329,3 +330,20 @@ def packed(folder: Path, source: Path, parts: dict[str, dict[str, np.ndarray]]) 
             file["audio_name"] = np.array([name.encode() for name in rows], "S20")
             targets = np.stack(list(rows.values()))
             file["target"] = targets if targets.dtype == np.float32 else np.packbits(targets.astype(np.uint8), axis=1)
+
+
+def multi_hot(mids: tuple[str, ...]) -> np.ndarray:
+    return np.array([float(mid in mids) for mid, _ in audioset_classes()])
+
+
+def audioset_archives(folder: Path, spelling: str = "segments") -> Path:
+    """The three files of AudioSet, packed with plain h5py from mp3 files beside them."""
+    source = folder / "mp3 files"
+    files = {}
+    for part, rows in AUDIOSET_LISTS.items():
+        above = "07/" if part == "unbalanced_train" else ""
+        names = {f"{above}Y{id}.mp3": multi_hot(mids) for id, mids in rows.items()}
+        write_recordings(source, [Path(name).name for name in names])
+        files[f"{part}_{spelling}_mp3.hdf"] = names
+    packed(folder / "hdf", source, files)
+    return folder / "hdf"

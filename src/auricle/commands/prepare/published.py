@@ -140,8 +140,14 @@ def recorder_of(manifest: Manifest, config: PublishedConfig) -> Recorder:
     from auricle.data.stores.conversion import JOURNAL
     from auricle.data.stores.recordings import Recorder
 
-    store = open_store(replace(manifest, clips=()), "audio")
-    return Recorder(store, manifest.root, Path(config.out), JOURNAL, format_of(config))
+    store: Any = open_store(manifest, "audio")
+    return Recorder(
+        replace(store, manifest=replace(manifest, clips=())),
+        manifest.root,
+        Path(config.out),
+        JOURNAL,
+        format_of(config),
+    )
 
 
 def format_of(config: PublishedConfig) -> WaveformFormat | None:
