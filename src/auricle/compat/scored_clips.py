@@ -11,9 +11,10 @@ import torch
 
 from auricle.core.progress import progress_bar
 from auricle.data.datasets.base import SampleIndex
+from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.loading.loader import make_loader
 from auricle.data.manifest.manifest import Manifest
-from auricle.methods.supervised.clips import scored_waveforms
 from auricle.models.base import Encoder
 
 PER_WORKER = 8  # batches that make another loading process worth its start
@@ -48,9 +49,10 @@ def score_clips(
         half: compute in half precision.
     """
     classes = class_names(encoder, manifest)
-    windows = "whole" if seconds is None else "first"
-    rate, resampler = encoder.info.sample_rate, encoder.front.resampler
-    clips = scored_waveforms(manifest, rate, seconds, windows, classes, resampler=resampler)
+    start = CropConfig(crop="start")
+    clips = Waveforms(
+        manifest, encoder.info.sample_rate, seconds, config=start, classes=classes, resampler=encoder.front.resampler
+    )
     rows, size = [SampleIndex(0, row, row) for row in range(len(manifest))], 1 if seconds is None else batch_size
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     loader = make_loader(clips, batches, min(workers, len(batches) // PER_WORKER, os.cpu_count() or 1))
