@@ -101,9 +101,12 @@ def test_windows_of_a_longer_clip_are_averaged(sounds, model, tmp_path):
     assert result.validation["classes_scored"] == 2
 
 
-@pytest.mark.parametrize("recipe", ["m2d-esc50", "m2d-vc1", "efficientat-esc50", "efficientat-2023-dcase20"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["m2d-esc50", "m2d-spcv2", "m2d-vc1", "evar-m2d", "ssast-esc50", "efficientat-esc50", "efficientat-2023-dcase20"],
+)
 def test_a_published_recipe_runs_on_small_data(recipe, sounds, tmp_path):
-    family = "m2d" if recipe.startswith("m2d") else "mn"
+    family = {"m2d": "m2d", "evar": "m2d", "ssast": "mae-ast-patch"}.get(recipe.partition("-")[0], "mn")
     small = {"epochs": 2, "batch_size": 4, "seconds": 0.6, "warmup_epochs": 1.0, "workers": 0, "device": "cpu"}
     made = FinetuneConfig("supervised", str(sounds), str(tmp_path / "run"), model=str(weight_file(tmp_path, family)))
     result = finetune_run(with_values(made, {**preset_values("supervised", recipe), **small}), quiet=True)
