@@ -11,6 +11,7 @@ from auricle.compat.efficientat.programs import DEFAULTS, parse_program
 from auricle.compat.efficientat.settings import config_of, is_dymn, weights_name
 from auricle.core.errors import AuricleError
 from auricle.methods.distillation.config import DistillConfig
+from auricle.methods.registry import preset_values
 from helpers.paths import SHARED
 
 GOLDEN = SHARED / "golden" / "efficientat_training"
@@ -130,6 +131,38 @@ def test_a_mistake_is_one_line_that_names_what_was_meant(line, message):
 def test_the_weights_of_a_line(line, name, dymn):
     parsed = parse(line)
     assert (weights_name(parsed), is_dymn(parsed)) == (name, dymn)
+
+
+RECIPES = {
+    "efficientat-esc50": "ex_esc50.py",
+    "efficientat-fsd50k": "ex_fsd50k.py",
+    "efficientat-dcase20": "ex_dcase20.py",
+    "efficientat-openmic": "ex_openmic.py",
+    "efficientat-2023-esc50": "ex_esc50.py --generation 2023",
+    "efficientat-2023-fsd50k": "ex_fsd50k.py --generation 2023",
+    "efficientat-2023-dcase20": "ex_dcase20.py --generation 2023",
+    "efficientat-audioset": "ex_audioset.py",
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_line_without_options_sets_what_the_recipe_holds(recipe, tmp_path):
+    method = "distillation" if recipe == "efficientat-audioset" else "supervised"
+    teacher = [tmp_path / name for name in ("teacher.npy", "index.pkl")]
+    for file in teacher:
+        file.touch()
+    files = f"--teacher_preds {teacher[0]} --fname_to_index {teacher[1]}" if method == "distillation" else ""
+    made = config(f"{RECIPES[recipe]} {files}")
+    parts = [made, made.train, made.data, made.augment, made.learning, getattr(made, "distillation", None)]
+    values = {name: value for part in parts if part is not None for name, value in vars(part).items()}
+    wanted = preset_values(method, recipe)
+    own = {
+        "seconds",
+        "fmax",
+    }  # the clip length of FSD50K's recipe is that of its program; the edge is the network's here
+    assert {name: values[name] for name in wanted if name not in own} == {
+        name: value for name, value in wanted.items() if name not in own
+    }
 
 
 def test_a_downstream_line_becomes_settings_of_learning_with_labels():

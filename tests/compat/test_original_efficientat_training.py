@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -146,6 +147,20 @@ def test_a_run_that_goes_on_goes_on_writing_the_published_file(here):
     assert [path.name.split("_")[3] for path in (here / "run").glob("*.pt")] == ["0"]
     assert main(["finetune", "--continue", "run", "--stop-at", "none", "--allow", "stop-at", "--quiet"]) == 0
     assert [path.name.split("_")[3] for path in (here / "run").glob("*.pt")] == ["1"]
+
+
+def test_wandb_gets_the_records_of_a_run(here, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert run(f"ex_esc50.py --model_width 0.1 --wandb {TOY}") == 0
+    assert len(list((here / "run" / "wandb").rglob("*.wandb"))) == 1
+
+
+def test_without_wandb_nothing_is_written(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(AuricleError, match="pip install wandb"):
+        run(f"ex_esc50.py --model_width 0.1 --wandb {TOY}")
+    assert not (here / "run-data").exists()
 
 
 def test_a_data_set_that_is_not_there_is_named_with_its_source(here, monkeypatch):

@@ -117,15 +117,19 @@ class PublishedEpochs(Callback):
             self.watch.finish()
 
 
-def start_wandb(line: ProgramLine, folder: Path) -> Any:
-    """Start a run of W&B as the program does. Raises AuricleError if wandb is not installed."""
+def import_wandb() -> Any:
+    """Return the package. Raises AuricleError if it is not installed."""
     try:
         import wandb
     except ImportError as error:
         raise AuricleError("--wandb needs the package wandb: pip install wandb") from error
-    project = line.wandb or PROJECTS[line.script]
-    name = line["experiment_name"]
-    return wandb.init(project=project, name=name, config=dict(line.values), dir=str(folder))
+    return wandb
+
+
+def start_wandb(line: ProgramLine, folder: Path) -> Any:
+    """Start a run of W&B as the program does: its project and name, and all arguments as the configuration."""
+    project, name = line.wandb or PROJECTS[line.script], line["experiment_name"]
+    return import_wandb().init(project=project, name=name, config=dict(line.values), dir=str(folder))
 
 
 def epoch_record(line: ProgramLine, rows: list[dict[str, Any]], rates: dict[str, float]) -> dict[str, float]:

@@ -59,8 +59,10 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
         change: applies settings of ``auricle finetune``.
     """
     from auricle.commands.finetune import finetune_run
-    from auricle.compat.efficientat.published_epochs import published_epochs
+    from auricle.compat.efficientat.published_epochs import import_wandb, published_epochs
 
+    if line.wandb is not None:
+        import_wandb()  # before anything is written
     for remark in remarks(line):
         print(f"note: {remark}", file=sys.stderr)
     manifest = program_parts(line, dataset_of(line))

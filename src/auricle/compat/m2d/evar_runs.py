@@ -124,7 +124,7 @@ def remarks(line: FinetuneLine) -> Iterator[str]:
     frames = round(seconds_of(line) / FRAME) + 1
     if flags["time_mask"] > frames:
         yield f"--time_mask {flags['time_mask']} is longer than the {frames} frames of a clip: it blanks many batches entirely"
-    if line.task in ("as", "as20k") or line.task in ("esc50", "us8k"):
+    if line.task in ("as", "as20k", "esc50", "us8k"):
         yield f"{line.task} has no validation part: the best epoch is chosen on the test part, as published"
 
 
