@@ -129,7 +129,7 @@ def import_wandb() -> Any:
 def start_wandb(line: ProgramLine, folder: Path) -> Any:
     """Start a run of W&B as the program does: its project and name, and all arguments as the configuration."""
     project, name = line.wandb or PROJECTS[line.script], line["experiment_name"]
-    return import_wandb().init(project=project, name=name, config=dict(line.values), dir=str(folder))
+    return import_wandb().init(project=project, name=name, config=dict(line.values), dir=str(folder.resolve()))
 
 
 def epoch_record(line: ProgramLine, rows: list[dict[str, Any]], rates: dict[str, float]) -> dict[str, float]:
