@@ -123,6 +123,11 @@ def test_another_front_end_needs_its_statistics():
         with_values(FinetuneConfig("supervised", "data"), {"front_end": "decibel-mel/16k"})
 
 
+def test_a_priority_without_groups_is_refused_instead_of_ignored():
+    with pytest.raises(AuricleError, match="set --scored-by both or group"):
+        with_values(FinetuneConfig("supervised", "data"), {"priority": ("crackle",)})
+
+
 def test_a_network_with_one_front_end_refuses_another(breathing, tmp_path):
     with pytest.raises(AuricleError, match="leave --front-end out"):
         run(breathing, tmp_path / "run", "icbhi", weight_file(tmp_path, "mn"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
+from auricle.evaluation.targets import ClassTargets
 from auricle.metrics.classification import average_precision_per_class, roc_auc_per_class
 from auricle.metrics.medical import (
     MURMUR_CLASSES,
@@ -17,6 +18,7 @@ from auricle.metrics.medical import (
     respiratory_score,
     respiratory_score_of,
 )
+from auricle.metrics.table import METRICS
 from helpers.paths import GOLDEN
 
 FOLDER = GOLDEN / "finetune"
@@ -76,3 +78,32 @@ def logits_of(recording):
     """Mean logits of the windows, in the order Present, Unknown, Absent."""
     absent, present, unknown = np.mean(recording["window_logits_absent_present_unknown"], axis=0)
     return [present, unknown, absent]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("respiratory_score", ("both", "normal")), ("murmur_accuracy", ("Present", "Unknown", "Absent"))],
+)
+def test_classes_in_another_order_are_refused_instead_of_scored(name, classes):
+    with pytest.raises(AuricleError, match="give the class list in that order"):
+        METRICS[name].for_classes(classes)
+    values = np.eye(len(classes), dtype=np.float32)
+    with pytest.raises(AuricleError, match="is about classes that begin with"):
+        ClassTargets(classes, values, metric=name)
+
+
+def test_a_part_without_abnormal_cycles_has_a_score_that_is_no_number():
+    assert np.isnan(METRICS["respiratory_score"](np.eye(2), np.array([[1.0, 0.0], [1.0, 0.0]])))
+
+
+def test_the_metric_of_murmurs_is_the_score_of_the_program():
+    case = json.loads((FOLDER / "circor_metrics.json").read_text())["confusions"][0]
+    table = np.array(case["rows_are_predicted_columns_true_present_unknown_absent"])
+    pairs = [(i, j) for i in range(3) for j in range(3) for _ in range(table[i, j])]
+    columns = [1, 2, 0]  # Present, Unknown, Absent among the sorted classes
+    predicted, true = (np.eye(3)[[columns[pair[side]] for pair in pairs]] for side in (0, 1))
+    parts = METRICS["murmur_accuracy"].with_parts(predicted, true)
+    assert parts["murmur_accuracy"] == pytest.approx(case["weighted_accuracy"], abs=1e-9)
+    assert [parts[f"recall_{name}"] for name in ("present", "unknown", "absent")] == pytest.approx(
+        case["recalls"], abs=1e-9
+    )

@@ -109,6 +109,8 @@ class LabelConfig:
         check_ranges(self, ("fade",), 0)
         if len(self.norm_stats) not in (0, 2) or (self.norm_stats and self.norm_stats[1] <= 0):
             raise AuricleError(f"--norm-stats takes a mean and a standard deviation above 0, not {self.norm_stats}")
+        if self.scored_by == "clip" and (self.priority or self.group_metric != "auto"):
+            raise AuricleError("--priority and --group-metric are about groups; set --scored-by both or group")
         if self.front_end is not None and not self.norm_stats:
             raise AuricleError(
                 f"--front-end {self.front_end} needs --norm-stats MEAN STD of its spectrograms: those of the weights belong to "

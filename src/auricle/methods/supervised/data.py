@@ -280,6 +280,10 @@ def training_clips(
     crops = CropConfig(crop=config.data.crop, short=config.data.short)
     seed, augment, front = config.train.seed, config.augment, encoder.front
     if manifest.clips[0].has_spectrogram:
+        if config.data.fade:
+            raise AuricleError(
+                "--fade is about recordings; these clips are stored spectrograms, which have no ends to fade"
+            )
         frames = int(front.num_frames(round(seconds * front.sample_rate)))
         return Spectrograms(manifest, frames, seed=seed, config=crops, classes=classes)
     waves = WaveAugment(
