@@ -232,6 +232,7 @@ class Replay:
         a = self.arguments
         learning = LearningConfig(
             decay_all=True,
+            norm_warmup=False,
             encoder_lr=a.get("features_lr"),
             head_lr=a.get("classifier_lr"),
             last_layer_lr=a.get("last_layer_lr"),

@@ -282,6 +282,11 @@ class LearningConfig:
         0.0,
         "gradual unfreezing: the encoder's groups join one by one from the head downwards, each after so many epochs",
     )
+    norm_warmup: bool = option(
+        True,
+        "running statistics of batch norms begin as plain averages over the batches, which short runs from random weights need; "
+        "off: with the family's momentum from the first update on, as the original programs",
+    )
     kernel_temperature: float | None = option(
         None,
         "temperature of dynamic convolutions (DyMN) in the first epoch; it falls by 1 an epoch to 1; auto: as the weights have it",

@@ -29,6 +29,7 @@ from auricle.methods.supervised.mixing import (
     noise_and_roll,
     scale_and_stripe,
 )
+from auricle.methods.supervised.norms import NormWarmup
 from auricle.methods.supervised.parameters import HEAD, freeze, frozen_groups, param_groups
 from auricle.metrics import table as metrics
 from auricle.models.base import Encoder
@@ -107,6 +108,7 @@ class Supervised(Objective):
             )
         self.never_found: tuple[str, ...] = ()  # classes of the last scored part that were never predicted
         self.unused_parameters = bool(encoder.params_without_grad) or learning.unfreeze_epochs > 0
+        self.warm_norms = NormWarmup(encoder) if learning.norm_warmup else None
         self.frozen = frozen_groups(encoder, learning.freeze)
         freeze(encoder, self.frozen)
         encoder.augment_in_training(
@@ -134,7 +136,10 @@ class Supervised(Objective):
         return self
 
     def set_position(self, progress: TrainProgress) -> None:
-        """Set what depends on the epoch: the temperature of dynamic convolutions, and which groups are trained by now."""
+        """Set what depends on the position: running statistics, the temperature of dynamic convolutions, and which groups are
+        trained by now."""
+        if self.warm_norms is not None:
+            self.warm_norms()
         if self.learning.kernel_temperature is not None:
             self.online.set_temperature(max(1.0, self.learning.kernel_temperature - int(progress.epoch)))
         if not self.learning.unfreeze_epochs:

@@ -12,6 +12,7 @@ EFFICIENTAT: dict[str, Any] = {
     "betas": (0.9, 0.999),
     "eps": 1e-8,
     "decay_all": True,
+    "norm_warmup": False,
     "clip_grad": None,
     "precision": "float32",
     "schedule": "efficientat",

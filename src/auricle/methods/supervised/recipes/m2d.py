@@ -24,6 +24,7 @@ EVAR: dict[str, Any] = {
     "freq_mask": 30,
     "time_mask": 48,
     "select": "best",
+    "norm_warmup": False,
 }
 
 

@@ -15,6 +15,7 @@ RESPIRATORY: dict[str, Any] = {
     "betas": (0.9, 0.999),
     "weight_decay": 1e-4,
     "decay_all": True,
+    "norm_warmup": False,
     "clip_grad": None,
     "precision": "float32",
     "schedule": "cosine-annealing",

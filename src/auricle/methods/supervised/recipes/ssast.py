@@ -15,6 +15,7 @@ SSAST: dict[str, Any] = {
     "betas": (0.95, 0.999),
     "weight_decay": 5e-7,
     "decay_all": True,
+    "norm_warmup": False,
     "clip_grad": None,
     "precision": "float32",
     "schedule": "step",
