@@ -24,7 +24,7 @@ FINE_TUNED: dict[str, dict[str, Any]] = {
 }
 RANDOM = {**ESC10, "seconds": 2.5, "epochs": 16, "warmup_epochs": 2.0, "lr": 2e-3}
 
-FEW = {**COMMON, "batch_size": 8, "epochs": 60, "warmup_epochs": 3.0, "mixup": 0.3, "lr": 1e-3, "log_interval": 10}
+FEW = {**COMMON, "batch_size": 8, "epochs": 60, "warmup_epochs": 3.0, "mixup": 0.3, "lr": 3e-3, "log_interval": 10}
 STUDENTS: dict[str, dict[str, Any]] = {
     "ESC-10": {**FEW, "seconds": 2.5, "roll": 4000},
     "digits": {**FEW, "seconds": 1.0, "roll": 1600},
