@@ -174,13 +174,11 @@ def files_of_mp3(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "options"),
     [
-        (folders_of_mp3, {}),
-        (folders_of_mp3, {"cache": True, "sample_rate": 16000}),
         (folders_of_mp3, {"hdf5": True}),
         (files_of_mp3, {}),
         (files_of_mp3, {"cache": True, "sample_rate": 16000}),
     ],
-    ids=["folders", "folders, kept", "folders, to hdf5", "hdf5", "hdf5, kept"],
+    ids=["folders, to hdf5", "hdf5", "hdf5, kept"],
 )
 def test_fine_tuning_reads_what_was_prepared(tmp_path, make, options):
     from auricle.commands.finetune import finetune_run

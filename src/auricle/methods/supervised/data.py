@@ -177,7 +177,7 @@ def open_parts(
     seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
     if config.data.one_chunk:
         encoder = encoder.with_duration(int(encoder.front.num_frames(round(seconds * encoder.info.sample_rate))))
-    stored = train.clips[0].key is not None
+    stored = train.clips[0].has_spectrogram
     frames = frame_labels(encoder, names, seconds, stored) if config.data.level == "frames" else None
     dataset = training_clips(train, encoder, classes, seconds, config)
     dataset.frame_labels = frames
