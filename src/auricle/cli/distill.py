@@ -19,6 +19,7 @@ from auricle.methods.distillation.config import DistillConfig
 
 def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
     finetune.add_options(argv, parser, DistillConfig, "distillation")
+    parser.advanced.add("level")  # labels of whole clips are learnt here
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@
   auricle original m2d OMP_NUM_THREADS=1 torchrun --nproc_per_node=4 -m train_audio --csv_main data/files.csv
   auricle original m2d train_audio.py --csv_main data/files.csv -- --embed-dim 384 --depth 6
   auricle original m2d bash util/ft-esc50.sh m2d_vit_base-80x608p16x16-221006-mr7 3 42 300
+  auricle original m2d bash eval_icbhi.sh WEIGHT 3 5e-5
   auricle original m2d finetune.py config/m2d.yaml cremad weight_file=W --lr 0.5 --freq_mask 30
   auricle original mae-ast fairseq-hydra-train task.data=lists task.mask_type=chunk_mask hydra.run.dir=runs/first
 
