@@ -110,6 +110,7 @@ def test_groups_choose_the_best_epoch_where_that_is_asked_for(breathing, model, 
         ({"front_end": None, "norm_stats": (-7.0, 4.0), "batch_range": True}, "--batch-range is about decibels"),
         ({"front_end": "m2d-logmel/32k"}, "this network takes 16000 Hz"),
         ({"scored_by": "group", "priority": ("loud",)}, "no class 'loud'"),
+        ({"slices": 8}, "a batch of 4 clips does not fill --slices 8"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_in_words(changes, message, breathing, model, tmp_path):

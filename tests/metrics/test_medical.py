@@ -93,7 +93,9 @@ def test_classes_in_another_order_are_refused_instead_of_scored(name, classes):
 
 
 def test_a_part_without_abnormal_cycles_has_a_score_that_is_no_number():
-    assert np.isnan(METRICS["respiratory_score"](np.eye(2), np.array([[1.0, 0.0], [1.0, 0.0]])))
+    parts = METRICS["respiratory_score"].with_parts(np.eye(2), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert np.isnan([parts["respiratory_score"], parts["sensitivity"], parts["score"]]).all()
+    assert parts["accuracy"] == 0.5
 
 
 def test_the_metric_of_murmurs_is_the_score_of_the_program():

@@ -64,7 +64,7 @@ def respiratory_score_of(predicted: np.ndarray, true: np.ndarray, classes: int) 
 
 
 def respiratory_parts(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Return the scores of ``respiratory_score`` by name; all NaN without normal or without abnormal cycles.
+    """Return the scores of ``respiratory_score`` by name; NaN, but for accuracy, without normal or without abnormal cycles.
 
     Args:
         scores: (n, C), higher is likelier; column 0 is the normal class.
@@ -73,7 +73,8 @@ def respiratory_parts(scores: np.ndarray, targets: np.ndarray) -> dict[str, floa
     counts = confusion(checked(scores).argmax(1), np.asarray(targets).argmax(1), targets.shape[1])
     total = counts.sum(1)
     if not total[0] or not total[1:].sum():
-        return dict.fromkeys(RespiratoryScore._fields, float("nan"))
+        missing = dict.fromkeys(RespiratoryScore._fields, float("nan"))
+        return missing | ({"accuracy": float(counts.diagonal().sum() / total.sum())} if total.sum() else {})
     return respiratory_score(counts.diagonal().tolist(), total.tolist())._asdict()
 
 

@@ -24,11 +24,12 @@ def open_data(config: DistillConfig, processes: Processes) -> TrainingData:
 def build_distillation(config: DistillConfig, data: TrainingData) -> Distillation:
     from auricle.methods.distillation.data import DistillationData
     from auricle.methods.distillation.objective import Distillation
-    from auricle.methods.supervised.data import class_weights, scored_groups
+    from auricle.methods.supervised.data import check_slices, class_weights, scored_groups
     from auricle.methods.supervised.head import encoder_with_head
 
     assert isinstance(data, DistillationData)
     assert data.teacher is not None
+    check_slices(data, config)
     encoder = encoder_with_head(data, config)
     encoder.update_info(name=Path(config.out or config.method).name)
     return Distillation(

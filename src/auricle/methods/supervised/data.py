@@ -401,6 +401,15 @@ def scored_groups(data: LabelledData, config: FinetuneConfig) -> Groups | None:
     return groups_of(parts, data.space, config.data, default_metric(data.space.kind) if wanted == "auto" else wanted)
 
 
+def check_slices(data: LabelledData, config: FinetuneConfig) -> None:
+    """Raise AuricleError for batches that do not fill their slices: nothing would be learnt from them."""
+    slices = config.learning.slices
+    if config.train.batch_size is not None and data.batch_clips < slices:
+        raise AuricleError(
+            f"a batch of {data.batch_clips} clips does not fill --slices {slices}; raise --batch-size, or set --slices 1"
+        )
+
+
 def class_weights(data: LabelledData, config: FinetuneConfig) -> Tensor | None:
     """Return the weights of the classes in the loss."""
     if config.learning.class_weights == "none":

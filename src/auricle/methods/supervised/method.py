@@ -22,12 +22,13 @@ def open_data(config: FinetuneConfig, processes: Processes) -> TrainingData:
 
 
 def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
-    from auricle.methods.supervised.data import LabelledData, class_weights, scored_groups
+    from auricle.methods.supervised.data import LabelledData, check_slices, class_weights, scored_groups
     from auricle.methods.supervised.frames import SupervisedFrames
     from auricle.methods.supervised.head import encoder_with_head
     from auricle.methods.supervised.objective import Supervised
 
     assert isinstance(data, LabelledData)
+    check_slices(data, config)
     encoder = encoder_with_head(data, config)
     encoder.update_info(name=Path(config.out or config.method).name)
     lr = config.train.peak_lr(data.processes.world)
