@@ -148,7 +148,7 @@ def read_gtzan(folder: Path) -> Manifest:
 def fault_filtered_split() -> dict[str, str]:
     """Return the split of every recording that is used, by its name without suffix: "blues.00029": "train"."""
     text = resources.files(__package__).joinpath(GTZAN_SPLIT).read_text(encoding="utf-8")
-    splits = {}
+    splits: dict[str, str] = {}
     for row in csv.DictReader(text.splitlines()):
         for numbers in row["numbers"].split():
             first, _, last = numbers.partition("-")
