@@ -34,6 +34,7 @@ HOPELESS = {
     "report": "nowhere",
     "complexity": "--model nobody",
     "models list": "--family nobody",
+    "models recipes": "nobody",
     "models show": "nobody",
     "models get": "nobody",
     "models convert": "nobody --to auricle --out f.safetensors",
