@@ -23,6 +23,7 @@ from auricle.commands.prepare.prepare import PrepareConfig
 from auricle.commands.prepare.published import DatasetsConfig
 from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
+from auricle.commands.recipes import ListRecipesConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
@@ -52,6 +53,7 @@ CONFIGS = {
     "complexity": ComplexityConfig,
     "models list": ListModelsConfig,
     "models show": ShowConfig,
+    "models recipes": ListRecipesConfig,
     "models get": GetConfig,
     "models convert": ConvertConfig,
     "models verify": VerifyConfig,
@@ -85,6 +87,7 @@ NEW_FORMS = [
     ("complexity", "--model a b --no-measure", {"model": ("a", "b"), "measure": False}),
     ("models list", "--family mn", {"family": "mn"}),
     ("models show", "mn10_as", {"name": "mn10_as"}),
+    ("models recipes", "icbhi --data icbhi", {"name": "icbhi", "data": "icbhi"}),
     ("models get", "mn04_as --weights f.pt", {"names": ("mn04_as",), "weights": "f.pt"}),
     ("models convert", "run --to m2d --out f.pth", {"source": "run", "to": "m2d", "out": "f.pth"}),
     ("models verify", "mn04_as run", {"names": ("mn04_as", "run")}),
@@ -233,7 +236,7 @@ def test_a_warning_of_this_package_is_one_line_without_its_source():
         ("tag", "auricle tag needs FILES; auricle tag --help shows an example"),
         ("prepare", "auricle prepare needs SOURCE and --out"),
         ("embed a.wav --model m", "auricle embed needs --out"),
-        ("models", "usage: auricle models {list,show,get,convert,verify}"),
+        ("models", "usage: auricle models {list,show,recipes,get,convert,verify}"),
         ("models shwo x", "did you mean show"),
         ("prepare a b c", "auricle prepare does not take"),
         ("pretrain data --epochs many", "--epochs: 'many' is not a whole number"),
