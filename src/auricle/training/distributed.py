@@ -166,7 +166,7 @@ def synchronise(module: nn.Module) -> nn.Module:
 
 
 def _replaced(old: nn.modules.batchnorm._BatchNorm) -> RankBatchNorm:
+    """A batch norm over all ranks with the parameters themselves, which an optimiser may hold already."""
     new = RankBatchNorm(old.num_features, old.eps, old.momentum, old.affine, old.track_running_stats)
-    device = next((t.device for t in old.state_dict().values()), torch.device("cpu"))
-    new.to(device).load_state_dict(old.state_dict())
+    new._parameters, new._buffers = old._parameters, old._buffers
     return new.train(old.training)

@@ -109,7 +109,7 @@ class TeacherStore:
         space = store.description.get("label_space")
         self.space = None if space is None or LOGITS not in widths else LabelSpace.from_json(space)
         self.clip_dim = widths.get(CLIP, 0)
-        self.frame_dims = (widths[FRAMES],) if FRAMES in widths else ()
+        self.frame_dims: tuple[int, ...] = (widths[FRAMES],) if FRAMES in widths else ()
         self._last: str | None = None
 
     def fingerprint(self) -> str:

@@ -95,8 +95,9 @@ class SupervisedFrames(Supervised):
             labels = smoothed(labels, self.learning.label_smoothing, multiclass=False)
         position = torch.arange(frames, device=logits.device)
         valid = position < view.output.lengths.to(logits.device)[:, None]
-        mask = view.batch.label_mask
-        return frame_bce(logits[:, :frames].float(), labels, valid, mask=mask, weights=self.class_weights)
+        weights = self.class_weights
+        assert weights is None or isinstance(weights, Tensor)
+        return frame_bce(logits[:, :frames].float(), labels, valid, mask=view.batch.label_mask, weights=weights)
 
     def frame_logits(self, view: View) -> Tensor:
         """(B, T, C) of the main head."""

@@ -262,12 +262,8 @@ def never_predicted(
         logits, labels: (n, C).
         names: of the classes.
     """
-    predicted = np.zeros(logits.shape[1], bool)
-    if multiclass:
-        predicted[np.unique(logits.argmax(1))] = True
-    else:
-        predicted = (logits > 0).any(0)
-    return tuple(names[c] for c in np.flatnonzero((labels > 0).any(0) & ~predicted))
+    found = {int(c) for c in logits.argmax(1)} if multiclass else {int(c) for c in np.flatnonzero((logits > 0).any(0))}
+    return tuple(names[int(c)] for c in np.flatnonzero((labels > 0).any(0)) if int(c) not in found)
 
 
 def never_predicted_text(names: Sequence[str]) -> str:
