@@ -54,7 +54,7 @@ def config_of(run):
 )
 def test_respiratory_lines_run_and_keep_their_scores(line, table, columns, here):
     weight = "m2d_vit_base-80x200p16x4-toy/checkpoint-300.pth"
-    assert main(["original", "m2d", *words(f"bash {line.replace('WEIGHT', weight)} {TOY} --slices 2")]) == 0
+    assert main(["original", "m2d", *words(f"bash {line.replace('WEIGHT', weight)} {TOY} --slices 3")]) == 0
     rows = list(csv.DictReader((here / "results" / table).open()))
     assert list(rows[0]) == ["model", *columns, "report", "args"]
     assert len(rows) == int(line.split()[2])
