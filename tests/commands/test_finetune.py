@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import auricle
+from auricle.cli.main import main
 from auricle.commands.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
@@ -132,3 +133,17 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(changes, message, sou
 def test_one_class_alone_is_refused(sounds, model, tmp_path):
     with pytest.raises(AuricleError, match="gives no labels"):
         finetune_run(config(sounds / "tone", tmp_path / "run", model), quiet=True)
+
+
+@pytest.mark.parametrize("verb", ["finetune", "distill"])
+def test_files_that_cannot_be_opened_are_left_out_named_and_counted(verb, model, tmp_path, capsys):
+    source = labelled_sounds(tmp_path / "sounds", clips=4, seconds=0.3)
+    (source / "tone" / "broken.wav").write_bytes(b"RIFF")
+    teacher = ["--teacher", str(model)] if verb == "distill" else []
+    words = [verb, str(source), "--model", str(model), *teacher, "--out", str(tmp_path / "run"), "--quiet"]
+    small = {"epochs": 1, "warmup-epochs": 0, "batch-size": 4, "workers": 0, "precision": "float32", "device": "cpu"}
+    words += [word for name, value in small.items() for word in (f"--{name}", str(value))]
+    assert main(words) == 1
+    shown = capsys.readouterr().err
+    assert "1 of 9 files cannot be opened and are left out" in shown
+    assert "broken.wav" in shown

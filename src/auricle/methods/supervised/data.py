@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -47,11 +48,16 @@ class LabelledData(TrainingData):
         encoder: as it was loaded, before it gets its head.
         space: the classes in the order of the logits.
         notes: what was understood of the data, for people.
+        left_out: clips whose files cannot be opened.
     """
 
     encoder: Encoder | None = None
     space: LabelSpace | None = None
     notes: tuple[str, ...] = ()
+    left_out: int = 0
+
+    def replaced(self) -> int:
+        return super().replaced() + self.left_out
 
     @property
     def batch_clips(self) -> int:
@@ -97,11 +103,12 @@ class LabelledData(TrainingData):
 
 
 class Parts(NamedTuple):
-    """Clips to train on, to validate on and to test on."""
+    """Clips to train on, to validate on and to test on; how many were left out because their files cannot be opened."""
 
     train: Manifest
     valid: Manifest | None
     test: Manifest | None
+    left_out: int = 0
 
 
 def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
@@ -140,13 +147,23 @@ def read_parts(config: FinetuneConfig, processes: Processes) -> Parts:
         group_column=config.data.group_column,
         classes=config.data.classes,
     )
-    manifest = labelled(with_lengths(manifest, quiet=not processes.is_main), config)
-    train, valid, test = split_parts(manifest, config)
+    readable = readable_clips(manifest, config.source, processes)
+    left_out = len(manifest) - len(readable)
+    train, valid, test, _ = split_parts(labelled(readable, config), config)
     if config.valid is not None:
-        valid = labelled(with_lengths(read_manifest(config.valid), quiet=True), config)
+        valid = labelled(readable_clips(read_manifest(config.valid), config.valid, processes), config)
     if config.test is not None:
-        test = labelled(with_lengths(read_manifest(config.test), quiet=True), config)
-    return Parts(train, valid, test)
+        test = labelled(readable_clips(read_manifest(config.test), config.test, processes), config)
+    return Parts(train, valid, test, left_out)
+
+
+def readable_clips(manifest: Manifest, source: str, processes: Processes) -> Manifest:
+    """Return the clips whose files can be opened, with their lengths, and print how many were left out."""
+    readable = with_lengths(manifest, quiet=not processes.is_main)
+    if processes.is_main:
+        for note in readable.notes[len(manifest.notes) :]:
+            print(f"{source}: {note}", file=sys.stderr)
+    return readable
 
 
 def labelled(manifest: Manifest, config: FinetuneConfig) -> Manifest:
@@ -184,6 +201,7 @@ def open_parts(
     notes = tuple(describe_parts(parts, classes or (), space.kind, seconds, frames))
     statistics, key = Statistics(*encoder.statistics()), content_key(train)
     data = LabelledData(dataset, statistics, key, config, processes, encoder=encoder, space=space, notes=notes)
+    data.left_out = parts.left_out
     data.weights = clip_weights(data, config)
     for name, part in (("valid", parts.valid), ("test", parts.test)):
         if part is not None and len(part):
