@@ -1,7 +1,7 @@
 """Draw the picture of ``docs/report.md``: ``python -m benchmarks.report_picture REPORT.html docs/images/report.png``
 
 The top of the report in its light colours, beside the map of embeddings in its dark ones with a clip pointed at. The
-report of the picture in docs is that of ``auricle demo`` on ESC-10 with its default settings. Needs the [e2e] and
+report of the picture in docs is that of ``auricle demo`` on ESC-10. Needs the [e2e] and
 [plots] extras, and Debian's chromium.
 """
 
