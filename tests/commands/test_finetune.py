@@ -45,6 +45,11 @@ def test_two_classes_of_folders_are_learnt_and_the_run_tags(sounds, tmp_path):
     assert auricle.tag(sounds / "tone" / "0.wav", model=encoder).results[0].tags[0].label == "tone"
 
 
+def test_a_quiet_run_prints_nothing(sounds, model, tmp_path, capsys):
+    finetune_run(config(sounds, tmp_path / "run", model), quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_run_that_learns_labels_has_a_report_with_its_score_and_its_command(whole, tmp_path):
     page = build_report(whole, out=tmp_path / "page.html").read_text()
     assert "On the validation part of its data it reaches" in page

@@ -26,11 +26,12 @@ TIMEOUT = timedelta(days=1)  # the others wait while rank 0 evaluates; torchrun 
 
 @dataclass(frozen=True)
 class DistContext:
-    """One process of a run: its rank among ``world`` processes, and its device."""
+    """One process of a run: its rank among ``world`` processes, its device, and whether it shows no progress."""
 
     rank: int
     world: int
     device: torch.device
+    quiet: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -80,7 +81,7 @@ class DistContext:
 
 
 @contextmanager
-def dist_context(device: str) -> Iterator[DistContext]:
+def dist_context(device: str, *, quiet: bool = False) -> Iterator[DistContext]:
     """Open the context of the processes that ``torchrun`` started, or of this one alone."""
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     chosen = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
@@ -89,13 +90,13 @@ def dist_context(device: str) -> Iterator[DistContext]:
     else:
         tune_allocator()
     if world == 1:
-        yield DistContext(0, 1, chosen)
+        yield DistContext(0, 1, chosen, quiet)
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=TIMEOUT)
     _groups.append(distributed.group.WORLD)
     try:
-        yield DistContext(rank, world, chosen)
+        yield DistContext(rank, world, chosen, quiet or rank > 0)
     finally:
         distributed.destroy_process_group()
 

@@ -89,7 +89,7 @@ def train(
         AuricleError: for what cannot be trained; a new run then leaves no folder behind.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved.
     """
-    with ExitStack() as owned, dist_context(config.train.device) as dist:
+    with ExitStack() as owned, dist_context(config.train.device, quiet=quiet) as dist:
         config = replace(config, out=dist.broadcast(config.out or default_folder(config)))
         if run is not None and dist.is_main:
             owned.enter_context(only_one(run.path))

@@ -111,11 +111,11 @@ def open_list(source: str, config: MAEASTPretrain, processes: Processes, world: 
     train = config.train
     assert train.batch_size is not None
     listed = read_manifest(source)
-    readable = with_lengths(listed, quiet=not processes.is_main)
+    readable = with_lengths(listed, quiet=processes.quiet)
     if processes.is_main:
         for note in readable.notes[len(listed.notes) :]:
             print(f"{source}: {note}", file=sys.stderr)
-    manifest = keep_allowed_lengths(readable, config.data, source, quiet=not processes.is_main)
+    manifest = keep_allowed_lengths(readable, config.data, source, quiet=processes.quiet)
     groups = make_buckets(manifest, config.data, train.batch_size, train.seed, world)
     dataset = WholeClips(
         manifest, front_end(config.front_end), config.data, seed=train.seed, min_frames=config.model.patch[1]

@@ -159,7 +159,7 @@ def read_parts(config: FinetuneConfig, processes: Processes) -> Parts:
 
 def readable_clips(manifest: Manifest, source: str, processes: Processes) -> Manifest:
     """Return the clips whose files can be opened, with their lengths, and print how many were left out."""
-    readable = with_lengths(manifest, quiet=not processes.is_main)
+    readable = with_lengths(manifest, quiet=processes.quiet)
     if processes.is_main:
         for note in readable.notes[len(manifest.notes) :]:
             print(f"{source}: {note}", file=sys.stderr)
