@@ -43,6 +43,7 @@ DISTILLED = {
 }
 TEACHERS: dict[str, dict[str, Any]] = {
     "logits of mn04_as": {"teacher": MODEL},
+    "logits and embedding of mn04_as": {"teacher": MODEL, "features": "clip"},
     "features of the small encoder": {"teacher": "small", "logits": False, "features": "clip"},
 }
 PRETRAIN = ("--preset", "small", "--seed", "0", "--max-updates", "1500", "--warmup-updates", "150")
