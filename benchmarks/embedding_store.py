@@ -43,7 +43,7 @@ def peak_megabytes() -> float:
 def embed_it(folder: Path, model: Path, out: Path) -> dict[str, float]:
     """What the worker process does; memory is read after the first shard and at the end."""
     from auricle.commands.embed import EmbedConfig, embed
-    from auricle.embeddings.store import EmbeddingStore
+    from auricle.data.stores.embeddings import EmbeddingStore
 
     append, after_first = EmbeddingStore.append, []
 

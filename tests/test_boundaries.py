@@ -24,8 +24,8 @@ from auricle.compat.hydra_line import read_yaml as read_hydra
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.io import read_yaml
 from auricle.data.manifest.formats import read_manifest
+from auricle.data.stores.embeddings import DESCRIPTION, INDEX, EmbeddingStore
 from auricle.data.stores.npy import open_array, read_card
-from auricle.embeddings.store import DESCRIPTION, INDEX, EmbeddingStore
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.results import ResultsStore, record
 from auricle.evaluation.task_set import read_task_set

@@ -16,8 +16,9 @@ from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.labels import read_class_list
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.embeddings import EmbeddingStore
 from auricle.data.synthetic.corpus import CLASSES, make_corpus
-from auricle.embeddings.store import EmbeddingStore
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.results import ResultsStore, record
 from auricle.evaluation.task_set import read_task_set
@@ -27,7 +28,6 @@ from auricle.hub.run_folder import RunFolder
 from auricle.hub.warm_start import read_tensors
 from auricle.hub.weight_file import describe, read_encoder, save_encoder
 from auricle.inference.config import EmbedSettings
-from auricle.inference.embedding_cache import EmbeddingCache
 from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
 from auricle.reports.snapshot import load_snapshot

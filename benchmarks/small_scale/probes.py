@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Score
 from auricle.evaluation.probes.base import Features
 from auricle.evaluation.protocols import protocol
@@ -19,7 +20,6 @@ from auricle.evaluation.tasks import SEEDS, Task
 from auricle.hub.load import load
 from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import Embeddings
-from auricle.inference.embedding_cache import EmbeddingCache
 from auricle.models.base import Encoder
 from auricle.models.log_mel_stats import LogMelStats
 from auricle.models.registry import untrained

@@ -22,7 +22,7 @@ from auricle.commands.embed import EmbedConfig, embed
 from auricle.compat.sklearn import AudioEncoder
 from auricle.core.errors import AuricleError
 from auricle.core.locks import held
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import embed as embed_all
 from helpers.encoders import logmel_stats, m2d

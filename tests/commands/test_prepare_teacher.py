@@ -16,7 +16,7 @@ from auricle.commands.prepare.teacher import TeacherOutputsConfig, prepare_teach
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.data.batch import Batch
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore
 from auricle.methods.distillation.config import DistillConfig, TeacherConfig
 from auricle.methods.distillation.stored import TeacherStore, interpolated
 from auricle.training.log import read_log

@@ -15,6 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions
 from auricle.evaluation.probes.base import Features
@@ -27,7 +28,6 @@ from auricle.evaluation.targets import class_targets, labelled
 from auricle.evaluation.tasks import Task
 from auricle.inference.config import EmbedSettings, EncodeSettings
 from auricle.inference.embedder import embed
-from auricle.inference.embedding_cache import EmbeddingCache
 from auricle.inference.pipeline import clip_batches
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import CLASSES, corpus, table

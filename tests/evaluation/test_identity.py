@@ -9,6 +9,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Manifest
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.compare import compare, compare_evaluations, same_task
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.identity import TaskIdentity, task_identity
@@ -17,7 +18,6 @@ from auricle.evaluation.runner import evaluate
 from auricle.evaluation.splits import make_splits
 from auricle.evaluation.targets import class_targets
 from auricle.evaluation.tasks import Task
-from auricle.inference.embedding_cache import EmbeddingCache
 from helpers.encoders import logmel_stats
 from helpers.evaluation_data import CLASSES, corpus
 from helpers.sounds import tone, write_sound

@@ -19,9 +19,9 @@ from auricle.core.options import argument, option
 if TYPE_CHECKING:
     from auricle.commands.prepare.prepare import PrepareResult
     from auricle.data.manifest.manifest import Manifest
+    from auricle.embeddings.cache import EmbeddingCache
     from auricle.evaluation.evaluation import Evaluation
     from auricle.evaluation.scoring import TaskPlan
-    from auricle.inference.embedding_cache import EmbeddingCache
     from auricle.methods.config import PretrainConfig
 
 PROBES = {"logistic": "linear", "knn-vote": "knn"}  # protocols, and their names on the command line
@@ -77,7 +77,7 @@ def demo(config: DemoConfig) -> DemoResult:
             labels leave nothing that could be scored.
     """
     from auricle.commands.pretrain import pretrain
-    from auricle.inference.embedding_cache import EmbeddingCache
+    from auricle.embeddings.cache import EmbeddingCache
     from auricle.reports.page import build_report
     from auricle.reports.run_view import RunView
     from auricle.reports.verdicts import learnt

@@ -30,8 +30,8 @@ from auricle.inference.config import LEVELS, EmbedSettings
 if TYPE_CHECKING:
     from auricle.audio.decode import AudioNote
     from auricle.data.manifest.manifest import Clip, Manifest
+    from auricle.data.stores.embeddings import EmbeddingStore
     from auricle.embeddings.arrays import Selection
-    from auricle.embeddings.store import EmbeddingStore
     from auricle.inference.embedder import Embedder
 
 SUFFIXES = (".npy", ".npz", ".parquet")
@@ -137,8 +137,8 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
 
 def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
     """Append the clips that the store lacks, or whose audio changed."""
-    from auricle.embeddings.store import INDEX, EmbeddingStore
-    from auricle.inference.embedding_cache import describe_encoding
+    from auricle.data.stores.embeddings import INDEX, EmbeddingStore
+    from auricle.embeddings.cache import describe_encoding
 
     out = Path(config.out)
     description = describe_encoding(embedder.encoder, config.settings) | _shape_of(config, embedder)
@@ -230,7 +230,7 @@ def _manifest(config: EmbedConfig) -> Iterator[Manifest]:
 
 def _made_from(manifest: Manifest, embedder: Embedder, config: EmbedConfig) -> dict[str, Any]:
     """Return everything that determines the output, as JSON values."""
-    from auricle.inference.embedding_cache import describe, stamps_hash
+    from auricle.embeddings.cache import describe, stamps_hash
 
     description = describe(manifest, embedder.encoder, config.settings) | {"files": stamps_hash(manifest)}
     return description | _shape_of(config, embedder)
@@ -244,7 +244,7 @@ def _shape_of(config: EmbedConfig, embedder: Embedder) -> dict[str, Any]:
 
 def _parts(folder: Path, made_from: dict[str, Any]) -> EmbeddingStore:
     """Open the store of finished clips. One of other settings, or of the first edition, is deleted."""
-    from auricle.embeddings.store import EmbeddingStore
+    from auricle.data.stores.embeddings import EmbeddingStore
 
     if folder.exists():
         try:
@@ -279,7 +279,7 @@ def append_clips(
     """
     from auricle.audio.decode import note_texts
     from auricle.core.progress import progress_bar
-    from auricle.inference.embedding_cache import source_text
+    from auricle.embeddings.cache import source_text
     from auricle.inference.part_done import PartDone
 
     sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}

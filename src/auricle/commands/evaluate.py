@@ -122,10 +122,10 @@ def measure(config: EvaluateConfig, *, command: str = "", quiet: bool = False) -
     Raises:
         AuricleError: Model, task or store cannot be used, or the score would mean nothing.
     """
+    from auricle.embeddings.cache import EmbeddingCache
     from auricle.evaluation.runner import evaluate as run
     from auricle.evaluation.scoring import TaskPlan
     from auricle.hub.published.table import find
-    from auricle.inference.embedding_cache import EmbeddingCache
 
     keeper, cache = _places(config), EmbeddingCache()
     loaded = _load(config) if find(config.model) is None else None  # here, or an unknown name

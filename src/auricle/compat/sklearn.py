@@ -19,9 +19,9 @@ from auricle.audio.sources import as_list, is_one, is_path
 from auricle.core.errors import AuricleError
 from auricle.core.io import path_of
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.inference.config import EmbedSettings, layer_texts
 from auricle.inference.embedder import Embedder, Embeddings
-from auricle.inference.embedding_cache import EmbeddingCache
 from auricle.inference.pipeline import as_encoder
 from auricle.models.base import Encoder
 

@@ -1,1 +1,1 @@
-"""The store of what encoders give, by clip id: ``store`` of append-only ``shards``, and ``arrays`` written from it."""
+"""What is made of the embedding store (``data/stores/embeddings.py``): the cache of evaluations, and arrays."""

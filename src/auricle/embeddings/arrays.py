@@ -16,8 +16,8 @@ import numpy as np
 
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
-from auricle.embeddings.shards import FRAMES
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.data.stores.shards import FRAMES
 
 CLIPS_AT_ONCE = 256
 FRAMES_SUFFIX = ".times.npy"

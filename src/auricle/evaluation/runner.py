@@ -15,6 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import as_plain
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
+from auricle.embeddings.cache import EmbeddingCache, cache_key
 from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions, variant_of
 from auricle.evaluation.identity import task_identity
@@ -35,7 +36,6 @@ from auricle.evaluation.tasks import SEEDS, Task
 from auricle.hub.run_folder import environment
 from auricle.inference.config import EmbedSettings, EncodeSettings
 from auricle.inference.embedder import vector_names
-from auricle.inference.embedding_cache import EmbeddingCache, cache_key
 from auricle.metrics.table import metric
 from auricle.models.base import Encoder
 from auricle.models.log_mel_stats import LogMelStats

@@ -22,7 +22,7 @@ from auricle.core.options import from_plain
 from auricle.core.parallel import prefetch
 from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Manifest
-from auricle.embeddings.shards import CLIP, LOGITS, ClipEmbedding
+from auricle.data.stores.shards import CLIP, LOGITS, ClipEmbedding
 from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans

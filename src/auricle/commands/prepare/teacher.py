@@ -91,8 +91,8 @@ def prepare_teacher(
     from auricle.commands.embed import append_clips
     from auricle.data.manifest.formats import read_manifest
     from auricle.data.stores.conversion import ConversionFailure
-    from auricle.embeddings.shards import CLIP, LOGITS
-    from auricle.embeddings.store import EmbeddingStore
+    from auricle.data.stores.embeddings import EmbeddingStore
+    from auricle.data.stores.shards import CLIP, LOGITS
     from auricle.inference.embedder import Embedder
 
     started = time.monotonic()
@@ -123,7 +123,7 @@ def prepare_teacher(
 
 def description(config: TeacherOutputsConfig, embedder: Embedder) -> dict[str, Any]:
     """Return what determines the outputs, and the classes of the logits, as JSON values."""
-    from auricle.inference.embedding_cache import describe_encoding
+    from auricle.embeddings.cache import describe_encoding
 
     space = embedder.info.label_space
     return describe_encoding(embedder.encoder, config.settings) | {

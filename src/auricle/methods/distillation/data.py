@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore
 from auricle.hub.load import load
 from auricle.methods.data import Processes
 from auricle.methods.distillation.config import DistillConfig, TeacherConfig
@@ -53,7 +53,8 @@ def open_teacher(config: TeacherConfig, parts: Parts) -> Teacher:
     if stored is None and len(config.teacher) == 1 and EmbeddingStore.is_store(config.teacher[0]):
         stored = config.teacher[0]
     if stored is not None and Path(stored).is_dir():
-        starts = {clip.id: clip.start for part in parts if part is not None for clip in part if clip.start}
+        manifests = [part for part in (parts.train, parts.valid, parts.test) if part is not None]
+        starts = {clip.id: clip.start for manifest in manifests for clip in manifest if clip.start}
         return TeacherStore(EmbeddingStore.open(stored), starts)
     if stored is not None:
         index = None if config.teacher_index is None else Path(config.teacher_index)

@@ -16,8 +16,8 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.core.io import sha256_of
 from auricle.data.batch import Batch
-from auricle.embeddings.shards import CLIP, FRAMES, LOGITS
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.data.stores.shards import CLIP, FRAMES, LOGITS
 from auricle.methods.distillation.teachers import TeacherOutput
 from auricle.models.heads import LabelSpace
 

@@ -11,11 +11,11 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.data.manifest.manifest import Manifest
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Evaluation, Prediction
 from auricle.evaluation.targets import labelled
 from auricle.evaluation.tasks import Task
 from auricle.inference.config import EmbedSettings
-from auricle.inference.embedding_cache import EmbeddingCache
 from auricle.reports.drawing.html import script_safe, section, text
 from auricle.reports.run_view import RunView
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.embeddings import store as store_module
-from auricle.embeddings.shards import read_shard
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores import embeddings as store_module
+from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.data.stores.shards import read_shard
 from auricle.inference.embedder import ClipEmbedding
 from helpers.paths import TESTS
 from helpers.patience import PATIENCE
@@ -269,8 +269,8 @@ def test_threads_share_a_store(store):
 WRITER = """
 import sys
 import numpy as np
-from auricle.embeddings.store import EmbeddingStore
-from embeddings.test_embedding_store import ABOUT, clip
+from auricle.data.stores.embeddings import EmbeddingStore
+from data.test_embedding_store import ABOUT, clip
 store = EmbeddingStore.create(sys.argv[1], ABOUT)
 for i in range(int(sys.argv[3])):
     ids = [f"{sys.argv[2]}-{i}", f"common {i}"]
@@ -332,9 +332,9 @@ STREAM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from auricle.embeddings import store as store_module
+from auricle.data.stores import embeddings as store_module
 from auricle.embeddings.arrays import Selection, write_arrays
-from auricle.embeddings.store import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore
 from auricle.inference.embedder import ClipEmbedding
 
 def peak():

@@ -27,7 +27,7 @@ from auricle.core.io import SET_ANOTHER, file_stamp, make_folder, writable_cache
 from auricle.core.progress import ProgressBar, progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.embeddings.store import SHARD_CLIPS, EmbeddingStore
+from auricle.data.stores.embeddings import SHARD_CLIPS, EmbeddingStore
 from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, vector_names
 from auricle.inference.part_done import PartDone

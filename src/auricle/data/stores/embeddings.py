@@ -32,7 +32,7 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder, write_failure, write_text
 from auricle.core.locks import locked
-from auricle.embeddings.shards import (
+from auricle.data.stores.shards import (
     FRAMES,
     TIMES,
     VECTOR,

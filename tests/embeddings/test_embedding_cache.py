@@ -13,10 +13,10 @@ import pytest
 
 from auricle.audio.decode import reader
 from auricle.core.errors import AudioError
-from auricle.inference import embedding_cache as cache_module
+from auricle.embeddings import cache as cache_module
+from auricle.embeddings.cache import EmbeddingCache, cache_key
 from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import embed
-from auricle.inference.embedding_cache import EmbeddingCache, cache_key
 from helpers.encoders import logmel_stats, m2d
 from helpers.evaluation_data import corpus
 from helpers.paths import TESTS
@@ -219,7 +219,7 @@ import sys
 from pathlib import Path
 from helpers.encoders import logmel_stats
 from auricle.data.manifest.formats import read_manifest
-from auricle.inference.embedding_cache import EmbeddingCache
+from auricle.embeddings.cache import EmbeddingCache
 from auricle.inference.config import EmbedSettings
 cache = EmbeddingCache(Path(sys.argv[2]))
 for _ in range(5):
