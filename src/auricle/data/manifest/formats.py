@@ -130,7 +130,7 @@ def _manifest_of(
     source: Source, root: str | Path | None, *, label_column: str | None = None, group_column: str | None = None
 ) -> Manifest:
     named = {"label_column": label_column, "group_column": group_column}
-    if not is_path(source):
+    if not isinstance(source, (str, os.PathLike)):
         return _from_list(source, Path(root or "."))
     path = path_of(source)
     if not os.path.exists(path):
