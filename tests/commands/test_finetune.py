@@ -56,6 +56,10 @@ def test_a_run_that_learns_labels_has_a_report_with_its_score_and_its_command(wh
     assert "has not been evaluated" not in page
     assert "auricle finetune " in page
     assert "--method supervised" not in page
+    assert "share of the validation clips whose class is right" in page
+    assert "clips in the source" in page
+    for about_masking in ("Masked clips", "predict targets", "every clip could be read"):
+        assert about_masking not in page
 
 
 @pytest.mark.parametrize("family", ["mn", "dymn", "m2d", "mae-ast-patch", "ensemble"])
@@ -123,7 +127,7 @@ def test_a_published_recipe_runs_on_small_data(recipe, sounds, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fold": 3}, "--fold 3"),
+        ({"fold": 3}, "--fold 3: .* has no folds; add a column fold"),
         ({"head": "keep"}, "--head keep"),
         ({"freeze": ("nobody",)}, "there is no layer group 'nobody'"),
         ({"training_mask": 0.5}, "cannot hide patches"),
@@ -136,7 +140,7 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(changes, message, sou
 
 
 def test_one_class_alone_is_refused(sounds, model, tmp_path):
-    with pytest.raises(AuricleError, match="gives no labels"):
+    with pytest.raises(AuricleError, match="gives no labels; expected two or more folders"):
         finetune_run(config(sounds / "tone", tmp_path / "run", model), quiet=True)
 
 
@@ -152,3 +156,15 @@ def test_files_that_cannot_be_opened_are_left_out_named_and_counted(verb, model,
     shown = capsys.readouterr().err
     assert "1 of 9 files cannot be opened and are left out" in shown
     assert "broken.wav" in shown
+
+
+def test_continuing_a_finished_run_says_so_and_counts_classes_in_whole_numbers(whole, capsys):
+    assert main(["finetune", "--continue", str(whole), "--quiet"]) == 0
+    shown = capsys.readouterr().out
+    assert "is finished: " in shown
+    assert shown.count("classes_scored 2\n") == 1
+
+
+def test_a_misspelt_recipe_is_called_a_recipe(capsys):
+    assert main(["finetune", "sounds", "--recipe", "m2d-esc5"]) == 2
+    assert "has no recipe 'm2d-esc5'; did you mean m2d-esc50" in capsys.readouterr().err

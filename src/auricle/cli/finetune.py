@@ -86,10 +86,18 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
         values = {**asdict(training), "run": str(result.run), "validation": result.validation, "test": result.test}
         print(dumps(values))
     else:
-        print(f"{result.run}: {training.steps} weight updates, {training.epochs:g} epochs, loss {training.loss:.4f}")
+        length = f"{training.steps} weight updates, {training.epochs:g} epochs"
+        if training.already:
+            print(f"{result.run} is finished: {length}; nothing to continue")
+        else:
+            print(f"{result.run}: {length}, loss {training.loss:.4f}")
         for name, scores in (("validation", result.validation), ("test", result.test)):
             if scores:
-                print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in scores.items()))
+                print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     return EXIT_SOME_FAILED if training.replaced else EXIT_OK
+
+
+def _score(name: str, value: float) -> str:
+    return f"{value:.0f}" if name == "classes_scored" else f"{value:.4f}"  # the one that counts

@@ -68,9 +68,10 @@ def preset_values(method: str, name: str) -> dict[str, Any]:
     presets = find_method(method).presets
     if not presets:
         raise AuricleError(f"{method} has no presets")
+    called = "recipe" if method in ("supervised", "distillation") else "preset"  # as the command lines say
     if name not in presets:
         raise AuricleError(
-            f"{method} has no preset '{name}'{nearest(name, tuple(presets))} (presets: {', '.join(presets)})"
+            f"{method} has no {called} '{name}'{nearest(name, tuple(presets))} ({called}s: {', '.join(presets)})"
         )
     return dict(presets[name].values)
 

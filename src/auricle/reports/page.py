@@ -69,7 +69,7 @@ def page(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
         scores_section(runs),
         curves_section(runs, references),
         f'<p class="aside">From here on: {text(first.name)} alone.</p>' if len(runs) > 1 else "",
-        clips_section(first.snapshot, sounds),
+        clips_section(first.snapshot, sounds) if first.predicts else "",
         map_section(first, evaluation, manifest, playable),
         classes_section(evaluation, playable),
         data_section(first),

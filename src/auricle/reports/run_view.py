@@ -71,6 +71,11 @@ class RunView:
         values = self.config.get(name)
         return values if isinstance(values, dict) else {}
 
+    @property
+    def predicts(self) -> bool:
+        """Return True if the method hides parts of clips and predicts them; fine-tuning and distillation do not."""
+        return not self.part("learning")
+
     @cached_property
     def log(self) -> list[dict[str, Any]]:
         return read_log(self.folder.metrics)

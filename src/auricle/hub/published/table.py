@@ -69,5 +69,7 @@ def get(name: str) -> Record:
     record = find(name)
     if record is None:
         hint = nearest(name, tuple(r.name for r in RECORDS))
-        raise AuricleError(f"'{name}' is neither a known model nor a file or run folder here{hint}")
+        raise AuricleError(
+            f"'{name}' is neither a known model nor a file or run folder here{hint} (auricle models list shows all names)"
+        )
     return record

@@ -223,8 +223,13 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
     if fold is not None:
         folds = manifest.table.numbers("fold")
         if fold not in folds:
-            known = sorted({int(number) for number in folds if number >= 0})
-            raise AuricleError(f"--fold {fold}: the manifest has {known or 'no column fold'}")
+            known = ", ".join(map(str, sorted({int(number) for number in folds if number >= 0})))
+            has = (
+                f"has the folds {known}"
+                if known
+                else "has no folds; add a column fold to its table, or leave --fold out"
+            )
+            raise AuricleError(f"--fold {fold}: {config.source} {has}")
         test, train, valid = folds == fold, folds != fold, np.zeros(len(folds), bool)
     if config.data.validate_on == "test":
         if not test.any() and config.test is None:
@@ -282,7 +287,8 @@ def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneCo
     """Raise AuricleError unless there is something to tell apart."""
     if not classes:
         raise AuricleError(
-            f"{config.source} gives no labels; expected folders named by class, a column label, or --labels TABLE"
+            f"{config.source} gives no labels; expected two or more folders named by class, a column label, or "
+            "--labels TABLE"
         )
     if len(classes) == 1 and config.data.level == "clip" and all(clip.labels for clip in manifest):
         raise AuricleError(

@@ -43,11 +43,12 @@ def _tiles(run: RunView, several_tasks: bool) -> Iterator[tuple[str, str, str]]:
     """Name, value and unit of each figure; where the runs were measured on several tasks, these are told apart."""
     facts = facts_of(run)
     seconds = facts.get("seconds")
-    yield "trained on", count(facts["clips"]) if facts else "", "clips" + (f", {duration(seconds)}" if seconds else "")
+    name = "trained on" if "failed" in facts else "its source holds"
+    yield name, count(facts["clips"]) if facts else "", "clips" + (f", {duration(seconds)}" if seconds else "")
     architecture = run.encoder.get("architecture", {})
     architecture = {**architecture, **architecture.get("config", {})}
-    named = (("depth", "blocks"), ("embed_dim", "wide"), ("width", "wide"))  # width: a MobileNet's, and an older file's
-    sizes = [f"{architecture[k]} {what}" for k, what in named if k in architecture]
+    named = (("depth", "{} blocks"), ("embed_dim", "{} wide"), ("width", "width {}"))  # width: a MobileNet's factor
+    sizes = [what.format(architecture[k]) for k, what in named if k in architecture]
     yield "encoder", _millions(run.parameters), ": ".join(["parameters", *([", ".join(sizes)] if sizes else [])])
     epochs, unit = run.length.split()
     yield "training", epochs if run.epochs else "", f"{unit}, {count(run.updates)} updates"
@@ -65,22 +66,27 @@ def _millions(parameters: int) -> str:
 
 
 def facts_of(run: RunView) -> dict[str, Any]:
-    """Return the facts of the training data that the run kept; else those of its source; else {}."""
+    """Return the facts of the training data that the run kept; else those of its source, without "failed"; else {}.
+
+    The source of a run that learns from labels holds its validation and test part too.
+    """
     if run.snapshot is not None and run.snapshot.facts:
         return run.snapshot.facts
     import warnings
 
     from auricle.data.manifest.formats import read_manifest
 
-    source = run.config.get("source")
+    source, data = run.config.get("source"), run.part("data")
+    labels = {name: data.get(name) for name in ("labels", "label_column", "classes")}
     if not source or not Path(source).exists():
         return {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return training_facts(read_manifest(source))
+            facts = training_facts(read_manifest(source, **labels))
     except (AuricleError, OSError):
         return {}
+    return {name: value for name, value in facts.items() if name != "failed"}
 
 
 def data_section(run: RunView) -> str:
@@ -88,7 +94,9 @@ def data_section(run: RunView) -> str:
     facts, info = facts_of(run), run.encoder.get("info", {})
     rows: list[tuple[str, object]] = [("source", run.config.get("source"))]
     if facts:
-        rows += [("clips", count(facts["clips"])), ("sound", _sound(facts)), ("coverage", _coverage(facts))]
+        kept = "failed" in facts
+        rows += [("clips" if kept else "clips in the source", count(facts["clips"])), ("sound", _sound(facts))]
+        rows += [("coverage", _coverage(facts))] if kept else []
         rows += [("classes in its labels", facts["classes"] or "none: it is unlabelled")]
     rows += [
         ("front end", info.get("front_end")),
@@ -108,7 +116,7 @@ def _sound(facts: dict[str, Any]) -> str | None:
 
 
 def _coverage(facts: dict[str, Any]) -> str:
-    failed = facts.get("failed", 0)
+    failed = facts["failed"]
     if not failed:
         return "every clip could be read"
     return f"{count(failed)} clip{'s' * (failed != 1)} could not be read and others replaced them"

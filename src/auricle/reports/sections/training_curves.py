@@ -122,6 +122,8 @@ HEALTH = {
 }
 VALIDATION = {
     "val_loss": ("Validation loss", "on clips that do not train"),
+    "val_accuracy": ("Accuracy", "share of the validation clips whose class is right"),
+    "val_mAP": ("Mean average precision", "mean over the classes, on the validation part"),
     "test_loss": ("Test loss", "at the end, on the test list"),
 }
 # Shares of a whole are drawn in per cent on the whole scale: 0.6 % of waiting must not fill the picture.
@@ -138,7 +140,8 @@ HEALTH_EXPLAINED = (
     "Whether there is still something to learn. The method learns to predict targets; if they become the same for everything, the "
     "loss falls and nothing is learnt. Warnings, if any, are listed first."
 )
-NOT_CURVES = ("kind", "micro_step", "step", "epoch", "warnings", "words")  # "words": earlier logs
+LABELS_EXPLAINED = "What looks wrong in the labels or in the training."
+NOT_CURVES = ("kind", "micro_step", "step", "epoch", "warnings", "words", "val_classes_scored")  # "words": earlier logs
 NOISY = ("loss", "grad_norm")
 WINDOWS = 30  # a noisy curve is averaged over this share of its points
 MOST_WARNINGS = 8
@@ -153,7 +156,8 @@ def curves_section(runs: Sequence[RunView], references: Sequence[Reference] = ()
     body = legend(names) + _group(TRAINING, "step", runs, references)
     body += subsection("On clips that do not train", _group(VALIDATION, "validation", runs, ()))
     health = _group(HEALTH, "health", runs, references)
-    body += subsection("Health", health_summary(runs) + health, text(HEALTH_EXPLAINED))
+    explained = HEALTH_EXPLAINED if any(run.predicts for run in runs) else LABELS_EXPLAINED
+    body += subsection("Health", health_summary(runs) + health, text(explained))
     body += subsection("Scores during training", _group({}, "evaluation", runs, ()))
     return section("training", "Training", body if any(run.log for run in runs) or references else "", text(lead))
 
