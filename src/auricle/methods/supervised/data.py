@@ -402,7 +402,7 @@ def describe_parts(
         meaning = f"any number in each of {len(frames.times)} frames a clip"
     labels = f"{len(classes)} classes ({meaning})" if classes else "labels are not used"
     lines = [f"{labels}, clips of {seconds:g} s"]
-    for name, part in zip(("train", "validation", "test"), parts):
+    for name, part in (("train", parts.train), ("validation", parts.valid), ("test", parts.test)):
         if part is None or not len(part):
             lines.append(f"{name}: none")
             continue
