@@ -128,6 +128,7 @@ def test_a_published_recipe_runs_on_small_data(recipe, sounds, tmp_path):
     ("changes", "message"),
     [
         ({"fold": 3}, "--fold 3: .* has no folds; add a column fold"),
+        ({"valid_ratio": 0.9}, "--valid-ratio is a share from 0 to 0.5, not 0.9"),
         ({"head": "keep"}, "--head keep"),
         ({"freeze": ("nobody",)}, "there is no layer group 'nobody'"),
         ({"training_mask": 0.5}, "cannot hide patches"),
@@ -168,3 +169,10 @@ def test_continuing_a_finished_run_says_so_and_counts_classes_in_whole_numbers(w
 def test_a_misspelt_recipe_is_called_a_recipe(capsys):
     assert main(["finetune", "sounds", "--recipe", "m2d-esc5"]) == 2
     assert "has no recipe 'm2d-esc5'; did you mean m2d-esc50" in capsys.readouterr().err
+
+
+def test_too_few_clips_for_a_validation_part_are_pointed_out(model, tmp_path, capsys):
+    sounds = labelled_sounds(tmp_path / "sounds", clips=1)
+    result = finetune_run(config(sounds, tmp_path / "run", model, epochs=1))
+    assert result.validation == {}
+    assert "a share of 0.25 (--valid-ratio) needs 4 clips or groups" in capsys.readouterr().err

@@ -102,8 +102,8 @@ class LabelConfig:
         check_ranges(self, ("epoch_clips",), 1)
         if self.level == "frames":
             self._check_frames()
-        if not 0 <= self.valid_ratio < 1:
-            raise AuricleError(f"--valid-ratio is a share from 0 to below 1, not {self.valid_ratio}")
+        if not 0 <= self.valid_ratio <= 0.5:  # one of two or more parts of one size
+            raise AuricleError(f"--valid-ratio is a share from 0 to 0.5, not {self.valid_ratio}")
         if self.seconds is not None and self.seconds <= 0:
             raise AuricleError(f"--seconds must be above 0, not {self.seconds}")
         check_ranges(self, ("fade",), 0)

@@ -198,7 +198,7 @@ def open_parts(
     frames = frame_labels(encoder, names, seconds, stored) if config.data.level == "frames" else None
     dataset = training_clips(train, encoder, classes, seconds, config)
     dataset.frame_labels = frames
-    notes = tuple(describe_parts(parts, classes or (), space.kind, seconds, frames))
+    notes = (*describe_parts(parts, classes or (), space.kind, seconds, frames), *unvalidated(parts, config))
     statistics, key = Statistics(*encoder.statistics()), content_key(train)
     data = LabelledData(dataset, statistics, key, config, processes, encoder=encoder, space=space, notes=notes)
     data.left_out = parts.left_out
@@ -415,6 +415,17 @@ def describe_parts(
             f"{name}: {len(part)} clips{events}{f' of {groups} groups' if groups else ''}{': ' if shown else ''}{shown}{more}"
         )
     return lines
+
+
+def unvalidated(parts: Parts, config: FinetuneConfig) -> list[str]:
+    """Return a line that says why no validation part could be drawn; [] where there is one, or none was asked for."""
+    ratio = config.data.valid_ratio
+    if parts.valid is not None or not ratio:
+        return []
+    return [
+        f"no clips to validate on: a share of {ratio:g} (--valid-ratio) needs {round(1 / ratio)} clips or groups; "
+        "give it more, or name a part with --valid TABLE; the weights of the last epoch are kept"
+    ]
 
 
 def scored_groups(data: LabelledData, config: FinetuneConfig) -> Groups | None:
