@@ -14,6 +14,7 @@ from auricle.methods.registry import preset_values
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.reports.page import build_report
 from auricle.training.log import read_log
+from auricle.training.run import dry_run
 from helpers.finetune_runs import config, labelled_sounds, weight_file
 from helpers.stopping import Stop, same, stop_after
 
@@ -176,3 +177,9 @@ def test_too_few_clips_for_a_validation_part_are_pointed_out(model, tmp_path, ca
     result = finetune_run(config(sounds, tmp_path / "run", model, epochs=1))
     assert result.validation == {}
     assert "a share of 0.25 (--valid-ratio) needs 4 clips or groups" in capsys.readouterr().err
+
+
+def test_the_cost_of_fine_tuning_counts_no_hidden_tokens(sounds, model, tmp_path):
+    cost = dry_run(config(sounds, tmp_path / "run", model, epochs=1), measured_steps=1)
+    assert "parameters " in str(cost)
+    assert "tokens" not in str(cost)

@@ -29,7 +29,7 @@ MEASURED_STEPS = 3
 class DryRun:
     """The cost of a run.
 
-    tokens, visible  of one clip; those that the encoder sees
+    tokens, visible  of one clip; those that the encoder sees; 0 where none are hidden (fine-tuning, distillation)
     memory           bytes of weights, gradients, optimiser state and saved activations of one micro-step
     flops            floating-point operations of one clip, forward and backward (a multiply-accumulate counts as two)
     seconds          of the whole run
@@ -59,7 +59,11 @@ class DryRun:
         return "\n".join(
             (
                 f"parameters    {self.parameters:,} ({self.trained:,} trained)",
-                f"tokens        {self.tokens} a clip, {self.visible} of them visible to the encoder",
+                *(
+                    [f"tokens        {self.tokens} a clip, {self.visible} of them visible to the encoder"]
+                    if self.tokens
+                    else []
+                ),
                 f"data          {self.clips:,} clips"
                 + (f", the list repeated to {self.clips_per_epoch:,}" if self.clips_per_epoch > self.clips else ""),
                 f"batch         {self.batch_size} x {self.accum_iter} micro-steps = {self.effective_batch} clips a weight update",
