@@ -14,8 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from auricle.core.options import with_values
 from auricle.methods import config as settings
-from auricle.methods.m2d.masked import MaskedObjective
-from auricle.methods.m2d.objective import M2D, M2DD2V
+from auricle.methods.m2d.objective import M2D, M2DD2V, MaskedObjective
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX, M2DWithAuxLoss
 from auricle.methods.msm_mae.objective import MsmMae
 from auricle.methods.registry import METHODS

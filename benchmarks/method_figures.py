@@ -24,8 +24,7 @@ from auricle.data.synthetic.corpus import CLASSES, Recipe, synthesise
 from auricle.frontends.base import front_end
 from auricle.methods.base import TrainProgress, without_noise
 from auricle.methods.m2d.config import M2DConfig, M2DSConfig
-from auricle.methods.m2d.masked import MaskedObjective
-from auricle.methods.m2d.objective import M2D
+from auricle.methods.m2d.objective import M2D, MaskedObjective
 from auricle.methods.mae_ast.config import MAEASTPretrain
 from auricle.methods.mae_ast.objective import MAEAST
 from auricle.methods.msm_mae.config import MsmMaeConfig

@@ -10,8 +10,7 @@ from torch import nn
 
 from auricle.hub.convert.m2d import encoder_part, to_ours
 from auricle.methods.m2d.config import M2DConfig, M2DSConfig, M2DXConfig
-from auricle.methods.m2d.masked import MaskedObjective
-from auricle.methods.m2d.objective import M2D
+from auricle.methods.m2d.objective import M2D, MaskedObjective
 from auricle.methods.m2d.variants import M2DS, M2DX
 from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae

@@ -20,7 +20,7 @@ from auricle.audio.decode import read
 from auricle.audio.decode.libsndfile import SequentialFile
 from auricle.cli.main import main
 from auricle.commands.embed import index_file, read_index
-from auricle.compat.hydra_line import read_yaml as read_hydra
+from auricle.compat.lines import read_yaml as read_hydra
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.io import read_yaml
 from auricle.data.manifest.formats import read_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from auricle.methods.msm_mae.presets import SMALL_PREDICTOR, SMALL_TRAINING, SMALL_VIT
+from auricle.methods.msm_mae.config import SMALL_PREDICTOR, SMALL_TRAINING, SMALL_VIT
 
 BATCH = 96  # clips of an update, in which the budget is counted
 CROP = 0.96  # seconds: 96 frames of 10 ms

@@ -19,7 +19,7 @@ import soundfile
 
 from auricle.audio.decode import read
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
-from auricle.core.progress import progress_bar
+from auricle.core.console import progress_bar
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.synthetic.corpus import make_corpus

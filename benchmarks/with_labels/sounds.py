@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from auricle.audio.decode import read
-from auricle.core.progress import progress_bar
+from auricle.core.console import progress_bar
 from auricle.core.randomness import RandomKey
 from benchmarks.small_scale.sounds import HONEST, SPEAKERS, digits, esc10
 

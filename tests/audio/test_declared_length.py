@@ -532,7 +532,7 @@ def test_a_file_of_many_empty_chunks_is_not_walked_for_ever():
 
 
 def test_a_part_of_a_file_is_read_as_a_file_of_its_own(tmp_path):
-    from auricle.audio.decode.splice import SplicedFile
+    from auricle.audio.decode.joined import SplicedFile
 
     path = tmp_path / "x"
     path.write_bytes(b"0123456789")

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from auricle.audio import spans as spans_module
+from auricle.audio import windows as spans_module
 from auricle.audio.decode import reader
 from auricle.audio.sources import AudioSource
-from auricle.audio.spans import SpanReader
+from auricle.audio.windows import SpanReader
 from auricle.core.errors import AudioError
 from auricle.inference.embedder import Embedder
 from helpers.encoders import logmel_stats

@@ -13,8 +13,8 @@ from auricle.cli.flags import config_from
 from auricle.cli.main import VERBS, main, parser_of
 from auricle.commands.advise import rules
 from auricle.commands.advise.advise import advise
-from auricle.commands.advise.cost import Shape, fitting_batch, measured, state_bytes, training_flops
 from auricle.commands.advise.facts import AdviseConfig
+from auricle.commands.advise.rules import Shape, fitting_batch, measured, state_bytes, training_flops
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.hub.published.table import find

@@ -19,7 +19,7 @@ from auricle.compat.m2d.evar_options import (
 )
 from auricle.compat.m2d.evar_runs import config_of, remarks, representation, run_id, run_name
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.registry import preset_values
 from helpers.paths import GOLDEN

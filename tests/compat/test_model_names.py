@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from auricle.compat.m2d.model_names import FAMILIES, NAMES, factory_of
+from auricle.compat.m2d.names import FAMILIES, NAMES, factory_of
 from auricle.core.options import with_values
 from auricle.methods.m2d import config as settings
 from auricle.methods.m2d.objective import M2D

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from auricle.compat.lines import ShellLine, parse_shell_line, wait_for
 from auricle.compat.m2d.options import (
     ABSENT,
     AUDIOSET,
@@ -22,7 +23,6 @@ from auricle.compat.m2d.options import (
     without_effect,
 )
 from auricle.compat.m2d.settings import map_options
-from auricle.compat.shell_line import ShellLine, parse_shell_line, wait_for
 from auricle.core.errors import AuricleError
 from auricle.hub.pickles import write_pickle
 from helpers.paths import ROOT

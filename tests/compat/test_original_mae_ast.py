@@ -11,7 +11,7 @@ import yaml
 
 from auricle.cli.flags import leaves
 from auricle.cli.main import main
-from auricle.compat.hydra_line import parse_hydra_line
+from auricle.compat.lines import parse_hydra_line
 from auricle.compat.mae_ast.names import FIXED, NAMES, PUBLISHED
 from auricle.compat.mae_ast.settings import ignored, map_line
 from auricle.core.errors import AuricleError

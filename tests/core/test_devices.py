@@ -103,7 +103,7 @@ def test_set_threads_takes_a_number_or_auto_and_refuses_other_values(monkeypatch
 
 
 def test_a_progress_bar_looks_at_the_load_at_every_step(monkeypatch, capsys):
-    from auricle.core import progress
+    from auricle.core import console as progress
 
     looks = iter(["1 of 2 threads: other processes keep 2.0 cores busy", None, None, None])
     monkeypatch.setattr(progress, "recheck", lambda: next(looks))

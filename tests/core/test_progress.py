@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from auricle.core.progress import duration, progress_bar
+from auricle.core.console import duration, progress_bar
 
 
 class Terminal(io.StringIO):

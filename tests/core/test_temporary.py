@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from auricle.core import temporary
-from auricle.core.io import write_text
-from auricle.core.temporary import machine_id, scratch_folder, temporary_name
+from auricle.core import io as temporary
+from auricle.core.io import machine_id, scratch_folder, temporary_name, write_text
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from auricle.core.io import replacing
-from auricle.core.temporary import scratch_folder, use_for_processes
+from auricle.core.io import scratch_folder, use_for_processes
 use_for_processes()
 from multiprocessing.util import get_temp_dir
 (Path(get_temp_dir()) / "listener").write_text("")
@@ -46,7 +45,7 @@ def test_the_next_process_removes_what_a_killed_one_left(tmp_path, killed):
     temporary.remove_leftovers.cache_clear()
     write_text(tmp_path / "out" / "b.txt", "whole")
     assert os.listdir(tmp_path / "out") == ["b.txt"]
-    code = "from auricle.core.temporary import scratch_folder; print(scratch_folder().is_dir())"
+    code = "from auricle.core.io import scratch_folder; print(scratch_folder().is_dir())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
     assert os.listdir(killed) == []

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from auricle.core.text import audio_length, clock, printable
+from auricle.core.console import audio_length, clock, printable
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip, Segment
-from auricle.data.manifest.clip_table import CHUNK, ClipTable, TableBuilder
+from auricle.data.manifest.clip_table import CHUNK, Clip, ClipTable, Segment, TableBuilder
 from auricle.data.manifest.columns import MISSING
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Manifest

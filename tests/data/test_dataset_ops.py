@@ -18,8 +18,7 @@ from safetensors import safe_open
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.augment.noise import BackgroundNoise, log_mix, repeat_to_length
-from auricle.data.datasets.base import SampleIndex
-from auricle.data.datasets.crops import CropConfig, crop_start, epoch_length, fit_length
+from auricle.data.datasets.base import CropConfig, SampleIndex, crop_start, epoch_length, fit_length
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.loading.statistics import Moments, Statistics, sampled_statistics

@@ -10,8 +10,7 @@ import pytest
 
 from auricle.core.options import with_values
 from auricle.data.audioset import weight_clips
-from auricle.data.datasets.base import LabelVectors
-from auricle.data.datasets.crops import crop_start, fit_length
+from auricle.data.datasets.base import LabelVectors, crop_start, fit_length
 from auricle.data.manifest.formats import read_manifest
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import kind_of, split_parts

@@ -9,7 +9,7 @@ from auricle.core.errors import AuricleError
 from auricle.data.batch import collate
 from auricle.data.datasets.base import Crop, Sample, SampleIndex
 from auricle.data.datasets.frame_labels import FrameLabels, with_event_labels, without_labels
-from auricle.data.manifest.clip import Clip, Segment
+from auricle.data.manifest.clip_table import Clip, Segment
 from auricle.data.manifest.manifest import Manifest
 
 TIMES = np.arange(5) * 0.2 + 0.1  # of a crop of one second

@@ -12,7 +12,7 @@ import pytest
 
 from auricle.core.errors import AudioError, AuricleError
 from auricle.data.audioset import audioset_classes
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Manifest

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import FIELDS
+from auricle.data.manifest.clip_table import FIELDS
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning, Segment
 from auricle.data.manifest.rows import cell_of, clip_of

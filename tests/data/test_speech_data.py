@@ -14,8 +14,7 @@ import pytest
 from auricle.core.errors import AudioError, AuricleError
 from auricle.data.augment.noise import BackgroundNoise
 from auricle.data.batch import collate
-from auricle.data.datasets.base import SampleIndex
-from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.base import CropConfig, SampleIndex
 from auricle.data.datasets.speech import SpeechPairs, average_groups
 from auricle.data.loading.loader import make_loader
 from auricle.data.loading.sampler import ShuffledBatches

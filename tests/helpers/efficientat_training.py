@@ -22,8 +22,7 @@ from auricle.audio.sources import AudioSource
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.waveform import rolled, with_gain
 from auricle.data.batch import Batch, collate
-from auricle.data.datasets.base import Crop, Sample, SampleIndex
-from auricle.data.datasets.crops import fit_length
+from auricle.data.datasets.base import Crop, Sample, SampleIndex, fit_length
 from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.methods.base import TrainProgress
 from auricle.methods.distillation.config import TeacherConfig

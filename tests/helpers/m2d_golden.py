@@ -7,8 +7,7 @@ import torch
 from auricle.data.batch import Batch
 from auricle.hub.convert.m2d import to_ours
 from auricle.methods.m2d.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig
-from auricle.methods.m2d.masked import MaskedObjective
-from auricle.methods.m2d.objective import M2D, M2DD2V
+from auricle.methods.m2d.objective import M2D, M2DD2V, MaskedObjective
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
 from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.methods.msm_mae.objective import MsmMae

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.hub.archive import extract_weight
 from auricle.hub.download import fetch, is_offline
+from auricle.hub.weight_cache import extract_weight
 from helpers.weight_server import CONTENT, DEMONS, HALF, RANGES, Mirror, mirror
 
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -241,7 +241,7 @@ def test_archives_without_or_with_several_weights_and_broken_ones_are_refused(tm
 
 
 def test_an_archive_that_unpacks_to_far_more_than_itself_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("auricle.hub.archive.ROOM", 1000)
+    monkeypatch.setattr("auricle.hub.weight_cache.ROOM", 1000)
     packed = archive(tmp_path / "bomb.zip", **{"m/a.pth": bytes(1 << 20)})
     with pytest.raises(AuricleError, match="would unpack to"):
         extract_weight(packed, tmp_path / "out")

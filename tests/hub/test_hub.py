@@ -15,8 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.data.audioset import audioset_classes, audioset_classes_by_id
 from auricle.hub import weight_cache as weights
 from auricle.hub.published import table as records
-from auricle.hub.published.citations import BIBTEX
-from auricle.hub.published.record import Record
+from auricle.hub.published.record import BIBTEX, Record
 from auricle.hub.weight_file import read_encoder, save_encoder
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from auricle.inference.recording_time import start_time
+from auricle.inference.tag_results import start_time
 
 
 @pytest.mark.parametrize(

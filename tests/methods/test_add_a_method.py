@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from auricle.core.options import option
 from auricle.methods.config import Method
 from auricle.methods.m2d.config import ViTPretrain
-from auricle.methods.m2d.method import open_data
+from auricle.methods.m2d.config import open_data
 
 
 @dataclass(frozen=True)

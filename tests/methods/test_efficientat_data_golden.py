@@ -8,7 +8,7 @@ import torch
 
 from auricle.audio.decode import read
 from auricle.core.options import with_values
-from auricle.data.datasets.crops import fit_length
+from auricle.data.datasets.base import fit_length
 from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.frontends.spec_augment import MelAugment, moved_edges
 from auricle.methods.registry import preset_values

@@ -10,8 +10,8 @@ import torch
 
 from auricle.data.augment.mixing import Mix, mixstyle
 from auricle.data.augment.waveform import convolved, mixed_waves, rolled, with_gain
-from auricle.data.datasets.crops import fit_length
-from auricle.methods.supervised.losses import bce, cross_entropy, teacher_bce
+from auricle.data.datasets.base import fit_length
+from auricle.methods.supervised.mixing import bce, cross_entropy, teacher_bce
 from helpers.golden_files import close, read_golden
 from helpers.paths import SHARED
 

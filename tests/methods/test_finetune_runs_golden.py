@@ -13,7 +13,7 @@ from auricle.data.augment.mixing import Mix
 from auricle.data.augment.resize_crop import Box, resize_crop
 from auricle.frontends.spec_augment import masked
 from auricle.hub.convert import m2d as published
-from auricle.methods.supervised.losses import LOSSES
+from auricle.methods.supervised.mixing import LOSSES
 from auricle.models.m2d.config import ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from auricle.models.outputs import Spectrogram

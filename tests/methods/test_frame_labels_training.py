@@ -15,8 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.data.augment.mixing import Mix
 from auricle.data.datasets.base import Crop, Sample, SampleIndex
 from auricle.methods.supervised.clips import mixed_samples
-from auricle.methods.supervised.losses import bce, frame_bce
-from auricle.methods.supervised.mixing import mixed_labels
+from auricle.methods.supervised.mixing import bce, frame_bce, mixed_labels
 from auricle.training.log import read_log
 from helpers.finetune_runs import RATE, config, weight_file
 from helpers.label_batches import labelled_batch

@@ -10,9 +10,9 @@ import torch
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
-from auricle.methods.m2d.alignment import Columns
 from auricle.methods.m2d.config import M2DASConfig, M2DConfig, M2DSConfig, M2DXConfig
 from auricle.methods.m2d.objective import M2D
+from auricle.methods.m2d.targets import Columns
 from auricle.methods.m2d.variants import M2DAS, M2DS, M2DX
 from auricle.models.m2d.config import ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder

@@ -12,10 +12,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.hub.convert.mae_ast import to_ours, to_published
 from auricle.methods.base import TrainProgress
-from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
-from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss
-from auricle.methods.mae_ast.objective import MAEAST, preserve_train_mode
-from auricle.methods.mae_ast.presets import PRESETS
+from auricle.methods.mae_ast.config import PRESETS, MAEASTObjectiveConfig
+from auricle.methods.mae_ast.objective import MAEAST, info_nce, preserve_train_mode, reconstruction_loss
 from auricle.models.layers.transformer import take
 from auricle.models.masking.mae_ast import mask_of_flags
 from auricle.models.masking.patches import Mask

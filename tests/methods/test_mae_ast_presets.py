@@ -16,9 +16,8 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
-from auricle.methods.mae_ast.config import MAEASTPretrain
+from auricle.methods.mae_ast.config import PRESETS, MAEASTPretrain
 from auricle.methods.mae_ast.masks import draw_mask
-from auricle.methods.mae_ast.presets import PRESETS
 from auricle.methods.registry import preset_values
 from auricle.training.checkpoint import CheckpointStore
 from auricle.training.loop import Trainer

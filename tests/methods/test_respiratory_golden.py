@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from auricle.audio.resample import resample
-from auricle.data.datasets.crops import faded_clip
+from auricle.data.datasets.base import faded_clip
 from auricle.frontends.decibel_mel import RANGE, DecibelMel, scaled_by_batch
 from auricle.frontends.framing import htk_bank
 from auricle.frontends.spec_augment import masked
-from auricle.methods.supervised.losses import batch_loss, cross_entropy, double_softmax, inverse_weights
+from auricle.methods.supervised.mixing import batch_loss, cross_entropy, double_softmax, inverse_weights
 from auricle.methods.supervised.recipes import RECIPES
 from auricle.metrics.medical import respiratory_score_of
 from auricle.training.optimizers import make_optimizer

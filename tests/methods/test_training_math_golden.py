@@ -9,7 +9,7 @@ import torch
 from auricle.data.augment.mixing import Mix, mixstyle
 from auricle.data.augment.waveform import mixed_waves, rolled, with_gain
 from auricle.methods.supervised.data import balanced_clip_weights
-from auricle.methods.supervised.losses import bce, cross_entropy, teacher_bce
+from auricle.methods.supervised.mixing import bce, cross_entropy, teacher_bce
 from auricle.metrics.classification import average_precision_per_class, roc_auc_per_class
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN

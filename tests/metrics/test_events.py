@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Segment
+from auricle.data.manifest.clip_table import Segment
 from auricle.metrics.events import event_counts, segment_counts, spans_of
 from auricle.metrics.table import default_metric, metric
 

@@ -15,9 +15,9 @@ from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.options import with_values
 from auricle.methods.config import PretrainConfig
 from auricle.methods.registry import METHODS, find_method, preset_values
-from auricle.reports.again import command_again, train_command
 from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
+from auricle.reports.sections.run_facts import command_again, train_command
 from helpers.stopping import same
 from helpers.training_runs import config, prepared
 

@@ -29,9 +29,8 @@ from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.evaluation.scoring import FoldScore
 from auricle.methods.msm_mae.config import MsmMaePretrain
 from auricle.methods.registry import preset_values
-from auricle.reports.drawing.audio_clips import PageSounds, mp3
 from auricle.reports.drawing.charts import Line, line_chart, round_ticks, tick_text
-from auricle.reports.drawing.images import CIVIDIS, png
+from auricle.reports.drawing.media import CIVIDIS, PageSounds, mp3, png
 from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
 from auricle.reports.sections.embedding_map import clips_to_play, two_dimensions
@@ -430,7 +429,7 @@ def test_a_clip_is_encoded_as_mp3():
 
 
 def test_sounds_stop_at_the_budget(monkeypatch):
-    monkeypatch.setattr("auricle.reports.drawing.audio_clips.BUDGET", 20_000)
+    monkeypatch.setattr("auricle.reports.drawing.media.BUDGET", 20_000)
     store = PageSounds()
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32000).astype(np.float32)
     keys = [store.add(str(i), noise) for i in range(8)]

@@ -7,8 +7,7 @@ import json
 import pytest
 import torch
 
-from auricle.training.lars import LAMB, LARS
-from auricle.training.optimizers import make_optimizer
+from auricle.training.optimizers import LAMB, LARS, make_optimizer
 from auricle.training.schedules import cosine_annealing, cosine_with_warmup, evar_cosine, exponential_linear, stepped
 from helpers.golden_files import close, read_golden
 from helpers.paths import GOLDEN

@@ -1,17 +1,17 @@
-"""Windows of a recording of any length, cut from a stream of blocks in bounded memory.
-
-Window i starts at i * hop. A *tail* decides about the samples after the last complete window. Ours, ``covering``, moves
-the last window back so that it ends at the end of the recording: every sample is used and nothing is padded. The
-published rule of EfficientAT pads with zeros (``compat/efficientat``).
-"""
+"""Parts of a recording of any length, from one pass over it in bounded memory: overlapping windows, and many given spans."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from auricle.audio.decode import AudioNote
+from auricle.audio.resample import Resampler
+from auricle.audio.sources import BLOCK_SECONDS, AudioSource
 from auricle.core.errors import AuricleError
 
 
@@ -75,3 +75,79 @@ def covering(remainder: Remainder, size: int, hop: int) -> Window | None:
         return None
     wave = remainder.samples[-size:]
     return Window(remainder.total - len(wave), remainder.total, wave)
+
+
+KEPT_SECONDS = 60.0  # before the last span: threads take spans slightly out of order
+SEARCHES = 8  # spans far ahead that are read by themselves; with more of them, decoding what is between is cheaper
+
+
+class SpanReader:
+    """Reads spans of one file. Threads may share it; a span that is not at hand is read by itself.
+
+    Args:
+        file: the recording.
+        rate: hertz.
+        resampler: "soxr" or "sinc".
+        strict: refuse a file whose header does not declare the length of what is there.
+    """
+
+    def __init__(self, file: Path, rate: int, resampler: Resampler, *, strict: bool = False):
+        self.file, self.rate, self.resampler = file, rate, resampler
+        self.lock = threading.Lock()
+        self.notes: list[AudioNote] = []  # of the blocks, until a read returns them
+        source = AudioSource(str(file), file, strict=strict)
+        self.blocks: Iterator[np.ndarray] | None = source.blocks(rate, resampler, self.notes)
+        self.held, self.first = np.zeros(0, np.float32), 0  # samples, and the position of the first of them
+        self.searches = 0
+
+    def read(self, source: AudioSource, notes: list[AudioNote] | None = None) -> np.ndarray:
+        """Return the samples (S,) of a source: a span of the file, as ``AudioSource.read`` does, within 1e-6.
+
+        What is unusual about the file is appended to ``notes``.
+
+        Raises:
+            AudioError: as for ``AudioSource.read``.
+        """
+        wave = None if source.end is None or source.seconds is not None else self._span(source.start, source.end)
+        if wave is None:
+            return source.read(self.rate, self.resampler, notes)
+        if notes is not None and self.notes:
+            with self.lock:
+                notes.extend(self.notes)
+                self.notes.clear()
+        return wave
+
+    def _span(self, start: float, end: float) -> np.ndarray | None:
+        first, stop = round(start * self.rate), round(end * self.rate)
+        with self.lock:
+            if first > self.first + len(self.held) + BLOCK_SECONDS * self.rate:
+                self.searches += 1
+                if self.searches <= SEARCHES:
+                    return None
+            if self.blocks is not None and stop > self.first + len(self.held):
+                self._decode(first, stop)
+            at = first - self.first
+            return self.held[at : at + stop - first].copy() if 0 <= at < len(self.held) else None
+
+    def _decode(self, first: int, stop: int) -> None:
+        """Decode as far as sample ``stop``, and forget what is long before sample ``first``."""
+        assert self.blocks is not None
+        parts, end = [self.held], self.first + len(self.held)
+        oldest = first - round(KEPT_SECONDS * self.rate)
+        while end < stop:
+            try:
+                parts.append(next(self.blocks))
+            except StopIteration:
+                self.blocks = None
+                break
+            except AuricleError:  # reading the spans one by one finds those with the defect
+                self.blocks, self.held, self.first = None, np.zeros(0, np.float32), 0
+                return
+            end += len(parts[-1])
+            while parts and self.first + len(parts[0]) <= oldest:
+                self.first += len(parts.pop(0))
+        if parts:
+            cut = min(len(parts[0]), max(0, oldest - self.first))
+            parts[0], self.first = parts[0][cut:], self.first + cut
+        # joined once: after each block, a long span would take the square of its length
+        self.held = np.concatenate(parts) if parts else np.zeros(0, np.float32)

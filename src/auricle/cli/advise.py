@@ -19,7 +19,7 @@ from typing import Any
 from auricle.cli.flags import Leaf, VerbParser, add_flags, config_from, leaves, reader_of, shown
 from auricle.commands.advise.advise import advise, as_json
 from auricle.commands.advise.facts import Advice, AdviseConfig, Proposal, RunCost
-from auricle.core.progress import duration
+from auricle.core.console import duration
 
 QUESTIONS = ("source", "domain", "hours", "clips", "labels", "above_8khz", "noisy", "noise", "gpus", "gpu_memory")
 YES = ("y", "yes", "true", "1")

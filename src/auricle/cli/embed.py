@@ -19,7 +19,7 @@ import warnings
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import exit_code, print_failures
 from auricle.commands.embed import EmbedConfig, as_json, embed
-from auricle.core.text import printable
+from auricle.core.console import printable
 from auricle.inference.tag_results import Failure
 
 

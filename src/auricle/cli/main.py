@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, Protocol
 
 from auricle.cli import aliases
 from auricle.cli.flags import VerbParser, with_dashes
-from auricle.core import interrupts, temporary
+from auricle.core import interrupts
+from auricle.core import io as temporary
+from auricle.core.console import ReaderGoneError, command_streams, printable
 from auricle.core.devices import POLICY
 from auricle.core.errors import AuricleError, is_out_of_memory, nearest
 from auricle.core.interrupts import EXIT_INTERRUPTED
 from auricle.core.io import os_error_text, write_failure
-from auricle.core.streams import ReaderGoneError, command_streams
-from auricle.core.text import printable
 from auricle.version import __version__
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE = 0, 1, 2

@@ -81,7 +81,7 @@ class Show:
 
 
 def _bibtex(description: Description) -> str:
-    from auricle.hub.published.citations import bibtex
+    from auricle.hub.published.record import bibtex
 
     return bibtex(description.papers) or f"% no paper is known for {description.name}"
 

@@ -19,7 +19,7 @@ from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.commands.prepare.published import DatasetsConfig, PublishedConfig, prepare_published
 from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
 from auricle.commands.prepare.teacher import TeacherOutputsConfig, prepare_teacher
-from auricle.core.text import printable
+from auricle.core.console import printable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.summary import summarise
 from auricle.data.published.base import PublishedDataset

@@ -22,9 +22,8 @@ from dataclasses import asdict
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import exit_code
 from auricle.commands.tag import TagConfig, tag
+from auricle.core.console import printable, progress_bar
 from auricle.core.errors import AuricleError
-from auricle.core.progress import progress_bar
-from auricle.core.text import printable
 from auricle.inference.tag_results import Failure, FileTags
 from auricle.inference.tag_summary import SUMMARIES, Summary
 

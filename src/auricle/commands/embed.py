@@ -19,12 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from auricle.core.console import stdin_bytes
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, write_text, writing
+from auricle.core.io import make_folder, scratch_folder, write_text, writing
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
-from auricle.core.streams import stdin_bytes
-from auricle.core.temporary import scratch_folder
 from auricle.inference.config import LEVELS, EmbedSettings
 
 if TYPE_CHECKING:
@@ -278,7 +277,7 @@ def append_clips(
         about files that are unusual.
     """
     from auricle.audio.decode import note_texts
-    from auricle.core.progress import progress_bar
+    from auricle.core.console import progress_bar
     from auricle.embeddings.cache import source_text
     from auricle.inference.part_done import PartDone
 

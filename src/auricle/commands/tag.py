@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.core.console import stdin_bytes
 from auricle.core.errors import AuricleError
 from auricle.core.io import file_stamp, make_folder, short_name, write_text, writing
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, option, paths_as_text
-from auricle.core.streams import stdin_bytes
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.events import SUFFIXES, WRITERS
 from auricle.inference.tag_results import Failure, FileTags

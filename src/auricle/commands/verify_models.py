@@ -78,7 +78,7 @@ def _file(name: str) -> Path:
 
 def _checks(name: str, file: Path | AuricleError) -> Iterator[Check]:
     from auricle.hub.load import load
-    from auricle.hub.strict_loading import reading
+    from auricle.hub.weight_file import reading
 
     if isinstance(file, AuricleError):
         yield Check("found", False, str(file))

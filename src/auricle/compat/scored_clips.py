@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from auricle.core.progress import progress_bar
-from auricle.data.datasets.base import SampleIndex
-from auricle.data.datasets.crops import CropConfig
+from auricle.core.console import progress_bar
+from auricle.data.datasets.base import CropConfig, SampleIndex
 from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.loading.loader import make_loader
 from auricle.data.manifest.manifest import Manifest

@@ -21,10 +21,10 @@ import numpy as np
 
 from auricle.audio.decode import AudioNote, note_texts
 from auricle.audio.resample import RESAMPLERS
+from auricle.core.console import ProgressBar, progress_bar
 from auricle.core.devices import pick_device
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, file_stamp, make_folder, writable_cache
-from auricle.core.progress import ProgressBar, progress_bar
 from auricle.core.randomness import key_of
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.embeddings import SHARD_CLIPS, EmbeddingStore

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.core.console import printable
 from auricle.core.errors import AuricleError, nearest
-from auricle.core.text import printable
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.evaluation.result_rows import Result, mean_test_ratio, score_table
 from auricle.metrics.table import METRICS

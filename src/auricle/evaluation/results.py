@@ -21,8 +21,18 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder
 from auricle.evaluation.evaluation import Evaluation
-from auricle.evaluation.result_rows import FIELDS, Result, decoded, encoded, rows_of
-from auricle.evaluation.result_tables import FORMATS, as_csv, as_json, as_markdown, as_text
+from auricle.evaluation.result_rows import (
+    FIELDS,
+    FORMATS,
+    Result,
+    as_csv,
+    as_json,
+    as_markdown,
+    as_text,
+    decoded,
+    encoded,
+    rows_of,
+)
 
 __all__ = ["FORMATS", "Result", "ResultsStore", "as_csv", "as_json", "as_markdown", "as_text", "record"]
 

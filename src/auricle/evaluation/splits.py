@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.manifest import Manifest
-from auricle.data.manifest.splits import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, draw_folds
+from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest, draw_folds
 from auricle.evaluation.targets import ClassTargets, Targets
 
 SPLIT_BY = ("auto", "folds", "split", "groups", "drawn")

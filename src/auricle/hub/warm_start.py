@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
 from auricle.hub.run_folder import RunFolder
-from auricle.hub.strict_loading import check_finite, reading
+from auricle.hub.weight_file import check_finite, reading
 
 HEAD = "offline_predictor."  # the second head of M2D-X and its variants: its size depends on the teacher or the classes
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource, as_list, find_audio, is_one, is_path
+from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.core.parallel import prefetch
-from auricle.core.progress import progress_bar
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.shards import CLIP, LOGITS, ClipEmbedding
 from auricle.inference import pipeline

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from auricle.audio.sources import AudioSource
+from auricle.core.console import clock, printable
 from auricle.core.errors import AuricleError
-from auricle.core.text import clock, printable
 
 LONG_SECONDS = 30.0  # of a recording, from which on its progress is shown
 

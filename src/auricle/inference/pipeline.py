@@ -21,7 +21,7 @@ import torch
 from auricle.audio.decode import AudioNote
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
-from auricle.audio.spans import SpanReader
+from auricle.audio.windows import SpanReader
 from auricle.core.devices import autocast, pick_device
 from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 from auricle.core.randomness import RandomKey

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from auricle.core.text import clock, printable
+from auricle.core.console import clock, printable
 from auricle.inference.events import Event
-from auricle.inference.recording_time import start_time
-from auricle.inference.tag_results import FileTags
+from auricle.inference.tag_results import FileTags, start_time
 
 SUMMARIES = ("label", "file", "hour")
 SHOWN_LABELS = 3  # of a recording or an hour

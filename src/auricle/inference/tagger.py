@@ -19,9 +19,9 @@ import torch
 from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource, audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
+from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError, nearest
 from auricle.core.parallel import prefetch
-from auricle.core.progress import progress_bar
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
 from auricle.inference.events import find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of

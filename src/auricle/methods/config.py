@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import argument, check_choices, check_ranges, option
-from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.base import CropConfig
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest

@@ -10,11 +10,11 @@ from typing import Any
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import from_plain
 from auricle.methods.config import Method, PretrainConfig
-from auricle.methods.distillation.method import DISTILLATION
-from auricle.methods.m2d.method import M2D, M2D_AS, M2D_D2V, M2D_S, M2D_X
-from auricle.methods.mae_ast.method import MAE_AST
-from auricle.methods.msm_mae.method import MSM_MAE
-from auricle.methods.supervised.method import SUPERVISED
+from auricle.methods.distillation.config import DISTILLATION
+from auricle.methods.m2d.config import M2D, M2D_AS, M2D_D2V, M2D_S, M2D_X
+from auricle.methods.mae_ast.config import MAE_AST
+from auricle.methods.msm_mae.config import MSM_MAE
+from auricle.methods.supervised.config import SUPERVISED
 
 METHODS: dict[str, Method] = {
     "m2d": M2D,

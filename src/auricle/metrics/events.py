@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Segment
+from auricle.data.manifest.clip_table import Segment
 
 Spans = Sequence[Sequence[Segment]]
 SEGMENT_SECONDS = 1.0

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
-from auricle.models.fingerprint import fingerprint_of
 from auricle.models.heads import MAIN, Head, HeadInputs, LabelKind, LabelSpace, make_head
-from auricle.models.inference_copy import MAKING, EncoderVersion, sharing_copy
+from auricle.models.inference_copy import MAKING, EncoderVersion, fingerprint_of, sharing_copy
 from auricle.models.info import EncoderInfo, LayerGroup
 from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram

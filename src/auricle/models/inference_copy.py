@@ -1,23 +1,52 @@
-"""Cache the copy of an encoder that ``Encoder.for_inference`` returns, and detect when it is out of date.
-
-The copy is made again if the encoder has changed: another tensor or memory address (``to``, ``half``), a tensor modified in
-place (``load_state_dict``, an optimizer step), other settings or another ``info``. PyTorch counts the modifications of a
-tensor (``Tensor._version``), so no hash is needed. PyTorch does not count changes through ``.data`` and inside
-``torch.inference_mode``, so they are not detected.
+"""The identity of a network as a checksum, the same on any machine; and the cached copy that ``Encoder.for_inference``
+returns, which is made anew when it is out of date.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from auricle.models.base import Encoder
     from auricle.models.info import EncoderInfo
+
+
+FIRST_NAMES = {  # of settings: fingerprints stay what they were when the settings had these names
+    "embed_dim": "width",
+    "num_heads": "heads",
+    "n_mels": "mel_bins",
+    "ffn_dim": "ffn_width",
+    "decoder_embed_dim": "decoder_width",
+}
+
+
+def fingerprint_of(architecture: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return 16 hex digits of a SHA-256 over an architecture and tensors by name."""
+    digest = hashlib.sha256(json.dumps(_first_names(architecture), sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _first_names(architecture: Any) -> Any:
+    """An architecture with the first names of its settings; "auto" heads were 0."""
+    if isinstance(architecture, list):
+        return [_first_names(part) for part in architecture]
+    if not isinstance(architecture, dict):
+        return architecture
+    named = {FIRST_NAMES.get(name, name): _first_names(value) for name, value in architecture.items()}
+    return {name: 0 if name == "heads" and value is None else value for name, value in named.items()}
+
 
 MAKING = threading.RLock()  # one copy at a time in a process; an ensemble makes those of its members
 

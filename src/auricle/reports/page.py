@@ -9,8 +9,8 @@ from pathlib import Path
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
-from auricle.reports.drawing.audio_clips import PageSounds
 from auricle.reports.drawing.html import script_safe, text
+from auricle.reports.drawing.media import PageSounds
 from auricle.reports.run_view import RunView, main_evaluation, named_apart
 from auricle.reports.sections.classes import classes_section
 from auricle.reports.sections.embedding_map import clips_to_play, map_section, task_manifest

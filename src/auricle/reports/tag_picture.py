@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from auricle.audio.sources import AudioSource
+from auricle.core.console import clock, printable
 from auricle.core.errors import MissingExtra
 from auricle.core.io import replacing
-from auricle.core.text import clock, printable
 from auricle.frontends.streaming import spectrogram_blocks
 from auricle.inference.events import Event
 from auricle.inference.tag_results import FileTags

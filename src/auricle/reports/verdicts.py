@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from auricle.core.console import duration
 from auricle.core.errors import AuricleError
-from auricle.core.progress import duration
 from auricle.evaluation.compare import same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.metrics.table import METRICS

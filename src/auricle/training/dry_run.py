@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from auricle.core.console import duration
 from auricle.core.devices import autocast, resolve_precision
 from auricle.core.errors import AuricleError
-from auricle.core.progress import duration
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress

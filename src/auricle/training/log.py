@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError, MissingExtra
-from auricle.core.progress import progress_bar
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.training.callbacks import Callback

@@ -18,9 +18,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
-from auricle.audio.decode import chunks, flac, mpeg, ogg
-from auricle.audio.decode.bare import BareStream, bare_stream
-from auricle.audio.decode.byte_buffer import ByteBuffer
+from auricle.audio.decode import chunks, mpeg
+from auricle.audio.decode import frames as flac
+from auricle.audio.decode import frames as ogg
+from auricle.audio.decode.frames import BareStream, ByteBuffer, bare_stream
 
 SLACK = 64  # bytes: programs count their header among the samples, or pad the end
 MAX_PARTS = 10000

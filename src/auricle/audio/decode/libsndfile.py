@@ -11,7 +11,7 @@ import soundfile
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, TruncatedAudioError, truncated
 from auricle.audio.decode.declared_length import Part
-from auricle.audio.decode.splice import SplicedFile
+from auricle.audio.decode.joined import SplicedFile
 from auricle.core.errors import AudioError
 
 BYTES_PER_SAMPLE = {

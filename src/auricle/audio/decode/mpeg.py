@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from auricle.audio.decode.byte_buffer import ByteBuffer
+from auricle.audio.decode.frames import ByteBuffer
 
 KBPS = {  # (MPEG-1, layer) -> kilobits per second by index
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),

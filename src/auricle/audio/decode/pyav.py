@@ -19,7 +19,7 @@ import numpy as np
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, MissingMediaError, truncated
 from auricle.audio.decode.declared_length import Part
-from auricle.audio.decode.splice import SplicedFile
+from auricle.audio.decode.joined import SplicedFile
 from auricle.audio.resample import recut_blocks
 from auricle.core.errors import AudioError
 

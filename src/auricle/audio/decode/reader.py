@@ -26,13 +26,11 @@ from typing import BinaryIO, Literal
 import numpy as np
 import soundfile
 
-from auricle.audio.decode.base import AudioNote, Decoder, MissingMediaError, TruncatedAudioError
+from auricle.audio.decode.base import AudioNote, Decoder, Levels, MissingMediaError, TruncatedAudioError
 from auricle.audio.decode.declared_length import Layout, Part, layout_of
-from auricle.audio.decode.joined import JoinedDecoder
-from auricle.audio.decode.levels import Levels
+from auricle.audio.decode.joined import JoinedDecoder, SplicedFile, opened_bytes
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
-from auricle.audio.decode.splice import SplicedFile, opened_bytes
 from auricle.audio.resample import (
     MAX_RATE,
     MIN_RATE,

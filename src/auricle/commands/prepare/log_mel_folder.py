@@ -117,8 +117,8 @@ def claim_mirror(out: Path, config: LmsConfig) -> None:
 
 
 def _convert(names: list[str], config: LmsConfig) -> Iterable[ConvertedFile | ConversionFailure]:
+    from auricle.core.console import progress_bar
     from auricle.core.parallel import num_processes, parallel_map
-    from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import FolderConverter, LogMelConverter
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length, strict=config.strict)

@@ -129,8 +129,8 @@ def dtype_of(config: PrepareConfig) -> str:
 
 
 def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[ConvertedClip | ConversionFailure]:
+    from auricle.core.console import progress_bar
     from auricle.core.parallel import num_processes, parallel_map
-    from auricle.core.progress import progress_bar
     from auricle.data.stores.conversion import Converter, LogMelConverter, by_recording
 
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds, strict=config.strict)

@@ -169,8 +169,8 @@ def format_settings(config: PublishedConfig) -> dict[str, Any]:
 def _record(
     recorder: Recorder, tasks: list[tuple[Recording, str]], config: PublishedConfig
 ) -> Iterable[MeasuredRecording | ConversionFailure]:
+    from auricle.core.console import progress_bar
     from auricle.core.parallel import num_processes, parallel_map
-    from auricle.core.progress import progress_bar
 
     results = parallel_map(recorder, tasks, num_processes(len(tasks), config.workers))
     what = "keeping recordings" if config.cache else "reading lengths"

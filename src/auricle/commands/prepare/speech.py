@@ -156,6 +156,6 @@ def padded_wave(manifest: Manifest, clip: Clip, min_seconds: float) -> np.ndarra
 
 
 def _progress(clips: list[Clip], config: SpeechConfig) -> Iterable[Clip]:
-    from auricle.core.progress import progress_bar
+    from auricle.core.console import progress_bar
 
     return progress_bar(clips, what="features", quiet=config.quiet or not clips)

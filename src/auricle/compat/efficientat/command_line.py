@@ -20,7 +20,7 @@ import numpy as np
 
 from auricle.audio.windows import Remainder, Window
 from auricle.compat.efficientat.programs import PROGRAMS, parse_program
-from auricle.compat.shell_line import LineParser, parse_shell_line, split_at_dashes
+from auricle.compat.lines import LineParser, parse_shell_line, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
 from auricle.models.base import Encoder
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auricle.compat.shell_line import LineParser
+from auricle.compat.lines import LineParser
 from auricle.core.errors import AuricleError, nearest
 
 GENERATIONS = (2023, 2024)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.settings import ONE_LABEL
-from auricle.compat.epoch_rows import EpochRows, mean_of
-from auricle.compat.original_run import note_original
+from auricle.compat.original_run import EpochRows, mean_of, note_original
 from auricle.core.errors import AuricleError
 from auricle.training.callbacks import Callback
 

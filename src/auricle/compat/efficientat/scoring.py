@@ -14,8 +14,7 @@ from auricle.compat.datasets import read_dataset
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.training import DATASETS, Load, folder_of, in_splits, published_network
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.manifest import Manifest
-from auricle.data.manifest.splits import TEST_SPLITS
+from auricle.data.manifest.manifest import TEST_SPLITS, Manifest
 
 if TYPE_CHECKING:
     from auricle.models.base import Encoder

@@ -28,8 +28,7 @@ from auricle.compat.efficientat.settings import (
 )
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
-from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
-from auricle.data.manifest.splits import TEST_SPLITS, VALIDATION_SPLITS
+from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest
 
 if TYPE_CHECKING:
     from auricle.methods.supervised.config import FinetuneConfig

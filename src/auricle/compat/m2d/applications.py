@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.compat.datasets import dataset_folder, read_dataset
-from auricle.compat.shell_line import LineParser
+from auricle.compat.lines import LineParser
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder
 from auricle.core.options import with_values

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.compat.lines import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.compat.m2d import applications, evar_options
 from auricle.compat.m2d.options import PROGRAMS, parse_options, without_effect
-from auricle.compat.shell_line import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:

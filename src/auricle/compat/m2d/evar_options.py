@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auricle.compat.hydra_line import read_yaml
-from auricle.compat.shell_line import LineParser
+from auricle.compat.lines import LineParser, read_yaml
 from auricle.core.errors import AuricleError, nearest
 
 # ---- configurations ([finetuning 1](docs/specification/finetuning.md#s1))

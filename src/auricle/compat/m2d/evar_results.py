@@ -6,11 +6,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.compat.epoch_rows import EpochRows
-from auricle.compat.original_run import note_original
+from auricle.compat.original_run import EpochRows, note_original
 from auricle.core.io import make_folder
-from auricle.data.manifest.manifest import Manifest
-from auricle.data.manifest.splits import TEST_SPLITS
+from auricle.data.manifest.manifest import TEST_SPLITS, Manifest
 from auricle.training.callbacks import Callback
 
 if TYPE_CHECKING:

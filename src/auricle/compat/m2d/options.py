@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from auricle.compat.shell_line import LineParser
+from auricle.compat.lines import LineParser
 from auricle.core.errors import AuricleError, nearest
 
 GENERAL, AUDIOSET, SPEECH, MAE = PROGRAMS = ("train_audio", "train_as", "train_speech", "mae_train_audio")

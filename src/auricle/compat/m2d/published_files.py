@@ -17,10 +17,9 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.compat.epoch_rows import EpochRows
-from auricle.compat.m2d.model_names import factory_name, program_of
+from auricle.compat.m2d.names import factory_name, program_of, run_folder_name
 from auricle.compat.m2d.options import MAE, defaults_of, options_of
-from auricle.compat.m2d.run_names import run_folder_name
+from auricle.compat.original_run import EpochRows
 from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
 from auricle.methods.config import PretrainConfig

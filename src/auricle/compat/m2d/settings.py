@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from auricle.compat.m2d.model_names import factory_of
+from auricle.compat.m2d.names import factory_of
 from auricle.compat.m2d.options import AUDIOSET, GENERAL, MAE, options_of
 from auricle.compat.m2d.published_files import PUBLISHED
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
-from auricle.hub.convert.m2d_names import RATES
+from auricle.hub.convert.m2d import RATES
 from auricle.methods.registry import find_method
 from auricle.models.m2d.config import front_end_of
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from auricle.compat.hydra_line import parse_hydra_line
-from auricle.compat.shell_line import ShellLine, parse_shell_line, run_torchrun, split_at_dashes
+from auricle.compat.lines import ShellLine, parse_hydra_line, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from auricle.compat.hydra_line import HydraLine, read_yaml, resolve_reference
+from auricle.compat.lines import HydraLine, read_yaml, resolve_reference
 from auricle.compat.mae_ast.names import FIXED, NAMES, OTHER_GROUPS, PUBLISHED, WITHOUT_MEANING, Name
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import with_values

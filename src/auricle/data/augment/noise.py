@@ -11,8 +11,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey, key_of
-from auricle.data.datasets.base import ClipDataset, Crop
-from auricle.data.datasets.crops import crop_start, epoch_length
+from auricle.data.datasets.base import ClipDataset, Crop, crop_start, epoch_length
 from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip, Segment
+from auricle.data.manifest.clip_table import Clip, Segment
 from auricle.data.manifest.manifest import Manifest
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from auricle.core.randomness import RandomKey
 from auricle.data.augment.noise import NoisyDataset
-from auricle.data.datasets.base import Crop
-from auricle.data.datasets.crops import CropConfig, crop_start, fit_length
+from auricle.data.datasets.base import Crop, CropConfig, crop_start, fit_length
 from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store

@@ -15,8 +15,7 @@ import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
-from auricle.data.datasets.base import Crop
-from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.base import Crop, CropConfig
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import SETTINGS, check_spectrogram, open_array, open_npz, read_card

@@ -8,8 +8,7 @@ import numpy as np
 
 from auricle.audio.resample import Resampler
 from auricle.core.randomness import RandomKey
-from auricle.data.datasets.base import ClipDataset, Crop
-from auricle.data.datasets.crops import CropConfig, crop_start, faded_clip, fit_length
+from auricle.data.datasets.base import ClipDataset, Crop, CropConfig, crop_start, faded_clip, fit_length
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import open_store
 

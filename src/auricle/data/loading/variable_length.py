@@ -16,8 +16,7 @@ import numpy as np
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.options import check_ranges, option
 from auricle.core.randomness import RandomKey, RandomSource
-from auricle.data.datasets.base import Crop, Sample, SampleIndex
-from auricle.data.datasets.crops import CropConfig, crop_start
+from auricle.data.datasets.base import Crop, CropConfig, Sample, SampleIndex, crop_start
 from auricle.data.datasets.waveforms import Waveforms
 from auricle.data.manifest.columns import MISSING
 from auricle.data.manifest.manifest import Clip, Manifest

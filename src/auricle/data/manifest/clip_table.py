@@ -1,17 +1,20 @@
-"""The clips of a manifest as columns: a sequence that makes a Clip when a row is read."""
+"""The clips of a manifest: one of them, all of them as columns of which a row makes a Clip when it is read, and one clip of
+several rows about the same file (a row per event, or per label).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain, islice, repeat
 from operator import attrgetter
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from auricle.data.manifest.clip import DEFAULTS, FIELDS, Clip
+from auricle.core.errors import AuricleError
 from auricle.data.manifest.columns import (
     CategoryBuilder,
     CategoryColumn,
@@ -24,6 +27,80 @@ from auricle.data.manifest.columns import (
     TextColumn,
     present_codes,
 )
+
+ARCHIVES = (".hdf", ".hdf5", ".h5")  # suffixes of a ``store`` that holds encoded audio
+
+
+class Segment(NamedTuple):
+    """A labelled part of a clip; onset and offset in seconds from the start of the recording."""
+
+    onset: float
+    offset: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row. Its audio is ``path`` (relative to the manifest's root, or absolute), its stored form ``store``/``key``.
+
+    Attributes:
+        id: Unique name. By default the path, with ``@start-end`` added for a part of a recording.
+        path: File of the recording.
+        store: Folder or archive that holds the stored form (a spectrogram, encoded audio), relative to the root.
+        key: Name of the stored form inside ``store``.
+        start: Where the clip begins in the recording, in seconds (None: at the first sample).
+        end: Where the clip ends in the recording, in seconds (None: at the last sample).
+        rate: Sample rate of the recording in hertz.
+        num_samples: Length of the whole recording at ``rate``, before any crop.
+        labels: Classes that apply.
+        known: Classes that were annotated at all (None: every class).
+        events: Labelled parts of the clip.
+        transcript: What is spoken.
+        split: Name of the part of the data, such as ``train``.
+        fold: Number of the part in cross-validation.
+        group: Speaker, patient or site; a group must not be split_at_dashes between parts.
+        weight: How often sampling picks the clip, relative to the others.
+    """
+
+    id: str
+    path: str | None = None
+    store: str | None = None
+    key: str | None = None
+    start: float | None = None
+    end: float | None = None
+    rate: int | None = None
+    num_samples: int | None = None
+    labels: tuple[str, ...] = ()
+    known: tuple[str, ...] | None = None
+    events: tuple[Segment, ...] = ()
+    transcript: str | None = None
+    split: str | None = None
+    fold: int | None = None
+    group: str | None = None
+    weight: float = 1.0
+
+    @property
+    def in_archive(self) -> bool:
+        """True if the recording is encoded audio in an archive (HDF5): ``key`` is its name there."""
+        return self.store is not None and self.store.lower().endswith(ARCHIVES)
+
+    @property
+    def has_spectrogram(self) -> bool:
+        """True if ``store`` and ``key`` name a stored spectrogram."""
+        return self.key is not None and not self.in_archive
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of the clip in seconds, or None where the manifest does not give it."""
+        end = self.end
+        if end is None and self.rate and self.num_samples is not None:
+            end = self.num_samples / self.rate
+        return None if end is None else end - (self.start or 0.0)
+
+
+FIELDS = tuple(f.name for f in fields(Clip))
+DEFAULTS = {f.name: f.default for f in fields(Clip)} | {"id": None}  # an id has none
+
 
 CHUNK = 1024  # rows that are turned into Python objects at a time
 
@@ -263,3 +340,57 @@ class TableBuilder:
 
     def table(self) -> ClipTable:
         return ClipTable(self.count, self.columns())
+
+
+JOINED = ("labels", "known", "events")  # what rows of one clip may differ in
+
+
+def merged_rows(table: ClipTable, where: str) -> tuple[ClipTable, tuple[str, ...]]:
+    """Return a table with one row per clip, and a note about rows that were joined.
+
+    Rows of one id (by default the file and its span) become one clip with the labels and events of all.
+
+    Raises:
+        AuricleError: Rows of one id differ in something else, such as the file or the fold.
+    """
+    if not table.repeated_ids():
+        return table, ()
+    rows: dict[str, list[Clip]] = {}
+    for clip in table:
+        rows.setdefault(clip.id, []).append(clip)
+    merged = ClipTable.of(_merged(clips, where) for clips in rows.values())
+    joined = [clips for clips in rows.values() if len(clips) > 1]
+    events = " and events" if "events" in merged.columns else ""
+    note = (
+        f"rows of {where} about the same clip are joined, with the labels{events} of all of them "
+        f"({sum(map(len, joined)):,} rows, {len(joined):,} clips, the first is '{joined[0][0].id}')"
+    )
+    return merged, (note,)
+
+
+def _merged(clips: Sequence[Clip], where: str) -> Clip:
+    if len(clips) == 1:
+        return clips[0]
+    values: dict[str, Any] = {name: _common(name, clips, where) for name in FIELDS if name not in JOINED}
+    labels = tuple(dict.fromkeys(label for clip in clips for label in clip.labels))
+    known = [clip.known for clip in clips if clip.known is not None]
+    events = tuple(dict.fromkeys(event for clip in clips for event in clip.events))
+    return Clip(
+        **values,
+        labels=labels,
+        known=tuple(dict.fromkeys(name for names in known for name in names)) if known else None,
+        events=events,
+    )
+
+
+def _common(field: str, clips: Sequence[Clip], where: str) -> Any:
+    """Return the value of a field in all rows of a clip that set it."""
+    values = [getattr(clip, field) for clip in clips]
+    distinct = list(dict.fromkeys(value for value in values if value != DEFAULTS[field])) or [DEFAULTS[field]]
+    if len(distinct) > 1:
+        raise AuricleError(
+            f"duplicate ids in the manifest: '{clips[0].id}' ({len(clips)} rows) has several values of '{field}' in {where}: "
+            f"{', '.join(map(repr, distinct[:3]))}; rows of one clip may differ in labels and events only: "
+            "remove the others, or give the clips an 'id' column of their own"
+        )
+    return distinct[0]

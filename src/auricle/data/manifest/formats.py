@@ -15,12 +15,11 @@ from auricle.audio.arrays import is_table
 from auricle.audio.sources import is_path
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import path_of
-from auricle.data.manifest.clip_table import ClipTable, TableBuilder
+from auricle.data.manifest.clip_table import ClipTable, TableBuilder, merged_rows
 from auricle.data.manifest.folders import folder_manifest, spelt_in_utf8
 from auricle.data.manifest.labels import join_labels, keep_whole_names, read_class_list
 from auricle.data.manifest.locate import locate
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning
-from auricle.data.manifest.merging import merged_rows
 from auricle.data.manifest.rows import cell_of, clip_of, find_columns
 from auricle.data.manifest.tables import (
     CHUNK,

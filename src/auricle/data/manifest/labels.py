@@ -12,8 +12,8 @@ from typing import Any
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.columns import ListColumn
 from auricle.data.manifest.label_cells import CommaNote
+from auricle.data.manifest.locate import NameIndex
 from auricle.data.manifest.manifest import Manifest
-from auricle.data.manifest.names import NameIndex
 from auricle.data.manifest.tables import TABLES, read_table
 
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from auricle.audio.decode import probe
+from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.progress import progress_bar
-from auricle.data.manifest.clip import Clip
-from auricle.data.manifest.clip_table import ClipTable
+from auricle.data.manifest.clip_table import Clip, ClipTable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.base import open_store
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import DEFAULTS, FIELDS, Clip, Segment
+from auricle.data.manifest.clip_table import DEFAULTS, FIELDS, Clip, Segment
 from auricle.data.manifest.columns import MISSING, Lists
 from auricle.data.manifest.label_cells import joined_names, names_in, text_of
 

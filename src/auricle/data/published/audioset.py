@@ -17,8 +17,7 @@ from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below
 from auricle.core.errors import AuricleError
 from auricle.data.audioset import ID_LENGTH, audioset_classes, read_segments
-from auricle.data.manifest.clip import Clip
-from auricle.data.manifest.clip_table import ClipTable
+from auricle.data.manifest.clip_table import Clip, ClipTable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.base import LayoutError, PublishedDataset
 

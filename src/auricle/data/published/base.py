@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
+from auricle.data.manifest.locate import NameIndex
 from auricle.data.manifest.manifest import Manifest
-from auricle.data.manifest.names import NameIndex
 from auricle.data.manifest.tables import read_table
 
 SHOWN = 5  # names in a message

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.base import LayoutError, PublishedDataset, find, in_order, number, rows_of
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from auricle.audio.decode import AudioInfo, probe
 from auricle.core.errors import AudioError
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.base import LayoutError, PublishedDataset, find, rows_of
 

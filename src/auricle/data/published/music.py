@@ -19,7 +19,7 @@ import numpy as np
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.base import LayoutError, PublishedDataset, find, rows_of, with_split_table
 

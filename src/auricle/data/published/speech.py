@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.base import LayoutError, PublishedDataset, find, with_split_table
 

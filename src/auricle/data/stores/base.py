@@ -9,7 +9,7 @@ import numpy as np
 
 from auricle.audio.decode import AudioInfo, Decoded, File, probe, read
 from auricle.audio.resample import Resampler
-from auricle.data.manifest.clip import ARCHIVES
+from auricle.data.manifest.clip_table import ARCHIVES
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array
 

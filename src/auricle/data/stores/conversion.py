@@ -17,7 +17,7 @@ import numpy as np
 
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, AudioNote, blocks, probe
 from auricle.audio.sources import AudioSource, files_below
-from auricle.audio.spans import SpanReader
+from auricle.audio.windows import SpanReader
 from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 from auricle.core.io import check_unchanged, file_stamp, replacing, short_name
 from auricle.core.randomness import key_of

@@ -16,7 +16,7 @@ import numpy as np
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AudioError
 from auricle.core.io import check_unchanged, file_stamp, replacing
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.base import ClipStore, StoredAudio
 from auricle.data.stores.conversion import ConversionFailure, append_line, keys_of

@@ -11,12 +11,30 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
-from auricle.data.synthetic.impact import clock_tick, footsteps, glass, typing, water_drops
-from auricle.data.synthetic.machine import engine, helicopter, sawing
-from auricle.data.synthetic.music import bell, drum, plucked_string
-from auricle.data.synthetic.tonal import beeps, bird_chirp, insect, siren
-from auricle.data.synthetic.voice import dog_bark, vowel_voice
-from auricle.data.synthetic.weather import applause, rain, wind
+from auricle.data.synthetic.instruments import (
+    beeps,
+    bell,
+    bird_chirp,
+    dog_bark,
+    drum,
+    insect,
+    plucked_string,
+    siren,
+    vowel_voice,
+)
+from auricle.data.synthetic.noises import (
+    applause,
+    clock_tick,
+    engine,
+    footsteps,
+    glass,
+    helicopter,
+    rain,
+    sawing,
+    typing,
+    water_drops,
+    wind,
+)
 
 Sound = Callable[[Generator, int, float], np.ndarray]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import replacing, write_text
 from auricle.core.parallel import parallel_map
-from auricle.core.progress import progress_bar
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest

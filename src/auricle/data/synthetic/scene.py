@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from auricle.data.synthetic import SOUNDS
-from auricle.data.synthetic.machine import hum
+from auricle.data.synthetic.noises import hum
 from auricle.data.synthetic.shapes import (
     add_events,
     apply_gain,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError
 from auricle.core.options import differences
 from auricle.hub.pickles import read_pickle
-from auricle.hub.strict_loading import as_tensors, build_strictly, reading
+from auricle.hub.weight_file import as_tensors, build_strictly, reading
 from auricle.models.efficientat.config import STEM, DyMNConfig, MNConfig, round8
 
 if TYPE_CHECKING:

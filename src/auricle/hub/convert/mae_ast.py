@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
-from auricle.hub.strict_loading import as_tensors, build_strictly, reading
+from auricle.hub.weight_file import as_tensors, build_strictly, reading
 from auricle.models.mae_ast.config import MAEASTConfig
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from auricle.core.options import differences
 from auricle.data.audioset import audioset_classes_by_id
 from auricle.hub.convert import efficientat, m2d, mae_ast
 from auricle.hub.pickles import read_pickle
-from auricle.hub.strict_loading import reading
+from auricle.hub.weight_file import reading
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.heads import LabelSpace
 from auricle.models.m2d.config import ViTConfig

@@ -15,7 +15,7 @@ from auricle.methods.distillation.config import TeacherConfig
 from auricle.methods.distillation.teachers import Teacher, TeacherOutput
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
 from auricle.methods.supervised.groups import Groups
-from auricle.methods.supervised.losses import teacher_bce
+from auricle.methods.supervised.mixing import teacher_bce
 from auricle.methods.supervised.objective import Supervised, View
 from auricle.models.base import Encoder
 from auricle.models.layers.init import keyed, linear_rule

@@ -1,18 +1,26 @@
-"""Settings of M2D and its variants (M2D-X, M2D-AS, M2D-S, D2V). PyTorch is not imported here."""
+"""M2D and its variants (M2D-X, M2D-AS, M2D-S, D2V) as methods: settings, how each objective is built from them, and which
+data it reads. PyTorch is imported when an objective is built.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, option
-from auricle.methods.config import AUTO, EMPTY, NONE, ZERO, DataConfig, PretrainConfig, TrainConfig
+from auricle.methods.config import AUTO, EMPTY, NONE, ZERO, DataConfig, Method, PretrainConfig, TrainConfig
 from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
+    from auricle.methods.data import Processes, TrainingData
+    from auricle.methods.m2d.objective import MaskedObjective
+    from auricle.models.base import Encoder
+
+    Kind = TypeVar("Kind", bound=MaskedObjective)
 
 
 @dataclass(frozen=True)
@@ -218,3 +226,82 @@ class M2DSPretrain(M2DPretrain):
     @property
     def target_frames(self) -> int | None:
         return parse_size(self.model.patch_size)[1]
+
+
+def open_data(config: ViTPretrain, processes: Processes) -> TrainingData:
+    """Open stored spectrograms, or audio whose spectrograms are made during training."""
+    from auricle.methods.m2d.data import open_clips
+
+    return open_clips(config, processes)
+
+
+def build_masked(kind: type[Kind], config: Any, data: TrainingData, *more: Any, **options: Any) -> Kind:
+    """Build an objective of the M2D family; ``more`` and ``options`` are what one of them takes in addition."""
+    objective = kind(
+        config.model,
+        config.predictor,
+        config.objective,
+        *more,
+        stats=data.statistics,
+        seed=config.train.seed,
+        name=Path(config.out or config.method).name,
+        **options,
+    )
+    objective.feature_eval_freq = config.feature_eval_freq
+    for stack in (objective.online.transformer, objective.predictor.transformer):
+        stack.recompute = config.train.checkpoint_activations
+    return objective
+
+
+def build_m2d(config: M2DPretrain, data: TrainingData) -> MaskedObjective:
+    from auricle.methods.m2d import objective
+
+    return build_masked(objective.M2D, config, data)
+
+
+def build_m2d_d2v(config: M2DPretrain, data: TrainingData) -> MaskedObjective:
+    from auricle.methods.m2d import objective
+
+    return build_masked(objective.M2DD2V, config, data)
+
+
+def build_m2d_x(config: M2DXPretrain, data: TrainingData) -> MaskedObjective:
+    from auricle.methods.m2d import variants
+
+    return build_masked(variants.M2DX, config, data, load_teacher(config), features=stored_feature_dim(data))
+
+
+def build_m2d_as(config: M2DASPretrain, data: TrainingData) -> MaskedObjective:
+    from auricle.methods.m2d import variants
+
+    labels = data.dataset.labels
+    assert labels is not None
+    return build_masked(variants.M2DAS, config, data, len(labels.index))
+
+
+def build_m2d_s(config: M2DSPretrain, data: TrainingData) -> MaskedObjective:
+    from auricle.methods.m2d import variants
+
+    return build_masked(variants.M2DS, config, data, stored_feature_dim(data))
+
+
+def load_teacher(config: M2DXPretrain) -> Encoder | None:
+    """Load the encoder that ``--teacher`` names; None where its features are stored, or none is named."""
+    from auricle.hub.load import load
+
+    name = config.resume if config.teacher == "self" else config.teacher
+    return None if name is None or name == "stored" else load(name)
+
+
+def stored_feature_dim(data: TrainingData) -> int:
+    """Return the dimension of the stored features; 0 where there are none."""
+    from auricle.data.datasets.speech import SpeechPairs
+
+    return data.dataset.target_width if isinstance(data.dataset, SpeechPairs) else 0
+
+
+M2D = Method(M2DPretrain, build_m2d, open_data)
+M2D_D2V = Method(M2DPretrain, build_m2d_d2v, open_data)
+M2D_X = Method(M2DXPretrain, build_m2d_x, open_data)
+M2D_AS = Method(M2DASPretrain, build_m2d_as, open_data)
+M2D_S = Method(M2DSPretrain, build_m2d_s, open_data)

@@ -16,9 +16,9 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Teacher, TrainProgress, without_noise
-from auricle.methods.m2d.alignment import Columns
 from auricle.methods.m2d.config import M2DASConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.objective import M2D
+from auricle.methods.m2d.targets import Columns
 from auricle.models.base import Encoder
 from auricle.models.layers.init import Rule, keyed, linear_rule, transformer_rule
 from auricle.models.layers.transformer import take

@@ -1,10 +1,4 @@
-"""MAE-AST: match each prediction to its masked token of the clip, and reconstruct the token.
-
-Source: [mae_ast 5](docs/specification/mae_ast.md#s5), [7](docs/specification/mae_ast.md#s7).
-
-SSAST's objective is the same with other settings ([mae_ast 12](docs/specification/mae_ast.md#s12)): the encoder sees learnt
-tokens in the place of masked ones, there is no decoder, and each loss has its own mask and forward pass.
-"""
+"""MAE-AST: match each prediction to its masked token of the clip (InfoNCE), and reconstruct the token."""
 
 from __future__ import annotations
 
@@ -15,19 +9,76 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, Preview, TrainProgress, spectrogram_of, token_error
 from auricle.methods.mae_ast.config import MAEASTObjectiveConfig
-from auricle.methods.mae_ast.losses import info_nce, reconstruction_loss, token_nce
 from auricle.methods.mae_ast.masks import draw_mask
 from auricle.models.layers.init import keyed, linear_rule
 from auricle.models.layers.transformer import take
 from auricle.models.mae_ast.config import MAEASTConfig
 from auricle.models.mae_ast.encoder import MAEASTEncoder
 from auricle.models.masking.patches import Mask
+
+PADDING_SCORE = -1e30  # its probability is exactly 0, and rows of padding alone stay finite
+
+
+def token_nce(
+    prediction: Tensor, target: Tensor, real: Tensor | None = None, *, among: str = "targets"
+) -> tuple[Tensor, Tensor]:
+    """Compute the matching loss of each token by raw dot products, without temperature.
+
+    Negatives are the other masked tokens of the same clip.
+
+    Args:
+        prediction, target: (B, M, P).
+        among: "targets": which target belongs to a prediction (MAE-AST); "predictions": which prediction belongs to a
+            target, while a match is still decided by the predictions (SSAST).
+
+    Returns:
+        The loss (B, M) in nats, 0 for padding, and a bool (B, M), True if the token matches its partner.
+    """
+    prediction, target = prediction.float(), target.float()
+    queries, keys = (prediction, target) if among == "targets" else (target, prediction)
+    with torch.autocast(prediction.device.type, enabled=False):
+        scores = torch.bmm(queries, keys.transpose(1, 2))
+    if real is not None:
+        scores = scores.masked_fill(~real[:, None, :], PADDING_SCORE)
+    partner = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape[:2])
+    loss = functional.cross_entropy(scores.flatten(0, 1), partner.flatten(), reduction="none").view(partner.shape)
+    matched = _best(scores.detach(), real, among) == partner
+    return (loss, matched) if real is None else (loss * real, matched & real)
+
+
+def _best(scores: Tensor, real: Tensor | None, among: str) -> Tensor:
+    if among == "targets":
+        return scores.argmax(dim=-1)
+    log_probs = scores.log_softmax(dim=-1)  # SSAST takes the best row of each column of the row-wise probabilities
+    return (log_probs if real is None else log_probs.masked_fill(~real[:, :, None], PADDING_SCORE)).argmax(dim=1)
+
+
+def info_nce(
+    prediction: Tensor, target: Tensor, real: Tensor | None = None, *, among: str = "targets"
+) -> tuple[Tensor, Tensor]:
+    """Return the mean loss in nats and the accuracy, the ratio of tokens that match their partner; see ``token_nce``."""
+    loss, matched = token_nce(prediction, target, real, among=among)
+    return mean_of(loss, real), mean_of(matched.float(), real)
+
+
+def reconstruction_loss(reconstruction: Tensor, target: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return the mean squared difference of (B, M, P) pairs, a scalar."""
+    if real is None:
+        return functional.mse_loss(reconstruction.float(), target.float())
+    return mean_of(token_error(target, reconstruction, "mse"), real)
+
+
+def mean_of(values: Tensor, real: Tensor | None) -> Tensor:
+    """Return the mean of values (B, M) over the real tokens of all clips."""
+    return values.mean() if real is None else (values * real).sum() / real.sum()
+
 
 BIT = math.log(2)  # nats; the original logs losses in bits and optimises them in nats
 LOSSES = ("classification", "reconstruction")

@@ -11,7 +11,7 @@ from torch import Tensor
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import VARIANCE_GUARD, Preview, TrainProgress, standardize_tokens, token_error
-from auricle.methods.m2d.masked import MaskedObjective
+from auricle.methods.m2d.objective import MaskedObjective
 from auricle.methods.msm_mae.config import MsmMaeConfig
 from auricle.models.layers.transformer import take
 from auricle.models.m2d.config import PredictorConfig, ViTConfig, parse_size

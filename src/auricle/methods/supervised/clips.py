@@ -9,10 +9,9 @@ import numpy as np
 
 from auricle.core.randomness import RandomKey
 from auricle.data.augment.waveform import WaveAugment, draw_share, mixed_waves
-from auricle.data.datasets.base import Sample, SampleIndex
-from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.base import CropConfig, Sample, SampleIndex
 from auricle.data.datasets.waveforms import Waveforms
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 
 WINDOW_MARK = "#window="  # between the id of a clip and the number of a window of it

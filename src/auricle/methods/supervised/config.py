@@ -1,12 +1,22 @@
-"""Settings of learning with labels. PyTorch is not imported here."""
+"""Learning with labels as a method: its settings, how its objective is built from them, and which data it reads. PyTorch is
+imported when it is built.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
-from auricle.methods.config import AUTO, NONE, ZERO, PretrainConfig, TrainConfig
+from auricle.methods.config import AUTO, NONE, ZERO, Method, PretrainConfig, TrainConfig
+from auricle.methods.supervised.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from auricle.methods.data import Processes, TrainingData
+    from auricle.methods.supervised.objective import Supervised
+
 
 LOSSES = ("auto", "bce", "cross-entropy", "nll", "double-softmax", "evar")
 HEADS = ("auto", "keep", "new", "linear", "uniform-linear", "mlp", "norm-linear", "evar", "transformer")
@@ -349,3 +359,42 @@ class FinetuneConfig(PretrainConfig):
     def tokens(self) -> tuple[int, int]:
         """Return 0 tokens: the cost of a clip depends on the network that is loaded."""
         return 0, 0
+
+
+def open_data(config: FinetuneConfig, processes: Processes) -> TrainingData:
+    """Open labelled clips and the encoder that learns from them."""
+    from auricle.methods.supervised.data import open_labelled
+
+    return open_labelled(config, processes)
+
+
+def build_supervised(config: FinetuneConfig, data: TrainingData) -> Supervised:
+    from auricle.methods.supervised.data import LabelledData, check_slices, class_weights, scored_groups
+    from auricle.methods.supervised.frames import SupervisedFrames
+    from auricle.methods.supervised.head import encoder_with_head
+    from auricle.methods.supervised.objective import Supervised
+
+    assert isinstance(data, LabelledData)
+    check_slices(data, config)
+    encoder = encoder_with_head(data, config)
+    encoder.update_info(name=Path(config.out or config.method).name)
+    lr = config.train.peak_lr(data.processes.world)
+    weights, groups = class_weights(data, config), scored_groups(data, config)
+    frames = data.dataset.frame_labels
+    if frames is None:
+        return Supervised(encoder, config.learning, config.augment, lr=lr, class_weights=weights, groups=groups)
+    scored = [part.dataset.manifest for part in (data.valid, data.test) if part is not None]
+    return SupervisedFrames(
+        encoder,
+        config.learning,
+        config.augment,
+        lr=lr,
+        class_weights=weights,
+        windows={clip.id: clip for manifest in scored for clip in manifest},
+        times=frames.times,
+        seconds=frames.seconds,
+        classes=frames.classes,
+    )
+
+
+SUPERVISED = Method(FinetuneConfig, build_supervised, open_data, RECIPES, verb="finetune")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from auricle.data.manifest.clip import Clip
+from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 
 MOST_CLIPS = 20_000  # looked at: a longer list would take minutes

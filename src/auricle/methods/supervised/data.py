@@ -14,23 +14,21 @@ from torch import Tensor
 
 from auricle.core.errors import AuricleError
 from auricle.data.augment.waveform import WaveAugment
-from auricle.data.datasets.base import ClipDataset
-from auricle.data.datasets.crops import CropConfig
+from auricle.data.datasets.base import ClipDataset, CropConfig
 from auricle.data.datasets.frame_labels import FrameLabels, with_event_labels, without_labels
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.loading.sampler import HeldOutBatches, ShuffledBatches
 from auricle.data.loading.statistics import Statistics
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import with_lengths
-from auricle.data.manifest.manifest import Manifest
-from auricle.data.manifest.splits import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, draw_folds
+from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest, draw_folds
 from auricle.hub.load import load, load_untrained
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.contradictions import contradictions
 from auricle.methods.supervised.groups import Groups, groups_of
-from auricle.methods.supervised.losses import CLASS_WEIGHTS
+from auricle.methods.supervised.mixing import CLASS_WEIGHTS
 from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
 from auricle.models.heads import LabelKind, LabelSpace

@@ -14,11 +14,11 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.data.manifest.clip import Clip, Segment
+from auricle.data.manifest.clip_table import Clip, Segment
 from auricle.methods.base import TrainProgress
 from auricle.methods.supervised.clips import clip_of
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
-from auricle.methods.supervised.losses import frame_bce, smoothed
+from auricle.methods.supervised.mixing import frame_bce, smoothed
 from auricle.methods.supervised.objective import Supervised, View
 from auricle.metrics import events
 from auricle.models.base import Encoder

@@ -20,14 +20,16 @@ from auricle.methods.base import Objective, TrainProgress, spectrogram_of
 from auricle.methods.supervised.clips import clip_of
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
 from auricle.methods.supervised.groups import Groups
-from auricle.methods.supervised.losses import LOSSES, batch_loss, smoothed
 from auricle.methods.supervised.mixing import (
+    LOSSES,
+    batch_loss,
     mask_and_crop,
     mix_spectrograms,
     mix_waveforms,
     mixed_labels,
     noise_and_roll,
     scale_and_stripe,
+    smoothed,
 )
 from auricle.methods.supervised.norms import NormWarmup
 from auricle.methods.supervised.parameters import HEAD, freeze, frozen_groups, param_groups

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auricle.reports.drawing.audio_clips import PageSounds
 from auricle.reports.drawing.charts import round_ticks
 from auricle.reports.drawing.html import compact, percent, play, section, text
-from auricle.reports.drawing.images import CIVIDIS, MAGMA, levels, png, ramp, spectrogram
+from auricle.reports.drawing.media import CIVIDIS, MAGMA, PageSounds, levels, png, ramp, spectrogram
 from auricle.reports.snapshot import Snapshot
 
 SMALLEST = 1e-4  # errors are coloured on a logarithmic scale from here on

@@ -16,10 +16,8 @@ from typing import Any, NamedTuple
 
 from auricle.core.devices import free_cores
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.clip import Clip
-from auricle.data.manifest.clip_table import ClipTable, TableBuilder
+from auricle.data.manifest.clip_table import Clip, ClipTable, TableBuilder, merged_rows
 from auricle.data.manifest.label_cells import comma_note, is_doubtful, separator_note
-from auricle.data.manifest.merging import merged_rows
 from auricle.data.manifest.rows import (
     EVENT_TIMES,
     IMPOSSIBLE,

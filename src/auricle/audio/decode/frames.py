@@ -1,11 +1,40 @@
-"""FLAC: how many samples its header declares, and how many there are by the number in its last frame (RFC 9639)."""
+"""Formats made of frames or pages, and how many samples they declare and hold: FLAC (RFC 9639), Ogg (RFC 3533), and
+streams that declare no length (AAC in ADTS, AC-3 and E-AC-3, AMR, MPEG-TS).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from auricle.audio.decode.byte_buffer import ByteBuffer
+HOLD = 1 << 20  # bytes held at once
+
+
+class ByteBuffer:
+    """Reads the bytes of a file up to ``stop`` through a buffer of ``hold`` bytes."""
+
+    def __init__(self, file: BinaryIO, stop: int, hold: int = HOLD):
+        self.file, self.stop, self.hold, self.at, self.held = file, stop, hold, 0, b""
+
+    def __call__(self, at: int, count: int) -> bytes:
+        """Return the bytes [at, at + count), fewer at the end."""
+        first, end = at - self.at, at - self.at + count
+        if first < 0 or (end > len(self.held) and self.at + len(self.held) < self.stop):
+            self.file.seek(at)
+            self.at, self.held = at, self.file.read(max(0, min(max(count, self.hold), self.stop - at)))
+            first, end = 0, count
+        return self.held[first:end]
+
+    def find(self, mark: bytes, at: int) -> int:
+        """Return the position of ``mark`` behind byte ``at``; -1 if there is none."""
+        while at < self.stop:
+            block = self(at, self.hold)
+            if (place := block.find(mark)) >= 0:
+                return at + place
+            at += max(1, len(block) - len(mark) + 1)
+        return -1
+
 
 MARK = b"fLaC\0\0\0\x22"  # the start of a file: the first block is of 34 bytes
 LATER_MARK = b"fLaC\x80\0\0\x22"  # if it is the only block
@@ -141,3 +170,110 @@ def starts(file: BinaryIO, start: int, stop: int) -> list[int]:
         if buffer(at, 8) in (MARK, LATER_MARK):
             found.append(at)
     return found
+
+
+BEGIN, END = 2, 4  # flags of a page
+PAGE = b"OggS\0"
+
+
+@dataclass
+class Link:
+    """A stream, or several that begin together: bytes [start, stop); whether its last page is marked as the last."""
+
+    start: int
+    stop: int
+    ended: bool = False
+
+
+def links(file: BinaryIO, start: int, stop: int) -> tuple[list[Link], bool]:
+    """Walk over the pages of a file.
+
+    Returns:
+        The links in order, and whether the file ends inside a page.
+    """
+    buffer = ByteBuffer(file, stop)
+    found: list[Link] = []
+    at, beginning = start, False
+    while 0 <= at < stop:
+        head = buffer(at, 27)
+        if head[:5] != PAGE:
+            at = buffer.find(PAGE, at + 1)
+            continue
+        lacing = buffer(at + 27, head[26]) if len(head) == 27 else b""
+        size = 27 + len(lacing) + sum(lacing)
+        if len(head) < 27 or len(lacing) < head[26] or at + size > stop:
+            return found, True
+        if head[5] & BEGIN and not beginning:  # streams that begin together are one link
+            found.append(Link(at, at))
+        beginning = bool(head[5] & BEGIN)
+        at += size
+        if found:
+            found[-1].stop, found[-1].ended = at, bool(head[5] & END)
+    return found, False
+
+
+AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+AC3_RATES = (48000, 44100, 32000)
+AMR_SIZES = {
+    b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, 0, 0, 0, 0, 0, 0, 1),
+    b"#!AMR-WB\n": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 0, 0, 0, 0, 1, 1),
+}
+
+FrameSize = Callable[[bytes], int]  # bytes of the frame that begins so; 0 if it is none
+
+
+@dataclass(frozen=True)
+class BareStream:
+    """The byte behind the last complete frame, and whether part of another one follows."""
+
+    stop: int
+    cut: bool
+
+
+def bare_stream(buffer: ByteBuffer, start: int, stop: int) -> BareStream | None:
+    """Walk over the frames in the bytes [start, stop); None for other formats, and if the frames end before."""
+    head = buffer(start, 16)
+    at, size_of = start, _frame_size(head)
+    for magic, sizes in AMR_SIZES.items():
+        if head.startswith(magic):
+            at, size_of = start + len(magic), lambda frame, sizes=sizes: sizes[frame[0] >> 3 & 15] if frame else 0  # type: ignore[misc]
+    if size_of is None:
+        return None
+    frames = 0
+    while 0 < (size := size_of(buffer(at, 8))) <= stop - at:
+        at += size
+        frames += 1
+    return BareStream(at, cut=size > 0) if frames > 1 else None
+
+
+def _frame_size(head: bytes) -> FrameSize | None:
+    for size_of in (_adts, _ac3, _mpegts):
+        if size_of(head[:8]):
+            return size_of
+    return None
+
+
+def _adts(frame: bytes) -> int:
+    """ISO/IEC 13818-7, section 6.2: a syncword, and 13 bits of length from bit 30 on."""
+    if len(frame) < 6 or frame[0] != 0xFF or frame[1] & 0xF6 != 0xF0:
+        return 0
+    size = (frame[3] & 3) << 11 | frame[4] << 3 | frame[5] >> 5
+    return size if size > 7 else 0
+
+
+def _mpegts(packet: bytes) -> int:
+    """ISO/IEC 13818-1, section 2.4.3.2: packets of 188 bytes."""
+    return 188 if packet[:1] == b"\x47" else 0
+
+
+def _ac3(frame: bytes) -> int:
+    """ETSI TS 102 366, sections 4.3 and E.1.2; the identification above 10 is E-AC-3's."""
+    if len(frame) < 6 or frame[:2] != b"\x0b\x77":
+        return 0
+    if frame[5] >> 3 > 10:
+        return ((frame[2] & 7) << 8 | frame[3]) * 2 + 2
+    rate, code = frame[4] >> 6, frame[4] & 63
+    if rate == 3 or code >> 1 >= len(AC3_KBPS):
+        return 0
+    words = AC3_KBPS[code >> 1] * 96000 // AC3_RATES[rate]
+    return 2 * (words + (code & 1 if rate == 1 else 0))
