@@ -16,6 +16,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the pages of the documentation, which take minutes one after the other, so that they do not run alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_docs_run.py")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real audio, weights and all golden vectors; tests that need it are skipped where it is absent."""

@@ -80,6 +80,7 @@ def our_losses(objective, folder, noisy: bool) -> list[float]:
             sample=None,
             key="",
             statistics=Statistics(-7.0, 4.0),
+            warnings=list,
         ),
         TrainingLength.of(PER_EPOCH, TRAIN),
         TRAIN,

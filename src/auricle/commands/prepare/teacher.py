@@ -43,11 +43,11 @@ class TeacherOutputsConfig:
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
+        _ = self.settings  # checks them
         if bool(self.model) == bool(self.ensemble):
             raise AuricleError("name the teacher: --model NAME, or --ensemble NAME NAME …")
         if self.ensemble and self.weights:
             raise AuricleError("--weights belongs to --model; in --ensemble name the files themselves")
-        _ = self.settings  # checks them
 
     @property
     def settings(self) -> EmbedSettings:
