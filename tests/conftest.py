@@ -17,7 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the pages of the documentation, which take minutes one after the other, so that they do not run alone at the end."""
+    """Begin with the pages of the documentation: they take minutes, one after the other, and would run alone at the end."""
     items.sort(key=lambda item: item.path.name != "test_docs_run.py")
 
 
