@@ -70,6 +70,7 @@ def keep_weights(cache: Path) -> None:
         if name == "mn04_as" and PUBLISHED.is_file():
             shutil.copy(PUBLISHED, weights / "published")
         else:
+            network.update_info(name=name)
             save_encoder(network, weights / f"{name}.safetensors")
 
 
