@@ -1,4 +1,13 @@
-"""Parts of a recording of any length, from one pass over it in bounded memory: overlapping windows, and many given spans."""
+"""Parts of a recording of any length, from one pass over it in bounded memory: overlapping windows, and many given spans.
+
+Window i starts at i * hop. A *tail* decides about the samples after the last complete window. Ours, ``covering``, moves
+the last window back so that it ends at the end of the recording: every sample is used and nothing is padded. The
+published rule of EfficientAT pads with zeros (``compat/efficientat``).
+
+Spans are decoded once from front to back. Each span by itself begins with a search for its place, and in an MP3 or a stream
+without an index that search decodes or scans from the beginning: the time for all windows of a recording would grow with
+the square of its length.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""What people see of a command: standard streams that are safe to write to, text without control characters, progress bars."""
+"""What people see of a command: text, its standard streams, and progress bars.
+
+- A name that holds an escape sequence is shown with the escape written out, in every answer and message.
+- Standard error that is closed, or on a full disk, costs no work: what cannot be shown is dropped.
+- Standard output that cannot be written ends the command with an error; a reader that has gone away (``| head``) ends it
+  without one.
+- A stream that the shell closed (``>&-``) is replaced by one that leads nowhere, so that no file opened later takes its place.
+- There is one progress bar for every job: on standard error, updated often on a terminal, one line a minute in a log file.
+  Its steps are also where a long job looks at the load of the machine (``core/devices.py``).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""File helpers: atomic writing through temporary files that even a kill does not leave behind, strict JSON, checksums,
-and the cache folder.
+"""File helpers: atomic writing, strict JSON, checksums, temporary files and folders, and the cache folder.
+
+A file that matters is written under a temporary name in the same folder and then renamed. A reader, also one after a
+crash, sees the old file or the new one, never a part. Temporary names hold the machine and the process that made them;
+what a process of this machine that is gone left behind is removed by the next process that comes to the same place.
 """
 
 from __future__ import annotations

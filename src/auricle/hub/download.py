@@ -1,4 +1,11 @@
-"""Download files: try several mirrors, resume by byte ranges, verify size and checksum. No server can hold a request up."""
+"""Download files: try several mirrors, resume by byte ranges, verify size and checksum. No server can hold a request up.
+
+``AURICLE_OFFLINE=1`` switches downloads off. Only the standard library is used.
+
+The timeout of a socket starts again with every byte, so a server that sends a byte of a header now and then holds up
+urllib for days; a name server has no timeout at all. Here a thread makes the request and reads, and the caller waits for
+it for a bounded time. A thread that is given up ends with its connection, and does not keep the process alive.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
 """The cache of weights on this machine: downloaded files, weight files in zip archives (whose paths and sizes are not
 trusted), and conversions to Auricle's layout.
+
+``weights/published/`` holds files under their published names (those of M2D in their folders, because the folder's name
+states settings); users may put files there by hand. ``weights/NAME.safetensors`` is the converted file that
+``auricle.load(NAME)`` reads from the second time on. Checksums of both are stored and verified.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""The weight file: safetensors whose metadata describe the encoder completely, loaded into a network without memory first,
-so that what does not fit is named.
+"""The weight file: safetensors whose metadata describe the encoder completely; and how tensors get into a network.
+
+A file may come from anywhere. The network is built on the device "meta", where tensors have shapes and no memory; only
+if those of the file fit does it get them. A file can thus not make the program allocate more than the file holds, and what
+does not fit is named before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Results of tagging: typed, printable, and as JSON; with clock times where the recorder named its file by the time."""
+"""Results of tagging: typed, printable, and as JSON; with clock times where the recorder named its file by the time.
+
+Such names are those of AudioMoth ``20240501_053000.WAV``, Song Meter ``SITE_20240501_053000.wav``, Swift and BAR
+``20240501T053000+1000_REC.flac``, Zoom and other hand-held recorders ``240501_053000.wav`` or ``240501-0530.wav``, and telephones
+``Recording 2024-05-01 05.30.00.m4a``. The time is the recorder's own clock; a time zone in the name is not applied.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
-"""The identity of a network as a checksum, the same on any machine; and the cached copy that ``Encoder.for_inference``
-returns, which is made anew when it is out of date.
+"""The identity of a network as a checksum of its architecture and tensors, the same on any machine; and the cached copy that
+``Encoder.for_inference`` returns.
+
+The copy is made again if the encoder has changed: another tensor or memory address (``to``, ``half``), a tensor modified in
+place (``load_state_dict``, an optimizer step), other settings or another ``info``. PyTorch counts the modifications of a
+tensor (``Tensor._version``), so no hash is needed. PyTorch does not count changes through ``.data`` and inside
+``torch.inference_mode``, so they are not detected.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """Optimisers by name (LARS in its two published forms and LAMB too, [finetuning 6.1](docs/specification/finetuning.md#s6-1)
 and 6.2), the length of a run, and the learning rate at every point of it.
+
+MAE's LARS leaves one-dimensional parameters alone; the library's form (timm) treats all alike and without weight decay is
+plain SGD. M2D's AudioSet recipe names the second one with weight decay 0: it is SGD with momentum.
 """
 
 from __future__ import annotations

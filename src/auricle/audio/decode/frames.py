@@ -1,5 +1,8 @@
 """Formats made of frames or pages, and how many samples they declare and hold: FLAC (RFC 9639), Ogg (RFC 3533), and
 streams that declare no length (AAC in ADTS, AC-3 and E-AC-3, AMR, MPEG-TS).
+
+The header of each frame of such a stream says its size, so it can be seen whether the last one is complete and where the
+frames end. Of FLAC the number in the last frame counts; a chained Ogg file holds whole streams one after the other.
 """
 
 from __future__ import annotations

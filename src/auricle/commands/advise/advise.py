@@ -1,5 +1,7 @@
 """``auricle advise``: the application guide of M2D as a function of a few facts, with reasons, cautions and the commands that
 carry a proposal out.
+
+Source: [m2d 5.7](docs/specification/m2d.md#s5-7) and [5.9](docs/specification/m2d.md#s5-9).
 """
 
 from __future__ import annotations

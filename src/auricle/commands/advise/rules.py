@@ -1,5 +1,9 @@
 """The rules of ``auricle advise`` as data (published runs, start weights by situation, measured memory), and the cost of a
 proposed run: memory and operations are counted, time is extrapolated from them or measured.
+
+The rules come from the application guide and the readme of M2D ([m2d 5.7](docs/specification/m2d.md#s5-7),
+[5.9](docs/specification/m2d.md#s5-9) and [6.7](docs/specification/m2d.md#s6-7)). Batch size, epochs, data size and teacher decay
+depend on each other, so a proposal takes all of them from the nearest published run.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Names in M2D's programs: of networks, such as ``m2d_x_vit_base`` ([m2d 2.6](docs/specification/m2d.md#s2-6)), and of run
-folders: sizes, date, and a tag for every option that differs from its default.
+folders: sizes, date, and a tag for every option that differs from its default ([m2d 5.6](docs/specification/m2d.md#s5-6)).
 """
 
 from __future__ import annotations

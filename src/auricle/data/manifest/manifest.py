@@ -1,5 +1,8 @@
 """The manifest: a table of clips, joined by id, never by order; its parts by the names of their splits, and stratified folds
 that keep groups together. No PyTorch here.
+
+Ids are unique. Unless a table gives them, an id is the path relative to the root, with ``@start-end`` (seconds) added for
+a clip that is a part of a recording. ``formats`` reads and writes the files.
 """
 
 from __future__ import annotations

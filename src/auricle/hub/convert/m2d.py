@@ -1,5 +1,7 @@
 """Read and write the published M2D layouts; the tensors determine the architecture, the names of folders state sizes and
-sample rate ([m2d 6.1](docs/specification/m2d.md#s6-1)).
+sample rate.
+
+Source: [m2d 6.1](docs/specification/m2d.md#s6-1), [6.2](docs/specification/m2d.md#s6-2), [6.6](docs/specification/m2d.md#s6-6).
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
 """Objectives of the M2D family: the base of all (an encoder that sees some patches, a predictor of the others), M2D itself,
 and its data2vec-like variant.
+
+Source: [m2d 4.1](docs/specification/m2d.md#s4-1) and [4.7](docs/specification/m2d.md#s4-7).
+
+From the visible patches the predictor predicts the features of the masked ones. The target encoder, a moving average of
+the online encoder, computes those from the masked patches alone; in the data2vec-like variant it sees every patch.
 """
 
 from __future__ import annotations

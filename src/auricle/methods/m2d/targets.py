@@ -1,5 +1,8 @@
-"""Targets: of the target encoder (its moving average, their centring, measures of their collapse), and of other time grids,
-resampled by overlap.
+"""Targets: of the target encoder (its moving average, their centring, measures of their collapse), and of other time grids:
+each step is the mean of the steps that it overlaps, by overlap.
+
+Centring is not part of the published M2D. At small scale the published targets fall to a constant of the clip within some
+hundred updates (``target_statistics`` measures it); without their means they keep a task.
 """
 
 from __future__ import annotations

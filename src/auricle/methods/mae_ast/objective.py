@@ -1,4 +1,12 @@
-"""MAE-AST: match each prediction to its masked token of the clip (InfoNCE), and reconstruct the token."""
+"""MAE-AST: match each prediction to its masked token of the clip (InfoNCE), and reconstruct the token.
+
+Source: [mae_ast 5](docs/specification/mae_ast.md#s5), [7](docs/specification/mae_ast.md#s7).
+
+SSAST's objective is the same with other settings ([mae_ast 12](docs/specification/mae_ast.md#s12)): the encoder sees learnt
+tokens in the place of masked ones, there is no decoder, and each loss has its own mask and forward pass.
+
+Losses are computed in float32. ``real`` (B, M) is False for padding, which takes no part in a loss; None: all tokens are real.
+"""
 
 from __future__ import annotations
 

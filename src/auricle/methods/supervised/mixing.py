@@ -1,5 +1,8 @@
 """Augment a batch of labelled clips (mixup of waveforms or spectrograms, MixStyle, masks, the random resize crop), and the
 losses of the mixed labels, in float32.
+
+Source of the losses: [finetuning 5.1](docs/specification/finetuning.md#s5-1) and
+[efficientat_training 8](docs/specification/efficientat_training.md#s8).
 """
 
 from __future__ import annotations

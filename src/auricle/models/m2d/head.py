@@ -1,5 +1,8 @@
-"""What stands on M2D's encoder: the decoder of masked pre-training ([m2d 4.1](docs/specification/m2d.md#s4-1) point 3), the
-classifier, and the training mask of its fine-tuning.
+"""What stands on M2D's encoder: the decoder of masked pre-training (from what was seen to every grid cell), the classifier,
+and the training mask of its fine-tuning.
+
+Source: [m2d 4.1](docs/specification/m2d.md#s4-1) point 3, [6.4](docs/specification/m2d.md#s6-4) and
+[3.2](docs/specification/m2d.md#s3-2).
 """
 
 from __future__ import annotations
