@@ -30,9 +30,11 @@ class NormWarmup:
         }
 
     def __call__(self) -> None:
-        """Set the shares of the next update."""
-        for name, own in self.own.items():
+        """Set the shares of the next update. A norm that has its own momentum keeps it and is not looked at again."""
+        for name, own in list(self.own.items()):
             norm = self.network.get_submodule(name)
             assert isinstance(norm, _BatchNorm)
             seen = 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)
             norm.momentum = max(own, 1 / (seen + 1))
+            if norm.momentum == own:
+                del self.own[name]
