@@ -129,7 +129,7 @@ def test_the_exit_code_depends_on_the_number_of_failed_items():
             OSError(28, "No space left on device", "/disk/a.npy"),
             "/disk/a.npy: No space left on device; make room there",
         ),
-        (PermissionError(13, "Permission denied", "/root/x"), "/root/x: Permission denied"),
+        (PermissionError(13, "Permission denied", "/closed/x"), "/closed/x: Permission denied"),
         (OSError(24, "Too many open files"), "Too many open files; close other programs"),
         (MemoryError(), "memory ran out; take shorter recordings"),
         (

@@ -16,8 +16,7 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.methods.distillation.config import DistillConfig, TeacherConfig
 from auricle.methods.distillation.stored import StoredTeacher
 from auricle.training.log import read_log
-from helpers.finetune_runs import config as finetune_config
-from helpers.finetune_runs import labelled_sounds, weight_file
+from helpers.finetune_runs import labelled_sounds, tone_detector, weight_file
 from helpers.stopping import Stop, same, stop_after
 
 
@@ -28,10 +27,7 @@ def sounds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def teacher(sounds, tmp_path_factory):
-    """A detector of tones and noises."""
-    folder = tmp_path_factory.mktemp("teacher")
-    finetune_run(finetune_config(sounds, folder / "run", weight_file(folder, "m2d"), epochs=6), quiet=True)
-    return folder / "run"
+    return tone_detector(sounds, tmp_path_factory.mktemp("teacher"))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.commands.finetune import finetune_run
 from auricle.core.options import with_values
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.supervised.config import FinetuneConfig
@@ -38,3 +39,9 @@ def config(source: Path, out: Path, model: Path, **changes) -> FinetuneConfig:
         valid_ratio=0.25,
     )  # fmt: skip
     return with_values(FinetuneConfig("supervised", str(source), str(out), model=str(model)), {**small, **changes})
+
+
+def tone_detector(sounds: Path, folder: Path) -> Path:
+    """The run folder of a detector of tones and noises: a teacher."""
+    finetune_run(config(sounds, folder / "run", weight_file(folder, "m2d"), epochs=6), quiet=True)
+    return folder / "run"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, first_line
 
 MOST_CHANNELS = 8  # of a waveform (channels, S); more rows are taken for a batch of clips and refused
 NUMBERS = frozenset("fiucb")  # NumPy's kinds: floats, whole numbers, complex numbers, truth values
@@ -90,7 +90,7 @@ def _as_array(waveform: Any, name: str) -> np.ndarray:
     except (
         Exception
     ) as error:  # rows of different lengths; sparse, quantised and "meta" tensors; whatever has __array__
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)[:200]
         raise AuricleError(
             f"{name}: expected samples that NumPy can read, of shape (samples,) or (channels, samples); got "
             f"{kind_of(waveform)} ({reason})"

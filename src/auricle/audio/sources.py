@@ -15,7 +15,7 @@ import numpy as np
 from auricle.audio.arrays import column_of, is_table, is_waveform, kind_of, rated, samples_of
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioNote, blocks, probe, read
 from auricle.audio.resample import MAX_RATE, MIN_RATE, Resampler, check_rate, resample
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, first_line
 from auricle.core.io import path_of
 
 BLOCK_SECONDS = 30.0  # decoded at a time
@@ -225,7 +225,7 @@ def _decoded_source(decoder: Any, name: str) -> AudioSource:
     try:
         samples = decoder.get_all_samples()
     except Exception as error:
-        raise AudioError(f"{name}: the decoder failed ({_reason(error)}); leave the recording out") from None
+        raise AudioError(f"{name}: the decoder failed ({first_line(error)[:200]}); leave the recording out") from None
     return waveform_source(samples.data, samples.sample_rate, name)
 
 
@@ -236,7 +236,7 @@ def _opened_source(file: Any, name: str) -> AudioSource:
     try:
         content = file.read()
     except Exception as error:  # of an archive or of a network, too
-        raise AudioError(f"{name}: the open file cannot be read ({_reason(error)})") from None
+        raise AudioError(f"{name}: the open file cannot be read ({first_line(error)[:200]})") from None
     if not isinstance(content, (bytes, bytearray)):
         raise AuricleError(f"{name}: the file gives {kind_of(content)}, expected bytes; open it in mode 'rb'")
     if not content:
@@ -252,11 +252,6 @@ def _bytes_source(content: Any, name: str) -> AudioSource:
 
 def _has(value: Any, method: str) -> bool:
     return callable(getattr(value, method, None))
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what a library says; without text, the kind of the error."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 # ---- waveforms

@@ -72,7 +72,7 @@ def score_clips(
 
 def class_names(encoder: Encoder, manifest: Manifest) -> tuple[str, ...]:
     """Return the classes in the order of the logits, by the names that the manifest uses."""
-    space, labels = encoder.info.label_space, set(manifest.table.distinct("labels"))
+    space = encoder.info.label_space
     if space is None or not space.named:
         return manifest.label_classes()
-    return space.ids if labels <= set(space.ids) else space.names
+    return space.spelt_as(manifest.table.distinct("labels"))

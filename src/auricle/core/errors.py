@@ -30,6 +30,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library says; without text, the kind of the error."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Return the end of a message about an unknown name: similar names, or all names of a short list, or ""."""
     import difflib

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -106,10 +106,18 @@ def weight_clips(
     """
     names = list(names)
     known = [name for name in names if clip_id(name) in segments]
-    counts = Counter(label for name in known for label in segments[clip_id(name)])
-    weights = {label: SCALE / (count + offset) for label, count in counts.items()}
-    rows = []
-    for name in known:
-        labels = segments[clip_id(name)]
-        rows.append(WeightedClip(name, labels, sum(weights[label] for label in labels) ** POWER))
+    weigh = clip_weights((segments[clip_id(name)] for name in known), offset)
+    rows = [WeightedClip(name, labels, weigh(labels)) for name in known for labels in [segments[clip_id(name)]]]
     return rows, [name for name in names if clip_id(name) not in segments]
+
+
+def clip_weights(counted: Iterable[Iterable[str]], offset: float) -> Callable[[Iterable[str]], float]:
+    """Return the function from the labels of a clip to its weight: (the sum of 1000 / (n + offset) over them) ^ (1 / 1.5).
+
+    Args:
+        counted: labels of the clips whose classes are counted; a class that none of them has weighs nothing.
+        offset: added to the n clips of each class.
+    """
+    counts = Counter(label for labels in counted for label in labels)
+    weights = {label: SCALE / (count + offset) for label, count in counts.items()}
+    return lambda labels: sum(weights.get(label, 0.0) for label in labels) ** POWER

@@ -110,12 +110,11 @@ def _by_group(manifest: Manifest, targets: Targets, seed: int) -> list[Split]:
 
 
 def _by_split(manifest: Manifest, targets: Targets, seed: int) -> list[Split]:
-    part = [(clip.split or "").lower() for clip in manifest]
     train, valid, test = (
-        _where([p in names for p in part]) for names in (TRAINING_SPLITS, VALIDATION_SPLITS, TEST_SPLITS)
+        _where(manifest.in_splits(names)) for names in (TRAINING_SPLITS, VALIDATION_SPLITS, TEST_SPLITS)
     )
     if not len(train) or not len(test):
-        counts = sorted(Counter(name for name in part if name).items())
+        counts = sorted(Counter(clip.split.lower() for clip in manifest if clip.split).items())
         present = ", ".join(f"'{name}' ({n} clips)" for name, n in counts) or "no split at all"
         raise AuricleError(f"--split-by split needs clips with split train and test; the manifest has {present}")
     return [Split("test", train, valid, test)]
@@ -203,5 +202,5 @@ def _some(names: Sequence[str], what: str) -> str:
     return f"{len(names)} {many} ({', '.join(names[:4])}{more})"
 
 
-def _where(mask: Sequence[bool]) -> np.ndarray:
+def _where(mask: Sequence[bool] | np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.asarray(mask, dtype=bool))

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, first_line
 from auricle.core.io import replacing
 
 ROOM, RATIO = 64 << 20, 4  # a file may unpack to 64 MiB and 4 times its size: numbers of weights hardly compress
@@ -63,7 +63,7 @@ def _check_unpacked_size(path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line.lower()]
-    return (lines or str(error).splitlines() or [type(error).__name__])[0][:200]
+    return (lines or [first_line(error)])[0][:200]
 
 
 def _numpy_scalars() -> list[Any]:

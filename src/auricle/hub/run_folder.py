@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, first_line
 from auricle.core.io import make_folder, write_text
 from auricle.models.info import EncoderInfo
 from auricle.version import __version__
@@ -100,7 +100,7 @@ class RunFolder:
         try:
             settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except Exception as error:  # YAML's reader raises its own errors, and those of dates, numbers and deep nesting
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise AuricleError(f"{self.config} is damaged ({reason}); {CONFIG_LOST}") from None
         if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
             raise AuricleError(f"{self.config} is damaged: it holds no settings by name; {CONFIG_LOST}")

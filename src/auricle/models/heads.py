@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -105,6 +105,10 @@ class LabelSpace:
     def reported(self) -> tuple[int, ...]:
         """Indices of the classes that are reported: all but the background."""
         return tuple(c for c, id in enumerate(self.ids) if id not in self.background)
+
+    def spelt_as(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """Return the classes in the order of the logits as these labels write them: ids where all are ids, else names."""
+        return self.ids if set(labels) <= set(self.ids) else self.names
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Compute calibrated probabilities.

@@ -156,15 +156,20 @@ class TensorBoardLogger(Callback):
         self.writer.close()
 
 
+def import_wandb() -> Any:
+    """Return the package wandb. Raises AuricleError if it is not installed."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise AuricleError("--wandb needs the package wandb: pip install wandb") from error
+    return wandb
+
+
 class WandbLogger(Callback):
     """Log the numbers of every row to Weights & Biases. Raises AuricleError if wandb is not installed."""
 
     def __init__(self, project: str, folder: Path):
-        try:
-            import wandb
-        except ImportError as error:
-            raise AuricleError("--wandb needs the package wandb: pip install wandb") from error
-        self.run = wandb.init(project=project, dir=str(folder), resume="allow", id=folder.name)
+        self.run = import_wandb().init(project=project, dir=str(folder), resume="allow", id=folder.name)
 
     def on_log(self, row: dict[str, Any]) -> None:
         self.run.log({f"{row['kind']}/{k}": v for k, v in _scalars(row).items()}, step=row["micro_step"])

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.settings import ONE_LABEL
 from auricle.compat.original_run import EpochRows, mean_of, note_original
-from auricle.core.errors import AuricleError
 from auricle.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -116,17 +115,10 @@ class PublishedEpochs(Callback):
             self.watch.finish()
 
 
-def import_wandb() -> Any:
-    """Return the package. Raises AuricleError if it is not installed."""
-    try:
-        import wandb
-    except ImportError as error:
-        raise AuricleError("--wandb needs the package wandb: pip install wandb") from error
-    return wandb
-
-
 def start_wandb(line: ProgramLine, folder: Path) -> Any:
     """Start a run of W&B as the program does: its project and name, and all arguments as the configuration."""
+    from auricle.training.log import import_wandb
+
     project, name = line.wandb or PROJECTS[line.script], line["experiment_name"]
     return import_wandb().init(project=project, name=name, config=dict(line.values), dir=str(folder.resolve()))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from auricle.compat.datasets import read_dataset
 from auricle.compat.efficientat.programs import ProgramLine
-from auricle.compat.efficientat.training import DATASETS, Load, folder_of, in_splits, published_network
+from auricle.compat.efficientat.training import DATASETS, Load, folder_of, published_network
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import TEST_SPLITS, Manifest
 
@@ -75,7 +75,7 @@ def evaluated_name(line: ProgramLine) -> str:
 
 def evaluation_part(manifest: Manifest) -> Manifest:
     """Return the clips of the test part. Raises AuricleError where there are none."""
-    rows = in_splits(manifest, TEST_SPLITS)
+    rows = manifest.in_splits(TEST_SPLITS)
     if not rows.any():
         raise AuricleError(f"{manifest.root} holds no clips of the evaluation part")
     return manifest.select(ids=[id for id, chosen in zip(manifest.ids, rows) if chosen])

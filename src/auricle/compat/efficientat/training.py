@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from auricle.compat.datasets import dataset_folder, read_dataset
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.settings import (
@@ -58,7 +56,8 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
         change: applies settings of ``auricle finetune``.
     """
     from auricle.commands.finetune import finetune_run
-    from auricle.compat.efficientat.published_epochs import import_wandb, published_epochs
+    from auricle.compat.efficientat.published_epochs import published_epochs
+    from auricle.training.log import import_wandb
 
     if line.wandb is not None:
         import_wandb()  # before anything is written
@@ -121,7 +120,7 @@ def program_parts(line: ProgramLine, manifest: Manifest) -> Manifest:
         train, scored = folds != line["fold"], folds == line["fold"]
     else:
         held = VALIDATION_SPLITS if line.script == "ex_fsd50k" else TEST_SPLITS
-        train, scored = (in_splits(manifest, names) for names in (TRAINING_SPLITS, held))
+        train, scored = manifest.in_splits(TRAINING_SPLITS), manifest.in_splits(held)
     for name, part in (("train on", train), ("validate on", scored)):
         if not part.any():
             raise AuricleError(f"{manifest.root} holds no clips to {name}: {wanted_part(line)}")
@@ -131,11 +130,6 @@ def program_parts(line: ProgramLine, manifest: Manifest) -> Manifest:
         if train[row] or scored[row]
     ]
     return replace(manifest, clips=clips, classes=manifest.label_classes())
-
-
-def in_splits(manifest: Manifest, names: tuple[str, ...]) -> np.ndarray:
-    """Return a mask (N,) of the clips whose split has one of the names."""
-    return np.array(manifest.table.where("split", lambda split: (split or "").lower() in names))
 
 
 def wanted_part(line: ProgramLine) -> str:

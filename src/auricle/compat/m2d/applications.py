@@ -6,7 +6,6 @@ Their settings are the published recipes ([finetuning 9](docs/specification/fine
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.compat.datasets import dataset_folder, read_dataset
 from auricle.compat.lines import LineParser
+from auricle.compat.m2d.evar_results import append_row
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder
 from auricle.core.options import with_values
@@ -187,14 +187,3 @@ def score_row(run: ApplicationRun, result: FinetuneResult) -> dict[str, Any]:
         return {**run.facts, **own, "weight_file": run.weights, "run_id": run.name, "report": str(result.run)}
     own = {column: float(scores[name]) for column, name in SCORES.items()}
     return {**run.facts, **own, "report": str(result.run), "args": f"{run.recipe} {run.values}"}
-
-
-def append_row(table: Path, row: dict[str, Any]) -> None:
-    """Append a row to a table of scores."""
-    make_folder(table.parent)
-    new = not table.exists()
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

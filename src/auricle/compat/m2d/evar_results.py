@@ -148,8 +148,16 @@ def scored_part(encoder: Encoder, manifest: Manifest, seconds: float, batch_size
 
 def append_score(task: str, representation: str, score: float, run_id: str, report: str) -> None:
     """Append a row to ``results/ft-scores.csv``."""
-    make_folder(SCORES.parent)
-    new = not SCORES.exists()
-    with SCORES.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([*([COLUMNS] if new else []), (representation, task, f"{score:.5f}", run_id, report)])
+    values = (representation, task, f"{score:.5f}", run_id, report)
+    append_row(SCORES, dict(zip(COLUMNS, values)))
+
+
+def append_row(table: Path, row: dict[str, Any]) -> None:
+    """Append a row to a table of scores, which begins with the names of its columns."""
+    make_folder(table.parent)
+    new = not table.exists()
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

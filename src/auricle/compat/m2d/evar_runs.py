@@ -23,20 +23,13 @@ from auricle.core.io import make_folder
 from auricle.core.options import with_values
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.recipes.m2d import EVAR
+from auricle.methods.supervised.recipes.m2d import ADAMW, EVAR
 
 if TYPE_CHECKING:
     from auricle.commands.finetune import FinetuneResult
 
 Change = Callable[[FinetuneConfig], FinetuneConfig]
 AS_DRAWN = 200_000  # clips of an epoch of the task as ([finetuning 2.4](docs/specification/finetuning.md#s2-4))
-ADAMW: dict[str, Any] = {
-    "optim": "adamw",
-    "betas": (0.9, 0.95),
-    "amsgrad": True,
-    "weight_decay": 1e-4,
-    "decay_all": True,
-}
 LAMB: dict[str, Any] = {
     "optim": "lamb",
     "betas": (0.9, 0.999),

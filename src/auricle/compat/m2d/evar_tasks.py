@@ -19,10 +19,7 @@ from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDAT
 from auricle.data.stores.npy import card_of, write_card
 
 LOG_MEL = "as"  # the task that reads stored log-mel spectrograms
-WEIGHT_CONSTANT, WEIGHT_POWER = (
-    0.01,
-    1 / 1.5,
-)  # of drawing by weight ([evaluation 1.3](docs/specification/evaluation.md#s1-3))
+WEIGHT_OFFSET = 0.01  # of drawing by weight ([evaluation 1.3](docs/specification/evaluation.md#s1-3))
 
 
 @dataclass(frozen=True)
@@ -101,10 +98,10 @@ def read_task(line: FinetuneLine) -> Manifest:
 
 def sorted_classes(manifest: Manifest) -> tuple[str, ...]:
     """Return AudioSet's classes in EVAR's order, that of their machine ids: the order of the logits of published weights."""
-    from auricle.data.audioset import audioset_classes
+    from auricle.data.audioset import audioset_classes_by_id
 
     present = set(manifest.label_classes())
-    return tuple(name for _, name in sorted(audioset_classes()) if name in present)
+    return tuple(name for _, name in audioset_classes_by_id() if name in present)
 
 
 def log_mel_clips(line: FinetuneLine, table: Path) -> Manifest:
@@ -127,16 +124,11 @@ def log_mel_clips(line: FinetuneLine, table: Path) -> Manifest:
 
 def with_weights(manifest: Manifest) -> Manifest:
     """Return the clips with the weight of drawing: the sum of 1000 / (0.01 + n_c) over their classes, to the power 1 / 1.5."""
-    counts: dict[str, int] = {}
-    for clip in manifest:
-        if (clip.split or "train").lower() in TRAINING_SPLITS:
-            for label in clip.labels:
-                counts[label] = counts.get(label, 0) + 1
-    rates = {label: 1000 / (WEIGHT_CONSTANT + count) for label, count in counts.items()}
-    clips = [
-        replace(clip, weight=sum(rates.get(label, 0.0) for label in clip.labels) ** WEIGHT_POWER) for clip in manifest
-    ]
-    return replace(manifest, clips=clips)
+    from auricle.data.audioset import clip_weights
+
+    training = manifest.table.take(manifest.in_splits(("", *TRAINING_SPLITS)))
+    weigh = clip_weights((labels or () for labels in training.values("labels")), WEIGHT_OFFSET)
+    return replace(manifest, clips=[replace(clip, weight=weigh(clip.labels)) for clip in manifest])
 
 
 def write_task(manifest: Manifest, line: FinetuneLine, path: Path) -> None:

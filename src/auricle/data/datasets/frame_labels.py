@@ -64,10 +64,14 @@ def with_event_labels(manifest: Manifest) -> Manifest:
 
 
 def _labelled(clip: Clip) -> Clip:
-    start, end = clip.start or 0.0, np.inf if clip.end is None else clip.end
-    cut = (Segment(max(event.onset, start), min(event.offset, end), event.label) for event in clip.events)
-    events = tuple(event for event in cut if event.offset > event.onset)
+    events = cut_events(clip.events, clip.start or 0.0, np.inf if clip.end is None else clip.end)
     return replace(clip, events=events, labels=tuple(sorted({event.label for event in events})))
+
+
+def cut_events(events: Sequence[Segment], start: float, end: float) -> tuple[Segment, ...]:
+    """Return the parts of events between two times in seconds; events outside are left out."""
+    cut = (Segment(max(event.onset, start), min(event.offset, end), event.label) for event in events)
+    return tuple(event for event in cut if event.offset > event.onset)
 
 
 def without_labels(manifest: Manifest, classes: Sequence[str]) -> Manifest:

@@ -151,9 +151,13 @@ class Manifest:
         """
         if self.classes is not None:
             return self.classes
-        training = self.table.where("split", lambda split: (split or "").lower() in TRAINING_SPLITS)
+        training = self.in_splits(TRAINING_SPLITS)
         table = self.table.take(training) if training.any() else self.table
         return tuple(sorted(table.distinct("labels")))
+
+    def in_splits(self, names: Collection[str]) -> np.ndarray:
+        """Return a mask (N,) of the clips whose split, in lower case, is one of the names; "" is that of clips without one."""
+        return self.table.where("split", lambda split: (split or "").lower() in names)
 
     def select(
         self,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from auricle.audio.decode import AudioNote
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, first_line
 from auricle.core.io import replacing
 
 CLIP, LOGITS = "clip", "logits"  # names of vectors: the encoder's own output, and the logits of its main head
@@ -167,5 +167,5 @@ def read_shard(path: Path) -> Shard:
     except OSError as error:
         raise DamagedShardError(f"the shard {path} cannot be read ({error.strerror or error})") from None
     except Exception as error:  # any part of a header may have any type
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DamagedShardError(f"the shard {path} is damaged ({reason})") from None

@@ -117,4 +117,4 @@ def uses_labels(parts: Parts, space: LabelSpace, config: DistillConfig) -> bool:
     """Return True if the clips have labels, and all of them are classes of the teacher."""
     labels = set(parts.train.table.distinct("labels"))
     wanted = config.distillation.use_labels and config.distillation.kd_lambda > 0
-    return wanted and bool(labels) and (labels <= set(space.ids) or labels <= set(space.names))
+    return wanted and bool(labels) and labels <= set(space.spelt_as(labels))

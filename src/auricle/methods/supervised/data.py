@@ -187,7 +187,7 @@ def open_parts(
         labels: whether the clips' labels are learnt; without them, batches have none.
     """
     train = parts.train
-    names = space.names if not set(train.table.distinct("labels")) <= set(space.ids) else space.ids
+    names = space.spelt_as(train.table.distinct("labels"))
     classes: tuple[str, ...] | None = names if labels else None
     seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
     if config.data.one_chunk:
@@ -216,8 +216,8 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
     The test part is the fold of the settings, or the clips whose split is called test; the validation part is the split
     of that name, or drawn from the training part: stratified, with groups kept together.
     """
-    fold, part = config.data.fold, [(clip.split or "").lower() for clip in manifest]
-    train, valid, test = (np.isin(part, names) for names in (("", *TRAINING_SPLITS), VALIDATION_SPLITS, TEST_SPLITS))
+    fold = config.data.fold
+    train, valid, test = map(manifest.in_splits, (("", *TRAINING_SPLITS), VALIDATION_SPLITS, TEST_SPLITS))
     if fold is not None:
         folds = manifest.table.numbers("fold")
         if fold not in folds:
@@ -234,7 +234,8 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
             raise AuricleError(f"--validate-on test: {config.source} has no test part; leave it out, or name a --fold")
         train, valid = train | (valid if fold is None else False), test
     if not train.any():
-        raise AuricleError(f"{config.source} has no clips to learn from: its splits are {', '.join(sorted(set(part)))}")
+        present = sorted({(clip.split or "").lower() for clip in manifest})
+        raise AuricleError(f"{config.source} has no clips to learn from: its splits are {', '.join(present)}")
     if not valid.any() and config.valid is None and config.data.valid_ratio:
         valid = drawn_validation(manifest, train, config)
         train = train & ~valid

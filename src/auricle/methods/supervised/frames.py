@@ -14,6 +14,7 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
+from auricle.data.datasets.frame_labels import cut_events
 from auricle.data.manifest.clip_table import Clip, Segment
 from auricle.methods.base import TrainProgress
 from auricle.methods.supervised.clips import clip_of
@@ -144,9 +145,7 @@ class SupervisedFrames(Supervised):
         """Return the events of a recording, cut to the windows that were scored."""
         start = min(self.start_of(part.id) for part in parts)
         end = max(self.start_of(part.id) for part in parts) + self.seconds
-        true = self.windows[parts[0].id].events
-        cut = (Segment(max(event.onset, start), min(event.offset, end), event.label) for event in true)
-        return tuple(event for event in cut if event.offset > event.onset)
+        return cut_events(self.windows[parts[0].id].events, start, end)
 
     def start_of(self, id: str) -> float:
         """Where a window starts in its recording, in seconds."""

@@ -6,6 +6,13 @@ from typing import Any
 
 from auricle.methods.config import Preset
 
+ADAMW: dict[str, Any] = {  # of EVAR's program
+    "optim": "adamw",
+    "betas": (0.9, 0.95),
+    "amsgrad": True,
+    "weight_decay": 1e-4,
+    "decay_all": True,
+}
 EVAR: dict[str, Any] = {
     "optim": "sgd",
     "clip_grad": None,
@@ -121,11 +128,7 @@ RECIPES = {
         "voxceleb1",
         "96.3 %",
         "0.2",
-        optim="adamw",
-        betas=(0.9, 0.95),
-        amsgrad=True,
-        weight_decay=1e-4,
-        decay_all=True,
+        **ADAMW,
         lr=5e-4,
         epochs=50,
         batch_size=64,

@@ -28,6 +28,17 @@ SSAST: dict[str, Any] = {
     "wave_mixup_alpha": 10.0,
     "select": "best",
 }
+AUDIOSET: dict[str, Any] = {
+    "batch_size": 12,
+    "seconds": 10.255,
+    "freq_stripes": 48,
+    "time_stripes": 192,
+    "wave_mixup": 0.5,
+    "decay_start": 10,
+    "decay_every": 5,
+    "decay_factor": 0.5,
+    "loss": "bce",
+}
 SPEECH_NOISE: dict[str, Any] = {"spectrogram_noise": 0.1, "time_roll": 10}
 
 
@@ -40,33 +51,17 @@ RECIPES = {
     "ssast-as20k": ssast(
         "audioset-balanced",
         "0.306 mAP with MAE-AST Patch, 0.230 with Frame",
+        **AUDIOSET,
         lr=5e-5,
         epochs=25,
-        batch_size=12,
-        seconds=10.255,
-        freq_stripes=48,
-        time_stripes=192,
-        wave_mixup=0.5,
-        decay_start=10,
-        decay_every=5,
-        decay_factor=0.5,
-        loss="bce",
     ),
     "ssast-audioset": ssast(
         "audioset",
         None,
+        **AUDIOSET,
         lr=1e-5,
         epochs=5,
-        batch_size=12,
-        seconds=10.255,
-        freq_stripes=48,
-        time_stripes=192,
-        wave_mixup=0.5,
         sampling="balanced",
-        decay_start=10,
-        decay_every=5,
-        decay_factor=0.5,
-        loss="bce",
     ),
     "ssast-esc50": ssast(
         "esc50",
