@@ -55,13 +55,17 @@ def test_a_killed_holder_holds_nothing(tmp_path):
 
 
 WITH_A_WORKER = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from auricle.core.locks import held
+
+def work():
+    print(os.getpid(), flush=True)  # the worker runs, and has given up what it inherited
+    time.sleep(float(sys.argv[2]))
+
 with held(Path(sys.argv[1]), "the folder", "wait"):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(float(sys.argv[2]),))
+    worker = multiprocessing.get_context("fork").Process(target=work)
     worker.start()
-    print(worker.pid, flush=True)
     worker.join()
 """
 
