@@ -46,7 +46,7 @@ def tag_it(path: Path, model: str, weights: str, threads: int) -> dict[str, floa
     from auricle.hub.load import load
     from auricle.inference.tag_results import Failure
     from auricle.inference.tagger import Tagger
-    from auricle.models.heads import LabelSpace
+    from auricle.models.label_space import LabelSpace
 
     tune_allocator()
     torch.set_num_threads(threads)

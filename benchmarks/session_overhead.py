@@ -25,7 +25,7 @@ import auricle
 from auricle.audio.decode import read
 from auricle.commands.complexity import network
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 MOST = 1.1  # times the parts
 SECONDS = 5.0

@@ -32,7 +32,8 @@ import torch
 
 import auricle
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace, make_head
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
 
 version: str = auricle.__version__
 encoder: Encoder = auricle.load("mn04_as")

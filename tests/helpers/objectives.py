@@ -11,7 +11,8 @@ import torch
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective
 from auricle.methods.m2d import config as settings
-from auricle.models.heads import LabelSpace, make_head
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
 from helpers import mae_ast_tiny

@@ -6,8 +6,8 @@ import torch
 
 from auricle.frontends.base import front_end
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace
 from auricle.models.info import EncoderInfo
+from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import EncoderOutput, Spectrogram
 
 FRONT = "efficientat-mel/sr32000-m64-w800-h320-n1024-fmin0-fmax15000"

@@ -23,7 +23,8 @@ from auricle.hub.warm_start import read_tensors
 from auricle.hub.weight_file import describe, read_encoder, save_encoder
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
-from auricle.models.heads import LabelSpace, make_head
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
 from auricle.reports.page import build_report
 from helpers.raw_weights import Sample, join, small_m2d
 
@@ -99,6 +100,24 @@ DESCRIPTIONS = {
         ("architecture", "heads"),
         {"main": {"kind": "norm-linear", "input_dim": 80, "num_classes": 2, "hidden": [1] * 100_000}},
         "hidden layers",
+    ),
+    "a head of blocks without end": (
+        ("architecture", "heads"),
+        {"main": {"kind": "gated-layers", "layers": list(range(999)), "layer_dims": [1] * 999, "num_classes": 2}},
+        "64 blocks",
+    ),
+    "a head of blocks that are not there": (
+        ("architecture", "heads"),
+        {"main": {"kind": "gated-layers", "layers": [77], "layer_dims": [8], "num_classes": 2}},
+        "reads the blocks",
+    ),
+    "a head of blocks in words": (
+        ("architecture", "heads"),
+        {"main": {"kind": "gated-layers", "layers": "all", "layer_dims": [8], "num_classes": 2}},
+        "blocks",
+    ),
+    "an attentive head too large": (
+        ("architecture", "heads"), {"main": {"kind": "attentive", "input_dim": 10**12, "num_classes": 2}}, "inputs",
     ),
     "too many heads": (
         ("architecture", "heads"),

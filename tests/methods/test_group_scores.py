@@ -14,7 +14,7 @@ from auricle.methods.supervised.config import LabelConfig
 from auricle.methods.supervised.groups import Groups, groups_of
 from auricle.methods.supervised.objective import by_clip
 from auricle.metrics.table import metric
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 from helpers.paths import GOLDEN
 
 CIRCOR = json.loads((GOLDEN / "finetune" / "circor_patients.json").read_text())

@@ -12,7 +12,8 @@ from auricle.data.augment.mixing import Mix
 from auricle.data.augment.resize_crop import Box, canvas_width, resize_crop
 from auricle.frontends.spec_augment import mask_spans, masked
 from auricle.methods.supervised.mixing import balanced_weights, bce, cross_entropy, nll, smoothed
-from auricle.models.heads import HeadInputs, NormLinearHead
+from auricle.models.heads.base import HeadInputs
+from auricle.models.heads.vector import NormLinearHead
 from auricle.models.masking.patches import structured_counts
 from helpers.golden_files import close, read_golden, under
 from helpers.paths import GOLDEN

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.models.heads import make_head
+from auricle.models.heads.make import make_head
 from auricle.models.outputs import CoreOutput
 from helpers.encoders import FAMILIES
 

@@ -11,7 +11,13 @@ import torch
 import auricle
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import describe, read_encoder, save_encoder
-from auricle.models.heads import HEADS, Head, HeadInputs, LabelSpace, LinearHead, make_head
+from auricle.inference.embedder import Embedder
+from auricle.models.heads.attentive import AttentiveHead
+from auricle.models.heads.base import Head, HeadInputs
+from auricle.models.heads.gated_layers import GatedLayersHead
+from auricle.models.heads.make import HEADS, make_head
+from auricle.models.heads.vector import LinearHead, PrototypeHead
+from auricle.models.label_space import LabelSpace
 from helpers.encoders import FAMILIES, logmel_stats, m2d, mn
 
 BIRDS = LabelSpace("multilabel", ("robin", "wren", "none"), ("Robin", "Wren", "None"), background=("none",))
@@ -26,9 +32,36 @@ def wave(encoder, clips: int = 2) -> torch.Tensor:
     return 0.1 * torch.randn(clips, encoder.info.sample_rate, generator=torch.Generator().manual_seed(0))
 
 
+def has_blocks(encoder) -> bool:
+    return encoder.info.depth > 0
+
+
+def with_statistics(head: Head) -> Head:
+    """``head`` with statistics of its inputs that change them."""
+    generator = torch.Generator().manual_seed(3)
+    dim = sum(head.layer_dims) if isinstance(head, GatedLayersHead) else head.input_dim
+    mean, std = 0.1 * torch.randn(dim, generator=generator), 0.5 + torch.rand(dim, generator=generator)
+    (head.fold_input_stats if isinstance(head, LinearHead) else head.set_input_stats)(mean, std)
+    return head
+
+
+def with_many_heads(encoder):
+    """``encoder`` with a head of each kind that takes statistics, in evaluation mode: one pass gives the logits of all."""
+    kinds = {"main": "gated-layers" if has_blocks(encoder) else "linear", "attentive": "attentive"}
+    kinds |= {"linear": "linear", "prototype": "prototype"}
+    detector = encoder
+    for name, kind in kinds.items():
+        detector = detector.with_head(with_statistics(make_head(kind, encoder, 3)), name=name)
+    return detector.eval()
+
+
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("reads", ["clip", "frames"])
 def test_a_head_fits_every_family_and_the_original_stays(encoder, kind, reads):
+    if kind == "gated-layers" and not has_blocks(encoder):
+        pytest.skip("this family has no blocks")
+    if reads == "clip" and kind in ("transformer", "attentive", "gated-layers"):
+        pytest.skip("this head always reads the same")
     before, had = encoder.fingerprint(), encoder.info
     detector = encoder.with_head(make_head(kind, encoder, 3, reads=reads), BIRDS)
     assert (encoder.fingerprint(), encoder.info) == (before, had)
@@ -51,19 +84,22 @@ def test_frames_and_clip_are_those_of_the_encoder_without_a_head(encoder):
 
 
 def test_a_batch_of_other_lengths_gives_the_logits_of_each_clip_alone(encoder):
-    detector = encoder.with_head(make_head("mlp", encoder, 3, reads="frames"))
+    detector = with_many_heads(encoder).with_head(make_head("mlp", encoder, 3, reads="frames"), name="mlp")
     rate = encoder.info.sample_rate
     audio, lengths = wave(encoder), torch.tensor([rate, rate // 3])
-    batch = detector(audio, lengths).logits
+    batch = detector(audio, lengths).head_logits
     for i, n in enumerate(lengths):
-        torch.testing.assert_close(batch[i : i + 1], detector(audio[i : i + 1, :n]).logits, atol=1e-4, rtol=1e-4)
+        alone = detector(audio[i : i + 1, :n]).head_logits
+        for name in detector.info.head_names:
+            torch.testing.assert_close(batch[name][i : i + 1], alone[name], atol=1e-4, rtol=1e-4)
 
 
-def test_gradients_reach_the_head_and_the_encoder(encoder):
-    detector = encoder.with_head(make_head("mlp", encoder, 3)).train()
-    detector(wave(encoder)).logits.square().mean().backward()
+def test_gradients_reach_the_heads_and_the_encoder(encoder):
+    detector = with_many_heads(encoder).with_head(make_head("mlp", encoder, 3), name="mlp").train()
+    sum(logits.square().mean() for logits in detector(wave(encoder)).head_logits.values()).backward()
     silent = {n for n, p in detector.named_parameters() if p.grad is None or not p.grad.any()}
-    assert not {name for name in silent if name.startswith("heads.")}
+    the_only_block = {"heads.main.gate"} if encoder.info.depth == 1 else set()  # always has the weight 1
+    assert {name for name in silent if name.startswith("heads.")} == the_only_block
     if list(encoder.parameters()):
         assert any(not name.startswith("heads.") for name in set(dict(detector.named_parameters())) - silent)
     assert all(p.grad is None for p in encoder.parameters())
@@ -80,6 +116,96 @@ def test_the_weight_file_keeps_head_and_label_space(encoder, tmp_path):
     assert again.fingerprint() == detector.fingerprint()
     assert torch.equal(again(wave(encoder)).logits, detector.eval()(wave(encoder)).logits)
     assert describe(tmp_path / "detector.safetensors")["format"] == 2
+
+
+@torch.no_grad()
+def test_heads_with_statistics_are_the_same_after_saving_for_inference_and_as_core(encoder, tmp_path):
+    detector = with_many_heads(encoder)
+    save_encoder(detector, tmp_path / "detector.safetensors")
+    again = auricle.load(tmp_path / "detector.safetensors")
+    assert again.architecture() == detector.architecture()
+    assert again.fingerprint() == detector.fingerprint()
+    expected, read = detector(wave(encoder)).head_logits, again(wave(encoder)).head_logits
+    ready = detector.for_inference()(wave(encoder)).head_logits
+    for name, logits in expected.items():
+        assert torch.equal(read[name], logits)
+        torch.testing.assert_close(ready[name], logits, atol=1e-4, rtol=1e-4)
+    core = detector.core(detector.frontend(wave(encoder)).values).logits
+    torch.testing.assert_close(core, expected["main"], atol=1e-4, rtol=1e-4)
+
+
+# ---- heads on stored features
+@torch.no_grad()
+def test_heads_on_stored_vectors_give_the_logits_of_the_detector(encoder):
+    bare, detector, audio = encoder.without_head(), with_many_heads(encoder), wave(encoder, 1)
+    pieces = (audio, audio[:, : encoder.info.sample_rate // 3])
+    sounds = [(piece[0].numpy(), encoder.info.sample_rate) for piece in pieces]
+    clip = torch.from_numpy(Embedder(bare)(sounds).clip)
+    layers: tuple[torch.Tensor, ...] = ()
+    if has_blocks(encoder):
+        stored = Embedder(bare, layers="all")(sounds)
+        assert stored.widths == encoder.layer_dims()
+        layers = tuple(torch.from_numpy(stored.layer(block)) for block in range(encoder.info.depth))
+    expected = [detector(piece).head_logits for piece in pieces]
+    for name in set(detector.info.head_names) - {"attentive"}:
+        logits = detector.heads[name](HeadInputs.of_vectors(clip, layers))
+        for i, own in enumerate(expected):
+            torch.testing.assert_close(logits[i : i + 1], own[name], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_an_attentive_head_on_stored_frames_gives_the_logits_of_the_detector(encoder):
+    head = with_statistics(make_head("attentive", encoder, 3, per_class=True))
+    torch.nn.init.normal_(head.attention.weight, generator=torch.Generator().manual_seed(0))
+    detector = encoder.with_head(head).eval()
+    out = detector(wave(encoder), torch.tensor([encoder.info.sample_rate, encoder.info.sample_rate // 3]))
+    stored = HeadInputs.of_vectors(out.clip, frames=out.frames, lengths=out.lengths)
+    torch.testing.assert_close(head(stored), out.logits, atol=1e-5, rtol=1e-4)
+    assert out.frame_logits.shape == (*out.frames.shape[:2], 3)
+
+
+def test_a_linear_head_takes_up_the_statistics_of_its_inputs():
+    head = LinearHead(4, 3)
+    x, mean, std = torch.randn(5, 4), torch.tensor([1.0, -2.0, 0.0, 5.0]), torch.tensor([0.1, 3.0, 1.0, 0.0])
+    expected = head.vector_logits((x - mean) / torch.tensor([0.1, 3.0, 1.0, 1.0]))
+    head.fold_input_stats(mean, std)
+    torch.testing.assert_close(head.vector_logits(x), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_statistics_that_are_none_are_refused():
+    for head in (LinearHead(2, 3), PrototypeHead(2, 3), AttentiveHead(2, 3), GatedLayersHead([0, 1], [1, 1], 3)):
+        set_stats = head.fold_input_stats if isinstance(head, LinearHead) else head.set_input_stats
+        with pytest.raises(AuricleError, match="features"):
+            set_stats(torch.zeros(3), torch.ones(3))
+        with pytest.raises(AuricleError, match="negative"):
+            set_stats(torch.zeros(2), torch.tensor([1.0, -1.0]))
+
+
+def test_a_gated_layers_head_adds_the_scores_of_blocks_with_positive_weights_of_sum_one():
+    encoder = mn()
+    head = make_head("gated-layers", encoder, 3, layers=[2, -1], scores="linear")
+    assert head.layers == (2, encoder.info.depth - 1)
+    with torch.no_grad():
+        head.gate.copy_(torch.tensor([1.0, -1.0]))
+    weights = head.layer_weights()
+    assert weights.sum().item() == pytest.approx(1)
+    vectors = [torch.randn(4, dim) for dim in head.layer_dims]
+    parts = [w * (v @ s.weight.T) for w, v, s in zip(weights, vectors, head.layer_scores)]
+    torch.testing.assert_close(head(HeadInputs.of_vectors(vectors[0], vectors)), sum(parts), atol=1e-5, rtol=1e-4)
+    with pytest.raises(AuricleError, match="logmel-stats has none"):
+        make_head("gated-layers", logmel_stats(), 3)
+    with pytest.raises(AuricleError, match="reads the blocks"):
+        logmel_stats().with_head(head)
+    with pytest.raises(AuricleError, match="the encoder's blocks have"):
+        m2d().with_head(GatedLayersHead([0], [3], 2))(wave(encoder))
+
+
+def test_prototypes_score_by_direction_alone():
+    head = PrototypeHead(2, 2)
+    with torch.no_grad():
+        head.prototypes.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 5.0]]))
+    logits = head.vector_logits(torch.tensor([[3.0, 0.0], [300.0, 0.0]]))
+    torch.testing.assert_close(logits, torch.tensor([[10.0, 0.0], [10.0, 0.0]]))
 
 
 def test_every_parameter_is_in_one_group_from_the_input_to_the_head(encoder):

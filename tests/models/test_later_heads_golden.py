@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from auricle.models.heads import HeadInputs, NormLinearHead, TransformerHead
+from auricle.models.heads.base import HeadInputs
+from auricle.models.heads.transformer import TransformerHead
+from auricle.models.heads.vector import NormLinearHead
 from helpers.golden_files import close, read_golden, under
 from helpers.paths import GOLDEN
 

@@ -19,8 +19,9 @@ import torch
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import replacing
 from auricle.models.base import Encoder
-from auricle.models.heads import MAIN, LabelSpace
+from auricle.models.heads.base import MAIN
 from auricle.models.info import EncoderInfo
+from auricle.models.label_space import LabelSpace
 from auricle.models.registry import build
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def _check_values(tensors: Mapping[str, Tensor], where: object) -> None:
     for name, value in tensors.items():
         if name.endswith("running_var") and bool((value < 0).any()):
             raise AuricleError(f"{name} in {where} holds a negative variance; the weights are damaged")
+        if name.endswith("input_std") and bool((value <= 0).any()):
+            raise AuricleError(f"{name} in {where} holds a standard deviation that is not positive")
         if name.endswith("norm_stats") and not float(value.flatten()[-1]) > 0:
             raise AuricleError(f"{name} in {where} holds a standard deviation that is not positive")
 

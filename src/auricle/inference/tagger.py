@@ -26,8 +26,8 @@ from auricle.inference.config import EventSettings, TagOptions, TagSettings
 from auricle.inference.events import find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
-from auricle.models.heads import LabelSpace
 from auricle.models.info import EncoderInfo
+from auricle.models.label_space import LabelSpace
 
 OnWindows = Callable[[AudioSource, float], None] | None
 

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
-from auricle.models.heads import MAIN, Head, HeadInputs, LabelKind, LabelSpace, make_head
+from auricle.models.heads.base import MAIN, Head, HeadInputs
+from auricle.models.heads.make import make_head
 from auricle.models.inference_copy import MAKING, EncoderVersion, fingerprint_of, sharing_copy
 from auricle.models.info import EncoderInfo, LayerGroup
 from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
+from auricle.models.label_space import LabelKind, LabelSpace
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
 
@@ -138,14 +140,17 @@ class Encoder(nn.Module):
             mask: (B, T) bool, True where a frame is a clip's own; these come first in each row. None: all of them.
         """
         lengths = None if mask is None else mask.sum(1)
-        out, layers = self._core(values, lengths, self._head_layers())
         main = self.info.head_names[0] if self.info.head_names else None
-        if main is None or main not in self.heads:
+        head = self._head(main) if main is not None and main in self.heads else None
+        blocks = head.layers if head is not None else ()
+        out, layers = self._core(values, lengths, blocks)
+        if head is None:
             return out
         if lengths is None:
             lengths = torch.full((values.shape[0],), values.shape[2], device=values.device)
-        logits = self._head(main)(HeadInputs(out.clip, out.frames, self.frame_lengths(lengths), layers))
-        return out._replace(logits=logits)
+        own = tuple(self.layer_lengths(block, lengths) for block in blocks)
+        inputs = HeadInputs(out.clip, out.frames, self.frame_lengths(lengths), layers, own)
+        return out._replace(logits=head(inputs))
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
         """Compute only the main head's logits (B, C) of waveforms (B, S); a family may leave out all other work."""
@@ -185,6 +190,17 @@ class Encoder(nn.Module):
         """Return the valid frames of clips with (B,) ``lengths`` spectrogram frames: (B,)."""
         raise NotImplementedError
 
+    def layer_lengths(self, block: int, lengths: Tensor) -> Tensor:
+        """Return the valid frames of a block, of clips with (B,) ``lengths`` spectrogram frames: (B,)."""
+        return self.frame_lengths(lengths)
+
+    def layer_dims(self) -> tuple[int, ...]:
+        """Return the width of the frames of every block; empty for families without blocks. It encodes one short clip."""
+        silence = torch.zeros(1, self.info.min_samples, device=self.norm_stats.device)
+        with torch.no_grad():
+            layers = sharing_copy(self.without_head()).eval()(silence, layers="all").layers
+        return tuple(layer.frames.shape[2] for layer in layers)
+
     # ------------------------------------------------------------------------------------------------- heads and labels
     def with_head(self, head: Head, label_space: LabelSpace | None = None, *, name: str = MAIN) -> Encoder:
         """Return a copy with another head: the encoder's weights are copied, ``head`` itself becomes a part of the copy.
@@ -196,13 +212,15 @@ class Encoder(nn.Module):
                 else the first one, are ``EncoderOutput.logits``; those of all heads are ``EncoderOutput.head_logits``.
 
         Raises:
-            AuricleError: if head and label space have different numbers of classes.
+            AuricleError: if head and label space have different numbers of classes, or the head reads a block that is not there.
         """
         if self.made_for_inference:
             raise AuricleError("this copy of the encoder is for inference; put the head on the encoder itself")
         space = label_space or LabelSpace.unnamed(head.num_classes, "multilabel")
         if len(space) != head.num_classes:
             raise AuricleError(f"the head has {head.num_classes} classes, the label space {len(space)}")
+        if any(not 0 <= block < self.info.depth for block in head.layers):
+            raise AuricleError(f"the head reads the blocks {head.layers}, {self.info.name} has {self.info.depth}")
         twin = copy.deepcopy(self)
         if name == MAIN and twin._native_classes() is not None:
             twin._drop_native_head()
@@ -271,7 +289,7 @@ class Encoder(nn.Module):
 
     def _with_logits(self, out: EncoderOutput, layers: int) -> EncoderOutput:
         """``out`` of a family with the logits of all heads, and its first ``layers`` layers."""
-        read = tuple(layer.frames for layer in out.layers[layers:])
+        read = out.layers[layers:]
         logits: dict[str, Tensor] = {}
         frame_logits, start = out.frame_logits, 0
         for name in self.info.head_names:
@@ -284,8 +302,9 @@ class Encoder(nn.Module):
                 raise AuricleError(
                     f"the head of {self.info.name} reads whole frames, of which a part of the tokens has none"
                 )
-            inputs = HeadInputs(out.clip, out.frames, out.lengths, read[start : start + len(head.layers)])
-            logits[name], start = head(inputs), start + len(head.layers)
+            own, start = read[start : start + len(head.layers)], start + len(head.layers)
+            blocks, lengths = tuple(layer.frames for layer in own), tuple(layer.lengths for layer in own)
+            logits[name] = head(HeadInputs(out.clip, out.frames, out.lengths, blocks, lengths))
             if name == self.info.head_names[0]:
                 frame_logits = head.per_frame(out.frames)
         main = logits[self.info.head_names[0]]

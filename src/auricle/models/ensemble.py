@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.models.base import Encoder
-from auricle.models.heads import MAIN, LabelSpace
+from auricle.models.heads.base import MAIN
 from auricle.models.inference_copy import sharing_copy
 from auricle.models.inputs import Padding, chosen_layers
+from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from auricle.models.heads import LabelKind, LabelSpace
+from auricle.models.label_space import LabelKind, LabelSpace
 
 
 @dataclass(frozen=True)

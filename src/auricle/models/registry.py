@@ -11,7 +11,7 @@ from typing import Any
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import from_plain
 from auricle.models.base import Encoder
-from auricle.models.heads import build_head
+from auricle.models.heads.make import build_head
 
 
 def _m2d(

@@ -151,7 +151,7 @@ def starting_network(line: ProgramLine, load: Load, classes: tuple[str, ...], se
     Raises:
         AuricleError: for options that published weights cannot have.
     """
-    from auricle.models.heads import LabelSpace
+    from auricle.models.label_space import LabelSpace
 
     name = weights_name(line)
     encoder = new_network(line, classes, seed) if name is None else published_network(line, load, name)

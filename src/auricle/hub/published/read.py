@@ -13,7 +13,7 @@ from auricle.hub.convert import efficientat, m2d, mae_ast
 from auricle.hub.pickles import read_pickle
 from auricle.hub.weight_file import reading
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 from auricle.models.m2d.config import ViTConfig
 from auricle.models.mae_ast.config import RATES, MAEASTConfig
 

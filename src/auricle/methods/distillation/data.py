@@ -15,7 +15,7 @@ from auricle.methods.distillation.stored import StoredTeacher, TeacherStore
 from auricle.methods.distillation.teachers import LiveTeachers, Teacher
 from auricle.methods.supervised.data import LabelledData, Parts, load_student, open_parts, read_parts
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 
 @dataclass

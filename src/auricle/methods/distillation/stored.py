@@ -19,7 +19,7 @@ from auricle.data.batch import Batch
 from auricle.data.stores.embeddings import EmbeddingStore
 from auricle.data.stores.shards import CLIP, FRAMES, LOGITS
 from auricle.methods.distillation.teachers import TeacherOutput
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 
 def names_of(id: str) -> tuple[str, str, str]:

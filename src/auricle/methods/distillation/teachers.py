@@ -13,7 +13,7 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AuricleError
 from auricle.data.batch import Batch
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import EncoderOutput
 
 

@@ -31,7 +31,7 @@ from auricle.methods.supervised.groups import Groups, groups_of
 from auricle.methods.supervised.mixing import CLASS_WEIGHTS
 from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelKind, LabelSpace
+from auricle.models.label_space import LabelKind, LabelSpace
 from auricle.models.outputs import Spectrogram
 
 LONGEST = 10.0  # seconds of a training clip that is not asked for

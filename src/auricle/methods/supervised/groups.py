@@ -17,7 +17,7 @@ from auricle.methods.supervised.clips import clip_of
 from auricle.methods.supervised.config import LabelConfig
 from auricle.metrics import table as metrics
 from auricle.metrics.table import Metric
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 
 @dataclass(frozen=True)

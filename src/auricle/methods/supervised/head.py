@@ -12,7 +12,9 @@ from auricle.core.randomness import RandomKey
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import LabelledData
 from auricle.models.base import Encoder
-from auricle.models.heads import LabelSpace, evar_rule, make_head
+from auricle.models.heads.make import make_head
+from auricle.models.heads.vector import evar_rule
+from auricle.models.label_space import LabelSpace
 
 
 def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:

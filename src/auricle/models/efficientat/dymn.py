@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from auricle.models.efficientat.config import STEM, BlockShape, DyMNConfig, round8
 from auricle.models.efficientat.encoder import Classes, EfficientAT, MobileNetHead
 from auricle.models.efficientat.mn import ACTIVATIONS, InvertedResidual, batch_norm, conv_unit, mobilenet_rule
-from auricle.models.heads import LabelKind
+from auricle.models.label_space import LabelKind
 from auricle.models.layers.init import keyed
 
 

@@ -32,9 +32,10 @@ from auricle.frontends.spec_augment import MelAugment, training_mel
 from auricle.models.base import Encoder
 from auricle.models.efficientat.config import HEADS, DyMNConfig, MNConfig
 from auricle.models.efficientat.onednn import Graphs
-from auricle.models.heads import MAIN, LabelKind, LabelSpace
+from auricle.models.heads.base import MAIN
 from auricle.models.info import EncoderInfo
 from auricle.models.inputs import Padding, by_length, check_wave, zero_padded
+from auricle.models.label_space import LabelKind, LabelSpace
 from auricle.models.outputs import CoreOutput, EncoderOutput, LayerOutput, Spectrogram
 
 # ---- outputs of chosen modules, collected during one call
@@ -390,6 +391,9 @@ class EfficientAT(Encoder):
 
     def frame_lengths(self, lengths: Tensor) -> Tensor:
         return self._lengths(STAGES - 1, lengths)
+
+    def layer_lengths(self, block: int, lengths: Tensor) -> Tensor:
+        return self._lengths(block + 1, lengths)
 
     def spacing(self, stage: int) -> int:
         """Return the number of mel frames between two columns of a stage."""

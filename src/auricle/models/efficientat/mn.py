@@ -15,7 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
 from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
 from auricle.models.efficientat.encoder import Classes, EfficientAT, build_head
-from auricle.models.heads import LabelKind
+from auricle.models.label_space import LabelKind
 from auricle.models.layers.init import keyed
 from auricle.models.outputs import Spectrogram
 

@@ -26,9 +26,10 @@ from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
 from auricle.models.base import Encoder
-from auricle.models.heads import MAIN, LabelKind, LabelSpace
+from auricle.models.heads.base import MAIN
 from auricle.models.info import EncoderInfo
 from auricle.models.inputs import Padding, check_ids_keep, mean_over_time
+from auricle.models.label_space import LabelKind, LabelSpace
 from auricle.models.layers.init import keyed, transformer_rule
 from auricle.models.layers.transformer import PatchEmbed, Transformer, grid_table, resized, take
 from auricle.models.m2d.config import M2DHeadConfig, ViTConfig, parse_size
