@@ -73,6 +73,17 @@ def test_every_family_learns_from_labels(family, sounds, tmp_path):
     assert auricle.load(result.run).num_classes() == 2
 
 
+@pytest.mark.parametrize(
+    ("head", "family"), [("prototype", "m2d"), ("attentive", "mae-ast-patch"), ("gated-layers", "mn")]
+)
+def test_a_new_head_is_learnt_with_the_encoder(head, family, sounds, tmp_path):
+    model = weight_file(tmp_path, family)
+    result = finetune_run(config(sounds, tmp_path / "run", model, epochs=1, head=head), quiet=True)
+    encoder = auricle.load(result.run)
+    assert encoder.architecture()["heads"]["main"]["kind"] == head
+    assert encoder.info.label_space.ids == ("noise", "tone")
+
+
 @pytest.mark.parametrize("micro_steps", [1, 3, 5])
 def test_a_run_cut_anywhere_continues_to_the_same_weights(sounds, model, whole, tmp_path, monkeypatch, micro_steps):
     with monkeypatch.context() as patch:

@@ -159,6 +159,7 @@ def test_the_command_line_learns_frames(events, tmp_path, capsys):
         ({"resize_crop": True}, "--resize-crop moves frames or takes them away"),
         ({"loss": "nll"}, "learns with the loss bce"),
         ({"metric": "mAP"}, "applies to"),
+        ({"head": "gated-layers"}, "use --head attentive or auto"),
     ],
 )
 def test_what_does_not_fit_frames_is_refused(changes, message, events, tmp_path):

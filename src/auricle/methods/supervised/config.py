@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 
 LOSSES = ("auto", "bce", "cross-entropy", "nll", "double-softmax", "evar")
-HEADS = ("auto", "keep", "new", "linear", "uniform-linear", "mlp", "norm-linear", "evar", "transformer")
+NEW_HEADS = (
+    "linear",
+    "uniform-linear",
+    "mlp",
+    "norm-linear",
+    "prototype",
+    "attentive",
+    "gated-layers",
+    "transformer",
+    "evar",
+)
+HEADS = ("auto", "keep", "new", *NEW_HEADS)
 
 
 @dataclass(frozen=True)
@@ -252,12 +263,17 @@ class LearningConfig:
         "auto",
         "keep: the head of the weights (same number of classes); new: the family's own kind, new last layer; linear, mlp, "
         "norm-linear (batch norm, then linear layers): a new head on the clip embedding; uniform-linear: linear, with "
-        "PyTorch's initial weights; transformer: four blocks on the frames; evar: as EVAR's program; auto: keep where it fits, "
-        "else new",
+        "PyTorch's initial weights; prototype: similarity with a prototype per class; attentive: scores of the frames, averaged "
+        "with learnt weights; gated-layers: scores of all blocks, added with learnt weights; transformer: four blocks on the "
+        "frames; evar: as EVAR's program; auto: keep where it fits, else new",
         choices=HEADS,
     )
     hidden: tuple[int, ...] = option((), "hidden widths of the heads mlp and norm-linear")
-    reads: str = option("clip", "what a new head reads: the clip embedding or every frame", choices=("clip", "frames"))
+    reads: str = option(
+        "clip",
+        "what a new head with a choice reads: the clip embedding or every frame",
+        choices=("clip", "frames"),
+    )
     loss: str = option(
         "auto",
         "bce: binary cross-entropy, mean over classes; cross-entropy; nll: cross-entropy divided by the number of classes "

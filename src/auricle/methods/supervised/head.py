@@ -16,6 +16,8 @@ from auricle.models.heads.make import make_head
 from auricle.models.heads.vector import evar_rule
 from auricle.models.label_space import LabelSpace
 
+WITHOUT_FRAMES = ("gated-layers", "transformer")  # heads that give no logits of frames, whatever they read
+
 
 def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
     """Return a copy of the data's encoder whose main head has the data's classes.
@@ -29,9 +31,12 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
         return encoder
     assert space is not None
     if config.learning.head not in ("auto", "new"):
+        others = "--head attentive or auto"
+        if config.learning.head not in WITHOUT_FRAMES:
+            others = "--reads frames, or --head auto"
         raise AuricleError(
-            f"--level frames needs logits of every frame, which a head {config.learning.head} on the clip embedding of "
-            f"{encoder.info.name} does not give; use --reads frames, or --head auto"
+            f"--level frames needs logits of every frame, which a head {config.learning.head} on {encoder.info.name} does not "
+            f"give; use {others}"
         )
     head = make_head("linear", encoder, len(space), reads="frames", seed=config.train.seed)
     return encoder.with_head(head, space)
