@@ -285,6 +285,7 @@ def writer(folder, name: str, appends: int) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_append_at_once(tmp_path):
     writers = [writer(tmp_path / "store", name, 15) for name in ("first", "second")]
     for process in writers:
@@ -299,6 +300,7 @@ def test_two_processes_append_at_once(tmp_path):
     assert np.array_equal(store.vectors(), np.stack([vector(id) for id in store.ids]))
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_nothing_that_was_acknowledged_and_the_next_continues(tmp_path):
     folder, acknowledged = tmp_path / "store", set()
     for life in range(4):
@@ -353,6 +355,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_no_more_than_some_shards_are_in_memory(tmp_path):
     command = [sys.executable, "-c", STREAM, str(tmp_path)]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE)

@@ -63,6 +63,7 @@ cells = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(cells, min_size=1, max_size=12), st.booleans(), st.sampled_from(["\n", "\r\n"]))
 def test_halves_joined_are_the_whole(rows, shared, end):
@@ -93,6 +94,7 @@ def two_processes(monkeypatch) -> list[int]:
     return started
 
 
+@pytest.mark.slow
 def test_two_processes_read_what_one_reads(tmp_path, two_processes):
     path = big(tmp_path / "m.csv")
     both = clips._read_by_two(path, {"label_column": None, "group_column": None})
@@ -102,6 +104,7 @@ def test_two_processes_read_what_one_reads(tmp_path, two_processes):
     assert two_processes == [1]
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_one_process(tmp_path, two_processes):
     path = big(tmp_path / "m.csv")
     path.write_text(path.read_text().replace("x250.wav,x250.wav,", "x250.wav,x250.wav,many"))

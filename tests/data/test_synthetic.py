@@ -56,6 +56,7 @@ def test_a_clip_is_the_same_every_time_and_differs_from_the_next_and_from_anothe
     assert not np.allclose(first, synthesise(name, 3, Recipe(seed=1, seconds=1.0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "seconds"), [(8000, 0.5), (44100, 0.7), (32000, 2.3)])
 def test_every_class_works_at_any_rate_and_length(rate, seconds):
     for name in CLASSES:
@@ -139,11 +140,13 @@ def test_every_class_has_as_many_clips_in_every_fold(corpus):
     assert set(counts.values()) == {2}
 
 
+@pytest.mark.slow
 def test_making_sounds_does_not_import_torch():
     code = "import sys, auricle.data.synthetic.corpus; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_time_mean_of_log_mel_separates_the_classes_only_in_part(corpus):
     """A small corpus and so a wide band; ``python -m benchmarks.synthetic_corpus`` measures the real one."""
     import torch

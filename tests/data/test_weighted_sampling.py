@@ -55,6 +55,7 @@ def test_weights_hold_for_a_repeated_list(weighted, tmp_path):
     assert Counter(ids)["000.wav"] > 20
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_flag_and_refuses_a_list_without_weights(weighted, tmp_path, capsys):
     assert main([*flags(weighted, tmp_path / "run", epochs=1, warmup_epochs=0.0), "--weighted", "--quiet"]) == 0
     assert main([*flags(prepared(tmp_path / "plain"), tmp_path / "other"), "--weighted", "--quiet"]) == 2
