@@ -9,7 +9,7 @@ import torch
 from auricle.core.errors import AuricleError
 from auricle.inference.calibration import calibration_error, decision_scores, fit_decisions, probabilities
 from auricle.inference.threshold_goal import ThresholdGoal
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 FROGS = LabelSpace("multilabel", ("frog", "cricket"))
 BIRDS = LabelSpace("multiclass", ("owl", "rail", "quiet"), background=("quiet",))

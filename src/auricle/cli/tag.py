@@ -21,7 +21,7 @@ from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import exit_code
-from auricle.commands.tag import TagConfig, tag
+from auricle.commands.tag import TagConfig, Tagging, tag
 from auricle.core.console import printable, progress_bar
 from auricle.core.errors import AuricleError
 from auricle.inference.tag_results import Failure, FileTags
@@ -32,7 +32,11 @@ def add_arguments(parser: VerbParser) -> None:
     add_flags(parser, TagConfig)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    form.add_argument("--csv", action="store_true", help="lines of file, start, end, label, score instead of text")
+    form.add_argument(
+        "--csv",
+        action="store_true",
+        help="lines of file, start, end, label, score (and detected, of a tagger with thresholds) instead of text",
+    )
     form.add_argument(
         "--csv-events",
         action="store_true",
@@ -55,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv_events and not config.settings.window:
         raise AuricleError("--csv-events lists what happens when: it needs --window SECONDS")
     tagging = tag(config)
-    printer = printer_of(args, config, tagging.model)
+    printer = printer_of(args, config, tagging)
     failed: list[Failure] = []
     done = 0
     bar = progress_bar(total=tagging.count, what="tag", unit="file", quiet=args.quiet)
@@ -79,15 +83,15 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(done, len(failed))
 
 
-def printer_of(args: argparse.Namespace, config: TagConfig, model: str) -> TextPrinter:
+def printer_of(args: argparse.Namespace, config: TagConfig, tagging: Tagging) -> TextPrinter:
     """Return what prints the answers in the form that was asked for."""
     if args.json:
-        return JsonPrinter(model)
+        return JsonPrinter(tagging.model)
     if args.csv:
-        return CsvPrinter()
+        return CsvPrinter(tagging.detects)
     if args.csv_events:
         return EventsPrinter()
-    return SummaryPrinter(args.summary, config.events.threshold) if args.summary else TextPrinter(args.time_line)
+    return SummaryPrinter(args.summary, config.events.high) if args.summary else TextPrinter(args.time_line)
 
 
 class TextPrinter:
@@ -118,18 +122,20 @@ class SummaryPrinter(TextPrinter):
 
 
 class CsvPrinter(TextPrinter):
-    """Print a row per window and label."""
+    """Print a row per window and label; with ``detects`` also whether the label is detected."""
 
     columns: tuple[str, ...] = ("file", "start", "end", "label", "score")
 
-    def __init__(self) -> None:
+    def __init__(self, detects: bool = False) -> None:
         super().__init__()
+        self.detects = detects
         self.writer = csv.writer(sys.stdout, lineterminator="\n")
-        self.writer.writerow(self.columns)
+        self.writer.writerow((*self.columns, "detected") if detects else self.columns)
 
     def add(self, result: FileTags) -> None:
-        for file, start, end, label, score in result.rows():
-            self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}"))
+        for file, start, end, label, score, detected in result.rows():
+            answer = (("yes" if detected else "no"),) if self.detects else ()
+            self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", *answer))
 
 
 class EventsPrinter(CsvPrinter):

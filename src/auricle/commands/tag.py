@@ -32,7 +32,8 @@ STDIN = "-"
 LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
 LOCK = "lock"  # in --out, as long as a command works there
-ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False}  # settings that older folders do not name
+# settings that older folders do not name
+ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False, "thresholds": []}
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 Stamp = list[int] | str | None
 KEPT = "; finished recordings are kept: the same command continues"
@@ -76,12 +77,14 @@ class Tagging:
         count: number of recordings.
         outcomes: of the recordings, as they come.
         listeners: called with the share (0 to 1) of the present recording that is done, and a text about it.
+        detects: the tagger has thresholds, so results say what is detected.
     """
 
     model: str
     count: int
     outcomes: Iterator[FileTags | Failure]
     listeners: list[Callable[[float, str], None]] = field(default_factory=list)
+    detects: bool = False
 
 
 def tag(config: TagConfig) -> Tagging:
@@ -107,7 +110,8 @@ def tag(config: TagConfig) -> Tagging:
     except BaseException:
         locks.close()
         raise
-    return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners)
+    outcomes = job.outcomes(locks)
+    return Tagging(tagger.info.name, len(job.sources), outcomes, job.listeners, tagger.detection is not None)
 
 
 def _lock_of(folder: Path) -> AbstractContextManager[None]:
@@ -143,6 +147,8 @@ def _made_from(config: TagConfig, tagger: Tagger) -> dict[str, Any]:
         "hop": settings.hop or 0.0,
         "precision": settings.precision,
         **asdict(config.events),
+        "threshold": config.events.high,
+        "thresholds": [] if tagger.detection is None else tagger.detection.thresholds.tolist(),
     }
 
 

@@ -14,29 +14,20 @@ import numpy as np
 import torch
 
 from auricle.core.errors import AuricleError
+from auricle.inference.detection import only_likeliest
 from auricle.inference.threshold_goal import ThresholdGoal
+from auricle.inference.thresholds import FEW_POSITIVES, ThresholdChooser, listed
 from auricle.metrics.calibration import (
-    ThresholdCurve,
     expected_calibration_error,
     precision_recall_at,
-    threshold_curve,
     top_label,
-    wilson_bound,
     wilson_interval,
 )
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 BEST_F1 = ThresholdGoal()
-FEW_POSITIVES = (
-    10  # below, a class shares the calibration and the threshold of all classes: two numbers need ten points
-)
-CAUTION = 0.5  # standard deviations of the precision that must be reached; see ``_reaches_precision``
-LEAST_SLOPE = (
-    0.01  # of the calibrated logit per standard deviation of the logit: ranks are kept, whatever the labels say
-)
+LEAST_SLOPE = 0.01  # of the calibrated logit per standard deviation of the logit: ranks are always kept
 WIDEST = 1e3  # of the temperature's search, around a spread of one
-LARGEST_LOGIT = 16.0  # of a float32 probability below 1
-MOST_NAMES = 5  # in a note
 
 
 @dataclass(frozen=True)
@@ -148,7 +139,7 @@ def fit_decisions(
     scale, offset, shared = _calibration(space, logits, truth, notes)
     calibrated = space.uncalibrated().calibrated(scale, offset, fitted_on=fitted_on)
     scores = decision_scores(calibrated, logits)
-    chooser = _Chooser(calibrated, goal, scores, truth, background, hours_of_background, notes)
+    chooser = ThresholdChooser(calibrated, goal, scores, truth, background, hours_of_background, notes)
     thresholds, shares = chooser.all()
     _note_single_groups(space, truth, groups, notes)
     decided = calibrated.with_thresholds(thresholds, fitted_on=f"{fitted_on}, for {goal.in_words()}")
@@ -166,11 +157,7 @@ def decision_scores(space: LabelSpace, logits: np.ndarray) -> np.ndarray:
     Of classes that exclude each other only the likeliest can be decided for, so the others have 0.
     """
     scores = probabilities(space, logits)
-    if space.kind == "multiclass":
-        rest = np.ones(scores.shape, dtype=bool)
-        rest[np.arange(len(scores)), scores.argmax(1)] = False
-        scores[rest] = 0.0
-    return scores
+    return only_likeliest(scores) if space.kind == "multiclass" else scores
 
 
 def probabilities(space: LabelSpace, logits: np.ndarray) -> np.ndarray:
@@ -215,7 +202,7 @@ def _checked(
     if not np.isfinite(logits).all():
         broken = [space.names[c] for c in np.flatnonzero(~np.isfinite(logits).all(0))]
         raise AuricleError(
-            f"the detector's scores of {_listed(broken)} are not finite, so they cannot be calibrated: its weights are "
+            f"the detector's scores of {listed(broken)} are not finite, so they cannot be calibrated: its weights are "
             "damaged, or training diverged; train with a lower --lr"
         )
     if not np.isin(truth, (0.0, 1.0)).all():
@@ -250,7 +237,7 @@ def _calibration(
         lines = [joint or (1.0, 0.0)] * count
         names = [space.names[c] for c in np.flatnonzero(few)]
         notes.append(
-            f"{_listed(names)}: fewer than {FEW_POSITIVES} clips with the class, or none without it, to calibrate its scores "
+            f"{listed(names)}: fewer than {FEW_POSITIVES} clips with the class, or none without it, to calibrate its scores "
             + (
                 "by; the calibration of all classes together is used"
                 if joint
@@ -328,135 +315,6 @@ def _temperature(logits: np.ndarray, truth: np.ndarray, notes: list[str]) -> flo
     return float(np.exp(best))
 
 
-# ---- thresholds
-
-
-class _Chooser:
-    """Chooses a threshold for each class.
-
-    Args:
-        scores: (n, C) ``decision_scores``; truth: (n, C), NaN where not annotated; background: (n,) rows without any class.
-    """
-
-    def __init__(
-        self,
-        space: LabelSpace,
-        goal: ThresholdGoal,
-        scores: np.ndarray,
-        truth: np.ndarray,
-        background: np.ndarray,
-        hours: float | None,
-        notes: list[str],
-    ):
-        self.space, self.goal, self.hours, self.notes = space, goal, hours or 0.0, notes
-        self.scores, self.truth, self.background = scores, truth, background
-        multiclass = space.kind == "multiclass"
-        self.least = 1 / len(space) if multiclass else 0.5  # the likeliest of C classes has 1 / C or more
-        self.default = 0.0 if multiclass else 0.5
-
-    def all(self) -> tuple[list[float], list[bool]]:
-        """Return the threshold of every class, and whether it is the one of all classes."""
-        shared = [False] * len(self.space)
-        thresholds = [self.default] * len(self.space)
-        if self.goal.chosen == "false-alarms":
-            for c in self.space.reported:
-                thresholds[c] = self._for_false_alarms(c)
-            self._note_short_background()
-            return thresholds, shared
-        columns = list(self.space.reported)
-        joint = self._choose(threshold_curve(self.scores[:, columns].ravel(), self.truth[:, columns].ravel()))
-        few, missed = [], []
-        for c in columns:
-            curve = threshold_curve(self.scores[:, c], self.truth[:, c])
-            if curve.positives < FEW_POSITIVES or not curve.hits.any():
-                shared[c], thresholds[c] = True, self.default if joint is None else joint[0]
-                few.append(self.space.names[c])
-                continue
-            chosen = self._choose(curve)
-            assert chosen is not None
-            thresholds[c], reached = chosen
-            missed += [] if reached else [self.space.names[c]]
-        self._note(few, missed, joint)
-        return thresholds, shared
-
-    def _choose(self, curve: ThresholdCurve) -> tuple[float, bool] | None:
-        """Return the threshold and whether it reaches the goal; None where nothing right is ever decided."""
-        if not curve.positives or not curve.hits.any():
-            return None
-        if self.goal.chosen == "f1":
-            place, reached = int(np.argmax(curve.f1)), True
-        else:
-            place, reached = _reaches_precision(curve, self.goal.wanted_precision)
-        return self._between(curve.thresholds, place), reached
-
-    def _between(self, thresholds: np.ndarray, place: int) -> float:
-        """Return a threshold halfway (in logits) between the last score that counts and the next one."""
-        upper = float(thresholds[place])
-        lower = float(thresholds[place + 1]) if place + 1 < len(thresholds) else min(self.least, upper)
-        return _halfway(lower, upper)
-
-    def _for_false_alarms(self, c: int) -> float:
-        """Return the lowest threshold at which the background rows give no more alarms than are wanted."""
-        alarms = np.sort(self.scores[self.background, c])[::-1]
-        allowed = int(self.goal.wanted_rate * self.hours + 1e-9)
-        if allowed >= len(alarms):  # all of them may pass
-            return min(self.default, float(alarms[-1]))
-        first_refused = float(alarms[allowed])
-        if first_refused == 0:  # the class is not the likeliest there
-            return self.default
-        higher = self.scores[:, c][self.scores[:, c] > first_refused]
-        upper = float(higher.min()) if len(higher) else 1.0
-        return _halfway(first_refused, upper)
-
-    def _note_short_background(self) -> None:
-        if self.goal.wanted_rate * self.hours < 1:
-            self.notes.append(
-                f"{self.hours:.2g} h of background are too short to measure {self.goal.wanted_rate:g} false alarms an hour: "
-                f"the thresholds let none of it pass, which leaves up to {3 / self.hours:.2g} an hour possible; more "
-                "background makes this certain"
-            )
-
-    def _note(self, few: list[str], missed: list[str], joint: tuple[float, bool] | None) -> None:
-        if few:
-            rest = "the threshold of all classes together is used" if joint else f"{self.default:g} is used"
-            self.notes.append(
-                f"{_listed(few)}: fewer than {FEW_POSITIVES} clips with the class, or none of them found, to choose a threshold "
-                f"by; {rest}"
-            )
-        if missed or (few and joint and not joint[1]):
-            self.notes.append(
-                f"{_listed(missed or few)}: no threshold has {self.goal.in_words()} on these clips; the one with the fewest wrong "
-                "detections for its size is used"
-            )
-
-
-def _reaches_precision(curve: ThresholdCurve, wanted: float) -> tuple[int, bool]:
-    """Return the place of the threshold with most hits whose precision reaches ``wanted``, and whether one does.
-
-    What must reach it is the precision less half a standard deviation (Wilson's bound): among many thresholds the one that
-    happens to look best overstates itself. In simulated detectors with 16 to 80 positives the plain rule kept a wanted
-    precision of 0.9 on new clips, within its interval, in 90 to 96 of 100 draws, this one in 95 to 99, for 2 to 4 points of
-    recall; a whole standard deviation costs 5 to 10.
-
-    If none does, the place whose bound is highest.
-    """
-    bound = wilson_bound(curve.hits, curve.decided, -CAUTION)
-    reaching = np.flatnonzero((bound >= wanted) & (curve.hits > 0))
-    if not len(reaching):
-        return int(np.argmax(bound)), False
-    most = curve.hits[reaching].max()
-    return int(reaching[curve.hits[reaching] == most].min()), True
-
-
-def _halfway(lower: float, upper: float) -> float:
-    """Return the float32 between two probabilities that lies halfway in logits; above ``lower`` and at most ``upper``."""
-    ends = np.array([lower, upper])
-    with np.errstate(divide="ignore"):
-        logits = np.clip(np.log(ends) - np.log1p(-ends), -LARGEST_LOGIT, LARGEST_LOGIT)
-    middle = float(np.float32(1 / (1 + np.exp(-logits.mean()))))
-    return middle if lower < middle <= upper else upper
-
-
 def _figures(
     id: str,
     scores: np.ndarray,
@@ -466,8 +324,8 @@ def _figures(
     hours: float | None,
     shared: bool,
 ) -> ClassDecision:
-    hits, decided, positives = precision_recall_at(scores, truth, np.float32(threshold))
-    _, alarms, _ = precision_recall_at(scores[background], truth[background], np.float32(threshold))
+    hits, decided, positives = precision_recall_at(scores, truth, float(np.float32(threshold)))
+    _, alarms, _ = precision_recall_at(scores[background], truth[background], float(np.float32(threshold)))
     return ClassDecision(
         id=id,
         positives=positives,
@@ -494,15 +352,9 @@ def _note_single_groups(space: LabelSpace, truth: np.ndarray, groups: Sequence[s
     single = [space.names[c] for c, of in sources.items() if len(of) == 1]
     if single and len(set(names)) > 1:
         notes.append(
-            f"{_listed(single)}: all clips with the class come from one group (speaker, site or recording), so nothing is known "
+            f"{listed(single)}: all clips with the class come from one group (speaker, site or recording), so nothing is known "
             "about others"
         )
-
-
-def _listed(names: list[str]) -> str:
-    """The names as text, the first of many."""
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _plain(value: Any) -> Any:

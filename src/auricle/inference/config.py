@@ -15,6 +15,7 @@ PRECISIONS = ("auto", "float32", "bf16", "fp16")  # "auto" is float32: inference
 OLD_PRECISIONS = {"bfloat16": "bf16"}  # of the first edition
 PRECISION_NAMES = {"auto": "float32"} | OLD_PRECISIONS
 WHOLE_SECONDS = 120.0  # longer recordings are tagged in windows even when none were asked for, to bound memory
+EVENT_THRESHOLD = 0.3  # of taggers without thresholds of their own
 LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
 
 
@@ -32,7 +33,7 @@ class TagOptions(TypedDict, total=False):
     only: Sequence[str]
     min_score: float
     strict: bool
-    threshold: float
+    threshold: float | None
     hysteresis: float
     median: int
 
@@ -41,24 +42,29 @@ class TagOptions(TypedDict, total=False):
 class EventSettings:
     """When a class counts as present, window by window."""
 
-    threshold: float = option(0.3, "an event begins where a score reaches this (0 to 1)")
+    threshold: float | None = option(
+        None,
+        f"an event begins where a score reaches this (0 to 1); auto: each class's own threshold where the tagger has them, "
+        f"else {EVENT_THRESHOLD}",
+        special={"auto": None},
+    )
     hysteresis: float = option(
         0.6, "an event lasts while the score stays above this share of the threshold (0 to 1)", advanced=True
     )
     median: int = option(1, "median filter over this many windows, odd; 1: no filter", advanced=True)
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold <= 1 and 0 < self.hysteresis <= 1):
+        if not (0 < self.high <= 1 and 0 < self.hysteresis <= 1):
             raise AuricleError(
-                f"--threshold and --hysteresis lie above 0 and up to 1, got {self.threshold} and {self.hysteresis}"
+                f"--threshold and --hysteresis lie above 0 and up to 1, got {self.high} and {self.hysteresis}"
             )
         if self.median < 1 or self.median % 2 == 0:
             raise AuricleError(f"--median is an odd number of windows, 1 or more, got {self.median}")
 
     @property
-    def low(self) -> float:
-        """The score below which an event ends."""
-        return self.threshold * self.hysteresis
+    def high(self) -> float:
+        """The score at which an event begins, of classes without a threshold of their own."""
+        return EVENT_THRESHOLD if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True)

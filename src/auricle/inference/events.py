@@ -24,7 +24,11 @@ class Event:
 
 
 def find_events(
-    scores: np.ndarray, spans: np.ndarray, labels: Sequence[str], settings: EventSettings
+    scores: np.ndarray,
+    spans: np.ndarray,
+    labels: Sequence[str],
+    settings: EventSettings,
+    thresholds: np.ndarray | None = None,
 ) -> tuple[Event, ...]:
     """Find the events of a recording.
 
@@ -32,6 +36,7 @@ def find_events(
         scores: (n, C) of n windows.
         spans: (n, 2) start and end of each window in seconds.
         labels: the C labels.
+        thresholds: (C,) scores at which events of each class begin; None: ``settings.high`` for all.
 
     Returns:
         Events by start; of those that start together, the highest score first. A window decides for its ``cells``;
@@ -42,10 +47,11 @@ def find_events(
     edges, events = cells(spans), []
     gaps = np.flatnonzero(edges[1:, 0] > edges[:-1, 1] + ROUNDING) + 1  # audio that no window covers
     parts = [slice(a, b) for a, b in zip([0, *gaps], [*gaps, len(edges)])]
-    for c in map(int, np.flatnonzero((scores >= settings.threshold).any(0))):
+    high = [settings.high] * scores.shape[1] if thresholds is None else thresholds.tolist()
+    for c in map(int, np.flatnonzero((scores >= np.asarray(high, scores.dtype)).any(0))):
         line = median_filtered(scores[:, c], settings.median)
         for part in parts:
-            for first, stop in stretches(line[part], settings.threshold, settings.low):
+            for first, stop in stretches(line[part], high[c], high[c] * settings.hysteresis):
                 start, end = float(edges[part][first, 0]), float(edges[part][stop - 1, 1])
                 events.append(Event(labels[c], start, end, float(line[part][first:stop].max())))
     return tuple(sorted(events, key=lambda event: (event.start, -event.score)))

@@ -70,11 +70,15 @@ class Tag:
 
 @dataclass(frozen=True)
 class WindowTags:
-    """The most likely labels of a window from ``start`` to ``end`` seconds, the likeliest first."""
+    """The most likely labels of a window from ``start`` to ``end`` seconds, the likeliest first.
+
+    ``detected`` are the labels that reach their thresholds; None for a tagger without thresholds of its own.
+    """
 
     start: float
     end: float
     tags: tuple[Tag, ...]
+    detected: tuple[Tag, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class FileTags:
     """Labels of one recording of ``seconds``.
 
     With windows, ``tags`` are the labels with the highest score in any window, and ``events`` where they occur. Without,
-    ``windows`` is empty and ``events`` is None. ``notes`` say what is unusual about the file.
+    ``windows`` is empty and ``events`` is None. ``notes`` say what is unusual about the file. ``detected`` are the labels that
+    reach their thresholds, with windows those of the events; None for a tagger without thresholds of its own.
     """
 
     file: str
@@ -91,6 +96,7 @@ class FileTags:
     windows: tuple[WindowTags, ...] = ()
     events: tuple[Event, ...] | None = None
     notes: tuple[str, ...] = ()
+    detected: tuple[Tag, ...] | None = None
 
     @property
     def start_time(self) -> datetime | None:
@@ -101,27 +107,30 @@ class FileTags:
         """Return JSON values; scores are rounded to six decimals. ``start_time`` is there if the name of the file holds it."""
         values: dict[str, Any] = {"file": self.file, "seconds": self.seconds}
         values |= {} if self.start_time is None else {"start_time": self.start_time.isoformat()}
-        values["tags"] = [_rounded(tag) for tag in self.tags]
+        values |= _tags_json(self)
         values |= {"notes": list(self.notes)} if self.notes else {}
         return values if self.events is None else {**values, "events": [_rounded(event) for event in self.events]}
 
     def time_line(self) -> list[dict[str, Any]]:
         """Return the windows as JSON values: start, end and tags of each."""
-        return [{"start": w.start, "end": w.end, "tags": [_rounded(tag) for tag in w.tags]} for w in self.windows]
+        return [{"start": w.start, "end": w.end, **_tags_json(w)} for w in self.windows]
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> FileTags:
         """The inverse of ``to_json``, with the time line where ``plain`` holds one as "windows"."""
-        windows = (WindowTags(w["start"], w["end"], _tags(w["tags"])) for w in plain.get("windows", ()))
+        windows = (WindowTags(w["start"], w["end"], _tags(w["tags"]), _detected(w)) for w in plain.get("windows", ()))
         events = tuple(Event(**event) for event in plain["events"]) if "events" in plain else None
         notes = tuple(map(str, plain.get("notes", ())))
-        return cls(plain["file"], plain["seconds"], _tags(plain["tags"]), tuple(windows), events, notes)
+        tags, detected = _tags(plain["tags"]), _detected(plain)
+        return cls(plain["file"], plain["seconds"], tags, tuple(windows), events, notes, detected)
 
-    def rows(self) -> Iterator[tuple[str, float, float, str, float]]:
-        """Yield (file, start, end, label, score), window by window, or once for the whole recording."""
-        for part in self.windows or (WindowTags(0.0, self.seconds, self.tags),):
-            for tag in part.tags:
-                yield self.file, part.start, part.end, tag.label, tag.score
+    def rows(self) -> Iterator[tuple[str, float, float, str, float, bool]]:
+        """Yield (file, start, end, label, score, detected), window by window, or once for the whole recording."""
+        for part in self.windows or (WindowTags(0.0, self.seconds, self.tags, self.detected),):
+            detected = {tag.label: tag for tag in part.detected or ()}
+            further = (detected[label] for label in detected.keys() - {tag.label for tag in part.tags})
+            for tag in (*part.tags, *sorted(further, key=lambda tag: -tag.score)):
+                yield self.file, part.start, part.end, tag.label, tag.score, tag.label in detected
 
     def event_rows(self) -> Iterator[tuple[str, float, float, str, float, str]]:
         """Yield (file, start, end, label, score, clock time of the start or "") of each event."""
@@ -138,11 +147,13 @@ class FileTags:
         """
         began = self.start_time
         lines = [f"{printable(self.file)} ({audio_length(self.seconds)}{f', from {began}' if began else ''})"]
-        lines += [f"  {printable(tag.label)}: {tag.score:.3f}" for tag in self.tags] or ["  no label"]
+        lines += _label_lines(self)
         if self.events is not None:
             lines += ["Events" if self.events else "No events", *(_event_line(event, began) for event in self.events)]
         if time_line and self.windows:
-            lines += ["Time line", *(_window_line(window, began) for window in self.windows)]
+            marked = any(window.detected for window in self.windows)
+            lines += [f"Time line{' (*: detected)' if marked else ''}"]
+            lines += [_window_line(window, began) for window in self.windows]
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -183,6 +194,29 @@ def _tags(plain: list[dict[str, Any]]) -> tuple[Tag, ...]:
     return tuple(Tag(**tag) for tag in plain)
 
 
+def _detected(plain: dict[str, Any]) -> tuple[Tag, ...] | None:
+    return _tags(plain["detected"]) if "detected" in plain else None
+
+
+def _tags_json(part: FileTags | WindowTags) -> dict[str, Any]:
+    """Labels of a recording or a window as JSON values; "detected" only where the tagger has thresholds."""
+    values: dict[str, Any] = {"tags": [_rounded(tag) for tag in part.tags]}
+    return values if part.detected is None else values | {"detected": [_rounded(tag) for tag in part.detected]}
+
+
+def _label_lines(result: FileTags) -> list[str]:
+    """The labels of a recording, a line each; those that are detected are marked."""
+    lines = [f"  {printable(tag.label)}: {tag.score:.3f}" for tag in result.tags]
+    if result.detected is None:
+        return lines or ["  no label"]
+    if not result.detected:
+        return [f"  none of its classes{'; the likeliest:' if lines else ''}", *lines]
+    detected = {tag.label for tag in result.detected}
+    shown = [f"{line}  detected" if tag.label in detected else line for line, tag in zip(lines, result.tags)]
+    further = [tag for tag in result.detected if tag not in result.tags]
+    return shown + [f"  {printable(tag.label)}: {tag.score:.3f}  detected" for tag in further]
+
+
 def tag_table(tags: tuple[Tag, ...]) -> str:
     """Return the published program's table: a label and its probability per line."""
     return "\n".join([HEAD, *(f"{tag.label}: {tag.score:.3f}" for tag in tags), FOOT])
@@ -202,7 +236,10 @@ def _event_line(event: Event, began: datetime | None) -> str:
 
 
 def _window_line(window: WindowTags, began: datetime | None) -> str:
-    labels = "; ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in window.tags)
+    detected = {tag.label for tag in window.detected or ()}
+    labels = "; ".join(
+        f"{printable(tag.label)} {tag.score:.2f}{'*' if tag.label in detected else ''}" for tag in window.tags
+    )
     return f"{_span(window.start, window.end, began)}  {labels}".rstrip()
 
 

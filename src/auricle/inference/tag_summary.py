@@ -1,7 +1,7 @@
 """Tables over many tagged recordings: which labels there are, per label, per recording, or per hour.
 
-A label counts for the seconds of its events. In a recording that was tagged as a whole it counts for all of it, where its
-score reaches the threshold of events.
+A label counts for the seconds of its events. In a recording that was tagged as a whole it counts for all of it, where it is
+detected; by a tagger without thresholds of its own, where its score reaches the threshold of events.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Summary:
     def _events(self, result: FileTags) -> tuple[Event, ...]:
         if result.events is not None:
             return result.events
-        likely = (tag for tag in result.tags if tag.score >= self.threshold)
+        likely = (
+            (tag for tag in result.tags if tag.score >= self.threshold) if result.detected is None else result.detected
+        )
         return tuple(Event(tag.label, 0.0, result.seconds, tag.score) for tag in likely)
 
     def table(self, by: str) -> list[tuple[str, ...]]:

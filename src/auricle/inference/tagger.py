@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -23,7 +23,8 @@ from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError, nearest
 from auricle.core.parallel import prefetch
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
-from auricle.inference.events import find_events
+from auricle.inference.detection import Detection
+from auricle.inference.events import Event, find_events
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
 from auricle.models.info import EncoderInfo
@@ -48,7 +49,8 @@ class Tagger(Session):
             precision: "float32", "bf16" or "fp16".
             device: "auto", "cpu", "cuda", "cuda:1".
             batch_size: windows scored together (8); workers: threads that decode (2).
-            threshold, hysteresis, median: when an event begins and ends, with ``window``.
+            threshold, hysteresis, median: when an event begins and ends, with ``window``; without ``threshold`` each class has
+                its own where the label space of the tagger holds them, and they decide what is ``detected``.
 
     Raises:
         AuricleError: for an unknown model or setting, and for an encoder without classes.
@@ -82,6 +84,7 @@ class Tagger(Session):
         self.window, self.hop = self.settings.window_samples(self.info.sample_rate)
         self.label_space, self.reported = space, chosen_classes(space, self.settings.only)
         self.labels = tuple(space.names[c] for c in self.reported)
+        self.detection = Detection.of(space, self.reported, self.events.threshold)
         # one by one on a CPU: a shape that keeps coming gets a graph there, which is faster than a batch
         self.whole_batch = 1 if self.device.type == "cpu" else self.settings.batch_size
 
@@ -140,6 +143,10 @@ class Tagger(Session):
         Raises:
             AuricleError: for scores that are not finite.
         """
+        return self._all_probabilities(waves)[:, self.reported].cpu().numpy()
+
+    def _all_probabilities(self, waves: np.ndarray) -> torch.Tensor:
+        """(B, S) -> (B, C) of all classes, background included."""
         wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
         with self.autocast():
             logits = self.encoder.logits(wave)
@@ -147,7 +154,15 @@ class Tagger(Session):
             raise AuricleError(
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
             )
-        return self.label_space.probabilities(logits)[:, self.reported].cpu().numpy()
+        return self.label_space.probabilities(logits)
+
+    @torch.inference_mode()
+    def _scored(self, waves: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(B, S) -> (B, C) scores of the labels, and what thresholds are compared with; None without thresholds."""
+        if self.detection is None:
+            return self.probabilities(waves), None
+        probabilities = self._all_probabilities(waves).cpu().numpy()
+        return probabilities[:, self.reported], self.detection.scores(probabilities)
 
     def _outcomes(self, batch: list[LoadedAudio], on_windows: OnWindows = None) -> list[FileTags | Failure]:
         """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""
@@ -160,10 +175,10 @@ class Tagger(Session):
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
             _check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
-            scores = self.probabilities(waves[0][None] if len(waves) == 1 else np.stack(waves))
+            scores, compared = self._scored(waves[0][None] if len(waves) == 1 else np.stack(waves))
             return [
-                FileTags(a.source.name, seconds, self._top(row), notes=note_texts(a.notes))
-                for a, row in zip(batch, scores)
+                FileTags(a.source.name, seconds, self._top(row), notes=note_texts(a.notes), detected=detected)
+                for a, row, detected in zip(batch, scores, self._detected(compared, len(scores)))
             ]
         except Exception as error:
             failure = failure_of(first.source.name, error)
@@ -185,23 +200,45 @@ class Tagger(Session):
                 yield block
 
         scores, spans = [np.zeros((0, len(self.labels)), np.float32)], []
+        compared: list[np.ndarray] = []
         cut = windows(counted(prefetch(audio.blocks or ())), self.window, self.hop, self.tail)
         while batch := list(islice(cut, self.settings.batch_size)):
             _check_length(audio.source.name, len(batch[0].wave), self.info)
-            scores.append(self.probabilities(np.stack([window.wave for window in batch])))
+            rows, rows_compared = self._scored(np.stack([window.wave for window in batch]))
+            scores.append(rows)
+            compared += [] if rows_compared is None else [rows_compared]
             spans += [(window.start, window.stop) for window in batch]
             if on_windows:
                 on_windows(audio.source, batch[-1].stop / self.info.sample_rate)
         rows = np.concatenate(scores[1:] or scores)
         times = np.array(spans, dtype=np.float64).reshape(-1, 2) / self.info.sample_rate
+        lines = np.concatenate(compared or scores[:1]) if self.detection else rows
+        thresholds = self.detection.thresholds if self.detection else None
+        found = find_events(lines, times, self.labels, self.events, thresholds)
+        events = tuple(e for e in found if e.score >= self.settings.min_score)
+        detected = self._detected(lines if self.detection else None, len(rows))
         return FileTags(
             audio.source.name,
             total / self.info.sample_rate,
             self._top(rows.max(0)) if len(rows) else (),
-            tuple(WindowTags(float(start), float(end), self._top(row)) for (start, end), row in zip(times, rows)),
-            tuple(e for e in find_events(rows, times, self.labels, self.events) if e.score >= self.settings.min_score),
+            tuple(
+                WindowTags(float(start), float(end), self._top(row), tags)
+                for (start, end), row, tags in zip(times, rows, detected)
+            ),
+            events,
             note_texts(audio.notes),
+            _labels_of(events) if self.detection else None,
         )
+
+    def _detected(self, compared: np.ndarray | None, count: int) -> Iterator[tuple[Tag, ...] | None]:
+        """Yield the detected labels of each of ``count`` rows (C,), the highest score first; None without thresholds."""
+        if self.detection is None or compared is None:
+            yield from repeat(None, count)
+            return
+        least = np.maximum(self.detection.thresholds, np.float32(self.settings.min_score))
+        for row in compared:
+            reached = np.flatnonzero(row >= least)
+            yield tuple(Tag(self.labels[c], float(row[c])) for c in reached[np.argsort(-row[reached], kind="stable")])
 
     def _top(self, scores: np.ndarray) -> tuple[Tag, ...]:
         """(C,) -> the ``top_k`` likeliest, by score; equal scores in the order of the classes."""
@@ -258,6 +295,14 @@ def chosen_classes(space: LabelSpace, only: Sequence[str]) -> list[int]:
             raise AuricleError(f"--only: this tagger has no label '{label}'{nearest(label, known)}")
         chosen |= classes
     return sorted(chosen)
+
+
+def _labels_of(events: Sequence[Event]) -> tuple[Tag, ...]:
+    """The labels of events with their highest scores, the highest first."""
+    best: dict[str, float] = {}
+    for event in events:
+        best[event.label] = max(event.score, best.get(event.label, 0.0))
+    return tuple(Tag(label, score) for label, score in sorted(best.items(), key=lambda item: -item[1]))
 
 
 def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
