@@ -198,6 +198,48 @@ def test_a_header_that_promises_more_than_any_file_of_its_size_holds_is_refused_
             probe(promise)
 
 
+# ---- tags and chunks before the samples
+
+ID3 = b"ID3\3\0\0\0\0\0\x0a" + b"x" * 10
+
+
+@pytest.mark.parametrize("kind", ["WAV/PCM_16", "AIFF/PCM_16", "AU/PCM_16"])
+def test_a_tag_before_the_samples_costs_none_and_hides_no_truncation(kind):
+    content = encoded(*kind.split("/"))
+    assert np.array_equal(read(ID3 + content).wave, read(content).wave)
+    with pytest.raises(TruncatedAudioError, match="of the 2.000 s it declares"):
+        read(ID3 + content[: SIZE // 2])
+
+
+@pytest.mark.parametrize("size", [b"\x7f\x7f\x7f\x7f", b"\0\0\0\0"], ids=["beyond the end", "0"])
+def test_an_mp3_whose_tag_declares_a_wrong_size_is_read_with_a_note(size):
+    content = mp3()
+    wrong = ID3[:6] + size + b"TIT2 a title " + content
+    assert np.array_equal(read(wrong).wave, read(content).wave)
+    assert "tag declares a wrong size" in notes_of(wrong)
+    with pytest.raises(AudioError):
+        read(ID3[:6] + size + np.random.default_rng(0).bytes(100_000))
+
+
+def test_a_footer_of_a_tag_is_counted():
+    assert not notes_of(b"ID3\4\0\x10\0\0\0\0" + b"3DI\4\0\x10\0\0\0\0" + mp3())
+
+
+@pytest.mark.parametrize("behind", ["padded", "not padded"])
+def test_an_odd_chunk_before_the_samples_of_a_wav_may_lack_its_padding(behind):
+    odd = chunk(b"LIST", b"INFOxyz")
+    content = riff(fmt(), odd if behind == "padded" else odd[:-1], chunk(b"data", SAMPLES))
+    assert np.array_equal(read(content).wave, read(wav(SAMPLES)).wave)
+    assert not notes_of(content)
+
+
+def test_an_aiff_without_its_description_is_refused_in_words():
+    aiff = encoded("AIFF", "PCM_16")
+    at = aiff.index(b"COMM")
+    with pytest.raises(AudioError, match="not audio that can be decoded"):
+        read(with_field(aiff[:at] + aiff[at + 26 :], b"SSND", 4, bytes(4)))
+
+
 # ---- more present than declared
 
 
@@ -359,6 +401,12 @@ def test_mp3_files_that_were_joined_are_all_read(mode, second_header, between):
     assert np.abs(read(content).wave[: 2 * RATE] - read(first).wave[: 2 * RATE]).max() < 1e-4
 
 
+def test_joined_flac_files_of_different_sample_widths_are_all_read():
+    first, second = encoded("FLAC", "PCM_16", 1.0), encoded("FLAC", "PCM_24", 2.0, seed=1)
+    assert seconds_of(first + second) == 3.0
+    assert seconds_of(second + first) == 3.0
+
+
 def test_a_joined_mp3_whose_second_file_is_cut_is_refused():
     second = mp3(2.0, seed=1)
     with pytest.raises(TruncatedAudioError):
@@ -501,6 +549,13 @@ def test_an_m4a_that_declares_a_shorter_length_is_read_to_its_end(media, share):
     changed = patched(content, at, struct.pack(">I", round(share * declared)))
     assert seconds_of(changed) == pytest.approx(3.0, abs=0.03)
     assert "all were read" in notes_of(changed)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("ipod", "aac"), ("matroska", "aac"), ("mov", "pcm_s16le")])
+def test_joined_files_of_other_containers_are_all_read(media, container, codec):
+    first, second = media(container, codec, 1.0), media(container, codec, 2.0)
+    assert seconds_of(first + second) == pytest.approx(3.0, abs=0.06)
+    assert np.array_equal(read(first + second).wave, np.concatenate([read(first).wave, read(second).wave]))
 
 
 def test_flac_in_ogg_that_is_cut_is_refused(media):

@@ -388,6 +388,13 @@ def test_a_span_before_the_truncation_is_complete(put):
     assert found.declared_samples == 4 * RATE == probe(path).num_samples
 
 
+def test_what_is_good_of_a_damaged_flac_is_read_to_the_damage(put):
+    content = encode_audio(0.3 * np.random.default_rng(0).standard_normal((1, RATE)), RATE, ".flac")
+    found = read(put("cut.flac", content[: len(content) // 2]), allow_truncated=True)
+    assert found.truncated
+    assert 0.3 * RATE < len(found.wave) < 0.6 * RATE  # shorter than a block
+
+
 def test_damage_inside_a_flac_is_refused(put):
     content = bytearray(encode_audio(0.3 * np.random.default_rng(0).standard_normal((1, 4 * RATE)), RATE, ".flac"))
     content[len(content) // 2 : len(content) // 2 + 300] = bytes(300)

@@ -27,6 +27,8 @@ BEHIND = frozenset(  # chunks that programs write behind the samples; one of the
     .ljust(5 * 48)[i : i + 4] for i in range(0, 5 * 48, 5)
 ) - {b"    "}  # fmt: skip
 
+KNOWN = BEHIND | {b"fmt ", b"data"}
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -110,6 +112,12 @@ class SampleBytes:
     chunks: tuple[Chunk, ...] = ()
     codec: int = 0
 
+    @property
+    def lacks_padding(self) -> bool:
+        """True if a WAV chunk of odd size before the samples has no byte behind it: libsndfile loses its way there."""
+        ends = [chunk.content + chunk.size + chunk.size % 2 for chunk in self.chunks]
+        return self.family is WAV and any(end != later.at for end, later in zip(ends, self.chunks[1:]))
+
     def header_for(self, file: BinaryIO, size: int) -> bytes | None:
         """Return this file's header with ``size`` as the number of bytes of samples; None if it cannot be written."""
         if self.start - self.first > MAX_HEAD:
@@ -148,7 +156,8 @@ class SampleBytes:
         at = data.at - self.first + family.id_bytes
         head[at : at + family.size_bytes] = family.size(size + family.skip + family.own)
         if family is AIFF:
-            common, width = _aiff_common(self.chunks), _aiff_width(bytes(head), self.chunks, self.first)
+            common = _aiff_common(self.chunks)
+            width = _aiff_width(bytes(head), self.chunks, self.first) if common is not None else 0
             if common is not None and width:
                 at = common.content - self.first + 2
                 head[at : at + 4] = struct.pack(">I", size // width)
@@ -183,9 +192,19 @@ def walk(file: BinaryIO, family: Family, at: int, total: int) -> Iterator[Chunk]
             return
         size = max(0, int.from_bytes(head[family.id_bytes :], family.order) - family.own)
         yield Chunk(head[: family.id_bytes], at, at + family.head, size)
-        at += family.head + -(-size // family.align) * family.align
+        at += family.head + size + _padding(file, family, at + family.head, size)
         if at >= total:
             return
+
+
+def _padding(file: BinaryIO, family: Family, content: int, size: int) -> int:
+    """Bytes between a chunk and the next one. Some programs forget the byte behind a WAV chunk of odd size."""
+    padding = -size % family.align
+    if family is not WAV or not padding:
+        return padding
+    file.seek(content + size)
+    behind = file.read(5)
+    return 0 if behind[:4] in KNOWN and behind[1:] not in KNOWN else padding
 
 
 def _declared(file: BinaryIO, family: Family, chunks: list[Chunk], first: int) -> tuple[int, ...]:

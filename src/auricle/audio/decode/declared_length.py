@@ -18,13 +18,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
-from auricle.audio.decode import chunks, mpeg
+from auricle.audio.decode import boxes, chunks, mpeg
 from auricle.audio.decode import frames as flac
 from auricle.audio.decode import frames as ogg
 from auricle.audio.decode.frames import BareStream, ByteBuffer, bare_stream
 
 SLACK = 64  # bytes: programs count their header among the samples, or pad the end
 MAX_PARTS = 10000
+MIN_FRAMES = 10  # of MPEG audio behind a tag of a wrong size: fewer can be found in a picture
 CUT_FRAME = "it ends inside a frame: it is cut, or was never finished; all whole frames were read"
 
 
@@ -77,15 +78,19 @@ def layout_of(file: BinaryIO) -> Layout:
 def _begins_file(file: BinaryIO, at: int) -> bool:
     file.seek(at)
     head = file.read(16)
-    return chunks.family_of(head) is not None or head[:4] in (b".snd", b"fLaC", b"OggS")
+    return (
+        chunks.family_of(head) is not None
+        or head[:4] in (b".snd", b"fLaC", b"OggS", boxes.EBML)
+        or head[4:8] == b"ftyp"
+    )
 
 
 def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
     """The parts of the file that begins at ``start``, and the byte where it ends and another one may begin."""
-    data = chunks.sample_bytes(file, start, total)
+    begin = start + _leading_bytes(file, start, total)
+    data = chunks.sample_bytes(file, begin, total)
     if data is not None:
         return _chunk_parts(file, data, total)
-    begin = start + _leading_bytes(file, start, total)
     file.seek(begin)
     head = file.read(42)
     if head[:4] == b"OggS":
@@ -94,8 +99,10 @@ def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
         return _flac_parts(file, head, begin, total), total
     if (bare := bare_stream(ByteBuffer(file, total), begin, total)) is not None:
         return [_bare_part(file, bare, Part(start, total))], total
-    if head[:1] == b"\xff" and head[1:2] >= b"\xe0":
+    if head[:1] == b"\xff" and head[1:2] >= b"\xe0" and not mpeg.tag_overruns(ByteBuffer(file, total), start):
         return _mpeg_parts(file, start, begin, total), total
+    if (end := boxes.next_file(file, start, total)) < total:
+        return [(Part(start, end), "")], end
     if head[:7] == b"NIST_1A":
         return [(_nist_part(file, begin, total), "")], total
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -103,7 +110,17 @@ def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
         return [
             (Part(begin, total, missing=(size, total - begin) if size - total + begin > SLACK else None), "")
         ], total
-    return [(Part(start, total), "")], total
+    return _behind_a_wrong_tag(file, start, begin, total) or [(Part(start, total), "")], total
+
+
+def _behind_a_wrong_tag(file: BinaryIO, start: int, begin: int, total: int) -> Found:
+    """The frames of an MP3 whose tag, before ``begin``, declares another size than it has."""
+    first = mpeg.first_frame(file, begin, total) if begin > start else None
+    streams = [] if first is None else mpeg.streams(file, first, total)
+    if first is None or sum(stream.frames for stream in streams) < MIN_FRAMES:
+        return []
+    note = "its ID3 tag declares a wrong size; the sound behind it was read"
+    return [(part, text or note) for part, text in _mpeg_parts(file, first, first, total)]
 
 
 def _leading_bytes(file: BinaryIO, start: int, total: int) -> int:
@@ -129,7 +146,8 @@ def _chunk_parts(file: BinaryIO, data: chunks.SampleBytes, total: int) -> tuple[
                 more = (
                     chunks.more_samples(file, data, behind, total) if end == total and data.family is chunks.WAV else []
                 )
-                head = data.header_for(file, min(size, available)) if number or more else b""
+                rewrite = bool(number or more or data.lacks_padding)
+                head = data.header_for(file, min(size, available)) if rewrite else b""
                 found = _samples(file, data, Part(data.first, stop), head, size)
                 for chunk in more:
                     inner = replace(data, start=chunk.content)
@@ -224,7 +242,7 @@ def _flac_parts(file: BinaryIO, head: bytes, start: int, total: int) -> Found:
     declared, present = flac.declared_samples(head), flac.last_samples(file, head, start, total)
     if not declared:
         return [(Part(start, total, length="open"), "")]
-    rising = present is None or (present == declared and flac.numbers_rise(file, head, start, total))
+    rising = present == declared and flac.numbers_rise(file, head, start, total)
     begins = [start] if rising else flac.starts(file, start, total)
     if len(begins) > 1:
         found: Found = []

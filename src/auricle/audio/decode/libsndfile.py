@@ -20,6 +20,7 @@ BYTES_PER_SAMPLE = {
 UNKNOWN_LENGTH = 1 << 60  # libsndfile gives 2^63 - 1 for a FLAC stream of unknown length
 MP3_PREROLL = 16 * 1152  # a frame may need bits of many frames before it; straight after a seek it would be silent
 MOST_MISSING = 1000  # times the bytes that are there; a header that promises more is not asked for a length
+SMALL_BLOCK = 256  # samples read at once where decoding has failed
 MP3_SLACK = 1152  # old encoders count the frame of the length header too
 
 
@@ -96,17 +97,22 @@ class SoundFileDecoder:
         first = min(start, present)
         at = max(0, first - MP3_PREROLL) if self.file.format == "MP3" else first
         size = BLOCK_SAMPLES * 8 // max(8, self.channels)
-        try:
-            at = self._seek(at)
-            while at < end:
+        at = self._seek(at)
+        while at < end:
+            try:
                 block = self.file.read(min(size, end - at), dtype="float32", always_2d=True)
-                if len(block) == 0:
-                    break
-                if at + len(block) > first:
-                    yield block[max(0, first - at) :]
-                at += len(block)
-        except soundfile.LibsndfileError as error:
-            raise truncated(self, at, str(error).removeprefix("Error : ").strip(" .")) from None
+            except soundfile.LibsndfileError as error:
+                if size <= SMALL_BLOCK or not self.can_seek:
+                    raise truncated(self, at, str(error).removeprefix("Error : ").strip(" .")) from None
+                size = SMALL_BLOCK  # the error costs the whole block: read what is good before it
+                self._reopen()
+                self._seek(at)
+                continue
+            if len(block) == 0:
+                break
+            if at + len(block) > first:
+                yield block[max(0, first - at) :]
+            at += len(block)
         if isinstance(self.content, SplicedFile):
             self.content.check()
         if self.defect and (stop is None or at < stop):
@@ -120,11 +126,14 @@ class SoundFileDecoder:
         if self.can_seek:
             self.file.seek(at)
             return at
+        self._reopen()
+        return 0
+
+    def _reopen(self) -> None:
         self.file.close()
         if isinstance(self.content, SplicedFile):
             self.content.seek(0)
         self.file = SequentialFile(self.content)
-        return 0
 
     def close(self) -> None:
         self.file.close()

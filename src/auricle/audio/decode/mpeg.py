@@ -214,10 +214,24 @@ def _syncs(buffer: ByteBuffer, start: int, stop: int) -> Iterator[int]:
 
 
 def tag_size(buffer: ByteBuffer, at: int) -> int:
-    """Bytes of a tag (ID3v2, ID3v1, APEv2) that begins here; 0 if there is none."""
+    """Bytes of a tag (ID3v2, ID3v1, APEv2) that begins here; 0 if there is none. Of one beyond the end only the head counts."""
     head = buffer(at, 16)
-    if head[:3] == b"ID3" and len(head) >= 10:
-        return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
+    if size := _id3_size(head):
+        return size if at + size <= buffer.stop else 10
     if head[:3] == b"TAG":
         return 128
     return 32 + int.from_bytes(head[12:16], "little") if head[:8] == b"APETAGEX" else 0
+
+
+def tag_overruns(buffer: ByteBuffer, at: int) -> bool:
+    """Return True if an ID3 tag begins here that declares more bytes than follow."""
+    return at + _id3_size(buffer(at, 16)) > buffer.stop
+
+
+def _id3_size(head: bytes) -> int:
+    """Bytes of an ID3v2 tag with its head and, in version 2.4, its footer; 0 if it is none."""
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    return (20 if head[5] & 0x10 else 10) + sum(
+        (byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0))
+    )
