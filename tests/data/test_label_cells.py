@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.data.manifest.label_cells import comma_note, is_doubtful, joined_names, names_in, separator_note
+from auricle.data.manifest.label_cells import comma_note, is_doubtful, joined_names, name_notes, names_in
 
 LISTS = {
     "JSON": '["dog", "loud"]',
@@ -107,5 +107,15 @@ def test_a_comma_is_doubted_where_no_name_stands_without_the_other():
 
 
 def test_signs_between_labels_that_separate_nothing_are_pointed_out():
-    assert "'dog;rain' is taken for one label" in separator_note(["cat", "dog;rain", "dog|rain"], "m.csv")[0]
-    assert separator_note(["cat"], "m.csv") == ()
+    assert "'dog;rain' is taken for one label" in name_notes(["cat", "dog;rain", "dog|rain"], "m.csv")[0]
+    assert name_notes(["cat"], "m.csv") == ()
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "None", "null", "NA", "N/A", "#N/A"])
+def test_words_for_an_empty_cell_and_spellings_of_one_label_are_pointed_out(word):
+    assert f"'{word}' is taken for a label" in name_notes(["cat", word], "m.csv")[0]
+    assert "'Cat' and 'cat' are taken for two labels" in name_notes(["cat", "Cat", "dog"], "m.csv")[0]
+
+
+def test_arrays_of_databases_are_lists():
+    assert names_in("{dog,rain, heavy wind}") == ("dog", "rain", "heavy wind")

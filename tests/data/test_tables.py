@@ -48,6 +48,33 @@ def test_tables_of_spreadsheets_in_utf_16_are_read(tmp_path, encoding):
     assert [row["label"] for row in read_table(tmp_path / "m.csv")] == ["dög", "cat"]
 
 
+def test_of_two_columns_of_one_name_it_is_said_which_is_used(tmp_path):
+    (tmp_path / "m.csv").write_text("filename,label,Label\na.wav,dog,cat\n")
+    manifest = read_manifest(tmp_path / "m.csv")
+    assert manifest.clips[0].labels == ("cat",)
+    assert "2 columns called 'Label'; the last one is used" in manifest.notes[0]
+
+
+def test_columns_of_a_table_without_labels_are_named(tmp_path):
+    (tmp_path / "m.csv").write_text("filename,dog,cat\na.wav,1,0\n")
+    assert (
+        "no column of labels; columns that are not used: dog, cat; --label-column"
+        in read_manifest(tmp_path / "m.csv").notes[0]
+    )
+    (tmp_path / "m.csv").write_text("filename,fold\na.wav,1\n")
+    assert not read_manifest(tmp_path / "m.csv").notes
+
+
+def test_tables_of_ravens_and_birdnets_events_are_read(tmp_path):
+    (tmp_path / "m.csv").write_text("Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n0.5\t1.5\ta.wav\twren\n")
+    (tmp_path / "n.csv").write_text(
+        "Start (s),End (s),Scientific name,Common name,Confidence,File\n0.5,1.5,Troglodytes,wren,1,a.wav\n"
+    )
+    for name in ("m.csv", "n.csv"):
+        clip = read_manifest(tmp_path / name).clips[0]
+        assert (clip.path, clip.start, clip.end, clip.labels) == ("a.wav", 0.5, 1.5, ("wren",))
+
+
 def test_a_column_that_is_called_number_sign_is_no_comment(tmp_path):
     (tmp_path / "m.csv").write_text("#,filename\n1,a.wav\n")
     assert list(read_table(tmp_path / "m.csv")) == [{"#": "1", "filename": "a.wav"}]

@@ -20,6 +20,9 @@ SCALAR = re.compile(rf"np\.\w+\(({QUOTED}|[^()'\"]*)\)")  # NumPy 2 writes np.st
 ITEM = re.compile(rf"\s*({QUOTED}|None|null|nan|NaN|[-+.\deE]+)(?:\s*(?:,|$)|\s+(?=\S))", re.DOTALL)
 BARE = re.compile(r"\[[^\[\]\"']*\](?:\s*,\s*\[[^\[\]\"']*\])*")  # [dog, rain], and [noise],[laughter]
 NOTHING = ("", "None", "null", "nan", "NaN")
+ABSENT = frozenset(
+    ("None", "null", "NULL", "nan", "NaN", "NA", "N/A", "#N/A", "#VALUE!", "#REF!")
+)  # written for an empty cell
 
 
 def names_in(cell: Any) -> tuple[str, ...]:
@@ -59,6 +62,8 @@ def _parsed(text: str) -> Sequence[Any]:
             return []
     if text.startswith("[") or re.match(r"[({]\s*(?:[bBuU]?['\"]|[)}]$)", text):
         return _listed(text)
+    if re.fullmatch(r"\{[^{}\"']*\}", text):  # {dog,rain}, as PostgreSQL writes arrays
+        return [item for item in map(str.strip, text[1:-1].split(",")) if item not in NOTHING]
     if "," not in text and not text.startswith('"'):
         return [text]
     if ", " in text and '"' not in text:
@@ -178,12 +183,23 @@ def comma_note(cells: Collection[str], lists: Iterable[Sequence[str]], where: st
     return (CommaNote(text),)
 
 
-def separator_note(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Return a note if labels hold signs that other programs put between labels."""
-    strange = [name for name in names if ";" in name or "|" in name]
-    if not strange:
-        return ()
-    return (f"{where}: '{min(strange)}' is taken for one label; several labels in a cell are separated by commas",)
+def name_notes(names: Collection[str], where: str) -> tuple[str, ...]:
+    """Return notes about labels that are probably meant otherwise.
+
+    These are signs that other programs put between labels, words that other programs write into empty cells, and
+    labels that differ only in capitals.
+    """
+    notes = []
+    if strange := [name for name in names if ";" in name or "|" in name]:
+        notes.append(f"'{min(strange)}' is taken for one label; several labels in a cell are separated by commas")
+    if absent := ABSENT.intersection(names):
+        notes.append(f"'{min(absent)}' is taken for a label; if it stands for no label, leave the cell empty")
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        spellings[name.casefold()].append(name)
+    if alike := [f"'{same[0]}' and '{same[1]}'" for same in spellings.values() if len(same) > 1]:
+        notes.append(f"{alike[0]} are taken for two labels; if they are one, write both alike")
+    return tuple(f"{where}: {note}" for note in notes)
 
 
 def joined_names(names: Collection[str]) -> str:

@@ -33,12 +33,22 @@ OF_ANOTHER_RECORDING = (
 SYNONYMS = {
     "path": (
         *("path", "file_name", "filename", "file", "fname", "file_path", "filepath", "slice_file_name", "audio_file"),
-        *("audio_filename", "audio_file_name", "audio_filepath", "audio_path", "wav", "wav_file", "wav_path", "audio"),
+        *(
+            "audio_filename",
+            "audio_file_name",
+            "audio_filepath",
+            "audio_path",
+            "wav",
+            "wav_file",
+            "wav_path",
+            "audio",
+            "begin_file",
+        ),
         *("ytid", "youtube_id", "segment_id", "itemid"),
     ),
     "labels": (
         *("label", "labels", "category", "class", "class_name", "target", "scene_label", "event_label", "event_labels"),
-        *("positive_labels", "primary_label", "species", "tags"),
+        *("positive_labels", "primary_label", "species", "tags", "common_name", "scientific_name"),
     ),
     "start": ("start", "start_time", "start_s", "start_sec", "start_seconds", "begin_time", "begin_time_s"),
     "end": ("end", "end_time", "end_s", "end_sec", "end_seconds", "end_time_s"),
@@ -48,7 +58,7 @@ SYNONYMS = {
     "group": ("group", "speaker", "speaker_id", "patient", "patient_id", "site", "fsid"),
     "rate": ("rate", "sample_rate"),
     "num_samples": ("num_samples", "samples"),
-    "transcript": ("transcript", "text", "sentence"),
+    "transcript": ("transcript", "text", "sentence", "transcription"),
 }
 ASCII_BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f"  # what str.strip removes
 STORED_SUFFIXES = (".npy", ".npz")  # a path with one of these is a stored spectrogram

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from auricle.core.devices import free_cores
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip, ClipTable, TableBuilder, merged_rows
-from auricle.data.manifest.label_cells import comma_note, is_doubtful, separator_note
+from auricle.data.manifest.label_cells import comma_note, is_doubtful, name_notes
 from auricle.data.manifest.rows import (
     EVENT_TIMES,
     IMPOSSIBLE,
@@ -31,6 +31,7 @@ from auricle.data.manifest.tables.files import place_of_row, read_chunks
 from auricle.data.manifest.tables.text import Chunk, Half, half_chunks, halves_of
 
 DOUBTED = 20_000  # rows of a table up to which it is asked whether commas are parts of labels
+MAX_NAMED = 8  # columns that a note names
 DECIMALS = ("start", "end", "weight", *EVENT_TIMES)  # fields whose cells may have a decimal comma
 LARGE = 64 << 20  # bytes of a file that is read by two processes; starting the second one takes half a second
 
@@ -58,12 +59,28 @@ def read_clips(path: Path, **named: str | None) -> ReadTable:
     if not rows.columns:
         raise AuricleError(f"{path.name} has no rows: it lists no clips")
     table, notes = merged_rows(rows.clips, path.name)
+    notes = (*_column_notes(rows.header, rows.columns, path.name), *notes)
     if spans_of_another_recording(rows.header):
         notes = (f"the spans in {path.name} are not used: its rows are taken to be about whole files", *notes)
     if len(table) <= DOUBTED and "labels" in rows.columns:
-        notes = (*notes, *separator_note(table.distinct("labels"), path.name))
+        notes = (*notes, *name_notes(table.distinct("labels"), path.name))
         notes = (*notes, *comma_note(rows.doubtful, (labels or () for labels in table.values("labels")), path.name))
     return ReadTable(table, notes, not {"ytid", "youtube_id"}.isdisjoint(map(plain_name, rows.header)))
+
+
+def _column_notes(header: Sequence[str], columns: Mapping[str, str], where: str) -> Iterator[str]:
+    """Say which of several columns of one name is used, and which columns are there if none holds labels."""
+    plain = [plain_name(name) for name in header]
+    for name in columns.values():
+        if (count := plain.count(plain_name(name))) > 1:
+            yield f"{where} has {count} columns called '{name.strip()}'; the last one is used"
+    other = [name.strip() for name in header if name.strip() and name not in columns.values()]
+    if other and "labels" not in columns:
+        rest = ", …" if len(other) > MAX_NAMED else ""
+        yield (
+            f"{where} has no column of labels; columns that are not used: {', '.join(other[:MAX_NAMED])}{rest}; "
+            "--label-column NAME reads one of them"
+        )
 
 
 class Rows(NamedTuple):
