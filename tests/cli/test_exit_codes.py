@@ -38,6 +38,7 @@ HOPELESS = {
     "models show": "nobody",
     "models get": "nobody",
     "models convert": "nobody --to auricle --out f.safetensors",
+    "models merge": "nobody nobody --out both",
     "models verify": "nobody",
     "original": "nobody train.py",
 }

@@ -16,6 +16,7 @@ from auricle.commands.complexity import ComplexityConfig
 from auricle.commands.demo import DemoConfig
 from auricle.commands.embed import EmbedConfig
 from auricle.commands.evaluate import EvaluateConfig
+from auricle.commands.merge_models import MergeConfig
 from auricle.commands.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
 from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
@@ -56,6 +57,7 @@ CONFIGS = {
     "models recipes": ListRecipesConfig,
     "models get": GetConfig,
     "models convert": ConvertConfig,
+    "models merge": MergeConfig,
     "models verify": VerifyConfig,
 }
 WITHOUT_CONFIG = {"doctor", "original"}
@@ -90,6 +92,11 @@ NEW_FORMS = [
     ("models recipes", "icbhi --data icbhi", {"name": "icbhi", "data": "icbhi"}),
     ("models get", "mn04_as --weights f.pt", {"names": ("mn04_as",), "weights": "f.pt"}),
     ("models convert", "run --to m2d --out f.pth", {"source": "run", "to": "m2d", "out": "f.pth"}),
+    (
+        "models merge",
+        "runs/a runs/b --out both --names a b",
+        {"detectors": ("runs/a", "runs/b"), "out": "both", "names": ("a", "b")},
+    ),
     ("models verify", "mn04_as run", {"names": ("mn04_as", "run")}),
 ]
 OLD_FORMS = [
@@ -236,7 +243,7 @@ def test_a_warning_of_this_package_is_one_line_without_its_source():
         ("tag", "auricle tag needs FILES; auricle tag --help shows an example"),
         ("prepare", "auricle prepare needs SOURCE and --out"),
         ("embed a.wav --model m", "auricle embed needs --out"),
-        ("models", "usage: auricle models {list,show,recipes,get,convert,verify}"),
+        ("models", "usage: auricle models {list,show,recipes,get,convert,merge,verify}"),
         ("models shwo x", "did you mean show"),
         ("prepare a b c", "auricle prepare does not take"),
         ("pretrain data --epochs many", "--epochs: 'many' is not a whole number"),

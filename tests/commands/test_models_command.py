@@ -18,8 +18,11 @@ from auricle.methods.m2d.objective import M2D
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
 from auricle.models.m2d.config import PredictorConfig, ViTConfig
 from auricle.models.m2d.encoder import M2DEncoder
+from helpers.encoders import logmel_stats
 from helpers.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -212,3 +215,56 @@ def test_layouts_that_cannot_hold_an_encoder_are_refused(models, mn01, tmp_path)
     code, _, error = models("convert", "wide.safetensors", "--to", "m2d", "--out", "x.pth")
     assert code == 2
     assert "one head per 64 channels" in error
+
+
+# ---- several heads
+@pytest.fixture
+def parts(tmp_path) -> tuple[Path, Path]:
+    """Run folders of two detectors on the same weights."""
+    encoder = logmel_stats()
+    frogs = LabelSpace("multilabel", ("frog", "toad"), ("Frog", "Toad")).calibrated(
+        (2.0, 1.0), (0.5, 0.0), fitted_on="pond"
+    )
+    rooms = LabelSpace("multiclass", ("hall", "street", "noise"), background=("noise",))
+    for name, space in (("frogs", frogs.with_thresholds((0.3, 0.6), fitted_on="pond")), ("rooms", rooms)):
+        detector = encoder.with_head(make_head("linear", encoder, len(space)), space)
+        save_encoder(detector, tmp_path / "runs" / name / "encoder.safetensors")
+    return tmp_path / "runs" / "frogs", tmp_path / "runs" / "rooms"
+
+
+def test_detectors_are_merged_shown_verified_and_embed(models, parts, tmp_path):
+    code, text, _ = models("merge", *parts, "--out", "runs/night")
+    assert code == 0
+    assert "2 heads: frogs (2 classes), rooms (3 classes)" in text
+    code, text, _ = models("show", "runs/night")
+    assert code == 0
+    for words in (
+        "head frogs",
+        "Frog; Toad",
+        "frog: scale 2, offset 0.5",
+        "frog: 0.3; toad: 0.6",
+        "background         noise",
+    ):
+        assert words in text
+    heads = json.loads(models("show", "runs/night", "--json")[1])["heads"]
+    assert heads["frogs"]["thresholds"] == {"frog": 0.3, "toad": 0.6}
+    assert heads["rooms"]["classes"] == ["hall", "street"]
+    assert heads["rooms"]["background"] == ["noise"]
+    assert models("verify", "runs/night")[0] == 0
+    wave = 0.1 * torch.randn(32000, generator=torch.Generator().manual_seed(0)).numpy()
+    both = [auricle.embed(wave, path, sample_rate=32000).clip for path in ("runs/night", parts[0])]
+    assert (both[0] == both[1]).all()
+
+
+def test_what_cannot_be_merged_is_refused(models, parts, mn01):
+    for words, message in (
+        ((*parts, "--out", parts[0]), "exists"),
+        ((*parts, "--out", "both.pt"), ".safetensors"),
+        ((parts[0], "--out", "one"), "two detectors"),
+        ((parts[0], mn01, "--out", "both"), "families are"),
+        ((*parts, "--out", "both", "--names", "a"), "1 names for 2 heads"),
+    ):
+        code, _, error = models("merge", *words)
+        assert code == 2
+        assert message in error
+    assert not Path("both").exists()

@@ -1,4 +1,4 @@
-"""``auricle models …``: list published weights and recipes, show one, get it, convert between layouts, verify."""
+"""``auricle models …``: list published weights and recipes, show one, get it, convert between layouts, merge, verify."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_OK, exit_code
+from auricle.commands.merge_models import MergeConfig, merge
 from auricle.commands.models import (
     ConvertConfig,
     Description,
@@ -24,9 +25,11 @@ from auricle.commands.models import (
     show,
 )
 from auricle.commands.recipes import ListRecipesConfig, list_recipes
+from auricle.core.console import printable
 from auricle.core.io import dumps
 
 JSON = "print JSON instead of text"
+SHOWN_CLASSES = 12  # of a head, in text
 
 
 class ListModels:
@@ -88,9 +91,25 @@ def _bibtex(description: Description) -> str:
 
 def _lines(description: Description) -> Iterator[str]:
     yield description.name
-    for key, value in {**description.facts, "papers": list(description.papers)}.items():
+    facts = dict(description.facts)
+    heads = facts.pop("heads", {})
+    for key, value in {**facts, "papers": list(description.papers)}.items():
         if value or value in (0, False):
             yield f"  {key.replace('_', ' '):<20} {_text(value)}"
+    for name, head in heads.items():
+        yield f"  head {printable(name)}"
+        for key, value in head.items():
+            if value:
+                yield f"    {key.replace('_', ' '):<18} {_head_text(value)}"
+
+
+def _head_text(value: Any) -> str:
+    """Facts of a head in one line: the first of many classes, and numbers by class."""
+    if isinstance(value, str):
+        return printable(value)
+    parts = [f"{key}: {_text(part)}" for key, part in value.items()] if isinstance(value, dict) else list(value)
+    more = f"; and {len(parts) - SHOWN_CLASSES} more" if len(parts) > SHOWN_CLASSES else ""
+    return printable("; ".join(parts[:SHOWN_CLASSES])) + more
 
 
 def _text(value: Any) -> str:
@@ -187,6 +206,32 @@ class Convert:
             return
         print(f"{file.file}: {file.tensors} tensors, {file.size:,} bytes, sha256 {file.sha256}")
         print(f"  licence: {file.licence}" + (f"\n  note: {file.hint}" if file.hint else ""))
+
+
+class Merge:
+    """Make one detector with several heads of several detectors on one backbone.
+
+    auricle models merge runs/frogs runs/crickets --out runs/night
+    auricle models merge runs/frogs/encoder.safetensors mn04_as --names frogs main --out night.safetensors
+
+    One pass gives the answers of all, each exactly that of its own detector. A published tagger keeps its head, "main".
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, MergeConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> None:
+        merged = merge(config_from(MergeConfig, args))
+        if args.json:
+            print(json.dumps(asdict(merged), indent=1))
+            return
+        heads = ", ".join(f"{printable(name)} ({count} classes)" for name, count in merged.heads.items())
+        print(
+            f"{printable(merged.file)}: {len(merged.heads)} heads: {heads}, {merged.size:,} bytes\n  licence: {merged.licence}"
+        )
 
 
 class Verify:

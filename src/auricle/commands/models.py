@@ -169,8 +169,37 @@ def _opened(path: Path, config: ShowConfig) -> Description:
     facts["label_type"] = encoder.info.label_type
     facts |= {"architecture": _full_config(encoder), "fingerprint": encoder.fingerprint()}
     facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
+    facts["heads"] = {name: head_facts(encoder, name) for name in encoder.info.head_names}
     papers = tuple(lineage.get("papers", ()))
     return Description(facts.pop("name"), facts, papers, encoder.info.licence)
+
+
+def head_facts(encoder: Encoder, name: str) -> dict[str, Any]:
+    """Return what a head is and what its logits mean, as JSON values.
+
+    Returns:
+        "kind" of the head ("own": a part of the network), "labels" (multiclass or multilabel), "classes" (names), "background",
+        "calibration" (scale and offset of each class), "calibration_fitted_on", "thresholds" ({class: probability}) and
+        "thresholds_fitted_on"; empty where there is none.
+    """
+    settings = encoder.architecture().get("heads", {}).get(name, {"kind": "own"})
+    space = encoder.info.label_spaces[encoder.info.head_names.index(name)]
+    if space is None:
+        return {"kind": settings["kind"], "labels": None, "classes": []}
+    scale, offset = space.scale or (1.0,) * len(space), space.offset or (0.0,) * len(space)
+    pairs = [{"scale": one, "offset": other} for one, other in zip(scale, offset)]
+    calibrated = dict(zip(space.ids, pairs)) if space.scale or space.offset else {}
+    background = set(space.background)
+    return {
+        "kind": settings["kind"],
+        "labels": space.kind,
+        "classes": [shown for id, shown in zip(space.ids, space.names) if id not in background],
+        "background": list(space.background),
+        "calibration": calibrated,
+        "calibration_fitted_on": space.calibration_fitted_on,
+        "thresholds": dict(zip(space.ids, space.thresholds)),
+        "thresholds_fitted_on": space.thresholds_fitted_on,
+    }
 
 
 def _full_config(encoder: Encoder) -> dict[str, Any] | None:

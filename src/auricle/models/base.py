@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.frontends.base import FrontEnd, front_end
-from auricle.models.heads.base import MAIN, Head, HeadInputs
+from auricle.models.heads.base import LONGEST_NAME, MAIN, Head, HeadInputs, is_head_name
 from auricle.models.heads.make import make_head
 from auricle.models.inference_copy import MAKING, EncoderVersion, fingerprint_of, sharing_copy
 from auricle.models.info import EncoderInfo, LayerGroup
@@ -156,6 +156,13 @@ class Encoder(nn.Module):
         """Compute only the main head's logits (B, C) of waveforms (B, S); a family may leave out all other work."""
         return self(wave, lengths).logits
 
+    def logits_by_head(self, wave: Tensor) -> dict[str, Tensor]:
+        """Compute the logits (B, C) of every head, by its name, of waveforms (B, S), in one pass."""
+        if len(self.info.head_names) > 1:
+            return self(wave).head_logits
+        logits = self.logits(wave)
+        return {} if logits is None else {self.info.head_names[0]: logits}
+
     @property
     def front(self) -> FrontEnd:
         """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
@@ -212,10 +219,15 @@ class Encoder(nn.Module):
                 else the first one, are ``EncoderOutput.logits``; those of all heads are ``EncoderOutput.head_logits``.
 
         Raises:
-            AuricleError: if head and label space have different numbers of classes, or the head reads a block that is not there.
+            AuricleError: if head and label space have different numbers of classes, the head reads a block that is not there, or
+                the name is none.
         """
         if self.made_for_inference:
             raise AuricleError("this copy of the encoder is for inference; put the head on the encoder itself")
+        if not is_head_name(name):
+            raise AuricleError(
+                f"{name!r} is no name of a head: up to {LONGEST_NAME} printable characters, no dot, no word of Python's"
+            )
         space = label_space or LabelSpace.unnamed(head.num_classes, "multilabel")
         if len(space) != head.num_classes:
             raise AuricleError(f"the head has {head.num_classes} classes, the label space {len(space)}")
@@ -251,11 +263,17 @@ class Encoder(nn.Module):
 
     def without_head(self) -> Self:
         """Return a copy without any head; all weights are shared, not copied."""
+        return self.with_only_heads()
+
+    def with_only_heads(self, *names: str) -> Self:
+        """Return a copy that keeps the heads with these names alone; all weights are shared, not copied."""
         twin = copy.copy(self)
-        twin._buffers, twin._modules = dict(self._buffers), {**self._modules, "heads": nn.ModuleDict()}
-        if twin._native_classes() is not None:
+        kept = nn.ModuleDict({name: head for name, head in self.heads.items() if name in names})
+        twin._buffers, twin._modules = dict(self._buffers), {**self._modules, "heads": kept}
+        if twin._native_classes() is not None and MAIN not in names:
             twin._drop_native_head()
-        twin.info = replace(twin.info, head_names=(), label_spaces=())
+        spaces = {name: space for name, space in zip(self.info.head_names, self.info.label_spaces) if name in names}
+        twin.info = replace(twin.info, head_names=tuple(spaces), label_spaces=tuple(spaces.values()))
         return twin
 
     def set_label_space(self, space: LabelSpace | None, head: str | None = None) -> None:

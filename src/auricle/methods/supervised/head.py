@@ -12,6 +12,7 @@ from auricle.core.randomness import RandomKey
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import LabelledData
 from auricle.models.base import Encoder
+from auricle.models.heads.base import MAIN, Head
 from auricle.models.heads.make import make_head
 from auricle.models.heads.vector import evar_rule
 from auricle.models.label_space import LabelSpace
@@ -60,8 +61,8 @@ def gives_frame_logits(encoder: Encoder) -> bool:
 
 def with_chosen_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
     """Return a copy of the data's encoder with the head of the settings."""
-    encoder, space, learning = data.encoder, data.space, config.learning
-    assert encoder is not None
+    assert data.encoder is not None
+    encoder, space, learning = with_the_main_head_alone(data.encoder), data.space, config.learning
     assert space is not None
     if config.augment.training_mask:
         encoder.augment_in_training(
@@ -89,6 +90,20 @@ def with_chosen_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
         options["hidden_dim"] = learning.hidden[0]
     head = make_head(learning.head, encoder, len(space), reads=learning.reads, seed=config.train.seed, **options)
     return encoder.with_head(head, space)
+
+
+def with_the_main_head_alone(encoder: Encoder) -> Encoder:
+    """Return the encoder without its further heads, whose classes would not be learnt; the main one is named "main"."""
+    names = encoder.info.head_names
+    if names in ((), (MAIN,)):
+        return encoder
+    if names[0] == MAIN:
+        return encoder.with_only_heads(MAIN)
+    head, space = copy.deepcopy(encoder.heads[names[0]]), encoder.info.label_space
+    assert isinstance(head, Head)
+    twin: Encoder = encoder.without_head().with_head(head, space)
+    twin.set_label_space(space)
+    return twin
 
 
 def evar_head(encoder: Encoder, space: LabelSpace, config: FinetuneConfig) -> Encoder:

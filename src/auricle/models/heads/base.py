@@ -15,6 +15,14 @@ MAIN = "main"  # the head whose logits are ``EncoderOutput.logits``; the head of
 MOST_INPUTS, MOST_CLASSES, MOST_LAYERS = 1 << 24, 1_000_000, 64  # of a head
 HEAD_STD = 0.02  # of the weights of a new head
 COSINE_SCALE = 10.0  # of a new head on cosine similarities ([Gidaris, 2018](https://arxiv.org/abs/1804.09458))
+LONGEST_NAME = 100  # characters of the name of a head
+
+
+def is_head_name(name: object) -> bool:
+    """Return True if a head may have this name: modules of PyTorch have no dots in theirs, nor the names of their methods."""
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        return False
+    return "." not in name and not hasattr(nn.ModuleDict(), name)
 
 
 class HeadInputs(NamedTuple):
