@@ -23,6 +23,7 @@ from auricle.version import __version__
 
 if TYPE_CHECKING:
     from auricle.commands.finetune import distill, finetune
+    from auricle.commands.suggest import suggest
     from auricle.core.devices import set_threads
     from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
@@ -41,6 +42,7 @@ __all__ = [
     "list_models",
     "load",
     "set_threads",
+    "suggest",
     "tag",
 ]
 _MODULES = {
@@ -53,6 +55,7 @@ _MODULES = {
     "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",
     "set_threads": "auricle.core.devices",
+    "suggest": "auricle.commands.suggest",
     "tag": "auricle.inference.tagger",
 }
 

@@ -26,6 +26,7 @@ from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
 from auricle.commands.recipes import ListRecipesConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
+from auricle.commands.suggest import SuggestConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
 from auricle.methods.distillation.config import DistillConfig
@@ -38,6 +39,7 @@ CONFIGS = {
     "advise": AdviseConfig,
     "tag": TagConfig,
     "embed": EmbedConfig,
+    "suggest": SuggestConfig,
     "prepare": PrepareConfig,
     "prepare datasets": DatasetsConfig,
     "prepare lms": LmsConfig,
@@ -67,6 +69,7 @@ NEW_FORMS = [
     ("advise", "sounds --domain speech --gpus auto", {"source": "sounds", "domain": "speech", "gpus": None}),
     ("tag", "a.wav b.wav --model mn04_as", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("tag", "a.wav --model mn04_as b.wav", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
+    ("suggest", "night --model RUN --top-k 5 --out none", {"source": ("night",), "top_k": 5, "out": None}),
     ("embed", "a.wav --model mn04_as --out e.npy", {"source": ("a.wav",), "out": "e.npy"}),
     ("prepare", "sounds --out p --workers auto", {"source": "sounds", "out": "p", "workers": None}),
     ("prepare", "--out p --workers 3 sounds", {"source": "sounds", "out": "p", "workers": 3}),

@@ -65,6 +65,7 @@ TOPICS = {
         "prepare teacher": Verb("prepare", "store the outputs of a teacher for distill", "TeacherOutputs"),
         "pretrain": Verb("pretrain", "pre-train an encoder on recordings without labels"),
         "finetune": Verb("finetune", "teach an encoder the labels of recordings"),
+        "suggest": Verb("suggest", "find the clips most worth a label, with a page to label them on"),
         "distill": Verb("distill", "teach a small encoder what a large one gives"),
     },
     "measure an encoder": {
