@@ -85,7 +85,9 @@ def test_labels_of_frames_are_mixed_with_the_batch():
 
 def test_events_are_learnt_and_found(events, tmp_path):
     model = weight_file(tmp_path, "m2d")
-    settings = config(events, tmp_path / "run", model, level="frames", epochs=25, seconds=1.0, lr=3e-3)
+    settings = config(
+        events, tmp_path / "run", model, level="frames", epochs=25, seconds=1.0, lr=3e-3, background=("none",)
+    )
     result = finetune_run(settings, quiet=True)
     assert result.validation["classes_scored"] == 2
     assert result.validation["segment_f"] > 0.8
@@ -142,6 +144,8 @@ def test_the_command_line_learns_frames(events, tmp_path, capsys):
         "cpu",
         "--seconds",
         "1",
+        "--background",
+        "none",
     ]
     assert main([*line, *small]) == 0
     shown = capsys.readouterr()

@@ -51,6 +51,7 @@ def test_a_table_with_known_classes_is_learnt(tmp_path):
         epochs=1,
         class_weights="balanced",
         kind="multilabel",
+        background=("none",),
     )
     result = finetune_run(settings, quiet=True)
     assert np.isfinite(result.validation["loss"])

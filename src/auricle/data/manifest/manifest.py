@@ -19,6 +19,7 @@ from auricle.core.randomness import RandomKey
 from auricle.data.manifest.clip_table import DEFAULTS, Clip, ClipTable, Segment
 
 __all__ = [
+    "BACKGROUND_NAMES",
     "Clip",
     "Manifest",
     "ManifestWarning",
@@ -31,6 +32,7 @@ __all__ = [
 
 
 TRAINING_SPLITS = ("train", "training", "fit")
+BACKGROUND_NAMES = frozenset({"background", "noise", "silence", "other", "none", "nothing", "_background_noise_"})  # in lower case
 
 
 class ManifestWarning(UserWarning):

@@ -59,6 +59,21 @@ class LabelConfig:
         "multiclass: exactly one label a clip; multilabel: any number; auto: by the labels",
         choices=("auto", "multiclass", "multilabel"),
     )
+    background: tuple[str, ...] = option(
+        (),
+        "classes that mean none of the others: trained, never reported; without the option those called background, noise, "
+        "silence, other, none, nothing or _background_noise_; none: no class is",
+    )
+    negatives: tuple[str, ...] = option(
+        (),
+        "folders or tables of recordings where none of the classes occurs; FOLDER=dog,rain: these do not, others are not known",
+    )
+    unlabelled: str = option(
+        "left-out",
+        "recordings without a label among labelled ones, and the time beside labelled events: left-out (not annotated), or "
+        "negative (none of the classes occurs)",
+        choices=("left-out", "negative"),
+    )
     fold: int | None = option(None, "fold that is tested and not learnt from", special=NONE, advanced=False)
     valid_ratio: float = option(
         0.15, "share of the training clips that is drawn for validation where the data name no such part"

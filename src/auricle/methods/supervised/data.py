@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,26 +12,25 @@ from torch import Tensor
 from auricle.core.errors import AuricleError
 from auricle.data.augment.waveform import WaveAugment
 from auricle.data.datasets.base import ClipDataset, CropConfig
-from auricle.data.datasets.frame_labels import FrameLabels, with_event_labels, without_labels
+from auricle.data.datasets.frame_labels import FrameLabels, without_labels
 from auricle.data.datasets.spectrograms import Spectrograms
 from auricle.data.loading.sampler import HeldOutBatches, ShuffledBatches
 from auricle.data.loading.statistics import Statistics
-from auricle.data.manifest.formats import read_manifest
-from auricle.data.manifest.lengths import with_lengths
-from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest, draw_folds
+from auricle.data.manifest.manifest import Manifest
 from auricle.hub.load import load, load_untrained
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.contradictions import contradictions
+from auricle.methods.supervised.description import DataDescription, describe
+from auricle.methods.supervised.doubts import doubts
 from auricle.methods.supervised.groups import Groups, groups_of
 from auricle.methods.supervised.mixing import CLASS_WEIGHTS
+from auricle.methods.supervised.parts import Parts, clip_seconds, read_labelled
 from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
-from auricle.models.label_space import LabelKind, LabelSpace
+from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import Spectrogram
 
-LONGEST = 10.0  # seconds of a training clip that is not asked for
 WEIGHT_SCALE = 1000.0  # [efficientat_training 4](docs/specification/efficientat_training.md#s4)
 
 
@@ -45,12 +41,16 @@ class LabelledData(TrainingData):
     Attributes:
         encoder: as it was loaded, before it gets its head.
         space: the classes in the order of the logits.
-        notes: what was understood of the data, for people.
+        parts: the clips.
+        description: what was understood of the data.
+        notes: the description and what else is to be said before training, for people.
         left_out: clips whose files cannot be opened.
     """
 
     encoder: Encoder | None = None
     space: LabelSpace | None = None
+    parts: Parts | None = None
+    description: DataDescription | None = None
     notes: tuple[str, ...] = ()
     left_out: int = 0
 
@@ -69,7 +69,9 @@ class LabelledData(TrainingData):
         return min(len(self.dataset), config.data.epoch_clips or len(self.dataset))
 
     def warnings(self) -> list[str]:
-        return contradictions(self.dataset.manifest) if self.dataset.labels is not None else []
+        if self.dataset.labels is None or self.parts is None:
+            return []
+        return doubts(self.parts.present)
 
     def training_sampler(self) -> ShuffledBatches:
         rank, world = self.processes.rank, self.processes.world
@@ -100,15 +102,6 @@ class LabelledData(TrainingData):
         return np.stack([labels(clip)[0] for clip in self.dataset.manifest])
 
 
-class Parts(NamedTuple):
-    """Clips to train on, to validate on and to test on; how many were left out because their files cannot be opened."""
-
-    train: Manifest
-    valid: Manifest | None
-    test: Manifest | None
-    left_out: int = 0
-
-
 def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
     """Open the encoder and the labelled clips of a run.
 
@@ -116,11 +109,8 @@ def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
         AuricleError: no labels, one class only, a fold that is not there, or settings that do not fit the data.
     """
     encoder = load_student(config)
-    parts = read_parts(config, processes)
-    classes = parts.train.label_classes()
-    kind = kind_of(parts.train, config)
-    check_classes(parts.train, classes, config)
-    return open_parts(parts, encoder, LabelSpace.of([(name, name) for name in classes], kind), config, processes)
+    parts, space, reason = read_labelled(config, processes)
+    return open_parts(parts, encoder, space, config, processes, reason=reason)
 
 
 def load_student(config: FinetuneConfig) -> Encoder:
@@ -136,39 +126,6 @@ def load_student(config: FinetuneConfig) -> Encoder:
     return encoder.with_stats(*config.data.norm_stats) if config.data.norm_stats else encoder
 
 
-def read_parts(config: FinetuneConfig, processes: Processes) -> Parts:
-    """Read the clips of a run and their lengths, and split them."""
-    manifest = read_manifest(
-        config.source,
-        labels=config.data.labels,
-        label_column=config.data.label_column,
-        group_column=config.data.group_column,
-        classes=config.data.classes,
-    )
-    readable = readable_clips(manifest, config.source, processes)
-    left_out = len(manifest) - len(readable)
-    train, valid, test, _ = split_parts(labelled(readable, config), config)
-    if config.valid is not None:
-        valid = labelled(readable_clips(read_manifest(config.valid), config.valid, processes), config)
-    if config.test is not None:
-        test = labelled(readable_clips(read_manifest(config.test), config.test, processes), config)
-    return Parts(train, valid, test, left_out)
-
-
-def readable_clips(manifest: Manifest, source: str, processes: Processes) -> Manifest:
-    """Return the clips whose files can be opened, with their lengths, and print how many were left out."""
-    readable = with_lengths(manifest, quiet=processes.quiet)
-    if processes.is_main:
-        for note in readable.notes[len(manifest.notes) :]:
-            print(f"{source}: {note}", file=sys.stderr)
-    return readable
-
-
-def labelled(manifest: Manifest, config: FinetuneConfig) -> Manifest:
-    """Return the clips with the labels that are learnt: their own, or the classes of their events."""
-    return with_event_labels(manifest) if config.data.level == "frames" else manifest
-
-
 def open_parts(
     parts: Parts,
     encoder: Encoder,
@@ -177,6 +134,7 @@ def open_parts(
     processes: Processes,
     *,
     labels: bool = True,
+    reason: str = "",
 ) -> LabelledData:
     """Return the data of a run.
 
@@ -185,21 +143,24 @@ def open_parts(
         encoder: the encoder that learns.
         space: the classes of its logits.
         labels: whether the clips' labels are learnt; without them, batches have none.
+        reason: why clips have one label or any number.
     """
     train = parts.train
     names = space.spelt_as(train.table.distinct("labels"))
     classes: tuple[str, ...] | None = names if labels else None
-    seconds = config.data.seconds or min(LONGEST, float(np.nanmax(train.table.seconds())))
+    seconds = clip_seconds(parts, space.background, config)
     if config.data.one_chunk:
         encoder = encoder.with_duration(int(encoder.front.num_frames(round(seconds * encoder.info.sample_rate))))
     stored = train.clips[0].has_spectrogram
     frames = frame_labels(encoder, names, seconds, stored) if config.data.level == "frames" else None
     dataset = training_clips(train, encoder, classes, seconds, config)
     dataset.frame_labels = frames
-    notes = (*describe_parts(parts, classes or (), space.kind, seconds, frames), *unvalidated(parts, config))
+    count = 0 if frames is None else len(frames.times)
+    description = describe(parts, classes or (), seconds=seconds, space=space, reason=reason, frames=count)
+    notes = (*description.lines(), *unvalidated(parts, config))
     statistics, key = Statistics(*encoder.statistics()), content_key(train)
     data = LabelledData(dataset, statistics, key, config, processes, encoder=encoder, space=space, notes=notes)
-    data.left_out = parts.left_out
+    data.parts, data.description, data.left_out = parts, description, parts.left_out
     data.weights = clip_weights(data, config)
     for name, part in (("valid", parts.valid), ("test", parts.test)):
         if part is not None and len(part):
@@ -208,92 +169,6 @@ def open_parts(
             scored.frame_labels = frames
             setattr(data, name, replace(data, dataset=scored, weights=None, loaders=[], valid=None, test=None))
     return data
-
-
-def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
-    """Return the clips to train on, to validate on and to test on.
-
-    The test part is the fold of the settings, or the clips whose split is called test; the validation part is the split
-    of that name, or drawn from the training part: stratified, with groups kept together.
-    """
-    fold = config.data.fold
-    train, valid, test = map(manifest.in_splits, (("", *TRAINING_SPLITS), VALIDATION_SPLITS, TEST_SPLITS))
-    if fold is not None:
-        folds = manifest.table.numbers("fold")
-        if fold not in folds:
-            known = ", ".join(map(str, sorted({int(number) for number in folds if number >= 0})))
-            has = (
-                f"has the folds {known}"
-                if known
-                else "has no folds; add a column fold to its table, or leave --fold out"
-            )
-            raise AuricleError(f"--fold {fold}: {config.source} {has}")
-        test, train, valid = folds == fold, folds != fold, np.zeros(len(folds), bool)
-    if config.data.validate_on == "test":
-        if not test.any() and config.test is None:
-            raise AuricleError(f"--validate-on test: {config.source} has no test part; leave it out, or name a --fold")
-        train, valid = train | (valid if fold is None else False), test
-    if not train.any():
-        present = sorted({(clip.split or "").lower() for clip in manifest})
-        raise AuricleError(f"{config.source} has no clips to learn from: its splits are {', '.join(present)}")
-    if not valid.any() and config.valid is None and config.data.valid_ratio:
-        valid = drawn_validation(manifest, train, config)
-        train = train & ~valid
-    classes = manifest.classes
-    whole, drawn, held = (
-        replace(manifest, clips=manifest.table.take(rows), classes=classes) for rows in (train, valid, test)
-    )
-    return Parts(whole, drawn if len(drawn) else None, held if len(held) else None)
-
-
-def drawn_validation(manifest: Manifest, train: np.ndarray, config: FinetuneConfig) -> np.ndarray:
-    """Draw the validation part of the training rows (mask over all clips). Empty where there are too few clips."""
-    rows = np.flatnonzero(train)
-    clips = [manifest.clips[int(row)] for row in rows]
-    folds = round(1 / config.data.valid_ratio)
-    groups = [clip.group if clip.group is not None else f"clip {clip.id}" for clip in clips]
-    chosen = np.zeros(len(manifest), bool)
-    if folds < 2 or len(set(groups)) < folds:
-        return chosen
-    names = sorted({label for clip in clips for label in clip.labels})
-    index = {name: i for i, name in enumerate(names)}
-    values = np.zeros((len(clips), len(names)))
-    for row, clip in enumerate(clips):
-        values[row, [index[label] for label in clip.labels]] = 1.0
-    drawn = np.array(draw_folds(values, groups, folds, config.train.seed))
-    chosen[rows[drawn == "1"]] = True
-    return chosen
-
-
-def kind_of(manifest: Manifest, config: FinetuneConfig) -> LabelKind:
-    """Return whether exactly one label is given to every clip (multiclass), or any number (multilabel)."""
-    if config.data.level == "frames":
-        return "multilabel"
-    counts = Counter(len(clip.labels) for clip in manifest)
-    single = set(counts) == {1} and all(clip.known is None for clip in manifest)
-    if config.data.kind == "multiclass" and not single:
-        wrong = next(clip for clip in manifest if len(clip.labels) != 1)
-        raise AuricleError(
-            f"--kind multiclass needs exactly one label a clip; {wrong.id} has {len(wrong.labels)} "
-            f"({', '.join(wrong.labels) or 'none'})"
-        )
-    if config.data.kind != "auto":
-        return config.data.kind  # type: ignore[return-value]
-    return "multiclass" if single else "multilabel"
-
-
-def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneConfig) -> None:
-    """Raise AuricleError unless there is something to tell apart."""
-    if not classes:
-        raise AuricleError(
-            f"{config.source} gives no labels; expected two or more folders named by class, a column label, or "
-            "--labels TABLE"
-        )
-    if len(classes) == 1 and config.data.level == "clip" and all(clip.labels for clip in manifest):
-        raise AuricleError(
-            f"every clip has the one label '{classes[0]}': there is nothing to tell apart; add clips without it, in a folder "
-            "named background"
-        )
 
 
 def training_clips(
@@ -390,30 +265,6 @@ def balanced_clip_weights(targets: np.ndarray, constant: float) -> np.ndarray:
     See [efficientat_training 4](docs/specification/efficientat_training.md#s4).
     """
     return targets @ (WEIGHT_SCALE / (constant + targets.sum(0)))
-
-
-def describe_parts(
-    parts: Parts, classes: Sequence[str], kind: str, seconds: float, frames: FrameLabels | None = None
-) -> list[str]:
-    """Return lines that say what was understood of the data."""
-    meaning = "exactly one a clip" if kind == "multiclass" else "any number a clip"
-    if frames is not None:
-        meaning = f"any number in each of {len(frames.times)} frames a clip"
-    labels = f"{len(classes)} classes ({meaning})" if classes else "labels are not used"
-    lines = [f"{labels}, clips of {seconds:g} s"]
-    for name, part in (("train", parts.train), ("validation", parts.valid), ("test", parts.test)):
-        if part is None or not len(part):
-            lines.append(f"{name}: none")
-            continue
-        counts = Counter(label for clip in part for label in clip.labels)
-        events = f" with {sum(len(clip.events) for clip in part)} events" if frames is not None else ""
-        groups = len({clip.group for clip in part if clip.group is not None})
-        shown = ", ".join(f"{label} {counts[label]}" for label in list(classes)[:12])
-        more = f" and {len(classes) - 12} more" if len(classes) > 12 else ""
-        lines.append(
-            f"{name}: {len(part)} clips{events}{f' of {groups} groups' if groups else ''}{': ' if shown else ''}{shown}{more}"
-        )
-    return lines
 
 
 def unvalidated(parts: Parts, config: FinetuneConfig) -> list[str]:

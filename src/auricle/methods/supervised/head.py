@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
         AuricleError: the head of the weights is asked for and has other classes, or frames are learnt and the head that is
             asked for gives no logits of frames.
     """
-    encoder, space = with_chosen_head(data, config), data.space
+    encoder, space = with_background(with_chosen_head(data, config), data.space), data.space
     if config.data.level == "clip" or gives_frame_logits(encoder):
         return encoder
     assert space is not None
@@ -41,6 +42,16 @@ def encoder_with_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
         )
     head = make_head("linear", encoder, len(space), reads="frames", seed=config.train.seed)
     return encoder.with_head(head, space)
+
+
+def with_background(encoder: Encoder, space: LabelSpace | None) -> Encoder:
+    """Name the background classes of the data in the label space of an encoder; its head may spell the classes in its own way."""
+    own = encoder.info.label_space
+    if own is None or space is None or len(own) != len(space) or not (own.background or space.background):
+        return encoder
+    background = tuple(id for id, theirs in zip(own.ids, space.ids) if theirs in space.background)
+    encoder.set_label_space(replace(own, background=background))
+    return encoder
 
 
 def gives_frame_logits(encoder: Encoder) -> bool:
