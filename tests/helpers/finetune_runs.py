@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from auricle.commands.finetune import finetune_run
 from auricle.core.options import with_values
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.description import describe
+from auricle.methods.supervised.parts import Parts, read_labelled
+from auricle.models.label_space import LabelSpace
+from auricle.training.distributed import DistContext
 from helpers.encoders import FAMILIES
 from helpers.sounds import tone, write_sound
 
@@ -45,3 +50,13 @@ def tone_detector(sounds: Path, folder: Path) -> Path:
     """The run folder of a detector of tones and noises: a teacher."""
     finetune_run(config(sounds, folder / "run", weight_file(folder, "m2d"), epochs=6), quiet=True)
     return folder / "run"
+
+
+def understood(source: Path, **changes) -> tuple[Parts, LabelSpace, list[str]]:
+    """What is read of a source: parts, label space, and the lines that describe them."""
+    found = read_labelled(
+        config(source, source, "mn04_as", **changes), DistContext(0, 1, torch.device("cpu"), quiet=True)
+    )
+    seconds = found.parts.seconds or 1.0
+    lines = describe(found.parts, found.space.ids, seconds=seconds, space=found.space, reason=found.reason).lines()
+    return found.parts, found.space, lines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 import auricle
 from auricle.commands.finetune import finetune_run
@@ -12,22 +11,9 @@ from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.background import background_classes, without_background
-from auricle.methods.supervised.description import describe
 from auricle.methods.supervised.negatives import shared_out
-from auricle.methods.supervised.parts import read_labelled
-from auricle.training.distributed import DistContext
-from helpers.finetune_runs import RATE, config, labelled_sounds, weight_file
+from helpers.finetune_runs import RATE, config, labelled_sounds, understood, weight_file
 from helpers.sounds import tone, write_sound
-
-
-def understood(source, **changes):
-    """What is read of a source: parts, label space, and the lines that describe them."""
-    found = read_labelled(
-        config(source, source, "mn04_as", **changes), DistContext(0, 1, torch.device("cpu"), quiet=True)
-    )
-    seconds = found.parts.seconds or 1.0
-    lines = describe(found.parts, found.space.ids, seconds=seconds, space=found.space, reason=found.reason).lines()
-    return found.parts, found.space, lines
 
 
 def three_classes(folder, names=("dog", "rain", "Noise"), clips=7, seconds=0.25):
@@ -70,7 +56,7 @@ def test_where_clips_have_any_number_of_labels_background_is_no_label_with_every
     parts, space, lines = understood(tmp_path / "table.csv", valid_ratio=0.0)
     assert (space.kind, space.ids, space.background) == ("multilabel", ("dog", "rain"), ())
     assert (parts.train["Noise/0.wav"].labels, parts.train["Noise/0.wav"].known) == ((), None)
-    assert lines[0].startswith("2 classes (any number a clip: 1 clips have more than one, such as rain/0.wav)")
+    assert lines[0].startswith("2 classes (any number a clip: 1 of 9 clips have more than one, such as rain/0.wav)")
 
 
 def test_a_class_that_a_class_list_names_stays_a_class_where_clips_have_any_number_of_labels(tmp_path):

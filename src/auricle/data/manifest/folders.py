@@ -10,7 +10,8 @@ from typing import Any
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below
 from auricle.core.errors import AuricleError
-from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.label_tracks import SUFFIX, Tracks, tracks_of
+from auricle.data.manifest.manifest import BACKGROUND_NAMES, Manifest
 from auricle.data.manifest.rows import STORED_SUFFIXES, clip_of
 from auricle.data.manifest.tables import TABLES
 
@@ -18,16 +19,26 @@ SPLIT_FOLDERS = frozenset({"train", "training", "valid", "validation", "val", "d
 SURROGATES = re.compile("[\ud800-\udfff]")  # how Python spells bytes of a file name that are not UTF-8
 
 
-def folder_manifest(folder: Path) -> Manifest:
+def folder_manifest(folder: Path, label_column: str | None = None) -> Manifest:
     """Read a folder: its audio, else its stored spectrograms; sub-folders name the classes, or the splits.
 
+    Where label tracks stand beside recordings, these name the classes, and sub-folders do not. Of a recording without
+    one, nothing is known, unless its sub-folder is called background, noise or the like.
+
     A sub-folder that cannot be listed becomes a clip that cannot be read, so that it is counted and named where clips
-    are read. Files beside the class folders have no label.
+    are read. Files beside the class folders have no label: nothing is known of them.
+
+    Args:
+        folder: The folder.
+        label_column: Column of the labels in selection tables beside the recordings.
 
     Raises:
-        AuricleError: There is neither audio nor a stored spectrogram.
+        AuricleError: There is neither audio nor a stored spectrogram, a label track cannot be read, or a column is named and
+            there is no selection table.
     """
-    names = list(files_below(folder, AUDIO_SUFFIXES))
+    names = list(files_below(folder, (*AUDIO_SUFFIXES, SUFFIX)))
+    texts = [name for name in names if name.lower().endswith(SUFFIX)]
+    names = [name for name in names if not name.lower().endswith(SUFFIX)]
     if not any(map(_is_audio, names)):
         names = list(files_below(folder, STORED_SUFFIXES)) or names
     if not names:
@@ -38,11 +49,61 @@ def folder_manifest(folder: Path) -> Manifest:
     if not names:
         raise AuricleError(f"no audio in {folder} that can be used: {notes[0]}")
     files = [name for name in names if name.lower().endswith((*AUDIO_SUFFIXES, *STORED_SUFFIXES))]
-    labels, note = _labels_of(files, folder)
+    tracks = tracks_of(folder, files, spelt_in_utf8(texts)[0], label_column)
+    if label_column is not None and not tracks.of:
+        raise AuricleError(f"{folder} is not a table, so it has no columns; name the table with labels=… (--labels)")
+    labels, note = _tracked(files, tracks) if tracks.of else _labels_of(files, folder)
     unlisted = sorted(set(names) - set(files))  # behind the files: some readers ask the first clip
     rows: list[dict[str, Any]] = [{"path": name, **labels.get(name, {})} for name in (*files, *unlisted)]
     clips = tuple(clip_of(row, {field: field for field in row}, row["path"]) for row in rows)
-    return Manifest(clips, folder, notes=(*notes, *note))
+    empty = () if tracks.of or not labels else _empty_folders(folder, files)
+    return Manifest(clips, folder, notes=(*notes, *tracks.notes, *note, *empty))
+
+
+def _tracked(files: Sequence[str], tracks: Tracks) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """Return labels, events and splits by file where label tracks name the classes, and a note if sub-folders could have."""
+    values: dict[str, dict[str, Any]] = {}
+    for name in files:
+        folders = name.split("/")[:-1]
+        split = {"split": folders[0]} if folders and folders[0].lower() in SPLIT_FOLDERS else {}
+        events = tracks.of.get(name)
+        background = [part for part in folders if part.lower() in BACKGROUND_NAMES]
+        if events is not None:
+            known: dict[str, Any] = {"events": events, "labels": sorted({event.label for event in events})}
+        else:
+            known = {"labels": background[:1]} if background else {"known": ()}
+        values[name] = split | known
+    folders = sorted({name.split("/")[0] for name in files if "/" in name} - set(map(str.lower, SPLIT_FOLDERS)))
+    if len(folders) < 2:
+        return values, ()
+    return values, (f"label tracks name the classes; the {len(folders)} sub-folders, such as {folders[0]}, do not",)
+
+
+def _empty_folders(folder: Path, files: Sequence[str]) -> tuple[str, ...]:
+    """Return a note about sub-folders without a recording beside those that name the classes."""
+    used = {name.split("/")[0] for name in files}
+    empty = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in used and entry.name[:1] != "."
+    )
+    for split in sorted(used):
+        if split.lower() in SPLIT_FOLDERS:
+            inner = {name.split("/")[1] for name in files if name.startswith(f"{split}/")}
+            entries = (entry for entry in (folder / split).iterdir() if entry.is_dir() and entry.name[:1] != ".")
+            empty += sorted(f"{split}/{entry.name}" for entry in entries if entry.name not in inner)
+    if not empty:
+        return ()
+    what = (
+        "1 sub-folder holds no recording and names"
+        if len(empty) == 1
+        else f"{len(empty)} sub-folders hold no recording and name"
+    )
+    more = f" and {len(empty) - 12} more" if len(empty) > 12 else ""
+    return (f"{what} no class: {', '.join(map(ascii_name, empty[:12]))}{more}",)
+
+
+def ascii_name(name: str) -> str:
+    """Return a name as it is, or in ASCII where it is not UTF-8."""
+    return ascii(name) if SURROGATES.search(name) else name
 
 
 def _is_audio(name: str) -> bool:
@@ -77,7 +138,7 @@ def _labels_of(files: Sequence[str], folder: Path) -> tuple[dict[str, dict[str, 
     if not stray:
         return labelled, ()
     note = f"{len(stray)} of {len(files)} recordings are in no class folder and have no label, such as {stray[0]}"
-    return labelled, (note,)
+    return labelled | {name: {**labelled.get(name, {}), "known": ()} for name in stray}, (note,)
 
 
 def _folder_labels(name: str) -> dict[str, Any]:

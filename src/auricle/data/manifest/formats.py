@@ -49,7 +49,8 @@ def read_manifest(
 
     A folder holding ``manifest.csv`` is read through it (a prepared folder, the synthetic corpus), and so is one of HEAR's
     tasks through its lists; any other folder is searched for audio, else for ``.npy`` spectrograms; a folder of folders
-    labels its clips with the folders' names. Several rows about one clip (a row per event or label) become one clip.
+    labels its clips with the folders' names, and label tracks beside recordings (``label_tracks``) give their events. Several
+    rows about one clip (a row per event or label) become one clip.
 
     Args:
         source: The table, folder, file or list.
@@ -139,10 +140,11 @@ def _manifest_of(
     if path.suffix.lower() in TABLES:
         return _from_table(path, root, **named)
     refuse_spreadsheet(path)
-    if any(named.values()):
+    tracked = path.is_dir() and group_column is None and not (path / HEAR_TASK).is_file()
+    if any(named.values()) and not tracked:
         raise AuricleError(f"{path} is not a table, so it has no columns; name the table with labels=… (--labels)")
     if path.is_dir():
-        return _from_hear(path) if (path / HEAR_TASK).is_file() else folder_manifest(path)
+        return _from_hear(path) if (path / HEAR_TASK).is_file() else folder_manifest(path, label_column)
     names, notes = spelt_in_utf8([path.name])
     if not names:
         raise AuricleError(notes[0])

@@ -13,7 +13,7 @@ from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.columns import ListColumn
 from auricle.data.manifest.label_cells import CommaNote
 from auricle.data.manifest.locate import NameIndex
-from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.manifest.tables import TABLES, read_table
 
 
@@ -23,7 +23,7 @@ def join_labels(manifest: Manifest, table: Manifest, where: str, youtube: bool =
     A row belongs to the clip of the same id, else of the same file name, else of the same name without its suffix, where
     that is unambiguous (``NameIndex``). Where no row has such a clip, a row belongs to the file that it names, whatever
     its id and span.
-    Labels from the names of folders are dropped.
+    Labels from the names of folders are dropped. Of clips without a row, nothing is known.
 
     Args:
         manifest: The clips.
@@ -50,8 +50,12 @@ def join_labels(manifest: Manifest, table: Manifest, where: str, youtube: bool =
         raise AuricleError(f"no row of {where} is about a clip of {manifest.root}: its first is '{first}'{near}")
     matched = Manifest(tuple(replace(clip, id=ids[clip.id]) for clip in table if clip.id in ids))
     notes += _unmatched(len(table) - len(matched), len(manifest) - len(matched), where)
-    plain = replace(manifest, clips=tuple(replace(clip, labels=()) for clip in manifest))
+    plain = replace(manifest, clips=tuple(_not_annotated(clip, clip.id in matched) for clip in manifest))
     return replace(plain.joined(matched), notes=(*manifest.notes, *notes))
+
+
+def _not_annotated(clip: Clip, has_row: bool) -> Clip:
+    return replace(clip, labels=(), events=(), known=None if has_row else ())
 
 
 def _partners(names: NameIndex, rows: dict[str, str]) -> dict[str, str]:

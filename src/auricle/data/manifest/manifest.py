@@ -32,7 +32,9 @@ __all__ = [
 
 
 TRAINING_SPLITS = ("train", "training", "fit")
-BACKGROUND_NAMES = frozenset({"background", "noise", "silence", "other", "none", "nothing", "_background_noise_"})  # in lower case
+BACKGROUND_NAMES = frozenset(  # in lower case
+    ("background", "noise", "silence", "other", "none", "nothing", "_background_noise_")
+)
 
 
 class ManifestWarning(UserWarning):
@@ -247,14 +249,23 @@ def draw_folds(values: np.ndarray, groups: Sequence[str], folds: int, seed: int)
         A name "1" … per row.
     """
     names, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.zeros((len(names), values.shape[1]))
-    np.add.at(counts, inverse, values)
+    counts = np.zeros((len(names), values.shape[1]), np.float32)
+    if len(names) == len(values):
+        counts[inverse] = values
+    else:
+        np.add.at(counts, inverse, values)
     order = RandomKey(seed).of("folds").permutation(len(names))
     order = order[np.argsort(-counts.sum(1)[order], kind="stable")]
-    totals, class_sizes = np.zeros((folds, values.shape[1])), counts.sum(0).clip(min=1)
+    totals, class_sizes = np.zeros((folds, values.shape[1])), values.sum(0).clip(min=1)
+    sizes = np.zeros(folds)  # of each fold, over all classes
     chosen = np.zeros(len(names), np.int64)
     for group in order:
-        fullness = ((totals / class_sizes) * (counts[group] > 0)).sum(1)  # of each fold, in this group's classes
-        chosen[group] = np.lexsort((totals.sum(1), fullness))[0]
+        present = np.flatnonzero(counts[group])
+        if len(present) == 1:  # the usual case, quick with thousands of classes
+            fullness = totals[:, present[0]] / class_sizes[present[0]]
+        else:
+            fullness = ((totals / class_sizes) * (counts[group] > 0)).sum(1)  # of each fold, in this group's classes
+        chosen[group] = np.lexsort((sizes, fullness))[0]
         totals[chosen[group]] += counts[group]
+        sizes[chosen[group]] += counts[group].sum()
     return [str(fold + 1) for fold in chosen[inverse]]

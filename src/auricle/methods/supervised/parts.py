@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from auricle.methods.data import Processes
 from auricle.methods.supervised.background import background_classes, without_background
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.negatives import Negatives, with_negatives
-from auricle.methods.supervised.windows import check_events, cut_background, event_seconds, event_windows
+from auricle.methods.supervised.windows import check_places, cut_background, event_seconds, event_windows
 from auricle.models.label_space import LabelKind, LabelSpace
 
 LONGEST = 10.0  # seconds of a training clip that is not asked for
@@ -96,7 +95,9 @@ def read_labelled(config: FinetuneConfig, processes: Processes) -> LabelledParts
             held = learnable(readable_clips(read_manifest(source), source, processes), background, seconds, config)
             notes = tuple(f"{source}: {note}" for note in held.notes)
             parts = parts.with_part(name, held.manifest)._replace(notes=(*parts.notes, *notes))
-    kind, reason = kind_of(parts.train, config, windows=clips.of_events)
+    kind, reason = kind_of(parts, config, windows=clips.of_events)
+    if kind == "multiclass":
+        parts = without_unlabelled(parts)
     if config.data.negatives:
         more = read_negatives(config, processes)
         parts, background = with_negatives(parts, more, kind, background, seconds, config)
@@ -204,7 +205,7 @@ def learnable(
         return Learnable(with_event_labels(manifest), None, notes)
     if manifest.clips[0].has_spectrogram:
         return Learnable(manifest, None, notes)
-    check_events(manifest)
+    notes = (*notes, *check_places(manifest))
     length = event_seconds(manifest, seconds or config.data.seconds)
     of_events = length is not None
     if length is not None:
@@ -332,11 +333,13 @@ def drawn_validation(manifest: Manifest, train: np.ndarray, config: FinetuneConf
     return chosen
 
 
-def kind_of(manifest: Manifest, config: FinetuneConfig, *, windows: bool = False) -> tuple[LabelKind, str]:
+def kind_of(parts: Parts, config: FinetuneConfig, *, windows: bool = False) -> tuple[LabelKind, str]:
     """Return whether exactly one label is given to every clip (multiclass), or any number (multilabel), and why.
 
+    Clips without a label that are only validated or tested do not count: ``without_unlabelled`` leaves them out.
+
     Args:
-        manifest: the clips.
+        parts: the clips.
         config: the settings.
         windows: the clips are windows with the classes of events in them.
 
@@ -345,31 +348,41 @@ def kind_of(manifest: Manifest, config: FinetuneConfig, *, windows: bool = False
     """
     if config.data.level == "frames":
         return "multilabel", "events may be at the same time"
-    counts = Counter(len(clip.labels) for clip in manifest)
-    partly = sum(clip.known is not None for clip in manifest)
-    single = set(counts) == {1} and not partly
-    if config.data.kind == "multiclass" and not single:
-        wrong = next((clip for clip in manifest if len(clip.labels) != 1), None)
-        if wrong is None:
-            raise AuricleError(f"--kind multiclass: of {partly} clips only some classes are known; leave it out")
+    every = config.data.unlabelled == "negative"
+    clips = [clip for name, part in parts.present.items() for clip in part if name == "train" or every or clip.labels]
+    several = [clip for clip in clips if len(clip.labels) > 1]
+    empty = [clip for clip in clips if not clip.labels]
+    partly = sum(clip.known is not None for clip in clips)
+    if config.data.kind == "multiclass" and (several or empty):
+        wrong = (several or empty)[0]
         raise AuricleError(
             f"--kind multiclass needs exactly one label a clip; {wrong.id} has {len(wrong.labels)} "
             f"({', '.join(wrong.labels) or 'none'})"
         )
+    if config.data.kind == "multiclass" and partly:
+        raise AuricleError(f"--kind multiclass: of {partly} clips only some classes are known; leave it out")
     if config.data.kind != "auto":
         return config.data.kind, f"--kind {config.data.kind}"  # type: ignore[return-value]
     if windows:
         return "multilabel", "events may be at the same time"
-    if single:
-        return "multiclass", f"each of the {len(manifest)} clips has one label"
-    several = next((clip for clip in manifest if len(clip.labels) > 1), None)
-    if several is not None:
-        number = sum(count for size, count in counts.items() if size > 1)
-        return "multilabel", f"{number} clips have more than one, such as {several.id}"
-    if counts[0]:
-        empty = next(clip for clip in manifest if not clip.labels)
-        return "multilabel", f"{counts[0]} clips have none, such as {empty.id}"
-    return "multilabel", f"of {partly} clips only some classes are known"
+    if several:
+        return "multilabel", f"{len(several)} of {len(clips)} clips have more than one, such as {several[0].id}"
+    if empty:
+        return "multilabel", f"{len(empty)} of {len(clips)} clips have none, such as {empty[0].id}"
+    if partly:
+        return "multilabel", f"of {partly} of {len(clips)} clips only some classes are known"
+    return "multiclass", f"each of the {len(clips)} clips has one label"
+
+
+def without_unlabelled(parts: Parts) -> Parts:
+    """Return the parts without clips that have no label, which classes that exclude each other cannot score, and a note."""
+    changed = parts.mapped(lambda part: replace(part, clips=part.table.take(part.table.where("labels", bool))))
+    dropped = sum(map(len, parts.present.values())) - sum(map(len, changed.present.values()))
+    if not dropped:
+        return parts
+    return changed._replace(
+        notes=(*changed.notes, f"{dropped} clips to validate or test have no label and are left out")
+    )
 
 
 def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneConfig) -> None:

@@ -19,22 +19,50 @@ SHORTEST, LONGEST = 2.0, 10.0  # seconds of windows that are chosen by the event
 PAST_END = 1.0  # seconds by which an event may end behind its recording: rounded times, a slightly shorter copy
 FEWEST = 7  # recordings of which each is a group; blocks of fewer recordings are groups
 BLOCKS = 12  # at least so many groups where recordings are few
+VARIED = 2.0  # longest by shortest row with start and end, above which they may be events
 LONG = 1.5  # background clips longer than so many windows are cut into windows
 ROUNDING = 1e-6
 
 
-def check_events(manifest: Manifest) -> None:
-    """Raise AuricleError for events that lie behind the end of their recording: they belong to another one."""
-    if "events" not in manifest.table.columns:
-        return
-    for clip in manifest:
-        length = clip.num_samples / clip.rate if clip.num_samples is not None and clip.rate else None
-        last = max(clip.events, key=lambda event: event.offset, default=None)
-        if length is not None and last is not None and (last.offset > length + PAST_END or last.onset >= length > 0):
-            raise AuricleError(
-                f"the events of {clip.path or clip.id} are of another recording: '{last.label}' is at {last.onset:g} to "
-                f"{last.offset:g} s, the recording ends at {length:g} s; correct its label track or its rows, or remove them"
-            )
+def check_places(manifest: Manifest) -> tuple[str, ...]:
+    """Return a note about rows that end behind their recording, and about rows that are parts of recordings.
+
+    Raises:
+        AuricleError: events or rows lie behind the end of their recording: they belong to another one.
+    """
+    if not manifest.table.columns.keys() & {"events", "start", "end"}:
+        return ()
+    late = [clip.id for clip in manifest if _is_late(clip)]
+    notes = []
+    if late:
+        notes.append(f"{len(late)} rows end behind their recordings and are cut there, such as {late[0]}")
+    spans = manifest.table.seconds()[~np.isnan(manifest.table.numbers("end"))]
+    several = len(spans) > len(set(manifest.table.values("path")))
+    if several and "events" not in manifest.table.columns and spans.max() > VARIED * spans.min():
+        notes.append(
+            f"{len(spans)} rows with start and end are clips of their own, {spans.min():.3g} to {spans.max():.3g} s long (name the "
+            "columns onset and offset if they are events: then windows of the recordings are learnt)"
+        )
+    return tuple(notes)
+
+
+def _is_late(clip: Clip) -> bool:
+    """Return True if a clip ends behind its recording. Raises AuricleError if it or an event of it begins there."""
+    length = clip.num_samples / clip.rate if clip.num_samples is not None and clip.rate else None
+    if length is None:
+        return False
+    last = max(clip.events, key=lambda event: event.offset, default=None)
+    if last is not None and (last.offset > length + PAST_END or last.onset >= length):
+        raise AuricleError(
+            f"the events of {clip.path or clip.id} are of another recording: '{last.label}' is at {last.onset:g} to "
+            f"{last.offset:g} s, the recording ends at {length:g} s; correct its label track or its rows, or remove them"
+        )
+    if (clip.start or 0.0) >= length > 0:
+        raise AuricleError(
+            f"{clip.id} begins at {clip.start:g} s, but its recording ends at {length:g} s: the row is about another recording, "
+            "or its times have another unit (seconds are expected)"
+        )
+    return clip.end is not None and clip.end > length + PAST_END
 
 
 def event_seconds(manifest: Manifest, seconds: float | None) -> float | None:

@@ -16,6 +16,7 @@ from auricle.data.manifest.rows import is_name_of_path
 
 CHUNK = 1024  # rows in memory as Python objects at a time: they fit the processor's caches
 DELIMITERS = ",;\t|"
+DECIMAL_COMMA = ";\t"  # separators beside which numbers may be written as 0,5: Excel's CSV and its "Unicode text"
 HEAD = 1 << 16  # bytes that decide how a file is written
 BINARY = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how spreadsheets (and archives) begin, whatever their name
 
@@ -113,7 +114,7 @@ def _chunks(reader: Iterator[list[str]], header: list[str], layout: Layout, path
             rows = [row for row in rows if not is_blank(row)]
             columns = list(zip(*rows))
         if rows:
-            yield Chunk(header, columns, len(rows), layout.delimiter == ";")
+            yield Chunk(header, columns, len(rows), layout.delimiter in DECIMAL_COMMA)
 
 
 def is_blank(row: Sequence[Any]) -> bool:
