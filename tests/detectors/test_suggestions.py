@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auricle.detectors.suggestions import DoubtfulClips, comparable, doubts_of, random_rows, varied_rows
-from auricle.models.heads import LabelSpace
+from auricle.models.label_space import LabelSpace
 
 SEVERAL = LabelSpace("multilabel", ("frog", "wren"), thresholds=(0.9, 0.5), thresholds_fitted_on="test")
 ONE = LabelSpace("multiclass", ("frog", "wren", "noise"), background=("noise",))

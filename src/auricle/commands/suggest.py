@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from auricle.detectors.labelled_spans import LabelledSpans
     from auricle.inference.embedder import Embedder
     from auricle.models.base import Encoder
-    from auricle.models.heads import LabelSpace
+    from auricle.models.label_space import LabelSpace
 
 TABLE, PAGE = "suggestions.csv", "label.html"  # in the output folder
 COLUMNS = ("path", "start", "end", "suggested_label", "score", "reason", "probability")

@@ -18,7 +18,7 @@ import numpy as np
 from auricle.core.randomness import RandomKey
 
 if TYPE_CHECKING:
-    from auricle.models.heads import LabelSpace
+    from auricle.models.label_space import LabelSpace
 
 NEAR_THRESHOLD, CLOSE_CLASSES, RANDOM = "near threshold", "close classes", "random"  # reasons
 CENTRE_WEIGHT = 0.05  # of the mean vector that stays in the comparison, so that clips at the mean are alike

@@ -21,7 +21,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.detectors.suggestions import RANDOM, Suggestion
-from auricle.models.heads import LabelKind
+from auricle.models.label_space import LabelKind
 from auricle.reports.drawing.html import count, script_safe, text
 from auricle.reports.drawing.media import mp3, spectrogram
 from auricle.reports.page import POLICY
