@@ -8,7 +8,7 @@ import torch
 
 from auricle.core.errors import AuricleError
 from auricle.inference.calibration import calibration_error, decision_scores, fit_decisions, probabilities
-from auricle.inference.threshold_goal import ThresholdGoal
+from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
 
 FROGS = LabelSpace("multilabel", ("frog", "cricket"))

@@ -1,7 +1,8 @@
 """Teach an encoder the labels of recordings.
 
-auricle finetune FOLDER --model mn04_as --out RUN             folders named by class, or a table with a column label
-auricle finetune sounds --labels labels.csv --fold 1          a table beside the recordings; fold 1 is tested
+auricle finetune FOLDER --model mn04_as --out RUN             folders named by class, or a table with a column label: seconds
+auricle finetune sounds --labels labels.csv --fold 1          a table beside the recordings; fold 1 is tested (all: every fold)
+auricle finetune sounds --how full                            train the whole network; any option of training means it too
 auricle finetune sounds --model RUN --freeze encoder          from a run of yours; only the head learns
 auricle finetune sounds --recipe m2d-esc50 --model W          the settings of a published recipe; options given beside win
 auricle finetune --continue RUN                               continue exactly where it stopped
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
     from auricle.commands.finetune import FinetuneResult
 
 
+OF_TRAINING = {"max_updates", "batch_size", "lr", "precision", "seed", "threshold_for", "false_alarms_per_hour"}
+
+
 def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
     add_options(argv, parser, FinetuneConfig, "supervised")
+    parser.advanced |= OF_TRAINING  # most detectors need no option of training
 
 
 def add_options(argv: Sequence[str], parser: VerbParser, settings: type[FinetuneConfig], method: str) -> None:
@@ -54,7 +59,7 @@ def add_options(argv: Sequence[str], parser: VerbParser, settings: type[Finetune
 
 
 def run(args: argparse.Namespace) -> int:
-    from auricle.commands.finetune import continue_finetune, finetune_run
+    from auricle.commands.finetune import continue_finetune, detector_run, finetune_run
     from auricle.compat.original_run import original_callbacks
 
     if args.continue_from:
@@ -74,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
         cost = dry_run(config)
         print(dumps(asdict(cost)) if args.json else cost)
         return EXIT_OK
-    return answer(finetune_run(config, quiet=args.quiet), args.json)
+    if args.method != "supervised":
+        return answer(finetune_run(config, quiet=args.quiet), args.json)
+    named = typed_options(args, args.settings)
+    return answer(detector_run(config, named, recipe=args.recipe or "", quiet=args.quiet), args.json)
 
 
 def answer(result: FinetuneResult, as_json: bool) -> int:
@@ -83,20 +91,30 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
         return EXIT_OK
     training = result.training
     if as_json:
-        values = {**asdict(training), "run": str(result.run), "validation": result.validation, "test": result.test}
-        print(dumps(values))
+        values = {} if training is None else asdict(training)
+        values |= {"run": str(result.run), "validation": result.validation, "test": result.test}
+        print(dumps(values | ({"detector": result.detector} if result.detector else {})))
     else:
-        length = f"{training.steps} weight updates, {training.epochs:g} epochs"
-        if training.already:
-            print(f"{result.run} is finished: {length}; nothing to continue")
-        else:
-            print(f"{result.run}: {length}, loss {training.loss:.4f}")
+        print(length_of(result))
         for name, scores in (("validation", result.validation), ("test", result.test)):
             if scores:
                 print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
-    return EXIT_SOME_FAILED if training.replaced else EXIT_OK
+    lost = result.detector.get("left_out") if training is None else training.replaced
+    return EXIT_SOME_FAILED if lost else EXIT_OK
+
+
+def length_of(result: FinetuneResult) -> str:
+    """Return a line about how long was learnt, or which head was fitted."""
+    training, detector = result.training, result.detector
+    if training is None:
+        clips = detector["parts"].get("train", {}).get("clips", "all")
+        return f"{result.run}: {detector['head']['kind']} head on the frozen encoder, {clips} clips, {detector['seconds']:.1f} s"
+    length = f"{training.steps} weight updates, {training.epochs:g} epochs"
+    if training.already:
+        return f"{result.run} is finished: {length}; nothing to continue"
+    return f"{result.run}: {length}, loss {training.loss:.4f}"
 
 
 def _score(name: str, value: float) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.commands.detector import FULL, detector_files, frozen_run, way_of
 from auricle.commands.pretrain import apply_changes, run_callbacks
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import names_of, with_values
@@ -29,15 +31,18 @@ class FinetuneResult:
 
     Attributes:
         run: the run folder; ``auricle tag DATA --model RUN`` uses it.
-        training: length, seconds and loss of the training.
-        validation: scores of the weights that the run gives on the validation part; empty without one.
+        training: length, seconds and loss of the training; None where a head was fitted on the frozen encoder.
+        validation: scores of what the run gives on the validation part; without one those on held-out folds of the training
+            part, or empty.
         test: likewise of the test part.
+        detector: what ``evaluations/detector.json`` holds; {} for a run that was not made a detector.
     """
 
     run: Path
-    training: RunResult
+    training: RunResult | None
     validation: dict[str, float]
     test: dict[str, float]
+    detector: dict[str, Any] = field(default_factory=dict)
 
 
 def finetune(
@@ -55,7 +60,8 @@ def finetune(
         model: what to start from: a published name, a weight file, or a run folder.
         out: the run folder; None: ``runs/supervised-<time>``.
         quiet: no progress.
-        settings: options of ``auricle finetune --help all`` by name, such as ``epochs=10`` or ``freeze=("encoder",)``.
+        settings: options of ``auricle finetune --help all`` by name, such as ``how="head"``, ``epochs=10`` or
+            ``freeze=("encoder",)``. Without an option of training, heads are fitted on the frozen encoder.
 
     Returns:
         The run folder, which ``auricle.load`` and ``auricle.tag`` take, and the scores on the validation and test part.
@@ -68,7 +74,7 @@ def finetune(
         print(result.training.steps, result.validation)
         print(auricle.tag("metro.wav", model=result.run))
     """
-    return finetune_run(_config(FinetuneConfig, "supervised", data, model, out, settings), quiet=quiet)
+    return detector_run(_config(FinetuneConfig, "supervised", data, model, out, settings), settings.keys(), quiet=quiet)
 
 
 def distill(
@@ -128,6 +134,35 @@ def _text(value: str | Path, name: str) -> str:
     return os.fsdecode(value)
 
 
+def detector_run(
+    config: FinetuneConfig, named: Collection[str] = (), *, recipe: str = "", quiet: bool = False
+) -> FinetuneResult:
+    """Make a detector: fit heads on the frozen encoder, or train the whole network, as the settings and the data ask for.
+
+    Args:
+        config: the settings.
+        named: the options that were typed or given by name: one of training means that the whole network is trained.
+        recipe: a published recipe that was named.
+        quiet: no progress.
+
+    Raises:
+        AuricleError: for what cannot be trained; nothing is written then.
+        KeyboardInterrupt: after Ctrl-C, with a message how to continue.
+    """
+    how, why = way_of(config, named, recipe)
+    if why and not quiet:
+        print(why, file=sys.stderr)
+    if how == FULL:
+        wanted = config.detector.calibrate
+        if wanted == "auto":  # published recipes give what their programs give, unless thresholds are asked for
+            wanted = "off" if recipe and not names_of(config.detector.goal) & set(named) else "on"
+        config = with_values(config, {"how": FULL, "calibrate": wanted})
+        return finetune_run(config, callbacks=detector_files(config), quiet=quiet)
+    run, described = frozen_run(config, named, quiet=quiet)
+    scores = described["scores"]
+    return FinetuneResult(run, None, scores.get("valid") or scores.get("train", {}), scores.get("test", {}), described)
+
+
 def finetune_run(
     config: FinetuneConfig, *, callbacks: Sequence[CallbackFactory] = (), quiet: bool = False
 ) -> FinetuneResult:
@@ -175,8 +210,15 @@ def continue_finetune(
         raise AuricleError(
             f"{folder} is a run of '{saved.method}'; continue it with auricle pretrain --continue {folder}"
         )
+    if run.detector.is_file() and not run.has_checkpoints():
+        raise AuricleError(
+            f"{folder} is a detector whose head was fitted at once: nothing is left to continue; use it with auricle tag "
+            f"RECORDINGS --model {folder}"
+        )
     config = apply_changes(replace(saved, out=str(folder)), changes or {}, allow)
-    return result_of(train(config, run, callbacks=run_callbacks(config, None, callbacks), quiet=quiet))
+    made = detector_files(config) if isinstance(config, FinetuneConfig) and config.method == "supervised" else ()
+    watchers = (*callbacks, *made)
+    return result_of(train(config, run, callbacks=run_callbacks(config, None, watchers), quiet=quiet))
 
 
 def describe_data(parts: RunParts, run: RunFolder) -> list[Callback]:
@@ -193,8 +235,13 @@ def result_of(training: RunResult) -> FinetuneResult:
 
     rows = read_log(RunFolder(training.run).metrics, "validation")
     test = [row for row in rows if "test_loss" in row]
+    run = RunFolder(training.run)
     return FinetuneResult(
-        training.run, training, best_scores(training.run, rows), scores_of(test[-1], "test_") if test else {}
+        run.path,
+        training,
+        best_scores(run.path, rows),
+        scores_of(test[-1], "test_") if test else {},
+        json.loads(run.detector.read_text(encoding="utf-8")) if run.detector.is_file() else {},
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,14 @@ class EmbeddingCache:
             self.notes += [note] if note else []
 
     def embed(
-        self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings, *, what: str = "embed", quiet: bool = True
+        self,
+        manifest: Manifest,
+        encoder: Encoder,
+        settings: EmbedSettings,
+        *,
+        vectors: Sequence[str] = (),
+        what: str = "embed",
+        quiet: bool = True,
     ) -> Embeddings:
         """Return clip-level embeddings of the manifest, in its order; what is missing is computed in one pass.
 
@@ -72,10 +79,11 @@ class EmbeddingCache:
             manifest: the clips.
             encoder: the encoder.
             settings: how clips become vectors.
+            vectors: names of the vectors to join, such as "clip" and "layer0"; none: those of the settings.
             what: label of the progress bar.
             quiet: no progress bar.
         """
-        stores = self._stores(manifest, encoder, settings)
+        stores = self._stores(manifest, encoder, settings, vectors or vector_names(encoder.info, settings))
         rows = _rows(manifest, settings)
         missing = {name: absent for name, store in stores.items() if (absent := self._missing(store, rows))}
         failed: dict[str, str] = {}
@@ -97,13 +105,15 @@ class EmbeddingCache:
             widths=tuple(column.shape[1] for column in columns),
         )
 
-    def _stores(self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings) -> dict[str, EmbeddingStore]:
+    def _stores(
+        self, manifest: Manifest, encoder: Encoder, settings: EmbedSettings, vectors: Sequence[str]
+    ) -> dict[str, EmbeddingStore]:
         """Open or make the store of each vector. One that cannot be opened is noted and made anew."""
         make_folder(self.folder, SET_ANOTHER)
         encoding, stores = describe_encoding(encoder, settings), {}
         if settings.padding == "published":  # then the numbers of a clip depend on its neighbours in a batch
             encoding["clips"] = clips_hash(manifest)
-        for name in vector_names(encoder.info, settings):
+        for name in vectors:
             description = encoding | {"vector": name}
             key = hash_of(description)
             folder = self.folder / key[:2] / f"{key}-{name}"

@@ -1,8 +1,8 @@
 """The run folder: the names of the files in it are always the same.
 
 config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (what the run gives: the
-last, or the best, and then the last is encoder-last.safetensors), encoder-best.safetensors (where there is a score), card.md,
-report.html
+last, or the best, and then the last is encoder-last.safetensors), encoder-best.safetensors (where there is a score), features.npz
+(what a frozen head learnt from), evaluations/ (scores; of a detector detector.json and detector-scores.npz), card.md, report.html
 """
 
 from __future__ import annotations
@@ -68,6 +68,21 @@ class RunFolder:
         return self.path / "card.md"
 
     @property
+    def detector(self) -> Path:
+        """What is known of a detector: classes, head, trials, calibration, scores."""
+        return self.path / "evaluations" / "detector.json"
+
+    @property
+    def detector_scores(self) -> Path:
+        """A detector's logits of clips that it did not learn from."""
+        return self.path / "evaluations" / "detector-scores.npz"
+
+    @property
+    def features(self) -> Path:
+        """The frozen features that a head learnt from, with labels."""
+        return self.path / "features.npz"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -76,16 +91,21 @@ class RunFolder:
         """Make a new run folder. Raise AuricleError if there is one already: a run is never overwritten silently."""
         path = Path(path)
         run = cls(path)
-        if run.config.exists():
+        cls.check_free(path)
+        make_folder(path, "choose another --out")
+        run.write_config(config)
+        run.note_command()
+        return run
+
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raise AuricleError unless a new run can be made in a folder: it is absent or empty."""
+        if cls(path).config.exists():
             raise AuricleError(
                 f"{path} holds a run already; continue it with --continue {path}, or choose another --out"
             )
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
-        make_folder(path, "choose another --out")
-        run.write_config(config)
-        run.note_command()
-        return run
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:

@@ -15,7 +15,6 @@ import torch
 
 from auricle.core.errors import AuricleError
 from auricle.inference.detection import only_likeliest
-from auricle.inference.threshold_goal import ThresholdGoal
 from auricle.inference.thresholds import FEW_POSITIVES, ThresholdChooser, listed
 from auricle.metrics.calibration import (
     expected_calibration_error,
@@ -23,6 +22,7 @@ from auricle.metrics.calibration import (
     top_label,
     wilson_interval,
 )
+from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
 
 BEST_F1 = ThresholdGoal()

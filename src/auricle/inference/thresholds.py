@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from auricle.inference.threshold_goal import ThresholdGoal
 from auricle.metrics.calibration import ThresholdCurve, threshold_curve, wilson_bound
+from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
 
 FEW_POSITIVES = (

@@ -46,6 +46,8 @@ class RunView:
         config = folder.read_config()
         evaluations = []
         for file in sorted((folder.path / EVALUATIONS).glob("*.json")):
+            if file == folder.detector:
+                continue
             try:
                 evaluations.append(Evaluation.load(file))
             except AuricleError as error:

@@ -88,10 +88,79 @@ def in_row_space(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Weights with an L2 penalty lie in that span, so the solution is the same and the problem is smaller.
     """
+    basis = row_basis(train)
+    return (train, test) if basis is None else (train @ basis.T, test @ basis.T)
+
+
+def row_basis(train: np.ndarray) -> np.ndarray | None:
+    """Return an orthonormal basis (n, D) of the span of n rows (n, D); None where they are no fewer than features."""
     if len(train) >= train.shape[1]:
-        return train, test
-    basis = np.linalg.svd(train.astype(np.float64), full_matrices=False)[2]
-    return train @ basis.T, test @ basis.T
+        return None
+    return np.linalg.svd(train.astype(np.float64), full_matrices=False)[2]
+
+
+ABSENT_LOGIT = -10.0  # of a class that no training clip has
+
+
+def logistic_weights(
+    features: np.ndarray, targets: np.ndarray, known: np.ndarray, C: float, *, multilabel: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the weights of ``Logistic`` for features as they are: the standardisation is in the weights.
+
+    Args:
+        features: (n, D).
+        targets: (n, K) of 0 and 1.
+        known: (n, K), 0 where a class was not annotated; it matters with ``multilabel`` alone.
+        C: inverse weight of the L2 penalty.
+        multilabel: one regression per class, on the clips where it was annotated; else one for all classes.
+
+    Returns:
+        Weights (K, D) and biases (K,) of the logits.
+    """
+    from threadpoolctl import threadpool_limits
+
+    scale = StandardScaler.fit(features)
+    rows = scale(features)
+    basis = row_basis(rows)
+    rows = rows if basis is None else rows @ basis.T
+    fit = _weights_per_class if multilabel else _weights_of_all
+    with threadpool_limits(1):
+        weights, biases = fit(rows, targets, known, C)
+    weights = (weights if basis is None else weights @ basis) / scale.std
+    return weights, biases - weights @ scale.mean
+
+
+def _weights_of_all(
+    rows: np.ndarray, targets: np.ndarray, known: np.ndarray, C: float
+) -> tuple[np.ndarray, np.ndarray]:
+    index = targets.argmax(1)
+    weights, biases = np.zeros((targets.shape[1], rows.shape[1])), np.full(targets.shape[1], ABSENT_LOGIT)
+    if len(present := np.unique(index)) < 2:
+        biases[present] = 0.0
+        return weights, biases
+    model = _model(TOLERANCE).set_params(C=C).fit(rows, index)
+    if len(present) == 2:  # one logit, that of the second class
+        weights[present[1]], biases[present] = model.coef_[0], (0.0, model.intercept_[0])
+    else:
+        weights[present], biases[present] = model.coef_, model.intercept_
+    return weights, biases
+
+
+def _weights_per_class(
+    rows: np.ndarray, targets: np.ndarray, known: np.ndarray, C: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A class that every clip has, or none, has its smoothed frequency: (positives + 1/2) / (clips + 1)."""
+    weights, biases = np.zeros((targets.shape[1], rows.shape[1])), np.zeros(targets.shape[1])
+    for c in range(targets.shape[1]):
+        annotated = known[:, c] > 0
+        column = targets[annotated, c]
+        positives = column.sum()
+        if not 0 < positives < len(column):
+            biases[c] = np.log((positives + 0.5) / (len(column) - positives + 0.5))
+            continue
+        model = _model(TOLERANCE).set_params(C=C).fit(rows[annotated], column)
+        weights[c], biases[c] = model.coef_[0], model.intercept_[0]
+    return weights, biases
 
 
 def _multinomial(

@@ -12,6 +12,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
 from auricle.methods.config import NONE, Method, Preset, TrainConfig
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.detector_config import NoDetector
 from auricle.methods.supervised.recipes.efficientat import EFFICIENTAT, MIXED
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class DistillConfig(FinetuneConfig):
         "random", "weights to start from; random: newly drawn", choices=("weights", "random"), advanced=True
     )
     weights: str | None = option(None, "a local file of that published name", special=NONE, advanced=True)
+    detector: NoDetector = option(factory=NoDetector)  # type: ignore[assignment]
     train: TrainConfig = option(factory=_training, group="training", advanced=True)
     distillation: TeacherConfig = option(
         factory=lambda: TeacherConfig(teacher=("mn04_as",)), group="teacher", advanced=True

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import check_choices, check_ranges, option
 from auricle.methods.config import AUTO, NONE, ZERO, Method, PretrainConfig, TrainConfig
+from auricle.methods.supervised.detector_config import DetectorConfig
 from auricle.methods.supervised.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -74,7 +75,13 @@ class LabelConfig:
         "negative (none of the classes occurs)",
         choices=("left-out", "negative"),
     )
-    fold: int | None = option(None, "fold that is tested and not learnt from", special=NONE, advanced=False)
+    fold: int | Literal["all"] | None = option(
+        None,
+        "fold that is tested and not learnt from; all: every fold in turn, and then the detector learns from all clips (frozen "
+        "heads)",
+        special=NONE | {"all": "all"},
+        advanced=False,
+    )
     valid_ratio: float = option(
         0.15, "share of the training clips that is drawn for validation where the data name no such part"
     )
@@ -379,6 +386,7 @@ class FinetuneConfig(PretrainConfig):
         choices=("weights", "random"),
         advanced=True,
     )
+    detector: DetectorConfig = option(factory=DetectorConfig, group="what learns, and thresholds", advanced=False)
     train: TrainConfig = option(factory=_training, group="training", advanced=True)
     data: LabelConfig = option(factory=LabelConfig, group="labels and clips", advanced=True)
     augment: AugmentConfig = option(factory=AugmentConfig, group="augmentation", advanced=True)

@@ -268,6 +268,10 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
     of that name, or drawn from the training part: stratified, with groups kept together.
     """
     fold = config.data.fold
+    if fold == "all":
+        raise AuricleError(
+            "--fold all tests frozen heads; training a whole network (--how full) takes one --fold at a time"
+        )
     train, valid, test = map(manifest.in_splits, (("", *TRAINING_SPLITS), VALIDATION_SPLITS, TEST_SPLITS))
     if fold is not None:
         folds = manifest.table.numbers("fold")

@@ -1,0 +1,252 @@
+"""Make a detector of labelled recordings on a frozen encoder, or add a detector's files to a run that trained the whole network."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.core.errors import AuricleError
+from auricle.core.options import as_plain
+from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.detector_config import FROZEN_OPTIONS
+from auricle.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from auricle.detectors.frozen import FrozenDetector
+    from auricle.detectors.selection import Trial
+    from auricle.hub.run_folder import RunFolder
+    from auricle.methods.base import TrainProgress
+    from auricle.training.loop import Trainer
+    from auricle.training.run import CallbackFactory, RunParts
+
+FULL = "full"
+
+
+def way_of(config: FinetuneConfig, named: Collection[str], recipe: str = "") -> tuple[str, str]:
+    """Return what learns, and a sentence that says why where the settings leave it open.
+
+    Args:
+        config: the settings.
+        named: the options that were typed or given by name.
+        recipe: a published recipe that was named.
+
+    Returns:
+        "probe", "head", "auto" (frozen heads, then perhaps the whole network) or "full".
+
+    Raises:
+        AuricleError: a frozen head is asked for with options of training.
+    """
+    how, of_training = config.detector.how, sorted(set(named) - FROZEN_OPTIONS)
+    if config.data.level == "frames":
+        of_training.append("level")
+    if how == FULL:
+        return FULL, ""
+    option = f"--{of_training[0].replace('_', '-')}" if of_training else ""
+    if how in ("probe", "head"):
+        if recipe or option:
+            raise AuricleError(
+                f"--how {how} fits heads on the frozen encoder, and {f'--recipe {recipe}' if recipe else option} is about "
+                "training the whole network: leave one of them out"
+            )
+        return how, ""
+    if recipe:
+        return FULL, f"--recipe {recipe} trains the whole network"
+    if option:
+        return FULL, f"{option} is an option of training: the whole network is trained (--how full)"
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        return FULL, "several processes: the whole network is trained (--how full)"
+    return how, ""
+
+
+def frozen_run(
+    config: FinetuneConfig, named: Collection[str] = (), *, quiet: bool = False
+) -> tuple[Path, dict[str, Any]]:
+    """Make a detector on a frozen encoder, and its run folder.
+
+    Args:
+        config: the settings.
+        named: the options that were typed or given by name.
+        quiet: no progress, no account of the data.
+
+    Returns:
+        The run folder, and what ``evaluations/detector.json`` holds.
+
+    Raises:
+        AuricleError: for what cannot be learnt, and for a folder that holds something; nothing is written then.
+    """
+    from auricle.commands.keep_scores import writable_store
+    from auricle.detectors.frozen import make_frozen_detector
+    from auricle.detectors.selection import trial_table
+    from auricle.hub.run_folder import RunFolder
+    from auricle.methods.supervised.data import open_labelled
+    from auricle.training.distributed import dist_context
+    from auricle.training.run import default_folder
+
+    config = replace(config, out=config.out or default_folder(config))
+    RunFolder.check_free(Path(str(config.out)))
+    store, note = writable_store(None)
+    fold = None if config.data.fold == "all" else config.data.fold
+    ratio = config.data.valid_ratio if "valid_ratio" in named else 0.0  # held-out folds take its place
+    with dist_context(config.train.device, quiet=quiet) as dist:
+        data = open_labelled(replace(config, data=replace(config.data, fold=fold, valid_ratio=ratio)), dist)
+    if not quiet:
+        _print(*data.notes, *([note] if note else []))
+    detector = make_frozen_detector(data, config, quiet=quiet)
+    run = write_run(detector, config)
+    selection = detector.selection
+    if not quiet and selection.trials:
+        _print(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
+        _print(trial_table(selection.trials, selection.kept))
+    if not quiet:
+        _print(selection.reason, *(f"left out: {reason}" for reason in detector.failed.values()))
+    store.append(trial_rows(detector, run, config))
+    from auricle.detectors.files import load_description
+
+    return run.path, load_description(run.path)
+
+
+def write_run(detector: FrozenDetector, config: FinetuneConfig) -> RunFolder:
+    """Write the run folder of a detector on a frozen encoder."""
+    from auricle.detectors.features import save_features
+    from auricle.detectors.files import (
+        describe_decisions,
+        describe_space,
+        describe_trial,
+        save_description,
+        save_scores,
+    )
+    from auricle.detectors.frozen import decide, part_scores
+    from auricle.hub.run_folder import RunFolder, write_card
+    from auricle.hub.weight_file import save_encoder
+
+    space, selection = detector.space, detector.selection
+    scores = {part.part: part_scores(part, space, config) for part in detector.parts}
+    decisions = None
+    if config.detector.calibrate != "off":
+        decisions = decide(detector.parts, space, config.detector.goal, selection.folds)
+    run = RunFolder.create(Path(str(config.out)), as_plain(config))
+    with open(run.metrics, "w", encoding="utf-8") as file:
+        for trial in selection.trials:
+            file.write(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **describe_trial(trial)}) + "\n")
+    save_features(detector.features, run.features, space.ids)
+    save_scores(run, detector.parts)
+    encoder = detector.encoder
+    encoder.update_info(name=run.path.name)
+    if decisions is not None:
+        encoder.set_label_space(decisions.space)
+    choice = selection.kept.choice
+    described = {
+        **describe_space(space),
+        "model": config.model,
+        "source": config.source,
+        "how": config.detector.how,
+        "head": {"kind": choice.kind, "settings": choice.settings()},
+        "reason": selection.reason,
+        "folds": selection.folds,
+        "trials": [describe_trial(trial) for trial in selection.trials],
+        "parts": {part.part: part.describe(space) for part in detector.parts},
+        "scores": scores,
+        **describe_decisions(decisions),
+        "notes": list(detector.notes),
+        "left_out": detector.failed,
+        "seconds": round(detector.seconds, 3),
+    }
+    save_description(run, described)
+    save_encoder(encoder, run.encoder, lineage={"model": config.model, "head": choice.kind, "source": config.source})
+    measured = {f"{name} {key}": f"{value:.4f}" for name, part in scores.items() for key, value in part.items()}
+    facts = {
+        "trained on": f"{len(detector.features)} clips of {config.source}",
+        "head": f"{choice} on the frozen encoder",
+        **{name: value for name, value in measured.items() if not name.endswith("classes_scored")},
+        "seed": config.train.seed,
+    }
+    write_card(run, encoder.info, facts)
+    return run
+
+
+class DetectorFiles(Callback):
+    """Make a run that trained the whole network a detector at its end: its scores, calibration and thresholds."""
+
+    def __init__(self, parts: RunParts, run: RunFolder):
+        self.config, self.run = parts.config, run
+
+    def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        from auricle.detectors.files import describe_decisions, describe_space, save_description, save_scores
+        from auricle.detectors.frozen import decide, part_scores
+        from auricle.detectors.trained import trained_parts
+        from auricle.hub.load import read_run
+        from auricle.hub.weight_file import describe, save_encoder
+
+        config, run, parts = self.config, self.run, trained_parts(trainer, progress)
+        assert isinstance(config, FinetuneConfig)
+        encoder = read_run(run.path)
+        space = encoder.info.label_space
+        if not parts or space is None:
+            return
+        decisions = decide(parts, space, config.detector.goal, 1)
+        if decisions is not None:
+            encoder.set_label_space(decisions.space)
+            save_encoder(encoder, run.encoder, lineage=describe(run.encoder)["lineage"])
+        save_scores(run, parts)
+        described = {
+            **describe_space(space),
+            "model": config.model,
+            "source": config.source,
+            "how": FULL,
+            "head": {"kind": FULL, "settings": {}},
+            "reason": "the whole network was trained",
+            "folds": 1,
+            "trials": [],
+            "parts": {part.part: part.describe(space) for part in parts},
+            "scores": {part.part: part_scores(part, space, config) for part in parts},
+            **describe_decisions(decisions),
+            "notes": []
+            if decisions is not None
+            else ["no validation part: neither calibration nor thresholds were fitted"],
+            "left_out": {},
+        }
+        save_description(run, described)
+
+
+def detector_files(config: FinetuneConfig) -> tuple[CallbackFactory, ...]:
+    """Return what makes a run a detector at its end: nothing where its settings do not ask for it, or frames are learnt."""
+    if config.detector.calibrate != "on" or config.data.level == "frames":
+        return ()
+    return (lambda parts, run: [DetectorFiles(parts, run)],)
+
+
+def trial_rows(detector: FrozenDetector, run: RunFolder, config: FinetuneConfig) -> list[Any]:
+    """Return the trials as rows of the results store."""
+    from auricle.evaluation.results import Result
+    from auricle.hub.run_folder import environment
+
+    machine = environment()
+
+    def row(trial: Trial) -> Result:
+        scores = {f"fold {k + 1}": score for k, score in enumerate(trial.fold_scores)}
+        return Result(
+            model=config.model,
+            checksum="",
+            task=f"{Path(config.source).name}, held-out folds",
+            protocol=f"finetune {trial.choice}",
+            metric=trial.metric,
+            score=trial.score,
+            std=None if len(scores) < 2 else trial.error * len(scores) ** 0.5,
+            scores=scores,
+            classes=len(detector.space),
+            clips=len(detector.features),
+            seconds=round(trial.seconds, 3),
+            environment=machine,
+            place=str(run.path.resolve()),
+        )
+
+    return [row(trial) for trial in detector.selection.trials if trial.fold_scores]
+
+
+def _print(*lines: str) -> None:
+    print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr)

@@ -1,0 +1,166 @@
+"""What frozen heads learn from: the vectors of every clip and of every block of an encoder, with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.data.datasets.base import LabelVectors
+from auricle.data.manifest.manifest import Manifest
+from auricle.embeddings.cache import EmbeddingCache
+from auricle.inference.config import LONG_WINDOW, WHOLE_SECONDS, EmbedSettings
+from auricle.methods.supervised.clips import clip_of, windows_of
+from auricle.models.base import Encoder
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Frozen features of clips with their labels; rows are clips.
+
+    Attributes:
+        ids: of the clips; of windows of long recordings, the id of the recording with the number of the window.
+        groups: of the clips: clips of one group are never divided.
+        seconds: (n,) lengths of the clips.
+        clip: (n, D) float32, the clip embedding of the encoder without a head.
+        layers: per block (n, D') float32, the mean over time of its frames.
+        targets: (n, C) float32 of 0 and 1.
+        known: (n, C) float32, 1 where a class was annotated.
+        frames: per clip (T, D) float16, the frames of the encoder; None where they are not held.
+    """
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    seconds: np.ndarray
+    clip: np.ndarray
+    layers: tuple[np.ndarray, ...]
+    targets: np.ndarray
+    known: np.ndarray
+    frames: tuple[np.ndarray, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: np.ndarray) -> LabelledFeatures:
+        """Return some rows."""
+        return LabelledFeatures(
+            tuple(self.ids[row] for row in rows),
+            tuple(self.groups[row] for row in rows),
+            self.seconds[rows],
+            self.clip[rows],
+            tuple(layer[rows] for layer in self.layers),
+            self.targets[rows],
+            self.known[rows],
+            None if self.frames is None else tuple(self.frames[row] for row in rows),
+        )
+
+    def truth(self) -> np.ndarray:
+        """Return the targets as metrics take them: NaN where a class was not annotated."""
+        return np.where(self.known > 0, self.targets, np.nan) if (self.known == 0).any() else self.targets
+
+
+def read_features(
+    manifest: Manifest,
+    encoder: Encoder,
+    classes: Sequence[str],
+    *,
+    seconds: float | None = None,
+    cache: EmbeddingCache | None = None,
+    settings: EmbedSettings | None = None,
+    quiet: bool = True,
+) -> tuple[LabelledFeatures, dict[str, str]]:
+    """Read the frozen features of labelled clips from the embedding cache, which computes what it lacks in one pass.
+
+    A clip of up to two minutes is embedded whole, as ``auricle tag`` scores it. Longer recordings, and with ``seconds`` all
+    longer clips, are cut into consecutive windows that have the labels of their recording and stay together in one group.
+
+    Args:
+        manifest: the clips.
+        encoder: the encoder; a head that it has is not looked at.
+        classes: the classes in the order of the logits, as the labels spell them.
+        seconds: length of a window.
+        cache: of the embeddings; None: the one in the cache folder.
+        settings: device, precision and batch size of the embeddings.
+        quiet: no progress bar.
+
+    Returns:
+        The features, and {id: reason} of clips that could not be read and are left out.
+
+    Raises:
+        AuricleError: clips without a recording, and where no clip can be read.
+    """
+    if any(clip.path is None for clip in manifest):
+        raise AuricleError(
+            "frozen heads learn from recordings, and some of these clips are stored spectrograms alone; name the folder of the "
+            "recordings, or train the whole network: --how full"
+        )
+    whole = seconds or (WHOLE_SECONDS if (manifest.table.seconds() > WHOLE_SECONDS).any() else None)
+    clips = manifest if whole is None else windows_of(manifest, seconds or LONG_WINDOW)
+    bare, cache = encoder.without_head().eval(), cache or EmbeddingCache()
+    names = ("clip", *(f"layer{block}" for block in range(bare.info.depth)))
+    embedded = cache.embed(clips, bare, settings or EmbedSettings(), vectors=names, what="embed", quiet=quiet)
+    if not embedded.ids:
+        raise AuricleError(
+            f"none of the {len(clips)} clips could be read; the first: {next(iter(embedded.failed.values()))}"
+        )
+    columns = np.split(embedded.clip, np.cumsum(embedded.widths)[:-1], axis=1)
+    labels = LabelVectors(classes, clips)
+    rows = [clips[id] for id in embedded.ids]
+    targets, known = (np.stack(values).astype(np.float32) for values in zip(*map(labels, rows)))
+    features = LabelledFeatures(
+        embedded.ids,
+        tuple(clip.group if clip.group is not None else f"clip {clip_of(clip.id)}" for clip in rows),
+        np.array([clip.seconds or np.nan for clip in rows]),
+        columns[0],
+        tuple(columns[1:]),
+        targets,
+        known,
+    )
+    return features, embedded.failed
+
+
+def save_features(features: LabelledFeatures, path: Path, classes: Sequence[str]) -> None:
+    """Write features with ids, groups and labels, so that a detector can grow without the old recordings.
+
+    The vectors are kept in float16: (n, D) ``clip`` and (n, D') ``layer0`` and so on.
+    """
+    arrays = {"clip": features.clip, **{f"layer{i}": layer for i, layer in enumerate(features.layers)}}
+    vectors: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
+    np.savez(
+        path,
+        ids=np.array(features.ids),
+        groups=np.array(features.groups),
+        seconds=features.seconds.astype(np.float32),
+        classes=np.array(classes),
+        targets=features.targets.astype(np.uint8),
+        known=features.known.astype(np.uint8),
+        **vectors,
+    )
+
+
+def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
+    """Read what ``save_features`` wrote: the features and the classes.
+
+    Raises:
+        AuricleError: for a file that cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        depth = sum(name.startswith("layer") for name in arrays)
+        features = LabelledFeatures(
+            tuple(map(str, arrays["ids"])),
+            tuple(map(str, arrays["groups"])),
+            arrays["seconds"].astype(np.float64),
+            arrays["clip"].astype(np.float32),
+            tuple(arrays[f"layer{i}"].astype(np.float32) for i in range(depth)),
+            arrays["targets"].astype(np.float32),
+            arrays["known"].astype(np.float32),
+        )
+        return features, tuple(map(str, arrays["classes"]))
+    except (OSError, KeyError, ValueError) as error:
+        raise AuricleError(f"{path} cannot be read as the features of a detector ({error}); train it again") from None

@@ -1,0 +1,174 @@
+"""The files that make a run folder a detector's: ``evaluations/detector.json`` and ``evaluations/detector-scores.npz``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import dumps, make_folder, replacing, write_text
+from auricle.detectors.features import LabelledFeatures
+from auricle.detectors.selection import Trial
+from auricle.hub.run_folder import RunFolder
+from auricle.inference.calibration import Decisions
+from auricle.models.label_space import LabelSpace
+
+FORMAT = 1
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class PartScores:
+    """Uncalibrated logits of the clips of one part, which the scoring head did not learn from.
+
+    Attributes:
+        part: "train": each clip scored by the head that was fitted without its fold; "valid"; "test".
+        ids: of the clips.
+        groups: of the clips.
+        seconds: (n,) lengths of the clips.
+        logits: (n, C) float32.
+        targets: (n, C) of 0 and 1.
+        known: (n, C), 1 where a class was annotated.
+    """
+
+    part: str
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    seconds: np.ndarray
+    logits: np.ndarray
+    targets: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, part: str, features: LabelledFeatures, logits: np.ndarray) -> PartScores:
+        """Return the logits (n, C) of all rows of the features."""
+        return cls(
+            part, features.ids, features.groups, features.seconds, logits, features.targets, features.known
+        )  # fmt: skip
+
+    def truth(self) -> np.ndarray:
+        """Return the targets as metrics take them: NaN where a class was not annotated."""
+        return np.where(self.known > 0, self.targets, np.nan) if (self.known == 0).any() else self.targets
+
+    def describe(self, space: LabelSpace) -> dict[str, Any]:
+        """Return how many clips, seconds and groups there are, in all and of each class."""
+        of_class = (self.targets * self.known) > 0
+        groups = np.array(self.groups)
+        classes = {
+            id: {"clips": int(of_class[:, c].sum()), "groups": len(set(groups[of_class[:, c]]))}
+            for c, id in enumerate(space.ids)
+        }
+        return {
+            "clips": len(self.ids),
+            "seconds": round(float(np.nansum(self.seconds)), 3),
+            "groups": len(set(self.groups)),
+            "classes": classes,
+        }
+
+
+def save_scores(run: RunFolder, parts: Sequence[PartScores]) -> None:
+    """Write the scores of all parts to ``evaluations/detector-scores.npz``."""
+    path = run.detector_scores
+    make_folder(path.parent)
+    arrays: dict[str, Any] = {
+        "ids": np.array([id for part in parts for id in part.ids]),
+        "part": np.array([part.part for part in parts for _ in part.ids]),
+        "groups": np.array([group for part in parts for group in part.groups]),
+        "seconds": np.concatenate([part.seconds for part in parts]).astype(np.float32),
+        "logits": np.concatenate([part.logits for part in parts]).astype(np.float32),
+        "targets": np.concatenate([part.targets for part in parts]).astype(np.uint8),
+        "known": np.concatenate([part.known for part in parts]).astype(np.uint8),
+    }
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_scores(run: Path | str) -> list[PartScores]:
+    """Read the scores of a detector's run folder, part by part.
+
+    Raises:
+        AuricleError: the folder is not that of a detector, or the file is damaged.
+    """
+    path = RunFolder(Path(run)).detector_scores
+    if not path.is_file():
+        raise AuricleError(f"{run} holds no scores of a detector ({path.name}); auricle finetune writes them")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        found = []
+        for part in PARTS:
+            rows = np.flatnonzero(arrays["part"] == part)
+            texts: dict[str, Any] = {name: tuple(map(str, arrays[name][rows])) for name in ("ids", "groups")}
+            numbers = {
+                name: arrays[name][rows].astype(np.float32) for name in ("seconds", "logits", "targets", "known")
+            }
+            found += [PartScores(part, **texts, **numbers)] if len(rows) else []
+        return found
+    except (OSError, KeyError, ValueError) as error:
+        raise AuricleError(f"{path} cannot be read ({error}); train the detector again") from None
+
+
+def describe_trial(trial: Trial) -> dict[str, Any]:
+    """Return a trial as JSON values."""
+    return {
+        "head": trial.choice.kind,
+        "settings": trial.choice.settings(),
+        "metric": trial.metric,
+        "score": trial.score,
+        "se": trial.error,
+        "fold_scores": list(trial.fold_scores),
+        "seconds": round(trial.seconds, 3),
+    }
+
+
+def describe_space(space: LabelSpace) -> dict[str, Any]:
+    """Return the classes as ``detector.json`` names them."""
+    return {
+        "classes": list(space.ids),
+        "names": list(space.names),
+        "kind": space.kind,
+        "background": list(space.background),
+    }
+
+
+def describe_decisions(decisions: Decisions | None) -> dict[str, Any]:
+    """Return calibration and thresholds as ``detector.json`` holds them; null where none were fitted."""
+    if decisions is None:
+        return {"calibration": None, "thresholds": None}
+    values, space = decisions.to_json(), decisions.space
+    calibration = {name: values.pop(name) for name in ("ece_before", "ece_after")}
+    return {
+        "calibration": {**calibration, "fitted_on": space.calibration_fitted_on},
+        "thresholds": {**values, "values": dict(zip(space.ids, space.thresholds))},
+    }
+
+
+def save_description(run: RunFolder, values: dict[str, Any]) -> None:
+    """Write ``evaluations/detector.json``."""
+    make_folder(run.detector.parent)
+    write_text(run.detector, dumps({"format": FORMAT, **values}, indent=1) + "\n")
+
+
+def load_description(run: Path | str) -> dict[str, Any]:
+    """Read ``evaluations/detector.json`` of a run folder.
+
+    Raises:
+        AuricleError: the folder is not that of a detector, or the file is damaged.
+    """
+    path = RunFolder(Path(run)).detector
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AuricleError(f"{run} is not the run folder of a detector: {path} cannot be read ({error})") from None
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        raise AuricleError(f"{path} does not describe a detector")
+    if values["format"] > FORMAT:
+        raise AuricleError(
+            f"{path} was written by a newer version of auricle (format {values['format']}): update auricle"
+        )
+    return values
