@@ -22,9 +22,17 @@ def test_the_table_leaves_out_what_was_not_measured_or_has_no_rule(capsys):
     header, mn, baseline, foot = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["name", "parameters", "MACs"]
     assert mn.split()[:3] == ["mn01_as", "123,783", "18,147,487"]
-    assert mn.split()[4:] == ["-", "5.95", "-", "-"]
-    assert baseline.split() == ["logmel-stats", "0", *["-"] * 6]
+    assert mn.split()[4:] == ["-", "5.95", "0.32", "-", "-"]
+    assert baseline.split() == ["logmel-stats", "0", *["-"] * 4, "0.01", "-", "-"]
     assert "16 bits" in foot
+
+
+def test_finer_frames_are_counted(capsys):
+    assert main(["complexity", "--model", "mn04_as", "--frame-hop", "0.16", "--no-measure", "--json"]) == 0
+    (cost,) = json.loads(capsys.readouterr().out)
+    assert (cost["frame_seconds"], cost["macs"]) == (0.16, 173_170_455)
+    assert main(["complexity", "--model", "mn04_as", "--frame-hop", "0.1"]) == 2
+    assert "can be 0.32, 0.16, 0.08, 0.04, 0.02 s apart" in capsys.readouterr().err
 
 
 def test_no_name_and_an_unknown_name_are_refused(capsys):

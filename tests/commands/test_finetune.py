@@ -94,6 +94,25 @@ def test_a_run_cut_anywhere_continues_to_the_same_weights(sounds, model, whole, 
     same(whole, tmp_path / "run")
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "polynomial", "evar"])
+def test_a_run_of_one_weight_update_learns(sounds, model, tmp_path, schedule, capsys):
+    changes = {"max_updates": 1, "warmup_epochs": 3.0, "warmup_updates": None, "schedule": schedule}
+    result = finetune_run(config(sounds, tmp_path / "run", model, **changes))
+    assert [row["lr"] for row in read_log(result.run / "metrics.jsonl", "step")] == [1e-2]
+    if schedule == "evar":
+        assert (
+            "no warm-up: a run of 1 weight update would end in it with a learning rate of 0" in capsys.readouterr().err
+        )
+
+
+def test_a_run_is_continued_by_the_verb_that_started_it(whole, capsys):
+    for verb in ("distill", "pretrain"):
+        assert main([verb, "--continue", str(whole)]) == 2
+        assert f"is a run of auricle finetune; continue it with auricle finetune --continue {whole}" in (
+            capsys.readouterr().err
+        )
+
+
 def test_a_frozen_encoder_stays_what_it_was(sounds, model, tmp_path):
     before = auricle.load(model).state_dict()
     finetune_run(config(sounds, tmp_path / "run", model, freeze=("encoder",)), quiet=True)

@@ -128,7 +128,7 @@ def test_broken_clips_are_replaced_by_key_and_reported(tmp_path):
         loader = make_loader(data, ShuffledBatches(6, 3, seed=1, epochs=3), workers)
         runs.append([batch.ids for batch in loader])
         assert list(loader.failed) == ["c2"]
-        assert "1 clips could not be read and were replaced" in loader.report()
+        assert "1 clip could not be read and others replaced them" in loader.report()
     assert runs[0] == runs[1]
     assert all("c2" not in ids for ids in runs[0])
 

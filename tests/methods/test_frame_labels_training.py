@@ -159,6 +159,8 @@ def test_the_command_line_learns_frames(events, tmp_path, capsys):
     ("changes", "message"),
     [
         ({"kind": "multiclass"}, "leave --kind multiclass out"),
+        ({"scored_by": "both"}, "leave --scored-by both out"),
+        ({"short": "repeat"}, "leave --short repeat out"),
         ({"eval_windows": "whole"}, "--eval-windows consecutive"),
         ({"resize_crop": True}, "--resize-crop moves frames or takes them away"),
         ({"loss": "nll"}, "learns with the loss bce"),

@@ -2,6 +2,7 @@
 
   auricle complexity --model mn04_as mn10_as dymn10_as
   auricle complexity --model mn40_as_ext --no-measure --json
+  auricle complexity --model mn04_as --frame-hop 0.08           finer frames, and what they cost
 
 Counted by the published rules of EfficientAT for one clip of 10 seconds; published names need no weights.
 """
@@ -15,7 +16,7 @@ from dataclasses import asdict
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.commands.complexity import ComplexityConfig, Cost, complexity
 
-HEADER = ("name", "parameters", "MACs", "peak kB", "sliced kB", "context s", "ms here", "x real time")
+HEADER = ("name", "parameters", "MACs", "peak kB", "sliced kB", "context s", "frame s", "ms here", "x real time")
 
 
 def add_arguments(parser: VerbParser) -> None:
@@ -51,6 +52,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
         _number(cost.memory_kb, ".0f"),
         _number(cost.efficient_memory_kb, ".0f"),
         _number(cost.receptive_seconds, ".2f"),
+        _number(cost.frame_seconds, ".2g"),
         _number(cost.latency_ms, ".1f"),
         _number(speed, ".0f"),
     )

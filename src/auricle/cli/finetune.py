@@ -42,7 +42,7 @@ def add_arguments_for(argv: Sequence[str], parser: VerbParser) -> None:
 def add_options(argv: Sequence[str], parser: VerbParser, settings: type[FinetuneConfig], method: str) -> None:
     """Add the settings of a method that learns from labels or a teacher, and what every training verb has."""
     add_flags(parser, settings)
-    parser.set_defaults(method=method, settings=settings)
+    parser.set_defaults(method=method, settings=settings, verb_name=find_method(method).verb)
     follow_typed_length(argv, parser)
     for name in ("method", "source"):  # not needed with --continue
         parser.required.pop(name, None)
@@ -68,10 +68,15 @@ def run(args: argparse.Namespace) -> int:
         allow = tuple(name.replace("-", "_") for name in args.allow)
         changes, folder = typed_options(args, args.settings), Path(args.continue_from)
         watchers = original_callbacks(folder)
-        result = continue_finetune(folder, changes, allow=allow, callbacks=watchers, quiet=args.quiet)
+        result = continue_finetune(
+            folder, changes, verb=args.verb_name, allow=allow, callbacks=watchers, quiet=args.quiet
+        )
         return answer(result, args.json)
     if args.source is MISSING:
-        raise AuricleError("name the recordings: auricle finetune DATA --model mn04_as (or --continue RUN)")
+        verb = args.verb_name
+        raise AuricleError(
+            f"name the recordings: auricle {verb} DATA --model mn04_as (or auricle {verb} --continue RUN)"
+        )
     config = config_from(args.settings, args)
     if args.dry_run:
         from auricle.training.run import dry_run
@@ -107,11 +112,13 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
 
 def length_of(result: FinetuneResult) -> str:
     """Return a line about how long was learnt, or which head was fitted."""
+    from auricle.training.log import updates_and_epochs
+
     training, detector = result.training, result.detector
     if training is None:
         clips = detector["parts"].get("train", {}).get("clips", "all")
         return f"{result.run}: {detector['head']['kind']} head on the frozen encoder, {clips} clips, {detector['seconds']:.1f} s"
-    length = f"{training.steps} weight updates, {training.epochs:g} epochs"
+    length = updates_and_epochs(training.steps, training.epochs)
     if training.already:
         return f"{result.run} is finished: {length}; nothing to continue"
     return f"{result.run}: {length}, loss {training.loss:.4f}"

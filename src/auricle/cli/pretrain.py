@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from auricle.cli.flags import VerbParser, add_flags, config_from, leaves, typed_options
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from auricle.cli.run_length import follow_typed_length, typed_values
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.core.io import dumps
 from auricle.methods.registry import find_method, methods_of, preset_values
@@ -102,14 +103,16 @@ def run(args: argparse.Namespace) -> int:
 
 def answer(result: RunResult, as_json: bool) -> int:
     """Print where the run is; return 1 when clips could not be read and were replaced."""
+    from auricle.training.log import updates_and_epochs
+
     if int(os.environ.get("RANK", 0)):
         return EXIT_OK
     if as_json:
         print(dumps({**asdict(result), "run": str(result.run)}))
     elif result.already:
-        print(f"{result.run} is finished: {result.steps} weight updates, {result.epochs:g} epochs; nothing to continue")
+        print(f"{result.run} is finished: {updates_and_epochs(result.steps, result.epochs)}; nothing to continue")
     else:
-        print(f"{result.run}: {result.steps} weight updates. {loss_sentence(result)}".rstrip())
+        print(f"{result.run}: {number_of(result.steps, 'weight update')}. {loss_sentence(result)}".rstrip())
         print(f"use it: auricle.load('{result.run}')")
     sys.stdout.flush()
     return EXIT_SOME_FAILED if result.replaced else EXIT_OK

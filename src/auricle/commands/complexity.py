@@ -22,6 +22,11 @@ class ComplexityConfig:
 
     model: tuple[str, ...] = option((), "networks: published names, weight files or run folders")
     seconds: float = option(10.0, "length of the clip, seconds")
+    frame_hop: float | None = option(
+        None,
+        "seconds between two frames of MN and DyMN (0.32, 0.16, 0.08, 0.04, 0.02), or auto: as the weights have it",
+        special={"auto": None},
+    )
     bits: int = option(16, "bits per activation for the memory columns")
     measure: bool = option(True, "measure the time on this machine too")
     rounds: int = option(15, "clips timed; the median is reported")
@@ -45,8 +50,9 @@ class Cost:
         efficient_memory_kb: the same if blocks are computed in slices.
         receptive_field: mel bins, and as many frames.
         receptive_seconds: the frames in seconds.
+        frame_seconds: seconds between two frames that the network gives.
         latency_ms: median time from waveform to logits, batch 1, with ``threads`` threads.
-        real_time_factor: latency split_at_dashes by the length of the clip.
+        real_time_factor: latency divided by the length of the clip.
         threads: threads of the measurement.
     """
 
@@ -57,6 +63,7 @@ class Cost:
     efficient_memory_kb: float | None = None
     receptive_field: int | None = None
     receptive_seconds: float | None = None
+    frame_seconds: float | None = None
     latency_ms: float | None = None
     real_time_factor: float | None = None
     threads: int | None = None
@@ -64,7 +71,12 @@ class Cost:
 
 def complexity(config: ComplexityConfig) -> list[Cost]:
     """Compute the cost of each network. Published networks are built without their weights; nothing is downloaded."""
-    return [cost_of(network(name), name, config) for name in config.model]
+    return [cost_of(in_frames(network(name), config.frame_hop), name, config) for name in config.model]
+
+
+def in_frames(encoder: Encoder, hop: float | None) -> Encoder:
+    """Return the encoder with frames ``hop`` seconds apart; None: as it is."""
+    return encoder if hop is None else encoder.with_frame_hop(hop)
 
 
 def network(name: str) -> Encoder:
@@ -85,10 +97,10 @@ def cost_of(encoder: Encoder, name: str, config: ComplexityConfig) -> Cost:
     from auricle.models.efficientat.complexity import complexity as counted
 
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"frame_seconds": encoder.info.hop_seconds}
     if _has_rules(encoder):
         counts = counted(encoder, seconds=config.seconds, bits=config.bits)
-        values = {field: getattr(counts, field) for field in counts.__dataclass_fields__ if field != "buffers"}
+        values |= {field: getattr(counts, field) for field in counts.__dataclass_fields__ if field != "buffers"}
     if config.measure:
         values |= _measured(encoder, config)
     return Cost(**{"name": name, "parameters": parameters, **values})

@@ -66,6 +66,12 @@ class EmbedConfig:
         special={"auto": None},
         old={0.0: None},
     )
+    frame_hop: float | None = option(
+        None,
+        "seconds between two frames of MN and DyMN (0.32, 0.16, 0.08, 0.04, 0.02), or auto: as the weights have it",
+        special={"auto": None},
+        advanced=True,
+    )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
     overwrite: bool = option(False, "replace an output of other settings or clips")
 
@@ -74,11 +80,13 @@ class EmbedConfig:
         object.__setattr__(self, "window", self.window or None)  # 0 was "none" in the first edition
         object.__setattr__(self, "hop", self.hop or None)
         check_choices(self)
-        check_ranges(self, tuple(name for name in ("window", "hop") if getattr(self, name) is not None), 0)
+        check_ranges(self, tuple(name for name in ("window", "hop", "frame_hop") if getattr(self, name) is not None), 0)
         if bool(self.model) == bool(self.ensemble):
             raise AuricleError("name the encoder: --model NAME, or --ensemble NAME NAME …")
         if self.ensemble and self.weights:
             raise AuricleError("--weights belongs to --model; in --ensemble name the files themselves")
+        if self.ensemble and self.frame_hop is not None:
+            raise AuricleError("--frame-hop is about one encoder: name it with --model")
         if self.hop and not self.window:
             raise AuricleError("--hop is the distance between windows: give --window too")
         if not self.to_store and Path(self.out).suffix.lower() not in SUFFIXES:
@@ -126,9 +134,14 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     """
     from auricle.inference.embedder import Embedder
 
-    model = config.model or config.ensemble
+    model: Any = config.model or config.ensemble
+    weights = config.weights
+    if config.frame_hop is not None:
+        from auricle.hub.load import load
+
+        model, weights = load(config.model, weights=weights).with_frame_hop(config.frame_hop), None
     with _manifest(config) as manifest:
-        embedder = Embedder(model, weights=config.weights, settings=config.settings, level=config.level)
+        embedder = Embedder(model, weights=weights, settings=config.settings, level=config.level)
         make_folder(Path(config.out).parent, "choose another --out")
         write = _to_store if config.to_store else _to_file
         return write(config, manifest, embedder, quiet)

@@ -14,7 +14,7 @@ from auricle.commands.detector import FULL, detector_files, frozen_run, way_of
 from auricle.commands.pretrain import apply_changes, run_callbacks
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import names_of, with_values
-from auricle.methods.registry import read_settings
+from auricle.methods.registry import method_of, read_settings
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.training.callbacks import Callback
 
@@ -187,6 +187,7 @@ def continue_finetune(
     folder: Path,
     changes: dict[str, Any] | None = None,
     *,
+    verb: str | None = None,
     allow: tuple[str, ...] = (),
     callbacks: Sequence[CallbackFactory] = (),
     quiet: bool = False,
@@ -195,21 +196,21 @@ def continue_finetune(
 
     Args:
         folder: the run folder.
+        verb: "finetune" or "distill", by which the run must have been started; None: either.
         changes: settings by field name; they are refused unless their names are in ``allow``.
         callbacks, quiet: as of ``finetune_run``.
 
     Raises:
-        AuricleError: for a folder without a fine-tuning run, changed data, and settings that may not change.
+        AuricleError: for a folder without such a run, changed data, and settings that may not change.
     """
     from auricle.hub.run_folder import RunFolder
     from auricle.training.run import train
 
     run = RunFolder.open(folder)
     saved = read_settings(run.read_config(), str(run.config))
-    if not isinstance(saved, FinetuneConfig):
-        raise AuricleError(
-            f"{folder} is a run of '{saved.method}'; continue it with auricle pretrain --continue {folder}"
-        )
+    own = method_of(saved).verb
+    if own != verb and (verb is not None or not isinstance(saved, FinetuneConfig)):
+        raise AuricleError(f"{folder} is a run of auricle {own}; continue it with auricle {own} --continue {folder}")
     if run.detector.is_file() and not run.has_checkpoints():
         raise AuricleError(
             f"{folder} is a detector whose head was fitted at once: nothing is left to continue; use it with auricle tag "

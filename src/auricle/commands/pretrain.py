@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import differences, names_of, old_names_of, with_values
 from auricle.methods.config import PretrainConfig, TrainConfig
-from auricle.methods.registry import read_settings
+from auricle.methods.registry import method_of, read_settings
 from auricle.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ def continue_run(
 
     run = RunFolder.open(folder)
     saved = replace(read_settings(run.read_config(), str(run.config)), out=str(folder))
+    verb = method_of(saved).verb
+    if verb != "pretrain":
+        raise AuricleError(f"{folder} is a run of auricle {verb}; continue it with auricle {verb} --continue {folder}")
     config = apply_changes(saved, changes or {}, allow)
     return train(config, run, callbacks=run_callbacks(config, evaluate, callbacks), quiet=quiet)
 
@@ -195,6 +198,7 @@ class RunCard(Callback):
 
     def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
         from auricle.hub.run_folder import write_card
+        from auricle.training.log import updates_and_epochs
         from auricle.training.run import last_loss
 
         config, data = self.parts.config, self.parts.data
@@ -202,7 +206,7 @@ class RunCard(Callback):
         facts = {
             "trained on": f"{data.listed_clips} clips of {config.source}",
             **repeated,
-            "length": f"{progress.step} weight updates, {progress.epoch:g} epochs",
+            "length": updates_and_epochs(progress.step, progress.epoch),
             "loss at the end": f"{last_loss(self.run):.4f}",
             **data.facts(),
             "seed": config.train.seed,

@@ -66,6 +66,17 @@ def clock(seconds: float, decimals: int = 0) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}{tail}"
 
 
+def number_of(count: int, what: str) -> str:
+    """Write a number of things.
+
+    Example:
+        >>> number_of(1, "weight update"), number_of(1200, "clip")
+        ('1 weight update', '1,200 clips')
+    """
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"{count:,} {what if count == 1 else plural}"
+
+
 def audio_length(seconds: float) -> str:
     """Return the length of a recording: "7.25 s" below a minute, else h:mm:ss."""
     return f"{seconds:.2f} s" if seconds < 60 else clock(seconds)

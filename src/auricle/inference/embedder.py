@@ -17,7 +17,7 @@ from torch import Tensor
 
 from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource, as_list, find_audio, is_one, is_path
-from auricle.core.console import progress_bar
+from auricle.core.console import number_of, progress_bar
 from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 from auricle.core.parallel import prefetch
@@ -77,7 +77,7 @@ class Embeddings:
         return self.clip[:, start : start + self.widths[self.layers.index(index)]]
 
     def __str__(self) -> str:
-        rows = [f"{len(self)} clips, {self.clip.shape[1]} numbers per vector"]
+        rows = [f"{number_of(len(self), 'clip')}, {self.clip.shape[1]} numbers per vector"]
         for i, id in enumerate(self.ids[:ROWS_SHOWN]):
             frames = "" if self.frames is None else f"  {len(self.frames[i])} frames"
             rows.append(f"  {id}{frames}  norm {np.linalg.norm(self.clip[i]):.4g}")

@@ -25,6 +25,8 @@ from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wav
 from auricle.models.label_space import LabelKind, LabelSpace
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 
+HOP_TOLERANCE = 0.01  # of the distance of frames, by which a distance that is asked for may be off
+
 
 class Encoder(nn.Module):
     """Base of every family.
@@ -437,6 +439,25 @@ class Encoder(nn.Module):
             AuricleError: the family has no such edge, or the front end cannot have this one.
         """
         raise AuricleError(f"the mel bank of {self.info.name} is fixed; leave --fmax out")
+
+    def with_frame_hop(self, seconds: float) -> Encoder:
+        """Return a copy with the same weights whose frames are ``seconds`` apart, for families whose strides can change.
+
+        Frames that are finer than those of training are features that the weights were not trained for: train on, or measure.
+
+        Raises:
+            AuricleError: the family has one distance of frames alone, or cannot have this one.
+
+        Example:
+            fine = auricle.load("mn04_as").with_frame_hop(0.16)
+            print(fine.info.hop_seconds, fine(torch.zeros(1, 32000)).times[:3])
+        """
+        if abs(seconds - self.info.hop_seconds) <= HOP_TOLERANCE * self.info.hop_seconds:
+            return self
+        raise AuricleError(
+            f"the frames of {self.info.name} are {self.info.hop_seconds:g} s apart; MN and DyMN alone can have other "
+            "distances: leave --frame-hop out"
+        )
 
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of dynamic convolutions; families without them ignore it."""

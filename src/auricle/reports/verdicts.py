@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from auricle.core.console import duration
+from auricle.core.console import duration, number_of
 from auricle.core.errors import AuricleError
 from auricle.evaluation.compare import same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
@@ -130,7 +130,7 @@ def next_steps(evaluation: Evaluation, run: RunView | None = None) -> str:
     if verdict_against(evaluation, UNTRAINED) in NOT_BETTER:
         options = [published]
         if run is not None:
-            options += [f"longer training (this run made {run.updates:,} weight updates)", _more_sound(run)]
+            options += [f"longer training (this run made {number_of(run.updates, 'weight update')})", _more_sound(run)]
         return f"What may help: {', or '.join(options)}. 'auricle advise' weighs these for your data."
     if verdict_against(evaluation, LOG_MEL) in NOT_BETTER:
         return (

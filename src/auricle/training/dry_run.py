@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from auricle.core.console import duration
+from auricle.core.console import duration, number_of
 from auricle.core.devices import autocast, resolve_precision
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
@@ -67,7 +67,7 @@ class DryRun:
                 f"data          {self.clips:,} clips"
                 + (f", the list repeated to {self.clips_per_epoch:,}" if self.clips_per_epoch > self.clips else ""),
                 f"batch         {self.batch_size} x {self.accum_iter} micro-steps = {self.effective_batch} clips a weight update",
-                f"steps         {self.steps:,} weight updates, {self.micro_steps:,} micro-steps",
+                f"steps         {number_of(self.steps, 'weight update')}, {number_of(self.micro_steps, 'micro-step')}",
                 f"step memory   {self.memory / 1e9:.2f} GB (weights, gradients, optimiser, saved activations)",
                 f"operations    {self.flops / 1e9:.3g} GFLOP a clip, forward and backward",
                 f"step time     {self.seconds_per_micro_step:.3f} s a micro-step on {self.device} in {self.precision} (measured)",

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from auricle.core.console import progress_bar
+from auricle.core.console import number_of, progress_bar
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
@@ -106,6 +106,11 @@ def length_of_run(epochs: float) -> str:
     """Write "20 epochs", "3.28 epochs" or "1 epoch"."""
     number = f"{epochs:.2f}".rstrip("0").rstrip(".")
     return f"{number} epoch{'s' * (number != '1')}"
+
+
+def updates_and_epochs(steps: int, epochs: float) -> str:
+    """Write "1 weight update, 2 epochs"."""
+    return f"{number_of(steps, 'weight update')}, {length_of_run(epochs)}"
 
 
 class Console:

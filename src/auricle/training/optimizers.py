@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
@@ -183,7 +184,7 @@ class TrainingLength:
         warmup = config.warmup_updates or 0
         if config.schedule == "polynomial" and not config.long_warmup and warmup >= steps > 1:
             raise AuricleError(
-                f"the warm-up ({warmup} weight updates) must be shorter than the run ({steps} weight updates in "
+                f"the warm-up ({number_of(warmup, 'weight update')}) must be shorter than the run ({steps} weight updates in "
                 f"{config.epochs} epochs); set --warmup-updates (auto: a tenth of it), or --long-warmup if it is meant"
             )
         return cls(per_epoch, accum, config.epochs, steps)
@@ -249,6 +250,12 @@ def with_warmup(config: TrainConfig, length: TrainingLength) -> TrainConfig:
     updates = int(AUTO_WARMUP * span) if config.warmup_updates is None else config.warmup_updates
     epochs = AUTO_WARMUP * (length.epochs or 0) if config.warmup_epochs is None else config.warmup_epochs
     return replace(config, warmup_updates=updates, warmup_epochs=epochs)
+
+
+def has_positive_rate(config: TrainConfig, length: TrainingLength) -> bool:
+    """Return False if the rate of every weight update of a run is 0, as in a run that ends in the first step of its warm-up."""
+    starts = (length.at(step) for step in range(length.micro_steps) if length.in_group(step) == 0)
+    return any(rate_at(progress, config, 1.0) > 0 for progress in starts)
 
 
 # [m2d 5.3](docs/specification/m2d.md#s5-3), [mae_ast 9](docs/specification/mae_ast.md#s9),

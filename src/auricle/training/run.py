@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.core.locks import held
 from auricle.core.options import as_plain, with_values
@@ -30,7 +31,7 @@ from auricle.training.dry_run import MEASURED_STEPS, DryRun, largest_batch, meas
 from auricle.training.health import is_constant
 from auricle.training.log import LossChange, read_log
 from auricle.training.loop import Trainer
-from auricle.training.optimizers import TrainingLength, with_warmup
+from auricle.training.optimizers import TrainingLength, has_positive_rate, with_warmup
 
 
 @dataclass(frozen=True)
@@ -174,13 +175,18 @@ def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = 
         data = method.open_data(config, dist)
     length = TrainingLength.of(data.micro_steps(), config.train)
     train = with_warmup(config.train, length)
-    if train != config.train:
+    if not (train.long_warmup or has_positive_rate(train, length)):
+        train = replace(train, warmup_updates=0, warmup_epochs=0.0)
+        updates = number_of(length.steps, "weight update")
+        notes.append(f"no warm-up: a run of {updates} would end in it with a learning rate of 0, and learn nothing")
+    elif train != config.train:
         notes.append(warmup_note(train, length))
+    if train != config.train:
         config = replace(config, train=train)
         data.set_config(config)
     if config.train.start_epoch * length.per_epoch >= length.micro_steps:
         raise AuricleError(
-            f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({length.steps} weight updates, "
+            f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({number_of(length.steps, 'weight update')}, "
             f"{length.micro_steps / length.per_epoch:g} epochs): nothing is left"
         )
     return RunParts(config, dist, data, method.build(config, data), length, tuple(notes))

@@ -57,7 +57,7 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
     """
     from auricle.commands.finetune import finetune_run
     from auricle.compat.efficientat.published_epochs import published_epochs
-    from auricle.training.log import import_wandb
+    from auricle.training.log import import_wandb, updates_and_epochs
 
     if line.wandb is not None:
         import_wandb()  # before anything is written
@@ -75,7 +75,7 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
     write_inputs(config, starting_network(line, load, manifest.label_classes(), config.train.seed), manifest)
     result = finetune_run(config, callbacks=(published_epochs(line),))
     training = result.training
-    print(f"{result.run}: {training.steps} weight updates, {training.epochs:g} epochs, loss {training.loss:.4f}")
+    print(f"{result.run}: {updates_and_epochs(training.steps, training.epochs)}, loss {training.loss:.4f}")
     print(", ".join(f"{name} {value:.4f}" for name, value in result.validation.items()))
     return 1 if training.replaced else 0
 

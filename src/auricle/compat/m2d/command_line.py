@@ -155,10 +155,11 @@ def train(config: ViTPretrain) -> int:
     """Train and print the result. Return 0, or 1 if unreadable clips were replaced."""
     from auricle.commands.pretrain import pretrain
     from auricle.compat.m2d.published_files import published_files, with_published_out
+    from auricle.training.log import updates_and_epochs
 
     result = pretrain(with_published_out(config), callbacks=(published_files,))
     if not int(os.environ.get("RANK", 0)):
-        print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
+        print(f"{result.run}: {updates_and_epochs(result.steps, result.epochs)}, loss {result.loss:.4f}")
     return 1 if result.replaced else 0
 
 

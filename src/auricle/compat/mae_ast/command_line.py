@@ -99,6 +99,8 @@ def start_or_continue(config: MAEASTPretrain) -> RunResult:
 
 def print_result(result: RunResult) -> int:
     """Print the result of a run. Return 0, or 1 if unreadable clips were replaced."""
+    from auricle.training.log import updates_and_epochs
+
     if not int(os.environ.get("RANK", 0)):
-        print(f"{result.run}: {result.steps} weight updates, {result.epochs:g} epochs, loss {result.loss:.4f}")
+        print(f"{result.run}: {updates_and_epochs(result.steps, result.epochs)}, loss {result.loss:.4f}")
     return 1 if result.replaced else 0

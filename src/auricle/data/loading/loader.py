@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader
 
+from auricle.core.console import number_of
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.batch import Batch, collate
@@ -92,7 +93,7 @@ class Loader:
         if not self.failed:
             return ""
         first = next(iter(self.failed.values()))
-        return f"{len(self.failed)} clips could not be read and were replaced by others; the first: {first}"
+        return f"{number_of(len(self.failed), 'clip')} could not be read and others replaced them; the first: {first}"
 
 
 def make_loader(

@@ -55,6 +55,12 @@ class LabelConfig:
         choices=("clip", "frames"),
         advanced=False,
     )
+    frame_hop: float | None = option(
+        None,
+        "seconds between two frames of MN and DyMN: 0.32, 0.16, 0.08, 0.04 or 0.02 with the published spectrogram; finer frames "
+        "cost more, which is printed; auto: as the weights have it",
+        special=AUTO,
+    )
     kind: str = option(
         "auto",
         "multiclass: exactly one label a clip; multilabel: any number; auto: by the labels",
@@ -143,6 +149,7 @@ class LabelConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         check_ranges(self, ("epoch_clips",), 1)
+        check_ranges(self, ("frame_hop",), 0)
         if self.level == "frames":
             self._check_frames()
         if not 0 <= self.valid_ratio <= 0.5:  # one of two or more parts of one size
@@ -168,8 +175,13 @@ class LabelConfig:
             )
         if self.eval_windows == "whole":
             raise AuricleError("--level frames scores windows: use --eval-windows consecutive, or first")
-        if self.short == "repeat" or self.scored_by != "clip":
-            raise AuricleError("--level frames scores events of recordings: leave --short and --scored-by out")
+        if self.short == "repeat":
+            raise AuricleError("--level frames scores the events of recordings as they are: leave --short repeat out")
+        if self.scored_by != "clip":
+            raise AuricleError(
+                f"--level frames scores the events of each recording: leave --scored-by {self.scored_by} out, or learn labels of "
+                "whole clips (--level clip), which can be decided for groups"
+            )
 
     @property
     def scored_windows(self) -> str:

@@ -28,6 +28,7 @@ from auricle.methods.supervised.mixing import CLASS_WEIGHTS
 from auricle.methods.supervised.parts import Parts, clip_seconds, read_labelled
 from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
+from auricle.models.efficientat.complexity import relative_macs
 from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import Spectrogram
 
@@ -123,6 +124,8 @@ def load_student(config: FinetuneConfig) -> Encoder:
         encoder = encoder.with_fmax(config.augment.fmax)
     if config.data.front_end is not None:
         encoder = encoder.with_front_end(config.data.front_end)
+    if config.data.frame_hop is not None:
+        encoder = encoder.with_frame_hop(config.data.frame_hop)
     return encoder.with_stats(*config.data.norm_stats) if config.data.norm_stats else encoder
 
 
@@ -158,6 +161,8 @@ def open_parts(
     count = 0 if frames is None else len(frames.times)
     description = describe(parts, classes or (), seconds=seconds, space=space, reason=reason, frames=count)
     notes = (*description.lines(), *unvalidated(parts, config))
+    if config.data.frame_hop is not None:
+        notes = (*notes, frame_hop_note(encoder, seconds))
     statistics, key = Statistics(*encoder.statistics()), content_key(train)
     data = LabelledData(dataset, statistics, key, config, processes, encoder=encoder, space=space, notes=notes)
     data.parts, data.description, data.left_out = parts, description, parts.left_out
@@ -245,6 +250,15 @@ def frame_labels(encoder: Encoder, classes: Sequence[str], seconds: float, store
             output = encoder.eval()(torch.zeros(1, samples))
     encoder.train(training)
     return FrameLabels(tuple(classes), output.times.cpu().numpy(), seconds)
+
+
+def frame_hop_note(encoder: Encoder, seconds: float) -> str:
+    """Return a line on the distance of the frames and what a clip of ``seconds`` costs; "" for a family without a rule."""
+    hop = f"frames are {encoder.info.hop_seconds:g} s apart"
+    if encoder.info.family not in ("mn", "dymn"):
+        return hop
+    macs, times = relative_macs(encoder, seconds=seconds)
+    return f"{hop}: {macs / 1e6:,.0f} million multiply-accumulates for {seconds:g} s, {times:.1f} times those of strides 2222"
 
 
 def clip_weights(data: LabelledData, config: FinetuneConfig) -> np.ndarray | None:

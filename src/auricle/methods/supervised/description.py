@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.console import number_of
 from auricle.data.manifest.columns import ListColumn
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.parts import Parts
@@ -60,7 +61,9 @@ class DataDescription:
         """Return the description for people, in a few lines however many classes there are."""
         meaning = f"any number in each of {self.frames} frames a clip" if self.frames else MEANING.get(self.kind, "")
         because = f": {self.reason}" if self.reason else ""
-        labels = f"{len(self.classes)} classes ({meaning}{because})" if self.classes else "labels are not used"
+        labels = (
+            f"{number_of(len(self.classes), 'class')} ({meaning}{because})" if self.classes else "labels are not used"
+        )
         lines = [f"{labels}, clips of {self.seconds:.4g} s"]
         if self.background:
             lines.append(
@@ -74,11 +77,11 @@ class DataDescription:
         part = self.parts.get(name)
         if part is None:
             return f"{name}: none"
-        events = f" with {part.events} events" if self.frames else ""
-        groups = f" of {part.groups} groups" if part.groups else ""
+        events = f" with {number_of(part.events, 'event')}" if self.frames else ""
+        groups = f" of {number_of(part.groups, 'group')}" if part.groups else ""
         length = f", {text_of_seconds(part.seconds)}" if part.seconds > 0 else ""
         counts = shortened([f"{label} {part.classes[label]}" for label in self.classes])
-        return f"{name}: {part.clips} clips{events}{groups}{length}{': ' if counts else ''}{counts}"
+        return f"{name}: {number_of(part.clips, 'clip')}{events}{groups}{length}{': ' if counts else ''}{counts}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the description as JSON values."""

@@ -17,6 +17,7 @@ from torch import nn
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
 from auricle.models.base import Encoder
+from auricle.models.efficientat.config import FRAME_STRIDES
 from auricle.models.efficientat.dymn import DynamicConv
 from auricle.models.efficientat.encoder import STAGES, EfficientAT
 from auricle.models.efficientat.mn import MN, InvertedResidual
@@ -106,6 +107,13 @@ def complexity(encoder: Encoder, *, seconds: float = 10.0, bits: int = 16) -> Co
         receptive_field=field,
         receptive_seconds=field * front.hop_seconds,
     )
+
+
+def relative_macs(encoder: Encoder, *, seconds: float) -> tuple[int, float]:
+    """Return the multiply-accumulates of a clip, and how many times those of the network with strides 2222 they are."""
+    assert isinstance(encoder, EfficientAT)
+    macs = complexity(encoder, seconds=seconds).macs
+    return macs, macs / complexity(encoder.with_strides(FRAME_STRIDES[0]), seconds=seconds).macs
 
 
 def _sum(parts: Sequence[Complexity]) -> Complexity:

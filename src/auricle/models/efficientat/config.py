@@ -86,6 +86,9 @@ class BlockShape:
         return (n + 2 * self.padding - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
 
 
+FRAME_STRIDES = ((2, 2, 2, 2), (2, 2, 2, 1), (2, 2, 1, 1), (2, 1, 1, 1), (1, 1, 1, 1))  # from coarse to fine frames
+
+
 def stem_size(n: int) -> int:
     """Length of an axis after the stem (kernel 3, stride 2, padding 1)."""
     return (n - 1) // 2 + 1
@@ -110,6 +113,11 @@ def block_shapes(
         shapes.append(shape)
         inputs = shape.outputs
     return shapes
+
+
+def total_stride(shapes: Sequence[BlockShape]) -> int:
+    """Return the number of mel frames between two columns of the last map of a network with these blocks."""
+    return 2 * math.prod(shape.run_stride for shape in shapes)
 
 
 @dataclass(frozen=True)

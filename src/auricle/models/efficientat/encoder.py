@@ -29,8 +29,8 @@ from auricle.core.options import as_plain
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.frontends.spec_augment import MelAugment, training_mel
-from auricle.models.base import Encoder
-from auricle.models.efficientat.config import HEADS, DyMNConfig, MNConfig
+from auricle.models.base import HOP_TOLERANCE, Encoder
+from auricle.models.efficientat.config import FRAME_STRIDES, HEADS, DyMNConfig, MNConfig, total_stride
 from auricle.models.efficientat.onednn import Graphs
 from auricle.models.heads.base import MAIN
 from auricle.models.info import EncoderInfo
@@ -184,6 +184,47 @@ class EfficientAT(Encoder):
         twin.config = replace(self.settings(), front_end=replace(front, fmax=fmax).id)
         twin.update_info(front_end=twin.config.front_end)
         return twin
+
+    def with_frame_hop(self, seconds: float) -> EfficientAT:
+        """Return a copy with other strides, as ``Encoder.with_frame_hop``: those of late blocks become 1 first.
+
+        The published networks with strides 2221 and 2211 have these strides
+        ([efficientat 2.1](docs/specification/efficientat.md#s2-1)). Bands are finer too.
+        """
+        if abs(seconds - self.info.hop_seconds) <= HOP_TOLERANCE * self.info.hop_seconds:
+            return self
+        configs = [replace(self.settings(), strides=strides) for strides in FRAME_STRIDES]
+        hops = {round(total_stride(config.shapes) * self.front.hop_seconds, 9): config for config in reversed(configs)}
+        near = min(hops, key=lambda hop: abs(hop - seconds))
+        if abs(near - seconds) > HOP_TOLERANCE * near:
+            raise AuricleError(
+                f"--frame-hop {seconds:g}: the frames of {self.info.name} can be "
+                f"{', '.join(f'{hop:g}' for hop in sorted(hops, reverse=True))} s apart"
+            )
+        return self.with_strides(hops[near].strides)
+
+    def with_strides(self, strides: tuple[int, int, int, int]) -> EfficientAT:
+        """Return a copy with the same weights whose blocks 2, 4, 7 and 13 have these strides.
+
+        Raises:
+            AuricleError: squeeze-and-excitation along frequency or time ties the weights to their strides.
+        """
+        config = replace(self.settings(), strides=strides)
+        if config.strides == self.config.strides:
+            return self
+        if set(getattr(config, "squeeze_letters", "")) & set("ft"):
+            raise AuricleError(
+                f"{self.info.name} squeezes along frequency or time, so that its weights belong to its strides; leave "
+                "--frame-hop out"
+            )
+        named: dict[str, Any] = {"seed": None, "name": self.info.name, "classifier": self.classifier is not None}
+        twin = type(self)(config, **named)  # type: ignore[call-arg]
+        twin.heads = copy.deepcopy(self.heads)
+        twin.to(self.norm_stats.device)
+        twin.load_state_dict(self.state_dict())
+        twin.augment = self.augment
+        twin.info = replace(self.info, hop_seconds=twin.info.hop_seconds)
+        return twin.train(self.training)
 
     def squeezes(self) -> dict[str, nn.Module]:
         """Return the first linear layer of each squeeze-and-excitation module by name ("se4" …), for HEAR embeddings."""
