@@ -305,15 +305,15 @@ def test_recordings_of_one_length_are_scored_together_where_that_is_faster(files
 def test_a_batch_with_a_bad_recording_spoils_no_other():
     loaded = [load_audio(source, RATE, "soxr", 9.0) for source in _sources(3)]
     assert [len(batch) for batch in equal_length_batches(loaded, 8)] == [3]
-    tagger = auricle.Tagger(LoudestBand())
-    scores = tagger.probabilities
+    network = LoudestBand()
+    tagger, logits = auricle.Tagger(network), network.logits_by_head
 
     def refuses_loud(waves):
-        if np.abs(waves).max() > 5:
+        if waves.abs().max() > 5:
             raise AuricleError("too loud")
-        return scores(waves)
+        return logits(waves)
 
-    tagger.probabilities, tagger.whole_batch = refuses_loud, 8
+    network.logits_by_head, tagger.whole_batch = refuses_loud, 8
     waves = [tone(0.5, RATE), 10 * tone(0.5, RATE), tone(0.5, RATE)]
     result = tagger(waves, sample_rate=RATE)
     assert [r.file for r in result.results] == ["audio 0", "audio 2"]

@@ -16,7 +16,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
@@ -88,9 +88,9 @@ def printer_of(args: argparse.Namespace, config: TagConfig, tagging: Tagging) ->
     if args.json:
         return JsonPrinter(tagging.model)
     if args.csv:
-        return CsvPrinter(tagging.detects)
+        return CsvPrinter(tagging.several_heads, tagging.detects)
     if args.csv_events:
-        return EventsPrinter()
+        return EventsPrinter(tagging.several_heads)
     return SummaryPrinter(args.summary, config.events.high) if args.summary else TextPrinter(args.time_line)
 
 
@@ -122,20 +122,27 @@ class SummaryPrinter(TextPrinter):
 
 
 class CsvPrinter(TextPrinter):
-    """Print a row per window and label; with ``detects`` also whether the label is detected."""
+    """Print a row per window and label; with ``detects`` whether it is detected, and of several heads which one gives it."""
 
     columns: tuple[str, ...] = ("file", "start", "end", "label", "score")
 
-    def __init__(self, detects: bool = False) -> None:
+    def __init__(self, several_heads: bool = False, detects: bool = False) -> None:
         super().__init__()
-        self.detects = detects
+        self.several_heads, self.detects = several_heads, detects
         self.writer = csv.writer(sys.stdout, lineterminator="\n")
-        self.writer.writerow((*self.columns, "detected") if detects else self.columns)
+        further = [*(["detected"] if detects else []), *(["head"] if several_heads else [])]
+        self.writer.writerow((*self.columns, *further))
 
     def add(self, result: FileTags) -> None:
+        for head, part in result.by_head().items():
+            name = (head,) if self.several_heads else ()
+            for row in self.rows(part):
+                self.writer.writerow((*row, *name))
+
+    def rows(self, result: FileTags) -> Iterator[tuple[str, ...]]:
         for file, start, end, label, score, detected in result.rows():
             answer = (("yes" if detected else "no"),) if self.detects else ()
-            self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", *answer))
+            yield file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", *answer
 
 
 class EventsPrinter(CsvPrinter):
@@ -143,9 +150,9 @@ class EventsPrinter(CsvPrinter):
 
     columns = ("file", "start", "end", "label", "score", "clock")
 
-    def add(self, result: FileTags) -> None:
+    def rows(self, result: FileTags) -> Iterator[tuple[str, ...]]:
         for file, start, end, label, score, clock in result.event_rows():
-            self.writer.writerow((file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", clock))
+            yield file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", clock
 
 
 class JsonPrinter(TextPrinter):

@@ -192,7 +192,7 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
         AuricleError: as ``suggest``.
     """
     from auricle.inference.embedder import Embedder
-    from auricle.inference.tagger import chosen_classes
+    from auricle.inference.head_reader import chosen_classes
 
     folder = _output_folder(config)
     embedder = Embedder(

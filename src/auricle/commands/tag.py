@@ -26,6 +26,7 @@ from auricle.inference.tag_results import Failure, FileTags
 
 if TYPE_CHECKING:
     from auricle.audio.sources import AudioSource
+    from auricle.inference.head_reader import HeadReader
     from auricle.inference.tagger import Tagger
 
 STDIN = "-"
@@ -78,6 +79,7 @@ class Tagging:
         outcomes: of the recordings, as they come.
         listeners: called with the share (0 to 1) of the present recording that is done, and a text about it.
         detects: the tagger has thresholds, so results say what is detected.
+        several_heads: results hold the answers of several heads.
     """
 
     model: str
@@ -85,6 +87,7 @@ class Tagging:
     outcomes: Iterator[FileTags | Failure]
     listeners: list[Callable[[float, str], None]] = field(default_factory=list)
     detects: bool = False
+    several_heads: bool = False
 
 
 def tag(config: TagConfig) -> Tagging:
@@ -110,8 +113,9 @@ def tag(config: TagConfig) -> Tagging:
     except BaseException:
         locks.close()
         raise
-    outcomes = job.outcomes(locks)
-    return Tagging(tagger.info.name, len(job.sources), outcomes, job.listeners, tagger.detection is not None)
+    detects = any(reader.detection for reader in tagger.readers.values())
+    several = len(tagger.readers) > 1
+    return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners, detects, several)
 
 
 def _lock_of(folder: Path) -> AbstractContextManager[None]:
@@ -134,22 +138,29 @@ def _sources(config: TagConfig) -> list[AudioSource]:
 
 def _made_from(config: TagConfig, tagger: Tagger) -> dict[str, Any]:
     """Everything that decides the answers, as JSON values; a window or hop that is not set is stored as 0."""
-    settings = config.settings
+    settings, first = config.settings, next(iter(tagger.readers.values()))
+    labels = {label for reader in tagger.readers.values() for label in reader.labels}
+    by_head = {name: _thresholds(reader) for name, reader in tagger.readers.items()}
     return {
         "model": tagger.info.name,
         "fingerprint": tagger.encoder.fingerprint(),
         "top_k": settings.top_k,
         "window": settings.window or 0.0,
         "whole": settings.whole,
-        "only": sorted(tagger.labels) if settings.only else [],
+        "only": sorted(labels) if settings.only else [],
         "min_score": settings.min_score,
         "strict": settings.strict,
         "hop": settings.hop or 0.0,
         "precision": settings.precision,
         **asdict(config.events),
         "threshold": config.events.high,
-        "thresholds": [] if tagger.detection is None else tagger.detection.thresholds.tolist(),
+        "thresholds": _thresholds(first),
+        **({"heads": by_head} if len(by_head) > 1 else {}),
     }
+
+
+def _thresholds(reader: HeadReader) -> list[float]:
+    return [] if reader.detection is None else reader.detection.thresholds.tolist()
 
 
 @dataclass(frozen=True)
@@ -213,7 +224,7 @@ class _Job:
         if self.config.picture:
             from auricle.reports.tag_picture import draw
 
-            draw(source, outcome, self.tagger.encoder, Path(self.config.picture))
+            draw(source, outcome.with_heads_joined(), self.tagger.encoder, Path(self.config.picture))
 
 
 class TagFolder:
@@ -266,8 +277,7 @@ class TagFolder:
         if isinstance(outcome, Failure):
             line = asdict(outcome)
         else:
-            line = outcome.to_json() | {"stamp": before or stamp(source)}
-            line |= {"windows": outcome.time_line()} if outcome.windows else {}
+            line = outcome.to_json(time_line=True) | {"stamp": before or stamp(source)}
         with writing(self.lines, KEPT), open(self.lines, "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
 
@@ -278,7 +288,7 @@ class TagFolder:
         """
         place = Path(source.place)
         path = self.folder / place.parent / short_name(place.name, SUFFIXES[kind])
-        write_text(path, WRITERS[kind](result.events or (), nyquist))
+        write_text(path, WRITERS[kind](result.with_heads_joined().events or (), nyquist))
         return path
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -88,6 +88,8 @@ class FileTags:
     With windows, ``tags`` are the labels with the highest score in any window, and ``events`` where they occur. Without,
     ``windows`` is empty and ``events`` is None. ``notes`` say what is unusual about the file. ``detected`` are the labels that
     reach their thresholds, with windows those of the events; None for a tagger without thresholds of its own.
+
+    ``heads`` are the answers of all heads, by name, for a model with several; the other fields are then the first head's.
     """
 
     file: str
@@ -97,19 +99,30 @@ class FileTags:
     events: tuple[Event, ...] | None = None
     notes: tuple[str, ...] = ()
     detected: tuple[Tag, ...] | None = None
+    heads: dict[str, FileTags] = field(default_factory=dict, hash=False)
 
     @property
     def start_time(self) -> datetime | None:
         """When the recording began, if its name says so (``recording_time``)."""
         return start_time(self.file)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values; scores are rounded to six decimals. ``start_time`` is there if the name of the file holds it."""
+    def to_json(self, *, time_line: bool = False) -> dict[str, Any]:
+        """Return JSON values; scores are rounded to six decimals. ``start_time`` is there if the name of the file holds it.
+
+        Args:
+            time_line: with the labels of every window, as "windows".
+        """
         values: dict[str, Any] = {"file": self.file, "seconds": self.seconds}
         values |= {} if self.start_time is None else {"start_time": self.start_time.isoformat()}
-        values |= _tags_json(self)
         values |= {"notes": list(self.notes)} if self.notes else {}
-        return values if self.events is None else {**values, "events": [_rounded(event) for event in self.events]}
+        values |= self._answer_json(time_line)
+        heads = {name: head._answer_json(time_line) for name, head in self.heads.items()}
+        return values | ({"heads": heads} if heads else {})
+
+    def _answer_json(self, time_line: bool) -> dict[str, Any]:
+        values = _tags_json(self)
+        values |= {} if self.events is None else {"events": [_rounded(event) for event in self.events]}
+        return values | ({"windows": self.time_line()} if time_line and self.windows else {})
 
     def time_line(self) -> list[dict[str, Any]]:
         """Return the windows as JSON values: start, end and tags of each."""
@@ -118,11 +131,36 @@ class FileTags:
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> FileTags:
         """The inverse of ``to_json``, with the time line where ``plain`` holds one as "windows"."""
+        common = plain["file"], plain["seconds"]
+        heads = {name: cls.from_json({"file": common[0], "seconds": common[1], **head}) for name, head in _heads(plain)}
         windows = (WindowTags(w["start"], w["end"], _tags(w["tags"]), _detected(w)) for w in plain.get("windows", ()))
         events = tuple(Event(**event) for event in plain["events"]) if "events" in plain else None
         notes = tuple(map(str, plain.get("notes", ())))
-        tags, detected = _tags(plain["tags"]), _detected(plain)
-        return cls(plain["file"], plain["seconds"], tags, tuple(windows), events, notes, detected)
+        return cls(*common, _tags(plain["tags"]), tuple(windows), events, notes, _detected(plain), heads)
+
+    def by_head(self) -> dict[str, FileTags]:
+        """Return the answer of each head by its name; of a model with one head this answer, under an empty name."""
+        return self.heads or {"": self}
+
+    def with_heads_joined(self) -> FileTags:
+        """Return one answer of all heads, without windows: labels are "head: label"."""
+        if not self.heads:
+            return self
+        tags = [Tag(f"{name}: {tag.label}", tag.score) for name, head in self.heads.items() for tag in head.tags]
+        events = [
+            replace(event, label=f"{name}: {event.label}")
+            for name, head in self.heads.items()
+            for event in head.events or ()
+        ]
+        return FileTags(
+            self.file,
+            self.seconds,
+            tuple(sorted(tags, key=lambda tag: -tag.score)),
+            events=None
+            if self.events is None
+            else tuple(sorted(events, key=lambda event: (event.start, -event.score))),
+            notes=self.notes,
+        )
 
     def rows(self) -> Iterator[tuple[str, float, float, str, float, bool]]:
         """Yield (file, start, end, label, score, detected), window by window, or once for the whole recording."""
@@ -147,14 +185,19 @@ class FileTags:
         """
         began = self.start_time
         lines = [f"{printable(self.file)} ({audio_length(self.seconds)}{f', from {began}' if began else ''})"]
-        lines += _label_lines(self)
+        for name, head in self.by_head().items():
+            lines += [*([f"Head {printable(name)}"] if name else []), *head._answer_lines(began, time_line)]
+        return "\n".join(lines)
+
+    def _answer_lines(self, began: datetime | None, time_line: bool) -> list[str]:
+        lines = _label_lines(self)
         if self.events is not None:
             lines += ["Events" if self.events else "No events", *(_event_line(event, began) for event in self.events)]
         if time_line and self.windows:
             marked = any(window.detected for window in self.windows)
             lines += [f"Time line{' (*: detected)' if marked else ''}"]
             lines += [_window_line(window, began) for window in self.windows]
-        return "\n".join(lines)
+        return lines
 
     def __str__(self) -> str:
         return self.text()
@@ -184,6 +227,10 @@ class Tags:
     def __str__(self) -> str:
         failed = [f"failed: {printable(failure.error)}" for failure in self.failed]
         return "\n\n".join([*map(str, self.results), *failed])
+
+
+def _heads(plain: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return list(plain.get("heads", {}).items())
 
 
 def _rounded(scored: Tag | Event) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Tables over many tagged recordings: which labels there are, per label, per recording, or per hour.
 
 A label counts for the seconds of its events. In a recording that was tagged as a whole it counts for all of it, where it is
-detected; by a tagger without thresholds of its own, where its score reaches the threshold of events.
+detected; by a tagger without thresholds of its own, where its score reaches the threshold of events. Of a model with several heads
+the labels are "head: label".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from auricle.core.console import clock, printable
@@ -77,7 +78,12 @@ class Summary:
             for hour, start, end in _hours(began, event.start, event.end):
                 self.hours.setdefault(hour, Part()).add(event, result.file, end - start)
 
-    def _events(self, result: FileTags) -> tuple[Event, ...]:
+    def _events(self, result: FileTags) -> Iterator[Event]:
+        for name, head in result.by_head().items():
+            for event in self._events_of(head):
+                yield replace(event, label=f"{name}: {event.label}") if name else event
+
+    def _events_of(self, result: FileTags) -> tuple[Event, ...]:
         if result.events is not None:
             return result.events
         likely = (

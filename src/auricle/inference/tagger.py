@@ -7,9 +7,9 @@ that memory stays bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,15 +20,13 @@ from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource, audio_sources, find_audio
 from auricle.audio.windows import Tail, covering, windows
 from auricle.core.console import progress_bar
-from auricle.core.errors import AudioError, AuricleError, nearest
+from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import prefetch
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
-from auricle.inference.detection import Detection
-from auricle.inference.events import Event, find_events
+from auricle.inference.head_reader import HeadReader, Scores, chosen_by_head
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
-from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
+from auricle.inference.tag_results import Failure, FileTags, Tags
 from auricle.models.info import EncoderInfo
-from auricle.models.label_space import LabelSpace
 
 OnWindows = Callable[[AudioSource, float], None] | None
 
@@ -51,6 +49,10 @@ class Tagger(Session):
             batch_size: windows scored together (8); workers: threads that decode (2).
             threshold, hysteresis, median: when an event begins and ends, with ``window``; without ``threshold`` each class has
                 its own where the label space of the tagger holds them, and they decide what is ``detected``.
+
+    Attributes:
+        readers: what turns the logits of each head into labels, by the head's name, the main one first.
+        labels: the classes that the main head reports.
 
     Raises:
         AuricleError: for an unknown model or setting, and for an encoder without classes.
@@ -75,16 +77,18 @@ class Tagger(Session):
         chosen, chosen_events = _settings(dict(options))
         self.settings, self.events, self.tail = settings or chosen, events or chosen_events, tail
         super().__init__(model, weights, self.settings.device, self.settings.precision, self.settings.workers)
-        space = self.info.label_space
-        if space is None:
+        spaces = {name: s for name, s in zip(self.info.head_names, self.info.label_spaces) if s is not None}
+        if not spaces:
             raise AuricleError(
                 f"{self.info.name} cannot tag: it gives features, or its file does not say what its outputs are; "
                 "choose a tagger from 'auricle models list'"
             )
         self.window, self.hop = self.settings.window_samples(self.info.sample_rate)
-        self.label_space, self.reported = space, chosen_classes(space, self.settings.only)
-        self.labels = tuple(space.names[c] for c in self.reported)
-        self.detection = Detection.of(space, self.reported, self.events.threshold)
+        reported = chosen_by_head(spaces, self.settings.only)
+        self.readers = {
+            name: HeadReader(space, reported[name], self.settings, self.events) for name, space in spaces.items()
+        }
+        self.labels = next(iter(self.readers.values())).labels
         # one by one on a CPU: a shape that keeps coming gets a graph there, which is faster than a batch
         self.whole_batch = 1 if self.device.type == "cpu" else self.settings.batch_size
 
@@ -99,7 +103,7 @@ class Tagger(Session):
 
         Returns:
             Tags: ``results`` in the order of the sources (with ``window`` also a time line and events), and ``failed``, the files
-            that could not be read.
+            that could not be read. A model with several heads gives the answer of each in ``FileTags.heads``.
 
         Raises:
             AuricleError: for anything else, and for a waveform without a rate.
@@ -130,9 +134,8 @@ class Tagger(Session):
         for batch in equal_length_batches(loaded, self.whole_batch):
             yield from self._outcomes(batch, on_windows)
 
-    @torch.inference_mode()
     def probabilities(self, waves: np.ndarray) -> np.ndarray:
-        """Return the calibrated score of every class of ``labels``: all but the background classes.
+        """Return the calibrated score of every class of ``labels``: those of the first head but the background classes.
 
         Args:
             waves: (B, S) float32 at ``info.sample_rate`` hertz.
@@ -143,26 +146,19 @@ class Tagger(Session):
         Raises:
             AuricleError: for scores that are not finite.
         """
-        return self._all_probabilities(waves)[:, self.reported].cpu().numpy()
+        return next(iter(self._scores(waves).values())).rows
 
-    def _all_probabilities(self, waves: np.ndarray) -> torch.Tensor:
-        """(B, S) -> (B, C) of all classes, background included."""
+    @torch.inference_mode()
+    def _scores(self, waves: np.ndarray) -> dict[str, Scores]:
+        """(B, S) -> the scores of each head."""
         wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
         with self.autocast():
-            logits = self.encoder.logits(wave)
-        if logits is None or not torch.isfinite(logits).all():
+            logits = self.encoder.logits_by_head(wave)
+        if not logits or not all(torch.isfinite(values).all() for values in logits.values()):
             raise AuricleError(
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
             )
-        return self.label_space.probabilities(logits)
-
-    @torch.inference_mode()
-    def _scored(self, waves: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """(B, S) -> (B, C) scores of the labels, and what thresholds are compared with; None without thresholds."""
-        if self.detection is None:
-            return self.probabilities(waves), None
-        probabilities = self._all_probabilities(waves).cpu().numpy()
-        return probabilities[:, self.reported], self.detection.scores(probabilities)
+        return {name: reader.scores(logits[name]) for name, reader in self.readers.items()}
 
     def _outcomes(self, batch: list[LoadedAudio], on_windows: OnWindows = None) -> list[FileTags | Failure]:
         """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""
@@ -175,10 +171,12 @@ class Tagger(Session):
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
             _check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
-            scores, compared = self._scored(waves[0][None] if len(waves) == 1 else np.stack(waves))
+            scores = self._scores(waves[0][None] if len(waves) == 1 else np.stack(waves))
+            files = [audio.source.name for audio in batch]
+            parts = {name: reader.whole(scores[name], files, seconds) for name, reader in self.readers.items()}
             return [
-                FileTags(a.source.name, seconds, self._top(row), notes=note_texts(a.notes), detected=detected)
-                for a, row, detected in zip(batch, scores, self._detected(compared, len(scores)))
+                _of_heads({name: part[i] for name, part in parts.items()}, note_texts(audio.notes))
+                for i, audio in enumerate(batch)
             ]
         except Exception as error:
             failure = failure_of(first.source.name, error)
@@ -199,51 +197,27 @@ class Tagger(Session):
                 total += len(block)
                 yield block
 
-        scores, spans = [np.zeros((0, len(self.labels)), np.float32)], []
-        compared: list[np.ndarray] = []
+        scores: list[dict[str, Scores]] = []
+        spans: list[tuple[int, int]] = []
         cut = windows(counted(prefetch(audio.blocks or ())), self.window, self.hop, self.tail)
         while batch := list(islice(cut, self.settings.batch_size)):
             _check_length(audio.source.name, len(batch[0].wave), self.info)
-            rows, rows_compared = self._scored(np.stack([window.wave for window in batch]))
-            scores.append(rows)
-            compared += [] if rows_compared is None else [rows_compared]
+            scores.append(self._scores(np.stack([window.wave for window in batch])))
             spans += [(window.start, window.stop) for window in batch]
             if on_windows:
                 on_windows(audio.source, batch[-1].stop / self.info.sample_rate)
-        rows = np.concatenate(scores[1:] or scores)
         times = np.array(spans, dtype=np.float64).reshape(-1, 2) / self.info.sample_rate
-        lines = np.concatenate(compared or scores[:1]) if self.detection else rows
-        thresholds = self.detection.thresholds if self.detection else None
-        found = find_events(lines, times, self.labels, self.events, thresholds)
-        events = tuple(e for e in found if e.score >= self.settings.min_score)
-        detected = self._detected(lines if self.detection else None, len(rows))
-        return FileTags(
-            audio.source.name,
-            total / self.info.sample_rate,
-            self._top(rows.max(0)) if len(rows) else (),
-            tuple(
-                WindowTags(float(start), float(end), self._top(row), tags)
-                for (start, end), row, tags in zip(times, rows, detected)
-            ),
-            events,
-            note_texts(audio.notes),
-            _labels_of(events) if self.detection else None,
-        )
+        file, seconds = audio.source.name, total / self.info.sample_rate
+        parts = {
+            name: reader.in_windows(reader.join([part[name] for part in scores]), times, file, seconds)
+            for name, reader in self.readers.items()
+        }
+        return _of_heads(parts, note_texts(audio.notes))
 
-    def _detected(self, compared: np.ndarray | None, count: int) -> Iterator[tuple[Tag, ...] | None]:
-        """Yield the detected labels of each of ``count`` rows (C,), the highest score first; None without thresholds."""
-        if self.detection is None or compared is None:
-            yield from repeat(None, count)
-            return
-        least = np.maximum(self.detection.thresholds, np.float32(self.settings.min_score))
-        for row in compared:
-            reached = np.flatnonzero(row >= least)
-            yield tuple(Tag(self.labels[c], float(row[c])) for c in reached[np.argsort(-row[reached], kind="stable")])
 
-    def _top(self, scores: np.ndarray) -> tuple[Tag, ...]:
-        """(C,) -> the ``top_k`` likeliest, by score; equal scores in the order of the classes."""
-        best = np.argsort(-scores, kind="stable")[: self.settings.top_k]
-        return tuple(Tag(self.labels[c], float(scores[c])) for c in best if scores[c] >= self.settings.min_score)
+def _of_heads(parts: dict[str, FileTags], notes: tuple[str, ...]) -> FileTags:
+    """The answer of the first head, with those of all heads where there are several."""
+    return replace(next(iter(parts.values())), notes=notes, heads=parts if len(parts) > 1 else {})
 
 
 def tag(
@@ -276,33 +250,6 @@ def tag(
         print(auricle.tag("metro.wav", "mn04_as", top_k=3))
     """
     return Tagger(model, weights=weights, **options)(audio, sample_rate=sample_rate, quiet=quiet)
-
-
-def chosen_classes(space: LabelSpace, only: Sequence[str]) -> list[int]:
-    """Return the indices of the classes to report: all but the background, or those with a name or id in ``only``.
-
-    Raises:
-        AuricleError: for a label that the tagger does not have, with similar ones.
-    """
-    if not only:
-        return list(space.reported)
-    chosen: set[int] = set()
-    for label in only:
-        names = {label.casefold(), label.strip().casefold()}
-        classes = {c for c in space.reported if {space.ids[c].casefold(), space.names[c].casefold()} & names}
-        if not classes:
-            known = [space.names[c] for c in space.reported]
-            raise AuricleError(f"--only: this tagger has no label '{label}'{nearest(label, known)}")
-        chosen |= classes
-    return sorted(chosen)
-
-
-def _labels_of(events: Sequence[Event]) -> tuple[Tag, ...]:
-    """The labels of events with their highest scores, the highest first."""
-    best: dict[str, float] = {}
-    for event in events:
-        best[event.label] = max(event.score, best.get(event.label, 0.0))
-    return tuple(Tag(label, score) for label, score in sorted(best.items(), key=lambda item: -item[1]))
 
 
 def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
