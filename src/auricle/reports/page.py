@@ -9,10 +9,25 @@ from pathlib import Path
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
+from auricle.reports.detector_view import DetectorView
 from auricle.reports.drawing.html import script_safe, text
 from auricle.reports.drawing.media import PageSounds
 from auricle.reports.run_view import RunView, main_evaluation, named_apart
 from auricle.reports.sections.classes import classes_section
+from auricle.reports.sections.detector_clips import detector_clips_section
+from auricle.reports.sections.detector_facts import (
+    detector_tiles,
+    heads_section,
+    learnt_section,
+    sentences,
+    untested_section,
+)
+from auricle.reports.sections.detector_scores import (
+    calibration_section,
+    detector_classes_section,
+    labels_section,
+    thresholds_section,
+)
 from auricle.reports.sections.embedding_map import clips_to_play, map_section, task_manifest
 from auricle.reports.sections.masked_clips import clips_section
 from auricle.reports.sections.run_facts import data_section, recipe_section, tiles
@@ -61,39 +76,66 @@ def build_report(
 def page(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
     """Return the whole document."""
     first, sounds = runs[0], PageSounds()
+    detector, problems = detector_of(first)
     evaluation = main_evaluation(first.evaluations)
     manifest = task_manifest(evaluation) if evaluation else None
     playable = sounds.add_clips(manifest, clips_to_play(evaluation)) if evaluation and manifest else {}
     sections = [
-        _header(runs),
-        scores_section(runs),
-        curves_section(runs, references),
+        _header(runs, detector, problems),
+        detector_sections(detector, sounds) if detector else "",
+        scores_section(runs) if detector is None or any(run.evaluations for run in runs) else "",
+        curves_section(runs, references) if any(run.rows("step") for run in runs) else "",
         f'<p class="aside">From here on: {text(first.name)} alone.</p>' if len(runs) > 1 else "",
         clips_section(first.snapshot, sounds) if first.predicts else "",
         map_section(first, evaluation, manifest, playable),
         classes_section(evaluation, playable),
-        data_section(first),
+        "" if detector else data_section(first),
         recipe_section(runs),
     ]
     store = json.dumps({"sounds": sounds.data, "pictures": sounds.thumbnails}, separators=(",", ":"))
     return _document(" and ".join(run.name for run in runs), "".join(sections), store)
 
 
-def _header(runs: Sequence[RunView]) -> str:
+def detector_of(run: RunView) -> tuple[DetectorView | None, list[str]]:
+    """Return the detector that a run gave, None for another run; and what could not be read."""
+    try:
+        return DetectorView.open(run), []
+    except AuricleError as error:
+        return None, [str(error)]
+
+
+def detector_sections(view: DetectorView, sounds: PageSounds) -> str:
+    """Return the sections on a detector."""
+    sections = (
+        detector_classes_section(view),
+        calibration_section(view),
+        thresholds_section(view),
+        detector_clips_section(view, sounds),
+        labels_section(view),
+        untested_section(view),
+        learnt_section(view),
+        heads_section(view),
+    )
+    return "".join(sections)
+
+
+def _header(runs: Sequence[RunView], detector: DetectorView | None = None, problems: Sequence[str] = ()) -> str:
     """Names, what was learnt, key figures, and what could not be read."""
     first = runs[0]
-    kicker = f"{first.config.get('method', 'encoder')} · Auricle report"
+    kicker = f"{'detector' if detector else first.config.get('method', 'encoder')} · Auricle report"
     title = " <span>against</span> ".join(text(run.name) for run in runs)
     if len(runs) > 1:
         paragraphs = [*compared(runs), *(f"{run.name}: {' '.join(learnt(run))}" for run in runs)]
     else:
-        paragraphs = learnt(first)
+        paragraphs = sentences(detector) if detector else learnt(first)
     summary = "".join(f"<p>{text(paragraph)}</p>" for paragraph in paragraphs)
-    problems = "".join(f"<li>{text(problem)}</li>" for run in runs for problem in run.problems)
-    warnings = f'<ul class="warnings">{problems}</ul>' if problems else ""
+    listed = [*problems, *(problem for run in runs for problem in run.problems)]
+    items = "".join(f"<li>{text(problem)}</li>" for problem in listed)
+    warnings = f'<ul class="warnings">{items}</ul>' if items else ""
+    figures = detector_tiles(detector) if detector and len(runs) == 1 else tiles(runs)
     return (
         f'<header class="top"><p class="kicker">{text(kicker)}</p><h1>{title}</h1>'
-        f'<div class="learnt">{summary}</div>{warnings}{tiles(runs)}</header>'
+        f'<div class="learnt">{summary}</div>{warnings}{figures}</header>'
     )
 
 

@@ -25,6 +25,8 @@
   };
   all("button.play").forEach((node) => node.addEventListener("click", () => play(node.dataset.sound, node)));
 
+  all("img[data-picture]").forEach((node) => { node.src = store.pictures[node.dataset.picture] || ""; });
+
   // ---- the read-out beside the pointer
   const show = (parts, x, y) => {
     tip.replaceChildren(...parts);

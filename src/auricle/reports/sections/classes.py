@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -51,26 +51,32 @@ def confusion(evaluation: Evaluation) -> str:
     """Return the confusion matrix; a table of its largest entries where there are too many classes."""
     if len(evaluation.classes) > MOST_CELLS:
         return _largest(evaluation)
-    counts = evaluation.confusion
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    head = "".join(f'<th scope="col"><span>{text(name)}</span></th>' for name in evaluation.classes)
-    rows = "".join(_matrix_row(i, evaluation.classes, counts, shares) for i in range(len(evaluation.classes)))
+    classes = evaluation.classes
     caption = '<p class="small">Rows are what a clip is, columns what it was taken for; numbers are clips.</p>'
-    matrix = f'<table class="confusion"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'{caption}<div class="scroll">{matrix}</div>'
+    return caption + matrix(classes, classes, evaluation.confusion, {(i, i) for i in range(len(classes))})
 
 
-def _matrix_row(i: int, classes: Sequence[str], counts: np.ndarray, shares: np.ndarray) -> str:
-    cells = "".join(_cell(i, j, classes, counts, shares) for j in range(len(classes)))
-    return f'<tr><th scope="row">{text(classes[i])}</th>{cells}</tr>'
+def matrix(rows: Sequence[str], columns: Sequence[str], counts: np.ndarray, right: Set[tuple[int, int]]) -> str:
+    """Return a table of counts (rows, columns) whose cells are coloured: those in ``right`` in one colour, others in another."""
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    head = "".join(f'<th scope="col"><span>{text(name)}</span></th>' for name in columns)
+    lines = []
+    for i, name in enumerate(rows):
+        cells = (
+            _cell(name, column, counts[i, j], shares[i, j], int(counts[i].sum()), (i, j) in right)
+            for j, column in enumerate(columns)
+        )
+        lines.append(f'<tr><th scope="row">{text(name)}</th>{"".join(cells)}</tr>')
+    table = f'<table class="confusion"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
 
 
-def _cell(i: int, j: int, classes: Sequence[str], counts: np.ndarray, shares: np.ndarray) -> str:
-    if not counts[i, j]:
+def _cell(row: str, column: str, number: int, share: float, total: int, right: bool) -> str:
+    if not number:
         return "<td></td>"
-    kind = ("right" if i == j else "wrong") + (" deep" if shares[i, j] > 0.55 else "")
-    title = f"{classes[i]} taken for {classes[j]}: {counts[i, j]} of {counts[i].sum()}"
-    return f'<td class="{kind}" style="--p:{shares[i, j]:.2f}" title="{text(title)}">{counts[i, j]}</td>'
+    kind = ("right" if right else "wrong") + (" deep" if share > 0.55 else "")
+    title = f"{row} taken for {column}: {number} of {total}"
+    return f'<td class="{kind}" style="--p:{share:.2f}" title="{text(title)}">{number}</td>'
 
 
 def _largest(evaluation: Evaluation) -> str:
