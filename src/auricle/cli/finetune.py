@@ -104,6 +104,9 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
         for name, scores in (("validation", result.validation), ("test", result.test)):
             if scores:
                 print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))
+        report = result.run / "report.html"
+        if report.is_file():
+            print(f"report: {report}")
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     lost = result.detector.get("left_out") if training is None else training.replaced

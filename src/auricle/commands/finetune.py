@@ -157,10 +157,25 @@ def detector_run(
         if wanted == "auto":  # published recipes give what their programs give, unless thresholds are asked for
             wanted = "off" if recipe and not names_of(config.detector.goal) & set(named) else "on"
         config = with_values(config, {"how": FULL, "calibrate": wanted})
-        return finetune_run(config, callbacks=detector_files(config), quiet=quiet)
-    run, described = frozen_run(config, named, quiet=quiet)
-    scores = described["scores"]
-    return FinetuneResult(run, None, scores.get("valid") or scores.get("train", {}), scores.get("test", {}), described)
+        result = finetune_run(config, callbacks=detector_files(config), quiet=quiet)
+    else:
+        run, described = frozen_run(config, named, quiet=quiet)
+        scores = described["scores"]
+        held_out = scores.get("valid") or scores.get("train", {})
+        result = FinetuneResult(run, None, held_out, scores.get("test", {}), described)
+    if result.detector and not int(os.environ.get("RANK", 0)):
+        _write_report(result.run)
+    return result
+
+
+def _write_report(run: Path) -> None:
+    """Write the page of a detector; a page that cannot be written costs no detector."""
+    from auricle.reports.page import build_report
+
+    try:
+        build_report(run)
+    except (AuricleError, OSError) as error:
+        print(f"the report could not be written ({error}); try auricle report {run}", file=sys.stderr)
 
 
 def finetune_run(

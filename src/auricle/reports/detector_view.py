@@ -177,7 +177,9 @@ class DetectorView:
         head = self.described.get("head", {})
         if not self.run.folder.features.is_file() or head.get("kind") in (None, "full", "attentive"):
             return None
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in head.get("settings", {}).items()}
+        settings: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in head.get("settings", {}).items()
+        }
         features, classes = load_features(self.run.folder.features)
         if classes != self.space.ids:
             return None

@@ -56,8 +56,8 @@ def confident_mistakes(view: DetectorView) -> list[ShownClip]:
     scored: list[tuple[float, int, str, str]] = []
     for c in view.space.reported:
         truth, scores, detected, name = view.truth[:, c], view.scores[:, c], view.detected[:, c], view.space.names[c]
-        for i in np.flatnonzero(detected & (truth == 0)):
-            scored.append((float(scores[i]), int(i), f"taken for {name}", f"score {scores[i]:.2f}; {_is(view, i)}"))
+        for i in map(int, np.flatnonzero(detected & (truth == 0))):
+            scored.append((float(scores[i]), i, f"taken for {name}", f"score {scores[i]:.2f}; {_is(view, i)}"))
         for i in np.flatnonzero(~detected & (truth == 1)):
             more = f"score {scores[i]:.2f}, threshold {view.thresholds[c]:.2f}"
             scored.append((float(1 - scores[i]), int(i), f"{name} missed", more))
@@ -70,10 +70,10 @@ def doubtful_clips(view: DetectorView) -> list[ShownClip]:
     for c in view.space.reported:
         threshold, scores = max(float(view.thresholds[c]), SURE), view.compared[:, c]
         distances = np.abs(_logit(scores) - _logit(np.array(threshold)))
-        for i in np.flatnonzero((scores > 0) & ~np.isnan(view.truth[:, c])):
+        for i in map(int, np.flatnonzero((scores > 0) & ~np.isnan(view.truth[:, c]))):
             answer = "detected" if view.detected[i, c] else "not detected"
             more = f"score {scores[i]:.2f}, threshold {threshold:.2f}: {answer}; {_is(view, i)}"
-            scored.append((float(distances[i]), int(i), f"{view.space.names[c]}?", more))
+            scored.append((float(distances[i]), i, f"{view.space.names[c]}?", more))
     return _listed(view, sorted(scored, key=lambda row: (row[0], row[1])))
 
 

@@ -161,7 +161,13 @@ def _untested(view: DetectorView) -> Iterator[str]:
         yield f"{_names(missing)}: no {PARTS[part.part]} clip holds the class."
     if few := [f.name for f in figures if 0 < f.clips < 10]:
         yield f"{_names(few)}: fewer than 10 {PARTS[part.part]} clips, so the intervals are wide."
-    if all(group.startswith("clip ") for group in part.groups):
+    shared = set(part.groups) & {group for other in view.parts if other.part == "train" for group in other.groups}
+    if shared and view.tested:
+        yield (
+            f"Other speakers, sites or recordings: {len(shared)} of the {len(set(part.groups))} groups of the test clips are in "
+            "the training part too, so new ones may score lower."
+        )
+    elif all(group.startswith("clip ") for group in part.groups):
         yield "Other speakers, animals, sites and recorders: the data name no groups (--group-column)."
     elif len(set(part.groups)) < 5:
         yield f"More than the {len(set(part.groups))} groups (speakers, sites) that the {PARTS[part.part]} clips come from."

@@ -16,6 +16,8 @@ from auricle.reports.sections.classes import MOST_CELLS, matrix
 
 NONE = "none of these"
 MOST_CHARTS = 9  # of thresholds: the weakest classes
+WORSE = 0.01  # calibration error from which calibration is said not to help
+TICK_WIDTH = 0.1  # share of an axis that a number takes
 LEAST_SCORE = 1e-3  # at the left of the threshold charts
 
 
@@ -98,6 +100,8 @@ def calibration_section(view: DetectorView) -> str:
             f"Scores were off by {100 * before:.1f} points on average before calibration and by {100 * after:.1f} after it "
             f"(expected calibration error, {view.shown_in_words}, {what}). The calibration was fitted on {fitted}."
         )
+        if after > before + WORSE:
+            lead += " These clips differ from those (other groups, or easier), so here the calibration does not help."
     else:
         lead = f"The scores are not calibrated; they are off by {100 * before:.1f} points on average."
     caption = (
@@ -224,7 +228,8 @@ def labels_sentence(curve: LearningCurve) -> str:
 def _apart(ticks: list[float]) -> list[float]:
     """The ticks that do not run into the next one on a logarithmic axis."""
     kept: list[float] = []
+    least = TICK_WIDTH * math.log(ticks[-1] / ticks[0])
     for tick in reversed(ticks):
-        if not kept or kept[-1] / tick > 1.45:
+        if not kept or math.log(kept[-1] / tick) > least:
             kept.append(tick)
     return kept[::-1]
