@@ -92,6 +92,8 @@ def test_events_are_learnt_and_found(events, tmp_path):
     assert result.validation["classes_scored"] == 2
     assert result.validation["segment_f"] > 0.8
     assert 0 <= result.validation["event_f"] <= 1
+    assert set(result.classes) == {"noise", "tone"}
+    assert sum(row["events"] for row in result.classes.values()) > 2
     encoder = auricle.load(result.run)
     assert encoder.info.label_space.ids == ("noise", "tone")
     assert encoder.info.label_space.kind == "multilabel"
@@ -129,29 +131,18 @@ def test_a_run_that_learns_frames_continues_to_the_same_weights(events, tmp_path
 
 def test_the_command_line_learns_frames(events, tmp_path, capsys):
     line = ["finetune", str(events), "--model", str(weight_file(tmp_path, "mn")), "--out", str(tmp_path / "run")]
-    small = [
-        "--level",
-        "frames",
-        "--epochs",
-        "1",
-        "--warmup-epochs",
-        "0",
-        "--batch-size",
-        "4",
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
-        "--seconds",
-        "1",
-        "--background",
-        "none",
-    ]
+    small = "--level frames --epochs 1 --warmup-epochs 0 --batch-size 4 --workers 0 --device cpu --seconds 1 --frame-hop 0.16"
+    small = [*small.split(), "--background", "none"]
     assert main([*line, *small]) == 0
     shown = capsys.readouterr()
     assert "validation: " in shown.out
     assert "segment_f" in shown.out
     assert "classes_scored 2" in shown.out
+    assert "class  segment F  event F  onset F  events  found\n" in shown.out
+    assert "\nnoise " in shown.out
+    assert "\ntone " in shown.out
+    assert "frames are 0.16 s apart: " in shown.err
+    assert auricle.load(tmp_path / "run").info.hop_seconds == 0.16
     assert "with 18 events" in shown.err or "events" in shown.err
 
 

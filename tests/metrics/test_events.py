@@ -7,7 +7,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Segment
-from auricle.metrics.events import event_counts, segment_counts, spans_of
+from auricle.metrics.events import event_counts, scores_by_class, segment_counts, spans_of
 from auricle.metrics.table import default_metric, metric
 
 
@@ -36,6 +36,21 @@ def test_segment_f_counts_the_seconds_that_a_class_touches():
     assert counts.mean_f() == pytest.approx((2 * 4 / 10 + 2 * 3 / 7) / 2)
     assert metric("segment_f")(FOUND, TRUE) == counts.f()
     assert metric("mean_segment_f")(FOUND, TRUE) == counts.mean_f()
+
+
+def test_every_class_has_its_own_scores():
+    scores = scores_by_class(FOUND, TRUE)
+    assert list(scores) == ["dog", "rain"]
+    assert scores["dog"]["segment_f"] == pytest.approx(2 * 4 / 10)
+    assert scores["dog"]["event_f"] == pytest.approx(2 * 1 / (3 + 3))
+    assert scores["rain"]["event_f"] == pytest.approx(2 * 1 / (2 + 1))
+    assert scores["rain"]["onset_f"] == pytest.approx(2 * 1 / (2 + 1))
+    assert (scores["rain"]["events"], scores["rain"]["found"]) == (1, 2)
+    assert scores_by_class([[]], [spans((0.0, 1.0, "cat"))])["cat"] == {
+        **dict.fromkeys(("segment_f", "event_f", "onset_f"), 0.0),
+        "events": 1,
+        "found": 0,
+    }
 
 
 def test_event_f_wants_the_onset_within_200_ms_and_the_offset_within_a_fifth_of_the_length():

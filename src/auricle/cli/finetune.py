@@ -98,12 +98,15 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
     if as_json:
         values = {} if training is None else asdict(training)
         values |= {"run": str(result.run), "validation": result.validation, "test": result.test}
-        print(dumps(values | ({"detector": result.detector} if result.detector else {})))
+        more = {"detector": result.detector, "classes": result.classes}
+        print(dumps(values | {name: value for name, value in more.items() if value}))
     else:
         print(length_of(result))
         for name, scores in (("validation", result.validation), ("test", result.test)):
             if scores:
                 print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))
+        if result.classes:
+            print(class_table(result.classes))
         report = result.run / "report.html"
         if report.is_file():
             print(f"report: {report}")
@@ -111,6 +114,23 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
     sys.stdout.flush()
     lost = result.detector.get("left_out") if training is None else training.replaced
     return EXIT_SOME_FAILED if lost else EXIT_OK
+
+
+CLASSES_SHOWN = 30
+
+
+def class_table(classes: dict[str, dict[str, float]]) -> str:
+    """Return a table with a line per class, those with the most events first."""
+    names = sorted(classes, key=lambda name: -classes[name]["events"])
+    width = max(5, *(len(name) for name in names[:CLASSES_SHOWN]))
+    lines = [f"{'class':{width}}  segment F  event F  onset F  events  found"]
+    for name in names[:CLASSES_SHOWN]:
+        row = classes[name]
+        scores = f"{row['segment_f']:9.3f}  {row['event_f']:7.3f}  {row['onset_f']:7.3f}"
+        lines.append(f"{name:{width}}  {scores}  {row['events']:6d}  {row['found']:5d}")
+    if len(names) > CLASSES_SHOWN:
+        lines.append(f"and {len(names) - CLASSES_SHOWN} more (--json has all)")
+    return "\n".join(lines)
 
 
 def length_of(result: FinetuneResult) -> str:

@@ -36,6 +36,7 @@ class FinetuneResult:
             part, or empty.
         test: likewise of the test part.
         detector: what ``evaluations/detector.json`` holds; {} for a run that was not made a detector.
+        classes: of labels of frames, the scores of each class on the test part, or else on the validation part.
     """
 
     run: Path
@@ -43,6 +44,7 @@ class FinetuneResult:
     validation: dict[str, float]
     test: dict[str, float]
     detector: dict[str, Any] = field(default_factory=dict)
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def finetune(
@@ -258,20 +260,35 @@ def result_of(training: RunResult) -> FinetuneResult:
         best_scores(run.path, rows),
         scores_of(test[-1], "test_") if test else {},
         json.loads(run.detector.read_text(encoding="utf-8")) if run.detector.is_file() else {},
+        class_scores(run.path),
     )
 
 
 def best_scores(run: Path, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Return the validation scores of the epoch whose weights the run gives."""
+    rows = [row for row in rows if "val_loss" in row]
+    return scores_of(row_of_weights(run, rows), "val_") if rows else {}
+
+
+def row_of_weights(run: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the row of the log that belongs to the weights that the run gives, or the last one."""
     from auricle.hub.run_folder import RunFolder
     from auricle.hub.weight_file import describe
 
-    rows = [row for row in rows if "val_loss" in row]
-    if not rows:
-        return {}
     step = describe(RunFolder(run).encoder)["lineage"].get("step")
-    chosen = [row for row in rows if row["step"] == step] or rows
-    return scores_of(chosen[-1], "val_")
+    return ([row for row in rows if row["step"] == step] or rows)[-1]
+
+
+def class_scores(run: Path) -> dict[str, dict[str, float]]:
+    """Return the scores of each class on the test part of a run, or else on the validation part; {} where none were logged."""
+    from auricle.hub.run_folder import RunFolder
+    from auricle.training.log import read_log
+
+    rows = read_log(RunFolder(run).metrics, "classes")
+    for part in ("test", "val"):
+        if scored := [row for row in rows if row.get("part") == part]:
+            return row_of_weights(run, scored)["classes"]
+    return {}
 
 
 def scores_of(row: dict[str, Any], prefix: str) -> dict[str, float]:

@@ -145,6 +145,10 @@ class Objective(nn.Module):
         names = outputs[0][1] if outputs else ()
         return {name: sum(clips * log[name] for clips, log in outputs) / total for name in names}
 
+    def class_scores(self) -> dict[str, dict[str, float]]:
+        """Return scores by class of the last ``summarise``, which the log keeps in a row of its own; {}: none."""
+        return {}
+
     def warnings(self, progress: TrainProgress) -> list[tuple[str, str]]:
         """Return kinds and texts of what is doubtful about the scores of the last ``summarise``."""
         return []

@@ -43,6 +43,10 @@ class SpanCounts(NamedTuple):
         values = [_f(self.hits[name], self.predicted[name], self.true[name]) for name in self.true if self.true[name]]
         return float(np.mean(values)) if values else float("nan")
 
+    def of_class(self, name: str) -> float:
+        """Return F of one class; NaN where it is neither true nor predicted."""
+        return _f(self.hits[name], self.predicted[name], self.true[name])
+
 
 def _f(hits: int, predicted: int, true: int) -> float:
     return 2 * hits / (predicted + true) if predicted + true else float("nan")
@@ -138,6 +142,29 @@ def mean_segment_f(predictions: Spans, truth: Spans) -> float:
 def mean_event_f(predictions: Spans, truth: Spans) -> float:
     """Return the mean F of events of the classes that occur, with a collar of 200 ms."""
     return event_counts(predictions, truth).mean_f()
+
+
+def scores_by_class(predictions: Spans, truth: Spans) -> dict[str, dict[str, float]]:
+    """Return for each class that occurs or is predicted its segment F, event F, onset F, and the events of both.
+
+    Args:
+        predictions, truth: Spans of each recording, in the same order.
+
+    Example:
+        scores_by_class([[Segment(0.1, 2.0, "dog")]], [[Segment(0.0, 2.0, "dog")]])["dog"]["event_f"]  # 1.0
+    """
+    segments, counted = segment_counts(predictions, truth), event_counts(predictions, truth)
+    onsets = event_counts(predictions, truth, offset_share=None)
+    return {
+        name: {
+            "segment_f": segments.of_class(name),
+            "event_f": counted.of_class(name),
+            "onset_f": onsets.of_class(name),
+            "events": counted.true[name],
+            "found": counted.predicted[name],
+        }
+        for name in sorted(counted.true.keys() | counted.predicted.keys())
+    }
 
 
 # ---- from frames to spans

@@ -305,6 +305,8 @@ class Trainer:
         metrics = self.objective.summarise([output for row in rows for output in row if output is not None])
         scores = {f"{prefix}_{name}": value for name, value in metrics.items()}
         self.log_row("validation", progress, scores)
+        if classes := self.objective.class_scores():
+            self.log_row("classes", progress, {"part": prefix, "classes": classes})
         self.console.log(f"update {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         return scores
 

@@ -79,6 +79,7 @@ class SupervisedFrames(Supervised):
             raise AuricleError(f"--level frames learns with the loss bce, not {learning.loss}")
         super().__init__(encoder, learning, augment, **options)
         self.windows, self.times, self.seconds, self.classes = windows, times, seconds, tuple(classes)
+        self.by_class: dict[str, dict[str, float]] = {}  # of the last scored part
 
     @property
     def scored_kind(self) -> str:
@@ -124,14 +125,19 @@ class SupervisedFrames(Supervised):
         found = [self.found_events(parts) for parts in clips.values()]
         true = [self.true_events(parts) for parts in clips.values()]
         counts = events.segment_counts(found, true)
+        self.by_class = events.scores_by_class(found, true)
         self.never_found = tuple(name for name in counts.true if not counts.predicted[name])
         return {
             "loss": float(np.mean([window.loss for window in windows])),
             **{metric.name: metric(found, true) for metric in (self.metric, *self.extra_metrics)},
             "segment_f": counts.f(),
             "event_f": events.event_f(found, true),
+            "onset_f": events.onset_f(found, true),
             "classes_scored": float(sum(count > 0 for count in counts.true.values())),
         }
+
+    def class_scores(self) -> dict[str, dict[str, float]]:
+        return self.by_class
 
     def found_events(self, parts: Sequence[FrameScores]) -> tuple[Segment, ...]:
         """Return the events of a recording: frames at or above the threshold, joined also over windows that touch."""
