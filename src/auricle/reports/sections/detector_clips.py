@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip
+from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Manifest
 from auricle.inference.config import LONG_WINDOW
 from auricle.methods.registry import read_settings
 from auricle.methods.supervised.clips import WINDOW_MARK, clip_of
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.methods.supervised.parts import read_source
 from auricle.reports.detector_view import DetectorView
 from auricle.reports.drawing.html import play, section, subsection, text
 from auricle.reports.drawing.media import PageSounds
@@ -58,9 +64,9 @@ def confident_mistakes(view: DetectorView) -> list[ShownClip]:
         truth, scores, detected, name = view.truth[:, c], view.scores[:, c], view.detected[:, c], view.space.names[c]
         for i in map(int, np.flatnonzero(detected & (truth == 0))):
             scored.append((float(scores[i]), i, f"taken for {name}", f"score {scores[i]:.2f}; {_is(view, i)}"))
-        for i in np.flatnonzero(~detected & (truth == 1)):
+        for i in map(int, np.flatnonzero(~detected & (truth == 1))):
             more = f"score {scores[i]:.2f}, threshold {view.thresholds[c]:.2f}"
-            scored.append((float(1 - scores[i]), int(i), f"{name} missed", more))
+            scored.append((float(1 - scores[i]), i, f"{name} missed", more))
     return _listed(view, sorted(scored, key=lambda row: (-row[0], row[1])))
 
 
@@ -114,46 +120,58 @@ def _card(clip: ShownClip, key: str | None) -> str:
 
 def add_sounds(view: DetectorView, sounds: PageSounds, ids: list[str]) -> dict[str, str]:
     """Add the beginning of clips to the page's sounds; return {id: key} of those whose recordings can be read."""
-    keys: dict[str, str] = {}
-    for manifest in recordings(view):
-        wanted = {id: clip for id in dict.fromkeys(ids) if id not in keys and (clip := _clip(manifest, id, view))}
-        keys |= sounds.add_clips(replace(manifest, clips=tuple(wanted.values())), wanted)
-    return keys
-
-
-def recordings(view: DetectorView) -> list[Manifest]:
-    """Read the tables or folders that the detector learnt from and was tested on; those that are gone are left out."""
-    import warnings
-
-    from auricle.data.manifest.formats import read_manifest
-
     try:
         config = read_settings(view.run.config, str(view.run.folder.config))
     except (AuricleError, TypeError):
-        return []
-    if not isinstance(config, FinetuneConfig):
-        return []
-    data, found = config.data, []
-    columns = {"label_column": data.label_column, "group_column": data.group_column, "classes": data.classes}
-    for source, labels in ((config.source, data.labels), (config.valid, None), (config.test, None)):
-        if source is None:
-            continue
+        return {}
+    keys: dict[str, str] = {}
+    missing = list(dict.fromkeys(ids))
+    for read in (listed_clips, learnt_clips):  # the second one reads the lengths of all recordings: only where it must
+        if missing and isinstance(config, FinetuneConfig):
+            for manifest in _quietly(read, config):
+                wanted = {id: clip for id in missing if (clip := _clip(manifest, id, config)) is not None}
+                keys |= sounds.add_clips(replace(manifest, clips=tuple(wanted.values())), wanted)
+                missing = [id for id in missing if id not in wanted]
+    return keys
+
+
+def listed_clips(config: FinetuneConfig) -> list[Manifest]:
+    """Read the tables or folders of the clips."""
+    return [
+        read_source(config),
+        *(read_manifest(source) for source in (config.valid, config.test) if source is not None),
+    ]
+
+
+def learnt_clips(config: FinetuneConfig) -> list[Manifest]:
+    """Read the clips as they were learnt: windows of recordings with events, and negatives."""
+    from auricle.methods.supervised.parts import read_labelled
+    from auricle.training.distributed import dist_context
+
+    fold = None if config.data.fold == "all" else config.data.fold
+    with dist_context("cpu", quiet=True) as processes:
+        return list(
+            read_labelled(replace(config, data=replace(config.data, fold=fold)), processes).parts.present.values()
+        )
+
+
+def _quietly(read: Callable[[FinetuneConfig], list[Manifest]], config: FinetuneConfig) -> list[Manifest]:
+    """What ``read`` gives, without the notes that were printed when the detector learnt; [] where the recordings are gone."""
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore", UserWarning)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                found.append(read_manifest(source, labels=labels, **columns))
+            return read(config)
         except (AuricleError, OSError):
-            continue
-    return found
+            return []
 
 
-def _clip(manifest: Manifest, id: str, view: DetectorView) -> Clip | None:
+def _clip(manifest: Manifest, id: str, config: FinetuneConfig) -> Clip | None:
     """The clip of an id, or the window of a clip; None for one of another table."""
     if id in manifest:
         return manifest[id]
     whole = clip_of(id)
     if whole == id or whole not in manifest:
         return None
-    clip, seconds = manifest[whole], view.run.part("data").get("seconds") or LONG_WINDOW
+    clip, seconds = manifest[whole], config.data.seconds or LONG_WINDOW
     start = (clip.start or 0.0) + int(id.rpartition(WINDOW_MARK)[2]) * seconds
     return replace(clip, id=id, start=start, end=start + seconds)
