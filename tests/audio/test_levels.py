@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from auricle.audio.decode import AudioNote, blocks, note_texts, read
+from auricle.audio.sources import audio_sources
 from auricle.core.errors import AudioError
 from helpers.containers import RATE, pcm, sweep, wav
 
@@ -82,3 +83,22 @@ def test_notes_of_many_files_are_a_line_per_kind():
         "x.wav: cut",
     )
     assert note_texts([]) == ()
+
+
+def test_samples_in_memory_are_judged_as_those_of_files():
+    def found(wave: np.ndarray) -> str:
+        notes: list[AudioNote] = []
+        source = next(audio_sources((wave, RATE)))
+        source.read(8000, "soxr", notes)
+        streamed: list[AudioNote] = []
+        list(source.blocks(8000, "soxr", streamed))
+        assert streamed == notes
+        return " ".join(note_texts(notes))
+
+    assert "look like 16-bit integers stored as floats" in found(sweep() * 32768)
+    assert "look like 16-bit integers stored as floats" in found(np.stack([sweep(), sweep() * 32768]))
+    assert found(np.zeros(RATE, np.float32)) == "audio: digital silence"
+    assert "an offset" not in found(sweep())
+    assert "mean of the samples is 0.3" in found(sweep() + 0.3)
+    with pytest.raises(AudioError, match=r"holds a sample of 1e\+20, far outside"):
+        found(np.where(np.arange(RATE) == 5, 1e20, sweep()[:RATE]))

@@ -182,6 +182,11 @@ def test_an_empty_path_is_not_the_current_folder(path, tmp_path, monkeypatch):
     assert [source.name for source in find_audio(".")] == ["a.wav"]
 
 
+def test_an_address_of_the_network_is_no_path():
+    with pytest.raises(AuricleError, match="address of the network; download"):
+        find_audio("https://example.org/a.wav")
+
+
 @pytest.mark.parametrize("name", [3, None])
 def test_an_object_that_names_no_path_is_refused(name):
     with pytest.raises(AuricleError, match="expected a path"):

@@ -248,7 +248,10 @@ def test_no_embedding_is_not_finite():
     result = auricle.embed([tone(0.5, RATE), loud], logmel_stats(), sample_rate=RATE, level="frames")
     assert result.ids == ("audio 0",)
     assert np.isfinite(result.clip).all()
-    assert "audio 1: logmel-stats gives no finite embedding" in result.failed["audio 1"]
+    assert "audio 1: holds a sample of 3e+29" in result.failed["audio 1"]
+    damaged = mn()
+    torch.nn.init.constant_(next(damaged.parameters()), torch.nan)
+    assert "gives no finite embedding" in auricle.embed(tone(0.5, RATE), damaged, sample_rate=RATE).failed["audio"]
 
 
 def test_a_batch_of_clips_is_not_one_recording():

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.audio.decode.base import ABSURD
 from auricle.core.errors import AudioError, AuricleError, first_line
 
 MOST_CHANNELS = 8  # of a waveform (channels, S); more rows are taken for a batch of clips and refused
@@ -67,7 +68,7 @@ def samples_of(waveform: Any, name: str) -> np.ndarray:
 
     Raises:
         AuricleError: for another shape or type.
-        AudioError: for no samples, and for NaN or infinite ones.
+        AudioError: for no samples, and for NaN, infinite and absurd ones (above 2^32).
     """
     samples = _as_array(waveform, name)
     if samples.dtype.kind != "f" or samples.ndim not in (1, 2):
@@ -81,6 +82,8 @@ def samples_of(waveform: Any, name: str) -> np.ndarray:
         samples = _channels_first(samples, name).astype(np.float32)
     if not np.isfinite(samples).all():
         raise AudioError(f"{name}: holds NaN or infinite samples; repair it or leave it out")
+    if (peak := float(np.abs(samples).max())) > ABSURD:
+        raise AudioError(f"{name}: holds a sample of {peak:.3g}, far outside [-1, 1]; repair it or leave it out")
     return samples
 
 

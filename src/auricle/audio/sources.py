@@ -14,6 +14,7 @@ import numpy as np
 
 from auricle.audio.arrays import column_of, is_table, is_waveform, kind_of, rated, samples_of
 from auricle.audio.decode import AUDIO_SUFFIXES, AudioNote, blocks, probe, read
+from auricle.audio.decode.base import Levels
 from auricle.audio.resample import MAX_RATE, MIN_RATE, Resampler, check_rate, resample
 from auricle.core.errors import AudioError, AuricleError, first_line
 from auricle.core.io import path_of
@@ -58,22 +59,27 @@ class AudioSource:
     def blocks(self, rate: int, resampler: Resampler, notes: list[AudioNote] | None = None) -> Iterator[np.ndarray]:
         """Yield consecutive waves (n,) of the whole recording, mono float32 at ``rate`` hertz. Raises AudioError.
 
-        What is unusual about the file is appended to ``notes``.
+        What is unusual about the recording is appended to ``notes``.
         """
         if isinstance(self.content, np.ndarray):
-            return iter([self.read(rate, resampler)])
+            return iter([self.read(rate, resampler, notes)])
         file = self._file()
         return blocks(file, seconds=BLOCK_SECONDS, rate=rate, resampler=resampler, strict=self.strict, notes=notes)
 
     def read(self, rate: int, resampler: Resampler, notes: list[AudioNote] | None = None) -> np.ndarray:
         """Return the samples (S,), mono float32 (the mean of the channels) at ``rate`` hertz. Raises AudioError.
 
-        What is unusual about the file is appended to ``notes``.
+        What is unusual about the recording is appended to ``notes``.
         """
         if isinstance(self.content, np.ndarray):
             start = round(self.start * self.sample_rate)
             stop = None if self.end is None else round(self.end * self.sample_rate)
-            wave = resample(self.content[..., start:stop], self.sample_rate, rate, resampler)
+            samples = self.content[..., start:stop]
+            if notes is not None and start == 0:  # the first of several windows stands for all
+                levels = Levels(self.name, self.sample_rate, start)
+                levels.add(np.atleast_2d(samples).T)
+                notes.extend(levels.notes(whole=stop is None))
+            wave = resample(samples, self.sample_rate, rate, resampler)
             wave = wave if wave.ndim == 1 else wave.mean(0, dtype=np.float32)
         else:
             part = read(

@@ -183,6 +183,8 @@ def path_of(value: str | os.PathLike) -> Path:
         raise AuricleError(f"expected a path, got an object of type {type(value).__name__} ({error})") from None
     if not text:
         raise AuricleError("expected a path, got an empty text; name the current folder as '.'")
+    if re.match("(https?|ftp|s3|gs)://", text):
+        raise AuricleError(f"{text} is an address of the network; download the file and give its path")
     return Path(text)
 
 
