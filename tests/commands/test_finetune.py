@@ -10,8 +10,11 @@ from auricle.cli.main import main
 from auricle.commands.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
+from auricle.hub.weight_file import save_encoder
 from auricle.methods.registry import preset_values
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
 from auricle.reports.page import build_report
 from auricle.training.log import read_log
 from auricle.training.run import dry_run
@@ -82,6 +85,20 @@ def test_a_new_head_is_learnt_with_the_encoder(head, family, sounds, tmp_path):
     encoder = auricle.load(result.run)
     assert encoder.architecture()["heads"]["main"]["kind"] == head
     assert encoder.info.label_space.ids == ("noise", "tone")
+
+
+@pytest.mark.parametrize("head", ["auto", "linear"])
+def test_of_several_heads_the_first_one_is_continued(head, sounds, tmp_path):
+    encoder = auricle.load(weight_file(tmp_path, "m2d"))
+    space = LabelSpace("multiclass", ("noise", "tone"))
+    detector = encoder.with_head(make_head("prototype", encoder, 2), space, name="sounds")
+    save_encoder(detector.with_head(make_head("linear", encoder, 3), name="birds"), tmp_path / "two.safetensors")
+    result = finetune_run(
+        config(sounds, tmp_path / "run", tmp_path / "two.safetensors", epochs=1, head=head), quiet=True
+    )
+    learnt = auricle.load(result.run)
+    assert learnt.info.head_names == ("main",)
+    assert learnt.architecture()["heads"]["main"]["kind"] == ("prototype" if head == "auto" else "linear")
 
 
 @pytest.mark.parametrize("micro_steps", [1, 3, 5])

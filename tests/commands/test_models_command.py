@@ -256,6 +256,14 @@ def test_detectors_are_merged_shown_verified_and_embed(models, parts, tmp_path):
     assert (both[0] == both[1]).all()
 
 
+def test_a_layout_without_a_place_for_a_head_is_refused(models, tmp_path):
+    encoder = MN(MNConfig(width=0.1), seed=3).eval()
+    save_encoder(encoder.with_head(make_head("linear", encoder, 3)), tmp_path / "detector.safetensors")
+    code, _, error = models("convert", "detector.safetensors", "--to", "efficientat", "--out", "detector.pt")
+    assert code == 2
+    assert "has no place for the head main" in error
+
+
 def test_what_cannot_be_merged_is_refused(models, parts, mn01):
     for words, message in (
         ((*parts, "--out", parts[0]), "exists"),

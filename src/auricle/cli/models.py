@@ -107,7 +107,12 @@ def _head_text(value: Any) -> str:
     """Facts of a head in one line: the first of many classes, and numbers by class."""
     if isinstance(value, str):
         return printable(value)
-    parts = [f"{key}: {_text(part)}" for key, part in value.items()] if isinstance(value, dict) else list(value)
+    if isinstance(value, dict):
+        texts = {key: _text(part) for key, part in value.items()}
+        alike = len(texts) > 1 and len(set(texts.values())) == 1
+        parts = [f"all: {next(iter(texts.values()))}"] if alike else [f"{key}: {text}" for key, text in texts.items()]
+    else:
+        parts = list(value)
     more = f"; and {len(parts) - SHOWN_CLASSES} more" if len(parts) > SHOWN_CLASSES else ""
     return printable("; ".join(parts[:SHOWN_CLASSES])) + more
 

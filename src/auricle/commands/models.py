@@ -279,6 +279,12 @@ def convert(config: ConvertConfig) -> ConvertedWeight:
         raise AuricleError(f"{out} is a folder; --out names a file in it")
     known = {"record": config.record, "input_size": config.input_size, "sample_rate": config.sample_rate}
     encoder = load(config.source, **known)  # type: ignore[arg-type]
+    heads = encoder.architecture().get("heads", {})
+    if heads and config.to != "auricle":
+        raise AuricleError(
+            f"the layout '{config.to}' has no place for {'the head' if len(heads) == 1 else 'the heads'} {', '.join(heads)} of "
+            f"{config.source}; use --to auricle, or convert the weights that the head was put on"
+        )
     tensors, hint = WRITERS[config.to](encoder, source, out)
     size, digest = out.stat().st_size, sha256_of(out)
     return ConvertedWeight(str(out), config.to, tensors, size, digest, encoder.info.licence, hint)
