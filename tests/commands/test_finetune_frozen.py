@@ -65,6 +65,12 @@ def test_the_run_folder_explains_itself(result):
     known = load_description(result.run)
     assert known["classes"] == ["noise", "tone"]
     assert known["parts"]["test"]["classes"]["tone"] == {"clips": 4, "groups": 4}
+    assert (known["data"]["kind"], known["data"]["background"], known["data"]["doubts"]) == (
+        "multiclass",
+        ["noise"],
+        [],
+    )
+    assert known["data"]["parts"]["train"]["classes"] == {"noise": 4, "tone": 4}
     assert known["head"]["kind"] in {trial["head"] for trial in known["trials"]}
     assert known["calibration"]["fitted_on"] == "5 held-out folds of the training clips"
     assert set(known["thresholds"]["values"]) == {"noise", "tone"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from auricle.detectors.selection import Trial
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.base import TrainProgress
+    from auricle.methods.supervised.data import LabelledData
     from auricle.training.loop import Trainer
     from auricle.training.run import CallbackFactory, RunParts
 
@@ -94,10 +95,11 @@ def frozen_run(
     ratio = config.data.valid_ratio if "valid_ratio" in named else 0.0  # held-out folds take its place
     with dist_context(config.train.device, quiet=quiet) as dist:
         data = open_labelled(replace(config, data=replace(config.data, fold=fold, valid_ratio=ratio)), dist)
+    doubts = data.warnings()
     if not quiet:
-        _print(*data.notes, *([note] if note else []))
+        _print(*data.notes, *(f"health: {doubt}" for doubt in doubts), *([note] if note else []))
     detector = make_frozen_detector(data, config, quiet=quiet)
-    run = write_run(detector, config)
+    run = write_run(detector, config, described_data(data, doubts))
     selection = detector.selection
     if not quiet and selection.trials:
         _print(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
@@ -110,8 +112,14 @@ def frozen_run(
     return run.path, load_description(run.path)
 
 
-def write_run(detector: FrozenDetector, config: FinetuneConfig) -> RunFolder:
-    """Write the run folder of a detector on a frozen encoder."""
+def described_data(data: LabelledData, doubts: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what was understood of the clips, as JSON values."""
+    described = {} if data.description is None else data.description.as_json()
+    return described | {"doubts": list(doubts)}
+
+
+def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict[str, Any]) -> RunFolder:
+    """Write the run folder of a detector on a frozen encoder. ``understood``: of the clips (``described_data``)."""
     from auricle.detectors.features import save_features
     from auricle.detectors.files import (
         describe_decisions,
@@ -152,6 +160,7 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig) -> RunFolder:
         "parts": {part.part: part.describe(space) for part in detector.parts},
         "scores": scores,
         **describe_decisions(decisions),
+        "data": understood,
         "notes": list(detector.notes),
         "left_out": detector.failed,
         "seconds": round(detector.seconds, 3),
@@ -173,7 +182,10 @@ class DetectorFiles(Callback):
     """Make a run that trained the whole network a detector at its end: its scores, calibration and thresholds."""
 
     def __init__(self, parts: RunParts, run: RunFolder):
-        self.config, self.run = parts.config, run
+        from auricle.methods.supervised.data import LabelledData
+
+        assert isinstance(parts.data, LabelledData)
+        self.config, self.run, self.data = parts.config, run, parts.data
 
     def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
         from auricle.detectors.files import describe_decisions, describe_space, save_description, save_scores
@@ -204,6 +216,7 @@ class DetectorFiles(Callback):
             "trials": [],
             "parts": {part.part: part.describe(space) for part in parts},
             "scores": {part.part: part_scores(part, space, config) for part in parts},
+            "data": described_data(self.data),
             **describe_decisions(decisions),
             "notes": []
             if decisions is not None

@@ -17,6 +17,7 @@ from auricle.methods.supervised.windows import text_of_seconds
 from auricle.models.label_space import LabelSpace
 
 SHOWN = 12  # classes that are listed
+UNEVEN = 10  # times the median of the other classes, from which on a class with more clips is pointed out
 MEANING = {"multiclass": "exactly one a clip", "multilabel": "any number a clip"}
 
 
@@ -108,7 +109,7 @@ def describe(
         frames: frames of a clip that have labels of their own.
     """
     described = {name: _part(part, classes) for name, part in parts.present.items()}
-    notes = [*parts.notes, *_missing(described, classes)]
+    notes = [*parts.notes, *_missing(described, classes), *_uneven(described, classes)]
     if parts.left_out:
         notes.append(f"{parts.left_out} recordings cannot be opened and are left out")
     kind, background = ("", ()) if space is None or not classes else (space.kind, space.background)
@@ -144,6 +145,19 @@ def _missing(parts: dict[str, PartDescription], classes: Sequence[str]) -> list[
             few = "1 class has" if len(lacking) == 1 else f"{len(lacking)} classes have"
             notes.append(f"{few} no clip to {verb}: {shortened(lacking)}")
     return notes
+
+
+def _uneven(parts: dict[str, PartDescription], classes: Sequence[str]) -> list[str]:
+    """Return a note if one class has most of the training clips."""
+    counts = parts["train"].classes
+    most = max(classes, key=lambda name: counts[name], default=None)
+    others = sorted(counts[name] for name in classes if name != most and counts[name])
+    if most is None or not others or counts[most] < UNEVEN * (median := others[len(others) // 2]):
+        return []
+    return [
+        f"{most} has {counts[most]} training clips, the median of the other classes {median}: in training, --sampling balanced or "
+        "--class-weights balanced lets them count alike"
+    ]
 
 
 def shortened(names: Sequence[str], shown: int = SHOWN) -> str:

@@ -89,10 +89,11 @@ def read_labelled(config: FinetuneConfig, processes: Processes) -> LabelledParts
     parts = split_parts(clips.manifest, config)._replace(
         left_out=len(manifest) - len(readable), seconds=clips.seconds, notes=clips.notes
     )
-    seconds = clip_seconds(parts, background, config)
+    seconds = parts.seconds or longest_clip(parts.train, background)
     for name in ("valid", "test"):
         if (source := getattr(config, name)) is not None:
-            held = learnable(readable_clips(read_manifest(source), source, processes), background, seconds, config)
+            named = readable_clips(read_manifest(source), source, processes)
+            held = learnable(named, background, parts.seconds, config)
             notes = tuple(f"{source}: {note}" for note in held.notes)
             parts = parts.with_part(name, held.manifest)._replace(notes=(*parts.notes, *notes))
     kind, reason = kind_of(parts, config, windows=clips.of_events)
@@ -211,10 +212,8 @@ def learnable(
     if length is not None:
         manifest, more = event_windows(manifest, length, background, config.data)
         notes, seconds = (*notes, *more), length
-    wanted = seconds or longest_clip(manifest, background, config)
-    cut, more = cut_background(manifest, background, wanted)
-    changed = of_events or cut is not manifest
-    return Learnable(cut, wanted if changed else None, (*notes, *more), of_events)
+    manifest, more = cut_background(manifest, background, seconds or longest_clip(manifest, background))
+    return Learnable(manifest, length, (*notes, *more), of_events)
 
 
 def annotated(manifest: Manifest, config: FinetuneConfig) -> tuple[Manifest, tuple[str, ...]]:
@@ -242,18 +241,18 @@ def annotated(manifest: Manifest, config: FinetuneConfig) -> tuple[Manifest, tup
 
 
 def clip_seconds(parts: Parts, background: Sequence[str], config: FinetuneConfig) -> float:
-    """Return the length of training clips in seconds: as asked for, that of windows, or the longest clip's, at most 10."""
-    return config.data.seconds or parts.seconds or longest_clip(parts.train, background, config)
+    """Return the length of training clips in seconds: as asked for, that of windows, or the longest clip's, at most ``LONGEST``."""
+    return config.data.seconds or parts.seconds or min(LONGEST, longest_clip(parts.train, background))
 
 
-def longest_clip(manifest: Manifest, background: Sequence[str], config: FinetuneConfig) -> float:
-    """Return the length of the longest clip in seconds, background aside, at most ``LONGEST``."""
+def longest_clip(manifest: Manifest, background: Sequence[str]) -> float:
+    """Return the length of the longest clip in seconds, background aside."""
     seconds = manifest.table.seconds()
     if background:
         names = set(background)
         others = ~manifest.table.where("labels", lambda labels: bool(labels) and set(labels) <= names)
         seconds = seconds[others] if others.any() else seconds
-    return config.data.seconds or min(LONGEST, float(np.nanmax(seconds)))
+    return float(np.nanmax(seconds))
 
 
 def labelled(manifest: Manifest, config: FinetuneConfig) -> Manifest:
