@@ -181,6 +181,14 @@ def test_statistics_that_are_none_are_refused():
             set_stats(torch.zeros(2), torch.tensor([1.0, -1.0]))
 
 
+def test_a_file_with_an_impossible_standard_deviation_is_refused(tmp_path):
+    detector = logmel_stats().with_head(PrototypeHead(256, 3))
+    detector.heads["main"].standardise.input_std.zero_()
+    save_encoder(detector, tmp_path / "detector.safetensors")
+    with pytest.raises(AuricleError, match="input_std .* not positive"):
+        auricle.load(tmp_path / "detector.safetensors")
+
+
 def test_a_gated_layers_head_adds_the_scores_of_blocks_with_positive_weights_of_sum_one():
     encoder = mn()
     head = make_head("gated-layers", encoder, 3, layers=[2, -1], scores="linear")
