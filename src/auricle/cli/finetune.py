@@ -5,6 +5,7 @@ auricle finetune sounds --labels labels.csv --fold 1          a table beside the
 auricle finetune sounds --how full                            train the whole network; any option of training means it too
 auricle finetune sounds --model RUN --freeze encoder          from a run of yours; only the head learns
 auricle finetune sounds --recipe m2d-esc50 --model W          the settings of a published recipe; options given beside win
+auricle finetune NEW --from RUN                               a detector of yours grows: more clips, more classes, nothing forgotten
 auricle finetune --continue RUN                               continue exactly where it stopped
 auricle tag new-recordings --model RUN                        use it
 """
@@ -110,6 +111,10 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
         report = result.run / "report.html"
         if report.is_file():
             print(f"report: {report}")
+        if result.detector.get("grown_from"):
+            from auricle.detectors.growing import comparison_lines
+
+            print("\n".join(comparison_lines(result.detector["grown_from"])))
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     lost = result.detector.get("left_out") if training is None else training.replaced

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import as_plain
+from auricle.core.options import as_plain, with_values
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.detector_config import FROZEN_OPTIONS
 from auricle.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from auricle.detectors.frozen import FrozenDetector
+    from auricle.detectors.growing import KeptDetector
     from auricle.detectors.selection import Trial
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.base import TrainProgress
@@ -45,9 +46,16 @@ def way_of(config: FinetuneConfig, named: Collection[str], recipe: str = "") -> 
     how, of_training = config.detector.how, sorted(set(named) - FROZEN_OPTIONS)
     if config.data.level == "frames":
         of_training.append("level")
+    growing = config.detector.from_run is not None
+    if growing and (how == FULL or recipe or of_training):
+        named_option = f"--recipe {recipe}" if recipe else "--how full" if how == FULL else _option(of_training[0])
+        raise AuricleError(
+            f"--from grows a detector on its frozen encoder, and {named_option} trains the whole network: leave one of them out, "
+            "or name old and new clips in one table"
+        )
     if how == FULL:
         return FULL, ""
-    option = f"--{of_training[0].replace('_', '-')}" if of_training else ""
+    option = _option(of_training[0]) if of_training else ""
     if how in ("probe", "head"):
         if recipe or option:
             raise AuricleError(
@@ -62,6 +70,10 @@ def way_of(config: FinetuneConfig, named: Collection[str], recipe: str = "") -> 
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         return FULL, "several processes: the whole network is trained (--how full)"
     return how, ""
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def frozen_run(
@@ -82,6 +94,7 @@ def frozen_run(
     """
     from auricle.commands.keep_scores import writable_store
     from auricle.detectors.frozen import make_frozen_detector
+    from auricle.detectors.growing import KeptDetector
     from auricle.detectors.selection import trial_table
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.supervised.data import open_labelled
@@ -90,15 +103,21 @@ def frozen_run(
 
     config = replace(config, out=config.out or default_folder(config))
     RunFolder.check_free(Path(str(config.out)))
+    kept = None if config.detector.from_run is None else KeptDetector.open(config.detector.from_run)
+    if kept is not None:
+        config = growing_config(kept, config, named)
     store, note = writable_store(None)
     fold = None if config.data.fold == "all" else config.data.fold
     ratio = config.data.valid_ratio if "valid_ratio" in named else 0.0  # held-out folds take its place
     with dist_context(config.train.device, quiet=quiet) as dist:
-        data = open_labelled(replace(config, data=replace(config.data, fold=fold, valid_ratio=ratio)), dist)
+        settings = replace(config, data=replace(config.data, fold=fold, valid_ratio=ratio))
+        data = open_labelled(settings, dist, () if kept is None else kept.space.ids)
+    if kept is not None and data.encoder is not None:
+        kept.check_encoder(data.encoder, config.model)
     doubts = data.warnings()
     if not quiet:
         _print(*data.notes, *(f"health: {doubt}" for doubt in doubts), *([note] if note else []))
-    detector = make_frozen_detector(data, config, quiet=quiet)
+    detector = make_frozen_detector(data, config, grown=kept, quiet=quiet)
     run = write_run(detector, config, described_data(data, doubts))
     selection = detector.selection
     if not quiet and selection.trials:
@@ -118,6 +137,16 @@ def described_data(data: LabelledData, doubts: Sequence[str] = ()) -> dict[str, 
     return described | {"doubts": list(doubts)}
 
 
+def growing_config(kept: KeptDetector, config: FinetuneConfig, named: Collection[str]) -> FinetuneConfig:
+    """Return the settings of a detector that grows: its encoder, unless another is named, and its kind of labels."""
+    changes: dict[str, Any] = {}
+    if "model" not in named and config.model == FinetuneConfig.model:
+        changes |= {"model": str(kept.run), "weights": None}
+    if config.data.kind == "auto":
+        changes |= {"kind": kept.space.kind}
+    return with_values(config, changes)
+
+
 def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict[str, Any]) -> RunFolder:
     """Write the run folder of a detector on a frozen encoder. ``understood``: of the clips (``described_data``)."""
     from auricle.detectors.features import save_features
@@ -129,6 +158,7 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
         save_scores,
     )
     from auricle.detectors.frozen import decide, part_scores
+    from auricle.detectors.growing import backbone_of
     from auricle.hub.run_folder import RunFolder, write_card
     from auricle.hub.weight_file import save_encoder
 
@@ -151,6 +181,7 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
     described = {
         **describe_space(space),
         "model": config.model,
+        "backbone": backbone_of(encoder),
         "source": config.source,
         "how": config.detector.how,
         "head": {"kind": choice.kind, "settings": choice.settings()},
@@ -164,6 +195,7 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
         "notes": list(detector.notes),
         "left_out": detector.failed,
         "seconds": round(detector.seconds, 3),
+        **({"grown_from": detector.growth} if detector.growth else {}),
     }
     save_description(run, described)
     save_encoder(encoder, run.encoder, lineage={"model": config.model, "head": choice.kind, "source": config.source})

@@ -212,6 +212,7 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
     asked = chosen_classes(space, config.only)
     windows, notes = _windows(config)
     scan = _Scan(config, embedder, space, asked, windows)
+    scan.known_vectors += _kept_vectors(config, embedder.info.clip_dim)
     if not len(scan.open_rows):
         raise AuricleError(
             f"all {len(windows)} clips of {' '.join(config.source)} are labelled already: name other recordings"
@@ -265,7 +266,7 @@ def _windows(config: SuggestConfig) -> tuple[Manifest, list[str]]:
 def _labelled_spans(config: SuggestConfig) -> tuple[LabelledSpans, list[str]]:
     """What is labelled already: the tables of --exclude, and what the run learnt from; and notes."""
     from auricle.data.manifest.formats import read_manifest
-    from auricle.detectors.labelled_spans import LabelledSpans, learnt_clips
+    from auricle.detectors.labelled_spans import LabelledSpans, add_learnt_clips
     from auricle.hub.run_folder import RunFolder
 
     spans, notes = LabelledSpans(), []
@@ -274,14 +275,25 @@ def _labelled_spans(config: SuggestConfig) -> tuple[LabelledSpans, list[str]]:
     run = RunFolder(Path(config.model)) if config.model else None
     if run is not None and run.config.is_file():
         try:
-            for manifest in learnt_clips(run):
-                spans.add(manifest)
+            add_learnt_clips(spans, run)
         except AuricleError as error:
             notes.append(
                 f"the clips that {config.model} learnt from cannot be read, so they may be suggested again "
                 f"({first_line(error)}); name their table with --exclude"
             )
     return spans, notes
+
+
+def _kept_vectors(config: SuggestConfig, width: int) -> list[np.ndarray]:
+    """Embeddings (D,) of the clips that a detector on a frozen encoder learnt from; [] where they are not kept."""
+    from auricle.detectors.features import load_features
+    from auricle.hub.run_folder import RunFolder
+
+    path = RunFolder(Path(config.model)).features if config.model else None
+    if path is None or not path.is_file():
+        return []
+    vectors = load_features(path)[0].clip
+    return list(vectors) if vectors.shape[1] == width else []
 
 
 # ---- one pass
@@ -394,16 +406,18 @@ def _written(
     asked: Sequence[int],
 ) -> Suggestions:
     """Write the table and the page, and return the result with their names."""
+    from auricle.hub.run_folder import RunFolder
     from auricle.reports.label_page import LabelQuestions, label_page
 
     background = [space.names[c] for c in range(len(space)) if space.ids[c] in space.background]
+    grows = bool(config.model) and RunFolder(Path(config.model)).features.is_file()
     questions = LabelQuestions(
         model=result.model,
         kind=space.kind,
         classes=tuple(space.names[c] for c in asked),
         none=(background or ["background"])[0] if space.kind == "multiclass" else "",
         clips=result.clips,
-        command=f"auricle finetune labels.csv --model {shlex.quote(config.model or result.model)}",
+        command=f"auricle finetune labels.csv {'--from' if grows else '--model'} {shlex.quote(config.model or result.model)}",
     )
     page = label_page(questions, embedder.encoder, folder, link=config.link)
     write_text(folder / TABLE, table_text(result.clips))

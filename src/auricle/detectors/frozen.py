@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.detectors.features import LabelledFeatures, read_features
 from auricle.detectors.files import PartScores
 from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
+from auricle.detectors.growing import KeptDetector, compared, join, limited_to_own_classes
 from auricle.detectors.selection import (
     Trial,
     can_be_validated,
@@ -64,6 +66,8 @@ class FrozenDetector:
         parts: scores of clips by heads that did not learn from them.
         notes: sentences about the data, for people.
         seconds: that everything took.
+        failed: {id: reason} of clips that could not be read.
+        growth: of a detector that grew, from what, and the scores of its classes before and after; else {}.
     """
 
     encoder: Encoder
@@ -73,6 +77,7 @@ class FrozenDetector:
     notes: tuple[str, ...]
     seconds: float
     failed: dict[str, str]
+    growth: dict[str, Any] = field(default_factory=dict)
 
     @property
     def space(self) -> LabelSpace:
@@ -92,6 +97,7 @@ def make_frozen_detector(
     config: FinetuneConfig,
     *,
     cache: EmbeddingCache | None = None,
+    grown: KeptDetector | None = None,
     on_trial: OnTrial = None,
     quiet: bool = True,
 ) -> FrozenDetector:
@@ -102,6 +108,7 @@ def make_frozen_detector(
         config: which heads are tried, the metric, the seed, the device. With ``fold`` "all" every fold of the clips is tested
             by a head that was chosen and fitted on the other folds, before the detector learns from all clips.
         cache: of the embeddings; None: the one in the cache folder.
+        grown: a detector that grows: the clips that it learnt from are learnt too.
         on_trial: called after each trial on all training clips.
         quiet: no progress bar.
 
@@ -114,6 +121,11 @@ def make_frozen_detector(
     assert space is not None
     reader = Reader(encoder, data, config, cache or EmbeddingCache(), quiet)
     features, failed = reader(data.dataset.manifest)
+    joined, new_clips = None, len(features)
+    if grown is not None:
+        space = grown.joined_space(space)
+        joined = join(grown, reader.own_classes(features, data.dataset.manifest), space)
+        features = joined.features
     kinds = ("linear",) if config.detector.how == "probe" else config.detector.heads or FROZEN_HEADS
     scored_by, seed = chosen_metric(config, space), config.train.seed
     minutes = config.detector.autotune or 0.0
@@ -127,11 +139,22 @@ def make_frozen_detector(
         if part is not None:
             held, lost = reader(part.dataset.manifest)
             failed |= lost
+            held = held if grown is None else reader.own_classes(held, part.dataset.manifest)
             parts.append(PartScores.of(name, held, logits_of(head, held)))
     twin = encoder.without_head().with_head(head, space).eval()
     notes = ("attentive heads are left out: the frames of these clips are not held",) if features.frames is None else ()
+    growth: dict[str, Any] = {}
+    if grown is not None and joined is not None:
+        notes = (*notes, *joined.notes)
+        growth = {
+            "run": str(grown.run),
+            "old_clips": len(joined.old_rows),
+            "new_clips": new_clips,
+            "new_classes": [id for id in space.ids if id not in grown.space.ids],
+            "scores": compared(grown, joined, selection.kept.logits, space) if selection.folds > 1 else {},
+        }
     return FrozenDetector(
-        twin, features, selection, (*parts, *tested), notes, time.monotonic() - started, failed
+        twin, features, selection, (*parts, *tested), notes, time.monotonic() - started, failed, growth
     )  # fmt: skip
 
 
@@ -158,6 +181,15 @@ class Reader:
             settings=settings,
             quiet=self.quiet,
         )
+
+    def own_classes(self, features: LabelledFeatures, manifest: Manifest) -> LabelledFeatures:
+        """Return the features of a part without claims about classes that only the detector that grows has."""
+        labels, space = self.data.dataset.labels, self.data.space
+        assert labels is not None
+        assert space is not None
+        if space.kind == "multiclass":
+            return features
+        return limited_to_own_classes(features, manifest, self.data.dataset.manifest, tuple(labels.index))
 
 
 def select_head(

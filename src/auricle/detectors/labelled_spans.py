@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +29,31 @@ class LabelledSpans:
     def __init__(self) -> None:
         self.spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
-    def add(self, manifest: Manifest, *, labelled_only: bool = True) -> int:
-        """Add clips and return how many.
+    def add(self, manifest: Manifest, *, labelled_only: bool = True, events_only: bool = False) -> None:
+        """Add clips.
 
         Args:
             manifest: the clips; those without a recording are left out.
             labelled_only: leave out clips about which nothing is known.
+            events_only: of a recording with events, the time outside them is not labelled.
         """
-        count = 0
         for clip in manifest:
             if clip.path is None or (labelled_only and not is_labelled(clip)):
                 continue
-            end = float("inf") if clip.end is None else clip.end
-            self.spans[real_path(manifest.root / clip.path)].append((clip.start or 0.0, end))
-            count += 1
-        return count
+            first, last = clip.start or 0.0, float("inf") if clip.end is None else clip.end
+            spans = [(first, last)]
+            if events_only and clip.events:
+                spans = [(first + event.onset, first + event.offset) for event in clip.events]
+            self.spans[real_path(manifest.root / clip.path)] += spans
 
     def covers(self, path: Path, start: float, end: float) -> bool:
         """Return True if more than half of a window (seconds) is labelled."""
-        covered = [max(0.0, min(end, e) - max(start, s)) for s, e in self.spans.get(real_path(path), ())]
-        return max(covered, default=0.0) > SHARE * (end - start)
+        covered, done = 0.0, start
+        for first, last in sorted(self.spans.get(real_path(path), ())):
+            first, last = max(first, done), min(last, end)
+            if last > first:
+                covered, done = covered + last - first, last
+        return covered > SHARE * (end - start)
 
 
 def is_labelled(clip: Clip) -> bool:
@@ -62,25 +66,31 @@ def real_path(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def learnt_clips(run: RunFolder) -> Iterator[Manifest]:
-    """Yield the tables of the clips that a run learnt from and was scored on, as its settings name them.
+def add_learnt_clips(spans: LabelledSpans, run: RunFolder) -> None:
+    """Add the clips that a run learnt from and was scored on, as its settings name them, and those of a run that it grew from.
 
     Raises:
-        AuricleError: one of them cannot be read any more.
+        AuricleError: one of its tables or folders cannot be read any more.
     """
     settings = run.read_config()
-    data = settings.get("data") if isinstance(settings.get("data"), dict) else {}
-    assert isinstance(data, dict)
+    data, detector = (_mapping(settings.get(name)) for name in ("data", "detector"))
     options = {name: data.get(name) for name in ("label_column", "group_column", "classes")}
-    labels = data.get("labels")
-    yield read_manifest(
-        _where_it_ran(run, settings.get("source")),
-        labels=None if labels is None else _where_it_ran(run, labels),
-        **options,
-    )
+    labels = None if data.get("labels") is None else _where_it_ran(run, data["labels"])
+    source = read_manifest(_where_it_ran(run, settings.get("source")), labels=labels, **options)
+    spans.add(source, events_only=data.get("unlabelled") != "negative")
     for part in PARTS:
         if settings.get(part):
-            yield read_manifest(_where_it_ran(run, settings[part]))
+            spans.add(read_manifest(_where_it_ran(run, settings[part])))
+    for name in data.get("negatives") or ():
+        folder = _where_it_ran(run, name)
+        where = folder if os.path.exists(folder) else _where_it_ran(run, name.rpartition("=")[0])
+        spans.add(read_manifest(where), labelled_only=False)
+    if detector.get("from_run"):
+        add_learnt_clips(spans, RunFolder.open(_where_it_ran(run, detector["from_run"])))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _where_it_ran(run: RunFolder, name: Any) -> str:

@@ -103,14 +103,19 @@ class LabelledData(TrainingData):
         return np.stack([labels(clip)[0] for clip in self.dataset.manifest])
 
 
-def open_labelled(config: FinetuneConfig, processes: Processes) -> LabelledData:
+def open_labelled(config: FinetuneConfig, processes: Processes, classes: Sequence[str] = ()) -> LabelledData:
     """Open the encoder and the labelled clips of a run.
+
+    Args:
+        config: the settings.
+        processes: of the run.
+        classes: of a detector that grows: the class list begins with them.
 
     Raises:
         AuricleError: no labels, one class only, a fold that is not there, or settings that do not fit the data.
     """
     encoder = load_student(config)
-    parts, space, reason = read_labelled(config, processes)
+    parts, space, reason = read_labelled(config, processes, classes)
     return open_parts(parts, encoder, space, config, processes, reason=reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from auricle.core.errors import AuricleError
@@ -14,7 +15,7 @@ FROZEN_OPTIONS = {
     "method", "source", "out", "model", "weights", "valid", "test", "how", "heads", "autotune", "calibrate", "labels",
     "label_column", "group_column", "classes", "kind", "level", "background", "negatives", "unlabelled", "fold", "valid_ratio",
     "seconds", "metric", "extra_metrics", "seed", "device", "precision", "workers", "threshold_for", "target_precision",
-    "false_alarms_per_hour",
+    "false_alarms_per_hour", "from_run",
 }  # fmt: skip  # what frozen heads follow; every other option is about training the whole network
 
 
@@ -35,6 +36,13 @@ class DetectorConfig:
     autotune: float | None = option(
         None, "minutes in which more settings of the heads are tried", special={"none": None}
     )
+    from_run: str | None = option(
+        None,
+        "run folder of a detector on a frozen encoder that grows: its clips, of which the features are kept, and the new ones "
+        "are learnt together; its encoder takes the place of --model",
+        flag="from",
+        special={"none": None},
+    )
     goal: ThresholdGoal = option(factory=ThresholdGoal)
     calibrate: str = option(
         "auto",
@@ -44,6 +52,8 @@ class DetectorConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.from_run is not None:
+            object.__setattr__(self, "from_run", os.fsdecode(self.from_run))
         check_choices(self)
         check_ranges(self, ("autotune",), 0)
         for head in self.heads:

@@ -73,13 +73,18 @@ class LabelledParts(NamedTuple):
     reason: str
 
 
-def read_labelled(config: FinetuneConfig, processes: Processes) -> LabelledParts:
+def read_labelled(config: FinetuneConfig, processes: Processes, classes: Sequence[str] = ()) -> LabelledParts:
     """Read labelled clips: windows of recordings with events, background classes and negatives are dealt with here.
+
+    Args:
+        config: the settings.
+        processes: of the run.
+        classes: of a detector that grows: the class list begins with them.
 
     Raises:
         AuricleError: no labels, nothing to tell apart, a fold that is not there, or settings that do not fit the data.
     """
-    manifest = read_source(config)
+    manifest = with_classes(read_source(config), classes, config)
     readable = readable_clips(manifest, config.source, processes)
     known = names_of(readable)
     if not known and readable.classes is None and config.data.level == "clip":
@@ -102,13 +107,23 @@ def read_labelled(config: FinetuneConfig, processes: Processes) -> LabelledParts
     if config.data.negatives:
         more = read_negatives(config, processes)
         parts, background = with_negatives(parts, more, kind, background, seconds, config)
-    return labelled_parts(parts, kind, reason, background, config)
+    return labelled_parts(parts, kind, reason, background, config, growing=bool(classes))
 
 
 def labelled_parts(
-    parts: Parts, kind: LabelKind, reason: str, background: Sequence[str], config: FinetuneConfig
+    parts: Parts,
+    kind: LabelKind,
+    reason: str,
+    background: Sequence[str],
+    config: FinetuneConfig,
+    *,
+    growing: bool = False,
 ) -> LabelledParts:
     """Return the clips with the classes of the logits.
+
+    Args:
+        parts, kind, reason, background, config: the clips and what they mean.
+        growing: a detector grows by these clips, which may then be of one class.
 
     Raises:
         AuricleError: there are no classes, or nothing to tell apart.
@@ -119,7 +134,8 @@ def labelled_parts(
         parts, background = parts.mapped(lambda part: without_background(part, dropped)), ()
     classes = parts.train.label_classes()
     classes = (*classes, *(name for name in background if name not in classes))
-    check_classes(parts.train, classes, config)
+    if not growing:
+        check_classes(parts.train, classes, config)
     space = LabelSpace.of([(name, name) for name in classes], kind)
     return LabelledParts(parts, replace(space, background=tuple(background)), reason)
 
@@ -145,6 +161,21 @@ def read_source(config: FinetuneConfig) -> Manifest:
         group_column=config.data.group_column,
         classes=config.data.classes,
     )
+
+
+def with_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneConfig) -> Manifest:
+    """Return the clips with a class list that begins with ``classes``, the classes of a detector that grows; () no change.
+
+    A folder with one sub-folder alone holds more clips of one class.
+    """
+    if not classes:
+        return manifest
+    tops = {(clip.path or "").partition("/")[0] if "/" in (clip.path or "") else "" for clip in manifest}
+    if Path(config.source).is_dir() and not names_of(manifest) and len(tops) == 1 and "" not in tops:
+        manifest = replace(manifest, clips=[replace(clip, labels=tuple(tops)) for clip in manifest])
+    own = manifest.classes or names_of(manifest)
+    left_out = {*classes, *background_classes(own, config.data.background)} if own else set(classes)
+    return replace(manifest, classes=(*classes, *(name for name in own if name not in left_out)))
 
 
 def readable_clips(manifest: Manifest, source: str, processes: Processes) -> Manifest:
