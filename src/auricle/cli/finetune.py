@@ -108,13 +108,13 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
                 print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))
         if result.classes:
             print(class_table(result.classes))
-        report = result.run / "report.html"
-        if report.is_file():
-            print(f"report: {report}")
         if result.detector.get("grown_from"):
             from auricle.detectors.growing import comparison_lines
 
             print("\n".join(comparison_lines(result.detector["grown_from"])))
+        report = result.run / "report.html"
+        if report.is_file():
+            print(f"report: {report}")
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     lost = result.detector.get("left_out") if training is None else training.replaced
