@@ -195,6 +195,10 @@ def test_an_unknown_option_is_one_line_with_code_2(verb, capsys):
         ("pretrain --allow", "--allow: needs at least one value"),
         ("finetune data --lables l.csv", "unknown option --lables; did you mean --labels?"),
         ("pretrain data --preset smal", "no preset 'smal'; did you mean small?"),
+        (
+            "prepare esc5 --out x",
+            "'esc5' is no published data set and no folder, table or recording here; did you mean esc50?",
+        ),
         ("prepare lmss out", "'lmss' does not exist; did you mean 'auricle prepare lms'?"),
         ("prepare spech --out o", "did you mean 'auricle prepare speech'?"),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -32,7 +32,8 @@ class AudioSource:
 
     Attributes:
         name: what results and messages call it.
-        content: a file, the bytes of one, or samples (S,) or (channels, S) at ``sample_rate`` hertz.
+        content: a file, the bytes of one, a function that returns these bytes, or samples (S,) or (channels, S) at
+            ``sample_rate`` hertz.
         place: relative path of what is written about it.
         start, end: seconds of the recording; an end of None is the recording's.
         seconds: cut or zero-pad to this length; None: as it is.
@@ -41,7 +42,7 @@ class AudioSource:
     """
 
     name: str
-    content: Path | bytes | np.ndarray
+    content: Path | bytes | Callable[[], bytes] | np.ndarray
     place: str = ""
     start: float = 0.0
     end: float | None = None
@@ -110,7 +111,10 @@ class AudioSource:
             raise AudioError(
                 f"the folder {self.name} holds no audio; known endings: {', '.join(sorted(AUDIO_SUFFIXES))}"
             )
-        return self.content if isinstance(self.content, Path) else NamedBytes(bytes(self.content), self.name)
+        assert not isinstance(self.content, np.ndarray), "samples are not decoded"
+        if isinstance(self.content, Path):
+            return self.content
+        return NamedBytes(self.content() if callable(self.content) else bytes(self.content), self.name)
 
 
 class NamedBytes(io.BytesIO):

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,13 +127,30 @@ def _lock_of(folder: Path) -> AbstractContextManager[None]:
 
 def _sources(config: TagConfig) -> list[AudioSource]:
     from auricle.audio.sources import AudioSource, find_audio
+    from auricle.inference.coercion import is_archive
 
-    sources = find_audio([name for name in config.files if name != STDIN])
+    named = [name for name in config.files if name != STDIN]
+    sources = find_audio([source for name in named for source in (archived(name) if is_archive(name) else [name])])
     if STDIN in config.files:
         sources.append(AudioSource(STDIN, stdin_bytes(), "stdin"))
     if config.picture and len(sources) != 1:
         raise AuricleError(f"--picture draws one recording, but {len(sources)} are named")
     return sources
+
+
+def archived(archive: str) -> list[AudioSource]:
+    """Return the recordings in an HDF5 file, each under the name of the file and its own."""
+    from auricle.data.stores.base import open_store
+    from auricle.data.stores.hdf5 import archive_manifest
+    from auricle.inference.pipeline import source_of
+
+    path = Path(archive)
+    manifest = archive_manifest(path)
+    store = open_store(manifest, "audio")
+    return [
+        replace(source_of(manifest, store, clip), name=f"{archive}/{clip.id}", place=f"{path.name}/{clip.id}")
+        for clip in manifest
+    ]
 
 
 def _made_from(config: TagConfig, tagger: Tagger) -> dict[str, Any]:
@@ -294,8 +311,9 @@ class TagFolder:
 
 def stamp(source: AudioSource) -> Stamp:
     """Return size and modification time of a file, or a checksum of bytes; None for a file that does not exist."""
-    if isinstance(source.content, bytes):
-        return hashlib.sha256(source.content).hexdigest()
+    if callable(source.content) or isinstance(source.content, bytes):
+        content = source.content() if callable(source.content) else source.content
+        return hashlib.sha256(content).hexdigest()
     assert isinstance(source.content, Path)
     return file_stamp(source.content)
 

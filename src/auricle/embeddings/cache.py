@@ -260,7 +260,7 @@ def clips_hash(manifest: Manifest) -> str:
     digest = hashlib.sha256()
     root = Path(manifest.root).resolve()
     for clip in manifest:
-        digest.update(json.dumps([clip.id, str(root / (clip.path or "")), clip.start, clip.end]).encode())
+        digest.update(json.dumps([clip.id, str(root / (clip.path or _inside(clip))), clip.start, clip.end]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -272,12 +272,20 @@ def stamps_hash(manifest: Manifest) -> str:
 def source_text(manifest: Manifest, clip: Clip) -> str:
     """Return what a clip is read from, as JSON: path, start, end, size and time of the file; "" if the file is gone."""
     stamp = _stamp(manifest, clip)
-    return json.dumps([str(manifest.audio(clip).resolve()), clip.start, clip.end, *stamp]) if stamp else ""
+    if not stamp:
+        return ""
+    place = str(manifest.holder(clip).resolve())
+    return json.dumps([place if clip.path else f"{place}/{clip.key}", clip.start, clip.end, *stamp])
+
+
+def _inside(clip: Clip) -> str:
+    """The place of a recording in its archive; "" for a clip that is in none."""
+    return f"{clip.store}/{clip.key}" if clip.in_archive else ""
 
 
 def _stamp(manifest: Manifest, clip: Clip) -> list[int] | None:
     """The size and time of a clip's file; None when it is gone."""
     try:
-        return file_stamp(manifest.audio(clip))
+        return file_stamp(manifest.holder(clip))
     except AuricleError:
         return None

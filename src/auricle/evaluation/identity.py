@@ -177,12 +177,12 @@ def _content_keys(manifest: Manifest, clips: Sequence[Clip]) -> list[str] | None
     keys = []
     for clip in clips:
         try:
-            path = manifest.audio(clip)
+            path = manifest.holder(clip)
             if path not in known:
                 known[path] = _content_key(path)
         except (AuricleError, OSError):
             return None
-        keys.append(known[path])
+        keys.append(f"{known[path]}/{clip.key}" if clip.path is None else known[path])
     return keys
 
 

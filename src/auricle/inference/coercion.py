@@ -12,11 +12,14 @@ from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import as_list, files_below, is_path
 from auricle.core.errors import AuricleError
 from auricle.core.io import path_of
+from auricle.data.manifest.clip_table import ARCHIVES
 from auricle.data.manifest.folders import spelt_in_utf8
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.manifest.tables import TABLES
+from auricle.data.stores.base import ClipStore, StoredAudio, open_store
+from auricle.data.stores.hdf5 import archive_manifest
 
 ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
 
@@ -41,21 +44,33 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     items = [item for item in items if not spelt_in_utf8([item])[1]]
     if strange and not items:
         raise AuricleError(strange[0])
+    if len(items) == 1 and not strange and is_archive(items[0]):
+        return archive_manifest(Path(items[0]))
     if len(items) == 1 and not strange:
         return read_manifest(items[0] if is_path(source) or os.path.exists(items[0]) else items)
     notes: list[str] = [*strange]
     clips: dict[str, Clip] = {}
     for item in map(Path, items):
-        if (os.path.isdir(item) and not _is_empty(item)) or item.suffix.lower() in TABLES:
-            inner = read_manifest(item)
-            spread = (replace(c, id=f"{item}/{c.id}", path=c.path and str(inner.root / c.path)) for c in inner)
-            clips |= {clip.id: clip for clip in spread}
+        if (os.path.isdir(item) and not _is_empty(item)) or item.suffix.lower() in TABLES or is_archive(item):
+            inner = archive_manifest(item) if is_archive(item) else read_manifest(item)
+            clips |= {clip.id: clip for clip in (_spread(clip, inner.root, item) for clip in inner)}
             notes += inner.notes_but_leaks()
         else:
             clips[str(item)] = Clip(id=str(item), path=str(item))
     if not clips:
         raise AuricleError("no audio was named: give files, folders or tables")
     return Manifest(tuple(clips.values()), notes=tuple(notes))
+
+
+def is_archive(path: str | Path) -> bool:
+    """Return True for an HDF5 file of recordings, by its suffix."""
+    return str(path).lower().endswith(ARCHIVES) and os.path.isfile(path)
+
+
+def _spread(clip: Clip, root: Path, source: Path) -> Clip:
+    """A clip of one of several sources: named by the source, with paths that need no root."""
+    store = str(root / clip.store) if clip.store is not None else None
+    return replace(clip, id=f"{source}/{clip.id}", path=clip.path and str(root / clip.path), store=store)
 
 
 def _is_empty(folder: Path) -> bool:
@@ -78,7 +93,8 @@ def cut_into_windows(manifest: Manifest, window: float | None, hop: float | None
         AuricleError: for a window or hop that is not above 0.
     """
     window, hop = check_window(window, hop)
-    return replace(manifest, clips=tuple(part for clip in manifest for part in _windows(manifest, clip, window, hop)))
+    store = open_store(manifest, "audio")
+    return replace(manifest, clips=tuple(part for clip in manifest for part in _windows(store, clip, window, hop)))
 
 
 def check_window(window: float | None, hop: float | None) -> tuple[float, float]:
@@ -90,8 +106,8 @@ def check_window(window: float | None, hop: float | None) -> tuple[float, float]
     return window, hop
 
 
-def _windows(manifest: Manifest, clip: Clip, window: float, hop: float) -> Iterator[Clip]:
-    seconds = seconds_of(manifest, clip)
+def _windows(store: ClipStore[StoredAudio], clip: Clip, window: float, hop: float) -> Iterator[Clip]:
+    seconds = seconds_of(store, clip)
     if isinstance(seconds, str):
         yield clip
         return

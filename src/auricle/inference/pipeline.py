@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -26,7 +28,8 @@ from auricle.core.devices import autocast, pick_device
 from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 from auricle.core.randomness import RandomKey
 from auricle.data.manifest.lengths import seconds_of
-from auricle.data.manifest.manifest import Manifest
+from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.base import ClipStore, StoredAudio, open_store
 from auricle.inference.config import EmbedSettings
 from auricle.models.base import Encoder
 from auricle.models.ensemble import Ensemble
@@ -222,23 +225,44 @@ def clip_sources(
     Headers are read in the threads of ``pool``; with a fixed length and for a single clip no file is opened.
     """
     lengths: Iterable[float | str]
+    store = open_store(manifest, "audio")
     if settings.seconds is not None and settings.crop == "start":
         lengths = repeat(settings.seconds, len(manifest))
     elif len(manifest) == 1 and settings.crop == "start":
         lengths = [0.0]  # nothing to sort: decoding finds the length
     else:
-        lengths = pool.map(lambda clip: seconds_of(manifest, clip), manifest)
+        lengths = pool.map(lambda clip: seconds_of(store, clip), manifest)
     sources, failed = [], []
     for clip, seconds in zip(manifest, lengths):
         try:
             if isinstance(seconds, str):
                 raise AudioError(seconds)
-            start, strict = clip.start or 0.0, settings.strict
-            whole = AudioSource(clip.id, manifest.audio(clip), start=start, end=clip.end, strict=strict)
+            whole = replace(source_of(manifest, store, clip), strict=settings.strict)
             sources.append((seconds, part_of(whole, seconds, rate, settings)))
         except AuricleError as error:
             failed.append(LoadedAudio(AudioSource(clip.id, b""), error=str(error)))
     return sources, failed
+
+
+def source_of(manifest: Manifest, store: ClipStore[StoredAudio], clip: Clip) -> AudioSource:
+    """Return the recording of a clip. What is in an archive is read from it when it is decoded.
+
+    Raises:
+        AuricleError: only the clip's spectrogram is stored.
+    """
+    content: Path | Callable[[], bytes]
+    if clip.path is None and clip.in_archive:
+        content = partial(encoded_bytes, store, clip)
+    else:
+        content = manifest.audio(clip)
+    return AudioSource(clip.id, content, start=clip.start or 0.0, end=clip.end)
+
+
+def encoded_bytes(store: ClipStore[StoredAudio], clip: Clip) -> bytes:
+    """Return the encoded audio of a clip in an archive. Raises AudioError where it cannot be read."""
+    file = store.open(clip).file
+    assert isinstance(file, io.BytesIO)
+    return file.getvalue()
 
 
 def part_of(source: AudioSource, length: float, rate: int, settings: EmbedSettings) -> AudioSource:

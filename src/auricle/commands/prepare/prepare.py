@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import reduce
 from itertools import chain
 from pathlib import Path
@@ -68,6 +70,22 @@ class PrepareResult:
     file_notes: tuple[str, ...] = ()
 
 
+def check_source(source: str) -> None:
+    """Raise AuricleError for a name that is neither a published data set nor a file or folder here, such as esc5."""
+    from auricle.data.published.table import DATASETS
+
+    if os.path.lexists(source) or Path(source).name != source:
+        return
+    here = [entry.name for entry in os.scandir(".") if not entry.name.startswith(".")]
+    near = get_close_matches(source, [*DATASETS, *here], n=1)
+    raise AuricleError(
+        f"'{source}' is no published data set and no folder, table or recording here"
+        + (f"; did you mean {near[0]}?" if near else "")
+        + " A folder holds recordings, with labels in folders named by class or in a table (--labels TABLE); 'auricle prepare "
+        "datasets' lists the data sets"
+    )
+
+
 def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None = None) -> PrepareResult:
     """Write ``lms/*.npy``, ``manifest.csv``, ``statistics.json``, ``prepare.json`` and ``failed.csv`` into the folder.
 
@@ -82,6 +100,7 @@ def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None
     from auricle.data.stores.npy import claim_folder
 
     started, out = time.monotonic(), Path(config.out)
+    check_source(config.source)
     manifest = read_manifest(
         config.source,
         labels=config.labels,

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from auricle.audio.decode import probe
 from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError
 from auricle.data.manifest.clip_table import Clip, ClipTable
 from auricle.data.manifest.manifest import Manifest
-from auricle.data.stores.base import open_store
+from auricle.data.stores.base import ClipStore, StoredAudio, open_store
 
 
 def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
@@ -58,11 +57,11 @@ def _unknown(table: ClipTable) -> np.ndarray:
     return (table.numbers("num_samples") < 0) | (part & (table.numbers("rate") < 0))
 
 
-def seconds_of(manifest: Manifest, clip: Clip) -> float | str:
-    """Return the length of a clip, from the manifest or the file's header, or the message of the error."""
+def seconds_of(store: ClipStore[StoredAudio], clip: Clip) -> float | str:
+    """Return the length of a clip, from the manifest or the header of its recording, or the message of the error."""
     try:
         if clip.seconds is not None:
             return clip.seconds
-        return probe(manifest.audio(clip)).seconds - (clip.start or 0.0)
+        return store.open(clip).info().seconds - (clip.start or 0.0)
     except AuricleError as error:
         return str(error)

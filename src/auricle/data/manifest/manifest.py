@@ -134,12 +134,20 @@ class Manifest:
         """Return the audio file of a clip. Raises AuricleError when it is in an archive, or only its spectrogram is stored."""
         if clip.path is None and clip.in_archive:
             raise AuricleError(
-                f"the recording of '{clip.id}' is inside {clip.store}, which is read for fine-tuning and distillation only; "
-                "'auricle prepare DATASET --cache' keeps recordings as files"
+                f"the recording of '{clip.id}' is inside {clip.store}, and a file of its own is needed here; 'auricle prepare "
+                "DATASET --cache' keeps recordings as files"
             )
         if clip.path is None:
             raise AuricleError(f"the manifest has no audio path for '{clip.id}', only a stored spectrogram")
         return self.root / clip.path
+
+    def holder(self, clip: Clip) -> Path:
+        """Return the file that holds the recording of a clip: its own, or the archive that it is a part of.
+
+        Raises:
+            AuricleError: only its spectrogram is stored.
+        """
+        return self.root / str(clip.store) if clip.path is None and clip.in_archive else self.audio(clip)
 
     def spectrogram(self, clip: Clip) -> Path:
         """Return the file of a clip's stored spectrogram. Raises AuricleError when there is none."""

@@ -124,6 +124,11 @@ def archive_names(path: Path) -> list[str]:
         return [name.decode("utf-8", "replace") for name in file[NAMES][:].tolist()]
 
 
+def archive_manifest(path: Path) -> Manifest:
+    """Return the recordings in a file as clips that are read from it; ids are their names. Raises what ``open_archive`` raises."""
+    return Manifest([Clip(name, store=path.name, key=name) for name in archive_names(path)], path.parent)
+
+
 def archive_rows(path: Path, classes: int) -> Iterator[tuple[str, np.ndarray]]:
     """Iterate over the names and targets of a file, in its order.
 
