@@ -7,15 +7,20 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from auricle.core.errors import AuricleError
+from auricle.core.options import with_values
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Manifest
+from auricle.methods.distillation.config import DistillConfig
+from auricle.methods.distillation.data import open_distillation
 from auricle.methods.supervised.description import describe
 from auricle.methods.supervised.doubts import doubts
 from auricle.methods.supervised.parts import Parts, kind_of, split_parts
 from auricle.models.label_space import LabelSpace
+from auricle.training.distributed import DistContext
 from helpers.finetune_runs import RATE, config, understood
 from helpers.sounds import tone, write_sound
 
@@ -156,3 +161,10 @@ def test_a_part_without_a_class_names_the_class():
              {"train": [("dog",), ("dog",), ("rain",), ("rain",)], "test": [("dog",)]}.items()}  # fmt: skip
     lines = describe(Parts(clips["train"], None, clips["test"]), ("dog", "rain"), seconds=1.0).lines()
     assert "1 class has no clip to test: rain" in lines
+
+
+def test_distillation_has_no_negatives(tmp_path):
+    values = {"teacher": ("mn04_as",), "negatives": ("nights",)}
+    settings = with_values(DistillConfig("distillation", str(tmp_path)), values)
+    with pytest.raises(AuricleError, match="--negatives is for auricle finetune"):
+        open_distillation(settings, DistContext(0, 1, torch.device("cpu"), quiet=True))

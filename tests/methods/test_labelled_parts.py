@@ -99,6 +99,33 @@ def test_a_detector_with_background_never_reports_it(tmp_path):
         assert {tag.label for tag in result.tags} <= {"tone"}
 
 
+def test_held_out_background_fires_a_detector_that_learnt_none_and_not_one_that_did(tmp_path):
+    model, rng = weight_file(tmp_path, "m2d"), np.random.default_rng(0)
+    for i in range(12):
+        write_sound(tmp_path / "tones" / "low" / f"{i}.wav", tone(0.3, RATE, 300.0 + 8 * i, seed=i), RATE)
+        write_sound(tmp_path / "tones" / "high" / f"{i}.wav", tone(0.3, RATE, 2000.0 + 50 * i, seed=12 + i), RATE)
+        for name in ("noise", "held out"):
+            write_sound(tmp_path / name / f"{i}.wav", rng.normal(0, 0.1, round(0.3 * RATE)).astype(np.float32), RATE)
+    fired = {}
+    for name, negatives in (("without", ()), ("with", (str(tmp_path / "noise"),))):
+        made = auricle.finetune(
+            tmp_path / "tones",
+            model=model,
+            out=tmp_path / name,
+            how="probe",
+            negatives=negatives,
+            device="cpu",
+            quiet=True,
+        )
+        space = auricle.load(made.run).info.label_space
+        results = auricle.tag(tmp_path / "held out", model=made.run).results
+        fired[name] = sum(
+            any(tag.score >= space.thresholds[space.ids.index(tag.label)] for tag in r.tags) for r in results
+        )
+    assert fired["without"] >= 6
+    assert fired["with"] <= 1
+
+
 # ---- negatives
 
 

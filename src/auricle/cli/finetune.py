@@ -2,6 +2,7 @@
 
 auricle finetune FOLDER --model mn04_as --out RUN             folders named by class, or a table with a column label: seconds
 auricle finetune sounds --labels labels.csv --fold 1          a table beside the recordings; fold 1 is tested (all: every fold)
+auricle finetune night --unlabelled negative                  recordings with label tracks (Audacity, Raven) beside them
 auricle finetune sounds --how full                            train the whole network; any option of training means it too
 auricle finetune sounds --model RUN --freeze encoder          from a run of yours; only the head learns
 auricle finetune sounds --recipe m2d-esc50 --model W          the settings of a published recipe; options given beside win

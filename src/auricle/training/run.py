@@ -150,7 +150,7 @@ def dry_run(config: PretrainConfig, measured_steps: int = MEASURED_STEPS) -> Dry
     with dist_context(config.train.device) as dist:
         parts = assemble(config, dist, repeat_clips=True)
         cost = measure_cost(parts.objective, parts.data, parts.length, dist, measured_steps)
-        return replace(cost, notes=parts.notes)
+        return replace(cost, notes=(*getattr(parts.data, "notes", ()), *parts.notes))
 
 
 def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = False) -> RunParts:

@@ -32,6 +32,10 @@ def open_distillation(config: DistillConfig, processes: Processes) -> Distillati
     Raises:
         AuricleError: the teacher has no classes and its logits are to be learnt, or other settings do not fit.
     """
+    if config.data.negatives:
+        raise AuricleError(
+            "--negatives is for auricle finetune; distillation takes recordings without labels among its data"
+        )
     student = load_student(config)
     parts = read_parts(config, processes)
     teacher = open_teacher(config.distillation, parts)

@@ -236,7 +236,9 @@ def learnable(
     if config.data.level == "frames":
         return Learnable(with_event_labels(manifest), None, notes)
     if manifest.clips[0].has_spectrogram:
-        return Learnable(manifest, None, notes)
+        stored = event_seconds(manifest, seconds or config.data.seconds) is not None
+        note = "stored spectrograms are not cut into windows: each has the labels of all its events; learn from the recordings"
+        return Learnable(manifest, None, (*notes, note) if stored else notes)
     notes = (*notes, *check_places(manifest))
     length = event_seconds(manifest, seconds or config.data.seconds)
     of_events = length is not None
