@@ -249,7 +249,7 @@ def test_no_embedding_is_not_finite():
     assert result.ids == ("audio 0",)
     assert np.isfinite(result.clip).all()
     assert "audio 1: holds a sample of 3e+29" in result.failed["audio 1"]
-    damaged = mn()
+    damaged = m2d()
     torch.nn.init.constant_(next(damaged.parameters()), torch.nan)
     assert "gives no finite embedding" in auricle.embed(tone(0.5, RATE), damaged, sample_rate=RATE).failed["audio"]
 
