@@ -143,6 +143,9 @@ def test_the_command_line_learns_frames(events, tmp_path, capsys):
     assert "\ntone " in shown.out
     assert "frames are 0.16 s apart: " in shown.err
     assert auricle.load(tmp_path / "run").info.hop_seconds == 0.16
+    tagger = auricle.Tagger(tmp_path / "run", window=1)
+    assert tagger.level == "frames"
+    assert tagger(events.parent / "0.wav").results[0].events is not None
     assert "with 18 events" in shown.err or "events" in shown.err
 
 

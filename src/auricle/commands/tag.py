@@ -34,7 +34,7 @@ LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
 LOCK = "lock"  # in --out, as long as a command works there
 # settings that older folders do not name
-ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False, "thresholds": []}
+ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False, "thresholds": [], "level": "clip"}
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 Stamp = list[int] | str | None
 KEPT = "; finished recordings are kept: the same command continues"
@@ -171,6 +171,7 @@ def _made_from(config: TagConfig, tagger: Tagger) -> dict[str, Any]:
         "precision": settings.precision,
         **asdict(config.events),
         "threshold": config.events.high,
+        "level": tagger.level,
         "thresholds": _thresholds(first),
         **({"heads": by_head} if len(by_head) > 1 else {}),
     }

@@ -30,6 +30,7 @@ class TagOptions(TypedDict, total=False):
     device: str
     batch_size: int
     workers: int
+    level: str
     only: Sequence[str]
     min_score: float
     strict: bool
@@ -86,6 +87,13 @@ class TagSettings:
         "seconds between the starts of two windows, or auto: half a window",
         special={"auto": None},
         old={0.0: None},
+    )
+    level: str = option(
+        "auto",
+        "what events are found in: clip: scores of windows; frames: scores of the frames in them, which are finer in time; "
+        "auto: frames for a run that was trained with --level frames",
+        choices=("auto", "clip", "frames"),
+        advanced=True,
     )
     only: tuple[str, ...] = option((), "labels (or class ids) to report, and no others")
     min_score: float = option(0.0, "least score of a label or event that is reported (0 to 1)")

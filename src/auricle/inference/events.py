@@ -29,6 +29,8 @@ def find_events(
     labels: Sequence[str],
     settings: EventSettings,
     thresholds: np.ndarray | None = None,
+    *,
+    overlapping: bool = True,
 ) -> tuple[Event, ...]:
     """Find the events of a recording.
 
@@ -36,6 +38,7 @@ def find_events(
         scores: (n, C) of n windows.
         spans: (n, 2) start and end of each window in seconds.
         labels: the C labels.
+        overlapping: the spans are windows, which may overlap; False: what each row decides for, as ``cells`` gives it.
         thresholds: (C,) scores at which events of each class begin; None: ``settings.high`` for all.
 
     Returns:
@@ -44,7 +47,7 @@ def find_events(
     """
     if len(scores) == 0:
         return ()
-    edges, events = cells(spans), []
+    edges, events = cells(spans) if overlapping else spans, list[Event]()
     gaps = np.flatnonzero(edges[1:, 0] > edges[:-1, 1] + ROUNDING) + 1  # audio that no window covers
     parts = [slice(a, b) for a, b in zip([0, *gaps], [*gaps, len(edges)])]
     high = [settings.high] * scores.shape[1] if thresholds is None else thresholds.tolist()

@@ -13,6 +13,7 @@ from auricle.core.errors import AuricleError, nearest
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.detection import Detection
 from auricle.inference.events import Event, find_events
+from auricle.inference.frame_events import FRAME_THRESHOLD
 from auricle.inference.tag_results import FileTags, Tag, WindowTags
 from auricle.models.label_space import LabelSpace
 
@@ -23,6 +24,13 @@ class Scores(NamedTuple):
 
     rows: np.ndarray
     compared: np.ndarray | None
+
+
+class Frames(NamedTuple):
+    """Of m frames of a recording: (m, C) what thresholds are compared with, and (m, 2) start and end in seconds."""
+
+    scores: np.ndarray
+    spans: np.ndarray
 
 
 class HeadReader:
@@ -67,15 +75,22 @@ class HeadReader:
             for file, row, tags in zip(files, scores.rows, detected)
         ]
 
-    def in_windows(self, scores: Scores, times: np.ndarray, file: str, seconds: float) -> FileTags:
+    def in_windows(
+        self, scores: Scores, times: np.ndarray, file: str, seconds: float, frames: Frames | None = None
+    ) -> FileTags:
         """Return the labels and events of a recording that was scored in windows.
 
         Args:
             times: (n, 2) start and end of each window in seconds.
+            frames: scores of frames, in which events are found in place of windows.
         """
         rows, lines = scores.rows, scores.rows if scores.compared is None else scores.compared
-        thresholds = self.detection.thresholds if self.detection else None
-        found = find_events(lines, times, self.labels, self.events, thresholds)
+        spans = times
+        if frames is not None:
+            lines, spans = frames
+        found = find_events(
+            lines, spans, self.labels, self.events, self._thresholds(frames), overlapping=frames is None
+        )
         events = tuple(e for e in found if e.score >= self.settings.min_score)
         detected = self._detected(scores.compared, len(rows))
         return FileTags(
@@ -89,6 +104,13 @@ class HeadReader:
             events,
             detected=_labels_of(events) if self.detection else None,
         )
+
+    def _thresholds(self, frames: Frames | None) -> np.ndarray | None:
+        """Where events of each class begin; None: where the settings say."""
+        if self.detection:
+            return self.detection.thresholds
+        unset = frames is not None and self.events.threshold is None
+        return np.full(len(self.labels), FRAME_THRESHOLD) if unset else None
 
     def _detected(self, compared: np.ndarray | None, count: int) -> Iterator[tuple[Tag, ...] | None]:
         """Yield the detected labels of each of ``count`` rows (C,), the highest score first; None without thresholds."""

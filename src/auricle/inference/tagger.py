@@ -23,10 +23,12 @@ from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import prefetch
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
-from auricle.inference.head_reader import HeadReader, Scores, chosen_by_head
+from auricle.inference.frame_events import FrameScores, join_frames, learnt_frames
+from auricle.inference.head_reader import Frames, HeadReader, Scores, chosen_by_head
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tags
 from auricle.models.info import EncoderInfo
+from auricle.models.outputs import EncoderOutput
 
 OnWindows = Callable[[AudioSource, float], None] | None
 
@@ -41,6 +43,7 @@ class Tagger(Session):
         tail: how the end of a recording is cut into windows (``audio.windows``).
         options: fields of TagSettings and EventSettings.
             top_k: labels per recording and window (10); only: the labels to report; min_score: least score of those.
+            level: "frames": events are found in the scores of frames; "auto": so for runs that were trained on frames.
             strict: refuse a file whose header does not declare the length of what is there (False).
             window, hop: seconds; score windows of this length, this far apart (None: the whole recording; half a window).
             whole: seconds; longer recordings are tagged in windows of 10 s even without ``window`` (120).
@@ -89,6 +92,8 @@ class Tagger(Session):
             name: HeadReader(space, reported[name], self.settings, self.events) for name, space in spaces.items()
         }
         self.labels = next(iter(self.readers.values())).labels
+        self.main = next(iter(self.readers))
+        self.level = self._level(model)
         # one by one on a CPU: a shape that keeps coming gets a graph there, which is faster than a batch
         self.whole_batch = 1 if self.device.type == "cpu" else self.settings.batch_size
 
@@ -126,7 +131,7 @@ class Tagger(Session):
             audio, sample_rate: as for a call; an iterable of recordings is read as it is needed.
             on_windows: called with a recording and the seconds of it that are done, every few windows.
         """
-        longest = 0.0 if self.settings.window else self.settings.whole
+        longest = 0.0 if self.settings.window or self.level == "frames" else self.settings.whole
         strict = self.settings.strict
         sources = (replace(s, strict=strict) if strict else s for s in audio_sources(audio, sample_rate))
         batches = ([source] for source in sources)
@@ -159,6 +164,44 @@ class Tagger(Session):
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
             )
         return {name: reader.scores(logits[name]) for name, reader in self.readers.items()}
+
+    def _level(self, model: Model) -> str:
+        """Return "frames" if events are found in frames, else "clip".
+
+        Raises:
+            AuricleError: frames are asked for and the encoder gives no scores of them.
+        """
+        level = self.settings.level
+        if level == "auto":
+            level = "frames" if learnt_frames(model) else "clip"
+        if level == "frames":
+            second = np.zeros((1, self.encoder.usable_samples(1.0)), np.float32)
+            if self._encoded(second).frame_logits is None:
+                raise AuricleError(
+                    f"--level frames: {self.info.name} gives no scores of frames; leave it out, or train with "
+                    "auricle finetune --level frames"
+                )
+        return level
+
+    @torch.inference_mode()
+    def _encoded(self, waves: np.ndarray) -> EncoderOutput:
+        with self.autocast():
+            return self.encoder(torch.from_numpy(np.ascontiguousarray(waves)).to(self.device))
+
+    def _frame_scores(self, waves: np.ndarray) -> tuple[dict[str, Scores], list[FrameScores]]:
+        """(B, S) -> the scores of the main head by windows, each class's highest over the frames, and by frames."""
+        out, reader = self._encoded(waves), self.readers[self.main]
+        logits = out.frame_logits
+        if logits is None or not torch.isfinite(logits).all():
+            raise AuricleError(f"{self.info.name} gives no finite scores of frames")
+        times, lengths = out.times.cpu().numpy(), out.lengths.tolist()
+        read = [reader.scores(rows[:length].float()) for rows, length in zip(logits, lengths)]
+        best = [Scores(rows.max(0, keepdims=True), None if c is None else c.max(0, keepdims=True)) for rows, c in read]
+        frames = [
+            FrameScores(scores.rows if scores.compared is None else scores.compared, times[:length])
+            for scores, length in zip(read, lengths)
+        ]
+        return {self.main: reader.join(best)}, frames
 
     def _outcomes(self, batch: list[LoadedAudio], on_windows: OnWindows = None) -> list[FileTags | Failure]:
         """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""
@@ -198,19 +241,28 @@ class Tagger(Session):
                 yield block
 
         scores: list[dict[str, Scores]] = []
+        frames: list[FrameScores] = []
         spans: list[tuple[int, int]] = []
         cut = windows(counted(prefetch(audio.blocks or ())), self.window, self.hop, self.tail)
         while batch := list(islice(cut, self.settings.batch_size)):
             _check_length(audio.source.name, len(batch[0].wave), self.info)
-            scores.append(self._scores(np.stack([window.wave for window in batch])))
+            waves = np.stack([window.wave for window in batch])
+            if self.level == "frames":
+                of_windows, of_frames = self._frame_scores(waves)
+                scores.append(of_windows)
+                frames += of_frames
+            else:
+                scores.append(self._scores(waves))
             spans += [(window.start, window.stop) for window in batch]
             if on_windows:
                 on_windows(audio.source, batch[-1].stop / self.info.sample_rate)
         times = np.array(spans, dtype=np.float64).reshape(-1, 2) / self.info.sample_rate
         file, seconds = audio.source.name, total / self.info.sample_rate
+        read = {self.main: self.readers[self.main]} if self.level == "frames" else self.readers
+        joined = Frames(*join_frames(frames, times)) if frames else None
         parts = {
-            name: reader.in_windows(reader.join([part[name] for part in scores]), times, file, seconds)
-            for name, reader in self.readers.items()
+            name: reader.in_windows(reader.join([part[name] for part in scores]), times, file, seconds, joined)
+            for name, reader in read.items()
         }
         return _of_heads(parts, note_texts(audio.notes))
 
