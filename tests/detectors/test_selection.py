@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from auricle.core.errors import AuricleError
 from auricle.detectors.frozen import select_head
@@ -14,6 +15,7 @@ from auricle.detectors.selection import (
     Trial,
     can_be_validated,
     candidates,
+    held_out_loss,
     inner_folds,
     more_candidates,
     simplest,
@@ -26,7 +28,7 @@ from helpers.frozen_features import drawn_features
 
 
 def trial(kind: str, *scores: float) -> Trial:
-    return Trial(FrozenHead(kind), "accuracy", scores, 0.1, np.zeros((1, 2), np.float32))
+    return Trial(FrozenHead(kind), "accuracy", scores, 0.5, 0.1, np.zeros((1, 2), np.float32))
 
 
 def test_the_simplest_head_within_one_standard_error_of_the_difference_is_kept():
@@ -46,9 +48,25 @@ def test_lower_scores_are_better_where_the_metric_says_so():
     assert simplest([trial("linear", 0.5, 0.5), trial("prototype", 0.1, 0.1)], sign=-1)[0].choice.kind == "prototype"
 
 
-def test_equal_heads_of_one_kind_keep_the_strongest_penalty():
-    first, second = replace(trial("linear", 1.0, 1.0), seconds=1.0), replace(trial("linear", 1.0, 1.0), seconds=2.0)
-    assert simplest([first, second])[0] is first
+def test_the_settings_of_a_kind_are_those_with_the_least_log_loss():
+    worse, better = trial("linear", 1.0, 1.0), replace(trial("linear", 0.9, 1.0), loss=0.4)
+    assert simplest([worse, better])[0] is better
+
+
+def test_the_simplest_of_equal_heads_is_called_the_best_one():
+    kept, reason = simplest([trial("linear", 0.7, 0.8), trial("prototype", 0.8, 0.7)])
+    assert kept.choice.kind == "linear"
+    assert "it is the best one" in reason
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_the_log_loss_is_that_of_pytorch(kind):
+    features = drawn_features(20, 3)
+    logits = np.random.default_rng(0).normal(0, 3, (20, 3)).astype(np.float32)
+    given, wanted = torch.from_numpy(logits), torch.from_numpy(features.targets)
+    functions = torch.nn.functional
+    loss = functions.cross_entropy if kind == "multiclass" else functions.binary_cross_entropy_with_logits
+    assert held_out_loss(logits, features, kind) == pytest.approx(loss(given, wanted).item(), rel=1e-5)
 
 
 def test_nothing_that_can_be_scored_is_said():
@@ -103,5 +121,5 @@ def test_a_search_draws_on_and_the_table_names_what_was_kept():
     assert len(trials) == 1
     selection = select_head(features, ("linear", "prototype"), "multiclass", metric("accuracy"))
     table = trial_table(selection.trials, selection.kept).splitlines()
-    assert table[0].split() == ["head", "accuracy", "standard", "error", "seconds"]
+    assert table[0].split() == ["head", "accuracy", "standard", "error", "log", "loss", "seconds"]
     assert sum(line.startswith("* ") for line in table) == 1

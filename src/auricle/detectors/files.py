@@ -122,6 +122,7 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
         "score": trial.score,
         "se": trial.error,
         "fold_scores": list(trial.fold_scores),
+        "loss": trial.loss,
         "seconds": round(trial.seconds, 3),
     }
 

@@ -223,7 +223,7 @@ def select_head(
         )
     if not can_be_validated(features, folds):
         plain = next((head for head in heads if head == FrozenHead("linear")), heads[0])
-        untried = Trial(plain, scored_by.name, (), 0.0, np.zeros(features.targets.shape, np.float32))
+        untried = Trial(plain, scored_by.name, (), float("nan"), 0.0, np.zeros(features.targets.shape, np.float32))
         return Selection(
             (), untried, f"{plain.kind} is kept: too few clips or groups of each class to hold some out", 1
         )

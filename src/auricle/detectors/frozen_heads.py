@@ -86,7 +86,10 @@ def fit_head(choice: FrozenHead, features: LabelledFeatures, kind: LabelKind) ->
     """
     if choice.kind not in FITS:
         raise AuricleError(f"unknown frozen head '{choice.kind}'; known: {', '.join(FITS)}")
-    return FITS[choice.kind](choice, features, kind).eval()
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # these products are so small that a second thread costs more than it brings
+        return FITS[choice.kind](choice, features, kind).eval()
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from auricle.metrics.table import Metric
 from auricle.models.label_space import LabelKind
 
 FOLDS = 5
+DIGITS = 9  # of scores that are compared: means of equal numbers differ by rounding
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # C of logistic regressions, from the strongest penalty on
 ATTENTIVE_STRENGTHS = (0.01, 1.0)
 
@@ -33,6 +34,7 @@ class Trial:
         choice: kind and settings.
         metric: name of the metric.
         fold_scores: its value on every fold that could be scored.
+        loss: mean log loss of the held-out clips.
         seconds: that fitting and scoring took.
         logits: (n, C) float32, of every clip by the head that did not learn from its fold.
     """
@@ -40,6 +42,7 @@ class Trial:
     choice: FrozenHead
     metric: str
     fold_scores: tuple[float, ...]
+    loss: float
     seconds: float
     logits: np.ndarray
 
@@ -141,7 +144,8 @@ def try_head(
         logits[held] = logits_of(head, features.take(held))
         score = metric(logits[held], truth[held])
         scores += [float(score)] if np.isfinite(score) else []
-    return Trial(choice, metric.name, tuple(scores), time.perf_counter() - started, logits)
+    loss = held_out_loss(logits, features, kind)
+    return Trial(choice, metric.name, tuple(scores), loss, time.perf_counter() - started, logits)
 
 
 def try_heads(
@@ -175,12 +179,25 @@ def try_heads(
     return trials
 
 
-def best_of_kinds(trials: Sequence[Trial], sign: int = 1) -> list[Trial]:
-    """Return the best trial of each kind of head, from the simplest kind on; of equal ones the first."""
+def held_out_loss(logits: np.ndarray, features: LabelledFeatures, kind: LabelKind) -> float:
+    """Return the mean log loss of logits (n, C) of all annotated labels."""
+    logits = logits.astype(np.float64)
+    if kind == "multiclass":
+        likelihoods = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        return float(-(likelihoods * features.targets).sum(1).mean())
+    losses = np.logaddexp(0.0, logits) - logits * features.targets
+    return float((losses * features.known).sum() / features.known.sum().clip(min=1))
+
+
+def best_of_kinds(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trial of each kind of head with the least held-out log loss, from the simplest kind on.
+
+    Log loss and not the metric chooses settings: most settings tie in accuracy, and probabilities make thresholds.
+    """
     best: dict[str, Trial] = {}
     for trial in trials:
         known = best.get(trial.choice.kind)
-        if known is None or sign * trial.score > sign * known.score:
+        if known is None or trial.loss < known.loss:
             best[trial.choice.kind] = trial
     return [best[kind] for kind in FROZEN_HEADS if kind in best]
 
@@ -203,17 +220,17 @@ def simplest(trials: Sequence[Trial], sign: int = 1) -> tuple[Trial, str]:
     Raises:
         AuricleError: no head could be scored.
     """
-    ranked = best_of_kinds([trial for trial in trials if np.isfinite(trial.score)], sign)
+    ranked = best_of_kinds([trial for trial in trials if np.isfinite(trial.score)])
     if not ranked:
         raise AuricleError(
             "no head could be scored on held-out clips; give each class recordings of two groups or more (or two clips)"
         )
-    best = max(ranked, key=lambda trial: sign * trial.score)
+    best = max(ranked, key=lambda trial: round(sign * trial.score, DIGITS))  # the simplest of equal ones
     for trial in ranked:
         if trial is best:
             break
         lost = sign * (np.array(best.fold_scores) - np.array(trial.fold_scores))
-        if lost.mean() <= (0.0 if np.isnan(standard_error(lost)) else standard_error(lost)):
+        if lost.mean() <= np.nan_to_num(standard_error(lost)):
             return trial, (
                 f"{trial.choice.kind} is kept: the best one, {best.choice.kind}, is better by {lost.mean():.4f}, which is within "
                 f"one standard error ({standard_error(lost):.4f})"
@@ -223,13 +240,13 @@ def simplest(trials: Sequence[Trial], sign: int = 1) -> tuple[Trial, str]:
     )
 
 
-def trial_table(trials: Sequence[Trial], kept: Trial, sign: int = 1) -> str:
+def trial_table(trials: Sequence[Trial], kept: Trial) -> str:
     """Return the best trial of each kind as lines of a table, the kept one marked."""
-    rows = [("head", trials[0].metric, "standard error", "seconds")]
-    for trial in best_of_kinds(trials, sign):
+    rows = [("head", trials[0].metric, "standard error", "log loss", "seconds")]
+    for trial in best_of_kinds(trials):
         own = kept if trial.choice.kind == kept.choice.kind else trial
         spent = sum(other.seconds for other in trials if other.choice.kind == own.choice.kind)
         mark = "* " if own is kept else "  "
-        rows.append((f"{mark}{own.choice}", f"{own.score:.4f}", f"{own.error:.4f}", f"{spent:.1f}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        rows.append((f"{mark}{own.choice}", f"{own.score:.4f}", f"{own.error:.4f}", f"{own.loss:.4f}", f"{spent:.1f}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

@@ -26,8 +26,7 @@ class DetectorConfig:
     how: str = option(
         "auto",
         "what learns. probe: a linear layer on the frozen encoder; head: the best of several heads on the frozen encoder, in "
-        "seconds; full: the whole network is trained; auto: as head, and full where an option of training is typed, a recipe "
-        "is named, or the data and the machine carry it",
+        "seconds; full: the whole network is trained; auto: head, but full where an option of training is typed or a recipe named",
         choices=WAYS,
     )
     heads: tuple[str, ...] = option(
