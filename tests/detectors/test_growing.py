@@ -98,6 +98,7 @@ def test_a_third_class_leaves_the_scores_of_two_as_they_were(places, capsys):
     assert run(command) == 0
     shown = capsys.readouterr()
     assert "new classes click" in shown.out
+    assert "no clip to learn from" not in shown.err
     assert "before" in shown.out
     detector = auricle.load(out)
     assert detector.info.label_space.ids == ("noise", "tone", "click")

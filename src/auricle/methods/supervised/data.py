@@ -164,7 +164,10 @@ def open_parts(
     dataset = training_clips(train, encoder, classes, seconds, config)
     dataset.frame_labels = frames
     count = 0 if frames is None else len(frames.times)
-    description = describe(parts, classes or (), seconds=seconds, space=space, reason=reason, frames=count)
+    described = classes or ()
+    if getattr(config.detector, "from_run", None) is not None:  # a detector grows: its other classes need no new clips
+        described = tuple(name for name in described if name in train.table.distinct("labels"))
+    description = describe(parts, described, seconds=seconds, space=space, reason=reason, frames=count)
     notes = (*description.lines(), *unvalidated(parts, config))
     if config.data.frame_hop is not None:
         notes = (*notes, frame_hop_note(encoder, seconds))

@@ -102,6 +102,7 @@ def read_labelled(config: FinetuneConfig, processes: Processes, classes: Sequenc
             notes = tuple(f"{source}: {note}" for note in held.notes)
             parts = parts.with_part(name, held.manifest)._replace(notes=(*parts.notes, *notes))
     kind, reason = kind_of(parts, config, windows=clips.of_events)
+    reason = "as in the detector that grows" if classes else reason
     if kind == "multiclass":
         parts = without_unlabelled(parts)
     if config.data.negatives:
