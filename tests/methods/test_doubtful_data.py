@@ -65,6 +65,10 @@ def test_the_parts_say_how_they_were_made(tmp_path):
     (tmp_path / "table.csv").write_text("path,label,fold,speaker\n" + "".join(rows))
     _, _, lines = understood(tmp_path / "table.csv", fold=1, valid_ratio=0.0)
     assert "parts: fold 1 is tested" in lines
+    assert (
+        "parts: the data have 4 folds, of which --fold tests one"
+        in understood(tmp_path / "table.csv", valid_ratio=0.0)[2]
+    )
     assert "train: 12 clips of 3 groups, 1.2 s: dog 6, rain 6" in lines
 
 

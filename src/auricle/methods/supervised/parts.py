@@ -339,8 +339,12 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
 def origin_of(manifest: Manifest, fold: int | None, *, drawn_here: bool, groups: bool) -> str:
     """Return how the parts were made, for people."""
     by = "no column split or fold" if fold is None else f"fold {fold} is tested"
+    if fold is None and "fold" in manifest.table.columns:
+        numbers = sorted(number for number in manifest.table.distinct("fold") if number is not None)
+        by = f"the data have {len(numbers)} folds, of which --fold tests one"
     if fold is None and "split" in manifest.table.columns:
-        by = f"parts by the splits of the data ({', '.join(sorted(map(str, manifest.table.distinct('split'))))})"
+        names = sorted(name for name in manifest.table.distinct("split") if name)
+        by = f"parts by the splits of the data ({', '.join(names)})"
     if not drawn_here:
         return by
     whole = (
