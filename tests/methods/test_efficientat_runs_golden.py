@@ -7,6 +7,7 @@ import torch
 
 from helpers.efficientat_training import FOLDER, Replay, golden_json
 from helpers.golden_files import close, read_golden
+from tolerances import TOLERANCES
 
 pytestmark = [
     pytest.mark.slow,
@@ -14,11 +15,9 @@ pytestmark = [
 ]
 RUNS = golden_json("runs.json")
 RATES = ("learning_rate", "features_lr", "classifier_lr", "last_layer_lr")
-# Largest difference of a weight, and of the length of an update; 2e-5 and 1 % in all other runs. In the first run the front end
-# rounds in another order than the program, which puts an activation on the other side of a kink. DyMN's losses agree, and so do
-# gradients of one step (tests/models/test_dymn.py), but from the second step on its weights are off by up to the length of a step,
-# in float64 too: not explained.
-LOOSE = {"gen23.audioset": (1e-4, 0.03), "gen24.trajectory_dymn": (1e-3, 0.5)}
+# Largest relative difference of the length of an update; 1 % in all other runs, and 2e-5 of a weight. Why these are larger is in
+# tests/tolerances.py: the last digit of the mel decides.
+LOOSE = {"gen23.audioset": 0.03, "gen24.trajectory_dymn": 0.25}
 # Biases before a batch norm: their exact gradient is 0, and Adam makes a step of its rounding noise
 NOISE = {"gen24.dcase20": {"features.12.block.3.1.bias"}, "gen23.dcase20": {"features.9.block.2.1.bias"}}
 
@@ -49,7 +48,9 @@ def test_a_published_run_is_repeated_epoch_by_epoch(name):
 def compare_weights(run: Replay) -> None:
     final, _ = read_golden(FOLDER / "runs_final.safetensors")
     state, case = run.encoder.state_dict(), run.case
-    atol, rel = LOOSE.get(run.name, (2e-5, 0.01))
+    atol, rel = 2e-5, LOOSE.get(run.name, 0.01)
+    if run.name in LOOSE:
+        atol = TOLERANCES[f"weights after {run.name}"].atol
     assert case["final_stable_tensors"]
     for name in case["final_stable_tensors"]:
         wanted = final[f"final.{run.name}.{name}"].reshape(state[name].shape)
