@@ -142,6 +142,16 @@ class DetectorView:
         """(n,) True for shown clips without any reported class."""
         return (self.truth[:, list(self.space.reported)] == 0).all(1)
 
+    @property
+    def background_hours(self) -> float:
+        """Length of the shown clips without any reported class."""
+        return float(np.nansum(self.shown.seconds[self.background])) / 3600
+
+    def false_alarms(self, place: int) -> float:
+        """Detections of a class an hour, in the shown clips without any reported class; NaN without such clips."""
+        hours = self.background_hours
+        return float(self.detected[self.background, place].sum()) / hours if hours else float("nan")
+
     @cached_property
     def figures(self) -> tuple[ClassFigures, ...]:
         """Of the reported classes, in the order of the logits."""

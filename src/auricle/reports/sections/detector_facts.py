@@ -179,8 +179,8 @@ def _untested(view: DetectorView) -> Iterator[str]:
     share = np.nanmean(view.truth[:, list(view.space.reported)] == 1, axis=0)
     if share.max() > RARE:
         yield (
-            f"Rare sounds: in these clips a class holds in {percent(float(share.min()), 0)} to {percent(float(share.max()), 0)} % "
-            "of them. Where it is rarer, more of the detections are false; recall stays."
+            f"Rare sounds: a class holds in {_range(share)} % of these clips. Where it is rarer, more of the detections "
+            "are false; recall stays."
         )
     seconds = part.seconds[np.isfinite(part.seconds)]
     if len(seconds):
@@ -188,6 +188,11 @@ def _untested(view: DetectorView) -> Iterator[str]:
             f"Long recordings: it was scored on clips of about {np.median(seconds):.3g} s. Tag a night with --window "
             f"{max(1.0, round(float(np.median(seconds)), 1)):g} and listen to some of the detections."
         )
+
+
+def _range(shares: np.ndarray) -> str:
+    low, high = percent(float(shares.min()), 0), percent(float(shares.max()), 0)
+    return low if low == high else f"{low} to {high}"
 
 
 def _names(names: list[str]) -> str:

@@ -6,17 +6,19 @@ import math
 
 import numpy as np
 
+from auricle.core.console import duration
 from auricle.detectors.learning_curve import LearningCurve
 from auricle.inference.calibration import probabilities
-from auricle.metrics.calibration import Reliability, reliability, threshold_curve, top_label
+from auricle.metrics.calibration import BINS, Reliability, reliability, threshold_curve, top_label, wilson_interval
 from auricle.reports.detector_view import ClassFigures, DetectorView
 from auricle.reports.drawing.charts import MOST_POINTS, Line, legend, line_chart
-from auricle.reports.drawing.html import percent, section, subsection, table, text
+from auricle.reports.drawing.html import count, percent, section, subsection, table, text
 from auricle.reports.sections.classes import MOST_CELLS, matrix
 
 NONE = "none of these"
 MOST_CHARTS = 9  # of thresholds: the weakest classes
-WORSE = 0.01  # calibration error from which calibration is said not to help
+WORSE = 0.03  # calibration error from which calibration is said not to help
+MANY, FEW_BINS = 300, 5  # answers of a reliability diagram; the bins where there are fewer
 TICK_WIDTH = 0.1  # share of an axis that a number takes
 LEAST_SCORE = 1e-3  # at the left of the threshold charts
 
@@ -24,14 +26,23 @@ LEAST_SCORE = 1e-3  # at the left of the threshold charts
 def detector_classes_section(view: DetectorView) -> str:
     """Return the section on single classes."""
     order = sorted(view.figures, key=lambda f: (math.isnan(f.average_precision), f.average_precision, f.name))
-    head = ("class", "clips", "found, %", "right, %", "average precision, %", "threshold")
-    body = table(head, [_row(view, f) for f in order], kind="detector", numeric=range(1, 6))
+    head = ["class", "clips", "found, %", "right, %", "average precision, %", "threshold"]
+    rows = [_row(view, f) for f in order]
+    if view.background_hours:
+        head.append("false alarms an hour")
+        rows = [[*row, _rate(view.false_alarms(f.place))] for row, f in zip(rows, order)]
+    body = table(head, rows, kind="detector", numeric=range(1, len(head)))
     goal = (view.described.get("thresholds") or {}).get("goal", {}).get("in_words")
     body += (
         '<p class="small">Found: of the clips that hold the class, how many were detected (recall). Right: of the detections, how '
         "many hold it (precision). In brackets the 95 % interval: with few clips the true figure may lie anywhere in it. Average "
         "precision looks at the order of the clips alone, whatever the threshold.</p>"
     )
+    if hours := view.background_hours:
+        body += (
+            f'<p class="small">False alarms were counted in {duration(3600 * hours)} of sound without any of the classes: up to '
+            f"{count(max(1, 3 / hours))} an hour are possible where none was found.</p>"
+        )
     parts = [subsection("Class by class", body), subsection("Confusion", _confusion(view))]
     lead = f"{view.shown_in_words}{f'; the thresholds are for {goal}' if goal else '; no thresholds were fitted'}."
     return section("classes", "Which classes it finds", "".join(parts), text(lead))
@@ -54,6 +65,10 @@ def _share(value: float, interval: tuple[float, float]) -> str:
         return "–"
     low, high = (percent(end, 0) for end in interval)
     return f"{percent(value, 0)} <span class=pm>({low}–{high})</span>"
+
+
+def _rate(value: float) -> str:
+    return count(value) if value >= 10 else f"{value:.2g}"
 
 
 def _confusion(view: DetectorView) -> str:
@@ -106,7 +121,7 @@ def calibration_section(view: DetectorView) -> str:
         lead = f"The scores are not calibrated; they are off by {100 * before:.1f} points on average."
     caption = (
         '<p class="small">On the dashed line scores tell the truth: of clips with a score of 0.8, eight in ten hold the class. '
-        "Below it the detector is too sure, above it not sure enough. Points with few clips scatter.</p>"
+        "Below it the detector is too sure, above it not sure enough. Points of few clips scatter; whiskers show how far.</p>"
     )
     return section(
         "calibration",
@@ -120,14 +135,27 @@ def _reliability(view: DetectorView, *, calibrated: bool) -> Reliability:
     space = view.space if calibrated else view.space.uncalibrated()
     scores = probabilities(space, view.shown.logits)
     if space.kind == "multiclass":
-        return reliability(*top_label(scores, view.truth))
-    reported = list(space.reported)
-    return reliability(scores[:, reported].ravel(), view.truth[:, reported].ravel())
+        score, right = top_label(scores, view.truth)
+    else:
+        score, right = (values[:, list(space.reported)].ravel() for values in (scores, view.truth))
+    return reliability(score, right, BINS if len(score) >= MANY else FEW_BINS)
 
 
 def _reliability_line(bins: Reliability, name: str, colour: int) -> Line:
     filled = bins.counts > 0
-    return Line(name, bins.mean_score[filled].tolist(), bins.positive_share[filled].tolist(), colour, dots=True)
+    pairs = zip(bins.positive_share[filled], bins.counts[filled])
+    ends = [wilson_interval(share * number, number) for share, number in pairs]
+    whiskers = [
+        min((high - low) / 2, share, 1 - share) for (low, high), share in zip(ends, bins.positive_share[filled])
+    ]
+    return Line(
+        name,
+        bins.mean_score[filled].tolist(),
+        bins.positive_share[filled].tolist(),
+        colour,
+        whiskers=whiskers,
+        dots=True,
+    )
 
 
 def thresholds_section(view: DetectorView) -> str:
