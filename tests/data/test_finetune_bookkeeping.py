@@ -13,7 +13,7 @@ from auricle.data.audioset import weight_clips
 from auricle.data.datasets.base import LabelVectors, crop_start, fit_length
 from auricle.data.manifest.formats import read_manifest
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.data import kind_of, split_parts
+from auricle.methods.supervised.parts import Parts, kind_of, split_parts
 from helpers.golden_files import read_golden
 from helpers.paths import GOLDEN
 
@@ -72,7 +72,7 @@ def test_tables_give_the_published_parts_and_training_targets(number, tmp_path):
     assert classes == wanted["classes"]
     vectors = LabelVectors(classes, train)
     assert [vectors(clip)[0].tolist() for clip in train] == wanted["targets"]
-    assert (kind_of(train, config) == "multilabel") == wanted["multi_label"]
+    assert (kind_of(Parts(train, None, None), config)[0] == "multilabel") == wanted["multi_label"]
 
 
 @pytest.mark.parametrize("case", BOOKS["sampler_weights"], ids=lambda case: case["what"])
