@@ -17,24 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError, first_line, nearest
 from auricle.core.io import make_folder, write_text
 from auricle.core.options import argument, check_choices, check_ranges, names_of, option, paths_as_text
-from auricle.detectors.suggestions import (
-    RANDOM,
-    DoubtfulClips,
-    Suggestion,
-    comparable,
-    doubts_of,
-    random_rows,
-    varied_rows,
-)
+from auricle.detectors.suggestions import RANDOM, Suggestion
 from auricle.inference.config import PRECISIONS
 
 if TYPE_CHECKING:
-    from auricle.data.manifest.manifest import Clip, Manifest
+    from auricle.data.manifest.manifest import Manifest
     from auricle.detectors.labelled_spans import LabelledSpans
+    from auricle.detectors.window_scan import WindowScan
     from auricle.inference.embedder import Embedder
     from auricle.models.base import Encoder
     from auricle.models.label_space import LabelSpace
@@ -45,7 +37,6 @@ WINDOW = 5.0  # seconds: long enough to know a sound by, short enough to have on
 NEAR = (
     0.9  # similarity; overlapping windows of one recording have 0.88 in the median (ESC-10, mn04), two recordings -0.07
 )
-KEPT_PER_CLIP, KEPT_AT_LEAST = 20, 1000  # embeddings of the most doubtful windows that are held
 
 
 @dataclass(frozen=True)
@@ -191,6 +182,7 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
     Raises:
         AuricleError: as ``suggest``.
     """
+    from auricle.detectors.window_scan import Choice, WindowScan
     from auricle.inference.embedder import Embedder
     from auricle.inference.head_reader import chosen_classes
 
@@ -211,7 +203,9 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
         )
     asked = chosen_classes(space, config.only)
     windows, notes = _windows(config)
-    scan = _Scan(config, embedder, space, asked, windows)
+    spans, more = _labelled_spans(config)
+    choice = Choice(config.top_k, config.random_ratio, config.near, config.seed)
+    scan = WindowScan(windows, embedder, spans, choice, asked)
     scan.known_vectors += _kept_vectors(config, embedder.info.clip_dim)
     if not len(scan.open_rows):
         raise AuricleError(
@@ -222,7 +216,7 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
         reasons = list(scan.failed.values())
         raise AuricleError(f"none of the recordings can be read: {reasons[0] if reasons else 'no audio'}")
     clips = scan.chosen()
-    notes += _remarks(config, clips, scan)
+    notes += [*more, *_remarks(config, clips, scan)]
     result = Suggestions(embedder.info.name, clips, len(scan.open_rows), scan.failed, tuple(notes))
     return result if folder is None else _written(result, folder, config, embedder, space, asked)
 
@@ -296,90 +290,9 @@ def _kept_vectors(config: SuggestConfig, width: int) -> list[np.ndarray]:
     return list(vectors) if vectors.shape[1] == width else []
 
 
-# ---- one pass
-
-
-class _Scan:
-    """One pass over all windows: scores of all, and embeddings of the most doubtful, the random and the labelled ones."""
-
-    def __init__(
-        self, config: SuggestConfig, embedder: Embedder, space: LabelSpace, asked: Sequence[int], windows: Manifest
-    ):
-        self.config, self.embedder, self.space, self.asked = config, embedder, space, list(asked)
-        self.windows = windows
-        spans, self.notes = _labelled_spans(config)
-        self.row_of = {clip.id: row for row, clip in enumerate(windows)}
-        self.labelled = np.array([_is_covered(spans, windows, clip) for clip in windows], bool)
-        self.open_rows = np.flatnonzero(~self.labelled)
-        number = round(config.random_ratio * min(config.top_k, len(self.open_rows)))
-        drawn = random_rows(len(self.open_rows), number, config.seed)
-        self.probability = number / max(1, len(self.open_rows))
-        self.random = dict.fromkeys(self.open_rows[drawn].tolist(), np.zeros(0, np.float32))
-        self.doubtful = DoubtfulClips(max(KEPT_AT_LEAST, KEPT_PER_CLIP * config.top_k))
-        self.known_vectors: list[np.ndarray] = []
-        self.answers: dict[int, tuple[int, float, str]] = {}  # class, score and reason by row
-        self.total, self.done = np.zeros(()), 0  # the sum of all vectors, and their number
-        self.failed: dict[str, str] = {}
-
-    def run(self, quiet: bool) -> None:
-        """Encode all windows."""
-        from auricle.data.stores.shards import CLIP, LOGITS
-
-        vectors = self.embedder.iterate(self.windows, names=(CLIP, LOGITS))
-        for result in progress_bar(vectors, total=len(self.windows), what="suggest", quiet=quiet):
-            row = self.row_of[result.id]
-            if result.failure:
-                self.failed.setdefault(str(self.windows.audio(self.windows.clips[row])), result.failure)
-            else:
-                self._add(row, result.vectors[CLIP], result.vectors[LOGITS])
-
-    def _add(self, row: int, vector: np.ndarray, logits: np.ndarray) -> None:
-        import torch
-
-        self.total = self.total + vector.astype(np.float64)
-        self.done += 1
-        if self.labelled[row]:
-            self.known_vectors.append(vector)
-            return
-        probabilities = self.space.probabilities(torch.from_numpy(logits[None])).numpy()
-        doubt, label, score, reason = (values[0] for values in doubts_of(probabilities, self.space, self.asked))
-        self.answers[row] = (int(label), float(score), str(reason))
-        if row in self.random:
-            self.random[row] = vector
-        else:
-            self.doubtful.add(row, float(doubt), vector)
-
-    def chosen(self) -> tuple[Suggestion, ...]:
-        """Return the suggestions: doubtful clips that differ, then the random ones."""
-        drawn = {row: vector for row, vector in self.random.items() if len(vector)}
-        rows, doubts, vectors = self.doubtful.arrays()
-        centre = self.total / self.done
-        beside = [*drawn.values(), *self.known_vectors]
-        others = comparable(np.stack(beside), centre) if beside else None
-        units = comparable(vectors, centre) if len(rows) else np.zeros((0, 1), np.float32)
-        wanted = min(self.config.top_k, len(self.open_rows)) - len(drawn)
-        picked = varied_rows(doubts, units, wanted, near=self.config.near, apart_from=others)
-        doubtful = [self._suggestion(int(rows[i])) for i in picked]
-        return (*doubtful, *(self._suggestion(row, True) for row in sorted(drawn)))
-
-    def _suggestion(self, row: int, drawn: bool = False) -> Suggestion:
-        clip = self.windows.clips[row]
-        label, score, reason = self.answers[row]
-        path = os.path.abspath(self.windows.audio(clip))
-        reason, probability = (RANDOM, self.probability) if drawn else (reason, None)
-        return Suggestion(path, clip.start, clip.end, self.space.names[label], score, reason, probability)
-
-
-def _is_covered(spans: LabelledSpans, windows: Manifest, clip: Clip) -> bool:
-    """Whether a window has a label already; a recording whose length is not known is taken to be a minute."""
-    start = clip.start or 0.0
-    end = clip.end if clip.end is not None else start + (clip.seconds or 60.0)
-    return spans.covers(windows.audio(clip), start, end)
-
-
-def _remarks(config: SuggestConfig, clips: Sequence[Suggestion], scan: _Scan) -> list[str]:
+def _remarks(config: SuggestConfig, clips: Sequence[Suggestion], scan: WindowScan) -> list[str]:
     """What should be known about the choice."""
-    count, notes = len(scan.open_rows), list(scan.notes)
+    count, notes = len(scan.open_rows), list[str]()
     labelled = int(scan.labelled.sum())
     if labelled:
         notes.append(f"{labelled} clips are labelled already and are not suggested")

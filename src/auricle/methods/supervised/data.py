@@ -166,7 +166,7 @@ def open_parts(
     count = 0 if frames is None else len(frames.times)
     described = classes or ()
     if getattr(config.detector, "from_run", None) is not None:  # a detector grows: its other classes need no new clips
-        described = tuple(name for name in described if name in train.table.distinct("labels"))
+        described = tuple(name for name in described if name in train.table.distinct("labels")) or described
     description = describe(parts, described, seconds=seconds, space=space, reason=reason, frames=count)
     notes = (*description.lines(), *unvalidated(parts, config))
     if config.data.frame_hop is not None:
