@@ -75,12 +75,12 @@ class AudioSource:
         if isinstance(self.content, np.ndarray):
             start = round(self.start * self.sample_rate)
             stop = None if self.end is None else round(self.end * self.sample_rate)
-            samples = self.content[..., start:stop]
+            held = self.content[..., start:stop]
             if notes is not None and start == 0:  # the first of several windows stands for all
                 levels = Levels(self.name, self.sample_rate, start)
-                levels.add(np.atleast_2d(samples).T)
+                levels.add(np.atleast_2d(held).T)
                 notes.extend(levels.notes(whole=stop is None))
-            wave = resample(samples, self.sample_rate, rate, resampler)
+            wave = resample(held, self.sample_rate, rate, resampler)
             wave = wave if wave.ndim == 1 else wave.mean(0, dtype=np.float32)
         else:
             part = read(
