@@ -15,7 +15,7 @@ from auricle.commands.finetune import continue_finetune, detector_run
 from auricle.commands.keep_scores import store_path
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
-from auricle.detectors.features import load_features
+from auricle.detectors.features import load_features, read_features
 from auricle.detectors.files import load_description, load_scores
 from auricle.evaluation.results import ResultsStore
 from auricle.hub.run_folder import RunFolder
@@ -135,6 +135,16 @@ def test_a_validation_part_of_the_data_is_scored_and_calibrates(sounds, model, t
     assert result.detector["head"]["kind"] == "prototype"
 
 
+def test_frames_are_held_in_half_precision_where_they_are_asked_for(sounds, model):
+    manifest = auricle.Manifest.read(sounds).select(ids={"tone/0.wav", "noise/1.wav"})
+    encoder = auricle.load(model)
+    features, failed = read_features(manifest, encoder, ("noise", "tone"), frames=True)
+    assert not failed
+    for clip, frames in zip(features.clip, features.frames):
+        assert frames.dtype == np.float16
+        np.testing.assert_allclose(frames.astype(np.float32).mean(0), clip, rtol=2e-3, atol=1e-2)
+
+
 def test_a_search_stays_in_its_budget_and_finds_more_trials(folds, model, tmp_path):
     result = auricle.finetune(folds, model=model, out=tmp_path / "run", how="probe", autotune=0.01, quiet=True)
     assert len(result.detector["trials"]) > 5
@@ -148,6 +158,7 @@ def test_the_command_prints_what_it_understood_tried_and_how_to_use_it(sounds, m
     assert "noise 8, tone 8" in shown.err
     assert "linear (strength" in shown.err
     assert "is kept" in shown.err
+    assert "thresholds for the best F1, from 5 held-out folds" in shown.out
     assert f"use it: auricle tag RECORDINGS --model {out}" in shown.out
     assert main([*words, "--device", "cpu"]) == 2
     assert "holds a run already" in capsys.readouterr().err

@@ -116,6 +116,8 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
         report = result.run / "report.html"
         if report.is_file():
             print(f"report: {report}")
+        if line := thresholds_of(result):
+            print(line)
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     lost = result.detector.get("left_out") if training is None else training.replaced
@@ -137,6 +139,16 @@ def class_table(classes: dict[str, dict[str, float]]) -> str:
     if len(names) > CLASSES_SHOWN:
         lines.append(f"and {len(names) - CLASSES_SHOWN} more (--json has all)")
     return "\n".join(lines)
+
+
+def thresholds_of(result: FinetuneResult) -> str:
+    """Return a line about calibration and thresholds; "" where there are none."""
+    calibration, thresholds = (result.detector.get(name) for name in ("calibration", "thresholds"))
+    if not calibration or not thresholds:
+        return ""
+    before, after = (calibration[name] for name in ("ece_before", "ece_after"))
+    error = f"; calibration error {before:.4f} before, {after:.4f} after" if before is not None else ""
+    return f"thresholds for {thresholds['goal']['in_words']}, from {calibration['fitted_on']}{error}"
 
 
 def length_of(result: FinetuneResult) -> str:

@@ -124,7 +124,7 @@ def frozen_run(
         _print(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
         _print(trial_table(selection.trials, selection.kept))
     if not quiet:
-        _print(selection.reason, *(f"left out: {reason}" for reason in detector.failed.values()))
+        _print(selection.reason, *detector.notes, *(f"left out: {reason}" for reason in detector.failed.values()))
     store.append(trial_rows(detector, run, config))
     from auricle.detectors.files import load_description
 

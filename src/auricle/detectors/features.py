@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError
 from auricle.data.datasets.base import LabelVectors
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.stores.shards import CLIP
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.inference.config import LONG_WINDOW, WHOLE_SECONDS, EmbedSettings
+from auricle.inference.embedder import Embedder
 from auricle.methods.supervised.clips import clip_of, windows_of
 from auricle.models.base import Encoder
+
+MOST_FRAME_BYTES = 1 << 30  # of frames that are held in memory
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def read_features(
     seconds: float | None = None,
     cache: EmbeddingCache | None = None,
     settings: EmbedSettings | None = None,
+    frames: bool = False,
     quiet: bool = True,
 ) -> tuple[LabelledFeatures, dict[str, str]]:
     """Read the frozen features of labelled clips from the embedding cache, which computes what it lacks in one pass.
@@ -85,6 +91,7 @@ def read_features(
         seconds: length of a window.
         cache: of the embeddings; None: the one in the cache folder.
         settings: device, precision and batch size of the embeddings.
+        frames: hold the frames too, if they fit: the clips pass the encoder once more for them.
         quiet: no progress bar.
 
     Returns:
@@ -111,6 +118,9 @@ def read_features(
     labels = LabelVectors(classes, clips)
     rows = [clips[id] for id in embedded.ids]
     targets, known = (np.stack(values).astype(np.float32) for values in zip(*map(labels, rows)))
+    held = (
+        read_frames(clips.select(ids=embedded.ids), bare, settings or EmbedSettings(), quiet=quiet) if frames else None
+    )
     features = LabelledFeatures(
         embedded.ids,
         tuple(clip.group if clip.group is not None else f"clip {clip_of(clip.id)}" for clip in rows),
@@ -119,8 +129,27 @@ def read_features(
         tuple(columns[1:]),
         targets,
         known,
+        held,
     )
     return features, embedded.failed
+
+
+def read_frames(
+    clips: Manifest, encoder: Encoder, settings: EmbedSettings, *, quiet: bool = True
+) -> tuple[np.ndarray, ...] | None:
+    """Return the frames of every clip, each (T, D) float16; None where they take too much memory, or a clip fails."""
+    found, size = dict[str, np.ndarray](), 0
+    embedder = Embedder(encoder, settings=settings, level="frames")
+    with progress_bar(total=len(clips), what="frames", quiet=quiet) as bar:
+        for result in embedder.iterate(clips, names=(CLIP,)):
+            if result.failure or result.frames is None:
+                return None
+            found[result.id] = result.frames.astype(np.float16)
+            size += found[result.id].nbytes
+            if size > MOST_FRAME_BYTES:
+                return None
+            bar.finish_step()
+    return tuple(found[id] for id in clips.ids)
 
 
 def save_features(features: LabelledFeatures, path: Path, classes: Sequence[str]) -> None:

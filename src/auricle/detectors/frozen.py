@@ -142,7 +142,8 @@ def make_frozen_detector(
             held = held if grown is None else reader.own_classes(held, part.dataset.manifest)
             parts.append(PartScores.of(name, held, logits_of(head, held)))
     twin = encoder.without_head().with_head(head, space).eval()
-    notes = ("attentive heads are left out: the frames of these clips are not held",) if features.frames is None else ()
+    lacks_frames = "attentive" in kinds and bool(config.detector.heads) and features.frames is None
+    notes = ("attentive heads are left out: the frames of these clips take too much memory",) if lacks_frames else ()
     growth: dict[str, Any] = {}
     if grown is not None and joined is not None:
         notes = (*notes, *joined.notes)
@@ -179,6 +180,7 @@ class Reader:
             seconds=self.config.data.seconds,
             cache=self.cache,
             settings=settings,
+            frames="attentive" in self.config.detector.heads and self.config.detector.how != "probe",
             quiet=self.quiet,
         )
 

@@ -30,7 +30,10 @@ class DetectorConfig:
         choices=WAYS,
     )
     heads: tuple[str, ...] = option(
-        (), f"frozen heads to try, of {', '.join(FROZEN_HEADS)}; none: all that the data carry", advanced=True
+        (),
+        f"frozen heads to try, of {', '.join(FROZEN_HEADS)}; none: all but attentive, which passes the clips through the "
+        "encoder once more",
+        advanced=True,
     )
     autotune: float | None = option(
         None, "minutes in which more settings of the heads are tried", special={"none": None}
