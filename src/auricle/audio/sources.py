@@ -91,8 +91,8 @@ class AudioSource:
                 notes.extend(part.notes)
         if self.seconds is None:
             return wave
-        samples = round(self.seconds * rate)
-        return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+        length = round(self.seconds * rate)
+        return np.pad(wave[:length], (0, max(0, length - len(wave))))
 
     def at_rate(self, rate: int, resampler: Resampler) -> AudioSource:
         """Return a source whose samples in memory are at ``rate`` hertz, so that parts of it are cut from one resampling."""

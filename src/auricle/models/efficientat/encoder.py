@@ -203,7 +203,7 @@ class EfficientAT(Encoder):
             )
         return self.with_strides(hops[near].strides)
 
-    def with_strides(self, strides: tuple[int, int, int, int]) -> EfficientAT:
+    def with_strides(self, strides: tuple[int, ...]) -> EfficientAT:
         """Return a copy with the same weights whose blocks 2, 4, 7 and 13 have these strides.
 
         Raises:
