@@ -35,6 +35,10 @@ COLUMNS_SHOWN = 600  # of a picture
 QUIET = 0.4  # of the range of a picture above its median that is drawn dark
 LARGEST = 100_000_000  # bytes of a page; browsers open larger ones slowly
 KEYS = 9  # classes with a number key
+MEANINGS = {
+    "multilabel": "a yes or no is known of that one class, a choice of classes of all of them",
+    "multiclass": "each clip has one class, or none of these",
+}
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ def _document(questions: LabelQuestions, store: dict[str, Any], link: bool) -> s
     policy = POLICY.replace("media-src data: blob:", "media-src data: blob: 'self' file:") if link else POLICY
     title = f"{len(questions.clips)} clips to label"
     facts = {"title": text(title), "model": text(questions.model), "version": text(__version__)}
+    facts["meaning"] = MEANINGS[questions.kind]
     for name, value in facts.items():
         body = body.replace(f"[{name}]", value)
     return (
