@@ -28,16 +28,21 @@ TOLERANCES = {
         "In a band with 1e-8 of the strongest bin's power the rounding of a float32 Fourier transform is 2.5e-4 of the "
         "power, which is 5e-5 after ln(...) / 5, and both processors round (7.0e-5 was measured).",
     ),
+    "weights after a training run": Tolerance(
+        2e-4,
+        "Adam makes steps of what the last digit of the mel changes at the kinks of activations. 2e-5 holds where the mathematics "
+        "library takes its fastest path on the processors that were tried; with MKL_CBWR=COMPATIBLE, which rounds as another "
+        "processor does, 9.1e-5 was measured.",
+    ),
+    "loss of a training run": Tolerance(
+        3e-4,
+        "Relative. It follows the weights: 1.0e-4 was measured with MKL_CBWR=COMPATIBLE, below 5e-5 otherwise.",
+    ),
     "weights after gen24.trajectory_dymn": Tolerance(
         1e-3,
         "92 % of its input is digital silence, so that an activation at a kink crosses it in most places at once and Adam makes "
         "steps of what changes: in float64, noise of 1e-7 on the mel, its last digit, moves the weights by up to 4.7e-4 (of 1e-5: "
         "5.2e-4); the same noise on the weights alone moves them by 7e-6, and float32 by 1.2e-5 (4.0e-4 was measured).",
-    ),
-    "weights after gen23.audioset": Tolerance(
-        1e-4,
-        "89 % of its input is digital silence: in float64, noise of 1e-7 on the mel moves the weights by up to 1.4e-6, of 1e-6 by "
-        "2.1e-4, and the front end agrees to between the two (5.6e-5 was measured).",
     ),
     "Kaldi fbank": Tolerance(
         3e-3,
