@@ -120,8 +120,7 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
             print(line)
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
-    lost = result.detector.get("left_out") if training is None else training.replaced
-    return EXIT_SOME_FAILED if lost else EXIT_OK
+    return EXIT_SOME_FAILED if result.replaced else EXIT_OK
 
 
 CLASSES_SHOWN = 30

@@ -46,6 +46,11 @@ class FinetuneResult:
     detector: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, dict[str, float]] = field(default_factory=dict)
 
+    @property
+    def replaced(self) -> int:
+        """Clips that could not be read: those that training replaced, or that frozen features lack."""
+        return self.training.replaced if self.training is not None else len(self.detector.get("left_out", ()))
+
 
 def finetune(
     data: str | Path,

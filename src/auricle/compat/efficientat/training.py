@@ -75,9 +75,10 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
     write_inputs(config, starting_network(line, load, manifest.label_classes(), config.train.seed), manifest)
     result = finetune_run(config, callbacks=(published_epochs(line),))
     training = result.training
+    assert training is not None  # the loop trained
     print(f"{result.run}: {updates_and_epochs(training.steps, training.epochs)}, loss {training.loss:.4f}")
     print(", ".join(f"{name} {value:.4f}" for name, value in result.validation.items()))
-    return 1 if training.replaced else 0
+    return 1 if result.replaced else 0
 
 
 def folder_of(line: ProgramLine) -> Path:

@@ -176,7 +176,7 @@ def run_application(run: ApplicationRun, change: Change | None = None) -> int:
     append_row(Path("results") / run.table, row)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
     print(f"{result.run}: {shown}")
-    return 1 if result.training.replaced else 0
+    return 1 if result.replaced else 0
 
 
 def score_row(run: ApplicationRun, result: FinetuneResult) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def finetune_line(line: FinetuneLine, change: Change | None = None) -> int:
         write_task(manifest, line, source)
         result = finetune_run(config, callbacks=(evar_weights,))
         scores.append(score_of(result))
-        replaced += result.training.replaced
+        replaced += result.replaced
         print(f"{line.task} fold {number}: {scores[-1]:.5f}" if len(parts) > 1 else f"{line.task}: {scores[-1]:.5f}")
     assert result is not None
     score = fmean(scores)
