@@ -47,6 +47,8 @@ vectors: np.ndarray = auricle.embed(["a.wav", "b.mp3"], model=encoder).clip
 tagger = auricle.Tagger(encoder, window=10, hop=5)
 scores: list[float] = [tag.score for tag in tagger(np.zeros(48000), sample_rate=48000).results[0].tags]
 embedder = auricle.Embedder(encoder, level="frames")
+stream = auricle.Stream(encoder, window=10, hop=0.5)
+heard: list[str] = [change.label for change in stream.push(np.zeros(4800), sample_rate=48000, at=0.0).changes]
 frames: Sequence[np.ndarray] = embedder("a.wav").frames or ()
 names: list[str] = [record.name for record in auricle.list_models(family="mn")]
 manifest = auricle.Manifest.read("clips.csv")

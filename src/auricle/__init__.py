@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from auricle.hub.load import load
     from auricle.hub.published.table import list_models
     from auricle.inference.embedder import Embedder, embed
+    from auricle.inference.stream import Stream
     from auricle.inference.tagger import Tagger, tag
 
 __all__ = [
     "Embedder",
     "Manifest",
+    "Stream",
     "Tagger",
     "__version__",
     "distill",
@@ -48,6 +50,7 @@ __all__ = [
 _MODULES = {
     "Embedder": "auricle.inference.embedder",
     "Manifest": "auricle.data.manifest.manifest",
+    "Stream": "auricle.inference.stream",
     "Tagger": "auricle.inference.tagger",
     "distill": "auricle.commands.finetune",
     "embed": "auricle.inference.embedder",

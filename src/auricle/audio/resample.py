@@ -3,7 +3,7 @@
 "soxr" is its HQ setting (20-bit precision), which librosa and most published programs use. "sinc" is torchaudio's default
 setting, with which MAE-AST was trained ([mae_ast 8](docs/specification/mae_ast.md#s8)): with the rates reduced to o and n, and
 c = 0.99 min(o, n) / o, output j is the sum over input samples k of x[k] c sinc(t) cos²(pi t / 12), t = c (k - j o / n),
-|t| < 6. Around the clip there are zeros. ``audio/resample.py`` resamples streams with the same results.
+|t| < 6. Around the clip there are zeros. Streams are resampled with the same results.
 """
 
 from __future__ import annotations
@@ -70,6 +70,38 @@ def resample_blocks(
     yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
 
 
+class ResampleStream:
+    """Resamples one wave that is fed by hand; the output joined is that of ``resample_blocks``.
+
+    Args:
+        from_rate, to_rate: hertz.
+        resampler: "soxr" or "sinc".
+    """
+
+    def __init__(self, from_rate: int, to_rate: int, resampler: Resampler = "soxr"):
+        check_resampler(resampler)
+        self.from_rate = from_rate
+        self._sinc = SincStream(from_rate, to_rate, 1) if resampler == "sinc" and from_rate != to_rate else None
+        self._soxr = None
+        if resampler == "soxr" and from_rate != to_rate:
+            self._soxr = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+
+    def push(self, wave: np.ndarray) -> np.ndarray:
+        """Take the next samples (n,) float32 and return (m,), those that are known by now."""
+        return self._next(wave, last=False)
+
+    def flush(self) -> np.ndarray:
+        """End the wave and return its last samples (m,)."""
+        return self._next(np.zeros(0, np.float32), last=True)
+
+    def _next(self, wave: np.ndarray, last: bool) -> np.ndarray:
+        if self._soxr is not None:
+            return self._soxr.resample_chunk(np.ascontiguousarray(wave)[:, None], last=last)[:, 0]
+        if self._sinc is not None:
+            return (self._sinc.flush() if last else self._sinc.push(wave[:, None]))[:, 0]
+        return wave
+
+
 Resampler = Literal["soxr", "sinc"]
 MIN_RATE, MAX_RATE = 100, 4_000_000  # hertz of recordings; at lower rates a few kilobytes would become a gigabyte
 RESAMPLERS = {"soxr": "soxr HQ", "sinc": "windowed sinc, width 6, rolloff 0.99"}  # descriptions, part of cache keys
@@ -130,19 +162,36 @@ def sinc_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int, chan
 
     Yields blocks (m, channels) that have ceil(N * to_rate / from_rate) samples together, N being all input samples.
     """
-    filters = sinc_filters(from_rate, to_rate)
-    held, received, sent = np.zeros((filters.reach, channels), np.float32), 0, 0
+    stream = SincStream(from_rate, to_rate, channels)
     for block in blocks:
-        received += len(block)
-        held = np.concatenate([held, block])
+        yield stream.push(block)
+    yield stream.flush()
+
+
+class SincStream:
+    """The windowed sinc of a stream of samples (n, channels) that is fed by hand."""
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int):
+        self.from_rate, self.to_rate, self.filters = from_rate, to_rate, sinc_filters(from_rate, to_rate)
+        self.held, self.received, self.sent = np.zeros((self.filters.reach, channels), np.float32), 0, 0
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Take (n, channels) samples and return (m, channels), as far as they are known."""
+        filters = self.filters
+        self.received += len(block)
+        held = np.concatenate([self.held, block])
         periods = max(0, len(held) - 2 * filters.reach - 1) // filters.step
         out = _filtered(held, filters, periods)
-        held = held[periods * filters.step :]
-        sent += len(out)
-        yield out
-    remaining = -(-received * to_rate // from_rate) - sent
-    zeros = np.zeros((filters.step + 2 * filters.reach + 1, channels), np.float32)
-    yield _filtered(np.concatenate([held, zeros]), filters, -(-remaining // filters.outputs))[:remaining]
+        self.held = held[periods * filters.step :]
+        self.sent += len(out)
+        return out
+
+    def flush(self) -> np.ndarray:
+        """Return the last samples (m, channels)."""
+        filters = self.filters
+        remaining = -(-self.received * self.to_rate // self.from_rate) - self.sent
+        zeros = np.zeros((filters.step + 2 * filters.reach + 1, self.held.shape[1]), np.float32)
+        return _filtered(np.concatenate([self.held, zeros]), filters, -(-remaining // filters.outputs))[:remaining]
 
 
 @dataclass(frozen=True)

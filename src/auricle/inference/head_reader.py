@@ -75,6 +75,21 @@ class HeadReader:
             for file, row, tags in zip(files, scores.rows, detected)
         ]
 
+    def window(self, start: float, end: float, scores: Scores) -> WindowTags:
+        """Return the labels of one window (a single row of scores)."""
+        detected = next(self._detected(scores.compared, 1))
+        return WindowTags(start, end, self._top(scores.rows[0]), detected)
+
+    def event_scores(self, scores: Scores) -> np.ndarray:
+        """Return (n, C) what decides about events."""
+        return scores.rows if scores.compared is None else scores.compared
+
+    @property
+    def event_thresholds(self) -> np.ndarray:
+        """(C,) scores of windows at which events of each class begin."""
+        thresholds = self._thresholds(None)
+        return np.full(len(self.labels), self.events.high) if thresholds is None else thresholds
+
     def in_windows(
         self, scores: Scores, times: np.ndarray, file: str, seconds: float, frames: Frames | None = None
     ) -> FileTags:
@@ -84,7 +99,7 @@ class HeadReader:
             times: (n, 2) start and end of each window in seconds.
             frames: scores of frames, in which events are found in place of windows.
         """
-        rows, lines = scores.rows, scores.rows if scores.compared is None else scores.compared
+        rows, lines = scores.rows, self.event_scores(scores)
         spans = times
         if frames is not None:
             lines, spans = frames

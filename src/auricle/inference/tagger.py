@@ -28,7 +28,7 @@ from auricle.inference.head_reader import Frames, HeadReader, Scores, chosen_by_
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tags
 from auricle.models.info import EncoderInfo
-from auricle.models.outputs import EncoderOutput
+from auricle.models.outputs import EncoderOutput, Spectrogram
 
 OnWindows = Callable[[AudioSource, float], None] | None
 
@@ -151,14 +151,27 @@ class Tagger(Session):
         Raises:
             AuricleError: for scores that are not finite.
         """
-        return next(iter(self._scores(waves).values())).rows
+        return next(iter(self.wave_scores(waves).values())).rows
 
     @torch.inference_mode()
-    def _scores(self, waves: np.ndarray) -> dict[str, Scores]:
-        """(B, S) -> the scores of each head."""
+    def wave_scores(self, waves: np.ndarray) -> dict[str, Scores]:
+        """Return the scores of each head of waveforms (B, S). Raises AuricleError for scores that are not finite."""
         wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
         with self.autocast():
-            logits = self.encoder.logits_by_head(wave)
+            return self._read(self.encoder.logits_by_head(wave))
+
+    @torch.inference_mode()
+    def spectrogram_scores(self, spec: Spectrogram) -> dict[str, Scores]:
+        """Return the scores of each head of spectrograms that the encoder's front end gave: as ``wave_scores`` of the waves.
+
+        Raises:
+            AuricleError: for scores that are not finite, and for a spectrogram of another front end.
+        """
+        with self.autocast():
+            return self._read(self.encoder.spec_logits_by_head(spec))
+
+    def _read(self, logits: dict[str, torch.Tensor]) -> dict[str, Scores]:
+        """The logits (B, C) of each head -> its scores."""
         if not logits or not all(torch.isfinite(values).all() for values in logits.values()):
             raise AuricleError(
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
@@ -214,7 +227,7 @@ class Tagger(Session):
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
             _check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
-            scores = self._scores(waves[0][None] if len(waves) == 1 else np.stack(waves))
+            scores = self.wave_scores(waves[0][None] if len(waves) == 1 else np.stack(waves))
             files = [audio.source.name for audio in batch]
             parts = {name: reader.whole(scores[name], files, seconds) for name, reader in self.readers.items()}
             return [
@@ -252,7 +265,7 @@ class Tagger(Session):
                 scores.append(of_windows)
                 frames += of_frames
             else:
-                scores.append(self._scores(waves))
+                scores.append(self.wave_scores(waves))
             spans += [(window.start, window.stop) for window in batch]
             if on_windows:
                 on_windows(audio.source, batch[-1].stop / self.info.sample_rate)

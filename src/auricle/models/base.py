@@ -165,6 +165,22 @@ class Encoder(nn.Module):
         logits = self.logits(wave)
         return {} if logits is None else {self.info.head_names[0]: logits}
 
+    def spec_logits(self, spec: Spectrogram) -> Tensor | None:
+        """Compute only the main head's logits (B, C) of spectrograms; a family may leave out all other work."""
+        return self.encode(spec).logits
+
+    def spec_logits_by_head(self, spec: Spectrogram) -> dict[str, Tensor]:
+        """Compute the logits (B, C) of every head of spectrograms, for those who hold them: as ``logits_by_head``."""
+        if len(self.info.head_names) > 1:
+            return self.encode(spec).head_logits
+        logits = self.spec_logits(spec)
+        return {} if logits is None else {self.info.head_names[0]: logits}
+
+    @property
+    def one_front_end(self) -> bool:
+        """Whether everything is computed from one spectrogram, that of ``front``."""
+        return True
+
     @property
     def front(self) -> FrontEnd:
         """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""

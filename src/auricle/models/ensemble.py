@@ -71,7 +71,7 @@ class Ensemble(Encoder):
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any
     ) -> EncoderOutput:
-        if self._one_front_end():
+        if self.one_front_end:
             return super().forward(wave, lengths, sample_rate=sample_rate, **options)
         self._refuse(chosen_layers(options.pop("layers", None), 0), options.pop("taps", ()), options.get("ids_keep"))
         out = joined([member(wave, lengths, sample_rate=sample_rate, **options) for member in self.encoders])
@@ -88,14 +88,14 @@ class Ensemble(Encoder):
         key: BatchKey | None,
     ) -> EncoderOutput:
         self._refuse(layers, taps, ids_keep)
-        if not self._one_front_end():
+        if not self.one_front_end:
             raise AuricleError("the members have different front ends: call the ensemble with the waveform")
         return joined([member.encode(spec, padding=padding, key=key) for member in self.encoders])
 
     def _core(
         self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
     ) -> tuple[CoreOutput, tuple[Tensor, ...]]:
-        if not self._one_front_end():
+        if not self.one_front_end:
             raise AuricleError("the members have different front ends: there is no one spectrogram to compute from")
         mask = None if lengths is None else torch.arange(values.shape[2], device=values.device) < lengths[:, None]
         parts = [member.core(values, mask) for member in self.encoders]
@@ -158,7 +158,8 @@ class Ensemble(Encoder):
         twin._modules["members"] = nn.ModuleList(member.for_inference() for member in self.encoders)
         return twin
 
-    def _one_front_end(self) -> bool:
+    @property
+    def one_front_end(self) -> bool:
         return len({member.info.front_end for member in self.encoders}) == 1
 
     def _refuse(self, layers: Sequence[int], taps: Sequence[str], ids_keep: Tensor | None) -> None:

@@ -375,7 +375,9 @@ class EfficientAT(Encoder):
         return by_length(values, spec.lengths, lambda group: self._encode_batch(group, request))
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
-        spec = self.frontend(wave, lengths)
+        return self.spec_logits(self.frontend(wave, lengths))
+
+    def spec_logits(self, spec: Spectrogram) -> Tensor | None:
         native = self.info.head_names[:1] == (MAIN,) and MAIN not in self.heads
         if self.training or not native or bool((spec.lengths != spec.values.shape[2]).any()):
             return self.encode(spec).logits
