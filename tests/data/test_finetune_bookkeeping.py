@@ -13,7 +13,8 @@ from auricle.data.audioset import weight_clips
 from auricle.data.datasets.base import LabelVectors, crop_start, fit_length
 from auricle.data.manifest.formats import read_manifest
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.parts import Parts, kind_of, split_parts
+from auricle.methods.supervised.labelled_clips.label_kind import kind_of
+from auricle.methods.supervised.labelled_clips.parts import Parts, split_parts
 from helpers.golden_files import read_golden
 from helpers.paths import GOLDEN
 

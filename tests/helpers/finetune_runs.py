@@ -11,8 +11,9 @@ from auricle.commands.finetune import finetune_run
 from auricle.core.options import with_values
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.description import describe
-from auricle.methods.supervised.parts import Parts, read_labelled
+from auricle.methods.supervised.labelled_clips.description import describe
+from auricle.methods.supervised.labelled_clips.parts import Parts
+from auricle.methods.supervised.labelled_clips.read import read_labelled
 from auricle.models.label_space import LabelSpace
 from auricle.training.distributed import DistContext
 from helpers.encoders import FAMILIES

@@ -16,9 +16,10 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.distillation.config import DistillConfig
 from auricle.methods.distillation.data import open_distillation
-from auricle.methods.supervised.description import describe
-from auricle.methods.supervised.doubts import doubts
-from auricle.methods.supervised.parts import Parts, kind_of, split_parts
+from auricle.methods.supervised.labelled_clips.description import describe
+from auricle.methods.supervised.labelled_clips.doubts import doubts
+from auricle.methods.supervised.labelled_clips.label_kind import kind_of
+from auricle.methods.supervised.labelled_clips.parts import Parts, split_parts
 from auricle.models.label_space import LabelSpace
 from auricle.training.distributed import DistContext
 from helpers.finetune_runs import RATE, config, understood

@@ -10,7 +10,7 @@ from auricle.core.options import with_values
 from auricle.data.manifest.clip_table import Clip, Segment
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.config import LabelConfig
-from auricle.methods.supervised.windows import check_places, event_seconds, event_windows
+from auricle.methods.supervised.labelled_clips.windows import check_places, event_seconds, event_windows
 from helpers.finetune_runs import RATE, config, understood, weight_file
 from helpers.sounds import tone, write_sound
 

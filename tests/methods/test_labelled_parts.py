@@ -10,8 +10,8 @@ from auricle.commands.finetune import finetune_run
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
-from auricle.methods.supervised.background import background_classes, without_background
-from auricle.methods.supervised.negatives import shared_out
+from auricle.methods.supervised.labelled_clips.background import background_classes, without_background
+from auricle.methods.supervised.labelled_clips.negatives import shared_out
 from helpers.finetune_runs import RATE, config, labelled_sounds, understood, weight_file
 from helpers.sounds import tone, write_sound
 

@@ -9,7 +9,7 @@ import pytest
 
 from auricle.commands.finetune import finetune_run
 from auricle.data.manifest.formats import read_manifest
-from auricle.methods.supervised.doubts import contradictions
+from auricle.methods.supervised.labelled_clips.doubts import contradictions
 from auricle.methods.supervised.objective import never_predicted, never_predicted_text
 from auricle.training.health import Health, overfit_warnings
 from auricle.training.log import read_log

@@ -14,7 +14,8 @@ from auricle.methods.distillation.config import DistillConfig, TeacherConfig
 from auricle.methods.distillation.stored import StoredTeacher, TeacherStore
 from auricle.methods.distillation.teachers import LiveTeachers, Teacher
 from auricle.methods.supervised.data import LabelledData, load_student, open_parts
-from auricle.methods.supervised.parts import Parts, read_parts
+from auricle.methods.supervised.labelled_clips.parts import Parts
+from auricle.methods.supervised.labelled_clips.read import read_parts
 from auricle.models.base import Encoder
 from auricle.models.label_space import LabelSpace
 

@@ -21,11 +21,12 @@ from auricle.hub.load import load, load_untrained
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.supervised.clips import LabelledWaveforms, scored_waveforms
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.description import DataDescription, describe
-from auricle.methods.supervised.doubts import doubts
 from auricle.methods.supervised.groups import Groups, groups_of
+from auricle.methods.supervised.labelled_clips.description import DataDescription, describe
+from auricle.methods.supervised.labelled_clips.doubts import doubts
+from auricle.methods.supervised.labelled_clips.parts import Parts
+from auricle.methods.supervised.labelled_clips.read import clip_seconds, read_labelled
 from auricle.methods.supervised.mixing import CLASS_WEIGHTS
-from auricle.methods.supervised.parts import Parts, clip_seconds, read_labelled
 from auricle.metrics.table import default_metric
 from auricle.models.base import Encoder
 from auricle.models.efficientat.complexity import relative_macs

@@ -18,7 +18,7 @@ from auricle.inference.config import LONG_WINDOW
 from auricle.methods.registry import read_settings
 from auricle.methods.supervised.clips import WINDOW_MARK, clip_of
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.parts import read_source
+from auricle.methods.supervised.labelled_clips.read import read_source
 from auricle.reports.detector_view import DetectorView
 from auricle.reports.drawing.html import play, section, subsection, text
 from auricle.reports.drawing.media import PageSounds
@@ -145,7 +145,7 @@ def listed_clips(config: FinetuneConfig) -> list[Manifest]:
 
 def learnt_clips(config: FinetuneConfig) -> list[Manifest]:
     """Read the clips as they were learnt: windows of recordings with events, and negatives."""
-    from auricle.methods.supervised.parts import read_labelled
+    from auricle.methods.supervised.labelled_clips.read import read_labelled
     from auricle.training.distributed import dist_context
 
     fold = None if config.data.fold == "all" else config.data.fold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from auricle.core.randomness import RandomKey
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.config import FinetuneConfig
-from auricle.methods.supervised.windows import cut_clips, text_of_seconds
+from auricle.methods.supervised.labelled_clips.parts import Parts
+from auricle.methods.supervised.labelled_clips.windows import cut_clips, text_of_seconds
 from auricle.models.label_space import LabelKind
-
-if TYPE_CHECKING:
-    from auricle.methods.supervised.parts import Parts
 
 BACKGROUND = "background"  # the class of negatives where classes exclude each other and the data have no such class
 

@@ -12,8 +12,8 @@ import numpy as np
 from auricle.core.console import number_of
 from auricle.data.manifest.columns import ListColumn
 from auricle.data.manifest.manifest import Manifest
-from auricle.methods.supervised.parts import Parts
-from auricle.methods.supervised.windows import text_of_seconds
+from auricle.methods.supervised.labelled_clips.parts import Parts
+from auricle.methods.supervised.labelled_clips.windows import text_of_seconds
 from auricle.models.label_space import LabelSpace
 
 SHOWN = 12  # classes that are listed
