@@ -1,8 +1,9 @@
 """How good are detectors on a frozen encoder? ``python -m benchmarks.detectors --part heads --out runs/detectors.jsonl``
 
 esc10: accuracy and time of the command on ESC-10; background: sound of no class; heads: which head, with how many labels;
-calibration: probabilities and thresholds on unseen folds; night: events in two hours. Resumable: a result is kept in the file
-``--out`` as soon as it is there, and is not made again (but for esc10, whose time is measured again); ``--table`` only prints.
+calibration: probabilities and thresholds on unseen folds; night: events in two hours; growing: more classes, and two detectors
+merged. Resumable: a result is kept in the file ``--out`` as soon as it is there, and is not made again (but for esc10, whose time
+is measured again); ``--table`` only prints.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.detectors import background, calibration, esc10, heads, night, settings
+from benchmarks.detectors import background, calibration, esc10, growing, heads, night, settings, tables
 from benchmarks.detectors.clips import Place
 from benchmarks.detectors.results import Results
 
-PARTS = ("esc10", "background", "heads", "calibration", "night")
+PARTS = ("esc10", "background", "heads", "calibration", "night", "growing")
 
 
 def main() -> None:
     args = arguments()
     results = Results(Path(args.out))
     place = Place(Path(args.shared), Path(args.out).with_suffix(""), Path(args.small))
-    for part in args.part:
+    for part in () if args.table else args.part:
         measure(part, place, results, args)
+    print(tables.markdown(results))
 
 
 def measure(part: str, place: Place, results: Results, args: argparse.Namespace) -> None:
@@ -37,8 +39,10 @@ def measure(part: str, place: Place, results: Results, args: argparse.Namespace)
     elif part == "calibration":
         for task in (*args.tasks, calibration.MIXTURES):
             calibration.measure(place, results, task)
-    else:
+    elif part == "night":
         night.measure(place, results)
+    else:
+        growing.measure(place, results)
 
 
 def arguments() -> argparse.Namespace:
