@@ -28,25 +28,27 @@ def measure(
     """Score every kind of head on every held-out fold, for every number of labels and draw of them."""
     clips = place.clips(encoder, task, frames=ATTENTIVE in kinds)
     for count in counts:
-        for fold, training in held_out(clips, encoder, task):
-            test = clips.features.take(clips.rows(fold))
+        for folds, training in held_out(clips, encoder, task):
             for draw in range(1, DRAWS + 1) if count else (0,):
-                names = {"encoder": encoder, "task": task, "per_class": count, "fold": fold, "draw": draw}
-                wanted = [kind for kind in kinds if not results.have(part="heads", head=kind, **names)]
-                if wanted:
-                    learnt = clips.features.take(few(clips, training, count, draw) if count else training)
-                    for kind, choice in chosen(wanted, learnt).items():
-                        logits = logits_of(fit_head(choice, learnt, "multiclass"), test)
-                        value = accuracy(logits, test.targets)
-                        results.add(part="heads", head=kind, **names, chosen=str(choice), accuracy=value)
+                names = {"encoder": encoder, "task": task, "per_class": count, "draw": draw}
+                wanted = [kind for kind in kinds if not results.have(part="heads", head=kind, fold=folds[-1], **names)]
+                if not wanted:
+                    continue
+                learnt = clips.features.take(few(clips, training, count, draw) if count else training)
+                for kind, choice in chosen(wanted, learnt).items():
+                    head = fit_head(choice, learnt, "multiclass")
+                    for fold in folds:
+                        test = clips.features.take(clips.rows(fold))
+                        value = accuracy(logits_of(head, test), test.targets)
+                        results.add(part="heads", head=kind, **names, fold=fold, chosen=str(choice), accuracy=value)
 
 
-def held_out(clips: Clips, encoder: str, task: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each tested fold with the rows that are learnt from: all others, or those that the small encoder learnt from."""
+def held_out(clips: Clips, encoder: str, task: str) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """Yield folds that are tested with the rows that are learnt from: one fold and all others, or those that the small encoder
+    did not see and those that it learnt from."""
     every = FOLDS[task]
-    for fold in every if encoder == MODEL else UNSEEN[task]:
-        left_out = (fold,) if encoder == MODEL else UNSEEN[task]
-        yield fold, clips.rows(*(other for other in every if other not in left_out))
+    for folds in ((fold,) for fold in every) if encoder == MODEL else (UNSEEN[task],):
+        yield folds, clips.rows(*(other for other in every if other not in folds))
 
 
 def few(clips: Clips, rows: np.ndarray, count: int, draw: int) -> np.ndarray:

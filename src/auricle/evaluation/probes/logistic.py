@@ -96,7 +96,7 @@ def row_basis(train: np.ndarray) -> np.ndarray | None:
     """Return an orthonormal basis (n, D) of the span of n rows (n, D); None where they are no fewer than features."""
     if len(train) >= train.shape[1]:
         return None
-    return np.linalg.svd(train.astype(np.float64), full_matrices=False)[2]
+    return np.linalg.qr(train.astype(np.float64).T)[0].T  # several times faster than an SVD
 
 
 ABSENT_LOGIT = -10.0  # of a class that no training clip has
