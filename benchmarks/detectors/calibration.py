@@ -7,6 +7,7 @@ held-out folds. Mixtures: clips of one fold added two and two at random levels, 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,9 +19,9 @@ from auricle.detectors.features import LabelledFeatures, read_features
 from auricle.detectors.files import PartScores
 from auricle.detectors.frozen import decide, select_head
 from auricle.detectors.frozen_heads import fit_head, logits_of
-from auricle.inference.calibration import calibration_error, decision_scores
+from auricle.inference.calibration import decision_scores, probabilities
 from auricle.methods.supervised.detector_config import FROZEN_HEADS
-from auricle.metrics.calibration import wilson_interval
+from auricle.metrics.calibration import expected_calibration_error, top_label, wilson_interval
 from auricle.metrics.table import default_metric, metric
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelKind, LabelSpace
@@ -40,16 +41,38 @@ def measure(place: Place, results: Results, task: str) -> None:
         clips, kind = mixtures(place), "multilabel"
     else:
         clips, kind = place.clips(MODEL, task), "multiclass"
+    answers = []
     for fold in map(int, np.unique(clips.folds)):
-        if results.have(part="calibration", task=task, fold=fold):
-            continue
-        others = clips.rows(*(other for other in np.unique(clips.folds) if other != fold))
-        learnt, test = clips.features.take(others), clips.features.take(clips.rows(fold))
-        results.add(part="calibration", task=task, fold=fold, **scored(learnt, test, clips.classes, kind))
+        path = place.out / f"calibration-{task}-{fold}.npz"
+        if not results.have(part="calibration", task=task, fold=fold):
+            others = clips.rows(*(other for other in np.unique(clips.folds) if other != fold))
+            learnt, test = clips.features.take(others), clips.features.take(clips.rows(fold))
+            figures, arrays = scored(learnt, test, clips.classes, kind)
+            np.savez(path, **arrays)
+            results.add(part="calibration", task=task, fold=fold, **figures)
+        with np.load(path) as file:
+            answers.append({name: file[name] for name in file.files})
+    if not results.have(part="calibration of all folds", task=task):
+        joined = {name: np.concatenate([arrays[name] for arrays in answers]) for name in answers[0]}
+        errors = {name: error_of(joined[name], joined["truth"], kind) for name in ("before", "after")}
+        results.add(part="calibration of all folds", task=task, ece_before=errors["before"], ece_after=errors["after"])
 
 
-def scored(learnt: LabelledFeatures, test: LabelledFeatures, classes: tuple[str, ...], kind: LabelKind) -> dict:
-    """Make a detector as ``auricle finetune --target-precision`` does, and score it on the test clips."""
+def error_of(scores: np.ndarray, truth: np.ndarray, kind: LabelKind) -> float:
+    """Return the expected calibration error: of the likeliest class, or of all answers about all classes."""
+    return expected_calibration_error(
+        *(top_label(scores, truth) if kind == "multiclass" else (scores.ravel(), truth.ravel()))
+    )
+
+
+def scored(
+    learnt: LabelledFeatures, test: LabelledFeatures, classes: tuple[str, ...], kind: LabelKind
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Make a detector as ``auricle finetune --target-precision`` does, and score it on the test clips.
+
+    Returns:
+        The figures, and the probabilities (n, C) of the test clips before and after calibration with the truth.
+    """
     space = LabelSpace(kind, classes)
     selection = select_head(learnt, FROZEN_HEADS[:3], kind, metric(default_metric(kind), kind))
     part = PartScores.of("train", learnt, selection.kept.logits)
@@ -59,11 +82,12 @@ def scored(learnt: LabelledFeatures, test: LabelledFeatures, classes: tuple[str,
     decided = decision_scores(decisions.space, logits) >= np.float32(decisions.space.thresholds)
     hits, count, positives = (int(x) for x in ((decided * test.targets).sum(), decided.sum(), test.targets.sum()))
     low, high = wilson_interval(hits, count)
-    return {
+    scores = {"before": probabilities(space, logits), "after": probabilities(decisions.space, logits)}
+    figures = {
         "head": str(selection.kept.choice),
         "score": float(metric(default_metric(kind), kind)(logits, test.targets)),
-        "ece_before": calibration_error(space, logits, test.targets),
-        "ece_after": calibration_error(decisions.space, logits, test.targets),
+        "ece_before": error_of(scores["before"], test.targets, kind),
+        "ece_after": error_of(scores["after"], test.targets, kind),
         "hits": hits,
         "decided": count,
         "positives": positives,
@@ -72,6 +96,7 @@ def scored(learnt: LabelledFeatures, test: LabelledFeatures, classes: tuple[str,
         "high": high,
         "recall": hits / positives,
     }
+    return figures, {**scores, "truth": test.targets}
 
 
 def mixtures(place: Place) -> Clips:

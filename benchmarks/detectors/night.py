@@ -2,14 +2,18 @@
 
 A night is ESC-10 clips of all classes at random times and levels in synthetic rain and wind. Their sounding part, from the first
 to the last moment within 40 dB of the loudest, is the event. The detector learns from an hour made of folds 1 to 3 with its label
-track; windows, hop and the fashion of learning are chosen on half an hour of fold 4; the two hours are of fold 5. The class "rain"
+track; windows, hop and the way of learning are chosen on half an hour of fold 4; the two hours are of fold 5. The class "rain"
 is left out: it is what the night is made of.
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -22,7 +26,7 @@ from auricle.data.synthetic import SOUNDS
 from auricle.metrics.events import event_counts, onset_f, segment_counts
 from benchmarks.detectors.clips import Place
 from benchmarks.detectors.results import Results
-from benchmarks.detectors.settings import MODEL
+from benchmarks.detectors.settings import MODEL, TARGET_PRECISION
 
 RATE = 32000
 SNR_DECIBELS = (0.0, 25.0)  # of an event's root mean square over that of the noise of the whole night
@@ -31,8 +35,9 @@ PIECES, PIECE, FADE = 8, 30.0, 5.0  # pieces of rain and wind of a night; second
 GAPS = (4.0, 40.0)  # seconds between two events
 SOUNDING = 40.0  # decibels below the loudest 20 ms
 NIGHTS = {"train": ((1, 2, 3), 1.0), "choice": ((4,), 0.5), "test": ((5,), 2.0)}  # folds, hours
+PARTS = 6  # recordings of the training hour: windows of one recording are never divided in choosing and calibrating
 LEFT_OUT = "rain"
-WINDOWS = ((1.0, 0.25), (2.0, 0.5), (2.0, 0.25), (3.0, 0.5))  # seconds: window and hop that are tried
+SETTINGS = ((1.0, 0.25, 1), (1.0, 0.25, 5), (2.0, 0.5, 3))  # that are tried: seconds of window and hop, median filter
 
 
 @dataclass(frozen=True)
@@ -46,27 +51,25 @@ class Night:
 
 def measure(place: Place, results: Results) -> None:
     nights = {name: night(place, name) for name in NIGHTS}
-    ways = {
-        "the labelled hour": lambda window: from_night(place, nights["train"], window),
-        "single clips and noise": lambda window: from_clips(place, nights["train"]),
-    }
     runs = {}
-    for window, hop in WINDOWS:
-        for way, train in ways.items():
-            names = {"way": way, "window": window, "hop": hop, "night": "choice"}
+    for way, train in WAYS.items():
+        for window, hop, median in SETTINGS:
+            names = {"way": way, "window": window, "hop": hop, "median": median, "night": "choice"}
             if not results.have(part="night", **names):
-                runs[way, window] = runs.get((way, window)) or train(window)
-                results.add(part="night", **names, **scored(runs[way, window], nights["choice"], window, hop))
-    best = max(results.of(part="night", night="choice"), key=lambda row: row["event_f"])
-    names = {key: best[key] for key in ("way", "window", "hop")} | {"night": "test"}
+                runs[way, window] = runs.get((way, window)) or train(place, nights["train"], window)
+                figures = scored(runs[way, window], nights["choice"], window, hop, median)
+                results.add(part="night", **names, **figures)
+    best = max(results.of(part="night", night="choice"), key=lambda row: row["event_f_1s"])
+    names = {key: best[key] for key in ("way", "window", "hop", "median")} | {"night": "test"}
     if not results.have(part="night", **names):
-        run = runs.get((best["way"], best["window"])) or ways[best["way"]](best["window"])
-        results.add(part="night", **names, **scored(run, nights["test"], best["window"], best["hop"]))
+        run = WAYS[best["way"]](place, nights["train"], best["window"])
+        figures = scored(run, nights["test"], best["window"], best["hop"], best["median"])
+        results.add(part="night", **names, **figures)
 
 
-def scored(run: Path, night: Night, window: float, hop: float) -> dict[str, float | int]:
-    """Compare the events that ``auricle tag --window --hop`` gives at the detector's thresholds with the truth."""
-    (found,) = auricle.tag(night.audio, model=run, window=window, hop=hop).results
+def scored(run: Path, night: Night, window: float, hop: float, median: int) -> dict[str, float | int]:
+    """Compare the events that ``auricle tag --window --hop --median`` gives at the detector's thresholds with the truth."""
+    (found,) = auricle.tag(night.audio, model=run, window=window, hop=hop, median=median).results
     assert found.events is not None
     events = tuple(Segment(e.start, e.end, e.label) for e in found.events if e.label != LEFT_OUT)
     counts, segments = event_counts([events], [night.events]), segment_counts([events], [night.events])
@@ -94,21 +97,30 @@ def scored(run: Path, night: Night, window: float, hop: float) -> dict[str, floa
 # ---- detectors
 
 
-def from_night(place: Place, night: Night, window: float) -> Path:
-    """A detector of the windows of a night with its label track; time beside the events is negative."""
-    out = place.out / f"night-of-windows-{window:g}"
-    if not out.is_dir():
+def from_night(place: Place, night: Night, window: float, **goal: Any) -> Path:
+    """A detector of the windows of a night in parts with their label tracks; time beside the events is negative."""
+    out = place.out / f"night-of-windows-{window:g}{'-'.join(goal)}"
+    if not (out / "card.md").is_file():
+        folder, wave = place.out / "night-parts", soundfile.read(night.audio, dtype="float32")[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        size = len(wave) // PARTS
+        for number in range(PARTS):
+            start, stop = (size * number / RATE, size * (number + 1) / RATE)
+            soundfile.write(folder / f"{number}.wav", wave[size * number : size * (number + 1)], RATE, subtype="PCM_16")
+            cut = [Segment(max(e.onset, start) - start, min(e.offset, stop) - start, e.label) for e in night.events]
+            write_track([event for event in cut if event.onset < event.offset], folder / f"{number}.txt")
         auricle.finetune(
-            night.audio.parent, model=MODEL, weights=str(place.weights), out=out, seconds=window, unlabelled="negative",
-            quiet=True,
+            folder, model=MODEL, weights=str(place.weights), out=out, seconds=window, unlabelled="negative",
+            how="probe", quiet=True, **goal,
         )  # fmt: skip
     return out
 
 
-def from_clips(place: Place, night: Night) -> Path:
+def from_clips(place: Place, night: Night, window: float) -> Path:
     """A detector of the clips of folds 1 to 3 as they are, with a folder of rain and wind as background."""
     out, tree = place.out / "night-of-clips", place.out / "night-tree"
-    if not out.is_dir():
+    if not (out / "card.md").is_file():
+        shutil.rmtree(tree, ignore_errors=True)
         manifest = place.manifest("ESC-10")
         for clip in manifest:
             if clip.fold in NIGHTS["train"][0] and clip.labels[0] != LEFT_OUT:
@@ -121,8 +133,23 @@ def from_clips(place: Place, night: Night) -> Path:
         for start in range(0, 600, 5):
             piece = wave[start * RATE : (start + 5) * RATE]
             soundfile.write(noise / f"{start}.wav", NOISE_RMS * piece, RATE, subtype="FLOAT")
-        auricle.finetune(tree, model=MODEL, weights=str(place.weights), out=out, quiet=True)
+        auricle.finetune(
+            tree,
+            model=MODEL,
+            weights=str(place.weights),
+            out=out,
+            how="probe",
+            quiet=True,
+            target_precision=TARGET_PRECISION,
+        )
     return out
+
+
+WAYS: dict[str, Callable[[Place, Night, float], Path]] = {
+    "labelled hour, best F1": from_night,
+    "labelled hour, precision 0.9": partial(from_night, target_precision=TARGET_PRECISION),
+    "single clips and noise, precision 0.9": from_clips,
+}
 
 
 # ---- nights
@@ -150,9 +177,14 @@ def night(place: Place, name: str) -> Night:
             events.append(Segment(start / RATE, stop / RATE, label))
             at = stop / RATE + draws.uniform(*GAPS)
         soundfile.write(audio, np.clip(wave, -1, 1), RATE, subtype="PCM_16")
-        track.write_text("".join(f"{e.onset:.6f}\t{e.offset:.6f}\t{e.label}\n" for e in events), encoding="utf-8")
+        write_track(events, track)
     lines = [line.split("\t") for line in track.read_text(encoding="utf-8").splitlines()]
     return Night(audio, tuple(Segment(float(a), float(b), label) for a, b, label in lines), hours)
+
+
+def write_track(events: Sequence[Segment], path: Path) -> None:
+    """Write an Audacity label track."""
+    path.write_text("".join(f"{e.onset:.6f}\t{e.offset:.6f}\t{e.label}\n" for e in events), encoding="utf-8")
 
 
 def weather(name: str, seconds: float) -> np.ndarray:

@@ -139,21 +139,23 @@ def calibration_table(results: Results) -> str:
         before, after = (fmean(row[key] for row in rows) for key in ("ece_before", "ece_after"))
         hits, decided, positives = (sum(row[key] for row in rows) for key in ("hits", "decided", "positives"))
         means = (f"{before:.4f}", f"{after:.4f}", f"{hits / max(decided, 1):.3f}", f"{hits / positives:.3f}")
-        lines.append((task, "all", "", *means))
+        lines.append((task, "mean", "", *means))
+        for row in results.of(part="calibration of all folds", task=task):
+            errors = (f"{row['ece_before']:.4f}", f"{row['ece_after']:.4f}")
+            lines.append((task, "all clips together", "", *errors, "", ""))
     return table(names, lines)
 
 
 def night_table(results: Results) -> str:
     names = (
-        "night", "learnt from", "window", "hop", "event F", "event F, 1 s", "onset F", "segment F", "events", "met", "detected",
-        "false alarms an hour",
+        "night", "learnt from, thresholds for", "window, hop, median", "event F", "event F, 1 s", "onset F", "segment F",
+        "events", "met", "detected", "false alarms an hour",
     )  # fmt: skip
     lines = [
         (
             row["night"],
             row["way"],
-            f"{row['window']:g}",
-            f"{row['hop']:g}",
+            f"{row['window']:g}, {row['hop']:g}, {row['median']}",
             *(f"{row[key]:.3f}" for key in ("event_f", "event_f_1s", "onset_f", "segment_f")),
             *(str(row[key]) for key in ("events", "met", "detected")),
             f"{row['false_alarms'] / row['hours']:.1f}",
