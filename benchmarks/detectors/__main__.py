@@ -37,8 +37,9 @@ def measure(part: str, place: Place, results: Results, args: argparse.Namespace)
     elif part == "background":
         background.measure(place, results)
     elif part == "calibration":
-        for task in (*args.tasks, calibration.MIXTURES):
-            calibration.measure(place, results, task)
+        for kind in (calibration.CHOSEN, heads.PROBE):
+            for task in (*args.tasks, calibration.MIXTURES):
+                calibration.measure(place, results, task, kind)
     elif part == "night":
         night.measure(place, results)
     else:

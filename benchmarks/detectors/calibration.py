@@ -18,7 +18,8 @@ from auricle.data.manifest.formats import read_manifest
 from auricle.detectors.features import LabelledFeatures, read_features
 from auricle.detectors.files import PartScores
 from auricle.detectors.frozen import decide, select_head
-from auricle.detectors.frozen_heads import fit_head, logits_of
+from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
+from auricle.detectors.selection import inner_folds, try_head
 from auricle.inference.calibration import decision_scores, probabilities
 from auricle.methods.supervised.detector_config import FROZEN_HEADS
 from auricle.metrics.calibration import expected_calibration_error, top_label, wilson_interval
@@ -26,36 +27,39 @@ from auricle.metrics.table import default_metric, metric
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelKind, LabelSpace
 from benchmarks.detectors.clips import Clips, Place
+from benchmarks.detectors.heads import PROBE
 from benchmarks.detectors.results import Results
 from benchmarks.detectors.settings import MODEL, TARGET_PRECISION
 from benchmarks.with_labels.sounds import write_table
 
+CHOSEN = "chosen head"
 MIXTURES = "mixtures of ESC-10"
 MIXED = 120  # mixtures of each fold
 RATE, SECONDS, LEVELS = 32000, 5.0, (-6.0, 6.0)  # hertz; decibels of the second clip
 
 
-def measure(place: Place, results: Results, task: str) -> None:
-    """Score every fold by a detector that was made of the others."""
+def measure(place: Place, results: Results, task: str, heads: str = CHOSEN) -> None:
+    """Score every fold by a detector that was made of the others: by the head that the product chooses, or by the probe."""
     if task == MIXTURES:
         clips, kind = mixtures(place), "multilabel"
     else:
         clips, kind = place.clips(MODEL, task), "multiclass"
     answers = []
     for fold in map(int, np.unique(clips.folds)):
-        path = place.out / f"calibration-{task}-{fold}.npz"
-        if not results.have(part="calibration", task=task, fold=fold):
+        path = place.out / f"calibration-{heads}-{task}-{fold}.npz"
+        if not results.have(part="calibration", heads=heads, task=task, fold=fold):
             others = clips.rows(*(other for other in np.unique(clips.folds) if other != fold))
             learnt, test = clips.features.take(others), clips.features.take(clips.rows(fold))
-            figures, arrays = scored(learnt, test, clips.classes, kind)
+            figures, arrays = scored(learnt, test, clips.classes, kind, heads)
             np.savez(path, **arrays)
-            results.add(part="calibration", task=task, fold=fold, **figures)
+            results.add(part="calibration", heads=heads, task=task, fold=fold, **figures)
         with np.load(path) as file:
             answers.append({name: file[name] for name in file.files})
-    if not results.have(part="calibration of all folds", task=task):
+    if not results.have(part="calibration of all folds", heads=heads, task=task):
         joined = {name: np.concatenate([arrays[name] for arrays in answers]) for name in answers[0]}
         errors = {name: error_of(joined[name], joined["truth"], kind) for name in ("before", "after")}
-        results.add(part="calibration of all folds", task=task, ece_before=errors["before"], ece_after=errors["after"])
+        pair = {"ece_before": errors["before"], "ece_after": errors["after"]}
+        results.add(part="calibration of all folds", heads=heads, task=task, **pair)
 
 
 def error_of(scores: np.ndarray, truth: np.ndarray, kind: LabelKind) -> float:
@@ -66,25 +70,28 @@ def error_of(scores: np.ndarray, truth: np.ndarray, kind: LabelKind) -> float:
 
 
 def scored(
-    learnt: LabelledFeatures, test: LabelledFeatures, classes: tuple[str, ...], kind: LabelKind
+    learnt: LabelledFeatures, test: LabelledFeatures, classes: tuple[str, ...], kind: LabelKind, heads: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Make a detector as ``auricle finetune --target-precision`` does, and score it on the test clips.
 
     Returns:
         The figures, and the probabilities (n, C) of the test clips before and after calibration with the truth.
     """
-    space = LabelSpace(kind, classes)
-    selection = select_head(learnt, FROZEN_HEADS[:3], kind, metric(default_metric(kind), kind))
-    part = PartScores.of("train", learnt, selection.kept.logits)
-    decisions = decide([part], space, ThresholdGoal(target_precision=TARGET_PRECISION), selection.folds)
+    space, scored_by, folds = LabelSpace(kind, classes), metric(default_metric(kind), kind), inner_folds(learnt)
+    if heads == PROBE:
+        kept = try_head(FrozenHead("linear", 1.0), learnt, folds, kind, scored_by)
+    else:
+        kept = select_head(learnt, FROZEN_HEADS[:3], kind, scored_by).kept
+    part = PartScores.of("train", learnt, kept.logits)
+    decisions = decide([part], space, ThresholdGoal(target_precision=TARGET_PRECISION), len(np.unique(folds)))
     assert decisions is not None
-    logits = logits_of(fit_head(selection.kept.choice, learnt, kind), test)
+    logits = logits_of(fit_head(kept.choice, learnt, kind), test)
     decided = decision_scores(decisions.space, logits) >= np.float32(decisions.space.thresholds)
     hits, count, positives = (int(x) for x in ((decided * test.targets).sum(), decided.sum(), test.targets.sum()))
     low, high = wilson_interval(hits, count)
     scores = {"before": probabilities(space, logits), "after": probabilities(decisions.space, logits)}
     figures = {
-        "head": str(selection.kept.choice),
+        "head": str(kept.choice),
         "score": float(metric(default_metric(kind), kind)(logits, test.targets)),
         "ece_before": error_of(scores["before"], test.targets, kind),
         "ece_after": error_of(scores["after"], test.targets, kind),

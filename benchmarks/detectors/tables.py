@@ -129,8 +129,8 @@ def against_probe(results: Results) -> str:
 def calibration_table(results: Results) -> str:
     names = ("task", "fold", "head", "ECE before", "ECE after", "precision (95 %)", "recall")
     lines, found = [], results.of(part="calibration")
-    for task in dict.fromkeys(row["task"] for row in found):
-        rows = [row for row in found if row["task"] == task]
+    for heads, task in dict.fromkeys((row["heads"], row["task"]) for row in found):
+        rows = results.of(part="calibration", heads=heads, task=task)
         for row in rows:
             precision = "none decided" if row["precision"] is None else f"{row['precision']:.3f}"
             interval = f"{precision} ({row['low']:.3f} to {row['high']:.3f})"
@@ -139,10 +139,10 @@ def calibration_table(results: Results) -> str:
         before, after = (fmean(row[key] for row in rows) for key in ("ece_before", "ece_after"))
         hits, decided, positives = (sum(row[key] for row in rows) for key in ("hits", "decided", "positives"))
         means = (f"{before:.4f}", f"{after:.4f}", f"{hits / max(decided, 1):.3f}", f"{hits / positives:.3f}")
-        lines.append((task, "mean", "", *means))
-        for row in results.of(part="calibration of all folds", task=task):
+        lines.append((task, "mean", heads, *means))
+        for row in results.of(part="calibration of all folds", heads=heads, task=task):
             errors = (f"{row['ece_before']:.4f}", f"{row['ece_after']:.4f}")
-            lines.append((task, "all clips together", "", *errors, "", ""))
+            lines.append((task, "all clips together", heads, *errors, "", ""))
     return table(names, lines)
 
 
