@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TextIO
 
@@ -75,6 +75,12 @@ def number_of(count: int, what: str) -> str:
     """
     plural = what + ("es" if what.endswith("s") else "s")
     return f"{count:,} {what if count == 1 else plural}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Write names, separated by commas: the first ``most`` of them, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def audio_length(seconds: float) -> str:

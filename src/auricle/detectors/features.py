@@ -17,7 +17,8 @@ from auricle.data.stores.shards import CLIP
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.inference.config import LONG_WINDOW, WHOLE_SECONDS, EmbedSettings
 from auricle.inference.embedder import Embedder
-from auricle.methods.supervised.clips import clip_of, windows_of
+from auricle.methods.supervised.clips import group_of, windows_of
+from auricle.metrics.classification import truth_of
 from auricle.models.base import Encoder
 
 MOST_FRAME_BYTES = 1 << 30  # of frames that are held in memory
@@ -65,7 +66,7 @@ class LabelledFeatures:
 
     def truth(self) -> np.ndarray:
         """Return the targets as metrics take them: NaN where a class was not annotated."""
-        return np.where(self.known > 0, self.targets, np.nan) if (self.known == 0).any() else self.targets
+        return truth_of(self.targets, self.known)
 
 
 def read_features(
@@ -123,7 +124,7 @@ def read_features(
     )
     features = LabelledFeatures(
         embedded.ids,
-        tuple(clip.group if clip.group is not None else f"clip {clip_of(clip.id)}" for clip in rows),
+        tuple(map(group_of, rows)),
         np.array([clip.seconds or np.nan for clip in rows]),
         columns[0],
         tuple(columns[1:]),

@@ -16,10 +16,11 @@ from auricle.detectors.features import LabelledFeatures
 from auricle.detectors.selection import Trial
 from auricle.hub.run_folder import RunFolder
 from auricle.inference.calibration import Decisions
+from auricle.metrics.classification import truth_of
 from auricle.models.label_space import LabelSpace
 
 FORMAT = 1
-PARTS = ("train", "valid", "test")
+PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}  # as files and as people name them
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class PartScores:
 
     def truth(self) -> np.ndarray:
         """Return the targets as metrics take them: NaN where a class was not annotated."""
-        return np.where(self.known > 0, self.targets, np.nan) if (self.known == 0).any() else self.targets
+        return truth_of(self.targets, self.known)
 
     def describe(self, space: LabelSpace) -> dict[str, Any]:
         """Return how many clips, seconds and groups there are, in all and of each class."""
@@ -101,7 +102,7 @@ def load_scores(run: Path | str) -> list[PartScores]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         found = []
-        for part in PARTS:
+        for part in PART_NAMES:
             rows = np.flatnonzero(arrays["part"] == part)
             texts: dict[str, Any] = {name: tuple(map(str, arrays[name][rows])) for name in ("ids", "groups")}
             numbers = {
@@ -135,6 +136,12 @@ def describe_space(space: LabelSpace) -> dict[str, Any]:
         "kind": space.kind,
         "background": list(space.background),
     }
+
+
+def described_space(described: dict[str, Any]) -> LabelSpace:
+    """Return the classes that ``describe_space`` described, without calibration and thresholds."""
+    names, background = described.get("names", ()), described.get("background", ())
+    return LabelSpace(described["kind"], described["classes"], names, background)
 
 
 def describe_decisions(decisions: Decisions | None) -> dict[str, Any]:

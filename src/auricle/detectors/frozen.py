@@ -12,7 +12,7 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Manifest
 from auricle.detectors.features import LabelledFeatures, read_features
-from auricle.detectors.files import PartScores
+from auricle.detectors.files import PART_NAMES, PartScores
 from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
 from auricle.detectors.growing import KeptDetector, compared, join, limited_to_own_classes
 from auricle.detectors.selection import (
@@ -25,11 +25,12 @@ from auricle.detectors.selection import (
     try_heads,
 )
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.inference.calibration import Decisions, fit_decisions
+from auricle.inference.calibration import Decisions, background_rows, fit_decisions
 from auricle.inference.config import EmbedSettings
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import LabelledData
 from auricle.methods.supervised.detector_config import FROZEN_HEADS
+from auricle.metrics.classification import truth_of
 from auricle.metrics.table import Metric, default_metric, metric
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.base import Encoder
@@ -281,12 +282,11 @@ def decide(parts: Sequence[PartScores], space: LabelSpace, goal: ThresholdGoal, 
     fitted = [part for part in parts if part.part != "test"]
     if not fitted:
         return None
-    names = {"train": f"{folds} held-out folds of the training clips", "valid": "validation clips"}
+    names = {"train": f"{folds} held-out folds of the training clips", "valid": f"{PART_NAMES['valid']} clips"}
     logits, targets, known, seconds = (
         np.concatenate([getattr(part, name) for part in fitted]) for name in ("logits", "targets", "known", "seconds")
     )
-    reported = list(space.reported)
-    empty = (known[:, reported] > 0).all(1) & (targets[:, reported] == 0).all(1)
+    empty = background_rows(space, truth_of(targets, known))
     return fit_decisions(
         space,
         logits,

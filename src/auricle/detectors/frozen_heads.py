@@ -62,6 +62,11 @@ class FrozenHead:
             return {"strength": self.strength, "per_class": self.per_class, "seed": self.seed}
         return {}
 
+    @classmethod
+    def of(cls, kind: str, settings: dict[str, Any]) -> FrozenHead:
+        """Return the head whose ``settings()`` these are, also as JSON gives them back."""
+        return cls(kind, **{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+
     def __str__(self) -> str:
         named = ", ".join(f"{name} {_text(value)}" for name, value in self.settings().items())
         return f"{self.kind} ({named})" if named else self.kind

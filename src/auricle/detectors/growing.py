@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Manifest
 from auricle.detectors.features import LabelledFeatures, load_features
 from auricle.detectors.files import PartScores, load_description, load_scores
 from auricle.hub.load import read_run
 from auricle.hub.run_folder import RunFolder
-from auricle.inference.thresholds import listed
 from auricle.methods.supervised.clips import clip_of
 from auricle.metrics.classification import average_precision
 from auricle.models.base import Encoder
@@ -253,7 +253,7 @@ def compared(detector: KeptDetector, joined: Joined, logits: np.ndarray, space: 
     if before is None or before.ids != detector.features.ids or not len(joined.old_rows):
         return {}
     old, new = before.logits[joined.kept], logits[joined.old_rows]
-    truth = np.where(before.known > 0, before.targets, np.nan)[joined.kept]
+    truth = before.truth()[joined.kept]
     score = _right if space.kind == "multiclass" else _precision
     classes = {}
     for c, id in enumerate(detector.space.ids):
@@ -286,7 +286,7 @@ def comparison_lines(growth: dict[str, Any]) -> list[str]:
     new = growth["new_classes"]
     lines = [
         f"grown from {growth['run']}: {growth['old_clips']} of its clips and {growth['new_clips']} new ones, "
-        + (f"new classes {listed(list(new))}" if new else "no new class")
+        + (f"new classes {listed(new)}" if new else "no new class")
     ]
     scores = growth["scores"]
     if not scores:

@@ -10,7 +10,7 @@ import torch
 from auricle.core.devices import autocast
 from auricle.detectors.files import PartScores
 from auricle.methods.data import TrainingData
-from auricle.methods.supervised.clips import clip_of
+from auricle.methods.supervised.clips import clip_of, group_of
 from auricle.methods.supervised.objective import by_clip
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _scored(name: str, data: TrainingData, trainer: Trainer, progress: TrainProg
     groups, seconds = dict[str, str](), dict[str, float]()
     for clip in data.dataset.manifest:
         whole = clip_of(clip.id)
-        groups[whole] = clip.group if clip.group is not None else f"clip {whole}"
+        groups[whole] = group_of(clip)
         seconds[whole] = seconds.get(whole, 0.0) + (clip.seconds or np.nan)
     return PartScores(
         name,

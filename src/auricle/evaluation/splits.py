@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest, draw_folds
 from auricle.evaluation.targets import ClassTargets, Targets
@@ -197,9 +198,8 @@ def _absent(targets: ClassTargets, split: Split) -> str:
 
 def _some(names: Sequence[str], what: str) -> str:
     """Count and name, as in "2 classes (cat, dog)"."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     many = what if len(names) == 1 else what + ("es" if what.endswith("s") else "s")
-    return f"{len(names)} {many} ({', '.join(names[:4])}{more})"
+    return f"{len(names)} {many} ({listed(names, 4)})"
 
 
 def _where(mask: Sequence[bool] | np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.inference.detection import only_likeliest
-from auricle.inference.thresholds import FEW_POSITIVES, ThresholdChooser, listed
+from auricle.inference.thresholds import FEW_POSITIVES, ThresholdChooser
 from auricle.metrics.calibration import (
     expected_calibration_error,
     precision_recall_at,
@@ -129,7 +130,7 @@ def fit_decisions(
         detector = encoder.with_head(head, decisions.space)
     """
     logits, truth = _checked(space, logits, targets, known)
-    background = _background_rows(space, truth)
+    background = background_rows(space, truth)
     if goal.chosen == "false-alarms" and (not hours_of_background or not background.any()):
         raise AuricleError(
             "a number of false alarms an hour needs sound without any of the classes, and here is none: add --negatives "
@@ -162,7 +163,16 @@ def decision_scores(space: LabelSpace, logits: np.ndarray) -> np.ndarray:
 
 def probabilities(space: LabelSpace, logits: np.ndarray) -> np.ndarray:
     """Return the calibrated probabilities of logits (n, C) as an array; the values of ``LabelSpace.probabilities``."""
-    return space.probabilities(torch.from_numpy(np.asarray(logits, dtype=np.float32))).numpy()
+    return space.probabilities(_tensor(logits)).numpy()
+
+
+def detected_classes(space: LabelSpace, logits: np.ndarray) -> np.ndarray:
+    """Return which classes are detected, (n, C) bool, as an array; the values of ``LabelSpace.decide``."""
+    return space.decide(_tensor(logits)).numpy()
+
+
+def _tensor(logits: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(logits, dtype=np.float32))
 
 
 def calibration_error(
@@ -212,8 +222,8 @@ def _checked(
     return logits, truth
 
 
-def _background_rows(space: LabelSpace, truth: np.ndarray) -> np.ndarray:
-    """(n,) True for clips in which every reported class was annotated and none holds."""
+def background_rows(space: LabelSpace, truth: np.ndarray) -> np.ndarray:
+    """Return (n,) True for clips in which every reported class was annotated and none holds; ``truth`` (n, C)."""
     reported = truth[:, list(space.reported)]
     return (reported == 0).all(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from auricle.core.console import listed
 from auricle.metrics.calibration import ThresholdCurve, threshold_curve, wilson_bound
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
@@ -13,7 +14,6 @@ FEW_POSITIVES = (
 )
 CAUTION = 0.5  # standard deviations of the precision that must be reached; see ``_reaches_precision``
 LARGEST_LOGIT = 16.0  # of a float32 probability below 1
-MOST_NAMES = 5  # in a note
 
 
 class ThresholdChooser:
@@ -37,12 +37,11 @@ class ThresholdChooser:
         self.scores, self.truth, self.background = scores, truth, background
         multiclass = space.kind == "multiclass"
         self.least = 1 / len(space) if multiclass else 0.5  # the likeliest of C classes has 1 / C or more
-        self.default = 0.0 if multiclass else 0.5
 
     def all(self) -> tuple[list[float], list[bool]]:
         """Return the threshold of every class, and whether it is the one of all classes."""
         shared = [False] * len(self.space)
-        thresholds = [self.default] * len(self.space)
+        thresholds = [self.space.default_threshold] * len(self.space)
         if self.goal.chosen == "false-alarms":
             for c in self.space.reported:
                 thresholds[c] = self._for_false_alarms(c)
@@ -54,7 +53,7 @@ class ThresholdChooser:
         for c in columns:
             curve = threshold_curve(self.scores[:, c], self.truth[:, c])
             if curve.positives < FEW_POSITIVES or not curve.hits.any():
-                shared[c], thresholds[c] = True, self.default if joint is None else joint[0]
+                shared[c], thresholds[c] = True, self.space.default_threshold if joint is None else joint[0]
                 few.append(self.space.names[c])
                 continue
             chosen = self._choose(curve)
@@ -85,10 +84,10 @@ class ThresholdChooser:
         alarms = np.sort(self.scores[self.background, c])[::-1]
         allowed = int(self.goal.wanted_rate * self.hours + 1e-9)
         if allowed >= len(alarms):  # all of them may pass
-            return min(self.default, float(alarms[-1]))
+            return min(self.space.default_threshold, float(alarms[-1]))
         first_refused = float(alarms[allowed])
         if first_refused == 0:  # the class is not the likeliest there
-            return self.default
+            return self.space.default_threshold
         higher = self.scores[:, c][self.scores[:, c] > first_refused]
         upper = float(higher.min()) if len(higher) else 1.0
         return _halfway(first_refused, upper)
@@ -103,7 +102,11 @@ class ThresholdChooser:
 
     def _note(self, few: list[str], missed: list[str], joint: tuple[float, bool] | None) -> None:
         if few:
-            rest = "the threshold of all classes together is used" if joint else f"{self.default:g} is used"
+            rest = (
+                "the threshold of all classes together is used"
+                if joint
+                else f"{self.space.default_threshold:g} is used"
+            )
             self.notes.append(
                 f"{listed(few)}: fewer than {FEW_POSITIVES} clips with the class, or none of them found, to choose a threshold "
                 f"by; {rest}"
@@ -140,9 +143,3 @@ def _halfway(lower: float, upper: float) -> float:
         logits = np.clip(np.log(ends) - np.log1p(-ends), -LARGEST_LOGIT, LARGEST_LOGIT)
     middle = float(np.float32(1 / (1 + np.exp(-logits.mean()))))
     return middle if lower < middle <= upper else upper
-
-
-def listed(names: list[str]) -> str:
-    """The names as text, the first of many."""
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -26,6 +26,11 @@ def checked(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
+def truth_of(targets: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return targets as metrics take them: NaN where ``known`` is 0, which says that a class was not annotated."""
+    return np.where(known > 0, targets, np.nan)
+
+
 def annotated(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores and targets (n,) of the rows whose target is not NaN, the targets as float64."""
     targets = np.asarray(targets, dtype=np.float64)

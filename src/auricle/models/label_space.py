@@ -91,6 +91,11 @@ class LabelSpace:
         """Indices of the classes that are reported: all but the background."""
         return tuple(c for c, id in enumerate(self.ids) if id not in self.background)
 
+    @property
+    def default_threshold(self) -> float:
+        """The threshold of a class where none was fitted: multiclass 0, since the likeliest class is decided for; else 0.5."""
+        return 0.0 if self.kind == "multiclass" else 0.5
+
     def spelt_as(self, labels: Iterable[str]) -> tuple[str, ...]:
         """Return the classes in the order of the logits as these labels write them: ids where all are ids, else names."""
         return self.ids if set(labels) <= set(self.ids) else self.names
@@ -123,8 +128,7 @@ class LabelSpace:
             is no background class and reaches its threshold.
         """
         probabilities = self.probabilities(logits)
-        default = 0.0 if self.kind == "multiclass" else 0.5
-        decided = probabilities >= probabilities.new_tensor(self.thresholds or (default,))
+        decided = probabilities >= probabilities.new_tensor(self.thresholds or (self.default_threshold,))
         if self.kind == "multiclass":
             best = probabilities.argmax(-1, keepdim=True)
             decided = decided & torch.zeros_like(decided).scatter(-1, best, True)

@@ -10,17 +10,21 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.detectors.features import load_features
-from auricle.detectors.files import PartScores, load_description, load_scores
+from auricle.detectors.files import PART_NAMES, PartScores, described_space, load_description, load_scores
 from auricle.detectors.frozen_heads import FrozenHead
 from auricle.detectors.learning_curve import LearningCurve, learning_curve
-from auricle.inference.calibration import calibration_error, decision_scores, probabilities
+from auricle.inference.calibration import (
+    background_rows,
+    calibration_error,
+    decision_scores,
+    detected_classes,
+    probabilities,
+)
 from auricle.metrics.calibration import wilson_interval
 from auricle.metrics.classification import average_precision
 from auricle.metrics.table import Metric, default_metric, metric
 from auricle.models.label_space import LabelSpace
 from auricle.reports.run_view import RunView
-
-IN_WORDS = {"test": "test", "valid": "validation", "train": "training"}
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,7 @@ class DetectorView:
             return None
         described, parts = load_description(run.path), tuple(load_scores(run.path))
         spaces = run.encoder.get("info", {}).get("label_spaces") or [None]
-        plain = LabelSpace(
-            described["kind"], described["classes"], described.get("names", ()), described.get("background", ())
-        )
+        plain = described_space(described)
         space = LabelSpace.from_json(spaces[0]) if spaces[0] else plain
         if space.ids != plain.ids or any(part.logits.shape[1] != len(space) for part in parts):
             raise AuricleError(f"{run.folder.detector} describes other classes than the weights beside it")
@@ -107,12 +109,12 @@ class DetectorView:
     @property
     def shown_in_words(self) -> str:
         """ "80 test clips"."""
-        return f"{len(self.shown.ids):,} {IN_WORDS[self.shown.part]} clips"
+        return f"{len(self.shown.ids):,} {PART_NAMES[self.shown.part]} clips"
 
     @cached_property
     def truth(self) -> np.ndarray:
         """(n, C) of the shown clips, 0 and 1; NaN where a class was not annotated."""
-        return np.where(self.shown.known > 0, self.shown.targets, np.nan)
+        return self.shown.truth()
 
     @cached_property
     def scores(self) -> np.ndarray:
@@ -127,20 +129,17 @@ class DetectorView:
     @cached_property
     def thresholds(self) -> np.ndarray:
         """(C,) float32; what the label space decides by where none were fitted."""
-        default = 0.0 if self.space.kind == "multiclass" else 0.5
-        return np.asarray(self.space.thresholds or (default,) * len(self.space), np.float32)
+        return np.asarray(self.space.thresholds or (self.space.default_threshold,) * len(self.space), np.float32)
 
     @cached_property
     def detected(self) -> np.ndarray:
         """(n, C) True where a class is detected in a shown clip."""
-        reported = np.zeros(len(self.space), bool)
-        reported[list(self.space.reported)] = True
-        return (self.compared >= self.thresholds) & (self.compared > 0) & reported
+        return detected_classes(self.space, self.shown.logits)
 
     @cached_property
     def background(self) -> np.ndarray:
         """(n,) True for shown clips without any reported class."""
-        return (self.truth[:, list(self.space.reported)] == 0).all(1)
+        return background_rows(self.space, self.truth)
 
     @property
     def background_hours(self) -> float:
@@ -187,10 +186,9 @@ class DetectorView:
         head = self.described.get("head", {})
         if not self.run.folder.features.is_file() or head.get("kind") in (None, "full", "attentive"):
             return None
-        settings: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in head.get("settings", {}).items()
-        }
         features, classes = load_features(self.run.folder.features)
         if classes != self.space.ids:
             return None
-        return learning_curve(features, FrozenHead(head["kind"], **settings), self.space.kind, self.metric)
+        return learning_curve(
+            features, FrozenHead.of(head["kind"], head.get("settings", {})), self.space.kind, self.metric
+        )

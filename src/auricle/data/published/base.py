@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.locate import NameIndex
@@ -183,7 +184,7 @@ def part_counts(manifest: Manifest) -> dict[str, int]:
 def contents(folder: Path) -> str:
     """Return the first names in a folder, for a message."""
     names = sorted(name for name in _listing(str(folder)) if not name.startswith("."))
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "nothing"
+    return listed(names, SHOWN) or "nothing"
 
 
 # ---- for readers

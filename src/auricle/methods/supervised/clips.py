@@ -118,6 +118,11 @@ def clip_of(id: str) -> str:
     return clip if clip and number.isdigit() else id
 
 
+def group_of(clip: Clip) -> str:
+    """Return the group of a clip or of a window; without one, the clip is a group of its own."""
+    return clip.group if clip.group is not None else f"clip {clip_of(clip.id)}"
+
+
 def num_windows(length: float, seconds: float, *, full: bool) -> int:
     """Return how many windows of ``seconds`` a clip of ``length`` seconds has: ``windows_of``."""
     windows = np.floor(length / seconds + ROUNDING) if full else np.ceil(length / seconds - 0.1)

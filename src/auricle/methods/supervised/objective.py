@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.mixing import Mix
@@ -34,6 +35,7 @@ from auricle.methods.supervised.mixing import (
 from auricle.methods.supervised.norms import NormWarmup
 from auricle.methods.supervised.parameters import HEAD, freeze, frozen_groups, param_groups
 from auricle.metrics import table as metrics
+from auricle.metrics.classification import truth_of
 from auricle.models.base import Encoder
 from auricle.models.outputs import EncoderOutput
 
@@ -229,7 +231,7 @@ class Supervised(Objective):
 
         What was not annotated does not count.
         """
-        truth = labels if self.kind == "multiclass" else np.where(mask > 0, labels, np.nan)
+        truth = labels if self.kind == "multiclass" else truth_of(labels, mask)
         values: dict[str, float] = {}
         for metric in (self.metric, *self.extra_metrics):
             values |= metric.with_parts(logits, truth)
@@ -270,9 +272,7 @@ def never_predicted(
 
 def never_predicted_text(names: Sequence[str]) -> str:
     """Return a warning about classes that are never predicted."""
-    shown = ", ".join(names[:CLASSES_SHOWN]) + (
-        f" and {len(names) - CLASSES_SHOWN} more" if len(names) > CLASSES_SHOWN else ""
-    )
+    shown = listed(names, CLASSES_SHOWN)
     what = (
         "a class of the validation part is" if len(names) == 1 else f"{len(names)} classes of the validation part are"
     )

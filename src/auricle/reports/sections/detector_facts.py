@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.console import duration
+from auricle.core.console import duration, listed
+from auricle.detectors.files import PART_NAMES
 from auricle.reports.detector_view import DetectorView
 from auricle.reports.drawing.html import count, measure_of, percent, section, subsection, table, text
 
-PARTS = {"train": "training", "valid": "validation", "test": "test"}
 MOST_NAMES = 6  # in a sentence
 RARE = 0.02  # share of clips with a class below which precision says little
 
@@ -65,12 +65,12 @@ def detector_tiles(view: DetectorView) -> str:
 def learnt_section(view: DetectorView) -> str:
     """Return the section on the clips: per class and part, what was left out, what is doubtful."""
     parts: dict[str, Any] = view.described.get("parts", {})
-    shown = [name for name in PARTS if name in parts]
-    head = ["class", *(f"{PARTS[name]} clips" for name in shown), "groups"]
+    shown = [name for name in PART_NAMES if name in parts]
+    head = ["class", *(f"{PART_NAMES[name]} clips" for name in shown), "groups"]
     rows = [_class_row(view, c, parts, shown) for c in range(len(view.space))]
     total = ["<b>all</b>", *(count(parts[name]["clips"]) for name in shown), ""]
     body = table(head, [*rows, total], kind="classes-learnt", numeric=range(1, len(head)))
-    lengths = [f"{PARTS[name]} {duration(parts[name]['seconds'])}" for name in shown if parts[name].get("seconds")]
+    lengths = [f"{PART_NAMES[name]} {duration(parts[name]['seconds'])}" for name in shown if parts[name].get("seconds")]
     body += (
         f'<p class="small">Sound: {text(", ".join(lengths))}. Source: {text(view.described.get("source"))}. Groups are '
     )
@@ -158,9 +158,9 @@ def _untested(view: DetectorView) -> Iterator[str]:
             "on the clips that the figures come from."
         )
     if missing := [f.name for f in figures if not f.clips]:
-        yield f"{_names(missing)}: no {PARTS[part.part]} clip holds the class."
+        yield f"{listed(missing, MOST_NAMES)}: no {PART_NAMES[part.part]} clip holds the class."
     if few := [f.name for f in figures if 0 < f.clips < 10]:
-        yield f"{_names(few)}: fewer than 10 {PARTS[part.part]} clips, so the intervals are wide."
+        yield f"{listed(few, MOST_NAMES)}: fewer than 10 {PART_NAMES[part.part]} clips, so the intervals are wide."
     shared = set(part.groups) & {group for other in view.parts if other.part == "train" for group in other.groups}
     if shared and view.tested:
         yield (
@@ -170,7 +170,7 @@ def _untested(view: DetectorView) -> Iterator[str]:
     elif all(group.startswith("clip ") for group in part.groups):
         yield "Other speakers, animals, sites and recorders: the data name no groups (--group-column)."
     elif len(set(part.groups)) < 5:
-        yield f"More than the {len(set(part.groups))} groups (speakers, sites) that the {PARTS[part.part]} clips come from."
+        yield f"More than the {len(set(part.groups))} groups (speakers, sites) that the {PART_NAMES[part.part]} clips come from."
     if not view.background.any():
         yield (
             "Sound without any of its classes: the clips hold none, so it may fire on anything. Add --negatives FOLDER or a "
@@ -193,8 +193,3 @@ def _untested(view: DetectorView) -> Iterator[str]:
 def _range(shares: np.ndarray) -> str:
     low, high = percent(float(shares.min()), 0), percent(float(shares.max()), 0)
     return low if low == high else f"{low} to {high}"
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.console import number_of
+from auricle.core.console import listed, number_of
 from auricle.data.manifest.columns import ListColumn
 from auricle.data.manifest.manifest import Manifest
 from auricle.methods.supervised.labelled_clips.parts import Parts
@@ -68,8 +68,8 @@ class DataDescription:
         lines = [f"{labels}, clips of {self.seconds:.4g} s"]
         if self.background:
             lines.append(
-                f"background: {shortened(self.background)}: trained as none of the others, never reported (--background none: an "
-                "ordinary class)"
+                f"background: {listed(self.background, SHOWN)}: trained as none of the others, never reported (--background "
+                "none: an ordinary class)"
             )
         lines += [self._part(name) for name in ("train", "validation", "test")]
         return [*lines, *([f"parts: {self.origin}"] if self.origin else []), *self.notes]
@@ -81,7 +81,7 @@ class DataDescription:
         events = f" with {number_of(part.events, 'event')}" if self.frames else ""
         groups = f" of {number_of(part.groups, 'group')}" if part.groups else ""
         length = f", {text_of_seconds(part.seconds)}" if part.seconds > 0 else ""
-        counts = shortened([f"{label} {part.classes[label]}" for label in self.classes])
+        counts = listed([f"{label} {part.classes[label]}" for label in self.classes], SHOWN)
         return f"{name}: {number_of(part.clips, 'clip')}{events}{groups}{length}{': ' if counts else ''}{counts}"
 
     def as_json(self) -> dict[str, Any]:
@@ -137,13 +137,13 @@ def _missing(parts: dict[str, PartDescription], classes: Sequence[str]) -> list[
     notes = []
     if single := [name for name in classes if totals[name] == 1]:
         one = "1 class has a single clip" if len(single) == 1 else f"{len(single)} classes have a single clip each"
-        notes.append(f"{one}, which cannot be learnt and tested: {shortened(single)}")
+        notes.append(f"{one}, which cannot be learnt and tested: {listed(single, SHOWN)}")
     for name, verb in (("train", "learn from"), ("validation", "validate"), ("test", "test")):
         part = parts.get(name)
         lacking = [label for label in classes if totals[label] != 1 and part is not None and not part.classes[label]]
         if lacking and part is not None:
             few = "1 class has" if len(lacking) == 1 else f"{len(lacking)} classes have"
-            notes.append(f"{few} no clip to {verb}: {shortened(lacking)}")
+            notes.append(f"{few} no clip to {verb}: {listed(lacking, SHOWN)}")
     return notes
 
 
@@ -158,8 +158,3 @@ def _uneven(parts: dict[str, PartDescription], classes: Sequence[str]) -> list[s
         f"{most} has {counts[most]} training clips, the median of the other classes {median}: in training, --sampling balanced or "
         "--class-weights balanced lets them count alike"
     ]
-
-
-def shortened(names: Sequence[str], shown: int = SHOWN) -> str:
-    """Return the names, separated by commas, or the first of them and how many more there are."""
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

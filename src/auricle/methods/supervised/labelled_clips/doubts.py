@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
@@ -89,9 +90,9 @@ def groups_in_two_parts(parts: Mapping[str, Manifest]) -> list[str]:
     warnings = []
     for name, groups in own.items():
         if name != "train" and (both := sorted(groups & learnt)):
-            shown = ", ".join(both[:SHOWN]) + (f" and {len(both) - SHOWN} more" if len(both) > SHOWN else "")
             warnings.append(
-                f"{len(both)} of {len(groups)} groups of the {name} part are learnt from too ({shown}): its scores are too good"
+                f"{len(both)} of {len(groups)} groups of the {name} part are learnt from too "
+                f"({listed(both, SHOWN)}): its scores are too good"
             )
     return warnings
 
@@ -108,8 +109,9 @@ def silent_classes(parts: Mapping[str, Manifest]) -> list[str]:
     silent = sorted(name for name, members in of_class.items() if all(_is_silent(*member) for member in members))
     if not silent:
         return []
-    shown = ", ".join(silent[:SHOWN]) + (f" and {len(silent) - SHOWN} more" if len(silent) > SHOWN else "")
-    return [f"all clips of {shown} are digital silence: the class teaches nothing else; look at its recordings"]
+    return [
+        f"all clips of {listed(silent, SHOWN)} are digital silence: the class teaches nothing else; look at its recordings"
+    ]
 
 
 def _is_silent(manifest: Manifest, clip: Clip) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest, draw_folds
+from auricle.methods.supervised.clips import group_of
 from auricle.methods.supervised.config import FinetuneConfig
 
 
@@ -116,7 +117,7 @@ def drawn_validation(manifest: Manifest, train: np.ndarray, config: FinetuneConf
     rows = np.flatnonzero(train)
     clips = [manifest.clips[int(row)] for row in rows]
     folds = round(1 / config.data.valid_ratio)
-    groups = [clip.group if clip.group is not None else f"clip {clip.id}" for clip in clips]
+    groups = [group_of(clip) for clip in clips]
     chosen = np.zeros(len(manifest), bool)
     if folds < 2 or len(set(groups)) < folds:
         return chosen
