@@ -51,6 +51,7 @@ TOPICS = {
     },
     "find out what is in recordings": {
         "tag": Verb("tag", "label files, folders and long recordings"),
+        "stream": Verb("stream", "listen to a microphone, a network stream or a pipe, and print events as they happen"),
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
     },
     "train an encoder": {
