@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"stream: {printable(text)}", file=sys.stderr)
         if args.json:
             print(dumps(listening.report.to_json()), flush=True)
-        if not args.quiet:
+        if listening.report.heard and not args.quiet:
             print(f"stream: {listening.report.text()}", file=sys.stderr)
     if listening.interrupted:
         return EXIT_INTERRUPTED

@@ -231,7 +231,9 @@ class Listening:
         return Heard(answer.windows, changes)
 
     def _measure(self) -> None:
-        self.report.load = (time.process_time() - self.busy_at_start) / max(self.report.heard, 1e-9)
+        if not self.report.heard:
+            return
+        self.report.load = (time.process_time() - self.busy_at_start) / self.report.heard
 
     def _clock(self, seconds: float) -> str:
         if self.began is None:
