@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from auricle.core.console import audio_length, clock, printable
+from auricle.core.console import audio_length, clock, listed, printable
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,9 @@ def test_a_sum_of_steps_is_not_cut_by_its_rounding():
 
 def test_short_lengths_are_seconds():
     assert [audio_length(s) for s in (0.25, 59.99, 60.0, 5000)] == ["0.25 s", "59.99 s", "0:01:00", "1:23:20"]
+
+
+def test_of_many_names_the_first_are_written_and_the_others_counted():
+    assert listed(["a", "b", "c"], 3) == "a, b, c"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert listed([]) == ""
