@@ -241,3 +241,26 @@ def test_a_decoder_or_file_that_raises_costs_no_other_recording():
 def test_bytes_of_an_entry_must_be_bytes(content):
     with pytest.raises(AuricleError, match="expected"):
         find_audio({"bytes": content, "label": 3})
+
+
+def test_masked_samples_are_refused_and_an_empty_mask_is_none():
+    masked = np.ma.array(WAVE, mask=np.arange(WAVE.size) < 3)
+    with pytest.raises(AudioError, match=rf"3 of {WAVE.size} samples are masked; .*filled"):
+        find_audio(masked, RATE)
+    with pytest.raises(AudioError, match="masked"):
+        find_audio({"array": masked, "sampling_rate": RATE})
+    assert [bool(source.error) for source in audio_sources([masked, WAVE], RATE)] == [True, False]
+    assert np.array_equal(find_audio(np.ma.array(WAVE), RATE)[0].content, WAVE)
+
+
+@pytest.mark.parametrize(
+    ("audio", "advice"),
+    [
+        (np.zeros(9, ">i2"), "samples / 32768"),
+        (np.zeros(9, np.uint8), r"\(samples - 128.0\) / 128"),
+        (np.zeros(9, [("left", "f4"), ("right", "f4")]), r"audio\['left'\]"),
+    ],
+)
+def test_arrays_that_are_no_samples_are_refused_with_how_to_make_some(audio, advice):
+    with pytest.raises(AuricleError, match=advice):
+        find_audio(audio, RATE)

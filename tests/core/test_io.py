@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, content_fault
 from auricle.core.io import (
     cache_dir,
     check_unchanged,
@@ -182,3 +182,31 @@ def test_a_recording_that_is_not_the_one_of_the_stamp_is_an_error(tmp_path):
     path.unlink()
     with pytest.raises(AudioError, match="was changed"):
         check_unchanged(path, before)
+
+
+def test_a_path_that_goes_up_from_a_missing_folder_is_refused_and_makes_nothing(tmp_path):
+    (tmp_path / "in").mkdir()
+    for path in (tmp_path / "missing/x/../../in", tmp_path / "missing/../in/out.json"):
+        with pytest.raises(AuricleError, match=r"goes up with '\.\.' from .*missing.* does not exist; write .*in"):
+            make_folder(path)
+    with pytest.raises(AuricleError, match="does not exist"), replacing(tmp_path / "missing/../in/out.json"):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in"]
+    make_folder(tmp_path / "in/../other")
+    assert (tmp_path / "other").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (lambda: None["format"], "a value of another kind than expected"),
+        (lambda: {}["format"], "'format' is missing"),
+        (lambda: int("x"), "a value of another kind than expected"),
+        (lambda: json.loads('{"a": '), "no JSON from line 1, column 7 on"),
+        (lambda: b"\xff".decode(), "the text is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_side_file_is_said_in_words(error, text):
+    with pytest.raises(Exception) as raised:
+        error()
+    assert content_fault(raised.value) == text

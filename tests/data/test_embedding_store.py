@@ -363,3 +363,21 @@ def test_no_more_than_some_shards_are_in_memory(tmp_path):
     assert rows.nbytes > 115 << 20
     assert np.allclose(rows[5000:5100], rows[:100] + 50, atol=1e-5)
     assert float(result.stdout) < 40  # megabytes: four mapped shards of two, and one that is written
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '"x"', '{"format": 1, "description": [], "dtype": "float32"}'])
+def test_a_description_of_another_form_is_refused_in_words(tmp_path, text):
+    EmbeddingStore.create(tmp_path / "store", ABOUT)
+    (tmp_path / "store/description.json").write_text(text)
+    with pytest.raises(AuricleError, match=r"description.json cannot be read \((a value of another kind|'format' is)"):
+        EmbeddingStore.open(tmp_path / "store")
+
+
+def test_places_in_the_index_that_are_no_numbers_are_made_again_from_the_shards(tmp_path):
+    store = EmbeddingStore.create(tmp_path / "store", ABOUT)
+    store.append([ClipEmbedding("a", {"clip": vector("a")})])
+    with sqlite3.connect(tmp_path / "store/index.sqlite") as db:
+        db.execute("UPDATE clips SET row = 'x'")
+    again = EmbeddingStore.open(tmp_path / "store")
+    assert np.array_equal(again.vectors(["a"])[0], vector("a"))
+    assert "made again" in again.notes[0]

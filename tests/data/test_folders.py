@@ -93,3 +93,15 @@ def test_a_folder_without_permission_is_named_as_such(tmp_path):
     bad = [source for source in audio_sources(tmp_path) if source.name.endswith("locked")]
     with pytest.raises(AudioError, match=r"locked cannot be listed \(Permission denied\)"):
         bad[0].read(16000, "soxr")
+
+
+def test_names_with_something_behind_the_suffix_and_recordings_without_one_are_found(tmp_path):
+    names = ["a.wav", "blank.wav ", "nbsp.WAV\u00a0", "dot.Wav."]
+    sounds(tmp_path, "a.wav")
+    for name in [*names[1:], "no suffix"]:
+        (tmp_path / name).write_bytes((tmp_path / "a.wav").read_bytes())
+    (tmp_path / "README").write_text("RIFF is a container")
+    (tmp_path / "a.wav.bak").write_text("left out")
+    assert sorted(read_manifest(tmp_path).ids) == sorted([*names, "no suffix"])
+    assert sorted(source.place for source in audio_sources(tmp_path)) == sorted([*names, "no suffix"])
+    assert not list(files_below(tmp_path, (".npy",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
+from auricle.core.io import sha256_of
 from auricle.hub.warm_start import resume
 from auricle.methods.m2d.data import open_clips
 from auricle.methods.registry import method_of
@@ -407,3 +410,17 @@ def last_line(path: Path) -> str:
     except (json.JSONDecodeError, IndexError):
         return "{}"
     return lines[-1]
+
+
+def test_a_checkpoint_of_weights_that_are_no_numbers_is_passed_over(whole, tmp_path):
+    newest, before = two_states(whole, tmp_path / "run")
+    weights = load_file(newest / "weights.safetensors")
+    first = next(name for name, value in weights.items() if value.is_floating_point())
+    weights[first].view(-1)[0] = math.nan
+    save_file(weights, newest / "weights.safetensors")
+    state = json.loads((newest / "state.json").read_text())
+    state["sha256"]["weights.safetensors"] = sha256_of(newest / "weights.safetensors")
+    (newest / "state.json").write_text(json.dumps(state))
+    said = []
+    assert CheckpointStore(tmp_path / "run/checkpoints").read(said.append).path == before
+    assert "hold NaN or infinity" in said[0]

@@ -88,6 +88,11 @@ def samples_of(waveform: Any, name: str) -> np.ndarray:
 
 
 def _as_array(waveform: Any, name: str) -> np.ndarray:
+    if isinstance(waveform, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(waveform))):
+        raise AudioError(
+            f"{name}: {masked} of {waveform.size} samples are masked; give what stands for them: samples.filled(0), or "
+            "leave the recording out"
+        )
     try:
         return _of_tensor(waveform) if is_tensor(waveform) else np.asarray(waveform)
     except (
@@ -108,9 +113,10 @@ def _of_tensor(tensor: Any) -> np.ndarray:
 
 def _advice(samples: np.ndarray) -> str:
     """How to make float samples of whole numbers, where one scale is usual."""
-    if samples.dtype in (np.int16, np.int32):
-        return f"; divide whole numbers by their largest value: samples / {np.iinfo(samples.dtype).max + 1}"
-    return ""
+    kind = samples.dtype.newbyteorder("=")
+    if kind in (np.int16, np.int32):
+        return f"; divide whole numbers by their largest value: samples / {np.iinfo(kind).max + 1}"
+    return "; 8-bit samples of WAV files lie around 128: (samples - 128.0) / 128" if kind == np.uint8 else ""
 
 
 def _channels_first(samples: np.ndarray, name: str) -> np.ndarray:
@@ -130,6 +136,8 @@ def kind_of(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         inner = f"a {type(value).__name__} inside a list"
         return f"{inner}; give one flat list: [item for part in parts for item in part]"
+    if fields := getattr(getattr(value, "dtype", None), "names", None):
+        return f"a row of a structured array; give the samples of a field: audio[{fields[0]!r}]"
     what = f"an object of type {type(value).__name__}"
     if not isinstance(value, (float, np.floating)):
         return what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
@@ -20,6 +21,9 @@ from auricle.core.errors import AudioError, AuricleError, first_line
 from auricle.core.io import path_of
 
 BLOCK_SECONDS = 30.0  # decoded at a time
+TRAILING = re.compile(r"[\s.\u200b\ufeff]+$")  # blanks, seen or not, and dots at the end of a file name
+AUDIO_HEADS = (b"fLaC", b"OggS", b"caff")  # first bytes of recordings that some programs write without a suffix
+FORM_HEADS = (b"RIFF", b"RF64", b"BW64", b"FORM")  # and of those whose kind follows at byte 8
 EXPECTED = (
     "expected a path, the bytes of a file, an open file, a waveform with sample_rate=…, (waveform, rate), "
     "{'array': …, 'sampling_rate': …}, or a list of these"
@@ -316,9 +320,11 @@ def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
     """Yield the files in a folder and below, by suffix, as relative paths in sorted order.
 
     Hidden files and folders are left out. Links are followed, each folder once. A folder that cannot be listed is yielded
-    itself, so that it is not left out silently: reading it fails with a message, as reading a broken file does.
+    itself, so that it is not left out silently: reading it fails with a message, as reading a broken file does. Where
+    recordings are looked for, files without any suffix whose first bytes are those of a recording are yielded too.
     """
     wanted = tuple(suffixes)
+    sniffs = AUDIO_SUFFIXES.issubset(wanted)
     visited = set()
     unlisted: list[str] = []
     walk = os.walk(folder, followlinks=True, onerror=lambda error: unlisted.append(error.filename))
@@ -330,9 +336,26 @@ def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
             continue
         visited.add(real)
         for name in sorted(files):
-            if name.lower().endswith(wanted) and not name.startswith("."):
+            found = has_suffix(name, wanted) or (sniffs and "." not in name and _begins_as_audio(Path(base) / name))
+            if found and not name.startswith("."):
                 yield (Path(base) / name).relative_to(folder).as_posix()
     yield from _relative(unlisted, folder)
+
+
+def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Return True if a file name ends in one of the suffixes (lower case), but for blanks and dots behind it ("a.WAV ")."""
+    name = name.lower()
+    return name.endswith(suffixes) or (not name[-1:].isalnum() and TRAILING.sub("", name).endswith(suffixes))
+
+
+def _begins_as_audio(path: Path) -> bool:
+    """Return True if a file begins as WAV, AIFF, FLAC, Ogg or CAF do."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[:4] in AUDIO_HEADS or (head[:4] in FORM_HEADS and head[8:11] in (b"WAV", b"AIF"))
 
 
 def _relative(folders: list[str], base: Path) -> Iterator[str]:

@@ -1,7 +1,11 @@
 """Errors that a user can act on. All other exceptions are faults of this program and keep their traceback."""
 
+import json
 import re
 
+OF_CONVERSION = re.compile(
+    r"invalid literal|could not convert|cannot convert|(not enough|too many) values|dictionary update|\d+ is not in range"
+)
 OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # in the exceptions of PyTorch
 
 
@@ -33,6 +37,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """Return the first line of what a library says; without text, the kind of the error."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def content_fault(error: BaseException) -> str:
+    """Return why the content of a file of this program cannot be used, in words, from whatever reading it raised."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON from line {error.lineno}, column {error.colno} on"
+    if isinstance(error, UnicodeDecodeError):
+        return "the text is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, OSError):
+        return error.strerror or first_line(error)
+    if isinstance(error, KeyError) and error.args:
+        return f"'{error.args[0]}' is missing"
+    other = isinstance(error, (TypeError, AttributeError, LookupError, ArithmeticError))
+    return "a value of another kind than expected" if other or OF_CONVERSION.match(str(error)) else first_line(error)
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:

@@ -203,8 +203,10 @@ def make_folder(folder: Path, advice: str = "choose another place") -> None:
     """Make a folder and its parents, where they do not exist.
 
     Raises:
-        AuricleError: if that is not possible, or if the folder is not writable; the message ends with ``advice``.
+        AuricleError: if that is not possible, if the folder is not writable, or if a ".." follows a folder that does not
+            exist: until that one is made, nobody sees where the path leads. The message ends with ``advice``.
     """
+    _check_steps_up(folder, advice)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
@@ -213,6 +215,27 @@ def make_folder(folder: Path, advice: str = "choose another place") -> None:
         ) from None
     if not os.access(folder, os.W_OK):
         raise AuricleError(f"the folder {folder} cannot be written; {advice}")
+
+
+def check_folder(folder: Path, advice: str = "choose another place") -> None:
+    """Raise AuricleError, as ``make_folder`` would, if a folder cannot be made; nothing is made."""
+    _check_steps_up(folder, advice)
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    if not os.path.isdir(there):
+        raise AuricleError(f"cannot make the folder {folder}: {there} is not a folder; {advice}")
+    if not os.access(there, os.W_OK):
+        raise AuricleError(f"cannot make the folder {folder}: the folder {there} cannot be written; {advice}")
+
+
+def _check_steps_up(folder: Path, advice: str) -> None:
+    parts = folder.parts
+    for number, part in enumerate(parts):
+        before = Path(*parts[:number])
+        if part == ".." and not os.path.exists(before):
+            raise AuricleError(
+                f"cannot make the folder {folder}: it goes up with '..' from {before}, which does not exist; "
+                f"write {os.path.realpath(folder)}, or {advice}"
+            )
 
 
 @contextmanager

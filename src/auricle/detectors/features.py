@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from auricle.core.console import progress_bar
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.data.datasets.base import LabelVectors
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.shards import CLIP
@@ -193,4 +193,6 @@ def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
         )
         return features, tuple(map(str, arrays["classes"]))
     except (OSError, KeyError, ValueError) as error:
-        raise AuricleError(f"{path} cannot be read as the features of a detector ({error}); train it again") from None
+        raise AuricleError(
+            f"{path} cannot be read as the features of a detector ({content_fault(error)}); train it again"
+        ) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import dumps, make_folder, replacing, write_text
 from auricle.detectors.features import LabelledFeatures
 from auricle.detectors.selection import Trial
@@ -111,7 +111,7 @@ def load_scores(run: Path | str) -> list[PartScores]:
             found += [PartScores(part, **texts, **numbers)] if len(rows) else []
         return found
     except (OSError, KeyError, ValueError) as error:
-        raise AuricleError(f"{path} cannot be read ({error}); train the detector again") from None
+        raise AuricleError(f"{path} cannot be read ({content_fault(error)}); train the detector again") from None
 
 
 def describe_trial(trial: Trial) -> dict[str, Any]:
@@ -172,7 +172,9 @@ def load_description(run: Path | str) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AuricleError(f"{run} is not the run folder of a detector: {path} cannot be read ({error})") from None
+        raise AuricleError(
+            f"{run} is not the run folder of a detector: {path} cannot be read ({content_fault(error)})"
+        ) from None
     if not isinstance(values, dict) or not isinstance(values.get("format"), int):
         raise AuricleError(f"{path} does not describe a detector")
     if values["format"] > FORMAT:

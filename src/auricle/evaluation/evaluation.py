@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import dumps, replacing, write_text
 from auricle.evaluation.identity import TaskIdentity, rows_hash, split_text
 from auricle.evaluation.scoring import FewShotPoint, FoldScore
@@ -256,7 +256,7 @@ class Evaluation:
         try:
             evaluation = cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except Exception as error:  # any value may have any type, and any depth
-            raise AuricleError(f"{path} is no evaluation that can be read ({type(error).__name__}: {error})") from error
+            raise AuricleError(f"{path} is no evaluation that can be read ({content_fault(error)})") from error
         try:
             scores = np.load(array_file(path), mmap_mode="r", allow_pickle=False)
         except Exception:  # NumPy's reader of headers raises many kinds

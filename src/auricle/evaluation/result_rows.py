@@ -100,6 +100,7 @@ def decoded(row: dict[str, Any]) -> Result:
     if not isinstance(scores, dict) or not all(isinstance(value, (int, float)) for value in scores.values()):
         raise ValueError("its scores are no numbers")
     wrong = [name for name in ("model", "task", "protocol", "metric", "role") if not isinstance(row[name], str)]
+    wrong += [name for name, value in row.items() if isinstance(value, bytes)]
     if wrong or not isinstance(row["score"], (int, float)):
         raise ValueError(f"its {wrong[0] if wrong else 'score'} cannot be read")
     identity = TaskIdentity.from_json(json.loads(row["identity"] or "{}"))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import make_folder
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.result_rows import (
@@ -131,7 +131,9 @@ class ResultsStore:
             try:
                 results.append(decoded(values))
             except Exception as error:  # any cell may hold anything
-                self.notes.append(f"row {values['id']} of {self.path} is damaged ({error}) and was left out")
+                self.notes.append(
+                    f"row {values['id']} of {self.path} is damaged ({content_fault(error)}) and was left out"
+                )
         return results
 
     @contextmanager

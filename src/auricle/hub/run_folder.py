@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from auricle.core.errors import AuricleError, first_line
-from auricle.core.io import make_folder, write_text
+from auricle.core.io import check_folder, make_folder, write_text
 from auricle.models.info import EncoderInfo
 from auricle.version import __version__
 
@@ -99,13 +99,14 @@ class RunFolder:
 
     @classmethod
     def check_free(cls, path: Path) -> None:
-        """Raise AuricleError unless a new run can be made in a folder: it is absent or empty."""
+        """Raise AuricleError unless a new run can be made in a folder: it can be made, or is empty."""
         if cls(path).config.exists():
             raise AuricleError(
                 f"{path} holds a run already; continue it with --continue {path}, or choose another --out"
             )
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
+        check_folder(path, "choose another --out")
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:

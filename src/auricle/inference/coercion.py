@@ -47,12 +47,12 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
     if len(items) == 1 and not strange and is_archive(items[0]):
         return archive_manifest(Path(items[0]))
     if len(items) == 1 and not strange:
-        return read_manifest(items[0] if is_path(source) or os.path.exists(items[0]) else items)
+        return read_manifest(items[0] if is_path(source) or os.path.exists(items[0]) else items, label_notes=False)
     notes: list[str] = [*strange]
     clips: dict[str, Clip] = {}
     for item in map(Path, items):
         if (os.path.isdir(item) and not _is_empty(item)) or item.suffix.lower() in TABLES or is_archive(item):
-            inner = archive_manifest(item) if is_archive(item) else read_manifest(item)
+            inner = archive_manifest(item) if is_archive(item) else read_manifest(item, label_notes=False)
             clips |= {clip.id: clip for clip in (_spread(clip, inner.root, item) for clip in inner)}
             notes += inner.notes_but_leaks()
         else:

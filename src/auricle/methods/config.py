@@ -307,6 +307,11 @@ class PretrainConfig:
         """Front-end frames per stored speech feature, if these are the targets; None: no stored targets."""
         return None
 
+    @property
+    def learns_labels(self) -> bool:
+        """True if the method needs the labels of clips."""
+        return False
+
     def classes_in(self, manifest: Manifest) -> tuple[str, ...] | None:
         """Return the classes of the labels to learn from, in order; None where no labels are used."""
         return None

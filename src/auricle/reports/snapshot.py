@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import replacing
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
@@ -124,7 +124,9 @@ def load_snapshot(run: Path | str) -> Snapshot | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return Snapshot(**{**metadata, "ids": tuple(metadata["ids"])}, **tensors)
     except Exception as error:  # any value of its description may have any type
-        raise AuricleError(f"{path} is damaged ({error}); remove it and the report leaves the clips out") from error
+        raise AuricleError(
+            f"{path} is damaged ({content_fault(error)}); remove it and the report leaves the clips out"
+        ) from error
 
 
 def _first(batch: Batch, key: BatchKey, clips: int) -> tuple[Batch, BatchKey]:

@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import replacing, sha256_of, usual_rights, write_failure, write_text
 from auricle.hub.run_folder import RunFolder
-from auricle.hub.weight_file import save_encoder
+from auricle.hub.weight_file import check_finite, save_encoder
 from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import TrainConfig
 
@@ -128,8 +128,14 @@ class CheckpointStore:
         for folder in self.checkpoints():
             problem = find_damage(folder)
             if problem is None:
-                state = json.loads((folder / "state.json").read_text(encoding="utf-8"))["where"]
-                return Checkpoint(state, load_file(folder / FILES[0]), load_file(folder / FILES[1]), folder)
+                weights = load_file(folder / FILES[0])
+                try:
+                    check_finite(weights, folder)
+                except AuricleError as error:
+                    problem = str(error)
+                else:
+                    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))["where"]
+                    return Checkpoint(state, weights, load_file(folder / FILES[1]), folder)
             log(f"the checkpoint {folder} is damaged ({problem}); going back to the one before it")
         raise AuricleError(f"{self.folder} holds no usable checkpoint to continue from; start the run again")
 
@@ -148,7 +154,7 @@ def find_damage(folder: Path) -> str | None:
     except AuricleError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        return f"{type(error).__name__}: {error}"
+        return content_fault(error)
     return f"{', '.join(wrong)} is truncated or altered" if wrong else None
 
 

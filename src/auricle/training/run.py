@@ -94,6 +94,8 @@ def train(
         config = replace(config, out=dist.broadcast(config.out or default_folder(config)))
         if run is not None and dist.is_main:
             owned.enter_context(only_one(run.path))
+        if run is None and dist.is_main:
+            RunFolder.check_free(Path(str(config.out)))
         parts = assemble(config, dist)
         config = parts.config
         if dist.is_main and not quiet:

@@ -68,7 +68,7 @@ def prepare_list(config: ListConfig) -> ListResult:
         AuricleError: The folder does not exist, is outside the root or has no such files, or the list exists and would
             change.
     """
-    from auricle.audio.sources import files_below
+    from auricle.audio.sources import files_below, has_suffix
     from auricle.data.manifest.folders import spelt_in_utf8
     from auricle.data.manifest.manifest import ManifestWarning
 
@@ -81,8 +81,8 @@ def prepare_list(config: ListConfig) -> ListResult:
     inside = folder.resolve().relative_to(root.resolve())
     suffix = "." + config.suffix.lstrip(".").lower()
     files_inside = sorted((inside / name).as_posix() for name in files_below(folder, (suffix,)))
-    names, notes = spelt_in_utf8(name for name in files_inside if name.lower().endswith(suffix))
-    unlisted = tuple(name for name in files_inside if not name.lower().endswith(suffix))
+    names, notes = spelt_in_utf8(name for name in files_inside if has_suffix(name, (suffix,)))
+    unlisted = tuple(name for name in files_inside if not has_suffix(name, (suffix,)))
     for note in notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
     if notes and not names:

@@ -96,7 +96,7 @@ def prepare_teacher(
     from auricle.inference.embedder import Embedder
 
     started = time.monotonic()
-    manifest = read_manifest(config.source)
+    manifest = read_manifest(config.source, label_notes=False)
     if on_read is not None:
         on_read(manifest)
     level = "frames" if config.frames else "clip"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from auricle.audio.decode import AUDIO_SUFFIXES
-from auricle.audio.sources import files_below
+from auricle.audio.sources import files_below, has_suffix
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.label_tracks import SUFFIX, Tracks, tracks_of
 from auricle.data.manifest.manifest import BACKGROUND_NAMES, Manifest
@@ -37,9 +38,9 @@ def folder_manifest(folder: Path, label_column: str | None = None) -> Manifest:
             there is no selection table.
     """
     names = list(files_below(folder, (*AUDIO_SUFFIXES, SUFFIX)))
-    texts = [name for name in names if name.lower().endswith(SUFFIX)]
-    names = [name for name in names if not name.lower().endswith(SUFFIX)]
-    if not any(map(_is_audio, names)):
+    texts = [name for name in names if has_suffix(name, (SUFFIX,))]
+    names = [name for name in names if not has_suffix(name, (SUFFIX,))]
+    if not any(_is_file(folder, name) for name in names):
         names = list(files_below(folder, STORED_SUFFIXES)) or names
     if not names:
         raise AuricleError(
@@ -48,7 +49,7 @@ def folder_manifest(folder: Path, label_column: str | None = None) -> Manifest:
     names, notes = spelt_in_utf8(names)
     if not names:
         raise AuricleError(f"no audio in {folder} that can be used: {notes[0]}")
-    files = [name for name in names if name.lower().endswith((*AUDIO_SUFFIXES, *STORED_SUFFIXES))]
+    files = [name for name in names if _is_file(folder, name)]
     tracks = tracks_of(folder, files, spelt_in_utf8(texts)[0], label_column)
     if label_column is not None and not tracks.of:
         raise AuricleError(f"{folder} is not a table, so it has no columns; name the table with labels=… (--labels)")
@@ -106,8 +107,9 @@ def ascii_name(name: str) -> str:
     return ascii(name) if SURROGATES.search(name) else name
 
 
-def _is_audio(name: str) -> bool:
-    return name.lower().endswith(tuple(AUDIO_SUFFIXES))
+def _is_file(folder: Path, name: str) -> bool:
+    """Return False for a folder that cannot be listed; the disk is asked only about names without a known suffix."""
+    return has_suffix(name, (*AUDIO_SUFFIXES, *STORED_SUFFIXES)) or os.path.isfile(folder / name)
 
 
 def _tables_in(folder: Path) -> str:

@@ -17,6 +17,7 @@ from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import path_of
 from auricle.data.manifest.clip_table import ClipTable, TableBuilder, merged_rows
 from auricle.data.manifest.folders import folder_manifest, spelt_in_utf8
+from auricle.data.manifest.label_cells import LabelNote
 from auricle.data.manifest.labels import join_labels, keep_whole_names, read_class_list
 from auricle.data.manifest.locate import locate
 from auricle.data.manifest.manifest import Clip, Manifest, ManifestWarning
@@ -44,6 +45,7 @@ def read_manifest(
     group_column: str | None = None,
     classes: str | Path | Sequence[str] | None = None,
     root: str | Path | None = None,
+    label_notes: bool = True,
 ) -> Manifest:
     """Read the manifest of a table (CSV, TSV, JSON, Parquet), a data frame, a folder, one audio file, or a list of paths.
 
@@ -60,6 +62,7 @@ def read_manifest(
         classes: Class list in the order of the logits, or a file of it.
         root: Where relative paths start; by default the table's folder, or its sub-folder ``audio`` (or the like) when the
             files are there.
+        label_notes: False where labels are not needed: notes about them are left out.
 
     Returns:
         The manifest. ManifestWarning is issued for groups in several splits, for rows or files without a partner, and
@@ -81,7 +84,8 @@ def read_manifest(
     if classes is not None:
         manifest = replace(manifest, classes=read_class_list(classes))
     manifest = keep_whole_names(manifest)
-    manifest = replace(manifest, notes=(*manifest.notes, *manifest.leaks()))
+    notes = [note for note in manifest.notes if label_notes or not isinstance(note, LabelNote)]
+    manifest = replace(manifest, notes=(*notes, *manifest.leaks()))
     for note in manifest.notes:
         warnings.warn(note, ManifestWarning, stacklevel=2)
     return manifest

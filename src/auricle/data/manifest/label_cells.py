@@ -154,7 +154,11 @@ def is_doubtful(cell: Any) -> bool:
     return isinstance(cell, str) and ", " in cell and '"' not in cell and cell.lstrip()[:1] not in ("[", "(", "{")
 
 
-class CommaNote(str):
+class LabelNote(str):
+    """A note about labels, of no interest where labels are not needed."""
+
+
+class CommaNote(LabelNote):
     """A note that no longer holds once a class list says which commas are parts of names."""
 
 
@@ -199,7 +203,7 @@ def name_notes(names: Collection[str], where: str) -> tuple[str, ...]:
         spellings[name.casefold()].append(name)
     if alike := [f"'{same[0]}' and '{same[1]}'" for same in spellings.values() if len(same) > 1]:
         notes.append(f"{alike[0]} are taken for two labels; if they are one, write both alike")
-    return tuple(f"{where}: {note}" for note in notes)
+    return tuple(LabelNote(f"{where}: {note}") for note in notes)
 
 
 def joined_names(names: Collection[str]) -> str:

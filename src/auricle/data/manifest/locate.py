@@ -63,6 +63,7 @@ def spellings(name: str) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
+    name = name.strip()
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 

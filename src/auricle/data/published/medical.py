@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auricle.audio.decode import AudioInfo, probe
-from auricle.core.errors import AudioError
+from auricle.core.errors import AudioError, content_fault
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.base import LayoutError, PublishedDataset, find, rows_of
@@ -128,7 +128,7 @@ def _sprsound_events(table: Path, path: str, split: str) -> Iterator[Clip]:
         rows = [(int(event["start"]), int(event["end"]), str(event["type"]).strip()) for event in events]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise LayoutError(
-            f"{table.name} is not the annotation of a recording ({error or type(error).__name__}); expected event_annotation, "
+            f"{table.name} is not the annotation of a recording ({content_fault(error)}); expected event_annotation, "
             "a list of start, end and type"
         ) from None
     for start, end, label in rows:

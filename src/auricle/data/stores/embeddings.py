@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import make_folder, write_failure, write_text
 from auricle.core.locks import locked
 from auricle.data.stores.shards import (
@@ -72,6 +72,10 @@ class Row:
     frame: int
     frames: int
     source: str
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        return self.shard, self.row, self.frame, self.frames
 
 
 class EmbeddingStore:
@@ -137,8 +141,13 @@ class EmbeddingStore:
             about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             version, description, dtype = about["format"], about["description"], about["dtype"]
             version = int(version)
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise AuricleError(f"{folder} is no embedding store: {DESCRIPTION} cannot be read ({error})") from None
+            if not isinstance(description, dict) or dtype not in DTYPES:
+                raise TypeError("description or dtype")
+        except Exception as error:  # any value may have any type, and any depth
+            raise AuricleError(
+                f"{folder} is no embedding store: {DESCRIPTION} cannot be read ({content_fault(error)}); choose another name, "
+                "or remove the folder"
+            ) from None
         if version > FORMAT:
             raise AuricleError(f"the embedding store {folder} has format {version}; this version reads {FORMAT}")
         store = cls(folder, description, dtype)
@@ -295,6 +304,8 @@ class EmbeddingStore:
                 marks = ", ".join("?" * len(part))
                 query = f"SELECT id, shard, row, frame, frames, source FROM clips WHERE id IN ({marks})"
                 rows.update({id: Row(*place) for id, *place in db.execute(query, part)})
+            if not all(type(number) is int and number >= 0 for row in rows.values() for number in row.place):
+                raise sqlite3.DatabaseError("a place of a clip is no number")
             return rows
 
         return self._index(look_up)
@@ -343,7 +354,7 @@ class EmbeddingStore:
         rows = self.rows(ids)
         if absent := [id for id in ids if id not in rows]:
             raise AuricleError(f"the embedding store {self.folder} has no clip '{absent[0]}'")
-        return np.array([(r.shard, r.row, r.frame, r.frames) for r in map(rows.__getitem__, ids)]).reshape(-1, 4)
+        return np.array([rows[id].place for id in ids]).reshape(-1, 4)
 
     # ---- damage
     def discard_damaged(self, ids: Collection[str] | None = None) -> list[str]:
@@ -402,7 +413,9 @@ class EmbeddingStore:
         try:
             return _on(self.folder / INDEX, work)
         except sqlite3.DatabaseError as error:
-            self.notes.append(f"the index of {self.folder} is damaged ({error}); made again from the shards")
+            self.notes.append(
+                f"the index of {self.folder} is damaged ({content_fault(error)}); made again from the shards"
+            )
         with self._locked():
             (self.folder / INDEX).unlink(missing_ok=True)
             self._complete_index()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, content_fault
 from auricle.core.io import replacing, write_text, writing
 from auricle.data.manifest.manifest import Manifest
 
@@ -113,7 +113,7 @@ class DamagedCard(AuricleError):
     """A card that cannot be read. ``what`` says which, without advice."""
 
     def __init__(self, path: Path, error: Exception):
-        self.what = f"{path} is damaged ({type(error).__name__}: {error})"
+        self.what = f"{path} is damaged ({content_fault(error)})"
         super().__init__(
             f"{self.what}; the command that prepared the folder writes it anew where done.jsonl has a copy, otherwise "
             "prepare into a new folder"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from auricle.audio.decode import AudioNote
-from auricle.core.errors import AuricleError, first_line
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import replacing
 
 CLIP, LOGITS = "clip", "logits"  # names of vectors: the encoder's own output, and the logits of its main head
@@ -163,9 +163,12 @@ def read_shard(path: Path) -> Shard:
         if path.stat().st_size != max(tensor.begin + tensor.size for tensor in tensors.values()):
             raise ValueError("its length is wrong")
         ids, sources, counts, names = (tuple(about[name]) for name in ("ids", "sources", "counts", "names"))
+        whole = len(ids) == len(sources) == len(counts) and all(type(count) is int and count >= 0 for count in counts)
+        if not whole or not all(isinstance(text, str) for text in (*ids, *sources, *names)):
+            raise ValueError("its lists of clips do not fit each other")
         return Shard(path, ids, sources, counts, names, tensors)
     except OSError as error:
         raise DamagedShardError(f"the shard {path} cannot be read ({error.strerror or error})") from None
     except Exception as error:  # any part of a header may have any type
-        reason = first_line(error)
+        reason = content_fault(error)
         raise DamagedShardError(f"the shard {path} is damaged ({reason})") from None

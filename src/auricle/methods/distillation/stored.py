@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import sha256_of
 from auricle.data.batch import Batch
 from auricle.data.stores.embeddings import EmbeddingStore
@@ -191,7 +191,7 @@ def read_index(path: Path) -> dict[str, int]:
         with path.open("rb") as file:
             content = json.load(file) if path.suffix == ".json" else PlainUnpickler(file).load()
     except Exception as error:  # the reader of pickles may raise anything
-        raise AuricleError(f"cannot read the teacher's index {path}: {error or type(error).__name__}") from None
+        raise AuricleError(f"cannot read the teacher's index {path}: {content_fault(error)}") from None
     if not isinstance(content, dict) or not all(isinstance(k, str) and isinstance(v, int) for k, v in content.items()):
         raise AuricleError(f"{path} is no index of a teacher's rows: expected a dictionary of clip id to row number")
     return content

@@ -201,6 +201,10 @@ class M2DASPretrain(M2DPretrain):
     )
     objective: M2DASConfig = option(factory=M2DASConfig, group="objective", advanced=True)
 
+    @property
+    def learns_labels(self) -> bool:
+        return True
+
     def classes_in(self, manifest: Manifest) -> tuple[str, ...] | None:
         from auricle.data.manifest.labels import read_class_list
 

@@ -41,7 +41,7 @@ def open_clips(config: ViTPretrain, processes: Processes) -> TrainingData:
 
 def read_list(source: str, config: ViTPretrain) -> Manifest:
     """Read a folder, or a list whose paths start at ``data_path`` if that is set."""
-    return read_manifest(source, root=config.data.data_path)
+    return read_manifest(source, root=config.data.data_path, label_notes=config.learns_labels)
 
 
 def open_scored(source: str | None, data: TrainingData, config: ViTPretrain) -> TrainingData | None:

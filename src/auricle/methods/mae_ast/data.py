@@ -110,7 +110,7 @@ def open_list(source: str, config: MAEASTPretrain, processes: Processes, world: 
     """Open one list. ``world`` processes share each batch; with 1 each process takes whole batches (scored lists)."""
     train = config.train
     assert train.batch_size is not None
-    listed = read_manifest(source)
+    listed = read_manifest(source, label_notes=False)
     readable = with_lengths(listed, quiet=processes.quiet)
     if processes.is_main:
         for note in readable.notes[len(listed.notes) :]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.options import as_plain
 from auricle.methods.registry import read_settings
 from auricle.reports.drawing.charts import MOST_POINTS, Line, legend, line_chart
@@ -41,7 +41,7 @@ class Reference:
             raise AuricleError(f"the reference {path} cannot be read: {error.strerror}") from None
         except Exception as error:  # any value may have any type, and any depth
             raise AuricleError(
-                f"{path} is not an original's log.txt ({error}); "
+                f"{path} is not an original's log.txt ({content_fault(error)}); "
                 "expected one JSON object a line with epoch and train_loss"
             ) from None
         if not renamed:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from auricle.core.devices import free_cores
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip, ClipTable, TableBuilder, merged_rows
-from auricle.data.manifest.label_cells import comma_note, is_doubtful, name_notes
+from auricle.data.manifest.label_cells import LabelNote, comma_note, is_doubtful, name_notes
 from auricle.data.manifest.rows import (
     EVENT_TIMES,
     IMPOSSIBLE,
@@ -77,7 +77,7 @@ def _column_notes(header: Sequence[str], columns: Mapping[str, str], where: str)
     other = [name.strip() for name in header if name.strip() and name not in columns.values()]
     if other and "labels" not in columns:
         rest = ", …" if len(other) > MAX_NAMED else ""
-        yield (
+        yield LabelNote(
             f"{where} has no column of labels; columns that are not used: {', '.join(other[:MAX_NAMED])}{rest}; "
             "--label-column NAME reads one of them"
         )
