@@ -38,6 +38,8 @@ def taken(tmp_path, monkeypatch):
         "prepare {sounds} {taken}/prepared",
         "prepare lms {sounds} {taken}/lms",
         "demo {sounds} --out {taken}",
+        "finetune {sounds} --labels {labels} --model mn04_as --out {taken}/run",
+        "prepare {sounds} --out {taken}.missing/x/../../in",
     ],
 )
 def test_an_impossible_output_is_refused_before_any_audio_is_read(line, sounds, taken, tmp_path, capsys):

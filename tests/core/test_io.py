@@ -199,7 +199,7 @@ def test_a_path_that_goes_up_from_a_missing_folder_is_refused_and_makes_nothing(
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (lambda: None["format"], "a value of another kind than expected"),
+        (lambda: json.loads("null")["format"], "a value of another kind than expected"),
         (lambda: {}["format"], "'format' is missing"),
         (lambda: int("x"), "a value of another kind than expected"),
         (lambda: json.loads('{"a": '), "no JSON from line 1, column 7 on"),

@@ -63,6 +63,7 @@ def test_columns_of_a_table_without_labels_are_named(tmp_path):
     )
     (tmp_path / "m.csv").write_text("filename,fold\na.wav,1\n")
     assert not read_manifest(tmp_path / "m.csv").notes
+    assert read_manifest(tmp_path / "m.csv", label_notes=False).notes == ()
 
 
 def test_tables_of_ravens_and_birdnets_events_are_read(tmp_path):

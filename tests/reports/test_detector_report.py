@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
+from auricle.detectors.files import load_description
 from auricle.detectors.learning_curve import CurvePoint, LearningCurve
 from auricle.reports.detector_view import DetectorView
 from auricle.reports.page import build_report
@@ -138,3 +140,12 @@ def test_the_learning_curve_is_put_into_words():
     flat = LearningCurve("accuracy", tuple(rising), (CurvePoint(16, 0.803, 0.0),))
     assert "change little" in labels_sentence(flat)
     assert "too few points" in labels_sentence(LearningCurve("accuracy", tuple(rising), ()))
+
+
+@pytest.mark.parametrize("change", [{"classes": None}, {"names": 3.5}, {"head": {"settings": None}}, {"trials": ["x"]}])
+def test_a_description_of_another_form_is_refused_in_words(tmp_path, change):
+    run = make_detector(tmp_path, clips=8, sounds=False)
+    file = run / "evaluations/detector.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(AuricleError, match=f"detector.json is damaged: its '{next(iter(change))}' cannot be read"):
+        load_description(run)

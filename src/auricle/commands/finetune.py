@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -253,6 +252,7 @@ def describe_data(parts: RunParts, run: RunFolder) -> list[Callback]:
 
 def result_of(training: RunResult) -> FinetuneResult:
     """Return the result of a run with the scores of its log: of the validation part, the best ones."""
+    from auricle.detectors.files import load_description
     from auricle.hub.run_folder import RunFolder
     from auricle.training.log import read_log
 
@@ -264,7 +264,7 @@ def result_of(training: RunResult) -> FinetuneResult:
         training,
         best_scores(run.path, rows),
         scores_of(test[-1], "test_") if test else {},
-        json.loads(run.detector.read_text(encoding="utf-8")) if run.detector.is_file() else {},
+        load_description(run.path) if run.detector.is_file() else {},
         class_scores(run.path),
     )
 

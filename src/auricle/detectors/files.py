@@ -162,6 +162,16 @@ def save_description(run: RunFolder, values: dict[str, Any]) -> None:
     write_text(run.detector, dumps({"format": FORMAT, **values}, indent=1) + "\n")
 
 
+LISTS = ("classes", "names", "background")  # of texts in detector.json
+KINDS: dict[str, tuple[type, ...]] = {  # what else stands there, where it does
+    **dict.fromkeys(LISTS, (list,)),
+    **dict.fromkeys(("kind", "reason"), (str,)),
+    **dict.fromkeys(("head", "parts", "scores", "data", "left_out"), (dict,)),
+    **dict.fromkeys(("trials", "notes"), (list,)),
+    **dict.fromkeys(("calibration", "thresholds"), (dict, type(None))),
+}
+
+
 def load_description(run: Path | str) -> dict[str, Any]:
     """Read ``evaluations/detector.json`` of a run folder.
 
@@ -171,7 +181,7 @@ def load_description(run: Path | str) -> dict[str, Any]:
     path = RunFolder(Path(run)).detector
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AuricleError(
             f"{run} is not the run folder of a detector: {path} cannot be read ({content_fault(error)})"
         ) from None
@@ -180,5 +190,17 @@ def load_description(run: Path | str) -> dict[str, Any]:
     if values["format"] > FORMAT:
         raise AuricleError(
             f"{path} was written by a newer version of auricle (format {values['format']}): update auricle"
+        )
+    wrong = [name for name, kinds in KINDS.items() if not isinstance(values.get(name, kinds[0]()), kinds)]
+    if not wrong and not all(isinstance(name, str) for field in LISTS for name in values.get(field, ())):
+        wrong = ["classes"]
+    head = {"kind": "", "settings": {}} if wrong else {"kind": "", "settings": {}, **values.get("head", {})}
+    if not isinstance(head["kind"], str) or not isinstance(head["settings"], dict):
+        wrong = ["head"]
+    if not wrong and not all(isinstance(trial, dict) for trial in values.get("trials", ())):
+        wrong = ["trials"]
+    if wrong or not values.get("classes"):
+        raise AuricleError(
+            f"{path} is damaged: its '{(wrong or ['classes'])[0]}' cannot be read; train the detector again"
         )
     return values
