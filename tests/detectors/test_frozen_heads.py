@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
+from auricle.detectors import frozen_heads
 from auricle.detectors.features import LabelledFeatures
 from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
 from auricle.evaluation.probes.base import Features
@@ -27,6 +28,12 @@ ALL = [
     FrozenHead("attentive"),
     FrozenHead("attentive", per_class=True),
 ]
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Clouds that are apart need no 300 steps, and a head that is hardly fitted has logits too."""
+    monkeypatch.setattr(frozen_heads, "ATTENTIVE_STEPS", 30)
 
 
 @pytest.mark.parametrize("choice", ALL, ids=str)
