@@ -413,6 +413,29 @@ def test_a_joined_mp3_whose_second_file_is_cut_is_refused():
         read(mp3() + second[: len(second) // 2])
 
 
+@pytest.mark.parametrize("first", ["FLAC", "MP3", "OGG"])
+@pytest.mark.parametrize(("second", "count"), [("WAV", 16000), ("WAV", 400), ("OGG", 9000), ("CAF", 9000)])
+def test_a_file_of_another_container_behind_the_end_is_read_too(first, second, count):
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 16000)
+    contents = [io.BytesIO(), io.BytesIO()]
+    for content, format, samples in zip(contents, (first, second), (16000, count)):
+        soundfile.write(content, noise[:samples], 16000, format=format)
+    alone = [len(read(content.getvalue()).wave) for content in contents]
+    assert len(read(b"".join(content.getvalue() for content in contents)).wave) == sum(alone)
+
+
+def test_the_header_of_a_wav_in_the_metadata_of_a_cut_flac_is_no_file():
+    content = io.BytesIO()
+    soundfile.write(content, np.random.default_rng(0).uniform(-0.1, 0.1, 16000), 16000, format="FLAC")
+    flac = content.getvalue()
+    kept = b"riffRIFF\0\0\0\0WAVEfmt " + bytes(12)
+    block = b"\2" + len(kept).to_bytes(3, "big") + kept  # "flac --keep-foreign-metadata"
+    whole = flac[:4] + b"\0" + flac[5:42] + block + flac[42:] if flac[4] == 0 else flac[:42] + block + flac[42:]
+    assert len(read(whole).wave) == 16000
+    with pytest.raises(TruncatedAudioError):
+        read(whole[: len(whole) // 2])
+
+
 def test_joined_files_of_different_rates_are_refused_in_words():
     for content in (
         encoded("OGG", "VORBIS") + encoded("OGG", "VORBIS", rate=22050),

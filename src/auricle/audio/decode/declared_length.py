@@ -94,13 +94,16 @@ def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
     file.seek(begin)
     head = file.read(42)
     if head[:4] == b"OggS":
-        return _ogg_parts(file, begin, total), total
+        return _up_to_another(file, _ogg_parts(file, begin, total), total)
     if head[:8] in (flac.MARK, flac.LATER_MARK) and len(head) == 42:
-        return _flac_parts(file, head, begin, total), total
+        first = flac.first_frame(file, begin, total)
+        ends_in_frames = flac.last_samples(file, head, begin, total) is not None
+        stop = _next_beginning(file, max(first, total - flac.TAIL) if ends_in_frames else first, total)
+        return _flac_parts(file, head, begin, stop), stop
     if (bare := bare_stream(ByteBuffer(file, total), begin, total)) is not None:
         return [_bare_part(file, bare, Part(start, total))], total
     if head[:1] == b"\xff" and head[1:2] >= b"\xe0" and not mpeg.tag_overruns(ByteBuffer(file, total), start):
-        return _mpeg_parts(file, start, begin, total), total
+        return _up_to_another(file, _mpeg_parts(file, start, begin, total), total)
     if (end := boxes.next_file(file, start, total)) < total:
         return [(Part(start, end), "")], end
     if head[:7] == b"NIST_1A":
@@ -111,6 +114,24 @@ def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
             (Part(begin, total, missing=(size, total - begin) if size - total + begin > SLACK else None), "")
         ], total
     return _behind_a_wrong_tag(file, start, begin, total) or [(Part(start, total), "")], total
+
+
+def _up_to_another(file: BinaryIO, found: Found, total: int) -> tuple[Found, int]:
+    """The parts, and where they end if a file of another format begins exactly there; else the end of all."""
+    end = found[-1][0].stop
+    return found, end if end < total and _begins_file(file, end) else total
+
+
+def _next_beginning(file: BinaryIO, start: int, total: int) -> int:
+    """Where the next WAV, Ogg or CAF file begins, or the end of all: reads everything."""
+    buffer = ByteBuffer(file, total)
+    places = []
+    for mark in (b"RIFF", b"OggS\0\2", b"caff\0\1"):
+        at = start
+        while (at := buffer.find(mark, at + 1)) >= 0 and not _begins_file(file, at):
+            pass
+        places += [at] if at >= 0 else []
+    return min(places, default=total)
 
 
 def _behind_a_wrong_tag(file: BinaryIO, start: int, begin: int, total: int) -> Found:
@@ -215,7 +236,7 @@ def _nist_part(file: BinaryIO, start: int, total: int) -> Part:
 def _ogg_parts(file: BinaryIO, start: int, total: int) -> Found:
     links, cut = ogg.links(file, start, total)
     found: Found = [(Part(link.start, link.stop), "") for link in links]
-    if len(links) < 2:
+    if len(links) < 2 and not (links and _begins_file(file, links[0].stop)):
         found = [(Part(start, total), "")]
     if cut:
         found[-1] = (replace(found[-1][0], defect="it ends inside a page"), "")

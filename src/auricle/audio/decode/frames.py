@@ -65,6 +65,15 @@ def with_samples(head: bytes, samples: int) -> bytes:
     return head[:21] + number + bytes(16) + head[42:]
 
 
+def first_frame(file: BinaryIO, start: int, stop: int) -> int:
+    """Return the byte behind the metadata of a FLAC file, which may hold the header of the WAV that it was made of."""
+    buffer, at, last = ByteBuffer(file, stop), start + 4, False
+    while not last and at < stop:
+        head = buffer(at, 4)
+        last, at = bool(head[0] & 0x80), at + 4 + int.from_bytes(head[1:4], "big")
+    return min(at, stop)
+
+
 def last_samples(file: BinaryIO, head: bytes, start: int, stop: int) -> int | None:
     """Return the number of samples up to the end of the last frame; None if two frames in a row are not found there."""
     at = max(start + 42, stop - _reach(head))
