@@ -166,8 +166,10 @@ def night_table(results: Results) -> str:
 
 
 def growing_text(results: Results) -> str:
-    names = ("fold", "clips of the first four", "right before", "right after", "clips of all eight", "right after")
-    keys = ("clips", "before", "after", "all_clips", "of_all")
+    names = (
+        "fold", "clips of the first four", "right before", "right after, of four", "of eight", "clips of all eight", "right after",
+    )  # fmt: skip
+    keys = ("clips", "before", "after", "among_eight", "all_clips", "of_all")
     rows = results.of(part="growing")
     lines = [(str(row["fold"]), *(str(row[key]) for key in keys)) for row in rows]
     lines += [("all", *(str(sum(row[key] for row in rows)) for key in keys))] if rows else []
