@@ -1,7 +1,7 @@
 """Growing a detector from four to eight classes, and merging two: is anything lost?
 
 Each fold of ESC-10 is tested. The first detector learns four classes; it grows by the clips of four more with ``--from``. Both are
-scored on the tested clips of the first four classes by the likeliest of these four, the grown one by the likeliest of all eight too.
+scored on the tested clips of the first four classes by the likeliest of these four, the grown one also by the likeliest of all.
 On fold 1 the detectors of four classes each are merged.
 """
 
