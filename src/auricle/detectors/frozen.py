@@ -40,7 +40,7 @@ OnTrial = Callable[[Trial], None] | None
 
 
 @dataclass(frozen=True)
-class Selection:
+class HeadSelection:
     """The head that was kept for some training clips.
 
     Attributes:
@@ -73,7 +73,7 @@ class FrozenDetector:
 
     encoder: Encoder
     features: LabelledFeatures
-    selection: Selection
+    selection: HeadSelection
     parts: tuple[PartScores, ...]
     notes: tuple[str, ...]
     seconds: float
@@ -120,7 +120,7 @@ def make_frozen_detector(
     encoder, space = data.encoder, data.space
     assert encoder is not None
     assert space is not None
-    reader = Reader(encoder, data, config, cache or EmbeddingCache(), quiet)
+    reader = FeatureReader(encoder, data, config, cache or EmbeddingCache(), quiet)
     features, failed = reader(data.dataset.manifest)
     joined, new_clips = None, len(features)
     if grown is not None:
@@ -161,7 +161,7 @@ def make_frozen_detector(
 
 
 @dataclass(frozen=True)
-class Reader:
+class FeatureReader:
     """Reads the features of a part of the data."""
 
     encoder: Encoder
@@ -204,7 +204,7 @@ def select_head(
     seed: int = 0,
     minutes: float = 0.0,
     on_trial: OnTrial = None,
-) -> Selection:
+) -> HeadSelection:
     """Try heads on held-out folds of the clips and choose the simplest good one.
 
     Args:
@@ -227,7 +227,7 @@ def select_head(
     if not can_be_validated(features, folds):
         plain = next((head for head in heads if head == FrozenHead("linear")), heads[0])
         untried = Trial(plain, scored_by.name, (), float("nan"), 0.0, np.zeros(features.targets.shape, np.float32))
-        return Selection(
+        return HeadSelection(
             (), untried, f"{plain.kind} is kept: too few clips or groups of each class to hold some out", 1
         )
     trials = try_heads(heads, features, folds, kind, scored_by, on_trial=on_trial)
@@ -236,7 +236,7 @@ def select_head(
         more = (head for head in more_candidates(kinds, features, seed) if head not in heads)
         trials += try_heads(more, features, folds, kind, scored_by, until=until, on_trial=on_trial)
     kept, reason = simplest(trials, scored_by.sign)
-    return Selection(tuple(trials), kept, reason, len(np.unique(folds)))
+    return HeadSelection(tuple(trials), kept, reason, len(np.unique(folds)))
 
 
 def tested_by_fold(

@@ -4,7 +4,7 @@
     random    = random_rows(count, number, seed)        drawn from all clips, with one known probability
     doubtful  = varied_rows(doubts, vectors, number)    greedy: doubtful, and far from what is chosen or labelled
 
-No PyTorch here; ``commands/suggest.py`` computes scores and embeddings.
+No PyTorch here; ``window_scan.py`` computes scores and embeddings.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def doubts_of(probabilities: np.ndarray, space: LabelSpace, asked: Sequence[int]
     columns = list(space.reported if asked is None else asked)
     p = probabilities[:, columns].astype(np.float64)
     rows = np.arange(len(p))
-    distance = _nearness(p, np.array([space.thresholds[c] if space.thresholds else 0.5 for c in columns]))
+    thresholds = space.thresholds or (space.default_threshold,) * len(space)
+    distance = _nearness(p, np.array([thresholds[c] for c in columns]))
     if space.kind == "multilabel":
         best = distance.argmax(1) if len(p) else np.zeros(0, np.int64)
         reason = np.full(len(p), NEAR_THRESHOLD, object)

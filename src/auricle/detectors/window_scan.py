@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from auricle.core.console import progress_bar
 from auricle.data.manifest.manifest import Clip, Manifest
@@ -22,6 +21,7 @@ from auricle.detectors.suggestions import (
     random_rows,
     varied_rows,
 )
+from auricle.inference.calibration import probabilities
 from auricle.inference.embedder import Embedder
 
 KEPT_PER_CLIP, KEPT_AT_LEAST = 20, 1000  # embeddings of the most doubtful windows that are held
@@ -90,8 +90,8 @@ class WindowScan:
         if self.labelled[row]:
             self.known_vectors.append(vector)
             return
-        probabilities = self.space.probabilities(torch.from_numpy(logits[None])).numpy()
-        doubt, label, score, reason = (values[0] for values in doubts_of(probabilities, self.space, self.asked))
+        scores = probabilities(self.space, logits[None])
+        doubt, label, score, reason = (values[0] for values in doubts_of(scores, self.space, self.asked))
         self.answers[row] = (int(label), float(score), str(reason))
         if row in self.random:
             self.random[row] = vector
@@ -120,7 +120,7 @@ class WindowScan:
 
 
 def _is_covered(spans: LabelledSpans, windows: Manifest, clip: Clip) -> bool:
-    """Whether a window has a label already; a recording whose length is not known is taken to be a minute."""
+    """Return True if a window has a label already; a recording whose length is not known is taken to be a minute."""
     start = clip.start or 0.0
     end = clip.end if clip.end is not None else start + (clip.seconds or 60.0)
     return spans.covers(windows.audio(clip), start, end)

@@ -11,20 +11,17 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.inference.events import cells
 
-FRAME_THRESHOLD = (
-    0.5  # of events of frames without thresholds of their own: what ``finetune --level frames`` is scored by
-)
 LONGEST_GAP = 2.5  # hops between neighbouring frames, one of which may be lost between two windows; more is not covered
 
 
-class FrameScores(NamedTuple):
+class WindowFrames(NamedTuple):
     """Scores (T, C) of the frames of one window, and their centres (T,) in seconds from its start."""
 
     scores: np.ndarray
     times: np.ndarray
 
 
-def join_frames(parts: Sequence[FrameScores], windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def join_frames(parts: Sequence[WindowFrames], windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Join the frames of overlapping windows: each window gives the frames of the part that it decides for.
 
     Args:

@@ -13,8 +13,8 @@ from auricle.core.errors import AuricleError, nearest
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.detection import Detection
 from auricle.inference.events import Event, find_events
-from auricle.inference.frame_events import FRAME_THRESHOLD
 from auricle.inference.tag_results import FileTags, Tag, WindowTags
+from auricle.metrics.events import FRAME_THRESHOLD
 from auricle.models.label_space import LabelSpace
 
 

@@ -18,6 +18,9 @@ from auricle.data.manifest.clip_table import Segment
 Spans = Sequence[Sequence[Segment]]
 SEGMENT_SECONDS = 1.0
 COLLAR_SECONDS = 0.2
+FRAME_THRESHOLD = (
+    0.5  # of the probability of a frame, from which on a class holds in it; of frames without other thresholds
+)
 OFFSET_SHARE = 0.2  # of the event's length, by which its end may be off where that is more than the collar
 
 

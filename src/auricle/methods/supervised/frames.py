@@ -24,8 +24,6 @@ from auricle.methods.supervised.objective import Supervised, View
 from auricle.metrics import events
 from auricle.models.base import Encoder
 
-THRESHOLD = 0.5  # of the probability at which a class holds in a frame
-
 
 @dataclass(frozen=True)
 class FrameScores:
@@ -144,7 +142,7 @@ class SupervisedFrames(Supervised):
         edges, active = [], []
         for part in sorted(parts, key=lambda part: self.start_of(part.id)):
             edges.append(self.start_of(part.id) + cells(self.times, self.seconds)[: len(part.probabilities)])
-            active.append(part.probabilities[: len(self.times)] >= THRESHOLD)
+            active.append(part.probabilities[: len(self.times)] >= events.FRAME_THRESHOLD)
         return events.spans_of(np.concatenate(active), np.concatenate(edges), self.classes)
 
     def true_events(self, parts: Sequence[FrameScores]) -> tuple[Segment, ...]:
