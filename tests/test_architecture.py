@@ -13,7 +13,7 @@ import pytest
 import auricle
 
 PACKAGE = Path(auricle.__file__).parent
-FLOORS = "core audio frontends data models hub metrics methods training inference embeddings evaluation detectors export reports"
+FLOORS = "core audio frontends data models hub metrics methods training inference embeddings evaluation detectors exporting reports"
 FLOORS = [*FLOORS.split(), "commands", "serve", "compat", "cli"]
 
 

@@ -56,6 +56,8 @@ classes: tuple[str, ...] = manifest.select(split="train").label_classes()
 learnt = auricle.finetune("sounds", model="mn04_as", out="detector", epochs=2, freeze=("encoder",))
 accuracy: float = learnt.validation["accuracy"]
 small = auricle.distill("sounds", teacher=["mn10_as"], out="small").run
+bundle = auricle.export(encoder, "graph", to="onnx")
+errors: dict[str, float] = bundle.certificate.largest
 unsure: list[str] = [clip.label for clip in auricle.suggest("sounds", encoder, top_k=3).clips]
 auricle.set_threads(1)
 """

@@ -22,6 +22,7 @@ from auricle import models as _models
 from auricle.version import __version__
 
 if TYPE_CHECKING:
+    from auricle.commands.export import export
     from auricle.commands.finetune import distill, finetune
     from auricle.commands.suggest import suggest
     from auricle.core.devices import set_threads
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "distill",
     "embed",
+    "export",
     "finetune",
     "list_models",
     "load",
@@ -54,6 +56,7 @@ _MODULES = {
     "Tagger": "auricle.inference.tagger",
     "distill": "auricle.commands.finetune",
     "embed": "auricle.inference.embedder",
+    "export": "auricle.commands.export",
     "finetune": "auricle.commands.finetune",
     "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",

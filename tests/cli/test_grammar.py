@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from auricle.commands.complexity import ComplexityConfig
 from auricle.commands.demo import DemoConfig
 from auricle.commands.embed import EmbedConfig
 from auricle.commands.evaluate import EvaluateConfig
+from auricle.commands.export import ExportConfig
 from auricle.commands.merge_models import MergeConfig
 from auricle.commands.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
 from auricle.commands.prepare.lists import AsListConfig, ListConfig
@@ -39,6 +41,7 @@ CONFIGS = {
     "advise": AdviseConfig,
     "tag": TagConfig,
     "embed": EmbedConfig,
+    "export": ExportConfig,
     "suggest": SuggestConfig,
     "prepare": PrepareConfig,
     "prepare datasets": DatasetsConfig,
@@ -70,6 +73,11 @@ NEW_FORMS = [
     ("tag", "a.wav b.wav --model mn04_as", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("tag", "a.wav --model mn04_as b.wav", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("suggest", "night --model RUN --top-k 5 --out none", {"source": ("night",), "top_k": 5, "out": None}),
+    (
+        "export",
+        "--model RUN --out e --length any --clip a.wav",
+        {"model": "RUN", "length": math.inf, "clip": ("a.wav",)},
+    ),
     ("embed", "a.wav --model mn04_as --out e.npy", {"source": ("a.wav",), "out": "e.npy"}),
     ("prepare", "sounds --out p --workers auto", {"source": "sounds", "out": "p", "workers": None}),
     ("prepare", "--out p --workers 3 sounds", {"source": "sounds", "out": "p", "workers": 3}),

@@ -54,6 +54,9 @@ TOPICS = {
         "stream": Verb("stream", "listen to a microphone, a network stream or a pipe, and print events as they happen"),
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
     },
+    "run it elsewhere": {
+        "export": Verb("export", "write a model as one graph for ONNX Runtime or OpenVINO, with a certificate"),
+    },
     "train an encoder": {
         "prepare": Verb("prepare", "turn audio into log-mel files, a manifest and statistics", "Prepare"),
         "prepare datasets": Verb(

@@ -6,6 +6,7 @@ Source: [finetuning 9.2](docs/specification/finetuning.md#s9-2).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,8 @@ class DecibelMel(LogMel):
         window = hann(self.n_fft, wave.device)
         bank = htk_bank(self.sample_rate, self.n_fft, self.n_mels, self.fmin, wave.device)
         blocks = blocks_of_frames(padded, self.n_fft, self.hop_length)
-        parts = [bank @ power(frames * window).transpose(1, 2) for frames in blocks]
+        sizes: dict[str, Any] = {"bins": self.n_fft // 2 + 1, "support": (0, self.n_fft)}
+        parts = [bank @ power(frames, window, **sizes).transpose(1, 2) for frames in blocks]
         mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         return mel.clamp_(min=LEAST_POWER).log10_().mul_(10.0)
 

@@ -115,8 +115,9 @@ class EfficientATMel(FrontEnd):
         emphasised = reflect(difference, None if lengths is None else lengths - 1, self.n_fft // 2)
         window = hann(self.win_length, self.n_fft, wave.device)
         bank = kaldi_band_groups(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax, wave.device)
+        bins, support = max(stop for _, stop, _ in bank), even_support(self.win_length, self.n_fft)
         parts = [
-            apply_band_groups(bank, power(frames * window).transpose(1, 2))
+            apply_band_groups(bank, power(frames, window, bins=bins, support=support).transpose(1, 2))
             for frames in blocks_of_frames(emphasised, self.n_fft, self.hop_length)
         ]
         mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
@@ -124,6 +125,12 @@ class EfficientATMel(FrontEnd):
 
 
 DEFAULT_ID = EfficientATMel().id
+
+
+def even_support(win_length: int, n_fft: int) -> tuple[int, int]:
+    """Return the first sample of the window in a frame, and the one after its last; one more if the window is odd."""
+    first = (n_fft - win_length) // 2
+    return first, first + win_length + win_length % 2
 
 
 @lru_cache(maxsize=32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,10 +87,11 @@ class KaldiFbank(FrontEnd):
         offset = (1 - PRE_EMPHASIS) * wave.unfold(1, WIN_LENGTH, HOP_LENGTH).mean(dim=2, keepdim=True)
         window = window_of(self.window, wave.device)
         bank = kaldi_band_groups(self.n_mels, N_FFT, self.sample_rate, FMIN, FMAX, wave.device)
+        sizes: dict[str, Any] = {"bins": max(stop for _, stop, _ in bank), "support": (0, WIN_LENGTH)}
         parts, start = [], 0
         for frames in blocks_of_frames(emphasised, N_FFT, HOP_LENGTH):
             level = offset[:, start : start + frames.shape[1]]
-            parts.append(apply_band_groups(bank, power((frames - level) * window).transpose(1, 2)))
+            parts.append(apply_band_groups(bank, power(frames - level, window, **sizes).transpose(1, 2)))
             start += frames.shape[1]
         mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         return mel.clamp_min(FLOOR).log()

@@ -45,25 +45,42 @@ def blocks_of_frames(wave: Tensor, size: int, hop: int) -> Iterator[Tensor]:
         yield frames[:, start : start + block]
 
 
-def power(frames: Tensor) -> Tensor:
-    """Compute the power spectrum (..., n / 2 + 1) of real frames (..., n).
+def power(frames: Tensor, window: Tensor, *, bins: int, support: tuple[int, int]) -> Tensor:
+    """Compute the power spectrum (..., bins) of windowed frames (..., n).
 
-    While ``torch.export`` traces, the transform is a product with the real and imaginary parts of the Fourier matrix,
-    because export formats have no complex numbers. Both give the same values but for rounding; the FFT is faster.
+    While ``torch.export`` traces, the transform is a product with Fourier matrices, because export formats have no complex
+    numbers, and the graph holds no more of them than it needs (see ``folded_fourier``). Both give the same values but for
+    rounding; the FFT is faster.
+
+    Args:
+        frames: (..., n) real samples, n even.
+        window: (n,) weights of the samples.
+        bins: number of frequencies, from 0 up.
+        support: the first sample whose weight is not 0, and the one after the last; an even number of samples.
     """
     if torch.compiler.is_exporting():
-        real, imaginary = (frames @ matrix for matrix in fourier_matrix(frames.shape[-1], frames.device))
+        first, stop = support
+        half = (stop - first) // 2
+        left, right = (frames * window)[..., first:stop].split(half, dim=-1)
+        left = left.flip(-1)
+        cosines, sines = folded_fourier(half, frames.shape[-1], bins, frames.device)
+        real, imaginary = (right + left) @ cosines, (right - left) @ sines
     else:
-        spectrum = torch.fft.rfft(frames)
+        spectrum = torch.fft.rfft(frames * window)[..., :bins]
         real, imaginary = spectrum.real, spectrum.imag
     return torch.addcmul(real.square(), imaginary, imaginary)
 
 
-def fourier_matrix(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the real and the imaginary part (n, n / 2 + 1) of the Fourier transform of n real samples."""
-    turns = torch.arange(n, device=device)[:, None] * torch.arange(n // 2 + 1, device=device) % n
-    angle = turns.double() * (2 * torch.pi / n)
-    return angle.cos().float(), -angle.sin().float()
+def folded_fourier(half: int, n: int, bins: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the Fourier transform of size n of frames that are folded about their centre: cosines and sines (half, bins).
+
+    Power does not depend on the phase, so time may be counted from the centre between two samples. There, sums of the
+    samples at equal distances meet cosines alone and differences sines alone: half of the Fourier matrix is enough.
+    """
+    turns = (2 * np.arange(half)[:, None] + 1) * np.arange(bins) % (2 * n)
+    angle = turns * (np.pi / n)
+    cosines, sines = (torch.from_numpy(values.astype(np.float32)) for values in (np.cos(angle), np.sin(angle)))
+    return cosines.to(device), sines.to(device)
 
 
 # ---- mel filter banks, and the product of a spectrum with one

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +93,8 @@ class LogMel(FrontEnd):
         window = hann(self.n_fft, wave.device)
         bank = slaney_bank(self.sample_rate, self.n_fft, self.n_mels, self.fmin, wave.device)
         blocks = blocks_of_frames(padded, self.n_fft, self.hop_length)
-        parts = [bank @ power(frames * window).transpose(1, 2) for frames in blocks]
+        sizes: dict[str, Any] = {"bins": self.n_fft // 2 + 1, "support": (0, self.n_fft)}
+        parts = [bank @ power(frames, window, **sizes).transpose(1, 2) for frames in blocks]
         mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         return mel.add_(EPS).log_()
 

@@ -141,18 +141,26 @@ class Encoder(nn.Module):
             values: (B, F, T) as the front end gives them, not normalised.
             mask: (B, T) bool, True where a frame is a clip's own; these come first in each row. None: all of them.
         """
+        return self.core_by_head(values, mask)[0]
+
+    def core_by_head(self, values: Tensor, mask: Tensor | None = None) -> tuple[CoreOutput, dict[str, Tensor]]:
+        """Compute what ``core`` does, and the logits (B, C) of every head by its name, in one pass."""
         lengths = None if mask is None else mask.sum(1)
-        main = self.info.head_names[0] if self.info.head_names else None
-        head = self._head(main) if main is not None and main in self.heads else None
-        blocks = head.layers if head is not None else ()
-        out, layers = self._core(values, lengths, blocks)
-        if head is None:
-            return out
+        out, layers = self._core(values, lengths, self._head_layers())
         if lengths is None:
             lengths = torch.full((values.shape[0],), values.shape[2], device=values.device)
-        own = tuple(self.layer_lengths(block, lengths) for block in blocks)
-        inputs = HeadInputs(out.clip, out.frames, self.frame_lengths(lengths), layers, own)
-        return out._replace(logits=head(inputs))
+        logits, start = {}, 0
+        for name in self.info.head_names:
+            if name not in self.heads:
+                assert out.logits is not None
+                logits[name] = out.logits
+                continue
+            head = self._head(name)
+            own, start = layers[start : start + len(head.layers)], start + len(head.layers)
+            own_lengths = tuple(self.layer_lengths(block, lengths) for block in head.layers)
+            logits[name] = head(HeadInputs(out.clip, out.frames, self.frame_lengths(lengths), own, own_lengths))
+        main = logits[self.info.head_names[0]] if logits else None
+        return out._replace(logits=main), logits
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
         """Compute only the main head's logits (B, C) of waveforms (B, S); a family may leave out all other work."""
@@ -195,6 +203,19 @@ class Encoder(nn.Module):
     def least_frames(self) -> int:
         """The number of spectrogram frames below which nothing comes out."""
         return 1
+
+    @property
+    def core_takes_mask(self) -> bool:
+        """Whether ``core`` takes clips of several lengths, with a mask."""
+        return True
+
+    @property
+    def most_graph_frames(self) -> int | None:
+        """The number of spectrogram frames up to which an exported ``core`` takes any number; None: no limit.
+
+        0: the number is fixed when it is exported.
+        """
+        return None
 
     @property
     def exact_frames(self) -> int | None:

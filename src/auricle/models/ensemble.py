@@ -109,6 +109,15 @@ class Ensemble(Encoder):
         clip = torch.cat([part.clip for part in parts], dim=1)
         return CoreOutput(torch.cat(frames, dim=2), clip, mean_of([part.logits for part in parts])), ()
 
+    @property
+    def core_takes_mask(self) -> bool:
+        return all(member.core_takes_mask for member in self.encoders)
+
+    @property
+    def most_graph_frames(self) -> int | None:
+        limits = [member.most_graph_frames for member in self.encoders]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def frame_times(self, count: int) -> Tensor:
         return self.encoders[0].frame_times(count)
 

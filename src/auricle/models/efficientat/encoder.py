@@ -321,6 +321,10 @@ class EfficientAT(Encoder):
         assert self.classifier is not None
         return self.classifier(self.trunk(values))
 
+    @property
+    def core_takes_mask(self) -> bool:
+        return False
+
     def _core(
         self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
     ) -> tuple[CoreOutput, tuple[Tensor, ...]]:

@@ -175,7 +175,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate = torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean(self.others)))))
-        shape = [len(x), 1, 1, 1]
+        shape = [x.shape[0], 1, 1, 1]
         shape[self.axis] = x.shape[self.axis]
         return x * gate.view(shape)
 

@@ -250,6 +250,11 @@ class M2DEncoder(Encoder):
         rest = (lengths % chunk + patch - 1).div(patch, rounding_mode="floor").clamp(max=full)
         return lengths.div(chunk, rounding_mode="floor") * full + rest
 
+    @property
+    def most_graph_frames(self) -> int | None:
+        """The number of patch columns is a part of the graph."""
+        return 0
+
     def _columns_of(self, frames: int) -> int:
         """Patch columns of a chunk of so many frames."""
         patch, full = self.patch_embed.patch[1], self.config.grid[1]

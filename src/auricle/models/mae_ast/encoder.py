@@ -300,7 +300,8 @@ class MAEASTEncoder(MAEASTNetwork):
         values = self.normalise(values)
         steps = None if lengths is None else self.frame_lengths(lengths)
         grids: list[list[Tensor]] = [[] for _ in (*layers, -1)]
-        for start in range(0, total, span):
+        starts = (0,) if total <= span else range(0, total, span)  # a range would fix the length of an exported graph
+        for start in starts:
             count = min(span, total - start)
             chunk = values[:, :, start * step : (start + count) * step]
             valid = mask = None
@@ -331,6 +332,11 @@ class MAEASTEncoder(MAEASTNetwork):
     def least_frames(self) -> int:
         """Number of spectrogram frames of one time step."""
         return self.config.patch[1]
+
+    @property
+    def most_graph_frames(self) -> int | None:
+        """Those of one chunk."""
+        return self.info.chunk_frames
 
     def frontend(
         self,

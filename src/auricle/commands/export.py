@@ -1,0 +1,367 @@
+"""``auricle export``: a model as one graph for another runtime, with a certificate that it gives the same numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import make_folder, path_of, temporary_name, write_text
+from auricle.core.options import check_choices, check_ranges, option, paths_as_text
+from auricle.exporting.certificate import (
+    TOLERANCES,
+    Certificate,
+    ClipErrors,
+    compared,
+    files_of,
+    largest_errors,
+    this_machine,
+)
+from auricle.exporting.description import Description
+from auricle.exporting.golden import (
+    RECORDED_SECONDS,
+    Clips,
+    as_float,
+    as_int16,
+    golden_clips,
+    read_golden,
+    write_golden,
+)
+from auricle.exporting.runner import readme, runner
+from auricle.exporting.runtimes import Outputs, Run, open_graph, pieces, replay, versions
+
+if TYPE_CHECKING:
+    from auricle.models.base import Encoder
+
+TIMED_SECONDS, TIMED_CALLS = 10.0, 5
+FORMATS = ("onnx", "openvino", "torch")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Which model, in which format, for which inputs; or a bundle to verify."""
+
+    model: str | None = option(None, "a published name, a weight file or a run folder")
+    weights: str | None = option(None, "local weight file of a published name")
+    to: str = option("onnx", "format of the graph", choices=FORMATS)
+    out: str | None = option(None, "new folder for the graph, its certificate and its runner")
+    frames: bool = option(False, "the graph gives the features of every frame too")
+    length: float | None = option(
+        None,
+        "seconds of the waveform; any: every length, or the export is refused; auto: every length where the model allows it, "
+        "else one chunk of the model or 10 s",
+        special={"auto": None, "any": math.inf},
+    )
+    batch_size: int | None = option(
+        None, "clips of one call; auto: any number where the model allows it, else 1", special={"auto": None}
+    )
+    clip: tuple[str, ...] = option((), "recordings that the certificate replays too, 10 s of each")
+    verify: str | None = option(None, "folder of an earlier export: replay its golden clips on this machine")
+
+    def __post_init__(self) -> None:
+        clips = (self.clip,) if isinstance(self.clip, (str, os.PathLike)) else tuple(self.clip)
+        object.__setattr__(self, "clip", clips)
+        paths_as_text(self)
+        check_choices(self)
+        check_ranges(self, ("batch_size",), 1)
+        if self.length is not None and not self.length > 0:
+            raise AuricleError(f"--length is a number of seconds above 0, any or auto, not {self.length}")
+        if self.verify is None and (self.model is None or self.out is None):
+            raise AuricleError(
+                "auricle export needs --model MODEL and --out FOLDER (or --verify FOLDER for an earlier export)"
+            )
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported bundle.
+
+    Attributes:
+        folder: where it is.
+        description: what the graph takes and gives.
+        certificate: how far it is from its source.
+    """
+
+    folder: Path
+    description: Description
+    certificate: Certificate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "folder": str(self.folder),
+            "to": self.certificate.to,
+            "any_length": self.description.samples is None,
+            "any_batch": self.description.batch_size is None,
+            "largest_errors": self.certificate.largest,
+            "files": self.certificate.files,
+            "milliseconds": self.certificate.milliseconds,
+        }
+
+    def __str__(self) -> str:
+        own, times = self.description, self.certificate.milliseconds
+        seconds = own.samples and own.samples / own.sample_rate
+        clips = "any number of clips" if own.batch_size is None else f"{own.batch_size} clip(s) a call"
+        graph = [file["bytes"] for name, file in self.certificate.files.items() if name.startswith("model.")]
+        return "\n".join(
+            [
+                f"{self.folder}: {own.model} for {self.certificate.to}, {sum(graph) / 1e6:.2f} MB",
+                f"  takes {'any length' if seconds is None else f'{seconds:.2f} s'} at {own.sample_rate} Hz, {clips}",
+                f"  gives {', '.join(own.outputs)}",
+                f"  {_errors_text(self.certificate.clips)}",
+                f"  {times['seconds']:g} s of sound: {times['source']:.1f} ms in PyTorch, {times['exported']:.1f} ms exported",
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The golden clips of a bundle, replayed on this machine; prints as text.
+
+    Attributes:
+        folder: of the bundle.
+        clips: the errors here.
+        machine: this one; versions: of the packages here.
+    """
+
+    folder: Path
+    clips: tuple[ClipErrors, ...]
+    machine: str
+    versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        clips = {clip.clip: clip.errors for clip in self.clips}
+        return {"folder": str(self.folder), "clips": clips, "machine": self.machine, "versions": self.versions}
+
+    def __str__(self) -> str:
+        return f"{self.folder}: verified on {self.machine}\n  {_errors_text(self.clips)}"
+
+
+def export(
+    model: str | Path | Encoder,
+    out: str | Path,
+    *,
+    to: str = "onnx",
+    **options: Any,
+) -> Export:
+    """Export a model as one graph from a waveform to scores and embedding, with a certificate.
+
+    Args:
+        model: an Encoder, or what ``auricle.load`` takes.
+        out: a new folder.
+        to: "onnx", "openvino" or "torch".
+        options: fields of ``ExportConfig``: ``frames``, ``length`` (seconds, None, or ``math.inf`` for any length),
+            ``batch_size``, ``clip`` (recordings), ``weights``.
+
+    Returns:
+        The folder, what the graph takes and gives, and its certificate.
+
+    Raises:
+        AuricleError: the folder exists, the format has no operator for the network, or a limit of the certificate is exceeded
+            (nothing is left then).
+        MissingExtra: the packages of the format are not installed.
+
+    Example:
+        bundle = auricle.export("mn04_as", "mn04-onnx", to="onnx")
+        print(bundle.certificate.largest)
+    """
+    text = str(model) if isinstance(model, (str, Path)) else model.info.name
+    config = ExportConfig(model=text, out=os.fsdecode(out), to=to, **options)
+    return export_model(config, encoder=None if isinstance(model, (str, Path)) else model)
+
+
+def export_model(config: ExportConfig, *, encoder: Encoder | None = None) -> Export:
+    """Do what the config says.
+
+    Args:
+        encoder: in place of ``config.model``.
+
+    Raises:
+        AuricleError: as ``export``.
+    """
+    from auricle.exporting.formats import check_installed
+
+    out = path_of(config.out or "")
+    if os.path.lexists(out):
+        raise AuricleError(f"{out} exists; choose a new folder for --out")
+    check_installed(config.to)
+    source = (encoder or _loaded(config)).to("cpu").eval()
+    clips = golden_clips(source.info.sample_rate) | _recordings(config.clip, source)
+    make_folder(out.absolute().parent)
+    folder = temporary_name(out.absolute())
+    folder.mkdir()
+    try:
+        bundle = _write(config, source, clips, folder)
+        os.replace(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Export(out, *bundle)
+
+
+def verify_export(folder: str | Path) -> Verification:
+    """Replay the golden clips of a bundle in its own runtime. PyTorch is needed for the format ``torch`` alone.
+
+    Raises:
+        AuricleError: a file is not what the certificate lists, or a limit is exceeded.
+        MissingExtra: the runtime is not installed.
+    """
+    folder = path_of(folder)
+    certificate, description = Certificate.read(folder), Description.read(folder)
+    present = files_of(folder)
+    for name, file in certificate.files.items():
+        if name not in present or present[name]["sha256"] != file["sha256"]:
+            state = "has changed" if name in present else "is missing"
+            raise AuricleError(
+                f"{folder / name} {state} since the export; copy the bundle again, or export the model again"
+            )
+    clips, expected = read_golden(folder)
+    run = open_graph(folder, certificate.to, description, threads=1)
+    found, failures = compared(clips, expected, lambda wave: replay(run, as_float(wave), description), description)
+    _refuse(failures, f"{folder} does not give the numbers of its source here")
+    return Verification(folder, found, this_machine(), versions(certificate.to))
+
+
+def _loaded(config: ExportConfig) -> Encoder:
+    from auricle.hub.load import load
+
+    assert config.model is not None
+    return load(config.model, weights=config.weights)
+
+
+def _recordings(files: Sequence[str], source: Encoder) -> Clips:
+    """The first seconds of recordings, at the rate of the encoder, by file name."""
+    from auricle.audio.sources import find_audio
+
+    most = round(RECORDED_SECONDS * source.info.sample_rate)
+    found = {}
+    for recording in find_audio(list(files)) if files else []:
+        wave = recording.read(source.info.sample_rate, source.front.resampler)
+        name = Path(recording.name).name
+        found[name if name not in found else f"{len(found)} {name}"] = as_int16(wave[:most])
+    return found
+
+
+def _write(config: ExportConfig, source: Encoder, clips: Clips, folder: Path) -> tuple[Description, Certificate]:
+    import torch
+
+    from auricle.exporting.formats import write_graph
+    from auricle.exporting.graph import trace
+
+    any_length = config.length == math.inf
+    graph = trace(
+        source,
+        length=None if any_length else config.length,
+        any_length=any_length,
+        batch_size=config.batch_size,
+        frames=config.frames,
+    )
+    description = graph.description
+    write_graph(graph, config.to, folder)
+    expected = {name: source_outputs(source, as_float(wave), description) for name, wave in clips.items()}
+    run = open_graph(folder, config.to, description, threads=torch.get_num_threads())
+    found, failures = compared(clips, expected, lambda wave: replay(run, as_float(wave), description), description)
+    _refuse(failures, f"the export of {source.info.name} to {config.to} is refused, nothing was kept")
+    description.write(folder)
+    write_golden(folder, clips, expected)
+    write_text(folder / "run.py", runner(config.to))
+    write_text(folder / "README.md", readme(config.to, description))
+    certificate = Certificate(
+        model=description.model,
+        family=description.family,
+        licence=description.licence,
+        source=description.source,
+        fingerprint=description.fingerprint,
+        front_end=description.front_end,
+        to=config.to,
+        precision="float32",
+        clips=found,
+        tolerances=_tolerances(description),
+        labels={head.name: len(head.label_space["ids"]) for head in description.heads},
+        files=files_of(folder),
+        milliseconds=_timed(source, run, description),
+        versions=versions(config.to),
+        machine=this_machine(),
+    )
+    certificate.write(folder)
+    return description, certificate
+
+
+def source_outputs(source: Encoder, wave: np.ndarray, description: Description) -> Outputs:
+    """Return what the encoder itself gives for the windows of a recording (S,), by the names of the graph's outputs."""
+    import torch
+
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in description.outputs}
+    spaces = dict(zip(source.info.head_names, source.info.label_spaces))
+    with torch.no_grad():
+        for piece in pieces(wave, description):
+            out = source(torch.from_numpy(piece.wave[None]))
+            for head in description.heads:
+                space, logits = spaces[head.name], out.head_logits[head.name]
+                assert space is not None
+                rows[head.scores].append(space.probabilities(logits)[0].numpy())
+                rows[head.logits].append(logits[0].numpy())
+            rows["embedding"].append(out.clip[0].numpy())
+            if description.frames:
+                rows["frames"].append(_padded_frames(out.frames[0].numpy(), source, description))
+    return {name: np.stack(values) for name, values in rows.items()}
+
+
+def _padded_frames(frames: np.ndarray, source: Encoder, description: Description) -> np.ndarray:
+    """Frames (T, D) with the zeros that a graph of one length gives behind the end of a shorter clip."""
+    import torch
+
+    if description.samples is None:
+        return frames
+    total = source.frame_lengths(torch.tensor([source.front.num_frames(description.samples)]))
+    return np.pad(frames, ((0, max(0, int(total) - len(frames))), (0, 0)))
+
+
+def _timed(source: Encoder, run: Run, description: Description) -> dict[str, float]:
+    """Milliseconds of one clip in the source, in its fastest form, and in the graph: the median of some calls."""
+    import torch
+
+    samples = description.samples or round(TIMED_SECONDS * description.sample_rate)
+    wave = as_float(as_int16(np.random.default_rng(1).normal(0, 0.1, samples)))
+    inputs = next(iter(pieces(wave, description))).inputs
+    ready = source.for_inference()
+    with torch.inference_mode():
+        source_time = _median_of(lambda: ready(torch.from_numpy(wave[None])))
+    return {
+        "seconds": samples / description.sample_rate,
+        "source": source_time,
+        "exported": _median_of(lambda: run(inputs)),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _median_of(call: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(TIMED_CALLS + 1):  # the first warms up
+        start = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - start))
+    return float(np.median(times[1:]))
+
+
+def _tolerances(description: Description) -> dict[str, float]:
+    kinds = {name.partition("_")[0] for name in description.outputs}
+    return {name: limit for name, limit in TOLERANCES.items() if name in kinds}
+
+
+def _refuse(failures: list[str], what: str) -> None:
+    if failures:
+        more = f" ({len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise AuricleError(f"{what}: {failures[0]}{more}")
+
+
+def _errors_text(clips: Sequence[ClipErrors]) -> str:
+    return "largest errors: " + ", ".join(f"{name} {error:.1e}" for name, error in largest_errors(clips).items())

@@ -1,0 +1,1 @@
+"""Graphs that run without this package: waveform in, scores and embeddings out, with a certificate."""

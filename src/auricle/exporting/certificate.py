@@ -1,0 +1,202 @@
+"""The certificate of an export: how far the exported graph is from its source, as data and as a page."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError
+from auricle.core.io import dumps, sha256_of, write_text
+from auricle.exporting.description import Description
+from auricle.exporting.runtimes import Outputs
+
+FILE, PAGE = "certificate.json", "certificate.md"
+TOLERANCES = {"scores": 1e-5, "logits": 1e-4, "embedding": 1e-4, "frames": 1e-3}  # largest error in float32
+RELATIVE = ("embedding", "frames")  # these are times the largest value, where that is above 1
+
+Errors = dict[str, float]
+
+
+@dataclass(frozen=True)
+class ClipErrors:
+    """The largest errors of one golden clip, by output."""
+
+    clip: str
+    seconds: float
+    windows: int
+    errors: Errors
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was measured of an export.
+
+    Attributes:
+        model, family, licence, source, fingerprint, front_end: of the source.
+        to: the format.
+        precision: of the graph.
+        clips: errors of each golden clip; tolerances: their limits.
+        labels: number of classes by head.
+        files: size in bytes and SHA-256 of every file of the bundle, by name.
+        milliseconds: of one clip of ``seconds`` in the source and in the exported graph, with so many threads.
+        versions: of the packages; machine: where it was measured.
+    """
+
+    model: str
+    family: str
+    licence: str
+    source: str
+    fingerprint: str
+    front_end: str
+    to: str
+    precision: str
+    clips: tuple[ClipErrors, ...]
+    tolerances: Errors
+    labels: dict[str, int]
+    files: dict[str, dict[str, Any]]
+    milliseconds: dict[str, float]
+    versions: dict[str, str]
+    machine: str
+
+    @property
+    def largest(self) -> Errors:
+        """The largest error of each output over all clips."""
+        return largest_errors(self.clips)
+
+    def write(self, folder: Path) -> None:
+        """Write ``certificate.json`` and ``certificate.md``."""
+        values = asdict(self) | {"largest_errors": self.largest}
+        write_text(folder / FILE, dumps(values, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / PAGE, self.page())
+
+    @classmethod
+    def read(cls, folder: Path) -> Certificate:
+        """Read ``certificate.json``. Raises AuricleError if the folder holds none."""
+        try:
+            values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            del values["largest_errors"]
+            values["clips"] = tuple(ClipErrors(**clip) for clip in values["clips"])
+            return cls(**values)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise AuricleError(f"{folder} is no bundle of 'auricle export': {FILE} cannot be read ({error})") from None
+
+    def page(self) -> str:
+        """Return the certificate as Markdown."""
+        times, outputs = self.milliseconds, list(self.largest)
+        rows = [
+            f"| {clip.clip} | {clip.seconds:.2f} s, {clip.windows} |"
+            + "".join(f" {clip.errors[name]:.1e} |" for name in outputs)
+            for clip in self.clips
+        ]
+        limits = "".join(f" {_tolerance(self.tolerances, name):.0e} |" for name in outputs)
+        files = [f"| {name} | {file['bytes']:,} | `{file['sha256']}` |" for name, file in self.files.items()]
+        labels = ", ".join(f"{count} ({name})" for name, count in self.labels.items()) or "none: embeddings only"
+        return "\n".join(
+            [
+                f"# {self.model}, exported to {self.to}",
+                "",
+                f"Largest absolute difference from the source in PyTorch, {self.precision}. "
+                "An export that exceeds a limit is refused.",
+                "",
+                f"| clip | length, windows |{''.join(f' {name} |' for name in outputs)}",
+                f"|---|---|{'---|' * len(outputs)}",
+                *rows,
+                f"| limit | |{limits}",
+                "",
+                f"One clip of {times['seconds']:g} s took {times['source']:.1f} ms in PyTorch and {times['exported']:.1f} ms "
+                f"exported, {times['threads']:.0f} thread(s), {self.machine}.",
+                "",
+                f"- Front end inside the graph: `{self.front_end}`",
+                f"- Classes: {labels}",
+                f"- Licence of the weights: {self.licence}",
+                f"- Source: {self.source or 'not stated'}; fingerprint `{self.fingerprint}`",
+                f"- Versions: {', '.join(f'{name} {version}' for name, version in self.versions.items())}",
+                "",
+                "| file | bytes | SHA-256 |",
+                "|---|---|---|",
+                *files,
+                "",
+                "Replay on another machine: `auricle export --verify FOLDER`.",
+                "",
+            ]
+        )
+
+
+def largest_errors(clips: Sequence[ClipErrors]) -> Errors:
+    """Return the largest error of each output, of the clips that have it."""
+    names = {name: None for clip in clips for name in clip.errors}
+    return {name: max(clip.errors[name] for clip in clips if name in clip.errors) for name in names}
+
+
+def errors_of(source: Outputs, exported: Outputs) -> Errors:
+    """Return the largest absolute difference of each output of the source."""
+    found = {}
+    for name, value in source.items():
+        other = exported[name]
+        same = other.shape == value.shape and bool(np.isfinite(other).all())
+        found[name] = float(np.abs(other.astype(np.float64) - value).max(initial=0.0)) if same else float("inf")
+    return found
+
+
+def excess(source: Outputs, errors: Errors, tolerances: Errors) -> dict[str, tuple[float, float]]:
+    """Return (error, limit) of the outputs whose error exceeds its limit."""
+    found = {}
+    for name, error in errors.items():
+        scale = max(1.0, float(np.abs(source[name]).max(initial=0.0))) if name in RELATIVE else 1.0
+        limit = _tolerance(tolerances, name) * scale
+        if not error <= limit:
+            found[name] = error, limit
+    return found
+
+
+def compared(
+    clips: dict[str, np.ndarray],
+    source: dict[str, Outputs],
+    exported: Callable[[np.ndarray], Outputs],
+    description: Description,
+    tolerances: Errors = TOLERANCES,
+) -> tuple[tuple[ClipErrors, ...], list[str]]:
+    """Compare the outputs of an exported graph with those of its source.
+
+    Args:
+        clips: (S,) int16 by name; source: what the source gave for each.
+        exported: runs one clip.
+        tolerances: limits by kind of output.
+
+    Returns:
+        The errors of each clip, and a sentence for every limit that is exceeded.
+    """
+    found, failures = [], []
+    for name, wave in clips.items():
+        result = exported(wave)
+        errors = errors_of(source[name], result)
+        for output, (error, limit) in excess(source[name], errors, tolerances).items():
+            failures.append(f"{output} of the clip '{name}' differ by {error:.1e}, the limit is {limit:.0e}")
+        seconds = len(wave) / description.sample_rate
+        found.append(ClipErrors(name, seconds, len(result["embedding"]), errors))
+    return tuple(found), failures
+
+
+def files_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and SHA-256 of the files of a folder but the certificate itself."""
+    return {
+        file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        for file in sorted(folder.iterdir())
+        if file.name not in (FILE, PAGE)
+    }
+
+
+def this_machine() -> str:
+    """Return system and processor, without the name of the machine."""
+    return f"{platform.system()} {platform.machine()}"
+
+
+def _tolerance(tolerances: Errors, output: str) -> float:
+    """The limit of an output: those of other heads have names such as "scores_birds"."""
+    return tolerances.get(output) or tolerances[output.partition("_")[0]]

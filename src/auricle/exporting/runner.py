@@ -1,0 +1,99 @@
+"""The files of a bundle for people: ``run.py``, which needs the runtime and NumPy alone, and ``README.md``."""
+
+from __future__ import annotations
+
+from auricle.exporting.description import Description
+
+OPENED = {
+    "onnx": (
+        "onnxruntime",
+        'session = onnxruntime.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])',
+        "session.run(None, inputs)",
+    ),
+    "openvino": (
+        "openvino",
+        'model = openvino.compile_model(str(here / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
+        "list(model(inputs).values())",
+    ),
+    "torch": (
+        "torch",
+        'model = torch.export.load(here / "model.pt2").module(check_guards=False)',
+        "[value.detach().numpy() for value in model(*map(torch.from_numpy, inputs.values()))]",
+    ),
+}
+
+RUN = '''"""Tag a 16-bit WAV file: python run.py RECORDING.wav. It needs numpy and {package} alone."""
+import json, sys, wave
+from pathlib import Path
+import numpy as np
+import {package}
+
+here = Path(__file__).resolve().parent
+info = json.loads((here / "labels.json").read_text(encoding="utf-8"))
+{open}
+with wave.open(sys.argv[1]) as file:
+    if (file.getframerate(), file.getsampwidth()) != (info["sample_rate"], 2):
+        sys.exit(f"expected 16-bit samples at {{info['sample_rate']}} Hz, got {{file.getparams()}}")
+    samples = np.frombuffer(file.readframes(-1), "<i2").reshape(-1, file.getnchannels())
+sound, size, least = samples.mean(1, dtype=np.float32) / 32768, info["window_samples"], info["samples"] or info["min_samples"]
+names = [name for head in info["heads"] for name in (head["scores"], head["logits"])] + ["embedding"]
+windows, clips = [], info["batch_size"] or 1
+for first in range(0, max(1, len(sound)), size):  # the last window is moved back to the end
+    start = max(0, min(first, len(sound) - size))
+    own = sound[start : start + size]
+    inputs = {{"wave": np.repeat(np.pad(own, (0, max(0, least - len(own))))[None], clips, axis=0)}}
+    if info["takes_samples"]:
+        inputs["samples"] = np.full(clips, max(len(own), info["min_samples"]))
+    windows.append(dict(zip(names, {run})))
+for head in info["heads"]:
+    space, scores = head["label_space"], np.max([window[head["scores"]][0] for window in windows], axis=0)
+    one = space["kind"] == "multiclass"
+    least_scores = space["thresholds"] or [0.0 if one else 0.5] * len(scores)
+    shown = [c for c in np.argsort(-scores, kind="stable") if space["ids"][c] not in space["background"]][:10]
+    for c in shown:  # * marks what is decided to be there
+        there = scores[c] >= least_scores[c] and (not one or c == scores.argmax())
+        print(f"{{scores[c]:.6f}} {{'*' if there else ' '}} {{space['names'][c]}}")
+if not info["heads"]:
+    print(json.dumps(np.mean([window["embedding"][0] for window in windows], axis=0).tolist()))
+'''
+
+README = """# {model}, exported to {to}
+
+One graph: a waveform at {rate} Hz in, {outputs} out. The front end (`{front_end}`) is inside.
+
+- `python run.py RECORDING.wav` tags a 16-bit WAV file at {rate} Hz. It needs `numpy` and `{package}`, and no other package.
+- `labels.json`: classes with ids, names, thresholds and background, and what the graph takes and gives.
+- `certificate.md`, `certificate.json`: differences from the source in PyTorch, sizes, times, checksums.
+- `golden.npz`: what `auricle export --verify FOLDER` replays.
+
+Input `wave`: (clips, samples) float32 in [-1, 1], {length}. Scores are calibrated probabilities; logits are not calibrated.
+
+Licence of the weights: {licence}. Source: {source}.
+"""
+
+
+def runner(to: str) -> str:
+    """Return ``run.py`` for a format."""
+    package, opened, run = OPENED[to]
+    return RUN.format(package=package, open=opened, run=run)
+
+
+def readme(to: str, description: Description) -> str:
+    """Return ``README.md`` of a bundle."""
+    if description.samples is None:
+        length = f"{description.min_samples} samples or more"
+    else:
+        length = f"{description.samples} samples"
+        if description.takes_samples:
+            length += ", zero-padded; `samples` (clips,) int64 is how many of them are the clip's own"
+    return README.format(
+        model=description.model,
+        to=to,
+        rate=description.sample_rate,
+        outputs=", ".join(f"`{name}`" for name in description.outputs),
+        front_end=description.front_end,
+        package=OPENED[to][0],
+        length=length,
+        licence=description.licence,
+        source=description.source or "not stated",
+    )

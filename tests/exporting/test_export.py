@@ -1,0 +1,306 @@
+"""``auricle export``: every family as one graph in its own runtime, with a certificate that is kept or refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import auricle
+from auricle.cli.main import main
+from auricle.commands.export import ExportConfig, verify_export
+from auricle.core.errors import AuricleError, MissingExtra
+from auricle.exporting.certificate import TOLERANCES, compared
+from auricle.exporting.description import Description
+from auricle.exporting.graph import WaveformGraph, trace
+from auricle.exporting.runner import runner
+from auricle.exporting.runtimes import open_graph, pieces, replay
+from auricle.models.efficientat.config import MNConfig
+from auricle.models.efficientat.mn import MN
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
+from auricle.models.log_mel_stats import LogMelStats
+from helpers.encoders import FAMILIES, m2d
+
+
+def detector():
+    """A small M2D with two heads: one calibrated, with thresholds and a background class; one whose classes exclude each other."""
+    encoder = m2d("80x32")
+    birds = LabelSpace(
+        "multilabel",
+        ("wren", "crow", "noise"),
+        ("Wren", "Crow", "Noise"),
+        ("noise",),
+        (0.5, 1.0, 2.0),
+        (0.1, 0.0, -1.0),
+    ).with_thresholds((0.2, 0.99, 0.1), fitted_on="a test")
+    place = LabelSpace("multiclass", ("wood", "town"))
+    first = encoder.with_head(make_head("mlp", encoder, 3, seed=1), birds)
+    return first.with_head(make_head("attentive", encoder, 2, seed=2), place, name="place").eval()
+
+
+def wave_of(samples: int, clips: int = 1) -> torch.Tensor:
+    return 0.2 * torch.randn(clips, samples, generator=torch.Generator().manual_seed(samples))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """The detector as a torch graph: the format whose runtime is always there."""
+    return auricle.export(detector(), tmp_path_factory.mktemp("export") / "bundle", to="torch")
+
+
+# ---- graphs and certificates
+@pytest.mark.slow  # one trace and one conversion per family
+@pytest.mark.parametrize("family", ["mae-ast-patch", "logmel-stats", "mn"])
+def test_a_family_is_exported_to_onnx_for_any_length_and_any_number_of_clips(family, tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    encoder = FAMILIES[family].make()
+    result = auricle.export(encoder, tmp_path / "out", to="onnx", length=math.inf)
+    assert result.description.samples is None
+    assert result.description.batch_size is None
+    assert set(result.certificate.largest) == set(result.description.outputs)
+    run = open_graph(tmp_path / "out", "onnx", result.description, threads=1)
+    for clips, samples in ((1, encoder.info.min_samples), (3, 30011)):
+        wave = wave_of(samples, clips)
+        with torch.no_grad():
+            expected = encoder(wave).clip.numpy()
+        np.testing.assert_allclose(run({"wave": wave.numpy()})["embedding"], expected, atol=1e-4, rtol=1e-4)
+    verify_export(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_dymn_is_exported_for_any_length_and_one_clip(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    result = auricle.export(FAMILIES["dymn"].make(), tmp_path / "out", to="onnx", batch_size=1)
+    assert result.description.samples is None
+    assert result.description.batch_size == 1
+    assert result.certificate.largest["scores"] <= TOLERANCES["scores"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_m2d_is_exported_for_one_chunk_and_shorter_clips(to, tmp_path):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[to])
+    encoder = m2d("80x32")
+    result = auricle.export(encoder, tmp_path / "out", to=to, frames=True)
+    assert result.description.samples == encoder.front.samples_for(32)
+    assert result.description.takes_samples
+    verify_export(tmp_path / "out")
+    text = b"".join(file.read_bytes() for file in (tmp_path / "out").glob("model.*"))
+    assert str(Path(auricle.__file__).parent).encode() not in text, "the graph names folders of this machine"
+
+
+def test_every_head_and_its_calibration_are_in_the_graph(bundle):
+    assert bundle.description.outputs == ("scores", "logits", "scores_place", "logits_place", "embedding")
+    assert bundle.certificate.labels == {"main": 3, "place": 2}
+    encoder, run = detector(), open_graph(bundle.folder, "torch", bundle.description, threads=1)
+    wave = wave_of(3000)
+    [piece] = pieces(wave[0].numpy(), bundle.description)
+    found = run(piece.inputs)
+    with torch.no_grad():
+        logits = encoder(wave).head_logits
+    for name, space in zip(encoder.info.head_names, encoder.info.label_spaces):
+        suffix = "" if name == "main" else f"_{name}"
+        np.testing.assert_allclose(found[f"scores{suffix}"], space.probabilities(logits[name]), atol=1e-5)
+    labels = json.loads((bundle.folder / "labels.json").read_text(encoding="utf-8"))["heads"][0]["label_space"]
+    assert (labels["thresholds"], labels["background"]) == ([0.2, 0.99, 0.1], ["noise"])
+
+
+def test_a_long_recording_is_run_in_windows_that_end_at_its_end():
+    description = trace(m2d("80x32"), length=None, any_length=False, batch_size=1, frames=False).description
+    size = description.window_samples
+    wave = np.arange(2 * size + 5, dtype=np.float32)
+    windows = [piece.wave for piece in pieces(wave, description)]
+    assert [(window[0], len(window)) for window in windows] == [(0, size), (size, size), (size + 5, size)]
+
+
+def test_the_fourier_matrices_of_the_32_khz_front_end_take_a_megabyte_and_a_half():
+    module = WaveformGraph(LogMelStats().eval(), frames=False)
+    program = torch.export.export(module, (wave_of(4000),), strict=False)
+    assert sum(constant.numel() * 4 for constant in program.constants.values()) < 1.7e6
+
+
+# ---- the bundle
+def test_the_runner_gives_the_scores_of_the_model_without_this_package(bundle, tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave_of(9000)[0].numpy(), 16000, subtype="PCM_16")
+    blocked = "import sys; sys.modules['auricle'] = None; sys.argv[1:] = [{!r}]; exec(open({!r}).read(), {{'__file__': {!r}}})"
+    script = str(bundle.folder / "run.py")
+    line = [sys.executable, "-c", blocked.format(str(tmp_path / "a.wav"), script, script)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    scores: dict[str, list[np.ndarray]] = {"main": [], "place": []}
+    encoder = detector()
+    samples, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    with torch.no_grad():
+        for piece in pieces(samples, bundle.description):
+            logits = encoder(torch.from_numpy(piece.wave[None])).head_logits
+            for name, space in zip(encoder.info.head_names, encoder.info.label_spaces):
+                scores[name].append(space.probabilities(logits[name])[0].numpy())
+    main_scores, place = (np.max(scores[name], axis=0) for name in ("main", "place"))
+    lines = [line.split() for line in done.stdout.splitlines()]
+    printed = {words[-1]: float(words[0]) for words in lines}
+    assert set(printed) == {"Wren", "Crow", "wood", "town"}, "background is not reported"
+    np.testing.assert_allclose([printed["Wren"], printed["Crow"]], main_scores[:2], atol=2e-6)
+    np.testing.assert_allclose([printed["wood"], printed["town"]], place, atol=2e-6)
+    starred = {words[-1] for words in lines if words[1] == "*"}
+    assert starred == ({"Wren"} if main_scores[0] >= 0.2 else set()) | {("wood", "town")[int(place.argmax())]}
+
+
+def test_a_runner_is_short_and_needs_its_runtime_alone():
+    for to in ("onnx", "openvino"):
+        imported = [line for line in runner(to).splitlines() if line.startswith(("import", "from"))]
+        assert not [line for line in imported if "torch" in line or "auricle" in line]
+        assert len(runner(to).splitlines()) < 45
+
+
+def test_the_certificate_holds_what_others_need(bundle):
+    certificate = json.loads((bundle.folder / "certificate.json").read_text(encoding="utf-8"))
+    assert {clip["clip"] for clip in certificate["clips"]} == {"silence", "full scale", "noise", "shortest", "long"}
+    assert certificate["front_end"] == bundle.description.front_end
+    assert set(certificate["files"]) == {"model.pt2", "labels.json", "golden.npz", "run.py", "README.md"}
+    assert certificate["files"]["model.pt2"]["bytes"] == (bundle.folder / "model.pt2").stat().st_size
+    assert {"source", "exported", "threads", "seconds"} == set(certificate["milliseconds"])
+    assert "torch" in certificate["versions"]
+    page = (bundle.folder / "certificate.md").read_text(encoding="utf-8")
+    assert "| shortest |" in page
+    assert "Licence of the weights" in page
+
+
+def test_a_recording_is_replayed_too(tmp_path):
+    soundfile.write(tmp_path / "street.flac", wave_of(8000)[0].numpy(), 8000)  # another rate
+    result = auricle.export(m2d("80x32"), tmp_path / "out", to="torch", clip=[tmp_path / "street.flac"])
+    assert result.certificate.clips[-1].clip == "street.flac"
+    assert result.certificate.clips[-1].seconds == pytest.approx(1.0)
+    assert not result.description.heads, "embeddings only"
+
+
+# ---- what is refused
+def test_verify_finds_a_file_that_changed_or_is_missing(bundle, tmp_path):
+    import shutil
+
+    assert verify_export(bundle.folder).clips
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle.folder, copy)
+    (copy / "run.py").write_text("print('hello')\n", encoding="utf-8")
+    with pytest.raises(AuricleError, match=r"run\.py has changed"):
+        verify_export(copy)
+    (copy / "run.py").unlink()
+    with pytest.raises(AuricleError, match=r"run\.py is missing"):
+        verify_export(copy)
+    with pytest.raises(AuricleError, match="is no bundle"):
+        verify_export(tmp_path)
+
+
+def test_an_error_above_the_limit_is_named(bundle):
+    clips = {"one": np.full(4000, 1000, np.int16)}
+    run = open_graph(bundle.folder, "torch", bundle.description, threads=1)
+
+    def off(wave: np.ndarray):
+        outputs = replay(run, wave, bundle.description)
+        return outputs | {"scores_place": outputs["scores_place"] + np.float32(1e-3)}
+
+    expected = {"one": replay(run, clips["one"], bundle.description)}
+    found, failures = compared(clips, expected, off, bundle.description)
+    assert failures == ["scores_place of the clip 'one' differ by 1.0e-03, the limit is 1e-05"]
+    assert found[0].errors["scores_place"] == pytest.approx(1e-3, rel=1e-2)
+    nothing = {"one": {name: np.full_like(value, np.nan) for name, value in expected["one"].items()}}
+    _, failures = compared(clips, expected, lambda wave: nothing["one"], bundle.description)
+    assert len(failures) == 5, "NaN is never close enough"
+
+
+class Conversing(LogMelStats):
+    """A network whose graph depends on its data."""
+
+    def _core(self, values, lengths, layers):
+        if float(values.mean()) > 0:
+            values = values + 1
+        return super()._core(values, lengths, layers)
+
+
+def test_a_network_that_cannot_be_traced_leaves_nothing(tmp_path):
+    with pytest.raises(AuricleError, match="cannot be traced"):
+        auricle.export(Conversing().eval(), tmp_path / "out", to="torch")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Drifting(LogMelStats):
+    """A network whose graph is not what it computes otherwise."""
+
+    def _core(self, values, lengths, layers):
+        out, inner = super()._core(values, lengths, layers)
+        return out._replace(clip=out.clip + 1e-2), inner
+
+
+def test_an_export_that_differs_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(
+        AuricleError, match=r"is refused, nothing was kept: embedding of the clip 'silence' differ by 1\.0e-02"
+    ):
+        auricle.export(Drifting().eval(), tmp_path / "out", to="torch")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_exists_is_refused(tmp_path):
+    with pytest.raises(AuricleError, match="exists; choose a new folder"):
+        auricle.export(LogMelStats(), tmp_path, to="torch")
+
+
+def test_a_runtime_that_is_absent_is_named_with_its_install_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'auricle\[onnx\]'"):
+        auricle.export(LogMelStats(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "needs --model MODEL and --out FOLDER"),
+        ({"model": "m", "out": "o", "length": -1.0}, "--length is a number of seconds above 0"),
+        ({"model": "m", "out": "o", "batch_size": 0}, "--batch-size must be"),
+        ({"model": "m", "out": "o", "to": "coreml"}, "coreml"),
+    ],
+)
+def test_impossible_options_are_refused(options, words):
+    with pytest.raises(AuricleError, match=words):
+        ExportConfig(**options)
+
+
+def test_any_length_is_refused_where_the_graph_has_one():
+    with pytest.raises(AuricleError, match="has one length"):
+        trace(m2d("80x32"), length=None, any_length=True, batch_size=1, frames=False)
+
+
+def test_a_fixed_length_of_a_convolutional_network_pads_shorter_clips(tmp_path):
+    """As the source does with the padded clip; the window is what was asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        encoder = MN(MNConfig(width=0.1, num_classes=3), seed=1).eval()
+    description = Description(
+        "m", "mn", encoder.info.front_end, 32000, 514, 1000, 1000, False, 2, False, 0.32, (), "", "", ""
+    )
+    [piece] = pieces(np.ones(600, np.float32), description)
+    assert piece.inputs["wave"].shape == (2, 1000)
+    assert piece.wave.shape == (1000,)
+
+
+def test_the_command_prints_what_was_written(tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["export", "--model", "logmel-stats", "--to", "torch", "--length", "1", "--out", out, "--json"]) == 0
+    answer = capsys.readouterr()
+    assert json.loads(answer.out)["largest_errors"]["embedding"] <= 1e-4
+    assert "has no classes; the graph gives embeddings only" in answer.err
+    assert main(["export", "--verify", out]) == 0
+    assert "verified on" in capsys.readouterr().out
+    assert main(["export", "--model", "logmel-stats", "--to", "torch", "--out", out]) == 2
+    assert "exists" in capsys.readouterr().err
