@@ -242,7 +242,7 @@ def _recordings(files: Sequence[str], source: Encoder) -> Clips:
     from auricle.audio.sources import find_audio
 
     most = round(RECORDED_SECONDS * source.info.sample_rate)
-    found = {}
+    found: Clips = {}
     for recording in find_audio(list(files)) if files else []:
         wave = recording.read(source.info.sample_rate, source.front.resampler)
         name = Path(recording.name).name

@@ -134,7 +134,7 @@ def quiet_tracing() -> Iterator[None]:
     """Trace without gradients; sizes of 1 stay free, and deprecations inside the exporter are not the user's."""
     from torch.fx.experimental import _config
 
-    with warnings.catch_warnings(), torch.no_grad(), _config.patch(backed_size_oblivious=True):
+    with warnings.catch_warnings(), torch.no_grad(), _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         warnings.simplefilter("ignore")
         yield
 
