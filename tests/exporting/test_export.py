@@ -18,7 +18,7 @@ import auricle
 from auricle.cli.main import main
 from auricle.commands.export import ExportConfig, verify_export
 from auricle.core.errors import AuricleError, MissingExtra
-from auricle.exporting.certificate import TOLERANCES, compared
+from auricle.exporting.certificate import compared
 from auricle.exporting.description import Description
 from auricle.exporting.formats import write_graph
 from auricle.exporting.graph import WaveformGraph, trace
