@@ -14,7 +14,7 @@ import torch
 
 import auricle
 from auricle.core.randomness import RandomKey
-from auricle.data.manifest.manifest import Clip
+from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.detectors.features import read_features
 from auricle.detectors.files import load_scores
 from auricle.detectors.frozen_heads import logits_of
@@ -39,7 +39,7 @@ def measure(place: Place, results: Results) -> None:
                     results.add(part="background", classes=", ".join(wanted), **names, **tested)
 
 
-def scored(place: Place, manifest, wanted: list[str], fold: int, trained: bool) -> dict[str, int]:
+def scored(place: Place, manifest: Manifest, wanted: list[str], fold: int, trained: bool) -> dict[str, int]:
     """Train on the other folds and count what is decided on this one."""
     folder = place.out / "background"
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,7 +71,7 @@ def scored(place: Place, manifest, wanted: list[str], fold: int, trained: bool) 
     }
 
 
-def write_tree(manifest, clips: list[Clip], wanted: list[str], folder: Path) -> None:
+def write_tree(manifest: Manifest, clips: list[Clip], wanted: list[str], folder: Path) -> None:
     """Link clips into a folder per class, and all others into the folder background."""
     for clip in clips:
         name = clip.labels[0] if clip.labels[0] in wanted else BACKGROUND

@@ -51,7 +51,7 @@ class Night:
 
 def measure(place: Place, results: Results) -> None:
     nights = {name: night(place, name) for name in NIGHTS}
-    runs = {}
+    runs: dict[tuple[str, float], Path] = {}
     for way, train in WAYS.items():
         for window, hop, median in SETTINGS:
             names = {"way": way, "window": window, "hop": hop, "median": median, "night": "choice"}
