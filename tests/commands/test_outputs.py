@@ -51,6 +51,13 @@ def test_an_impossible_output_is_refused_before_any_audio_is_read(line, sounds, 
     assert not said.out
 
 
+def test_a_demo_writes_nothing_into_the_folder_of_its_recordings(sounds, capsys):
+    before = sorted(sounds.root.iterdir())
+    assert main(["demo", str(sounds.root), "--out", str(sounds.root / "../" / sounds.root.name), "--quiet"]) == 2
+    assert "is the folder of the recordings" in capsys.readouterr().err
+    assert sorted(sounds.root.iterdir()) == before
+
+
 def test_an_impossible_cache_folder_is_refused_with_a_message(sounds, taken, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("AURICLE_CACHE", str(taken))
     words = ["evaluate", "linear", "logmel-stats", str(sounds.root), "--labels", str(table(sounds, tmp_path / "m.csv"))]

@@ -109,10 +109,12 @@ def demo(config: DemoConfig) -> DemoResult:
 
 
 def out_folder(config: DemoConfig) -> Path:
-    """Return the folder of the demo. Raises AuricleError if it holds a demo already."""
+    """Return the folder of the demo. Raises AuricleError if it holds a demo already, or is that of the recordings."""
     out = Path(config.out or f"demo/{title_of(config)}-{time.strftime('%y%m%d-%H%M%S')}")
     if (out / RUN).exists():
         raise AuricleError(f"{out} holds a demo already; choose another --out (or remove it)")
+    if config.source and os.path.isdir(config.source) and out.exists() and out.samefile(config.source):
+        raise AuricleError(f"{out} is the folder of the recordings; choose another --out")
     return out
 
 
