@@ -2,7 +2,8 @@
 
 The spectrogram of a window is that of the window alone: it is reflected at the window's ends, so the first and last frames
 are the window's own, a few of hundreds. The frames between depend on samples inside the window alone (``FrontEnd.context``), and
-are those of the whole stream. Only the ends are computed for each window; the result is that of the offline window within 1e-5.
+every window that holds them has the same. Only the ends and what is new are computed for each window, in one call: the result
+is that of the window alone within 1e-5.
 """
 
 from __future__ import annotations
@@ -21,42 +22,56 @@ class WindowFrames:
     Args:
         front: the front end.
         size, hop: samples of a window, and from one to the next.
+
+    Attributes:
+        shared: frames are kept from one window to the next; where the hop is no whole number of frames, or the window is too
+            short, each window is computed by itself.
+        head, stop: frames [head, stop) of a window are shared; those before and behind depend on its ends.
     """
 
     def __init__(self, front: FrontEnd, size: int, hop: int):
         step = front.hop_length
         left, right = front.context
         self.front, self.frames = front, front.num_frames(size)
-        self.head = -(-left // step)  # first frames, which the start of the window changes
-        self.stop = (size - right) // step  # the first of the last frames, which its end changes
-        self.head_samples = max(self.head * step + right, front.min_samples)
-        self.tail = min(
-            self.stop - self.head, (size - front.min_samples) // step
-        )  # where the samples of the ends begin
-        on_grid = hop % step == 0 and hop < size
-        self.shared = on_grid and self.tail > 0 and self.head < self.stop and self.head_samples <= size
-        self.stream = front.stream()
+        self.lead = self.head = -(-left // step)  # frames that reach back before the samples they begin with
+        self.stop = (size - right) // step
+        self.last_begin = (size - front.min_samples) // step  # the latest frame from which the end can be computed
+        # whole frames of samples that decide about the first frames
+        self.head_samples = -(-(self.head * step + right) // step) * step if self.head else 0
+        self.shared = hop % step == 0 and hop < size and self.head < self.stop and self.last_begin > 0
         self.held = Recent(max(1, self.stop), (front.n_mels,))
-        self.fed = 0  # samples of the stream of which frames were computed
 
     def window(self, samples: Recent, start: int, stop: int) -> Tensor:
         """Return the spectrogram (1, F, T) of the samples [start, stop), which are held in ``samples``.
 
-        Windows come in order, each ``hop`` samples after the one before. What is between them is computed once.
+        Windows come in order, each ``hop`` samples after the one before.
         """
         wave = samples.part(start, stop)
         if not self.shared:
             return self.front(torch.from_numpy(wave.copy())[None])
-        self.held.append(self.stream.push(samples.part(self.fed, stop).copy()).numpy())
-        self.fed = stop
-        step = self.front.hop_length
-        first = start // step
+        first = start // self.front.hop_length  # the window's frame 0 in the stream
+        known = self.held.end - first  # frames of the window that earlier ones have computed
+        offset, frames = self._new_frames(wave, known)
+        self.held.append(frames[:, known - offset : self.stop - offset])
         values = np.empty((self.front.n_mels, self.frames), np.float32)
+        values[:, : self.head] = frames[:, : self.head]
         values[:, self.head : self.stop] = self.held.part(first + self.head, first + self.stop)
-        if self.head:
-            values[:, : self.head] = self._alone(wave[: self.head_samples])[:, : self.head]
-        values[:, self.stop :] = self._alone(wave[self.tail * step :])[:, self.stop - self.tail :]
+        values[:, self.stop :] = frames[:, self.stop - offset :]
         return torch.from_numpy(values)[None]
 
-    def _alone(self, wave: np.ndarray) -> np.ndarray:
-        return self.front(torch.from_numpy(wave.copy())[None])[0].numpy()
+    def _new_frames(self, wave: np.ndarray, known: int) -> tuple[int, np.ndarray]:
+        """Compute the first ``head`` frames of a window, and those from ``known`` to its end.
+
+        The samples of both are joined to one wave. Frames near the seam are of no use, and are not asked for.
+
+        Returns:
+            offset, and frames (F, t): column i holds frame i of the window for i < head, and frame i + offset from ``known`` on.
+        """
+        step = self.front.hop_length
+        begin = min(known - self.lead, self.last_begin) * step
+        if begin <= self.head_samples:
+            begin = joined = 0
+        else:
+            joined = self.head_samples
+        both = np.concatenate([wave[:joined], wave[begin:]])
+        return (begin - joined) // step, self.front(torch.from_numpy(both)[None])[0].numpy()

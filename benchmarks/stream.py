@@ -1,0 +1,114 @@
+"""What a stream costs: a share of a core, and its cost beside the network passes alone, in one run.
+
+    python -m benchmarks.stream                     # mn04_as and mn10_as, 10 s of context, an answer every half second
+    python -m benchmarks.stream --hours 24          # memory over a day in accelerated time, with ten gaps
+
+Each round times, one after the other on one thread: a network pass on a spectrogram that is there; the same hop through ``Stream``
+(front end, network, labels, events), from sound at the network's rate and resampled from 48 kHz; and the window as ``tag`` scores it,
+with its whole front end. Processor time is counted, so that a neighbour that takes the core away changes little, and of the rounds
+the median is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+import auricle
+from auricle.models.base import Encoder
+from auricle.models.efficientat.config import MNConfig
+from auricle.models.efficientat.mn import MN
+from auricle.models.outputs import Spectrogram
+
+WIDTHS = {"mn04_as": 0.4, "mn10_as": 1.0}
+WINDOW, HOP, RATE = 10.0, 0.5, 48000
+
+
+def network(width: float) -> Encoder:
+    """An AudioSet tagger of a published shape with random weights: they do not change the cost."""
+    classes = [(str(i), str(i)) for i in range(527)]
+    return MN(MNConfig(width=width, num_classes=527), classes=classes, label_type="multilabel", seed=0).eval()
+
+
+def processor_ms(work: Callable[[], object]) -> float:
+    """Processor time of one call in milliseconds."""
+    before = time.process_time()
+    work()
+    return 1000 * (time.process_time() - before)
+
+
+def costs(name: str, rounds: int) -> None:
+    """Print what one tagger costs."""
+    tagger = auricle.Tagger(network(WIDTHS[name]), window=WINDOW, hop=HOP, threshold=0.99)  # random weights: no events
+    draw, rate = np.random.default_rng(0), tagger.info.sample_rate
+    streams = {hertz: auricle.Stream(tagger) for hertz in (rate, RATE)}
+    chunks = {hertz: 0.1 * draw.standard_normal(round(HOP * hertz)).astype(np.float32) for hertz in streams}
+    for hertz, stream in streams.items():
+        for _ in range(round(WINDOW / HOP)):
+            stream.push(chunks[hertz], sample_rate=hertz)
+    window = 0.1 * draw.standard_normal((1, tagger.window)).astype(np.float32)
+    front = tagger.encoder.front
+    values = front(torch.from_numpy(window))
+    spec = Spectrogram(values, torch.tensor([values.shape[2]]), front.hop_seconds, front.id)
+    forms: dict[str, Callable[[], object]] = {
+        "network": lambda: network_pass(tagger.encoder, spec),
+        "stream": lambda: streams[rate].push(chunks[rate], sample_rate=rate),
+        "stream, 48 kHz": lambda: streams[RATE].push(chunks[RATE], sample_rate=RATE),
+        "window": lambda: tagger.wave_scores(window),
+    }
+    times: dict[str, list[float]] = {form: [] for form in forms}
+    for round_ in range(rounds + 5):
+        for form, work in forms.items():
+            spent = processor_ms(work)
+            if round_ >= 5:  # graphs are made first
+                times[form].append(spent)
+    middle = {form: statistics.median(values) for form, values in times.items()}
+    print(f"{name}, an answer every {HOP:g} s about {WINDOW:g} s, processor time of one:")
+    for form, spent in middle.items():
+        share = 100 * spent / 1000 / HOP
+        print(f"  {form:15} {spent:6.2f} ms  {spent / middle['network']:5.2f} network passes  {share:5.2f} % of a core")
+
+
+@torch.inference_mode()
+def network_pass(encoder: Encoder, spec: Spectrogram) -> dict[str, torch.Tensor]:
+    return encoder.spec_logits_by_head(spec)
+
+
+def day(hours: float) -> None:
+    """Print the memory of the process over a long stream with gaps, by a network of toy size."""
+    stream = auricle.Stream(MN(MNConfig(width=0.1, num_classes=5), seed=1).with_classes(2).eval(), window=2.0, hop=2.0)
+    chunk = 0.1 * np.random.default_rng(0).standard_normal(10 * 32000).astype(np.float32)
+    chunks, windows, expected = round(hours * 360), 0, 0
+    for i in range(chunks):
+        if i % (chunks // 10) == chunks // 20:
+            answer = stream.gap(30.0)
+            windows += len(answer.windows)
+        windows += len(stream.push(chunk).windows)
+        expected += 5
+        if i % (chunks // 12) == 1:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{i / 360:5.1f} h of sound: {windows} of {expected} windows, at most {peak:.0f} MiB", flush=True)
+    print(f"{chunks / 360:5.1f} h: {windows} of {expected} windows, the clock stands at {stream.time / 3600:.3f} h")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--hours", type=float, default=0.0, help="run a long stream instead, of so many hours")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.hours:
+        day(args.hours)
+        return
+    for name in WIDTHS:
+        costs(name, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
