@@ -4,9 +4,9 @@
     python -m benchmarks.stream --hours 24          # memory over a day in accelerated time, with ten gaps
 
 Each round times, one after the other on one thread: a network pass on a spectrogram that is there; the same hop through ``Stream``
-(front end, network, labels, events), from sound at the network's rate and resampled from 48 kHz; and the window as ``tag`` scores it,
-with its whole front end. Processor time is counted, so that a neighbour that takes the core away changes little, and of the rounds
-the median is printed.
+(front end, network, labels, events), from sound at the network's rate and resampled from 48 kHz; and the window as ``tag`` scores
+it, with its whole front end. Processor time is counted, so that a neighbour that takes the core away changes little. The median of
+the rounds is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 import auricle
+from auricle.core.devices import tune_allocator
 from auricle.models.base import Encoder
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=0.0, help="run a long stream instead, of so many hours")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    tune_allocator()  # as the command does
     if args.hours:
         day(args.hours)
         return

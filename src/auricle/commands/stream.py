@@ -154,9 +154,11 @@ class Listening:
     """
 
     def __init__(self, config: StreamConfig, on_trouble: Callable[[str], None] = lambda text: None):
+        from auricle.core.devices import tune_allocator
         from auricle.inference.stream import Stream
         from auricle.inference.tagger import Tagger
 
+        tune_allocator()
         self.config, self.report, self.on_trouble = config, StreamReport(), on_trouble
         tagger = Tagger(config.model, weights=config.weights or None, settings=config.settings, events=config.events)
         self.stream: Stream = Stream(tagger)
