@@ -104,7 +104,9 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
         print(dumps(values | {name: value for name, value in more.items() if value}))
     else:
         print(length_of(result))
-        for name, scores in (("validation", result.validation), ("test", result.test)):
+        held_out = "train" in result.detector.get("scores", {}) and "valid" not in result.detector["scores"]
+        validation = f"{result.detector['folds']} held-out folds" if held_out else "validation"
+        for name, scores in ((validation, result.validation), ("test", result.test)):
             if scores:
                 print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))
         if result.classes:
@@ -118,6 +120,8 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
             print(f"report: {report}")
         if line := thresholds_of(result):
             print(line)
+            for note in result.detector["thresholds"]["notes"]:
+                print(f"note: {note}")
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     return EXIT_SOME_FAILED if result.replaced else EXIT_OK
@@ -147,6 +151,8 @@ def thresholds_of(result: FinetuneResult) -> str:
         return ""
     before, after = (calibration[name] for name in ("ece_before", "ece_after"))
     error = f"; calibration error {before:.4f} before, {after:.4f} after" if before is not None else ""
+    if before is not None and after > before:
+        error += " (with few clips, certain scores are made less certain on purpose)"
     return f"thresholds for {thresholds['goal']['in_words']}, from {calibration['fitted_on']}{error}"
 
 

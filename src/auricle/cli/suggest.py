@@ -20,6 +20,7 @@ from auricle.cli.main import exit_code, print_failures
 from auricle.commands.suggest import SuggestConfig, suggest_clips
 from auricle.core.console import printable
 from auricle.core.io import dumps
+from auricle.hub.run_folder import RunFolder
 from auricle.inference.tag_results import Failure
 
 
@@ -42,5 +43,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(printable(str(result), keep="\n"))
         if result.page:
-            print(f"open {result.page} in a browser, and save labels.csv there")
+            print(f"open {result.page} in a browser, answer, and download labels.csv")
+            if RunFolder(args.model).features.is_file():
+                print(f"then: auricle finetune labels.csv --from {args.model} --out NEW")
     return exit_code(len(result.clips), len(result.failed))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.core.console import printable
 from auricle.core.errors import AuricleError
 from auricle.core.options import as_plain, with_values
 from auricle.methods.supervised.config import FinetuneConfig
@@ -122,7 +123,7 @@ def frozen_run(
     selection = detector.selection
     if not quiet and selection.trials:
         _print(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
-        _print(trial_table(selection.trials, selection.kept))
+        _print(*trial_table(selection.trials, selection.kept).split("\n"))
     if not quiet:
         _print(selection.reason, *detector.notes, *(f"left out: {reason}" for reason in detector.failed.values()))
     store.append(trial_rows(detector, run, config))
@@ -167,17 +168,10 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
     decisions = None
     if config.detector.calibrate != "off":
         decisions = decide(detector.parts, space, config.detector.goal, selection.folds)
-    run = RunFolder.create(Path(str(config.out)), as_plain(config))
-    with open(run.metrics, "w", encoding="utf-8") as file:
-        for trial in selection.trials:
-            file.write(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **describe_trial(trial)}) + "\n")
-    save_features(detector.features, run.features, space.ids)
-    save_scores(run, detector.parts)
-    encoder = detector.encoder
+    run, encoder, choice = RunFolder(Path(str(config.out))), detector.encoder, selection.kept.choice
     encoder.update_info(name=run.path.name)
     if decisions is not None:
         encoder.set_label_space(decisions.space)
-    choice = selection.kept.choice
     described = {
         **describe_space(space),
         "model": config.model,
@@ -197,8 +191,15 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
         "seconds": round(detector.seconds, 3),
         **({"grown_from": detector.growth} if detector.growth else {}),
     }
-    save_description(run, described)
-    save_encoder(encoder, run.encoder, lineage={"model": config.model, "head": choice.kind, "source": config.source})
+    with RunFolder.create_whole(run.path, as_plain(config)) as draft:
+        with open(draft.metrics, "w", encoding="utf-8") as file:
+            for trial in selection.trials:
+                file.write(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **describe_trial(trial)}) + "\n")
+        save_features(detector.features, draft.features, space.ids)
+        save_scores(draft, detector.parts)
+        save_description(draft, described)
+        lineage = {"model": config.model, "head": choice.kind, "source": config.source}
+        save_encoder(encoder, draft.encoder, lineage=lineage)
     measured = {f"{name} {key}": f"{value:.4f}" for name, part in scores.items() for key, value in part.items()}
     facts = {
         "trained on": f"{len(detector.features)} clips of {config.source}",
@@ -294,4 +295,4 @@ def trial_rows(detector: FrozenDetector, run: RunFolder, config: FinetuneConfig)
 
 
 def _print(*lines: str) -> None:
-    print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr)
+    print("".join(f"{printable(line)}\n" for line in lines), end="", file=sys.stderr)

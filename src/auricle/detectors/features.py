@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from auricle.core.console import progress_bar
-from auricle.core.errors import AuricleError, content_fault
+from auricle.core.errors import AuricleError, content_fault, first_line
 from auricle.data.datasets.base import LabelVectors
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.shards import CLIP
@@ -172,6 +174,26 @@ def save_features(features: LabelledFeatures, path: Path, classes: Sequence[str]
     )
 
 
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a file that ``numpy.savez`` wrote.
+
+    Raises:
+        ValueError: for a file that is damaged, with what the reader says.
+        OSError: for a file that is not there.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (
+        BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        AttributeError,
+    ) as error:  # AttributeError: one array
+        raise ValueError(first_line(error)) from None
+
+
 def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
     """Read what ``save_features`` wrote: the features and the classes.
 
@@ -179,8 +201,7 @@ def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
         AuricleError: for a file that cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_arrays(path)
         depth = sum(name.startswith("layer") for name in arrays)
         features = LabelledFeatures(
             tuple(map(str, arrays["ids"])),

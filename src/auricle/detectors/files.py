@@ -12,7 +12,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import dumps, make_folder, replacing, write_text
-from auricle.detectors.features import LabelledFeatures
+from auricle.detectors.features import LabelledFeatures, load_arrays
 from auricle.detectors.selection import Trial
 from auricle.hub.run_folder import RunFolder
 from auricle.inference.calibration import Decisions
@@ -21,6 +21,11 @@ from auricle.models.label_space import LabelSpace
 
 FORMAT = 1
 PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}  # as files and as people name them
+NEEDED = {  # what detector.json cannot do without
+    **dict.fromkeys(("classes", "names", "background", "trials"), list),
+    **dict.fromkeys(("head", "parts", "scores"), dict),
+    "kind": str,
+}
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,7 @@ def load_scores(run: Path | str) -> list[PartScores]:
     if not path.is_file():
         raise AuricleError(f"{run} holds no scores of a detector ({path.name}); auricle finetune writes them")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_arrays(path)
         found = []
         for part in PART_NAMES:
             rows = np.flatnonzero(arrays["part"] == part)
@@ -110,7 +114,7 @@ def load_scores(run: Path | str) -> list[PartScores]:
             }
             found += [PartScores(part, **texts, **numbers)] if len(rows) else []
         return found
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, IndexError) as error:
         raise AuricleError(f"{path} cannot be read ({content_fault(error)}); train the detector again") from None
 
 
@@ -187,6 +191,10 @@ def load_description(run: Path | str) -> dict[str, Any]:
         ) from None
     if not isinstance(values, dict) or not isinstance(values.get("format"), int):
         raise AuricleError(f"{path} does not describe a detector")
+    if values["format"] <= FORMAT and (
+        wrong := [n for n, kind in NEEDED.items() if not isinstance(values.get(n), kind)]
+    ):
+        raise AuricleError(f"{path} does not describe a detector: {wrong[0]} is missing or damaged")
     if values["format"] > FORMAT:
         raise AuricleError(
             f"{path} was written by a newer version of auricle (format {values['format']}): update auricle"

@@ -235,6 +235,8 @@ def simplest(trials: Sequence[Trial], sign: int = 1) -> tuple[Trial, str]:
                 f"{trial.choice.kind} is kept: the best one, {best.choice.kind}, is better by {lost.mean():.4f}, which is within "
                 f"one standard error ({standard_error(lost):.4f})"
             )
+    if any(trial is not best and round(sign * (trial.score - best.score), DIGITS) == 0 for trial in ranked):
+        return best, f"{best.choice.kind} is kept: it is the simplest of those with the best score"
     return best, f"{best.choice.kind} is kept: it is the best one" + (
         ", and no simpler one is within one standard error" if best is not ranked[0] else ""
     )

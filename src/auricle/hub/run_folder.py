@@ -11,7 +11,10 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 import yaml
 
 from auricle.core.errors import AuricleError, first_line
-from auricle.core.io import check_folder, make_folder, write_text
+from auricle.core.io import check_folder, is_left_over, make_folder, temporary_name, write_text
 from auricle.models.info import EncoderInfo
 from auricle.version import __version__
 
@@ -98,13 +101,46 @@ class RunFolder:
         return run
 
     @classmethod
+    @contextmanager
+    def create_whole(cls, path: Path | str, config: dict[str, Any]) -> Iterator[RunFolder]:
+        """Make a run folder whose files appear together: an error, Ctrl-C or a kill before that leaves no run.
+
+        Yields:
+            A hidden folder inside, for the files. They are moved at the end, the encoder last.
+
+        Raises:
+            AuricleError: there is a run already, or another process made one meanwhile.
+        """
+        path = Path(path)
+        cls.check_free(path)
+        made = not path.exists()
+        make_folder(path, "choose another --out")
+        for old in path.iterdir():  # of a process that was killed
+            shutil.rmtree(old, ignore_errors=True)
+        draft = cls(temporary_name(path / "run"))
+        try:
+            yield cls.create(draft.path, config)
+            try:
+                with open(cls(path).config, "x", encoding="utf-8"):  # one of several processes gets the folder
+                    pass
+            except FileExistsError:
+                cls.check_free(path)
+            for file in sorted(draft.path.iterdir(), key=lambda file: file == draft.encoder):
+                os.replace(file, path / file.name)
+        finally:
+            shutil.rmtree(draft.path, ignore_errors=True)
+            if made and not any(path.iterdir()):
+                path.rmdir()
+
+    @classmethod
     def check_free(cls, path: Path) -> None:
-        """Raise AuricleError unless a new run can be made in a folder: it can be made, or is empty."""
-        if cls(path).config.exists():
-            raise AuricleError(
-                f"{path} holds a run already; continue it with --continue {path}, or choose another --out"
-            )
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        """Raise AuricleError unless a new run can be made in a folder: it is absent or empty."""
+        run = cls(path)
+        if run.config.exists():
+            unfinished = not run.detector.is_file() or run.has_checkpoints()
+            next_step = f"continue it with --continue {path}, or " if unfinished else ""
+            raise AuricleError(f"{path} holds a run already; {next_step}choose another --out")
+        if path.exists() and (not path.is_dir() or any(not is_left_over(entry.name) for entry in path.iterdir())):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
         check_folder(path, "choose another --out")
 

@@ -47,8 +47,10 @@ def detector_tiles(view: DetectorView) -> str:
     hits, decided, clips = (sum(getattr(f, name) for f in view.figures) for name in ("hits", "decided", "clips"))
     before, after = view.calibration_errors
     learnt = view.described.get("parts", {}).get("train", {})
+    silent = len(view.space.background)
+    classes = f"{len(view.space) - silent} classes" + (" and background" if silent else "")
     items = [
-        ("learnt from", count(learnt["clips"]), f"clips of {len(view.space)} classes") if learnt else None,
+        ("learnt from", count(learnt["clips"]), f"clips of {classes}") if learnt else None,
         ("found", percent(hits / clips, 0) + " %", f"of {count(clips)} sounds (recall)") if clips else None,
         ("right", percent(hits / decided, 0) + " %", f"of {count(decided)} detections (precision)")
         if decided
@@ -109,14 +111,14 @@ def heads_section(view: DetectorView) -> str:
     trials, kept = view.described.get("trials", []), view.described.get("head", {})
     if not trials:
         return ""
-    measure, sign = measure_of(view.metric.name), view.metric.sign
+    measure = measure_of(view.metric.name)
     best: dict[str, dict[str, Any]] = {}
     for trial in trials:
         kind, own = trial["head"], {"kind": trial["head"], "settings": trial["settings"]} == kept
         known = best.get(kind)
-        score = float("-inf") if trial["score"] is None else sign * trial["score"]
-        if own or known is None or (not known["kept"] and score > known["rank"]):
-            best[kind] = trial | {"kept": own, "rank": score}
+        loss = float("inf") if trial.get("loss") is None else trial["loss"]  # chooses the settings, as on the terminal
+        if own or known is None or (not known["kept"] and loss < known["rank"]):
+            best[kind] = trial | {"kept": own, "rank": loss}
     rows = [_trial_row(trial, measure, trials) for trial in best.values()]
     lead = (
         f"Each head learnt from some folds of the training clips and was scored on the others ({view.described.get('folds')} "

@@ -115,7 +115,9 @@ def calibration_section(view: DetectorView) -> str:
             f"Scores were off by {100 * before:.1f} points on average before calibration and by {100 * after:.1f} after it "
             f"(expected calibration error, {view.shown_in_words}, {what}). The calibration was fitted on {fitted}."
         )
-        if after > before + WORSE:
+        if after > before and view.shown.part == "train":
+            lead += " With few clips, certain scores are made less certain on purpose: twelve right answers prove no certainty."
+        elif after > before + WORSE:
             lead += " These clips differ from those (other groups, or easier), so here the calibration does not help."
     else:
         lead = f"The scores are not calibrated; they are off by {100 * before:.1f} points on average."

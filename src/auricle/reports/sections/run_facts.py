@@ -173,7 +173,7 @@ def _noise(run: RunView) -> str | None:
 
 
 AGAIN = (
-    "The first command trains the encoder again: the same settings, written out, on the same data, into a new folder. On the same "
+    "The first command makes the run again: the same settings, written out, on the same data, into a new folder. On the same "
     "machine and versions the numbers are the same to the last digit."
 )
 CHANGED = "Settings were changed while this run was continued (--allow), so no single command makes it again."

@@ -166,7 +166,10 @@ def read_negatives(config: FinetuneConfig, processes: Processes) -> list[Negativ
             (text, "", "") if Path(text).exists() else text.rpartition("=") if "=" in text else (text, "", "")
         )
         absent = tuple(name.strip() for name in names.split(",") if name.strip())
-        found.append(Negatives(source, readable_clips(read_manifest(source), source, processes), absent))
+        try:
+            found.append(Negatives(source, readable_clips(read_manifest(source), source, processes), absent))
+        except AuricleError as error:
+            raise AuricleError(f"--negatives {text}: {error}") from None
     return found
 
 
