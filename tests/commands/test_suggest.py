@@ -54,6 +54,13 @@ def test_windows_of_long_and_whole_short_recordings_are_suggested(night):
     assert spans == [(float(i), i + 1.0) for i in range(8)]
 
 
+def test_a_rest_of_a_millisecond_is_no_second_clip(tmp_path):
+    write_sound(tmp_path / "a.wav", tone(1.001, 32000, 800.0), 32000)
+    found = suggested(tmp_path, top_k=2)
+    assert found.candidates == 1
+    assert found.clips[0].start is None, "the whole recording"
+
+
 def test_random_clips_are_marked_with_their_probability(night):
     found = suggested(night, random_ratio=0.5)
     drawn = [clip for clip in found.clips if clip.reason == "random"]

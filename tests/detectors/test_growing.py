@@ -130,6 +130,9 @@ def test_other_encoders_and_runs_without_features_are_refused(places, tmp_path):
         )
     with pytest.raises(AuricleError, match="--epochs trains the whole network"):
         auricle.finetune(places["new"], from_run=places["first"], out=tmp_path / "x", epochs=1, quiet=True)
+    (tmp_path / "suggestions.csv").write_text(f"path,suggested_label\n{next(places['sounds'].rglob('*.wav'))},tone\n")
+    with pytest.raises(AuricleError, match="has no label in any row"):
+        auricle.finetune(tmp_path / "suggestions.csv", from_run=places["first"], out=tmp_path / "x", quiet=True)
     with pytest.raises(AuricleError, match="not a run folder"):
         auricle.finetune(places["new"], from_run=tmp_path, out=tmp_path / "x", quiet=True)
     features = RunFolder(places["first"]).features

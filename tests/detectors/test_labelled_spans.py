@@ -34,7 +34,7 @@ def test_what_a_run_and_the_run_before_it_learnt_is_labelled(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
     for name in ("old", "new"):
-        (folder / f"{name}.csv").write_text(f"path,label\n{name}.wav,a\n", encoding="utf-8")
+        (folder / f"{name}.csv").write_text(f"path,label\n{name}.wav,a\n{name}-none.wav,\n", encoding="utf-8")
     (folder / "calm").mkdir()
     (folder / "calm" / "calm.wav").write_bytes(b"")
     runs = {name: RunFolder(tmp_path / name) for name in ("old", "new")}
@@ -45,5 +45,5 @@ def test_what_a_run_and_the_run_before_it_learnt_is_labelled(tmp_path):
         (run.path / "environment.json").write_text(f'{{"folder": "{folder}"}}', encoding="utf-8")
     spans = LabelledSpans()
     add_learnt_clips(spans, runs["new"])
-    for path in ("old.wav", "new.wav", "calm/calm.wav"):
+    for path in ("old.wav", "new.wav", "new-none.wav", "calm/calm.wav"):  # an empty label is an answer
         assert spans.covers(folder / path, 0.0, 5.0), path

@@ -10,12 +10,17 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
+from auricle.core.io import machine_id
+from auricle.detectors.features import load_features
+from auricle.detectors.files import load_scores
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.registry import read_settings
+from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
 from auricle.training.checkpoint import CheckpointStore, find_damage
 from auricle.training.log import read_log
+from helpers.detector_runs import make_detector
 from helpers.raw_weights import small_m2d
 
 JSON = ["", "{", "[]", "null", "3", '"x"', "[" * 100_000, "\0\0", '{"a": NaN}']
@@ -81,6 +86,45 @@ def test_damaged_lines_of_the_log_are_left_out(run, line):
 def test_the_epochs_of_a_run_come_from_the_log_where_the_encoder_does_not_hold_them(run, lineage):
     save_encoder(small_m2d(), run.encoder, lineage=lineage)
     assert RunView.open(run.path).epochs == 1.0
+
+
+def test_a_run_that_is_written_at_once_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), RunFolder.create_whole(path, {"method": "x"}):
+        raise KeyboardInterrupt
+    assert not path.exists()
+    killed = path / f".run.{machine_id()}-99999999.tmp"
+    killed.mkdir(parents=True)
+    with RunFolder.create_whole(path, {"method": "x"}) as draft:
+        draft.encoder.write_bytes(b"weights")
+        assert not RunFolder(path).config.exists()
+    assert not killed.exists(), "what a killed process left is removed"
+    assert RunFolder.open(path).encoder.read_bytes() == b"weights"
+    assert sorted(os.listdir(path)) == ["command.txt", "config.yaml", "encoder.safetensors", "environment.json"]
+
+
+def test_of_two_processes_that_write_one_run_folder_the_second_is_refused(tmp_path):
+    with pytest.raises(AuricleError, match="holds a run already"), RunFolder.create_whole(tmp_path / "run", {"a": 1}):
+        RunFolder(tmp_path / "run").write_config({"a": 2})
+    assert RunFolder.open(tmp_path / "run").read_config() == {"a": 2}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_damaged_arrays_of_a_detector_are_named(tmp_path, share):
+    run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
+    for file, read in ((run.features, load_features), (run.detector_scores, lambda _: load_scores(run.path))):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(AuricleError, match=f"{file.name} cannot be read"):
+            read(file)
+
+
+@pytest.mark.parametrize("values", [{"format": 1}, {"head": None}, {"classes": "ab"}])
+def test_a_damaged_description_of_a_detector_costs_the_report_its_sections_alone(tmp_path, values):
+    run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
+    whole = json.loads(run.detector.read_text())
+    run.detector.write_text(json.dumps(values if "format" in values else whole | values))
+    assert "does not describe a detector" in build_report(run.path).read_text()
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_windows_of_a_recording_are_one_group_and_where_recordings_are_few_block
     assert {clip.group for (path, _), clip in many.items() if path == "night3.wav"} == {"night3.wav"}
     few, notes = windows([recording(seconds=400.0, events=[Segment(float(t), t + 1.0, "owl") for t in range(400)])])
     assert len({clip.group for clip in few.values()}) == 12
-    assert any("parts are made of blocks of time, since there are only 1 recording" in note for note in notes)
+    assert any("parts are made of blocks of time (1 recording in all)" in note for note in notes)
     own, _ = windows([recording(group="site")])
     assert {clip.group for clip in own.values()} == {"site"}
 

@@ -183,3 +183,15 @@ def test_groups_are_shared_out_in_the_sizes_of_the_parts():
     chosen = shared_out(groups, (70, 10, 20), seed=0)
     assert np.bincount(chosen).tolist() == [280, 40, 80]
     assert all(len({*chosen[4 * g : 4 * g + 4]}) == 1 for g in range(100))
+
+
+@pytest.mark.parametrize("others", [(), ("dog",)])
+def test_a_clip_to_test_of_a_class_that_is_not_learnt_is_left_out_and_said(tmp_path, others):
+    three_classes(tmp_path, ("dog", "rain"), clips=4)
+    rows = [f"{name}/{i}.wav,{name},train" for name in ("dog", "rain") for i in range(3)]
+    rows += ["rain/3.wav,wolf,test", *(f"{name}/3.wav,{name},test" for name in others)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file_name,label,split", *rows]) + "\n")
+    parts, space, lines = understood(tmp_path / "labels.csv")
+    assert space.ids == ("dog", "rain")
+    assert [clip.labels for clip in parts.present.get("test", ())] == [(name,) for name in others]
+    assert any("test: 1 clips have labels that no training clip has (wolf) and are left out" in line for line in lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +78,22 @@ def add_learnt_clips(spans: LabelledSpans, run: RunFolder) -> None:
     options = {name: data.get(name) for name in ("label_column", "group_column", "classes")}
     labels = None if data.get("labels") is None else _where_it_ran(run, data["labels"])
     source = read_manifest(_where_it_ran(run, settings.get("source")), labels=labels, **options)
-    spans.add(source, events_only=data.get("unlabelled") != "negative")
+    negative = data.get("unlabelled") == "negative"
+    spans.add(_learnt(source, negative), labelled_only=False, events_only=not negative)
     for part in PARTS:
         if settings.get(part):
-            spans.add(read_manifest(_where_it_ran(run, settings[part])))
+            spans.add(_learnt(read_manifest(_where_it_ran(run, settings[part])), negative), labelled_only=False)
     for name in data.get("negatives") or ():
         folder = _where_it_ran(run, name)
         where = folder if os.path.exists(folder) else _where_it_ran(run, name.rpartition("=")[0])
         spans.add(read_manifest(where), labelled_only=False)
     if detector.get("from_run"):
         add_learnt_clips(spans, RunFolder.open(_where_it_ran(run, detector["from_run"])))
+
+
+def _learnt(manifest: Manifest, negative: bool) -> Manifest:
+    """Return the clips of a run's table that were used: all but those that are not annotated. An empty label is an answer."""
+    return manifest if negative else replace(manifest, clips=[clip for clip in manifest if clip.known != ()])
 
 
 def _mapping(value: Any) -> dict[str, Any]:

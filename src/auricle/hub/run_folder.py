@@ -149,7 +149,8 @@ class RunFolder:
         """Open an existing run folder. Raise AuricleError if it is none."""
         run = cls(Path(path))
         if not run.config.is_file():
-            raise AuricleError(f"{path} is not a run folder: it holds no config.yaml")
+            why = "it holds no config.yaml" if run.path.exists() else "it does not exist"
+            raise AuricleError(f"{path} is not a run folder: {why}")
         return run
 
     def read_config(self) -> dict[str, Any]:

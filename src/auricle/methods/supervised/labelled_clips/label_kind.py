@@ -33,9 +33,10 @@ def kind_of(parts: Parts, config: FinetuneConfig, *, windows: bool = False) -> t
     empty = [clip for clip in clips if not clip.labels]
     partly = sum(clip.known is not None for clip in clips)
     if config.data.kind == "multiclass" and (several or empty):
-        wrong = (several or empty)[0]
+        wrong, run = (several or empty)[0], config.detector.from_run
+        asked = "--kind multiclass" if run is None else f"the detector {run}, whose classes exclude each other,"
         raise AuricleError(
-            f"--kind multiclass needs exactly one label a clip; {wrong.id} has {len(wrong.labels)} "
+            f"{asked} needs exactly one label a clip; {wrong.id} has {len(wrong.labels)} "
             f"({', '.join(wrong.labels) or 'none'})"
         )
     if config.data.kind == "multiclass" and partly:
@@ -64,12 +65,33 @@ def without_unlabelled(parts: Parts) -> Parts:
     )
 
 
+def without_foreign_labels(parts: Parts, classes: Sequence[str], kind: LabelKind) -> Parts:
+    """Return the parts without what cannot be scored: labels that no training clip has, and a note about them.
+
+    Exclusive classes: a clip with such a label would count as one of another class, so it is left out.
+    """
+    for name in ("valid", "test"):
+        part = getattr(parts, name)
+        foreign = sorted(set(part.table.distinct("labels")) - set(classes)) if part is not None else []
+        if part is None or not foreign:
+            continue
+        words = f"labels that no training clip has ({', '.join(foreign[:5])}{', …' * (len(foreign) > 5)})"
+        if kind == "multilabel":
+            parts = parts._replace(notes=(*parts.notes, f"{name}: {words} are not scored"))
+            continue
+        keep = part.table.where("labels", frozenset(foreign).isdisjoint)
+        note = f"{name}: {int((~keep).sum())} clips have {words} and are left out"
+        rest = replace(part, clips=part.table.take(keep)) if keep.any() else None
+        parts = parts._replace(**{name: rest}, notes=(*parts.notes, note))
+    return parts
+
+
 def check_classes(manifest: Manifest, classes: Sequence[str], config: FinetuneConfig) -> None:
     """Raise AuricleError unless there is something to tell apart."""
     if not classes:
         raise AuricleError(
             f"{config.source} gives no labels; expected two or more folders named by class, a column label, label tracks "
-            "beside the recordings, or --labels TABLE"
+            "beside the recordings, or --labels TABLE (for one class: its folder beside one named background)"
         )
     if len(classes) == 1 and config.data.level == "clip" and all(clip.labels for clip in manifest):
         raise AuricleError(

@@ -21,7 +21,12 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.methods.data import Processes
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.labelled_clips.background import background_classes, without_background
-from auricle.methods.supervised.labelled_clips.label_kind import check_classes, kind_of, without_unlabelled
+from auricle.methods.supervised.labelled_clips.label_kind import (
+    check_classes,
+    kind_of,
+    without_foreign_labels,
+    without_unlabelled,
+)
 from auricle.methods.supervised.labelled_clips.negatives import Negatives, with_negatives
 from auricle.methods.supervised.labelled_clips.parts import Parts, split_parts
 from auricle.methods.supervised.labelled_clips.windows import (
@@ -59,6 +64,11 @@ def read_labelled(config: FinetuneConfig, processes: Processes, classes: Sequenc
     known = names_of(readable)
     if not known and readable.classes is None and config.data.level == "clip":
         check_classes(readable, (), config)
+    if not known and classes and all(clip.known is None for clip in readable):
+        raise AuricleError(
+            f"{config.source} has no label in any row, so the detector would learn nothing: write what the clips are into a column "
+            "label, and background for none of the classes"
+        )
     background = background_classes(known, config.data.background) if known else ()
     clips = learnable(readable, background, None, config)
     parts = split_parts(clips.manifest, config)._replace(
@@ -107,6 +117,7 @@ def labelled_parts(
     classes = (*classes, *(name for name in background if name not in classes))
     if not growing:
         check_classes(parts.train, classes, config)
+    parts = without_foreign_labels(parts, classes, kind)
     space = LabelSpace.of([(name, name) for name in classes], kind)
     return LabelledParts(parts, replace(space, background=tuple(background)), reason)
 

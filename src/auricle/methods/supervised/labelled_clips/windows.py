@@ -175,9 +175,7 @@ def _notes(count: _Count, seconds: float, classes: int, blocks: int, negative: b
             f"{count.several} windows with several classes, or with less of an event, are left out (--kind multiclass)"
         )
     if blocks > 1:
-        notes.append(
-            f"parts are made of blocks of time, since there are only {recordings}: scores on other recordings may be lower"
-        )
+        notes.append(f"parts are made of blocks of time ({recordings} in all): scores on other recordings may be lower")
     return tuple(notes)
 
 
