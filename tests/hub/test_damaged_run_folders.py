@@ -119,12 +119,10 @@ def test_damaged_arrays_of_a_detector_are_named(tmp_path, share):
             read(file)
 
 
-@pytest.mark.parametrize("values", [{"format": 1}, {"head": None}, {"classes": "ab"}])
-def test_a_damaged_description_of_a_detector_costs_the_report_its_sections_alone(tmp_path, values):
+def test_a_damaged_description_of_a_detector_costs_the_report_its_sections_alone(tmp_path):
     run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
-    whole = json.loads(run.detector.read_text())
-    run.detector.write_text(json.dumps(values if "format" in values else whole | values))
-    assert "does not describe a detector" in build_report(run.path).read_text()
+    run.detector.write_text('{"format": 1}')
+    assert "detector.json is damaged" in build_report(run.path).read_text()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from auricle.cli.main import exit_code, print_failures
 from auricle.commands.suggest import SuggestConfig, suggest_clips
 from auricle.core.console import printable
 from auricle.core.io import dumps
-from auricle.hub.run_folder import RunFolder
 from auricle.inference.tag_results import Failure
 
 
@@ -44,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         print(printable(str(result), keep="\n"))
         if result.page:
             print(f"open {result.page} in a browser, answer, and download labels.csv")
+            from auricle.hub.run_folder import RunFolder
+
             if RunFolder(args.model).features.is_file():
                 print(f"then: auricle finetune labels.csv --from {args.model} --out NEW")
     return exit_code(len(result.clips), len(result.failed))

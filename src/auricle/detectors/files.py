@@ -21,11 +21,6 @@ from auricle.models.label_space import LabelSpace
 
 FORMAT = 1
 PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}  # as files and as people name them
-NEEDED = {  # what detector.json cannot do without
-    **dict.fromkeys(("classes", "names", "background", "trials"), list),
-    **dict.fromkeys(("head", "parts", "scores"), dict),
-    "kind": str,
-}
 
 
 @dataclass(frozen=True)
@@ -191,10 +186,6 @@ def load_description(run: Path | str) -> dict[str, Any]:
         ) from None
     if not isinstance(values, dict) or not isinstance(values.get("format"), int):
         raise AuricleError(f"{path} does not describe a detector")
-    if values["format"] <= FORMAT and (
-        wrong := [n for n, kind in NEEDED.items() if not isinstance(values.get(n), kind)]
-    ):
-        raise AuricleError(f"{path} does not describe a detector: {wrong[0]} is missing or damaged")
     if values["format"] > FORMAT:
         raise AuricleError(
             f"{path} was written by a newer version of auricle (format {values['format']}): update auricle"
