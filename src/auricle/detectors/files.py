@@ -104,7 +104,7 @@ def load_scores(run: Path | str) -> list[PartScores]:
         for part in PART_NAMES:
             rows = np.flatnonzero(arrays["part"] == part)
             texts: dict[str, Any] = {name: tuple(map(str, arrays[name][rows])) for name in ("ids", "groups")}
-            numbers = {
+            numbers: dict[str, Any] = {
                 name: arrays[name][rows].astype(np.float32) for name in ("seconds", "logits", "targets", "known")
             }
             found += [PartScores(part, **texts, **numbers)] if len(rows) else []

@@ -82,7 +82,8 @@ def without_foreign_labels(parts: Parts, classes: Sequence[str], kind: LabelKind
         keep = part.table.where("labels", frozenset(foreign).isdisjoint)
         note = f"{name}: {int((~keep).sum())} clips have {words} and are left out"
         rest = replace(part, clips=part.table.take(keep)) if keep.any() else None
-        parts = parts._replace(**{name: rest}, notes=(*parts.notes, note))
+        parts = parts._replace(test=rest) if name == "test" else parts._replace(valid=rest)
+        parts = parts._replace(notes=(*parts.notes, note))
     return parts
 
 
