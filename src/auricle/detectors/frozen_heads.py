@@ -65,7 +65,8 @@ class FrozenHead:
     @classmethod
     def of(cls, kind: str, settings: dict[str, Any]) -> FrozenHead:
         """Return the head whose ``settings()`` these are, also as JSON gives them back."""
-        return cls(kind, **{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+        return cls(kind, **values)
 
     def __str__(self) -> str:
         named = ", ".join(f"{name} {_text(value)}" for name, value in self.settings().items())

@@ -75,7 +75,7 @@ def add_learnt_clips(spans: LabelledSpans, run: RunFolder) -> None:
     """
     settings = run.read_config()
     data, detector = (_mapping(settings.get(name)) for name in ("data", "detector"))
-    options = {name: data.get(name) for name in ("label_column", "group_column", "classes")}
+    options: dict[str, Any] = {name: data.get(name) for name in ("label_column", "group_column", "classes")}
     labels = None if data.get("labels") is None else _where_it_ran(run, data["labels"])
     source = read_manifest(_where_it_ran(run, settings.get("source")), labels=labels, **options)
     negative = data.get("unlabelled") == "negative"

@@ -58,6 +58,7 @@ class Trial:
 
 
 def standard_error(values: np.ndarray) -> float:
+    """Return the standard error of the mean of values (n,); NaN for fewer than two."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 

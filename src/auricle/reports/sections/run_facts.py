@@ -121,7 +121,7 @@ def facts_of(run: RunView) -> dict[str, Any]:
     from auricle.data.manifest.formats import read_manifest
 
     source, data = run.config.get("source"), run.part("data")
-    labels = {name: data.get(name) for name in ("labels", "label_column", "classes")}
+    labels: dict[str, Any] = {name: data.get(name) for name in ("labels", "label_column", "classes")}
     if not source or not Path(source).exists():
         return {}
     try:
