@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,6 @@ from auricle.data.manifest.formats import read_manifest
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 from helpers.tagging import LoudestBand
-
-playwright = pytest.importorskip("playwright.sync_api", reason="page tests need the [e2e] extra")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="page tests need chromium (Debian: apt-get install chromium)")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--mute-audio",
-]
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +29,6 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     ):
         found[name] = auricle.suggest(folder, LoudestBand(kind), out=folder / name, link=link, **settings).page
     return found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,6 @@ from auricle.reports.page import build_report
 from helpers.patience import PATIENCE
 from helpers.report_runs import CLASSES, make_run, make_sounds
 
-playwright = pytest.importorskip("playwright.sync_api", reason="page tests need the [e2e] extra")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="page tests need chromium (Debian: apt-get install chromium)")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--mute-audio",
-]
-
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory) -> Path:
@@ -34,14 +18,6 @@ def page_file(tmp_path_factory) -> Path:
         patch.setenv("AURICLE_CACHE", str(tmp_path_factory.mktemp("cache")))
         sounds = make_sounds(tmp_path_factory.mktemp("sounds"))
         return build_report(make_run(sounds, tmp_path_factory.mktemp("runs") / "tones"))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
