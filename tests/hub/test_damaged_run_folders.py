@@ -125,6 +125,14 @@ def test_a_damaged_description_of_a_detector_costs_the_report_its_sections_alone
     assert "detector.json is damaged" in build_report(run.path).read_text()
 
 
+def test_a_report_shows_no_scores_of_a_detector_whose_calibration_is_lost_with_its_weights(tmp_path):
+    run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
+    run.encoder.write_bytes(run.encoder.read_bytes()[:1000])
+    page = build_report(run.path).read_text()
+    assert "encoder.safetensors is missing or damaged" in page
+    assert "not calibrated" not in page
+
+
 @pytest.fixture
 def store(tmp_path) -> CheckpointStore:
     network = torch.nn.Linear(2, 2)

@@ -89,6 +89,10 @@ class DetectorView:
             return None
         described, parts = load_description(run.path), tuple(load_scores(run.path))
         spaces = run.encoder.get("info", {}).get("label_spaces") or [None]
+        if spaces[0] is None and described.get("calibration"):
+            raise AuricleError(
+                f"{run.folder.encoder} is missing or damaged, and calibration and thresholds with it, so the scores are not shown"
+            )
         plain = described_space(described)
         space = LabelSpace.from_json(spaces[0]) if spaces[0] else plain
         if space.ids != plain.ids or any(part.logits.shape[1] != len(space) for part in parts):
