@@ -164,10 +164,11 @@ def source_manifest(config: DemoConfig) -> Manifest:
     """Read the given recordings and their labels, before anything is decoded."""
     from auricle.data.manifest.formats import read_manifest
 
-    columns = {"label_column": config.label_column, "group_column": config.group_column}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # preparing says the same
-        return read_manifest(config.source, labels=config.labels, **columns)
+        return read_manifest(
+            config.source, labels=config.labels, label_column=config.label_column, group_column=config.group_column
+        )
 
 
 def plan_probes(manifest: Manifest, config: DemoConfig) -> tuple[TaskPlan | None, str]:

@@ -70,8 +70,9 @@ class Task:
         """Read the task's clips. Raises AuricleError for a table or folder that cannot be read."""
         from auricle.data.manifest.formats import read_manifest
 
-        columns = {"label_column": self.label_column, "group_column": self.group_column}
-        return read_manifest(self.source, labels=self.labels, **columns)
+        return read_manifest(
+            self.source, labels=self.labels, label_column=self.label_column, group_column=self.group_column
+        )
 
     def targets(self, manifest: Manifest) -> Targets:
         """Read what is to be predicted of the clips, a row per clip."""

@@ -100,8 +100,9 @@ class Manifest:
         """
         from auricle.data.manifest.formats import read_manifest
 
-        columns = {"label_column": label_column, "group_column": group_column}
-        return read_manifest(source, labels=labels, classes=classes, root=root, **columns)
+        return read_manifest(
+            source, labels=labels, label_column=label_column, group_column=group_column, classes=classes, root=root
+        )
 
     @property
     def table(self) -> ClipTable:
