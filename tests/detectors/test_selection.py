@@ -53,10 +53,10 @@ def test_the_settings_of_a_kind_are_those_with_the_least_log_loss():
     assert simplest([worse, better])[0] is better
 
 
-def test_the_simplest_of_equal_heads_is_called_the_best_one():
+def test_the_simplest_of_equal_heads_is_kept_and_said_to_be_that():
     kept, reason = simplest([trial("linear", 0.7, 0.8), trial("prototype", 0.8, 0.7)])
     assert kept.choice.kind == "linear"
-    assert "it is the best one" in reason
+    assert "it is the simplest of those with the best score" in reason
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
