@@ -133,6 +133,7 @@ def test_a_pipe_of_wav_without_a_length_is_heard_and_ctrl_c_closes_its_events(ta
         (["-", "--speed", "0"], "--speed"),
         (["-", "--webhook", "ftp://x"], "http"),
         (["-", "--format", "mp3"], "format"),
+        (["-", "--mqtt", "house"], "mqtt"),
     ],
 )
 def test_what_cannot_be_heard_is_refused_in_words(words, message, tagger, capsys):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auricle.inference.live_events import EventChange
     from auricle.inference.sinks.base import Sink
     from auricle.inference.stream import Stream, StreamAnswer, StreamWindow
+    from auricle.inference.tagger import Tagger
 
 STDIN, MICROPHONE = "-", "live"
 SAMPLE_KINDS = ("s16le", "s24le", "s32le", "f32le", "u8")
@@ -49,6 +50,11 @@ class StreamConfig:
     pre_roll: float = option(2.0, "seconds before the event in its sound file")
     longest_clip: float = option(60.0, "seconds of an event that its sound file holds at most", advanced=True)
     webhook: str = option("", "web address that gets a POST of JSON for each event opened and closed")
+    mqtt: str = option(
+        "",
+        "MQTT broker, mqtt://[user:password@]host[:port]/NAME: events, a topic that is ON or OFF for each label of --only (else "
+        "of all), and Home Assistant's discovery",
+    )
     speed: float | None = option(
         1.0, "how fast a file is played; max: as fast as this machine can", special={"max": None}
     )
@@ -162,7 +168,7 @@ class Listening:
         self.config, self.report, self.on_trouble = config, StreamReport(), on_trouble
         tagger = Tagger(config.model, weights=config.weights or None, settings=config.settings, events=config.events)
         self.stream: Stream = Stream(tagger)
-        self.sinks: list[Sink] = _sinks(config)
+        self.sinks: list[Sink] = _sinks(config, tagger)
         self.began: datetime | None = None  # time of day at second 0 of the stream
         self.interrupted = False  # by Ctrl-C or SIGTERM
         self.busy_at_start = time.process_time()
@@ -280,7 +286,7 @@ class Listening:
         return played_chunks(sources[0], tagger.info.sample_rate, tagger.encoder.front.resampler, self.config.speed)
 
 
-def _sinks(config: StreamConfig) -> list[Sink]:
+def _sinks(config: StreamConfig, tagger: Tagger) -> list[Sink]:
     from auricle.inference.sinks.clips import ClipsFolder
     from auricle.inference.sinks.files import file_sinks
     from auricle.inference.sinks.webhook import Webhook
@@ -292,4 +298,9 @@ def _sinks(config: StreamConfig) -> list[Sink]:
         sinks.append(ClipsFolder(Path(config.clips), config.window, config.pre_roll, config.longest_clip))
     if config.webhook:
         sinks.append(Webhook(config.webhook))
+    if config.mqtt:
+        from auricle.inference.sinks.mqtt import MQTT
+
+        labels = dict.fromkeys(label for reader in tagger.readers.values() for label in reader.labels)
+        sinks.append(MQTT(config.mqtt, tuple(labels)))
     return sinks
