@@ -19,6 +19,7 @@ HOPELESS = {
     "doctor": "everything",
     "tag": "nowhere --model mn04_as --weights nowhere.pt",
     "embed": "nowhere --model logmel-stats --out e.npy --quiet",
+    "stream": "nowhere.wav --model logmel-stats --quiet",
     "prepare": "nowhere --out p",
     "prepare datasets": "nothing",
     "prepare lms": "nowhere --out p",

@@ -28,6 +28,7 @@ from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
 from auricle.commands.recipes import ListRecipesConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
+from auricle.commands.stream import StreamConfig
 from auricle.commands.suggest import SuggestConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
@@ -41,6 +42,7 @@ CONFIGS = {
     "advise": AdviseConfig,
     "tag": TagConfig,
     "embed": EmbedConfig,
+    "stream": StreamConfig,
     "export": ExportConfig,
     "suggest": SuggestConfig,
     "prepare": PrepareConfig,
@@ -73,6 +75,7 @@ NEW_FORMS = [
     ("tag", "a.wav b.wav --model mn04_as", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("tag", "a.wav --model mn04_as b.wav", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("suggest", "night --model RUN --top-k 5 --out none", {"source": ("night",), "top_k": 5, "out": None}),
+    ("stream", "live --model mn04_as --hop 1", {"source": "live", "model": "mn04_as", "hop": 1.0}),
     (
         "export",
         "--model RUN --out e --length any --clip a.wav",

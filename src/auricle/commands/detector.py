@@ -107,7 +107,6 @@ def frozen_run(
     kept = None if config.detector.from_run is None else KeptDetector.open(config.detector.from_run)
     if kept is not None:
         config = growing_config(kept, config, named)
-    store, note = writable_store(None)
     fold = None if config.data.fold == "all" else config.data.fold
     ratio = config.data.valid_ratio if "valid_ratio" in named else 0.0  # held-out folds take its place
     with dist_context(config.train.device, quiet=quiet) as dist:
@@ -115,6 +114,7 @@ def frozen_run(
         data = open_labelled(settings, dist, () if kept is None else kept.space.ids)
     if kept is not None and data.encoder is not None:
         kept.check_encoder(data.encoder, config.model)
+    store, note = writable_store(None)
     doubts = data.warnings()
     if not quiet:
         _print(*data.notes, *(f"health: {doubt}" for doubt in doubts), *([note] if note else []))
