@@ -118,6 +118,7 @@ def test_a_detector_has_a_report_and_nothing_to_continue(result, tmp_path):
 
 def test_every_fold_is_tested_by_heads_that_did_not_learn_it(folds, model, tmp_path):
     result = auricle.finetune(folds, model=model, out=tmp_path / "run", fold="all", how="probe", quiet=True)
+    assert result.detector["data"]["origin"].startswith("every fold is tested by heads that did not learn it")
     parts = {part.part: part for part in load_scores(result.run)}
     assert len(parts["test"].ids) == len(parts["train"].ids) == 16
     assert result.detector["head"]["kind"] == "linear"
@@ -154,6 +155,7 @@ def test_the_command_prints_what_it_understood_tried_and_how_to_use_it(sounds, m
     assert "linear (strength" in shown.err
     assert "is kept" in shown.err
     assert "thresholds for the best F1, from 5 held-out folds" in shown.out
+    assert "held-out folds of the training clips: accuracy " in shown.out
     assert f"use it: auricle tag RECORDINGS --model {out}" in shown.out
     assert main([*words, "--device", "cpu"]) == 2
     assert "holds a run already" in capsys.readouterr().err

@@ -81,9 +81,10 @@ def run(args: argparse.Namespace) -> int:
         )
     config = config_from(args.settings, args)
     if args.dry_run:
+        from auricle.commands.whole_network import of_training
         from auricle.training.run import dry_run
 
-        cost = dry_run(config)
+        cost = dry_run(of_training(config, typed_options(args, args.settings), args.recipe or ""))
         print(dumps(asdict(cost)) if args.json else cost)
         return EXIT_OK
     if args.method != "supervised":
@@ -105,7 +106,7 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
     else:
         print(length_of(result))
         held_out = "train" in result.detector.get("scores", {}) and "valid" not in result.detector["scores"]
-        validation = f"{result.detector['folds']} held-out folds" if held_out else "validation"
+        validation = f"{result.detector['folds']} held-out folds of the training clips" if held_out else "validation"
         for name, scores in ((validation, result.validation), ("test", result.test)):
             if scores:
                 print(f"{name}: " + ", ".join(f"{key} {_score(key, value)}" for key, value in scores.items()))

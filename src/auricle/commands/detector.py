@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from auricle.training.callbacks import Callback
 if TYPE_CHECKING:
     from auricle.detectors.frozen import FrozenDetector
     from auricle.detectors.growing import KeptDetector
-    from auricle.detectors.selection import Trial
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.base import TrainProgress
     from auricle.methods.supervised.data import LabelledData
@@ -44,9 +43,7 @@ def way_of(config: FinetuneConfig, named: Collection[str], recipe: str = "") -> 
     Raises:
         AuricleError: a frozen head is asked for with options of training.
     """
-    how, of_training = config.detector.how, sorted(set(named) - FROZEN_OPTIONS)
-    if config.data.level == "frames":
-        of_training.append("level")
+    how, of_training = config.detector.how, options_of_training(config, named)
     growing = config.detector.from_run is not None
     if growing and (how == FULL or recipe or of_training):
         named_option = f"--recipe {recipe}" if recipe else "--how full" if how == FULL else _option(of_training[0])
@@ -73,30 +70,52 @@ def way_of(config: FinetuneConfig, named: Collection[str], recipe: str = "") -> 
     return how, ""
 
 
+def options_of_training(config: FinetuneConfig, named: Collection[str]) -> list[str]:
+    """Return the names of the given options that are about training the whole network."""
+    return [*sorted(set(named) - FROZEN_OPTIONS), *(["level"] if config.data.level == "frames" else [])]
+
+
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def frozen_run(
-    config: FinetuneConfig, named: Collection[str] = (), *, quiet: bool = False
-) -> tuple[Path, dict[str, Any]]:
-    """Make a detector on a frozen encoder, and its run folder.
+@dataclass(frozen=True)
+class Opened:
+    """The clips that frozen heads learn from.
+
+    Attributes:
+        config: the settings, with the run folder.
+        data: the clips and the encoder.
+        doubts: sentences about the clips, for people.
+        kept: the detector that grows.
+    """
+
+    config: FinetuneConfig
+    data: LabelledData
+    doubts: list[str]
+    kept: KeptDetector | None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Frozen heads, fitted on the clips that were opened."""
+
+    opened: Opened
+    detector: FrozenDetector
+
+
+def open_frozen(config: FinetuneConfig, named: Collection[str] = (), *, quiet: bool = False) -> Opened:
+    """Open the clips of a detector on a frozen encoder, and say what was understood of them.
 
     Args:
         config: the settings.
         named: the options that were typed or given by name.
         quiet: no progress, no account of the data.
 
-    Returns:
-        The run folder, and what ``evaluations/detector.json`` holds.
-
     Raises:
-        AuricleError: for what cannot be learnt, and for a folder that holds something; nothing is written then.
+        AuricleError: for what cannot be learnt, and for a folder that holds something.
     """
-    from auricle.commands.keep_scores import writable_store
-    from auricle.detectors.frozen import make_frozen_detector
     from auricle.detectors.growing import KeptDetector
-    from auricle.detectors.selection import trial_table
     from auricle.hub.run_folder import RunFolder
     from auricle.methods.supervised.data import open_labelled
     from auricle.training.distributed import dist_context
@@ -107,28 +126,63 @@ def frozen_run(
     kept = None if config.detector.from_run is None else KeptDetector.open(config.detector.from_run)
     if kept is not None:
         config = growing_config(kept, config, named)
-    fold = None if config.data.fold == "all" else config.data.fold
     ratio = config.data.valid_ratio if "valid_ratio" in named else 0.0  # held-out folds take its place
     with dist_context(config.train.device, quiet=quiet) as dist:
-        settings = replace(config, data=replace(config.data, fold=fold, valid_ratio=ratio))
+        settings = replace(config, data=replace(config.data, valid_ratio=ratio))
         data = open_labelled(settings, dist, () if kept is None else kept.space.ids)
     if kept is not None and data.encoder is not None:
         kept.check_encoder(data.encoder, config.model)
-    store, note = writable_store(None)
     doubts = data.warnings()
     if not quiet:
-        _print(*data.notes, *(f"health: {doubt}" for doubt in doubts), *([note] if note else []))
-    detector = make_frozen_detector(data, config, grown=kept, quiet=quiet)
-    run = write_run(detector, config, described_data(data, doubts))
+        _print(*data.notes, *(f"health: {doubt}" for doubt in doubts))
+    return Opened(config, data, doubts, kept)
+
+
+def fit_frozen(opened: Opened, *, minutes: float | None = None, quiet: bool = False) -> Fitted:
+    """Fit heads on the frozen encoder, and say which one is kept.
+
+    Args:
+        opened: the clips.
+        minutes: of the search for more settings; None: as the settings have it.
+        quiet: no progress, nothing said.
+
+    Raises:
+        AuricleError: for what cannot be learnt; nothing is written then.
+    """
+    from auricle.detectors.frozen import make_frozen_detector
+    from auricle.detectors.selection import trial_table
+
+    config = opened.config if minutes is None else with_values(opened.config, {"autotune": minutes})
+    detector = make_frozen_detector(opened.data, config, grown=opened.kept, quiet=quiet)
     selection = detector.selection
     if not quiet and selection.trials:
         _print(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
         _print(*trial_table(selection.trials, selection.kept).split("\n"))
     if not quiet:
         _print(selection.reason, *detector.notes, *(f"left out: {reason}" for reason in detector.failed.values()))
-    store.append(trial_rows(detector, run, config))
+    return Fitted(opened, detector)
+
+
+def write_frozen(
+    fitted: Fitted, more: Sequence[dict[str, Any]] = (), note: str = "", *, quiet: bool = False
+) -> tuple[Path, dict[str, Any]]:
+    """Write the run folder of a detector on a frozen encoder, and its trials to the results store.
+
+    Args:
+        fitted: the detector.
+        more: further trials, as ``detector.json`` lists them.
+        note: a sentence about them.
+        quiet: nothing said.
+
+    Returns:
+        The run folder, and what ``evaluations/detector.json`` holds.
+    """
     from auricle.detectors.files import load_description
 
+    opened = fitted.opened
+    understood = described_data(opened.data, opened.doubts)
+    run = write_run(fitted.detector, opened.config, understood, more, note)
+    store_trials(fitted, run.path, more, quiet=quiet)
     return run.path, load_description(run.path)
 
 
@@ -148,8 +202,22 @@ def growing_config(kept: KeptDetector, config: FinetuneConfig, named: Collection
     return with_values(config, changes)
 
 
-def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict[str, Any]) -> RunFolder:
-    """Write the run folder of a detector on a frozen encoder. ``understood``: of the clips (``described_data``)."""
+def write_run(
+    detector: FrozenDetector,
+    config: FinetuneConfig,
+    understood: dict[str, Any],
+    more: Sequence[dict[str, Any]] = (),
+    note: str = "",
+) -> RunFolder:
+    """Write the run folder of a detector on a frozen encoder.
+
+    Args:
+        detector: the detector.
+        config: the settings.
+        understood: of the clips (``described_data``).
+        more: further trials, as ``detector.json`` lists them.
+        note: a sentence about them.
+    """
     from auricle.detectors.features import save_features
     from auricle.detectors.files import (
         describe_decisions,
@@ -169,6 +237,7 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
     if config.detector.calibrate != "off":
         decisions = decide(detector.parts, space, config.detector.goal, selection.folds)
     run, encoder, choice = RunFolder(Path(str(config.out))), detector.encoder, selection.kept.choice
+    trials = [*map(describe_trial, selection.trials), *more]
     encoder.update_info(name=run.path.name)
     if decisions is not None:
         encoder.set_label_space(decisions.space)
@@ -181,20 +250,20 @@ def write_run(detector: FrozenDetector, config: FinetuneConfig, understood: dict
         "head": {"kind": choice.kind, "settings": choice.settings()},
         "reason": selection.reason,
         "folds": selection.folds,
-        "trials": [describe_trial(trial) for trial in selection.trials],
+        "trials": trials,
         "parts": {part.part: part.describe(space) for part in detector.parts},
         "scores": scores,
         **describe_decisions(decisions),
         "data": understood,
-        "notes": list(detector.notes),
+        "notes": [*detector.notes, *([note] if note else [])],
         "left_out": detector.failed,
         "seconds": round(detector.seconds, 3),
         **({"grown_from": detector.growth} if detector.growth else {}),
     }
     with RunFolder.create_whole(run.path, as_plain(config)) as draft:
         with open(draft.metrics, "w", encoding="utf-8") as file:
-            for trial in selection.trials:
-                file.write(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **describe_trial(trial)}) + "\n")
+            for trial in trials:
+                file.write(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **trial}) + "\n")
         save_features(detector.features, draft.features, space.ids)
         save_scores(draft, detector.parts)
         save_description(draft, described)
@@ -233,18 +302,20 @@ class DetectorFiles(Callback):
         space = encoder.info.label_space
         if not parts or space is None:
             return
-        decisions = decide(parts, space, config.detector.goal, 1)
+        wanted = config.detector.calibrate == "on"
+        decisions = decide(parts, space, config.detector.goal, 1) if wanted else None
         if decisions is not None:
             encoder.set_label_space(decisions.space)
             save_encoder(encoder, run.encoder, lineage=describe(run.encoder)["lineage"])
         save_scores(run, parts)
+        start = describe(run.start)["lineage"] if run.start.is_file() else {}
         described = {
             **describe_space(space),
-            "model": config.model,
+            "model": start.get("model", config.model),
             "source": config.source,
             "how": FULL,
             "head": {"kind": FULL, "settings": {}},
-            "reason": "the whole network was trained",
+            "reason": "the whole network was trained" + (f", from a head {start['head']}" if start else ""),
             "folds": 1,
             "trials": [],
             "parts": {part.part: part.describe(space) for part in parts},
@@ -259,39 +330,50 @@ class DetectorFiles(Callback):
         save_description(run, described)
 
 
-def detector_files(config: FinetuneConfig) -> tuple[CallbackFactory, ...]:
-    """Return what makes a run a detector at its end: nothing where its settings do not ask for it, or frames are learnt."""
-    if config.detector.calibrate != "on" or config.data.level == "frames":
+def detector_files(config: FinetuneConfig, *, always: bool = False) -> tuple[CallbackFactory, ...]:
+    """Return what makes a run a detector at its end: nothing where its settings do not ask for it, or frames are learnt.
+
+    Args:
+        config: the settings.
+        always: also where they ask for no calibration.
+    """
+    if config.data.level == "frames" or not (always or config.detector.calibrate == "on"):
         return ()
     return (lambda parts, run: [DetectorFiles(parts, run)],)
 
 
-def trial_rows(detector: FrozenDetector, run: RunFolder, config: FinetuneConfig) -> list[Any]:
-    """Return the trials as rows of the results store."""
+def store_trials(fitted: Fitted, run: Path, more: Sequence[dict[str, Any]] = (), *, quiet: bool = False) -> None:
+    """Append the trials to the results store; ``more``: further ones, as ``detector.json`` lists them."""
+    from auricle.commands.keep_scores import writable_store
+    from auricle.detectors.files import describe_trial
     from auricle.evaluation.results import Result
     from auricle.hub.run_folder import environment
 
-    machine = environment()
+    store, note = writable_store(None)
+    if note and not quiet:
+        _print(note)
+    machine, detector, config = environment(), fitted.detector, fitted.opened.config
 
-    def row(trial: Trial) -> Result:
-        scores = {f"fold {k + 1}": score for k, score in enumerate(trial.fold_scores)}
+    def row(trial: dict[str, Any], name: str) -> Result:
+        scores = {f"fold {k + 1}": score for k, score in enumerate(trial["fold_scores"])}
         return Result(
             model=config.model,
             checksum="",
             task=f"{Path(config.source).name}, held-out folds",
-            protocol=f"finetune {trial.choice}",
-            metric=trial.metric,
-            score=trial.score,
-            std=None if len(scores) < 2 else trial.error * len(scores) ** 0.5,
+            protocol=f"finetune {name}",
+            metric=trial["metric"],
+            score=trial["score"],
+            std=None if len(scores) < 2 else trial["se"] * len(scores) ** 0.5,
             scores=scores,
             classes=len(detector.space),
             clips=len(detector.features),
-            seconds=round(trial.seconds, 3),
+            seconds=trial["seconds"],
             environment=machine,
-            place=str(run.path.resolve()),
+            place=str(run.resolve()),
         )
 
-    return [row(trial) for trial in detector.selection.trials if trial.fold_scores]
+    named = [(describe_trial(trial), str(trial.choice)) for trial in detector.selection.trials if trial.fold_scores]
+    store.append([row(*pair) for pair in [*named, *((trial, trial["head"]) for trial in more)]])
 
 
 def _print(*lines: str) -> None:

@@ -6,11 +6,29 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.commands.detector import FULL, detector_files, frozen_run, way_of
+from auricle.commands.detector import (
+    FULL,
+    detector_files,
+    fit_frozen,
+    open_frozen,
+    store_trials,
+    way_of,
+    write_frozen,
+)
 from auricle.commands.pretrain import apply_changes, run_callbacks
+from auricle.commands.whole_network import (
+    Plan,
+    finish_kept,
+    follows_a_head,
+    planned,
+    trained_from_start,
+    try_whole_network,
+    with_fitted_start,
+)
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import names_of, with_values
 from auricle.methods.registry import method_of, read_settings
@@ -158,20 +176,75 @@ def detector_run(
     how, why = way_of(config, named, recipe)
     if why and not quiet:
         print(why, file=sys.stderr)
-    if how == FULL:
-        wanted = config.detector.calibrate
-        if wanted == "auto":  # published recipes give what their programs give, unless thresholds are asked for
-            wanted = "off" if recipe and not names_of(config.detector.goal) & set(named) else "on"
-        config = with_values(config, {"how": FULL, "calibrate": wanted})
-        result = finetune_run(config, callbacks=detector_files(config), quiet=quiet)
-    else:
-        run, described = frozen_run(config, named, quiet=quiet)
-        scores = described["scores"]
-        held_out = scores.get("valid") or scores.get("train", {})
-        result = FinetuneResult(run, None, held_out, scores.get("test", {}), described)
+    result = None
+    if how != FULL:
+        result = frozen_heads_run(config, named, quiet=quiet)
+    if result is None:
+        result = whole_network_run(config, named, recipe, quiet=quiet)
     if result.detector and not int(os.environ.get("RANK", 0)):
         _write_report(result.run)
     return result
+
+
+def whole_network_run(
+    config: FinetuneConfig, named: Collection[str], recipe: str = "", *, quiet: bool = False
+) -> FinetuneResult:
+    """Train the whole network: as the settings say, or where they say nothing about training from a fitted head.
+
+    Args:
+        config, named, recipe, quiet: as of ``detector_run``.
+    """
+    wanted = config.detector.calibrate
+    if wanted == "auto":  # published recipes give what their programs give, unless thresholds are asked for
+        wanted = "off" if recipe and not names_of(config.detector.goal) & set(named) else "on"
+    config = with_values(config, {"how": FULL, "calibrate": wanted})
+    if follows_a_head(config, named, recipe):
+        config = with_fitted_start(config, quiet=quiet)
+    return trained_from_start(config, partial(finetune_run, config, callbacks=detector_files(config), quiet=quiet))
+
+
+def frozen_heads_run(config: FinetuneConfig, named: Collection[str], *, quiet: bool = False) -> FinetuneResult | None:
+    """Fit heads on the frozen encoder, and with ``--how auto`` try the whole network beside them where the data carry it.
+
+    Args:
+        config, named, quiet: as of ``detector_run``.
+
+    Returns:
+        The result; None where ``--how auto`` finds stored spectrograms alone, of which the whole network learns.
+    """
+    from auricle.detectors.features import NoRecordings
+
+    opened = open_frozen(config, named, quiet=quiet)
+    config, minutes, plan = opened.config, opened.config.detector.autotune, None
+    may_train = config.detector.how == "auto" and opened.kept is None
+    if may_train and opened.data.dataset.manifest.clips[0].path is not None:
+        plan = planned(config, named, opened.data, quiet)
+        if isinstance(plan, Plan) and minutes:
+            minutes = max(0.0, minutes - plan.seconds / 60)
+    try:
+        fitted = fit_frozen(opened, minutes=minutes, quiet=quiet)
+    except NoRecordings:
+        if not may_train:
+            raise
+        if not quiet:
+            print("the clips are stored spectrograms alone: the whole network is trained (--how full)", file=sys.stderr)
+        return None
+    rivalry, note = None, ""
+    if isinstance(plan, Plan) and fitted.detector.selection.folds > 1:
+        rivalry = try_whole_network(plan, fitted, finetune_run, quiet=quiet)
+        note = rivalry.reason
+    elif isinstance(plan, str):
+        note = f"the whole network is not trained: {plan}"
+    if note and not quiet:
+        print(note, file=sys.stderr)
+    if rivalry is not None and rivalry.kept:
+        store_trials(fitted, rivalry.result.run, [rivalry.trial], quiet=quiet)
+        return replace(rivalry.result, detector=finish_kept(rivalry, fitted))
+    more = [rivalry.trial] if rivalry is not None and rivalry.trial else []
+    run, described = write_frozen(fitted, more, note, quiet=quiet)
+    scores = described["scores"]
+    held_out = scores.get("valid") or scores.get("train", {})
+    return FinetuneResult(run, None, held_out, scores.get("test", {}), described)
 
 
 def _write_report(run: Path) -> None:

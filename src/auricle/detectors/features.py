@@ -26,6 +26,10 @@ from auricle.models.base import Encoder
 MOST_FRAME_BYTES = 1 << 30  # of frames that are held in memory
 
 
+class NoRecordings(AuricleError):
+    """Frozen features are read from recordings, and the clips are stored spectrograms alone."""
+
+
 @dataclass(frozen=True)
 class LabelledFeatures:
     """Frozen features of clips with their labels; rows are clips.
@@ -80,6 +84,7 @@ def read_features(
     cache: EmbeddingCache | None = None,
     settings: EmbedSettings | None = None,
     frames: bool = False,
+    most_bytes: int = MOST_FRAME_BYTES,
     quiet: bool = True,
 ) -> tuple[LabelledFeatures, dict[str, str]]:
     """Read the frozen features of labelled clips from the embedding cache, which computes what it lacks in one pass.
@@ -95,6 +100,7 @@ def read_features(
         cache: of the embeddings; None: the one in the cache folder.
         settings: device, precision and batch size of the embeddings.
         frames: hold the frames too, if they fit: the clips pass the encoder once more for them.
+        most_bytes: that the frames may take.
         quiet: no progress bar.
 
     Returns:
@@ -104,7 +110,7 @@ def read_features(
         AuricleError: clips without a recording, and where no clip can be read.
     """
     if any(clip.path is None for clip in manifest):
-        raise AuricleError(
+        raise NoRecordings(
             "frozen heads learn from recordings, and some of these clips are stored spectrograms alone; name the folder of the "
             "recordings, or train the whole network: --how full"
         )
@@ -121,9 +127,9 @@ def read_features(
     labels = LabelVectors(classes, clips)
     rows = [clips[id] for id in embedded.ids]
     targets, known = (np.stack(values).astype(np.float32) for values in zip(*map(labels, rows)))
-    held = (
-        read_frames(clips.select(ids=embedded.ids), bare, settings or EmbedSettings(), quiet=quiet) if frames else None
-    )
+    held, chosen = None, clips.select(ids=embedded.ids)
+    if frames and frame_bytes(chosen, bare) <= most_bytes:
+        held = read_frames(chosen, bare, settings or EmbedSettings(), quiet=quiet)
     features = LabelledFeatures(
         embedded.ids,
         tuple(map(group_of, rows)),
@@ -137,10 +143,16 @@ def read_features(
     return features, embedded.failed
 
 
+def frame_bytes(clips: Manifest, encoder: Encoder) -> float:
+    """Return about how many bytes the frames of clips take in float16."""
+    info = encoder.info
+    return float(np.nansum(clips.table.seconds())) / info.hop_seconds * info.frame_dim * np.dtype(np.float16).itemsize
+
+
 def read_frames(
     clips: Manifest, encoder: Encoder, settings: EmbedSettings, *, quiet: bool = True
 ) -> tuple[np.ndarray, ...] | None:
-    """Return the frames of every clip, each (T, D) float16; None where they take too much memory, or a clip fails."""
+    """Return the frames of every clip, each (T, D) float16; None where they take more than 1 GB, or a clip fails."""
     found, size = dict[str, np.ndarray](), 0
     embedder = Embedder(encoder, settings=settings, level="frames")
     with progress_bar(total=len(clips), what="frames", quiet=quiet) as bar:

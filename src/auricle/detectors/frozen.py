@@ -11,7 +11,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import Manifest
-from auricle.detectors.features import LabelledFeatures, read_features
+from auricle.detectors.features import MOST_FRAME_BYTES, LabelledFeatures, read_features
 from auricle.detectors.files import PART_NAMES, PartScores
 from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
 from auricle.detectors.growing import KeptDetector, compared, join, limited_to_own_classes
@@ -36,6 +36,7 @@ from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.base import Encoder
 from auricle.models.label_space import LabelKind, LabelSpace
 
+SEARCHED_FRAME_BYTES = 256 << 20  # of frames that a search (--autotune) may hold for heads that nobody named
 OnTrial = Callable[[Trial], None] | None
 
 
@@ -127,7 +128,7 @@ def make_frozen_detector(
         space = grown.joined_space(space)
         joined = join(grown, reader.own_classes(features, data.dataset.manifest), space)
         features = joined.features
-    kinds = ("linear",) if config.detector.how == "probe" else config.detector.heads or FROZEN_HEADS
+    kinds = kinds_of(config)
     scored_by, seed = chosen_metric(config, space), config.train.seed
     minutes = config.detector.autotune or 0.0
     tested = []
@@ -143,7 +144,7 @@ def make_frozen_detector(
             held = held if grown is None else reader.own_classes(held, part.dataset.manifest)
             parts.append(PartScores.of(name, held, logits_of(head, held)))
     twin = encoder.without_head().with_head(head, space).eval()
-    lacks_frames = "attentive" in kinds and bool(config.detector.heads) and features.frames is None
+    lacks_frames = reads_frames(config) and features.frames is None
     notes = ("attentive heads are left out: the frames of these clips take too much memory",) if lacks_frames else ()
     growth: dict[str, Any] = {}
     if grown is not None and joined is not None:
@@ -158,6 +159,18 @@ def make_frozen_detector(
     return FrozenDetector(
         twin, features, selection, (*parts, *tested), notes, time.monotonic() - started, failed, growth
     )  # fmt: skip
+
+
+def kinds_of(config: FinetuneConfig) -> tuple[str, ...]:
+    """Return the kinds of heads that are tried, where their features are there."""
+    return ("linear",) if config.detector.how == "probe" else config.detector.heads or FROZEN_HEADS
+
+
+def reads_frames(config: FinetuneConfig) -> bool:
+    """Return True if attentive heads are tried: where they are named, or a budget of time is there to search in."""
+    detector = config.detector
+    wanted = "attentive" in detector.heads or (bool(detector.autotune) and not detector.heads)
+    return wanted and detector.how != "probe"
 
 
 @dataclass(frozen=True)
@@ -181,7 +194,8 @@ class FeatureReader:
             seconds=self.config.data.seconds,
             cache=self.cache,
             settings=settings,
-            frames="attentive" in self.config.detector.heads and self.config.detector.how != "probe",
+            frames=reads_frames(self.config),
+            most_bytes=MOST_FRAME_BYTES if self.config.detector.heads else SEARCHED_FRAME_BYTES,
             quiet=self.quiet,
         )
 

@@ -145,7 +145,7 @@ def try_head(
         logits[held] = logits_of(head, features.take(held))
         score = metric(logits[held], truth[held])
         scores += [float(score)] if np.isfinite(score) else []
-    loss = held_out_loss(logits, features, kind)
+    loss = held_out_loss(logits, features.targets, features.known, kind)
     return Trial(choice, metric.name, tuple(scores), loss, time.perf_counter() - started, logits)
 
 
@@ -180,14 +180,14 @@ def try_heads(
     return trials
 
 
-def held_out_loss(logits: np.ndarray, features: LabelledFeatures, kind: LabelKind) -> float:
-    """Return the mean log loss of logits (n, C) of all annotated labels."""
+def held_out_loss(logits: np.ndarray, targets: np.ndarray, known: np.ndarray, kind: LabelKind) -> float:
+    """Return the mean log loss of logits (n, C) of all annotated labels; ``targets`` and ``known`` are (n, C) of 0 and 1."""
     logits = logits.astype(np.float64)
     if kind == "multiclass":
         likelihoods = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        return float(-(likelihoods * features.targets).sum(1).mean())
-    losses = np.logaddexp(0.0, logits) - logits * features.targets
-    return float((losses * features.known).sum() / features.known.sum().clip(min=1))
+        return float(-(likelihoods * targets).sum(1).mean())
+    losses = np.logaddexp(0.0, logits) - logits * targets
+    return float((losses * known).sum() / known.sum().clip(min=1))
 
 
 def best_of_kinds(trials: Sequence[Trial]) -> list[Trial]:

@@ -2,7 +2,8 @@
 
 config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (what the run gives: the
 last, or the best, and then the last is encoder-last.safetensors), encoder-best.safetensors (where there is a score), features.npz
-(what a frozen head learnt from), evaluations/ (scores; of a detector detector.json and detector-scores.npz), card.md, report.html
+(what a frozen head learnt from), start.safetensors (the encoder with the fitted head that training of the whole network began
+from), evaluations/ (scores; of a detector detector.json and detector-scores.npz), card.md, report.html
 """
 
 from __future__ import annotations
@@ -86,6 +87,11 @@ class RunFolder:
         return self.path / "features.npz"
 
     @property
+    def start(self) -> Path:
+        """The encoder with a fitted head that training of the whole network began from."""
+        return self.path / "start.safetensors"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -134,13 +140,15 @@ class RunFolder:
 
     @classmethod
     def check_free(cls, path: Path) -> None:
-        """Raise AuricleError unless a new run can be made in a folder: it is absent or empty."""
+        """Raise AuricleError unless a new run can be made in a folder: it is absent, empty, or holds a start alone."""
         run = cls(path)
         if run.config.exists():
             unfinished = not run.detector.is_file() or run.has_checkpoints()
             next_step = f"continue it with --continue {path}, or " if unfinished else ""
             raise AuricleError(f"{path} holds a run already; {next_step}choose another --out")
-        if path.exists() and (not path.is_dir() or any(not is_left_over(entry.name) for entry in path.iterdir())):
+        if path.exists() and (
+            not path.is_dir() or any(not is_left_over(entry.name) for entry in path.iterdir() if entry != run.start)
+        ):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
         check_folder(path, "choose another --out")
 

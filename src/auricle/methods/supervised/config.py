@@ -347,6 +347,11 @@ class LearningConfig:
         "running statistics of batch norms begin as plain averages over the batches, which short runs from random weights need; "
         "off: with the family's momentum from the first update on, as the original programs",
     )
+    fixed_norms: bool = option(
+        False,
+        "batch norms of the network use the running statistics of the weights in training too, which stay as they are: for a head "
+        "that was fitted on such features, as --how full without options of training does",
+    )
     kernel_temperature: float | None = option(
         None,
         "temperature of dynamic convolutions (DyMN) in the first epoch; it falls by 1 an epoch to 1; auto: as the weights have it",

@@ -26,17 +26,20 @@ class DetectorConfig:
     how: str = option(
         "auto",
         "what learns. probe: a linear layer on the frozen encoder; head: the best of several heads on the frozen encoder, in "
-        "seconds; full: the whole network is trained; auto: head, but full where an option of training is typed or a recipe named",
+        "seconds; full: the whole network is trained, from a fitted head where no option of training is typed; auto: head, and the "
+        "whole network beside it where the clips are enough; full where an option of training is typed or a recipe named",
         choices=WAYS,
     )
     heads: tuple[str, ...] = option(
         (),
         f"frozen heads to try, of {', '.join(FROZEN_HEADS)}; none: all but attentive, which passes the clips through the "
-        "encoder once more",
+        "encoder once more and is tried with --autotune",
         advanced=True,
     )
     autotune: float | None = option(
-        None, "minutes in which more settings of the heads are tried", special={"none": None}
+        None,
+        "minutes in which more settings of the heads are tried, and the whole network if it is done by then",
+        special={"none": None},
     )
     from_run: str | None = option(
         None,

@@ -39,6 +39,7 @@ from auricle.metrics.classification import truth_of
 from auricle.models.base import Encoder
 from auricle.models.outputs import EncoderOutput
 
+BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
 BY_KIND = {  # losses that depend on whether classes exclude each other
     "auto": {"multiclass": "cross-entropy", "multilabel": "bce"},
     "evar": {"multiclass": "nll", "multilabel": "bce"},
@@ -130,8 +131,12 @@ class Supervised(Objective):
         return self.online
 
     def train(self, mode: bool = True) -> Supervised:
-        """Set the mode; frozen groups stay in evaluation mode, so that their running statistics do not move."""
+        """Set the mode; frozen groups and fixed norms stay in evaluation mode, so that their statistics do not move."""
         super().train(mode)
+        if mode and self.learning.fixed_norms:
+            for module in self.online.modules():
+                if isinstance(module, BATCH_NORMS):
+                    module.eval()
         if mode and self.frozen:
             for group in self.online.layer_groups():
                 if group.name in self.frozen:

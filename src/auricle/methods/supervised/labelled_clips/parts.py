@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -58,10 +58,13 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
     of that name, or drawn from the training part: stratified, with groups kept together.
     """
     fold = config.data.fold
-    if fold == "all":
+    every_fold = fold == "all"
+    if every_fold and getattr(config.detector, "how", "full") == "full":
         raise AuricleError(
             "--fold all tests frozen heads; training a whole network (--how full) takes one --fold at a time"
         )
+    if fold == "all":
+        fold = None
     train, valid, test = map(manifest.in_splits, (("", *TRAINING_SPLITS), VALIDATION_SPLITS, TEST_SPLITS))
     if fold is not None:
         folds = manifest.table.numbers("fold")
@@ -89,13 +92,17 @@ def split_parts(manifest: Manifest, config: FinetuneConfig) -> Parts:
     whole, drawn, held = (
         replace(manifest, clips=manifest.table.take(rows), classes=classes) for rows in (train, valid, test)
     )
-    origin = origin_of(manifest, fold, drawn_here=drawn_here, groups="group" in whole.table.columns)
+    origin = origin_of(
+        manifest, "all" if every_fold else fold, drawn_here=drawn_here, groups="group" in whole.table.columns
+    )
     return Parts(whole, drawn if len(drawn) else None, held if len(held) else None, origin=origin)
 
 
-def origin_of(manifest: Manifest, fold: int | None, *, drawn_here: bool, groups: bool) -> str:
+def origin_of(manifest: Manifest, fold: int | Literal["all"] | None, *, drawn_here: bool, groups: bool) -> str:
     """Return how the parts were made, for people."""
     by = "no column split or fold" if fold is None else f"fold {fold} is tested"
+    if fold == "all":
+        by = "every fold is tested by heads that did not learn it; then all clips are learnt"
     if fold is None and "fold" in manifest.table.columns:
         numbers = sorted(number for number in manifest.table.distinct("fold") if number is not None)
         by = f"the data have {len(numbers)} folds, of which --fold tests one"
