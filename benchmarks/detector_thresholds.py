@@ -23,7 +23,7 @@ from auricle.data.manifest.lengths import with_lengths
 from auricle.detectors.features import LabelledFeatures, read_features
 from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
 from auricle.detectors.selection import inner_folds, try_head
-from auricle.inference.calibration import calibration_error, fit_decisions
+from auricle.inference.decisions.calibration import calibration_error, fit_decisions
 from auricle.metrics.calibration import wilson_interval
 from auricle.metrics.table import metric
 from auricle.metrics.threshold_goal import ThresholdGoal

@@ -20,7 +20,7 @@ from auricle.detectors.files import PartScores
 from auricle.detectors.frozen import decide, select_head
 from auricle.detectors.frozen_heads import FrozenHead, fit_head, logits_of
 from auricle.detectors.selection import inner_folds, try_head
-from auricle.inference.calibration import decision_scores, probabilities
+from auricle.inference.decisions.calibration import decision_scores, probabilities
 from auricle.methods.supervised.detector_config import FROZEN_HEADS
 from auricle.metrics.calibration import expected_calibration_error, top_label, wilson_interval
 from auricle.metrics.table import default_metric, metric

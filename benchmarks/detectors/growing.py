@@ -16,7 +16,7 @@ import torch
 
 import auricle
 from auricle.audio.decode import read
-from auricle.commands.merge_models import MergeConfig, merge
+from auricle.commands.models.merge import MergeConfig, merge
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Manifest
 from auricle.detectors.features import LabelledFeatures, read_features

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import auricle
-from auricle.commands.finetune import FinetuneResult
+from auricle.commands.finetune.finetune import FinetuneResult
 from auricle.training.log import read_log
 from benchmarks.small_scale.sounds import pool as prepared_pool
 from benchmarks.with_labels import settings

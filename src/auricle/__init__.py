@@ -23,14 +23,14 @@ from auricle.version import __version__
 
 if TYPE_CHECKING:
     from auricle.commands.export import export
-    from auricle.commands.finetune import distill, finetune
+    from auricle.commands.finetune.finetune import distill, finetune
     from auricle.commands.suggest import suggest
     from auricle.core.devices import set_threads
     from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
     from auricle.hub.published.table import list_models
     from auricle.inference.embedder import Embedder, embed
-    from auricle.inference.stream import Stream
+    from auricle.inference.live.stream import Stream
     from auricle.inference.tagger import Tagger, tag
 
 __all__ = [
@@ -52,12 +52,12 @@ __all__ = [
 _MODULES = {
     "Embedder": "auricle.inference.embedder",
     "Manifest": "auricle.data.manifest.manifest",
-    "Stream": "auricle.inference.stream",
+    "Stream": "auricle.inference.live.stream",
     "Tagger": "auricle.inference.tagger",
-    "distill": "auricle.commands.finetune",
+    "distill": "auricle.commands.finetune.finetune",
     "embed": "auricle.inference.embedder",
     "export": "auricle.commands.export",
-    "finetune": "auricle.commands.finetune",
+    "finetune": "auricle.commands.finetune.finetune",
     "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",
     "set_threads": "auricle.core.devices",

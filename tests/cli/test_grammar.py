@@ -18,15 +18,15 @@ from auricle.commands.demo import DemoConfig
 from auricle.commands.embed import EmbedConfig
 from auricle.commands.evaluate import EvaluateConfig
 from auricle.commands.export import ExportConfig
-from auricle.commands.merge_models import MergeConfig
-from auricle.commands.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
+from auricle.commands.models.merge import MergeConfig
+from auricle.commands.models.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
+from auricle.commands.models.recipes import ListRecipesConfig
 from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
 from auricle.commands.prepare.prepare import PrepareConfig
 from auricle.commands.prepare.published import DatasetsConfig
 from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
-from auricle.commands.recipes import ListRecipesConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.stream import StreamConfig
 from auricle.commands.suggest import SuggestConfig

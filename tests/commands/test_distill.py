@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import auricle
-from auricle.commands.finetune import continue_finetune, finetune_run
+from auricle.commands.finetune.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.data.manifest.formats import read_manifest

@@ -7,7 +7,7 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.commands.finetune import continue_finetune, finetune_run
+from auricle.commands.finetune.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.hub.weight_file import save_encoder

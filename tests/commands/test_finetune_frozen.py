@@ -10,8 +10,8 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.commands.detector import way_of
-from auricle.commands.finetune import continue_finetune, detector_run
+from auricle.commands.finetune.detector import way_of
+from auricle.commands.finetune.finetune import continue_finetune, detector_run
 from auricle.commands.keep_scores import store_path
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.core.randomness import BatchKey

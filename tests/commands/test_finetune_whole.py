@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import auricle
-from auricle.commands.detector import fit_frozen, open_frozen
-from auricle.commands.finetune import continue_finetune, finetune_run
+from auricle.commands.finetune.detector import fit_frozen, open_frozen
+from auricle.commands.finetune.finetune import continue_finetune, finetune_run
+from auricle.commands.finetune.whole_network import Plan, finish_kept, planned, try_whole_network
 from auricle.commands.keep_scores import store_path
-from auricle.commands.whole_network import Plan, finish_kept, planned, try_whole_network
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.detectors.files import load_scores

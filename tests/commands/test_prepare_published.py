@@ -181,7 +181,7 @@ def files_of_mp3(folder: Path) -> Path:
     ids=["folders, to hdf5", "hdf5", "hdf5, kept"],
 )
 def test_fine_tuning_reads_what_was_prepared(tmp_path, make, options):
-    from auricle.commands.finetune import finetune_run
+    from auricle.commands.finetune.finetune import finetune_run
 
     if "hdf5" in options:
         pytest.importorskip("h5py")

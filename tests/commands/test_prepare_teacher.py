@@ -11,7 +11,7 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.commands.finetune import continue_finetune, finetune_run
+from auricle.commands.finetune.finetune import continue_finetune, finetune_run
 from auricle.commands.prepare.teacher import TeacherOutputsConfig, prepare_teacher
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values

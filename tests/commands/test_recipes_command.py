@@ -7,7 +7,7 @@ import json
 import pytest
 
 from auricle.cli.main import main
-from auricle.commands.recipes import UNMEASURED, ListRecipesConfig, list_recipes
+from auricle.commands.models.recipes import UNMEASURED, ListRecipesConfig, list_recipes
 from auricle.core.errors import AuricleError
 from auricle.data.published.table import DATASETS
 from helpers.paths import ROOT

@@ -24,9 +24,9 @@ from auricle.audio.live.pcm import pcm_chunks
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import save_encoder
-from auricle.inference.live_events import EventChange
-from auricle.inference.sinks.clips import ClipsFolder
-from auricle.inference.sinks.webhook import Webhook
+from auricle.inference.live.events import EventChange
+from auricle.inference.live.sinks.clips import ClipsFolder
+from auricle.inference.live.sinks.webhook import Webhook
 from helpers.encoders import logmel_stats
 from helpers.sounds import write_sound
 

@@ -11,7 +11,7 @@ import pytest
 
 import auricle
 from auricle.cli.main import run
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.commands.suggest import COLUMNS
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest

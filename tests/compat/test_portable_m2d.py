@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.commands.models import ConvertConfig, convert
+from auricle.commands.models.models import ConvertConfig, convert
 from auricle.compat import PortableM2D
 from auricle.core.errors import AuricleError
 from auricle.data.audioset import audioset_classes_by_id

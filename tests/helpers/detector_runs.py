@@ -19,7 +19,7 @@ from auricle.detectors.files import (
 )
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
-from auricle.inference.calibration import fit_decisions
+from auricle.inference.decisions.calibration import fit_decisions
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.heads.make import make_head

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.core.options import with_values
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.supervised.config import FinetuneConfig

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.commands.models import ConvertConfig, convert
+from auricle.commands.models.models import ConvertConfig, convert
 from auricle.compat import PortableM2D
 from auricle.core.errors import AuricleError
 from auricle.hub.convert.m2d import parse_name

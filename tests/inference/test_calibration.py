@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.inference.calibration import calibration_error, decision_scores, fit_decisions, probabilities
+from auricle.inference.decisions.calibration import calibration_error, decision_scores, fit_decisions, probabilities
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
 

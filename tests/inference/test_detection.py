@@ -10,7 +10,7 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.inference.detection import Detection, only_likeliest
+from auricle.inference.decisions.detection import Detection, only_likeliest
 from auricle.inference.tag_results import FileTags
 from auricle.inference.tag_summary import Summary
 from auricle.models.label_space import LabelSpace

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.inference.live_events import EventChange
+from auricle.inference.live.events import EventChange
 
 paho = pytest.importorskip("paho.mqtt.client", reason="the [mqtt] extra is not installed")
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -86,7 +86,7 @@ def change(kind: str, number: int) -> EventChange:
 
 
 def test_no_event_is_lost_when_the_broker_is_stopped_and_started_in_the_middle(broker):
-    from auricle.inference.sinks.mqtt import MQTT
+    from auricle.inference.live.sinks.mqtt import MQTT
 
     client, heard = listener(broker.port, "listener")
     sink = MQTT(f"mqtt://127.0.0.1:{broker.port}/house", ["Dog, bark"])
@@ -120,7 +120,7 @@ def test_no_event_is_lost_when_the_broker_is_stopped_and_started_in_the_middle(b
 
 
 def test_home_assistant_finds_a_sensor_for_each_label(broker):
-    from auricle.inference.sinks.mqtt import MQTT
+    from auricle.inference.live.sinks.mqtt import MQTT
 
     client, heard = listener(broker.port)
     sink = MQTT(f"mqtt://127.0.0.1:{broker.port}/house", ["Dog, bark"])
@@ -141,7 +141,7 @@ def test_home_assistant_finds_a_sensor_for_each_label(broker):
 
 
 def test_an_address_that_is_none_is_refused_and_a_broker_that_is_gone_is_told():
-    from auricle.inference.sinks.mqtt import MQTT
+    from auricle.inference.live.sinks.mqtt import MQTT
 
     with pytest.raises(AuricleError, match="mqtt://host"):
         MQTT("http://house", [])

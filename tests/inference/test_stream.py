@@ -11,8 +11,8 @@ import auricle
 from auricle.core.errors import AuricleError
 from auricle.inference.config import EventSettings
 from auricle.inference.events import find_events
-from auricle.inference.live_events import EventTracker
-from auricle.inference.stream import Stream, StreamAnswer
+from auricle.inference.live.events import EventTracker
+from auricle.inference.live.stream import Stream, StreamAnswer
 from helpers.encoders import FAMILIES, mn
 from helpers.tagging import LoudestBand
 

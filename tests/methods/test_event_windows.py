@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
 from auricle.data.manifest.clip_table import Clip, Segment

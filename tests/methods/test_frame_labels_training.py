@@ -10,7 +10,7 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.commands.finetune import continue_finetune, finetune_run
+from auricle.commands.finetune.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
 from auricle.data.augment.mixing import Mix
 from auricle.data.datasets.base import Crop, Sample, SampleIndex

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import auricle
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest

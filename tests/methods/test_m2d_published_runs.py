@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import auricle
-from auricle.commands.models import ConvertConfig, convert
+from auricle.commands.models.models import ConvertConfig, convert
 from auricle.hub.pickles import read_pickle
 from auricle.hub.warm_start import read_tensors, resume
 from auricle.hub.weight_file import save_encoder

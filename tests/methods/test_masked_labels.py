@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.methods.supervised.clips import clip_of
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
 from auricle.methods.supervised.objective import Supervised

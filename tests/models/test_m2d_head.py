@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import auricle
-from auricle.commands import models
+from auricle.commands.models import models
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.audioset import audioset_classes_by_id

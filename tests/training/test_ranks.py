@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import auricle
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.commands.pretrain import pretrain
 from auricle.core.options import option_arguments
 from auricle.methods.supervised.config import FinetuneConfig

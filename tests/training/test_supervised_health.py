@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from auricle.commands.finetune import finetune_run
+from auricle.commands.finetune.finetune import finetune_run
 from auricle.data.manifest.formats import read_manifest
 from auricle.methods.supervised.labelled_clips.doubts import contradictions
 from auricle.methods.supervised.objective import never_predicted, never_predicted_text

@@ -30,7 +30,7 @@ from auricle.methods.registry import find_method, preset_values
 from auricle.methods.supervised.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from auricle.commands.finetune import FinetuneResult
+    from auricle.commands.finetune.finetune import FinetuneResult
 
 
 OF_TRAINING = {"max_updates", "batch_size", "lr", "precision", "seed", "threshold_for", "false_alarms_per_hour"}
@@ -61,7 +61,7 @@ def add_options(argv: Sequence[str], parser: VerbParser, settings: type[Finetune
 
 
 def run(args: argparse.Namespace) -> int:
-    from auricle.commands.finetune import continue_finetune, detector_run, finetune_run
+    from auricle.commands.finetune.finetune import continue_finetune, detector_run, finetune_run
     from auricle.compat.original_run import original_callbacks
 
     if args.continue_from:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         )
     config = config_from(args.settings, args)
     if args.dry_run:
-        from auricle.commands.whole_network import of_training
+        from auricle.commands.finetune.whole_network import of_training
         from auricle.training.run import dry_run
 
         cost = dry_run(of_training(config, typed_options(args, args.settings), args.recipe or ""))

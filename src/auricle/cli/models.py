@@ -11,8 +11,8 @@ from typing import Any
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_OK, exit_code
-from auricle.commands.merge_models import MergeConfig, merge
-from auricle.commands.models import (
+from auricle.commands.models.merge import MergeConfig, merge
+from auricle.commands.models.models import (
     ConvertConfig,
     Description,
     GetConfig,
@@ -24,7 +24,7 @@ from auricle.commands.models import (
     list_models,
     show,
 )
-from auricle.commands.recipes import ListRecipesConfig, list_recipes
+from auricle.commands.models.recipes import ListRecipesConfig, list_recipes
 from auricle.core.console import printable
 from auricle.core.io import dumps
 
@@ -252,7 +252,7 @@ class Verify:
 
     @staticmethod
     def run(args: argparse.Namespace) -> int:
-        from auricle.commands.verify_models import verify_models
+        from auricle.commands.models.verify import verify_models
 
         results = verify_models(config_from(VerifyConfig, args))
         if args.json:

@@ -36,6 +36,7 @@ def add_arguments(parser: VerbParser) -> None:
         help="seconds between two lines on load, latency and loss",
     )
     parser.add_argument("--quiet", action="store_true", help="no such lines")
+    parser.advanced |= {"windows", "report"}
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,9 +19,9 @@ from auricle.inference.config import LONG_WINDOW, PRECISIONS, EventSettings, Tag
 
 if TYPE_CHECKING:
     from auricle.audio.live.base import Chunk
-    from auricle.inference.live_events import EventChange
-    from auricle.inference.sinks.base import Sink
-    from auricle.inference.stream import Stream, StreamAnswer, StreamWindow
+    from auricle.inference.live.events import EventChange
+    from auricle.inference.live.sinks.base import Sink
+    from auricle.inference.live.stream import Stream, StreamAnswer, StreamWindow
     from auricle.inference.tagger import Tagger
 
 STDIN, MICROPHONE = "-", "live"
@@ -41,13 +41,13 @@ class StreamConfig:
     hop: float = option(0.5, "seconds from one answer to the next")
     only: tuple[str, ...] = option((), "labels (or class ids) to report, and no others")
     min_score: float = option(0.0, "least score of an event that is reported (0 to 1)")
-    top_k: int = option(3, "labels of each window, with --windows")
+    top_k: int = option(3, "labels of each window, with --windows", advanced=True)
     events: EventSettings = field(default_factory=EventSettings)
     out: str = option(
         "", "folder: events.jsonl, events.csv and events.labels.txt (Audacity), a line as soon as it is known"
     )
     clips: str = option("", "folder for a sound file of each event")
-    pre_roll: float = option(2.0, "seconds before the event in its sound file")
+    pre_roll: float = option(2.0, "seconds before the event in its sound file", advanced=True)
     longest_clip: float = option(60.0, "seconds of an event that its sound file holds at most", advanced=True)
     webhook: str = option("", "web address that gets a POST of JSON for each event opened and closed")
     mqtt: str = option(
@@ -161,7 +161,7 @@ class Listening:
 
     def __init__(self, config: StreamConfig, on_trouble: Callable[[str], None] = lambda text: None):
         from auricle.core.devices import tune_allocator
-        from auricle.inference.stream import Stream
+        from auricle.inference.live.stream import Stream
         from auricle.inference.tagger import Tagger
 
         tune_allocator()
@@ -199,7 +199,7 @@ class Listening:
 
     def _hear(self, chunk: Chunk) -> Heard | None:
         """Take a chunk, and tell the sinks."""
-        from auricle.inference.stream import StreamAnswer
+        from auricle.inference.live.stream import StreamAnswer
 
         if self.began is None and self.config.source != STDIN and not Path(self.config.source).exists():
             self.began = datetime.now().astimezone()
@@ -287,9 +287,9 @@ class Listening:
 
 
 def _sinks(config: StreamConfig, tagger: Tagger) -> list[Sink]:
-    from auricle.inference.sinks.clips import ClipsFolder
-    from auricle.inference.sinks.files import file_sinks
-    from auricle.inference.sinks.webhook import Webhook
+    from auricle.inference.live.sinks.clips import ClipsFolder
+    from auricle.inference.live.sinks.files import file_sinks
+    from auricle.inference.live.sinks.webhook import Webhook
 
     sinks: list[Sink] = []
     if config.out:
@@ -299,7 +299,7 @@ def _sinks(config: StreamConfig, tagger: Tagger) -> list[Sink]:
     if config.webhook:
         sinks.append(Webhook(config.webhook))
     if config.mqtt:
-        from auricle.inference.sinks.mqtt import MQTT
+        from auricle.inference.live.sinks.mqtt import MQTT
 
         labels = dict.fromkeys(label for reader in tagger.readers.values() for label in reader.labels)
         sinks.append(MQTT(config.mqtt, tuple(labels)))

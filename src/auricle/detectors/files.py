@@ -15,7 +15,7 @@ from auricle.core.io import dumps, make_folder, replacing, write_text
 from auricle.detectors.features import LabelledFeatures, load_arrays
 from auricle.detectors.selection import Trial
 from auricle.hub.run_folder import RunFolder
-from auricle.inference.calibration import Decisions
+from auricle.inference.decisions.calibration import Decisions
 from auricle.metrics.classification import truth_of
 from auricle.models.label_space import LabelSpace
 

@@ -25,8 +25,8 @@ from auricle.detectors.selection import (
     try_heads,
 )
 from auricle.embeddings.cache import EmbeddingCache
-from auricle.inference.calibration import Decisions, background_rows, fit_decisions
 from auricle.inference.config import EmbedSettings
+from auricle.inference.decisions.calibration import Decisions, background_rows, fit_decisions
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import LabelledData
 from auricle.methods.supervised.detector_config import FROZEN_HEADS

@@ -21,7 +21,7 @@ from auricle.detectors.suggestions import (
     random_rows,
     varied_rows,
 )
-from auricle.inference.calibration import probabilities
+from auricle.inference.decisions.calibration import probabilities
 from auricle.inference.embedder import Embedder
 
 KEPT_PER_CLIP, KEPT_AT_LEAST = 20, 1000  # embeddings of the most doubtful windows that are held

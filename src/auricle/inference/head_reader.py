@@ -11,7 +11,7 @@ from torch import Tensor
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.inference.config import EventSettings, TagSettings
-from auricle.inference.detection import Detection
+from auricle.inference.decisions.detection import Detection
 from auricle.inference.events import Event, find_events
 from auricle.inference.tag_results import FileTags, Tag, WindowTags
 from auricle.metrics.events import FRAME_THRESHOLD

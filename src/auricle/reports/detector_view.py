@@ -13,7 +13,7 @@ from auricle.detectors.features import load_features
 from auricle.detectors.files import PART_NAMES, PartScores, described_space, load_description, load_scores
 from auricle.detectors.frozen_heads import FrozenHead
 from auricle.detectors.learning_curve import LearningCurve, learning_curve
-from auricle.inference.calibration import (
+from auricle.inference.decisions.calibration import (
     background_rows,
     calibration_error,
     decision_scores,

@@ -55,7 +55,7 @@ def train(line: ProgramLine, load: Load, change: Change | None = None) -> int:
         load: loads published weights by name.
         change: applies settings of ``auricle finetune``.
     """
-    from auricle.commands.finetune import finetune_run
+    from auricle.commands.finetune.finetune import finetune_run
     from auricle.compat.efficientat.published_epochs import published_epochs
     from auricle.training.log import import_wandb, updates_and_epochs
 

@@ -22,7 +22,7 @@ from auricle.methods.registry import preset_values
 from auricle.methods.supervised.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from auricle.commands.finetune import FinetuneResult
+    from auricle.commands.finetune.finetune import FinetuneResult
 
 Change = Callable[[FinetuneConfig], FinetuneConfig]
 CIRCOR = "m2d_ftcircor.sh"
@@ -159,7 +159,7 @@ def run_application(run: ApplicationRun, change: Change | None = None) -> int:
     Args:
         change: applies settings of ``auricle finetune``.
     """
-    from auricle.commands.finetune import finetune_run
+    from auricle.commands.finetune.finetune import finetune_run
 
     folder = dataset_folder(run.dataset, run.folder, "--dataset_dir", name=run.dataset.partition("-")[0])
     manifest = read_dataset(run.dataset, folder)

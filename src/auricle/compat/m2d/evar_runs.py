@@ -26,7 +26,7 @@ from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.recipes.m2d import ADAMW, EVAR
 
 if TYPE_CHECKING:
-    from auricle.commands.finetune import FinetuneResult
+    from auricle.commands.finetune.finetune import FinetuneResult
 
 Change = Callable[[FinetuneConfig], FinetuneConfig]
 AS_DRAWN = 200_000  # clips of an epoch of the task as ([finetuning 2.4](docs/specification/finetuning.md#s2-4))
@@ -53,7 +53,7 @@ def finetune_line(line: FinetuneLine, change: Change | None = None) -> int:
     Args:
         change: applies settings of ``auricle finetune``.
     """
-    from auricle.commands.finetune import finetune_run
+    from auricle.commands.finetune.finetune import finetune_run
 
     check_line(line)
     for remark in remarks(line):

@@ -8,7 +8,7 @@ import numpy as np
 
 from auricle.core.console import duration
 from auricle.detectors.learning_curve import LearningCurve
-from auricle.inference.calibration import probabilities
+from auricle.inference.decisions.calibration import probabilities
 from auricle.metrics.calibration import BINS, Reliability, reliability, threshold_curve, top_label, wilson_interval
 from auricle.reports.detector_view import ClassFigures, DetectorView
 from auricle.reports.drawing.charts import MOST_POINTS, Line, legend, line_chart

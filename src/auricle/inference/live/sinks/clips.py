@@ -10,7 +10,7 @@ import numpy as np
 from auricle.audio.recent import Recent
 from auricle.audio.write import encode_audio
 from auricle.core.io import make_folder, replacing, short_name
-from auricle.inference.live_events import EventChange
+from auricle.inference.live.events import EventChange
 
 LONGEST = 60.0  # seconds of a clip, what lies before the event aside
 LEVELS = 1.0  # samples beyond are cut off: the file holds whole numbers

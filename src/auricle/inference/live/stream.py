@@ -25,7 +25,7 @@ from auricle.core.errors import AuricleError
 from auricle.frontends.window_frames import WindowFrames
 from auricle.inference.config import TagOptions
 from auricle.inference.head_reader import HeadReader, Scores
-from auricle.inference.live_events import EventChange, EventTracker
+from auricle.inference.live.events import EventChange, EventTracker
 from auricle.inference.pipeline import Model
 from auricle.inference.tag_results import Tag, WindowTags
 from auricle.inference.tagger import Tagger

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auricle.commands.models import VerifyConfig
+from auricle.commands.models.models import VerifyConfig
 from auricle.core.errors import AuricleError
 
 if TYPE_CHECKING:

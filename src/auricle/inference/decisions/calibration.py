@@ -15,8 +15,8 @@ import torch
 
 from auricle.core.console import listed
 from auricle.core.errors import AuricleError
-from auricle.inference.detection import only_likeliest
-from auricle.inference.thresholds import FEW_POSITIVES, ThresholdChooser
+from auricle.inference.decisions.detection import only_likeliest
+from auricle.inference.decisions.thresholds import FEW_POSITIVES, ThresholdChooser
 from auricle.metrics.calibration import (
     expected_calibration_error,
     precision_recall_at,

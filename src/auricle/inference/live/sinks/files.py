@@ -11,7 +11,7 @@ import numpy as np
 
 from auricle.core.io import dumps, make_folder, writing
 from auricle.inference.events import audacity
-from auricle.inference.live_events import EventChange
+from auricle.inference.live.events import EventChange
 
 COLUMNS = ("start", "end", "label", "score", "peak", "clock", "head")
 KEPT = "; the lines before are kept"

@@ -21,8 +21,8 @@ import numpy as np
 
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import dumps
-from auricle.inference.live_events import EventChange
-from auricle.inference.sinks.files import json_line
+from auricle.inference.live.events import EventChange
+from auricle.inference.live.sinks.files import json_line
 from auricle.version import __version__
 
 PORT, SAFE_PORT = 1883, 8883

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from auricle.commands.detector import FULL, Fitted, detector_files, options_of_training
+from auricle.commands.finetune.detector import FULL, Fitted, detector_files, options_of_training
 from auricle.core.console import duration
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from auricle.inference.live_events import EventChange
+from auricle.inference.live.events import EventChange
 
 
 class Sink(Protocol):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.commands.detector import (
+from auricle.commands.finetune.detector import (
     FULL,
     detector_files,
     fit_frozen,
@@ -19,8 +19,7 @@ from auricle.commands.detector import (
     way_of,
     write_frozen,
 )
-from auricle.commands.pretrain import apply_changes, run_callbacks
-from auricle.commands.whole_network import (
+from auricle.commands.finetune.whole_network import (
     Plan,
     finish_kept,
     follows_a_head,
@@ -29,6 +28,7 @@ from auricle.commands.whole_network import (
     try_whole_network,
     with_fitted_start,
 )
+from auricle.commands.pretrain import apply_changes, run_callbacks
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import names_of, with_values
 from auricle.methods.registry import method_of, read_settings

@@ -11,8 +11,8 @@ import urllib.request
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.inference.live_events import EventChange
-from auricle.inference.sinks.files import json_line
+from auricle.inference.live.events import EventChange
+from auricle.inference.live.sinks.files import json_line
 from auricle.version import __version__
 
 MOST_WAITING = 10_000  # events; about 5 MB. Later ones are then not delivered, which is said at the end

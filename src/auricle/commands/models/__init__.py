@@ -1,0 +1,1 @@
+"""``auricle models``: list, show, download, convert, merge, verify; published recipes."""

@@ -1,0 +1,1 @@
+"""Calibrated probabilities, thresholds, and what is detected by them."""

@@ -1,0 +1,1 @@
+"""Sound that never ends: scores and events while they happen, and where events are sent."""
