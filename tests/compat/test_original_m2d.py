@@ -130,7 +130,7 @@ def test_torchrun_in_front_starts_the_processes_it_names(here, capfd):
     run, config = only_run(here)
     assert config.method == "m2d-x"
     assert json.loads((run / "environment.json").read_text())["world"] == 2
-    assert capfd.readouterr().out.count(f"{run.name}: 1 weight updates") == 1
+    assert capfd.readouterr().out.count(f"{run.name}: 1 weight update,") == 1
 
 
 @pytest.mark.slow

@@ -20,13 +20,14 @@ def configs():
 
 
 def choices():
-    return [(kind, f.name) for kind in configs() for f in fields(kind) if f.metadata.get("choices")]
+    chosen = ((kind, f) for kind in configs() for f in fields(kind) if f.metadata.get("choices"))
+    return [(kind, f.name, (f.metadata.get("flag") or f.name).replace("_", "-")) for kind, f in chosen]
 
 
-@pytest.mark.parametrize(("kind", "name"), choices(), ids=lambda value: getattr(value, "__name__", value))
-def test_a_value_outside_its_choices_is_refused_with_the_flag(kind, name):
+@pytest.mark.parametrize(("kind", "name", "flag"), choices(), ids=lambda value: getattr(value, "__name__", value))
+def test_a_value_outside_its_choices_is_refused_with_the_flag(kind, name, flag):
     needed = {f.name: "x" for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
-    with pytest.raises(AuricleError, match=f"--{name.replace('_', '-')} is one of .*, not 'nonsense'"):
+    with pytest.raises(AuricleError, match=f"--{flag} is one of .*, not 'nonsense'"):
         kind(**{**needed, name: "nonsense"})
 
 

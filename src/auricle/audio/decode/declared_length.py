@@ -78,9 +78,11 @@ def layout_of(file: BinaryIO) -> Layout:
 def _begins_file(file: BinaryIO, at: int) -> bool:
     file.seek(at)
     head = file.read(16)
+    first_page = head[:4] == b"OggS" and bool(head[5:6]) and bool(head[5] & 2)  # others belong to a stream before them
     return (
         chunks.family_of(head) is not None
-        or head[:4] in (b".snd", b"fLaC", b"OggS", boxes.EBML)
+        or first_page
+        or head[:4] in (b".snd", b"fLaC", boxes.EBML)
         or head[4:8] == b"ftyp"
     )
 
