@@ -17,7 +17,7 @@ import time
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
 from auricle.cli.main import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
-from auricle.commands.stream import Heard, Listening, StreamConfig
+from auricle.commands.stream import Listening, StreamConfig, TimedAnswer
 from auricle.core.console import clock, printable
 from auricle.core.io import dumps
 
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     listening = Listening(config, lambda text: print(f"stream: {printable(text)}", file=sys.stderr, flush=True))
     due = time.monotonic() + args.report
     try:
-        for heard in listening.answers():
-            show(heard, args)
+        for timed in listening.answers():
+            show(timed, args)
             if time.monotonic() >= due and not args.quiet:
                 print(f"stream: {listening.report.text()}", file=sys.stderr, flush=True)
                 due = time.monotonic() + args.report
@@ -63,21 +63,21 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_SOME_FAILED if listening.report.undelivered else EXIT_OK
 
 
-def show(heard: Heard, args: argparse.Namespace) -> None:
+def show(timed: TimedAnswer, args: argparse.Namespace) -> None:
     """Print what has become known."""
-    for window in heard.windows if args.windows else ():
+    for window in timed.windows if args.windows else ():
         if args.json:
             tags = {tag.label: round(tag.score, 6) for tag in window.tags}
             print(dumps({"kind": "window", "start": window.start, "end": window.end, "tags": tags}))
         else:
             tags_text = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in window.tags)
             print(f"{clock(window.start, 1)} - {clock(window.end, 1)}  {tags_text}")
-    for change, time_of_day in heard.changes:
+    for change, time_of_day in timed.changes:
         if args.json:
             print(dumps({**change.to_json(), "clock": time_of_day}))
         elif change.kind != "updated":
             day = f"  {time_of_day[11:19]}" if time_of_day else ""
             end = f" - {clock(change.end, 1)}" if change.kind == "closed" else "    begins  "
             print(f"{clock(change.start, 1)}{end}{day}  {change.score:.2f}  {change.label}")
-    if heard.changes or heard.windows:
+    if timed.changes or timed.windows:
         sys.stdout.flush()

@@ -136,7 +136,7 @@ class StreamReport:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TimedAnswer:
     """What a chunk has made known.
 
     Attributes:
@@ -173,7 +173,7 @@ class Listening:
         self.interrupted = False  # by Ctrl-C or SIGTERM
         self.busy_at_start = time.process_time()
 
-    def answers(self) -> Iterator[Heard]:
+    def answers(self) -> Iterator[TimedAnswer]:
         """Yield after each chunk that made something known; ``finish`` must follow, whatever ends this."""
         from auricle.audio.live.base import Reader
 
@@ -181,23 +181,23 @@ class Listening:
         self.reader = Reader(chunks, may_drop=may_drop)
         with ends_by(self._interrupt):
             for chunk in self.reader:
-                if heard := self._hear(chunk):
-                    yield heard
+                if timed := self._take(chunk):
+                    yield timed
 
     def _interrupt(self) -> None:
         self.interrupted = True
         self.reader.stop()
 
-    def finish(self) -> Heard:
+    def finish(self) -> TimedAnswer:
         """End the stream: close all events, finish the sinks, and return what this has made known."""
         answer = self.stream.flush()
-        heard = self._deliver(answer)
+        timed = self._deliver(answer)
         undelivered = [text for sink in self.sinks for text in sink.close()]
         self.report.undelivered = tuple(undelivered)
         self._measure()
-        return heard
+        return timed
 
-    def _hear(self, chunk: Chunk) -> Heard | None:
+    def _take(self, chunk: Chunk) -> TimedAnswer | None:
         """Take a chunk, and tell the sinks."""
         from auricle.inference.live.stream import StreamAnswer
 
@@ -218,25 +218,25 @@ class Listening:
             answer += self.stream.gap(seconds)
         else:
             for sink in self.sinks:
-                sink.hear(chunk.samples, chunk.rate, start)
+                sink.add_audio(chunk.samples, chunk.rate, start)
         self.report.heard += len(chunk.samples) / chunk.rate
         if not answer.windows and not answer.changes:
             return None
-        heard = self._deliver(answer)
+        timed = self._deliver(answer)
         late = time.monotonic() - chunk.arrived
         self.report.latency += (late - self.report.latency) * len(answer.windows) / max(1, self.report.windows)
         self.report.worst_latency = max(self.report.worst_latency, late)
         self._measure()
-        return heard
+        return timed
 
-    def _deliver(self, answer: StreamAnswer) -> Heard:
+    def _deliver(self, answer: StreamAnswer) -> TimedAnswer:
         changes = tuple((change, self._clock(change.start)) for change in answer.changes)
         for change, clock in changes:
             for sink in self.sinks:
                 sink.take(change, clock)
         self.report.windows += len(answer.windows)
         self.report.events += sum(change.kind == "closed" for change, _ in changes)
-        return Heard(answer.windows, changes)
+        return TimedAnswer(answer.windows, changes)
 
     def _measure(self) -> None:
         if not self.report.heard:

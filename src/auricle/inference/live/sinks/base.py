@@ -10,9 +10,9 @@ from auricle.inference.live.events import EventChange
 
 
 class Sink(Protocol):
-    """Takes what happens in a stream, in order. ``hear`` comes before the changes that the sound has caused."""
+    """Takes what happens in a stream, in order. ``add_audio`` comes before the changes that the sound has caused."""
 
-    def hear(self, samples: np.ndarray, rate: int, start: float) -> None:
+    def add_audio(self, samples: np.ndarray, rate: int, start: float) -> None:
         """Take sound (n,) that begins at ``start`` seconds of the stream."""
 
     def take(self, change: EventChange, clock: str) -> None:

@@ -34,7 +34,7 @@ class ClipsFolder:
         self.rate, self.origin = 0, 0.0  # seconds of the stream at the first sample of ``sound``
         self.open: dict[tuple[str, str], tuple[EventChange, str]] = {}
 
-    def hear(self, samples: np.ndarray, rate: int, start: float) -> None:
+    def add_audio(self, samples: np.ndarray, rate: int, start: float) -> None:
         held = self.sound
         if held is None or rate != self.rate or abs(self.origin + held.end / rate - start) > 2.0 / rate:
             for key in list(self.open):  # before the gap, or at the old rate

@@ -56,7 +56,7 @@ class LinesFile:
         if header and not (path.exists() and path.stat().st_size):
             self._append(header)
 
-    def hear(self, samples: np.ndarray, rate: int, start: float) -> None:
+    def add_audio(self, samples: np.ndarray, rate: int, start: float) -> None:
         """Take no notice of the sound."""
 
     def take(self, change: EventChange, clock: str) -> None:

@@ -70,7 +70,7 @@ class MQTT:
         for label in self.labels:
             self._send(f"{self.base}/{_topic(label)}/state", "OFF", retain=True)
 
-    def hear(self, samples: np.ndarray, rate: int, start: float) -> None:
+    def add_audio(self, samples: np.ndarray, rate: int, start: float) -> None:
         """Take no notice of the sound."""
 
     def take(self, change: EventChange, clock: str) -> None:

@@ -43,7 +43,7 @@ class Webhook:
         self._thread = threading.Thread(target=self._deliver, name="auricle-webhook", daemon=True)
         self._thread.start()
 
-    def hear(self, samples: np.ndarray, rate: int, start: float) -> None:
+    def add_audio(self, samples: np.ndarray, rate: int, start: float) -> None:
         """Take no notice of the sound."""
 
     def take(self, change: EventChange, clock: str) -> None:
