@@ -155,6 +155,18 @@ def describe_decisions(decisions: Decisions | None) -> dict[str, Any]:
     }
 
 
+def describe_parts(parts: Sequence[PartScores], space: LabelSpace, decisions: Decisions | None) -> dict[str, Any]:
+    """Return what ``detector.json`` holds of the classes, the clips of each part, calibration and thresholds."""
+    counts = {part.part: part.describe(space) for part in parts}
+    return {**describe_space(space), "parts": counts, **describe_decisions(decisions)}
+
+
+def append_trials(run: RunFolder, trials: Sequence[dict[str, Any]]) -> None:
+    """Append trials, as ``detector.json`` lists them, to ``metrics.jsonl``."""
+    with open(run.metrics, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **trial}) + "\n" for trial in trials)
+
+
 def save_description(run: RunFolder, values: dict[str, Any]) -> None:
     """Write ``evaluations/detector.json``."""
     make_folder(run.detector.parent)

@@ -145,22 +145,34 @@ class Encoder(nn.Module):
 
     def core_by_head(self, values: Tensor, mask: Tensor | None = None) -> tuple[CoreOutput, dict[str, Tensor]]:
         """Compute what ``core`` does, and the logits (B, C) of every head by its name, in one pass."""
-        lengths = None if mask is None else mask.sum(1)
-        out, layers = self._core(values, lengths, self._head_layers())
+        lengths, blocks = None if mask is None else mask.sum(1), self._head_layers()
+        out, layers = self._core(values, lengths, blocks)
         if lengths is None:
             lengths = torch.full((values.shape[0],), values.shape[2], device=values.device)
+        own_lengths = tuple(self.layer_lengths(block, lengths) for block in blocks)
+        frame_lengths = self.frame_lengths(lengths) if len(self.heads) else lengths  # no other head reads them
+        logits = self._logits_by_head(out.logits, HeadInputs(out.clip, out.frames, frame_lengths, layers, own_lengths))
+        main = logits[self.info.head_names[0]] if logits else None
+        return out._replace(logits=main), logits
+
+    def _logits_by_head(self, native: Tensor | None, inputs: HeadInputs) -> dict[str, Tensor]:
+        """The logits of every head by its name.
+
+        Args:
+            native: (B, C) of the head of the family's own layout.
+            inputs: of all other heads; the layers of ``_head_layers``, of which each head reads its own.
+        """
         logits, start = {}, 0
         for name in self.info.head_names:
             if name not in self.heads:
-                assert out.logits is not None
-                logits[name] = out.logits
+                assert native is not None
+                logits[name] = native
                 continue
             head = self._head(name)
-            own, start = layers[start : start + len(head.layers)], start + len(head.layers)
-            own_lengths = tuple(self.layer_lengths(block, lengths) for block in head.layers)
-            logits[name] = head(HeadInputs(out.clip, out.frames, self.frame_lengths(lengths), own, own_lengths))
-        main = logits[self.info.head_names[0]] if logits else None
-        return out._replace(logits=main), logits
+            own = slice(start, start + len(head.layers))
+            start = own.stop
+            logits[name] = head(inputs._replace(layers=inputs.layers[own], layer_lengths=inputs.layer_lengths[own]))
+        return logits
 
     def logits(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor | None:
         """Compute only the main head's logits (B, C) of waveforms (B, S); a family may leave out all other work."""
@@ -346,26 +358,21 @@ class Encoder(nn.Module):
 
     def _with_logits(self, out: EncoderOutput, layers: int) -> EncoderOutput:
         """``out`` of a family with the logits of all heads, and its first ``layers`` layers."""
+        if not len(self.heads):
+            assert out.logits is not None
+            return replace(out, head_logits={self.info.head_names[0]: out.logits}, layers=out.layers[:layers])
+        if out.frames is None:
+            raise AuricleError(
+                f"the head of {self.info.name} reads whole frames, of which a part of the tokens has none"
+            )
         read = out.layers[layers:]
-        logits: dict[str, Tensor] = {}
-        frame_logits, start = out.frame_logits, 0
-        for name in self.info.head_names:
-            if name not in self.heads:
-                assert out.logits is not None
-                logits[name] = out.logits
-                continue
-            head = self._head(name)
-            if out.frames is None:
-                raise AuricleError(
-                    f"the head of {self.info.name} reads whole frames, of which a part of the tokens has none"
-                )
-            own, start = read[start : start + len(head.layers)], start + len(head.layers)
-            blocks, lengths = tuple(layer.frames for layer in own), tuple(layer.lengths for layer in own)
-            logits[name] = head(HeadInputs(out.clip, out.frames, out.lengths, blocks, lengths))
-            if name == self.info.head_names[0]:
-                frame_logits = head.per_frame(out.frames)
-        main = logits[self.info.head_names[0]]
-        return replace(out, logits=main, frame_logits=frame_logits, head_logits=logits, layers=out.layers[:layers])
+        blocks, lengths = tuple(layer.frames for layer in read), tuple(layer.lengths for layer in read)
+        logits = self._logits_by_head(out.logits, HeadInputs(out.clip, out.frames, out.lengths, blocks, lengths))
+        main = self.info.head_names[0]
+        frame_logits = self._head(main).per_frame(out.frames) if main in self.heads else out.frame_logits
+        return replace(
+            out, logits=logits[main], frame_logits=frame_logits, head_logits=logits, layers=out.layers[:layers]
+        )
 
     def _head(self, name: str) -> Head:
         head = self.heads[name]

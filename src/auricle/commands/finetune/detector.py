@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -134,7 +133,7 @@ def open_frozen(config: FinetuneConfig, named: Collection[str] = (), *, quiet: b
         kept.check_encoder(data.encoder, config.model)
     doubts = data.warnings()
     if not quiet:
-        _print(*data.notes, *(f"health: {doubt}" for doubt in doubts))
+        say(*data.notes, *(f"health: {doubt}" for doubt in doubts))
     return Opened(config, data, doubts, kept)
 
 
@@ -156,10 +155,10 @@ def fit_frozen(opened: Opened, *, minutes: float | None = None, quiet: bool = Fa
     detector = make_frozen_detector(opened.data, config, grown=opened.kept, quiet=quiet)
     selection = detector.selection
     if not quiet and selection.trials:
-        _print(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
-        _print(*trial_table(selection.trials, selection.kept).split("\n"))
+        say(f"heads on {selection.folds} held-out folds of the {len(detector.features)} training clips:")
+        say(*trial_table(selection.trials, selection.kept).split("\n"))
     if not quiet:
-        _print(selection.reason, *detector.notes, *(f"left out: {reason}" for reason in detector.failed.values()))
+        say(selection.reason, *detector.notes, *(f"left out: {reason}" for reason in detector.failed.values()))
     return Fitted(opened, detector)
 
 
@@ -219,13 +218,7 @@ def write_run(
         note: a sentence about them.
     """
     from auricle.detectors.features import save_features
-    from auricle.detectors.files import (
-        describe_decisions,
-        describe_space,
-        describe_trial,
-        save_description,
-        save_scores,
-    )
+    from auricle.detectors.files import append_trials, describe_parts, describe_trial, save_description, save_scores
     from auricle.detectors.frozen import decide, part_scores
     from auricle.detectors.growing import backbone_of
     from auricle.hub.run_folder import RunFolder, write_card
@@ -242,7 +235,7 @@ def write_run(
     if decisions is not None:
         encoder.set_label_space(decisions.space)
     described = {
-        **describe_space(space),
+        **describe_parts(detector.parts, space, decisions),
         "model": config.model,
         "backbone": backbone_of(encoder),
         "source": config.source,
@@ -251,9 +244,7 @@ def write_run(
         "reason": selection.reason,
         "folds": selection.folds,
         "trials": trials,
-        "parts": {part.part: part.describe(space) for part in detector.parts},
         "scores": scores,
-        **describe_decisions(decisions),
         "data": understood,
         "notes": [*detector.notes, *([note] if note else [])],
         "left_out": detector.failed,
@@ -261,9 +252,7 @@ def write_run(
         **({"grown_from": detector.growth} if detector.growth else {}),
     }
     with RunFolder.create_whole(run.path, as_plain(config)) as draft:
-        with open(draft.metrics, "w", encoding="utf-8") as file:
-            for trial in trials:
-                file.write(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **trial}) + "\n")
+        append_trials(draft, trials)
         save_features(detector.features, draft.features, space.ids)
         save_scores(draft, detector.parts)
         save_description(draft, described)
@@ -290,7 +279,7 @@ class DetectorFiles(Callback):
         self.config, self.run, self.data = parts.config, run, parts.data
 
     def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
-        from auricle.detectors.files import describe_decisions, describe_space, save_description, save_scores
+        from auricle.detectors.files import describe_parts, save_description, save_scores
         from auricle.detectors.frozen import decide, part_scores
         from auricle.detectors.trained import trained_parts
         from auricle.hub.load import read_run
@@ -310,7 +299,7 @@ class DetectorFiles(Callback):
         save_scores(run, parts)
         start = describe(run.start)["lineage"] if run.start.is_file() else {}
         described = {
-            **describe_space(space),
+            **describe_parts(parts, space, decisions),
             "model": start.get("model", config.model),
             "source": config.source,
             "how": FULL,
@@ -318,10 +307,8 @@ class DetectorFiles(Callback):
             "reason": "the whole network was trained" + (f", from a head {start['head']}" if start else ""),
             "folds": 1,
             "trials": [],
-            "parts": {part.part: part.describe(space) for part in parts},
             "scores": {part.part: part_scores(part, space, config) for part in parts},
             "data": described_data(self.data),
-            **describe_decisions(decisions),
             "notes": []
             if decisions is not None
             else ["no validation part: neither calibration nor thresholds were fitted"],
@@ -351,7 +338,7 @@ def store_trials(fitted: Fitted, run: Path, more: Sequence[dict[str, Any]] = (),
 
     store, note = writable_store(None)
     if note and not quiet:
-        _print(note)
+        say(note)
     machine, detector, config = environment(), fitted.detector, fitted.opened.config
 
     def row(trial: dict[str, Any], name: str) -> Result:
@@ -376,5 +363,6 @@ def store_trials(fitted: Fitted, run: Path, more: Sequence[dict[str, Any]] = (),
     store.append([row(*pair) for pair in [*named, *((trial, trial["head"]) for trial in more)]])
 
 
-def _print(*lines: str) -> None:
+def say(*lines: str) -> None:
+    """Print lines for people to standard error."""
     print("".join(f"{printable(line)}\n" for line in lines), end="", file=sys.stderr)

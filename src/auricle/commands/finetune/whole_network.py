@@ -7,10 +7,8 @@ the fitted head.
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Collection
 from contextlib import redirect_stderr
@@ -19,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from auricle.commands.finetune.detector import FULL, Fitted, detector_files, options_of_training
+from auricle.commands.finetune.detector import FULL, Fitted, detector_files, options_of_training, say
 from auricle.core.console import duration
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
@@ -79,14 +77,14 @@ def with_fitted_start(config: FinetuneConfig, *, quiet: bool = False) -> Finetun
     data = _opened(config)
     assert data.space is not None
     if data.dataset.manifest.clips[0].path is None:
-        _say(quiet, "stored spectrograms: the head begins anew, for a frozen head is fitted on recordings")
+        if not quiet:
+            say("stored spectrograms: the head begins anew, for a frozen head is fitted on recordings")
         return config
     features = _reader(data, config, quiet)(data.dataset.manifest)[0]
     kind, metric = data.space.kind, chosen_metric(config, data.space)
     selection = select_head(features, kinds_of(config), kind, metric, seed=config.train.seed)
-    _say(
-        quiet, f"{selection.reason}; the whole network is trained from it, at a low rate (--lr or --epochs: as you say)"
-    )
+    if not quiet:
+        say(f"{selection.reason}; the whole network is trained from it, at a low rate (--lr or --epochs: as you say)")
     values = {**FROM_FITTED_HEAD, **clip_windows(config, data)}
     return save_start(with_values(config, values), data, selection.kept.choice, features)
 
@@ -166,7 +164,8 @@ def planned(config: FinetuneConfig, named: Collection[str], data: LabelledData, 
     values |= {"valid_ratio": 1 / min(FOLDS, len(groups))} if drawn else {}  # the first inner fold
     values |= {"calibrate": "on"} if config.detector.calibrate == "auto" else {}
     wanted = with_values(config, values)
-    _say(quiet, "measuring what a training of the whole network would take")
+    if not quiet:
+        say("measuring what a training of the whole network would take")
     with redirect_stderr(io.StringIO()):
         seconds = dry_run(wanted).seconds
     minutes = config.detector.autotune or MOST_MINUTES
@@ -216,7 +215,8 @@ def try_whole_network(plan: Plan, fitted: Fitted, train: Train, *, quiet: bool =
         return Rivalry(False, "the whole network is not trained: no clips to validate on", {})
     reader = _reader(data, with_values(plan.config, {"heads": (choice.kind,), "seconds": whole}), quiet)
     learnt, held = reader(data.dataset.manifest)[0], reader(data.valid.dataset.manifest)[0]
-    _say(quiet, f"training the whole network from the {choice.kind} head, about {duration(plan.seconds)}")
+    if not quiet:
+        say(f"training the whole network from the {choice.kind} head, about {duration(plan.seconds)}")
     config = save_start(plan.config, data, choice, learnt)
     callbacks: tuple[CallbackFactory, ...] = detector_files(config, always=True)
     result = trained_from_start(config, partial(train, config, callbacks=callbacks, quiet=quiet))
@@ -233,15 +233,14 @@ def try_whole_network(plan: Plan, fitted: Fitted, train: Train, *, quiet: bool =
 
 def finish_kept(rivalry: Rivalry, fitted: Fitted) -> dict[str, Any]:
     """Add the trials and the reason to the files of the run that trained the whole network; return its description."""
-    from auricle.detectors.files import describe_trial, load_description, save_description
+    from auricle.detectors.files import append_trials, describe_trial, load_description, save_description
     from auricle.hub.run_folder import RunFolder
 
     run = RunFolder(rivalry.result.run)
     trials = [*map(describe_trial, fitted.detector.selection.trials), rivalry.trial]
     described = load_description(run.path) | {"trials": trials, "reason": rivalry.reason}
     save_description(run, {name: value for name, value in described.items() if name != "format"})
-    with open(run.metrics, "a", encoding="utf-8") as file:
-        file.writelines(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **trial}) + "\n" for trial in trials)
+    append_trials(run, trials)
     return described
 
 
@@ -289,8 +288,3 @@ def _validation(run: Path) -> PartScores:
     from auricle.detectors.files import load_scores
 
     return next(part for part in load_scores(run) if part.part == "valid")
-
-
-def _say(quiet: bool, line: str) -> None:
-    if not quiet:
-        print(line, file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -102,14 +102,18 @@ def windows_of(manifest: Manifest, seconds: float, *, full: bool = False) -> Man
     """
     rows: list[Clip] = []
     for clip in manifest:
-        length = clip.seconds
-        count = 1 if length is None else num_windows(length, seconds, full=full)
-        first = clip.start or 0.0
-        for k in range(count):
-            start = first + k * seconds
-            end = min(start + seconds, first + length) if length is not None else None
+        count = 1 if clip.seconds is None else num_windows(clip.seconds, seconds, full=full)
+        for k, (start, end) in enumerate(spans_of(clip, seconds, count)):
             rows.append(replace(clip, id=f"{clip.id}{WINDOW_MARK}{k}", start=start, end=end))
     return replace(manifest, clips=rows)
+
+
+def spans_of(clip: Clip, seconds: float, count: int) -> Iterator[tuple[float, float | None]]:
+    """Yield start and end in the recording of ``count`` consecutive windows of a clip; the last one ends where the clip does."""
+    first = clip.start or 0.0
+    for number in range(count):
+        start = first + number * seconds
+        yield start, None if clip.seconds is None else min(start + seconds, first + clip.seconds)
 
 
 def clip_of(id: str) -> str:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Clip, Segment
 from auricle.data.manifest.manifest import Manifest
+from auricle.methods.supervised.clips import spans_of
 from auricle.methods.supervised.config import LabelConfig
 
 SHARE = 0.5  # of an event, or of a window: what a window must hold of the events of a class to have it
@@ -155,7 +157,7 @@ def event_windows(
 
 
 def _notes(count: _Count, seconds: float, classes: int, blocks: int, negative: bool) -> tuple[str, ...]:
-    recordings = f"{count.recordings} recording{'s' if count.recordings != 1 else ''}"
+    recordings = number_of(count.recordings, "recording")
     notes = [
         f"{count.events} events of {classes} classes in {recordings}: {count.kept} windows of {seconds:g} s are the clips; a "
         "window has a class if it holds half of an event, or is half filled by the class (--seconds: another length; --level "
@@ -218,15 +220,12 @@ def _windows(clip: Clip, seconds: float, blocks: int = 1) -> Iterator[Clip]:
 
     A recording that is not longer than a window stays as it is.
     """
-    length, first = clip.seconds, clip.start or 0.0
-    count = 1 if length is None else max(1, math.ceil(length / seconds - ROUNDING))
+    count = 1 if clip.seconds is None else max(1, math.ceil(clip.seconds / seconds - ROUNDING))
     group = clip.group or clip.path or clip.id
-    if count == 1 or length is None:
+    if count == 1:
         yield replace(clip, group=group)
         return
-    for number in range(count):
-        start = first + number * seconds
-        end = min(start + seconds, first + length)
+    for number, (start, end) in enumerate(spans_of(clip, seconds, count)):
         block = f" part {number * blocks // count + 1}" if blocks > 1 and clip.group is None else ""
         yield replace(
             clip, id=f"{clip.path or clip.id}@{start:.12g}-{end:.12g}", start=start, end=end, group=group + block
