@@ -37,12 +37,14 @@ from auricle.exporting.golden import (
 )
 from auricle.exporting.runner import readme, runner
 from auricle.exporting.runtimes import Outputs, Run, open_graph, pieces, replay, versions
+from auricle.exporting.web.bundle import check_classes, write_page
+from auricle.exporting.web.runtime_files import RuntimeFiles, runtime_files
 
 if TYPE_CHECKING:
     from auricle.models.base import Encoder
 
 TIMED_SECONDS, TIMED_CALLS = 10.0, 5
-FORMATS = ("onnx", "openvino", "torch")
+FORMATS = ("onnx", "openvino", "torch", "web")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class ExportConfig:
 
     model: str | None = option(None, "a published name, a weight file or a run folder")
     weights: str | None = option(None, "local weight file of a published name")
-    to: str = option("onnx", "format of the graph", choices=FORMATS)
+    to: str = option(
+        "onnx", "format of the graph; web: a folder with a page that runs it in the browser", choices=FORMATS
+    )
     out: str | None = option(None, "new folder for the graph, its certificate and its runner")
     frames: bool = option(False, "the graph gives the features of every frame too")
     length: float | None = option(
@@ -64,6 +68,9 @@ class ExportConfig:
         None, "clips of one call; auto: any number where the model allows it, else 1", special={"auto": None}
     )
     clip: tuple[str, ...] = option((), "recordings that the certificate replays too, 10 s of each")
+    runtime_files: str | None = option(
+        None, "with --to web: folder or npm archive of onnxruntime-web; otherwise it is downloaded once", advanced=True
+    )
     verify: str | None = option(None, "folder of an earlier export: replay its golden clips on this machine")
 
     def __post_init__(self) -> None:
@@ -78,6 +85,8 @@ class ExportConfig:
             raise AuricleError(
                 "auricle export needs --model MODEL and --out FOLDER (or --verify FOLDER for an earlier export)"
             )
+        if self.runtime_files is not None and self.to != "web":
+            raise AuricleError(f"--runtime-files is for the page of --to web, not for --to {self.to}")
 
 
 @dataclass(frozen=True)
@@ -158,9 +167,9 @@ def export(
     Args:
         model: an Encoder, or what ``auricle.load`` takes.
         out: a new folder.
-        to: "onnx", "openvino" or "torch".
+        to: "onnx", "openvino", "torch", or "web" (a folder with a page that runs the graph in the browser).
         options: fields of ``ExportConfig``: ``frames``, ``length`` (seconds, None, or ``math.inf`` for any length),
-            ``batch_size``, ``clip`` (recordings), ``weights``.
+            ``batch_size``, ``clip`` (recordings), ``weights``, ``runtime_files``.
 
     Returns:
         The folder, what the graph takes and gives, and its certificate.
@@ -194,13 +203,16 @@ def export_model(config: ExportConfig, *, encoder: Encoder | None = None) -> Exp
     if os.path.lexists(out):
         raise AuricleError(f"{out} exists; choose a new folder for --out")
     check_installed(config.to)
+    page_runtime = runtime_files(config.runtime_files) if config.to == "web" else None
     source = (encoder or _loaded(config)).to("cpu").eval()
+    if page_runtime:
+        check_classes(source.info)
     clips = golden_clips(source.info.sample_rate) | _recordings(config.clip, source)
     make_folder(out.absolute().parent)
     folder = temporary_name(out.absolute())
     folder.mkdir()
     try:
-        bundle = _write(config, source, clips, folder)
+        bundle = _write(config, source, clips, folder, page_runtime)
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -250,7 +262,9 @@ def _recordings(files: Sequence[str], source: Encoder) -> Clips:
     return found
 
 
-def _write(config: ExportConfig, source: Encoder, clips: Clips, folder: Path) -> tuple[Description, Certificate]:
+def _write(
+    config: ExportConfig, source: Encoder, clips: Clips, folder: Path, page_runtime: RuntimeFiles | None
+) -> tuple[Description, Certificate]:
     import torch
 
     from auricle.exporting.formats import write_graph
@@ -272,8 +286,11 @@ def _write(config: ExportConfig, source: Encoder, clips: Clips, folder: Path) ->
     _refuse(failures, f"the export of {source.info.name} to {config.to} is refused, nothing was kept")
     description.write(folder)
     write_golden(folder, clips, expected)
-    write_text(folder / "run.py", runner(config.to))
-    write_text(folder / "README.md", readme(config.to, description))
+    if page_runtime:
+        write_page(folder, description, page_runtime)
+    else:
+        write_text(folder / "run.py", runner(config.to))
+        write_text(folder / "README.md", readme(config.to, description))
     certificate = Certificate(
         model=description.model,
         family=description.family,
@@ -288,7 +305,7 @@ def _write(config: ExportConfig, source: Encoder, clips: Clips, folder: Path) ->
         labels={head.name: len(head.label_space["ids"]) for head in description.heads},
         files=files_of(folder),
         milliseconds=_timed(source, run, description),
-        versions=versions(config.to),
+        versions=versions(config.to) | ({"onnxruntime-web": page_runtime.version} if page_runtime else {}),
         machine=this_machine(),
     )
     certificate.write(folder)

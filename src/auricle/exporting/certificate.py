@@ -184,11 +184,11 @@ def compared(
 
 
 def files_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and SHA-256 of the files of a folder but the certificate itself."""
+    """Return size and SHA-256 of the files of a folder and of those in it, but of the certificate itself."""
     return {
-        file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-        for file in sorted(folder.iterdir())
-        if file.name not in (FILE, PAGE)
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name not in (FILE, PAGE)
     }
 
 

@@ -12,7 +12,7 @@ from auricle.core.errors import AuricleError, MissingExtra, first_line
 from auricle.exporting.graph import Graph, quiet_tracing
 from auricle.exporting.runtimes import MODEL_FILES
 
-NAMES = {"onnx": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
+NAMES = {"onnx": "ONNX", "web": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
 
 
 def check_installed(to: str) -> None:
@@ -28,7 +28,7 @@ def check_installed(to: str) -> None:
         else:
             import onnxruntime  # noqa: F401
     except ImportError as error:
-        raise MissingExtra(f"an export to {NAMES[to]}", to) from error
+        raise MissingExtra(f"an export to {NAMES[to]}", "onnx" if to == "web" else to) from error
 
 
 def write_graph(graph: Graph, to: str, folder: Path) -> None:
@@ -43,7 +43,7 @@ def write_graph(graph: Graph, to: str, folder: Path) -> None:
             torch.export.save(graph.program, file)
             return
         model = onnx_model(graph)
-        if to == "onnx":
+        if to != "openvino":
             import onnx
 
             onnx.save_model(model, str(file))

@@ -12,8 +12,14 @@ import numpy as np
 from auricle.core.errors import MissingExtra
 from auricle.exporting.description import Description
 
-MODEL_FILES = {"onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin"), "torch": ("model.pt2",)}
+MODEL_FILES = {
+    "onnx": ("model.onnx",),
+    "web": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin"),
+    "torch": ("model.pt2",),
+}
 PACKAGES = {
+    "web": ("onnx", "onnxscript", "onnxruntime", "torch"),
     "onnx": ("onnx", "onnxscript", "onnxruntime", "torch"),
     "openvino": ("openvino", "onnx", "onnxscript", "torch"),
     "torch": ("torch",),
@@ -41,7 +47,7 @@ def open_graph(folder: Path, to: str, description: Description, *, threads: int)
             return lambda inputs: dict(zip(names, (np.array(value) for value in compiled(inputs).values())))
         import onnxruntime
     except ImportError as error:
-        raise MissingExtra(f"running a graph for {to}", to) from error
+        raise MissingExtra(f"running a graph for {to}", "onnx" if to == "web" else to) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,84 @@
+// The waveform and the scores over time, on canvases as sharp as the screen.
+
+export const COLOURS = 8;
+
+/** A context whose units are CSS pixels, cleared, with the size of the canvas's box. */
+function prepared(canvas) {
+  const { width, height } = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(width * ratio));
+  canvas.height = Math.max(1, Math.round(height * ratio));
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  return { context, width, height };
+}
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+export function drawWaveform(canvas, samples, range, rate) {
+  const { context, width, height } = prepared(canvas), axis = 18, middle = (height - axis) / 2;
+  const columns = Math.max(1, Math.floor(width)), loudest = samples.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  const scale = (middle - 2) / Math.max(loudest, 1e-3);
+  context.fillStyle = colour("--accent");
+  for (let x = 0; x < columns; x++) {
+    const first = Math.floor(x * samples.length / columns), stop = Math.max(first + 1, Math.floor((x + 1) * samples.length / columns));
+    let low = 0, high = 0;
+    for (let i = first; i < stop && i < samples.length; i++) { if (samples[i] < low) low = samples[i]; else if (samples[i] > high) high = samples[i]; }
+    context.fillRect(x, middle - high * scale, 1, Math.max(1, (high - low) * scale));
+  }
+  drawAxis(context, range, width, height, axis);
+}
+
+function drawAxis(context, [from, to], width, height, axis) {
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800];
+  const step = steps.find((s) => (to - from) / s <= Math.max(2, width / 70)) ?? 3600;
+  context.fillStyle = colour("--soft");
+  context.font = "12px system-ui, sans-serif";
+  let free = 0;
+  for (let time = Math.ceil(from / step) * step; time <= to + 1e-9; time += step) {
+    const x = (time - from) / (to - from) * width, text = step < 1 ? time.toFixed(1) : clock(time);
+    const room = context.measureText(text).width;
+    context.fillRect(Math.min(x, width - 1), height - axis, 1, 4);
+    const left = Math.min(Math.max(0, x - room / 2), width - room);
+    if (left < free) continue;
+    context.fillText(text, left, height - 3);
+    free = left + room + 6;
+  }
+}
+
+export const clock = (seconds) => {
+  const whole = Math.round(seconds), two = (n) => String(n).padStart(2, "0");
+  return whole >= 3600 ? `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` : `${Math.floor(whole / 60)}:${two(whole % 60)}`;
+};
+
+/** One class over time: an area, its threshold as a dashed line, its events as bars at the foot. */
+export function drawScores(canvas, { values, edges, limit, events, rank }, [from, to]) {
+  const { context, width, height } = prepared(canvas), foot = 5, top = 3, room = height - foot - top;
+  const x = (time) => (time - from) / (to - from) * width, y = (score) => top + (1 - score) * room;
+  const own = colour(`--c${rank % COLOURS}`);
+  context.fillStyle = colour("--wash");
+  context.fillRect(0, top, width, room);
+  const path = new Path2D();
+  edges.forEach(([a, b], i) => { // steps: each window decides for its cell
+    if (i === 0 || Math.abs(edges[i - 1][1] - a) > 1e-6) path.moveTo(x(a), y(0));
+    path.lineTo(x(a), y(values[i]));
+    path.lineTo(x(b), y(values[i]));
+    if (i + 1 === edges.length || Math.abs(edges[i + 1][0] - b) > 1e-6) path.lineTo(x(b), y(0));
+  });
+  context.fillStyle = own;
+  context.globalAlpha = 0.32;
+  context.fill(path);
+  context.globalAlpha = 1;
+  context.strokeStyle = own;
+  context.lineWidth = 1.5;
+  context.stroke(path);
+  context.strokeStyle = colour("--soft");
+  context.lineWidth = 1;
+  context.setLineDash([3, 4]);
+  context.beginPath();
+  context.moveTo(0, y(limit));
+  context.lineTo(width, y(limit));
+  context.stroke();
+  context.setLineDash([]);
+  context.fillStyle = own;
+  for (const { start, end } of events) context.fillRect(x(start), height - foot + 1, Math.max(2, x(end) - x(start)), foot - 1);
+}
