@@ -95,7 +95,9 @@ def _unpack(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, file)
                 left.discard(name)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise AuricleError(f"{archive} cannot be read as the archive of an npm package: {first_line(error)}") from None
+        raise AuricleError(
+            f"{archive} cannot be read as the archive of an npm package: {first_line(error).rstrip(':')}"
+        ) from None
     wrong = sorted(left | {name for name in SHA256 if not _intact(folder / name)})
     if wrong:
         raise AuricleError(

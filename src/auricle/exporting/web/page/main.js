@@ -174,7 +174,7 @@ function showAnswer() {
   const live = answer.live;
   at("result").hidden = false;
   at("result-title").textContent = answer.name;
-  at("facts").textContent = live ? answer.about : facts();
+  at("facts").textContent = answer.about ?? facts();
   at("wave").hidden = !answer.samples;
   at("player").hidden = !answer.samples;
   at("settings").classList.toggle("live", !answer.samples);

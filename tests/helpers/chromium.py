@@ -1,0 +1,28 @@
+"""A real browser for the tests of pages. Tests that ask for it are skipped where playwright or chromium is not installed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+QUIET = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--mute-audio",
+]  # fmt: skip
+
+
+@contextmanager
+def chromium(*flags: str) -> Iterator[Any]:
+    """Open a headless chromium with some flags of its own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="page tests need the [e2e] extra")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("page tests need chromium (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=program, args=[*QUIET, *flags])
+        yield opened
+        opened.close()
