@@ -28,7 +28,7 @@ from auricle.data.stores.embeddings import DESCRIPTION, INDEX, EmbeddingStore
 from auricle.data.stores.npy import open_array, read_card
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.results import ResultsStore, record
-from auricle.evaluation.task_set import read_task_set
+from auricle.evaluation.suites.read import read_suite
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import ClipEmbedding
@@ -152,7 +152,7 @@ HOSTILE_YAML = {
 @pytest.mark.parametrize("content", HOSTILE_YAML.values(), ids=HOSTILE_YAML)
 def test_yaml_files_are_refused_by_name(tmp_path, content):
     file = write(tmp_path / "s.yaml", content)
-    assert "s.yaml" in refusal(read_task_set, file)
+    assert "s.yaml" in refusal(read_suite, file)
     works_or_names(file, read_yaml)
     works_or_names(file, read_hydra, str(tmp_path), "s")
 

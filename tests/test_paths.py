@@ -21,7 +21,7 @@ from auricle.data.synthetic.corpus import CLASSES, make_corpus
 from auricle.embeddings.cache import EmbeddingCache
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.results import ResultsStore, record
-from auricle.evaluation.task_set import read_task_set
+from auricle.evaluation.suites.read import read_suite
 from auricle.evaluation.tasks import Task
 from auricle.hub.load import load_untrained, read_run
 from auricle.hub.run_folder import RunFolder
@@ -88,7 +88,7 @@ READING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "labels": ("clips.csv", lambda path: read_manifest(Path(path).parent / "in", labels=path)),
     "read_class_list": ("classes.txt", read_class_list),
     "Task": ("clips.csv", lambda path: Task(path).manifest()),
-    "read_task_set": ("suite.yaml", read_task_set),
+    "read_suite": ("suite.yaml", read_suite),
     "probe": ("in/a.wav", probe),
     "read": ("in/a.wav", read),
     "blocks": ("in/a.wav", lambda path: list(blocks(path))),

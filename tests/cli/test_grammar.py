@@ -95,7 +95,7 @@ NEW_FORMS = [
     ("distill", "data --model mn01_as --out r", {"source": "data", "model": "mn01_as", "out": "r"}),
     ("finetune", "data --model mn10_as --out r", {"source": "data", "model": "mn10_as", "out": "r"}),
     ("pretrain", "--method=mae-ast data", {"source": "data", "method": "mae-ast"}),
-    ("evaluate", "data --model m --split-by drawn", {"task.source": "data", "model": "m", "task.split_by": "drawn"}),
+    ("evaluate", "data --model m --split-by drawn", {"task.source": "data", "model": ("m",), "task.split_by": "drawn"}),
     ("evaluate", "data --model m --seconds none", {"task.seconds": None, "protocol": "linear"}),
     ("evaluate", "--suite quick --model m", {"suite": "quick", "task.source": ""}),
     ("results", "--task esc10 --last none", {"task": "esc10", "last": None}),

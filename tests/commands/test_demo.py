@@ -41,7 +41,7 @@ def test_a_labelled_folder_gets_scores_a_report_and_a_summary(sounds, tmp_path, 
     for evaluation, typed in zip(answer["evaluations"], ("linear", "knn"), strict=True):
         values = read("evaluate", shlex.split(evaluation["command"])[2:])[1]  # the command that makes the score again
         again = config_from(EvaluateConfig, values)
-        assert (again.protocol, again.model) == (typed, str((out / RUN).resolve()))
+        assert (again.protocol, again.model) == (typed, (str((out / RUN).resolve()),))
         assert again.task == from_plain(Task, evaluation["settings"]["task"])
     assert "<html" in (out / RUN / "report.html").read_text()
     assert main(["demo", str(sounds), "--out", str(out)]) == 2  # never overwritten

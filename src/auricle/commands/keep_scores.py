@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,10 @@ from auricle.core.randomness import key_of
 
 if TYPE_CHECKING:
     from auricle.evaluation.evaluation import Evaluation
+    from auricle.evaluation.result_rows import Result
     from auricle.evaluation.results import ResultsStore
+    from auricle.evaluation.suites.contract import Measured
+    from auricle.evaluation.suites.models import ModelToMeasure
 
 STORE = "results.sqlite"
 SPARE_STORE = "auricle-results.sqlite"
@@ -88,25 +92,54 @@ class ScoreKeeper:
         Returns:
             What could not be written, in words, and where the score is in its place.
         """
-        from auricle.evaluation.results import record
+        from auricle.evaluation.result_rows import rows_of
 
-        problems, saved = [], list[Path]()
+        return self.keep_rows(tuple(rows_of(evaluation)), evaluation)
+
+    def keep_rows(self, rows: Sequence[Result], evaluation: Evaluation | None = None) -> list[str]:
+        """Write rows to the store, and their evaluation where there is one to all places; see ``keep``.
+
+        The evaluation of a suite's work is also kept beside the store, before the rows: their being there says that it is.
+        """
+        problems, saved = list[str](), list[Path]()
+        if evaluation is not None:
+            saved, problems = self._save(evaluation, rows[0].work if rows else "")
+        try:
+            self.store.append(list(rows), once=True)
+        except AuricleError as error:
+            kept = saved[0] if saved else _rescue(evaluation) if evaluation is not None else None
+            where = f"It is in {kept}; 'auricle results --add {kept}' adds it later" if kept else "Copy it from here"
+            problems.append(f"the score was not added to the results store: {error}. {where}")
+        return problems
+
+    def _save(self, evaluation: Evaluation, work: str) -> tuple[list[Path], list[str]]:
+        """Write the files of an evaluation. Returns those that were written, and what could not be."""
+        from auricle.evaluation.results import evaluation_file
+
         files = [self.out] if self.out else []
         in_run = self.run and self.out and self.out.resolve().parent == (self.run / EVALUATIONS).resolve()
         files += [run_file(self.run, evaluation)] if self.run and not in_run else []
+        files += [evaluation_file(self.store.path, work)] if work else []
+        saved, problems = [], []
         for file in files:
             try:
+                make_folder(file.parent)
                 evaluation.save(file)
                 saved.append(file)
             except (AuricleError, OSError) as error:
                 problems.append(str(error))
-        try:
-            record(evaluation, self.store)
-        except AuricleError as error:
-            kept = saved[0] if saved else _rescue(evaluation)
-            where = f"It is in {kept}; 'auricle results --add {kept}' adds it later" if kept else "Copy it from here"
-            problems.append(f"the score was not added to the results store: {error}. {where}")
-        return problems
+        return saved, problems
+
+
+@dataclass(frozen=True)
+class SuiteKeeper:
+    """Where the scores of a suite go: the results store, and the run folder of each model that is one."""
+
+    store: ResultsStore
+
+    def __call__(self, model: ModelToMeasure, measured: Measured) -> list[str]:
+        """Keep what was measured of a model. Returns what could not be written, in words."""
+        return ScoreKeeper(self.store, model.run).keep_rows(measured.rows, measured.evaluation)
 
 
 def run_file(run: Path, evaluation: Evaluation) -> Path:

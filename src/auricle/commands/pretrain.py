@@ -100,7 +100,7 @@ def run_callbacks(
     config: PretrainConfig, evaluate: Evaluate | None, more: Sequence[CallbackFactory]
 ) -> tuple[CallbackFactory, ...]:
     """Return the callbacks of a run in the order in which they are called. The card comes last: it completes the run."""
-    from auricle.commands.evaluate import periodic
+    from auricle.commands.evaluate_suite import periodic
 
     quick = periodic(config.quick_eval) if config.quick_eval and evaluate is None else None
     final = periodic(config.all_eval) if config.all_eval else None

@@ -1,5 +1,5 @@
 """Measure encoders: tasks, probes, scores and comparisons.
 
 Reading order: ``tasks`` (with ``targets`` and ``splits``), ``probes/``, ``protocols``, ``runner`` (``evaluate``), ``evaluation``
-(its result), ``results`` (the store), ``compare``; ``task_set`` runs many tasks from one file.
+(its result), ``results`` (the store), ``compare``; ``suites/`` measures many tasks for several models.
 """

@@ -13,6 +13,7 @@ import numpy as np
 
 from auricle.core.console import printable
 from auricle.core.errors import AuricleError, nearest
+from auricle.evaluation.bootstrap import bootstrap_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.evaluation.result_rows import Result, mean_test_ratio, score_table
 from auricle.metrics.table import METRICS
@@ -30,6 +31,7 @@ class PairedDifference:
         pairs: How many pairs of split and seed (of splits, where no seed is shared).
         p_value: Two-sided p-value of the corrected t test; None with fewer than two pairs, or an infinite difference.
         wilcoxon: Two-sided p-value of Wilcoxon's signed-rank test; None with fewer than two pairs.
+        interval: 95 % interval over bootstrap draws of the tested clips, where the models were compared clip by clip.
     """
 
     mean: float
@@ -37,6 +39,7 @@ class PairedDifference:
     pairs: int
     p_value: float | None
     wilcoxon: float | None
+    interval: tuple[float, float] | None = None
 
     def verdict(self, metric: str) -> str:
         """Return "better", "worse" or "no difference" of the score, or "unsure" with fewer than two pairs."""
@@ -147,6 +150,35 @@ def compare_evaluations(own: Evaluation, other: Evaluation) -> PairedDifference:
             f"'{own.task}' and '{other.task}' are not the same measurement ({'; '.join(reasons)}): their scores are not compared"
         )
     return score_difference(own.score, other.score)
+
+
+def clip_difference(own: Evaluation, other: Evaluation) -> PairedDifference | None:
+    """Compare two evaluations of one task over bootstrap draws of the clips that both tested, own minus other.
+
+    Returns:
+        The difference; ``pairs`` is the number of clips. None where scores per clip are not there, where the probes of several
+        splits tested them (their scores are not ranked together), or for a metric that has no bootstrap.
+    """
+    if own.all_scores is None or other.all_scores is None or own.classes != other.classes:
+        return None
+    if len({p.fold for p in (*own.predictions, *other.predictions)}) > 1 and own.metric != "accuracy":
+        return None
+    rows = {(p.id, p.fold): row for row, p in enumerate(other.predictions)}
+    pairs = [(row, rows[key]) for row, p in enumerate(own.predictions) if (key := (p.id, p.fold)) in rows]
+    if not pairs:
+        return None
+    mine, theirs = (np.array(column) for column in zip(*pairs, strict=True))
+    column = {name: i for i, name in enumerate(own.classes)}
+    targets = np.zeros((len(mine), len(own.classes)), np.float32)
+    for row, place in enumerate(mine):
+        targets[row, [column[name] for name in own.predictions[place].true if name in column]] = 1
+    scores, reference = np.asarray(own.all_scores)[mine], np.asarray(other.all_scores)[theirs]
+    found = bootstrap_difference(own.metric, scores, reference, targets)
+    return (
+        None
+        if found is None
+        else PairedDifference(found.mean, found.std, len(mine), found.p_value, None, found.interval)
+    )
 
 
 def same_task(own: Evaluation, other: Evaluation) -> bool:
@@ -284,9 +316,14 @@ def _variant(row: Result) -> str:
     return row.model[start:] if start >= 0 and row.model.endswith(")") else ""
 
 
+def row_difference(row: Result, reference: Result) -> PairedDifference:
+    """Compare two rows of the results store; see ``paired_difference``. That the task is one is not checked."""
+    ratio = row.test_ratio if row.test_ratio is not None else reference.test_ratio
+    return paired_difference(row.scores, reference.scores, ratio)
+
+
 def _compare_rows(a: Result, b: Result) -> Comparison:
-    ratio = b.test_ratio if b.test_ratio is not None else a.test_ratio
-    d = paired_difference(b.scores, a.scores, ratio)
+    d = row_difference(b, a)
     return Comparison(
         a.task,
         a.protocol,

@@ -127,7 +127,7 @@ class Evaluation:
         multilabel: False if every clip has exactly one label.
         coverage: How many clips were tested.
         predictions: Of the first seed; every tested clip once per split that tests it.
-        interval: 95 % bootstrap interval of the accuracy over test clips; None for other metrics.
+        interval: 95 % bootstrap interval over test clips: of the accuracy, or with one test part of mAP and areas; else None.
         failed: Clips that could not be read, with the reason.
         notes: What weakens the score.
         settings: Task, encoding and seeds, as plain values.
@@ -138,6 +138,7 @@ class Evaluation:
         identity: Which task it is; None in evaluations of earlier versions: then ``task_identity`` holds what is known.
         class_scores: What ``per_class`` returns.
         all_scores: (n, C) float32, the scores of all classes for the predictions; None where the array is not there.
+        version: Version of the protocol; "" where an earlier version of auricle measured.
     """
 
     task: str
@@ -161,6 +162,7 @@ class Evaluation:
     identity: TaskIdentity | None = None
     class_scores: dict[str, float | None] = field(default_factory=dict)
     all_scores: np.ndarray | None = field(default=None, compare=False, repr=False)
+    version: str = ""
 
     @property
     def task_identity(self) -> TaskIdentity:

@@ -22,6 +22,7 @@ class Protocol:
         seeded: True if predictions depend on the seed; other protocols run once.
         train_crop: Which window of a longer clip trains the probe, "start" or "random"; tests use the start.
         few_shot: Add the curve over 1, 2, 4 and 8 training clips per class.
+        version: Raised when the numbers of the protocol change: scores of two versions are not compared.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Protocol:
     seeded: bool = False
     train_crop: str = "start"
     few_shot: bool = False
+    version: str = "1"
 
     @property
     def has_lr(self) -> bool:

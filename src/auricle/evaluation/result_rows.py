@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class Result:
         fingerprint: Of the task: of its clips, labels, split and seconds.
         identity: What the fingerprint is made of; in rows of earlier versions, what is known of it.
         place: Absolute path of the run folder or weight file; "" for others, and where an earlier version wrote the row.
+        version: Version of the protocol; "" in rows of earlier versions.
+        work: Key of a suite's work: hash of task, model, protocol, version and settings; "" for other measurements.
+        interval: 95 % bootstrap interval over the tested clips; None where it was not measured.
+        notes: What weakens the score, and how many clips could not be read.
         id: Given by the store.
         time: When it was appended, given by the store.
     """
@@ -69,6 +73,10 @@ class Result:
     fingerprint: str = ""
     identity: TaskIdentity = UNKNOWN
     place: str = ""
+    version: str = ""
+    work: str = ""
+    interval: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
     id: int | None = None
     time: str = ""
 
@@ -83,12 +91,13 @@ class Result:
 
 
 FIELDS = tuple(f.name for f in fields(Result))
+NESTED = ("scores", "environment", "identity", "interval", "notes")  # JSON text in the file
 
 
 def encoded(row: Result) -> dict[str, Any]:
     """Return a row as the file keeps it: nested values as JSON text."""
     values = asdict(row) | {"identity": row.identity.to_json()}
-    return values | {name: json.dumps(values[name], sort_keys=True) for name in ("scores", "environment", "identity")}
+    return values | {name: json.dumps(values[name], sort_keys=True) for name in NESTED}
 
 
 def decoded(row: dict[str, Any]) -> Result:
@@ -104,9 +113,15 @@ def decoded(row: dict[str, Any]) -> Result:
     if wrong or not isinstance(row["score"], (int, float)):
         raise ValueError(f"its {wrong[0] if wrong else 'score'} cannot be read")
     identity = TaskIdentity.from_json(json.loads(row["identity"] or "{}"))
-    values = {name: row[name] or 0 for name in ("classes", "clips", "seconds")} | {"place": row["place"] or ""}
+    values = {name: row[name] or 0 for name in ("classes", "clips", "seconds")}
+    values |= {name: row[name] or "" for name in ("place", "version", "work")}
     values |= {"scores": scores, "environment": environment, "identity": identity}
+    values |= {"interval": _pair(json.loads(row["interval"] or "null")), "notes": (*json.loads(row["notes"] or "[]"),)}
     return Result(**row | values | {"metric": metric_name(row["metric"]), "fingerprint": row["fingerprint"] or ""})
+
+
+def _pair(values: Any) -> tuple[float, float] | None:
+    return None if values is None else (float(values[0]), float(values[1]))
 
 
 def rows_of(evaluation: Evaluation) -> Iterator[Result]:
@@ -137,11 +152,21 @@ def _rows(evaluation: Evaluation, score: Score, role: str) -> list[Result]:
             test_ratio=ratio,
             identity=identity,
             place=score.place,
+            version=evaluation.version,
         )
 
     ratio = mean_test_ratio(score.scores)
     curve = [row(f"{p.shots}-shot", p.score, p.std, p.scores, ratio) for p in score.few_shot]
-    return [row(evaluation.protocol, score.score, score.std, score.scores, ratio), *curve]
+    main = row(evaluation.protocol, score.score, score.std, score.scores, ratio)
+    if role == "model":
+        main = replace(main, interval=evaluation.interval, notes=_notes(evaluation))
+    return [main, *curve]
+
+
+def _notes(evaluation: Evaluation) -> tuple[str, ...]:
+    """The notes of an evaluation, and how many clips could not be read."""
+    count = len(evaluation.failed)
+    return ((f"{count} clips could not be read",) if count else ()) + evaluation.notes
 
 
 def score_table(scores: Sequence[FoldScore]) -> dict[str, float]:

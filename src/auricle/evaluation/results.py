@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,10 @@ ADDED_COLUMNS = {
     "fingerprint": "TEXT",
     "identity": "TEXT",
     "place": "TEXT",
+    "version": "TEXT",
+    "work": "TEXT",
+    "interval": "TEXT",
+    "notes": "TEXT",
 }  # since the first edition; its programs go on working with such a store
 COLUMN_OF = {"std": "deviation"}  # where the file keeps a field under the first edition's name
 SAME_SCORE = 1e-6  # two measurements of one thing may differ by rounding
@@ -114,16 +119,27 @@ class ResultsStore:
             if (baselines or row.role == "model") and all(_matches(row, name, part) for name, part in wanted.items())
         ]
 
-    def _rows(self) -> list[Result]:
-        """All rows; damaged ones are noted and left out."""
+    def of_work(self, work: str) -> list[Result]:
+        """Return the rows of a suite's work, those of the latest measurement alone; none where it is not finished.
+
+        Args:
+            work: Its key.
+        """
+        latest: dict[tuple[str, ...], Result] = {}
+        for row in self._rows("work = ?", (work,), needs="work"):
+            latest[row.model, row.role, row.protocol, row.metric] = row
+        return list(latest.values())
+
+    def _rows(self, condition: str = "1", wanted: Sequence[Any] = (), *, needs: str = "id") -> list[Result]:
+        """Rows that meet a condition of SQL; damaged ones are noted and left out. None in a store without ``needs``."""
         if not self.path.exists():
             return []
         with self._open() as db:
             present = _columns_of(db)
-            if not present:  # an empty file
+            if needs not in present:  # an empty file, or a store of an earlier version
                 return []
             columns = ", ".join(_column(name) if _column(name) in present else "NULL" for name in FIELDS)
-            rows = db.execute(f"SELECT {columns} FROM results ORDER BY id").fetchall()
+            rows = db.execute(f"SELECT {columns} FROM results WHERE {condition} ORDER BY id", wanted).fetchall()
         self.notes.clear()
         results = []
         for row in rows:
@@ -217,8 +233,8 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 def _repeated(db: sqlite3.Connection, row: Result) -> int | None:
     """The id of the latest measurement of the same model on the same task, if it gave what ``row`` says."""
-    same = ("model", "place", "task", "fingerprint", "protocol", "metric", "role")
-    conditions = " AND ".join(f"{name} = ?" for name in same)
+    same = ("model", "place", "task", "fingerprint", "protocol", "metric", "role", "version", "work")
+    conditions = " AND ".join(f"coalesce({name}, '') = ?" for name in same)
     query = f"SELECT id, checksum, scores FROM results WHERE {conditions} ORDER BY id DESC LIMIT 1"
     found = db.execute(query, [getattr(row, name) for name in same]).fetchone()
     if found is None or found[1] != row.checksum:
@@ -263,3 +279,8 @@ def record(evaluation: Evaluation, store: ResultsStore) -> list[int]:
     What repeats the latest measurement of the same model on the same task is not appended again.
     """
     return store.append(list(rows_of(evaluation)), once=True)
+
+
+def evaluation_file(store: Path, work: str) -> Path:
+    """Return where the evaluation of a suite's work is kept, beside the store, with the scores of all classes."""
+    return Path(store).parent / "evaluations" / f"{work}.json"

@@ -13,9 +13,9 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.options import as_plain
-from auricle.core.randomness import RandomKey
 from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.embeddings.cache import EmbeddingCache, cache_key
+from auricle.evaluation.bootstrap import bootstrap_interval
 from auricle.evaluation.compare import score_difference
 from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions, variant_of
 from auricle.evaluation.identity import task_identity
@@ -40,9 +40,6 @@ from auricle.metrics.table import metric
 from auricle.models.base import Encoder
 from auricle.models.log_mel_stats import LogMelStats
 from auricle.models.registry import untrained
-
-BOOTSTRAP = 1000
-DRAWS_AT_ONCE = 50  # bounds memory
 
 
 def evaluate(
@@ -136,6 +133,7 @@ def evaluate(
         identity=task_identity(usable, split.targets.values, split.splits, task.seconds, by_id=clips_by_id),
         class_scores=class_values(scores, split.targets.values[results.rows], classes, split.targets.multilabel),
         all_scores=scores,
+        version=chosen.version,
     )
 
 
@@ -273,14 +271,10 @@ def _tested_clips(results: SplitScores, usable: Manifest) -> list[tuple[str, str
 
 
 def _interval(results: SplitScores, split: TaskSplit) -> tuple[float, float] | None:
-    """2.5 and 97.5 % points of the accuracy over keyed bootstrap draws of the tested clips."""
-    if split.metric != "accuracy":
-        return None
-    right = results.predictions.argmax(1) == split.targets.index[results.rows]
-    source, n = RandomKey(0).of("bootstrap"), len(right)
-    means = [right[source.integers(0, n, size=(DRAWS_AT_ONCE, n))].mean(1) for _ in range(BOOTSTRAP // DRAWS_AT_ONCE)]
-    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
-    return float(low), float(high)
+    """95 % interval of the metric over keyed bootstrap draws of the tested clips; of mAP and areas with one test part only."""
+    if split.metric != "accuracy" and len(split.splits) > 1:
+        return None  # scores of several probes are not ranked together
+    return bootstrap_interval(split.metric, results.predictions, split.targets.values[results.rows])
 
 
 def _coverage(whole: Manifest, runner: TaskRunner, tested: np.ndarray) -> Coverage:

@@ -21,6 +21,7 @@ from auricle.metrics.classification import (
     accuracy,
     balanced_accuracy,
     checked,
+    d_prime,
     mean_average_precision,
     mean_d_prime,
     mean_roc_auc,
@@ -95,6 +96,10 @@ def _top1_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
     return accuracy(checked(scores).argmax(1), targets.argmax(1))
 
 
+def _d_prime_of_auc(scores: np.ndarray, targets: np.ndarray) -> float:
+    return d_prime(mean_roc_auc(scores, targets))
+
+
 def _balanced_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
     return balanced_accuracy(checked(scores).argmax(1), targets.argmax(1), targets.shape[1])
 
@@ -123,6 +128,9 @@ METRICS = {
         Metric("onset_f", events.onset_f, ("events",)),
         Metric("mean_segment_f", events.mean_segment_f, ("events",)),
         Metric("mean_event_f", events.mean_event_f, ("events",)),
+        Metric(
+            "d_prime_of_auc", _d_prime_of_auc, CLASS_KINDS, factor=1.0, unit="", difference_unit="", digits=2
+        ),  # d' of the mean area, as AudioSet's papers print it
         Metric("d_prime", mean_d_prime, (*CLASS_KINDS, "pairs"), factor=1.0, unit="", difference_unit="", digits=2),
     )
 }

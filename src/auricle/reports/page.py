@@ -93,7 +93,7 @@ def page(runs: Sequence[RunView], references: Sequence[Reference] = ()) -> str:
         recipe_section(runs),
     ]
     store = json.dumps({"sounds": sounds.data, "pictures": sounds.thumbnails}, separators=(",", ":"))
-    return _document(" and ".join(run.name for run in runs), "".join(sections), store)
+    return document(" and ".join(run.name for run in runs), "".join(sections), store)
 
 
 def detector_of(run: RunView) -> tuple[DetectorView | None, list[str]]:
@@ -139,7 +139,8 @@ def _header(runs: Sequence[RunView], detector: DetectorView | None = None, probl
     )
 
 
-def _document(title: str, body: str, store: str) -> str:
+def document(title: str, body: str, store: str) -> str:
+    """Return a page of this body (HTML) and store (JSON); it loads nothing from elsewhere."""
     style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from auricle.compat.datasets import dataset_folder, read_dataset
+from auricle.compat.datasets import read_dataset
 from auricle.compat.efficientat.programs import ProgramLine
 from auricle.compat.efficientat.settings import (
     ONE_LABEL,
@@ -27,6 +27,7 @@ from auricle.compat.efficientat.settings import (
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest
+from auricle.data.published.folders import dataset_folder
 
 if TYPE_CHECKING:
     from auricle.methods.supervised.config import FinetuneConfig

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.compat.datasets import dataset_folder, read_dataset
+from auricle.compat.datasets import read_dataset
 from auricle.compat.lines import LineParser
 from auricle.compat.m2d.evar_results import append_row
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder
 from auricle.core.options import with_values
 from auricle.data.manifest.formats import write_manifest
+from auricle.data.published.folders import dataset_folder
 from auricle.methods.registry import preset_values
 from auricle.methods.supervised.config import FinetuneConfig
 

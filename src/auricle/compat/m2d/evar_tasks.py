@@ -11,11 +11,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from auricle.compat.datasets import dataset_folder, read_dataset
+from auricle.compat.datasets import read_dataset
 from auricle.compat.m2d.evar_options import FinetuneLine
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.manifest.formats import read_manifest, write_manifest
 from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Manifest
+from auricle.data.published.folders import dataset_folder
 from auricle.data.stores.npy import card_of, write_card
 
 LOG_MEL = "as"  # the task that reads stored log-mel spectrograms

@@ -45,7 +45,8 @@ def read_audioset(folder: Path, parts: Sequence[str]) -> Manifest:
         present = lists
         clips = ClipTable.of(clip for part, files in lists.items() for clip in _clips_of_folder(folder, files, part))
     absent = [part for part in parts if part not in present]
-    if not any(SPLITS[part] == "train" for part in present):
+    needed = [part for part in parts if SPLITS[part] == "train"] or parts
+    if not any(part in present for part in needed):
         raise LayoutError(f"there is neither an HDF5 file nor a segment list of {' and '.join(absent)}")
     notes = (f"{', '.join(absent)}: there is neither an HDF5 file nor a list; left out",) if absent else ()
     return Manifest(clips, folder, tuple(name for _, name in audioset_classes()), notes)

@@ -10,7 +10,7 @@ import pytest
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.data.synthetic.corpus import make_corpus
-from auricle.evaluation.task_set import read_task_set
+from auricle.evaluation.suites.read import read_suite
 from auricle.training.log import read_log
 from helpers.sounds import tone, write_sound
 from helpers.training_runs import flags, prepared
@@ -66,8 +66,8 @@ def test_an_executable_is_called_with_the_checkpoint_and_may_fail(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tasks: []", "no task set"),
-        ("just words", "no task set"),
+        ("tasks: []", "is no suite"),
+        ("just words", "is no suite"),
         ("tasks: [{name: x}]", "needs a 'source'"),
         ("tasks: [{source: a, folds: 5}]", "unknown setting folds"),
         ("tasks: [{source: a, protocols: [logistik]}]", "logistic"),
@@ -85,12 +85,12 @@ def test_an_executable_is_called_with_the_checkpoint_and_may_fail(tmp_path):
 def test_a_wrong_file_is_refused_before_anything_is_measured(tmp_path, text, message):
     (tmp_path / "set.yaml").write_text(text)
     with pytest.raises(AuricleError, match=message):
-        read_task_set(tmp_path / "set.yaml")
+        read_suite(tmp_path / "set.yaml")
 
 
 def test_the_first_editions_spellings_are_read(tmp_path):
     (tmp_path / "set.yaml").write_text("tasks: [{source: a, folding: drawn, metric: roc-auc, protocols: [knn]}]")
-    (entry,) = read_task_set(tmp_path / "set.yaml")
+    (entry,) = read_suite(tmp_path / "set.yaml").tasks
     assert (entry.task.split_by, entry.task.metric) == ("drawn", "roc_auc")
     assert [p.name for p in entry.protocols_for("m2d")] == ["knn-vote"]
 
@@ -119,8 +119,8 @@ def evar(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["quick", "all"])
 def test_the_published_task_sets_are_shipped(name):
-    entries = read_task_set(Path(name))
-    titles = [entry.task.title for entry in entries]
+    entries = read_suite(Path(name)).tasks
+    titles = [entry.name for entry in entries]
     assert titles[:4] == ["cremad", "gtzan", "spcv2", "esc50"]
     assert len(titles) == {"quick": 4, "all": 9}[name]
     assert {entry.seeds for entry in entries} == {{"quick": (42,), "all": (42, 43, 44)}[name]}
@@ -131,11 +131,11 @@ def test_the_published_task_sets_are_shipped(name):
 def test_a_file_of_the_same_name_wins_over_a_shipped_set(tasks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick").write_text("tasks: [{source: a, name: mine}]")
-    assert [entry.task.title for entry in read_task_set(Path("quick"))] == ["mine"]
+    assert [entry.name for entry in read_suite(Path("quick")).tasks] == ["mine"]
 
 
 def test_a_task_is_read_at_the_models_rate(evar):
-    entry = read_task_set(Path("all"))[3]
+    entry = read_suite(Path("all")).tasks[3]
     assert entry.task_at(16000).source.endswith("work/16k/esc50")
     assert entry.task_at(32000).source.endswith("work/32k/esc50")
     assert entry.task_at(32000).labels == entry.task_at(16000).labels

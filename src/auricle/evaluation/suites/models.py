@@ -1,0 +1,44 @@
+"""A model by what names it. No PyTorch here until it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auricle.models.base import Encoder
+
+
+@dataclass(frozen=True)
+class ModelToMeasure:
+    """A model by what names it, so that another process can load it.
+
+    Attributes:
+        name: A published name, a weight file or a run folder.
+        weights: Local weight file of a published name.
+    """
+
+    name: str
+    weights: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Absolute path of a run folder or weight file: two runs may have one relative name; "" for others."""
+        path = Path(self.name).expanduser()
+        return str(path.resolve()) if path.exists() else ""
+
+    @property
+    def run(self) -> Path | None:
+        """The run folder, where the model is one."""
+        path = Path(self.name).expanduser()
+        return path if (path / "config.yaml").is_file() else None
+
+    def load(self) -> Encoder:
+        """Load the encoder, under the name that it was given. Raises AuricleError where it cannot be loaded."""
+        from auricle.hub.load import load
+
+        encoder = load(self.name, weights=self.weights)
+        if self.place:
+            encoder.update_info(name=self.name)  # two runs of one family are two models in the results
+        return encoder
