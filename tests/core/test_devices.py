@@ -84,10 +84,66 @@ def test_the_number_of_threads_follows_the_load_during_a_run(monkeypatch):
     assert used == [1, 2]
 
 
+@pytest.fixture
+def two_blas_threads(monkeypatch):
+    """Let the pools of NumPy and SciPy have two threads, and give them back what they had; return what reads them."""
+    import scipy.linalg  # noqa: F401  (its own OpenBLAS)
+    import torch
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = torch.get_num_threads()
+    with threadpool_limits(2):
+        yield lambda: {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    torch.set_num_threads(before)
+
+
+def test_the_choice_reaches_numpy_and_scipy_where_they_are_loaded_already(two_blas_threads):
+    assert two_blas_threads() == {2}
+    policy = ThreadPolicy()
+    policy.fix(1)
+    assert two_blas_threads() == {1}
+    assert os.environ["OMP_NUM_THREADS"] == "1", "what is loaded later reads it"
+    policy.fix(2)
+    assert two_blas_threads() == {2}
+
+
+def test_small_products_run_on_one_thread_and_blocks_may_overlap(two_blas_threads, monkeypatch):
+    policy = ThreadPolicy()
+    monkeypatch.setattr(devices, "POLICY", policy)
+    policy.follow_load()
+    policy._clock = None
+    first, second = devices.one_thread(), devices.one_thread(1e3)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert two_blas_threads() == {1}, "the second block still runs"
+    assert policy.recheck() is None
+    assert policy._clock is None, "the load is not looked at inside a block"
+    second.__exit__(None, None, None)
+    assert two_blas_threads() == {2}
+    with devices.one_thread(1e12):
+        assert two_blas_threads() == {2}, "a large product keeps its threads"
+
+
+def test_the_basis_of_a_logistic_probe_is_computed_on_one_thread(two_blas_threads, monkeypatch):
+    import numpy as np
+
+    from auricle.evaluation.probes import logistic
+
+    seen, qr = [], np.linalg.qr
+    monkeypatch.setattr(np.linalg, "qr", lambda *a: (seen.append(two_blas_threads()), qr(*a))[1])
+    rows = np.random.default_rng(0).normal(size=(6, 20))
+    logistic.in_row_space(rows, rows)
+    logistic.logistic_weights(rows, np.eye(2)[[0, 1] * 3], np.ones((6, 2)), 1.0, multilabel=False)
+    assert seen == [{1}, {1}]
+
+
 def test_set_threads_takes_a_number_or_auto_and_refuses_other_values(monkeypatch):
     import torch
 
     monkeypatch.setattr(devices, "POLICY", ThreadPolicy())
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # set_threads sets it
     before = torch.get_num_threads()
     try:
         auricle.set_threads(2)
@@ -99,7 +155,7 @@ def test_set_threads_takes_a_number_or_auto_and_refuses_other_values(monkeypatch
             with pytest.raises(ValueError, match="'auto' or a positive number"):
                 auricle.set_threads(wrong)
     finally:
-        torch.set_num_threads(before)
+        devices.POLICY.fix(before)
 
 
 def test_a_progress_bar_looks_at_the_load_at_every_step(monkeypatch, capsys):

@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
 
@@ -121,13 +124,17 @@ def tune_allocator() -> bool:
 # - Waiting: the OpenMP runtime reads OMP_WAIT_POLICY once, when PyTorch is loaded. The command line measures the load
 #   first: beside busy neighbours it asks for passive waiting, on an idle machine it leaves the default.
 # - Number: as many threads as the other processes leave cores free, at least one. A single thread never waits.
-# - Again: every step of a progress bar calls recheck(), which measures every few seconds.
-# What the user sets wins: OMP_WAIT_POLICY, OMP_NUM_THREADS, MKL_NUM_THREADS, set_threads(). Another number of threads
+# - Where: PyTorch, and the BLAS and OpenMP pools of NumPy, SciPy and scikit-learn, loaded before or after the choice. The
+#   threads of OpenBLAS wait actively whatever OMP_WAIT_POLICY says.
+# - Again: every step of a progress bar and every fit of a probe calls recheck(), which measures every few seconds.
+# - Small products run on one thread whatever the load: one_thread().
+# What the user sets wins: OMP_WAIT_POLICY, the variables in USER_SETTINGS, set_threads(). Another number of threads
 # may change the last bits of a sum. As a library Auricle changes nothing by itself.
 
-USER_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+USER_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PROBE_SECONDS = 0.08  # the clock of /proc/stat ticks every 0.01 s
 RECHECK_SECONDS = 3.0
+SMALL_PRODUCT = 5e8  # multiply-adds that one core does in less than about 0.1 s
 BUSY_CORES = 0.35  # less than this is the noise of an idle desktop
 
 
@@ -153,6 +160,9 @@ class _CpuClock:
     def read(cls) -> _CpuClock:
         own = os.times()
         return cls(time.monotonic(), _busy_seconds(), own.user + own.system)
+
+    def age(self) -> float:
+        return time.monotonic() - self.wall
 
     def others_since(self, earlier: _CpuClock) -> float | None:
         """Return the number of cores that other processes used between the two readings."""
@@ -214,6 +224,8 @@ class ThreadPolicy:
         self.threads: int | None = None
         self.busy_elsewhere: float | None = None
         self._clock: _CpuClock | None = None
+        self._blocks, self._block_lock = 0, threading.Lock()  # of ``one_thread``, running now
+        self._limit: Any = None
 
     def start(self) -> None:
         """Choose waiting policy and number of threads for a command. Call it before PyTorch is imported."""
@@ -230,8 +242,8 @@ class ThreadPolicy:
         if not user_counts:
             self.managed = True
             self.threads = threads_for(available_cores(), self.busy_elsewhere or 0.0)
-            if self.threads < available_cores():  # PyTorch and BLAS read it when they load
-                os.environ["OMP_NUM_THREADS"] = str(self.threads)
+            if self.threads < available_cores():
+                self._use(self.threads)
 
     def recheck(self) -> str | None:
         """Measure the load again, at most every few seconds, and change the number of threads if it asks for it.
@@ -239,7 +251,7 @@ class ThreadPolicy:
         Returns:
             A sentence for the progress line if the number changed, else None.
         """
-        if not self.managed or (self._clock and time.monotonic() - self._clock.wall < RECHECK_SECONDS):
+        if not self.managed or self._blocks or (self._clock and self._clock.age() < RECHECK_SECONDS):
             return None
         now = _CpuClock.read()
         busy = None if self._clock is None else now.others_since(self._clock)
@@ -266,10 +278,30 @@ class ThreadPolicy:
 
     def _use(self, threads: int) -> None:
         self.threads = threads
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries and processes that are loaded from now on
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
-        if "threadpoolctl" in sys.modules:  # BLAS and OpenMP of NumPy, SciPy and scikit-learn
-            sys.modules["threadpoolctl"].threadpool_limits(threads)
+        if "numpy" in sys.modules:  # its pools, and those of SciPy and scikit-learn
+            from threadpoolctl import threadpool_limits
+
+            threadpool_limits(threads)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Run a block on one thread; see :func:`one_thread`. Blocks may overlap: the last one to end gives the threads back."""
+        from threadpoolctl import threadpool_limits
+
+        with self._block_lock:
+            self._blocks += 1
+            if self._blocks == 1:
+                self._limit = threadpool_limits(1)
+        try:
+            yield
+        finally:
+            with self._block_lock:
+                self._blocks -= 1
+                if self._blocks == 0:
+                    self._limit.restore_original_limits()
 
     def describe(self) -> str:
         """Return one sentence on threads and load, for progress lines and ``auricle doctor``."""
@@ -288,6 +320,18 @@ POLICY = ThreadPolicy()
 def recheck() -> str | None:
     """Let :data:`POLICY` look at the load again; see :meth:`ThreadPolicy.recheck`. Cheap enough for every batch."""
     return POLICY.recheck()
+
+
+def one_thread(multiply_adds: float = 0.0) -> AbstractContextManager[None]:
+    """Return a context in which NumPy, SciPy and scikit-learn compute on one thread if the products are small.
+
+    A second thread brings nothing to a product of a few milliseconds, and beside busy neighbours it makes it a hundred times
+    slower. :meth:`ThreadPolicy.recheck` changes no number of threads inside the block.
+
+    Args:
+        multiply_adds: of the largest product in the block; from ``SMALL_PRODUCT`` on, the context changes nothing.
+    """
+    return POLICY.one_thread() if multiply_adds < SMALL_PRODUCT else nullcontext()
 
 
 def set_threads(threads: int | str = "auto") -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from auricle.core.devices import available_cores
+from auricle.core.devices import POLICY, available_cores
 from auricle.core.errors import AuricleError
 
 T = TypeVar("T")
@@ -78,9 +78,7 @@ def _blocked(number: int) -> Iterator[None]:
 def _start_worker() -> None:
     """In each process: one thread, Ctrl-C ignored, and an end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch
-
-    torch.set_num_threads(1)
+    POLICY.fix(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

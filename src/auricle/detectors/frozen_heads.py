@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from auricle.core.devices import one_thread
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.detectors.features import LabelledFeatures
@@ -92,9 +93,7 @@ def fit_head(choice: FrozenHead, features: LabelledFeatures, kind: LabelKind) ->
     """
     if choice.kind not in FITS:
         raise AuricleError(f"unknown frozen head '{choice.kind}'; known: {', '.join(FITS)}")
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # these products are so small that a second thread costs more than it brings
+    with one_thread():  # these products are so small that a second thread costs more than it brings
         return FITS[choice.kind](choice, features, kind).eval()
 
 

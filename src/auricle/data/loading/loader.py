@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from auricle.core.console import number_of
+from auricle.core.devices import POLICY
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.randomness import RandomKey
 from auricle.data.batch import Batch, collate
@@ -145,6 +146,6 @@ def _exit_event() -> Event:
 def _start_worker(exiting: Event, worker: int) -> None:
     """Use one thread, and ignore Ctrl-C and SIGTERM: they reach every process of a group, and the main process handles them.
     Workers read on until the main process has saved, and end with it."""
-    torch.set_num_threads(1)
+    POLICY.fix(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)

@@ -58,7 +58,7 @@ class Clip:
         transcript: What is spoken.
         split: Name of the part of the data, such as ``train``.
         fold: Number of the part in cross-validation.
-        group: Speaker, patient or site; a group must not be split_at_dashes between parts.
+        group: Speaker, patient or site; a group must not be split between parts.
         weight: How often sampling picks the clip, relative to the others.
     """
 

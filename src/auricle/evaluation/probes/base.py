@@ -145,7 +145,7 @@ def class_targets_only(targets: Targets) -> ClassTargets:
 
 @dataclass(frozen=True)
 class StandardScaler:
-    """Subtract the mean and divide by the standard deviation of a training part; constant features are not split_at_dashes.
+    """Subtract the mean and divide by the standard deviation of a training part; constant features are not divided.
 
     Attributes:
         mean: (D,).

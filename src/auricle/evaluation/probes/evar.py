@@ -111,7 +111,7 @@ class EarlyStopping:
 
 
 def evar_loss(logits: Tensor, targets: Tensor, *, multilabel: bool = False) -> Tensor:
-    """Return the mean over batch and classes of -target * log-softmax: cross-entropy split_at_dashes by C. Both are (B, C)."""
+    """Return the mean over batch and classes of -target * log-softmax: cross-entropy divided by C. Both are (B, C)."""
     if multilabel:
         from torch.nn import functional as F
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.devices import one_thread
 from auricle.core.randomness import RandomKey
 from auricle.evaluation.probes.base import Features, ProbeData, StandardScaler, class_targets_only
 from auricle.evaluation.splits import NO_ROWS, Split, draw_folds
@@ -74,12 +75,10 @@ def _fit_each(data: ProbeData, grid: Sequence[float], tolerance: float) -> list[
 
     One thread: these products are so small that a second one costs more than it brings (70 times more on a busy machine).
     """
-    from threadpoolctl import threadpool_limits
-
     scale = StandardScaler.fit(data.train)
     train, test = in_row_space(scale(data.train), scale(data.test))
     fit = _one_per_class if data.multilabel else _multinomial
-    with threadpool_limits(1):
+    with one_thread():
         return fit(train, data.train_targets, test, grid, tolerance)
 
 
@@ -88,8 +87,9 @@ def in_row_space(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Weights with an L2 penalty lie in that span, so the solution is the same and the problem is smaller.
     """
-    basis = row_basis(train)
-    return (train, test) if basis is None else (train @ basis.T, test @ basis.T)
+    with one_thread(_work(train)):
+        basis = row_basis(train)
+        return (train, test) if basis is None else (train @ basis.T, test @ basis.T)
 
 
 def row_basis(train: np.ndarray) -> np.ndarray | None:
@@ -97,6 +97,12 @@ def row_basis(train: np.ndarray) -> np.ndarray | None:
     if len(train) >= train.shape[1]:
         return None
     return np.linalg.qr(train.astype(np.float64).T)[0].T  # several times faster than an SVD
+
+
+def _work(rows: np.ndarray) -> float:
+    """Multiply-adds of the row basis of (n, D)."""
+    n, width = rows.shape
+    return 4.0 * n * n * width
 
 
 ABSENT_LOGIT = -10.0  # of a class that no training clip has
@@ -117,14 +123,13 @@ def logistic_weights(
     Returns:
         Weights (K, D) and biases (K,) of the logits.
     """
-    from threadpoolctl import threadpool_limits
-
     scale = StandardScaler.fit(features)
     rows = scale(features)
-    basis = row_basis(rows)
-    rows = rows if basis is None else rows @ basis.T
+    with one_thread(_work(rows)):
+        basis = row_basis(rows)
+        rows = rows if basis is None else rows @ basis.T
     fit = _weights_per_class if multilabel else _weights_of_all
-    with threadpool_limits(1):
+    with one_thread():
         weights, biases = fit(rows, targets, known, C)
     weights = (weights if basis is None else weights @ basis) / scale.std
     return weights, biases - weights @ scale.mean
