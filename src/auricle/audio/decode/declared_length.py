@@ -14,7 +14,6 @@ and cuts the file into parts (mostly one, the file itself) whose headers are rig
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
@@ -22,10 +21,12 @@ from auricle.audio.decode import boxes, chunks, mpeg
 from auricle.audio.decode import frames as flac
 from auricle.audio.decode import frames as ogg
 from auricle.audio.decode.frames import BareStream, ByteBuffer, bare_stream
+from auricle.audio.decode.plain_headers import PlainSamples, begins_plain, plain_samples
 
 SLACK = 64  # bytes: programs count their header among the samples, or pad the end
 MAX_PARTS = 10000
 MIN_FRAMES = 10  # of MPEG audio behind a tag of a wrong size: fewer can be found in a picture
+CUT_SAMPLE = "it ends inside a sample: it is cut, or was never finished; all whole samples were read"
 CUT_FRAME = "it ends inside a frame: it is cut, or was never finished; all whole frames were read"
 
 
@@ -84,6 +85,7 @@ def _begins_file(file: BinaryIO, at: int) -> bool:
         or first_page
         or head[:4] in (b".snd", b"fLaC", boxes.EBML)
         or head[4:8] == b"ftyp"
+        or begins_plain(file, at)
     )
 
 
@@ -108,8 +110,9 @@ def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
         return _up_to_another(file, _mpeg_parts(file, start, begin, total), total)
     if (end := boxes.next_file(file, start, total)) < total:
         return [(Part(start, end), "")], end
-    if head[:7] == b"NIST_1A":
-        return [(_nist_part(file, begin, total), "")], total
+    for first in dict.fromkeys((start, begin)):  # HTK and MAT4 begin with zeros
+        if (plain := plain_samples(file, first, total)) is not None:
+            return _plain_parts(file, first, plain, total)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         size = int.from_bytes(head[4:8], "little") + 8
         return [
@@ -206,14 +209,22 @@ def _overflowed(file: BinaryIO, data: chunks.SampleBytes, declared: int, total: 
 def _samples(
     file: BinaryIO, data: chunks.SampleBytes, part: Part, head: bytes | None, size: int, note: str = ""
 ) -> Found:
-    """The part with another header if it needs one; the frames of an MP3 in a WAV without the WAV around them."""
+    """The part with another header if it needs one; of MPEG audio or a whole file in place of samples, what that is."""
     stop = min(part.stop, data.start + size)
-    if data.codec in chunks.MP3_IN_WAV and data.family is chunks.WAV:
+    said = data.codec in chunks.MP3_IN_WAV and data.family is chunks.WAV
+    if said or mpeg.is_row_of_frames(file, data.start, stop):
         inner = _mpeg_parts(file, data.start, data.start, stop)
-        if part.missing:
-            inner = [(replace(piece, defect=_bytes_missing(part)), text) for piece, text in inner]
-        return [(piece, text or note) for piece, text in inner]
-    return [(replace(part, start=data.start, stop=stop, head=head) if head else part, note)]
+        note = note or (
+            "" if said else "its header declares other samples, but MPEG audio (MP3) follows; that was decoded"
+        )
+    elif _begins_file(file, data.start):
+        inner = _first_file(file, data.start, stop)[0]
+        note = note or "its header is followed by a whole file of another format; that was decoded"
+    else:
+        return [(replace(part, start=data.start, stop=stop, head=head) if head else part, note)]
+    if part.missing:
+        inner = [(replace(piece, defect=_bytes_missing(part)), text) for piece, text in inner]
+    return [(piece, text or note) for piece, text in inner]
 
 
 def _bytes_missing(part: Part) -> str:
@@ -221,17 +232,24 @@ def _bytes_missing(part: Part) -> str:
     return f"{part.missing[1]} of {part.missing[0]} bytes are there"
 
 
-def _nist_part(file: BinaryIO, start: int, total: int) -> Part:
-    """NIST SPHERE, TIMIT's format: a header of text, mostly of 1024 bytes, then samples."""
-    file.seek(start)
-    text = file.read(4096).decode("latin-1")
-    fields = dict(re.findall(r"^(sample_count|channel_count|sample_n_bytes) -i (\d+)", text, re.MULTILINE))
-    first = re.match(r"NIST_1A\s+(\d+)", text)
-    if len(fields) < 3 or first is None:
-        return Part(start, total)
-    declared = int(fields["sample_count"]) * int(fields["channel_count"]) * int(fields["sample_n_bytes"])
-    present = total - start - int(first[1])
-    return Part(start, total, missing=(declared, present) if declared - present > SLACK else None)
+# ---- formats with one short header
+def _plain_parts(file: BinaryIO, first: int, data: PlainSamples, total: int) -> tuple[Found, int]:
+    present, declared = total - data.start, data.declared
+    if declared is None:
+        rest = present % data.width
+        return [(Part(first, total - rest), CUT_SAMPLE if rest else "")], total
+    end = data.start + declared
+    if declared - present > SLACK:
+        whole = present - present % data.width
+        head, words = data.header_for(file, first, whole), f"{present} of {declared} bytes are there"
+        part = Part(first, total, missing=None if data.in_words else (declared, present), defect=words)
+        return [(replace(part, start=data.start, stop=data.start + whole, head=head) if head else part, "")], total
+    behind = next((at for at in (end, end + 1) if _begins_file(file, at)), total)  # a byte ends the blocks of a VOC
+    if declared and (present - declared <= SLACK or data.more or behind < total):
+        return [(Part(first, min(end, total)), "")], behind
+    note = f"its header declares {declared} bytes of samples, but {present} follow; all were read" if present else ""
+    head = data.header_for(file, first, present)
+    return [(Part(data.start, total, head) if head else Part(first, total), note)], total
 
 
 # ---- Ogg

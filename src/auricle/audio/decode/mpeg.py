@@ -27,6 +27,7 @@ KBPS = {  # (MPEG-1, layer) -> kilobits per second by index
 RATES = (44100, 48000, 32000)  # of MPEG-1; halved for MPEG-2, quartered for MPEG-2.5
 SYNC = re.compile(rb"\xff[\xe2-\xff]")
 LAME_CHECKSUM = 154  # bytes behind "Xing" or "Info"
+ROW = 10  # frames
 NEAR = 1 << 16  # bytes searched for the first frame
 
 
@@ -93,6 +94,19 @@ def first_frame(file: BinaryIO, start: int, stop: int) -> int | None:
     while tag := tag_size(buffer, start):
         start += tag
     return _next_frame(buffer, start, min(stop, start + NEAR))
+
+
+def is_row_of_frames(file: BinaryIO, start: int, stop: int) -> bool:
+    """Return True if the bytes begin with frames that follow each other without a gap: no samples of PCM do."""
+    buffer = ByteBuffer(file, stop, hold=4096)
+    while tag := tag_size(buffer, start):
+        start += tag
+    first = frame = parse_mp3_frame(buffer(start, 4))
+    count = 0
+    while frame is not None and first is not None and frame.rate == first.rate and count < ROW:
+        count, start = count + 1, start + frame.size
+        frame = parse_mp3_frame(buffer(start, 4))
+    return count == ROW or (count > 2 and start >= stop)
 
 
 def declared_end(file: BinaryIO, at: int, end: int, slack: int) -> int | None:
