@@ -1,0 +1,138 @@
+"""The parts of an ONNX graph that a smaller form treats differently, found by how the nodes are connected.
+
+The front end is what depends on no parameter of the encoder. The head is what ``embedding`` and ``frames`` do not depend on. Gates
+are
+products of averages: squeeze-excitation, and the attention over kernels of DyMN. No name of a layer is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from auricle.exporting.quantization.forms import SMALL
+
+PRODUCTS = ("Conv", "Gemm", "MatMul")
+PARAMETERS = "encoder."  # names of the encoder's parameters and buffers begin so in a trace of ``WaveformGraph``
+FEATURES = ("embedding", "frames")
+KEPT_ALONG = (
+    *PRODUCTS,
+    "Relu",
+    "HardSwish",
+    "HardSigmoid",
+    "Sigmoid",
+    "Softmax",
+    "Gelu",
+    "Erf",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+)
+KEPT_ALONG += ("Transpose", "Flatten", "Identity", "Clip", "Split", "Concat", "Add", "Mul", "Div")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A node that multiplies what flows through the graph with a constant.
+
+    Attributes:
+        node: its name; op: its operator.
+        weight: name of the constant.
+        part: "front end", "first", "small", "gates", "head" or "body", of ``forms.PARTS``.
+        axis: of the constant, that counts the outputs.
+    """
+
+    node: str
+    op: str
+    weight: str
+    part: str
+    axis: int
+
+
+def products_of(model: Any) -> tuple[Product, ...]:
+    """Return the products with constants of an ONNX model (``onnx.ModelProto``), in their order."""
+    graph = model.graph
+    constants = {value.name for value in graph.initializer}
+    sizes = {value.name: tuple(value.dims) for value in graph.initializer}
+    features = _needed_for(graph, [value.name for value in graph.output if value.name in FEATURES])
+    network, averaged = _after_parameters(graph, constants), _averages(graph, constants)
+    found: list[Product] = []
+    for node in graph.node:
+        weight = _constant_factor(node, constants)
+        if weight is None or len(sizes[weight]) < 2:
+            continue
+        if node.name not in network:
+            part = "front end"
+        elif node.name not in features:
+            part = "head"
+        elif any(value in averaged for value in node.input):
+            part = "gates"
+        else:
+            entered = any(product.part == "first" for product in found)
+            part = "first" if not entered else "small" if _is_small(node, sizes[weight]) else "body"
+        found.append(Product(node.name, node.op_type, weight, part, _output_axis(node, weight, len(sizes[weight]))))
+    return tuple(found)
+
+
+def _constant_factor(node: Any, constants: set[str]) -> str | None:
+    """The constant that a product multiplies with; None if it has none, or nothing else."""
+    if node.op_type not in PRODUCTS:
+        return None
+    first, second = node.input[:2]
+    if second in constants and first not in constants:
+        return str(second)
+    return str(first) if node.op_type == "MatMul" and first in constants and second not in constants else None
+
+
+def _is_small(node: Any, size: tuple[int, ...]) -> bool:
+    depthwise = (
+        node.op_type == "Conv"
+        and len(size) > 2
+        and size[1] == 1
+        and any(a.name == "group" and a.i > 1 for a in node.attribute)
+    )
+    return depthwise or math.prod(size) < SMALL
+
+
+def _output_axis(node: Any, weight: str, dims: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+    return dims - 1 if node.input[1] == weight else dims - 2
+
+
+def _needed_for(graph: Any, values: Iterable[str]) -> set[str]:
+    """Names of the nodes that some values depend on."""
+    wanted, found = set(values), set()
+    for node in reversed(graph.node):  # in topological order
+        if wanted.intersection(node.output):
+            found.add(node.name)
+            wanted.update(node.input)
+    return found
+
+
+def _after_parameters(graph: Any, constants: set[str]) -> set[str]:
+    """Names of the nodes that depend on a parameter of the encoder."""
+    reached = {name for name in constants if name.startswith(PARAMETERS)}
+    found = set()
+    for node in graph.node:
+        if reached.intersection(node.input):
+            found.add(node.name)
+            reached.update(node.output)
+    return found
+
+
+def _averages(graph: Any, constants: set[str]) -> set[str]:
+    """Names of the values that are computed from averages alone, by nodes that have no other input but constants."""
+    found: set[str] = set()
+    for node in graph.node:
+        if node.op_type in ("ReduceMean", "GlobalAveragePool"):
+            found.update(node.output)
+        elif node.op_type in KEPT_ALONG:
+            inputs = [value for value in node.input if value and value not in constants]
+            if inputs and all(value in found for value in inputs):
+                found.update(node.output)
+    return found
