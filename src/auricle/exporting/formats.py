@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 
 from auricle.core.errors import AuricleError, MissingExtra, first_line
 from auricle.exporting.graph import Graph, quiet_tracing
+from auricle.exporting.quantization.forms import Form
+from auricle.exporting.quantization.onnx_forms import Inputs, in_form
+from auricle.exporting.quantization.openvino_forms import with_float16_weights
 from auricle.exporting.runtimes import MODEL_FILES
 
 NAMES = {"onnx": "ONNX", "web": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
@@ -31,8 +35,14 @@ def check_installed(to: str) -> None:
         raise MissingExtra(f"an export to {NAMES[to]}", "onnx" if to == "web" else to) from error
 
 
-def write_graph(graph: Graph, to: str, folder: Path) -> None:
+def write_graph(
+    graph: Graph, to: str, folder: Path, form: Form | None = None, calibration: Sequence[Inputs] = ()
+) -> None:
     """Write the graph as the model file of its format.
+
+    Args:
+        form: of smaller numbers (``quantization.forms.forms_of``); None: float32.
+        calibration: inputs by name, for the forms that fit ranges.
 
     Raises:
         AuricleError: the format has no operator for a part of the network.
@@ -43,6 +53,8 @@ def write_graph(graph: Graph, to: str, folder: Path) -> None:
             torch.export.save(graph.program, file)
             return
         model = onnx_model(graph)
+        if form is not None:
+            model = in_form(model, form, calibration)
         if to != "openvino":
             import onnx
 
@@ -50,7 +62,10 @@ def write_graph(graph: Graph, to: str, folder: Path) -> None:
         else:
             import openvino
 
-            openvino.save_model(openvino.convert_model(_bytes_of(model)), str(file), compress_to_fp16=False)
+            converted = openvino.convert_model(_bytes_of(model))
+            if form is not None:
+                with_float16_weights(converted, form)
+            openvino.save_model(converted, str(file), compress_to_fp16=False)
     except OSError:
         raise
     except Exception as error:  # each exporter raises kinds of its own

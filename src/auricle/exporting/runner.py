@@ -12,7 +12,8 @@ OPENED = {
     ),
     "openvino": (
         "openvino",
-        'model = openvino.compile_model(str(here / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
+        'float32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}\n'
+        'model = openvino.compile_model(str(here / "model.xml"), "CPU", float32)',
         "list(model(inputs).values())",
     ),
     "torch": (

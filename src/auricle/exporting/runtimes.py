@@ -42,7 +42,8 @@ def open_graph(folder: Path, to: str, description: Description, *, threads: int)
         if to == "openvino":
             import openvino
 
-            settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+            settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}  # as the graph says
+            settings["INFERENCE_NUM_THREADS"] = threads
             compiled = openvino.compile_model(file, "CPU", settings)
             return lambda inputs: dict(zip(names, (np.array(value) for value in compiled(inputs).values())))
         import onnxruntime

@@ -92,7 +92,11 @@ STATIC = (
     Form("int8-static", per_channel=False, integers=("body",), ranges="percentile"),
 )
 KNOWN = {"float16": (Form("float16"),), "int8-weights": WEIGHTS, "int8-dynamic": DYNAMIC, "int8-static": STATIC}
-FORMATS: dict[str, dict[str, tuple[Form, ...]]] = {"onnx": KNOWN, "openvino": KNOWN}  # known forms by format and kind
+FORMATS: dict[str, dict[str, tuple[Form, ...]]] = {
+    "onnx": KNOWN,
+    "web": KNOWN,
+    "openvino": KNOWN,
+}  # known forms by format and kind
 
 
 def forms_of(to: str, quantize: str) -> tuple[Form, ...]:

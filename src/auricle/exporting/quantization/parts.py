@@ -1,8 +1,7 @@
 """The parts of an ONNX graph that a smaller form treats differently, found by how the nodes are connected.
 
-The front end is what depends on no parameter of the encoder. The head is what ``embedding`` and ``frames`` do not depend on. Gates
-are
-products of averages: squeeze-excitation, and the attention over kernels of DyMN. No name of a layer is looked at.
+The front end is what depends on no parameter of the encoder. The head is what ``embedding`` and ``frames`` do not depend on.
+Gates are products of averages: squeeze-excitation, and the attention over kernels of DyMN. No name of a layer is looked at.
 """
 
 from __future__ import annotations
