@@ -1,10 +1,6 @@
 """Download files: try several mirrors, resume by byte ranges, verify size and checksum. No server can hold a request up.
 
 ``AURICLE_OFFLINE=1`` switches downloads off. Only the standard library is used.
-
-The timeout of a socket starts again with every byte, so a server that sends a byte of a header now and then holds up
-urllib for days; a name server has no timeout at all. Here a thread makes the request and reads, and the caller waits for
-it for a bounded time. A thread that is given up ends with its connection, and does not keep the process alive.
 """
 
 from __future__ import annotations
@@ -12,123 +8,20 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import queue
 import re
-import threading
 import time
 import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from email.message import Message
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from auricle.core.console import ProgressBar, progress_bar
 from auricle.core.errors import AuricleError
 from auricle.core.io import SET_ANOTHER, make_folder, sha256_of, write_text
 from auricle.core.locks import locked
 from auricle.hub.checksums import check, note
-from auricle.version import __version__
-
-BLOCK = 1 << 18  # bytes
-WAITING = 8  # blocks that wait to be written
-
-
-class AnswerHead(NamedTuple):
-    """The status and the headers of an answer."""
-
-    status: int
-    headers: Message
-
-
-class RequestError(Exception):
-    """A request failed; ``cause`` is the exception of the library."""
-
-    def __init__(self, cause: BaseException):
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-class TimedRequest:
-    """A request, and its answer as it arrives. Use it in a ``with`` statement.
-
-    Args:
-        request: the request.
-        timeout: seconds until the headers must have arrived, and over which the rate is measured.
-        least_rate: bytes per second, averaged over ``timeout``, below which the server counts as stalled.
-    """
-
-    def __init__(self, request: urllib.request.Request, timeout: float, least_rate: float):
-        self.timeout, self.least_rate = timeout, least_rate
-        self._items: queue.Queue[AnswerHead | bytes | RequestError | None] = queue.Queue(WAITING)
-        self._given_up = threading.Event()
-        threading.Thread(target=self._read, args=(request,), daemon=True).start()
-
-    def __enter__(self) -> TimedRequest:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._given_up.set()
-
-    def head(self) -> AnswerHead:
-        """Return status and headers.
-
-        Raises:
-            TimeoutError: if they do not arrive in time.
-            RequestError: for an error of the server or the network.
-        """
-        item = self._next(self.timeout)
-        assert isinstance(item, AnswerHead)
-        return item
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the content as it arrives, after ``head``.
-
-        Raises:
-            TimeoutError: if too little arrives.
-            RequestError: for an error of the server or the network.
-        """
-        since, arrived = time.monotonic(), 0
-        while (block := self._next(self.timeout)) is not None:
-            assert isinstance(block, bytes)
-            yield block
-            arrived += len(block)
-            if time.monotonic() - since >= self.timeout:
-                if arrived < self.least_rate * self.timeout:
-                    raise TimeoutError
-                since, arrived = time.monotonic(), 0
-
-    def _next(self, seconds: float) -> AnswerHead | bytes | None:
-        try:
-            item = self._items.get(timeout=seconds)
-        except queue.Empty:
-            raise TimeoutError from None
-        if isinstance(item, RequestError):
-            if isinstance(item.cause, TimeoutError):
-                raise TimeoutError
-            raise item
-        return item
-
-    def _read(self, request: urllib.request.Request) -> None:
-        """Run the request, in its own thread."""
-        try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                self._put(AnswerHead(answer.status, answer.headers))
-                while not self._given_up.is_set() and (block := answer.read1(BLOCK)):
-                    self._put(block)
-            self._put(None)
-        except BaseException as error:  # whatever the library raises belongs to the caller
-            self._put(RequestError(error))
-
-    def _put(self, item: AnswerHead | bytes | RequestError | None) -> None:
-        """Wait until there is room for an item, or the caller has given up."""
-        while not self._given_up.is_set():
-            try:
-                return self._items.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-
+from auricle.hub.timed_request import AnswerHead, RequestError, TimedRequest, request_to, seconds_to_wait
 
 LARGEST = 16 << 30  # bytes; published archives hold about 1.6 GB
 TIMEOUT = 30.0  # seconds without headers or data (or below LEAST_RATE), after which a mirror counts as stalled
@@ -140,20 +33,21 @@ PROGRESS = 1 << 15
 
 
 class MirrorError(Exception):
-    """A mirror did not deliver the file. ``retry``: another attempt at the same mirror may succeed."""
+    """A mirror did not deliver the file. ``retry``: another attempt at the same mirror, after ``wait`` seconds, may succeed."""
 
-    def __init__(self, reason: str, *, retry: bool = False):
+    def __init__(self, reason: str, *, retry: bool = False, wait: float = 0.0):
         super().__init__(reason)
-        self.retry = retry
+        self.retry, self.wait = retry, wait
 
 
 @dataclass(frozen=True)
 class Target:
-    """The file to download: its destination, and its size and checksum as far as known."""
+    """The file to download: its destination, its size and checksum as far as known, and the token that its servers get."""
 
     destination: Path
     size: int | None
     sha256: str
+    token: str = field(default="", repr=False)
 
     @property
     def part(self) -> Path:
@@ -170,6 +64,7 @@ def fetch(
     *,
     size: int | None = None,
     sha256: str = "",
+    token: str = "",
     offline: bool | None = None,
     timeout: float = TIMEOUT,
     quiet: bool = False,
@@ -181,6 +76,7 @@ def fetch(
         destination: the file.
         size: bytes; None if unknown. The answer of every mirror is compared with it.
         sha256: hexadecimal; "" if unknown: then the checksum of the first download is stored and verified afterwards.
+        token: sent to the servers of ``urls``, and to no other one that they redirect to.
         offline: True: no downloads; None: as set by the variable ``AURICLE_OFFLINE``.
         timeout: seconds without progress after which the next mirror is tried.
         quiet: no progress bar.
@@ -191,7 +87,7 @@ def fetch(
     Raises:
         AuricleError: if no mirror delivers the file; the message lists the reasons and where to put the file by hand.
     """
-    target = Target(destination, size, sha256)
+    target = Target(destination, size, sha256, token)
     if destination.is_file():
         check(destination, size=size, sha256=sha256)
         return destination
@@ -255,6 +151,7 @@ def _from_one(url: str, target: Target, timeout: float, quiet: bool) -> None:
             left -= _length(target.part) < before + PROGRESS
             if not error.retry or left <= 0:
                 raise
+            time.sleep(error.wait)
 
 
 def _check_content(target: Target) -> None:
@@ -267,8 +164,9 @@ def _attempt(url: str, target: Target, timeout: float, quiet: bool) -> None:
     """Make one request; resume where the last one ended if the server supports it."""
     start = _resumable(url, target)
     try:
-        with TimedRequest(_request(url, start, _validator(target)), timeout, LEAST_RATE) as request:
-            _receive(url, request, start, target, quiet)
+        request = request_to(url, _range(start, _validator(target)), token=target.token)
+        with TimedRequest(request, timeout, LEAST_RATE) as answer:
+            _receive(url, answer, start, target, quiet)
     except TimeoutError:
         raise MirrorError(f"stalled: less than {LEAST_RATE} bytes a second for {timeout:g} s", retry=True) from None
     except RequestError as error:
@@ -291,7 +189,9 @@ def _is_complete(error: BaseException, start: int) -> bool:
 def _mirror_error(error: BaseException) -> MirrorError:
     """Say in words why a request failed; the library may raise anything on what a server sends."""
     if isinstance(error, urllib.error.HTTPError):
-        return MirrorError(f"answers HTTP {error.code} {error.reason}", retry=error.code >= 500)
+        wait = seconds_to_wait(error)
+        retry = error.code >= 500 or wait is not None
+        return MirrorError(f"answers HTTP {error.code} {error.reason}", retry=retry, wait=wait or 0.0)
     if isinstance(error, urllib.error.URLError):
         return MirrorError(f"cannot be reached ({error.reason})", retry=True)
     if isinstance(error, (http.client.HTTPException, OSError)):
@@ -299,13 +199,9 @@ def _mirror_error(error: BaseException) -> MirrorError:
     return MirrorError(f"answers with something else than a file ({type(error).__name__}: {error})")
 
 
-def _request(url: str, start: int, validator: str) -> urllib.request.Request:
-    headers = {"User-Agent": f"auricle/{__version__}", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if validator:
-            headers["If-Range"] = validator
-    return urllib.request.Request(url, headers=headers)
+def _range(start: int, validator: str) -> dict[str, str]:
+    """Return the headers that ask for a file from ``start`` on, if it is still the same one."""
+    return ({"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})) if start else {}
 
 
 def _resumable(url: str, target: Target) -> int:
