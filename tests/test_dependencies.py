@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 FOR_DEVELOPERS = {"dev", "docs", "e2e", "all"}
-IMPORTED_AS = {"tensorboard": "torch.utils.tensorboard", "paho-mqtt": "paho.mqtt"}
+IMPORTED_AS = {"tensorboard": "torch.utils.tensorboard", "paho-mqtt": "paho.mqtt", "huggingface-hub": "huggingface_hub"}
 
 
 def name_of(requirement: str) -> str:

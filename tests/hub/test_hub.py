@@ -117,7 +117,7 @@ def test_errors_about_unknown_names_name_the_nearest():
     assert "mn04_as" in message("mn04_sa")
     assert "mn10_as" in message("mn10as", weights=__file__)
     assert "there is no weight file" in message("nowhere.pt")
-    assert "is a published name, a weight file or a run folder, not a NoneType" in message(None)
+    assert "is a published name, a weight file, a run folder or hf://owner/name, not a NoneType" in message(None)
 
 
 # ---- EfficientAT's files

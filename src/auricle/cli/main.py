@@ -85,6 +85,7 @@ TOPICS = {
         "models get": Verb("models", "download, check, convert and keep published weights", "Get"),
         "models convert": Verb("models", "write a weight in another layout", "Convert"),
         "models merge": Verb("models", "make one detector of several on one backbone", "Merge", computes=False),
+        "models push": Verb("models", "publish a model on the Hugging Face Hub", "Push", computes=False),
         "models verify": Verb("models", "check that weights are what they should be", "Verify"),
         "original": Verb("original", "run the command lines of the original programs"),
     },

@@ -24,6 +24,7 @@ from auricle.commands.models.models import (
     list_models,
     show,
 )
+from auricle.commands.models.push import PushConfig, push
 from auricle.commands.models.recipes import ListRecipesConfig, list_recipes
 from auricle.core.console import printable
 from auricle.core.io import dumps
@@ -37,6 +38,7 @@ class ListModels:
 
     auricle models list
     auricle models list --family mn --format markdown
+    auricle models list --repositories                           those of the Hugging Face Hub that are here
     """
 
     @staticmethod
@@ -49,7 +51,10 @@ class ListModels:
 
     @staticmethod
     def run(args: argparse.Namespace) -> None:
-        rows = list_models(config_from(ListModelsConfig, args))
+        config = config_from(ListModelsConfig, args)
+        if config.repositories:
+            return _print_repositories(args.json or args.format == "json")
+        rows = list_models(config)
         style = "json" if args.json else args.format
         if style == "json":
             print(json.dumps([row.row() for row in rows], indent=1))
@@ -57,11 +62,26 @@ class ListModels:
             print(rows.markdown() if style == "markdown" else rows)
 
 
+def _print_repositories(as_json: bool) -> None:
+    from auricle.commands.models.repositories import kept_repositories
+
+    kept = kept_repositories()
+    if as_json:
+        print(json.dumps([asdict(one) for one in kept], indent=1))
+    elif not kept:
+        print(
+            "no repository with weights of Auricle is on this machine; 'auricle models get hf://owner/name' brings one"
+        )
+    for one in () if as_json else kept:
+        print(f"{printable(one.name)}  {one.size:,} bytes  {one.licence}")
+
+
 class Show:
-    """Describe a published name, a weight file or a run folder.
+    """Describe a published name, a weight file, a run folder or a repository of the Hugging Face Hub.
 
     auricle models show mn10_as
     auricle models show runs/first
+    auricle models show hf://owner/name                          licence and facts of its card; weights are not downloaded
     auricle models show mn10_as --bibtex
     """
 
@@ -165,6 +185,7 @@ class Get:
 
     auricle models get mn10_as
     auricle models get mn04_as --weights mn04_as_mAP_432.pt      from a local file
+    auricle models get hf://owner/name                           a repository of the Hugging Face Hub
     """
 
     @staticmethod
@@ -237,6 +258,37 @@ class Merge:
         print(
             f"{printable(merged.file)}: {len(merged.heads)} heads: {heads}, {merged.size:,} bytes\n  licence: {merged.licence}"
         )
+
+
+class Push:
+    """Publish a model on the Hugging Face Hub, with a model card from what its run folder knows.
+
+    auricle models push runs/frogs hf://anna/frogs --private
+    auricle models push runs/frogs hf://anna/frogs --dry-run     print the card and the files, upload nothing
+
+    The upload holds weights (safetensors), config.json and README.md, without paths of this machine. The token is the variable
+    HF_TOKEN, or that of 'hf auth login'. A card from which you removed its last line is kept.
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, PushConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> None:
+        config = config_from(PushConfig, args)
+        result = push(config)
+        for note in result.notes:
+            print(f"note: {printable(note)}", file=sys.stderr)
+        if args.json:
+            print(dumps(asdict(result), indent=1))
+            return
+        if config.dry_run:
+            print(result.card)
+        what = ", ".join(f"{name} ({size:,} bytes)" for name, size in result.files.items())
+        to = result.repository if config.dry_run else f"{result.url}, commit {result.commit[:8]}"
+        print(f"{'would be uploaded' if config.dry_run else 'uploaded'} to {to}: {what}")
 
 
 class Verify:

@@ -48,6 +48,12 @@ class Target:
     size: int | None
     sha256: str
     token: str = field(default="", repr=False)
+    shown: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return self.shown or self.destination.name
 
     @property
     def part(self) -> Path:
@@ -65,6 +71,7 @@ def fetch(
     size: int | None = None,
     sha256: str = "",
     token: str = "",
+    shown: str = "",
     offline: bool | None = None,
     timeout: float = TIMEOUT,
     quiet: bool = False,
@@ -77,6 +84,7 @@ def fetch(
         size: bytes; None if unknown. The answer of every mirror is compared with it.
         sha256: hexadecimal; "" if unknown: then the checksum of the first download is stored and verified afterwards.
         token: sent to the servers of ``urls``, and to no other one that they redirect to.
+        shown: name of the file in messages; "": that of the destination.
         offline: True: no downloads; None: as set by the variable ``AURICLE_OFFLINE``.
         timeout: seconds without progress after which the next mirror is tried.
         quiet: no progress bar.
@@ -87,7 +95,7 @@ def fetch(
     Raises:
         AuricleError: if no mirror delivers the file; the message lists the reasons and where to put the file by hand.
     """
-    target = Target(destination, size, sha256, token)
+    target = Target(destination, size, sha256, token, shown)
     if destination.is_file():
         check(destination, size=size, sha256=sha256)
         return destination
@@ -135,9 +143,7 @@ def _from_any(urls: Sequence[str], target: Target, timeout: float, quiet: bool) 
         if _length(target.part)
         else ""
     )
-    raise AuricleError(
-        f"cannot download {target.destination.name}: {reasons}{partial}; {by_hand(urls, target.destination)}"
-    )
+    raise AuricleError(f"cannot download {target.name}: {reasons}{partial}; {by_hand(urls, target.destination)}")
 
 
 def _from_one(url: str, target: Target, timeout: float, quiet: bool) -> None:
@@ -249,7 +255,7 @@ def _receive(url: str, request: TimedRequest, start: int, target: Target, quiet:
     with open(target.part, "r+b" if start else "wb") as file:
         file.truncate(start)
         file.seek(start)
-        with progress_bar(total=total, what=target.destination.name, unit="B", quiet=quiet) as bar:
+        with progress_bar(total=total, what=target.name, unit="B", quiet=quiet) as bar:
             bar.unit_scale = True
             bar.update(start)
             _write_blocks(request, file, bar, target.size or total or LARGEST)

@@ -27,6 +27,7 @@ from auricle.core.io import check_folder, is_left_over, make_folder, temporary_n
 from auricle.models.info import EncoderInfo
 from auricle.version import __version__
 
+PRETRAINED = "model.safetensors"  # in a folder of ``Encoder.save_pretrained``, as other programs of the hub name it
 CONFIG_LOST = "restore it, for example from command.txt; the encoder in the folder can be used without it"
 
 
@@ -180,6 +181,12 @@ class RunFolder:
         with open(self.path / "command.txt", "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
         write_text(self.path / "environment.json", json.dumps({**environment(), "folder": os.getcwd()}, indent=1))
+
+
+def weights_in(folder: Path | str) -> Path:
+    """Return the weight file of a run folder, or of a folder that ``Encoder.save_pretrained`` wrote; it need not exist."""
+    run, pretrained = RunFolder(Path(folder)).encoder, Path(folder) / PRETRAINED
+    return pretrained if pretrained.is_file() and not run.is_file() else run
 
 
 def environment() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.hub.run_folder import RunFolder
+from auricle.hub.run_folder import RunFolder, weights_in
 from auricle.hub.weight_file import check_finite, reading
 
 HEAD = "offline_predictor."  # the second head of M2D-X and its variants: its size depends on the teacher or the classes
@@ -126,7 +126,7 @@ def read_tensors(source: Path | str) -> dict[str, Tensor]:
                 return read_tensors(weights)
             except AuricleError as error:
                 print(f"{error}; using the checkpoint before it", file=sys.stderr)
-        return read_tensors(source / "encoder.safetensors")
+        return read_tensors(weights_in(source))
     if not source.is_file():
         raise AuricleError(f"there is no run or weight file {source} to resume from")
     with reading(source):

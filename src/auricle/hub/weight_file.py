@@ -174,6 +174,7 @@ def as_tensors(state: Mapping[Any, Any], where: object) -> dict[str, Tensor]:
 
 
 FORMAT = 2  # 2: an encoder with heads of ``Encoder.with_head``; files without such heads are still written as 1
+DESCRIPTION = "auricle"  # the field of the metadata
 DESCRIBED = ("name", "licence", "source")  # the fields of info that neither architecture nor label spaces decide
 LONGEST_TEXT = 10_000  # characters of one of them
 DEPTHS = ("depth", "decoder_depth")  # settings of an architecture: numbers of blocks
@@ -203,7 +204,7 @@ def save_encoder(encoder: Encoder, path: Path | str, *, lineage: dict[str, Any] 
     }
     tensors = _apart({name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()})
     with replacing(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={"auricle": json.dumps(described)})
+        save_file(tensors, temporary, metadata={DESCRIPTION: json.dumps(described)})
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -216,16 +217,25 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
+def is_described(path: Path | str) -> bool:
+    """Return True if a safetensors file holds Auricle's description. Raises AuricleError for a broken one."""
+    return _description(path) is not None
+
+
+def _description(path: Path | str) -> str | None:
+    from safetensors import safe_open
+
+    with reading(path), safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get(DESCRIPTION)
+
+
 def describe(path: Path | str) -> dict[str, Any]:
     """Return the metadata of a weight file: "format", "architecture", "info", "lineage", "fingerprint".
 
     Raises:
         AuricleError: for a file that is broken, not Auricle's, or written by a newer version.
     """
-    from safetensors import safe_open
-
-    with reading(path), safe_open(path, "pt") as file:
-        text = (file.metadata() or {}).get("auricle")
+    text = _description(path)
     if text is None:
         raise AuricleError(
             f"{path} is a safetensors file without Auricle's description; 'auricle models convert' makes one"

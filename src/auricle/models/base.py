@@ -24,11 +24,12 @@ from auricle.models.info import EncoderInfo, LayerGroup
 from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
 from auricle.models.label_space import LabelKind, LabelSpace
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
+from auricle.models.pretrained import PretrainedMethods
 
 HOP_TOLERANCE = 0.01  # of the distance of frames, by which a distance that is asked for may be off
 
 
-class Encoder(nn.Module):
+class Encoder(PretrainedMethods, nn.Module):
     """Base of every family.
 
     A family sets ``info`` and implements ``_encode``, ``_core``, ``_architecture``, ``_stages``, ``frame_times`` and

@@ -21,13 +21,16 @@ class ListModelsConfig:
     """Rows of the table to list."""
 
     family: str | None = option(None, "list only this family: mn, dymn, m2d …")
+    repositories: bool = option(
+        False, "list the repositories of the Hugging Face Hub whose weights are on this machine"
+    )
 
 
 @dataclass(frozen=True)
 class ShowConfig:
     """The model to describe."""
 
-    name: str = argument("a published name, a weight file, or a run folder")
+    name: str = argument("a published name, a weight file, a run folder, or hf://owner/name")
     record: str | None = option(
         None, "published name of the network in a file whose tensors do not determine all settings", advanced=True
     )
@@ -43,7 +46,7 @@ class ShowConfig:
 class GetConfig:
     """The weights to download and install."""
 
-    names: tuple[str, ...] = argument("published names", many=True)
+    names: tuple[str, ...] = argument("published names, or hf://owner/name", many=True)
     weights: str | None = option(None, "use this file of the published name instead of a download")
     offline: bool = option(False, "download nothing; AURICLE_OFFLINE=1 does the same")
 
@@ -52,7 +55,7 @@ class GetConfig:
 class ConvertConfig:
     """The model to convert, and the layout."""
 
-    source: str = argument("a weight file, a run folder, or a published name")
+    source: str = argument("a weight file, a run folder, a published name, or hf://owner/name")
     to: str = option(help="layout to write", choices=LAYOUTS)
     out: str = option(help="file to write")
     record: str | None = option(
@@ -73,7 +76,7 @@ class ConvertConfig:
 class VerifyConfig:
     """The models to check."""
 
-    names: tuple[str, ...] = argument("published names, weight files or run folders", many=True)
+    names: tuple[str, ...] = argument("published names, weight files, run folders or hf://owner/name", many=True)
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,12 @@ def list_models(config: ListModelsConfig) -> Table:
 
 def show(config: ShowConfig) -> Description:
     """Describe a name, a file or a run folder: architecture, size, front end, licence, score, source and lineage."""
+    from auricle.hub.huggingface.name import is_repository
     from auricle.hub.load import locate
     from auricle.hub.published.table import find, get
 
+    if is_repository(config.name):
+        return _of_repository(config)
     path, kind = locate(config.name)
     record = find(config.name)
     if record is not None and kind != "file":
@@ -138,6 +144,17 @@ def show(config: ShowConfig) -> Description:
     if kind == "none":
         get(config.name)  # raises, with the nearest names
     return _opened(path, config)
+
+
+def _of_repository(config: ShowConfig) -> Description:
+    """Describe a repository of the Hugging Face Hub: what the hub and the card say, and the weights if they are here."""
+    from auricle.commands.models.repositories import facts_of_repository
+
+    name, facts, file = facts_of_repository(config.name)
+    if file is None:
+        return Description(name, facts, licence=str(facts.get("licence") or facts.get("card: license") or "not stated"))
+    opened = _opened(file, config)
+    return Description(name, {**facts, **opened.facts}, opened.papers, opened.licence)
 
 
 def _described(record: Record) -> Description:
@@ -158,11 +175,12 @@ def _described(record: Record) -> Description:
 def _opened(path: Path, config: ShowConfig) -> Description:
     """Describe a file by its content."""
     from auricle.hub.load import load
-    from auricle.hub.weight_file import describe
+    from auricle.hub.run_folder import weights_in
+    from auricle.hub.weight_file import describe, is_described
 
     encoder = load(path, record=config.record, input_size=config.input_size, sample_rate=config.sample_rate)
-    file = path / "encoder.safetensors" if path.is_dir() else path
-    lineage = describe(file).get("lineage", {}) if file.suffix == ".safetensors" else {}
+    file = weights_in(path) if path.is_dir() else path
+    lineage = describe(file)["lineage"] if file.suffix == ".safetensors" and is_described(file) else {}
     info, classes = asdict(encoder.info), encoder.info.classes or ()
     del info["label_spaces"]
     facts = {"family": info.pop("family"), "parameters": count(encoder), "classes": len(classes)}
@@ -220,22 +238,35 @@ def get_models(config: GetConfig) -> InstallResult:
     Raises:
         AuricleError: No name is known, or ``weights`` is set with several names. Then nothing is downloaded.
     """
+    from auricle.hub.huggingface.name import is_repository
     from auricle.hub.published import table as records
 
     if config.weights is not None and len(config.names) != 1:
         raise AuricleError(f"--weights is the file of one name, {len(config.names)} were given")
     if not config.names:
         raise AuricleError("name one published weight at least")
-    if not any(map(records.find, config.names)):
+    if not any(records.find(name) or is_repository(name) for name in config.names):
         records.get(config.names[0])  # raises, with the nearest names
     installed: list[InstalledWeight] = []
     failed: list[tuple[str, str]] = []
     for name in config.names:
         try:
-            installed.append(_install(records.get(name), config))
+            installed.append(_bring(name, config) if is_repository(name) else _install(records.get(name), config))
         except AuricleError as error:
             failed.append((name, str(error)))
     return InstallResult(tuple(installed), tuple(failed))
+
+
+def _bring(name: str, config: GetConfig) -> InstalledWeight:
+    """Download the weights of a repository of the Hugging Face Hub, and load them once."""
+    from auricle.core.io import sha256_of
+    from auricle.hub.load import load, repository_weights
+
+    if config.weights is not None:
+        raise AuricleError("--weights is a file of a published name; a repository brings its own")
+    file = repository_weights(name, offline=config.offline or None)
+    encoder = load(name, offline=True)
+    return InstalledWeight(name, str(file), file.stat().st_size, sha256_of(file), encoder.info.licence)
 
 
 def _install(record: Record, config: GetConfig) -> InstalledWeight:
@@ -292,11 +323,12 @@ def convert(config: ConvertConfig) -> ConvertedWeight:
 
 def _to_auricle(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
     from auricle.core.io import sha256_of
+    from auricle.hub.run_folder import weights_in
     from auricle.hub.weight_file import save_encoder
 
     if out.suffix != ".safetensors":
         raise AuricleError(f"{out}: Auricle's weight files end in .safetensors")
-    file = source / "encoder.safetensors" if source.is_dir() else source
+    file = weights_in(source) if source.is_dir() else source
     lineage = {"file": file.name, "sha256": sha256_of(file)} if file.is_file() else {"published": encoder.info.name}
     save_encoder(encoder, out, lineage=lineage)
     return len(encoder.state_dict()), ""

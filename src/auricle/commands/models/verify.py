@@ -59,12 +59,16 @@ def _file_or_error(name: str) -> Path | AuricleError:
 def _file(name: str) -> Path:
     """Return the weight file. A published name must be on this machine: verifying downloads nothing."""
     from auricle.hub import weight_cache as weights
-    from auricle.hub.load import locate
+    from auricle.hub.huggingface.name import is_repository
+    from auricle.hub.load import locate, repository_weights
     from auricle.hub.published import table as records
+    from auricle.hub.run_folder import weights_in
 
+    if is_repository(name):
+        return repository_weights(name, offline=True)
     path, kind = locate(name)
     if kind == "folder":
-        return path / "encoder.safetensors"
+        return weights_in(path)
     if kind == "file":
         return path
     record = records.get(name)

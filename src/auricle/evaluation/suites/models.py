@@ -15,7 +15,7 @@ class ModelToMeasure:
     """A model by what names it, so that another process can load it.
 
     Attributes:
-        name: A published name, a weight file or a run folder.
+        name: A published name, a weight file, a run folder or hf://owner/name.
         weights: Local weight file of a published name.
     """
 
@@ -36,9 +36,10 @@ class ModelToMeasure:
 
     def load(self) -> Encoder:
         """Load the encoder, under the name that it was given. Raises AuricleError where it cannot be loaded."""
+        from auricle.hub.huggingface.name import is_repository
         from auricle.hub.load import load
 
         encoder = load(self.name, weights=self.weights)
-        if self.place:
+        if self.place or is_repository(self.name):
             encoder.update_info(name=self.name)  # two runs of one family are two models in the results
         return encoder

@@ -44,15 +44,22 @@ def read_published(
     Raises:
         AuricleError: if the layout is unknown, the file is truncated, or it does not match the record.
     """
+    from safetensors.torch import load_file
+
     path = Path(path)
     with reading(path):
-        content = read_pickle(path)
+        content = load_file(path) if path.suffix == ".safetensors" else read_pickle(path)
         if efficientat.is_published(content):
             return _efficientat(efficientat.published_tensors(content, path), path, record, same_classes)
         if m2d.is_published(content):
             return _m2d(content, path, record, same_classes, input_size=input_size, sample_rate=sample_rate)
         if mae_ast.is_published(content):
             return _mae_ast(content, path, record)
+    if path.suffix == ".safetensors":
+        raise AuricleError(
+            f"{path} is a safetensors file without Auricle's description, and no state dict of EfficientAT or M2D; "
+            "'auricle models convert' makes one that describes itself"
+        )
     raise AuricleError(
         f"{path} has an unknown layout; known: EfficientAT's state dict, M2D's four layouts, MAE-AST's checkpoint"
     )
