@@ -20,6 +20,7 @@ from auricle.commands.evaluate import EvaluateConfig
 from auricle.commands.export import ExportConfig
 from auricle.commands.models.merge import MergeConfig
 from auricle.commands.models.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
+from auricle.commands.models.push import PushConfig
 from auricle.commands.models.recipes import ListRecipesConfig
 from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
@@ -65,6 +66,7 @@ CONFIGS = {
     "models get": GetConfig,
     "models convert": ConvertConfig,
     "models merge": MergeConfig,
+    "models push": PushConfig,
     "models verify": VerifyConfig,
 }
 WITHOUT_CONFIG = {"doctor", "original"}
@@ -111,6 +113,7 @@ NEW_FORMS = [
         "runs/a runs/b --out both --names a b",
         {"detectors": ("runs/a", "runs/b"), "out": "both", "names": ("a", "b")},
     ),
+    ("models push", "run hf://a/b --private", {"model": "run", "repository": "hf://a/b", "private": True}),
     ("models verify", "mn04_as run", {"names": ("mn04_as", "run")}),
 ]
 OLD_FORMS = [
@@ -261,7 +264,7 @@ def test_a_warning_of_this_package_is_one_line_without_its_source():
         ("tag", "auricle tag needs FILES; auricle tag --help shows an example"),
         ("prepare", "auricle prepare needs SOURCE and --out"),
         ("embed a.wav --model m", "auricle embed needs --out"),
-        ("models", "usage: auricle models {list,show,recipes,get,convert,merge,verify}"),
+        ("models", "usage: auricle models {list,show,recipes,get,convert,merge,push,verify}"),
         ("models shwo x", "did you mean show"),
         ("prepare a b c", "auricle prepare does not take"),
         ("pretrain data --epochs many", "--epochs: 'many' is not a whole number"),
