@@ -50,12 +50,15 @@ async function run(work) {
 // ---- scores
 const outputs = () => heads.map((head) => head.output);
 
-async function scoreSpans(samples, spans, signal, report) {
-  const rows = Object.fromEntries(outputs().map((name) => [name, []]));
+/** The scores of the recording's windows [start, stop), by output. What was computed once is kept. */
+async function scoreSpans(spans, signal, report) {
+  const rows = Object.fromEntries(outputs().map((name) => [name, []])), { samples, kept } = recording;
   let shown = 0;
   for (const [i, span] of spans.entries()) {
     signal.throwIfAborted();
-    const found = await network.run(samples, span, outputs());
+    const key = span.join();
+    if (!kept.has(key)) kept.set(key, await network.run(samples, span, outputs()));
+    const found = kept.get(key);
     for (const name of outputs()) rows[name].push(found[name]);
     if (performance.now() - shown > PROGRESS_EVERY) { report((i + 1) / spans.length); shown = performance.now(); }
   }
@@ -89,10 +92,10 @@ function decide(found) {
 }
 
 /** The whole recording at once, as `auricle tag`; a long one in windows, and the highest score of them. */
-async function scoreWhole(samples, signal) {
-  const { window_samples: size, sample_rate: rate, samples: fixed } = description, once = samples.length <= size;
+async function scoreWhole(signal) {
+  const { samples } = recording, { window_samples: size, sample_rate: rate, samples: fixed } = description, once = samples.length <= size;
   const spans = once || fixed ? piecesOf(samples.length, size) : windowsOf(samples.length, LONG_WINDOW * rate, LONG_WINDOW * rate / 2);
-  const rows = await scoreSpans(samples, spans, signal, (share) => progress(0.5 * share));
+  const rows = await scoreSpans(spans, signal, (share) => progress(0.5 * share));
   return { whole: bestOf(rows), title: once ? "The whole recording" : `Highest over windows of ${+((spans[0][1] - spans[0][0]) / rate).toFixed(2)} s` };
 }
 
@@ -100,11 +103,11 @@ async function scoreRecording(signal) {
   const { samples, rate } = recording, started = performance.now();
   if (!recording.whole) {
     say("Computing…");
-    Object.assign(recording, await scoreWhole(samples, signal));
+    Object.assign(recording, await scoreWhole(signal));
   }
   const size = Math.min(description.window_samples, Math.round(Number(at("window").value) * rate));
   const spans = windowsOf(samples.length, size, Math.max(1, Math.round(size / Number(at("hop").value))));
-  const rows = await scoreSpans(samples, spans, signal, (share) => progress(0.5 + 0.5 * share));
+  const rows = await scoreSpans(spans, signal, (share) => progress(0.5 + 0.5 * share));
   recording.took = (performance.now() - started) / 1000;
   answer = {
     ...recording, rows, best: bestOf(rows), spans: spans.map(([a, b]) => [a / rate, b / rate]),
@@ -139,10 +142,11 @@ async function openFile(file) {
     const sound = await decode(file);
     signal.throwIfAborted();
     const rate = description.sample_rate;
+    if (sound.rate !== rate) say("Resampling…");
     const samples = await network.resample(Float32Array.from(downmix(sound.channels)), sound.rate, rate, progress);
     signal.throwIfAborted();
     if (samples.length < description.min_samples) throw new Error(`${file.name} is too short: ${(samples.length / rate).toFixed(4)} s; the model needs at least ${(description.min_samples / rate).toFixed(4)} s.`);
-    recording = { name: file.name, samples, rate, seconds: samples.length / rate, sound: { rate: sound.rate, channels: sound.channels.length, byBrowser: sound.byBrowser } };
+    recording = { name: file.name, kept: new Map(), samples, rate, seconds: samples.length / rate, sound: { rate: sound.rate, channels: sound.channels.length, byBrowser: sound.byBrowser } };
     playFrom(file);
     chooseWindow(recording.seconds);
     await scoreRecording(signal);

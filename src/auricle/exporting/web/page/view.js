@@ -61,7 +61,7 @@ export function headSection(head, answer, several, onSeek) {
     const peak = values.indexOf(Math.max(...values));
     const said = `${head.names[c]}: highest score ${percent(values[peak])} at ${seconds(answer.spans[peak][0])}, ${events.length} event${events.length === 1 ? "" : "s"}`;
     const canvas = element("canvas", { role: "img", ariaLabel: said });
-    const lane = element("div", { className: "lane" }, canvas, element("i", { className: "cursor", hidden: answer.live }));
+    const lane = element("div", { className: "lane" }, canvas, element("i", { className: "cursor", hidden: true }));
     if (onSeek) canvas.onclick = (event) => onSeek(timeAt(event, canvas, answer.range));
     lanes.append(element("span", { className: "name" }, dot(rank), head.names[c]), element("span", { className: "number" }, percent(values[peak])), lane);
     redraws.push(() => drawScores(canvas, { values, edges, events, rank, limit: head.limit(c, answer.threshold) }, answer.range));
