@@ -108,7 +108,7 @@ async function scoreRecording(signal) {
   const size = Math.min(description.window_samples, Math.round(Number(at("window").value) * rate));
   const spans = windowsOf(samples.length, size, Math.max(1, Math.round(size / Number(at("hop").value))));
   const rows = await scoreSpans(spans, signal, (share) => progress(0.5 + 0.5 * share));
-  recording.took = (performance.now() - started) / 1000;
+  recording.took ??= (performance.now() - started) / 1000;
   answer = {
     ...recording, rows, best: bestOf(rows), spans: spans.map(([a, b]) => [a / rate, b / rate]),
     wholeTitle: recording.title, range: [0, recording.seconds], live: false,

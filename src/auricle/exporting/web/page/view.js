@@ -18,7 +18,7 @@ export function element(tag, values = {}, ...children) {
   return made;
 }
 
-const seconds = (time) => `${time.toFixed(2)} s`;
+const seconds = (time) => (time < 60 ? `${time.toFixed(2)} s` : `${Math.floor(time / 60)}:${(time % 60).toFixed(1).padStart(4, "0")}`);
 const percent = (score) => score.toFixed(score > 0.995 || score < 0.0005 ? 3 : 2);
 
 function dot(rank) {
