@@ -36,7 +36,7 @@ from auricle.exporting.golden import (
     write_golden,
 )
 from auricle.exporting.runner import readme, runner
-from auricle.exporting.runtimes import Outputs, Run, open_graph, pieces, replay, versions
+from auricle.exporting.runtimes import MODEL_FILES, ONE_SHAPE, Outputs, Run, open_graph, pieces, replay, versions
 from auricle.exporting.web.bundle import check_classes, write_page
 from auricle.exporting.web.runtime_files import RuntimeFiles, runtime_files
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from auricle.models.base import Encoder
 
 TIMED_SECONDS, TIMED_CALLS = 10.0, 5
-FORMATS = ("onnx", "openvino", "torch", "web")
+FORMATS = tuple(sorted(MODEL_FILES))
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class ExportConfig:
         check_ranges(self, ("batch_size",), 1)
         if self.length is not None and not self.length > 0:
             raise AuricleError(f"--length is a number of seconds above 0, any or auto, not {self.length}")
+        if self.length == math.inf and self.to in ONE_SHAPE:
+            raise AuricleError(f"--length any: a graph for {self.to} has one length; give seconds, such as --length 10")
         if self.verify is None and (self.model is None or self.out is None):
             raise AuricleError(
                 "auricle export needs --model MODEL and --out FOLDER (or --verify FOLDER for an earlier export)"
@@ -167,7 +169,7 @@ def export(
     Args:
         model: an Encoder, or what ``auricle.load`` takes.
         out: a new folder.
-        to: "onnx", "openvino", "torch", or "web" (a folder with a page that runs the graph in the browser).
+        to: "litert", "onnx", "openvino", "torch", or "web" (a folder with a page that runs the graph in the browser).
         options: fields of ``ExportConfig``: ``frames``, ``length`` (seconds, None, or ``math.inf`` for any length),
             ``batch_size``, ``clip`` (recordings), ``weights``, ``runtime_files``.
 
@@ -277,6 +279,7 @@ def _write(
         any_length=any_length,
         batch_size=config.batch_size,
         frames=config.frames,
+        one_shape=config.to in ONE_SHAPE,
     )
     description = graph.description
     write_graph(graph, config.to, folder)

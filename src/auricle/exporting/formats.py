@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,26 +12,28 @@ import torch
 
 from auricle.core.errors import AuricleError, MissingExtra, first_line
 from auricle.exporting.graph import Graph, quiet_tracing
+from auricle.exporting.litert import quiet_converter, write_litert
 from auricle.exporting.quantization.forms import Form
 from auricle.exporting.quantization.onnx_forms import Inputs, in_form
 from auricle.exporting.quantization.openvino_forms import with_float16_weights
 from auricle.exporting.runtimes import MODEL_FILES
 
-NAMES = {"onnx": "ONNX", "web": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
+NAMES = {"litert": "LiteRT", "onnx": "ONNX", "web": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
+NEEDED: dict[str, tuple[str, ...]] = {
+    "litert": ("ai_edge_litert.interpreter", "litert_torch"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "web": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "openvino"),
+    "torch": (),
+}
 
 
 def check_installed(to: str) -> None:
     """Raise MissingExtra if a package that the format needs is not installed."""
-    if to == "torch":
-        return
     try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-
-        if to == "openvino":
-            import openvino  # noqa: F401
-        else:
-            import onnxruntime  # noqa: F401
+        with quiet_converter():
+            for module in NEEDED[to]:
+                importlib.import_module(module)
     except ImportError as error:
         raise MissingExtra(f"an export to {NAMES[to]}", "onnx" if to == "web" else to) from error
 
@@ -51,6 +54,9 @@ def write_graph(
     try:
         if to == "torch":
             torch.export.save(graph.program, file)
+            return
+        if to == "litert":
+            write_litert(graph, file)
             return
         model = onnx_model(graph)
         if form is not None:

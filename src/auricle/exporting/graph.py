@@ -46,7 +46,14 @@ class WaveformGraph(nn.Module):
         for name, space in zip(info.head_names, info.label_spaces):
             if space is not None:
                 results += [space.probabilities(by_head[name]), by_head[name]]
-        return (*results, out.clip, out.frames) if self.frames else (*results, out.clip)
+        if not self.frames:
+            return (*results, out.clip)
+        frames = out.frames
+        if samples is not None:  # what comes behind a clip's end is left to each encoder; here it is zeros
+            own = self.encoder.frame_lengths(front.num_frames(samples))
+            past = torch.arange(frames.shape[1], device=wave.device) >= own[:, None]
+            frames = frames.masked_fill(past[:, :, None], 0.0)
+        return (*results, out.clip, frames)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,15 @@ class Graph:
     description: Description
 
 
-def trace(encoder: Encoder, *, length: float | None, any_length: bool, batch_size: int | None, frames: bool) -> Graph:
+def trace(
+    encoder: Encoder,
+    *,
+    length: float | None,
+    any_length: bool,
+    batch_size: int | None,
+    frames: bool,
+    one_shape: bool = False,
+) -> Graph:
     """Trace the graph of an encoder.
 
     Args:
@@ -67,12 +82,15 @@ def trace(encoder: Encoder, *, length: float | None, any_length: bool, batch_siz
         any_length: refuse a graph of one length.
         batch_size: clips of a call; None: any number where the trace allows it, else 1.
         frames: whether the graph gives frames too.
+        one_shape: make a graph of one length and one number of clips, where None was given too.
 
     Raises:
         AuricleError: the encoder cannot be traced, or any length was asked for and is impossible.
     """
     module = WaveformGraph(encoder, frames=frames).eval()
-    if length is None and encoder.most_graph_frames != 0:
+    if one_shape:
+        batch_size = batch_size or 1
+    if length is None and not one_shape and encoder.most_graph_frames != 0:
         for clips in dict.fromkeys([batch_size, batch_size or 1]):
             program = _any_length(module, clips)
             if program is not None:
@@ -91,9 +109,11 @@ def trace(encoder: Encoder, *, length: float | None, any_length: bool, batch_siz
 
 def _fixed_samples(encoder: Encoder, seconds: float | None) -> int:
     info = encoder.info
+    usual = max(info.min_samples, encoder.usable_samples(seconds or FIXED_SECONDS))
     if seconds is None and encoder.chunked:
-        return encoder.front.samples_for(int(info.chunk_frames or 0))
-    return max(info.min_samples, encoder.usable_samples(seconds or FIXED_SECONDS))
+        chunk = encoder.front.samples_for(int(info.chunk_frames or 0))
+        return chunk if encoder.most_graph_frames == 0 else min(chunk, usual)
+    return usual
 
 
 def _any_length(module: WaveformGraph, clips: int | None) -> ExportedProgram | None:

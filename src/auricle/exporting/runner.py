@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from auricle.exporting.description import Description
 
+
+
+class Opened(NamedTuple):
+    """How ``run.py`` opens a graph.
+
+    Attributes:
+        package: as pip knows it.
+        module: what is imported.
+        open: the line that opens the graph.
+        run: gives the outputs for ``inputs``, in the order of ``names``.
+    """
+
+    package: str
+    module: str
+    open: str
+    run: str
+
+
 OPENED = {
-    "onnx": (
+    "litert": Opened(
+        "ai-edge-litert",
+        "ai_edge_litert.interpreter",
+        'call = ai_edge_litert.interpreter.Interpreter(str(here / "model.tflite")).get_signature_runner()',
+        'map(call(**{k: v.astype("f4" if k == "wave" else "i4") for k, v in inputs.items()}).get, names)',
+    ),
+    "onnx": Opened(
+        "onnxruntime",
         "onnxruntime",
         'session = onnxruntime.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])',
         "session.run(None, inputs)",
     ),
-    "openvino": (
+    "openvino": Opened(
+        "openvino",
         "openvino",
         'float32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}\n'
         'model = openvino.compile_model(str(here / "model.xml"), "CPU", float32)',
         "list(model(inputs).values())",
     ),
-    "torch": (
+    "torch": Opened(
+        "torch",
         "torch",
         'model = torch.export.load(here / "model.pt2").module(check_guards=False)',
         "[value.detach().numpy() for value in model(*map(torch.from_numpy, inputs.values()))]",
@@ -27,7 +56,7 @@ RUN = '''"""Tag a 16-bit WAV file: python run.py RECORDING.wav. It needs numpy a
 import json, sys, wave
 from pathlib import Path
 import numpy as np
-import {package}
+import {module}
 
 here = Path(__file__).resolve().parent
 info = json.loads((here / "labels.json").read_text(encoding="utf-8"))
@@ -75,8 +104,7 @@ Licence of the weights: {licence}. Source: {source}.
 
 def runner(to: str) -> str:
     """Return ``run.py`` for a format."""
-    package, opened, run = OPENED[to]
-    return RUN.format(package=package, open=opened, run=run)
+    return RUN.format(**OPENED[to]._asdict())
 
 
 def readme(to: str, description: Description) -> str:
@@ -86,14 +114,15 @@ def readme(to: str, description: Description) -> str:
     else:
         length = f"{description.samples} samples"
         if description.takes_samples:
-            length += ", zero-padded; `samples` (clips,) int64 is how many of them are the clip's own"
+            integer = "int32" if to == "litert" else "int64"
+            length += f", zero-padded; `samples` (clips,) {integer} is how many of them are the clip's own"
     return README.format(
         model=description.model,
         to=to,
         rate=description.sample_rate,
         outputs=", ".join(f"`{name}`" for name in description.outputs),
         front_end=description.front_end,
-        package=OPENED[to][0],
+        package=OPENED[to].package,
         length=length,
         licence=description.licence,
         source=description.source or "not stated",

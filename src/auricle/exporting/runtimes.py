@@ -13,12 +13,15 @@ from auricle.core.errors import MissingExtra
 from auricle.exporting.description import Description
 
 MODEL_FILES = {
+    "litert": ("model.tflite",),
     "onnx": ("model.onnx",),
     "web": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
     "torch": ("model.pt2",),
 }
+ONE_SHAPE = ("litert",)  # formats whose graphs have one length and one number of clips
 PACKAGES = {
+    "litert": ("ai-edge-litert", "litert-torch", "torch"),
     "web": ("onnx", "onnxscript", "onnxruntime", "torch"),
     "onnx": ("onnx", "onnxscript", "onnxruntime", "torch"),
     "openvino": ("openvino", "onnx", "onnxscript", "torch"),
@@ -46,6 +49,8 @@ def open_graph(folder: Path, to: str, description: Description, *, threads: int)
             settings["INFERENCE_NUM_THREADS"] = threads
             compiled = openvino.compile_model(file, "CPU", settings)
             return lambda inputs: dict(zip(names, (np.array(value) for value in compiled(inputs).values())))
+        if to == "litert":
+            return _litert(file, description, threads)
         import onnxruntime
     except ImportError as error:
         raise MissingExtra(f"running a graph for {to}", "onnx" if to == "web" else to) from error
@@ -53,6 +58,19 @@ def open_graph(folder: Path, to: str, description: Description, *, threads: int)
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return lambda inputs: dict(zip(names, session.run(list(names), inputs)))
+
+
+def _litert(file: str, description: Description, threads: int) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    call = Interpreter(file, num_threads=threads).get_signature_runner()
+    types = {name: detail["dtype"] for name, detail in call.get_input_details().items()}  # 32-bit integers here
+
+    def run(inputs: dict[str, np.ndarray]) -> Outputs:
+        results = call(**{name: inputs[name].astype(types[name]) for name in description.inputs})
+        return {name: np.array(results[name]) for name in description.outputs}
+
+    return run
 
 
 def _torch(file: str, description: Description) -> Run:

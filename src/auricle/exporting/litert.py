@@ -1,0 +1,97 @@
+"""Convert a traced graph to LiteRT: one length, one number of clips, inputs and outputs by name.
+
+The converter turns a mirrored padding and the cutting into frames into tables of indices: a megabyte in the file and
+millions of single reads a call. ``REWRITTEN`` writes both as slices and concatenations, with the same values.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from auricle.exporting.graph import Graph
+
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "LITERT_TORCH_SHOW_PROGRESS": "n"}
+
+
+def mirrored(values: Tensor, pad: list[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """``torch.nn.functional.pad``; mirrored padding of the last dimension as slices."""
+    if mode == "constant":
+        return torch.ops.aten.constant_pad_nd(values, pad, value or 0.0)
+    if mode != "reflect" or len(pad) != 2:
+        return NotImplemented
+    before, after = pad
+    size = values.shape[-1]
+    left, right = values[..., 1 : before + 1], values[..., size - 1 - after : size - 1]
+    return torch.cat([left.flip(-1), values, right.flip(-1)], dim=-1)
+
+
+def framed(values: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """``Tensor.unfold`` of the last dimension, (..., S) -> (..., T, size): blocks of ``step`` samples, side by side."""
+    if dimension % values.ndim != values.ndim - 1 or step > size:
+        return NotImplemented
+    count = 1 + (values.shape[-1] - size) // step
+    parts = -(-size // step)
+    whole = (count + parts - 1) * step
+    values = torch.nn.functional.pad(values, (0, max(0, whole - values.shape[-1])))[..., :whole]
+    blocks = values.reshape(*values.shape[:-1], -1, step)
+    beside = [blocks[..., part : part + count, :] for part in range(parts)]
+    return torch.cat(beside, dim=-1)[..., :size]
+
+
+REWRITTEN = {torch.ops.aten.pad.default: mirrored, torch.ops.aten.unfold.default: framed}
+
+
+class NamedGraph(nn.Module):
+    """A traced graph whose outputs have names: the converter takes the names of the file from them."""
+
+    def __init__(self, program: ExportedProgram, names: tuple[str, ...]):
+        super().__init__()
+        self.traced, self.names = program.module(check_guards=False), names
+
+    def forward(self, wave: Tensor, samples: Tensor | None = None) -> dict[str, Tensor]:
+        results = self.traced(wave) if samples is None else self.traced(wave, samples)
+        return dict(zip(self.names, results))
+
+
+def write_litert(graph: Graph, file: Path) -> None:
+    """Write a graph of one shape as a ``.tflite`` file; an input ``samples`` is int32 there.
+
+    Raises:
+        Exception: of the converter, of many kinds, where it has no form for an operator.
+    """
+    inputs = dict(zip(graph.description.inputs, graph.program.example_inputs[0]))
+    with quiet_converter(), torch.no_grad():
+        import litert_torch
+
+        program = graph.program.run_decompositions(dict(REWRITTEN))
+        named = NamedGraph(program, graph.description.outputs)
+        named.training = named.traced.training = False  # a traced graph has no eval()
+        litert_torch.convert(named, sample_kwargs=inputs).export(str(file))
+
+
+@contextmanager
+def quiet_converter() -> Iterator[None]:
+    """Leave out the converter's progress, advice and deprecations: they are not about the user's model."""
+    level, before = logging.root.manager.disable, {name: os.environ.get(name) for name in QUIET}
+    logging.disable(logging.WARNING)
+    os.environ.update(QUIET)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
