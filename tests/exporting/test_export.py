@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -29,6 +28,7 @@ from auricle.models.efficientat.mn import MN
 from auricle.models.heads.make import make_head
 from auricle.models.label_space import LabelSpace
 from auricle.models.log_mel_stats import LogMelStats
+from helpers.bundles import printed_by_runner
 from helpers.encoders import FAMILIES, m2d
 
 
@@ -143,11 +143,6 @@ def test_the_fourier_matrices_of_the_32_khz_front_end_take_a_megabyte_and_a_half
 # ---- the bundle
 def test_the_runner_gives_the_scores_of_the_model_without_this_package(bundle, tmp_path):
     soundfile.write(tmp_path / "a.wav", wave_of(9000)[0].numpy(), 16000, subtype="PCM_16")
-    blocked = "import sys; sys.modules['auricle'] = None; sys.argv[1:] = [{!r}]; exec(open({!r}).read(), {{'__file__': {!r}}})"
-    script = str(bundle.folder / "run.py")
-    line = [sys.executable, "-c", blocked.format(str(tmp_path / "a.wav"), script, script)]
-    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
     scores: dict[str, list[np.ndarray]] = {"main": [], "place": []}
     encoder = detector()
     samples, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
@@ -157,7 +152,7 @@ def test_the_runner_gives_the_scores_of_the_model_without_this_package(bundle, t
             for name, space in zip(encoder.info.head_names, encoder.info.label_spaces):
                 scores[name].append(space.probabilities(logits[name])[0].numpy())
     main_scores, place = (np.max(scores[name], axis=0) for name in ("main", "place"))
-    lines = [line.split() for line in done.stdout.splitlines()]
+    lines = printed_by_runner(bundle.folder, tmp_path / "a.wav", without=("auricle",))
     printed = {words[-1]: float(words[0]) for words in lines}
     assert set(printed) == {"Wren", "Crow", "wood", "town"}, "background is not reported"
     np.testing.assert_allclose([printed["Wren"], printed["Crow"]], main_scores[:2], atol=2e-6)

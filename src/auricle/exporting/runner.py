@@ -7,7 +7,6 @@ from typing import NamedTuple
 from auricle.exporting.description import Description
 
 
-
 class Opened(NamedTuple):
     """How ``run.py`` opens a graph.
 
