@@ -4,6 +4,7 @@
   auricle export --model RUN --to openvino --out detector --clip example.wav
   auricle export --model m2d_as_vit_base-80x608p16x16 --length 10 --frames --out m2d-onnx
   auricle export --model mn04_as --to web --out mn04-web              a page that tags sound in the browser
+  auricle export --model mn04_as --to litert --out mn04-phone         LiteRT, for phones
   auricle export --verify mn04-onnx                                   replay an export on another machine
 
 The folder holds the graph, labels.json, certificate.json and its page, golden clips, and run.py, which needs the runtime and

@@ -55,7 +55,7 @@ TOPICS = {
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
     },
     "run it elsewhere": {
-        "export": Verb("export", "write a model as one graph for ONNX Runtime or OpenVINO, with a certificate"),
+        "export": Verb("export", "write a model as one graph for ONNX Runtime, OpenVINO or LiteRT, with a certificate"),
     },
     "train an encoder": {
         "prepare": Verb("prepare", "turn audio into log-mel files, a manifest and statistics", "Prepare"),

@@ -1,7 +1,7 @@
 """Convert a traced graph to LiteRT: one length, one number of clips, inputs and outputs by name.
 
 The converter turns a mirrored padding and the cutting into frames into tables of indices: a megabyte in the file and
-millions of single reads a call. ``REWRITTEN`` writes both as slices and concatenations, with the same values.
+two million single reads a call. ``REWRITTEN`` writes both as slices and concatenations, with the same values.
 """
 
 from __future__ import annotations
