@@ -152,7 +152,9 @@ def thresholds_of(result: FinetuneResult) -> str:
         return ""
     before, after = (calibration[name] for name in ("ece_before", "ece_after"))
     error = f"; calibration error {before:.4f} before, {after:.4f} after" if before is not None else ""
-    if before is not None and after > before:
+    if reason := calibration.get("reason"):
+        error += f" ({reason})"
+    elif before is not None and after > before:
         error += " (with few clips, certain scores are made less certain on purpose)"
     return f"thresholds for {thresholds['goal']['in_words']}, from {calibration['fitted_on']}{error}"
 

@@ -148,9 +148,9 @@ def describe_decisions(decisions: Decisions | None) -> dict[str, Any]:
     if decisions is None:
         return {"calibration": None, "thresholds": None}
     values, space = decisions.to_json(), decisions.space
-    calibration = {name: values.pop(name) for name in ("ece_before", "ece_after")}
+    calibration = {name: values.pop(name) for name in ("ece_before", "ece_after")} | values.pop("calibration")
     return {
-        "calibration": {**calibration, "fitted_on": space.calibration_fitted_on},
+        "calibration": calibration,
         "thresholds": {**values, "values": dict(zip(space.ids, space.thresholds))},
     }
 

@@ -1,7 +1,7 @@
 """From the logits of clips that a detector did not learn from to probabilities that can be trusted, and to decisions.
 
-``fit_decisions`` fits a calibration (Platt scaling per class; one temperature where the classes exclude each other) and a
-threshold per class. Both are kept in the label space, so tagging, export and serving decide alike.
+``fit_decisions`` fits a calibration (``scaling.py``), where it makes held-out scores clearly better, and a threshold per class. Both
+are kept in the label space, so tagging, export and serving decide alike.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from auricle.core.console import listed
 from auricle.core.errors import AuricleError
 from auricle.inference.decisions.detection import only_likeliest
+from auricle.inference.decisions.scaling import ChosenScaling, choose_scaling, tells_nothing, temperature
 from auricle.inference.decisions.thresholds import FEW_POSITIVES, ThresholdChooser
 from auricle.metrics.calibration import (
     expected_calibration_error,
@@ -27,8 +28,6 @@ from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
 
 BEST_F1 = ThresholdGoal()
-LEAST_SLOPE = 0.01  # of the calibrated logit per standard deviation of the logit: ranks are always kept
-WIDEST = 1e3  # of the temperature's search, around a spread of one
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ class Decisions:
         classes: figures of the reported classes, in the order of the logits.
         notes: sentences about what is doubtful.
         ece_before, ece_after: expected calibration error on the clips that it was fitted on.
+        scaling: the calibration, and why it or none is used.
+        fitted_on: the clips, in a few words.
     """
 
     space: LabelSpace
@@ -80,6 +81,8 @@ class Decisions:
     notes: tuple[str, ...]
     ece_before: float
     ece_after: float
+    scaling: ChosenScaling
+    fitted_on: str
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, without the label space; numbers that do not exist are null."""
@@ -91,6 +94,13 @@ class Decisions:
             "notes": list(self.notes),
             "ece_before": _plain(self.ece_before),
             "ece_after": _plain(self.ece_after),
+            "calibration": {
+                "kind": self.scaling.kind,
+                "reason": self.scaling.reason,
+                "loss_gain": _plain(self.scaling.gain),
+                "loss_gain_se": _plain(self.scaling.error),
+                "fitted_on": self.fitted_on,
+            },
         }
 
 
@@ -137,8 +147,9 @@ def fit_decisions(
             "FOLDER or a background class, or choose --threshold-for precision"
         )
     notes: list[str] = []
-    scale, offset, shared = _calibration(space, logits, truth, notes)
-    calibrated = space.uncalibrated().calibrated(scale, offset, fitted_on=fitted_on)
+    calibrated, chosen = _calibrated(space, logits, truth, groups, fitted_on)
+    shared = _shared(space, truth, chosen.kind, notes)
+    _note_useless_scores(space, logits, truth, notes)
     scores = decision_scores(calibrated, logits)
     chooser = ThresholdChooser(calibrated, goal, scores, truth, background, hours_of_background, notes)
     thresholds, shares = chooser.all()
@@ -149,7 +160,7 @@ def fit_decisions(
         for c, both in ((c, shared[c] or shares[c]) for c in space.reported)
     )
     before, after = (_calibration_error(s, logits, truth) for s in (space.uncalibrated(), decided))
-    return Decisions(decided, goal, figures, tuple(notes), before, after)
+    return Decisions(decided, goal, figures, tuple(notes), before, after, chosen, fitted_on)
 
 
 def decision_scores(space: LabelSpace, logits: np.ndarray) -> np.ndarray:
@@ -231,98 +242,50 @@ def background_rows(space: LabelSpace, truth: np.ndarray) -> np.ndarray:
 # ---- calibration
 
 
-def _calibration(
-    space: LabelSpace, logits: np.ndarray, truth: np.ndarray, notes: list[str]
-) -> tuple[list[float], list[float], list[bool]]:
-    """Return scale and offset per class, and whether a class takes those of all classes."""
-    count = len(space)
-    if space.kind == "multiclass":
-        return [_temperature(logits, truth, notes)] * count, [0.0] * count, [False] * count
+def _calibrated(
+    space: LabelSpace, logits: np.ndarray, truth: np.ndarray, groups: Sequence[str] | None, fitted_on: str
+) -> tuple[LabelSpace, ChosenScaling]:
+    """Return the label space with the calibration that is clearly better than none, or without."""
+    exclusive = space.kind == "multiclass"
+    chosen = choose_scaling(logits, truth, exclusive, groups, few=FEW_POSITIVES)
+    plain = space.uncalibrated()
+    if chosen.kind == "none":
+        return plain, chosen
+    return plain.calibrated(chosen.scale, chosen.offset, fitted_on=fitted_on), chosen
+
+
+def _shared(space: LabelSpace, truth: np.ndarray, kind: str, notes: list[str]) -> list[bool]:
+    """Return which classes take the calibration of all classes, because they have too few clips."""
+    if kind != "by class":
+        return [False] * len(space)
     positives, negatives = (truth == 1).sum(0), (truth == 0).sum(0)
-    few = [bool(positives[c] < FEW_POSITIVES or not negatives[c]) for c in range(count)]
-    lines = [(1.0, 0.0)] * count
-    if any(few):
-        pooled = ~np.isnan(truth)
-        joint = _platt(logits[pooled], truth[pooled])
-        lines = [joint or (1.0, 0.0)] * count
+    few = (positives < FEW_POSITIVES) | (negatives == 0)
+    if few.any():
         names = [space.names[c] for c in np.flatnonzero(few)]
         notes.append(
-            f"{listed(names)}: fewer than {FEW_POSITIVES} clips with the class, or none without it, to calibrate its scores "
-            + (
-                "by; the calibration of all classes together is used"
-                if joint
-                else "by, nor those of other classes: as they are"
-            )
+            f"{listed(names)}: fewer than {FEW_POSITIVES} clips with the class, or none without it, to calibrate its scores by; "
+            "the calibration of all classes together is used"
         )
-    for c in np.flatnonzero(~np.array(few)):
-        annotated = ~np.isnan(truth[:, c])
-        values = logits[annotated, c]
-        lines[c] = _platt(values, truth[annotated, c]) or (1.0, 0.0)
-        if lines[c][0] <= 2 * LEAST_SLOPE / max(values.std(), 1e-12) or not values.std():
-            notes.append(
-                f"{space.names[c]}: its scores are no higher where it holds; every clip has about the same probability"
-            )
-    return [scale for scale, _ in lines], [offset for _, offset in lines], few
+    return list(map(bool, few))
 
 
-def _platt(logits: np.ndarray, targets: np.ndarray) -> tuple[float, float] | None:
-    """Fit ``sigmoid(scale * logit + offset)`` to the targets (n,); None unless both 0 and 1 occur.
-
-    The targets are smoothed to (P + 1) / (P + 2) and 1 / (N + 2) of P positives and N negatives, so that the numbers stay
-    finite where the scores separate the clips perfectly. Source: Platt 1999, Probabilistic Outputs for Support Vector
-    Machines, section 2.2.
-    """
-    from scipy.optimize import minimize
-
-    positives = targets.sum()
-    negatives = len(targets) - positives
-    if not positives or not negatives:
-        return None
-    mean, std = logits.mean(), logits.std()
-    if std <= 1e-9 * max(1.0, abs(mean)):  # constant scores: every clip has the rate of the class
-        return 1.0, float(np.log(positives / negatives) - mean)
-    z = (logits - mean) / std
-    smooth = np.where(targets == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-
-    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
-        x = line[0] * z + line[1]
-        slope = 1 / (1 + np.exp(-np.clip(x, -500, 500))) - smooth
-        return float(np.mean(np.logaddexp(0, x) - smooth * x)), np.array([np.mean(slope * z), np.mean(slope)])
-
-    start = np.array([1.0, np.log(positives / negatives)])
-    bounds = [(LEAST_SLOPE, None), (None, None)]
-    slope, middle = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}).x
-    return float(slope / std), float(middle - slope * mean / std)
-
-
-def _temperature(logits: np.ndarray, truth: np.ndarray, notes: list[str]) -> float:
-    """Fit ``softmax(scale * logits)`` to the true classes; the scale is one over the temperature.
-
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2. The true class counts (n + 1) / (n + 2),
-    as in ``_platt``.
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    whole = ~np.isnan(truth).any(1) & (np.nansum(truth, 1) == 1)
-    z = logits[whole] - logits[whole].mean(1, keepdims=True)
-    n, classes = z.shape
-    spread = float(np.sqrt(np.mean(z**2))) if n else 0.0
-    if spread == 0 or classes == 1:
-        notes.append("the scores are the same for all classes, or there is one class, so they are not calibrated")
-        return 1.0
-    aim = (truth[whole] * z).sum(1)
-    smoothed = aim * (n + 1) / (n + 2) + (z.sum(1) - aim) / ((n + 2) * (classes - 1))
-
-    def loss(log_scale: float) -> float:
-        scale = np.exp(log_scale)
-        return float(np.mean(logsumexp(scale * z, axis=1) - scale * smoothed))
-
-    limits = np.log(1 / WIDEST / spread), np.log(WIDEST / spread)
-    best = float(minimize_scalar(loss, bounds=limits, method="bounded", options={"xatol": 1e-5}).x)
-    if best - limits[0] < 0.01:
-        notes.append("the scores tell the classes apart no better than chance; all have about the same probability")
-    return float(np.exp(best))
+def _note_useless_scores(space: LabelSpace, logits: np.ndarray, truth: np.ndarray, notes: list[str]) -> None:
+    """Point out classes whose scores are no higher where they hold."""
+    if space.kind == "multiclass":
+        lines = temperature(logits, truth)
+        if lines is None:
+            notes.append("the scores are the same for all classes, or there is one class, so they are not calibrated")
+        elif tells_nothing(logits, lines):
+            notes.append("the scores tell the classes apart no better than chance")
+        return
+    useless = []
+    for c, name in enumerate(space.names):
+        rows = ~np.isnan(truth[:, c])
+        values, targets = logits[rows, c], truth[rows, c]
+        if targets.sum() >= FEW_POSITIVES and (targets == 0).any():
+            useless += [name] if values[targets == 1].mean() <= values[targets == 0].mean() else []
+    if useless:
+        notes.append(f"{listed(useless)}: its scores are no higher where it holds")
 
 
 def _figures(

@@ -22,7 +22,11 @@ from auricle.methods.supervised.config import AugmentConfig, LearningConfig
 from auricle.methods.supervised.mixing import frame_bce, smoothed
 from auricle.methods.supervised.objective import Supervised, View
 from auricle.metrics import events
+from auricle.metrics.psds import SCENARIOS, detections_of_scores, psds
 from auricle.models.base import Encoder
+
+
+MOST_FOR_PSDS = 20_000  # recordings times classes: some ten seconds, after every epoch
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class SupervisedFrames(Supervised):
             "segment_f": counts.f(),
             "event_f": events.event_f(found, true),
             "onset_f": events.onset_f(found, true),
+            **self.psds(list(clips.values()), true),
             "classes_scored": float(sum(count > 0 for count in counts.true.values())),
         }
 
@@ -139,11 +144,25 @@ class SupervisedFrames(Supervised):
 
     def found_events(self, parts: Sequence[FrameScores]) -> tuple[Segment, ...]:
         """Return the events of a recording: frames at or above the threshold, joined also over windows that touch."""
-        edges, active = [], []
-        for part in sorted(parts, key=lambda part: self.start_of(part.id)):
-            edges.append(self.start_of(part.id) + cells(self.times, self.seconds)[: len(part.probabilities)])
-            active.append(part.probabilities[: len(self.times)] >= events.FRAME_THRESHOLD)
-        return events.spans_of(np.concatenate(active), np.concatenate(edges), self.classes)
+        scores, edges = self.frames_of(parts)
+        return events.spans_of(scores >= events.FRAME_THRESHOLD, edges, self.classes)
+
+    def frames_of(self, parts: Sequence[FrameScores]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities (T, C) of all frames of a recording, and start and end (T, 2) of each in seconds."""
+        ordered = sorted(parts, key=lambda part: self.start_of(part.id))
+        edges = [self.start_of(part.id) + cells(self.times, self.seconds)[: len(part.probabilities)] for part in ordered]
+        return np.concatenate([part.probabilities[: len(self.times)] for part in ordered]), np.concatenate(edges)
+
+    def psds(self, recordings: Sequence[Sequence[FrameScores]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
+        """Return the polyphonic sound detection score in both scenarios; {} where there is so much that it would take minutes."""
+        if len(recordings) * len(self.classes) > MOST_FOR_PSDS:
+            return {}
+        detections, lengths = [], []
+        for parts in recordings:
+            scores, edges = self.frames_of(parts)
+            detections.append(detections_of_scores(scores, edges, self.classes))
+            lengths.append(float((edges[:, 1] - edges[:, 0]).sum()))
+        return {name: psds(detections, true, lengths, settings).value for name, settings in SCENARIOS.items()}
 
     def true_events(self, parts: Sequence[FrameScores]) -> tuple[Segment, ...]:
         """Return the events of a recording, cut to the windows that were scored."""

@@ -55,7 +55,9 @@ def detector_tiles(view: DetectorView) -> str:
         ("right", percent(hits / decided, 0) + " %", f"of {count(decided)} detections (precision)")
         if decided
         else None,
-        ("scores are off by", f"{100 * after:.1f}", f"points on average; {100 * before:.1f} before calibration"),
+        ("scores are off by", f"{100 * after:.1f}", f"points on average; {100 * before:.1f} before calibration")
+        if view.space.calibration_fitted_on
+        else ("scores are off by", f"{100 * before:.1f}", "points on average; not calibrated"),
     ]
     cells = [
         f"<div><dt>{text(name)}</dt><dd>{text(value)}<small>{text(more)}</small></dd></div>"

@@ -120,7 +120,11 @@ def calibration_section(view: DetectorView) -> str:
         elif after > before + WORSE:
             lead += " These clips differ from those (other groups, or easier), so here the calibration does not help."
     else:
-        lead = f"The scores are not calibrated; they are off by {100 * before:.1f} points on average."
+        reason = (view.described.get("calibration") or {}).get("reason")
+        lead = (
+            f"The scores are not calibrated; they are off by {100 * before:.1f} points on average (expected calibration error, "
+            f"{view.shown_in_words}, {what})." + (f" What was tried: {reason}." if reason else "")
+        )
     caption = (
         '<p class="small">On the dashed line scores tell the truth: of clips with a score of 0.8, eight in ten hold the class. '
         "Below it the detector is too sure, above it not sure enough. Points of few clips scatter; whiskers show how far.</p>"
