@@ -221,7 +221,9 @@ def test_the_line_of_a_class_with_few_clips_is_drawn_to_that_of_all_classes():
     joint = [joint_line(logits[:n], targets[:n].astype(float))[0][1] for n in (600, 60)]
     assert scale[0][1] == pytest.approx(1 / 6, abs=0.03)
     assert abs(scale[1][1] - joint[1]) < abs(scale[0][1] - joint[0])
-    assert np.allclose(lines_by_class(logits, targets.astype(float), few=601), joint_line(logits, targets.astype(float)))
+    assert np.allclose(
+        lines_by_class(logits, targets.astype(float), few=601), joint_line(logits, targets.astype(float))
+    )
 
 
 def test_a_class_whose_clips_all_come_from_one_group_is_pointed_out():

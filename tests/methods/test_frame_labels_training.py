@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 import auricle
 from auricle.cli.main import main
+from auricle.commands.finetune.detector import detector_files
 from auricle.commands.finetune.finetune import continue_finetune, finetune_run
 from auricle.core.errors import AuricleError
+from auricle.core.options import with_values
 from auricle.data.augment.mixing import Mix
 from auricle.data.datasets.base import Crop, Sample, SampleIndex
 from auricle.methods.supervised.clips import mixed_samples
@@ -93,10 +96,32 @@ def test_events_are_learnt_and_found(events, tmp_path):
     assert result.validation["segment_f"] > 0.8
     assert 0 <= result.validation["event_f"] <= 1
     assert set(result.classes) == {"noise", "tone"}
+    assert 0 <= result.validation["psds1"] <= result.validation["psds2"] <= 1
+    assert result.validation["psds2"] > 0.2
     assert sum(row["events"] for row in result.classes.values()) > 2
     encoder = auricle.load(result.run)
     assert encoder.info.label_space.ids == ("noise", "tone")
     assert encoder.info.label_space.kind == "multilabel"
+
+
+def test_thresholds_of_frames_are_fitted_and_tag_uses_them(events, tmp_path):
+    model = weight_file(tmp_path, "m2d")
+    settings = config(
+        events, tmp_path / "run", model, level="frames", epochs=6, seconds=1.0, lr=3e-3, background=("none",)
+    )
+    settings = with_values(settings, {"calibrate": "on"})
+    result = finetune_run(settings, callbacks=detector_files(settings), quiet=True)
+    figures = {row["id"]: row for row in result.frames["thresholds"]["classes"]}
+    assert figures["tone"]["positives"] > 10
+    at = result.frames["scores_at_thresholds"]["valid"]
+    assert at["segment_f"] >= result.validation["segment_f"] - 0.1
+    tagger = auricle.Tagger(result.run, window=1)
+    lowest = dict.fromkeys(figures, 1.0)
+    for path in sorted(events.parent.glob("*.wav")):
+        for event in tagger(path).results[0].events:
+            lowest[event.label] = min(lowest[event.label], event.score)
+    for name, row in figures.items():
+        assert lowest[name] >= row["threshold"] - 1e-6
 
 
 @pytest.mark.parametrize("family", ["mn", "dymn", "m2d", "mae-ast-patch"])
@@ -142,6 +167,11 @@ def test_the_command_line_learns_frames(events, tmp_path, capsys):
     assert "\nnoise " in shown.out
     assert "\ntone " in shown.out
     assert "frames are 0.16 s apart: " in shown.err
+    assert "thresholds for the best F1, from " in shown.out
+    assert "at these thresholds, valid: segment_f" in shown.out
+    space, kept = auricle.load(tmp_path / "run").info.label_space, tmp_path / "run/evaluations/frame-thresholds.json"
+    assert json.loads(kept.read_text())["thresholds"]["values"] == dict(zip(space.ids, space.thresholds))
+    assert "frames of the validation part" in space.thresholds_fitted_on
     assert auricle.load(tmp_path / "run").info.hop_seconds == 0.16
     tagger = auricle.Tagger(tmp_path / "run", window=1)
     assert tagger.level == "frames"

@@ -101,7 +101,7 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
     if as_json:
         values = {} if training is None else asdict(training)
         values |= {"run": str(result.run), "validation": result.validation, "test": result.test}
-        more = {"detector": result.detector, "classes": result.classes}
+        more = {"detector": result.detector, "classes": result.classes, "frames": result.frames}
         print(dumps(values | {name: value for name, value in more.items() if value}))
     else:
         print(length_of(result))
@@ -121,8 +121,10 @@ def answer(result: FinetuneResult, as_json: bool) -> int:
             print(f"report: {report}")
         if line := thresholds_of(result):
             print(line)
-            for note in result.detector["thresholds"]["notes"]:
+            for note in (result.detector or result.frames)["thresholds"]["notes"]:
                 print(f"note: {note}")
+        for part, scores in result.frames.get("scores_at_thresholds", {}).items():
+            print(f"at these thresholds, {part}: " + ", ".join(f"{key} {value:.4f}" for key, value in scores.items()))
         print(f"use it: auricle tag RECORDINGS --model {result.run}")
     sys.stdout.flush()
     return EXIT_SOME_FAILED if result.replaced else EXIT_OK
@@ -147,7 +149,7 @@ def class_table(classes: dict[str, dict[str, float]]) -> str:
 
 def thresholds_of(result: FinetuneResult) -> str:
     """Return a line about calibration and thresholds; "" where there are none."""
-    calibration, thresholds = (result.detector.get(name) for name in ("calibration", "thresholds"))
+    calibration, thresholds = ((result.detector or result.frames).get(name) for name in ("calibration", "thresholds"))
     if not calibration or not thresholds:
         return ""
     before, after = (calibration[name] for name in ("ece_before", "ece_after"))

@@ -3,7 +3,8 @@
 config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoints/, encoder.safetensors (what the run gives: the
 last, or the best, and then the last is encoder-last.safetensors), encoder-best.safetensors (where there is a score), features.npz
 (what a frozen head learnt from), start.safetensors (the encoder with the fitted head that training of the whole network began
-from), evaluations/ (scores; of a detector detector.json and detector-scores.npz), card.md, report.html
+from), evaluations/ (scores; of a detector detector.json and detector-scores.npz,
+of labels of frames frame-thresholds.json), card.md, report.html
 """
 
 from __future__ import annotations
@@ -81,6 +82,11 @@ class RunFolder:
     def detector_scores(self) -> Path:
         """A detector's logits of clips that it did not learn from."""
         return self.path / "evaluations" / "detector-scores.npz"
+
+    @property
+    def frame_thresholds(self) -> Path:
+        """Calibration and thresholds of a run that learnt labels of frames."""
+        return self.path / "evaluations" / "frame-thresholds.json"
 
     @property
     def features(self) -> Path:

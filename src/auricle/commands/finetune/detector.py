@@ -317,15 +317,47 @@ class DetectorFiles(Callback):
         save_description(run, described)
 
 
+class FrameThresholds(Callback):
+    """Fit calibration and thresholds to the frames of the validation part at the end of a run that learnt labels of frames."""
+
+    def __init__(self, parts: RunParts, run: RunFolder):
+        from auricle.methods.supervised.data import LabelledData
+
+        assert isinstance(parts.data, LabelledData)
+        self.config, self.run, self.data = parts.config, run, parts.data
+
+    def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        from auricle.core.io import dumps, make_folder, write_text
+        from auricle.detectors.trained_frames import decide_frames, describe_frames, scored_windows, scores_at
+        from auricle.hub.load import read_run
+        from auricle.hub.weight_file import describe, save_encoder
+
+        run, encoder = self.run, read_run(self.run.path)
+        space, config = encoder.info.label_space, self.config
+        assert isinstance(config, FinetuneConfig)
+        named = {"valid": self.data.valid, "test": self.data.test}
+        parts = {name: scored_windows(trainer, progress, data) for name, data in named.items() if data is not None}
+        if space is None or not parts.get("valid"):
+            return
+        decisions = decide_frames(parts["valid"], space, config.detector.goal)
+        encoder.set_label_space(decisions.space)
+        save_encoder(encoder, run.encoder, lineage=describe(run.encoder)["lineage"])
+        scores = {name: scores_at(windows, decisions.space) for name, windows in parts.items()}
+        make_folder(run.frame_thresholds.parent)
+        write_text(run.frame_thresholds, dumps(describe_frames(decisions, scores), indent=1) + "\n")
+
+
 def detector_files(config: FinetuneConfig, *, always: bool = False) -> tuple[CallbackFactory, ...]:
-    """Return what makes a run a detector at its end: nothing where its settings do not ask for it, or frames are learnt.
+    """Return what makes a run a detector at its end, or fits thresholds of frames: nothing where its settings do not ask for it.
 
     Args:
         config: the settings.
         always: also where they ask for no calibration.
     """
-    if config.data.level == "frames" or not (always or config.detector.calibrate == "on"):
+    if not (always or config.detector.calibrate == "on"):
         return ()
+    if config.data.level == "frames":
+        return (lambda parts, run: [FrameThresholds(parts, run)],)
     return (lambda parts, run: [DetectorFiles(parts, run)],)
 
 

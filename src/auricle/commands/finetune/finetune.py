@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -54,6 +55,7 @@ class FinetuneResult:
         test: likewise of the test part.
         detector: what ``evaluations/detector.json`` holds; {} for a run that was not made a detector.
         classes: of labels of frames, the scores of each class on the test part, or else on the validation part.
+        frames: what ``evaluations/frame-thresholds.json`` holds; {} for a run that learnt no labels of frames.
     """
 
     run: Path
@@ -62,6 +64,7 @@ class FinetuneResult:
     test: dict[str, float]
     detector: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    frames: dict[str, Any] = field(default_factory=dict)
 
     @property
     def replaced(self) -> int:
@@ -339,6 +342,7 @@ def result_of(training: RunResult) -> FinetuneResult:
         scores_of(test[-1], "test_") if test else {},
         load_description(run.path) if run.detector.is_file() else {},
         class_scores(run.path),
+        json.loads(run.frame_thresholds.read_text(encoding="utf-8")) if run.frame_thresholds.is_file() else {},
     )
 
 

@@ -1,7 +1,7 @@
 """From the logits of clips that a detector did not learn from to probabilities that can be trusted, and to decisions.
 
-``fit_decisions`` fits a calibration (``scaling.py``), where it makes held-out scores clearly better, and a threshold per class. Both
-are kept in the label space, so tagging, export and serving decide alike.
+``fit_decisions`` fits a calibration (``scaling.py``), where it makes held-out scores clearly better, and a threshold per class.
+Both are kept in the label space, so tagging, export and serving decide alike.
 """
 
 from __future__ import annotations

@@ -53,7 +53,11 @@ class ChosenScaling:
             change = "lowers" if self.gain > 0 else "raises"
             measured = measured.replace(f"{self.gain:.4f}", f"{abs(self.gain):.4f}")
             return f"the scores are left as they are: the best calibration {change} {measured}, which is no clear gain"
-        names = {"temperature": "one temperature", "all classes": "one line for all classes", "by class": "a line a class"}
+        names = {
+            "temperature": "one temperature",
+            "all classes": "one line for all classes",
+            "by class": "a line a class",
+        }
         return f"calibrated by {names[self.kind]}, which lowers {measured}"
 
 
@@ -86,7 +90,8 @@ def choose_scaling(
     if len(names) < LEAST_FOLDS or not found:
         return none
     gains = {
-        kind: np.array([_gain(kinds[kind], logits, truth, folds == fold, exclusive) for fold in names]) for kind in found
+        kind: np.array([_gain(kinds[kind], logits, truth, folds == fold, exclusive) for fold in names])
+        for kind in found
     }
     gains = {kind: values[np.isfinite(values)] for kind, values in gains.items()}
     best = max(gains, key=lambda kind: gains[kind].mean() if len(gains[kind]) else -np.inf)

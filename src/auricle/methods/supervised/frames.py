@@ -25,7 +25,6 @@ from auricle.metrics import events
 from auricle.metrics.psds import SCENARIOS, detections_of_scores, psds
 from auricle.models.base import Encoder
 
-
 MOST_FOR_PSDS = 20_000  # recordings times classes: some ten seconds, after every epoch
 
 
@@ -150,7 +149,9 @@ class SupervisedFrames(Supervised):
     def frames_of(self, parts: Sequence[FrameScores]) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities (T, C) of all frames of a recording, and start and end (T, 2) of each in seconds."""
         ordered = sorted(parts, key=lambda part: self.start_of(part.id))
-        edges = [self.start_of(part.id) + cells(self.times, self.seconds)[: len(part.probabilities)] for part in ordered]
+        edges = [
+            self.start_of(part.id) + cells(self.times, self.seconds)[: len(part.probabilities)] for part in ordered
+        ]
         return np.concatenate([part.probabilities[: len(self.times)] for part in ordered]), np.concatenate(edges)
 
     def psds(self, recordings: Sequence[Sequence[FrameScores]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
