@@ -141,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     with opened(args.folder) as page:
         page.click("#check")
-        page.wait_for_selector("#check-status:has-text('limits'), #check-status:has-text('Not all')")
+        page.wait_for_selector("#check-status:has-text('limits'), #check-status:has-text('Beyond')")
         print(page.inner_text("#check-status"))
         print(page.inner_text("#checked"))
         scores(page, args.recording, args.model, args.weights)

@@ -203,7 +203,7 @@ def test_a_recording_at_another_rate_gets_the_labels_of_auricle_tag(open_page, s
     if REAL:
         assert names == [tag.label for tag in expected]
     page.click("#check")
-    page.wait_for_selector("#check-status:has-text('limits'), #check-status:has-text('Not all')")
+    page.wait_for_selector("#check-status:has-text('limits'), #check-status:has-text('Beyond')")
     assert page.inner_text("#check-status") == "All 5 clips are within the limits of the certificate."
 
 

@@ -303,7 +303,7 @@ async function check() {
     }
     const over = clips.filter((clip) => clip.over.length);
     at("check-status").textContent = over.length
-      ? `Not all numbers are those of PyTorch here: ${over.map((clip) => clip.clip).join(", ")}.`
+      ? `Beyond the limits of the certificate here: ${over.map((clip) => clip.clip).join(", ")}.`
       : `All ${clips.length} clips are within the limits of the certificate.`;
   });
 }

@@ -18,7 +18,11 @@ export function element(tag, values = {}, ...children) {
   return made;
 }
 
-const seconds = (time) => (time < 60 ? `${time.toFixed(2)} s` : `${Math.floor(time / 60)}:${(time % 60).toFixed(1).padStart(4, "0")}`);
+function seconds(time) {
+  if (time < 60) return `${time.toFixed(2)} s`;
+  const tenths = Math.round(10 * time);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}
 const percent = (score) => score.toFixed(score > 0.995 || score < 0.0005 ? 3 : 2);
 
 function dot(rank) {
@@ -76,13 +80,13 @@ export function headSection(head, answer, several, onSeek) {
     const none = detected && !detected.size ? [element("p", { className: "small" }, "None of the classes reaches its threshold.")] : [];
     columns.append(element("div", {}, element("h3", {}, answer.wholeTitle), ...none, labelList(head, whole, 10, ranks, detected)));
   }
-  columns.append(element("div", {}, element("h3", {}, own.length ? `${own.length} event${own.length === 1 ? "" : "s"}` : "Events"), eventsTable(own, ranks, onSeek)));
+  columns.append(element("div", {}, element("h3", {}, own.length ? `${own.length} event${own.length === 1 ? "" : "s"}` : "Events"), eventsTable(own, ranks, onSeek, several ? `Events: ${head.name}` : "Events")));
   section.append(columns);
   section.redraw = () => redraws.forEach((redraw) => redraw());
   return section;
 }
 
-function eventsTable(events, ranks, onSeek) {
+function eventsTable(events, ranks, onSeek, name) {
   if (!events.length) return element("p", { className: "none" }, "No class reaches its threshold. A lower one finds more.");
   const body = element("tbody");
   for (const event of events.slice(0, MOST_EVENTS)) {
@@ -94,7 +98,7 @@ function eventsTable(events, ranks, onSeek) {
   }
   const titles = ["label", "time", "score", ...(onSeek ? [""] : [])].map((text, i) => (text ? element("th", { scope: "col", className: i === 0 ? "" : "n" }, text) : element("td")));
   const table = element("table", { className: "events" }, element("thead", {}, element("tr", {}, ...titles)), body);
-  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Events" }, table);
+  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: name }, table);
   return events.length > MOST_EVENTS ? element("div", {}, scroll, element("p", { className: "small" }, `${events.length - MOST_EVENTS} more are in the saved files.`)) : scroll;
 }
 

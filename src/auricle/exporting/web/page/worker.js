@@ -29,7 +29,7 @@ async function bytesOf(url, id) {
 const calls = {
   async open({ id, description }) {
     const model = await bytesOf(new URL("../model.onnx", import.meta.url), id);
-    session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
+    session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3 });
     graph = description;
     return session.inputNames;
   },
