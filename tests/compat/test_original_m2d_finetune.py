@@ -157,8 +157,8 @@ def test_evars_own_tables_and_folders_are_read_where_they_are(here, monkeypatch)
         (f"finetune.py config/m2d.yaml esc50 weight_file={WEIGHT},flat_features=True", "flat_features=True"),
         (f"finetune.py config/m2d.yaml us8k weight_file={WEIGHT}", "UrbanSound8K is not in data/urbansound8k"),
         (
-            f"finetune.py config/m2d.yaml vocalsound weight_file={WEIGHT}",
-            "needs EVAR's table evar/metadata/vocalsound.csv",
+            f"finetune.py config/m2d.yaml bmdhs1 weight_file={WEIGHT}",
+            "needs EVAR's table evar/metadata/bmdhs1.csv",
         ),
         (f"finetune.py config/m2d.yaml as weight_file={WEIGHT}", "by --data_path FOLDER"),
     ],

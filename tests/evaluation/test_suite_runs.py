@@ -141,7 +141,7 @@ def test_several_models_on_one_folder_are_compared(data, capsys):
 def test_shipped_suites_and_tables_can_be_read():
     for name in shipped_suites():
         suite = read_suite(name)
-        assert read_published_scores(suite.published)
+        assert len(read_published_scores(suite.published)) >= len(suite.published)
     for name in shipped_tables():
         assert all(score.source and score.score > 0 for score in read_published_scores([name]))
 

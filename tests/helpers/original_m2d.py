@@ -37,7 +37,7 @@ OTHERS = (  # programs and models that those two pages do not show; settings of 
     "python mae_train_audio.py --dataset data/files_audioset.csv --input_size 80x208 --mask_ratio 0.75",
     "python train_audio.py --model m2d_d2v_vit_base --input_size 80x208",
 )
-LATER = (
+EVALUATE = (
     "python evar/utils/download_cremad.py downloads/cremad",
     "python prepare_wav.py downloads/cremad work/16k/cremad 16000",
     "python lineareval.py config/m2d.yaml cremad weight_file=/your/path/to/model.pth",

@@ -96,6 +96,19 @@ def fsd50k(folder: Path) -> None:
     write_recordings(folder / "FSD50K.eval_audio", ["4.wav", "5.wav"])
 
 
+def fsdnoisy18k(folder: Path) -> None:
+    meta = folder / "FSDnoisy18k.meta"
+    write_text(
+        meta / "train.csv",
+        "fname,label,aso_id,manually_verified,noisy_small",
+        "1.wav,Rain,/m/06mb1,0,1",
+        "2.wav,Fart,/m/02_nn,1,0",
+    )
+    write_text(meta / "test.csv", "fname,label,aso_id", "1.wav,Rain,/m/06mb1")
+    write_recordings(folder / "FSDnoisy18k.audio_train", ["1.wav", "2.wav"])
+    write_recordings(folder / "FSDnoisy18k.audio_test", ["1.wav"])
+
+
 def dcase20(folder: Path) -> None:
     names = [f"audio/{scene}-{place}-{device}.wav" for scene, place, device in (
         ("bus", "lyon-1", "a"), ("park", "lyon-2", "s1"), ("bus", "prague-3", "b"), ("tram", "prague-4", "a"),
@@ -199,6 +212,26 @@ def cremad(folder: Path) -> None:
     write_recordings(folder / "AudioWAV", names)
 
 
+def cremad_gender(folder: Path) -> None:
+    cremad(folder)
+    write_text(
+        folder / "VideoDemographics.csv",
+        "ActorID,Age,Sex,Race,Ethnicity",
+        *(f"{actor},40,{sex},-,-" for actor, sex in ((1001, "Male"), (1002, "Female"), (1003, "Male"))),
+    )
+
+
+def vocalsound(folder: Path) -> None:
+    names = [f"{speaker}_0_{sound}.wav" for speaker in ("f0003", "m0008", "f0010") for sound in ("cough", "sigh")]
+    for number, part in enumerate(("tr", "val", "te")):
+        rows = [
+            {"wav": f"/home/data/audio_16k/{name}", "labels": "/m/01b_21"}
+            for name in names[2 * number : 2 * number + 2]
+        ]
+        write_text(folder / f"datafiles/{part}.json", json.dumps({"data": rows}))
+    write_recordings(folder / "audio_16k", names)
+
+
 def voxforge(folder: Path) -> None:
     names = [
         f"{language}/{user}/wav/{number}.wav"
@@ -244,6 +277,12 @@ TINY_SETS = {
     "fsd50k": TinySet(
         fsd50k, part(train=2, valid=1, test=2), "FSD50K.eval_audio/4.wav", {"1": ("Bark", "Dog"), "4": ("Rain",)}
     ),
+    "fsdnoisy18k": TinySet(
+        fsdnoisy18k,
+        part(train=2, test=1),
+        "FSDnoisy18k.audio_train/2.wav",
+        {"train/1.wav": ("Rain",), "test/1.wav": ("Rain",)},
+    ),
     "dcase20": TinySet(
         dcase20,
         part(train=2, test=1),
@@ -277,6 +316,12 @@ TINY_SETS = {
     ),
     "speechcommands-v1": TinySet(speechcommands, THREE, "yes/1b_nohash_0.wav", {"no/0a_nohash_0.wav": ("no",)}),
     "cremad": TinySet(cremad, THREE, "", {"1003_DFA_SAD_XX.wav": ("SAD",)}, {"1003_DFA_SAD_XX.wav": "1003"}),
+    "cremad-gender": TinySet(
+        cremad_gender, THREE, "", {"1002_DFA_SAD_XX.wav": ("female",)}, {"1002_DFA_SAD_XX.wav": "1002"}
+    ),
+    "vocalsound": TinySet(
+        vocalsound, THREE, "audio_16k/m0008_0_cough.wav", {"f0003_0_sigh.wav": ("sigh",)}, {"f0003_0_sigh.wav": "f0003"}
+    ),
     "voxforge": TinySet(
         voxforge,
         {"": 8},

@@ -11,6 +11,8 @@
   auricle original m2d bash util/ft-esc50.sh m2d_vit_base-80x608p16x16-221006-mr7 3 42 300
   auricle original m2d bash eval_icbhi.sh WEIGHT 3 5e-5
   auricle original m2d finetune.py config/m2d.yaml cremad weight_file=W --lr 0.5 --freq_mask 30
+  auricle original evar lineareval.py config/m2d.yaml cremad batch_size=16,weight_file=W
+  auricle original evar prepare_wav.py downloads/cremad work/16k/cremad 16000
   auricle original mae-ast fairseq-hydra-train task.data=lists task.mask_type=chunk_mask hydra.run.dir=runs/first
 
 After a lone -- stand options of 'auricle pretrain' (or finetune, distill), which win. Programs that do not run here yet are refused
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "efficientat": "auricle.compat.efficientat.command_line",
     "m2d": "auricle.compat.m2d.command_line",
+    "evar": "auricle.compat.m2d.command_line",
     "mae-ast": "auricle.compat.mae_ast.command_line",
 }
 

@@ -47,6 +47,11 @@ class EvaluateConfig:
     data: str | None = option(None, "folder that holds the data of the suite (default: where the suite says)")
     parallel: int = option(1, "models and tasks that are measured beside each other, each in a process with one thread")
     again: bool = option(False, "measure tasks of a suite again that the results store already holds")
+    text: str = option(
+        "",
+        "MODULE:NAME of an object with encode_text(captions), or of what makes it of the encoder: for zero-shot and retrieval",
+        advanced=True,
+    )
     page: str | None = option(None, "write the comparison of models and published scores to this HTML file")
     lr: float | None = option(
         None,
@@ -110,8 +115,19 @@ class EvaluateConfig:
 
     @property
     def models(self) -> tuple[ModelToMeasure, ...]:
-        """The models."""
-        return tuple(ModelToMeasure(name, self.weights) for name in dict.fromkeys(self.model))
+        """The models; ``weights`` are those of the published name among them.
+
+        Raises:
+            AuricleError: Several of them are published names.
+        """
+        from auricle.hub.published.table import find
+
+        names = tuple(dict.fromkeys(self.model))
+        published = [name for name in names if self.weights is not None and find(name) is not None]
+        if len(published) > 1:
+            raise AuricleError(f"--weights is the file of one published name; {' and '.join(published)} are several")
+        owner = published[0] if published else names[0]
+        return tuple(ModelToMeasure(name, self.weights if name == owner else None) for name in names)
 
     @property
     def first_model(self) -> ModelToMeasure:

@@ -119,7 +119,13 @@ def evaluate_suite(
     suite = suite_of(config)
     published = read_published_scores(suite.published, suite.file)
     context = WorkContext(
-        config.encode, config.statistics, config.baselines, command=command, quiet=quiet, data=config.data
+        config.encode,
+        config.statistics,
+        config.baselines,
+        command=command,
+        quiet=quiet,
+        data=config.data,
+        text=config.text,
     )
     run = SuiteRun(context, store, SuiteKeeper(store), config.again, config.parallel)
     outcomes = run_suite(suite, config.models, run, show)

@@ -4,7 +4,8 @@ The four training programs and the converter accept the options of the original,
 ([m2d 5.1](docs/specification/m2d.md#s5-1), [1.3](docs/specification/m2d.md#s1-3)); ``python`` or ``torchrun`` in front is
 optional. EVAR's ``finetune.py`` and the scripts that call it are parsed by ``evar_options`` and run by ``evar_runs``. Settings of
 ``auricle pretrain`` or ``finetune`` may follow after ``--``; they take precedence: ``… --epochs 300 -- --embed-dim 384 --depth 6``.
-Evaluation of frozen encoders is not implemented yet.
+EVAR's programs for frozen encoders are in ``evar_linear``, ``evar_text`` and ``evar_tools``; ``auricle original evar`` is another
+name for these lines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.compat.lines import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
-from auricle.compat.m2d import applications, evar_options
+from auricle.compat.m2d import applications, evar_linear, evar_options, evar_text, evar_tools
 from auricle.compat.m2d.options import PROGRAMS, parse_options, without_effect
 from auricle.core.errors import AuricleError, nearest
 
@@ -27,16 +28,8 @@ Change = Callable[[Sequence[str], Any], Any]
 CONVERTER = "wav_to_lms"
 FINETUNE = "finetune"
 FINE_TUNERS = (FINETUNE, *evar_options.SCRIPTS, *applications.SCRIPTS)
-LATER = (
-    "lineareval",
-    "2pass_lineareval",
-    "zeroshot",
-    "run_downstream",
-    "prepare_wav",
-    "download_cremad",
-    "summarize",
-    "retrieval",
-)
+EVALUATIONS = (*evar_linear.PROGRAMS, *evar_text.PROGRAMS, *evar_tools.TOOLS, *evar_tools.SCRIPTS)
+LATER = ("run_downstream",)
 
 
 def run(line: Sequence[str], *, change: Change | None = None) -> int:
@@ -55,6 +48,8 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     if shell.script == CONVERTER:
         return convert(shell.args)
+    if shell.script in EVALUATIONS:
+        return evaluation(shell, extra)
     if shell.script in FINE_TUNERS:
         return finetune(shell, extra, change)
     config = settings(shell, extra, change)
@@ -66,13 +61,12 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
 
 def refuse_unknown(shell: ShellLine) -> None:
     """Raise AuricleError unless the line names a supported script."""
-    known = (*PROGRAMS, CONVERTER, *FINE_TUNERS)
+    known = (*PROGRAMS, CONVERTER, *FINE_TUNERS, *EVALUATIONS)
     if shell.script in known:
         return
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
-            f"{shell.script}: evaluation by the original's command lines is not implemented yet; "
-            f"{', '.join(known)} run now. EVAR's probe: auricle evaluate DATA --model NAME --protocol evar --lr 3e-5"
+            f"{shell.script}: this command line of the original is not implemented yet; {', '.join(known)} run now"
         )
     problem = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
     raise AuricleError(f"{problem}{nearest(shell.script, (*known, *LATER))}")
@@ -187,6 +181,44 @@ def finetune(shell: ShellLine, extra: Sequence[str], change: Change | None) -> i
     for line in lines:
         check_weights(line.weight_file)
     return max(finetune_line(line, own) for line in lines)
+
+
+# ---- EVAR's programs for frozen encoders
+def evaluation(shell: ShellLine, extra: Sequence[str]) -> int:
+    """Run one of EVAR's programs, or the lines of a script one after the other. Return the largest exit status."""
+    if extra:
+        raise AuricleError(f"{shell.script} takes no settings after --")
+    if shell.script in evar_tools.SCRIPTS:
+        lines = list(evar_tools.script_lines(shell.script, shell.args))
+        return max(_reported(program, args) for program, args in lines)
+    return evaluate_line(shell.script, shell.args)
+
+
+def evaluate_line(program: str, args: Sequence[str]) -> int:
+    """Run one line and return its exit status."""
+    if program in evar_linear.PROGRAMS:
+        line = evar_linear.parse_linear(program, args)
+        check_weights(line.weight_file)
+        return evar_linear.run_linear(line)
+    if program in evar_text.PROGRAMS:
+        line, text, data = evar_text.parse_text(program, args)
+        check_weights(line.weight_file)
+        return evar_text.run_text(line, text, data)
+    tools = {
+        evar_tools.PREPARE: evar_tools.prepare_wav,
+        evar_tools.DOWNLOAD: evar_tools.download_cremad,
+        evar_tools.SUMMARIZE: evar_tools.summarize,
+    }
+    return tools[program](args)
+
+
+def _reported(program: str, args: Sequence[str]) -> int:
+    """Run a line of a script; a task without data is said and costs no other."""
+    try:
+        return evaluate_line(program, args)
+    except AuricleError as error:
+        print(f"{program} {' '.join(args)}: {error}", file=sys.stderr)
+        return 1
 
 
 # ---- wav_to_lms.py

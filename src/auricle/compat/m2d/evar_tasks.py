@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from auricle.compat.datasets import read_dataset
@@ -38,35 +39,21 @@ class Task:
     folder: str = ""
 
 
-TASKS = {
-    "as": Task(10.0),
-    "as20k": Task(10.0, "audioset-balanced", "audioset"),
-    "esc50": Task(5.0, "esc50"),
-    "us8k": Task(4.0, "urbansound8k"),
-    "fsd50k": Task(7.6358, "fsd50k"),
-    "fsdnoisy18k": Task(8.25),
-    "spcv1": Task(1.0, "speechcommands-v1"),
-    "spcv2": Task(1.0, "speechcommands"),
-    "vc1": Task(8.2, "voxceleb1"),
-    "voxforge": Task(5.8, "voxforge"),
-    "cremad": Task(2.5, "cremad"),
-    "cremad_gender": Task(2.5),
-    "vocalsound": Task(4.18),
-    "gtzan": Task(30.0, "gtzan"),
-    "nsynth": Task(4.0, "nsynth"),
-    "nspitch": Task(4.0, "nsynth-pitch", "nsynth"),
-    "nsvelocity": Task(4.0, "nsynth-velocity", "nsynth"),
-    "surge": Task(4.0, "surge"),
-    **{f"circor{split}": Task(5.0) for split in (1, 2, 3)},
-    **{f"bmdhs{split}": Task(20.0) for split in (1, 2, 3)},
-}
+@cache
+def tasks() -> dict[str, Task]:
+    """Return the tasks by name: those of the suite ``evar``."""
+    from auricle.evaluation.suites.probe_tasks import ProbeTask
+    from auricle.evaluation.suites.read import read_suite
+
+    records = [task for task in read_suite("evar").tasks if isinstance(task, ProbeTask)]
+    return {task.name: Task(task.task.seconds or 0.0, task.dataset, task.folder) for task in records}
 
 
 def find_task(name: str) -> Task:
     """Return the task of a name. Raises AuricleError, with the nearest name, for an unknown one."""
-    if name not in TASKS:
-        raise AuricleError(f"there is no task '{name}'{nearest(name, tuple(TASKS))}")
-    return TASKS[name]
+    if name not in tasks():
+        raise AuricleError(f"there is no task '{name}'{nearest(name, tuple(tasks()))}")
+    return tasks()[name]
 
 
 def seconds_of(line: FinetuneLine) -> float:

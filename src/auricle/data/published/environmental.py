@@ -147,6 +147,33 @@ FSD50K = PublishedDataset(
     multilabel=True,
 )
 
+# ---- FSDnoisy18k
+
+
+def read_fsdnoisy18k(folder: Path) -> Manifest:
+    """Read ``FSDnoisy18k.meta``: noisy and verified clips train, the test part is verified."""
+    meta = find(folder, "FSDnoisy18k.meta")
+    clips = [
+        Clip(
+            f"{split}/{row['fname']}", f"FSDnoisy18k.audio_{split}/{row['fname']}", labels=(row["label"],), split=split
+        )
+        for split in ("train", "test")
+        for row in rows_of(find(meta, f"{split}.csv"), "fname", "label")
+    ]
+    return Manifest(clips, folder)
+
+
+FSDNOISY18K = PublishedDataset(
+    name="fsdnoisy18k",
+    title="FSDnoisy18k",
+    url="https://zenodo.org/records/2529934",
+    licence="CC BY 4.0; every recording has its own licence",
+    layout="FSDnoisy18k.meta/ (train.csv, test.csv), FSDnoisy18k.audio_train/ and FSDnoisy18k.audio_test/",
+    read=read_fsdnoisy18k,
+    expected={"train": 17_585, "test": 947},
+    note="EVAR draws a tenth of the training part for validation; the evar protocol holds a tenth out.",
+)
+
 # ---- DCASE20
 
 

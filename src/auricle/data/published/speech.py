@@ -5,6 +5,8 @@ Layouts, counts and splits: [evaluation 1.3](docs/specification/evaluation.md#s1
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +14,7 @@ from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
-from auricle.data.published.base import LayoutError, PublishedDataset, find, with_split_table
+from auricle.data.published.base import LayoutError, PublishedDataset, find, rows_of, with_split_table
 
 # ---- Speech Commands
 
@@ -89,6 +91,66 @@ CREMAD = PublishedDataset(
     read=read_cremad,
     expected={"all": 7_442},
     note="EVAR splits by actor (63, 9 and 19) from a list of its own: put its table cremad.csv into the folder.",
+)
+
+
+def read_cremad_gender(folder: Path) -> Manifest:
+    """Read the same recordings with the sex of the actor, from ``VideoDemographics.csv``."""
+    emotions = read_cremad(folder)
+    table = find(folder, "VideoDemographics.csv")
+    sexes = {row["ActorID"]: row["Sex"].lower() for row in rows_of(table, "ActorID", "Sex")}
+    unknown = sorted({clip.group or "" for clip in emotions} - sexes.keys())
+    if unknown:
+        raise LayoutError(f"{table.name} has no row of the actor {unknown[0]}")
+    clips = [replace(clip, labels=(sexes[clip.group or ""],)) for clip in emotions]
+    return replace(emotions, clips=clips, classes=("female", "male"))
+
+
+CREMAD_GENDER = replace(
+    CREMAD,
+    name="cremad-gender",
+    title="CREMA-D, sex of the actor",
+    layout="AudioWAV/ and VideoDemographics.csv, and for EVAR's split its table cremad.csv",
+    read=read_cremad_gender,
+)
+
+# ---- VocalSound
+
+VOCALSOUND_AUDIO = ("audio_16k", "audio_44k", "data_44k", "data_16k", "data")
+VOCALSOUND_LISTS = {"train": "tr.json", "valid": "val.json", "test": "te.json"}
+
+
+def read_vocalsound(folder: Path) -> Manifest:
+    """Read the lists ``datafiles/tr.json``, ``val.json`` and ``te.json``: f0003_0_cough.wav is speaker f0003, coughing."""
+    audio = find(folder, *VOCALSOUND_AUDIO).name
+    lists = find(folder, "datafiles", "datafiles_16k", "datafiles_44k")
+    clips = []
+    for split, name in VOCALSOUND_LISTS.items():
+        for wav in _listed_wavs(find(lists, name)):
+            words = PurePosixPath(wav).stem.split("_")
+            if len(words) < 3:
+                raise LayoutError(f"{name} lists {wav}, which is not named SPEAKER_NUMBER_SOUND.wav")
+            clips.append(Clip(wav, f"{audio}/{wav}", labels=(words[-1],), split=split, group=words[0]))
+    return Manifest(clips, folder)
+
+
+def _listed_wavs(path: Path) -> list[str]:
+    """The file names of a list: {"data": [{"wav": "/…/f0003_0_cough.wav", "labels": …}]}."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["data"]
+        return [PurePosixPath(str(row["wav"]).replace("\\", "/")).name for row in rows]
+    except (ValueError, KeyError, TypeError):
+        raise LayoutError(f'{path} is no list {{"data": [{{"wav": …}}]}}') from None
+
+
+VOCALSOUND = PublishedDataset(
+    name="vocalsound",
+    title="VocalSound",
+    url="https://github.com/YuanGongND/vocalsound",
+    licence="CC BY-SA 4.0",
+    layout="audio_16k/ (or data_44k/) and the lists datafiles/tr.json, val.json and te.json",
+    read=read_vocalsound,
+    expected={"train": 15_570, "valid": 1_860, "test": 3_594},
 )
 
 # ---- VoxForge

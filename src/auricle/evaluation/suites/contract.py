@@ -111,6 +111,7 @@ class WorkContext:
         command: The command line.
         quiet: Show no progress.
         data: Folder of the data sets that the user named; None: the places of the suite.
+        text: ``MODULE:NAME`` of the text side (``evaluation.text_side``); "" for the encoder's own.
     """
 
     encode: EncodeSettings = field(default_factory=EncodeSettings)
@@ -121,6 +122,7 @@ class WorkContext:
     command: str = ""
     quiet: bool = True
     data: str | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
   - {name: cremad, dataset: cremad, seconds: 2.5, split_by: split, protocols: [evar]}
 
 A record holds the settings of a ``Task``, names of protocols, and where there is one the published data set (``dataset``, a
-name of ``auricle prepare --help``; ``folder``: of its folder, where that has another name). Where ``source`` is not there,
-the data set's own folder is read in its official layout.
+name of ``auricle prepare --help``; ``folder``: of its folder, where that has another name), else the ``url`` of the data. Where
+``source`` is not there, the data set's own folder is read in its official layout.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from auricle.models.info import EncoderInfo
 
 DEFAULT_PROTOCOLS = ("logistic",)
-PUBLISHED = "published"
+PLACES = ("dataset", "folder", "url")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class ProbeTask(SuiteTask):
         file: The suite's file.
         dataset: Published data set that it is made of; "" for none.
         folder: Name of the data set's folder.
+        url: Where the data are published, of a task without such a data set.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ProbeTask(SuiteTask):
     lr: float | str | None = None
     dataset: str = ""
     folder: str = ""
+    url: str = ""
 
     @classmethod
     def read(cls, record: Record) -> ProbeTask:
@@ -62,8 +64,8 @@ class ProbeTask(SuiteTask):
         if not (values.get("source") or values.get("dataset")):
             raise file.fault(f"every task needs a 'source' or a 'dataset', found {values!r}")
         names = _protocols(values.pop("protocols", DEFAULT_PROTOCOLS), file)
-        dataset, folder = (str(record.get(name) or "") for name in ("dataset", "folder"))
-        values = {name: value for name, value in values.items() if name not in ("dataset", "folder")}
+        dataset, folder, url = (str(record.get(name) or "") for name in PLACES)
+        values = {name: value for name, value in values.items() if name not in PLACES}
         if dataset:
             from auricle.data.published.table import published_dataset
 
@@ -72,7 +74,7 @@ class ProbeTask(SuiteTask):
         task = from_plain(Task, values, str(file.path))
         shared = {name: file.shared[name] for name in ("seeds", "lr") if name in file.shared}
         name = task.name or dataset or replace(task, source=str(file.root / task.source)).title
-        return cls(name, task, names, file, dataset=dataset, folder=folder or dataset, **shared)
+        return cls(name, task, names, file, dataset=dataset, folder=folder or dataset, url=url, **shared)
 
     def works(self, model: EncoderInfo, data: str | None = None) -> list[Work]:
         return [ProbeWork(self, chosen, model.sample_rate, data) for chosen in self.protocols_for(model.family)]
@@ -101,6 +103,12 @@ class ProbeTask(SuiteTask):
         )
 
 
+def not_there(path: Path | str, url: str = "") -> str:
+    """Return the message on data that are not there."""
+    where = f". They are published at {url}" if url else ""
+    return f"the data are not there: {path} does not exist; --data FOLDER names another folder{where}"
+
+
 def _protocols(names: Any, file: SuiteFile) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         raise file.fault(f"protocols should be a list of names such as [linear], found {names!r}")
@@ -114,7 +122,7 @@ def _check_settings(values: dict[str, Any], file: SuiteFile) -> None:
     unknown = sorted(map(str, values.keys() - known - Task.OLD_NAMES.keys()))
     if unknown:
         raise file.fault(
-            f"unknown setting {', '.join(unknown)}; a task has {', '.join(sorted(known))}, protocols, dataset, folder"
+            f"unknown setting {', '.join(unknown)}; a task has {', '.join(sorted(known))}, protocols, {', '.join(PLACES)}"
         )
     for name, value in values.items():
         wanted: Any = (int, float) if name == "seconds" else str
@@ -160,7 +168,7 @@ class ProbeWork(Work):
         if not lacking:
             return task, None
         if not self.entry.dataset:
-            raise MissingData(f"the data are not there: {lacking} does not exist; --data FOLDER names another folder")
+            raise MissingData(not_there(lacking, self.entry.url))
         from auricle.data.published.base import read_published
         from auricle.data.published.folders import dataset_title, datasets_root, where_from
         from auricle.data.published.table import published_dataset
@@ -172,7 +180,10 @@ class ProbeWork(Work):
                 f"{dataset_title(self.entry.dataset)} is not there ({neither}). {where_from(self.entry.dataset)}. --data FOLDER "
                 f"names the folder that holds it as '{self.entry.folder}'"
             )
-        manifest = read_published(published_dataset(self.entry.dataset), folder).manifest
+        dataset = published_dataset(self.entry.dataset)
+        manifest = read_published(dataset, folder).manifest
+        if task.split_by == "split" and not any(manifest.table.values("split")):
+            raise MissingData(f"the split of {dataset.title} is not in {folder}. {dataset.note or dataset.layout}")
         return replace(task, source=str(folder), labels=None), manifest
 
     def fingerprint(self) -> str:

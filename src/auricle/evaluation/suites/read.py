@@ -28,6 +28,8 @@ from auricle.evaluation.suites.contract import Record, SuiteFile, SuiteTask
 ADAPTERS = {
     "probe": "auricle.evaluation.suites.probe_tasks:ProbeTask",
     "tags": "auricle.evaluation.suites.tags:TagsTask",
+    "zero-shot": "auricle.evaluation.suites.text_tasks:ZeroShotTask",
+    "retrieval": "auricle.evaluation.suites.text_tasks:RetrievalTask",
 }
 DEFAULT_ADAPTER = "probe"
 PUBLISHED = "published"

@@ -172,7 +172,7 @@ def _outcome(encoder: Encoder, work: Work, run: SuiteRun, keep: Callable[[Measur
         return replace(outcome, reason=str(error))
     except MemoryError as error:
         return replace(outcome, reason=f"out of memory ({error}): try a smaller --batch-size")
-    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # of a library or a module of the user: the other tasks are measured
         fault = " ".join(str(error).split())
         return replace(outcome, reason=f"it ended in an error that was not expected ({type(error).__name__}: {fault})")
     rows = tuple(replace(row, version=work.version, work=key) for row in measured.rows)
@@ -194,6 +194,7 @@ def work_key(encoder: Encoder, work: Work, context: WorkContext) -> str:
             "name": [encoder.info.name, context.place],
             "statistics": context.statistics,
             "baselines": context.baselines,
+            "text": context.text,
             "protocol": [work.task, work.protocol, work.version],
         }
     )
