@@ -215,7 +215,7 @@ const stem = () => answer.name.replace(/\.[^.]*$/, "");
 // ---- the microphone
 async function listen() {
   if (microphone) return stopListening();
-  await run(async () => {
+  await run(async (signal) => {
     const rate = description.sample_rate, fixed = description.samples && !description.takes_samples;
     const size = Math.min(description.window_samples, fixed ? description.samples : LIVE_WINDOW * rate), hop = Math.min(size, LIVE_HOP * rate);
     at("result").hidden = true;
@@ -228,7 +228,13 @@ async function listen() {
       onEnd: (reason) => stopListening(reason),
     });
     say("Waiting for the microphone…");
-    await own.start().catch(async (error) => { await own.stop(); throw error; });
+    try {
+      await own.start();
+      signal.throwIfAborted();
+    } catch (error) {
+      await own.stop();
+      throw error;
+    }
     microphone = own;
     at("live").hidden = false;
     at("now").replaceChildren();
