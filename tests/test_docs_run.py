@@ -29,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 PUBLISHED = SHARED / "weights" / "mn04_as_mAP_432.pt"
 BLOCK = re.compile(r"^(?:<!-- not run: (\S[^\n]*) -->\n)?```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"bash", "python"}
-SHOWN = {"text", "yaml", "json"}  # output, drawings and files: nothing to run
+SHOWN = {"text", "yaml", "json", "kotlin", "swift"}  # output, drawings, files, apps of phones: nothing to run
 
 
 class Block(NamedTuple):
