@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auricle.core.devices import autocast
 from auricle.core.errors import AuricleError, nearest
 from auricle.frontends.streaming import FrontEndStream
 
@@ -137,7 +138,7 @@ class FrontEnd(ABC):
         if shortest < self.min_samples:
             raise AuricleError(f"{self.id} needs {self.min_samples} samples or more, got {shortest}; zero-pad the clip")
         equal = lengths is None or bool((lengths == wave.shape[1]).all())
-        with torch.autocast(wave.device.type, enabled=False):
+        with autocast("float32", wave.device):
             values = self.log_mel(wave, None if equal else lengths)
         if lengths is None or equal:
             return values

@@ -21,11 +21,10 @@ from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
 from auricle.frontends.framing import (
-    apply_band_groups,
+    band_power,
     blocks_of_frames,
     kaldi_band_groups,
     kaldi_centres,
-    power,
     reflect,
 )
 
@@ -115,12 +114,12 @@ class EfficientATMel(FrontEnd):
         emphasised = reflect(difference, None if lengths is None else lengths - 1, self.n_fft // 2)
         window = hann(self.win_length, self.n_fft, wave.device)
         bank = kaldi_band_groups(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax, wave.device)
-        bins, support = max(stop for _, stop, _ in bank), even_support(self.win_length, self.n_fft)
+        support = even_support(self.win_length, self.n_fft)
         parts = [
-            apply_band_groups(bank, power(frames, window, bins=bins, support=support).transpose(1, 2))
+            band_power(frames, window, bank, support)
             for frames in blocks_of_frames(emphasised, self.n_fft, self.hop_length)
         ]
-        mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        mel = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).transpose(1, 2).contiguous()
         return mel.add_(LOG_OFFSET).log_().add_(SHIFT).div_(SCALE)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch.nn import functional
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import apply_band_groups, blocks_of_frames, kaldi_band_groups, kaldi_centres, power
+from auricle.frontends.framing import band_power, blocks_of_frames, kaldi_band_groups, kaldi_centres
 
 FLOOR = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(FLOOR) = -15.942385
 PRE_EMPHASIS = 0.97
@@ -87,13 +86,12 @@ class KaldiFbank(FrontEnd):
         offset = (1 - PRE_EMPHASIS) * wave.unfold(1, WIN_LENGTH, HOP_LENGTH).mean(dim=2, keepdim=True)
         window = window_of(self.window, wave.device)
         bank = kaldi_band_groups(self.n_mels, N_FFT, self.sample_rate, FMIN, FMAX, wave.device)
-        sizes: dict[str, Any] = {"bins": max(stop for _, stop, _ in bank), "support": (0, WIN_LENGTH)}
         parts, start = [], 0
         for frames in blocks_of_frames(emphasised, N_FFT, HOP_LENGTH):
             level = offset[:, start : start + frames.shape[1]]
-            parts.append(apply_band_groups(bank, power(frames - level, window, **sizes).transpose(1, 2)))
+            parts.append(band_power(frames - level, window, bank, (0, WIN_LENGTH)))
             start += frames.shape[1]
-        mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        mel = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).transpose(1, 2).contiguous()
         return mel.clamp_min(FLOOR).log()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -93,7 +94,18 @@ LOG_STEP = np.log(6.4) / 27.0  # logarithmic above
 
 GROUP = 16  # bands multiplied together with the few bins they use: a quarter of the time of one product with all bins
 
-BandGroups = tuple[tuple[int, int, Tensor], ...]
+
+class BandGroup(NamedTuple):
+    """Bands next to each other: the first bin that they use, the one after the last, (bins, GROUP) weights of power, and (2 bins,
+    GROUP) the same of the squares of real and imaginary parts side by side."""
+
+    first: int
+    stop: int
+    weights: Tensor
+    of_squares: Tensor
+
+
+BandGroups = tuple[BandGroup, ...]
 
 
 def hz_to_mel(hz: np.ndarray) -> np.ndarray:
@@ -175,15 +187,25 @@ def kaldi_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: flo
 def kaldi_band_groups(
     n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float, device: torch.device
 ) -> BandGroups:
-    """Return ``kaldi_bank`` in groups of bands: first bin, the one after the last, and weights (GROUP, bins) of each."""
+    """Return ``kaldi_bank`` in groups of bands."""
     groups = []
     for rows in kaldi_bank(n_mels, n_fft, sample_rate, fmin, fmax, torch.device("cpu")).split(GROUP):
         used = [0, *rows.any(0).nonzero()[:, 0].tolist()]
         first, stop = used[min(1, len(used) - 1)], used[-1] + 1
-        groups.append((first, stop, rows[:, first:stop].contiguous().to(device)))
+        weights = rows[:, first:stop].t().contiguous().to(device)
+        groups.append(BandGroup(first, stop, weights, weights.repeat_interleave(2, 0)))
     return tuple(groups)
 
 
-def apply_band_groups(groups: BandGroups, spectrum: Tensor) -> Tensor:
-    """Multiply a spectrum (B, bins, T) with a bank in groups, without the bank's zeros: (B, n_mels, T)."""
-    return torch.cat([weights @ spectrum[:, first:stop] for first, stop, weights in groups], dim=1)
+def band_power(frames: Tensor, window: Tensor, groups: BandGroups, support: tuple[int, int]) -> Tensor:
+    """Compute the power of windowed frames (B, T, n) in the bands of a bank: (B, T, n_mels).
+
+    The bank is multiplied with the squares of real and imaginary parts, which the transform leaves side by side: adding them up
+    first takes longer. ``support``, and what an exported graph holds, as for ``power``.
+    """
+    if torch.compiler.is_exporting():
+        spectrum = power(frames, window, bins=max(group.stop for group in groups), support=support)
+        return torch.cat([spectrum[..., group.first : group.stop] @ group.weights for group in groups], dim=2)
+    parts = torch.view_as_real(torch.fft.rfft(frames * window)).flatten(2)
+    squares = parts.square() if parts.requires_grad else parts.square_()
+    return torch.cat([squares[..., 2 * group.first : 2 * group.stop] @ group.of_squares for group in groups], dim=2)

@@ -50,14 +50,13 @@ class HeadReader:
         self.space, self.reported, self.settings, self.events = space, reported, settings, events
         self.labels = tuple(space.names[c] for c in reported)
         self.detection = Detection.of(space, reported, events.threshold)
+        everything = reported == list(range(len(space.ids)))
+        self._columns = slice(None) if everything else np.array(reported, dtype=int)
 
     def scores(self, logits: Tensor) -> Scores:
         """Return the scores of (n, C') logits of all classes."""
-        probabilities = self.space.probabilities(logits)
-        if self.detection is None:
-            return Scores(probabilities[:, self.reported].cpu().numpy(), None)
-        whole = probabilities.cpu().numpy()
-        return Scores(whole[:, self.reported], self.detection.scores(whole))
+        whole = self.space.probabilities(logits).cpu().numpy()
+        return Scores(whole[:, self._columns], None if self.detection is None else self.detection.scores(whole))
 
     def join(self, parts: Sequence[Scores]) -> Scores:
         """Return the scores of all windows of batches of them; there may be none."""

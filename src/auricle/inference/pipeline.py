@@ -12,13 +12,13 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from auricle.audio.decode import AudioNote
 from auricle.audio.resample import Resampler
@@ -74,7 +74,7 @@ class Session:
         self.precision = "float32" if precision == "auto" else precision
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix="auricle-decode")
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[object]:
         """Return the context of a forward pass in the chosen precision."""
         return autocast(self.precision, self.device)
 

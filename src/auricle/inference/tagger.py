@@ -7,6 +7,7 @@ that memory stays bounded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from itertools import islice
@@ -172,7 +173,7 @@ class Tagger(Session):
 
     def _read(self, logits: dict[str, torch.Tensor]) -> dict[str, Scores]:
         """The logits (B, C) of each head -> its scores."""
-        if not logits or not all(torch.isfinite(values).all() for values in logits.values()):
+        if not logits or not all(_finite(values) for values in logits.values()):
             raise AuricleError(
                 f"{self.info.name} gives no finite scores: its weights are damaged, or --precision is too coarse for it"
             )
@@ -278,6 +279,11 @@ class Tagger(Session):
             for name, reader in read.items()
         }
         return _of_heads(parts, note_texts(audio.notes))
+
+
+def _finite(values: torch.Tensor) -> bool:
+    """Whether all are finite: their sum is, unless one is not."""
+    return math.isfinite(float(values.sum(dtype=torch.float64)))
 
 
 def _of_heads(parts: dict[str, FileTags], notes: tuple[str, ...]) -> FileTags:

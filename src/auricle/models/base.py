@@ -203,6 +203,11 @@ class Encoder(PretrainedMethods, nn.Module):
         return True
 
     @property
+    def normalises_once(self) -> bool:
+        """Whether a spectrogram that ``normalise`` has normalised may be given in place of one that is not."""
+        return self.norm_stats.dtype == torch.float32  # a network in half precision has its own type of values
+
+    @property
     def front(self) -> FrontEnd:
         """The front end, a pure function of the waveform (its constants are cached, not rebuilt per call)."""
         return front_end(self.info.front_end)

@@ -171,6 +171,10 @@ class Ensemble(Encoder):
     def one_front_end(self) -> bool:
         return len({member.info.front_end for member in self.encoders}) == 1
 
+    @property
+    def normalises_once(self) -> bool:
+        return False  # each member has statistics of its own
+
     def _refuse(self, layers: Sequence[int], taps: Sequence[str], ids_keep: Tensor | None) -> None:
         if layers or taps or ids_keep is not None:
             raise AuricleError("an ensemble has no layers, no taps and no tokens to keep; ask its members")

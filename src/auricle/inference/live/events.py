@@ -113,13 +113,16 @@ class EventTracker:
         """Decide about the window in the middle of the filter."""
         start, end = self.spans.popleft()
         line = self.rows[0] if self.half == 0 else np.median(np.stack(self.rows), axis=0)
+        above = line >= self.low
+        if not above.any() and not self.running.any():  # as most of the time: nothing begins, nothing ends
+            self.last = (start, end)
+            return []
         changes, first = [], start
         if self.last is not None:
             halfway = (start + end + sum(self.last)) / 4
             first, before = max(halfway, start), min(halfway, self.last[1])
             apart = first > before + ROUNDING  # audio that no window covers
             changes = self._close(self.running if apart else self.running & (line < self.low), before)
-        above = line >= self.low
         self.start[above & ~self.running] = first
         self.running |= above
         risen = above & (line > self.peak)

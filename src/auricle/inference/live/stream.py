@@ -79,7 +79,11 @@ class Piece:
         self.samples = Recent(tagger.window)
         self.frames: WindowFrames | None = None
         if tagger.encoder.one_front_end and tagger.device.type == "cpu":
-            self.frames = WindowFrames(tagger.encoder.front, tagger.window, tagger.hop)
+            encoder = tagger.encoder
+            once = {"normalise": encoder.normalise} if encoder.normalises_once else {}
+            self.frames = WindowFrames(encoder.front, tagger.window, tagger.hop, **once)
+            self.normalised = encoder.normalises_once
+            self.lengths = torch.tensor([self.frames.frames])
         self.next = 0  # where the next window begins
 
 
@@ -242,8 +246,8 @@ class Stream:
         if piece.frames is None:
             return self.tagger.wave_scores(piece.samples.part(start, stop)[None])
         values, front = piece.frames.window(piece.samples, start, stop), piece.frames.front
-        lengths = torch.full((1,), values.shape[2])
-        return self.tagger.spectrogram_scores(Spectrogram(values, lengths, front.hop_seconds, front.id))
+        spec = Spectrogram(values, piece.lengths, front.hop_seconds, front.id, piece.normalised)
+        return self.tagger.spectrogram_scores(spec)
 
     def _answer(self, first: int, stop: int, scores: dict[str, Scores]) -> StreamAnswer:
         rate, origin = self.tagger.info.sample_rate, self._piece.origin

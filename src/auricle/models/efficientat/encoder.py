@@ -383,10 +383,11 @@ class EfficientAT(Encoder):
 
     def spec_logits(self, spec: Spectrogram) -> Tensor | None:
         native = self.info.head_names[:1] == (MAIN,) and MAIN not in self.heads
-        if self.training or not native or bool((spec.lengths != spec.values.shape[2]).any()):
+        whole = spec.values.shape[2]
+        if self.training or not native or any(length != whole for length in spec.lengths.tolist()):
             return self.encode(spec).logits
         self.check_spec(spec)
-        values = self.normalise(spec.values)
+        values = spec.values if spec.normalised else self.normalise(spec.values)
         return (self.graphs(self, values) if self.graphs else self.class_scores(values)).float()
 
     def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
