@@ -14,6 +14,8 @@ from auricle.inference.config import EventSettings
 from auricle.inference.events import find_events
 from auricle.inference.live.events import EventTracker
 from auricle.inference.live.stream import Stream, StreamAnswer
+from auricle.models.heads.make import make_head
+from auricle.models.label_space import LabelSpace
 from helpers.encoders import FAMILIES, mn
 from helpers.tagging import LoudestBand
 
@@ -30,8 +32,11 @@ def with_classes(name: str):
 def settled(encoder):
     """Batch norms that have seen sound: with initial ones the scores of a deep network are 0, 1 or the same for all sound."""
     wave = torch.from_numpy(np.stack([bands(1.0, encoder.info.sample_rate, seed) for seed in range(3)]))
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.5
     with torch.no_grad():
-        for _ in range(40):
+        for _ in range(6):
             encoder.train()(wave)
     return encoder.eval()
 
@@ -99,6 +104,33 @@ def test_a_frame_is_computed_once_and_only_the_ends_of_a_window_again():
     assert not odd._piece.frames.shared
 
 
+@pytest.mark.parametrize(
+    ("window", "hop", "grids"), [(3.0, 0.5, 2), (2.0, 0.04, 1), (2.0, 0.01, 4), (4.0, 0.33, 4)], ids=str
+)
+def test_layers_that_see_a_few_frames_are_computed_once_and_give_the_same_scores(window, hop, grids):
+    tagger = auricle.Tagger(settled(mn().with_classes(4)), window=window, hop=hop)
+    stream, wave = Stream(tagger), bands(window + 4.0, 32000, seed=4)[: round(32000 * (window + 12 * hop))]
+    answer = stream.push(wave)
+    maps = stream._piece.maps
+    assert len(maps.kept) == grids
+    assert maps.joined + stream._piece.frames.frames - maps.begin < 0.6 * stream._piece.frames.frames
+    assert len(answer.windows) > 2 * grids
+    for mine in answer.windows:
+        start = round(mine.start * 32000)
+        (alone,) = tagger.probabilities(wave[None, start : start + tagger.window])
+        assert np.abs(mine.scores - alone).max() < SCORES
+    assert np.ptp([w.scores for w in answer.windows], axis=0).max() > 100 * SCORES  # a window is not the next one
+
+
+def test_a_network_whose_layers_all_see_the_whole_clip_is_computed_whole():
+    heads = mn().with_classes(2)
+    other = heads.with_head(make_head("linear", heads, 1, seed=3), LabelSpace("multilabel", ("c",)), name="more")
+    for encoder in (FAMILIES["dymn"].make().with_classes(2), other):
+        assert Stream(encoder, window=3.0, hop=0.5)._piece.maps is None
+    assert Stream(heads, window=2.0, hop=1.0)._piece.maps is None  # two grids: nothing is left of a window
+    assert Stream(heads, window=3.0, hop=0.5, precision="bf16")._piece.maps is None
+
+
 @pytest.mark.parametrize("rate", [48000, 44100, 22050])
 def test_other_rates_are_resampled_as_a_recording_is(rate):
     tagger = auricle.Tagger(LoudestBand(), window=1.0, hop=0.25, top_k=3)
@@ -160,9 +192,6 @@ def test_an_event_says_where_its_score_is_highest():
 
 
 def test_several_heads_are_followed_each_by_itself():
-    from auricle.models.heads.make import make_head
-    from auricle.models.label_space import LabelSpace
-
     encoder = mn().with_classes(2, classes=[("a", "a"), ("b", "b")])
     encoder = encoder.with_head(make_head("linear", encoder, 1, seed=3), LabelSpace("multilabel", ("c",)), name="more")
     tagger = auricle.Tagger(encoder, window=1.0, hop=0.5, threshold=0.01)

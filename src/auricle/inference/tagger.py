@@ -29,6 +29,7 @@ from auricle.inference.head_reader import Frames, HeadReader, Scores, chosen_by_
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tags
 from auricle.models.info import EncoderInfo
+from auricle.models.local_layers import LocalLayers
 from auricle.models.outputs import EncoderOutput, Spectrogram
 
 OnWindows = Callable[[AudioSource, float], None] | None
@@ -170,6 +171,11 @@ class Tagger(Session):
         """
         with self.autocast():
             return self._read(self.encoder.spec_logits_by_head(spec))
+
+    @torch.inference_mode()
+    def map_scores(self, local: LocalLayers, maps: torch.Tensor) -> dict[str, Scores]:
+        """Return the scores of each head of maps of the encoder's local layers. Raises as ``wave_scores``."""
+        return self._read(local.logits(maps))
 
     def _read(self, logits: dict[str, torch.Tensor]) -> dict[str, Scores]:
         """The logits (B, C) of each head -> its scores."""

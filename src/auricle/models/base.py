@@ -23,6 +23,7 @@ from auricle.models.inference_copy import MAKING, EncoderVersion, fingerprint_of
 from auricle.models.info import EncoderInfo, LayerGroup
 from auricle.models.inputs import LayerChoice, Padding, check_padding, check_wave, chosen_layers, zero_padded
 from auricle.models.label_space import LabelKind, LabelSpace
+from auricle.models.local_layers import LocalLayers
 from auricle.models.outputs import CoreOutput, EncoderOutput, Spectrogram
 from auricle.models.pretrained import PretrainedMethods
 
@@ -196,6 +197,10 @@ class Encoder(PretrainedMethods, nn.Module):
             return self.encode(spec).head_logits
         logits = self.spec_logits(spec)
         return {} if logits is None else {self.info.head_names[0]: logits}
+
+    def local_layers(self) -> LocalLayers | None:
+        """Return the inference form in two parts, of which the first sees a few frames; None where it has no such parts."""
+        return None
 
     @property
     def one_front_end(self) -> bool:

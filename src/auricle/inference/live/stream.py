@@ -4,7 +4,9 @@ It is a ``Tagger`` fed by hand: the same windows of the same grid, with the same
 the stream are those of ``Tagger`` for a recording of that piece, scores within 1e-5, however it was cut into chunks.
 
 A new window of 10 s every half second would compute each frame of the spectrogram twenty times; ``frontends/window_frames.py``
-computes it once. Held are one window of samples and of frames, and a few numbers for each label.
+does it once. A network whose first layers see a few frames each (MN, up to its first squeeze-and-excitation) computes the maps
+of these layers once as well (``window_maps.py``). Held are one window of samples, frames and maps, and a few numbers for each
+label.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from auricle.frontends.window_frames import WindowFrames
 from auricle.inference.config import TagOptions
 from auricle.inference.head_reader import HeadReader, Scores
 from auricle.inference.live.events import EventChange, EventTracker
+from auricle.inference.live.window_maps import WindowMaps
 from auricle.inference.pipeline import Model
 from auricle.inference.tag_results import Tag, WindowTags
 from auricle.inference.tagger import Tagger
+from auricle.models.local_layers import LocalLayers
 from auricle.models.outputs import Spectrogram
 
 WINDOW, HOP = (
@@ -74,16 +78,19 @@ class StreamAnswer:
 class Piece:
     """Sound without a gap. Positions are samples from its beginning."""
 
-    def __init__(self, tagger: Tagger, origin: float):
+    def __init__(self, tagger: Tagger, local: LocalLayers | None, origin: float):
         self.origin = origin  # seconds of the stream at its beginning
         self.samples = Recent(tagger.window)
         self.frames: WindowFrames | None = None
+        self.maps: WindowMaps | None = None
         if tagger.encoder.one_front_end and tagger.device.type == "cpu":
             encoder = tagger.encoder
             once = {"normalise": encoder.normalise} if encoder.normalises_once else {}
             self.frames = WindowFrames(encoder.front, tagger.window, tagger.hop, **once)
             self.normalised = encoder.normalises_once
             self.lengths = torch.tensor([self.frames.frames])
+            maps = None if local is None or not self.normalised else WindowMaps(local, self.frames)
+            self.maps = maps if maps is not None and maps.shared else None
         self.next = 0  # where the next window begins
 
 
@@ -134,7 +141,9 @@ class Stream:
         self.labels, self.time = self.tagger.labels, 0.0
         self._trackers = {name: _tracker(name, reader) for name, reader in self.tagger.readers.items()}
         self._resampler: ResampleStream | None = None
-        self._piece = Piece(self.tagger, 0.0)
+        # in reduced precision the parts of a network would be rounded where the whole is not
+        self._local = self.tagger.encoder.local_layers() if self.tagger.precision == "float32" else None
+        self._piece = Piece(self.tagger, self._local, 0.0)
         self._started = False
 
     def push(self, samples: Any, *, sample_rate: int | None = None, at: float | None = None) -> StreamAnswer:
@@ -210,7 +219,7 @@ class Stream:
         return StreamAnswer()
 
     def _begin(self, time: float) -> None:
-        self.time, self._resampler, self._piece = time, None, Piece(self.tagger, time)
+        self.time, self._resampler, self._piece = time, None, Piece(self.tagger, self._local, time)
 
     def _end_resampling(self) -> StreamAnswer:
         """Take what the resampler still holds."""
@@ -246,6 +255,8 @@ class Stream:
         if piece.frames is None:
             return self.tagger.wave_scores(piece.samples.part(start, stop)[None])
         values, front = piece.frames.window(piece.samples, start, stop), piece.frames.front
+        if piece.maps is not None and self._local is not None:
+            return self.tagger.map_scores(self._local, piece.maps.of(values))
         spec = Spectrogram(values, piece.lengths, front.hop_seconds, front.id, piece.normalised)
         return self.tagger.spectrogram_scores(spec)
 

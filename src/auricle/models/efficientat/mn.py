@@ -17,6 +17,7 @@ from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8
 from auricle.models.efficientat.encoder import Classes, EfficientAT, build_head
 from auricle.models.label_space import LabelKind
 from auricle.models.layers.init import keyed
+from auricle.models.local_layers import LocalLayers
 from auricle.models.outputs import Spectrogram
 
 
@@ -68,6 +69,11 @@ class MN(EfficientAT):
         """Channels-last on CPUs: a training step of mn10 takes a fifth to a quarter less time (``LAB.md``, 2026-11-30)."""
         if next(self.parameters()).device.type == "cpu":
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def local_layers(self) -> LocalLayers | None:
+        from auricle.models.efficientat.local import local_layers
+
+        return local_layers(self)
 
     def squeezes(self) -> dict[str, nn.Module]:
         if "c" not in self.config.squeeze_letters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,18 @@ KEPT = "; the lines before are kept"
 def json_line(change: EventChange, clock: str) -> str:
     """Return a change as a line of JSON."""
     return dumps({**change.to_json(), "clock": clock}) + "\n"
+
+
+class MessageIds:
+    """Ids of messages, one for each: who gets a message twice, because its confirmation was lost, can tell by them."""
+
+    def __init__(self) -> None:
+        self.run, self.count = secrets.token_hex(8), 0
+
+    def message(self, change: EventChange, clock: str) -> str:
+        """Return a change as JSON with the next id: the id of this run and a number that rises by one."""
+        self.count += 1
+        return dumps({"id": f"{self.run}-{self.count}", **change.to_json(), "clock": clock})
 
 
 def csv_line(change: EventChange, clock: str) -> str:

@@ -6,12 +6,15 @@
     homeassistant/binary_sensor/BASE_LABEL/config
                                 what Home Assistant's discovery needs to show each label as a sensor; retained
 
-Messages wait in a queue while the broker is away, and are sent in order when it is back, each until the broker has confirmed it.
+While the broker is away messages wait in a queue in memory, and are sent in order when it is back, each until the broker has
+confirmed it; one whose confirmation was lost comes twice, with the same ``id``. A broker that keeps nothing on disk forgets what
+was retained when it stops, so status, discovery and states are published again at each connection.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +25,7 @@ import numpy as np
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import dumps
 from auricle.inference.live.events import EventChange
-from auricle.inference.live.sinks.files import json_line
+from auricle.inference.live.sinks.files import MessageIds
 from auricle.version import __version__
 
 PORT, SAFE_PORT = 1883, 8883
@@ -55,20 +58,22 @@ class MQTT:
         self.base = _topic(unquote(parts.path)) or "auricle"
         self.labels, self.patience = tuple(labels), patience
         self.open: dict[str, int] = {}  # events of each label that are open; several heads may share a label
-        self.sent = self.refused = 0  # counted by this thread
-        self.announced = self.confirmed = 0  # counted by the client's thread
+        self.ids, self.ended = MessageIds(), False
+        self.sent = self.refused = 0
+        self.confirmed = 0  # by the broker; counted by the client's thread alone
+        self.lock = (
+            threading.RLock()
+        )  # the client's thread sends states too, and the last one sent must be the one that holds
         self.client = client(f"auricle-{self.base}", self._on_connect, self._on_publish)
         if parts.username:
             self.client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         if parts.scheme == "mqtts":
             self.client.tls_set()
         self.client.will_set(f"{self.base}/status", "offline", CONFIRMED, retain=True)
-        self.client.max_queued_messages_set(MOST_WAITING)
+        self.client.max_queued_messages_set(MOST_WAITING + 2 * len(self.labels) + 1)  # and what is told at a connection
         self.client.reconnect_delay_set(1, LONGEST_WAIT)
         self.client.connect_async(self.host, parts.port or (SAFE_PORT if parts.scheme == "mqtts" else PORT))
         self.client.loop_start()
-        for label in self.labels:
-            self._send(f"{self.base}/{_topic(label)}/state", "OFF", retain=True)
 
     def add_audio(self, samples: np.ndarray, rate: int, start: float) -> None:
         """Take no notice of the sound."""
@@ -76,14 +81,17 @@ class MQTT:
     def take(self, change: EventChange, clock: str) -> None:
         if change.kind == "updated":
             return
-        self._send(f"{self.base}/event", json_line(change, clock).strip())
-        before = self.open.get(change.label, 0)
-        now = self.open[change.label] = before + (1 if change.kind == "opened" else -1)
-        if (before > 0) != (now > 0):
-            self._send(f"{self.base}/{_topic(change.label)}/state", "ON" if now > 0 else "OFF", retain=True)
+        with self.lock:
+            self._send(f"{self.base}/event", self.ids.message(change, clock))
+            before = self.open.get(change.label, 0)
+            now = self.open[change.label] = before + (1 if change.kind == "opened" else -1)
+            if (before > 0) != (now > 0):
+                self._send_state(change.label)
 
     def close(self) -> tuple[str, ...]:
-        self._send(f"{self.base}/status", "offline", retain=True)
+        with self.lock:
+            self.ended = True
+            self._send(f"{self.base}/status", "offline", retain=True, always=True)
         ends = time.monotonic() + self.patience
         while self._waiting() and time.monotonic() < ends:
             time.sleep(0.05)
@@ -113,25 +121,31 @@ class MQTT:
         }
 
     def _on_connect(self, client: Any, *ignored: Any) -> None:
-        """Say at each connection that the stream is there, and which sensors it has: a broker may have forgotten."""
-        self.announced += 1 + len(self.labels)
-        client.publish(f"{self.base}/status", "online", CONFIRMED, retain=True)
-        for label in self.labels:
-            topic = f"{DISCOVERY}/binary_sensor/{_identifier(self.base)}_{_identifier(label)}/config"
-            client.publish(topic, dumps(self.discovery(label)), CONFIRMED, retain=True)
+        """Say at each connection that the stream is there, which sensors it has and how they stand: a broker may have forgotten."""
+        with self.lock:
+            for label in self.labels:
+                topic = f"{DISCOVERY}/binary_sensor/{_identifier(self.base)}_{_identifier(label)}/config"
+                self._send(topic, dumps(self.discovery(label)), retain=True, always=True)
+                self._send_state(label, always=True)
+            self._send(f"{self.base}/status", "offline" if self.ended else "online", retain=True, always=True)
 
     def _on_publish(self, *ignored: Any) -> None:
-        self.confirmed += 1
+        self.confirmed += 1  # without the lock: the client holds one of its own here, which ``publish`` takes
 
-    def _send(self, topic: str, text: str, *, retain: bool = False) -> None:
-        if self.client.publish(topic, text, CONFIRMED, retain=retain).rc == QUEUE_FULL:
+    def _send_state(self, label: str, *, always: bool = False) -> None:
+        state = "ON" if self.open.get(label, 0) > 0 else "OFF"
+        self._send(f"{self.base}/{_topic(label)}/state", state, retain=True, always=always)
+
+    def _send(self, topic: str, text: str, *, retain: bool = False, always: bool = False) -> None:
+        full = not always and self._waiting() >= MOST_WAITING
+        if full or self.client.publish(topic, text, CONFIRMED, retain=retain).rc == QUEUE_FULL:
             self.refused += 1
         else:
             self.sent += 1
 
     def _waiting(self) -> int:
         """Messages that the broker has not confirmed."""
-        return self.sent + self.announced - self.confirmed
+        return self.sent - self.confirmed
 
 
 def _client_class() -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.inference.live.events import EventChange
-from auricle.inference.live.sinks.files import json_line
+from auricle.inference.live.sinks.files import MessageIds
 from auricle.version import __version__
 
 MOST_WAITING = 10_000  # events; about 5 MB. Later ones are then not delivered, which is said at the end
@@ -36,7 +36,7 @@ class Webhook:
         if not address.startswith(("http://", "https://")):
             raise AuricleError(f"--webhook {address}: expected an address that begins with http:// or https://")
         self.address, self.first_wait, self.patience = address, first_wait, patience
-        self.failed, self.reason = 0, ""
+        self.failed, self.reason, self._ids = 0, "", MessageIds()
         self._queue: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
         self._ends = float("inf")  # when attempts stop, by ``time.monotonic()``
         self._wake = threading.Event()
@@ -50,7 +50,7 @@ class Webhook:
         if change.kind == "updated":
             return
         try:
-            self._queue.put_nowait(json_line(change, clock).encode())
+            self._queue.put_nowait(self._ids.message(change, clock).encode())
         except queue.Full:
             self.failed, self.reason = self.failed + 1, self.reason or "too many wait"
 
