@@ -5,6 +5,7 @@ It connects again when it breaks, and says how long it was away.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +49,7 @@ def network_chunks(
                 yield Chunk(samples, rate, max(0.0, lost - len(samples) / rate), reconnected=lost_at > 0)
                 failures, heard, lost_at, wait = 0, True, 0.0, first_wait
         except (av.error.FFmpegError, AudioError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = _reason(error, timeout)
             if not heard:
                 raise AuricleError(
                     f"{address} cannot be opened: {reason}; check the address and that it is up"
@@ -60,6 +61,15 @@ def network_chunks(
         on_trouble(f"{address}: {reason}; connecting again in {wait:g} s")
         time.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    """What FFmpeg means: it calls a stall an exit that was asked for, and an end without notice an input error."""
+    if type(error).__name__ == "ExitError" or isinstance(error, TimeoutError):
+        return f"nothing came for {timeout:g} s"
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return "the connection broke off"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _decoded(av: Any, address: str, timeout: float) -> Iterator[tuple[np.ndarray, int]]:
