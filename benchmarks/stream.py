@@ -1,7 +1,6 @@
 """What a stream costs: a share of a core, and its cost beside the network passes alone, in one run.
 
     python -m benchmarks.stream                     # mn04_as and mn10_as, 10 s of context, an answer every half second
-    python -m benchmarks.stream --hours 24          # memory over a day in accelerated time, with ten gaps
 
 Each round times, one after the other on one thread: a network pass on a spectrogram that is there; the same hop through ``Stream``
 (front end, network, labels, events), from sound at the network's rate and resampled from 48 kHz; and the window as ``tag`` scores
@@ -12,7 +11,6 @@ the rounds is printed.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -84,34 +82,13 @@ def network_pass(encoder: Encoder, spec: Spectrogram) -> dict[str, torch.Tensor]
     return encoder.spec_logits_by_head(spec)
 
 
-def day(hours: float) -> None:
-    """Print the memory of the process over a long stream with gaps, by a network of toy size."""
-    stream = auricle.Stream(MN(MNConfig(width=0.1, num_classes=5), seed=1).with_classes(2).eval(), window=2.0, hop=2.0)
-    chunk = 0.1 * np.random.default_rng(0).standard_normal(10 * 32000).astype(np.float32)
-    chunks, windows, expected = round(hours * 360), 0, 0
-    for i in range(chunks):
-        if i % (chunks // 10) == chunks // 20:
-            answer = stream.gap(30.0)
-            windows += len(answer.windows)
-        windows += len(stream.push(chunk).windows)
-        expected += 5
-        if i % (chunks // 12) == 1:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{i / 360:5.1f} h of sound: {windows} of {expected} windows, at most {peak:.0f} MiB", flush=True)
-    print(f"{chunks / 360:5.1f} h: {windows} of {expected} windows, the clock stands at {stream.time / 3600:.3f} h")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--model", choices=WIDTHS, help="this one alone, in this process")
-    parser.add_argument("--hours", type=float, default=0.0, help="run a long stream instead, of so many hours")
     args = parser.parse_args()
     torch.set_num_threads(1)
     tune_allocator()  # as the command does
-    if args.hours:
-        day(args.hours)
-        return
     if args.model:
         costs(args.model, args.rounds)
         return
