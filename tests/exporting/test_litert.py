@@ -15,8 +15,11 @@ import torch
 import auricle
 from auricle.commands.export import ExportConfig, verify_export
 from auricle.core.errors import AuricleError, MissingExtra
+from auricle.exporting.formats import write_graph
 from auricle.exporting.graph import trace
 from auricle.exporting.litert import REWRITTEN, framed, mirrored
+from auricle.exporting.quantization.forms import CHOICES, forms_of
+from auricle.exporting.quantization.litert_forms import products_of
 from auricle.exporting.runtimes import open_graph
 from auricle.frontends.base import front_end
 from auricle.models.heads.make import make_head
@@ -145,8 +148,6 @@ def test_a_family_is_exported_for_one_length(family, tmp_path):
 def test_dymn_is_exported_for_one_length(tmp_path):
     """On noise: with the random weights of a test, silence has logits of 1e9 and more, beyond any absolute limit."""
     needs_litert()
-    from auricle.exporting.formats import write_graph
-
     encoder = FAMILIES["dymn"].make()
     graph = trace(encoder, length=1, any_length=False, batch_size=1, frames=False, one_shape=True)
     write_graph(graph, "litert", tmp_path)
@@ -194,3 +195,51 @@ def test_the_published_tagger_fits_in_six_megabytes_and_gives_the_golden_scores(
     found = open_graph(out, "litert", result.description, threads=1)({"wave": golden["waveform_32k"]})
     np.testing.assert_allclose(found["scores"], golden["probabilities"], atol=1e-5)
     assert np.argsort(-found["scores"][0])[:10].tolist() == np.argsort(-golden["probabilities"][0])[:10].tolist()
+
+
+# ---- smaller numbers
+def test_smaller_forms_of_litert_have_no_percentiles_and_say_float16():
+    forms = forms_of("litert", "auto")
+    assert len({form.name for form in forms}) == len(forms)
+    assert {form.kind for form in forms} == {"float16", "int8-weights", "int8-dynamic", "int8-static"}
+    assert {form.ranges for form in forms} == {"", "minmax"}
+    assert all("float16" in form.precision for form in forms)
+    assert "16-bit integers" in forms_of("onnx", "float16")[0].precision, "of the other formats"
+
+
+@pytest.mark.slow
+def test_every_smaller_form_is_smaller_and_close_and_costs_one_conversion(tmp_path, monkeypatch):
+    needs_litert()
+    encoder = FAMILIES["mn"].make()
+    graph = trace(encoder, length=1, any_length=False, batch_size=None, frames=False, one_shape=True)
+    write_graph(graph, "litert", tmp_path)
+    file = tmp_path / "model.tflite"
+    inputs, size = {"wave": wave_of(32000).numpy()}, file.stat().st_size
+    expected = open_graph(tmp_path, "litert", graph.description, threads=1)(inputs)["embedding"]
+    parts = {(product.part, product.op) for product in products_of(file.read_bytes())}
+    assert {("front end", "FULLY_CONNECTED"), ("gates", "FULLY_CONNECTED"), ("head", "FULLY_CONNECTED")} <= parts
+    assert {part for part, op in parts if op == "DEPTHWISE_CONV_2D"} == {"first", "small"}
+    monkeypatch.setitem(sys.modules, "litert_torch", object())  # not asked again
+    for form in [form for quantize in CHOICES[1:-1] for form in forms_of("litert", quantize)]:
+        write_graph(graph, "litert", tmp_path, form, [inputs])
+        assert file.stat().st_size < 0.6 * size, form.name
+        found = open_graph(tmp_path, "litert", graph.description, threads=1)(inputs)["embedding"]
+        assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max(), form.name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="needs the published weights")
+def test_the_published_tagger_in_eight_bits_takes_two_and_a_half_megabytes_and_keeps_its_top_ten(tmp_path):
+    needs_litert()
+    from safetensors.numpy import load_file
+
+    encoder = auricle.load("mn04_as", weights=PUBLISHED)
+    graph = trace(encoder, length=10, any_length=False, batch_size=None, frames=False, one_shape=True)
+    golden = load_file(TEN)
+    inputs = {"wave": golden["waveform_32k"]}
+    for quantize, megabytes in (("float16", 3.0), ("int8-weights", 2.5), ("int8-dynamic", 2.5), ("int8-static", 2.5)):
+        [form] = forms_of("litert", quantize)
+        write_graph(graph, "litert", tmp_path, form, [inputs])
+        assert (tmp_path / "model.tflite").stat().st_size < 1e6 * megabytes
+        scores = open_graph(tmp_path, "litert", graph.description, threads=1)(inputs)["scores"][0]
+        assert np.argsort(-scores)[:10].tolist() == np.argsort(-golden["probabilities"][0])[:10].tolist(), quantize

@@ -41,5 +41,5 @@ def test_auto_tries_every_form_of_a_format_and_a_kind_means_its_first():
     assert forms_of("onnx", "none") == ()
     assert forms_of("openvino", "int8-static") == KNOWN["int8-static"][:1]
     assert len(forms_of("onnx", "auto")) == sum(map(len, KNOWN.values()))
-    with pytest.raises(AuricleError, match="int8-static is not known for --to torch; it is for --to onnx"):
+    with pytest.raises(AuricleError, match="int8-static is not known for --to torch; it is for --to litert, onnx"):
         forms_of("torch", "int8-static")

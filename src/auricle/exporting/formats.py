@@ -56,7 +56,7 @@ def write_graph(
             torch.export.save(graph.program, file)
             return
         if to == "litert":
-            write_litert(graph, file)
+            write_litert(graph, file, form, calibration)
             return
         model = onnx_model(graph)
         if form is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -58,10 +58,11 @@ class WaveformGraph(nn.Module):
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced graph and its description."""
+    """A traced graph and its description; ``converted`` keeps what it was converted to, so that many forms cost one conversion."""
 
     program: ExportedProgram
     description: Description
+    converted: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def trace(

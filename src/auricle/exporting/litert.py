@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from auricle.exporting.graph import Graph
+from auricle.exporting.quantization.forms import Form
+from auricle.exporting.quantization.litert_forms import Inputs, in_form
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "LITERT_TORCH_SHOW_PROGRESS": "n"}
 
@@ -62,20 +64,36 @@ class NamedGraph(nn.Module):
         return dict(zip(self.names, results))
 
 
-def write_litert(graph: Graph, file: Path) -> None:
+def write_litert(graph: Graph, file: Path, form: Form | None = None, calibration: Sequence[Inputs] = ()) -> None:
     """Write a graph of one shape as a ``.tflite`` file; an input ``samples`` is int32 there.
+
+    Args:
+        form: of smaller numbers; None: float32.
+        calibration: inputs by name, for the forms that fit ranges.
 
     Raises:
         Exception: of the converter, of many kinds, where it has no form for an operator.
     """
-    inputs = dict(zip(graph.description.inputs, graph.program.example_inputs[0]))
-    with quiet_converter(), torch.no_grad():
-        import litert_torch
+    with quiet_converter():
+        content = litert_model(graph)
+        if form is not None:
+            content = in_form(content, form, calibration)
+    file.write_bytes(content)
 
-        program = graph.program.run_decompositions(dict(REWRITTEN))
-        named = NamedGraph(program, graph.description.outputs)
-        named.training = named.traced.training = False  # a traced graph has no eval()
-        litert_torch.convert(named, sample_kwargs=inputs).export(str(file))
+
+def litert_model(graph: Graph) -> bytes:
+    """Return the ``.tflite`` file of a graph in float32."""
+    import litert_torch
+
+    if "litert" not in graph.converted:
+        inputs = dict(zip(graph.description.inputs, graph.program.example_inputs[0]))
+        with torch.no_grad():
+            program = graph.program.run_decompositions(dict(REWRITTEN))
+            named = NamedGraph(program, graph.description.outputs)
+            named.training = named.traced.training = False  # a traced graph has no eval()
+            graph.converted["litert"] = litert_torch.convert(named, sample_kwargs=inputs).model_content()
+    content: bytes = graph.converted["litert"]
+    return content
 
 
 @contextmanager

@@ -6,7 +6,7 @@ multiply 8-bit integers, with ranges of the activations from calibration clips o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auricle.core.errors import AuricleError
 
@@ -22,7 +22,7 @@ INTEGER_ARITHMETIC = ("int8-dynamic", "int8-static")
 class Form:
     """How the numbers of a graph are made smaller.
 
-    The front end is never quantized to integers: its constants take 16 bits with a scale.
+    The front end is never quantized to integers of 8 bits: its constants take 16 bits.
 
     Attributes:
         kind: "float16", "int8-weights", "int8-dynamic" or "int8-static".
@@ -30,6 +30,8 @@ class Form:
         integers: the parts whose products are of 8-bit integers.
         in_16_bits: the parts whose weights take 16 bits, of those that are not ``integers``; other weights take 8.
         ranges: how calibration finds the range of an activation: "minmax" or "percentile" (0.001 % cut off at each end).
+        floats: what takes 16 bits is float16, where a runtime has no weights in 16-bit integers, which lose less. Of the form
+            "float16", the parts ``in_16_bits`` then stay float32.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Form:
     integers: tuple[str, ...] = ()
     in_16_bits: tuple[str, ...] = ("first", "small")
     ranges: str = ""
+    floats: bool = False
 
     @property
     def name(self) -> str:
@@ -58,11 +61,13 @@ class Form:
     @property
     def precision(self) -> str:
         """A sentence for the certificate."""
+        if self.kind == "float16" and self.floats:
+            return f"weights in float16, in float32 in: {', '.join(self.in_16_bits)}; arithmetic in float32"
         if self.kind == "float16":
             return "weights in float16, front end in 16-bit integers with scales; arithmetic in float32"
         sixteen = ", ".join(("front end", *self.in_16_bits))
         scales = "per output" if self.per_channel else "per layer"
-        stored = f"weights in int8 with one scale {scales}, in 16 bits in: {sixteen}"
+        stored = f"weights in int8 with one scale {scales}, in {'float16' if self.floats else '16 bits'} in: {sixteen}"
         if self.float32_arithmetic:
             return f"{stored}; arithmetic in float32"
         origin = "from calibration clips" if self.kind == "int8-static" else "of each call"
@@ -91,11 +96,20 @@ STATIC = (
     Form("int8-static", integers=PARTS[1:], in_16_bits=(), ranges="percentile"),
     Form("int8-static", per_channel=False, integers=("body",), ranges="percentile"),
 )
+LITERT_STATIC = (  # its quantizer has no percentiles, and finds no ranges for products of averages
+    Form("int8-static", integers=("body",), ranges="minmax"),
+    Form("int8-static", per_channel=False, integers=("body",), ranges="minmax"),
+)
 KNOWN = {"float16": (Form("float16"),), "int8-weights": WEIGHTS, "int8-dynamic": DYNAMIC, "int8-static": STATIC}
+LITERT = {
+    kind: tuple(replace(form, floats=True) for form in forms)
+    for kind, forms in {**KNOWN, "int8-static": LITERT_STATIC}.items()
+}
 FORMATS: dict[str, dict[str, tuple[Form, ...]]] = {
     "onnx": KNOWN,
     "web": KNOWN,
     "openvino": KNOWN,
+    "litert": LITERT,
 }  # known forms by format and kind
 
 

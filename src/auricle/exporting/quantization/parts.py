@@ -13,6 +13,7 @@ from typing import Any
 
 from auricle.exporting.quantization.forms import SMALL
 
+AVERAGES = ("ReduceMean", "GlobalAveragePool")
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 PARAMETERS = "encoder."  # names of the encoder's parameters and buffers begin so in a trace of ``WaveformGraph``
 FEATURES = ("embedding", "frames")
@@ -55,8 +56,8 @@ def products_of(model: Any) -> tuple[Product, ...]:
     graph = model.graph
     constants = {value.name for value in graph.initializer}
     sizes = {value.name: tuple(value.dims) for value in graph.initializer}
-    features = _needed_for(graph, [value.name for value in graph.output if value.name in FEATURES])
-    network, averaged = _after_parameters(graph, constants), _averages(graph, constants)
+    features = needed_for(graph, [value.name for value in graph.output if value.name in FEATURES])
+    network, averaged = _after_parameters(graph, constants), averages(graph, constants, AVERAGES, KEPT_ALONG)
     found: list[Product] = []
     for node in graph.node:
         weight = _constant_factor(node, constants)
@@ -103,10 +104,10 @@ def _output_axis(node: Any, weight: str, dims: int) -> int:
     return dims - 1 if node.input[1] == weight else dims - 2
 
 
-def _needed_for(graph: Any, values: Iterable[str]) -> set[str]:
-    """Names of the nodes that some values depend on."""
+def needed_for(graph: Any, values: Iterable[Any]) -> set[str]:
+    """Return the names of the nodes that some values depend on. ``graph.node`` is in topological order."""
     wanted, found = set(values), set()
-    for node in reversed(graph.node):  # in topological order
+    for node in reversed(graph.node):
         if wanted.intersection(node.output):
             found.add(node.name)
             wanted.update(node.input)
@@ -124,14 +125,18 @@ def _after_parameters(graph: Any, constants: set[str]) -> set[str]:
     return found
 
 
-def _averages(graph: Any, constants: set[str]) -> set[str]:
-    """Names of the values that are computed from averages alone, by nodes that have no other input but constants."""
-    found: set[str] = set()
+def averages(graph: Any, constants: set[Any], of: tuple[str, ...], kept_along: tuple[str, ...]) -> set[Any]:
+    """Return the values that are computed from averages alone, by nodes that have no other input but constants.
+
+    Args:
+        of: operators that average; kept_along: those after which averages are still averages.
+    """
+    found: set[Any] = set()
     for node in graph.node:
-        if node.op_type in ("ReduceMean", "GlobalAveragePool"):
+        if node.op_type in of:
             found.update(node.output)
-        elif node.op_type in KEPT_ALONG:
-            inputs = [value for value in node.input if value and value not in constants]
+        elif node.op_type in kept_along:
+            inputs = [value for value in node.input if value != "" and value not in constants]
             if inputs and all(value in found for value in inputs):
                 found.update(node.output)
     return found
