@@ -25,7 +25,17 @@ Inputs = dict[str, np.ndarray]
 PRODUCTS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 FEATURES = ("embedding", "frames")
 AVERAGES = ("MEAN", "AVERAGE_POOL_2D")
-KEPT_ALONG: tuple[str, ...] = (*PRODUCTS, "RELU", "RELU6", "HARD_SWISH", "LOGISTIC", "SOFTMAX", "GELU", "RESHAPE", "SQUEEZE")
+KEPT_ALONG: tuple[str, ...] = (
+    *PRODUCTS,
+    "RELU",
+    "RELU6",
+    "HARD_SWISH",
+    "LOGISTIC",
+    "SOFTMAX",
+    "GELU",
+    "RESHAPE",
+    "SQUEEZE",
+)
 KEPT_ALONG += ("EXPAND_DIMS", "TRANSPOSE", "SLICE", "CONCATENATION", "ADD", "MUL", "DIV", "MINIMUM", "MAXIMUM")
 LOGARITHM = "LOG"  # the last step of every front end
 SIGNATURE = "serving_default"
