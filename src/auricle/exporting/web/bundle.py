@@ -32,8 +32,8 @@ https addresses and from localhost alone.
 - `certificate.md`, `certificate.json`: differences from the source in PyTorch, measured with onnxruntime. The page replays the
   golden clips (`golden.npz`) in the browser on request.
 
-The page needs Chrome or Edge 105, Firefox 121 or Safari 16.4, or later versions; chromium alone was
-tested. Recordings of up to 30 minutes are taken; `auricle tag` takes any length.
+The page needs Chrome or Edge 105, Firefox 121 or Safari 16.4, or later versions; chromium and
+Firefox 153 were tried. Recordings of up to 30 minutes are taken; `auricle tag` takes any length.
 
 Licence of the weights: {licence}. Source: {source}.
 """

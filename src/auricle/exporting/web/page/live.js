@@ -2,6 +2,7 @@
 
 import { Resampler } from "./signals.js";
 
+const STARTING = 5000; // milliseconds until the sound system must have started
 const WAITING = 2; // windows that may wait for the network before sound is skipped
 
 const REASONS = {
@@ -41,7 +42,8 @@ export class Microphone {
     this.node = new AudioWorkletNode(this.context, "microphone", { numberOfOutputs: 0 });
     this.node.port.onmessage = ({ data }) => this.take(data);
     this.context.createMediaStreamSource(this.stream).connect(this.node);
-    await this.context.resume();
+    const started = this.context.resume().then(() => true), late = new Promise((resolve) => { setTimeout(resolve, STARTING, false); });
+    if (!(await Promise.race([started, late]))) throw new Error("The sound of this browser does not start: the device may have no sound card. Choose a file.");
     for (const track of this.stream.getAudioTracks()) track.onended = () => this.onEnd("The microphone went away.");
   }
 
