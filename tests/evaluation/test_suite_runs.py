@@ -132,6 +132,17 @@ def test_a_model_that_cannot_be_loaded_costs_no_other(data, tmp_path, capsys):
     assert "none.safetensors" in next(iter(found["absent"].values()))
 
 
+def test_an_encoder_that_gives_nan_is_said_and_the_others_are_measured(data, tmp_path, capsys):
+    encoder = m2d(seed=3)
+    encoder.patch_embed.proj.weight.data.fill_(3e38)  # finite, and its products are not
+    save_encoder(encoder, tmp_path / "nan.safetensors")
+    assert evaluate(data, str(tmp_path / "nan.safetensors"), models(data)[0], "--tasks", "tones", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["evaluations"]) == 2
+    assert all("gives no finite embedding" in reason for reason in found["absent"].values())
+    assert len(found["absent"]) == 2
+
+
 def test_several_models_on_one_folder_are_compared(data, capsys):
     folder = [str(data / "tones"), "--labels", str(data / "tones.csv"), "--split-by", "folds"]
     assert main(["evaluate", *folder, "--model", *models(data), "--quiet", "--no-baselines"]) == 0
@@ -177,6 +188,8 @@ def test_taggers_are_scored_on_the_clips_present_with_intervals_and_the_paired_d
     assert pair["pairs"] == 12
     assert pair["interval"][0] <= pair["mean"] <= pair["interval"][1]
     assert found["evaluations"][0]["classes"] == ["Speech", "Dog", "Rain"]  # AudioSet's order
+    assert main(["results", "--compare", *taggers]) == 0  # the same test, not another one
+    assert f"95 % from {-pair['interval'][1]:+.4f} to {-pair['interval'][0]:+.4f}" in capsys.readouterr().out
     assert main([*line, "--model", "logmel-stats", "--quiet"]) == 2
     assert "no named classes" in capsys.readouterr().err
 

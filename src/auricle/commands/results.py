@@ -125,11 +125,13 @@ def compare_results(config: ResultsConfig, a: str, b: str) -> tuple[list[Compari
         AuricleError: Nothing can be compared.
     """
     from auricle.evaluation.compare import compare, compare_all
+    from auricle.evaluation.results import saved_evaluation
 
     rows = results(config).rows
     if not rows:
         raise AuricleError(nothing_found(config))
-    comparisons, refused = compare_all(rows, a, b)
+    path = store_path(config.store)
+    comparisons, refused = compare_all(rows, a, b, lambda row: saved_evaluation(path, row.work))
     return comparisons or compare(rows, a, b), refused
 
 

@@ -5,7 +5,7 @@ Scores are compared only where they were measured on the same task (``identity.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,37 @@ def compare_evaluations(own: Evaluation, other: Evaluation) -> PairedDifference:
         raise AuricleError(
             f"'{own.task}' and '{other.task}' are not the same measurement ({'; '.join(reasons)}): their scores are not compared"
         )
-    return score_difference(own.score, other.score)
+    return evaluation_difference(own, other)
+
+
+def evaluation_difference(own: Evaluation, other: Evaluation) -> PairedDifference:
+    """Compare two evaluations of one task, own minus other: over splits and seeds, else clip by clip. That they measured the
+    same task is not checked.
+    """
+    return _or_by_clips(score_difference(own.score, other.score), own, other)
+
+
+def row_difference(
+    row: Result, reference: Result, evaluation: Evaluation | None = None, other: Evaluation | None = None
+) -> PairedDifference:
+    """Compare two rows of the results store: over splits and seeds, else clip by clip. That the task is one is not checked.
+
+    Args:
+        row: A row.
+        reference: The row that is compared with.
+        evaluation: The evaluation that ``row`` is of, where it is there.
+        other: That of ``reference``.
+    """
+    ratio = row.test_ratio if row.test_ratio is not None else reference.test_ratio
+    difference = paired_difference(row.scores, reference.scores, ratio)
+    if evaluation is None or other is None or not row.metric == evaluation.metric == other.metric:
+        return difference
+    return _or_by_clips(difference, evaluation, other)
+
+
+def _or_by_clips(difference: PairedDifference, own: Evaluation, other: Evaluation) -> PairedDifference:
+    """The difference over splits and seeds; where that cannot be tested, the one over the tested clips, if there is one."""
+    return difference if difference.p_value is not None else clip_difference(own, other) or difference
 
 
 def clip_difference(own: Evaluation, other: Evaluation) -> PairedDifference | None:
@@ -201,10 +231,11 @@ class Comparison:
         pairs: How many pairs of split and seed both have.
         difference: b minus a, the mean over the pairs.
         std: Standard deviation (n-1) of the difference over the pairs.
-        t_test: p-value of the corrected t test (``paired_difference``).
+        t_test: p-value of the corrected t test (``paired_difference``), or of the bootstrap over clips.
         wilcoxon: p-value of Wilcoxon's signed-rank test.
         verdict: What b is: "better", "worse", "no difference" or "unsure", as in reports.
         note: What the comparison assumes; "" for nothing.
+        interval: 95 % interval of the difference, where the models were compared clip by clip: then ``pairs`` are clips.
     """
 
     task: str
@@ -219,20 +250,29 @@ class Comparison:
     wilcoxon: float | None
     verdict: str = "unsure"
     note: str = ""
+    interval: tuple[float, float] | None = None
 
 
-def compare(results: Sequence[Result], a: str, b: str) -> list[Comparison]:
+Saved = Callable[[Result], "Evaluation | None"]
+
+
+def _none_saved(row: Result) -> Evaluation | None:
+    return None
+
+
+def compare(results: Sequence[Result], a: str, b: str, saved: Saved = _none_saved) -> list[Comparison]:
     """Compare two models on every task, protocol and metric that both have; of several measurements the latest counts.
 
     Args:
         results: Rows of the store.
         a: Id of a row, name of a model, or path of a run folder or weight file.
         b: The same.
+        saved: Returns the evaluation of a row, where it is there: single scores are then compared clip by clip.
 
     Raises:
         AuricleError: A name is unknown or stands for several models, or nothing was measured on the same task.
     """
-    comparisons, refused = compare_all(results, a, b)
+    comparisons, refused = compare_all(results, a, b, saved)
     if not comparisons:
         raise AuricleError(
             f"'{a}' and '{b}' were not measured on the same task by the same protocol"
@@ -241,7 +281,9 @@ def compare(results: Sequence[Result], a: str, b: str) -> list[Comparison]:
     return comparisons
 
 
-def compare_all(results: Sequence[Result], a: str, b: str) -> tuple[list[Comparison], list[str]]:
+def compare_all(
+    results: Sequence[Result], a: str, b: str, saved: Saved = _none_saved
+) -> tuple[list[Comparison], list[str]]:
     """Compare as ``compare`` does.
 
     Returns:
@@ -252,7 +294,7 @@ def compare_all(results: Sequence[Result], a: str, b: str) -> tuple[list[Compari
     for own in rows_a:
         partner = next((other for other in rows_b if _comparable(own, other)), None)
         if partner is not None:
-            comparisons.append(_compare_rows(own, partner))
+            comparisons.append(_compare_rows(own, partner, saved))
             matched.add(_named(own))
     for own in rows_a:
         other = next((other for other in rows_b if _named(own) == _named(other)), None)
@@ -316,14 +358,8 @@ def _variant(row: Result) -> str:
     return row.model[start:] if start >= 0 and row.model.endswith(")") else ""
 
 
-def row_difference(row: Result, reference: Result) -> PairedDifference:
-    """Compare two rows of the results store; see ``paired_difference``. That the task is one is not checked."""
-    ratio = row.test_ratio if row.test_ratio is not None else reference.test_ratio
-    return paired_difference(row.scores, reference.scores, ratio)
-
-
-def _compare_rows(a: Result, b: Result) -> Comparison:
-    d = row_difference(b, a)
+def _compare_rows(a: Result, b: Result, saved: Saved) -> Comparison:
+    d = row_difference(b, a, saved(b), saved(a))
     return Comparison(
         a.task,
         a.protocol,
@@ -337,6 +373,7 @@ def _compare_rows(a: Result, b: Result) -> Comparison:
         d.wilcoxon,
         d.verdict(a.metric),
         a.identity.assumed_same(b.identity),
+        d.interval,
     )
 
 
@@ -348,18 +385,27 @@ VERDICTS = {
 }
 
 
+def _tests(c: Comparison) -> str:
+    """The tests of a comparison in words, up to the verdict."""
+    if c.interval is not None:
+        low, high = c.interval
+        return f"bootstrap over {c.pairs} clips: 95 % from {low:+.4f} to {high:+.4f}, p = {c.t_test:.3g}; "
+    pairs = f"pairs of fold and seed: {c.pairs}; "
+    return pairs + (
+        "" if c.t_test is None else f"corrected paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}; "
+    )
+
+
 def as_table(comparisons: Sequence[Comparison]) -> str:
     """Write four lines of text for each comparison."""
     lines = []
     for c in comparisons:
         spread = "" if c.std is None else f" ± {c.std:.4f}"
-        tests = "" if c.t_test is None else f"corrected paired t p = {c.t_test:.3g}, Wilcoxon p = {c.wilcoxon:.3g}; "
+        tests = _tests(c)
         task = c.task if c.task == c.b.task else f"{c.task} (B: {c.b.task})"
         lines.append(printable(f"{task} · {c.protocol} · {c.metric}"))
         lines.append(printable(f"  A {c.a.model} (#{c.a.id})  {c.a.score:.4f}"))
         lines.append(printable(f"  B {c.b.model} (#{c.b.id})  {c.b.score:.4f}"))
-        lines.append(
-            f"  B - A  {c.difference:+.4f}{spread}; pairs of fold and seed: {c.pairs}; {tests}{VERDICTS[c.verdict]}"
-        )
+        lines.append(f"  B - A  {c.difference:+.4f}{spread}; {tests}{VERDICTS[c.verdict]}")
         lines += [f"  note: {c.note}"] if c.note else []
     return "\n".join(lines)

@@ -284,3 +284,11 @@ def record(evaluation: Evaluation, store: ResultsStore) -> list[int]:
 def evaluation_file(store: Path, work: str) -> Path:
     """Return where the evaluation of a suite's work is kept, beside the store, with the scores of all classes."""
     return Path(store).parent / "evaluations" / f"{work}.json"
+
+
+def saved_evaluation(store: Path, work: str) -> Evaluation | None:
+    """Return the evaluation of a suite's work; None where it makes none, the file is gone, or the row is of no work ("")."""
+    try:
+        return Evaluation.load(evaluation_file(store, work)) if work else None
+    except AuricleError:
+        return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auricle.core.console import duration, number_of
 from auricle.core.errors import AuricleError
-from auricle.evaluation.compare import same_task, score_difference
+from auricle.evaluation.compare import evaluation_difference, same_task, score_difference
 from auricle.evaluation.evaluation import Evaluation, Score
 from auricle.metrics.table import METRICS
 from auricle.reports.drawing.html import measure_of
@@ -172,7 +172,7 @@ def _not_compared(name: str, own: Evaluation, other_name: str, other: Evaluation
 
 
 def _compared(name: str, own: Evaluation, other_name: str, other: Evaluation) -> str:
-    difference = score_difference(own.score, other.score)
+    difference = evaluation_difference(own, other)
     verdict = {
         "better": "is better than",
         "worse": "is worse than",

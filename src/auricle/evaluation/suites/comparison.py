@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from auricle.evaluation.compare import PairedDifference, clip_difference, row_difference
+from auricle.evaluation.compare import PairedDifference, row_difference
 from auricle.metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -114,10 +114,7 @@ def _pair(one: tuple[Outcome, Result], other: tuple[Outcome, Result]) -> Pair:
     )
     if reasons:
         return Pair(a.model, b.model, None, reason="; ".join(reasons))
-    difference = row_difference(a, b)
-    if difference.p_value is None and own.evaluation is not None and theirs.evaluation is not None:
-        same = a.metric == own.evaluation.metric == theirs.evaluation.metric
-        difference = (clip_difference(own.evaluation, theirs.evaluation) if same else None) or difference
+    difference = row_difference(a, b, own.evaluation, theirs.evaluation)
     return Pair(a.model, b.model, difference, difference.verdict(a.metric))
 
 

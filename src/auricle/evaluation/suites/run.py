@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.errors import AuricleError
 from auricle.core.parallel import parallel_map
 from auricle.embeddings.cache import describe_encoding, hash_of
-from auricle.evaluation.evaluation import Evaluation
-from auricle.evaluation.results import ResultsStore, evaluation_file
+from auricle.evaluation.results import ResultsStore, saved_evaluation
 from auricle.evaluation.suites.contract import Measured, MissingData, SuiteTask, Work, WorkContext
 from auricle.evaluation.suites.models import ModelToMeasure
 from auricle.inference.config import EmbedSettings
 
 if TYPE_CHECKING:
+    from auricle.evaluation.evaluation import Evaluation
     from auricle.evaluation.result_rows import Result
     from auricle.evaluation.suites.read import Suite
     from auricle.models.base import Encoder
@@ -164,7 +164,9 @@ def _outcome(encoder: Encoder, work: Work, run: SuiteRun, keep: Callable[[Measur
     try:
         key = work_key(encoder, work, run.context) if run.store is not None else ""
         if run.store is not None and not run.again and (before := run.store.of_work(key)):
-            return replace(outcome, rows=tuple(before), evaluation=_saved(run.store, key), finished_before=True)
+            return replace(
+                outcome, rows=tuple(before), evaluation=saved_evaluation(run.store.path, key), finished_before=True
+            )
         measured = work.measure(encoder, run.context)
     except MissingData as error:
         return replace(outcome, reason=str(error), missing=True)
@@ -198,11 +200,3 @@ def work_key(encoder: Encoder, work: Work, context: WorkContext) -> str:
             "protocol": [work.task, work.protocol, work.version],
         }
     )
-
-
-def _saved(store: ResultsStore, key: str) -> Evaluation | None:
-    """The evaluation of a finished work; None where it makes none, or the file is gone."""
-    try:
-        return Evaluation.load(evaluation_file(store.path, key))
-    except AuricleError:
-        return None

@@ -7,6 +7,7 @@ mAPs are of other sets of clips: what compares is several models on these, with 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +113,7 @@ class TagsWork(Work):
         return hash_of({"clips": rows, "seconds": self.clips.seconds or SECONDS, "files": stamps_hash(self.manifest)})
 
     def measure(self, encoder: Encoder, context: WorkContext) -> Measured:
+        started = time.perf_counter()
         from auricle.data.stores.shards import LOGITS
         from auricle.embeddings.cache import EmbeddingCache
         from auricle.evaluation.runner import embed_settings
@@ -133,7 +135,7 @@ class TagsWork(Work):
             )
         notes = (*self.manifest.notes, *unknown, *cache.notes)
         scored = _Scored(clips.select(ids=set(embedded.ids)), embedded, embedded.clip[:, columns], classes, notes)
-        return scored.measured(self, encoder, context, task)
+        return scored.measured(self, encoder, context, task, started)
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,13 @@ class _Scored:
     classes: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def measured(self, work: TagsWork, encoder: Encoder, context: WorkContext, task: Task) -> Measured:
+    def measured(self, work: TagsWork, encoder: Encoder, context: WorkContext, task: Task, started: float) -> Measured:
         from auricle.evaluation.bootstrap import bootstrap_interval
         from auricle.evaluation.result_rows import rows_of
 
         targets = self.targets()
         evaluation = self.evaluation(work, encoder, context, task, targets)
+        evaluation = replace(evaluation, seconds=round(time.perf_counter() - started, 3))
         main, *rest = rows_of(evaluation)
         rows = [main]
         for name in METRICS[1:]:
