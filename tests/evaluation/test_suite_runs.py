@@ -34,7 +34,7 @@ def data(tmp_path_factory):
     table(broken, folder / "broken.csv")
     (folder / "broken/low-0.wav").write_bytes(b"no sound")
     (folder / "published.csv").write_text(
-        "model,task,metric,score,plus_minus,source\nOthers,tones,accuracy,0.9,0.01,a paper\n"
+        "model,task,protocol,metric,score,plus_minus,source\nOthers,tones,logistic,accuracy,0.9,0.01,a paper\n"
     )
     (folder / "toy.yaml").write_text(
         "title: Toy\npublished: [published.csv]\ntasks:\n"

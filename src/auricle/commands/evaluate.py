@@ -123,7 +123,8 @@ class EvaluateConfig:
         from auricle.hub.published.table import find
 
         names = tuple(dict.fromkeys(self.model))
-        published = [name for name in names if self.weights is not None and find(name) is not None]
+        records = {name: find(name) for name in names if self.weights is not None}
+        published = [name for name, record in records.items() if record is not None and record.urls]
         if len(published) > 1:
             raise AuricleError(f"--weights is the file of one published name; {' and '.join(published)} are several")
         owner = published[0] if published else names[0]

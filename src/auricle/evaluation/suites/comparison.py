@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from auricle.evaluation.suites.run import Outcome
 
 
+LISTED = 3  # published scores of a task in a terminal
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two models on one task.
@@ -103,7 +106,9 @@ def _table(
     first, main = group[0]
     baselines = [r for r in first.rows if r.role == "baseline" and (r.protocol, r.metric) == (main.protocol, metric)]
     pairs = tuple(_pair(one, other) for one, other in combinations(group, 2))
-    beside = tuple(score for score in published if (score.task, score.metric) == (task, metric))
+    beside = tuple(
+        score for score in published if (score.task, score.protocol, score.metric) == (task, protocol, metric)
+    )
     return TaskTable(task, protocol, metric, tuple(row for _, row in group), tuple(baselines), pairs, beside)
 
 
@@ -152,12 +157,15 @@ def _as_text(table: TaskTable) -> str:
     lines = [f"{table.task} · {table.protocol} · {table.metric}"]
     entries = [(row.model, _number(row.score), _spread(row.std) + _interval(row.interval)) for row in table.rows]
     entries += [(row.model, _number(row.score), "  (baseline)") for row in table.baselines]
+    best = sorted(table.published, key=lambda score: -score.score)[:LISTED]
     entries += [
         (score.model, _number(score.score), f"{_spread(score.plus_minus)}  (published: {score.source})")
-        for score in table.published
+        for score in best
     ]
     width = max(len(name) for name, _, _ in entries)
     lines += [f"  {name:<{width}}  {number}{rest}" for name, number, rest in entries]
+    more = len(table.published) - len(best)
+    lines += [f"  and {more} more published scores: --page shows all"] if more > 0 else []
     return "\n".join(lines + [f"  {pair_sentence(pair, table.metric)}" for pair in table.pairs])
 
 

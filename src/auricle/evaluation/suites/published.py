@@ -1,4 +1,4 @@
-"""Published scores as data: CSV tables (model, task, metric, score, plus_minus, source) in ``published/``, or a user's own.
+"""Published scores as data: CSV tables in ``published/``, or a user's own, with the columns of ``COLUMNS``.
 
 Scores are fractions of 1 where the metric is one. ``plus_minus`` is the 95 % confidence interval as printed, where one is.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
 
-COLUMNS = ("model", "task", "metric", "score", "plus_minus", "source")
+COLUMNS = ("model", "task", "protocol", "metric", "score", "plus_minus", "source")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class PublishedScore:
     Attributes:
         model: Name of the model, as printed.
         task: Name of the suite's task.
+        protocol: Name of the protocol, without its settings.
         metric: Name of the metric.
         score: The score.
         plus_minus: Half of the printed 95 % confidence interval; None where none is printed.
@@ -32,6 +33,7 @@ class PublishedScore:
 
     model: str
     task: str
+    protocol: str
     metric: str
     score: float
     plus_minus: float | None
@@ -85,4 +87,4 @@ def _score(row: dict[str, str], path: Path, number: int) -> PublishedScore:
         score = float(row["score"])
     except (TypeError, ValueError):
         raise AuricleError(f"{path}, line {number}: score or plus_minus is no number") from None
-    return PublishedScore(row["model"], row["task"], row["metric"], score, spread, row["source"])
+    return PublishedScore(row["model"], row["task"], row["protocol"], row["metric"], score, spread, row["source"])
