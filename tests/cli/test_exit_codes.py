@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +166,18 @@ def test_a_failure_of_the_machine_is_one_line_and_a_fault_keeps_its_traceback(er
     shown = capsys.readouterr()
     assert text in shown.err
     assert len(shown.err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_an_error_of_writing_that_names_no_file_is_shown_with_the_file_that_was_open(monkeypatch, capsys):
+    def fails(values):
+        with open("/dev/full", "w", encoding="utf-8") as file:
+            file.write("x")
+            file.flush()
+
+    monkeypatch.setattr(entry_of("tag"), "run", fails)
+    assert main(["tag", *HOPELESS["tag"].split()]) == 2
+    assert "cannot read or write /dev/full: No space left" in capsys.readouterr().err
 
 
 def test_without_a_verb_or_an_action_help_is_printed_and_the_code_is_2(capsys):

@@ -22,7 +22,7 @@ from auricle.core.console import ReaderGoneError, command_streams, printable
 from auricle.core.devices import POLICY
 from auricle.core.errors import AuricleError, is_out_of_memory, nearest
 from auricle.core.interrupts import EXIT_INTERRUPTED
-from auricle.core.io import os_error_text, write_failure
+from auricle.core.io import file_in_use, os_error_text, write_failure
 from auricle.version import __version__
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE = 0, 1, 2
@@ -140,13 +140,12 @@ def run(argv: list[str] | None = None) -> int:
 def failure_of_machine(error: Exception) -> str | None:
     """Return one line about an exception that a file system, a disk or a lack of memory caused; None for any other."""
     if isinstance(error, OSError) and not isinstance(error, ImportError):
-        name = f" {error.filename}" if error.filename else ""
-        return f"cannot read or write{name or ' a file'}: {os_error_text(error)}"
+        return f"cannot read or write {error.filename or file_in_use(error)}: {os_error_text(error)}"
     if is_out_of_memory(error):
         detail = f" ({str(error).splitlines()[0]})" if str(error) else ""
         return f"memory ran out{detail}; take shorter recordings or a smaller --batch-size, or close other programs"
     reason = write_failure(error)
-    return reason and f"cannot read or write a file: {reason}"
+    return reason and f"cannot read or write {file_in_use(error)}: {reason}"
 
 
 def run_line(args: list[str]) -> int:

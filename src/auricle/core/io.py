@@ -18,10 +18,12 @@ import shutil
 import socket
 import sys
 import tempfile
+import traceback
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from io import IOBase
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -160,6 +162,17 @@ def write_failure(error: BaseException) -> str | None:
             return os_error_text(before)
         before = before.__cause__ or before.__context__
     return None
+
+
+def file_in_use(error: BaseException) -> str:
+    """Return the name of the file that was open where an exception was raised, for errors that name none; else "a file"."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None) if isinstance(value, IOBase) else None
+            if isinstance(name, (str, bytes)):
+                return os.fsdecode(name)
+    return "a file"
 
 
 def _of(module: str, name: str) -> type | tuple[()]:

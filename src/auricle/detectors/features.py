@@ -13,6 +13,7 @@ import numpy as np
 
 from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError, content_fault, first_line
+from auricle.core.io import writing
 from auricle.data.datasets.base import LabelVectors
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.shards import CLIP
@@ -174,16 +175,10 @@ def save_features(features: LabelledFeatures, path: Path, classes: Sequence[str]
     """
     arrays = {"clip": features.clip, **{f"layer{i}": layer for i, layer in enumerate(features.layers)}}
     vectors: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
-    np.savez(
-        path,
-        ids=np.array(features.ids),
-        groups=np.array(features.groups),
-        seconds=features.seconds.astype(np.float32),
-        classes=np.array(classes),
-        targets=features.targets.astype(np.uint8),
-        known=features.known.astype(np.uint8),
-        **vectors,
-    )
+    numbers = {"seconds": features.seconds.astype(np.float32), "targets": features.targets.astype(np.uint8)}
+    names = {"ids": np.array(features.ids), "groups": np.array(features.groups), "classes": np.array(classes)}
+    with writing(path):
+        np.savez(path, **names, **numbers, known=features.known.astype(np.uint8), **vectors)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:

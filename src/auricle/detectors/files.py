@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError, content_fault
-from auricle.core.io import dumps, make_folder, replacing, write_text
+from auricle.core.io import dumps, make_folder, replacing, write_text, writing
 from auricle.detectors.features import LabelledFeatures, load_arrays
 from auricle.detectors.selection import Trial
 from auricle.hub.run_folder import RunFolder
@@ -163,7 +163,7 @@ def describe_parts(parts: Sequence[PartScores], space: LabelSpace, decisions: De
 
 def append_trials(run: RunFolder, trials: Sequence[dict[str, Any]]) -> None:
     """Append trials, as ``detector.json`` lists them, to ``metrics.jsonl``."""
-    with open(run.metrics, "a", encoding="utf-8") as file:
+    with writing(run.metrics), open(run.metrics, "a", encoding="utf-8") as file:
         file.writelines(json.dumps({"kind": "trial", "step": 0, "epoch": 0.0, **trial}) + "\n" for trial in trials)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from auricle.core.errors import AuricleError, first_line
-from auricle.core.io import check_folder, is_left_over, make_folder, temporary_name, write_text
+from auricle.core.io import check_folder, is_left_over, make_folder, temporary_name, write_text, writing
 from auricle.models.info import EncoderInfo
 from auricle.version import __version__
 
@@ -184,7 +184,8 @@ class RunFolder:
 
     def note_command(self) -> None:
         """Append this call to command.txt and write the environment."""
-        with open(self.path / "command.txt", "a", encoding="utf-8", errors="surrogateescape") as file:
+        path = self.path / "command.txt"
+        with writing(path), open(path, "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
         write_text(self.path / "environment.json", json.dumps({**environment(), "folder": os.getcwd()}, indent=1))
 

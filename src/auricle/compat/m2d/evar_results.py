@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.compat.original_run import EpochRows, note_original
-from auricle.core.io import make_folder
+from auricle.core.io import make_folder, writing
 from auricle.data.manifest.manifest import TEST_SPLITS, Manifest
 from auricle.training.callbacks import Callback
 
@@ -91,7 +91,7 @@ def write_clips(run: Path, manifest: Manifest, seconds: float, name: str) -> Pat
     scored = scored_part(encoder, manifest, seconds, 16)
     path = run / name
     rows = class_rows(scored) if encoder.info.label_type == "multilabel" else clip_rows(scored)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
     return path
 
@@ -156,7 +156,7 @@ def append_row(table: Path, row: dict[str, Any]) -> None:
     """Append a row to a table of scores, which begins with the names of its columns."""
     make_folder(table.parent)
     new = not table.exists()
-    with table.open("a", newline="", encoding="utf-8") as file:
+    with writing(table), table.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:
             writer.writeheader()
