@@ -37,6 +37,15 @@ def test_the_median_filter_removes_a_lone_window_and_closes_a_lone_gap():
     assert find_events(lone, spans(4), ("a",), EventSettings(median=3)) == ()
 
 
+@pytest.mark.parametrize(
+    ("window", "hop", "median"),
+    [(10, 5, 3), (1, 0.25, 5), (10, 0.5, 21), (0.3, 0.1, 3), (3, 2, 1), (5, 5, 1), (5, 7, 1)],
+)
+def test_the_median_filter_spans_the_windows_that_hold_one_moment_unless_it_is_set(window, hop, median):
+    assert EventSettings().with_median(window, hop).median == median
+    assert EventSettings(median=7).with_median(window, hop).median == 7
+
+
 def test_cells_tile_overlapping_windows_and_leave_gaps_between_distant_ones():
     tiled = cells(spans(4))
     np.testing.assert_allclose(tiled[1:, 0], tiled[:-1, 1])

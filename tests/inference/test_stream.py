@@ -12,6 +12,7 @@ import auricle
 from auricle.core.errors import AuricleError
 from auricle.inference.config import EventSettings
 from auricle.inference.events import find_events
+from auricle.inference.head_reader import Scores
 from auricle.inference.live.events import EventTracker
 from auricle.inference.live.stream import Stream, StreamAnswer
 from auricle.models.heads.make import make_head
@@ -179,6 +180,18 @@ def test_events_while_they_happen_are_the_events_found_afterwards(data):
         story.setdefault((change.label, change.start), []).append(change.kind)
     for kinds in story.values():  # opened once, closed once, updated between
         assert kinds == ["opened", *["updated"] * (len(kinds) - 2), "closed"]
+
+
+def test_an_event_that_one_of_four_windows_finds_is_none_unless_the_filter_is_off():
+    class Once(Stream):
+        def _scores(self, piece):
+            level = 0.9 if piece.next == 5 * self.tagger.hop else 0.1
+            return {name: Scores(np.full((1, 3), level, np.float32), None) for name in self.tagger.readers}
+
+    wave = np.zeros(4 * 32000, np.float32)
+    for median, kinds in ((None, []), (1, ["opened"] * 3 + ["closed"] * 3)):
+        stream = Once(auricle.Tagger(LoudestBand(), window=1.0, hop=0.25, median=median))
+        assert [c.kind for c in (stream.push(wave) + stream.flush()).changes] == kinds
 
 
 def test_an_event_says_where_its_score_is_highest():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from auricle.core.errors import AuricleError
@@ -16,6 +16,7 @@ OLD_PRECISIONS = {"bfloat16": "bf16"}  # of the first edition
 PRECISION_NAMES = {"auto": "float32"} | OLD_PRECISIONS
 WHOLE_SECONDS = 120.0  # longer recordings are tagged in windows even when none were asked for, to bound memory
 EVENT_THRESHOLD = 0.3  # of taggers without thresholds of their own
+ROUNDING = 1e-6  # of a number of windows
 LONG_WINDOW = 10.0  # seconds; the length of the clips that AudioSet taggers were trained on
 
 
@@ -36,7 +37,7 @@ class TagOptions(TypedDict, total=False):
     strict: bool
     threshold: float | None
     hysteresis: float
-    median: int
+    median: int | None
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,26 @@ class EventSettings:
     hysteresis: float = option(
         0.6, "an event lasts while the score stays above this share of the threshold (0 to 1)", advanced=True
     )
-    median: int = option(1, "median filter over this many windows, odd; 1: no filter", advanced=True)
+    median: int | None = option(
+        None,
+        "median filter over this many windows, odd; 1: no filter; auto: about those that hold one moment (window / hop), so that "
+        "an event is what more than half of them find",
+        special={"auto": None},
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         if not (0 < self.high <= 1 and 0 < self.hysteresis <= 1):
             raise AuricleError(
                 f"--threshold and --hysteresis lie above 0 and up to 1, got {self.high} and {self.hysteresis}"
             )
-        if self.median < 1 or self.median % 2 == 0:
+        if self.median is not None and (self.median < 1 or self.median % 2 == 0):
             raise AuricleError(f"--median is an odd number of windows, 1 or more, got {self.median}")
+
+    def with_median(self, window: float, hop: float) -> EventSettings:
+        """Return the settings with the number of windows of ``median`` for windows of this length and distance."""
+        overlapping = int(window / hop + ROUNDING)
+        return self if self.median is not None else replace(self, median=overlapping // 2 * 2 + 1)
 
     @property
     def high(self) -> float:
@@ -124,14 +136,20 @@ class TagSettings:
         if self.hop and not self.window:
             raise AuricleError("--hop is the distance between windows: give --window too")
 
+    @property
+    def window_seconds(self) -> tuple[float, float]:
+        """Length and distance of windows in seconds."""
+        window = self.window or LONG_WINDOW
+        return window, self.hop or window / 2
+
     def window_samples(self, rate: int) -> tuple[int, int]:
         """Return the size and the hop of windows in samples at ``rate`` hertz.
 
         Raises:
             AuricleError: if one of them is less than a sample.
         """
-        window = self.window or LONG_WINDOW
-        size, hop = round(window * rate), round((self.hop or window / 2) * rate)
+        window, distance = self.window_seconds
+        size, hop = round(window * rate), round(distance * rate)
         if size < 1 or hop < 1:
             raise AuricleError(
                 f"--window and --hop are a sample of {1 / rate:.2g} s at least, got {window} and {self.hop}"

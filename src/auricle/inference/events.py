@@ -52,7 +52,7 @@ def find_events(
     parts = [slice(a, b) for a, b in zip([0, *gaps], [*gaps, len(edges)])]
     high = [settings.high] * scores.shape[1] if thresholds is None else thresholds.tolist()
     for c in map(int, np.flatnonzero((scores >= np.asarray(high, scores.dtype)).any(0))):
-        line = median_filtered(scores[:, c], settings.median)
+        line = median_filtered(scores[:, c], settings.median or 1)
         for part in parts:
             for first, stop in stretches(line[part], high[c], high[c] * settings.hysteresis):
                 start, end = float(edges[part][first, 0]), float(edges[part][stop - 1, 1])

@@ -47,7 +47,9 @@ class HeadReader:
     """
 
     def __init__(self, space: LabelSpace, reported: list[int], settings: TagSettings, events: EventSettings):
-        self.space, self.reported, self.settings, self.events = space, reported, settings, events
+        self.space, self.reported, self.settings = space, reported, settings
+        self.events = events.with_median(*settings.window_seconds)
+        self.frame_events = events.with_median(1.0, 1.0)  # frames do not overlap
         self.labels = tuple(space.names[c] for c in reported)
         self.detection = Detection.of(space, reported, events.threshold)
         everything = reported == list(range(len(space.ids)))
@@ -102,9 +104,8 @@ class HeadReader:
         spans = times
         if frames is not None:
             lines, spans = frames
-        found = find_events(
-            lines, spans, self.labels, self.events, self._thresholds(frames), overlapping=frames is None
-        )
+        rule = self.events if frames is None else self.frame_events
+        found = find_events(lines, spans, self.labels, rule, self._thresholds(frames), overlapping=frames is None)
         events = tuple(e for e in found if e.score >= self.settings.min_score)
         detected = self._detected(scores.compared, len(rows))
         return FileTags(

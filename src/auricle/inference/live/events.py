@@ -82,6 +82,7 @@ class EventTracker:
     def reset(self) -> None:
         """Begin a new piece of the stream: no event is open."""
         self.rows.clear()
+        self.reaching = np.zeros(len(self.labels), int)  # how many of the rows reach the lower threshold, by label
         self.spans.clear()
         self.last: tuple[float, float] | None = None  # the last window that was decided
         self.peak = np.full(len(self.labels), -np.inf)
@@ -92,8 +93,9 @@ class EventTracker:
     def add(self, start: float, end: float, row: np.ndarray) -> list[EventChange]:
         """Take the scores (C,) of the next window and return what has changed."""
         if not self.rows:  # as the filter repeats the first row
-            self.rows.extend([row] * self.half)
-        self.rows.append(row)
+            for _ in range(self.half):
+                self._take_row(row)
+        self._take_row(row)
         self.spans.append((start, end))
         return self._decide() if len(self.spans) > self.half else []
 
@@ -101,7 +103,7 @@ class EventTracker:
         """End the piece: decide the windows that wait for the filter, and close what is open."""
         changes = []
         while self.spans and self.rows:
-            self.rows.append(self.rows[-1])  # the last row is repeated
+            self._take_row(self.rows[-1])  # the last row is repeated
             if len(self.rows) == self.rows.maxlen:
                 changes += self._decide()
         if self.last is not None:
@@ -109,10 +111,26 @@ class EventTracker:
         self.reset()
         return changes
 
+    def _take_row(self, row: np.ndarray) -> None:
+        if len(self.rows) == self.rows.maxlen:
+            self.reaching -= self.rows[0] >= self.low
+        self.reaching += row >= self.low
+        self.rows.append(row)
+
+    def _filtered(self) -> np.ndarray:
+        """The medians (C,) of the rows; -inf in place of those below the lower threshold, as most are: they decide nothing."""
+        if self.half == 0:
+            return self.rows[0]
+        line = np.full(len(self.labels), -np.inf, np.float32)
+        some = np.flatnonzero(self.reaching > self.half)
+        if len(some):
+            line[some] = np.median(np.stack([row[some] for row in self.rows]), axis=0)
+        return line
+
     def _decide(self) -> list[EventChange]:
         """Decide about the window in the middle of the filter."""
         start, end = self.spans.popleft()
-        line = self.rows[0] if self.half == 0 else np.median(np.stack(self.rows), axis=0)
+        line = self._filtered()
         above = line >= self.low
         if not above.any() and not self.running.any():  # as most of the time: nothing begins, nothing ends
             self.last = (start, end)

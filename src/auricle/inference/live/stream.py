@@ -275,4 +275,4 @@ class Stream:
 
 def _tracker(name: str, reader: HeadReader) -> EventTracker:
     events, least = reader.events, reader.settings.min_score
-    return EventTracker(reader.labels, reader.event_thresholds, events.hysteresis, events.median, least, name)
+    return EventTracker(reader.labels, reader.event_thresholds, events.hysteresis, events.median or 1, least, name)
