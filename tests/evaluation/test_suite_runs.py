@@ -149,6 +149,11 @@ def test_several_models_on_one_folder_are_compared(data, capsys):
     assert "3 pairs" in capsys.readouterr().out
 
 
+def test_an_unknown_task_is_refused_with_the_nearest(data, capsys):
+    assert evaluate(data, "logmel-stats", "--tasks", "tone") == 2
+    assert "has no task 'tone'; did you mean tones" in capsys.readouterr().err
+
+
 def test_shipped_suites_and_tables_can_be_read():
     for name in shipped_suites():
         suite = read_suite(name)

@@ -80,6 +80,14 @@ def test_an_executable_is_called_with_the_checkpoint_and_may_fail(tmp_path):
         ("tasks: [{source: a, protocols: logistic}]", "protocols should be a list of names"),
         ("tasks: [{source: a, protocols: [5]}]", "protocols should be a list of names"),
         ("tasks: [{source: a, 5: b}]", "unknown setting 5"),
+        ("tasks: [{source: a, adapter: hero}]", "unknown adapter 'hero'"),
+        ("tasks: [{dataset: esc5}]", "did you mean esc50"),
+        ("adapter: tags\ntasks: [{source: a, protocols: [evar]}]", "unknown setting protocols"),
+        ("adapter: tags\ntasks: [{source: 5}]", "source should be text, found 5"),
+        ("adapter: retrieval\ntasks: [{source: a}]", "'labels', a table of captions"),
+        ("adapter: zero-shot\ntasks: [{source: a, captions: no}]", "captions should be a text with {}"),
+        ("root_from: [x]\ntasks: [{source: a}]", "root_from should be text"),
+        ("published: x\ntasks: [{source: a}]", "list of tables of published scores"),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_is_measured(tmp_path, text, message):

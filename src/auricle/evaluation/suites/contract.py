@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.core.errors import AuricleError, nearest
+from auricle.core.errors import AuricleError
 from auricle.inference.config import EncodeSettings
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ class Record:
         """Raise AuricleError for a setting that is not one of these, with the nearest name."""
         for name in self.values:
             if name not in known:
-                hint = nearest(str(name), known)
-                raise self.file.fault(f"unknown setting {name}{hint}; a task has {', '.join(sorted(known))}")
+                raise self.file.fault(f"unknown setting {name}; a task of this adapter has {', '.join(sorted(known))}")
 
 
 @dataclass(frozen=True)

@@ -83,14 +83,14 @@ def read_suite(source: Path | str) -> Suite:
     """
     path = _file_of(Path(source))
     content = _read_yaml(path)
-    variable = content.get("root_from")
-    root = Path(os.environ.get(str(variable), "")) if variable else path.parent
+    variable = _text(content, "root_from", path)
+    root = Path(os.environ.get(variable, "")) if variable else path.parent
     file = SuiteFile(path, root, _shared(content, path))
     tasks = tuple(_task(values, file, content.get("adapter", DEFAULT_ADAPTER)) for values in content["tasks"])
     tables = content.get("published", [])
     if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
         raise AuricleError(f"{path}: published should be a list of tables of published scores, found {tables!r}")
-    return Suite(path.stem, tasks, str(content.get("title") or path.stem), tuple(tables), path)
+    return Suite(path.stem, tasks, _text(content, "title", path) or path.stem, tuple(tables), path)
 
 
 def _file_of(source: Path) -> Path:
@@ -110,6 +110,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if unknown:
         raise AuricleError(f"{path}: unknown setting {', '.join(unknown)}; a suite has {', '.join(KNOWN)}")
     return content
+
+
+def _text(content: dict[str, Any], name: str, path: Path) -> str:
+    value = content.get(name) or ""
+    if not isinstance(value, str):
+        raise AuricleError(f"{path}: {name} should be text, found {value!r}")
+    return value
 
 
 def _shared(content: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -138,6 +145,6 @@ def _task(values: Any, file: SuiteFile, adapter: Any) -> SuiteTask:
 def adapter_of(name: Any, file: SuiteFile) -> type[SuiteTask]:
     """Return the class that reads the records of an adapter. Raises AuricleError for an unknown one."""
     if name not in ADAPTERS:
-        raise file.fault(f"unknown adapter '{name}'{nearest(str(name), tuple(ADAPTERS))}; known: {', '.join(ADAPTERS)}")
+        raise file.fault(f"unknown adapter '{name}'{nearest(str(name), tuple(ADAPTERS))}")
     module, _, kind = ADAPTERS[name].partition(":")
     return getattr(import_module(module), kind)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
+from auricle.data.audioset import audioset_classes
 from auricle.evaluation.protocols import protocol
 from auricle.evaluation.suites.contract import Measured, MissingData, Record, SuiteFile, SuiteTask, Work, WorkContext
 from auricle.evaluation.suites.probe_tasks import ProbeTask, ProbeWork, not_there
@@ -34,9 +35,9 @@ PART = "test"
 
 
 def caption_of(name: str, captions: str | Mapping[str, str]) -> str:
-    """Return the caption of a class. Raises AuricleError for a class that a mapping lacks."""
+    """Return the caption of a class; AudioSet's ids stand for their names. Raises AuricleError for a class that a mapping lacks."""
     if isinstance(captions, str):
-        return captions.replace("{}", name.replace("_", " "))
+        return captions.replace("{}", dict(audioset_classes()).get(name, name).replace("_", " "))
     if name not in captions:
         raise AuricleError(f"there is no caption of the class '{name}'; there are captions of {', '.join(captions)}")
     return captions[name]
