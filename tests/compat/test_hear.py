@@ -1,4 +1,4 @@
-"""EfficientAT's HEAR embeddings and ensembles."""
+"""HEAR's interface: EfficientAT's published wrappers, any encoder as a module, and the checks of the validator."""
 
 import importlib
 
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from auricle.compat.hear import BLOCKS, GATES, POOLINGS, WRAPPERS, Hear, Wrapper, wrapper
+from auricle.compat.hear import encoder as hear_encoder
+from auricle.compat.hear.validator import validate
 from auricle.core.errors import AuricleError
 from auricle.frontends.efficientat_mel import EfficientATMel
 from auricle.hub.convert.efficientat import read_published
@@ -13,6 +15,7 @@ from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
 from auricle.models.ensemble import Ensemble
 from helpers.efficientat_golden import close, golden, network
+from helpers.encoders import FAMILIES
 
 LMEL = (*BLOCKS, "mel_avgs")
 SIZES = {
@@ -201,3 +204,30 @@ def test_arrays_are_waveforms_and_others_are_refused(networks):
         for call in (hear.scene, hear.timestamps, hear.embed):
             with pytest.raises(AuricleError, match=words):
                 call(wrong)
+
+
+@pytest.mark.parametrize(
+    "family", ["m2d", "m2d-ragged-chunks", "mae-ast-patch", "mae-ast-frame", "logmel-stats", "mn", "dymn"]
+)
+def test_every_family_passes_the_checks_of_the_validator(family):
+    encoder = FAMILIES[family].make()
+    warnings = validate(hear_encoder, encoder)
+    assert all("HEAR advises" in text for text in warnings)
+    model = hear_encoder.load_model(encoder)
+    for seconds in (0.1, 60.0):
+        frames, times = hear_encoder.get_timestamp_embeddings(noise(1, int(seconds * model.sample_rate)), model)
+        assert frames.shape == (1, times.shape[1], model.timestamp_embedding_size)
+        assert times.max() < 1e3 * seconds
+
+
+def test_published_encoders_are_modules_by_name():
+    module = importlib.import_module("auricle.compat.hear.logmel_stats")
+    assert validate(module) is not None
+    assert importlib.import_module("auricle.compat.hear.mn04_as").load_model
+
+
+def test_what_is_no_hear_module_is_refused_in_words():
+    with pytest.raises(AuricleError, match="no function load_model"):
+        validate("json")
+    with pytest.raises(AuricleError, match="name the encoder"):
+        hear_encoder.load_model()

@@ -66,6 +66,7 @@ TOPICS = {
         "prepare list": Verb("prepare", "list the training files of a folder (CSV)", "FileList"),
         "prepare as-list": Verb("prepare", "make the weighted AudioSet list of M2D-AS", "AudioSetList"),
         "prepare speech": Verb("prepare", "prepare speech with the features of a speech model (M2D-S)", "Speech"),
+        "prepare hear": Verb("prepare", "write a task folder in HEAR's format", "HearTaskFolder"),
         "prepare teacher": Verb("prepare", "store the outputs of a teacher for distill", "TeacherOutputs"),
         "pretrain": Verb("pretrain", "pre-train an encoder on recordings without labels"),
         "finetune": Verb("finetune", "teach an encoder the labels of recordings"),

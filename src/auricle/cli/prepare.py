@@ -13,6 +13,7 @@ from typing import Any
 
 from auricle.cli.flags import VerbParser, add_flags, config_from, leaves
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, SHOWN_FAILURES, exit_code, print_failures
+from auricle.commands.prepare.hear import HearTaskConfig, prepare_hear
 from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_list, prepare_list
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
@@ -224,6 +225,28 @@ class TeacherOutputs:
         result = prepare_teacher(config, on_read=lambda manifest: _print_source(config.source, manifest))
         _print_notes(result.notes)
         return _answer(result, "clips with the outputs of the teacher", "already there", args.json)
+
+
+class HearTaskFolder:
+    """Write a task folder in HEAR's format: audio at the sample rates of encoders, labels, splits and a vocabulary.
+
+      auricle prepare hear esc10/audio --labels esc10/meta.csv --out tasks/esc10-v1-full
+      auricle evaluate --suite suite.yaml --model mn04_as     with 'adapter: hear' in suite.yaml
+
+    Folds of the table stay folds; parts of a table (train, valid, test) stay parts; --split-by groups makes a fold of every
+    group. A table with events makes a task of events. Audio that is there already is kept, so that the same command continues.
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, HearTaskConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        config = config_from(HearTaskConfig, args)
+        result = prepare_hear(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        return _answer(result, "clips written", "already there", args.json)
 
 
 class FileList:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
-from auricle.core.io import cache_dir, make_folder, temporary_folder, writable_cache
+from auricle.core.io import cache_dir, make_folder, temporary_folder, writable_cache, write_text
 from auricle.core.randomness import key_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,22 @@ class SuiteKeeper:
 
     def __call__(self, model: ModelToMeasure, measured: Measured) -> list[str]:
         """Keep what was measured of a model. Returns what could not be written, in words."""
-        return ScoreKeeper(self.store, model.run).keep_rows(measured.rows, measured.evaluation)
+        problems = self._write_files(measured)
+        return problems + ScoreKeeper(self.store, model.run).keep_rows(measured.rows, measured.evaluation)
+
+    def _write_files(self, measured: Measured) -> list[str]:
+        """Write the files of what was measured beside the store. Returns what could not be written, in words."""
+        from auricle.evaluation.results import evaluation_file
+
+        problems = []
+        for name, text in measured.files.items():
+            file = evaluation_file(self.store.path, measured.rows[0].work).with_suffix(f".{name}")
+            try:
+                make_folder(file.parent)
+                write_text(file, text)
+            except (AuricleError, OSError) as error:
+                problems.append(str(error))
+        return problems
 
 
 def run_file(run: Path, evaluation: Evaluation) -> Path:

@@ -18,6 +18,7 @@ from auricle.data.manifest.clip_table import Segment
 Spans = Sequence[Sequence[Segment]]
 SEGMENT_SECONDS = 1.0
 COLLAR_SECONDS = 0.2
+ONSET_COLLAR_SECONDS = 0.05  # of HEAR's stricter scores, as transcriptions of music are scored
 FRAME_THRESHOLD = (
     0.5  # of the probability of a frame, from which on a class holds in it; of frames without other thresholds
 )
@@ -135,6 +136,31 @@ def event_f(predictions: Spans, truth: Spans) -> float:
 def onset_f(predictions: Spans, truth: Spans) -> float:
     """Return F of events over all classes together by their onsets alone, with a collar of 200 ms (HEAR)."""
     return event_counts(predictions, truth, offset_share=None).f()
+
+
+def onset_f_50ms(predictions: Spans, truth: Spans) -> float:
+    """Return F of events over all classes together by their onsets alone, with a collar of 50 ms (HEAR)."""
+    return event_counts(predictions, truth, ONSET_COLLAR_SECONDS, offset_share=None).f()
+
+
+def event_f_50ms(predictions: Spans, truth: Spans) -> float:
+    """Return F of events over all classes together by onset and offset, with a collar of 50 ms (HEAR)."""
+    return event_counts(predictions, truth, ONSET_COLLAR_SECONDS).f()
+
+
+def segment_error_rate(predictions: Spans, truth: Spans) -> float:
+    """Return the error rate of segments of one second, lower is better; NaN where nothing is true.
+
+    In each segment a missed class and one that was predicted in its place count as one substitution. The rate is the number of
+    substitutions, deletions and insertions over the number of true classes of all segments, as sed_eval has it.
+    """
+    errors = true_cells = 0
+    for predicted, true in _pairs(predictions, truth):
+        found, real = _touched(predicted, SEGMENT_SECONDS), _touched(true, SEGMENT_SECONDS)
+        missed, wrong = (Counter(number for _, number in cells) for cells in (real - found, found - real))
+        errors += sum(max(missed[number], wrong[number]) for number in missed | wrong)
+        true_cells += len(real)
+    return errors / true_cells if true_cells else float("nan")
 
 
 def mean_segment_f(predictions: Spans, truth: Spans) -> float:

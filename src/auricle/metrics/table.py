@@ -104,6 +104,11 @@ def _balanced_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
     return balanced_accuracy(checked(scores).argmax(1), targets.argmax(1), targets.shape[1])
 
 
+def _chroma_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
+    """The share of pitches whose place in the octave is right; the classes are semitones in order."""
+    return accuracy(checked(scores).argmax(1) % 12, targets.argmax(1) % 12)
+
+
 def _respiratory_score(scores: np.ndarray, targets: np.ndarray) -> float:
     return respiratory_parts(scores, targets)["score"]
 
@@ -119,6 +124,7 @@ METRICS = {
     for metric in (
         Metric("accuracy", _top1_accuracy, ("multiclass",)),
         Metric("balanced_accuracy", _balanced_accuracy, ("multiclass",)),
+        Metric("chroma_accuracy", _chroma_accuracy, ("multiclass",)),
         Metric("mAP", mean_average_precision, CLASS_KINDS),
         Metric("roc_auc", mean_roc_auc, (*CLASS_KINDS, "pairs")),
         Metric("respiratory_score", _respiratory_score, ("multiclass",), parts=respiratory_parts, classes=("normal",)),
@@ -126,6 +132,9 @@ METRICS = {
         Metric("segment_f", events.segment_f, ("events",)),
         Metric("event_f", events.event_f, ("events",)),
         Metric("onset_f", events.onset_f, ("events",)),
+        Metric("onset_f_50ms", events.onset_f_50ms, ("events",)),
+        Metric("event_f_50ms", events.event_f_50ms, ("events",)),
+        Metric("segment_error_rate", events.segment_error_rate, ("events",), higher_is_better=False),
         Metric("mean_segment_f", events.mean_segment_f, ("events",)),
         Metric("mean_event_f", events.mean_event_f, ("events",)),
         Metric(

@@ -132,11 +132,13 @@ class Measured:
         rows: Rows for the results store; the first is the model's main score.
         evaluation: The evaluation with predictions, where there are any: it is saved, and models are compared clip by clip.
         failed: Clips that could not be read, with the reason.
+        files: Text files that are kept beside the results store, by the end of their name.
     """
 
     rows: tuple[Result, ...]
     evaluation: Evaluation | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class Work(ABC):

@@ -26,6 +26,7 @@ from auricle.core.io import read_yaml
 from auricle.evaluation.suites.contract import Record, SuiteFile, SuiteTask
 
 ADAPTERS = {
+    "hear": "auricle.evaluation.suites.hear.tasks:HearTask",
     "probe": "auricle.evaluation.suites.probe_tasks:ProbeTask",
     "tags": "auricle.evaluation.suites.tags:TagsTask",
     "zero-shot": "auricle.evaluation.suites.text_tasks:ZeroShotTask",

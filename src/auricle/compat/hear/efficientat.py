@@ -9,10 +9,8 @@ An embedding concatenates features of the network in a fixed order:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -231,19 +229,6 @@ def _published() -> Iterable[Wrapper]:
 
 
 WRAPPERS = {wrapper.name: wrapper for wrapper in _published()}
-
-
-def _as_module(wrapper: Wrapper) -> ModuleType:
-    """Return a wrapper as a module, because HEAR's tools import an embedding by name."""
-    module = ModuleType(
-        f"{__name__}.{wrapper.name}", f"{wrapper.name}: {', '.join(wrapper.features)} of {wrapper.model}"
-    )
-    for function in ("load_model", "get_scene_embeddings", "get_timestamp_embeddings"):
-        setattr(module, function, getattr(wrapper, function))
-    return module
-
-
-sys.modules.update({f"{__name__}.{name}": _as_module(entry) for name, entry in WRAPPERS.items()})
 
 
 def wrapper(name: str) -> Wrapper:

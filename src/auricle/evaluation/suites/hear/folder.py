@@ -1,0 +1,321 @@
+"""Task folders in HEAR's format: read, and written from any labelled manifest.
+
+Source: [evaluation 7.3](docs/specification/evaluation.md#s7-3). A folder holds ``task_metadata.json``, ``labelvocabulary.csv``, one
+``<split>.json`` for each split and the audio as ``<rate>/<split>/<file>``. No PyTorch here.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle.core.errors import AuricleError, content_fault
+from auricle.core.io import dumps, make_folder, replacing, write_text
+from auricle.data.manifest.manifest import Clip, Manifest, Segment
+from auricle.evaluation.splits import NO_ROWS, Split
+
+METADATA, VOCABULARY = "task_metadata.json", "labelvocabulary.csv"
+PARTS = ("train", "valid", "test")
+HEAR_METRICS = {
+    "top1_acc": "accuracy",
+    "pitch_acc": "accuracy",
+    "chroma_acc": "chroma_accuracy",
+    "mAP": "mAP",
+    "d_prime": "d_prime",
+    "aucroc": "roc_auc",
+    "event_onset_200ms_fms": "onset_f",
+    "event_onset_50ms_fms": "onset_f_50ms",
+    "event_onset_offset_50ms_20perc_fms": "event_f_50ms",
+    "segment_1s_er": "segment_error_rate",
+}  # HEAR's names of scores, and ours
+
+
+@dataclass(frozen=True)
+class HearFolder:
+    """A task folder.
+
+    Attributes:
+        path: The folder.
+        metadata: What ``task_metadata.json`` holds.
+        classes: Labels in the order of the vocabulary.
+    """
+
+    path: Path
+    metadata: Mapping[str, Any]
+    classes: tuple[str, ...]
+    _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, path: Path) -> HearFolder:
+        """Read the description of a task folder.
+
+        Raises:
+            AuricleError: It is no task folder, or a value in it cannot be used.
+        """
+        metadata = _json(path / METADATA)
+        found = cls(path, metadata, _vocabulary(path / VOCABULARY))
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raise AuricleError for metadata that this program does not understand."""
+        known = {
+            "embedding_type": ("scene", "event"),
+            "prediction_type": ("multiclass", "multilabel"),
+            "split_mode": ("trainvaltest", "new_split_kfold", "presplit_kfold"),
+        }
+        for name, values in known.items():
+            if self.metadata.get(name) not in values:
+                raise AuricleError(
+                    f"{self.path / METADATA}: {name} should be {' or '.join(values)}, found {self.metadata.get(name)!r}"
+                )
+        names = self.metadata.get("evaluation")
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise AuricleError(f"{self.path / METADATA}: evaluation should be a list of scores, found {names!r}")
+        if unknown := [name for name in names if name not in HEAR_METRICS]:
+            raise AuricleError(
+                f"{self.path / METADATA}: unknown score {unknown[0]}; known are {', '.join(HEAR_METRICS)}"
+            )
+
+    @property
+    def of_events(self) -> bool:
+        """True for a task of events over time, False for one of whole clips."""
+        return self.metadata["embedding_type"] == "event"
+
+    @property
+    def multilabel(self) -> bool:
+        return self.metadata["prediction_type"] == "multilabel"
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """HEAR's names of the scores, the primary one first."""
+        return tuple(self.metadata["evaluation"])
+
+    @property
+    def name(self) -> str:
+        """ "esc50-v2.0.0-full"."""
+        return "-".join(str(self.metadata.get(name) or "") for name in ("task_name", "version", "mode")).strip("-")
+
+    @cached_property
+    def split_names(self) -> tuple[str, ...]:
+        """Names of the splits that have a file of labels, in order."""
+        names = self.metadata.get("splits")
+        if isinstance(names, list):
+            names = [name if isinstance(name, str) else str((name or {}).get("name", "")) for name in names]
+        else:
+            names = sorted(file.stem for file in self.path.glob("*.json") if file.name != METADATA)
+        lacking = [name for name in names if not (self.path / f"{name}.json").is_file()]
+        if lacking or not names:
+            raise AuricleError(f"{self.path}: there is no {lacking[0] if lacking else 'split'}.json with labels")
+        return tuple(names)
+
+    def audio_folder(self, rate: int) -> Path:
+        """Return the folder of the audio at ``rate`` hertz, else of the highest rate that is there."""
+        folders = {int(place.name): place for place in self.path.iterdir() if place.name.isdigit() and place.is_dir()}
+        if not folders:
+            raise AuricleError(f"{self.path} holds no audio: expected folders named by sample rates, such as 48000")
+        return folders.get(rate) or folders[max(folders)]
+
+    def clips(self, rate: int) -> Manifest:
+        """Return the clips of all splits, with labels or events; ids are ``<split>/<file>``.
+
+        Raises:
+            AuricleError: A file of labels cannot be used, or holds a label that is not in the vocabulary.
+        """
+        folder = self.audio_folder(rate)
+        clips = [
+            _clip(file, labels, split, self)
+            for split in self.split_names
+            for file, labels in sorted(self._labels(split).items())
+        ]
+        return Manifest(clips, root=folder, classes=self.classes)
+
+    def _labels(self, split: str) -> dict[str, Any]:
+        return _json(self.path / f"{split}.json")
+
+    def splits(self, clips: Manifest) -> list[Split]:
+        """Return the rows that train, validate and test in each fold; one split where the parts are fixed.
+
+        Of k folds in order, fold i tests, the next one (after the last the first) validates, the others train.
+        """
+        parts = np.array([clip.split for clip in clips])
+        rows = {name: np.flatnonzero(parts == name) for name in self.split_names}
+        if self.metadata["split_mode"] == "trainvaltest":
+            if lacking := [name for name in PARTS if name not in rows]:
+                raise AuricleError(f"{self.path}: the split {lacking[0]} is missing; found {', '.join(rows)}")
+            return [Split("test", rows["train"], rows["valid"], rows["test"])]
+        if len(rows) < 3:
+            raise AuricleError(f"{self.path}: {len(rows)} folds; a task in folds needs three or more")
+        return [
+            Split(name, _joined(rows, train), _joined(rows, valid), _joined(rows, test))
+            for name, train, valid, test in fold_rotation(tuple(rows))
+        ]
+
+
+def fold_rotation(folds: Sequence[str]) -> list[tuple[str, list[str], list[str], list[str]]]:
+    """Return (tested fold, training folds, validation folds, test folds) for every fold, in order of their names."""
+    names = sorted(folds)
+    rounds = []
+    for i, test in enumerate(names):
+        valid = names[(i + 1) % len(names)]
+        rounds.append((test, [name for name in names if name not in (test, valid)], [valid], [test]))
+    return rounds
+
+
+def _joined(rows: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    return np.concatenate([rows[name] for name in names]) if names else NO_ROWS
+
+
+def _clip(file: str, labels: Any, split: str, task: HearFolder) -> Clip:
+    where = f"{task.path / split}.json: {file}"
+    try:
+        if task.of_events:
+            events = tuple(sorted(Segment(e["start"] / 1e3, e["end"] / 1e3, str(e["label"])) for e in labels))
+            names = tuple(sorted({event.label for event in events}))
+        else:
+            events, names = (), tuple(map(str, labels if isinstance(labels, list) else [labels]))
+    except (TypeError, KeyError, ValueError) as error:
+        raise AuricleError(f"{where}: its labels cannot be used: {content_fault(error)}") from None
+    if unknown := [name for name in names if name not in task.classes]:
+        raise AuricleError(f"{where}: the label {unknown[0]} is not in {VOCABULARY}")
+    if not task.of_events and not task.multilabel and len(names) != 1:
+        raise AuricleError(f"{where}: a multiclass task needs one label per clip, found {len(names)}")
+    return Clip(f"{split}/{file}", path=f"{split}/{file}", labels=names, events=events, split=split)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise AuricleError(f"{file} cannot be used: {content_fault(error)}") from None
+    if not isinstance(content, dict):
+        raise AuricleError(f"{file} cannot be used: expected names with values, found {type(content).__name__}")
+    return content
+
+
+def _vocabulary(file: Path) -> tuple[str, ...]:
+    try:
+        with open(file, encoding="utf-8", newline="") as lines:
+            table = csv.DictReader(lines)
+            if not {"idx", "label"} <= set(table.fieldnames or ()):
+                raise ValueError(f"its columns are {', '.join(table.fieldnames or ())}")
+            rows = {int(row["idx"]): row["label"] for row in table}
+        return tuple(rows[i] for i in range(len(rows)))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise AuricleError(f"{file} cannot be used: {content_fault(error)} (expected columns idx and label)") from None
+
+
+# Writing
+
+
+def write_hear_folder(
+    clips: Manifest,
+    splits: Sequence[Split],
+    out: Path,
+    *,
+    classes: Sequence[str],
+    rates: Sequence[int],
+    seconds: float | None,
+    multilabel: bool,
+    name: str,
+    on_clip: Callable[[], object] = lambda: None,
+) -> dict[str, str]:
+    """Write a task folder from labelled clips; audio that is there already is kept.
+
+    Args:
+        clips: The clips, with labels of ``classes``; with events, the task is one of events.
+        splits: Folds (the test rows of each become a fold), or one split with training, validation and test rows.
+        out: The folder.
+        classes: Labels in the order of the vocabulary.
+        rates: Sample rates in hertz.
+        seconds: Cut or zero-pad every clip to this length; None: as it is.
+        multilabel: True if a clip can have several labels.
+        name: Name of the task.
+        on_clip: Called after each clip.
+
+    Returns:
+        Clips that could not be read, with the reason.
+    """
+    parts = _parts(splits)
+    events = any(clip.events for clip in clips)
+    found: dict[str, dict[str, Any]] = {part: {} for part in parts}
+    failed = {}
+    rows = list(clips)
+    for part, members in parts.items():
+        for row in members:
+            clip = rows[row]
+            file = f"{_plain_name(clip.id)}.wav"
+            try:
+                for rate in rates:
+                    _write_clip(clips, clip, out / str(rate) / part / file, rate, seconds)
+                found[part][file] = _spans(clip) if events else list(clip.labels)
+            except AuricleError as error:
+                failed[clip.id] = str(error)
+            on_clip()
+    for part, labels in found.items():
+        write_text(out / f"{part}.json", dumps(labels, indent=1))
+    write_text(out / VOCABULARY, "idx,label\n" + "".join(f"{i},{_cell(label)}\n" for i, label in enumerate(classes)))
+    scores = ["event_onset_200ms_fms", "segment_1s_er"] if events else ["mAP", "aucroc"] if multilabel else ["top1_acc"]
+    metadata = {
+        "task_name": name,
+        "version": "v1",
+        "mode": "full",
+        "embedding_type": "event" if events else "scene",
+        "prediction_type": "multilabel" if multilabel or events else "multiclass",
+        "split_mode": "trainvaltest" if tuple(parts) == PARTS else "presplit_kfold",
+        "splits": list(parts),
+        "nfolds": None if tuple(parts) == PARTS else len(parts),
+        "sample_duration": seconds,
+        "evaluation": scores,
+    }
+    write_text(out / METADATA, dumps(metadata, indent=1))
+    return failed
+
+
+def _parts(splits: Sequence[Split]) -> dict[str, np.ndarray]:
+    """Rows by the name of the part."""
+    if len(splits) > 1:
+        return {f"fold{i:02d}": split.test for i, split in enumerate(splits)}
+    (split,) = splits
+    valid, train = split.valid, split.train
+    if not len(valid):  # every tenth training clip, so that all classes in order of the table are met
+        valid, train = train[::10], np.setdiff1d(train, train[::10])
+    return {"train": train, "valid": valid, "test": split.test}
+
+
+def _write_clip(clips: Manifest, clip: Clip, file: Path, rate: int, seconds: float | None) -> None:
+    from auricle.audio.write import encode_audio
+    from auricle.data.stores.base import open_store
+    from auricle.inference.pipeline import source_of
+
+    if file.is_file():
+        return
+    source = replace(source_of(clips, open_store(clips, "audio"), clip), seconds=seconds)
+    wave = source.read(rate, "soxr")
+    make_folder(file.parent)
+    with replacing(file) as temporary:
+        temporary.write_bytes(encode_audio(wave, rate, ".wav"))
+
+
+def _spans(clip: Clip) -> list[dict[str, Any]]:
+    start = clip.start or 0.0
+    return [{"label": e.label, "start": 1e3 * (e.onset - start), "end": 1e3 * (e.offset - start)} for e in clip.events]
+
+
+def _plain_name(id: str) -> str:
+    """The id of a clip as the name of a file without its suffix."""
+    from auricle.audio.decode import AUDIO_SUFFIXES
+
+    stem, dot, suffix = id.replace("/", "-").rpartition(".")
+    return stem if f"{dot}{suffix.lower()}" in AUDIO_SUFFIXES and stem else id.replace("/", "-")
+
+
+def _cell(label: str) -> str:
+    return '"' + label.replace('"', '""') + '"' if set(label) & set(',"\n') else label
