@@ -1,6 +1,7 @@
 """HEAR's event tasks: labels of timestamps, and events made of probabilities over timestamps.
 
-Source: [evaluation 7.3 and 7.4](docs/specification/evaluation.md#s7-4). Times are milliseconds, spans are in seconds.
+Source: [evaluation 7.3](docs/specification/evaluation.md#s7-3), [evaluation 7.4](docs/specification/evaluation.md#s7-4).
+Times are milliseconds, spans are in seconds.
 """
 
 from __future__ import annotations
