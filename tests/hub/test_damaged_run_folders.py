@@ -6,13 +6,14 @@ import json
 import os
 import stat
 
+import numpy as np
 import pytest
 import torch
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import machine_id
 from auricle.detectors.features import load_features
-from auricle.detectors.files import load_scores
+from auricle.detectors.files import load_description, load_scores
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import save_encoder
 from auricle.methods.registry import read_settings
@@ -117,6 +118,88 @@ def test_damaged_arrays_of_a_detector_are_named(tmp_path, share):
         file.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(AuricleError, match=f"{file.name} cannot be read"):
             read(file)
+
+
+def _paths(values: object, path: tuple = ()) -> list[tuple]:
+    """The paths of all values inside JSON; of a list, its first."""
+    keys = list(values) if isinstance(values, dict) else [0] if isinstance(values, list) and values else []
+    return [path, *(found for key in keys for found in _paths(values[key], (*path, key)))]
+
+
+def _with(values: dict, path: tuple, value: object) -> dict:
+    """A copy of JSON with another value at a path; without that key for ``...``."""
+    copy = json.loads(json.dumps(values))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    if value is ...:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return copy
+
+
+NESTED = json.loads("[" * 900 + "]" * 900)
+STRANGE = [..., None, True, -1, 0.37, 10**400, 1e308, float("nan"), "x", [], {}, [1, "a", None], NESTED, "a" * 10_000]
+
+
+def test_a_strange_value_in_the_description_of_a_detector_is_named_or_harmless(tmp_path):
+    run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
+    described, refusals = json.loads(run.detector.read_text()), list[str]()
+    for path in _paths(described)[1:]:
+        for value in STRANGE:
+            run.detector.write_text(json.dumps(_with(described, path, value)))
+            try:
+                load_description(run.path)
+            except AuricleError as error:
+                refusals.append(str(error))
+    assert len(refusals) > 100
+    assert all("detector.json" in message and len(message) < 1000 for message in refusals)
+    for path, value in [
+        (("head", "settings", "strength"), "a"),
+        (("trials", 0, "loss"), "b"),
+        (("parts", "train", "clips"), ...),
+    ]:
+        run.detector.write_text(json.dumps(_with(described, path, value)))
+        page = build_report(run.path).read_text()
+        assert f"detector.json is damaged: its &#x27;{'.'.join(map(str, path))}" in page.replace("'", "&#x27;")
+
+
+@pytest.mark.parametrize("file", ["features", "detector_scores"])
+def test_arrays_of_a_detector_with_other_shapes_kinds_or_values_are_named(tmp_path, file):
+    run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
+    path = getattr(run, file)
+    whole = dict(np.load(path))
+    for name, array in whole.items():
+        number = array.dtype.kind in "iuf"
+        damaged = [
+            None,
+            array[:-1],
+            array[:0],
+            array[None],
+            np.array(3.0),
+            np.full(array.shape, 1j),
+            np.array([{}], object),
+        ]
+        damaged += [np.full(array.shape, value) for value in (7, 0.5)] if name in ("targets", "known") else []
+        damaged += [np.full(array.shape, np.inf), np.full(array.shape, "x")] if number else [np.full(array.shape, 3.0)]
+        for other in damaged[name.startswith("layer") :]:  # an encoder may have no layers
+            np.savez(path, **{key: value for key, value in {**whole, name: other}.items() if value is not None})
+            with pytest.raises(AuricleError, match="cannot be read"):
+                load_features(path) if file == "features" else load_scores(run.path)
+
+
+def test_features_that_name_a_clip_twice_are_refused(tmp_path):
+    run = RunFolder(make_detector(tmp_path, clips=6, sounds=False))
+    np.savez(run.features, **{**np.load(run.features), "ids": np.full(6, "a")})
+    with pytest.raises(AuricleError, match="names a clip twice"):
+        load_features(run.features)
+
+
+def test_a_message_that_repeats_a_megabyte_is_cut():
+    message = str(AuricleError("the name is " + "a" * 1_000_000 + "; choose another"))
+    assert len(message) < 5000
+    assert message.endswith("; choose another")
 
 
 def test_a_damaged_description_of_a_detector_costs_the_report_its_sections_alone(tmp_path):

@@ -9,11 +9,25 @@ OF_CONVERSION = re.compile(
 OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # in the exceptions of PyTorch
 
 
+LONGEST_MESSAGE = 4000  # characters
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2
+    return f"{message[:half]} … ({len(message) - 2 * half:,} characters left out) … {message[-half:]}"
+
+
 class AuricleError(ValueError):
     """An invalid request. The message states what was found, what was expected and what to do.
 
-    The command line prints it without a traceback and exits with 2.
+    The command line prints it without a traceback and exits with 2. A message repeats what a file holds, which may be a
+    megabyte: of a longer one than ``LONGEST_MESSAGE`` the beginning and the end are kept.
     """
+
+    def __init__(self, message: str = "", *more: object):
+        super().__init__(_shortened(message) if isinstance(message, str) else message, *more)
 
 
 class AudioError(AuricleError):

@@ -201,6 +201,35 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(first_line(error)) from None
 
 
+def check_rows(arrays: dict[str, Any], texts: Sequence[str], numbers: dict[str, int]) -> None:
+    """Check that arrays have one row for each clip, and the kinds and values that they should have.
+
+    Args:
+        arrays: by name, as ``load_arrays`` gives them.
+        texts: names of arrays (n,) of text.
+        numbers: names of arrays of finite numbers, and their axes; "targets" and "known" hold 0 and 1 alone, and "seconds" may
+            be NaN.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: names the array that is of another kind.
+    """
+    rows = arrays["ids"].shape[0] if arrays["ids"].ndim else -1
+    for name in (*texts, *numbers):
+        array = arrays[name]
+        axes = numbers.get(name, 1)
+        if array.ndim != axes or array.shape[0] != rows or array.dtype.kind not in ("biuf" if name in numbers else "U"):
+            kind = "numbers" if name in numbers else "texts"
+            raise ValueError(f"'{name}' holds no {kind} of {rows} clips")
+        if name in ("targets", "known"):
+            if not np.isin(array, (0, 1)).all():
+                raise ValueError(f"'{name}' holds other numbers than 0 and 1")
+        elif name in numbers and not (np.isfinite(array) | (np.isnan(array) & (name == "seconds"))).all():
+            raise ValueError(f"'{name}' holds NaN or infinity")
+    if arrays["targets"].shape != arrays["known"].shape:
+        raise ValueError("'targets' and 'known' are about other classes")
+
+
 def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
     """Read what ``save_features`` wrote: the features and the classes.
 
@@ -210,6 +239,13 @@ def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
     try:
         arrays = load_arrays(path)
         depth = sum(name.startswith("layer") for name in arrays)
+        layers = {f"layer{i}": 2 for i in range(depth)}
+        check_rows(arrays, ("ids", "groups"), {"seconds": 1, "clip": 2, **layers, "targets": 2, "known": 2})
+        if len(set(map(str, arrays["ids"]))) < len(arrays["ids"]):
+            raise ValueError("'ids' names a clip twice")
+        classes = arrays["classes"]
+        if classes.ndim != 1 or classes.dtype.kind != "U" or len(classes) != arrays["targets"].shape[1]:
+            raise ValueError("'classes' does not name the classes of 'targets'")
         features = LabelledFeatures(
             tuple(map(str, arrays["ids"])),
             tuple(map(str, arrays["groups"])),
@@ -219,7 +255,7 @@ def load_features(path: Path) -> tuple[LabelledFeatures, tuple[str, ...]]:
             arrays["targets"].astype(np.float32),
             arrays["known"].astype(np.float32),
         )
-        return features, tuple(map(str, arrays["classes"]))
+        return features, tuple(map(str, classes))
     except (OSError, KeyError, ValueError) as error:
         raise AuricleError(
             f"{path} cannot be read as the features of a detector ({content_fault(error)}); train it again"

@@ -12,7 +12,8 @@ import numpy as np
 
 from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import dumps, make_folder, replacing, write_text, writing
-from auricle.detectors.features import LabelledFeatures, load_arrays
+from auricle.detectors.description_form import FORM, fault
+from auricle.detectors.features import LabelledFeatures, check_rows, load_arrays
 from auricle.detectors.selection import Trial
 from auricle.hub.run_folder import RunFolder
 from auricle.inference.decisions.calibration import Decisions
@@ -99,8 +100,10 @@ def load_scores(run: Path | str) -> list[PartScores]:
     if not path.is_file():
         raise AuricleError(f"{run} holds no scores of a detector ({path.name}); auricle finetune writes them")
     try:
-        arrays = load_arrays(path)
-        found = []
+        arrays, found = load_arrays(path), []
+        check_rows(arrays, ("ids", "groups", "part"), {"seconds": 1, "logits": 2, "targets": 2, "known": 2})
+        if arrays["logits"].shape != arrays["targets"].shape:
+            raise ValueError("'logits' and 'targets' are about other classes")
         for part in PART_NAMES:
             rows = np.flatnonzero(arrays["part"] == part)
             texts: dict[str, Any] = {name: tuple(map(str, arrays[name][rows])) for name in ("ids", "groups")}
@@ -173,16 +176,6 @@ def save_description(run: RunFolder, values: dict[str, Any]) -> None:
     write_text(run.detector, dumps({"format": FORMAT, **values}, indent=1) + "\n")
 
 
-LISTS = ("classes", "names", "background")  # of texts in detector.json
-KINDS: dict[str, tuple[type, ...]] = {  # what else stands there, where it does
-    **dict.fromkeys(LISTS, (list,)),
-    **dict.fromkeys(("kind", "reason"), (str,)),
-    **dict.fromkeys(("head", "parts", "scores", "data", "left_out"), (dict,)),
-    **dict.fromkeys(("trials", "notes"), (list,)),
-    **dict.fromkeys(("calibration", "thresholds"), (dict, type(None))),
-}
-
-
 def load_description(run: Path | str) -> dict[str, Any]:
     """Read ``evaluations/detector.json`` of a run folder.
 
@@ -202,16 +195,7 @@ def load_description(run: Path | str) -> dict[str, Any]:
         raise AuricleError(
             f"{path} was written by a newer version of auricle (format {values['format']}): update auricle"
         )
-    wrong = [name for name, kinds in KINDS.items() if not isinstance(values.get(name, kinds[0]()), kinds)]
-    if not wrong and not all(isinstance(name, str) for field in LISTS for name in values.get(field, ())):
-        wrong = ["classes"]
-    head = {"kind": "", "settings": {}} if wrong else {"kind": "", "settings": {}, **values.get("head", {})}
-    if not isinstance(head["kind"], str) or not isinstance(head["settings"], dict):
-        wrong = ["head"]
-    if not wrong and not all(isinstance(trial, dict) for trial in values.get("trials", ())):
-        wrong = ["trials"]
-    if wrong or not values.get("classes"):
-        raise AuricleError(
-            f"{path} is damaged: its '{(wrong or ['classes'])[0]}' cannot be read; train the detector again"
-        )
+    wrong = fault(values, FORM) or ("" if values.get("classes") else "classes")
+    if wrong:
+        raise AuricleError(f"{path} is damaged: its '{wrong}' cannot be read; train the detector again")
     return values

@@ -5,7 +5,6 @@ A ``LabelSpace`` is saved in the weight file with its head (``hub/weight_file.py
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +17,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import from_plain
 
 LabelKind = Literal["multiclass", "multilabel"]
+MOST_CALIBRATION = 1e30  # of scales and offsets
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,11 @@ class LabelSpace:
                 raise AuricleError(f"{len(self)} classes need as many {name}, not {len(values)}")
         if unknown := set(self.background) - set(self.ids):
             raise AuricleError(f"the background class '{min(unknown)}' is no class of this label space")
-        if any(not 0 < s < math.inf for s in self.scale) or any(not math.isfinite(o) for o in self.offset):
-            raise AuricleError("a calibration has positive scales and finite offsets")
+        small, large = 1 / MOST_CALIBRATION, MOST_CALIBRATION  # in float32, with any logit, neither 0 nor infinity
+        if any(not small <= s <= large for s in self.scale) or any(not -large <= o <= large for o in self.offset):
+            raise AuricleError(
+                f"a calibration has scales from {small:g} to {large:g} and offsets from {-large:g} to {large:g}"
+            )
         if any(not 0 <= t <= 1 for t in self.thresholds):
             raise AuricleError("a threshold is a probability between 0 and 1")
 
