@@ -368,7 +368,7 @@ def test_a_label_space_is_equal_after_json():
         ({"scale": (1.0, 0.0, 1.0)}, "scales from 1e-30"),
         ({"scale": (1.0, 10**400, 1.0)}, "scales from 1e-30"),
         ({"offset": (0.0, 1e308, 0.0)}, "offsets from -1e"),
-        ({"offset": (0.0, float("nan"), 0.0)}, "finite offsets"),
+        ({"offset": (0.0, float("nan"), 0.0)}, "offsets from -1e"),
         ({"background": ("owl",)}, "'owl' is no class"),
     ],
 )
