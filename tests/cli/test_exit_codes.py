@@ -27,6 +27,7 @@ HOPELESS = {
     "prepare list": "nowhere --out l.csv",
     "prepare as-list": "nowhere.csv nowhere.csv --out w.csv",
     "prepare speech": "nowhere --out p --features nowhere/model",
+    "prepare hear": "nowhere --out t",
     "prepare teacher": "nowhere --out p --model logmel-stats",
     "pretrain": "nowhere --out r",
     "finetune": "nowhere --model logmel-stats --out r",

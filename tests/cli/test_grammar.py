@@ -22,6 +22,7 @@ from auricle.commands.models.merge import MergeConfig
 from auricle.commands.models.models import ConvertConfig, GetConfig, ListModelsConfig, ShowConfig, VerifyConfig
 from auricle.commands.models.push import PushConfig
 from auricle.commands.models.recipes import ListRecipesConfig
+from auricle.commands.prepare.hear import HearTaskConfig
 from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
 from auricle.commands.prepare.prepare import PrepareConfig
@@ -52,6 +53,7 @@ CONFIGS = {
     "prepare list": ListConfig,
     "prepare as-list": AsListConfig,
     "prepare speech": SpeechConfig,
+    "prepare hear": HearTaskConfig,
     "prepare teacher": TeacherOutputsConfig,
     "pretrain": None,  # one of each method
     "finetune": FinetuneConfig,
@@ -91,6 +93,11 @@ NEW_FORMS = [
     ("prepare list", "lms --out l.csv --root auto", {"source": "lms", "out": "l.csv", "root": None}),
     ("prepare as-list", "l.csv a.csv b.csv --out w.csv", {"source": "l.csv", "segments": ("a.csv", "b.csv")}),
     ("prepare speech", "speech --out s", {"source": "speech", "out": "s"}),
+    (
+        "prepare hear",
+        "d --out t --rates 16000 --seconds 2",
+        {"source": "d", "out": "t", "rates": (16000,), "seconds": 2.0},
+    ),
     ("prepare teacher", "d --model mn10_as --out s", {"source": "d", "out": "s", "model": "mn10_as"}),
     ("pretrain", "data", {"source": "data", "method": "msm-mae"}),
     ("pretrain", "data --method m2d --out r", {"source": "data", "method": "m2d", "out": "r"}),
