@@ -37,7 +37,7 @@ def measure(part: str, place: Place, results: Results, args: argparse.Namespace)
     elif part == "background":
         background.measure(place, results)
     elif part == "calibration":
-        for kind in (calibration.CHOSEN, heads.PROBE):
+        for kind in (calibration.CHOSEN, heads.PROBE, calibration.PROTOTYPE):
             for task in (*args.tasks, calibration.MIXTURES):
                 calibration.measure(place, results, task, kind)
     elif part == "night":

@@ -32,14 +32,14 @@ from benchmarks.detectors.results import Results
 from benchmarks.detectors.settings import MODEL, TARGET_PRECISION
 from benchmarks.with_labels.sounds import write_table
 
-CHOSEN = "chosen head"
+CHOSEN, PROTOTYPE = "chosen head", "prototype"
 MIXTURES = "mixtures of ESC-10"
 MIXED = 120  # mixtures of each fold
 RATE, SECONDS, LEVELS = 32000, 5.0, (-6.0, 6.0)  # hertz; decibels of the second clip
 
 
 def measure(place: Place, results: Results, task: str, heads: str = CHOSEN) -> None:
-    """Score every fold by a detector that was made of the others: by the head that the product chooses, or by the probe."""
+    """Score every fold by a detector that was made of the others: by the chosen head, by the probe, or by prototypes."""
     if task == MIXTURES:
         clips, kind = mixtures(place), "multilabel"
     else:
@@ -80,6 +80,8 @@ def scored(
     space, scored_by, folds = LabelSpace(kind, classes), metric(default_metric(kind), kind), inner_folds(learnt)
     if heads == PROBE:
         kept = try_head(FrozenHead("linear", 1.0), learnt, folds, kind, scored_by)
+    elif heads == PROTOTYPE:
+        kept = try_head(FrozenHead("prototype"), learnt, folds, kind, scored_by)
     else:
         kept = select_head(learnt, FROZEN_HEADS[:3], kind, scored_by).kept
     part = PartScores.of("train", learnt, kept.logits)
@@ -92,6 +94,7 @@ def scored(
     scores = {"before": probabilities(space, logits), "after": probabilities(decisions.space, logits)}
     figures = {
         "head": str(kept.choice),
+        "calibration": decisions.scaling.kind,
         "score": float(metric(default_metric(kind), kind)(logits, test.targets)),
         "ece_before": error_of(scores["before"], test.targets, kind),
         "ece_after": error_of(scores["after"], test.targets, kind),

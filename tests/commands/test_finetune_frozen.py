@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -216,3 +217,17 @@ def test_what_cannot_be_tested_or_read_is_refused_in_words(sounds, model, tmp_pa
     with pytest.raises(AuricleError, match="there is no setting 'how'"):
         auricle.distill(sounds, teacher=model, model=model, out=tmp_path / "run", how="probe", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_folder_with_negatives_is_a_class_against_none(sounds, model, tmp_path, capsys):
+    for folder in (sounds / "tone", tmp_path / "alone"):
+        if folder.name == "alone":
+            shutil.copytree(sounds / "tone", folder / "tone")
+        out = tmp_path / f"run-{folder.name}"
+        negatives = (str(sounds / "noise"),)
+        auricle.finetune(folder, model=model, out=out, negatives=negatives, how="probe", device="cpu")
+        space = auricle.load(out).info.label_space
+        assert (space.ids, space.background) == (("background", "tone"), ("background",))
+        assert "one class, tone, by the name of the folder" in capsys.readouterr().err
+    with pytest.raises(AuricleError, match="gives no labels"):
+        auricle.finetune(sounds / "tone", model=model, out=tmp_path / "none", how="probe", quiet=True)

@@ -30,7 +30,7 @@ def test_a_label_track_of_audacity_gives_the_events_of_the_recording_beside_it(n
     manifest = read_manifest(night)
     assert manifest["night.wav"].events == ((0.5, 1.25, "frog"), (3.0, 3.0, "click"))
     assert manifest["night.wav"].labels == ("click", "frog")
-    assert "1 label tracks beside 1 recordings hold 2 events of 2 classes" in manifest.notes
+    assert "1 label track beside 1 recording holds 2 events of 2 classes" in manifest.notes
     assert "the lowest and highest frequencies of 1 events are not used" in manifest.notes
 
 

@@ -72,6 +72,11 @@ class EvaluateConfig:
         advanced=True,
     )
     weights: str | None = option(None, "local weight file of a published model name")
+    head: str | None = option(
+        None,
+        f"of a model with several heads, the one whose tags are scored (--protocol {TAGS}); auto: the first one",
+        special={"auto": None},
+    )
     encode: EncodeSettings = option(factory=EncodeSettings, group="how a clip becomes a vector", advanced=True)
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)", advanced=True)
     out: str | None = option(None, "also write the whole result, with every prediction, to this JSON file")
@@ -95,6 +100,10 @@ class EvaluateConfig:
         if self.suite is not None and (self.few_shot or self.lr or self.seeds != SEEDS or self.protocol != "linear"):
             raise AuricleError(
                 "--protocol, --few-shot, --lr and --seeds are for one task; a suite's file names protocols, lr and seeds itself"
+            )
+        if self.head is not None and self.protocol != TAGS and self.suite is None:
+            raise AuricleError(
+                f"--head {self.head} is about tags (--protocol {TAGS}); a probe reads embeddings, which heads share"
             )
         if self.suite is None and (self.tasks or self.data):
             raise AuricleError("--tasks and --data are for a suite: --suite NAME or FILE")
@@ -128,7 +137,7 @@ class EvaluateConfig:
         if len(published) > 1:
             raise AuricleError(f"--weights is the file of one published name; {' and '.join(published)} are several")
         owner = published[0] if published else names[0]
-        return tuple(ModelToMeasure(name, self.weights if name == owner else None) for name in names)
+        return tuple(ModelToMeasure(name, self.weights if name == owner else None, self.head) for name in names)
 
     @property
     def first_model(self) -> ModelToMeasure:

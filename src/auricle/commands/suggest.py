@@ -61,6 +61,11 @@ class SuggestConfig:
     near: float = option(
         NEAR, "similarity of embeddings (-1 to 1) above which a clip is a near-duplicate of a chosen or labelled one"
     )
+    head: str | None = option(
+        None,
+        "of a model with several heads, the one to ask about; all: the classes of all heads",
+        special={"all": None},
+    )
     only: tuple[str, ...] = option((), "classes to ask about, and no others")
     exclude: tuple[str, ...] = option((), "tables of clips that are labelled already, such as an earlier labels.csv")
     link: bool = option(False, "the page plays the recordings where they are, in place of holding the sound")
@@ -184,13 +189,14 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
         AuricleError: as ``suggest``.
     """
     from auricle.detectors.window_scan import Choice, WindowScan
+    from auricle.hub.load import load
     from auricle.inference.embedder import Embedder
     from auricle.inference.head_reader import chosen_classes
+    from auricle.models.heads.joined import chosen_heads
 
     folder = _output_folder(config)
     embedder = Embedder(
-        encoder or config.model,
-        weights=config.weights,
+        chosen_heads(encoder or load(config.model, weights=config.weights), config.head),
         precision=config.precision,
         device=config.device,
         batch_size=config.batch_size,

@@ -190,7 +190,7 @@ def _attentive(choice: FrozenHead, features: LabelledFeatures, kind: LabelKind) 
         rows = np.sort(draws.permutation(len(features))[:size])
         inputs = HeadInputs.of_vectors(frames[rows, 0], frames=frames[rows], lengths=lengths[rows])
         optimizer.zero_grad()
-        _loss(head(inputs), features, rows, kind).backward()
+        labelled_loss(head(inputs), features, rows, kind).backward()
         optimizer.step()
         schedule.step()
     return head
@@ -217,7 +217,7 @@ def _fitted_by_lbfgs(head: Head, parameters: list[Tensor], features: LabelledFea
 
     def loss_and_gradient(values: np.ndarray) -> tuple[float, np.ndarray]:
         torch.nn.utils.vector_to_parameters(torch.from_numpy(values).float(), parameters)
-        loss = _loss(head(inputs), features, rows, kind) + _penalty(parameters) / len(features)
+        loss = labelled_loss(head(inputs), features, rows, kind) + _penalty(parameters) / len(features)
         gradients = torch.autograd.grad(loss, parameters)
         return loss.item(), torch.nn.utils.parameters_to_vector(gradients).double().numpy()
 
@@ -232,7 +232,8 @@ def _penalty(parameters: list[Tensor]) -> Tensor:
     return 0.5 * torch.stack([parameter.square().sum() for parameter in parameters]).sum()
 
 
-def _loss(logits: Tensor, features: LabelledFeatures, rows: np.ndarray, kind: LabelKind) -> Tensor:
+def labelled_loss(logits: Tensor, features: LabelledFeatures, rows: np.ndarray, kind: LabelKind) -> Tensor:
+    """Return the mean loss of logits of some rows of the features: cross-entropy, or binary cross-entropy of annotated classes."""
     targets = torch.from_numpy(features.targets[rows])
     if kind == "multiclass":
         return nn.functional.cross_entropy(logits, targets)

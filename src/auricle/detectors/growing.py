@@ -59,8 +59,7 @@ class KeptDetector:
         description = load_description(folder.path)
         if not folder.features.is_file():
             raise AuricleError(
-                f"--from {run}: this run trained the whole network, so the features of its clips are not kept. Name old and new "
-                f"clips in one table, and start from its weights: auricle finetune TABLE --model {run} --how full"
+                f"--from {run}: this run trained the whole network, so it keeps no features of its clips"
             )
         encoder = read_run(folder.path)
         space = encoder.info.label_space
@@ -94,14 +93,21 @@ class KeptDetector:
         Raises:
             AuricleError: one label a clip here, and any number there.
         """
-        if space.kind != self.space.kind:
-            meaning = {"multiclass": "exactly one label a clip", "multilabel": "any number of labels a clip"}
-            raise AuricleError(
-                f"the detector {self.run} has {meaning[self.space.kind]}, the new clips have {meaning[space.kind]}"
-            )
-        ids = (*self.space.ids, *(id for id in space.ids if id not in self.space.ids))
-        background = tuple(id for id in ids if id in {*self.space.background, *space.background})
-        return replace(LabelSpace(space.kind, ids), background=background)
+        return joined_classes(self.space, space, str(self.run))
+
+
+def joined_classes(old: LabelSpace, new: LabelSpace, run: str) -> LabelSpace:
+    """Return the classes of a detector, and behind them those that only the new clips have.
+
+    Raises:
+        AuricleError: one label a clip here, and any number there.
+    """
+    if new.kind != old.kind:
+        meaning = {"multiclass": "exactly one label a clip", "multilabel": "any number of labels a clip"}
+        raise AuricleError(f"the detector {run} has {meaning[old.kind]}, the new clips have {meaning[new.kind]}")
+    ids = (*old.ids, *(id for id in new.ids if id not in old.ids))
+    background = tuple(id for id in ids if id in {*old.background, *new.background})
+    return replace(LabelSpace(new.kind, ids), background=background)
 
 
 def backbone_of(encoder: Encoder) -> str:
@@ -253,20 +259,30 @@ def compared(detector: KeptDetector, joined: Joined, logits: np.ndarray, space: 
     if before is None or before.ids != detector.features.ids or not len(joined.old_rows):
         return {}
     old, new = before.logits[joined.kept], logits[joined.old_rows]
-    truth = before.truth()[joined.kept]
-    score = _right if space.kind == "multiclass" else _precision
-    classes = {}
-    for c, id in enumerate(detector.space.ids):
+    return before_and_after(old, new, before.truth()[joined.kept], detector.space)
+
+
+def before_and_after(old: np.ndarray, new: np.ndarray, truth: np.ndarray, space: LabelSpace) -> dict[str, Any]:
+    """Return scores of the old classes on the same clips before and after growing, as JSON values; {} without clips of them.
+
+    Args:
+        old, new: logits (n, C) before and (n, C') after, whose first C columns are those of the old classes.
+        truth: (n, C) of the old classes, NaN where not annotated.
+        space: the old classes.
+    """
+    exclusive = space.kind == "multiclass"
+    score, classes = _right if exclusive else _precision, {}
+    for c, id in enumerate(space.ids):
         values = [score(scores, truth, c) for scores in (old, new)]
         if np.isfinite(values).all():
             classes[id] = {"clips": int(np.nansum(truth[:, c])), "before": values[0], "after": values[1]}
     if not classes:
         return {}
     means = [float(np.mean([of_class[when] for of_class in classes.values()])) for when in ("before", "after")]
-    if space.kind == "multiclass":
+    if exclusive:
         labels = truth.argmax(1)
         means = [float((scores.argmax(1) == labels).mean()) for scores in (old, new)]
-    metric = "accuracy" if space.kind == "multiclass" else "mAP"
+    metric = "accuracy" if exclusive else "mAP"
     return {"clips": len(old), "metric": metric, "before": means[0], "after": means[1], "classes": classes}
 
 

@@ -4,7 +4,8 @@ config.yaml (resolved), command.txt, environment.json, metrics.jsonl, checkpoint
 last, or the best, and then the last is encoder-last.safetensors), encoder-best.safetensors (where there is a score), features.npz
 (what a frozen head learnt from), start.safetensors (the encoder with the fitted head that training of the whole network began
 from), evaluations/ (scores; of a detector detector.json and detector-scores.npz,
-of labels of frames frame-thresholds.json), card.md, report.html
+of labels of frames frame-thresholds.json), grown.csv (new and earlier clips of a run that
+grew), card.md, report.html
 """
 
 from __future__ import annotations
@@ -84,6 +85,16 @@ class RunFolder:
         return self.path / "evaluations" / "detector-scores.npz"
 
     @property
+    def grown_table(self) -> Path:
+        """New and earlier clips of a run that grew from another one that trained the whole network."""
+        return self.path / "grown.csv"
+
+    @property
+    def before_the_run(self) -> tuple[Path, ...]:
+        """What may lie in a folder before its run begins."""
+        return self.start, self.grown_table, self.path / "grown.classes.txt"
+
+    @property
     def frame_thresholds(self) -> Path:
         """Calibration and thresholds of a run that learnt labels of frames."""
         return self.path / "evaluations" / "frame-thresholds.json"
@@ -147,14 +158,15 @@ class RunFolder:
 
     @classmethod
     def check_free(cls, path: Path) -> None:
-        """Raise AuricleError unless a new run can be made in a folder: it is absent, empty, or holds a start alone."""
+        """Raise AuricleError unless a new run can be made in a folder: it is absent, empty, or holds what it starts from."""
         run = cls(path)
         if run.config.exists():
             unfinished = not run.detector.is_file() or run.has_checkpoints()
             next_step = f"continue it with --continue {path}, or " if unfinished else ""
             raise AuricleError(f"{path} holds a run already; {next_step}choose another --out")
         if path.exists() and (
-            not path.is_dir() or any(not is_left_over(entry.name) for entry in path.iterdir() if entry != run.start)
+            not path.is_dir()
+            or any(not is_left_over(entry.name) for entry in path.iterdir() if entry not in run.before_the_run)
         ):
             raise AuricleError(f"{path} exists and is not an empty folder; choose another --out")
         check_folder(path, "choose another --out")

@@ -47,8 +47,8 @@ def way_of(config: FinetuneConfig, named: Collection[str], recipe: str = "") -> 
     if growing and (how == FULL or recipe or of_training):
         named_option = f"--recipe {recipe}" if recipe else "--how full" if how == FULL else _option(of_training[0])
         raise AuricleError(
-            f"--from grows a detector on its frozen encoder, and {named_option} trains the whole network: leave one of them out, "
-            "or name old and new clips in one table"
+            f"--from {config.detector.from_run} is a detector on a frozen encoder, which grows by a new head, and {named_option} "
+            "trains the whole network: leave it out, or name old and new clips in one table"
         )
     if how == FULL:
         return FULL, ""
@@ -279,6 +279,7 @@ class DetectorFiles(Callback):
         self.config, self.run, self.data = parts.config, run, parts.data
 
     def on_end(self, trainer: Trainer, progress: TrainProgress) -> None:
+        from auricle.commands.finetune.grown_network import growth
         from auricle.detectors.files import describe_parts, save_description, save_scores
         from auricle.detectors.frozen import decide, part_scores
         from auricle.detectors.trained import trained_parts
@@ -313,6 +314,7 @@ class DetectorFiles(Callback):
             if decisions is not None
             else ["no validation part: neither calibration nor thresholds were fitted"],
             "left_out": {},
+            **growth(config, parts, space),
         }
         save_description(run, described)
 

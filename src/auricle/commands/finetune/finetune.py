@@ -20,6 +20,7 @@ from auricle.commands.finetune.detector import (
     way_of,
     write_frozen,
 )
+from auricle.commands.finetune.grown_network import grown_config, remove_start, trained_whole
 from auricle.commands.finetune.whole_network import (
     Plan,
     finish_kept,
@@ -176,6 +177,8 @@ def detector_run(
         AuricleError: for what cannot be trained; nothing is written then.
         KeyboardInterrupt: after Ctrl-C, with a message how to continue.
     """
+    if trained_whole(config):
+        return grown_run(config, named, recipe, quiet=quiet)
     how, why = way_of(config, named, recipe)
     if why and not quiet:
         print(why, file=sys.stderr)
@@ -184,6 +187,35 @@ def detector_run(
         result = frozen_heads_run(config, named, quiet=quiet)
     if result is None:
         result = whole_network_run(config, named, recipe, quiet=quiet)
+    if result.detector and not int(os.environ.get("RANK", 0)):
+        _write_report(result.run)
+    return result
+
+
+def grown_run(
+    config: FinetuneConfig, named: Collection[str], recipe: str = "", *, quiet: bool = False
+) -> FinetuneResult:
+    """Let a run that trained the whole network learn on, with its earlier clips beside the new ones.
+
+    Args:
+        config, named, recipe, quiet: as of ``detector_run``.
+    """
+    from auricle.hub.run_folder import RunFolder
+
+    config, heads = grown_config(config, named, recipe, quiet=quiet)
+    named = {*named, "model"}
+    run = RunFolder(Path(str(config.out)))
+    if heads:
+        result = frozen_heads_run(config, named, quiet=quiet)
+        assert result is not None
+    else:
+        wanted = "off" if config.detector.calibrate == "off" else "on"
+        config = with_values(config, {"calibrate": wanted})
+        try:
+            result = finetune_run(config, callbacks=detector_files(config), quiet=quiet)
+        except AuricleError:
+            remove_start(run)
+            raise
     if result.detector and not int(os.environ.get("RANK", 0)):
         _write_report(result.run)
     return result

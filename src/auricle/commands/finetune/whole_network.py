@@ -80,7 +80,7 @@ def with_fitted_start(config: FinetuneConfig, *, quiet: bool = False) -> Finetun
         if not quiet:
             say("stored spectrograms: the head begins anew, for a frozen head is fitted on recordings")
         return config
-    features = _reader(data, config, quiet)(data.dataset.manifest)[0]
+    features = reader_of(data, config, quiet)(data.dataset.manifest)[0]
     kind, metric = data.space.kind, chosen_metric(config, data.space)
     selection = select_head(features, kinds_of(config), kind, metric, seed=config.train.seed)
     if not quiet:
@@ -213,7 +213,7 @@ def try_whole_network(plan: Plan, fitted: Fitted, train: Train, *, quiet: bool =
     data = _opened(plan.config)
     if data.valid is None or data.space is None:
         return Rivalry(False, "the whole network is not trained: no clips to validate on", {})
-    reader = _reader(data, with_values(plan.config, {"heads": (choice.kind,), "seconds": whole}), quiet)
+    reader = reader_of(data, with_values(plan.config, {"heads": (choice.kind,), "seconds": whole}), quiet)
     learnt, held = reader(data.dataset.manifest)[0], reader(data.valid.dataset.manifest)[0]
     if not quiet:
         say(f"training the whole network from the {choice.kind} head, about {duration(plan.seconds)}")
@@ -270,7 +270,8 @@ def _opened(config: FinetuneConfig) -> LabelledData:
         return open_labelled(config, dist)
 
 
-def _reader(data: LabelledData, config: FinetuneConfig, quiet: bool) -> Any:
+def reader_of(data: LabelledData, config: FinetuneConfig, quiet: bool) -> Any:
+    """Return what reads the frozen features of clips (``detectors.frozen.FeatureReader``)."""
     from auricle.detectors.frozen import FeatureReader
     from auricle.embeddings.cache import EmbeddingCache
 

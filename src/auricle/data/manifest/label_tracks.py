@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.clip_table import Segment
 from auricle.data.manifest.locate import file_name, stem
@@ -118,7 +119,15 @@ def _notes(
     if found:
         total = sum(map(len, found.values()))
         classes = len({event.label for events in found.values() for event in events})
-        yield f"{count} label tracks beside {len(found)} recordings hold {total} events of {classes} classes"
+        tracks, recordings, events = (
+            number_of(count, "label track"),
+            number_of(len(found), "recording"),
+            number_of(total, "event"),
+        )
+        yield (
+            f"{tracks} beside {recordings} {'holds' if count == 1 else 'hold'} {events} of "
+            f"{number_of(classes, 'class')}"
+        )
         missing = [name for name in audio if name not in found]
         if missing:
             yield (

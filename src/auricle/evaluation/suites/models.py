@@ -17,10 +17,12 @@ class ModelToMeasure:
     Attributes:
         name: A published name, a weight file, a run folder or hf://owner/name.
         weights: Local weight file of a published name.
+        head: Of several heads, the one that is measured; None: the first one.
     """
 
     name: str
     weights: str | None = None
+    head: str | None = None
 
     @property
     def place(self) -> str:
@@ -42,4 +44,10 @@ class ModelToMeasure:
         encoder = load(self.name, weights=self.weights)
         if self.place or is_repository(self.name):
             encoder.update_info(name=self.name)  # two runs of one family are two models in the results
-        return encoder
+        if self.head is None:
+            return encoder
+        from auricle.models.heads.joined import with_one_head
+
+        chosen = with_one_head(encoder, self.head)
+        chosen.update_info(name=f"{encoder.info.name} head {self.head}")
+        return chosen

@@ -33,6 +33,10 @@ class TeacherConfig:
         "auricle prepare teacher",
         advanced=False,
     )
+    teacher_head: tuple[str, ...] = option(
+        (),
+        "of teachers with several heads, the one that is learnt, a name for each teacher; none: the classes of all heads",
+    )
     teacher_weights: tuple[str, ...] = option((), "local files of the published names of --teacher, in their order")
     teacher_predictions: str | None = option(
         None,

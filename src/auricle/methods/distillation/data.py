@@ -17,6 +17,7 @@ from auricle.methods.supervised.data import LabelledData, load_student, open_par
 from auricle.methods.supervised.labelled_clips.parts import Parts
 from auricle.methods.supervised.labelled_clips.read import read_parts
 from auricle.models.base import Encoder
+from auricle.models.heads.joined import chosen_heads
 from auricle.models.label_space import LabelSpace
 
 
@@ -66,8 +67,15 @@ def open_teacher(config: TeacherConfig, parts: Parts) -> Teacher:
         index = None if config.teacher_index is None else Path(config.teacher_index)
         return StoredTeacher.read(Path(stored), index)
     weights = config.teacher_weights or (None,) * len(config.teacher)
+    if config.teacher_head and len(config.teacher_head) != len(config.teacher):
+        raise AuricleError(f"--teacher-head: {len(config.teacher_head)} names for {len(config.teacher)} teachers")
+    heads = config.teacher_head or (None,) * len(config.teacher)
     return LiveTeachers(
-        [load(name, weights=file) for name, file in zip(config.teacher, weights)], config.feature_layers
+        [
+            chosen_heads(load(name, weights=file), head) if config.logits else load(name, weights=file)
+            for name, file, head in zip(config.teacher, weights, heads)
+        ],
+        config.feature_layers,
     )
 
 

@@ -13,7 +13,8 @@ from auricle.core.randomness import RandomKey
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.data import LabelledData
 from auricle.models.base import Encoder
-from auricle.models.heads.base import MAIN, Head
+from auricle.models.heads.base import MAIN
+from auricle.models.heads.joined import with_one_head
 from auricle.models.heads.make import make_head
 from auricle.models.heads.vector import evar_rule
 from auricle.models.label_space import LabelSpace
@@ -106,15 +107,7 @@ def with_chosen_head(data: LabelledData, config: FinetuneConfig) -> Encoder:
 def with_the_main_head_alone(encoder: Encoder) -> Encoder:
     """Return the encoder without its further heads, whose classes would not be learnt; the main one is named "main"."""
     names = encoder.info.head_names
-    if names in ((), (MAIN,)):
-        return encoder
-    if names[0] == MAIN:
-        return encoder.with_only_heads(MAIN)
-    head, space = copy.deepcopy(encoder.heads[names[0]]), encoder.info.label_space
-    assert isinstance(head, Head)
-    twin: Encoder = encoder.without_head().with_head(head, space)
-    twin.set_label_space(space)
-    return twin
+    return encoder if names in ((), (MAIN,)) else with_one_head(encoder, names[0])
 
 
 def evar_head(encoder: Encoder, space: LabelSpace, config: FinetuneConfig) -> Encoder:

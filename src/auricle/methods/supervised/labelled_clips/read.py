@@ -61,6 +61,7 @@ def read_labelled(config: FinetuneConfig, processes: Processes, classes: Sequenc
     """
     manifest = with_classes(read_source(config), classes, config)
     readable = readable_clips(manifest, config.source, processes)
+    readable, named_by_folder = of_one_class(readable, config)
     known = names_of(readable)
     if not known and readable.classes is None and config.data.level == "clip":
         check_classes(readable, (), config)
@@ -69,10 +70,11 @@ def read_labelled(config: FinetuneConfig, processes: Processes, classes: Sequenc
             f"{config.source} has no label in any row, so the detector would learn nothing: write what the clips are into a column "
             "label, and background for none of the classes"
         )
-    background = background_classes(known, config.data.background) if known else ()
+    nameable = (*known, *(readable.classes or ())) if config.data.background else known
+    background = background_classes(tuple(dict.fromkeys(nameable)), config.data.background) if known else ()
     clips = learnable(readable, background, None, config)
     parts = split_parts(clips.manifest, config)._replace(
-        left_out=len(manifest) - len(readable), seconds=clips.seconds, notes=clips.notes
+        left_out=len(manifest) - len(readable), seconds=clips.seconds, notes=(*named_by_folder, *clips.notes)
     )
     seconds = parts.seconds or longest_clip(parts.train, background)
     for name in ("valid", "test"):
@@ -89,6 +91,23 @@ def read_labelled(config: FinetuneConfig, processes: Processes, classes: Sequenc
         more = read_negatives(config, processes)
         parts, background = with_negatives(parts, more, kind, background, seconds, config)
     return labelled_parts(parts, kind, reason, background, config, growing=bool(classes))
+
+
+def of_one_class(manifest: Manifest, config: FinetuneConfig) -> tuple[Manifest, tuple[str, ...]]:
+    """Return recordings without any label as those of one class, the name of their folder, where negatives are given; and a note.
+
+    A folder alone says nothing, because there would be nothing to tell its recordings from.
+    """
+    folder = Path(config.source)
+    if not config.data.negatives or not folder.is_dir() or config.data.labels or config.data.level == "frames":
+        return manifest, ()
+    if names_of(manifest) or manifest.classes is not None or any(clip.events for clip in manifest):
+        return manifest, ()
+    inside = {Path(str(clip.path)).parts[0] for clip in manifest if clip.path and len(Path(clip.path).parts) > 1}
+    alone = len(inside) == 1 and all(clip.path and len(Path(clip.path).parts) > 1 for clip in manifest)
+    name = inside.pop() if alone else folder.resolve().name
+    labelled = replace(manifest, clips=[replace(clip, labels=(name,)) for clip in manifest])
+    return labelled, (f"one class, {name}, by the name of the folder; what it is told from are the negatives",)
 
 
 def labelled_parts(
