@@ -144,7 +144,7 @@ def test_wrong_lines_are_refused_in_words(here, capsys, line, message):
     assert message in capsys.readouterr().err
 
 
-def test_zero_shot_and_retrieval_lines_run_with_a_text_side(here, monkeypatch):
+def test_zero_shot_and_retrieval_lines_run_with_a_text_side(here, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(here))
     (here / "letters.py").write_text(TEXT_SIDE)
     names = [f"{actor}_DFA_{emotion}_XX.wav" for actor in range(1001, 1006) for emotion in ("ANG", "SAD")]
@@ -156,6 +156,11 @@ def test_zero_shot_and_retrieval_lines_run_with_a_text_side(here, monkeypatch):
     captions = "\n".join(f"{name}.wav,{text},test" for name in "ab" for text in ("a bell", "rain falls"))
     (here / "evar/metadata/clotho.csv").write_text(f"file_name,caption,split\n{captions}\n")
     assert original(f"python retr_a2t_t2a.py {line.replace('cremad', 'clotho')}") == 0
+    line_of_ours = ["evaluate", "--suite", "evar-retrieval", "--tasks", "clotho", "--model", WEIGHT, "--quiet"]
+    assert main([*line_of_ours, "--text", "letters:Captions", "--page", "page.html"]) == 0
+    assert "t2a_R@1 " in capsys.readouterr().out
+    assert main([*line_of_ours, "--text", "letters:Captions", "--statistics", "pooled"]) == 2
+    assert "retrieval has none" in capsys.readouterr().err
     row = rows(here / "results/retrieval_scores.csv")[0]
     assert list(row)[:4] == ["model", "task", "a2tR1", "a2tR5"]
     assert float(row["t2aR5"]) == 100.0

@@ -154,6 +154,17 @@ def test_an_unknown_task_is_refused_with_the_nearest(data, capsys):
     assert "has no task 'tone'; did you mean tones" in capsys.readouterr().err
 
 
+def test_settings_that_a_suite_would_not_use_are_refused(data, capsys):
+    tones = ["evaluate", str(data / "tones"), "--model", "logmel-stats", "--quiet"]
+    for options, message in (
+        (["--few-shot", "--page", "p.html"], "--few-shot is for one model"),
+        (["--protocol", "audioset", "--lr", "0.1"], "has no learning rate"),
+        (["--tasks", "tones"], "are for a suite"),
+    ):
+        assert main([*tones, *options]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_shipped_suites_and_tables_can_be_read():
     for name in shipped_suites():
         suite = read_suite(name)

@@ -107,8 +107,10 @@ class EvaluateConfig:
             )
         if self.suite is None and (self.tasks or self.data):
             raise AuricleError("--tasks and --data are for a suite: --suite NAME or FILE")
-        if self.few_shot and len(self.model) > 1:
-            raise AuricleError("--few-shot is for one model; --protocol fewshot measures the curve of several")
+        if self.few_shot and self.as_suite:
+            raise AuricleError(
+                "--few-shot is for one model without --page; --protocol fewshot measures the curve of several"
+            )
         if self.lr == 0:  # the first edition's value for "not set"
             object.__setattr__(self, "lr", None)
         if self.lr is not None:

@@ -123,6 +123,13 @@ class WorkContext:
     data: str | None = None
     text: str = ""
 
+    def own_statistics_only(self, what: str) -> None:
+        """Raise AuricleError where other statistics than the encoder's own are asked for: ``what`` has no training clips."""
+        if self.statistics != "own":
+            raise AuricleError(
+                f"--statistics {self.statistics} measures training clips, and {what} has none: leave it out"
+            )
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -114,6 +114,7 @@ class TagsWork(Work):
 
     def measure(self, encoder: Encoder, context: WorkContext) -> Measured:
         started = time.perf_counter()
+        context.own_statistics_only("the protocol audioset")
         from auricle.data.stores.shards import LOGITS
         from auricle.embeddings.cache import EmbeddingCache
         from auricle.evaluation.runner import embed_settings

@@ -105,6 +105,7 @@ class ZeroShotWork(Work):
         from auricle.evaluation.runner import embed_settings
         from auricle.evaluation.text_side import caption_vectors, similarity, sound_vectors, text_side
 
+        context.own_statistics_only("zero-shot classification")
         side, plan = text_side(context.text, encoder), self.clips.plan
         targets = plan.split.targets
         tested = np.unique(np.concatenate([split.test for split in plan.split.splits]))
@@ -254,6 +255,7 @@ class RetrievalWork(Work):
         from auricle.inference.config import EmbedSettings
         from auricle.metrics.retrieval import retrieval_scores
 
+        context.own_statistics_only("retrieval")
         side, cache = text_side(context.text, encoder), context.cache or EmbeddingCache()
         settings = EmbedSettings(**vars(context.encode))
         embedded = cache.embed(self.clips, encoder, settings, what=encoder.info.name, quiet=context.quiet)
