@@ -126,6 +126,17 @@ def test_groups_of_one_clip_each_are_no_way_to_split(manifest):
     assert len(splits_of(replace(manifest, clips=alone))) == 5
 
 
+def test_the_refusal_of_clips_without_labels_names_the_tables_of_the_folder_or_what_the_table_lacks(tmp_path):
+    for name in ("a.wav", "b.wav"):
+        write_sound(tmp_path / name, tone(440))
+    table = tmp_path / "meta.csv"
+    table.write_text("file_name,digit\na.wav,1\nb.wav,2\n")
+    with pytest.raises(AuricleError, match=f"tables there: {table}"):
+        labelled(read_manifest(tmp_path))
+    with pytest.raises(AuricleError, match="no column of labels; columns that are not used: digit; --label-column"):
+        labelled(read_manifest(table))
+
+
 def test_a_manifest_without_labels_is_refused_before_any_audio_is_read(manifest, cache):
     with pytest.raises(AuricleError, match="none of the 18 clips has a label"):
         evaluate(logmel_stats(), Task(""), manifest=changed(manifest, labels=()), cache=cache)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError
+from auricle.data.manifest.label_cells import LabelNote
 from auricle.data.manifest.manifest import Clip, Manifest, Segment
 from auricle.metrics import table
 from auricle.metrics.table import METRICS, TASK_KINDS, Metric, default_metric, metric_name
@@ -312,6 +313,19 @@ def sequence_targets(manifest: Manifest, unit: str = "characters") -> SequenceTa
     return SequenceTargets(vocabulary, tuple(np.array([index[t] for t in tokens], np.int64) for tokens in texts))
 
 
+MOST_TABLES = 3  # named in a message
+
+
+def _where_labels_may_be(manifest: Manifest) -> str:
+    """What the table lacks, if there is one; else which tables lie in the folder, and what else gives labels."""
+    about_labels = [note for note in manifest.notes if isinstance(note, LabelNote)]
+    if about_labels:
+        return about_labels[0]
+    advice = "give a table with --labels FILE.csv (--label-column NAME), or a folder with one subfolder per class"
+    tables = sorted(str(path) for ending in ("*.csv", "*.tsv") for path in manifest.root.glob(ending))[:MOST_TABLES]
+    return f"{advice}; tables there: {', '.join(tables)}" if tables else advice
+
+
 def labelled(manifest: Manifest) -> Manifest:
     """Return the clips that have a label.
 
@@ -320,10 +334,7 @@ def labelled(manifest: Manifest) -> Manifest:
     """
     ids = [clip.id for clip in manifest if clip.labels]
     if not ids:
-        raise AuricleError(
-            f"none of the {len(manifest)} clips has a label: give a table with --labels FILE.csv (--label-column NAME)"
-            ", or a folder with one subfolder per class"
-        )
+        raise AuricleError(f"none of the {len(manifest)} clips has a label: {_where_labels_may_be(manifest)}")
     classes = {label for clip in manifest for label in clip.labels}
     if len(classes) < 2:
         raise AuricleError(f"every clip has the same label '{classes.pop()}': a task needs at least two classes")
