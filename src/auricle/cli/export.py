@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
         result = verify_export(config.verify)
     else:
         result = export_model(config)
+        for note in result.notes:
+            print(f"note: {note}", file=sys.stderr)
         if not result.description.heads:
             print(f"note: {result.description.model} has no classes; the graph gives embeddings only", file=sys.stderr)
     print(dumps(result.to_json(), indent=1) if args.json else printable(str(result), keep="\n"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,24 +25,19 @@ from auricle.exporting.certificate import (
     this_machine,
 )
 from auricle.exporting.description import Description
-from auricle.exporting.golden import (
-    RECORDED_SECONDS,
-    Clips,
-    as_float,
-    as_int16,
-    golden_clips,
-    read_golden,
-    write_golden,
-)
+from auricle.exporting.golden import Clips, as_float, golden_clips, read_golden, write_golden
+from auricle.exporting.quantization.forms import CHOICES, forms_of
+from auricle.exporting.quantization.loss import TaskLoss
 from auricle.exporting.runner import readme, runner
-from auricle.exporting.runtimes import MODEL_FILES, ONE_SHAPE, Outputs, Run, open_graph, pieces, replay, versions
+from auricle.exporting.runtimes import MODEL_FILES, ONE_SHAPE, Outputs, open_graph, replay, versions
 from auricle.exporting.web.bundle import check_classes, write_page
 from auricle.exporting.web.runtime_files import RuntimeFiles, runtime_files
 
 if TYPE_CHECKING:
+    from auricle.exporting.quantization.smaller import Kept
     from auricle.models.base import Encoder
 
-TIMED_SECONDS, TIMED_CALLS = 10.0, 5
+FINITE = 1e30  # what is lost in a smaller form is stated, not limited; NaN and infinity are refused
 FORMATS = tuple(sorted(MODEL_FILES))
 
 
@@ -71,11 +65,32 @@ class ExportConfig:
     runtime_files: str | None = option(
         None, "with --to web: folder or npm archive of onnxruntime-web; otherwise it is downloaded once", advanced=True
     )
+    quantize: str = option(
+        "none",
+        "smaller numbers; the certificate says what is lost. float16, int8-weights: stored smaller, computed in float32; "
+        "int8-dynamic, int8-static: products of 8-bit integers; auto: tries all known forms and keeps what loses least",
+        choices=CHOICES,
+        group="smaller numbers",
+    )
+    calibrate: tuple[str, ...] = option(
+        (),
+        "recordings or folders that int8-static fits its ranges on; otherwise those of --clip",
+        group="smaller numbers",
+    )
+    score_on: str | None = option(
+        None, "folder or table of recordings that the loss is measured on, 10 s of each", group="smaller numbers"
+    )
+    labels: str | None = option(
+        None,
+        "table of labels for --score-on, of classes of the model; without labels the source's own top class is the label",
+        group="smaller numbers",
+    )
     verify: str | None = option(None, "folder of an earlier export: replay its golden clips on this machine")
 
     def __post_init__(self) -> None:
-        clips = (self.clip,) if isinstance(self.clip, (str, os.PathLike)) else tuple(self.clip)
-        object.__setattr__(self, "clip", clips)
+        for name in ("clip", "calibrate"):
+            files = getattr(self, name)
+            object.__setattr__(self, name, (files,) if isinstance(files, (str, os.PathLike)) else tuple(files))
         paths_as_text(self)
         check_choices(self)
         check_ranges(self, ("batch_size",), 1)
@@ -87,6 +102,14 @@ class ExportConfig:
             raise AuricleError(
                 "auricle export needs --model MODEL and --out FOLDER (or --verify FOLDER for an earlier export)"
             )
+        forms_of(self.to, self.quantize)
+        needs = [n for n in ("calibrate", "score_on", "labels") if getattr(self, n) and self.quantize == "none"]
+        if needs:
+            raise AuricleError(
+                f"--{needs[0].replace('_', '-')} is for smaller numbers; give --quantize too, such as auto"
+            )
+        if self.labels and not self.score_on:
+            raise AuricleError("--labels are those of --score-on; give the folder of the recordings with --score-on")
         if self.runtime_files is not None and self.to != "web":
             raise AuricleError(f"--runtime-files is for the page of --to web, not for --to {self.to}")
 
@@ -99,11 +122,14 @@ class Export:
         folder: where it is.
         description: what the graph takes and gives.
         certificate: how far it is from its source.
+        trials: the smaller forms that were tried, as text; notes: what should be known.
     """
 
     folder: Path
     description: Description
     certificate: Certificate
+    trials: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -115,6 +141,9 @@ class Export:
             "largest_errors": self.certificate.largest,
             "files": self.certificate.files,
             "milliseconds": self.certificate.milliseconds,
+            "quantized": self.certificate.quantized,
+            "tried": list(self.certificate.tried),
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -127,10 +156,22 @@ class Export:
                 f"{self.folder}: {own.model} for {self.certificate.to}, {sum(graph) / 1e6:.2f} MB",
                 f"  takes {'any length' if seconds is None else f'{seconds:.2f} s'} at {own.sample_rate} Hz, {clips}",
                 f"  gives {', '.join(own.outputs)}",
+                *self._smaller(),
                 f"  {_errors_text(self.certificate.clips)}",
                 f"  {times['seconds']:g} s of sound: {times['source']:.1f} ms in PyTorch, {times['exported']:.1f} ms exported",
             ]
         )
+
+    def _smaller(self) -> list[str]:
+        """Lines about smaller numbers."""
+        quantized = self.certificate.quantized
+        if not quantized:
+            return []
+        loss = TaskLoss(**quantized["loss"])
+        tried = self.trials.splitlines() if self.certificate.tried else []
+        return [f"  {line}" for line in tried] + [
+            f"  {quantized['form']}: {loss}; {quantized['scored_on']}; {loss.labels}"
+        ]
 
 
 @dataclass(frozen=True)
@@ -171,7 +212,8 @@ def export(
         out: a new folder.
         to: "litert", "onnx", "openvino", "torch", or "web" (a folder with a page that runs the graph in the browser).
         options: fields of ``ExportConfig``: ``frames``, ``length`` (seconds, None, or ``math.inf`` for any length),
-            ``batch_size``, ``clip`` (recordings), ``weights``, ``runtime_files``.
+            ``batch_size``, ``clip`` (recordings), ``weights``, ``runtime_files``; ``quantize`` with ``calibrate``, ``score_on`` and
+            ``labels``.
 
     Returns:
         The folder, what the graph takes and gives, and its certificate.
@@ -200,6 +242,7 @@ def export_model(config: ExportConfig, *, encoder: Encoder | None = None) -> Exp
         AuricleError: as ``export``.
     """
     from auricle.exporting.formats import check_installed
+    from auricle.exporting.quantization.clips import recordings
 
     out = path_of(config.out or "")
     if os.path.lexists(out):
@@ -209,16 +252,16 @@ def export_model(config: ExportConfig, *, encoder: Encoder | None = None) -> Exp
     source = (encoder or _loaded(config)).to("cpu").eval()
     if page_runtime:
         check_classes(source.info)
-    clips = golden_clips(source.info.sample_rate) | _recordings(config.clip, source)
+    golden, given = golden_clips(source.info.sample_rate), recordings(config.clip, source)
     make_folder(out.absolute().parent)
     folder = temporary_name(out.absolute())
     folder.mkdir()
     try:
-        bundle = _write(config, source, clips, folder, page_runtime)
+        description, certificate, kept = _write(config, source, (golden, given), folder, page_runtime)
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Export(out, *bundle)
+    return Export(out, description, certificate, *((kept.table, kept.notes) if kept else ()))
 
 
 def verify_export(folder: str | Path) -> Verification:
@@ -239,8 +282,12 @@ def verify_export(folder: str | Path) -> Verification:
             )
     clips, expected = read_golden(folder)
     run = open_graph(folder, certificate.to, description, threads=1)
-    found, failures = compared(clips, expected, lambda wave: replay(run, as_float(wave), description), description)
-    _refuse(failures, f"{folder} does not give the numbers of its source here")
+    tolerances = certificate.tolerances if certificate.quantized else TOLERANCES
+    found, failures = compared(
+        clips, expected, lambda wave: replay(run, as_float(wave), description), description, tolerances
+    )
+    recorded = "itself on the machine of the export" if certificate.quantized else "its source"
+    _refuse(failures, f"{folder} does not give the numbers of {recorded} here")
     return Verification(folder, found, this_machine(), versions(certificate.to))
 
 
@@ -251,28 +298,17 @@ def _loaded(config: ExportConfig) -> Encoder:
     return load(config.model, weights=config.weights)
 
 
-def _recordings(files: Sequence[str], source: Encoder) -> Clips:
-    """The first seconds of recordings, at the rate of the encoder, by file name."""
-    from auricle.audio.sources import find_audio
-
-    most = round(RECORDED_SECONDS * source.info.sample_rate)
-    found: Clips = {}
-    for recording in find_audio(list(files)) if files else []:
-        wave = recording.read(source.info.sample_rate, source.front.resampler)
-        name = Path(recording.name).name
-        found[name if name not in found else f"{len(found)} {name}"] = as_int16(wave[:most])
-    return found
-
-
 def _write(
-    config: ExportConfig, source: Encoder, clips: Clips, folder: Path, page_runtime: RuntimeFiles | None
-) -> tuple[Description, Certificate]:
+    config: ExportConfig, source: Encoder, given: tuple[Clips, Clips], folder: Path, page_runtime: RuntimeFiles | None
+) -> tuple[Description, Certificate, Kept | None]:
     import torch
 
     from auricle.exporting.formats import write_graph
     from auricle.exporting.graph import trace
+    from auricle.exporting.quantization.smaller import Wanted, write_smaller
+    from auricle.exporting.source import source_outputs, timed
 
-    any_length = config.length == math.inf
+    any_length, clips = config.length == math.inf, given[0] | given[1]
     graph = trace(
         source,
         length=None if any_length else config.length,
@@ -281,12 +317,26 @@ def _write(
         frames=config.frames,
         one_shape=config.to in ONE_SHAPE,
     )
-    description = graph.description
-    write_graph(graph, config.to, folder)
+    description, kept, threads = graph.description, None, torch.get_num_threads()
+    tolerances = _tolerances(description)
+    if config.quantize == "none":
+        write_graph(graph, config.to, folder)
+        run = open_graph(folder, config.to, description, threads=threads)
+    else:
+        wanted = Wanted(config.quantize, config.calibrate, config.score_on, config.labels, threads)
+        kept = write_smaller(graph, config.to, folder, source, wanted, *given)
+        run = kept.run
     expected = {name: source_outputs(source, as_float(wave), description) for name, wave in clips.items()}
-    run = open_graph(folder, config.to, description, threads=torch.get_num_threads())
-    found, failures = compared(clips, expected, lambda wave: replay(run, as_float(wave), description), description)
+
+    def replayed(wave: np.ndarray) -> Outputs:
+        return replay(run, as_float(wave), description)
+
+    limits = dict.fromkeys(tolerances, FINITE) if kept else tolerances
+    found, failures = compared(clips, expected, replayed, description, limits)
     _refuse(failures, f"the export of {source.info.name} to {config.to} is refused, nothing was kept")
+    if kept:
+        tolerances = kept.replay_limits(clips, description, tolerances)
+        expected = {name: replayed(wave) for name, wave in clips.items()}
     description.write(folder)
     write_golden(folder, clips, expected)
     if page_runtime:
@@ -302,74 +352,19 @@ def _write(
         fingerprint=description.fingerprint,
         front_end=description.front_end,
         to=config.to,
-        precision="float32",
+        precision=kept.form.precision if kept else "float32",
         clips=found,
-        tolerances=_tolerances(description),
+        tolerances=tolerances,
         labels={head.name: len(head.label_space["ids"]) for head in description.heads},
         files=files_of(folder),
-        milliseconds=_timed(source, run, description),
+        milliseconds=timed(source, run, description),
         versions=versions(config.to) | ({"onnxruntime-web": page_runtime.version} if page_runtime else {}),
         machine=this_machine(),
+        quantized=kept.facts if kept else {},
+        tried=tuple(trial.to_json() for trial in kept.trials) if kept else (),
     )
     certificate.write(folder)
-    return description, certificate
-
-
-def source_outputs(source: Encoder, wave: np.ndarray, description: Description) -> Outputs:
-    """Return what the encoder itself gives for the windows of a recording (S,), by the names of the graph's outputs."""
-    import torch
-
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in description.outputs}
-    spaces = dict(zip(source.info.head_names, source.info.label_spaces))
-    with torch.no_grad():
-        for piece in pieces(wave, description):
-            out = source(torch.from_numpy(piece.wave[None]))
-            for head in description.heads:
-                space, logits = spaces[head.name], out.head_logits[head.name]
-                assert space is not None
-                rows[head.scores].append(space.probabilities(logits)[0].numpy())
-                rows[head.logits].append(logits[0].numpy())
-            rows["embedding"].append(out.clip[0].numpy())
-            if description.frames:
-                rows["frames"].append(_padded_frames(out.frames[0].numpy(), source, description))
-    return {name: np.stack(values) for name, values in rows.items()}
-
-
-def _padded_frames(frames: np.ndarray, source: Encoder, description: Description) -> np.ndarray:
-    """Frames (T, D) with the zeros that a graph of one length gives behind the end of a shorter clip."""
-    import torch
-
-    if description.samples is None:
-        return frames
-    total = source.frame_lengths(torch.tensor([source.front.num_frames(description.samples)]))
-    return np.pad(frames, ((0, max(0, int(total) - len(frames))), (0, 0)))
-
-
-def _timed(source: Encoder, run: Run, description: Description) -> dict[str, float]:
-    """Milliseconds of one clip in the source, in its fastest form, and in the graph: the median of some calls."""
-    import torch
-
-    samples = description.samples or round(TIMED_SECONDS * description.sample_rate)
-    wave = as_float(as_int16(np.random.default_rng(1).normal(0, 0.1, samples)))
-    inputs = next(iter(pieces(wave, description))).inputs
-    ready = source.for_inference()
-    with torch.inference_mode():
-        source_time = _median_of(lambda: ready(torch.from_numpy(wave[None])))
-    return {
-        "seconds": samples / description.sample_rate,
-        "source": source_time,
-        "exported": _median_of(lambda: run(inputs)),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _median_of(call: Callable[[], Any]) -> float:
-    times = []
-    for _ in range(TIMED_CALLS + 1):  # the first warms up
-        start = time.perf_counter()
-        call()
-        times.append(1e3 * (time.perf_counter() - start))
-    return float(np.median(times[1:]))
+    return description, certificate, kept
 
 
 def _tolerances(description: Description) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ class Certificate:
         files: size in bytes and SHA-256 of every file of the bundle, by name.
         milliseconds: of one clip of ``seconds`` in the source and in the exported graph, with so many threads.
         versions: of the packages; machine: where it was measured.
+        quantized: of smaller numbers: the name of the form, what the ranges were fitted on, and what is lost of the task
+            (``quantization.loss.TaskLoss``); empty for float32.
+        tried: the forms that were tried, where there were several.
     """
 
     model: str
@@ -63,6 +66,8 @@ class Certificate:
     milliseconds: dict[str, float]
     versions: dict[str, str]
     machine: str
+    quantized: dict[str, Any] = field(default_factory=dict)
+    tried: tuple[dict[str, Any], ...] = ()
 
     @property
     def largest(self) -> Errors:
@@ -82,6 +87,7 @@ class Certificate:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             del values["largest_errors"]
             values["clips"] = tuple(ClipErrors(**clip) for clip in values["clips"])
+            values["tried"] = tuple(values.get("tried", ()))
             return cls(**values)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise AuricleError(f"{folder} is no bundle of 'auricle export': {FILE} cannot be read ({error})") from None
@@ -101,14 +107,14 @@ class Certificate:
             [
                 f"# {self.model}, exported to {self.to}",
                 "",
-                f"Largest absolute difference from the source in PyTorch, {self.precision}. "
-                "An export that exceeds a limit is refused.",
+                *self._meaning(),
                 "",
                 f"| clip | length, windows |{''.join(f' {name} |' for name in outputs)}",
                 f"|---|---|{'---|' * len(outputs)}",
                 *rows,
-                f"| limit | |{limits}",
+                f"| {'limit of a replay' if self.quantized else 'limit'} | |{limits}",
                 "",
+                *self._tried(),
                 f"One clip of {times['seconds']:g} s took {times['source']:.1f} ms in PyTorch and {times['exported']:.1f} ms "
                 f"exported, {times['threads']:.0f} thread(s), {self.machine}.",
                 "",
@@ -126,6 +132,53 @@ class Certificate:
                 "",
             ]
         )
+
+    def _meaning(self) -> list[str]:
+        """What the errors mean, and what is lost in a smaller form."""
+        if not self.quantized:
+            return [
+                f"Largest absolute difference from the source in PyTorch, {self.precision}. "
+                "An export that exceeds a limit is refused."
+            ]
+        loss = self.quantized["loss"]
+        lines = [
+            f"**Not equal to its source.** Form: {self.precision}.",
+            "",
+            f"- Measured on {loss['clips']} clips: {self.quantized['scored_on']}; labels: {loss['labels']}.",
+            f"- The top answer agrees with the source on {100 * loss['top1_agreement']:.1f} % of them.",
+            f"- Mean cosine of the embeddings with those of the source: {loss['embedding_cosine']:.4f}.",
+        ]
+        if loss["map"] is not None:
+            lost = loss["source_map"] - loss["map"]
+            lines.append(
+                f"- Mean average precision {loss['map']:.4f}, source {loss['source_map']:.4f}: {lost:+.4f} lost."
+            )
+        if self.quantized["ranges_of"]:
+            lines.append(f"- Ranges of the activations: {self.quantized['ranges_of']}.")
+        lines += [
+            "",
+            "Largest absolute difference from the source in PyTorch, by clip. No limit applies to it. The last row is for",
+        ]
+        lines.append(
+            f"`--verify`, which compares a replay with what this graph itself gave here: {self.quantized['replay']}."
+        )
+        return lines
+
+    def _tried(self) -> list[str]:
+        if not self.tried:
+            return []
+        rows = ["| tried | MB | top answer agrees | mAP lost | ms a clip |", "|---|---|---|---|---|"]
+        for trial in self.tried:
+            loss = trial["loss"]
+            if loss is None:
+                rows.append(f"| {trial['form']} | | failed: {trial['failed']} | | |")
+                continue
+            lost = "" if loss["map"] is None else f"{loss['source_map'] - loss['map']:+.4f}"
+            agrees = f"{100 * loss['top1_agreement']:.1f} %"
+            rows.append(
+                f"| {trial['form']} | {trial['bytes'] / 1e6:.2f} | {agrees} | {lost} | {trial['milliseconds']:.1f} |"
+            )
+        return [*rows, ""]
 
 
 def largest_errors(clips: Sequence[ClipErrors]) -> Errors:

@@ -82,6 +82,8 @@ def write_graph(
 
 def onnx_model(graph: Graph) -> Any:
     """Return the graph as an ONNX model (``onnx.ModelProto``) with named inputs and outputs, without traces of the source."""
+    if "onnx" in graph.converted:
+        return graph.converted["onnx"]
     names = graph.description
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
@@ -113,6 +115,7 @@ def onnx_model(graph: Graph) -> Any:
         del part.metadata_props[:]
     for key, value in (("model", names.model), ("licence", names.licence), ("front_end", names.front_end)):
         model.metadata_props.add(key=key, value=value)
+    graph.converted["onnx"] = model
     return model
 
 

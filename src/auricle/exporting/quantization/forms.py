@@ -132,12 +132,3 @@ def forms_of(to: str, quantize: str) -> tuple[Form, ...]:
         able = ", ".join(sorted(name for name, forms in FORMATS.items() if quantize == "auto" or quantize in forms))
         raise AuricleError(f"--quantize {quantize} is not known for --to {to}; it is for --to {able}")
     return known[quantize][:1]
-
-
-def form_named(to: str, name: str) -> Form:
-    """Return the form of a format whose ``name`` is given. Raises AuricleError if there is none."""
-    for forms in FORMATS.get(to, {}).values():
-        for form in forms:
-            if form.name == name:
-                return form
-    raise AuricleError(f"no form of {to} is called '{name}'; this version of auricle knows other ones")

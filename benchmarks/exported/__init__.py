@@ -1,0 +1,1 @@
+"""Exported graphs: smaller numbers, and families by formats."""
