@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import auricle
 from auricle.commands.export import ExportConfig, verify_export
@@ -129,10 +130,20 @@ def test_labels_count_where_they_are_classes_of_the_model(tmp_path):
 
 # ---- graphs
 def mn_encoder():
+    """Random weights; batch norms that have seen sound, or its signal would die away."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        encoder = MN(MNConfig(width=0.4, num_classes=3), seed=1).eval()
-    return encoder.with_head(make_head("mlp", encoder, 3, seed=1), LabelSpace("multilabel", ("wren", "crow", "jay")))
+        encoder = MN(MNConfig(width=0.4, num_classes=3), seed=1)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the plain average
+    encoder.train()
+    with torch.no_grad():
+        encoder(0.2 * torch.randn(2, 32000, generator=torch.Generator().manual_seed(0)))
+    encoder.eval()
+    return encoder.with_head(
+        make_head("mlp", encoder, 3, seed=1), LabelSpace("multilabel", ("wren", "crow", "jay"))
+    ).eval()
 
 
 @pytest.fixture(scope="module")

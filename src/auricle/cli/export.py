@@ -5,10 +5,13 @@
   auricle export --model m2d_as_vit_base-80x608p16x16 --length 10 --frames --out m2d-onnx
   auricle export --model mn04_as --to web --out mn04-web              a page that tags sound in the browser
   auricle export --model mn04_as --to litert --out mn04-phone         LiteRT, for phones
+  auricle export --model RUN --quantize auto --score-on FOLDER --out small
+                                                                      the 8-bit form that loses least
   auricle export --verify mn04-onnx                                   replay an export on another machine
 
 The folder holds the graph, labels.json, certificate.json and its page, golden clips, and run.py, which needs the runtime and
-NumPy alone. An export that differs from its source by more than 1e-5 in a score or 1e-4 in a logit is refused.
+NumPy alone. An export that differs from its source by more than 1e-5 in a score or 1e-4 in a logit is refused;
+with --quantize the certificate states what is lost instead.
 """
 
 from __future__ import annotations

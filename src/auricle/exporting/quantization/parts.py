@@ -17,20 +17,9 @@ AVERAGES = ("ReduceMean", "GlobalAveragePool")
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 PARAMETERS = "encoder."  # names of the encoder's parameters and buffers begin so in a trace of ``WaveformGraph``
 FEATURES = ("embedding", "frames")
-KEPT_ALONG = (
-    *PRODUCTS,
-    "Relu",
-    "HardSwish",
-    "HardSigmoid",
-    "Sigmoid",
-    "Softmax",
-    "Gelu",
-    "Erf",
-    "Reshape",
-    "Squeeze",
-    "Unsqueeze",
-)
-KEPT_ALONG += ("Transpose", "Flatten", "Identity", "Clip", "Split", "Concat", "Add", "Mul", "Div")
+POINTWISE = ("Relu", "HardSwish", "HardSigmoid", "Sigmoid", "Softmax", "Gelu", "Erf", "Clip", "Add", "Mul", "Div")
+RESHAPED = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Identity", "Split", "Concat")
+KEPT_ALONG = (*PRODUCTS, *POINTWISE, *RESHAPED)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from auricle.exporting.quantization.clips import (
 )
 from auricle.exporting.quantization.forms import Form, forms_of
 from auricle.exporting.quantization.loss import answers_of
+from auricle.exporting.quantization.onnx_forms import Inputs
 from auricle.exporting.quantization.trials import (
     Trial,
     best,
@@ -97,7 +98,8 @@ def write_smaller(
 
     forms, description = forms_of(to, wanted.quantize), graph.description
     notes: list[str] = []
-    calibration, ranges_of = (), ""
+    calibration: list[Inputs] = []
+    ranges_of = ""
     if any(form.kind == "int8-static" for form in forms):
         clips = recordings(wanted.calibrate, source, MOST_CALIBRATION) or given
         ranges_of = f"{len(clips)} recordings" if clips else MADE_UP

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from auricle.exporting.description import Description
 from auricle.exporting.golden import Clips, as_float
 from auricle.exporting.quantization.forms import Form
 from auricle.exporting.quantization.loss import Answers, TaskLoss, answers_of, task_loss
-from auricle.exporting.runtimes import MODEL_FILES, Run, open_graph, replay
+from auricle.exporting.runtimes import MODEL_FILES, Outputs, Run, open_graph, replay
 
 WORTH_16_BITS = (
     0.02  # float16 is kept by "auto" only where the best 8-bit form loses more than this (``TaskLoss.total``)
@@ -72,7 +73,7 @@ def try_forms(
             write(form, place)
             run = open_graph(place, to, description, threads=threads)
             start = time.perf_counter()
-            answers = answers_of(lambda wave, run=run: replay(run, as_float(wave), description), scored, description)
+            answers = answers_of(partial(_replayed, run, description), scored, description)
             taken = 1e3 * (time.perf_counter() - start) / len(scored)
         except Exception as error:  # a runtime raises kinds of its own for what it cannot run
             if len(forms) == 1:
@@ -82,6 +83,10 @@ def try_forms(
         size = sum((place / name).stat().st_size for name in MODEL_FILES[to])
         trials.append(Trial(form.name, size, judge(answers), taken))
     return trials
+
+
+def _replayed(run: Run, description: Description, wave: np.ndarray) -> Outputs:
+    return replay(run, as_float(wave), description)
 
 
 def best(forms: Sequence[Form], trials: Sequence[Trial]) -> int:

@@ -15,7 +15,7 @@ Storage = Literal["float16", "int16", "int8", "int8 per tensor"]  # int16 and in
 SMALLEST = 256  # values; smaller weights stay float32: the nodes would take as much as they save
 SMALLEST_OTHER = 4096  # values, of a constant that is no weight, such as positions; smaller ones are few and matter
 LARGEST_FLOAT16 = 65504.0
-INTEGERS = {"int16": np.int16, "int8": np.int8, "int8 per tensor": np.int8}
+LARGEST_INTEGER = {"int16": 32767, "int8": 127, "int8 per tensor": 127}
 
 
 def store_weights(model: Any, storages: dict[str, Storage], axes: dict[str, int]) -> None:
@@ -61,13 +61,13 @@ def smaller(values: np.ndarray, storage: Storage, axis: int) -> tuple[np.ndarray
     """
     if storage == "float16":
         return np.clip(values, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16), None
-    kind = INTEGERS[storage]
+    largest = LARGEST_INTEGER[storage]
     others: tuple[int, ...] | None = (
         tuple(i for i in range(values.ndim) if i != axis) if storage in ("int8", "int16") else None
     )
-    scale = np.abs(values).max(axis=others, keepdims=True) / np.iinfo(kind).max
+    scale = np.abs(values).max(axis=others, keepdims=True) / largest
     scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    return np.round(values / scale).astype(kind), scale
+    return np.round(values / scale).astype(np.int16 if largest > 127 else np.int8), scale
 
 
 def large_constants(model: Any, without: Iterable[str] = ()) -> list[str]:
