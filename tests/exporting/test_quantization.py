@@ -219,7 +219,10 @@ def test_a_quantized_export_states_its_loss_and_is_replayed_against_itself(tmp_p
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"to": "torch", "quantize": "auto"}, "--quantize auto is not known for --to torch; it is for --to litert, onnx"),
+        (
+            {"to": "torch", "quantize": "auto"},
+            "--quantize auto is not known for --to torch; it is for --to litert, onnx",
+        ),
         ({"calibrate": ("a.wav",)}, "--calibrate is for smaller numbers; give --quantize too"),
         ({"quantize": "auto", "labels": "a.csv"}, "--labels are those of --score-on"),
         ({"quantize": "int4"}, "--quantize is one of none, float16"),
