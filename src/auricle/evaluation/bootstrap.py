@@ -122,23 +122,37 @@ def _mean(columns: np.ndarray) -> np.ndarray:
 def _precisions(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Average precision of one class for each draw; NaN for a draw without a positive."""
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)  # equal scores share one threshold
-    weighted = weights[:, order].astype(np.float64)
-    positives = np.cumsum(weighted * targets[order], axis=1)[:, last]
-    clips = np.cumsum(weighted, axis=1)[:, last]
-    precision = np.divide(positives, clips, out=np.zeros_like(positives), where=clips > 0)
-    total = positives[:, -1]
-    area = (np.diff(positives, axis=1, prepend=0.0) * precision).sum(1)
-    return np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0)
+    places, _, last = _positives_in(scores[order], targets[order])
+    clips = np.cumsum(weights[:, order[: last.max() + 1]], axis=1)[
+        :, last
+    ]  # whole numbers below 2^24: exact in float32
+    own = weights[:, order[places]].astype(np.float64)
+    found = np.cumsum(own, axis=1)[:, np.searchsorted(last, last, side="right") - 1]  # equal scores share one threshold
+    precision = np.divide(found, clips, out=np.zeros_like(found), where=clips > 0)
+    total = own.sum(1)
+    return np.divide((own * precision).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def _areas(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Area under the ROC curve of one class for each draw; NaN for a draw that lacks positives or negatives."""
     order = np.argsort(scores, kind="stable")
-    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    weighted = weights[:, order].astype(np.float64)
-    positives = np.add.reduceat(weighted * targets[order], first, axis=1)
-    negatives = np.add.reduceat(weighted * (1 - targets[order]), first, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    both = positives.sum(1) * negatives.sum(1)
-    return np.divide((positives * below).sum(1), both, out=np.full(len(both), np.nan), where=both > 0)
+    places, first, last = _positives_in(scores[order], targets[order])
+    clips = np.pad(np.cumsum(weights[:, order], axis=1), [(0, 0), (1, 0)])
+    own = weights[:, order[places]].astype(np.float64)
+    found = np.pad(np.cumsum(own, axis=1), [(0, 0), (1, 0)])
+    below = np.searchsorted(first, first, side="left"), np.searchsorted(first, first, side="right")
+    lower, upper = (
+        clips[:, edge] - found[:, own_edge] for edge, own_edge in zip((first, last + 1), below, strict=True)
+    )
+    positives = own.sum(1)
+    both = positives * (clips[:, -1] - positives)
+    return np.divide((own * (lower + upper) / 2).sum(1), both, out=np.full(len(both), np.nan), where=both > 0)
+
+
+def _positives_in(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of the positives in sorted scores (n,), and the first and last place of the equal scores around each."""
+    changes = np.flatnonzero(np.diff(scores) != 0)
+    starts, ends = np.append(0, changes + 1), np.append(changes, len(scores) - 1)
+    places = np.flatnonzero(targets > 0)
+    group = np.searchsorted(ends, places)
+    return places, starts[group], ends[group]
