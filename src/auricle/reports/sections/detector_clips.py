@@ -136,11 +136,13 @@ def add_sounds(view: DetectorView, sounds: PageSounds, ids: list[str]) -> dict[s
 
 
 def listed_clips(config: FinetuneConfig) -> list[Manifest]:
-    """Read the tables or folders of the clips."""
-    return [
-        read_source(config),
-        *(read_manifest(source) for source in (config.valid, config.test) if source is not None),
-    ]
+    """Read the tables or folders of the clips, without the notes that the command that trained has shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return [
+            read_source(config),
+            *(read_manifest(source) for source in (config.valid, config.test) if source is not None),
+        ]
 
 
 def learnt_clips(config: FinetuneConfig) -> list[Manifest]:
