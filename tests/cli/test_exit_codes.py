@@ -44,6 +44,7 @@ HOPELESS = {
     "models get": "nobody",
     "models convert": "nobody --to auricle --out f.safetensors",
     "models merge": "nobody nobody --out both",
+    "models push": "nobody hf://anna/frogs --dry-run",
     "models verify": "nobody",
     "original": "nobody train.py",
 }

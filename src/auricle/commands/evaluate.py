@@ -46,7 +46,7 @@ class EvaluateConfig:
     tasks: tuple[str, ...] = option((), "only these tasks of the suite")
     data: str | None = option(None, "folder that holds the data of the suite (default: where the suite says)")
     parallel: int = option(1, "models and tasks that are measured beside each other, each in a process with one thread")
-    again: bool = option(False, "measure tasks of a suite again that the results store already holds")
+    again: bool = option(False, "measure tasks of a suite again that the results store already holds", advanced=True)
     text: str = option(
         "",
         "MODULE:NAME of an object with encode_text(captions), or of what makes it of the encoder: for zero-shot and retrieval",
@@ -76,6 +76,7 @@ class EvaluateConfig:
         None,
         f"of a model with several heads, the one whose tags are scored (--protocol {TAGS}); auto: the first one",
         special={"auto": None},
+        advanced=True,
     )
     encode: EncodeSettings = option(factory=EncodeSettings, group="how a clip becomes a vector", advanced=True)
     store: str | None = option(None, "results file (default: results.sqlite in the cache folder)", advanced=True)
