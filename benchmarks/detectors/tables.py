@@ -149,7 +149,7 @@ def calibration_table(results: Results) -> str:
 def night_table(results: Results) -> str:
     names = (
         "night", "learnt from, thresholds for", "window, hop, median", "event F", "event F, 1 s", "onset F", "segment F",
-        "events", "met", "detected", "false alarms an hour",
+        "PSDS 1", "PSDS 2", "events", "met", "detected", "false alarms an hour",
     )  # fmt: skip
     lines = [
         (
@@ -157,6 +157,7 @@ def night_table(results: Results) -> str:
             row["way"],
             f"{row['window']:g}, {row['hop']:g}, {row['median']}",
             *(f"{row[key]:.3f}" for key in ("event_f", "event_f_1s", "onset_f", "segment_f")),
+            *(f"{row[key]:.3f}" if key in row else "not run" for key in ("psds1", "psds2")),
             *(str(row[key]) for key in ("events", "met", "detected")),
             f"{row['false_alarms'] / row['hours']:.1f}",
         )
