@@ -175,8 +175,15 @@ def save_features(features: LabelledFeatures, path: Path, classes: Sequence[str]
     """
     arrays = {"clip": features.clip, **{f"layer{i}": layer for i, layer in enumerate(features.layers)}}
     vectors: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
-    numbers = {"seconds": features.seconds.astype(np.float32), "targets": features.targets.astype(np.uint8)}
-    names = {"ids": np.array(features.ids), "groups": np.array(features.groups), "classes": np.array(classes)}
+    numbers: dict[str, Any] = {
+        "seconds": features.seconds.astype(np.float32),
+        "targets": features.targets.astype(np.uint8),
+    }
+    names: dict[str, Any] = {
+        "ids": np.array(features.ids),
+        "groups": np.array(features.groups),
+        "classes": np.array(classes),
+    }
     with writing(path):
         np.savez(path, **names, **numbers, known=features.known.astype(np.uint8), **vectors)
 
