@@ -127,7 +127,8 @@ def test_the_featurizer_weighs_layers_as_published(kind, normalise):
 
 def test_the_names_come_with_one_line_and_without_s3prl_or_pytorchs_models():
     code = (
-        "import sys\nfrom auricle.compat.s3prl import *\nprint(sorted(n for n in dir() if n[0] != '_' and callable(globals()[n])))\n"
+        "import sys\nfrom auricle.compat.s3prl import *\n"
+        "print(sorted(n for n in dir() if n[0] != '_' and callable(globals()[n])))\n"
         "print('s3prl' in sys.modules, 'auricle.models.base' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

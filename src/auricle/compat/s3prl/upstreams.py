@@ -84,7 +84,7 @@ class M2DUpstream(EncoderUpstream):
 
 
 class MAEASTUpstream(EncoderUpstream):
-    """The upstream ``mae_ast``: patch models have a frame each 2,560 samples (tokens of a time step side by side), frame models 320."""
+    """The upstream ``mae_ast``: patch models have a frame each 2,560 samples, frame models each 320."""
 
     name, family = "mae_ast", "mae-ast"
 

@@ -1,7 +1,7 @@
 """Hidden states of any encoder for SUPERB: waveforms of several lengths at 16 kHz in, one tensor per layer out.
 
-Source: [evaluation 6.1](docs/specification/evaluation.md#s6-1). All tensors have one shape, so the layers are those whose output has
-the shape of the encoder's frames: all blocks of a transformer, the last ones of a network that narrows.
+Source: [evaluation 6.1](docs/specification/evaluation.md#s6-1). All tensors have one shape, so the layers are those whose output
+has the shape of the encoder's frames: all blocks of a transformer, the last ones of a network that narrows.
 """
 
 from __future__ import annotations
