@@ -8,7 +8,7 @@ One line in ``s3prl/hub.py`` makes s3prl find them (s3prl itself is not imported
     python run_downstream.py -m train -n second -u auricle -d speech_commands -k runs/first
 
 Every function takes ``ckpt`` (s3prl's ``-k``), ``model_config`` (``-g``: a YAML file with ``padding`` or ``updates``) and returns a
-module of the [upstream contract](docs/specification/evaluation.md#s6-1).
+module of s3prl's contract of upstreams ([evaluation 6.1](docs/specification/evaluation.md#s6-1)).
 """
 
 from __future__ import annotations
