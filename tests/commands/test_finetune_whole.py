@@ -134,8 +134,8 @@ def test_auto_trains_the_whole_network_too_and_keeps_what_is_clearly_better(many
 
 def test_a_network_that_gains_clearly_stays_and_another_one_is_removed(model, tmp_path):
     """A head with so strong a penalty that it always says the larger class takes the place of the kept one."""
-    uneven = labelled_sounds(tmp_path / "sounds", 10, 0.3)
-    for i in range(4):
+    uneven = labelled_sounds(tmp_path / "sounds", 20, 0.3)
+    for i in range(8):
         (uneven / "tone" / f"{i}.wav").unlink()
     config = settings(uneven, tmp_path / "run", model)
     fitted = fit_frozen(open_frozen(config, quiet=True), quiet=True)
@@ -149,7 +149,7 @@ def test_a_network_that_gains_clearly_stays_and_another_one_is_removed(model, tm
     assert not rivalry.kept
     assert not (tmp_path / "run").exists()
 
-    fast = {"lr": 1e-2, "layer_decay": 1.0, "batch_size": 4, "epochs": 20, "fixed_norms": False, "norm_warmup": True}
+    fast = {"lr": 1e-3, "layer_decay": 1.0, "batch_size": 8, "epochs": 30, "fixed_norms": False, "norm_warmup": True}
     able = Plan(with_values(config, values | fast), 1.0)
     rivalry = try_whole_network(able, fitted, finetune_run, quiet=True)
     assert rivalry.kept
