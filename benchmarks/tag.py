@@ -5,7 +5,8 @@ implementation (plain/efficientat_plain.py), each in a process of its own, round
 network, with decoding beside them, and the rate of float32 matrix products as the floor of the network. ``once`` is a
 clip whose length comes for the first time, ``whole`` one of many of the same length. ``--weights`` is for mn04. On a
 machine that others use too wall time misleads, with two threads most of all: ``--threads 1 --clock cpu`` counts
-processor time. Exit code 1 when the answers differ or a ratio leaves its bounds (batch 1, two threads).
+processor time. ``--exported onnx openvino`` times the graphs of ``auricle export`` in the same rounds. Exit code 1 when the
+answers differ or a ratio leaves its bounds (batch 1, two threads).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import asdict, dataclass
 from auricle.commands.complexity import network
 from auricle.models.efficientat.complexity import complexity
 from benchmarks.pretrain_step import Worker
-from benchmarks.tag_forms import FORMS
+from benchmarks.tag_forms import EXPORTED, FORMS
 
 AT_LEAST = {"mn04": 2.5, "mn10": 2.0, "dymn10": 1.5}  # times as fast as plain; batch 1, two threads, wall time
 LOGITS_WITHIN = 1e-3
@@ -29,6 +30,9 @@ WARM_UP = 4
 @dataclass(frozen=True)
 class Case:
     """Milliseconds, medians over the rounds; ``faster`` is the median of the ratios of whole calls within a round.
+
+    exported holds, for each form of ``--exported``, its milliseconds, how many times as long as ours it takes (the median of ratios
+    within a round), and how far its logits are from ours.
 
     floor is the time of the network's multiply-adds at the rate of a large matrix product in the same run.
     """
@@ -44,13 +48,16 @@ class Case:
     floor: float
     apart: float
     same_top_ten: bool
+    exported: dict[str, dict[str, float]]
 
 
 def measure(model: str, batch: int, threads: int, args: argparse.Namespace) -> Case:
     weights = ["--weights", args.weights] if args.weights and model == "mn04" else []
     options = ["--model", model, "--batch", str(batch), "--threads", str(threads), "--clock", args.clock, *weights]
-    workers = {form: Worker(form, options, "benchmarks.tag_forms") for form in FORMS}
-    answers = {form: worker.ask("answer") for form, worker in workers.items()}
+    forms = (*FORMS, *args.exported)
+    workers = {form: Worker(form, options, "benchmarks.tag_forms") for form in forms}
+    every = {form: worker.ask("answer") for form, worker in workers.items()}
+    answers = {form: every[form] for form in FORMS}
     rounds = [{form: worker.ask("time") for form, worker in workers.items()} for _ in range(args.rounds + WARM_UP)]
     machine = [workers["auricle"].ask("machine") for _ in range(5)]
     for worker in workers.values():
@@ -69,6 +76,14 @@ def measure(model: str, batch: int, threads: int, args: argparse.Namespace) -> C
         floor=2e3 * batch * complexity(network(f"{model}_as")).macs / rate,
         apart=max(abs(a - b) for p, o in zip(*answers.values()) for a, b in zip(p, o)),
         same_top_ten=all(_top(p) == _top(o) for p, o in zip(*answers.values())),
+        exported={
+            form: {
+                "milliseconds": 1e3 * statistics.median(r[form]["whole"] for r in kept),
+                "of_ours": statistics.median(r[form]["whole"] / r["auricle"]["whole"] for r in kept),
+                "apart": max(abs(a - b) for p, o in zip(every["auricle"], every[form]) for a, b in zip(p, o)),
+            }
+            for form in args.exported
+        },
     )
 
 
@@ -85,6 +100,12 @@ def failures(cases: list[Case], clock: str) -> list[str]:
         f"{case.model}, batch {case.batch}, {case.threads} threads: logits {case.apart:.1e} apart"
         for case in cases
         if case.apart > LOGITS_WITHIN or not case.same_top_ten
+    ]
+    words += [
+        f"{case.model}, batch {case.batch}, {case.threads} threads: logits of {form} {found['apart']:.1e} apart"
+        for case in cases
+        for form, found in case.exported.items()
+        if found["apart"] > LOGITS_WITHIN
     ]
     return words + [
         f"{case.model}: {case.faster:.2f} times as fast as plain, expected at least {AT_LEAST[case.model]}"
@@ -105,6 +126,10 @@ def line(c: Case) -> str:
         f"{c.model:14} {c.batch:5} {c.threads:7} {p['mel']:11.2f} {p['network']:8.2f} {p['whole']:7.2f}"
         f" {o['mel']:13.2f} {o['network']:8.2f} {o['whole']:7.2f} {o['once']:7.2f} {c.faster:6.2f}x"
         f" {c.least['plain'] / c.least['auricle']:11.2f}x {c.floor:6.2f} {c.decode:7.2f} {c.apart:8.0e}"
+        + "".join(
+            f"\n  exported, {form}: {found['milliseconds']:.2f} ms, {found['of_ours']:.2f} times ours, {found['apart']:.0e} apart"
+            for form, found in c.exported.items()
+        )
     )
 
 
@@ -116,6 +141,9 @@ def main() -> int:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: processor time")
+    parser.add_argument(
+        "--exported", nargs="*", default=[], choices=tuple(EXPORTED), help="time exported graphs in the same rounds"
+    )
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args()
     sizes = [(model, batch, threads) for model in args.models for batch in args.batch for threads in args.threads]

@@ -12,12 +12,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from auricle.audio.decode import read
 from auricle.core.devices import tune_allocator
+from auricle.exporting.formats import write_graph
+from auricle.exporting.graph import trace
+from auricle.exporting.runtimes import open_graph
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
@@ -51,12 +55,7 @@ class Ours:
 
     def __init__(self, args: argparse.Namespace, wave: Tensor):
         tune_allocator()
-        plain = plain_network(args, wave)
-        width = efficientat_plain.WIDTHS[args.model]
-        dynamic = args.model.startswith("dymn")
-        encoder = DyMN(DyMNConfig(width=width, temperature=1.0)) if dynamic else MN(MNConfig(width=width))
-        encoder.load_state_dict({**plain.state_dict(), "norm_stats": encoder.norm_stats})
-        self.encoder = encoder.for_inference()
+        self.encoder = encoder_of(args, wave).for_inference()
         for _ in range(CALLS_BEFORE_GRAPH + 1):
             self.whole(wave)
 
@@ -76,7 +75,40 @@ class Ours:
         return logits
 
 
+class Exported:
+    """The graph of ``auricle export`` in its own runtime: any length and, for MN, any number of clips. It has no parts."""
+
+    to = "onnx"
+
+    def __init__(self, args: argparse.Namespace, wave: Tensor):
+        dynamic = args.model.startswith("dymn")  # its kernels depend on the clip: a graph of one number of clips
+        clips = len(wave) if dynamic else None
+        graph = trace(encoder_of(args, wave).eval(), length=None, any_length=True, batch_size=clips, frames=False)
+        with tempfile.TemporaryDirectory() as folder:
+            write_graph(graph, self.to, Path(folder))
+            self.run = open_graph(Path(folder), self.to, graph.description, threads=args.threads)
+
+    def whole(self, wave: Tensor) -> Tensor:
+        return torch.from_numpy(self.run({"wave": wave.numpy()})["logits"])
+
+
+class ExportedOpenVINO(Exported):
+    """The same in OpenVINO, with its float32 hint."""
+
+    to = "openvino"
+
+
 FORMS = {"plain": Plain, "auricle": Ours}
+EXPORTED = {"onnx": Exported, "openvino": ExportedOpenVINO}
+
+
+def encoder_of(args: argparse.Namespace, wave: Tensor) -> MN | DyMN:
+    """The encoder with the weights of the plain network."""
+    plain, width = plain_network(args, wave), efficientat_plain.WIDTHS[args.model]
+    dynamic = args.model.startswith("dymn")
+    encoder = DyMN(DyMNConfig(width=width, temperature=1.0)) if dynamic else MN(MNConfig(width=width))
+    encoder.load_state_dict({**plain.state_dict(), "norm_stats": encoder.norm_stats})
+    return encoder
 
 
 def plain_network(args: argparse.Namespace, wave: Tensor) -> nn.Module:
@@ -101,13 +133,15 @@ def timed(clock: Callable[[], float], step: Callable[[], object]) -> tuple[float
     return clock() - start, result
 
 
-def costs(form: Plain | Ours, wave: Tensor, clock: Callable[[], float]) -> dict[str, float]:
+def costs(form: Plain | Ours | Exported, wave: Tensor, clock: Callable[[], float]) -> dict[str, float]:
     """Seconds of the whole call from waveform to logits, of its two parts, and of a single clip (``once``).
 
     One call before them is not timed: the other form's threads have just stopped, and ours sleep.
     """
     form.whole(wave)
     whole, _ = timed(clock, lambda: form.whole(wave))
+    if isinstance(form, Exported):
+        return {"whole": whole}
     once, _ = timed(clock, lambda: form.once(wave))
     mel, values = timed(clock, lambda: form.spectrogram(wave))
     network, _ = timed(clock, lambda: form.network(values))  # type: ignore[arg-type]
@@ -141,13 +175,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("form", choices=tuple(FORMS))
+    parser.add_argument("form", choices=(*FORMS, *EXPORTED))
     add_arguments(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     clock = time.process_time if args.clock == "cpu" else time.perf_counter
     wave = 0.1 * torch.randn(args.batch, int(SECONDS * RATE), generator=torch.Generator().manual_seed(1))
-    form = FORMS[args.form](args, wave)
+    form = (FORMS | EXPORTED)[args.form](args, wave)
     for command in map(str.strip, sys.stdin):
         if command == "time":
             answer: object = costs(form, wave, clock)
