@@ -27,6 +27,7 @@ from auricle.metrics.classification import (
     mean_roc_auc,
 )
 from auricle.metrics.medical import SORTED_MURMURS, murmur_parts, respiratory_parts
+from auricle.metrics.speech import equal_error_rate, token_error_rate
 
 TASK_KINDS = {
     "multiclass": "exactly one label per clip",
@@ -135,6 +136,8 @@ METRICS = {
         Metric("onset_f_50ms", events.onset_f_50ms, ("events",)),
         Metric("event_f_50ms", events.event_f_50ms, ("events",)),
         Metric("segment_error_rate", events.segment_error_rate, ("events",), higher_is_better=False),
+        Metric("token_error_rate", token_error_rate, ("sequence",), higher_is_better=False),
+        Metric("equal_error_rate", equal_error_rate, ("pairs",), higher_is_better=False),
         Metric("mean_segment_f", events.mean_segment_f, ("events",)),
         Metric("mean_event_f", events.mean_event_f, ("events",)),
         Metric(
