@@ -1,25 +1,20 @@
 """``Encoder.save_pretrained`` and ``push_to_hub``: names that users of other libraries look for; the code is in ``hub/``.
 
-``hub/`` imports this folder, so it is looked up when it is called: the one place where a folder uses one below it.
+``hub/`` imports this folder, so it is imported when a method is called: the one place where a folder uses one below it, named as
+such in ``tests/test_architecture.py``.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    Base = nn.Module
-else:
-    Base = object
-
-PUBLISH = "auricle.hub.huggingface.publish"
+    from auricle.hub.huggingface.publish import Published
+    from auricle.models.base import Encoder
 
 
-class PretrainedMethods(Base):
+class PretrainedMethods:
     """The methods of an encoder that write it for others."""
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -41,9 +36,11 @@ class PretrainedMethods(Base):
             encoder.save_pretrained("frogs")
             encoder = auricle.load("frogs")
         """
-        return import_module(PUBLISH).save_pretrained(self, folder)
+        from auricle.hub.huggingface.publish import save_pretrained
 
-    def push_to_hub(self, name: str, *, private: bool | None = None, token: str | None = None) -> Any:
+        return save_pretrained(cast("Encoder", self), folder)
+
+    def push_to_hub(self, name: str, *, private: bool | None = None, token: str | None = None) -> Published:
         """Upload the encoder and a model card to the Hugging Face Hub, in one commit.
 
         Args:
@@ -61,4 +58,6 @@ class PretrainedMethods(Base):
         Example:
             encoder.push_to_hub("anna/frogs", private=True)
         """
-        return import_module(PUBLISH).push_to_hub(self, name, private=private, token=token)
+        from auricle.hub.huggingface.publish import push_to_hub
+
+        return push_to_hub(cast("Encoder", self), name, private=private, token=token)
