@@ -14,12 +14,11 @@ from auricle.core.errors import AudioError, AuricleError
 from auricle.data.audioset import audioset_classes
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.formats import read_manifest, write_manifest
-from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.published.audioset import id_of_name
 from auricle.data.published.base import read_published
 from auricle.data.published.table import DATASETS
-from auricle.data.stores.base import StoredAudio, open_store
+from auricle.data.stores.base import StoredAudio, open_store, with_lengths
 from helpers.published_sets import audioset, audioset_archives, fsd50k, packed, write_recordings
 
 h5py = pytest.importorskip("h5py")

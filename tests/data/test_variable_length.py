@@ -23,8 +23,8 @@ from auricle.data.loading.variable_length import (
     sort_by_length,
 )
 from auricle.data.manifest.formats import read_manifest, write_manifest
-from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.stores.base import with_lengths
 from auricle.frontends.base import front_end
 from helpers import paths
 from helpers.golden_files import close, read_golden

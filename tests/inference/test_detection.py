@@ -10,10 +10,9 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.inference.decisions.detection import Detection, only_likeliest
 from auricle.inference.tag_results import FileTags
 from auricle.inference.tag_summary import Summary
-from auricle.models.label_space import LabelSpace
+from auricle.models.label_space import Detection, LabelSpace, only_likeliest
 from helpers.sounds import write_sound
 from helpers.tagging import CLASSES, LoudestBand
 

@@ -10,7 +10,8 @@ import torch
 
 import auricle
 from auricle.core.errors import AuricleError
-from auricle.inference.frame_events import WindowFrames, frame_spans, join_frames, learnt_frames
+from auricle.hub.run_folder import learnt_frames
+from auricle.inference.events import FrameScores, frame_spans, join_frames
 from helpers.tagging import LoudestBand
 
 RATE = 32000
@@ -43,7 +44,7 @@ def test_events_begin_and_end_where_the_sound_does(options):
 
 def test_each_window_gives_the_frames_of_the_part_that_it_decides_for():
     times = np.arange(4) + 0.5
-    parts = [WindowFrames(np.full((4, 1), float(number)), times) for number in range(2)]
+    parts = [FrameScores(np.full((4, 1), float(number)), times) for number in range(2)]
     scores, spans = join_frames(parts, np.array([[0.0, 4.0], [2.0, 6.0]]))
     assert scores[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
     assert spans.tolist() == [[k, k + 1.0] for k in range(6)]

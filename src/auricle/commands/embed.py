@@ -292,7 +292,7 @@ def append_clips(
     from auricle.audio.decode import note_texts
     from auricle.core.console import progress_bar
     from auricle.embeddings.cache import source_text
-    from auricle.inference.part_done import PartDone
+    from auricle.inference.pipeline import PartDone
 
     sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}
     present = store.rows(sources)

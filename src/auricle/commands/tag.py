@@ -213,7 +213,7 @@ class _Job:
                 stamps[source.name] = stamp(source)
                 yield source
 
-        from auricle.inference.part_done import PartDone
+        from auricle.inference.pipeline import PartDone
 
         parts = PartDone(self._show_part)
         try:

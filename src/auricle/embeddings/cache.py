@@ -30,7 +30,7 @@ from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.embeddings import SHARD_CLIPS, EmbeddingStore
 from auricle.inference.config import EmbedSettings
 from auricle.inference.embedder import ClipEmbedding, Embedder, Embeddings, vector_names
-from auricle.inference.part_done import PartDone
+from auricle.inference.pipeline import PartDone
 from auricle.models.base import Encoder
 
 IN_THE_CACHE = Path()

@@ -250,3 +250,14 @@ def write_card(run: RunFolder, info: EncoderInfo, facts: dict[str, Any]) -> None
         run.card,
         f"# {info.name}\n\n| | |\n|---|---|\n{table}\n\n```python\n{code}\n```\n\n{ends}\n",
     )
+
+
+def learnt_frames(model: Any) -> bool:
+    """Return True for a run folder whose network was trained with ``--level frames``."""
+    if not isinstance(model, (str, Path)) or not Path(model).is_dir():
+        return False
+    try:
+        data = RunFolder.open(model).read_config().get("data")
+    except AuricleError:
+        return False
+    return isinstance(data, dict) and data.get("level") == "frames"

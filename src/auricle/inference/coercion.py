@@ -15,10 +15,9 @@ from auricle.core.io import path_of
 from auricle.data.manifest.clip_table import ARCHIVES
 from auricle.data.manifest.folders import spelt_in_utf8
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.manifest.tables import TABLES
-from auricle.data.stores.base import ClipStore, StoredAudio, open_store
+from auricle.data.stores.base import ClipStore, StoredAudio, open_store, seconds_of
 from auricle.data.stores.hdf5 import archive_manifest
 
 ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4

@@ -27,10 +27,11 @@ from auricle.inference import pipeline
 from auricle.inference.chunks import RunningPool, encode_in_parts, pool
 from auricle.inference.coercion import as_manifest, check_window, cut_into_windows, window_spans
 from auricle.inference.config import LEVELS, EmbedOptions, EmbedSettings, layer_texts
-from auricle.inference.part_done import OnPart, PartDone
 from auricle.inference.pipeline import (
     LoadedAudio,
     Model,
+    OnPart,
+    PartDone,
     Session,
     batches_by_length,
     clip_sources,

@@ -1,9 +1,10 @@
-"""Find events in scores over time, and write them as label tracks for Audacity and Raven."""
+"""Find events in scores over time, of windows or of frames, and write them as label tracks for Audacity and Raven."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -91,6 +92,51 @@ def stretches(line: np.ndarray, high: float, low: float) -> Iterator[tuple[int, 
     for first, stop in runs(line >= low):
         if line[first:stop].max() >= high:
             yield first, stop
+
+
+# ---- scores of frames, for detectors that learnt frames: finer in time than windows
+LONGEST_GAP = 2.5  # hops between neighbouring frames, one of which may be lost between two windows; more is not covered
+
+
+class FrameScores(NamedTuple):
+    """Scores (T, C) of the frames of one window, and their centres (T,) in seconds from its start."""
+
+    scores: np.ndarray
+    times: np.ndarray
+
+
+def join_frames(parts: Sequence[FrameScores], windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Join the frames of overlapping windows: each window gives the frames of the part that it decides for.
+
+    Args:
+        parts: of n windows.
+        windows: (n, 2) start and end of each window in seconds.
+
+    Returns:
+        (m, C) scores, and (m, 2) start and end of the part of the recording that each frame decides for.
+    """
+    rows, times = [], []
+    for part, (start, _), (first, last) in zip(parts, windows, cells(windows), strict=True):
+        at = part.times + start
+        kept = (at >= first) & (at < last)
+        rows.append(part.scores[kept])
+        times.append(at[kept])
+    scores, centres = np.concatenate(rows), np.concatenate(times)
+    order = np.argsort(centres, kind="stable")
+    return scores[order], frame_spans(centres[order], float(windows[0, 0]), float(windows[-1, 1]))
+
+
+def frame_spans(centres: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Return the spans (m, 2) of frames by their centres (m,): halfway to the neighbours, up to the ends of the recording."""
+    if len(centres) < 2:
+        return np.tile([start, end], (len(centres), 1)).astype(np.float64)
+    gaps = np.diff(centres)
+    hop = float(np.median(gaps))
+    middle = (centres[1:] + centres[:-1]) / 2
+    near = gaps <= LONGEST_GAP * hop
+    starts = np.concatenate([[start], np.where(near, middle, centres[1:] - hop / 2)])
+    ends = np.concatenate([np.where(near, middle, centres[:-1] + hop / 2), [end]])
+    return np.stack([starts, ends], axis=1)
 
 
 # ---- label tracks

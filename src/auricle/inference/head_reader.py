@@ -11,11 +11,10 @@ from torch import Tensor
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.inference.config import EventSettings, TagSettings
-from auricle.inference.decisions.detection import Detection
 from auricle.inference.events import Event, find_events
 from auricle.inference.tag_results import FileTags, Tag, WindowTags
 from auricle.metrics.events import FRAME_THRESHOLD
-from auricle.models.label_space import LabelSpace
+from auricle.models.label_space import Detection, LabelSpace
 
 
 class Scores(NamedTuple):

@@ -24,12 +24,12 @@ from auricle.audio.decode import AudioNote
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
 from auricle.audio.windows import SpanReader
+from auricle.core.console import clock, printable
 from auricle.core.devices import autocast, pick_device
 from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 from auricle.core.randomness import RandomKey
-from auricle.data.manifest.lengths import seconds_of
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.data.stores.base import ClipStore, StoredAudio, open_store
+from auricle.data.stores.base import ClipStore, StoredAudio, open_store, seconds_of
 from auricle.inference.config import EmbedSettings
 from auricle.models.base import Encoder
 from auricle.models.ensemble import Ensemble
@@ -307,3 +307,40 @@ def padded(waves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     for row, wave in zip(batch, waves):
         row[: len(wave)] = wave
     return batch, lengths
+
+
+# ---- progress within a long recording
+LONG_SECONDS = 30.0  # of a recording, from which on its progress is shown
+
+OnPart = Callable[[AudioSource, float], None]  # called with a recording and the seconds of it that are done
+
+
+class PartDone:
+    """Calls ``show`` with the share (0 to 1) of a recording that is done, and a text about it.
+
+    Args:
+        show: such as the method of a progress bar.
+    """
+
+    def __init__(self, show: Callable[[float, str], None]):
+        self.show = show
+        self.lengths: dict[str, float] = {}
+
+    def __call__(self, source: AudioSource, seconds: float) -> None:
+        """Show that ``seconds`` of a recording are done."""
+        if seconds < LONG_SECONDS:
+            return
+        if source.name not in self.lengths:
+            self.lengths[source.name] = _length(source)
+        length = self.lengths[source.name]
+        of = f" of {clock(length)}" if length else ""
+        name = printable(Path(source.place or source.name).name)
+        self.show(seconds / length if length else 0.0, f"{name} {clock(seconds)}{of}")
+
+
+def _length(source: AudioSource) -> float:
+    """Seconds that the header of a recording declares; 0 if it cannot be read."""
+    try:
+        return source.length()
+    except AuricleError:
+        return 0.0

@@ -23,8 +23,9 @@ from auricle.audio.windows import Tail, covering, windows
 from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.parallel import prefetch
+from auricle.hub.run_folder import learnt_frames
 from auricle.inference.config import EventSettings, TagOptions, TagSettings
-from auricle.inference.frame_events import WindowFrames, join_frames, learnt_frames
+from auricle.inference.events import FrameScores, join_frames
 from auricle.inference.head_reader import Frames, HeadReader, Scores, chosen_by_head
 from auricle.inference.pipeline import LoadedAudio, Model, Session, equal_length_batches, failure_of
 from auricle.inference.tag_results import Failure, FileTags, Tags
@@ -208,7 +209,7 @@ class Tagger(Session):
         with self.autocast():
             return self.encoder(torch.from_numpy(np.ascontiguousarray(waves)).to(self.device))
 
-    def _frame_scores(self, waves: np.ndarray) -> tuple[dict[str, Scores], list[WindowFrames]]:
+    def _frame_scores(self, waves: np.ndarray) -> tuple[dict[str, Scores], list[FrameScores]]:
         """(B, S) -> the scores of the main head by windows, each class's highest over the frames, and by frames."""
         out, reader = self._encoded(waves), self.readers[self.main]
         logits = out.frame_logits
@@ -218,7 +219,7 @@ class Tagger(Session):
         read = [reader.scores(rows[:length].float()) for rows, length in zip(logits, lengths)]
         best = [Scores(rows.max(0, keepdims=True), None if c is None else c.max(0, keepdims=True)) for rows, c in read]
         frames = [
-            WindowFrames(scores.rows if scores.compared is None else scores.compared, times[:length])
+            FrameScores(scores.rows if scores.compared is None else scores.compared, times[:length])
             for scores, length in zip(read, lengths)
         ]
         return {self.main: reader.join(best)}, frames
@@ -261,7 +262,7 @@ class Tagger(Session):
                 yield block
 
         scores: list[dict[str, Scores]] = []
-        frames: list[WindowFrames] = []
+        frames: list[FrameScores] = []
         spans: list[tuple[int, int]] = []
         cut = windows(counted(prefetch(audio.blocks or ())), self.window, self.hop, self.tail)
         while batch := list(islice(cut, self.settings.batch_size)):

@@ -21,7 +21,7 @@ from auricle.audio.decode import boxes, chunks, mpeg
 from auricle.audio.decode import frames as flac
 from auricle.audio.decode import frames as ogg
 from auricle.audio.decode.frames import BareStream, ByteBuffer, bare_stream
-from auricle.audio.decode.plain_headers import PlainSamples, begins_plain, plain_samples
+from auricle.audio.decode.plain_headers import SURE_MARKS, PlainSamples, plain_samples
 
 SLACK = 64  # bytes: programs count their header among the samples, or pad the end
 MAX_PARTS = 10000
@@ -78,14 +78,14 @@ def layout_of(file: BinaryIO) -> Layout:
 
 def _begins_file(file: BinaryIO, at: int) -> bool:
     file.seek(at)
-    head = file.read(16)
+    head = file.read(20)  # the longest mark has 20 bytes
     first_page = head[:4] == b"OggS" and bool(head[5:6]) and bool(head[5] & 2)  # others belong to a stream before them
     return (
         chunks.family_of(head) is not None
         or first_page
         or head[:4] in (b".snd", b"fLaC", boxes.EBML)
         or head[4:8] == b"ftyp"
-        or begins_plain(file, at)
+        or head.startswith(SURE_MARKS)
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -80,18 +80,6 @@ class SplicedFile(io.RawIOBase):
         if self.owns:
             self.source.close()
         super().close()
-
-
-@contextmanager
-def opened_bytes(file: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """Yield the file for reading, beside the decoder. A file object gets its position back."""
-    if isinstance(file, Path):
-        with open(file, "rb") as opened:
-            yield opened
-        return
-    at = file.tell()
-    yield file
-    file.seek(at)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,14 @@ from typing import BinaryIO
 HEAD = 4096  # bytes that the parsers look at
 VOC_MARK, WVE_MARK, MAT5_MARK = b"Creative Voice File\x1a", b"ALawSoundFile**", b"MATLAB 5.0 MAT-file"
 SDS_BLOCK = 127  # bytes
+SURE_MARKS = (
+    b"NIST_1A",
+    b"2BIT",
+    WVE_MARK,
+    VOC_MARK,
+    b"PVF1\n",
+    b"Extended Instr",
+)  # samples hold none of them by chance
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,6 @@ def plain_samples(file: BinaryIO, first: int, total: int) -> PlainSamples | None
     if found is None or found.width < 1 or (found.declared or 0) < 0 or first + found.start > total:
         return None
     return replace(found, start=first + found.start)
-
-
-def begins_plain(file: BinaryIO, at: int) -> bool:
-    """Return True if a file begins here whose mark cannot be found in samples by chance."""
-    file.seek(at)
-    return file.read(len(VOC_MARK)).startswith((b"NIST_1A", b"2BIT", WVE_MARK, VOC_MARK, b"PVF1\n", b"Extended Instr"))
 
 
 # ---- one parser per format: the first bytes of a file in, positions from its beginning out

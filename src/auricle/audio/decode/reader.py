@@ -28,7 +28,7 @@ import soundfile
 
 from auricle.audio.decode.base import AudioNote, Decoder, Levels, MissingMediaError, TruncatedAudioError
 from auricle.audio.decode.declared_length import Layout, Part, layout_of
-from auricle.audio.decode.joined import JoinedDecoder, SplicedFile, opened_bytes
+from auricle.audio.decode.joined import JoinedDecoder, SplicedFile
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
 from auricle.audio.resample import (
@@ -213,7 +213,7 @@ def opened(file: File, strict: bool = False) -> Iterator[tuple[Decoder, tuple[Au
     name = _name(file)
     try:
         content = _readable(file, name)
-        with opened_bytes(content) as raw:
+        with _opened_bytes(content) as raw:
             layout = layout_of(raw)
             size = raw.seek(0, os.SEEK_END)
         decoder = _decoder(content, name, layout, size)
@@ -234,6 +234,18 @@ def opened(file: File, strict: bool = False) -> Iterator[tuple[Decoder, tuple[Au
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise AudioError(f"{name}: the decoder failed ({reason}); convert the file, or leave it out") from error
+
+
+@contextmanager
+def _opened_bytes(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Yield the file for reading, beside the decoder. A file object gets its position back."""
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            yield opened
+        return
+    at = file.tell()
+    yield file
+    file.seek(at)
 
 
 def _check_promises(decoder: Decoder, size: int) -> None:

@@ -181,8 +181,8 @@ def count(source: str, quiet: bool) -> tuple[int, float]:
     import warnings
 
     from auricle.data.manifest.formats import read_manifest
-    from auricle.data.manifest.lengths import with_lengths
     from auricle.data.manifest.manifest import ManifestWarning
+    from auricle.data.stores.base import with_lengths
     from auricle.data.stores.npy import front_end_of, open_array
     from auricle.frontends.base import front_end
 

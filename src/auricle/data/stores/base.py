@@ -1,15 +1,17 @@
-"""The ClipStore contract: open the audio or the spectrogram of a clip of a manifest."""
+"""The ClipStore contract: open the audio or the spectrogram of a clip of a manifest, or read its length from the header."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar, overload
 
 import numpy as np
 
 from auricle.audio.decode import AudioInfo, Decoded, File, probe, read
 from auricle.audio.resample import Resampler
-from auricle.data.manifest.clip_table import ARCHIVES
+from auricle.core.console import progress_bar
+from auricle.core.errors import AudioError, AuricleError
+from auricle.data.manifest.clip_table import ARCHIVES, ClipTable
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array
 
@@ -125,3 +127,58 @@ def open_store(manifest: Manifest, kind: str) -> ClipStore[StoredAudio] | ClipSt
 
         return HDF5Audio(manifest)
     return AudioFiles(manifest)
+
+
+# ---- lengths that a manifest lacks, from the headers of the files
+def with_lengths(manifest: Manifest, quiet: bool = False) -> Manifest:
+    """Fill in ``num_samples`` and ``rate`` of every clip.
+
+    Args:
+        manifest: The clips.
+        quiet: True shows no progress.
+
+    Returns:
+        The manifest without the clips whose files cannot be opened; a note counts them.
+
+    Raises:
+        AuricleError: No file can be opened.
+    """
+    unknown = _unknown(manifest.table)
+    if not unknown.any():
+        return manifest
+    store = open_store(manifest, "audio")
+    clips: list[Clip] = []
+    failed: list[str] = []
+    with progress_bar(total=int(unknown.sum()), what="reading lengths", quiet=quiet) as bar:
+        for clip, measure in zip(manifest, unknown.tolist()):
+            if measure:
+                bar.update()
+                try:
+                    info = store.open(clip).info()
+                except AudioError as error:
+                    failed.append(str(error))
+                    continue
+                clip = replace(clip, rate=info.rate, num_samples=info.num_samples)
+            clips.append(clip)
+    if not clips:
+        raise AuricleError(f"none of the {len(manifest)} files can be opened; the first: {failed[0]}")
+    if not failed:
+        return replace(manifest, clips=clips)
+    note = f"{len(failed)} of {len(manifest)} files cannot be opened and are left out; the first: {failed[0]}"
+    return replace(manifest, clips=clips, notes=(*manifest.notes, note))
+
+
+def _unknown(table: ClipTable) -> np.ndarray:
+    """(N,) True for clips without a length, and for parts of a recording without its rate."""
+    part = ~(np.isnan(table.numbers("start")) & np.isnan(table.numbers("end")))
+    return (table.numbers("num_samples") < 0) | (part & (table.numbers("rate") < 0))
+
+
+def seconds_of(store: ClipStore[StoredAudio], clip: Clip) -> float | str:
+    """Return the length of a clip, from the manifest or the header of its recording, or the message of the error."""
+    try:
+        if clip.seconds is not None:
+            return clip.seconds
+        return store.open(clip).info().seconds - (clip.start or 0.0)
+    except AuricleError as error:
+        return str(error)

@@ -15,7 +15,6 @@ import torch
 
 from auricle.core.console import listed
 from auricle.core.errors import AuricleError
-from auricle.inference.decisions.detection import only_likeliest
 from auricle.inference.decisions.scaling import ChosenScaling, choose_scaling, tells_nothing, temperature
 from auricle.inference.decisions.thresholds import FEW_POSITIVES, ThresholdChooser
 from auricle.metrics.calibration import (
@@ -25,7 +24,7 @@ from auricle.metrics.calibration import (
     wilson_interval,
 )
 from auricle.metrics.threshold_goal import ThresholdGoal
-from auricle.models.label_space import LabelSpace
+from auricle.models.label_space import LabelSpace, only_likeliest
 
 BEST_F1 = ThresholdGoal()
 

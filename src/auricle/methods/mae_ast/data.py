@@ -18,8 +18,8 @@ from auricle.data.loading.sampler import HeldOutBatches
 from auricle.data.loading.statistics import Statistics
 from auricle.data.loading.variable_length import BucketBatches, BucketConfig, WholeClips, clip_samples, make_buckets
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.stores.base import with_lengths
 from auricle.frontends.base import front_end
 from auricle.methods.data import Processes, TrainingData, content_key
 from auricle.methods.mae_ast.config import MAEASTPretrain

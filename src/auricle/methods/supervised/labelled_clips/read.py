@@ -16,8 +16,8 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.data.datasets.frame_labels import with_event_labels
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.manifest.lengths import with_lengths
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.stores.base import with_lengths
 from auricle.methods.data import Processes
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.labelled_clips.background import background_classes, without_background
