@@ -122,6 +122,24 @@ def test_more_clips_of_one_known_class_are_enough(places):
     assert features.targets.sum(0).tolist() == [8, 10]
 
 
+def test_the_goal_of_the_thresholds_stays_and_few_new_clips_are_no_lack(places, tmp_path, capsys):
+    def goal_of(run: Path) -> dict:
+        return RunFolder(run).read_config()["detector"]["goal"]
+
+    write_sound(tmp_path / "more" / "tone" / "a.wav", tone(0.6, RATE, 700.0, seed=90), RATE)
+    small = {"how": "probe", "device": "cpu"}
+    auricle.finetune(
+        places["sounds"], model=places["model"], out=tmp_path / "a", target_precision=0.7, quiet=True, **small
+    )
+    auricle.finetune(tmp_path / "more", from_run=tmp_path / "a", out=tmp_path / "b", **small)
+    assert "single clip" not in capsys.readouterr().err
+    assert goal_of(tmp_path / "b") == goal_of(tmp_path / "a")
+    auricle.finetune(
+        tmp_path / "more", from_run=tmp_path / "b", out=tmp_path / "c", threshold_for="f1", quiet=True, **small
+    )
+    assert goal_of(tmp_path / "c") == {"threshold_for": "f1", "target_precision": None, "false_alarms_per_hour": None}
+
+
 def test_other_encoders_and_runs_without_features_are_refused(places, tmp_path):
     other = weight_file(tmp_path, "m2d")
     with pytest.raises(AuricleError, match="do not have the same encoder: the families are"):

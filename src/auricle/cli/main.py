@@ -55,7 +55,9 @@ TOPICS = {
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
     },
     "run it elsewhere": {
-        "export": Verb("export", "write a model as one graph for ONNX Runtime, OpenVINO or LiteRT, with a certificate"),
+        "export": Verb(
+            "export", "write a model as one graph for ONNX Runtime, OpenVINO, LiteRT or a browser, with a certificate"
+        ),
     },
     "train an encoder": {
         "prepare": Verb("prepare", "turn audio into log-mel files, a manifest and statistics", "Prepare"),
@@ -196,7 +198,8 @@ def run_family(args: Sequence[str], family: Sequence[str]) -> int:
 
 
 def rows(verbs: Mapping[str, Verb]) -> str:
-    return "\n".join(f"  {name:<16}{verb.summary}" for name, verb in verbs.items())
+    width = max(map(len, VERBS)) + 2
+    return "\n".join(f"  {name:<{width}}{verb.summary}" for name, verb in verbs.items())
 
 
 def run_verb(verb: str, args: Sequence[str]) -> int:

@@ -59,8 +59,14 @@ import {module}
 
 here = Path(__file__).resolve().parent
 info = json.loads((here / "labels.json").read_text(encoding="utf-8"))
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+try:
+    file = wave.open(sys.argv[1])
+except (OSError, EOFError, wave.Error) as error:
+    sys.exit(f"{{sys.argv[1]}}: expected a WAV file of 16-bit samples: {{error or 'the file is empty'}}")
 {open}
-with wave.open(sys.argv[1]) as file:
+with file:
     if (file.getframerate(), file.getsampwidth()) != (info["sample_rate"], 2):
         sys.exit(f"expected 16-bit samples at {{info['sample_rate']}} Hz, got {{file.getparams()}}")
     samples = np.frombuffer(file.readframes(-1), "<i2").reshape(-1, file.getnchannels())
@@ -75,13 +81,14 @@ for first in range(0, max(1, len(sound)), size):  # the last window is moved bac
         inputs["samples"] = np.full(clips, max(len(own), info["min_samples"]))
     windows.append(dict(zip(names, {run})))
 for head in info["heads"]:
-    space, scores = head["label_space"], np.max([window[head["scores"]][0] for window in windows], axis=0)
-    one = space["kind"] == "multiclass"
-    least_scores = space["thresholds"] or [0.0 if one else 0.5] * len(scores)
+    space, rows = head["label_space"], np.stack([window[head["scores"]][0] for window in windows])
+    one, scores = space["kind"] == "multiclass", rows.max(0)
+    there = rows >= np.array(space["thresholds"] or [0.0 if one else 0.5] * len(scores), np.float32)
+    if one:  # of classes that exclude each other, the likeliest one of a window can be there
+        there &= rows == rows.max(1, keepdims=True)
     shown = [c for c in np.argsort(-scores, kind="stable") if space["ids"][c] not in space["background"]][:10]
-    for c in shown:  # * marks what is decided to be there
-        there = scores[c] >= least_scores[c] and (not one or c == scores.argmax())
-        print(f"{{scores[c]:.6f}} {{'*' if there else ' '}} {{space['names'][c]}}")
+    for c in shown:  # * marks what some window decides to be there
+        print(f"{{scores[c]:.6f}} {{'*' if there[:, c].any() else ' '}} {{space['names'][c]}}")
 if not info["heads"]:
     print(json.dumps(np.mean([window["embedding"][0] for window in windows], axis=0).tolist()))
 '''

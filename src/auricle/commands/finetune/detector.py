@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.console import printable
 from auricle.core.errors import AuricleError
-from auricle.core.options import as_plain, with_values
+from auricle.core.options import as_plain, names_of, with_values
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.methods.supervised.detector_config import FROZEN_OPTIONS
+from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -192,13 +193,25 @@ def described_data(data: LabelledData, doubts: Sequence[str] = ()) -> dict[str, 
 
 
 def growing_config(kept: KeptDetector, config: FinetuneConfig, named: Collection[str]) -> FinetuneConfig:
-    """Return the settings of a detector that grows: its encoder, unless another is named, and its kind of labels."""
-    changes: dict[str, Any] = {}
+    """Return the settings of a detector that grows: its encoder, its kind of labels, and what its thresholds are for."""
+    changes: dict[str, Any] = kept_goal(kept.run, config, named)
     if "model" not in named and config.model == FinetuneConfig.model:
         changes |= {"model": str(kept.run), "weights": None}
     if config.data.kind == "auto":
         changes |= {"kind": kept.space.kind}
     return with_values(config, changes)
+
+
+def kept_goal(run: Path, config: FinetuneConfig, named: Collection[str]) -> dict[str, Any]:
+    """Return what the thresholds of a run are for, as options, for a detector that grows from it; {} where a goal is typed."""
+    from auricle.hub.run_folder import RunFolder
+
+    names = names_of(config.detector.goal)
+    before = RunFolder.open(run).read_config().get("detector")
+    goal = before.get("goal") if isinstance(before, dict) else None
+    if not isinstance(goal, dict) or names & set(named) or config.detector.goal != ThresholdGoal():
+        return {}
+    return {name: goal[name] for name in names if goal.get(name) is not None}
 
 
 def write_run(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.commands.finetune.detector import FULL, options_of_training, say
+from auricle.commands.finetune.detector import FULL, kept_goal, options_of_training, say
 from auricle.commands.finetune.whole_network import clip_windows, reader_of
 from auricle.core.errors import AuricleError, first_line
 from auricle.core.options import with_values
@@ -92,6 +92,7 @@ def grown_config(
     plain |= {name: getattr(blank, name) for name in OF_THE_NEW_CLIPS if hasattr(blank, name)}
     values = {
         **plain,
+        **kept_goal(folder.path, config, named),
         "model": source,
         "weights": None,
         "kind": joint.kind,

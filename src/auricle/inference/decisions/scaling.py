@@ -50,9 +50,10 @@ class ChosenScaling:
             return "the scores are left as they are: too few clips, or of too few classes, to see whether a calibration helps"
         measured = f"the log loss by {self.gain:.4f} ± {self.error:.4f} on {self.folds} held-out folds"
         if self.kind == "none":
-            change = "lowers" if self.gain > 0 else "raises"
-            measured = measured.replace(f"{self.gain:.4f}", f"{abs(self.gain):.4f}")
-            return f"the scores are left as they are: the best calibration {change} {measured}, which is no clear gain"
+            kept = "the scores are left as they are: the best calibration"
+            if self.gain > 0:
+                return f"{kept} lowers {measured}, which is no clear gain"
+            return f"{kept} raises {measured.replace(f'{self.gain:.4f}', f'{-self.gain:.4f}')}"
         names = {
             "temperature": "one temperature",
             "all classes": "one line for all classes",

@@ -166,9 +166,10 @@ def open_parts(
     dataset.frame_labels = frames
     count = 0 if frames is None else len(frames.times)
     described = classes or ()
-    if getattr(config.detector, "from_run", None) is not None:  # a detector grows: its other classes need no new clips
+    growing = getattr(config.detector, "from_run", None) is not None
+    if growing:  # the earlier clips hold its other classes, and more of those that have few new clips
         described = tuple(name for name in described if name in train.table.distinct("labels")) or described
-    description = describe(parts, described, seconds=seconds, space=space, reason=reason, frames=count)
+    description = describe(parts, described, seconds=seconds, space=space, reason=reason, frames=count, growing=growing)
     notes = (*description.lines(), *unvalidated(parts, config))
     if config.data.frame_hop is not None:
         notes = (*notes, frame_hop_note(encoder, seconds))

@@ -97,6 +97,7 @@ def describe(
     space: LabelSpace | None = None,
     reason: str = "",
     frames: int = 0,
+    growing: bool = False,
 ) -> DataDescription:
     """Describe labelled clips.
 
@@ -107,9 +108,11 @@ def describe(
         space: the classes of the logits.
         reason: why clips have one label or any number.
         frames: frames of a clip that have labels of their own.
+        growing: they are learnt together with earlier clips, so that few of a class are no lack.
     """
     described = {name: _part(part, classes) for name, part in parts.present.items()}
-    notes = [*parts.notes, *_missing(described, classes), *_uneven(described, classes)]
+    lacking = [] if growing else [*_missing(described, classes), *_uneven(described, classes)]
+    notes = [*parts.notes, *lacking]
     if parts.left_out:
         notes.append(f"{parts.left_out} recordings cannot be opened and are left out")
     kind, background = ("", ()) if space is None or not classes else (space.kind, space.background)
