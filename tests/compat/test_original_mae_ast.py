@@ -189,10 +189,13 @@ def test_missing_folders_and_lists_are_refused(data, tmp_path, capsys):
         single(f"task.data={tmp_path}", data)
 
 
-def test_programs_that_are_not_available_yet_are_refused(capsys):
-    line = "python3 run_downstream.py -m train -u mae_ast_patch -d speech_commands -n first"
-    assert main(["original", "mae-ast", *shlex.split(line)]) == 2
+def test_programs_that_are_not_available_yet_are_refused(monkeypatch, capsys):
+    assert main(["original", "mae-ast", "run_superb"]) == 2
     assert "not implemented yet" in capsys.readouterr().err
+    line = "python3 run_downstream.py -m train -u mae_ast_patch -d speech_commands -n first"
+    monkeypatch.setenv("AURICLE_DATASETS", "elsewhere")
+    assert main(["original", "mae-ast", *shlex.split(line)]) == 2
+    assert "Speech Commands V1 (30 words) is not there" in capsys.readouterr().err
     assert main(["original", "mae-ast", "fairseq-train"]) == 2
     assert "unknown program 'fairseq-train'; did you mean" in capsys.readouterr().err
 

@@ -13,6 +13,9 @@
   auricle original m2d finetune.py config/m2d.yaml cremad weight_file=W --lr 0.5 --freq_mask 30
   auricle original evar lineareval.py config/m2d.yaml cremad batch_size=16,weight_file=W
   auricle original evar prepare_wav.py downloads/cremad work/16k/cremad 16000
+  auricle original superb run_downstream.py -m train -n first -u m2d -d speech_commands -k W,-11.5,4.31 -o config.optimizer.lr=1e-4
+  auricle original superb norm -d speech_commands
+  auricle original superb ./ks.sh 0 m2d W 7
   auricle original mae-ast fairseq-hydra-train task.data=lists task.mask_type=chunk_mask hydra.run.dir=runs/first
 
 After a lone -- stand options of 'auricle pretrain' (or finetune, distill), which win. Programs that do not run here yet are refused
@@ -38,6 +41,7 @@ PROGRAMS = {
     "m2d": "auricle.compat.m2d.command_line",
     "evar": "auricle.compat.m2d.command_line",
     "mae-ast": "auricle.compat.mae_ast.command_line",
+    "superb": "auricle.compat.s3prl.command_line",
 }
 
 

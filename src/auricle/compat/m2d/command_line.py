@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.compat.lines import LineParser, ShellLine, parse_shell_line, run_torchrun, split_at_dashes
 from auricle.compat.m2d import applications, evar_linear, evar_options, evar_text, evar_tools
 from auricle.compat.m2d.options import PROGRAMS, parse_options, without_effect
+from auricle.compat.s3prl import command_line as superb
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ CONVERTER = "wav_to_lms"
 FINETUNE = "finetune"
 FINE_TUNERS = (FINETUNE, *evar_options.SCRIPTS, *applications.SCRIPTS)
 EVALUATIONS = (*evar_linear.PROGRAMS, *evar_text.PROGRAMS, *evar_tools.TOOLS, *evar_tools.SCRIPTS)
-LATER = ("run_downstream",)
 
 
 def run(line: Sequence[str], *, change: Change | None = None) -> int:
@@ -44,6 +44,8 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     """
     args, extra = split_at_dashes(line)
     shell = parse_shell_line(args)
+    if shell.script in superb.PROGRAMS:
+        return superb.run(line)
     refuse_unknown(shell)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     if shell.script == CONVERTER:
@@ -61,15 +63,15 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
 
 def refuse_unknown(shell: ShellLine) -> None:
     """Raise AuricleError unless the line names a supported script."""
-    known = (*PROGRAMS, CONVERTER, *FINE_TUNERS, *EVALUATIONS)
+    known = (*PROGRAMS, CONVERTER, *FINE_TUNERS, *EVALUATIONS, *superb.PROGRAMS)
     if shell.script in known:
         return
-    if shell.script in LATER or shell.script.endswith(".sh"):
+    if shell.script.endswith(".sh"):
         raise AuricleError(
             f"{shell.script}: this command line of the original is not implemented yet; {', '.join(known)} run now"
         )
     problem = f"unknown script '{shell.script}'" if shell.script else "name a script and its options, as in the read-me"
-    raise AuricleError(f"{problem}{nearest(shell.script, (*known, *LATER))}")
+    raise AuricleError(f"{problem}{nearest(shell.script, known)}")
 
 
 # ---- train_audio.py, audioset/train_as.py, speech/train_speech.py, mae_train_audio.py

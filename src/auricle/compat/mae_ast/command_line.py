@@ -2,7 +2,7 @@
 
 Every setting of the published lines and of their YAML file is translated, accepted with a note, or refused by name
 ([mae_ast 2](docs/specification/mae_ast.md#s2)). Settings of ``auricle pretrain`` may follow after ``--``; they take precedence. If
-``hydra.run.dir`` holds a run, the line continues it. Fine-tuning on SUPERB is not implemented yet.
+``hydra.run.dir`` holds a run, the line continues it. ``run_downstream.py`` of SUPERB trains our own heads.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from auricle.compat.lines import ShellLine, parse_hydra_line, parse_shell_line, run_torchrun, split_at_dashes
+from auricle.compat.s3prl import command_line as superb
 from auricle.core.errors import AuricleError, nearest
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Change = Callable[[Sequence[str], "PretrainConfig"], "PretrainConfig"]
 TRAINERS = ("fairseq-hydra-train", "hydra_train")
-LATER = ("run_downstream", "run_superb", "run_pretrain")
+LATER = ("run_superb", "run_pretrain")
 
 
 def run(line: Sequence[str], *, change: Change | None = None) -> int:
@@ -39,6 +40,8 @@ def run(line: Sequence[str], *, change: Change | None = None) -> int:
     from auricle.compat.mae_ast.settings import map_line
 
     args, extra = split_at_dashes(line)
+    if parse_shell_line(args).script == superb.RUN:
+        return superb.run(line)
     shell = parse_program(args)
     os.environ.update(shell.environment)  # before PyTorch is loaded, which reads them
     translated = map_line(parse_hydra_line(shell.args))
@@ -69,8 +72,9 @@ def parse_program(args: Sequence[str]) -> ShellLine:
         return shell
     if shell.script in LATER or shell.script.endswith(".sh"):
         raise AuricleError(
-            f"{shell.script}: fine-tuning on SUPERB and SSAST's recipes is not implemented yet; pre-training "
-            "(fairseq-hydra-train) runs now. To measure frozen embeddings: auricle evaluate DATA --model NAME"
+            f"{shell.script}: SSAST's recipes are not implemented yet; pre-training "
+            "(fairseq-hydra-train) and SUPERB (run_downstream.py) run now. To measure "
+            "frozen embeddings: auricle evaluate DATA --model NAME"
         )
     raise AuricleError(f"unknown program '{shell.script}'{nearest(shell.script, (*TRAINERS, *LATER))}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,20 +53,33 @@ class Round:
     skipped: int
 
 
-def measure_task(
-    encoder: Encoder, task: TaskClips, settings: HeadSettings, seeds: Sequence[int], context: WorkContext
-) -> tuple[list[Round], dict[str, str]]:
-    """Train a head for every split and seed, and test it.
+@dataclass(frozen=True)
+class Prepared:
+    """A task and an encoder, ready for heads.
+
+    Attributes:
+        task: The clips that can be read.
+        settings: How heads are trained.
+        inputs: Hidden states of its rows.
+        states: The encoder.
+        failed: Why clips could not be read, by id.
+    """
+
+    task: TaskClips
+    settings: HeadSettings
+    inputs: Inputs
+    states: HiddenStates
+    failed: dict[str, str]
+
+
+def prepare_task(encoder: Encoder, task: TaskClips, settings: HeadSettings, context: WorkContext) -> Prepared:
+    """Read the clips, and encode them where they are encoded once.
 
     Args:
         encoder: The encoder; it is not changed.
         task: Clips, targets and splits.
         settings: How heads are trained.
-        seeds: Seeds of initialisation and order.
         context: Device, batch size, progress.
-
-    Returns:
-        The rounds, and why clips could not be read, by id.
 
     Raises:
         AuricleError: No clip of a part could be read, or the features mean nothing.
@@ -77,21 +90,34 @@ def measure_task(
         own = own.with_stats(*settings.stats)
     states = HiddenStates(copy.deepcopy(own).to(device).eval())
     live = LiveInputs(Waves(task.clips), states, settings.last_layer, settings.crop)
-    if settings.train_encoder or settings.kind in FRAMES_NEEDED:
-        samples, failed = readable_rows(live.waves)
-        inputs: Inputs = live
-        if settings.kind == "speakers":
-            short = {row for row, count in samples.items() if count < LEAST_SPEECH}
-            task = _without(task, {task.clips.clips[row].id for row in short}, training_alone=True)
-    else:
-        inputs, failed = store_means(live, context.encode.batch_size, encoder.info.name, context.quiet)
-    task = _without(task, set(failed))
-    rounds = []
-    with progress_bar(total=len(task.splits) * len(seeds) * settings.steps, what="head", quiet=context.quiet) as bar:
-        for split in task.splits:
-            for seed in seeds:
-                rounds.append(_round(inputs, states, task, split, settings, seed, lambda: bar.update(1)))
-    return rounds, failed
+    if not (settings.train_encoder or settings.kind in FRAMES_NEEDED):
+        stored, failed = store_means(live, context.encode.batch_size, encoder.info.name, context.quiet)
+        return Prepared(_without(task, set(failed)), settings, stored, states, failed)
+    samples, failed = readable_rows(live.waves)
+    if settings.kind == "speakers":
+        short = {row for row, count in samples.items() if count < LEAST_SPEECH}
+        task = _without(task, {task.clips.clips[row].id for row in short}, training_alone=True)
+    return Prepared(_without(task, set(failed)), settings, live, states, failed)
+
+
+def measure_task(
+    encoder: Encoder, task: TaskClips, settings: HeadSettings, seeds: Sequence[int], context: WorkContext
+) -> tuple[list[Round], dict[str, str]]:
+    """Train a head for every split and seed, and test it.
+
+    Args:
+        encoder, task, settings, context: As of ``prepare_task``.
+        seeds: Seeds of initialisation and order.
+
+    Returns:
+        The rounds, and why clips could not be read, by id.
+    """
+    ready = prepare_task(encoder, task, settings, context)
+    splits, rounds = ready.task.splits, list[Round]()
+    with progress_bar(total=len(splits) * len(seeds) * settings.steps, what="head", quiet=context.quiet) as bar:
+        for split in splits:
+            rounds += [train_round(ready, split, seed, lambda: bar.update(1))[0] for seed in seeds]
+    return rounds, ready.failed
 
 
 def _without(task: TaskClips, ids: set[str], training_alone: bool = False) -> TaskClips:
@@ -112,35 +138,18 @@ def _without(task: TaskClips, ids: set[str], training_alone: bool = False) -> Ta
     return replace(task, splits=splits, trials=trials)
 
 
-def _round(
-    inputs: Inputs,
-    states: HiddenStates,
-    task: TaskClips,
-    split: Split,
-    settings: HeadSettings,
-    seed: int,
-    on_step: Any,
-) -> Round:
-    """Train and test one head."""
-    start, device = states, states.encoder.norm_stats.device
-    if settings.train_encoder:  # every head trains a copy of its own
-        start = copy.deepcopy(states)
-        assert isinstance(inputs, LiveInputs)
-        inputs = LiveInputs(inputs.waves, start, inputs.last_layer, inputs.crop)
+def train_round(
+    ready: Prepared, split: Split, seed: int, on_step: Callable[[], Any] = lambda: None
+) -> tuple[Round, Downstream]:
+    """Train a head on a split and test it."""
+    task, settings, key = ready.task, ready.settings, RandomKey(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if isinstance(inputs, LiveInputs):
-            inputs.source = np.random.default_rng(seed)
-        with torch.no_grad():
-            hidden, _ = inputs([int(split.train[0])])
-        head = make_head(settings, hidden.shape[3], task)
-        model = Downstream(Featurizer(len(hidden)), head, start if settings.train_encoder else None).to(device)
-        given: Inputs = inputs if settings.train_encoder else torch.no_grad()(inputs)
-        valid, weights, key = split.valid, None, RandomKey(seed)
+        model, inputs = new_model(ready, seed)
+        valid, weights = split.valid, None
         if settings.balanced:
             labels = np.array([int(target[0]) for target in task.targets])
-            weights = class_weights(labels[split.train])
-            share = class_weights(labels[valid]) if len(valid) else np.zeros(0)
+            weights, share = class_weights(labels[split.train]), class_weights(labels[valid])
             drawn = key.of("superb/valid")
             valid = drawn.choice(valid, len(valid), p=share / share.sum()) if len(valid) else valid
 
@@ -150,20 +159,30 @@ def _round(
 
         targets = [torch.from_numpy(target) for target in task.targets]
         trained = train_head(
-            model,
-            given,
-            split.train,
-            targets,
-            settings,
-            key,
-            weights=weights,
-            valid=valid,
-            validate=validate,
-            on_step=on_step,
-        )
-        found = trained.model.predict(given, split.test, settings.batch_size)
-    score = score_of(settings, task, found, split.test)
-    return Round(split.name, seed, score, trained.validation, trained.step, trained.weights, trained.skipped)
+            model, inputs, split.train, targets, settings, key,
+            weights=weights, valid=valid, validate=validate, on_step=on_step,
+        )  # fmt: skip
+    score = score_model(ready, split.test, trained.model, inputs)
+    row = Round(split.name, seed, score, trained.validation, trained.step, trained.weights, trained.skipped)
+    return row, trained.model
+
+
+def new_model(ready: Prepared, seed: int = 0) -> tuple[Downstream, Inputs]:
+    """Return an untrained head, and the hidden states that it reads: of an encoder of its own where that is trained too."""
+    states, inputs, settings = ready.states, ready.inputs, ready.settings
+    if isinstance(inputs, LiveInputs):
+        states = copy.deepcopy(states) if settings.train_encoder else states
+        inputs = LiveInputs(inputs.waves, states, inputs.last_layer, inputs.crop, np.random.default_rng(seed))
+    with torch.no_grad():
+        hidden, _ = inputs([int(ready.task.splits[0].train[0])])
+    head = make_head(settings, hidden.shape[3], ready.task)
+    model = Downstream(Featurizer(len(hidden)), head, states if settings.train_encoder else None)
+    return model.to(hidden.device), inputs if settings.train_encoder else torch.no_grad()(inputs)
+
+
+def score_model(ready: Prepared, rows: Rows, model: Downstream, inputs: Inputs) -> float:
+    """Score a head on rows."""
+    return score_of(ready.settings, ready.task, model.predict(inputs, rows, ready.settings.batch_size), rows)
 
 
 def make_head(settings: HeadSettings, width: int, task: TaskClips) -> torch.nn.Module:

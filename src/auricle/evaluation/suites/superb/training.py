@@ -99,11 +99,11 @@ def train_head(
     """
     make = torch.optim.AdamW if settings.kind == "speakers" else torch.optim.Adam
     optimizer: torch.optim.Optimizer = make([p for p in model.parameters() if p.requires_grad], lr=settings.lr)
-    batches, best, skipped = _batches(rows, weights, settings.batch_size, key), None, 0
+    drawn, best, skipped = batches(rows, weights, settings.batch_size, key), None, 0
     for step in range(1, settings.steps + 1):
         model.train()
         for _ in range(settings.accumulate):
-            part = next(batches)
+            part = next(drawn)
             hidden, lengths = inputs(part, True)
             loss = model.loss(hidden, lengths, _chosen(targets, part, hidden.device)) / settings.accumulate
             loss.backward()
@@ -129,7 +129,7 @@ def train_head(
     return Trained(model, step, score, tuple(model.featurizer.weights.softmax(0).tolist()), skipped)
 
 
-def _batches(rows: np.ndarray, weights: np.ndarray | None, size: int, key: RandomKey) -> Iterator[list[int]]:
+def batches(rows: np.ndarray, weights: np.ndarray | None, size: int, key: RandomKey) -> Iterator[list[int]]:
     """Yield batches without end: every row once an epoch in a new order, or drawn by weight with repetition.
 
     A last batch of one clip is left out.
