@@ -20,7 +20,7 @@ from auricle.exporting.quantization.clips import scored_clips
 from auricle.exporting.quantization.forms import KNOWN, forms_of
 from auricle.exporting.quantization.loss import Answers, TaskLoss, task_loss
 from auricle.exporting.quantization.parts import products_of
-from auricle.exporting.quantization.trials import Trial, best, table
+from auricle.exporting.quantization.trials import FormTrial, best, table
 from auricle.exporting.quantization.weights import smaller
 from auricle.exporting.runtimes import open_graph
 from auricle.models.efficientat.config import MNConfig
@@ -94,8 +94,8 @@ def test_without_classes_the_nearest_other_clip_is_what_must_agree():
     assert kept.total < lost.total
 
 
-def trial(name: str, agreement: float, size: int) -> Trial:
-    return Trial(name, size, TaskLoss(10, "", agreement, 0.5, 0.5, 1.0))
+def trial(name: str, agreement: float, size: int) -> FormTrial:
+    return FormTrial(name, size, TaskLoss(10, "", agreement, 0.5, 0.5, 1.0))
 
 
 def test_the_form_of_8_bits_that_loses_least_is_kept_unless_it_loses_too_much():
@@ -105,7 +105,7 @@ def test_the_form_of_8_bits_that_loses_least_is_kept_unless_it_loses_too_much():
         trial(names[0], 1.0, 90),
         trial(names[1], 0.985, 50),
         trial(names[2], 0.985, 40),
-        Trial(names[3], failed="no"),
+        FormTrial(names[3], failed="no"),
     ]
     assert best(forms, tried) == 2, "the smaller of two that lose the same"
     tried[1:3] = [trial(names[1], 0.97, 50), trial(names[2], 0.9, 40)]

@@ -34,6 +34,7 @@ from auricle.exporting.web.bundle import check_classes, write_page
 from auricle.exporting.web.runtime_files import RuntimeFiles, runtime_files
 
 if TYPE_CHECKING:
+    from auricle.exporting.graph import Graph
     from auricle.exporting.quantization.smaller import Kept
     from auricle.models.base import Encoder
 
@@ -298,18 +299,11 @@ def _loaded(config: ExportConfig) -> Encoder:
     return load(config.model, weights=config.weights)
 
 
-def _write(
-    config: ExportConfig, source: Encoder, given: tuple[Clips, Clips], folder: Path, page_runtime: RuntimeFiles | None
-) -> tuple[Description, Certificate, Kept | None]:
-    import torch
-
-    from auricle.exporting.formats import write_graph
+def _traced(config: ExportConfig, source: Encoder) -> Graph:
     from auricle.exporting.graph import trace
-    from auricle.exporting.quantization.smaller import Wanted, write_smaller
-    from auricle.exporting.source import source_outputs, timed
 
-    any_length, clips = config.length == math.inf, given[0] | given[1]
-    graph = trace(
+    any_length = config.length == math.inf
+    return trace(
         source,
         length=None if any_length else config.length,
         any_length=any_length,
@@ -317,6 +311,27 @@ def _write(
         frames=config.frames,
         one_shape=config.to in ONE_SHAPE,
     )
+
+
+def _write_around(folder: Path, to: str, description: Description, page_runtime: RuntimeFiles | None) -> None:
+    """Write what a bundle holds beside the graph: the page for a browser, else an example that runs the graph, and a README."""
+    if page_runtime:
+        write_page(folder, description, page_runtime)
+    else:
+        write_text(folder / "run.py", runner(to))
+        write_text(folder / "README.md", readme(to, description))
+
+
+def _write(
+    config: ExportConfig, source: Encoder, given: tuple[Clips, Clips], folder: Path, page_runtime: RuntimeFiles | None
+) -> tuple[Description, Certificate, Kept | None]:
+    import torch
+
+    from auricle.exporting.formats import write_graph
+    from auricle.exporting.quantization.smaller import Wanted, write_smaller
+    from auricle.exporting.source import source_outputs, timed
+
+    graph, clips = _traced(config, source), given[0] | given[1]
     description, kept, threads = graph.description, None, torch.get_num_threads()
     tolerances = _tolerances(description)
     if config.quantize == "none":
@@ -339,23 +354,13 @@ def _write(
         expected = {name: replayed(wave) for name, wave in clips.items()}
     description.write(folder)
     write_golden(folder, clips, expected)
-    if page_runtime:
-        write_page(folder, description, page_runtime)
-    else:
-        write_text(folder / "run.py", runner(config.to))
-        write_text(folder / "README.md", readme(config.to, description))
-    certificate = Certificate(
-        model=description.model,
-        family=description.family,
-        licence=description.licence,
-        source=description.source,
-        fingerprint=description.fingerprint,
-        front_end=description.front_end,
+    _write_around(folder, config.to, description, page_runtime)
+    certificate = Certificate.of(
+        description,
         to=config.to,
         precision=kept.form.precision if kept else "float32",
         clips=found,
         tolerances=tolerances,
-        labels={head.name: len(head.label_space["ids"]) for head in description.heads},
         files=files_of(folder),
         milliseconds=timed(source, run, description),
         versions=versions(config.to) | ({"onnxruntime-web": page_runtime.version} if page_runtime else {}),

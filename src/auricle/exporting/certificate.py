@@ -69,6 +69,20 @@ class Certificate:
     quantized: dict[str, Any] = field(default_factory=dict)
     tried: tuple[dict[str, Any], ...] = ()
 
+    @classmethod
+    def of(cls, description: Description, **measured: Any) -> Certificate:
+        """Return the certificate of a graph; ``measured`` are the fields that its description does not hold."""
+        return cls(
+            model=description.model,
+            family=description.family,
+            licence=description.licence,
+            source=description.source,
+            fingerprint=description.fingerprint,
+            front_end=description.front_end,
+            labels={head.name: len(head.label_space["ids"]) for head in description.heads},
+            **measured,
+        )
+
     @property
     def largest(self) -> Errors:
         """The largest error of each output over all clips."""

@@ -14,9 +14,9 @@ from auricle.core.errors import AuricleError, MissingExtra, first_line
 from auricle.exporting.graph import Graph, quiet_tracing
 from auricle.exporting.litert import quiet_converter, write_litert
 from auricle.exporting.quantization.forms import Form
-from auricle.exporting.quantization.onnx_forms import Inputs, in_form
+from auricle.exporting.quantization.onnx_forms import to_form
 from auricle.exporting.quantization.openvino_forms import with_float16_weights
-from auricle.exporting.runtimes import MODEL_FILES
+from auricle.exporting.runtimes import MODEL_FILES, Inputs
 
 NAMES = {"litert": "LiteRT", "onnx": "ONNX", "web": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -60,7 +60,7 @@ def write_graph(
             return
         model = onnx_model(graph)
         if form is not None:
-            model = in_form(model, form, calibration)
+            model = to_form(model, form, calibration)
         if to != "openvino":
             import onnx
 

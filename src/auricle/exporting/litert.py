@@ -19,7 +19,8 @@ from torch.export import ExportedProgram
 
 from auricle.exporting.graph import Graph
 from auricle.exporting.quantization.forms import Form
-from auricle.exporting.quantization.litert_forms import Inputs, in_form
+from auricle.exporting.quantization.litert_forms import to_form
+from auricle.exporting.runtimes import Inputs
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "LITERT_TORCH_SHOW_PROGRESS": "n"}
 
@@ -77,7 +78,7 @@ def write_litert(graph: Graph, file: Path, form: Form | None = None, calibration
     with quiet_converter():
         content = litert_model(graph)
         if form is not None:
-            content = in_form(content, form, calibration)
+            content = to_form(content, form, calibration)
     file.write_bytes(content)
 
 

@@ -28,8 +28,9 @@ PACKAGES = {
     "torch": ("torch",),
 }
 
+Inputs = dict[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
-Run = Callable[[dict[str, np.ndarray]], Outputs]
+Run = Callable[[Inputs], Outputs]
 
 
 def open_graph(folder: Path, to: str, description: Description, *, threads: int) -> Run:
@@ -66,7 +67,7 @@ def _litert(file: str, description: Description, threads: int) -> Run:
     call = Interpreter(file, num_threads=threads).get_signature_runner()
     types = {name: detail["dtype"] for name, detail in call.get_input_details().items()}  # 32-bit integers here
 
-    def run(inputs: dict[str, np.ndarray]) -> Outputs:
+    def run(inputs: Inputs) -> Outputs:
         results = call(**{name: inputs[name].astype(types[name]) for name in description.inputs})
         return {name: np.array(results[name]) for name in description.outputs}
 
@@ -78,7 +79,7 @@ def _torch(file: str, description: Description) -> Run:
 
     module = torch.export.load(file).module(check_guards=False)  # guards that chose between a view and a copy
 
-    def run(inputs: dict[str, np.ndarray]) -> Outputs:
+    def run(inputs: Inputs) -> Outputs:
         with torch.no_grad():
             results = module(*(torch.from_numpy(inputs[name]) for name in description.inputs))
         return {name: value.numpy() for name, value in zip(description.outputs, results)}
@@ -107,7 +108,7 @@ class Piece:
     """
 
     wave: np.ndarray
-    inputs: dict[str, np.ndarray]
+    inputs: Inputs
 
 
 def pieces(wave: np.ndarray, description: Description) -> Iterator[Piece]:

@@ -12,16 +12,17 @@ import numpy as np
 from auricle.core.errors import AudioError, AuricleError
 from auricle.exporting.description import Description
 from auricle.exporting.golden import RECORDED_SECONDS, Clips, as_float, as_int16
-from auricle.exporting.quantization.onnx_forms import Inputs
-from auricle.exporting.runtimes import pieces
+from auricle.exporting.runtimes import Inputs, pieces
 from auricle.models.base import Encoder
 
 MOST_CLIPS = 500  # that a loss is measured on, evenly taken from more
 MOST_CALIBRATION = 100  # recordings, evenly taken from more
+PSEUDO = "the top class that the source gives"  # in place of labels; without classes the next one
+NEAREST = "the nearest other clip by the source's embeddings"
 
 
 @dataclass(frozen=True)
-class ScoredClips:
+class LossClips:
     """Clips that a loss is measured on.
 
     Attributes:
@@ -35,9 +36,6 @@ class ScoredClips:
     targets: np.ndarray | None
     labels: str
     notes: tuple[str, ...] = ()
-
-
-PSEUDO = "the top class that the source gives"
 
 
 def recordings(files: Sequence[str], source: Encoder, most: int | None = None) -> Clips:
@@ -57,7 +55,7 @@ def calibration_inputs(clips: Clips, description: Description) -> list[Inputs]:
     return [piece.inputs for wave in clips.values() for piece in pieces(as_float(wave), description)]
 
 
-def scored_clips(data: str, labels: str | None, source: Encoder, description: Description) -> ScoredClips:
+def scored_clips(data: str, labels: str | None, source: Encoder, description: Description) -> LossClips:
     """Read the recordings of a folder or table, with their labels where the classes are those of the main head.
 
     Raises:
@@ -85,14 +83,14 @@ def scored_clips(data: str, labels: str | None, source: Encoder, description: De
             f"--score-on {data} holds no recording that can be read; give a folder or a table of recordings"
         )
     targets, words, more = _targets(rows, description)
-    return ScoredClips(kept, targets, words, (*notes, *more))
+    return LossClips(kept, targets, words, (*notes, *more))
 
 
 def _targets(rows: Sequence[tuple[str, ...]], description: Description) -> tuple[np.ndarray | None, str, list[str]]:
     """Targets of labels that are classes of the main head, by id or name; without any, pseudo-labels and why."""
     given = sorted({label for row in rows for label in row})
     if not description.heads:
-        return None, "the nearest other clip by the source's embeddings", []
+        return None, NEAREST, []
     if not given:
         return None, PSEUDO, []
     space: dict[str, Any] = description.heads[0].label_space

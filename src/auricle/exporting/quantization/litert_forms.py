@@ -18,25 +18,14 @@ from typing import Any
 import numpy as np
 
 from auricle.exporting.quantization.forms import SMALL, Form
-from auricle.exporting.quantization.parts import averages, needed_for
-
-Inputs = dict[str, np.ndarray]
+from auricle.exporting.quantization.parts import FEATURES, averages, needed_for, part_of
+from auricle.exporting.runtimes import Inputs
 
 PRODUCTS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
-FEATURES = ("embedding", "frames")
 AVERAGES = ("MEAN", "AVERAGE_POOL_2D")
-KEPT_ALONG: tuple[str, ...] = (
-    *PRODUCTS,
-    "RELU",
-    "RELU6",
-    "HARD_SWISH",
-    "LOGISTIC",
-    "SOFTMAX",
-    "GELU",
-    "RESHAPE",
-    "SQUEEZE",
-)
-KEPT_ALONG += ("EXPAND_DIMS", "TRANSPOSE", "SLICE", "CONCATENATION", "ADD", "MUL", "DIV", "MINIMUM", "MAXIMUM")
+POINTWISE = ("RELU", "RELU6", "HARD_SWISH", "LOGISTIC", "SOFTMAX", "GELU", "ADD", "MUL", "DIV", "MINIMUM", "MAXIMUM")
+RESHAPED = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "CONCATENATION")
+KEPT_ALONG = (*PRODUCTS, *POINTWISE, *RESHAPED)
 LOGARITHM = "LOG"  # the last step of every front end
 SIGNATURE = "serving_default"
 
@@ -71,7 +60,7 @@ class _Operators:
     node: list[_Operator]
 
 
-def in_form(content: bytes, form: Form, calibration: Sequence[Inputs] = ()) -> bytes:
+def to_form(content: bytes, form: Form, calibration: Sequence[Inputs] = ()) -> bytes:
     """Return a LiteRT file in a smaller form.
 
     Args:
@@ -138,16 +127,13 @@ def products_of(content: bytes) -> tuple[LiteRTProduct, ...]:
     for node in nodes:
         if node.op_type not in PRODUCTS or node.input[1] not in constants or node.input[0] in constants:
             continue
-        if node.name in front:
-            part = "front end"
-        elif node.name not in features:
-            part = "head"
-        elif node.input[0] in averaged:
-            part = "gates"
-        else:
-            entered = any(product.part == "first" for product in found)
-            size = math.prod(int(n) for n in graph.tensors[node.input[1]].shape)
-            small = node.op_type == "DEPTHWISE_CONV_2D" or size < SMALL
-            part = "first" if not entered else "small" if small else "body"
+        size = math.prod(int(n) for n in graph.tensors[node.input[1]].shape)
+        part = part_of(
+            in_front_end=node.name in front,
+            in_head=node.name not in features,
+            of_averages=node.input[0] in averaged,
+            has_first=any(product.part == "first" for product in found),
+            is_small=node.op_type == "DEPTHWISE_CONV_2D" or size < SMALL,
+        )
         found.append(LiteRTProduct(graph.tensors[node.output[0]].name.decode(), node.op_type, part))
     return tuple(found)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from auricle.exporting.quantization.forms import Form
 from auricle.exporting.quantization.integers import quantize_dynamic
 from auricle.exporting.quantization.parts import Product, products_of
 from auricle.exporting.quantization.weights import Storage, large_constants, store_weights
+from auricle.exporting.runtimes import Inputs
 
-Inputs = dict[str, np.ndarray]
 
-
-def in_form(model: Any, form: Form, calibration: Sequence[Inputs] = ()) -> Any:
+def to_form(model: Any, form: Form, calibration: Sequence[Inputs] = ()) -> Any:
     """Return a copy of an ONNX model (``onnx.ModelProto``) in a smaller form.
 
     Args:
@@ -83,12 +81,9 @@ def _static(model: Any, nodes: list[str], form: Form, calibration: Sequence[Inpu
         return onnx.load(Path(folder) / "model.onnx")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what ONNX Runtime's quantizer prints and advises."""
-    import contextlib
-    import io
-
+    """Hide what ONNX Runtime's quantizer prints and advises."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

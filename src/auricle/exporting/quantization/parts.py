@@ -52,17 +52,28 @@ def products_of(model: Any) -> tuple[Product, ...]:
         weight = _constant_factor(node, constants)
         if weight is None or len(sizes[weight]) < 2:
             continue
-        if node.name not in network:
-            part = "front end"
-        elif node.name not in features:
-            part = "head"
-        elif any(value in averaged for value in node.input):
-            part = "gates"
-        else:
-            entered = any(product.part == "first" for product in found)
-            part = "first" if not entered else "small" if _is_small(node, sizes[weight]) else "body"
+        part = part_of(
+            in_front_end=node.name not in network,
+            in_head=node.name not in features,
+            of_averages=any(value in averaged for value in node.input),
+            has_first=any(product.part == "first" for product in found),
+            is_small=_is_small(node, sizes[weight]),
+        )
         found.append(Product(node.name, node.op_type, weight, part, _output_axis(node, weight, len(sizes[weight]))))
     return tuple(found)
+
+
+def part_of(*, in_front_end: bool, in_head: bool, of_averages: bool, has_first: bool, is_small: bool) -> str:
+    """Return the part that a product belongs to, one of ``forms.PARTS``; ``has_first``: the first layer came before."""
+    if in_front_end:
+        return "front end"
+    if in_head:
+        return "head"
+    if of_averages:
+        return "gates"
+    if not has_first:
+        return "first"
+    return "small" if is_small else "body"
 
 
 def _constant_factor(node: Any, constants: set[str]) -> str | None:

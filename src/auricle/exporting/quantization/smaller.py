@@ -14,17 +14,18 @@ from auricle.exporting.golden import Clips, as_float
 from auricle.exporting.graph import Graph
 from auricle.exporting.quantization.clips import (
     MOST_CALIBRATION,
+    NEAREST,
     PSEUDO,
-    ScoredClips,
+    LossClips,
     calibration_inputs,
     recordings,
     scored_clips,
 )
 from auricle.exporting.quantization.forms import Form, forms_of
 from auricle.exporting.quantization.loss import answers_of
-from auricle.exporting.quantization.onnx_forms import Inputs
 from auricle.exporting.quantization.trials import (
-    Trial,
+    SAFETY_FACTOR,
+    FormTrial,
     best,
     judged,
     replay_spread,
@@ -32,12 +33,17 @@ from auricle.exporting.quantization.trials import (
     table,
     try_forms,
 )
-from auricle.exporting.runtimes import MODEL_FILES, Run, open_graph
+from auricle.exporting.runtimes import MODEL_FILES, Inputs, Run, open_graph
 from auricle.exporting.source import source_outputs
 from auricle.models.base import Encoder
 
 TRIED = ".tried"  # folder of the trials, beside the model that is kept
-MADE_UP = "golden clips, which are no recordings"
+GOLDEN_ONLY = "golden clips, which are no recordings"
+FLOAT32_REPLAY = "the arithmetic is float32, so the limits are those of float32"
+INTEGER_REPLAY = (
+    "processors round float32 differently, a value may then fall on the next step of 8 bits, and products carry that on; "
+    f"the limit is {SAFETY_FACTOR:g} times what noise of a ten-millionth on the input changes here"
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Kept:
     run: Run
     form: Form
     facts: dict[str, Any]
-    trials: tuple[Trial, ...]
+    trials: tuple[FormTrial, ...]
     table: str
     notes: tuple[str, ...]
 
@@ -97,18 +103,12 @@ def write_smaller(
     from auricle.exporting.formats import write_graph
 
     forms, description = forms_of(to, wanted.quantize), graph.description
-    notes: list[str] = []
-    calibration: list[Inputs] = []
-    ranges_of = ""
+    calibration, ranges_of = list[Inputs](), ""
     if any(form.kind == "int8-static" for form in forms):
         clips = recordings(wanted.calibrate, source, MOST_CALIBRATION) or given
-        ranges_of = f"{len(clips)} recordings" if clips else MADE_UP
-        if not clips:
-            notes.append(f"ranges of activations are fitted on {MADE_UP}; give recordings like yours with --calibrate")
+        ranges_of = f"{len(clips)} recordings" if clips else GOLDEN_ONLY
         calibration = calibration_inputs(clips or golden, description)
     scored, scored_on = _scored(source, description, wanted, golden, given)
-    if scored_on == MADE_UP:
-        notes.append(f"the loss is measured on {MADE_UP}, and says little; give a folder of recordings with --score-on")
     answers = answers_of(lambda wave: source_outputs(source, as_float(wave), description), scored.clips, description)
     trials = try_forms(
         forms,
@@ -126,32 +126,38 @@ def write_smaller(
     shutil.rmtree(folder / TRIED)
     form, loss = forms[chosen], trials[chosen].loss
     assert loss is not None
-    replayed = "the arithmetic is float32, so the limits are those of float32"
-    if not form.float32_arithmetic:
-        replayed = (
-            "processors round float32 differently, a value may then fall on the next step of 8 bits, and products carry that on; "
-            "the limit is 4 times what noise of a ten-millionth on the input changes here"
-        )
     facts = {
         "form": form.name,
         "loss": asdict(loss),
         "scored_on": scored_on,
         "ranges_of": ranges_of if form.kind == "int8-static" else "",
-        "replay": replayed,
+        "replay": FLOAT32_REPLAY if form.float32_arithmetic else INTEGER_REPLAY,
     }
     run = open_graph(folder, to, description, threads=wanted.threads)
     tried = tuple(trials) if len(trials) > 1 else ()
-    return Kept(run, form, facts, tried, table(trials, chosen), (*scored.notes, *notes))
+    return Kept(run, form, facts, tried, table(trials, chosen), (*scored.notes, *_golden_notes(ranges_of, scored_on)))
+
+
+def _golden_notes(ranges_of: str, scored_on: str) -> list[str]:
+    """Sentences on what was fitted or measured on the golden clips, for want of recordings."""
+    notes = []
+    if ranges_of == GOLDEN_ONLY:
+        notes.append(f"ranges of activations are fitted on {GOLDEN_ONLY}; give recordings like yours with --calibrate")
+    if scored_on == GOLDEN_ONLY:
+        notes.append(
+            f"the loss is measured on {GOLDEN_ONLY}, and means little; give a folder of recordings with --score-on"
+        )
+    return notes
 
 
 def _scored(
     source: Encoder, description: Description, wanted: Wanted, golden: Clips, given: Clips
-) -> tuple[ScoredClips, str]:
+) -> tuple[LossClips, str]:
     """The clips that the loss is measured on, and what they are in words."""
     if wanted.score_on:
         return scored_clips(wanted.score_on, wanted.labels, source, description), f"of {Path(wanted.score_on).name}"
-    labels = PSEUDO if description.heads else "the nearest other clip by the source's embeddings"
+    labels = PSEUDO if description.heads else NEAREST
     clips = given or recordings(wanted.calibrate, source, MOST_CALIBRATION)
     if clips:
-        return ScoredClips(clips, None, labels), "recordings that were given"
-    return ScoredClips(golden, None, labels), MADE_UP
+        return LossClips(clips, None, labels), "recordings that were given"
+    return LossClips(golden, None, labels), GOLDEN_ONLY

@@ -21,12 +21,12 @@ from auricle.exporting.runtimes import MODEL_FILES, Outputs, Run, open_graph, re
 WORTH_16_BITS = (
     0.02  # float16 is kept by "auto" only where the best 8-bit form loses more than this (``TaskLoss.total``)
 )
-SHAKES, SHAKE = 3, 1e-7  # how often, and by how much noise, inputs are shaken to see how far rounding carries
-ROOM = 4.0  # a replay may differ by so many times what shaking changed
+NOISE_REPEATS, NOISE = 3, 1e-7  # noise on the input, to measure how far rounding carries
+SAFETY_FACTOR = 4.0  # a replay may differ by so many times what the noise changed
 
 
 @dataclass(frozen=True)
-class Trial:
+class FormTrial:
     """One form, tried.
 
     Attributes:
@@ -58,7 +58,7 @@ def try_forms(
     folder: Path,
     *,
     threads: int,
-) -> list[Trial]:
+) -> list[FormTrial]:
     """Write each form into a folder of its own below ``folder``, named by its number, and measure it.
 
     Args:
@@ -78,10 +78,10 @@ def try_forms(
         except Exception as error:  # a runtime raises kinds of its own for what it cannot run
             if len(forms) == 1:
                 raise
-            trials.append(Trial(form.name, failed=str(error).splitlines()[0][:200] if str(error) else repr(error)))
+            trials.append(FormTrial(form.name, failed=str(error).splitlines()[0][:200] if str(error) else repr(error)))
             continue
         size = sum((place / name).stat().st_size for name in MODEL_FILES[to])
-        trials.append(Trial(form.name, size, judge(answers), taken))
+        trials.append(FormTrial(form.name, size, judge(answers), taken))
     return trials
 
 
@@ -89,7 +89,7 @@ def _replayed(run: Run, description: Description, wave: np.ndarray) -> Outputs:
     return replay(run, as_float(wave), description)
 
 
-def best(forms: Sequence[Form], trials: Sequence[Trial]) -> int:
+def best(forms: Sequence[Form], trials: Sequence[FormTrial]) -> int:
     """Return the number of the form that loses least, of those in 8 bits unless they lose too much; the smaller wins a tie.
 
     Raises:
@@ -104,7 +104,7 @@ def best(forms: Sequence[Form], trials: Sequence[Trial]) -> int:
     return min(rows)[2] if chosen[0] > WORTH_16_BITS else chosen[2]
 
 
-def table(trials: Sequence[Trial], chosen: int) -> str:
+def table(trials: Sequence[FormTrial], chosen: int) -> str:
     """Return the trials as text; * marks the one that is kept."""
     lines = ["   MB     top 1 agrees  mAP lost  cosine   ms/clip  form"]
     for i, trial in enumerate(trials):
@@ -125,7 +125,7 @@ def judged(source: Answers, targets: np.ndarray | None, labels: str) -> Callable
 
 
 def replay_spread(run: Run, clips: Clips, description: Description) -> dict[str, float]:
-    """Return how far noise of a ten-millionth on the input moves each output: the largest change over clips and shakes.
+    """Return how far noise of a ten-millionth on the input moves each output: the largest change over clips and repeats.
 
     Other processors round float32 differently by about as much. Where a value is then quantized to 8 bits, it may fall on the
     next step, which is a hundred thousand times larger; products of integers carry that on.
@@ -134,8 +134,8 @@ def replay_spread(run: Run, clips: Clips, description: Description) -> dict[str,
     for clip in clips.values():
         wave = as_float(clip)
         before = replay(run, wave, description)
-        for _ in range(SHAKES):
-            noise = random.normal(0, SHAKE, len(wave)).astype(np.float32)
+        for _ in range(NOISE_REPEATS):
+            noise = random.normal(0, NOISE, len(wave)).astype(np.float32)
             after = replay(run, wave + noise, description)
             for name in found:
                 found[name] = max(found[name], float(np.abs(after[name] - before[name]).max(initial=0.0)))
@@ -143,9 +143,9 @@ def replay_spread(run: Run, clips: Clips, description: Description) -> dict[str,
 
 
 def replay_tolerances(spread: dict[str, float], tolerances: dict[str, float]) -> dict[str, float]:
-    """Return the limits of a replay on another machine: ``ROOM`` times the spread, never below those of float32."""
+    """Return the limits of a replay on another machine: ``SAFETY_FACTOR`` times the spread, never below those of float32."""
     limits = dict(tolerances)
     for name, moved in spread.items():
         kind = name.partition("_")[0]
-        limits[kind] = max(limits[kind], ROOM * moved)
+        limits[kind] = max(limits[kind], SAFETY_FACTOR * moved)
     return limits
