@@ -36,7 +36,7 @@ Choice = Callable[[Iterable[str]], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class RepositorySnapshot:
     """Files of one commit on this machine.
 
     Attributes:
@@ -63,7 +63,7 @@ class Snapshot:
         return self.folder / path
 
 
-def obtain(name: RepositoryName, choose: Choice, settings: HubSettings) -> Snapshot:
+def obtain(name: RepositoryName, choose: Choice, settings: HubSettings) -> RepositorySnapshot:
     """Return the chosen files of a repository; those that are not on this machine yet are downloaded.
 
     Args:
@@ -86,7 +86,7 @@ def obtain(name: RepositoryName, choose: Choice, settings: HubSettings) -> Snaps
         kept = _kept(name, choose, settings)
         if kept is None:
             raise AuricleError(f"{error}, and {name} is not on this machine") from None
-        return Snapshot(
+        return RepositorySnapshot(
             kept.name, kept.commit, kept.folder, None, f"{error}; the copy of commit {kept.commit[:8]} is used"
         )
     needed = choose(listing.files)
@@ -97,7 +97,7 @@ def obtain(name: RepositoryName, choose: Choice, settings: HubSettings) -> Snaps
     before = _kept_commit(name, settings)
     if not asked_for_commit and before != listing.commit and (has_weights or before is None):
         write_text(_repository(name, settings) / "refs" / name.revision, listing.commit)
-    return Snapshot(name, listing.commit, folder, listing)
+    return RepositorySnapshot(name, listing.commit, folder, listing)
 
 
 def kept_repositories(settings: HubSettings) -> list[tuple[RepositoryName, Path]]:
@@ -163,7 +163,9 @@ def _repository(name: RepositoryName, settings: HubSettings) -> Path:
     return settings.cache / f"models--{name.owner}--{name.name}"
 
 
-def _kept(name: RepositoryName, choose: Choice, settings: HubSettings, *, check: bool = True) -> Snapshot | None:
+def _kept(
+    name: RepositoryName, choose: Choice, settings: HubSettings, *, check: bool = True
+) -> RepositorySnapshot | None:
     """Return the files of this machine, if all that are needed are here.
 
     Raises:
@@ -180,7 +182,7 @@ def _kept(name: RepositoryName, choose: Choice, settings: HubSettings, *, check:
         return None
     for path in needed if check else ():
         _check(folder / path)
-    return Snapshot(name, commit, folder)
+    return RepositorySnapshot(name, commit, folder)
 
 
 def _kept_commit(name: RepositoryName, settings: HubSettings) -> str | None:
@@ -281,7 +283,7 @@ def _link(blob: Path, target: Path) -> None:
         os.replace(temporary, target)
 
 
-def facts_of(snapshot: Snapshot) -> dict[str, Any]:
+def facts_of(snapshot: RepositorySnapshot) -> dict[str, Any]:
     """Return what the hub said of a repository, as JSON values."""
     listing = snapshot.listing
     facts: dict[str, Any] = {

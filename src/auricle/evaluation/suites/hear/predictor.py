@@ -83,7 +83,7 @@ GRIDS = {
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedPredictor:
     """A trained predictor.
 
     Attributes:
@@ -133,7 +133,7 @@ def fit_predictor(
     key: RandomKey,
     *,
     multilabel: bool,
-) -> Fitted:
+) -> FittedPredictor:
     """Train one predictor with early stopping.
 
     Args:
@@ -149,7 +149,11 @@ def fit_predictor(
     x, y, valid_x = _tensor(features)[order], _tensor(targets)[order], _tensor(valid)
     network = make_network(x.shape[1], y.shape[1], settings, key)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr)
-    source, best, waited = key.torch("hear/shuffle"), Fitted(settings, network, -np.inf, None, 0, multilabel), 0
+    source, best, waited = (
+        key.torch("hear/shuffle"),
+        FittedPredictor(settings, network, -np.inf, None, 0, multilabel),
+        0,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(key.of("hear/dropout").integers(2**62)))
         for epoch in range(1, settings.epochs + 1):
@@ -161,7 +165,7 @@ def fit_predictor(
             waited += 1
             if np.isfinite(score) and score > best.validation:
                 state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-                best, kept, waited = Fitted(settings, network, score, choice, epoch, multilabel), state, 0
+                best, kept, waited = FittedPredictor(settings, network, score, choice, epoch, multilabel), state, 0
             if waited >= settings.patience:
                 break
     if best.epoch:
@@ -172,10 +176,10 @@ def fit_predictor(
 
 def fit_best(
     candidates: Sequence[PredictorSettings],
-    fit: Callable[[PredictorSettings], Fitted],
-) -> Fitted:
+    fit: Callable[[PredictorSettings], FittedPredictor],
+) -> FittedPredictor:
     """Fit every candidate and return the one with the best validation score (the first of equal ones)."""
-    best: Fitted | None = None
+    best: FittedPredictor | None = None
     for settings in candidates:
         found = fit(settings)
         if best is None or found.validation > best.validation:

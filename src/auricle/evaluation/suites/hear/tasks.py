@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
     from auricle.evaluation.result_rows import Result
     from auricle.evaluation.splits import Split
-    from auricle.evaluation.suites.hear.predictor import Fitted
+    from auricle.evaluation.suites.hear.predictor import FittedPredictor
     from auricle.models.base import Encoder
     from auricle.models.info import EncoderInfo
 
@@ -149,7 +149,7 @@ class HearWork(Work):
         with progress_bar(total=len(candidates) + len(data.splits) - 1, what=self.task, quiet=quiet) as bar:
             for split in data.splits:
 
-                def fit(settings: Any, split: Split = split) -> Fitted:
+                def fit(settings: Any, split: Split = split) -> FittedPredictor:
                     fitted = data.fit(split, settings, key)
                     bar.update(1)
                     return fitted
@@ -216,7 +216,7 @@ class Round:
     """One split: its predictor and the scores of its test part by our names of metrics."""
 
     split: str
-    fitted: Fitted
+    fitted: FittedPredictor
     scores: dict[str, float]
 
 
@@ -251,7 +251,7 @@ class TaskData:
             values[row, [column[label] for label in clip.labels]] = 1
         return values
 
-    def fit(self, split: Split, settings: Any, key: Any) -> Fitted:
+    def fit(self, split: Split, settings: Any, key: Any) -> FittedPredictor:
         """Train one predictor on a split."""
         from auricle.evaluation.suites.hear.predictor import fit_predictor
 
@@ -285,7 +285,7 @@ class TaskData:
 
         return validate
 
-    def scores(self, split: Split, fitted: Fitted) -> dict[str, float]:
+    def scores(self, split: Split, fitted: FittedPredictor) -> dict[str, float]:
         """Return the scores of the test part, by our names of metrics."""
         from auricle.metrics.table import METRICS
 
