@@ -17,6 +17,7 @@ from auricle.evaluation.results import ResultsStore
 from auricle.evaluation.suites.hear.events import Decoding, decode_events, decodings, timestamp_labels
 from auricle.evaluation.suites.hear.folder import HEAR_METRICS, HearFolder, fold_rotation
 from auricle.evaluation.suites.hear.predictor import GRIDS, PredictorSettings, fit_predictor, make_network
+from auricle.evaluation.suites.hear.write import file_names
 from auricle.metrics.events import event_counts
 from auricle.metrics.table import METRICS
 from helpers.evaluation_data import corpus, table
@@ -207,6 +208,43 @@ def test_a_suite_of_hear_scores_scenes_and_events_and_names_what_is_missing(fold
     assert "aggregated_scores" in json.loads(file.read_text())
     assert main([*command, "--model", "logmel-stats"]) == 1  # finished works are not measured again
     assert len(list(ResultsStore(store).select())) == 3
+
+
+def test_clips_whose_names_would_be_the_same_are_all_written(tmp_path):
+    ids = ["a/b.wav", "a-b.wav", "a-b.flac", "A-B.wav", "c.wav", "ü/\u2028.wav", "x" * 300, "x" * 299 + "y"]
+    names = file_names(ids)
+    assert len({name.casefold() for name in names}) == len(ids)
+    assert names[4] == "c.wav"
+    assert all("/" not in name and len(name.encode()) <= 255 for name in names)
+    assert sorted(file_names(ids[::-1])) == sorted(names)  # the same names when the task is written again
+
+
+def test_events_are_cut_to_what_is_written_and_another_task_keeps_its_folder(tmp_path, capsys):
+    rows = ["filename,onset,offset,label,split"]
+    for number, part in enumerate(["train"] * 3 + ["valid", "test"]):
+        name = "a-b.wav" if number == 1 else "a/b.wav" if number == 2 else f"{number}.wav"
+        write_sound(tmp_path / "sounds" / name, tone(1.0, seed=number))
+        rows += [f"{name},0.1,0.3,x,{part}", f"{name},0.4,7.0,y,{part}", f"{name},0.8,0.9,x,{part}"]
+    labels, out = tmp_path / "labels.csv", tmp_path / "task-v1-full"
+    labels.write_text("\n".join(rows) + "\n")
+    command = [
+        "prepare",
+        "hear",
+        str(tmp_path / "sounds"),
+        "--labels",
+        str(labels),
+        "--out",
+        str(out),
+        "--rates",
+        "16000",
+    ]
+    assert main([*command, "--seconds", "0.5", "--split-by", "split"]) == 0
+    spans = json.loads((out / "train.json").read_text())
+    assert len(spans) == 3
+    assert all([(e["start"], e["end"]) for e in span] == [(100, 300), (400, 500)] for span in spans.values())
+    assert main([*command, "--seconds", "0.5", "--split-by", "split"]) == 0  # goes on where it was
+    assert main([*command, "--split-by", "split"]) == 2
+    assert "another --seconds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def prepare_hear(config: HearTaskConfig, on_read: Callable[[Manifest], None] | N
     from auricle.core.io import make_folder, path_of
     from auricle.data.stores.conversion import ConversionFailure
     from auricle.evaluation.splits import make_splits
-    from auricle.evaluation.suites.hear.folder import write_hear_folder
+    from auricle.evaluation.suites.hear.write import write_hear_folder
     from auricle.evaluation.targets import ClassTargets, labelled, targets_of
     from auricle.evaluation.tasks import Task
 

@@ -1,4 +1,4 @@
-"""Task folders in HEAR's format: read, and written from any labelled manifest.
+"""Task folders in HEAR's format; ``hear.write`` writes them.
 
 Source: [evaluation 7.3](docs/specification/evaluation.md#s7-3). A folder holds ``task_metadata.json``, ``labelvocabulary.csv``, one
 ``<split>.json`` for each split and the audio as ``<rate>/<split>/<file>``. No PyTorch here.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AuricleError, content_fault
-from auricle.core.io import dumps, make_folder, replacing, write_text
 from auricle.data.manifest.manifest import Clip, Manifest, Segment
 from auricle.evaluation.splits import NO_ROWS, Split
 
@@ -210,112 +209,3 @@ def _vocabulary(file: Path) -> tuple[str, ...]:
         return tuple(rows[i] for i in range(len(rows)))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise AuricleError(f"{file} cannot be used: {content_fault(error)} (expected columns idx and label)") from None
-
-
-# Writing
-
-
-def write_hear_folder(
-    clips: Manifest,
-    splits: Sequence[Split],
-    out: Path,
-    *,
-    classes: Sequence[str],
-    rates: Sequence[int],
-    seconds: float | None,
-    multilabel: bool,
-    name: str,
-    on_clip: Callable[[], object] = lambda: None,
-) -> dict[str, str]:
-    """Write a task folder from labelled clips; audio that is there already is kept.
-
-    Args:
-        clips: The clips, with labels of ``classes``; with events, the task is one of events.
-        splits: Folds (the test rows of each become a fold), or one split with training, validation and test rows.
-        out: The folder.
-        classes: Labels in the order of the vocabulary.
-        rates: Sample rates in hertz.
-        seconds: Cut or zero-pad every clip to this length; None: as it is.
-        multilabel: True if a clip can have several labels.
-        name: Name of the task.
-        on_clip: Called after each clip.
-
-    Returns:
-        Clips that could not be read, with the reason.
-    """
-    parts = _parts(splits)
-    events = any(clip.events for clip in clips)
-    found: dict[str, dict[str, Any]] = {part: {} for part in parts}
-    failed = {}
-    rows = list(clips)
-    for part, members in parts.items():
-        for row in members:
-            clip = rows[row]
-            file = f"{_plain_name(clip.id)}.wav"
-            try:
-                for rate in rates:
-                    _write_clip(clips, clip, out / str(rate) / part / file, rate, seconds)
-                found[part][file] = _spans(clip) if events else list(clip.labels)
-            except AuricleError as error:
-                failed[clip.id] = str(error)
-            on_clip()
-    for part, labels in found.items():
-        write_text(out / f"{part}.json", dumps(labels, indent=1))
-    write_text(out / VOCABULARY, "idx,label\n" + "".join(f"{i},{_cell(label)}\n" for i, label in enumerate(classes)))
-    scores = ["event_onset_200ms_fms", "segment_1s_er"] if events else ["mAP", "aucroc"] if multilabel else ["top1_acc"]
-    metadata = {
-        "task_name": name,
-        "version": "v1",
-        "mode": "full",
-        "embedding_type": "event" if events else "scene",
-        "prediction_type": "multilabel" if multilabel or events else "multiclass",
-        "split_mode": "trainvaltest" if tuple(parts) == PARTS else "presplit_kfold",
-        "splits": list(parts),
-        "nfolds": None if tuple(parts) == PARTS else len(parts),
-        "sample_duration": seconds,
-        "evaluation": scores,
-    }
-    write_text(out / METADATA, dumps(metadata, indent=1))
-    return failed
-
-
-def _parts(splits: Sequence[Split]) -> dict[str, np.ndarray]:
-    """Rows by the name of the part."""
-    if len(splits) > 1:
-        return {f"fold{i:02d}": split.test for i, split in enumerate(splits)}
-    (split,) = splits
-    valid, train = split.valid, split.train
-    if not len(valid):  # every tenth training clip, so that all classes in order of the table are met
-        valid, train = train[::10], np.setdiff1d(train, train[::10])
-    return {"train": train, "valid": valid, "test": split.test}
-
-
-def _write_clip(clips: Manifest, clip: Clip, file: Path, rate: int, seconds: float | None) -> None:
-    from auricle.audio.write import encode_audio
-    from auricle.data.stores.base import open_store
-    from auricle.inference.pipeline import source_of
-
-    if file.is_file():
-        return
-    source = replace(source_of(clips, open_store(clips, "audio"), clip), seconds=seconds)
-    wave = source.read(rate, "soxr")
-    make_folder(file.parent)
-    with replacing(file) as temporary:
-        temporary.write_bytes(encode_audio(wave, rate, ".wav"))
-
-
-def _spans(clip: Clip) -> list[dict[str, Any]]:
-    start = clip.start or 0.0
-    return [{"label": e.label, "start": 1e3 * (e.onset - start), "end": 1e3 * (e.offset - start)} for e in clip.events]
-
-
-def _plain_name(id: str) -> str:
-    """The id of a clip as the name of a file without its suffix."""
-    from auricle.audio.decode import AUDIO_SUFFIXES
-
-    stem, dot, suffix = id.replace("/", "-").rpartition(".")
-    return stem if f"{dot}{suffix.lower()}" in AUDIO_SUFFIXES and stem else id.replace("/", "-")
-
-
-def _cell(label: str) -> str:
-    return '"' + label.replace('"', '""') + '"' if set(label) & set(',"\n') else label
