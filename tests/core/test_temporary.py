@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from auricle.core import io as temporary
-from auricle.core.io import machine_id, scratch_folder, temporary_name, write_text
+from auricle.core.errors import AuricleError
+from auricle.core.io import machine_id, replacing_folder, scratch_folder, temporary_name, write_text
 
 KILLED = """
 import os, signal, sys
@@ -64,8 +65,25 @@ def test_files_of_a_running_process_another_machine_or_another_program_stay(tmp_
     for name in others:
         (tmp_path / name).write_text("")
     (tmp_path / f".a.{machine_id()}-999999999.tmp").write_text("")
+    (tmp_path / f".b.{machine_id()}-999999999.tmp/inside").mkdir(parents=True)
     temporary.remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(others)
+
+
+def test_a_folder_appears_whole_or_not_at_all_and_never_in_place_of_another(tmp_path):
+    out, left = tmp_path / "out", temporary_name(tmp_path / "out")
+    left.mkdir()  # of a process with the same number, which was killed
+    (left / "old").write_text("")
+    with replacing_folder(out) as folder:
+        (folder / "a").write_text("whole")
+        assert not out.exists()
+    assert [path.name for path in out.iterdir()] == ["a"]
+    for failure in (KeyboardInterrupt, AuricleError):
+        with pytest.raises(failure), replacing_folder(tmp_path / "other"):
+            raise failure
+    with pytest.raises(AuricleError, match="by another program"), replacing_folder(tmp_path / "taken"):
+        (tmp_path / "taken").mkdir()
+    assert sorted(os.listdir(tmp_path)) == ["out", "taken"]
 
 
 def test_a_name_as_long_as_a_name_can_be_has_a_temporary_one(tmp_path):

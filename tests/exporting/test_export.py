@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,7 @@ import auricle
 from auricle.cli.main import main
 from auricle.commands.export import ExportConfig, verify_export
 from auricle.core.errors import AuricleError, MissingExtra
+from auricle.core.io import sha256_of
 from auricle.exporting.certificate import compared
 from auricle.exporting.description import Description
 from auricle.exporting.formats import write_graph
@@ -338,3 +340,66 @@ def test_the_command_prints_what_was_written(tmp_path, capsys):
     assert "verified on" in capsys.readouterr().out
     assert main(["export", "--model", "logmel-stats", "--to", "torch", "--out", out]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+# ---- damaged bundles
+DEEP = "[" * 100_000
+DAMAGES = {
+    "certificate.json": [
+        (DEEP, "nested"),
+        ({"to": "foo"}, "'foo'"),
+        ({"files": {}}, "model.pt2"),
+        ({"files": []}, "kind"),
+    ],
+    "labels.json": [(DEEP, "nested"), ({"sample_rate": 0}, "sample_rate"), ({"window_samples": -5}, "window_samples")],
+}
+
+
+@pytest.mark.parametrize(("file", "content", "message"), [(f, *d) for f, damages in DAMAGES.items() for d in damages])
+def test_a_damaged_bundle_is_refused_in_words(bundle, tmp_path, file, content, message):
+    folder = _copy(bundle.folder, tmp_path)
+    values = json.loads((folder / file).read_text())
+    (folder / file).write_text(content if isinstance(content, str) else json.dumps(values | content))
+    _certify(folder)
+    with pytest.raises(AuricleError, match=message):
+        verify_export(folder)
+
+
+def test_golden_clips_that_are_no_numbers_or_lack_an_output_verify_nothing(bundle, tmp_path):
+    with np.load(bundle.folder / "golden.npz") as arrays:
+        values = dict(arrays)
+    changes = [
+        ({}, "no clips"),
+        ({**values, "noise/scores": np.full(3, np.nan)}, "no numbers"),
+        ({name: value for name, value in values.items() if name != "noise/scores"}, "'noise' has"),
+        ({**values, "noise/wave": np.zeros((2, 5), np.int16)}, "no wave"),
+    ]
+    for number, (arrays, message) in enumerate(changes):
+        folder = _copy(bundle.folder, tmp_path / str(number))
+        np.savez(folder / "golden.npz", **arrays)
+        _certify(folder)
+        with pytest.raises(AuricleError, match=message):
+            verify_export(folder)
+
+
+def test_a_graph_that_its_runtime_refuses_is_named(bundle, tmp_path):
+    folder = _copy(bundle.folder, tmp_path)
+    (folder / "model.pt2").write_bytes(b"PK")
+    _certify(folder)
+    with pytest.raises(AuricleError, match=r"model\.pt2 cannot be run here"):
+        verify_export(folder)
+
+
+def _copy(folder, place):
+    return shutil.copytree(folder, place / "bundle")
+
+
+def _certify(folder):
+    """Give the certificate the checksums of the files as they are: the damage is older than it."""
+    try:
+        values = json.loads((folder / "certificate.json").read_text())
+        for name, file in values["files"].items():
+            file["sha256"] = sha256_of(folder / name)
+        (folder / "certificate.json").write_text(json.dumps(values))
+    except (RecursionError, AttributeError):
+        pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, path_of, temporary_name, write_text
+from auricle.core.errors import AuricleError, first_line
+from auricle.core.io import path_of, replacing_folder, write_text
 from auricle.core.options import check_choices, check_ranges, option, paths_as_text
 from auricle.exporting.certificate import (
+    PAGE,
     TOLERANCES,
     Certificate,
     ClipErrors,
@@ -254,14 +254,8 @@ def export_model(config: ExportConfig, *, encoder: Encoder | None = None) -> Exp
     if page_runtime:
         check_classes(source.info)
     golden, given = golden_clips(source.info.sample_rate), recordings(config.clip, source)
-    make_folder(out.absolute().parent)
-    folder = temporary_name(out.absolute())
-    folder.mkdir()
-    try:
+    with replacing_folder(out) as folder:
         description, certificate, kept = _write(config, source, (golden, given), folder, page_runtime)
-        os.replace(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return Export(out, description, certificate, *((kept.table, kept.notes) if kept else ()))
 
 
@@ -274,19 +268,21 @@ def verify_export(folder: str | Path) -> Verification:
     """
     folder = path_of(folder)
     certificate, description = Certificate.read(folder), Description.read(folder)
-    present = files_of(folder)
-    for name, file in certificate.files.items():
-        if name not in present or present[name]["sha256"] != file["sha256"]:
-            state = "has changed" if name in present else "is missing"
-            raise AuricleError(
-                f"{folder / name} {state} since the export; copy the bundle again, or export the model again"
-            )
-    clips, expected = read_golden(folder)
-    run = open_graph(folder, certificate.to, description, threads=1)
+    certificate.check_files(folder)
+    clips, expected = read_golden(folder, description)
     tolerances = certificate.tolerances if certificate.quantized else TOLERANCES
-    found, failures = compared(
-        clips, expected, lambda wave: replay(run, as_float(wave), description), description, tolerances
-    )
+    try:
+        run = open_graph(folder, certificate.to, description, threads=1)
+        found, failures = compared(
+            clips, expected, lambda wave: replay(run, as_float(wave), description), description, tolerances
+        )
+    except AuricleError:
+        raise
+    except Exception as error:  # of the runtime
+        raise AuricleError(
+            f"{folder / MODEL_FILES[certificate.to][0]} cannot be run here: {first_line(error)}; export the model again, "
+            f"or install the versions of {PAGE}"
+        ) from error
     recorded = "itself on the machine of the export" if certificate.quantized else "its source"
     _refuse(failures, f"{folder} does not give the numbers of {recorded} here")
     return Verification(folder, found, this_machine(), versions(certificate.to))

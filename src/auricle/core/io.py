@@ -71,15 +71,47 @@ def temporary_name(path: Path) -> Path:
 
 @lru_cache(maxsize=4096)
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in a folder whose process is gone; a process looks once into each folder."""
+    """Remove the temporary files and folders in a folder whose process is gone; a process looks once into each folder."""
     with suppress(OSError):
         for entry in os.scandir(folder):
             if entry.name.endswith(".tmp") and is_left_over(entry.name):
-                with suppress(OSError):
-                    os.unlink(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)
 
 
 # ---- folders
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new temporary folder beside ``path``. It becomes ``path`` on success and is removed on failure.
+
+    Args:
+        path: the folder that appears whole; it must not exist, its parent is made.
+
+    Raises:
+        AuricleError: the parent cannot be written, or something took the name meanwhile; what is there stays.
+    """
+    path = path.absolute()
+    make_folder(path.parent)
+    remove_leftovers(path.parent)
+    temporary = temporary_name(path)
+    shutil.rmtree(
+        temporary, ignore_errors=True
+    )  # of a process with this one's number, such as the first of a container
+    with writing(path, "; nothing is left there"):
+        temporary.mkdir()
+    try:
+        yield temporary
+        if os.path.lexists(path):  # an empty folder would be replaced in silence
+            raise AuricleError(f"{path} was made by another program meanwhile; choose a new folder")
+        with writing(path, "; nothing is left there"):
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 _scratch: dict[int, Path] = {}  # by process: a forked one does not remove its parent's
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import dumps, sha256_of, write_text
+from auricle.exporting.description import FILE as LABELS
 from auricle.exporting.description import Description
-from auricle.exporting.runtimes import Outputs
+from auricle.exporting.golden import FILE as GOLDEN
+from auricle.exporting.runtimes import MODEL_FILES, Outputs
 
 FILE, PAGE = "certificate.json", "certificate.md"
 TOLERANCES = {"scores": 1e-5, "logits": 1e-4, "embedding": 1e-4, "frames": 1e-3}  # largest error in float32
+MOST_TOLERATED = 1e3  # a limit above says nothing
 RELATIVE = ("embedding", "frames")  # these are times the largest value, where that is above 1
 
 Errors = dict[str, float]
@@ -102,9 +106,32 @@ class Certificate:
             del values["largest_errors"]
             values["clips"] = tuple(ClipErrors(**clip) for clip in values["clips"])
             values["tried"] = tuple(values.get("tried", ()))
-            return cls(**values)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise AuricleError(f"{folder} is no bundle of 'auricle export': {FILE} cannot be read ({error})") from None
+            return cls(**values)._checked()
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            reason = content_fault(error)
+            raise AuricleError(f"{folder} is no bundle of 'auricle export': {FILE} cannot be read ({reason})") from None
+
+    def _checked(self) -> Certificate:
+        """This certificate. Raises ValueError for values that a replay cannot use."""
+        if not isinstance(self.to, str) or self.to not in MODEL_FILES:
+            raise ValueError(f"'to' is {reprlib.repr(self.to)}, known formats are {', '.join(sorted(MODEL_FILES))}")
+        needed = (*MODEL_FILES[self.to], GOLDEN, LABELS)
+        if lacking := [name for name in needed if not isinstance(self.files[name]["sha256"], str)]:
+            raise ValueError(f"it has no checksum of {lacking[0]}")
+        limits = self.tolerances.values()
+        if not limits or not all(type(limit) in (int, float) and 0 < limit <= MOST_TOLERATED for limit in limits):
+            raise ValueError(f"its tolerances are {reprlib.repr(self.tolerances)}, expected numbers above 0 by output")
+        return self
+
+    def check_files(self, folder: Path) -> None:
+        """Raise AuricleError for a file of the bundle that is missing or is not what was exported."""
+        present = files_of(folder)
+        for name, file in self.files.items():
+            if name not in present or present[name]["sha256"] != file["sha256"]:
+                state = "has changed" if name in present else "is missing"
+                raise AuricleError(
+                    f"{folder / name} {state} since the export; copy the bundle again, or export the model again"
+                )
 
     def page(self) -> str:
         """Return the certificate as Markdown."""

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import dumps, write_text
 from auricle.core.options import from_plain
 
 FILE = "labels.json"
+MOST_SAMPLES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,23 @@ class Description:
         try:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             values["heads"] = tuple(HeadDescription(**head) for head in values["heads"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise AuricleError(f"{folder} is no bundle of 'auricle export': {FILE} cannot be read ({error})") from None
-        return from_plain(cls, values, FILE)
+            description: Description = from_plain(cls, values, FILE)
+            description.check()
+        except (AuricleError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            reason = error if isinstance(error, AuricleError) else content_fault(error)
+            raise AuricleError(f"{folder} is no bundle of 'auricle export': {FILE} cannot be read ({reason})") from None
+        return description
+
+    def check(self) -> None:
+        """Raise ValueError for sizes that no graph has."""
+        sizes = {
+            "sample_rate": self.sample_rate,
+            "min_samples": self.min_samples,
+            "window_samples": self.window_samples,
+        }
+        fixed = {"samples": self.samples, "batch_size": self.batch_size}
+        for name, size in (sizes | {name: size for name, size in fixed.items() if size is not None}).items():
+            if not 1 <= size <= MOST_SAMPLES:
+                raise ValueError(f"{name} is {size}, expected a whole number from 1 to {MOST_SAMPLES}")
+        if self.min_samples > self.window_samples:
+            raise ValueError(f"min_samples {self.min_samples} is above window_samples {self.window_samples}")

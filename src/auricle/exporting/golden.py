@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, first_line
 from auricle.core.io import replacing
+from auricle.exporting.description import Description
 from auricle.exporting.runtimes import Outputs
 
 FILE = "golden.npz"
@@ -56,8 +57,8 @@ def write_golden(folder: Path, clips: Clips, outputs: dict[str, Outputs]) -> Non
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_golden(folder: Path) -> tuple[Clips, dict[str, Outputs]]:
-    """Read what ``write_golden`` wrote. Raises AuricleError if it cannot be read."""
+def read_golden(folder: Path, description: Description) -> tuple[Clips, dict[str, Outputs]]:
+    """Read what ``write_golden`` wrote. Raises AuricleError if it cannot be read, or lacks a clip or an output."""
     clips: Clips = {}
     outputs: dict[str, Outputs] = {}
     try:
@@ -68,6 +69,24 @@ def read_golden(folder: Path) -> tuple[Clips, dict[str, Outputs]]:
                     clips[name] = arrays[key]
                 else:
                     outputs.setdefault(name, {})[output] = arrays[key]
+        _check_golden(clips, outputs, description)
     except Exception as error:
-        raise AuricleError(f"{folder / FILE} cannot be read: {error}; export the model again") from error
+        raise AuricleError(f"{folder / FILE} cannot be read: {first_line(error)}; export the model again") from error
     return clips, outputs
+
+
+def _check_golden(clips: Clips, outputs: dict[str, Outputs], description: Description) -> None:
+    """Raise ValueError unless every clip is a wave with finite numbers for every output; long ones may lack frames."""
+    if not clips:
+        raise ValueError("it holds no clips")
+    for name, wave in clips.items():
+        if wave.ndim != 1 or wave.dtype != np.int16 or not len(wave):
+            raise ValueError(f"the clip '{name}' is no wave of 16-bit samples")
+        found = outputs.get(name, {})
+        if set(found) | {"frames"} != set(description.outputs) | {"frames"}:
+            raise ValueError(
+                f"the clip '{name}' has {', '.join(found) or 'no outputs'}, not {', '.join(description.outputs)}"
+            )
+        for output, values in found.items():
+            if values.dtype.kind != "f" or not np.isfinite(values).all():
+                raise ValueError(f"{output} of the clip '{name}' holds values that are no numbers")
