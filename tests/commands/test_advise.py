@@ -186,6 +186,26 @@ def test_a_source_is_counted_and_a_prepared_one_not_prepared_again(tmp_path):
     assert advised(source=str(ready)).facts.clips == 3
 
 
+def test_labels_in_the_source_or_beside_it_are_found(tmp_path):
+    folder = tmp_path / "set" / "audio"
+    write_sounds(folder, 3, seconds=0.5)
+    names = sorted(file.name for file in folder.iterdir())
+    (tmp_path / "set" / "attribution.csv").write_text("filename,author\n" + "".join(f"{name},me\n" for name in names))
+    assert "label some clips" in " ".join(advised(source=str(folder)).notes)
+    table = tmp_path / "set" / "meta.csv"
+    table.write_text("filename,category\n" + "".join(f"{name},frog\n" for name in names))
+    for source in (folder, folder.parent):
+        advice = advised(source=str(source))
+        assert advice.facts.labels == str(table)
+        assert "label some clips" not in " ".join(advice.notes)
+        assert any(f"--labels {table}" in command for command in advice.commands)
+    for name in ("frog", "newt"):
+        write_sounds(tmp_path / "tree" / name, 2, seconds=0.5)
+    advice = advised(source=str(tmp_path / "tree"))
+    assert advice.facts.labels == ""
+    assert not any("--labels" in command for command in advice.commands)
+
+
 def test_a_gpu_that_is_too_small_and_unknown_domains_are_refused_with_a_message():
     with pytest.raises(AuricleError, match="GiB"):
         advised(clips=500, hours=1.0, gpu_memory=2.0)

@@ -105,10 +105,13 @@ def cautions(plan: Proposal, facts: Facts, machine: Machine) -> list[str]:
     return notes
 
 
-def no_labels(config: AdviseConfig) -> list[str]:
-    """Return what to know of the commands that need labels, where the user has none."""
+def about_labels(config: AdviseConfig, facts: Facts) -> list[str]:
+    """Return what to know of the commands that need labels, where the user named none."""
     if config.labels:
         return []
+    if facts.labels is not None:
+        where = facts.labels or "the folders or the table itself"
+        return [f"labels found: {where}; --labels lets the method learn from them too (M2D-AS)"]
     return [
         f"without labels nobody knows whether an encoder is good for your sounds: label some clips ({LABELS}: file_name, label; "
         "ten of each kind show a lot) for the commands with --labels"
@@ -121,30 +124,32 @@ TAGGER = "mn10_as"  # names AudioSet's classes at the cost of a small network
 SAVE_FREQ = 100  # epochs: the published further pre-training was judged every 100
 
 
-def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None, kind: str) -> tuple[str, ...]:
+def commands_of(config: AdviseConfig, weight: str, plan: Proposal | None, facts: Facts) -> tuple[str, ...]:
     """Return the commands from audio to embeddings of a measured encoder. The user replaces upper-case names."""
     sounds = config.source or SOUNDS
+    table = LABELS if facts.labels is None else facts.labels
+    labels = ["--labels", table] if table else []
     lines = []
     if plan is None:
         lines.append(["auricle", "models", "get", weight])
     else:
         if not is_prepared(config.source):
-            lines.append(prepare(sounds, PREPARED, plan, config.labels and plan.method == "m2d-as"))
+            lines.append(prepare(sounds, PREPARED, plan, labels if config.labels and plan.method == "m2d-as" else []))
         if plan.noise_ratio:
             lines.append(prepare_noise(config.noise or NOISE, plan))
         lines.append(pretrain(config.source if is_prepared(config.source) else PREPARED, weight, plan))
     run = run_name(plan) if plan else ""
-    lines += measuring(sounds, run, weight)
+    lines += measuring(sounds, run, weight, labels)
     lines.append(["auricle", "embed", sounds, "--model", run or weight, "--out", "embeddings.npz"])
-    if kind == "everyday" and not is_prepared(config.source):
+    if facts.kind == "everyday" and not is_prepared(config.source):
         lines.append(["auricle", "tag", sounds, "--model", TAGGER, "--out", "tags"])
     return tuple(map(shlex.join, lines))
 
 
-def measuring(sounds: str, run: str, weight: str) -> list[list[str]]:
+def measuring(sounds: str, run: str, weight: str, labels: list[str]) -> list[list[str]]:
     """Return the commands that measure a run and the weight that it started from on labelled clips, and compare them."""
     models = [model for model in (run, weight) if model]
-    lines = [["auricle", "evaluate", sounds, "--model", model, "--labels", LABELS] for model in models]
+    lines = [["auricle", "evaluate", sounds, "--model", model, *labels] for model in models]
     if run and weight:
         lines.append(["auricle", "results", "--compare", weight, run])
     return [*lines, ["auricle", "report", run]] if run else lines
@@ -157,12 +162,12 @@ def is_prepared(source: str) -> bool:
     return bool(source) and (Path(source) / SETTINGS).is_file()
 
 
-def prepare(sounds: str, out: str, plan: Proposal, labels: bool) -> list[str]:
+def prepare(sounds: str, out: str, plan: Proposal, labels: list[str]) -> list[str]:
     if plan.method == "m2d-s":
         return ["auricle", "prepare", "speech", sounds, "--out", out]
     command = ["auricle", "prepare", sounds, "--out", out, "--min-seconds", min_seconds(plan)]
     command += ["--sample-rate", str(plan.sample_rate)] if plan.sample_rate != 16000 else []
-    return command + (["--labels", LABELS] if labels else [])
+    return command + labels
 
 
 def prepare_noise(noise: str, plan: Proposal) -> list[str]:
@@ -220,14 +225,14 @@ def advise(config: AdviseConfig, *, quiet: bool = True) -> Advice:
         reasons.append(f"start weight: {start.why}")
         notes.append(f"the weight's licence is its own: auricle models show {weight}")
     plan = None if strategy == "transfer" else plan_of(config, facts, machine, strategy, start, fine)
-    notes += no_labels(config)
+    notes += about_labels(config, facts)
     if plan:
         reasons += reasons_for(plan, config, facts, fine)
         notes += cautions(plan, facts, machine)
     if config.above_8khz and start and LOSES_ABOVE_8K not in notes and rate_of(start) == 16000:
         notes.append(f"{weight} is a 16 kHz weight: it does not represent content above 8 kHz")
     cost = cost_of(config, plan, facts, machine) if plan else None
-    commands = commands_of(config, weight, plan, facts.kind)
+    commands = commands_of(config, weight, plan, facts)
     return Advice(strategy, weight, facts, plan, cost, tuple(reasons), tuple(notes), commands)
 
 

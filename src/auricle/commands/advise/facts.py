@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from auricle.commands.advise import rules
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import argument, check_choices, check_ranges, option
 
+if TYPE_CHECKING:
+    from auricle.data.manifest.manifest import Manifest
+
 STRATEGIES = ("transfer", "further", "scratch")
 ASSUMED_MEMORY = 24.0  # GiB of a GPU, where nothing is known
+TRIED_TABLES = 10  # of a folder, in which labels are looked for
 ASSUMED_SECONDS = 10.0  # of a clip, where only hours are known
 AUTO: dict[str, Any] = {"auto": None}
 ZERO: dict[Any, Any] = {0: None}  # "not set" in the first edition
@@ -79,6 +84,7 @@ class Facts:
         hours: of all clips together.
         clip_seconds: mean length of a clip.
         assumed: True if the length of a clip is a guess.
+        labels: table beside the source that names the classes of most clips; "" where the source itself does; None: none found.
     """
 
     kind: str
@@ -86,6 +92,7 @@ class Facts:
     hours: float
     clip_seconds: float
     assumed: bool = False
+    labels: str | None = None
 
     def __str__(self) -> str:
         hours = f", {self.hours:,.1f} hours" if self.hours else ""
@@ -164,8 +171,11 @@ def kind_of(domain: str) -> str:
 def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
     """Collect the facts: the user's answers, what the source holds, and what follows from both."""
     clips, hours, seconds = config.clips or 0, config.hours or 0.0, config.clip_seconds or 0.0
+    labels = None
     if config.source and not (clips and hours):
-        counted, length = count(config.source, quiet)
+        manifest = clips_of(config.source)
+        labels = labels_of(config.source, manifest)
+        counted, length = count(manifest, quiet)
         clips, hours = clips or counted, hours or length / 3600
     assumed = bool(hours and not clips and not seconds)
     if not clips and hours:
@@ -173,22 +183,50 @@ def facts_of(config: AdviseConfig, quiet: bool = True) -> Facts:
         clips = round(hours * 3600 / seconds)
     hours = hours or clips * seconds / 3600
     seconds = seconds or (3600 * hours / clips if clips else 0.0)
-    return Facts(kind_of(config.domain), clips, hours, seconds, assumed)
+    return Facts(kind_of(config.domain), clips, hours, seconds, assumed, labels)
 
 
-def count(source: str, quiet: bool) -> tuple[int, float]:
-    """Count the clips of a source and add up their seconds. Raises AuricleError for a source that cannot be read."""
+def clips_of(source: str, labels: str | None = None) -> Manifest:
+    """Read a source. Raises AuricleError for one that cannot be read."""
     import warnings
 
     from auricle.data.manifest.formats import read_manifest
     from auricle.data.manifest.manifest import ManifestWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ManifestWarning)
+        return read_manifest(source, labels=labels)
+
+
+def labels_of(source: str, manifest: Manifest) -> str | None:
+    """Return where the labels of most clips are: "" in the source itself, a table in its folder or the one above, or None."""
+    from auricle.data.manifest.tables import TABLES
+
+    def labelled(clips: Manifest) -> bool:
+        return 2 * sum(bool(clip.labels) for clip in clips) > len(clips)
+
+    if labelled(manifest):
+        return ""
+    folder = Path(source)
+    if not folder.is_dir():
+        return None
+    for place in (folder, folder.absolute().parent):
+        tables = sorted(file for file in place.iterdir() if file.suffix.lower() in TABLES and file.is_file())
+        for table in tables[:TRIED_TABLES]:
+            try:
+                if labelled(clips_of(source, str(table))):
+                    return str(table)
+            except AuricleError:  # another table, not of these recordings
+                continue
+    return None
+
+
+def count(manifest: Manifest, quiet: bool) -> tuple[int, float]:
+    """Count clips and add up their seconds."""
     from auricle.data.stores.base import with_lengths
     from auricle.data.stores.npy import front_end_of, open_array
     from auricle.frontends.base import front_end
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ManifestWarning)
-        manifest = read_manifest(source)
     if all(clip.seconds is not None for clip in manifest):
         return len(manifest), sum(clip.seconds or 0.0 for clip in manifest)
     if manifest.clips[0].has_spectrogram:
