@@ -17,11 +17,9 @@ from auricle.commands.export import ExportConfig, verify_export
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.exporting.formats import write_graph
 from auricle.exporting.graph import trace
-from auricle.exporting.litert import REWRITTEN, framed, mirrored
 from auricle.exporting.quantization.forms import CHOICES, forms_of
 from auricle.exporting.quantization.litert_forms import products_of
 from auricle.exporting.runtimes import open_graph
-from auricle.frontends.base import front_end
 from auricle.models.heads.make import make_head
 from auricle.models.label_space import LabelSpace
 from auricle.models.log_mel_stats import LogMelStats
@@ -44,39 +42,6 @@ def wave_of(samples: int) -> torch.Tensor:
 
 
 # ---- what the converter gets
-@pytest.mark.parametrize(("before", "after"), [(3, 3), (0, 5), (9, 1), (0, 0)])
-def test_mirrored_padding_by_slices_is_that_of_torch(before, after):
-    wave = wave_of(2 * 10).reshape(2, 10)
-    expected = torch.nn.functional.pad(wave[:, None], (before, after), mode="reflect")[:, 0]
-    assert torch.equal(mirrored(wave, [before, after], "reflect"), expected)
-    assert torch.equal(mirrored(wave, [before, after]), torch.nn.functional.pad(wave, (before, after)))
-
-
-@pytest.mark.parametrize("samples", [8, 9, 100, 101, 107])
-@pytest.mark.parametrize(("size", "step"), [(8, 3), (8, 4), (8, 8), (7, 2), (8, 1)])
-def test_frames_by_blocks_are_those_of_torch(samples, size, step):
-    wave = wave_of(samples)
-    assert torch.equal(framed(wave, 1, size, step), wave.unfold(1, size, step))
-
-
-def test_what_slices_cannot_do_stays_as_it_is():
-    wave = wave_of(40).reshape(2, 20)
-    assert framed(wave, 1, 3, 5) is NotImplemented, "gaps between frames"
-    assert framed(wave, 0, 1, 1) is NotImplemented, "another dimension"
-    assert mirrored(wave, [1, 1], "replicate") is NotImplemented
-
-
-@pytest.mark.parametrize(
-    "front_end_id", ["efficientat-mel/sr32000-m128-w800-h320-n1024-fmin0-fmax15000", "mae-ast-fbank/16k"]
-)
-def test_front_ends_are_rewritten_to_the_same_values(front_end_id):
-    module = front_end(front_end_id).as_module()
-    program = torch.export.export(module, (wave_of(4000),), strict=False)
-    rewritten = program.run_decompositions(dict(REWRITTEN))
-    assert not {str(node.target) for node in rewritten.graph.nodes} & {"aten.unfold.default", "aten.pad.default"}
-    assert torch.equal(rewritten.module()(wave_of(4000)), program.module()(wave_of(4000)))
-
-
 def test_one_shape_is_ten_seconds_unless_the_model_has_a_shorter_chunk():
     """The chunk of the MAE-AST here is sixteen minutes long, and its graphs of other formats take any length."""
     long = trace(mae_ast(), length=None, any_length=False, batch_size=None, frames=False, one_shape=True).description

@@ -17,6 +17,7 @@ from auricle.exporting.quantization.forms import Form
 from auricle.exporting.quantization.onnx_forms import to_form
 from auricle.exporting.quantization.openvino_forms import with_float16_weights
 from auricle.exporting.runtimes import MODEL_FILES, Inputs
+from auricle.exporting.slices import in_slices
 
 NAMES = {"litert": "LiteRT", "onnx": "ONNX", "web": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -90,7 +91,8 @@ def onnx_model(graph: Graph) -> Any:
     exporter.setLevel(logging.ERROR)
     try:
         with quiet_tracing():
-            program = torch.onnx.export(graph.program, dynamo=True, verbose=False)
+            source = graph.program if graph.description.samples is None else in_slices(graph.program)
+            program = torch.onnx.export(source, dynamo=True, verbose=False)
     finally:
         exporter.setLevel(level)
     assert program is not None

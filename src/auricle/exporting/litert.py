@@ -1,8 +1,4 @@
-"""Convert a traced graph to LiteRT: one length, one number of clips, inputs and outputs by name.
-
-The converter turns a mirrored padding and the cutting into frames into tables of indices: a megabyte in the file and
-two million single reads a call. ``REWRITTEN`` writes both as slices and concatenations, with the same values.
-"""
+"""Convert a traced graph to LiteRT: one length, one number of clips, inputs and outputs by name."""
 
 from __future__ import annotations
 
@@ -21,36 +17,9 @@ from auricle.exporting.graph import Graph
 from auricle.exporting.quantization.forms import Form
 from auricle.exporting.quantization.litert_forms import to_form
 from auricle.exporting.runtimes import Inputs
+from auricle.exporting.slices import in_slices
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "LITERT_TORCH_SHOW_PROGRESS": "n"}
-
-
-def mirrored(values: Tensor, pad: list[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """``torch.nn.functional.pad``; mirrored padding of the last dimension as slices."""
-    if mode == "constant":
-        return torch.ops.aten.constant_pad_nd(values, pad, value or 0.0)
-    if mode != "reflect" or len(pad) != 2:
-        return NotImplemented
-    before, after = pad
-    size = values.shape[-1]
-    left, right = values[..., 1 : before + 1], values[..., size - 1 - after : size - 1]
-    return torch.cat([left.flip(-1), values, right.flip(-1)], dim=-1)
-
-
-def framed(values: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """``Tensor.unfold`` of the last dimension, (..., S) -> (..., T, size): blocks of ``step`` samples, side by side."""
-    if dimension % values.ndim != values.ndim - 1 or step > size:
-        return NotImplemented
-    count = 1 + (values.shape[-1] - size) // step
-    parts = -(-size // step)
-    whole = (count + parts - 1) * step
-    values = torch.nn.functional.pad(values, (0, max(0, whole - values.shape[-1])))[..., :whole]
-    blocks = values.reshape(*values.shape[:-1], -1, step)
-    beside = [blocks[..., part : part + count, :] for part in range(parts)]
-    return torch.cat(beside, dim=-1)[..., :size]
-
-
-REWRITTEN = {torch.ops.aten.pad.default: mirrored, torch.ops.aten.unfold.default: framed}
 
 
 class NamedGraph(nn.Module):
@@ -89,8 +58,7 @@ def litert_model(graph: Graph) -> bytes:
     if "litert" not in graph.converted:
         inputs = dict(zip(graph.description.inputs, graph.program.example_inputs[0]))
         with torch.no_grad():
-            program = graph.program.run_decompositions(dict(REWRITTEN))
-            named = NamedGraph(program, graph.description.outputs)
+            named = NamedGraph(in_slices(graph.program), graph.description.outputs)
             named.training = named.traced.training = False  # a traced graph has no eval()
             graph.converted["litert"] = litert_torch.convert(named, sample_kwargs=inputs).model_content()
     content: bytes = graph.converted["litert"]

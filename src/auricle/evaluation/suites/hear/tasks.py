@@ -146,7 +146,7 @@ class HearWork(Work):
             replace(settings, **self._limits(), reshuffle=self.entry.reshuffle)
             for settings in GRIDS[self.entry.grid].candidates(key)
         ]
-        with progress_bar(total=len(candidates) + len(data.splits) - 1, what=self.task, quiet=quiet) as bar:
+        with progress_bar(total=len(candidates) + len(data.splits) - 1, what=self.task, unit="fit", quiet=quiet) as bar:
             for split in data.splits:
 
                 def fit(settings: Any, split: Split = split) -> FittedPredictor:
