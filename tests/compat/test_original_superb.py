@@ -12,6 +12,7 @@ from auricle.cli.main import main
 from auricle.compat.s3prl.lines import SCRIPTS, overrides, parse_downstream, script_lines
 from auricle.core.errors import AuricleError
 from helpers.paths import GOLDEN
+from helpers.published_sets import iemocap
 from helpers.sounds import tone, write_sound
 
 FOLDER = GOLDEN / "m2d/checkpoints/m2d_s_vit_base-80x60p80x2-golden"
@@ -24,7 +25,7 @@ def original(*words: str) -> int:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Words in the layout of Speech Commands, emotions as a table with five sessions."""
+    """Words in the layout of Speech Commands, emotions in that of IEMOCAP."""
     place = tmp_path_factory.mktemp("datasets")
     words = place / "speechcommands-v1"
     lists: dict[str, list[str]] = {"validation": [], "testing": []}
@@ -38,11 +39,7 @@ def data(tmp_path_factory):
         (words / f"{part}_list.txt").write_text("\n".join(names) + "\n")
     hiss = 0.1 * np.random.default_rng(0).standard_normal(16000 * 10).astype(np.float32)
     write_sound(words / "_background_noise_/hiss.wav", hiss)
-    rows = ["path,label,fold"]
-    for i in range(20):
-        write_sound(place / f"iemocap/{i}.wav", tone(0.3, 16000, 300.0 * 3 ** (i % 3), seed=i))
-        rows.append(f"{i}.wav,{'abc'[i % 3]},{i // 4 + 1}")
-    (place / "iemocap/clips.csv").write_text("\n".join(rows) + "\n")
+    iemocap(place / "iemocap")
     return place
 
 

@@ -216,3 +216,13 @@ def test_error_rates_of_sequences_and_pairs():
     assert equal_error_rate(np.zeros(6), same) == 0.5
     with pytest.raises(AuricleError, match="different"):
         equal_error_rate(np.ones(2), np.ones(2))
+
+
+def test_noise_validates_only_where_words_do_too(place):
+    words = Manifest.read(place / "audio", labels=place / "meta.csv", label_column="label")
+    few = Manifest([c for c in words if c.split != "valid"], place / "audio")
+    found = keyword_clips(few, ["a", "b", "c"], Manifest.read(place / "noise"), "split")
+    (split,) = found.splits
+    valid = [found.clips.clips[row].labels[0] for row in split.valid]
+    assert set(valid) - {SILENCE}
+    assert len(valid) == int(0.1 * (len(split.train) + len(split.valid)))

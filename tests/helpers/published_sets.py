@@ -253,6 +253,33 @@ def voxceleb1(folder: Path) -> None:
     write_recordings(folder / "test/wav", names[3:])
 
 
+def fluent(folder: Path) -> None:
+    header = ",path,speakerId,transcription,action,object,location"
+    for split, letter in (("train", "a"), ("valid", "b"), ("test", "c")):
+        names = [f"wavs/speakers/{letter}/{i}.wav" for i in range(2)]
+        rows = [f"{i},{name},{letter},Lights on,activate,lights,none" for i, name in enumerate(names)]
+        write_text(folder / f"data/{split}_data.csv", header, *rows)
+        write_recordings(folder, names)
+
+
+def iemocap(folder: Path) -> None:
+    for session in range(1, 6):
+        names = [f"Ses0{session}F_impro01_{turn}" for turn in ("F000", "M000", "F001")]
+        emotions = ("neu", "exc", "xxx")
+        turns = [f"[0.5 - 1.5]\t{name}\t{emotion}\t[2.5, 2.5, 2.5]" for name, emotion in zip(names, emotions)]
+        write_text(
+            folder / f"Session{session}/dialog/EmoEvaluation/Ses0{session}F_impro01.txt", "% [START - END]", *turns
+        )
+        write_recordings(folder / f"Session{session}/sentences/wav/Ses0{session}F_impro01", [f"{n}.wav" for n in names])
+
+
+def librispeech(folder: Path) -> None:
+    for speaker, name in enumerate(("train-clean-100", "dev-clean", "test-clean"), 1):
+        place, ids = folder / f"{name}/{speaker}/7", [f"{speaker}-7-000{i}" for i in range(2)]
+        write_text(place / f"{speaker}-7.trans.txt", *(f"{id} GOOD DAY" for id in ids))
+        write_recordings(place, [f"{id}.flac" for id in ids])
+
+
 def part(**counts: int) -> dict[str, int]:
     return counts
 
@@ -332,6 +359,21 @@ TINY_SETS = {
     "voxceleb1": TinySet(
         voxceleb1, THREE, "test/wav/id10002/video3/00001.wav", {"id10002/video1/00001.wav": ("id10002",)}
     ),
+    "fluent-speech-commands": TinySet(
+        fluent,
+        THREE,
+        "wavs/speakers/b/1.wav",
+        {"wavs/speakers/a/0.wav": ("action=activate", "object=lights", "location=none")},
+        {"wavs/speakers/a/0.wav": "a"},
+    ),
+    "iemocap": TinySet(
+        iemocap,
+        {f"fold {i}": 2 for i in range(1, 6)},
+        "Session2/sentences/wav/Ses02F_impro01/Ses02F_impro01_M000.wav",
+        {"Ses01F_impro01_M000": ("hap",)},
+        {"Ses01F_impro01_M000": "Ses01M"},
+    ),
+    "librispeech": TinySet(librispeech, THREE, "test-clean/3/7/3-7-0001.flac", {"1-7-0000": ("1",)}, {"1-7-0000": "1"}),
     "icbhi": TinySet(
         medical_sets.icbhi,
         part(train=3, test=2),

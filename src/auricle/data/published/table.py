@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.data.published import audioset, environmental, medical, music, speech
+from auricle.data.published import audioset, environmental, medical, music, speech, spoken
 from auricle.data.published.base import PublishedDataset
 
 DATASETS: dict[str, PublishedDataset] = {
@@ -29,6 +29,9 @@ DATASETS: dict[str, PublishedDataset] = {
         speech.VOCALSOUND,
         speech.VOXFORGE,
         speech.VOXCELEB1,
+        spoken.FLUENT,
+        spoken.IEMOCAP,
+        spoken.LIBRISPEECH,
         medical.ICBHI,
         medical.SPRSOUND,
         medical.SPRSOUND_INTRA,

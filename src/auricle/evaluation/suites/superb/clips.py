@@ -20,6 +20,7 @@ WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 NOISE = "_background_noise_"
 SLOTS = ("action", "object", "location")
+NOISE_SPLITS = {"valid": VALIDATION_SPLITS, "test": TEST_SPLITS}
 NOISE_PARTS = {8: "valid", 9: "test"}  # of ten seconds of noise in a row
 VALID_SHARE = 0.1  # of a training part without a validation part
 VALID_SEED = 0
@@ -67,8 +68,10 @@ def keyword_clips(clips: Manifest, words: Sequence[str], noise: Manifest | None,
     """
     known = {*words, UNKNOWN, SILENCE}
     rows = [replace(c, labels=((label if label in known else UNKNOWN),)) for c in clips for label in c.labels[:1]]
-    tested = any(c.labels == (SILENCE,) and (c.split or "").lower() in TEST_SPLITS for c in rows)
-    rows += [] if noise is None else _silences(noise, clips.root, tested)
+    held_out = {name for name, parts in NOISE_SPLITS.items() if any((c.split or "").lower() in parts for c in rows)}
+    if any(c.labels == (SILENCE,) and (c.split or "").lower() in TEST_SPLITS for c in rows):
+        held_out.discard("test")  # the official test archive has silence of its own
+    rows += [] if noise is None else _silences(noise, held_out)
     classes = (*words, UNKNOWN, SILENCE)
     present = {c.labels[0] for c in rows}
     lacking = [name for name in classes if name not in present]
@@ -78,19 +81,18 @@ def keyword_clips(clips: Manifest, words: Sequence[str], noise: Manifest | None,
     )
 
 
-def _silences(noise: Manifest, root: Path, tested: bool) -> list[Clip]:
-    """Seconds of noise as clips; none in the test part where it has silence of its own."""
+def _silences(noise: Manifest, held_out: set[str]) -> list[Clip]:
+    """Seconds of noise as clips; those that would validate or test train where ``held_out`` lacks the part."""
     from auricle.audio.sources import AudioSource
 
     found = []
     for clip in noise:
         path = noise.audio(clip).resolve()
-        length = AudioSource(clip.id, path).length()
-        for second in range(int(length)):
+        for second in range(int(AudioSource(clip.id, path).length())):
             part = NOISE_PARTS.get(second % 10, "train")
-            if not (tested and part == "test"):
-                name = f"{SILENCE} {clip.id} {second}"
-                found.append(Clip(name, str(path), start=second, end=second + 1, labels=(SILENCE,), split=part))
+            name = f"{SILENCE} {clip.id} {second}"
+            own = part if part in held_out else "train"
+            found.append(Clip(name, str(path), start=second, end=second + 1, labels=(SILENCE,), split=own))
     return found
 
 
@@ -206,7 +208,7 @@ def _parts(clips: Manifest) -> Split:
 
 
 def speaker_clips(clips: Manifest, trials: Path) -> TaskClips:
-    """Make speaker verification: speakers of the training part are learnt, pairs of other clips are compared.
+    """Make speaker verification: speakers that no trial names are learnt, the pairs of the trials are compared.
 
     Args:
         clips: Recordings with one label, the speaker.
@@ -232,7 +234,7 @@ def speaker_clips(clips: Manifest, trials: Path) -> TaskClips:
         raise AuricleError(f"{trials} names no pair of recordings that are there")
     tested = np.unique([row for pair in found for row in pair[:2]])
     heard = {rows[row].labels[0] for row in tested}
-    train = np.array([i for i, c in enumerate(rows) if c.labels[0] not in heard and (c.split or "train") != "test"])
+    train = np.array([i for i, c in enumerate(rows) if c.labels[0] not in heard])
     if not len(train):
         raise AuricleError("no speaker is left for training: the trials name recordings of all of them")
     speakers = tuple(sorted({rows[row].labels[0] for row in train}))
