@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 FOR_DEVELOPERS = {"dev", "docs", "e2e", "all"}
+NOT_IN_ALL = {"litert", "mteb"}  # large, and few users need them
+OWN_ENVIRONMENT = {"litert"}  # needs older releases of what the others have
 IMPORTED_AS = {"tensorboard": "torch.utils.tensorboard", "paho-mqtt": "paho.mqtt", "huggingface-hub": "huggingface_hub"}
 
 
@@ -47,7 +49,7 @@ def test_all_extras_resolve_together(tmp_path, constraints):
     if constraints == "torch alone":  # newer versions of torch bring gigabytes of CUDA packages
         constraints = str(tmp_path / "torch.txt")
         Path(constraints).write_text("torch==2.13.0\n", encoding="utf-8")
-    everything = f".[{','.join(EXTRAS)}]"
+    everything = f".[{','.join(name for name in EXTRAS if name not in OWN_ENVIRONMENT)}]"
     words = ("install", "--dry-run", "--ignore-installed", "--quiet", "-c", constraints, everything)
     answer = pip(*words, timeout=800)
     assert answer.returncode == 0, answer.stderr
@@ -58,15 +60,23 @@ def test_an_extra_exists_only_for_packages_that_the_code_imports(extra):
     code = "\n".join(path.read_text(encoding="utf-8") for path in Path(auricle.__file__).parent.rglob("*.py"))
     for requirement in EXTRAS[extra]:
         module = re.escape(IMPORTED_AS.get(name_of(requirement), name_of(requirement)))
-        assert re.search(rf"^\s*(import|from) {module}\b", code, re.MULTILINE), f"nothing imports {requirement}"
+        named = (
+            rf"^\s*(import|from) {module}\b|[\"']{module}(\.\w+)*[\"'][,)]"  # or in a table of what is imported by name
+        )
+        assert re.search(named, code, re.MULTILINE), f"nothing imports {requirement}"
 
 
-def test_all_holds_every_extra_but_those_for_developers():
-    assert EXTRAS["all"] == [f"auricle[{','.join(name for name in EXTRAS if name not in FOR_DEVELOPERS)}]"]
+def test_all_holds_every_extra_but_those_for_developers_and_the_large_ones():
+    assert EXTRAS["all"] == [f"auricle[{','.join(name for name in EXTRAS if name not in FOR_DEVELOPERS | NOT_IN_ALL)}]"]
 
 
 def test_every_required_package_is_pinned():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {name_of(line) for line in lines if not line.startswith("#")}
-    extras = [requirement for name, packages in EXTRAS.items() if name != "all" for requirement in packages]
+    extras = [
+        requirement
+        for name, packages in EXTRAS.items()
+        if name not in {"all"} | OWN_ENVIRONMENT
+        for requirement in packages
+    ]
     assert {name_of(requirement) for requirement in [*PROJECT["dependencies"], *extras]} <= pinned

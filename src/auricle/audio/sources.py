@@ -158,7 +158,7 @@ def _several(audio: Any) -> Iterable[Any]:
     return items
 
 
-def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioSource]:
+def audio_sources(audio: Any, sample_rate: int | None = None, name: str = "audio") -> Iterator[AudioSource]:
     """Yield the recordings of user input.
 
     Args:
@@ -169,6 +169,7 @@ def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioS
             ({"array", "sampling_rate"}, {"bytes", "path"}, or a row that has such an entry under "audio"),
             a torchcodec decoder, an AudioSource. A data frame with one column stands for its cells.
         sample_rate: in hertz, of waveforms that come without a rate.
+        name: of a recording without a name; one of several has its number behind it.
 
     A folder without audio is yielded too; reading it raises an AudioError that names it. So does reading one waveform
     or open file of several that holds no samples or NaN.
@@ -177,14 +178,14 @@ def audio_sources(audio: Any, sample_rate: int | None = None) -> Iterator[AudioS
         AuricleError: for anything else, for waveforms of another shape or type, and for a waveform without a rate.
     """
     if is_one(audio):
-        yield from _sources(audio, sample_rate, "audio")
+        yield from _sources(audio, sample_rate, name)
         return
     for number, item in enumerate(_several(audio)):
-        name = f"audio {number}"
+        own = f"{name} {number}"
         try:
-            yield from _sources(item, sample_rate, name)
+            yield from _sources(item, sample_rate, own)
         except AudioError as error:
-            yield AudioSource(name, b"", name, error=str(error))
+            yield AudioSource(own, b"", own, error=str(error))
 
 
 def _sources(item: Any, sample_rate: int | None, name: str) -> Iterator[AudioSource]:

@@ -1,4 +1,4 @@
-"""Interfaces of other projects: EfficientAT, M2D, MAE-AST, HEAR and scikit-learn. Names are imported at first use."""
+"""Interfaces of other projects: EfficientAT, M2D, MAE-AST, HEAR, mteb and scikit-learn. Names are imported at first use."""
 
 from __future__ import annotations
 

@@ -16,14 +16,13 @@ Example:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from auricle.core.errors import AuricleError
+from auricle.core.named import import_named
 
 if TYPE_CHECKING:
     from auricle.models.base import Encoder
@@ -48,7 +47,7 @@ def text_side(name: str, encoder: Encoder) -> Any:
                 "or a class that makes it of the encoder"
             )
         return encoder
-    made = _imported(name)
+    made = import_named(name, "text side", "my_clap:Captions")
     if isinstance(made, type) or _encode_text(made) is None:
         if not callable(made):
             raise AuricleError(f"{name} has no encode_text(captions) and is nothing that makes a text side")
@@ -108,18 +107,6 @@ def _called(method: Callable[[Any], Any], values: Any) -> Any:
 
 def _encode_text(side: Any) -> Callable[[list[str]], Any] | None:
     return next((method for name in NAMES if callable(method := getattr(side, name, None))), None)
-
-
-def _imported(name: str) -> Any:
-    module, colon, attribute = name.partition(":")
-    if not colon or not attribute:
-        raise AuricleError(f"'{name}' names no text side; expected MODULE:NAME, such as my_clap:Captions")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a module in the current folder, also for the installed command
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise AuricleError(f"the text side {name} cannot be imported: {error}") from error
 
 
 def _array(values: Any) -> np.ndarray:

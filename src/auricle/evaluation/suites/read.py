@@ -28,6 +28,7 @@ from auricle.evaluation.suites.contract import Record, SuiteFile, SuiteTask
 ADAPTERS = {
     "hear": "auricle.evaluation.suites.hear.tasks:HearTask",
     "superb": "auricle.evaluation.suites.superb.tasks:SuperbTask",
+    "maeb": "auricle.evaluation.suites.maeb.tasks:MaebTask",
     "probe": "auricle.evaluation.suites.probe_tasks:ProbeTask",
     "tags": "auricle.evaluation.suites.tags:TagsTask",
     "zero-shot": "auricle.evaluation.suites.text_tasks:ZeroShotTask",
