@@ -149,6 +149,14 @@ def test_several_models_on_one_folder_are_compared(data, capsys):
     assert "3 pairs" in capsys.readouterr().out
 
 
+def test_a_baseline_that_is_named_as_a_model_stands_in_the_comparison_once(data, capsys):
+    folder = [str(data / "tones"), "--labels", str(data / "tones.csv"), "--split-by", "folds"]
+    assert main(["evaluate", *folder, "--model", models(data)[0], "logmel-stats", "--quiet"]) == 0
+    lines = capsys.readouterr().out.split("\n\n")[-1].splitlines()
+    assert sum(line.split()[0] == "logmel-stats" for line in lines if line.strip()) == 1
+    assert any("chance" in line for line in lines)
+
+
 def test_an_unknown_task_is_refused_with_the_nearest(data, capsys):
     assert evaluate(data, "logmel-stats", "--tasks", "tone") == 2
     assert "has no task 'tone'; did you mean tones" in capsys.readouterr().err

@@ -185,8 +185,8 @@ def test_the_runner_decides_in_each_window_and_names_a_wrong_file(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.repeat([0.5, -0.5], 8), 16000, subtype="PCM_16")
     lines = printed_by_runner(tmp_path, tmp_path / "a.wav", without=())
     assert [line[1:] for line in lines] == [["*", "Dog"], ["Cat"]]
-    (tmp_path / "empty.wav").touch()
-    for name, words in (("empty.wav", "empty"), ("absent.wav", "No such file"), ("labels.json", "RIFF")):
+    (tmp_path / "none.wav").touch()
+    for name, words in (("none.wav", "the file is empty"), ("absent.wav", "No such file"), ("labels.json", "RIFF")):
         done = subprocess.run([sys.executable, "run.py", name], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 1
         assert words in done.stderr

@@ -64,7 +64,7 @@ if len(sys.argv) != 2:
 try:
     file = wave.open(sys.argv[1])
 except (OSError, EOFError, wave.Error) as error:
-    sys.exit(f"{{sys.argv[1]}}: expected a WAV file of 16-bit samples: {{error or 'the file is empty'}}")
+    sys.exit(f"{{sys.argv[1]}}: expected a WAV file of 16-bit samples: {{str(error) or 'the file is empty'}}")
 {open}
 with file:
     if (file.getframerate(), file.getsampwidth()) != (info["sample_rate"], 2):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 LEAD = (
     "Every number is the mean over folds and seeds; ± is the standard deviation over them, the interval in brackets holds the "
-    "score of the first seed in 95 of 100 bootstrap draws of the tested clips. An empty cell was not measured; the list below "
-    "says why."
+    "score of the first seed in 95 of 100 bootstrap draws of the tested clips. An empty cell was not measured; a list below "
+    "then says why."
 )
 PUBLISHED = (
     "What others printed for the same task, as data with its source. The clips, the split and the learning rate may differ from "

@@ -104,7 +104,12 @@ def _table(
     published: Sequence[PublishedScore],
 ) -> TaskTable:
     first, main = group[0]
-    baselines = [r for r in first.rows if r.role == "baseline" and (r.protocol, r.metric) == (main.protocol, metric)]
+    models = {row.model for _, row in group}  # a baseline that was named as a model stands in one row
+    baselines = [
+        r
+        for r in first.rows
+        if r.role == "baseline" and (r.protocol, r.metric) == (main.protocol, metric) and r.model not in models
+    ]
     pairs = tuple(_pair(one, other) for one, other in combinations(group, 2))
     beside = tuple(
         score for score in published if (score.task, score.protocol, score.metric) == (task, protocol, metric)

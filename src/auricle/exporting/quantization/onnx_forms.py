@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from auricle.exporting.quantization.forms import Form
 from auricle.exporting.quantization.integers import quantize_dynamic
 from auricle.exporting.quantization.parts import Product, products_of
@@ -58,7 +60,7 @@ def _static(model: Any, nodes: list[str], form: Form, calibration: Sequence[Inpu
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = iter(calibration)
+            self.left = iter(of_one_length(calibration) if form.ranges == "percentile" else calibration)
 
         def get_next(self) -> Inputs | None:
             return next(self.left, None)
@@ -79,6 +81,16 @@ def _static(model: Any, nodes: list[str], form: Form, calibration: Sequence[Inpu
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
         )
         return onnx.load(Path(folder) / "model.onnx")
+
+
+def of_one_length(calibration: Sequence[Inputs]) -> list[Inputs]:
+    """Return clips in which each shorter one is repeated up to the longest: ONNX Runtime collects percentiles of one shape only."""
+    longest = max((inputs["wave"].shape[1] for inputs in calibration), default=0)
+    return [
+        {**inputs, "wave": np.pad(wave, ((0, 0), (0, longest - wave.shape[1])), "wrap")}
+        for inputs in calibration
+        for wave in (inputs["wave"],)
+    ]
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ def write_model_card(encoder: Encoder, facts: CardFacts, repository: RepositoryN
         "## Notes\n\n" + "\n".join(f"- {_text(note)}" for note in facts.notes) if facts.notes else "",
         f"## Where the weights come from\n\n{_table(('', ''), facts.lineage.items())}" if facts.lineage else "",
         f"## Licence\n\n{_text(encoder.info.licence)}"
-        + (f" ({_text(encoder.info.source)})" if encoder.info.source else ""),
+        + (f"\n\nSource of the weights: {_text(encoder.info.source)}" if encoder.info.source else ""),
         f"## Citation\n\n```bibtex\n{facts.bibtex}\n```" if facts.bibtex else "",
         MARK,
     ]
