@@ -84,15 +84,15 @@ def write_hear_folder(
             try:
                 for rate in rates:
                     _write_clip(clips, clip, out / str(rate) / part / file, rate, seconds)
-                labels = _spans(clip, out / str(rates[0]) / part / file) if events else list(clip.labels)
-                found[part][file] = labels
+                whole = out / str(rates[0]) / part / file
+                found[part][file] = _spans(clip, whole) if events else list(clip.labels)
             except AudioError as error:
                 failed[clip.id] = str(error)
             on_clip()
     if failed and not any(found.values()):
         raise AuricleError(f"none of the {len(failed)} clips could be read: {next(iter(failed.values()))}")
-    for part, labels in found.items():
-        write_text(out / f"{part}.json", dumps(labels, indent=1))
+    for part, clips_of_part in found.items():
+        write_text(out / f"{part}.json", dumps(clips_of_part, indent=1))
     return failed
 
 
