@@ -85,11 +85,11 @@ def _silences(noise: Manifest, held_out: set[str]) -> list[Clip]:
     """Seconds of noise as clips; those that would validate or test train where ``held_out`` lacks the part."""
     from auricle.audio.sources import AudioSource
 
-    found = []
+    found = list[Clip]()
     for clip in noise:
         path = noise.audio(clip).resolve()
         for second in range(int(AudioSource(clip.id, path).length())):
-            part = NOISE_PARTS.get(second % 10, "train")
+            part = NOISE_PARTS.get(len(found) % 10, "train")
             name = f"{SILENCE} {clip.id} {second}"
             own = part if part in held_out else "train"
             found.append(Clip(name, str(path), start=second, end=second + 1, labels=(SILENCE,), split=own))
