@@ -255,6 +255,10 @@ def test_events_are_cut_to_what_is_written_and_another_task_keeps_its_folder(tmp
         ("labelvocabulary.csv", "a,b\n", "idx and label"),
         ("fold00.json", '{"x.wav": ["purple"]}', "purple"),
         ("fold00.json", "[]", "expected names"),
+        ("labelvocabulary.csv", "idx,label\n0,low\n1,low\n", "twice"),
+        ("labelvocabulary.csv", "idx,label\n0,low\n", "at least two"),
+        ("fold00.json", '{"../fold01/low-1.wav": ["low"]}', "without folders"),
+        ("labelvocabulary.csv", f"idx,label\n0,{'x' * 200_000}\n", "field limit"),
     ],
 )
 def test_a_damaged_task_folder_is_refused_in_words(folders, tmp_path, file, text, message):
@@ -262,3 +266,46 @@ def test_a_damaged_task_folder_is_refused_in_words(folders, tmp_path, file, text
     (folder / file).write_text(text)
     with pytest.raises(AuricleError, match=message):
         HearFolder.open(folder).clips(16000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluation": ["top1_acc"]}, "no score of events"),
+        ({"splits": [1, 2, 3]}, "splits should be names"),
+        ({"splits": ["train", "train", "valid"]}, "each once"),
+        ({"sample_duration": "long"}, "sample_duration"),
+        ({"evaluation_params": [1]}, "settings by name"),
+        ({"evaluation_params": {"max_epochs": 10**12}}, "max_epochs"),
+        ({"evaluation_params": {"event_postprocessing_grid": {"median_filter_ms": [1e12]}}}, "median_filter_ms"),
+        (
+            {"evaluation_params": {"event_postprocessing_grid": {"median_filter_ms": [float("nan")]}}},
+            "median_filter_ms",
+        ),
+    ],
+)
+def test_settings_of_a_task_folder_that_cannot_be_used_are_refused_in_words(folders, tmp_path, changes, message):
+    folder = shutil.copytree(folders / "tasks/beeps-v1-full", tmp_path / "task")
+    values = json.loads((folder / "task_metadata.json").read_text())
+    (folder / "task_metadata.json").write_text(json.dumps(values | changes))
+    with pytest.raises(AuricleError, match=message):
+        HearFolder.open(folder).clips(16000)
+
+
+def test_events_that_no_recording_holds_are_refused_and_undefined_scores_are_not_kept(folders, tmp_path, capsys):
+    folder = shutil.copytree(folders / "tasks/beeps-v1-full", tmp_path / "task")
+    for start, end in ((float("nan"), 5), (500, 5), (-1, 5), (10**400, 10**401)):
+        (folder / "train.json").write_text(json.dumps({"0.wav": [{"label": "low", "start": start, "end": end}]}))
+        with pytest.raises(AuricleError, match=r"train\.json: 0\.wav: its labels"):
+            HearFolder.open(folder).clips(16000)
+    values = json.loads((folder / "task_metadata.json").read_text())
+    scenes = {"embedding_type": "scene", "evaluation": ["aucroc"]}
+    (folder / "task_metadata.json").write_text(json.dumps(values | scenes))
+    for part, labels in (("train", ["low"]), ("valid", ["high"]), ("test", ["low"])):
+        found = {"0.wav": labels} if part == "test" else {"0.wav": ["low"], "1.wav": ["high"]}
+        (folder / f"{part}.json").write_text(json.dumps(found))
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("adapter: hear\ntasks:\n  - {source: task, grid: faster}\n")
+    store = str(tmp_path / "scores.sqlite")
+    assert main(["evaluate", "--suite", str(suite), "--model", "logmel-stats", "--store", store]) == 2
+    assert "test gives no roc_auc" in capsys.readouterr().err

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import reprlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +37,10 @@ HEAR_METRICS = {
     "event_onset_offset_50ms_20perc_fms": "event_f_50ms",
     "segment_1s_er": "segment_error_rate",
 }  # HEAR's names of scores, and ours
+EVENT_METRICS = tuple(name for name in HEAR_METRICS if name.startswith(("event_", "segment_")))
+LONGEST_FILTER_MS = 60_000  # of events; HEAR's own are below 1 s
+MOST_EPOCHS = 10_000  # HEAR's own are 500 at most
+MOST_SETTINGS = 100  # values of one setting that are tried
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,39 @@ class HearFolder:
             raise AuricleError(
                 f"{self.path / METADATA}: unknown score {unknown[0]}; known are {', '.join(HEAR_METRICS)}"
             )
+        fit = [name for name in HEAR_METRICS if (name in EVENT_METRICS) == self.of_events]
+        if wrong := [name for name in names if name not in fit]:
+            kind = "events" if self.of_events else "scenes"
+            raise AuricleError(f"{self.path / METADATA}: {wrong[0]} is no score of {kind}; those are {', '.join(fit)}")
+        seconds = self.metadata.get("sample_duration")
+        if seconds is not None and not (type(seconds) in (int, float) and 0 < seconds < np.inf):
+            raise AuricleError(
+                f"{self.path / METADATA}: sample_duration should be seconds above 0, found {reprlib.repr(seconds)}"
+            )
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        """Raise AuricleError for lengths of training that never end, and for settings of events that are no milliseconds."""
+        settings = self.metadata.get("evaluation_params") or {}
+        grid = settings.get("event_postprocessing_grid") or {} if isinstance(settings, dict) else None
+        if not isinstance(grid, dict):
+            raise AuricleError(
+                f"{self.path / METADATA}: evaluation_params and its event_postprocessing_grid should be settings by name, "
+                f"found {reprlib.repr(settings)}"
+            )
+        for name in ("max_epochs", "check_val_every_n_epoch"):
+            epochs = settings.get(name, self.metadata.get(name))
+            if epochs is not None and not (type(epochs) is int and 0 < epochs <= MOST_EPOCHS):
+                raise AuricleError(
+                    f"{self.path / METADATA}: {name} should be a whole number from 1 to {MOST_EPOCHS}, found {epochs!r:.50}"
+                )
+        for name, values in grid.items():
+            numbers = isinstance(values, list) and len(values) <= MOST_SETTINGS
+            if not numbers or not all(type(v) in (int, float) and 0 <= v <= LONGEST_FILTER_MS for v in values):
+                raise AuricleError(
+                    f"{self.path / METADATA}: {name} should be at most {MOST_SETTINGS} numbers of milliseconds from 0 to "
+                    f"{LONGEST_FILTER_MS}, found {reprlib.repr(values)}"
+                )
 
     @property
     def of_events(self) -> bool:
@@ -107,7 +147,11 @@ class HearFolder:
         """Names of the splits that have a file of labels, in order."""
         names = self.metadata.get("splits")
         if isinstance(names, list):
-            names = [name if isinstance(name, str) else str((name or {}).get("name", "")) for name in names]
+            names = [name.get("name") if isinstance(name, dict) else name for name in names]
+            if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+                raise AuricleError(
+                    f"{self.path / METADATA}: splits should be names, each once, found {reprlib.repr(names)}"
+                )
         else:
             names = sorted(file.stem for file in self.path.glob("*.json") if file.name != METADATA)
         lacking = [name for name in names if not (self.path / f"{name}.json").is_file()]
@@ -117,7 +161,11 @@ class HearFolder:
 
     def audio_folder(self, rate: int) -> Path:
         """Return the folder of the audio at ``rate`` hertz, else of the highest rate that is there."""
-        folders = {int(place.name): place for place in self.path.iterdir() if place.name.isdigit() and place.is_dir()}
+        folders = {
+            int(place.name): place
+            for place in self.path.iterdir()
+            if re.fullmatch("[0-9]{1,9}", place.name) and place.is_dir()
+        }
         if not folders:
             raise AuricleError(f"{self.path} holds no audio: expected folders named by sample rates, such as 48000")
         return folders.get(rate) or folders[max(folders)]
@@ -173,20 +221,30 @@ def _joined(rows: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
 
 
 def _clip(file: str, labels: Any, split: str, task: HearFolder) -> Clip:
-    where = f"{task.path / split}.json: {file}"
+    where = f"{task.path / split}.json: {file:.200}"
+    if not file or set(file) & set("/\\\0") or file == "..":
+        raise AuricleError(f"{where}: expected the name of a file in the folder {split}, without folders")
     try:
         if task.of_events:
-            events = tuple(sorted(Segment(e["start"] / 1e3, e["end"] / 1e3, str(e["label"])) for e in labels))
+            events = tuple(sorted(_span(event) for event in labels))
             names = tuple(sorted({event.label for event in events}))
         else:
             events, names = (), tuple(map(str, labels if isinstance(labels, list) else [labels]))
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, LookupError, ValueError, OverflowError) as error:
         raise AuricleError(f"{where}: its labels cannot be used: {content_fault(error)}") from None
     if unknown := [name for name in names if name not in task.classes]:
         raise AuricleError(f"{where}: the label {unknown[0]} is not in {VOCABULARY}")
     if not task.of_events and not task.multilabel and len(names) != 1:
         raise AuricleError(f"{where}: a multiclass task needs one label per clip, found {len(names)}")
     return Clip(f"{split}/{file}", path=f"{split}/{file}", labels=names, events=events, split=split)
+
+
+def _span(event: Mapping[str, Any]) -> Segment:
+    """An event in seconds. Raises ValueError for one that ends before it begins, or that no recording holds."""
+    start, end = float(event["start"]), float(event["end"])
+    if not 0 <= start <= end < np.inf:
+        raise ValueError(f"an event goes from {start:g} to {end:g} ms")
+    return Segment(start / 1e3, end / 1e3, str(event["label"]))
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -205,7 +263,13 @@ def _vocabulary(file: Path) -> tuple[str, ...]:
             table = csv.DictReader(lines)
             if not {"idx", "label"} <= set(table.fieldnames or ()):
                 raise ValueError(f"its columns are {', '.join(table.fieldnames or ())}")
-            rows = {int(row["idx"]): row["label"] for row in table}
-        return tuple(rows[i] for i in range(len(rows)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+            found = [(int(row["idx"]), row["label"]) for row in table]
+        rows = dict(found)
+        labels = tuple(rows[i] for i in range(len(found)))
+        if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+            raise ValueError(f"the label {reprlib.repr(repeated[0])} stands in it twice")
+        if len(labels) < 2 or None in labels:
+            raise ValueError(f"it holds {len(labels)} labels, and a task needs at least two")
+        return labels
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise AuricleError(f"{file} cannot be used: {content_fault(error)} (expected columns idx and label)") from None

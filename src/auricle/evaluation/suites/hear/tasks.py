@@ -160,7 +160,13 @@ class HearWork(Work):
                         f"the validation part of {split.name} gives no score: every class needs a clip in it"
                     )
                 candidates = [best.settings]
-                rounds.append(Round(split.name, best, data.scores(split, best)))
+                scores = data.scores(split, best)
+                if undefined := [name for name, score in scores.items() if np.isnan(score)]:
+                    raise AuricleError(
+                        f"the test part of {split.name} gives no {undefined[0]}: every class needs a clip with it and one "
+                        "without it"
+                    )
+                rounds.append(Round(split.name, best, scores))
         return rounds
 
     def _limits(self) -> dict[str, Any]:
@@ -357,12 +363,20 @@ def _task_data(
 ) -> TaskData:
     """Put the clips that could be read together. Raises AuricleError where a part of a split is empty."""
     readable = clips.select(ids=set(ids))
-    splits = folder.splits(readable)
+    splits, rows = folder.splits(readable), list(readable)
+    if not folder.of_events and not folder.multilabel and len(found := {clip.labels for clip in readable}) == 1:
+        raise AuricleError(
+            f"{folder.path}: every clip has the label '{found.pop()[0]}'; a task needs two classes or more"
+        )
     for split in splits:
         for part in ("train", "valid", "test"):
             if not len(getattr(split, part)):
                 first = next(iter(failed.values()), "the folder lists none")
                 raise AuricleError(f"{folder.path}: no clip of {split.name} ({part}) could be read; {first}")
+            if folder.of_events and not any(rows[row].events for row in getattr(split, part)):
+                raise AuricleError(
+                    f"{folder.path}: no clip of {split.name} ({part}) has an event; every part needs one"
+                )
     return TaskData(folder, readable, splits, features, times, failed, _class_notes(folder, readable, splits))
 
 
