@@ -88,6 +88,8 @@ class Record:
             words = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
             wanted = words.get(kind, "a number") if isinstance(kind, type) else "a number"
             raise self.file.fault(f"{name} should be {wanted}, found {value!r}")
+        if isinstance(value, str) and "\0" in value:
+            raise self.file.fault(f"{name} holds a NUL character: {value!r:.200}")
         return value
 
     def only(self, *known: str) -> None:

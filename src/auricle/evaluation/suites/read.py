@@ -14,6 +14,7 @@ names the folder which paths are relative to; else the current folder; without i
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ ADAPTERS = {
 }
 DEFAULT_ADAPTER = "probe"
 PUBLISHED = "published"
+HOW = ("adapter", "protocols", "grid", "reshuffle")  # settings that make no other task
 KNOWN = ("tasks", "root_from", "seeds", "lr", "adapter", "title", "published")
 
 
@@ -90,6 +92,7 @@ def read_suite(source: Path | str) -> Suite:
     root = Path(os.environ.get(variable, "")) if variable else path.parent
     file = SuiteFile(path, root, _shared(content, path))
     tasks = tuple(_task(values, file, content.get("adapter", DEFAULT_ADAPTER)) for values in content["tasks"])
+    _check_names(tasks, content["tasks"], file)
     tables = content.get("published", [])
     if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
         raise AuricleError(f"{path}: published should be a list of tables of published scores, found {tables!r}")
@@ -127,11 +130,14 @@ def _shared(content: dict[str, Any], path: Path) -> dict[str, Any]:
     shared: dict[str, Any] = {}
     if "seeds" in content:
         seeds = content["seeds"]
-        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-            raise AuricleError(f"{path}: seeds should be a list of whole numbers, found {seeds!r}")
+        whole = isinstance(seeds, list) and seeds and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
+        if not whole or len(set(seeds)) < len(seeds):  # a seed twice makes the deviation between seeds too small
+            raise AuricleError(
+                f"{path}: seeds should be a list of whole numbers from 0 up, each once, found {seeds!r:.200}"
+            )
         shared["seeds"] = tuple(seeds)
     if (lr := content.get("lr")) is not None:
-        if lr != PUBLISHED and not (isinstance(lr, float) and lr > 0):
+        if lr != PUBLISHED and not (isinstance(lr, float) and 0 < lr < math.inf):
             raise AuricleError(f"{path}: lr should be a number above 0 such as 3.0e-5, or {PUBLISHED}; found {lr!r}")
         shared["lr"] = lr
     return shared
@@ -145,9 +151,18 @@ def _task(values: Any, file: SuiteFile, adapter: Any) -> SuiteTask:
     return adapter_of(name, file).read(record)
 
 
+def _check_names(tasks: Sequence[SuiteTask], records: Sequence[dict[str, Any]], file: SuiteFile) -> None:
+    """Raise AuricleError for two tasks of one name, whose scores would stand in one row; how they are measured may differ."""
+    before: dict[tuple[type, str], dict[str, Any]] = {}
+    for task, record in zip(tasks, records):
+        data = {name: value for name, value in record.items() if name not in HOW}
+        if before.setdefault((type(task), task.name), data) != data:
+            raise file.fault(f"two different tasks are named '{task.name}': give each its own name")
+
+
 def adapter_of(name: Any, file: SuiteFile) -> type[SuiteTask]:
     """Return the class that reads the records of an adapter. Raises AuricleError for an unknown one."""
-    if name not in ADAPTERS:
+    if not isinstance(name, str) or name not in ADAPTERS:
         raise file.fault(f"unknown adapter '{name}'{nearest(str(name), tuple(ADAPTERS))}")
     module, _, kind = ADAPTERS[name].partition(":")
     return getattr(import_module(module), kind)

@@ -205,6 +205,29 @@ class HearFolder:
             for name, train, valid, test in fold_rotation(tuple(rows))
         ]
 
+    def check_parts(self, clips: Manifest, splits: Sequence[Split], reason: str) -> None:
+        """Raise AuricleError where a part of a split is empty, or where all its clips are alike.
+
+        Args:
+            clips: The clips that could be read.
+            splits: Their rows.
+            reason: Why a clip is missing, for the message.
+        """
+        rows = list(clips)
+        if not self.of_events and not self.multilabel and len(found := {clip.labels for clip in rows}) == 1:
+            raise AuricleError(
+                f"{self.path}: every clip has the label '{found.pop()[0]}'; a task needs two classes or more"
+            )
+        for split in splits:
+            for part in PARTS:
+                own = [rows[row] for row in getattr(split, part)]
+                if not own:
+                    raise AuricleError(f"{self.path}: no clip of {split.name} ({part}) could be read; {reason}")
+                if self.of_events and not any(clip.events for clip in own):
+                    raise AuricleError(
+                        f"{self.path}: no clip of {split.name} ({part}) has an event; every part needs one"
+                    )
+
 
 def fold_rotation(folds: Sequence[str]) -> list[tuple[str, list[str], list[str], list[str]]]:
     """Return (tested fold, training folds, validation folds, test folds) for every fold, in order of their names."""

@@ -363,20 +363,8 @@ def _task_data(
 ) -> TaskData:
     """Put the clips that could be read together. Raises AuricleError where a part of a split is empty."""
     readable = clips.select(ids=set(ids))
-    splits, rows = folder.splits(readable), list(readable)
-    if not folder.of_events and not folder.multilabel and len(found := {clip.labels for clip in readable}) == 1:
-        raise AuricleError(
-            f"{folder.path}: every clip has the label '{found.pop()[0]}'; a task needs two classes or more"
-        )
-    for split in splits:
-        for part in ("train", "valid", "test"):
-            if not len(getattr(split, part)):
-                first = next(iter(failed.values()), "the folder lists none")
-                raise AuricleError(f"{folder.path}: no clip of {split.name} ({part}) could be read; {first}")
-            if folder.of_events and not any(rows[row].events for row in getattr(split, part)):
-                raise AuricleError(
-                    f"{folder.path}: no clip of {split.name} ({part}) has an event; every part needs one"
-                )
+    splits = folder.splits(readable)
+    folder.check_parts(readable, splits, next(iter(failed.values()), "the folder lists none"))
     return TaskData(folder, readable, splits, features, times, failed, _class_notes(folder, readable, splits))
 
 
