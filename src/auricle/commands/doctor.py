@@ -21,6 +21,9 @@ LARGEST_ERROR_HZ = 5.0  # the resolution of a quarter of a second is 4 Hz
 GIB = 1 << 30
 
 
+ALONE = ("litert",)  # extras that bring older releases of other libraries
+
+
 @dataclass(frozen=True)
 class Format:
     """A file format that was encoded and decoded again; ``detail`` is the error if that failed."""
@@ -150,7 +153,8 @@ def _extra(name: str, requirements: list[str]) -> Extra:
             missing.append(f"{requirement} (found {version})")
         else:
             installed.append(f"{package} {version}")
-    return Extra(name, tuple(installed), tuple(missing), f"pip install 'auricle[{name}]'")
+    alone = " in an environment of its own" if name in ALONE else ""
+    return Extra(name, tuple(installed), tuple(missing), f"pip install 'auricle[{name}]'{alone}")
 
 
 def _version(package: str) -> str | None:

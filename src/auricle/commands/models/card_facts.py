@@ -70,7 +70,7 @@ def _described(folder: Path) -> dict[str, Any]:
 
 
 def _learnt_from(described: dict[str, Any]) -> dict[str, Any]:
-    """Return the names of the data, rows about the clips, and notes, of what ``detector.json`` holds."""
+    """Return rows about the clips, and notes, of what ``detector.json`` holds."""
     from auricle.detectors.files import PART_NAMES
 
     source = described.get("source")
@@ -86,7 +86,7 @@ def _learnt_from(described: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, str)
     }
     notes = tuple(note for note in described.get("notes", ()) if isinstance(note, str))
-    return {"datasets": (data["recordings"],) if "recordings" in data else (), "data": data, "notes": notes}
+    return {"data": data, "notes": notes}  # the name of a folder is no data set of the hub: --datasets names those
 
 
 def _counted(values: dict[str, Any]) -> str:
