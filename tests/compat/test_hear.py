@@ -1,6 +1,7 @@
 """HEAR's interface: EfficientAT's published wrappers, any encoder as a module, and the checks of the validator."""
 
 import importlib
+from types import ModuleType
 
 import pytest
 import torch
@@ -231,3 +232,44 @@ def test_what_is_no_hear_module_is_refused_in_words():
         validate("json")
     with pytest.raises(AuricleError, match="name the encoder"):
         hear_encoder.load_model()
+
+
+def _small_module():
+    module = torch.nn.Linear(1, 1)
+    module.sample_rate, module.scene_embedding_size, module.timestamp_embedding_size = 16000, 1, 1
+    return module
+
+
+def _embeds_nothing(audio, model):
+    return 5
+
+
+def _divides(*_):
+    return 1 / 0
+
+
+@pytest.mark.parametrize(
+    ("load", "stamps", "message"),
+    [
+        (_divides, _embeds_nothing, "load_model ended in ZeroDivisionError"),
+        (lambda: None, _embeds_nothing, "a torch.nn.Module, got NoneType"),
+        (_small_module, _embeds_nothing, "two tensors, embeddings and timestamps, got int"),
+        (_small_module, _divides, "get_timestamp_embeddings ended in ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_breaks_is_told_which_function_did(load, stamps, message):
+    broken = ModuleType("broken")
+    broken.load_model, broken.get_timestamp_embeddings, broken.get_scene_embeddings = load, stamps, _embeds_nothing
+    with pytest.raises(AuricleError, match=message):
+        validate(broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("x =", "SyntaxError"), ("raise SystemExit(3)", "SystemExit"), ("1 / 0", "Zero")]
+)
+def test_a_module_that_cannot_be_imported_says_why(tmp_path, monkeypatch, text, message):
+    name = f"broken_{message}".lower()
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AuricleError, match=f"importing {name} ended in {message}"):
+        validate(name)

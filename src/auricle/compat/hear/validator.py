@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from auricle.compat.hear.encoder import RATES
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, first_line
 
 FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
 SIZES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
@@ -43,10 +44,10 @@ def validate(module: ModuleType | str, model_file_path: Any = "", device: str = 
     Example:
         validate("auricle.compat.hear.encoder", "mn04_as")
     """
-    own = import_module(module) if isinstance(module, str) else module
+    own = _called(f"importing {module}", import_module, module) if isinstance(module, str) else module
     for name in FUNCTIONS:
         _require(callable(getattr(own, name, None)), f"{own.__name__} has no function {name}")
-    model = own.load_model(model_file_path) if model_file_path else own.load_model()
+    model = _called("load_model", own.load_model, *([model_file_path] if model_file_path else []))
     _require(
         isinstance(model, torch.nn.Module), f"load_model should return a torch.nn.Module, got {type(model).__name__}"
     )
@@ -58,9 +59,15 @@ def validate(module: ModuleType | str, model_file_path: Any = "", device: str = 
     warnings = []
     for seconds in TIMESTAMP_SECONDS:
         audio = _noise(2, seconds, model.sample_rate, device)
-        found, times = own.get_timestamp_embeddings(audio, model)
+        pair = _called("get_timestamp_embeddings", own.get_timestamp_embeddings, audio, model)
+        _require(
+            isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(part, Tensor) for part in pair),
+            f"get_timestamp_embeddings should return two tensors, embeddings and timestamps, got {type(pair).__name__}",
+        )
+        found, times = pair
         warnings += _check_timestamps(found, times, model, seconds)
-    scenes = own.get_scene_embeddings(_noise(4, SCENE_SECONDS, model.sample_rate, device), model)
+    audio = _noise(4, SCENE_SECONDS, model.sample_rate, device)
+    scenes = _called("get_scene_embeddings", own.get_scene_embeddings, audio, model)
     _check_embeddings("scene embeddings", scenes, (4, model.scene_embedding_size))
     return list(dict.fromkeys(warnings))
 
@@ -106,6 +113,16 @@ def _check_embeddings(what: str, found: Any, shape: tuple[int | None, ...]) -> N
     _require(bool(torch.isfinite(found).all()), f"{what} hold NaN or infinity")
 
 
+def _called(what: str, function: Callable[..., Any], *values: Any) -> Any:
+    """What a function of the module returns. Raises AuricleError with the error that it ended in."""
+    try:
+        return function(*values)
+    except AuricleError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise AuricleError(f"not a HEAR module: {what} ended in {type(error).__name__}: {first_line(error)}") from error
+
+
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise AuricleError(f"not a HEAR module: {message}")
@@ -120,7 +137,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         warnings = validate(args.module, args.model, args.device)
-    except (AuricleError, ImportError) as error:
+    except AuricleError as error:
         print(error, file=sys.stderr)
         return 2
     print("\n".join(["every check of HEAR passes", *(f"warning: {text}" for text in warnings)]))
