@@ -403,3 +403,16 @@ def _certify(folder):
         (folder / "certificate.json").write_text(json.dumps(values))
     except (RecursionError, AttributeError):
         pass
+
+
+def test_a_full_disk_ends_an_export_in_words_and_leaves_nothing(tmp_path):
+    """PyTorch's writer of archives ended the whole process."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file may grow above 4 kB
+    try:
+        with pytest.raises(AuricleError, match=r"cannot write .*model\.pt2.*make room"):
+            auricle.export(detector(), tmp_path / "bundle", to="torch")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

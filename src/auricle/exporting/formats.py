@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from auricle.core.errors import AuricleError, MissingExtra, first_line
+from auricle.core.io import replacing
 from auricle.exporting.graph import Graph, quiet_tracing
 from auricle.exporting.litert import quiet_converter, write_litert
 from auricle.exporting.quantization.forms import Form
@@ -54,7 +56,10 @@ def write_graph(
     file = folder / MODEL_FILES[to][0]
     try:
         if to == "torch":
-            torch.export.save(graph.program, file)
+            content = io.BytesIO()  # PyTorch's own writer ends the process where the disk is full
+            torch.export.save(graph.program, content)
+            with replacing(file) as temporary:
+                temporary.write_bytes(content.getbuffer())
             return
         if to == "litert":
             write_litert(graph, file, form, calibration)
@@ -73,7 +78,7 @@ def write_graph(
             if form is not None:
                 with_float16_weights(converted, form)
             openvino.save_model(converted, str(file), compress_to_fp16=False)
-    except OSError:
+    except (OSError, AuricleError):
         raise
     except Exception as error:  # each exporter raises kinds of its own
         raise AuricleError(
