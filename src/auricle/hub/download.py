@@ -193,7 +193,7 @@ def _is_complete(error: BaseException, start: int) -> bool:
 
 
 def _mirror_error(error: BaseException) -> MirrorError:
-    """Say in words why a request failed; the library may raise anything on what a server sends."""
+    """Return why a request failed; the library may raise anything on what a server sends."""
     if isinstance(error, urllib.error.HTTPError):
         wait = seconds_to_wait(error)
         retry = error.code >= 500 or wait is not None

@@ -28,8 +28,8 @@ class LossClips:
     Attributes:
         clips: (S,) int16 by id, the first seconds of each.
         targets: (n, C) of 0 and 1 for the classes of the main head; None: the source's own answers stand for labels.
-        labels: what the labels are, in words.
-        notes: what should be known.
+        labels: a phrase that describes the labels.
+        notes: sentences about clips and labels that are left out.
     """
 
     clips: Clips

@@ -1,4 +1,4 @@
-"""Write a traced graph in a smaller form: read the clips that it needs, try the forms, keep one, and say what it loses."""
+"""Write a traced graph in a smaller form: read the clips that it needs, try the forms, keep one, and report what it loses."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _golden_notes(ranges_of: str, scored_on: str) -> list[str]:
 def _scored(
     source: Encoder, description: Description, wanted: Wanted, golden: Clips, given: Clips
 ) -> tuple[LossClips, str]:
-    """The clips that the loss is measured on, and what they are in words."""
+    """Return the clips that the loss is measured on, and a phrase that describes them."""
     if wanted.score_on:
         return scored_clips(wanted.score_on, wanted.labels, source, description), f"of {Path(wanted.score_on).name}"
     labels = PSEUDO if description.heads else NEAREST

@@ -1,4 +1,4 @@
-"""What a repository of the hub holds: one request, and in words why there is no answer."""
+"""List the files of a repository of the hub with one request, and give the reason where there is no answer."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _busy(error: urllib.error.HTTPError) -> str:
 
 
 def _refusal(error: urllib.error.HTTPError, name: RepositoryName, settings: HubSettings) -> AuricleError:
-    """Say in words what the hub refused."""
+    """Return the error for an answer with which the hub refuses a request."""
     code, message = error.headers.get("X-Error-Code") or "", error.headers.get("X-Error-Message") or ""
     where = f"{settings.endpoint}/{name.id}"
     if code == "GatedRepo":

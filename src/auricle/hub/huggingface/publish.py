@@ -128,7 +128,7 @@ def push_to_hub(
     api = HfApi(endpoint=settings.endpoint, token=settings.token, library_name="auricle")
     with TemporaryDirectory(dir=scratch_folder()) as temporary:
         folder = save_pretrained(encoder, temporary, facts=facts, repository=repository, lineage=lineage)
-        with _in_words(repository, settings):
+        with _as_auricle_error(repository, settings):
             api.create_repo(repository.id, private=private, exist_ok=True)
             if repository.revision != MAIN_REVISION:
                 api.create_branch(repository.id, branch=repository.revision, exist_ok=True)
@@ -137,7 +137,7 @@ def push_to_hub(
             files.remove(CARD)
             notes.append(f"{repository.id} has a model card of its own, which was kept")
         sizes = {file: (folder / file).stat().st_size for file in files}
-        with _in_words(repository, settings):
+        with _as_auricle_error(repository, settings):
             commit = _commit(api, repository, folder, files, message)
     return Published(str(repository), f"{settings.endpoint}/{repository.id}", commit, sizes, tuple(notes))
 
@@ -169,8 +169,8 @@ def _is_own_text(card: Path) -> bool:
 
 
 @contextmanager
-def _in_words(repository: RepositoryName, settings: HubSettings) -> Iterator[None]:
-    """Say in words what the client of the hub raises; it may raise anything on what a server sends."""
+def _as_auricle_error(repository: RepositoryName, settings: HubSettings) -> Iterator[None]:
+    """Convert what the client of the hub raises to an AuricleError; it may raise anything on what a server sends."""
     try:
         yield
     except AuricleError:
