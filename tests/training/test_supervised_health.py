@@ -9,7 +9,7 @@ import pytest
 
 from auricle.commands.finetune.finetune import finetune_run
 from auricle.data.manifest.formats import read_manifest
-from auricle.methods.supervised.labelled_clips.doubts import contradictions
+from auricle.methods.supervised.labelled_clips.doubts import doubts
 from auricle.methods.supervised.objective import never_predicted, never_predicted_text
 from auricle.training.health import Health, overfit_warnings
 from auricle.training.log import read_log
@@ -87,13 +87,13 @@ def doubled(tmp_path):
 
 
 def test_the_same_recording_with_two_labels_is_named(doubled):
-    [text] = contradictions(read_manifest(doubled))
+    [text] = doubts({"": read_manifest(doubled)})
     assert "noise/copy of a tone.wav (noise) and tone/0.wav (tone)" in text
     assert "its label" not in text
 
 
 def test_recordings_of_one_length_are_compared_by_their_content(tmp_path):
-    assert contradictions(read_manifest(labelled_sounds(tmp_path / "sounds", clips=6))) == []
+    assert doubts({"": read_manifest(labelled_sounds(tmp_path / "sounds", clips=6))}) == []
 
 
 def test_a_run_points_at_labels_that_contradict(doubled, tmp_path):

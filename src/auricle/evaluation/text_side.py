@@ -23,6 +23,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.core.named import import_named
+from auricle.metrics.retrieval import unit_length
 
 if TYPE_CHECKING:
     from auricle.models.base import Encoder
@@ -118,4 +119,4 @@ def _unit(vectors: np.ndarray, what: str) -> np.ndarray:
     vectors = np.asarray(vectors, np.float64)
     if not np.isfinite(vectors).all():
         raise AuricleError(f"the vectors of the {what} hold NaN or infinite values: nothing was scored")
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit_length(vectors)

@@ -14,6 +14,15 @@ AT = (1, 5, 10, 50)
 MAP_AT = 10
 
 
+def unit_length(vectors: np.ndarray, axis: int = 1) -> np.ndarray:
+    """Scale vectors to unit length along ``axis``, in float64; lengths below 1e-12 count as 1e-12.
+
+    The products of such vectors are their cosine similarities.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=axis, keepdims=True), 1e-12))
+
+
 def retrieval_scores(similarity: np.ndarray, owner: np.ndarray) -> dict[str, float]:
     """Return the scores of both directions: ``a2t_R@1`` … (sound to captions) and ``t2a_R@1`` … (caption to sound).
 

@@ -15,6 +15,7 @@ from auricle.core.randomness import RandomKey
 from auricle.evaluation.probes.base import Features, ProbeData, StandardScaler
 from auricle.evaluation.splits import Split
 from auricle.evaluation.targets import Targets
+from auricle.metrics.retrieval import unit_length
 
 FORMS = ("vote", "cosine", "xares")
 TEMPERATURE = 0.07
@@ -45,16 +46,10 @@ class KNN:
         data = ProbeData.of(features, targets, split)
         if self.form == "vote":
             scale = StandardScaler.fit(data.train)
-            train, test = unit(scale(data.train), axis=1), unit(scale(data.test), axis=1)
+            train, test = unit_length(scale(data.train), axis=1), unit_length(scale(data.test), axis=1)
             return _neighbour_scores(train, data.train_targets, test, self.k, _equal_weights)
-        train = unit(data.train, axis=1 if self.form == "cosine" else 0)
-        return _neighbour_scores(train, data.train_targets, unit(data.test, axis=1), self.k, _softmax_weights)
-
-
-def unit(vectors: np.ndarray, axis: int) -> np.ndarray:
-    """Scale to unit length along ``axis``; lengths below 1e-12 count as 1e-12."""
-    vectors = np.asarray(vectors, dtype=np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=axis, keepdims=True), 1e-12)
+        train = unit_length(data.train, axis=1 if self.form == "cosine" else 0)
+        return _neighbour_scores(train, data.train_targets, unit_length(data.test, axis=1), self.k, _softmax_weights)
 
 
 def _neighbour_scores(

@@ -11,6 +11,7 @@ from auricle.exporting.description import Description
 from auricle.exporting.golden import Clips
 from auricle.exporting.runtimes import Outputs
 from auricle.metrics.classification import mean_average_precision
+from auricle.metrics.retrieval import unit_length
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class TaskLoss:
 
     Attributes:
         clips: how many.
-        labels: what the labels are, in words.
+        labels: a phrase that describes the labels.
         top1_agreement: share of clips with the same top class; without classes, with the same nearest other clip.
         source_map, map: mean average precision of source and exported graph; None without classes.
         embedding_cosine: the mean cosine of exported and source embeddings.
@@ -71,9 +72,9 @@ def task_loss(source: Answers, exported: Answers, targets: np.ndarray | None, la
 
     Args:
         targets: (n, C) of 0 and 1; None: the top class of the source is the label.
-        labels: what the labels are, in words.
+        labels: a phrase that describes the labels.
     """
-    cosine = float(np.mean(np.sum(_unit(source.embedding) * _unit(exported.embedding), axis=1)))
+    cosine = float(np.mean(np.sum(unit_length(source.embedding) * unit_length(exported.embedding), axis=1)))
     n = len(source.embedding)
     if source.scores is None or exported.scores is None:
         same = _nearest(source.embedding) == _nearest(exported.embedding)
@@ -93,12 +94,7 @@ def task_loss(source: Answers, exported: Answers, targets: np.ndarray | None, la
     )
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))
-
-
 def _nearest(vectors: np.ndarray) -> np.ndarray:
-    cosines = _unit(vectors) @ _unit(vectors).T
+    cosines = unit_length(vectors) @ unit_length(vectors).T
     np.fill_diagonal(cosines, -np.inf)
     return np.asarray(cosines.argmax(axis=1))

@@ -39,20 +39,14 @@ class Member(NamedTuple):
 def doubts(parts: Mapping[str, Manifest]) -> list[str]:
     """Return warnings about the labels and the parts of clips; [] where there are none.
 
+    Files are compared by size, then by a part in their middle, then by content. Only the first ``MOST_CLIPS`` clips of each part
+    are compared, and no recordings inside archives.
+
     Args:
         parts: clips by the name of their part.
     """
     groups = same_audio(_members(parts))
     return [*_contradicting(groups), *_in_two_parts(groups), *groups_in_two_parts(parts), *silent_classes(parts)]
-
-
-def contradictions(manifest: Manifest) -> list[str]:
-    """Return a warning that names clips with the same audio and different labels; nothing where there are none.
-
-    Files are compared by size, then by a part in their middle, then by content. Only the first ``MOST_CLIPS`` clips are looked
-    at. Recordings inside archives are not compared.
-    """
-    return _contradicting(same_audio(_members({"": manifest})))
 
 
 def _contradicting(groups: Iterable[list[Member]]) -> list[str]:
