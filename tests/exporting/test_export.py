@@ -17,9 +17,10 @@ import torch
 
 import auricle
 from auricle.cli.main import main
-from auricle.commands.export import ExportConfig, verify_export
+from auricle.commands.export import ExportConfig, export_model, verify_export
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import sha256_of
+from auricle.detectors.files import load_description
 from auricle.exporting.certificate import compared
 from auricle.exporting.description import Description
 from auricle.exporting.formats import write_graph
@@ -32,6 +33,7 @@ from auricle.models.heads.make import make_head
 from auricle.models.label_space import LabelSpace
 from auricle.models.log_mel_stats import LogMelStats
 from helpers.bundles import printed_by_runner
+from helpers.detector_runs import make_detector
 from helpers.encoders import FAMILIES, m2d
 
 
@@ -315,6 +317,13 @@ def test_impossible_options_are_refused(options, words):
 def test_any_length_is_refused_where_the_graph_has_one():
     with pytest.raises(AuricleError, match="has one length"):
         trace(m2d("80x32"), length=None, any_length=True, batch_size=1, frames=False)
+
+
+def test_the_export_of_a_detector_knows_how_long_the_clips_were_that_it_learnt_from(tmp_path):
+    run = make_detector(tmp_path, sounds=False)
+    learnt = load_description(run)["parts"]["train"]
+    export_model(ExportConfig(model=str(run), out=str(tmp_path / "out"), to="torch"))
+    assert Description.read(tmp_path / "out").clip_seconds == round(learnt["seconds"] / learnt["clips"], 3)
 
 
 def test_a_fixed_length_of_a_convolutional_network_pads_shorter_clips(tmp_path):

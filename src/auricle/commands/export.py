@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,6 +288,18 @@ def verify_export(folder: str | Path) -> Verification:
     return Verification(folder, found, this_machine(), versions(certificate.to))
 
 
+def _clip_seconds(config: ExportConfig) -> float | None:
+    """The mean length of the clips that a detector learnt from, where the model is its run folder."""
+    from auricle.detectors.files import load_description
+    from auricle.hub.run_folder import RunFolder
+
+    folder = Path(config.model or "").expanduser()
+    if not RunFolder(folder).detector.is_file():
+        return None
+    learnt = load_description(folder)["parts"].get("train") or {}
+    return round(learnt["seconds"] / learnt["clips"], 3) if learnt.get("clips") and learnt.get("seconds") else None
+
+
 def _loaded(config: ExportConfig) -> Encoder:
     from auricle.hub.load import load
 
@@ -328,7 +340,8 @@ def _write(
     from auricle.exporting.source import source_outputs, timed
 
     graph, clips = _traced(config, source), given[0] | given[1]
-    description, kept, threads = graph.description, None, torch.get_num_threads()
+    description = replace(graph.description, clip_seconds=_clip_seconds(config))
+    kept, threads = None, torch.get_num_threads()
     tolerances = _tolerances(description)
     if config.quantize == "none":
         write_graph(graph, config.to, folder)

@@ -41,6 +41,7 @@ class Description:
         frames: whether there is an output ``frames`` (B, T, D).
         frame_seconds: seconds from one frame to the next.
         heads: the heads whose classes are known, the main one first.
+        clip_seconds: mean length of the clips that a detector learnt from; None where it is not known.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Description:
     licence: str
     source: str
     fingerprint: str
+    clip_seconds: float | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -160,9 +160,11 @@ function playFrom(file) {
   player.hidden = false;
 }
 
+/** Windows of the length that a detector learnt from, else longer ones for longer recordings. */
 function chooseWindow(seconds) {
-  const wanted = seconds >= LONG_SECONDS ? LONG_WINDOW : SHORT_WINDOW, choices = windowChoices();
-  if (!at("window").dataset.chosen) at("window").value = choices.includes(wanted) ? wanted : choices.at(-1);
+  const wanted = description.clip_seconds ?? (seconds >= LONG_SECONDS ? LONG_WINDOW : SHORT_WINDOW), choices = windowChoices();
+  const nearest = choices.reduce((a, b) => (Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a));
+  if (!at("window").dataset.chosen) at("window").value = nearest;
 }
 
 // ---- what is shown
