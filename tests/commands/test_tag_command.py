@@ -255,7 +255,7 @@ def test_a_picture_has_axes_in_kilohertz_and_minutes(night, model, tmp_path, mon
 def test_a_name_that_no_file_can_have_is_a_failure(name, model):
     outcomes = list(tag(TagConfig(files=(name,), model=model)).outcomes)
     assert [type(outcome) for outcome in outcomes] == [Failure]
-    assert name in outcomes[0].error
+    assert outcomes[0].error.startswith(name[:100])  # the middle of a long message is left out
 
 
 def test_nothing_to_tag_is_an_error_with_exit_code_2(tmp_path, model, capsys):

@@ -8,15 +8,23 @@ from typing import Literal
 import pytest
 
 import auricle
-from auricle.core.errors import AuricleError
+from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.options import as_plain, differences, from_plain, names_of, option, option_arguments
 
 
 def configs():
     modules = [m.name for m in pkgutil.walk_packages(auricle.__path__, "auricle.") if not m.name.endswith("__main__")]
-    values = (value for name in modules for value in vars(importlib.import_module(name)).values())
+    values = (value for name in modules for value in module_values(name))
     found = {value for value in values if isinstance(value, type) and is_dataclass(value)}
     return sorted(found, key=lambda kind: kind.__qualname__)
+
+
+def module_values(name):
+    """What a module holds; nothing for one of an extra that is not installed."""
+    try:
+        return vars(importlib.import_module(name)).values()
+    except MissingExtra:
+        return ()
 
 
 def choices():
