@@ -331,6 +331,12 @@ def variant_of(encode: Mapping[str, Any], statistics: str = "own") -> str:
     return ", ".join(parts)
 
 
+def model_title(model: str, encode: Mapping[str, Any], statistics: str = "own") -> str:
+    """Return the name of a model with what is not the default of how clips became vectors; see ``variant_of``."""
+    variant = variant_of(encode, statistics)
+    return f"{model} ({variant})" if variant else model
+
+
 def array_file(path: Path | str) -> Path:
     """Return where the scores of all classes stand: "r.scores.npy" beside "r.json"."""
     path = Path(path)

@@ -17,7 +17,7 @@ from auricle.data.manifest.manifest import TRAINING_SPLITS, Manifest
 from auricle.embeddings.cache import EmbeddingCache, cache_key
 from auricle.evaluation.bootstrap import bootstrap_interval
 from auricle.evaluation.compare import score_difference
-from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions, variant_of
+from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions, model_title
 from auricle.evaluation.identity import task_identity
 from auricle.evaluation.probes.base import Features, check_features
 from auricle.evaluation.protocols import Protocol, protocol
@@ -221,8 +221,7 @@ class TaskRunner:
 
     def _name(self, encoder: Encoder) -> str:
         """The encoder's name, with what is not the default of how clips became vectors."""
-        variant = variant_of(asdict(self.encode), self.statistics)
-        return f"{encoder.info.name} ({variant})" if variant else encoder.info.name
+        return model_title(encoder.info.name, asdict(self.encode), self.statistics)
 
 
 def embed_settings(encode: EncodeSettings, task: Task, crop: str = "start", seed: int = 0) -> EmbedSettings:

@@ -75,7 +75,11 @@ class SplitScores:
 
 def mean_and_std(scores: Sequence[FoldScore]) -> tuple[float, float | None]:
     """Return mean and standard deviation (n-1) over splits and seeds; None for a single score or an infinite one."""
-    values = [s.score for s in scores]
+    return mean_and_std_of([s.score for s in scores])
+
+
+def mean_and_std_of(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return mean and standard deviation (n-1); None for a single value or an infinite one."""
     finite = bool(np.isfinite(values).all())  # d' is infinite where nothing was confused
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 and finite else None
 

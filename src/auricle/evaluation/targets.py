@@ -260,12 +260,18 @@ def class_targets(manifest: Manifest, kind: str = "auto", metric: str = "auto") 
     known = _known_classes(manifest)
     present = {label for clip in manifest for label in clip.labels}
     classes = known + tuple(sorted(present - set(known), key=_label_order(present)))
+    values = label_matrix(manifest, classes)
+    several = any(len(set(clip.labels)) > 1 for clip in manifest)
+    return ClassTargets(classes, values, several if kind == "auto" else kind == "multilabel", metric)
+
+
+def label_matrix(manifest: Manifest, classes: Sequence[str]) -> np.ndarray:
+    """Return the labels of every clip, (n, C) float32 of 0 and 1. Every label must be one of ``classes``."""
     column = {name: i for i, name in enumerate(classes)}
     values = np.zeros((len(manifest), len(classes)), np.float32)
     for row, clip in zip(values, manifest):
         row[[column[label] for label in clip.labels]] = 1
-    several = any(len(set(clip.labels)) > 1 for clip in manifest)
-    return ClassTargets(classes, values, several if kind == "auto" else kind == "multilabel", metric)
+    return values
 
 
 def event_targets(manifest: Manifest) -> EventTargets:

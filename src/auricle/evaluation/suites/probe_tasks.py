@@ -109,6 +109,30 @@ def not_there(path: Path | str, url: str = "") -> str:
     return f"the data are not there: {path} does not exist; --data FOLDER names another folder{where}"
 
 
+def dataset_folder(dataset: str, folder: str, data: str | None, lacking: str = "") -> Path:
+    """Return the official folder of a published data set.
+
+    Args:
+        dataset: Name of the data set.
+        folder: Name of its folder.
+        data: Folder of the data sets that the user named; None: the usual one.
+        lacking: A place that was looked at before, for the message.
+
+    Raises:
+        MissingData: It is not there; the message says where it is published.
+    """
+    from auricle.data.published.folders import dataset_title, datasets_root, where_from
+
+    place = (Path(data).expanduser() if data else datasets_root()) / folder
+    if not place.is_dir():
+        absent = f"neither {lacking} nor {place} exists" if lacking else f"{place} does not exist"
+        raise MissingData(
+            f"{dataset_title(dataset)} is not there ({absent}). {where_from(dataset)}. --data FOLDER names the folder that holds "
+            f"it as '{folder}'"
+        )
+    return place
+
+
 def _protocols(names: Any, file: SuiteFile) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         raise file.fault(f"protocols should be a list of names such as [linear], found {names!r}")
@@ -170,16 +194,9 @@ class ProbeWork(Work):
         if not self.entry.dataset:
             raise MissingData(not_there(lacking, self.entry.url))
         from auricle.data.published.base import read_published
-        from auricle.data.published.folders import dataset_title, datasets_root, where_from
         from auricle.data.published.table import published_dataset
 
-        folder = (Path(self.data).expanduser() if self.data else datasets_root()) / self.entry.folder
-        if not folder.is_dir():
-            neither = f"neither {lacking} nor {folder} exists" if places else f"{folder} does not exist"
-            raise MissingData(
-                f"{dataset_title(self.entry.dataset)} is not there ({neither}). {where_from(self.entry.dataset)}. --data FOLDER "
-                f"names the folder that holds it as '{self.entry.folder}'"
-            )
+        folder = dataset_folder(self.entry.dataset, self.entry.folder, self.data, lacking if places else "")
         dataset = published_dataset(self.entry.dataset)
         manifest = read_published(dataset, folder).manifest
         if task.split_by == "split" and not any(manifest.table.values("split")):

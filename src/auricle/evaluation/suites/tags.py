@@ -152,8 +152,9 @@ class _Scored:
     def measured(self, work: TagsWork, encoder: Encoder, context: WorkContext, task: Task, started: float) -> Measured:
         from auricle.evaluation.bootstrap import bootstrap_interval
         from auricle.evaluation.result_rows import rows_of
+        from auricle.evaluation.targets import label_matrix
 
-        targets = self.targets()
+        targets = label_matrix(self.clips, self.classes)
         evaluation = self.evaluation(work, encoder, context, task, targets)
         evaluation = replace(evaluation, seconds=round(time.perf_counter() - started, 3))
         main, *rest = rows_of(evaluation)
@@ -165,14 +166,6 @@ class _Scored:
                 replace(main, metric=name, score=value, scores={f"{PART} / 0": value}, interval=interval, notes=())
             )
         return Measured((*rows, *rest), evaluation, self.embedded.failed)
-
-    def targets(self) -> np.ndarray:
-        """(n, C) of 0 and 1."""
-        column = {name: i for i, name in enumerate(self.classes)}
-        values = np.zeros((len(self.clips), len(self.classes)), np.float32)
-        for row, clip in enumerate(self.clips):
-            values[row, [column[label] for label in clip.labels]] = 1
-        return values
 
     def evaluation(
         self, work: TagsWork, encoder: Encoder, context: WorkContext, task: Task, targets: np.ndarray

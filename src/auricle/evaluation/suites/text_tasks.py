@@ -251,6 +251,7 @@ class RetrievalWork(Work):
 
     def measure(self, encoder: Encoder, context: WorkContext) -> Measured:
         from auricle.embeddings.cache import EmbeddingCache
+        from auricle.evaluation.suites.rows import with_scores
         from auricle.evaluation.text_side import caption_vectors, similarity, sound_vectors, text_side
         from auricle.inference.config import EmbedSettings
         from auricle.metrics.retrieval import retrieval_scores
@@ -267,31 +268,14 @@ class RetrievalWork(Work):
             similarity(sound_vectors(side, embedded.clip), vectors), np.array([row for row, _ in texts])
         )
         first = self._row(encoder, context, len(embedded.ids), len(embedded.failed))
-        rows = [
-            replace(first, metric=name, score=value, scores={f"{PART} / 0": value}) for name, value in scores.items()
-        ]
+        rows = [with_scores(first, name, {f"{PART} / 0": value}) for name, value in scores.items()]
         return Measured(tuple(rows), None, embedded.failed)
 
     def _row(self, encoder: Encoder, context: WorkContext, sounds: int, failed: int) -> Any:
         from auricle.evaluation.identity import TaskIdentity
-        from auricle.evaluation.result_rows import Result
-        from auricle.hub.run_folder import environment
+        from auricle.evaluation.suites.rows import work_row
 
         digits = self.fingerprint()[:16]
         identity = TaskIdentity(sounds, 0, PART, "whole clips", clips=digits, labels=digits, split=digits)
-        return Result(
-            model=encoder.info.name,
-            checksum=encoder.fingerprint(),
-            task=self.task,
-            protocol=self.protocol,
-            metric="",
-            score=0.0,
-            std=None,
-            scores={},
-            clips=sounds,
-            environment=environment(),
-            command=context.command,
-            identity=identity,
-            place=context.place,
-            notes=(f"{failed} clips could not be read",) if failed else (),
-        )
+        notes = (f"{failed} clips could not be read",) if failed else ()
+        return replace(work_row(self, encoder, context, identity), notes=notes)

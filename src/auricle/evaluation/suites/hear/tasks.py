@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,8 +136,6 @@ class HearWork(Work):
 
     def _rounds(self, data: TaskData, quiet: bool) -> Sequence[Round]:
         """Choose the settings on the first split, train them on every split, and score its test part."""
-        from dataclasses import replace
-
         from auricle.core.randomness import RandomKey
         from auricle.evaluation.suites.hear.predictor import GRIDS, fit_best
 
@@ -182,39 +180,25 @@ class HearWork(Work):
     def _rows(
         self, data: TaskData, rounds: Sequence[Round], encoder: Encoder, context: WorkContext, seconds: float
     ) -> list[Result]:
-        from auricle.evaluation.evaluation import variant_of
+        from auricle.evaluation.evaluation import model_title
         from auricle.evaluation.identity import task_identity
-        from auricle.evaluation.result_rows import Result
-        from auricle.hub.run_folder import environment
+        from auricle.evaluation.suites.rows import ratio_of_test_clips, with_scores, work_row
 
         duration = self.folder.metadata.get("sample_duration")
         identity = task_identity(data.clips, data.labels, data.splits, duration, by_id=True)
-        variant = variant_of(asdict(context.encode))
-        rows = []
-        for name in self.folder.scores:
-            values = {f"{own.split} / {SEED}": own.scores[HEAR_METRICS[name]] for own in rounds}
-            numbers = list(values.values())
-            row = Result(
-                model=f"{encoder.info.name} ({variant})" if variant else encoder.info.name,
-                checksum=encoder.fingerprint(),
-                task=self.task,
-                protocol=self.protocol,
-                metric=HEAR_METRICS[name],
-                score=float(np.mean(numbers)),
-                std=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
-                scores=values,
-                classes=len(self.folder.classes),
-                clips=identity.tested,
-                seconds=seconds,
-                environment=environment(),
-                command=context.command,
-                test_ratio=float(np.mean([len(s.test) / max(1, len(s.train)) for s in data.splits])),
-                identity=identity,
-                place=context.place,
-                notes=tuple(data.notes),
-            )
-            rows.append(row)
-        return rows
+        row = replace(
+            work_row(self, encoder, context, identity),
+            model=model_title(encoder.info.name, asdict(context.encode)),
+            classes=len(self.folder.classes),
+            seconds=seconds,
+            test_ratio=ratio_of_test_clips(data.splits),
+            notes=tuple(data.notes),
+        )
+        by_metric = {
+            HEAR_METRICS[name]: {f"{own.split} / {SEED}": own.scores[HEAR_METRICS[name]] for own in rounds}
+            for name in self.folder.scores
+        }
+        return [with_scores(row, metric, scores) for metric, scores in by_metric.items()]
 
 
 @dataclass(frozen=True)
@@ -251,11 +235,9 @@ class TaskData:
     @cached_property
     def labels(self) -> np.ndarray:
         """(n, C) of 0 and 1: the labels of each clip."""
-        column = {name: i for i, name in enumerate(self.folder.classes)}
-        values = np.zeros((len(self.clips), len(column)), np.float32)
-        for row, clip in enumerate(self.clips):
-            values[row, [column[label] for label in clip.labels]] = 1
-        return values
+        from auricle.evaluation.targets import label_matrix
+
+        return label_matrix(self.clips, self.folder.classes)
 
     def fit(self, split: Split, settings: Any, key: Any) -> FittedPredictor:
         """Train one predictor on a split."""

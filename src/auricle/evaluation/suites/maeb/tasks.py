@@ -11,11 +11,9 @@ the library ``datasets`` and writes result files for its leaderboard; AURICLE_OF
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from auricle.evaluation.suites.contract import Measured, Record, SuiteFile, SuiteTask, Work, WorkContext
 from auricle.evaluation.suites.maeb.library import (
@@ -136,28 +134,18 @@ class MaebWork(Work):
         context: WorkContext,
         seconds: float,
     ) -> Result:
-        from auricle.evaluation.evaluation import variant_of
-        from auricle.evaluation.result_rows import Result
-        from auricle.hub.run_folder import environment
+        from auricle.evaluation.evaluation import model_title
+        from auricle.evaluation.suites.rows import with_scores, work_row
 
-        variant, values = variant_of(asdict(context.encode)), list(scores.values())
-        return Result(
-            model=f"{encoder.info.name} ({variant})" if variant else encoder.info.name,
-            checksum=encoder.fingerprint(),
-            task=self.task,
-            protocol=self.protocol,
-            metric=self.description["metric"],
-            score=float(score),
-            std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-            scores=scores,
-            classes=size.classes,
-            clips=size.tested,
+        row = work_row(self, encoder, context, self._identity(size))
+        row = with_scores(row, self.description["metric"], scores)
+        return replace(
+            row,
+            model=model_title(encoder.info.name, asdict(context.encode)),
+            score=float(score),  # mteb's own mean
             seconds=seconds,
-            environment={**environment(), "mteb": mteb_version()},
-            command=context.command,
+            environment={**row.environment, "mteb": mteb_version()},
             test_ratio=size.test_ratio,
-            identity=self._identity(size),
-            place=context.place,
         )
 
     def _identity(self, size: TaskSize) -> TaskIdentity:

@@ -205,10 +205,3 @@ def score_of(settings: HeadSettings, task: TaskClips, found: Predictions, rows: 
             [found[int(row)].tolist() for row in rows], [task.targets[row].tolist() for row in rows]
         )
     return float(np.mean([bool((found[int(row)].numpy() == task.targets[row]).all()) for row in rows]))
-
-
-def summary(rounds: Sequence[Round]) -> tuple[float, float | None, dict[str, float]]:
-    """Return mean, deviation (None for a single score) and all scores by split and seed."""
-    scores = {f"{r.split} / {r.seed}": r.score for r in rounds}
-    values = list(scores.values())
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, scores

@@ -161,16 +161,10 @@ class SuperbWork(Work):
 
     def _published(self, name: str, folder: str) -> Manifest:
         from auricle.data.published.base import read_published
-        from auricle.data.published.folders import dataset_title, datasets_root, where_from
         from auricle.data.published.table import published_dataset
+        from auricle.evaluation.suites.probe_tasks import dataset_folder
 
-        place = (Path(self.data).expanduser() if self.data else datasets_root()) / folder
-        if not place.is_dir():
-            raise MissingData(
-                f"{dataset_title(name)} is not there ({place} does not exist). {where_from(name)}. --data FOLDER names the "
-                f"folder that holds it as '{folder}'"
-            )
-        return read_published(published_dataset(name), place).manifest
+        return read_published(published_dataset(name), dataset_folder(name, folder, self.data)).manifest
 
     def _noise(self, words: Manifest) -> Manifest | None:
         """The recordings of noise: those of the record, else of the data set's own folder."""
@@ -193,32 +187,18 @@ class SuperbWork(Work):
 
     def measure(self, encoder: Encoder, context: WorkContext) -> Measured:
         from auricle.evaluation.identity import task_identity
-        from auricle.evaluation.result_rows import Result
-        from auricle.evaluation.suites.superb.scoring import measure_task, summary
-        from auricle.hub.run_folder import environment
+        from auricle.evaluation.suites.rows import ratio_of_test_clips, with_scores, work_row
+        from auricle.evaluation.suites.superb.scoring import measure_task
 
         start, found, settings = time.perf_counter(), self.clips, self.entry.settings
         rounds, failed = measure_task(encoder, found, settings, self.entry.seeds, context)
         identity = task_identity(found.clips, found.labels, found.splits, None, by_id=True)
-        score, std, scores = summary(rounds)
-        row = Result(
-            model=encoder.info.name,
-            checksum=encoder.fingerprint(),
-            task=self.task,
-            protocol=self.protocol,
-            metric=settings.metric,
-            score=score,
-            std=std,
-            scores=scores,
-            classes=identity.classes,
-            clips=identity.tested,
+        row = replace(
+            work_row(self, encoder, context, identity),
             seconds=time.perf_counter() - start,
-            environment=environment(),
-            command=context.command,
-            test_ratio=sum(len(s.test) / max(1, len(s.train)) for s in found.splits) / len(found.splits),
-            identity=identity,
-            place=context.place,
+            test_ratio=ratio_of_test_clips(found.splits),
             notes=(*found.notes, *([f"{len(failed)} clips could not be read"] if failed else [])),
         )
+        row = with_scores(row, settings.metric, {f"{r.split} / {r.seed}": r.score for r in rounds})
         learnt = [{**asdict(r), "settings": asdict(settings)} for r in rounds]
         return Measured((row,), None, failed, files={LEARNT: dumps(learnt, indent=1)})
