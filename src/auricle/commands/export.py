@@ -35,7 +35,7 @@ from auricle.exporting.web.runtime_files import RuntimeFiles, runtime_files
 
 if TYPE_CHECKING:
     from auricle.exporting.graph import Graph
-    from auricle.exporting.quantization.smaller import Kept
+    from auricle.exporting.quantization.smaller import SmallerGraph
     from auricle.models.base import Encoder
 
 FINITE = 1e30  # what is lost in a smaller form is stated, not limited; NaN and infinity are refused
@@ -332,7 +332,7 @@ def _write_around(folder: Path, to: str, description: Description, page_runtime:
 
 def _write(
     config: ExportConfig, source: Encoder, given: tuple[Clips, Clips], folder: Path, page_runtime: RuntimeFiles | None
-) -> tuple[Description, Certificate, Kept | None]:
+) -> tuple[Description, Certificate, SmallerGraph | None]:
     import torch
 
     from auricle.exporting.formats import write_graph

@@ -35,7 +35,7 @@ class Replay:
     lost: int
     twice: int
 
-    def in_words(self, run: str) -> str:
+    def message(self, run: str) -> str:
         """Return a sentence for people."""
         more = [f"{self.lost} are gone"] if self.lost else []
         more += [f"of {self.twice} the newer labels are taken"] if self.twice else []

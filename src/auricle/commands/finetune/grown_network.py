@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.commands.finetune.detector import FULL, kept_goal, options_of_training, say
-from auricle.commands.finetune.whole_network import clip_windows, reader_of
+from auricle.commands.finetune.whole_network import clip_windows, open_quietly, reader_of
 from auricle.core.errors import AuricleError, first_line
 from auricle.core.options import with_values
 from auricle.methods.supervised.config import FinetuneConfig
@@ -18,7 +18,6 @@ from auricle.methods.supervised.config import FinetuneConfig
 if TYPE_CHECKING:
     from auricle.detectors.files import PartScores
     from auricle.hub.run_folder import RunFolder
-    from auricle.methods.supervised.data import LabelledData
     from auricle.methods.supervised.labelled_clips.parts import Parts
     from auricle.models.base import Encoder
     from auricle.models.label_space import LabelSpace
@@ -84,14 +83,13 @@ def grown_config(
     joint = joined_classes(old_space, space, source)
     replay = joined_clips(new, _earlier(folder, quiet), old_space, joint, folder.path)
     if not quiet:
-        say(replay.in_words(source))
+        say(replay.message(source))
     make_folder(run.path, "choose another --out")
     write_manifest(replay.clips, run.grown_table)
-    plain = {name: getattr(FinetuneConfig(config.method, config.source), name, None) for name in ("valid", "test")}
-    blank = FinetuneConfig(config.method, config.source).data
-    plain |= {name: getattr(blank, name) for name in OF_THE_NEW_CLIPS if hasattr(blank, name)}
+    blank = FinetuneConfig(config.method, config.source)
+    defaults = {**vars(blank), **vars(blank.data)}
     values = {
-        **plain,
+        **{name: defaults[name] for name in OF_THE_NEW_CLIPS},
         **kept_goal(folder.path, config, named),
         "model": source,
         "weights": None,
@@ -150,8 +148,7 @@ def _with_start(
     wide = with_more_classes(encoder, space, seed=config.train.seed)
     what = f"of {config.detector.from_run}, with {len(space) - old} new classes"
     if MAIN in wide.heads:  # else the head is the network's own, and its new rows are learnt from random ones
-        with redirect_stderr(io.StringIO()):
-            data = _opened(config)
+        data = open_quietly(config)
         assert data.encoder is not None
         head = wide.heads[MAIN]
         if len(space) > old:
@@ -161,14 +158,6 @@ def _with_start(
             values |= {**FROM_FITTED_HEAD, **clip_windows(config, data)}
     save_encoder(wide, run.start, lineage={"model": config.model, "source": config.source, "head": what})
     return with_values(config, {**values, "model": str(run.start), "weights": None})
-
-
-def _opened(config: FinetuneConfig) -> LabelledData:
-    from auricle.methods.supervised.data import open_labelled
-    from auricle.training.distributed import dist_context
-
-    with dist_context(config.train.device, quiet=True) as dist:
-        return open_labelled(config, dist)
 
 
 @contextmanager

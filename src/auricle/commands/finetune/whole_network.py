@@ -74,7 +74,7 @@ def with_fitted_start(config: FinetuneConfig, *, quiet: bool = False) -> Finetun
 
     config = replace(config, out=config.out or default_folder(config))
     RunFolder.check_free(Path(str(config.out)))
-    data = _opened(config)
+    data = open_quietly(config)
     assert data.space is not None
     if data.dataset.manifest.clips[0].path is None:
         if not quiet:
@@ -210,7 +210,7 @@ def try_whole_network(plan: Plan, fitted: Fitted, train: Train, *, quiet: bool =
 
     started = time.monotonic()
     choice, whole = fitted.detector.selection.kept.choice, fitted.opened.config.data.seconds
-    data = _opened(plan.config)
+    data = open_quietly(plan.config)
     if data.valid is None or data.space is None:
         return Rivalry(False, "the whole network is not trained: no clips to validate on", {})
     reader = reader_of(data, with_values(plan.config, {"heads": (choice.kind,), "seconds": whole}), quiet)
@@ -261,7 +261,7 @@ def _trial(found: Comparison, config: FinetuneConfig, seconds: float) -> dict[st
     }
 
 
-def _opened(config: FinetuneConfig) -> LabelledData:
+def open_quietly(config: FinetuneConfig) -> LabelledData:
     """Open clips that the run opens too, which says what there is to say about them."""
     from auricle.methods.supervised.data import open_labelled
     from auricle.training.distributed import dist_context

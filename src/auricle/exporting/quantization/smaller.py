@@ -65,8 +65,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What was kept.
+class SmallerGraph:
+    """The graph in the form that was chosen.
 
     Attributes:
         run: the graph.
@@ -91,7 +91,7 @@ class Kept:
 
 def write_smaller(
     graph: Graph, to: str, folder: Path, source: Encoder, wanted: Wanted, golden: Clips, given: Clips
-) -> Kept:
+) -> SmallerGraph:
     """Write the model file of the form that loses least, of those that are asked for.
 
     Args:
@@ -135,7 +135,9 @@ def write_smaller(
     }
     run = open_graph(folder, to, description, threads=wanted.threads)
     tried = tuple(trials) if len(trials) > 1 else ()
-    return Kept(run, form, facts, tried, table(trials, chosen), (*scored.notes, *_golden_notes(ranges_of, scored_on)))
+    return SmallerGraph(
+        run, form, facts, tried, table(trials, chosen), (*scored.notes, *_golden_notes(ranges_of, scored_on))
+    )
 
 
 def _golden_notes(ranges_of: str, scored_on: str) -> list[str]:

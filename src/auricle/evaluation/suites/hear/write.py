@@ -5,6 +5,7 @@ Source: [evaluation 7.3](docs/specification/evaluation.md#s7-3). No PyTorch here
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections import Counter
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from auricle.audio.sources import AudioSource
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.io import dumps, make_folder, replacing, short_name, write_text
 from auricle.data.datasets.frame_labels import cut_events
 from auricle.data.manifest.manifest import Clip, Manifest
+from auricle.data.manifest.tables import text_file
 from auricle.evaluation.splits import Split
 from auricle.evaluation.suites.hear.folder import METADATA, PARTS, VOCABULARY
 
@@ -56,6 +59,9 @@ def write_hear_folder(
     Raises:
         AuricleError: The folder holds a task of other recordings or of another length, or none of the clips could be read.
     """
+    from auricle.data.stores.base import open_store
+    from auricle.inference.pipeline import source_of
+
     parts = _parts(splits)
     origin = _origin(clips, seconds)
     _check_same_task(out, origin)
@@ -75,15 +81,18 @@ def write_hear_folder(
         WRITTEN_FROM: origin,
     }
     write_text(out / METADATA, dumps(metadata, indent=1))  # first: it says whose audio the folder holds
-    write_text(out / VOCABULARY, "idx,label\n" + "".join(f"{i},{_cell(label)}\n" for i, label in enumerate(classes)))
+    with text_file(out / VOCABULARY) as file:
+        csv.writer(file, lineterminator="\n").writerows([("idx", "label"), *enumerate(classes)])
     found: dict[str, dict[str, Any]] = {part: {} for part in parts}
+    store = open_store(clips, "audio")
     rows, names, failed = list(clips), file_names([clip.id for clip in clips]), dict[str, str]()
     for part, members in parts.items():
         for row in members:
             clip, file = rows[row], names[row]
             try:
                 for rate in rates:
-                    _write_clip(clips, clip, out / str(rate) / part / file, rate, seconds)
+                    source = replace(source_of(clips, store, clip), seconds=seconds)
+                    _write_audio(source, out / str(rate) / part / file, rate)
                 whole = out / str(rates[0]) / part / file
                 found[part][file] = _spans(clip, whole) if events else list(clip.labels)
             except AudioError as error:
@@ -109,14 +118,11 @@ def _parts(splits: Sequence[Split]) -> dict[str, np.ndarray]:
     return {"train": train, "valid": valid, "test": split.test}
 
 
-def _write_clip(clips: Manifest, clip: Clip, file: Path, rate: int, seconds: float | None) -> None:
+def _write_audio(source: AudioSource, file: Path, rate: int) -> None:
     from auricle.audio.write import encode_audio
-    from auricle.data.stores.base import open_store
-    from auricle.inference.pipeline import source_of
 
     if file.is_file():
         return
-    source = replace(source_of(clips, open_store(clips, "audio"), clip), seconds=seconds)
     wave = source.read(rate, "soxr")
     make_folder(file.parent)
     with replacing(file) as temporary:
@@ -183,7 +189,3 @@ def _check_same_task(out: Path, origin: str) -> None:
         raise AuricleError(
             f"{out} holds a task of other recordings or of another --seconds; choose a new folder for --out, or remove this one"
         )
-
-
-def _cell(label: str) -> str:
-    return '"' + label.replace('"', '""') + '"' if set(label) & set(',"\n') else label
