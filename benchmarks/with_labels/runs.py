@@ -172,7 +172,7 @@ class Runs:
         return run
 
     def small_encoder(self) -> Path:
-        """The encoder of the preset small on the pool; for want of time it learns a quarter of the preset's updates."""
+        """The encoder of the preset small on the pool."""
         run, data = self.folder / "small-encoder", prepared_pool(self.shared, "honest", self.folder)
 
         def start() -> None:

@@ -46,7 +46,7 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "logits and embedding of mn04_as": {"teacher": MODEL, "features": "clip"},
     "features of the small encoder": {"teacher": "small", "logits": False, "features": "clip"},
 }
-PRETRAIN = ("--preset", "small", "--seed", "0", "--max-updates", "1500", "--warmup-updates", "150")
+PRETRAIN = ("--preset", "small", "--seed", "0")
 
 CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "ESC-10": {
