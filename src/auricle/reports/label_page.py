@@ -22,7 +22,7 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.detectors.suggestions import RANDOM, Suggestion
 from auricle.models.label_space import LabelKind
-from auricle.reports.drawing.html import count, script_safe, text
+from auricle.reports.drawing.html import count, script_safe, style, text
 from auricle.reports.drawing.media import mp3, spectrogram
 from auricle.reports.page import POLICY
 from auricle.version import __version__
@@ -159,7 +159,6 @@ def _picture(wave: np.ndarray, encoder: Encoder) -> str:
 
 def _document(questions: LabelQuestions, store: dict[str, Any], link: bool) -> str:
     here = files(__package__)
-    style = "".join(here.joinpath(name).read_text("utf-8") for name in ("report.css", "label_page.css"))
     script = here.joinpath("label_page.js").read_text("utf-8")
     body = here.joinpath("label_page.html").read_text("utf-8")
     policy = POLICY.replace("media-src data: blob:", "media-src data: blob: 'self' file:") if link else POLICY
@@ -173,7 +172,7 @@ def _document(questions: LabelQuestions, store: dict[str, Any], link: bool) -> s
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{text(title)} · Auricle</title><style>{style}</style></head><body>{body}"
+        f"<title>{text(title)} · Auricle</title><style>{style('report.css', 'label_page.css')}</style></head><body>{body}"
         f'<script type="application/json" id="store">{script_safe(json.dumps(store, separators=(",", ":")))}</script>'
         f"<script>{script}</script></body></html>"
     )

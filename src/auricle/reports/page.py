@@ -10,7 +10,7 @@ from pathlib import Path
 from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
 from auricle.reports.detector_view import DetectorView
-from auricle.reports.drawing.html import script_safe, text
+from auricle.reports.drawing.html import script_safe, style, text
 from auricle.reports.drawing.media import PageSounds
 from auricle.reports.run_view import RunView, main_evaluation, named_apart
 from auricle.reports.sections.classes import classes_section
@@ -141,13 +141,13 @@ def _header(runs: Sequence[RunView], detector: DetectorView | None = None, probl
 
 def document(title: str, body: str, store: str) -> str:
     """Return a page of this body (HTML) and store (JSON); it loads nothing from elsewhere."""
-    style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
+    script = files(__package__).joinpath("report.js").read_text("utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{text(title)} · Auricle</title><style>{style}</style></head><body><main>{body}</main>"
+        f"<title>{text(title)} · Auricle</title><style>{style('report.css')}</style></head><body><main>{body}</main>"
         f"<footer>Written by Auricle {text(__version__)}; nothing on this page is loaded from elsewhere.</footer>"
         '<div id="tip" hidden></div>'
         f'<script type="application/json" id="store">{script_safe(store)}</script>'

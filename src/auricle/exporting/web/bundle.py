@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
 from auricle.core.io import write_text
+from auricle.core.page_parts import SUFFIXES, shared_parts
 from auricle.exporting.description import Description
 from auricle.exporting.web.runtime_files import RuntimeFiles
 
@@ -50,8 +51,8 @@ def write_page(folder: Path, description: Description, runtime: RuntimeFiles) ->
     own = files("auricle.exporting.web")
     for name in ("page", "runtime"):
         (folder / name).mkdir()
-    for source in (own / "page").iterdir():
-        if source.name.endswith((".js", ".css")):
+    for source in [*shared_parts(), *(own / "page").iterdir()]:
+        if source.name.endswith(SUFFIXES):
             write_text(folder / "page" / source.name, source.read_text(encoding="utf-8"))
     write_text(folder / "index.html", (own / "page" / "index.html").read_text(encoding="utf-8"))
     for name, file in runtime.files.items():  # .mjs is unknown to some servers, and a module of unknown type is refused

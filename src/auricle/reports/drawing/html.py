@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 
+from auricle.core.page_parts import theme
 from auricle.metrics.table import METRICS
 
 
@@ -17,6 +19,11 @@ def text(value: object) -> str:
 def script_safe(data: str) -> str:
     """Escape JSON so that it cannot end the script element around it."""
     return data.replace("<", "\\u003c")
+
+
+def style(*names: str) -> str:
+    """Return the shared style sheet, followed by files of this floor: "report.css"."""
+    return theme() + "".join(files("auricle.reports").joinpath(name).read_text("utf-8") for name in names)
 
 
 def section(id: str, title: str, body: str, lead: str = "") -> str:

@@ -1,16 +1,9 @@
 // The microphone: blocks become samples at the model's rate, and every step the newest window is handed on.
 
+import { MicrophoneInput, level } from "./microphone_input.js";
 import { Resampler } from "./signals.js";
 
-const STARTING = 5000; // milliseconds until the sound system must have started
 const WAITING = 2; // windows that may wait for the network before sound is skipped
-
-const REASONS = {
-  NotAllowedError: "The browser was not allowed to use the microphone. Allow it in the address bar or in the settings of the browser, then try again.",
-  NotFoundError: "No microphone was found. Connect one, or choose a file.",
-  NotReadableError: "The microphone cannot be read: another program may be using it.",
-  OverconstrainedError: "No microphone was found that fits. Choose a file.",
-};
 
 export class Microphone {
   /**
@@ -28,36 +21,19 @@ export class Microphone {
   }
 
   async start() {
-    if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) {
-      throw new Error("This browser gives pages no microphone here. Pages get one from https addresses and from localhost alone.");
-    }
-    try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-    } catch (error) {
-      throw new Error(REASONS[error.name] ?? `The microphone cannot be opened: ${error.message}`);
-    }
-    this.context = new AudioContext();
-    await this.context.audioWorklet.addModule(new URL("microphone.js", import.meta.url));
-    this.resampler = this.context.sampleRate === this.rate ? null : new Resampler(this.context.sampleRate, this.rate);
-    this.node = new AudioWorkletNode(this.context, "microphone", { numberOfOutputs: 0 });
-    this.node.port.onmessage = ({ data }) => this.take(data);
-    this.context.createMediaStreamSource(this.stream).connect(this.node);
-    const started = this.context.resume().then(() => true), late = new Promise((resolve) => { setTimeout(resolve, STARTING, false); });
-    if (!(await Promise.race([started, late]))) throw new Error("The sound of this browser does not start: the device may have no sound card. Choose a file.");
-    for (const track of this.stream.getAudioTracks()) track.onended = () => this.onEnd("The microphone went away.");
+    this.input = new MicrophoneInput((block) => this.take(block), this.onEnd);
+    const rate = await this.input.open();
+    this.resampler = rate === this.rate ? null : new Resampler(rate, this.rate);
+    await this.input.start();
   }
 
   async stop() {
-    for (const track of this.stream?.getTracks() ?? []) { track.onended = null; track.stop(); }
-    if (this.node) this.node.port.onmessage = null;
-    this.context?.close().catch(() => {}); // not awaited: without a sound card it never ends
+    this.input?.close();
     await this.queue;
   }
 
   take(block) {
-    let power = 0;
-    for (const value of block) power += value * value;
-    this.onLevel(10 * Math.log10(Math.max(power / block.length, 1e-9)));
+    this.onLevel(level(block));
     const samples = this.resampler ? this.resampler.push(block) : block;
     for (let at = 0; at < samples.length; ) { // up to the next step, then a window
       const count = Math.min(samples.length - at, this.next - this.received);

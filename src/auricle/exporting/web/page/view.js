@@ -1,22 +1,12 @@
 // What is shown of the answers: labels of the whole, a lane for each class over time, events.
 
 import { COLOURS, clock, drawScores, drawWaveform } from "./drawing.js";
+import { at, element } from "./element.js";
 import { cells } from "./events.js";
 
 const LANES = 8; // classes shown over time, besides those with events
 const MOST_LANES = 16;
 const MOST_EVENTS = 200; // in the table; the files hold all
-
-export const at = (id) => document.getElementById(id);
-
-export function element(tag, values = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(values)) {
-    if (name in made) made[name] = value; else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
 
 function seconds(time) {
   if (time < 60) return `${time.toFixed(2)} s`;
@@ -110,7 +100,7 @@ export function timeAt(event, target, [from, to]) {
 /** Draw everything that is on a canvas; again when the size or the colours change. */
 export function redraw(answer) {
   if (!answer) return;
-  if (answer.samples) drawWaveform(at("waveform"), answer.samples, answer.range, answer.rate);
+  if (answer.samples) drawWaveform(at("waveform"), answer.samples, answer.range);
   for (const section of at("heads").children) section.redraw?.();
 }
 

@@ -3,7 +3,7 @@
 export const COLOURS = 8;
 
 /** A context whose units are CSS pixels, cleared, with the size of the canvas's box. */
-function prepared(canvas) {
+export function prepared(canvas) {
   const { width, height } = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(width * ratio));
   canvas.height = Math.max(1, Math.round(height * ratio));
@@ -12,25 +12,39 @@ function prepared(canvas) {
   return { context, width, height };
 }
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-export function drawWaveform(canvas, samples, range, rate) {
-  const { context, width, height } = prepared(canvas), axis = 18, middle = (height - axis) / 2;
-  const columns = Math.max(1, Math.floor(width)), loudest = samples.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-  const scale = (middle - 2) / Math.max(loudest, 1e-3);
-  context.fillStyle = colour("--accent");
+/** The lowest and highest sample of each of `columns` equal parts. */
+export function envelope(samples, columns) {
+  const low = new Float32Array(columns), high = new Float32Array(columns);
   for (let x = 0; x < columns; x++) {
     const first = Math.floor(x * samples.length / columns), stop = Math.max(first + 1, Math.floor((x + 1) * samples.length / columns));
-    let low = 0, high = 0;
-    for (let i = first; i < stop && i < samples.length; i++) { if (samples[i] < low) low = samples[i]; else if (samples[i] > high) high = samples[i]; }
-    context.fillRect(x, middle - high * scale, 1, Math.max(1, (high - low) * scale));
+    for (let i = first; i < stop && i < samples.length; i++) { if (samples[i] < low[x]) low[x] = samples[i]; else if (samples[i] > high[x]) high[x] = samples[i]; }
+  }
+  return { low, high };
+}
+
+export function drawWaveform(canvas, samples, range) {
+  const columns = Math.max(1, Math.floor(canvas.getBoundingClientRect().width));
+  drawEnvelope(canvas, { ...envelope(samples, columns), span: range }, range);
+}
+
+/** A waveform with a time axis. `low`, `high`: of equal parts of `span`; `span` and `range` (what is shown) in seconds. */
+export function drawEnvelope(canvas, { low, high, span, loudest = 0 }, range) {
+  const { context, width, height } = prepared(canvas), axis = 18, middle = (height - axis) / 2;
+  for (let i = 0; i < low.length; i++) loudest = Math.max(loudest, high[i], -low[i]);
+  const scale = (middle - 2) / Math.max(loudest, 1e-3), x = (time) => (time - range[0]) / (range[1] - range[0]) * width;
+  const first = x(span[0]), step = (x(span[1]) - first) / low.length;
+  context.fillStyle = colour("--accent");
+  for (let i = 0; i < low.length; i++) {
+    context.fillRect(first + i * step, middle - high[i] * scale, Math.max(1, step), Math.max(1, (high[i] - low[i]) * scale));
   }
   drawAxis(context, range, width, height, axis);
 }
 
 function drawAxis(context, [from, to], width, height, axis) {
-  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800];
-  const step = steps.find((s) => (to - from) / s <= Math.max(2, width / 70)) ?? 3600;
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 21600];
+  const step = steps.find((s) => (to - from) / s <= Math.max(2, width / 70)) ?? 43200;
   context.fillStyle = colour("--soft");
   context.font = "12px system-ui, sans-serif";
   let free = 0;
