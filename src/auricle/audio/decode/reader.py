@@ -97,7 +97,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Span:
+class SampleSpan:
     """Samples [first, stop) to decode at the file's rate; then, at ``rate``, skip ``skip`` and take ``count`` (None: all)."""
 
     rate: int
@@ -331,7 +331,7 @@ def _content(file: Path | BinaryIO, part: Part, size: int) -> Path | SplicedFile
     return file if whole and isinstance(file, Path) else SplicedFile(file, part.start, part.stop, part.head)
 
 
-def _span(decoder: Decoder, start: float, end: float | None, rate: int | None) -> Span:
+def _span(decoder: Decoder, start: float, end: float | None, rate: int | None) -> SampleSpan:
     """Convert seconds to samples. Resampled spans begin on a common multiple of both rates, with context for the filter."""
     if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
         raise AuricleError(f"{decoder.name}: a span needs 0 <= start < end in seconds, not {start} to {end}")
@@ -339,17 +339,17 @@ def _span(decoder: Decoder, start: float, end: float | None, rate: int | None) -
     first = round(start * wanted)
     count = None if end is None or math.isinf(end) else round(end * wanted) - first
     if native == wanted:
-        return Span(wanted, first, None if count is None else first + count, 0, count)
+        return SampleSpan(wanted, first, None if count is None else first + count, 0, count)
     reach = FILTER_REACH * max(1.0, wanted / native)
     common = math.gcd(native, wanted)
     periods = max(0, int((first - reach) / wanted * common))  # both rates meet ``common`` times a second
     skip = first - periods * (wanted // common)
     stop = None if count is None else math.ceil((first + count + reach) * native / wanted)
-    return Span(wanted, periods * (native // common), stop, skip, count)
+    return SampleSpan(wanted, periods * (native // common), stop, skip, count)
 
 
 def _blocks(
-    decoder: Decoder, span: Span, mono: Mono, check: bool, resampler: Resampler, notes: list[AudioNote]
+    decoder: Decoder, span: SampleSpan, mono: Mono, check: bool, resampler: Resampler, notes: list[AudioNote]
 ) -> Iterator[np.ndarray]:
     """(n, channels) or (n, 1) blocks of the span at its rate."""
     samples = _checked(decoder, span, notes) if check else decoder.blocks(span.first, span.stop)
@@ -358,7 +358,7 @@ def _blocks(
     return trim_blocks(resample_blocks(mixed, decoder.rate, span.rate, channels, resampler), span.skip, span.count)
 
 
-def _checked(decoder: Decoder, span: Span, notes: list[AudioNote]) -> Iterator[np.ndarray]:
+def _checked(decoder: Decoder, span: SampleSpan, notes: list[AudioNote]) -> Iterator[np.ndarray]:
     levels = Levels(decoder.name, decoder.rate, span.first)
     for block in decoder.blocks(span.first, span.stop):
         levels.add(block)
