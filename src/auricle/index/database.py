@@ -17,7 +17,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -204,7 +204,8 @@ class SoundIndex:
             "WHERE state != ? ORDER BY path"
         )
         rows = self.database.read(lambda db: db.execute(query, (schema.PARTIAL,)).fetchall())
-        return [IndexedFile(*row[:7], _time(row[7]), *row[8:]) for row in rows]
+        names = [field.name for field in fields(IndexedFile)]
+        return [IndexedFile(**{**dict(zip(names, row)), "began": _time(row[7])}) for row in rows]
 
     def spans(self, ids: Iterable[int] | None = None, *, where: SpanCondition | None = None) -> list[Span]:
         """Return spans: by path and time, or with ``ids`` in their order; ids that the index does not have (any more) are left out.
@@ -310,7 +311,9 @@ class SoundIndex:
         """Remove the last answer (of a reviewer) and return it; None if there is none."""
 
         def undo(db: sqlite3.Connection) -> Answer | None:
-            query = f"SELECT id, {', '.join(ANSWER_COLUMNS)} FROM answers WHERE ? OR reviewer = ? ORDER BY id DESC LIMIT 1"
+            query = (
+                f"SELECT id, {', '.join(ANSWER_COLUMNS)} FROM answers WHERE ? OR reviewer = ? ORDER BY id DESC LIMIT 1"
+            )
             row = db.execute(query, (reviewer is None, reviewer)).fetchone()
             if row is None:
                 return None
@@ -333,15 +336,16 @@ def _answer_row(answer: Answer) -> tuple:
 
 def clock_seconds(local: datetime) -> float:
     """Return a local time as the database holds it: seconds that its clock counts since 1970-01-01 00:00."""
-    return local.replace(tzinfo=timezone.utc).timestamp()
+    return local.replace(tzinfo=UTC).timestamp()
 
 
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
 def _span(row: tuple) -> Span:
-    return Span(*row[:6], _time(row[6]))
+    id, path, start, end, recorder, place, began = row
+    return Span(id, path, start, end, recorder, place, _time(began))
 
 
 def _condition(where: SpanCondition | None) -> tuple[str, Sequence[Any]]:

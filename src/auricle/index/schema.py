@@ -102,7 +102,8 @@ class Database:
         """Raise AuricleError unless the tables are those of this version."""
         if not self.file.is_file():
             raise AuricleError(
-                f"the index {self.file.parent} has lost {self.file.name}; restore the file, or make the index again in another folder"
+                f"the index {self.file.parent} has lost {self.file.name}; restore the file, or make the index again in "
+                "another folder"
             )
         version = self.read(lambda db: int(db.execute("PRAGMA user_version").fetchone()[0]))
         if version > VERSION:
