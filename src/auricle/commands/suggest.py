@@ -339,7 +339,7 @@ def _written(
 ) -> Suggestions:
     """Write the table and the page, and return the result with their names."""
     from auricle.hub.run_folder import RunFolder
-    from auricle.reports.label_page import LabelQuestions, label_page
+    from auricle.reports.clip_pages.label_page import LabelQuestions, label_page
 
     background = [space.names[c] for c in range(len(space)) if space.ids[c] in space.background]
     grows = bool(config.model) and RunFolder(Path(config.model)).features.is_file()

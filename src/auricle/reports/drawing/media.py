@@ -133,12 +133,23 @@ def mp3(wave: np.ndarray, rate: int) -> bytes:
 
 
 def thumbnail_of(wave: np.ndarray, rate: int) -> str:
-    """Draw a small log-magnitude spectrogram, 60 dB deep; rows are linear bands up to half the rate."""
-    rows, columns = THUMBNAIL
-    size = 2 * rows
-    padded = np.pad(wave, (0, max(0, size * columns - len(wave))))
-    starts = np.linspace(0, len(padded) - size, columns * 4).astype(int)
-    frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size)
+    """Draw a small log-magnitude spectrogram of a waveform (S,)."""
+    return log_spectrogram(wave, rate, THUMBNAIL)
+
+
+def log_spectrogram(wave: np.ndarray, rate: int, size: tuple[int, int]) -> str:
+    """Draw a log-magnitude spectrogram of a waveform (S,), 60 dB deep; rows are linear bands up to half the rate.
+
+    Args:
+        wave: samples.
+        rate: hertz.
+        size: (rows, columns) of the picture.
+    """
+    rows, columns = size
+    width = 2 * rows
+    padded = np.pad(wave, (0, max(0, width - len(wave))))
+    starts = np.linspace(0, len(padded) - width, columns * 4).astype(int)
+    frames = padded[starts[:, None] + np.arange(width)] * np.hanning(width)
     power = np.square(np.abs(np.fft.rfft(frames, axis=1)))[:, 1:].reshape(columns, 4, rows).mean(1)
     decibels = 10 * np.log10(power.T + 1e-10)
     top = float(decibels.max())
