@@ -273,8 +273,8 @@ class Listening:
 
     def _played(self) -> Iterator[Chunk]:
         from auricle.audio.live.played import played_chunks
+        from auricle.audio.recording_time import start_time
         from auricle.audio.sources import find_audio
-        from auricle.inference.tag_results import start_time
 
         sources = find_audio([self.config.source])
         if len(sources) != 1:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from auricle.audio.recording_time import start_time
 from auricle.core.console import clock, printable
 from auricle.inference.events import Event
-from auricle.inference.tag_results import FileTags, start_time
+from auricle.inference.tag_results import FileTags
 
 SUMMARIES = ("label", "file", "hour")
 SHOWN_LABELS = 3  # of a recording or an hour

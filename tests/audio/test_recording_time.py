@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from auricle.inference.tag_results import start_time
+from auricle.audio.recording_time import start_time
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,14 @@ from auricle.inference.tag_results import start_time
         ("2024-05-01T05-30-07.ogg", (2024, 5, 1, 5, 30, 7)),
         ("Voice 2024-05-01 at 05.30.07.m4a", (2024, 5, 1, 5, 30, 7)),
         ("2024_05_01_05_30_07.wav", (2024, 5, 1, 5, 30, 7)),
+        ("20240501/053000.wav", (2024, 5, 1, 5, 30)),
+        ("2024-05-01/card/REC_05-30-00.wav", (2024, 5, 1, 5, 30)),
+        ("2024-05-01-birdnet-RTSP_1-05:30:00.wav", (2024, 5, 1, 5, 30)),  # BirdNET-Pi
+        ("0.91_1_20240501_053000_9.0s_12.0s.wav", (2024, 5, 1, 5, 30, 9)),  # a segment of BirdNET-Analyzer
+        ("5042.240501053000.wav", (2024, 5, 1, 5, 30)),  # SoundTrap
+        ("REC20240501053000.wav", (2024, 5, 1, 5, 30)),
+        ("5AFE2A50.WAV", (2018, 5, 18, 1, 20, 16)),  # AudioMoth, first firmware
+        ("59123456.WAV", (2017, 5, 9, 21, 27, 50)),
         ("part_20240501_053000_to_20240501_063000.wav", (2024, 5, 1, 5, 30)),
     ],
 )
@@ -52,7 +60,10 @@ def test_recorders_names_hold_the_time(name, time):
         "991332_245961.wav",
         "84-121123-0000.flac",
         "20240501_0530001.wav",
-        "20240501/053000.wav",
+        "20240501/clip_0530.wav",  # too few digits to be a time
+        "5AFE2A50.mp3",  # AudioMoth writes WAV
+        "52345678.wav",
+        "00C0FFEE.WAV",
         "",
     ],
 )
