@@ -64,6 +64,15 @@ export const clock = (seconds) => {
   return whole >= 3600 ? `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` : `${Math.floor(whole / 60)}:${two(whole % 60)}`;
 };
 
+/** The part of the recording that each window decides for: up to halfway to its neighbours' centres. */
+export function cells(spans) {
+  const centre = ([a, b]) => (a + b) / 2;
+  return spans.map((span, i) => [
+    Math.max(span[0], i ? (centre(spans[i - 1]) + centre(span)) / 2 : span[0]),
+    Math.min(span[1], i + 1 < spans.length ? (centre(span) + centre(spans[i + 1])) / 2 : span[1]),
+  ]);
+}
+
 /** One class over time: an area, its threshold as a dashed line, its events as bars at the foot. */
 export function drawScores(canvas, { values, edges, limit, events, rank }, [from, to]) {
   const { context, width, height } = prepared(canvas), foot = 5, top = 3, room = height - foot - top;

@@ -1,5 +1,7 @@
 // From scores over time to events, by the rules of `auricle tag`, and to the files that are saved.
 
+import { cells } from "./drawing.js";
+
 export const HYSTERESIS = 0.6; // an event lasts while the score stays above this share of its threshold
 const ROUNDING = 1e-9; // seconds
 const LEAST = 1.17549435e-38; // of a threshold: 0 says that another class is likelier
@@ -34,15 +36,6 @@ export class Head {
   top(row, count) {
     return [...this.reported].sort((a, b) => row[b] - row[a] || a - b).slice(0, count);
   }
-}
-
-/** The part of the recording that each window decides for: up to halfway to its neighbours' centres. */
-export function cells(spans) {
-  const centre = ([a, b]) => (a + b) / 2;
-  return spans.map((span, i) => [
-    Math.max(span[0], i ? (centre(spans[i - 1]) + centre(span)) / 2 : span[0]),
-    Math.min(span[1], i + 1 < spans.length ? (centre(span) + centre(spans[i + 1])) / 2 : span[1]),
-  ]);
 }
 
 /**

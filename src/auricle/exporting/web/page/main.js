@@ -5,13 +5,13 @@
 // and for files `samples` at `rate`.
 
 import { clock } from "./drawing.js";
-import { at, element } from "./element.js";
 import { Head, eventsTable, findEvents, highest, labelTrack, scoresTable } from "./events.js";
 import { replayGolden } from "./golden.js";
 import { Microphone } from "./live.js";
 import { Network } from "./network.js";
+import { at, element, timeAt } from "./parts.js";
 import { downmix, piecesOf, rateInHeader, windowsOf } from "./signals.js";
-import { headSection, labelList, redraw, showModel, showPosition, timeAt } from "./view.js";
+import { headSection, labelList, redraw, showModel, showPosition } from "./view.js";
 
 const MOST_SECONDS = 30 * 60, MOST_BYTES = 700e6; // decoded sound is held in memory
 const WINDOWS = [1, 2, 5, 10, 30]; // seconds

@@ -1,25 +1,11 @@
 // What is shown of the answers: labels of the whole, a lane for each class over time, events.
 
-import { COLOURS, clock, drawScores, drawWaveform } from "./drawing.js";
-import { at, element } from "./element.js";
-import { cells } from "./events.js";
+import { COLOURS, cells, clock, drawScores, drawWaveform } from "./drawing.js";
+import { at, dot, element, scoreText, seconds } from "./parts.js";
 
 const LANES = 8; // classes shown over time, besides those with events
 const MOST_LANES = 16;
 const MOST_EVENTS = 200; // in the table; the files hold all
-
-function seconds(time) {
-  if (time < 60) return `${time.toFixed(2)} s`;
-  const tenths = Math.round(10 * time);
-  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
-}
-const percent = (score) => score.toFixed(score > 0.995 || score < 0.0005 ? 3 : 2);
-
-function dot(rank) {
-  const made = element("i", { className: "dot", ariaHidden: "true" });
-  made.style.setProperty("--own", `var(--c${rank % COLOURS})`);
-  return made;
-}
 
 /** The likeliest labels, each with a bar. `detected`: classes that reach their own threshold; null where there are none. */
 export function labelList(head, row, count, ranks, detected) {
@@ -53,11 +39,11 @@ export function headSection(head, answer, several, onSeek) {
   for (const [c, rank] of ranks) {
     const events = own.filter((event) => event.class === c), values = answer.rows[head.output].map((row) => row[c]);
     const peak = values.indexOf(Math.max(...values));
-    const said = `${head.names[c]}: highest score ${percent(values[peak])} at ${seconds(answer.spans[peak][0])}, ${events.length} event${events.length === 1 ? "" : "s"}`;
+    const said = `${head.names[c]}: highest score ${scoreText(values[peak])} at ${seconds(answer.spans[peak][0])}, ${events.length} event${events.length === 1 ? "" : "s"}`;
     const canvas = element("canvas", { role: "img", ariaLabel: said });
     const lane = element("div", { className: "lane" }, canvas, element("i", { className: "cursor", hidden: true }));
     if (onSeek) canvas.onclick = (event) => onSeek(timeAt(event, canvas, answer.range));
-    lanes.append(element("span", { className: "name" }, dot(rank), head.names[c]), element("span", { className: "number" }, percent(values[peak])), lane);
+    lanes.append(element("span", { className: "name" }, dot(rank), head.names[c]), element("span", { className: "number" }, scoreText(values[peak])), lane);
     redraws.push(() => drawScores(canvas, { values, edges, events, rank, limit: head.limit(c, answer.threshold) }, answer.range));
   }
   if (several) section.append(element("h3", { className: "head-name" }, head.name));
@@ -90,11 +76,6 @@ function eventsTable(events, ranks, onSeek, name) {
   const table = element("table", { className: "events" }, element("thead", {}, element("tr", {}, ...titles)), body);
   const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: name }, table);
   return events.length > MOST_EVENTS ? element("div", {}, scroll, element("p", { className: "small" }, `${events.length - MOST_EVENTS} more are in the saved files.`)) : scroll;
-}
-
-export function timeAt(event, target, [from, to]) {
-  const { left, width } = target.getBoundingClientRect();
-  return from + Math.min(1, Math.max(0, (event.clientX - left) / width)) * (to - from);
 }
 
 /** Draw everything that is on a canvas; again when the size or the colours change. */
