@@ -111,6 +111,24 @@ def test_the_dtype_is_recorded_and_kept(tmp_path, dtype):
     assert np.array_equal(again["a"].times, np.arange(2) * 0.01)  # times keep their own
 
 
+def test_int8_vectors_have_a_scale_of_their_own_and_are_off_by_half_a_step_at_most(tmp_path):
+    rows = {
+        "loud": np.array([300.0, -1.0, 0.4, 0.0]),
+        "faint": np.array([1e-4, -2e-4, 0.0, 1e-6]),
+        "silent": np.zeros(4),
+    }
+    store = EmbeddingStore.create(tmp_path / "store", ABOUT, dtype="int8")
+    store.append([ClipEmbedding(id, {"clip": row}, np.tile(row, (2, 1)), np.arange(2.0)) for id, row in rows.items()])
+    again = EmbeddingStore.open(store.folder)
+    for id, row in rows.items():
+        (read,) = again.vectors([id])
+        assert read.dtype == np.float32
+        assert np.abs(read - row).max() <= np.abs(row).max() / 127 / 2 * 1.001
+        assert np.array_equal(again[id].vectors["clip"], read)
+        assert np.array_equal(again[id].frames, np.tile(read, (2, 1)))
+    assert read_shard(shards(store)[0]).tensors["vector/clip"].dtype == np.int8
+
+
 def test_an_id_is_appended_once_unless_it_is_replaced(store):
     assert store.append([clip("a"), clip("b")], {"a": "first"}) == ["a", "b"]
     other = ClipEmbedding("a", {"clip": np.zeros(4, np.float32)})
@@ -165,7 +183,7 @@ def test_wrong_uses_raise_errors_with_a_message(store, tmp_path):
     with pytest.raises(AuricleError, match="dtype: float32"):
         EmbeddingStore.create(store.folder, ABOUT, dtype="float16")
     with pytest.raises(AuricleError, match="one of float16"):
-        EmbeddingStore.create(tmp_path / "other", ABOUT, dtype="int8")
+        EmbeddingStore.create(tmp_path / "other", ABOUT, dtype="int4")
     with pytest.raises(AuricleError, match="no embedding store"):
         EmbeddingStore.open(tmp_path)
     (tmp_path / "thesis").mkdir()

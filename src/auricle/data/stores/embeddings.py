@@ -40,11 +40,12 @@ from auricle.data.stores.shards import (
     DamagedShardError,
     Shard,
     read_shard,
+    values_of,
     write_shard,
 )
 
 FORMAT = 1  # of the folder; a store of a newer format is refused
-DTYPES = ("float16", "float32", "float64")
+DTYPES = ("float16", "float32", "float64", "int8")
 SHARD_CLIPS = 256  # most clips of a shard
 SHARD_BYTES = 64 << 20  # most bytes of a shard, if it holds several clips
 SHARDS_OPEN = 4  # mapped at a time
@@ -84,7 +85,7 @@ class EmbeddingStore:
     Attributes:
         folder: the folder.
         description: JSON values that describe the embeddings: encoder, settings, clips.
-        dtype: of vectors and frames.
+        dtype: of vectors and frames on disk; those of int8 are read as float32.
         notes: messages about damaged files that were repaired.
     """
 
@@ -103,7 +104,7 @@ class EmbeddingStore:
         Args:
             folder: made if it does not exist.
             description: JSON values; an existing store must have the same.
-            dtype: "float16", "float32" or "float64".
+            dtype: "float16", "float32", "float64", or "int8": a scale per row, read as float32.
 
         Raises:
             AuricleError: for a store with another description or dtype, a folder of other files, an unknown dtype.
@@ -151,9 +152,16 @@ class EmbeddingStore:
         if version > FORMAT:
             raise AuricleError(f"the embedding store {folder} has format {version}; this version reads {FORMAT}")
         store = cls(folder, description, dtype)
-        if not (folder / INDEX).exists() or store.shard_file(store._index(_next_number)).exists():
+        if (folder / INDEX).exists():
+            store._note_shards()
+        else:
             store._complete_index()
         return store
+
+    @property
+    def read_dtype(self) -> str:
+        """The dtype of vectors and frames that are read."""
+        return "float32" if self.dtype == "int8" else self.dtype
 
     @staticmethod
     def is_store(folder: str | Path) -> bool:
@@ -193,28 +201,30 @@ class EmbeddingStore:
         failed = [(clip.id, clip.failure) for clip in latest.values() if clip.failure]
         sources = sources or {}
         with self._locked():
-            number = self._index(_next_number)
-            if self.shard_file(number).exists():  # of a writer that was killed before it updated the index
-                self._complete_index()
-                number = self._index(_next_number)
+            self._note_shards()
             good = [clip for clip in latest.values() if not clip.failure]
             present = self.rows(clip.id for clip in good)
             if replace:
                 present = {id: row for id, row in present.items() if row.source and row.source == sources.get(id)}
             good = [clip for clip in good if clip.id not in present]
-            shard = None
             if good:
                 self._check_layout(good)
-                texts = [sources.get(clip.id, "") for clip in good]
-                shard = write_shard(self.shard_file(number), good, texts, np.dtype(self.dtype))
-
-            def note(db: sqlite3.Connection) -> None:
-                if shard is not None:
-                    _insert(db, number, shard)
-                db.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?)", failed)
-
-            self._index(note)
+                self._append_shard(good, [sources.get(clip.id, "") for clip in good])
+            if failed:
+                insert = "INSERT OR REPLACE INTO failures VALUES (?, ?)"
+                self._index(lambda db: db.executemany(insert, failed))
         return [clip.id for clip in good]
+
+    def _note_shards(self) -> None:
+        """Add the shard of a writer that was killed before it updated the index."""
+        if self.shard_file(self._index(_next_number)).exists():
+            self._complete_index()
+
+    def _append_shard(self, clips: Sequence[ClipEmbedding], sources: Sequence[str]) -> None:
+        """Write a shard and note its rows in the index; the caller holds the lock."""
+        number = self._index(_next_number)
+        shard = write_shard(self.shard_file(number), clips, sources, np.dtype(self.dtype))
+        self._index(lambda db: _insert(db, number, shard))
 
     def append_in_shards(
         self,
@@ -328,25 +338,26 @@ class EmbeddingStore:
                 f"the embedding store {self.folder} has no vector '{unknown[0]}', only {', '.join(widths)}"
             )
         places = self._places(ids)
-        out = np.empty((len(ids), sum(widths[name] for name in names)), self.dtype)
+        out = np.empty((len(ids), sum(widths[name] for name in names)), self.read_dtype)
         for number in np.unique(places[:, 0]):
             here = np.flatnonzero(places[:, 0] == number)
             arrays, start = self._arrays(int(number)), 0
             for name in names:
-                out[here, start : start + widths[name]] = arrays[VECTOR + name][places[here, 1]]
+                out[here, start : start + widths[name]] = values_of(arrays, VECTOR + name, places[here, 1])
                 start += widths[name]
         return out
 
     def __getitem__(self, id: str) -> ClipEmbedding:
-        """Return the embedding of a clip; its arrays are views of the mapped shard.
+        """Return the embedding of a clip; its arrays are views of the mapped shard, except of an int8 store.
 
         Raises:
             AuricleError: for an id that the store does not have, and for a damaged shard.
         """
         number, row, first, count = map(int, self._places([id])[0])
         arrays = self._arrays(number)
-        vectors = {name.removeprefix(VECTOR): x[row] for name, x in arrays.items() if name.startswith(VECTOR)}
-        frames, times = (arrays[name][first : first + count] if name in arrays else None for name in (FRAMES, TIMES))
+        vectors = {name[len(VECTOR) :]: values_of(arrays, name, row) for name in arrays if name.startswith(VECTOR)}
+        own = slice(first, first + count)
+        frames, times = (values_of(arrays, name, own) if name in arrays else None for name in (FRAMES, TIMES))
         return ClipEmbedding(id, vectors, frames, times)
 
     def _places(self, ids: Sequence[str]) -> np.ndarray:

@@ -1,15 +1,16 @@
 """One shard of an embedding store: a safetensors file with the embeddings of some clips.
 
 Tensors, for n clips: ``vector/NAME`` (n, D) for each named vector; with features over time also ``frames`` (T, D) and
-``times`` (T,), where T counts the frames of all clips together. The metadata ``shard`` is JSON: the ids and sources of
-the clips, how many frames each has, and the SHA-256 of each tensor. A shard is written once and never changed.
+``times`` (T,), where T counts the frames of all clips together. In int8, ``scale/TENSOR`` (rows,) is what the whole numbers of
+each row of a tensor are multiplied with: a row's largest absolute value over 127. The metadata ``shard`` is JSON: the ids and
+sources of the clips, how many frames each has, and the SHA-256 of each tensor. A shard is written once and never changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,13 @@ from auricle.core.io import replacing
 CLIP, LOGITS = "clip", "logits"  # names of vectors: the encoder's own output, and the logits of its main head
 VECTOR = "vector/"  # before the name of a vector
 FRAMES, TIMES = "frames", "times"
+SCALE = "scale/"  # before the name of a tensor of whole numbers
+LARGEST_CODE = 127  # of int8; -128 is left out, so that a vector and its opposite have opposite codes
 DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
+    "I8": np.dtype("i1"),
 }  # of safetensors
 CHECK_BYTES = 1 << 20  # read at a time for a checksum
 LONGEST_HEADER = 1 << 30
@@ -121,13 +125,13 @@ def write_shard(path: Path, clips: Sequence[ClipEmbedding], sources: Sequence[st
     """
     from safetensors.numpy import save_file
 
-    tensors = {
-        VECTOR + name: np.stack([np.asarray(clip.vectors[name], dtype) for clip in clips]) for name in clips[0].vectors
-    }
+    tensors = dict[str, np.ndarray]()
+    for name in clips[0].vectors:
+        tensors |= _encoded(VECTOR + name, np.stack([clip.vectors[name] for clip in clips]), dtype)
     frames = [clip.frames for clip in clips if clip.frames is not None]
     times = [clip.times for clip in clips if clip.times is not None]
     if frames:
-        tensors |= {FRAMES: np.concatenate(frames).astype(dtype, copy=False), TIMES: np.concatenate(times)}
+        tensors |= _encoded(FRAMES, np.concatenate(frames), dtype) | {TIMES: np.concatenate(times)}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     header = {
         "ids": [clip.id for clip in clips],
@@ -139,6 +143,28 @@ def write_shard(path: Path, clips: Sequence[ClipEmbedding], sources: Sequence[st
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"shard": json.dumps(header)})
     return read_shard(path)
+
+
+def _encoded(name: str, values: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
+    """Return the tensors that hold values (n, D) in a dtype: one, and for int8 also the scale of each row."""
+    if dtype != np.int8:
+        return {name: values.astype(dtype, copy=False)}
+    largest = np.abs(values).max(1, initial=0.0).astype(np.float32)
+    scales = np.where(largest > 0, largest / np.float32(LARGEST_CODE), np.float32(1))
+    codes = np.clip(np.rint(values / scales[:, None]), -LARGEST_CODE, LARGEST_CODE)
+    return {name: codes.astype(np.int8), SCALE + name: scales}
+
+
+def values_of(arrays: Mapping[str, np.ndarray], name: str, rows: Any) -> np.ndarray:
+    """Return rows (n, D) of a tensor of ``Shard.arrays``, whole numbers multiplied with their scales.
+
+    Args:
+        arrays: of one shard.
+        name: of the tensor, such as "vector/clip".
+        rows: an index, a slice or an array of indices of rows.
+    """
+    values, scales = arrays[name][rows], arrays.get(SCALE + name)
+    return values if scales is None else values * scales[rows][..., None]
 
 
 def read_shard(path: Path) -> Shard:
