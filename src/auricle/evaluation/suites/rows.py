@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from auricle.models.base import Encoder
 
 
-def work_row(work: Work, encoder: Encoder, context: WorkContext, identity: TaskIdentity) -> Result:
+def work_row(
+    work: Work, encoder: Encoder, context: WorkContext, identity: TaskIdentity, *, from_embeddings: bool = True
+) -> Result:
     """Return the row of a work for an encoder; ``with_scores`` adds a metric and its scores.
 
     Args:
@@ -26,11 +28,14 @@ def work_row(work: Work, encoder: Encoder, context: WorkContext, identity: TaskI
         encoder: The encoder that was measured.
         context: Command line and place of the model.
         identity: The task.
+        from_embeddings: True if layers and pooling of the context make the vectors: the model's name then tells those that are
+            not the default.
     """
+    from auricle.evaluation.evaluation import model_title
     from auricle.hub.run_folder import environment
 
     return Result(
-        model=encoder.info.name,
+        model=model_title(encoder.info.name, asdict(context.encode)) if from_embeddings else encoder.info.name,
         checksum=encoder.fingerprint(),
         task=work.task,
         protocol=work.protocol,

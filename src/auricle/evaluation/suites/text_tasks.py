@@ -11,7 +11,7 @@ with ``{}``, or a mapping from class to caption. A retrieval table has the colum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,14 @@ class ZeroShotWork(Work):
     ) -> Evaluation:
         from auricle.core.options import as_plain
         from auricle.evaluation.bootstrap import bootstrap_interval
-        from auricle.evaluation.evaluation import Coverage, Evaluation, Score, class_values, make_predictions
+        from auricle.evaluation.evaluation import (
+            Coverage,
+            Evaluation,
+            Score,
+            class_values,
+            make_predictions,
+            model_title,
+        )
         from auricle.evaluation.identity import task_identity
         from auricle.evaluation.scoring import FoldScore
         from auricle.evaluation.splits import NO_ROWS, Split
@@ -144,12 +151,13 @@ class ZeroShotWork(Work):
         targets, metric = plan.split.targets, plan.split.metric
         value, present = targets.scored_by(scores, values), int(values.any(0).sum())
         fold = FoldScore(PART, 0, value, 0, 0, len(clips), present)
+        model = model_title(encoder.info.name, asdict(context.encode))
         split = Split(PART, NO_ROWS, NO_ROWS, np.arange(len(clips)))
         return Evaluation(
             task=self.task,
             protocol=self.protocol,
             metric=metric,
-            score=Score(encoder.info.name, value, None, (fold,), encoder.fingerprint(), place=context.place),
+            score=Score(model, value, None, (fold,), encoder.fingerprint(), place=context.place),
             baselines=(),
             classes=targets.classes,
             classes_scored=present,

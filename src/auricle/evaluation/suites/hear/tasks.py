@@ -180,7 +180,6 @@ class HearWork(Work):
     def _rows(
         self, data: TaskData, rounds: Sequence[Round], encoder: Encoder, context: WorkContext, seconds: float
     ) -> list[Result]:
-        from auricle.evaluation.evaluation import model_title
         from auricle.evaluation.identity import task_identity
         from auricle.evaluation.suites.rows import ratio_of_test_clips, with_scores, work_row
 
@@ -188,7 +187,6 @@ class HearWork(Work):
         identity = task_identity(data.clips, data.labels, data.splits, duration, by_id=True)
         row = replace(
             work_row(self, encoder, context, identity),
-            model=model_title(encoder.info.name, asdict(context.encode)),
             classes=len(self.folder.classes),
             seconds=seconds,
             test_ratio=ratio_of_test_clips(data.splits),

@@ -11,7 +11,7 @@ the library ``datasets`` and writes result files for its leaderboard; AURICLE_OF
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -134,14 +134,12 @@ class MaebWork(Work):
         context: WorkContext,
         seconds: float,
     ) -> Result:
-        from auricle.evaluation.evaluation import model_title
         from auricle.evaluation.suites.rows import with_scores, work_row
 
         row = work_row(self, encoder, context, self._identity(size))
         row = with_scores(row, self.description["metric"], scores)
         return replace(
             row,
-            model=model_title(encoder.info.name, asdict(context.encode)),
             score=float(score),  # mteb's own mean
             seconds=seconds,
             environment={**row.environment, "mteb": mteb_version()},

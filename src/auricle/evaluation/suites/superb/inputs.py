@@ -21,6 +21,7 @@ from auricle.evaluation.suites.superb.featurizer import feature_lengths
 from auricle.evaluation.suites.superb.hidden_states import RATE, HiddenStates
 
 Batch = tuple[Tensor, Tensor]  # (L, B, T, D) hidden states, (B,) valid frames
+BATCHES_AT_ONCE = 8  # their clips are decoded before they are encoded, and sorted by length
 
 
 class Waves:
@@ -60,8 +61,11 @@ class LiveInputs:
     source: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     def __call__(self, rows: Sequence[int], training: bool = False) -> Batch:
-        waves = [torch.from_numpy(self._wave(row, training)).to(self.device) for row in rows]
-        found = self.states(waves)
+        return self.of_waves([self._wave(row, training) for row in rows])
+
+    def of_waves(self, waves: Sequence[np.ndarray]) -> Batch:
+        """Encode samples (S,) at 16 kHz, one array per clip."""
+        found = self.states([torch.from_numpy(wave).to(self.device) for wave in waves])
         hidden = torch.stack([found.last] if self.last_layer else found.layers)
         counted = torch.tensor(feature_lengths([len(w) for w in waves], self.states.rate), device=hidden.device)
         return hidden, torch.minimum(counted, found.lengths).clamp(min=1)
@@ -113,21 +117,29 @@ def _mean(hidden: Tensor, lengths: Tensor) -> Batch:
 def readable_rows(waves: Waves) -> tuple[dict[int, int], dict[str, str]]:
     """Return the samples of every clip that can be read, by row, and why others cannot, by id."""
     samples, failed = dict[int, int](), dict[str, str]()
-    for row, clip in enumerate(waves.rows):
-        try:
-            samples[row] = len(waves.read(row))
-        except AuricleError as error:
-            failed[clip.id] = str(error)
-            continue
-        if not samples[row]:
-            del samples[row]
-            failed[clip.id] = "the recording is empty"
+    for row in range(len(waves)):
+        wave = _read_or_note(waves, row, failed)
+        if wave is not None:
+            samples[row] = len(wave)
     return samples, failed
+
+
+def _read_or_note(waves: Waves, row: int, failed: dict[str, str]) -> np.ndarray | None:
+    """Return the samples of a clip; None for one that cannot be read, whose reason is added to ``failed`` by its id."""
+    try:
+        wave = waves.read(row)
+    except AuricleError as error:
+        failed[waves.rows[row].id] = str(error)
+        return None
+    if not len(wave):
+        failed[waves.rows[row].id] = "the recording is empty"
+        return None
+    return wave
 
 
 @torch.no_grad()
 def store_means(live: LiveInputs, batch_size: int, what: str, quiet: bool) -> tuple[StoredInputs, dict[str, str]]:
-    """Encode every clip once.
+    """Decode and encode every clip once.
 
     Returns:
         The inputs (rows that could not be read hold zeros), and why clips could not be read, by id.
@@ -135,22 +147,29 @@ def store_means(live: LiveInputs, batch_size: int, what: str, quiet: bool) -> tu
     Raises:
         AuricleError: No clip could be read, or the encoder gives NaN.
     """
-    waves = live.waves
-    samples, failed = readable_rows(waves)
-    if not samples:
+    clips, means, at_once = live.waves, None, batch_size * BATCHES_AT_ONCE
+    longer, failed = np.zeros(len(clips), bool), dict[str, str]()
+    with progress_bar(total=len(clips), what=what, quiet=quiet) as bar:
+        for start in range(0, len(clips), at_once):
+            rows = range(start, min(start + at_once, len(clips)))
+            waves = {row: wave for row in rows if (wave := _read_or_note(clips, row, failed)) is not None}
+            bar.update(len(rows) - len(waves))
+            order = sorted(waves, key=lambda row: len(waves[row]))  # little padding in a batch
+            for batch in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
+                mean, _ = _mean(*live.of_waves([waves[row] for row in batch]))
+                _check_finite(mean, [clips.rows[row].id for row in batch])
+                if means is None:
+                    means = mean.new_zeros(mean.shape[0], len(clips), mean.shape[3])
+                means[:, batch] = mean[:, :, 0]
+                longer[batch] = [bool(live.crop) and len(waves[row]) > live.crop for row in batch]
+                bar.update(len(batch))
+    if means is None:
         raise AuricleError(f"no clip could be read; {next(iter(failed.values()), 'the task has none')}")
-    order, means = sorted(samples, key=lambda row: samples[row]), None
-    with progress_bar(total=len(order), what=what, quiet=quiet) as bar:
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            mean, _ = _mean(*live(rows))
-            if not torch.isfinite(mean).all():
-                bad = rows[int((~torch.isfinite(mean)).any(-1).any(-1).any(0).nonzero()[0])]
-                raise AuricleError(f"the encoder gives NaN or infinite features, such as of {waves.rows[bad].id}")
-            if means is None:
-                means = mean.new_zeros(mean.shape[0], len(waves), mean.shape[3])
-            means[:, rows] = mean[:, :, 0]
-            bar.update(len(rows))
-    assert means is not None
-    longer = np.array([bool(live.crop) and samples.get(row, 0) > live.crop for row in range(len(waves))])
     return StoredInputs(means, longer, live), failed
+
+
+def _check_finite(mean: Tensor, ids: Sequence[str]) -> None:
+    """Raise AuricleError for features (L, B, 1, D) that are not finite."""
+    wrong = (~torch.isfinite(mean)).any(-1).any(-1).any(0)
+    if wrong.any():
+        raise AuricleError(f"the encoder gives NaN or infinite features, such as of {ids[int(wrong.nonzero()[0])]}")

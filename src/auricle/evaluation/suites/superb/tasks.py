@@ -194,7 +194,7 @@ class SuperbWork(Work):
         rounds, failed = measure_task(encoder, found, settings, self.entry.seeds, context)
         identity = task_identity(found.clips, found.labels, found.splits, None, by_id=True)
         row = replace(
-            work_row(self, encoder, context, identity),
+            work_row(self, encoder, context, identity, from_embeddings=False),  # its own sum of layers
             seconds=time.perf_counter() - start,
             test_ratio=ratio_of_test_clips(found.splits),
             notes=(*found.notes, *([f"{len(failed)} clips could not be read"] if failed else [])),
