@@ -159,6 +159,8 @@ def test_zero_shot_and_retrieval_lines_run_with_a_text_side(here, monkeypatch, c
     line_of_ours = ["evaluate", "--suite", "evar-retrieval", "--tasks", "clotho", "--model", WEIGHT, "--quiet"]
     assert main([*line_of_ours, "--text", "letters:Captions", "--page", "page.html"]) == 0
     assert "t2a_R@1 " in capsys.readouterr().out
+    assert main([*line_of_ours, "--text", "letters:Captions", "--pooling", "mean_std"]) == 0
+    assert "(mean_std)  t2a_R@1 " in capsys.readouterr().out  # another row of the store
     assert main([*line_of_ours, "--text", "letters:Captions", "--statistics", "pooled"]) == 2
     assert "retrieval has none" in capsys.readouterr().err
     row = rows(here / "results/retrieval_scores.csv")[0]
@@ -176,6 +178,8 @@ def test_a_suite_of_a_text_side_is_one_command(here, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [(row["task"], row["protocol"]) for row in found["scores"]] == [("zs_cremad", "zero-shot")]
     assert found["comparison"][0]["published"][0]["model"].startswith("M2D-CLAP")
+    assert main([*line, "--text", "letters:Captions", "--pooling", "max"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"][0]["model"].endswith(" (max)")
     assert main(line) == 2
     assert "no text side" in json.loads(capsys.readouterr().out)["absent"]["zs_cremad/zero-shot"]
 

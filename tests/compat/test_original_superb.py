@@ -12,7 +12,7 @@ from auricle.cli.main import main
 from auricle.compat.s3prl.lines import SCRIPTS, overrides, parse_downstream, script_lines
 from auricle.core.errors import AuricleError
 from helpers.paths import GOLDEN
-from helpers.published_sets import iemocap
+from helpers.published_sets import fluent, iemocap, librispeech, voxceleb1
 from helpers.sounds import tone, write_sound
 
 FOLDER = GOLDEN / "m2d/checkpoints/m2d_s_vit_base-80x60p80x2-golden"
@@ -25,7 +25,7 @@ def original(*words: str) -> int:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Words in the layout of Speech Commands, emotions in that of IEMOCAP."""
+    """Tiny sets in the layouts of Speech Commands, Fluent Speech Commands, VoxCeleb1, IEMOCAP and LibriSpeech."""
     place = tmp_path_factory.mktemp("datasets")
     words = place / "speechcommands-v1"
     lists: dict[str, list[str]] = {"validation": [], "testing": []}
@@ -40,6 +40,12 @@ def data(tmp_path_factory):
     hiss = 0.1 * np.random.default_rng(0).standard_normal(16000 * 10).astype(np.float32)
     write_sound(words / "_background_noise_/hiss.wav", hiss)
     iemocap(place / "iemocap")
+    fluent(place / "fluent-speech-commands")
+    voxceleb1(place / "voxceleb1")
+    librispeech(place / "librispeech")
+    for number, path in enumerate(sorted((place / "librispeech").rglob("*.flac"))):
+        write_sound(path, tone(0.5, 16000, 300.0 + 100 * number, seed=number))  # more frames than phones
+    (place / "librispeech/librispeech-lexicon.txt").write_text("GOOD G UH1 D\nDAY D EY1\n")
     return place
 
 
@@ -62,6 +68,21 @@ def test_the_script_of_ks_trains_a_head_and_tests_it_again(here, capsys):
     line = "python run_downstream.py -m evaluate -e result/downstream/m2d_vc1_1/dev-best.ckpt"
     assert main(["original", "m2d", *line.split()]) == 2
     assert "there is no result/downstream/m2d_vc1_1/dev-best.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "task", "rate", "score"),
+    [("ic.sh", "IC", "1e-3", "accuracy"), ("sid.sh", "SID", "1e-3", "accuracy"), ("pr.sh", "PR", "1e-3", "token error rate")],
+)  # fmt: skip
+def test_the_scripts_of_intents_speakers_and_phones_do_the_same(here, script, task, rate, score, capsys):
+    weights = next(FOLDER.glob("*.pth"))
+    assert original(f"./{script}", "0", "m2d", str(weights), "7", *SHORT) == 0
+    folder = here / f"result/downstream/{FOLDER.name}-{weights.stem}-{task}-lr{rate}-s7"
+    trained, tested = capsys.readouterr().out.splitlines()
+    found = json.loads((folder / "scores.json").read_text())
+    assert found["metric"] == score.replace(" ", "_")
+    assert trained.endswith(f"test {score} {found['score']:.4f}")
+    assert tested.endswith(f"dev-best.ckpt: test {score} {found['score']:.4f}")
 
 
 def test_the_script_of_er_has_a_run_of_each_fold_and_other_upstreams_take_a_path(here, capsys):
@@ -106,7 +127,7 @@ def test_the_scripts_make_the_lines_of_the_read_me():
         ("run_downstream.py -m train -n a -u hubert -d ctc -k W", "-u hubert is not made here"),
         ("run_downstream.py -m train -u m2d -d ctc -k W", "needs -n NAME"),
         ("run_downstream.py -m train -n a -u m2d -d ctc -k W,0,1 -o config.optimizer.rl=1", "did you mean config.optimizer.lr"),
-        ("run_downstream.py -m train -n a -u m2d -d voxceleb1 -k W,0,1", "VoxCeleb1, speaker identification is not there"),
+        ("run_downstream.py -m train -n a -u m2d -d voxceleb1 -k W,0,1 -o config.downstream_expert.datarc.file_path=none/voxceleb1", "VoxCeleb1, speaker identification is not there"),
         ("run_downstream.py -m train -n a -u m2d -d speech_commands -k W", "m2d_calcnorm"),
         ("ks.sh 0 m2d W", "takes four arguments"),
         ("kss.sh 0 m2d W 7", "did you mean ks.sh"),

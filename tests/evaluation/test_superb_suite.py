@@ -107,6 +107,24 @@ def test_stored_means_give_the_head_what_whole_frames_do(place):
     assert torch.allclose(*found, atol=1e-5)
 
 
+def test_a_clip_is_decoded_once_and_the_batches_in_which_it_is_encoded_do_not_matter(place):
+    class Counted(Waves):
+        def __init__(self, clips):
+            super().__init__(clips)
+            self.asked: list[int] = []
+
+        def read(self, row):
+            self.asked.append(row)
+            return super().read(row)
+
+    clips, states = Manifest.read(place / "audio"), HiddenStates(m2d())
+    waves = Counted(clips)
+    few, _ = store_means(LiveInputs(waves, states), 2, "m2d", True)  # in two rounds: sixteen clips are decoded at once
+    assert waves.asked == list(range(30))
+    all_at_once, _ = store_means(LiveInputs(Waves(clips), states), 64, "m2d", True)
+    assert torch.allclose(few.means, all_at_once.means, atol=1e-5)
+
+
 def test_training_clips_are_cut_at_random_and_tested_ones_are_not(place):
     live = LiveInputs(Waves(Manifest.read(place / "audio")), HiddenStates(m2d()), crop=4000)
     stored, _ = store_means(live, 16, "m2d", True)
