@@ -1,0 +1,1 @@
+"""Suites of the recordings beside the checkout, and what they need."""
