@@ -15,7 +15,7 @@ import auricle
 PACKAGE = Path(auricle.__file__).parent
 FLOORS = "core audio frontends data models hub metrics methods training inference embeddings evaluation detectors"
 FLOORS += " index review exporting reports"
-FLOORS = [*FLOORS.split(), "commands", "compat", "cli"]
+FLOORS = [*FLOORS.split(), "commands", "serve", "compat", "cli"]
 DOWNWARDS = {
     ("models.pretrained", "hub.huggingface.publish")
 }  # methods that users of other libraries look for on the encoder

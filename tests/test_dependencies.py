@@ -19,7 +19,12 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 FOR_DEVELOPERS = {"dev", "docs", "e2e", "all"}
 NOT_IN_ALL = {"litert", "mteb"}  # large, and few users need them
 OWN_ENVIRONMENT = {"litert"}  # needs older releases of what the others have
-IMPORTED_AS = {"tensorboard": "torch.utils.tensorboard", "paho-mqtt": "paho.mqtt", "huggingface-hub": "huggingface_hub"}
+IMPORTED_AS = {
+    "tensorboard": "torch.utils.tensorboard",
+    "paho-mqtt": "paho.mqtt",
+    "huggingface-hub": "huggingface_hub",
+    "python-multipart": "python_multipart",
+}
 
 
 def name_of(requirement: str) -> str:

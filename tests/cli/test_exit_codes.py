@@ -46,6 +46,7 @@ HOPELESS = {
     "models merge": "nobody nobody --out both",
     "models push": "nobody hf://anna/frogs --dry-run",
     "models verify": "nobody",
+    "serve": "nowhere --model logmel-stats --state s --port auto",
     "original": "nobody train.py",
 }
 

@@ -36,6 +36,7 @@ from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
 from auricle.methods.distillation.config import DistillConfig
 from auricle.methods.supervised.config import FinetuneConfig
+from auricle.serve.settings import ServeConfig
 from helpers.paths import ROOT
 from helpers.patience import PATIENCE
 
@@ -47,6 +48,7 @@ CONFIGS = {
     "stream": StreamConfig,
     "export": ExportConfig,
     "suggest": SuggestConfig,
+    "serve": ServeConfig,
     "prepare": PrepareConfig,
     "prepare datasets": DatasetsConfig,
     "prepare lms": LmsConfig,
@@ -79,6 +81,7 @@ NEW_FORMS = [
     ("tag", "a.wav b.wav --model mn04_as", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("tag", "a.wav --model mn04_as b.wav", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("suggest", "night --model RUN --top-k 5 --out none", {"source": ("night",), "top_k": 5, "out": None}),
+    ("serve", "night --model RUN --port auto", {"folders": ("night",), "model": ("RUN",), "port": None}),
     ("stream", "live --model mn04_as --hop 1", {"source": "live", "model": "mn04_as", "hop": 1.0}),
     (
         "export",

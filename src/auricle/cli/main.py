@@ -20,9 +20,9 @@ from auricle.core import interrupts
 from auricle.core import io as temporary
 from auricle.core.console import ReaderGoneError, command_streams, printable
 from auricle.core.devices import POLICY
-from auricle.core.errors import AuricleError, is_out_of_memory, nearest
+from auricle.core.errors import AuricleError, nearest
 from auricle.core.interrupts import EXIT_INTERRUPTED
-from auricle.core.io import file_in_use, os_error_text, write_failure
+from auricle.core.io import failure_of_machine
 from auricle.version import __version__
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_NOTHING_DONE = 0, 1, 2
@@ -53,6 +53,9 @@ TOPICS = {
         "tag": Verb("tag", "label files, folders and long recordings"),
         "stream": Verb("stream", "listen to a microphone, a network stream or a pipe, and print events as they happen"),
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
+    },
+    "look at recordings in a browser": {
+        "serve": Verb("serve", "open a page for recordings: labels, similar sounds, review, training; and an HTTP API"),
     },
     "run it elsewhere": {
         "export": Verb(
@@ -138,17 +141,6 @@ def run(argv: list[str] | None = None) -> int:
         if reason is None:
             raise
         return refuse(reason)
-
-
-def failure_of_machine(error: Exception) -> str | None:
-    """Return one line about an exception that a file system, a disk or a lack of memory caused; None for any other."""
-    if isinstance(error, OSError) and not isinstance(error, ImportError):
-        return f"cannot read or write {error.filename or file_in_use(error)}: {os_error_text(error)}"
-    if is_out_of_memory(error):
-        detail = f" ({str(error).splitlines()[0]})" if str(error) else ""
-        return f"memory ran out{detail}; take shorter recordings or a smaller --batch-size, or close other programs"
-    reason = write_failure(error)
-    return reason and f"cannot read or write {file_in_use(error)}: {reason}"
 
 
 def run_line(args: list[str]) -> int:

@@ -27,7 +27,7 @@ from io import IOBase
 from pathlib import Path, PurePath
 from typing import Any
 
-from auricle.core.errors import AudioError, AuricleError
+from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
 
 LONGEST_NAME = 255  # bytes, in most file systems
 OWNER = re.compile(r"[.-]([0-9a-f]{8})-(\d+)(?:\.tmp$|-)")
@@ -205,6 +205,17 @@ def file_in_use(error: BaseException) -> str:
             if isinstance(name, (str, bytes)):
                 return os.fsdecode(name)
     return "a file"
+
+
+def failure_of_machine(error: Exception) -> str | None:
+    """Return one line about an exception that a file system, a disk or a lack of memory caused; None for any other."""
+    if isinstance(error, OSError) and not isinstance(error, ImportError):
+        return f"cannot read or write {error.filename or file_in_use(error)}: {os_error_text(error)}"
+    if is_out_of_memory(error):
+        detail = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        return f"memory ran out{detail}; take shorter recordings or a smaller --batch-size, or close other programs"
+    reason = write_failure(error)
+    return reason and f"cannot read or write {file_in_use(error)}: {reason}"
 
 
 def _of(module: str, name: str) -> type | tuple[()]:

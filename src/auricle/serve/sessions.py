@@ -1,0 +1,122 @@
+"""The models of a server: each loaded once, and shared by all requests and jobs."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from auricle.core.errors import AuricleError, nearest
+from auricle.hub.load import load
+from auricle.inference.config import EmbedSettings, TagSettings
+from auricle.inference.embedder import Embedder
+from auricle.inference.tagger import Tagger
+from auricle.models.base import Encoder
+from auricle.serve.errors import Refusal
+
+NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
+LONGEST_ID = 60  # characters
+MOST_TAGGERS = 16  # with other settings; they share the encoder
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that requests may name.
+
+    Attributes:
+        id: what requests call it.
+        path: the published name, weight file or run folder.
+        encoder: the network.
+        trained: True for a head that was trained on the page.
+    """
+
+    id: str
+    path: str
+    encoder: Encoder
+    trained: bool = False
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """The names of the reported classes of each head; empty for a model that cannot tag."""
+        info = self.encoder.info
+        spaces = zip(info.head_names, info.label_spaces)
+        return {name: [space.names[c] for c in space.reported] for name, space in spaces if space is not None}
+
+    @property
+    def can_tag(self) -> bool:
+        return bool(self.classes)
+
+
+class Models:
+    """The models of a server by id. Threads may share it.
+
+    Args:
+        tagging: settings of taggers where a request says nothing.
+    """
+
+    def __init__(self, tagging: TagSettings):
+        self.tagging = tagging
+        self._models: dict[str, ServedModel] = {}
+        self._lock = threading.Lock()
+        self._tagger: Callable[[str, str, TagSettings], Tagger] = lru_cache(MOST_TAGGERS)(self._make_tagger)
+        self._embedders: dict[str, Embedder] = {}
+
+    def add(self, path: str | Path, *, weights: str | None = None, trained: bool = False) -> ServedModel:
+        """Load a model and offer it. Raises AuricleError as ``auricle.load``."""
+        encoder = load(path, weights=weights)
+        with self._lock:
+            model = ServedModel(self._free_id(str(path)), str(path), encoder, trained)
+            self._models[model.id] = model
+        return model
+
+    def all(self) -> list[ServedModel]:
+        return list(self._models.values())
+
+    def get(self, id: str | None) -> ServedModel:
+        """Return a model; None: the first. Raises Refusal (404) for an unknown one."""
+        if id is None:
+            return next(iter(self._models.values()))
+        model = self._models.get(id)
+        if model is None:
+            raise Refusal(404, f"there is no model '{id}'{nearest(id, list(self._models))}")
+        return model
+
+    def tagger(self, id: str | None, *, window: float | None, hop: float | None, top_k: int) -> Tagger:
+        """Return a tagging session of a model. Raises Refusal (409) for a model without classes."""
+        model = self.get(id)
+        if not model.can_tag:
+            raise Refusal(
+                409, f"{model.id} has no classes, so that it cannot tag: train a head on it, or choose another model"
+            )
+        window = window or self.tagging.window
+        hop = hop or (self.tagging.hop if self.tagging.window == window else None)
+        return self._tagger(model.id, str(id), replace(self.tagging, window=window, hop=hop, top_k=top_k))
+
+    def embedder(self, id: str | None) -> Embedder:
+        """Return an embedding session of a model."""
+        model = self.get(id)
+        with self._lock:
+            if model.id not in self._embedders:
+                settings = EmbedSettings(precision=self.tagging.precision, device=self.tagging.device)
+                self._embedders[model.id] = Embedder(model.encoder, settings=settings)
+            return self._embedders[model.id]
+
+    def _make_tagger(self, id: str, _: str, settings: TagSettings) -> Tagger:
+        return Tagger(self._models[id].encoder, settings=settings)
+
+    def _free_id(self, path: str) -> str:
+        """A short id that no other model has: of a path its last part."""
+        name = Path(path).name.removesuffix(".safetensors").removesuffix(".pt") or path
+        base = NOT_IN_ID.sub("-", name).strip("-.")[:LONGEST_ID] or "model"
+        free, number = base, 2
+        while free in self._models:
+            free, number = f"{base}-{number}", number + 1
+        return free
+
+
+def settings_error(error: AuricleError) -> Refusal:
+    """Return the refusal of settings that a session does not accept."""
+    return Refusal(422, str(error))
