@@ -29,6 +29,7 @@ class Results:
 
     auricle results --task esc10
     auricle results --format markdown > scores.md
+    auricle results --side-by-side --no-baselines    one table: a line per task and protocol, a column per model
     auricle results --compare logmel-stats runs/first
     auricle results --add first.json                 a result that 'auricle evaluate --out' wrote
 
@@ -41,6 +42,11 @@ class Results:
         parser.add_argument(
             "--compare", nargs=2, metavar=("A", "B"), help="two models by name or path, or two rows by id"
         )
+        parser.add_argument(
+            "--side-by-side",
+            action="store_true",
+            help="a line per task, protocol and metric, a column per model: its latest score ± standard deviation",
+        )
         parser.add_argument("--add", nargs="+", metavar="FILE", help="add evaluations that were saved as JSON")
         parser.add_argument("--format", choices=FORMATS, default="text", help="form of the rows (default: text)")
         parser.add_argument("--json", action="store_true", help="the same as --format json")
@@ -52,15 +58,16 @@ class Results:
         style = "json" if args.json else args.format
         if args.add:
             return _add(args.add, config)
-        return _compare(config, args.compare, style) if args.compare else _show(config, style)
+        return _compare(config, args.compare, style) if args.compare else _show(config, style, args.side_by_side)
 
 
-def _show(config: ResultsConfig, style: str) -> int:
+def _show(config: ResultsConfig, style: str, side_by_side: bool) -> int:
     from auricle.evaluation.results import FORMATS as WRITERS
+    from auricle.evaluation.score_table import TABLE_FORMATS
 
     found = results(config)
     if found.rows or style != "text":
-        print(WRITERS[style](found.rows).rstrip("\n"))
+        print((TABLE_FORMATS if side_by_side else WRITERS)[style](found.rows).rstrip("\n"))
     if not found.rows:
         print(nothing_found(config), file=sys.stderr if style != "text" else sys.stdout)
     return _problems(found.problems)

@@ -193,11 +193,12 @@ def as_csv(results: Sequence[Result]) -> str:
 
 def as_markdown(results: Sequence[Result]) -> str:
     """Write a Markdown table of the main columns; characters with a meaning in one are escaped."""
-    rows = [list(SHOWN), ["---"] * len(SHOWN), *([_markdown(cell) for cell in row] for row in _cells(results))]
+    rows = [list(SHOWN), ["---"] * len(SHOWN), *([markdown_cell(cell) for cell in row] for row in _cells(results))]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _markdown(cell: str) -> str:
+def markdown_cell(cell: str) -> str:
+    """Return a text with the characters escaped that have a meaning in a table of Markdown."""
     return re.sub(r"([\\`*<>|])", r"\\\1", cell)
 
 
@@ -215,10 +216,7 @@ def as_json(results: Sequence[Result]) -> str:
 
 def _cells(results: Sequence[Result]) -> list[list[str]]:
     """The main columns on one line each. Models and tasks that share a name get their place and fingerprint added."""
-    models = _apart(
-        [(r.model, r.place or r.model) for r in results], [f" in {r.place}" if r.place else "" for r in results]
-    )
-    tasks = _apart([(r.task, r.fingerprint) for r in results], [f" [{r.fingerprint[:6]}]" for r in results])
+    models, tasks = model_names(results), task_names(results)
     rows = []
     for result, model, task in zip(results, models, tasks, strict=True):
         values: list[Any] = [getattr(result, name) for name in SHOWN]
@@ -227,8 +225,24 @@ def _cells(results: Sequence[Result]) -> list[list[str]]:
     return rows
 
 
-def _apart(pairs: Sequence[tuple[str, str]], marks: Sequence[str]) -> list[str]:
-    """Names, with the mark of each added where one name stands for several things."""
+def model_names(results: Sequence[Result]) -> list[str]:
+    """Return the name of each row's model, with its place where several share the name."""
+    marks = [f" in {r.place}" if r.place else "" for r in results]
+    return names_apart([(r.model, r.place or r.model) for r in results], marks)
+
+
+def task_names(results: Sequence[Result]) -> list[str]:
+    """Return the name of each row's task, with the first digits of its fingerprint where several share the name."""
+    return names_apart([(r.task, r.fingerprint) for r in results], [f" [{r.fingerprint[:6]}]" for r in results])
+
+
+def names_apart(pairs: Sequence[tuple[str, str]], marks: Sequence[str]) -> list[str]:
+    """Return names, with the mark of each added where one name stands for several things.
+
+    Args:
+        pairs: The name and the meaning of each.
+        marks: What is added to each.
+    """
     meanings: dict[str, set[str]] = {}
     for name, meaning in pairs:
         meanings.setdefault(name, set()).add(meaning)
