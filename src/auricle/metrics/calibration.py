@@ -40,14 +40,16 @@ class ThresholdCurve:
     """What each threshold gives, from the highest to the lowest.
 
     ``thresholds`` (n,) are the distinct scores: a row counts where its score is at or above. ``hits`` are its positives that
-    count, ``decided`` all its rows that do; ``positives`` and ``rows`` are the totals.
+    count, ``decided`` all its rows that do; ``positives`` and ``rows`` are the totals. With weights, these are sums of weights,
+    and ``trials`` is how many rows of equal weight would tell as much as the decided ones; without, it is ``decided``.
     """
 
     thresholds: np.ndarray
     hits: np.ndarray
     decided: np.ndarray
-    positives: int
-    rows: int
+    positives: float
+    rows: float
+    trials: np.ndarray
 
     @property
     def precision(self) -> np.ndarray:
@@ -60,6 +62,10 @@ class ThresholdCurve:
     @property
     def f1(self) -> np.ndarray:
         return 2 * self.hits / (self.decided + self.positives)
+
+    def precision_bound(self, z: float) -> np.ndarray:
+        """Return Wilson's bound of each precision, ``z`` standard deviations from the centre (below 0: the lower end)."""
+        return wilson_bound(self.precision * self.trials, self.trials, z)
 
 
 def reliability(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) -> Reliability:
@@ -97,20 +103,36 @@ def top_label(probabilities: np.ndarray, targets: np.ndarray) -> tuple[np.ndarra
     return np.asarray(probabilities)[rows, best], np.asarray(targets)[rows, best]
 
 
-def threshold_curve(scores: np.ndarray, targets: np.ndarray) -> ThresholdCurve:
+def threshold_curve(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> ThresholdCurve:
     """Count what every threshold of one class gives. Scores of 0 never count.
+
+    The number of trials of weighted rows is (sum of weights)² / (sum of squared weights). Source: Kish 1965, Survey Sampling,
+    section 11.2; with Wilson's interval in Franco et al. 2019, Comparative Study of Confidence Intervals for Proportions in
+    Complex Sample Surveys.
 
     Args:
         scores: (n,) of one class.
         targets: (n,).
+        weights: (n,) above 0: how many rows each stands for, where rows were drawn with different probabilities.
     """
+    if weights is not None:
+        weights, _ = annotated(weights, targets)
     scores, targets = annotated(checked(scores), targets)
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     last = np.flatnonzero(np.append(np.diff(ordered) != 0, True)) if len(ordered) else np.zeros(0, np.int64)
     last = last[ordered[last] > 0]
-    hits = np.cumsum(targets[order])[last]
-    return ThresholdCurve(ordered[last], hits, last + 1, int(targets.sum()), len(targets))
+    if weights is None:
+        decided = last + 1
+        return ThresholdCurve(
+            ordered[last], np.cumsum(targets[order])[last], decided, int(targets.sum()), len(targets), decided
+        )
+    w = weights[order]
+    decided, squares = np.cumsum(w)[last], np.cumsum(w * w)[last]
+    hits = np.cumsum(w * targets[order])[last]
+    return ThresholdCurve(
+        ordered[last], hits, decided, float((weights * targets).sum()), float(weights.sum()), decided**2 / squares
+    )
 
 
 def precision_recall_at(scores: np.ndarray, targets: np.ndarray, threshold: float) -> tuple[int, int, int]:

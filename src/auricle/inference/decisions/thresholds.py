@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from auricle.core.console import listed
-from auricle.metrics.calibration import ThresholdCurve, threshold_curve, wilson_bound
+from auricle.metrics.calibration import ThresholdCurve, threshold_curve
 from auricle.metrics.threshold_goal import ThresholdGoal
 from auricle.models.label_space import LabelSpace
 
 FEW_POSITIVES = (
     10  # below, a class shares the calibration and the threshold of all classes: two numbers need ten points
 )
-CAUTION = 0.5  # standard deviations of the precision that must be reached; see ``_reaches_precision``
+CAUTION = 0.5  # standard deviations of the precision that must be reached; see ``reaches_precision``
 LARGEST_LOGIT = 16.0  # of a float32 probability below 1
 
 
@@ -70,14 +70,8 @@ class ThresholdChooser:
         if self.goal.chosen == "f1":
             place, reached = int(np.argmax(curve.f1)), True
         else:
-            place, reached = _reaches_precision(curve, self.goal.wanted_precision)
-        return self._between(curve.thresholds, place), reached
-
-    def _between(self, thresholds: np.ndarray, place: int) -> float:
-        """Return a threshold halfway (in logits) between the last score that counts and the next one."""
-        upper = float(thresholds[place])
-        lower = float(thresholds[place + 1]) if place + 1 < len(thresholds) else min(self.least, upper)
-        return _halfway(lower, upper)
+            place, reached = reaches_precision(curve, self.goal.wanted_precision)
+        return threshold_at(curve, place, self.least), reached
 
     def _for_false_alarms(self, c: int) -> float:
         """Return the lowest threshold at which the background rows give no more alarms than are wanted."""
@@ -90,7 +84,7 @@ class ThresholdChooser:
             return self.space.default_threshold
         higher = self.scores[:, c][self.scores[:, c] > first_refused]
         upper = float(higher.min()) if len(higher) else 1.0
-        return _halfway(first_refused, upper)
+        return halfway(first_refused, upper)
 
     def _note_short_background(self) -> None:
         if self.goal.wanted_rate * self.hours < 1:
@@ -118,17 +112,17 @@ class ThresholdChooser:
             )
 
 
-def _reaches_precision(curve: ThresholdCurve, wanted: float) -> tuple[int, bool]:
+def reaches_precision(curve: ThresholdCurve, wanted: float, caution: float = CAUTION) -> tuple[int, bool]:
     """Return the place of the threshold with most hits whose precision reaches ``wanted``, and whether one does.
 
-    What must reach it is the precision less half a standard deviation (Wilson's bound): among many thresholds the one that
-    happens to look best overstates itself. In simulated detectors with 16 to 80 positives the plain rule kept a wanted
-    precision of 0.9 on new clips, within its interval, in 90 to 96 of 100 draws, this one in 95 to 99, for 2 to 4 points of
-    recall; a whole standard deviation costs 5 to 10.
+    What must reach it is the precision less ``caution`` standard deviations (Wilson's bound), half a one as a rule: among many
+    thresholds the one that happens to look best overstates itself. In simulated detectors with 16 to 80 positives the plain rule
+    kept a wanted precision of 0.9 on new clips, within its interval, in 90 to 96 of 100 draws, half a standard deviation in 95 to
+    99, for 2 to 4 points of recall; a whole one costs 5 to 10.
 
     If none does, the place whose bound is highest.
     """
-    bound = wilson_bound(curve.hits, curve.decided, -CAUTION)
+    bound = curve.precision_bound(-caution)
     reaching = np.flatnonzero((bound >= wanted) & (curve.hits > 0))
     if not len(reaching):
         return int(np.argmax(bound)), False
@@ -136,7 +130,20 @@ def _reaches_precision(curve: ThresholdCurve, wanted: float) -> tuple[int, bool]
     return int(reaching[curve.hits[reaching] == most].min()), True
 
 
-def _halfway(lower: float, upper: float) -> float:
+def threshold_at(curve: ThresholdCurve, place: int, least: float) -> float:
+    """Return a threshold halfway (in logits) between the last score that counts and the next lower one.
+
+    Args:
+        curve: what each threshold gives.
+        place: of the last score that counts.
+        least: the next lower score of the last place.
+    """
+    upper = float(curve.thresholds[place])
+    lower = float(curve.thresholds[place + 1]) if place + 1 < len(curve.thresholds) else min(least, upper)
+    return halfway(lower, upper)
+
+
+def halfway(lower: float, upper: float) -> float:
     """Return the float32 between two probabilities that lies halfway in logits; above ``lower`` and at most ``upper``."""
     ends = np.array([lower, upper])
     with np.errstate(divide="ignore"):
