@@ -30,8 +30,8 @@ export function drawWaveform(canvas, samples, range) {
 }
 
 /** A waveform with a time axis. `low`, `high`: of equal parts of `span`; `span` and `range` (what is shown) in seconds. */
-export function drawEnvelope(canvas, { low, high, span, loudest = 0 }, range) {
-  const { context, width, height } = prepared(canvas), axis = 18, middle = (height - axis) / 2;
+export function drawEnvelope(canvas, { low, high, span, loudest = 0 }, range, withAxis = true) {
+  const { context, width, height } = prepared(canvas), axis = withAxis ? 18 : 0, middle = (height - axis) / 2;
   for (let i = 0; i < low.length; i++) loudest = Math.max(loudest, high[i], -low[i]);
   const scale = (middle - 2) / Math.max(loudest, 1e-3), x = (time) => (time - range[0]) / (range[1] - range[0]) * width;
   const first = x(span[0]), step = (x(span[1]) - first) / low.length;
@@ -39,7 +39,7 @@ export function drawEnvelope(canvas, { low, high, span, loudest = 0 }, range) {
   for (let i = 0; i < low.length; i++) {
     context.fillRect(first + i * step, middle - high[i] * scale, Math.max(1, step), Math.max(1, (high[i] - low[i]) * scale));
   }
-  drawAxis(context, range, width, height, axis);
+  if (withAxis) drawAxis(context, range, width, height, axis);
 }
 
 function drawAxis(context, [from, to], width, height, axis) {
@@ -73,7 +73,7 @@ export function cells(spans) {
   ]);
 }
 
-/** One class over time: an area, its threshold as a dashed line, its events as bars at the foot. */
+/** One class over time: an area, its threshold (if it has one) as a dashed line, its events as bars at the foot. */
 export function drawScores(canvas, { values, edges, limit, events, rank }, [from, to]) {
   const { context, width, height } = prepared(canvas), foot = 5, top = 3, room = height - foot - top;
   const x = (time) => (time - from) / (to - from) * width, y = (score) => top + (1 - score) * room;
@@ -94,14 +94,16 @@ export function drawScores(canvas, { values, edges, limit, events, rank }, [from
   context.strokeStyle = own;
   context.lineWidth = 1.5;
   context.stroke(path);
-  context.strokeStyle = colour("--soft");
-  context.lineWidth = 1;
-  context.setLineDash([3, 4]);
-  context.beginPath();
-  context.moveTo(0, y(limit));
-  context.lineTo(width, y(limit));
-  context.stroke();
-  context.setLineDash([]);
+  if (limit) {
+    context.strokeStyle = colour("--soft");
+    context.lineWidth = 1;
+    context.setLineDash([3, 4]);
+    context.beginPath();
+    context.moveTo(0, y(limit));
+    context.lineTo(width, y(limit));
+    context.stroke();
+    context.setLineDash([]);
+  }
   context.fillStyle = own;
   for (const { start, end } of events) context.fillRect(x(start), height - foot + 1, Math.max(2, x(end) - x(start)), foot - 1);
 }

@@ -70,8 +70,8 @@ export function upload(file, onProgress, signal) {
 
 const ENDED = ["done", "failed", "cancelled"];
 
-/** Follow a job: resolves to its last state when it is done, rejects when it failed or was cancelled. `onChange(job)`. */
-export function followJob(id, onChange = () => {}) {
+/** Follow a job: resolves to its last state when it is done, rejects when it failed or was cancelled. `onPartial(result)`: of results before the end. */
+export function followJob(id, onChange = () => {}, onPartial = () => {}) {
   return new Promise((resolve, reject) => {
     const events = new EventSource(address(`jobs/${id}/events`));
     let over = false;
@@ -82,7 +82,7 @@ export function followJob(id, onChange = () => {}) {
       over = true;
       events.close();
       if (job.state === "done") resolve(job);
-      else reject(new ApiError(job.state === "cancelled" ? "The job was cancelled." : job.error?.message ?? job.error ?? "The job failed.", 0, job.state));
+      else reject(new ApiError(job.state === "cancelled" ? "The job was cancelled." : job.error || "The job failed.", 0, job.state));
     };
     const poll = async () => {
       while (!over) {
@@ -90,7 +90,8 @@ export function followJob(id, onChange = () => {}) {
         await new Promise((next) => { setTimeout(next, POLL); });
       }
     };
-    events.addEventListener("job", ({ data }) => change(JSON.parse(data)));
+    for (const kind of ["progress", "end"]) events.addEventListener(kind, ({ data }) => change(JSON.parse(data)));
+    events.addEventListener("partial", ({ data }) => onPartial(JSON.parse(data)));
     events.onerror = () => { events.close(); if (!over) poll(); }; // a proxy that holds events back, or a server that restarted
   });
 }

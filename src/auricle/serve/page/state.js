@@ -2,7 +2,7 @@
 
 export const state = {
   about: null, // the answer of /api/about
-  model: "", // name of the chosen model
+  model: "", // id of the chosen model
 };
 
 const PREFIX = "auricle-";
@@ -16,10 +16,11 @@ export function keep(name, value) {
   try { localStorage.setItem(PREFIX + name, JSON.stringify(value)); } catch { /* the page works without */ }
 }
 
-export const modelNamed = (name) => state.about.models.find((model) => model.name === name);
-export const currentModel = () => modelNamed(state.model) ?? state.about.models[0] ?? null;
+export const modelWith = (id) => state.about.models.find((model) => model.id === id) ?? null;
+export const currentModel = () => modelWith(state.model) ?? state.about.models[0] ?? null;
 
 /** Names of the classes of a model, over all heads. */
-export function classesOf(model) {
-  return [...new Set((model?.heads ?? []).flatMap((head) => head.classes))];
-}
+export const classesOf = (model) => [...new Set(Object.values(model?.classes ?? {}).flat())];
+
+/** True for a model that has classes. */
+export const canTag = (model) => classesOf(model).length > 0;
