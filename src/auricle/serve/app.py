@@ -18,6 +18,7 @@ from auricle.serve.settings import ServeConfig
 from auricle.version import __version__
 
 PAGE = Path(__file__).with_name("page")
+SHARED = ("auricle.core", "page")  # modules of all pages
 ROUTERS = (about.router, recordings.router, jobs.router)
 
 
@@ -57,6 +58,6 @@ def make_app(config: ServeConfig, service: Service | None = None) -> FastAPI:
     add_error_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.mount("/", StaticFiles(directory=PAGE, packages=[SHARED], html=True), name="page")
     app.add_middleware(Gate, config=config, token=token)
     return app

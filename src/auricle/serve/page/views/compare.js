@@ -31,12 +31,15 @@ export async function compareView(_, query, tools) {
   async function compare() {
     const own = ++runs, recording = recordings.find((one) => one.id === id);
     body.replaceChildren(none("Both models look at the recording…"));
-    let found;
-    try { found = await runJob("compare", { recording: id, models: [a, b] }, `Comparison on ${recording.name}`); } catch (error) { body.replaceChildren(element("p", { className: "problem", role: "alert" }, error.message)); return; }
+    let results;
+    try {
+      await runJob("compare", { recording: id, models: [a, b] }, `Comparison on ${recording.name}`);
+      results = await Promise.all([a, b].map((model) => get(`recordings/${id}/results`, { model })));
+    } catch (error) { body.replaceChildren(element("p", { className: "problem", role: "alert" }, error.message)); return; }
     if (own !== runs) return;
     close();
-    const sides = found.results.map((result, side) => sideOf(recording, result, side));
-    body.replaceChildren(small(`${recording.name}, ${clock(recording.seconds)}. `, link("Open it", `#/recording/${id}`)), element("div", { className: "two" }, ...sides), bothSection(found.results));
+    const sides = results.map((result, side) => sideOf(recording, result, side));
+    body.replaceChildren(small(`${recording.name}, ${clock(recording.seconds)}. `, link("Open it", `#/recording/${id}`)), element("div", { className: "two" }, ...sides), bothSection(results));
   }
 
   function sideOf(recording, result, side) {

@@ -130,7 +130,7 @@ export async function recordingsView(_, { query: wanted = "" }, tools) {
     clearTimeout(waiting);
     waiting = setTimeout(() => { query = search.value.trim(); load().catch(tools.report); }, 200);
   };
-  const folders = state.about.folders.length ? small(`From ${state.about.folders.join(", ")}, and uploads.`) : none("The server was given no folders. 'auricle serve FOLDER' offers its recordings here.");
+  const folders = state.about.folders.length ? small(`${state.about.folders.length === 1 ? "Folder" : "Folders"}: ${state.about.folders.join(", ")}. Uploads come first.`) : none("The server was given no folders. 'auricle serve FOLDER' offers its recordings here.");
   const node = element("div", {}, drop, uploads, element("section", {}, element("div", { className: "head" }, element("div", {}, heading, folders), element("div", { className: "row" }, search, tagAll)), list, more));
   await load();
 
