@@ -20,7 +20,7 @@ from auricle.core.options import with_values
 from auricle.core.randomness import BatchKey
 from auricle.data.augment.noise import log_mix
 from auricle.data.batch import Batch
-from auricle.data.synthetic.corpus import CLASSES, Recipe, synthesise
+from auricle.data.synthetic.corpus import CLASSES, ClipRecipe, synthesise
 from auricle.frontends.base import front_end
 from auricle.methods.base import TrainProgress, without_noise
 from auricle.methods.m2d.config import M2DConfig, M2DSConfig
@@ -45,7 +45,7 @@ Panel = tuple[str, np.ndarray]
 
 def log_mel(name: str, index: int) -> Tensor:
     """(80, FRAMES) of a synthetic recording."""
-    wave = torch.from_numpy(synthesise(name, index, Recipe(seconds=SECONDS)))[None]
+    wave = torch.from_numpy(synthesise(name, index, ClipRecipe(seconds=SECONDS)))[None]
     return front_end(FRONT)(wave, torch.tensor([wave.shape[1]]))[0, :, :FRAMES]
 
 
@@ -179,7 +179,7 @@ def mae_ast_panels() -> list[Panel]:
     ):
         config = with_values(MAEASTPretrain("mae-ast", "none"), {**preset_values("mae-ast", name), **MAE_AST})
         objective = MAEAST(config.model, config.objective)
-        wave = torch.from_numpy(synthesise(*SOUND, Recipe(seconds=5.0)))[None]
+        wave = torch.from_numpy(synthesise(*SOUND, ClipRecipe(seconds=5.0)))[None]
         batch = Batch(torch.tensor([wave.shape[1]]), ("0",), 16000, audio=wave, positions=(0,))
         view = objective.preview(batch, BatchKey(0, 0, (0,)))
         height, width = config.model.patch

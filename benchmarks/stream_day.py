@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import auricle
-from auricle.audio.live.base import Chunk
+from auricle.audio.live.base import LiveChunk
 from auricle.audio.resample import resample
 from auricle.commands.stream import Listening, StreamConfig
 from auricle.core.errors import AuricleError
@@ -73,7 +73,7 @@ class Radio(BaseHTTPRequestHandler):
 class Accelerated(Listening):
     """A stream whose source waits, as one that sends faster than it sounds must."""
 
-    def _chunks(self) -> tuple[Iterator[Chunk], bool]:
+    def _chunks(self) -> tuple[Iterator[LiveChunk], bool]:
         return super()._chunks()[0], False
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 import auricle
 from auricle.audio.decode import read
 from auricle.core.devices import tune_allocator
-from auricle.models.efficientat.local import Part
+from auricle.models.efficientat.local import LocalPart
 from auricle.models.efficientat.mn import MN, InvertedResidual, SqueezeExcite
 from benchmarks.stream import WIDTHS, network, processor_ms
 
@@ -94,7 +94,10 @@ def share(name: str) -> None:
     assert isinstance(encoder, MN)
     stages = list(encoder.stages())
     cut = next(i for i, stage in enumerate(stages) if isinstance(stage, InvertedResidual) and stage.gate is not None)
-    before, after = Part(stages[:cut], None, f"{name} before"), Part(stages[cut:], encoder.classifier, f"{name} after")
+    before, after = (
+        LocalPart(stages[:cut], None, f"{name} before"),
+        LocalPart(stages[cut:], encoder.classifier, f"{name} after"),
+    )
     values = torch.randn(1, 1, encoder.front.n_mels, 1000)
     maps = before(values)
     spent: dict[str, list[float]] = {"before": [], "after": []}

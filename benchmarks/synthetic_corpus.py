@@ -17,7 +17,7 @@ import numpy as np
 
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Manifest
-from auricle.data.synthetic.corpus import CLASSES, Recipe, make_corpus, synthesise
+from auricle.data.synthetic.corpus import CLASSES, ClipRecipe, make_corpus, synthesise
 
 MODULATION_EDGES = np.array([0.7, 1.5, 3, 6, 12, 24, 48])  # hertz, octaves
 BAND_GROUPS = 8
@@ -26,7 +26,7 @@ BAND_GROUPS = 8
 def main() -> int:
     args = _arguments()
     if args.sheet:
-        draw_sheet(args.sheet, Recipe(args.seed, args.rate, args.seconds))
+        draw_sheet(args.sheet, ClipRecipe(args.seed, args.rate, args.seconds))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -104,7 +104,7 @@ def hits(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarra
     return cross_val_predict(model, values, labels, cv=PredefinedSplit(folds)) == labels
 
 
-def draw_sheet(path: Path, recipe: Recipe) -> None:
+def draw_sheet(path: Path, recipe: ClipRecipe) -> None:
     """Spectrograms of the first two clips of every class, each at the same loudness, on one colour scale."""
     from matplotlib.figure import Figure
 
@@ -119,7 +119,7 @@ def draw_sheet(path: Path, recipe: Recipe) -> None:
     figure.savefig(path, dpi=66)
 
 
-def draw_class(axis, name: str, recipe: Recipe):
+def draw_class(axis, name: str, recipe: ClipRecipe):
     """One panel: clips 0 and 1 of a class, one after the other."""
     from matplotlib.mlab import specgram
 

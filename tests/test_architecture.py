@@ -83,6 +83,15 @@ FAMILY_CLASSES = {
 }
 
 
+def test_no_two_classes_share_a_name():
+    places: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_only_models_and_hub_ask_for_the_class_of_a_family():
     """Everything else uses the contract of ``models/base.py``."""
     breaches = []

@@ -627,4 +627,4 @@ def test_a_layout_is_one_part_for_ordinary_files():
     for kind in (*PCM_KINDS, "FLAC/PCM_16", "OGG/VORBIS", "OGG/OPUS", "MP3/MPEG_LAYER_III"):
         content = encoded(*kind.split("/"), rate=48000)
         layout = declared_length.layout_of(io.BytesIO(content))
-        assert layout == declared_length.Layout((declared_length.Part(0, len(content)),)), kind
+        assert layout == declared_length.Layout((declared_length.FilePart(0, len(content)),)), kind

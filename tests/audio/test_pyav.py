@@ -10,7 +10,7 @@ import soundfile
 pyav = pytest.importorskip("auricle.audio.decode.pyav")
 pytest.importorskip("av")
 
-from auricle.audio.decode.declared_length import Part  # noqa: E402
+from auricle.audio.decode.declared_length import FilePart  # noqa: E402
 
 
 def test_tags_that_are_not_utf8_do_not_matter(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_tags_that_are_not_utf8_do_not_matter(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes()) + b"LIST" + struct.pack("<I", len(tags)) + tags
     content[4:8] = struct.pack("<I", len(content) - 8)
     path.write_bytes(content)
-    decoder = pyav.PyAVDecoder(path, "a.wav", Part(0, len(content)))
+    decoder = pyav.PyAVDecoder(path, "a.wav", FilePart(0, len(content)))
     assert (decoder.rate, decoder.channels) == (16000, 1)
     decoder.close()
 

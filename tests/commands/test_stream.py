@@ -19,7 +19,7 @@ import soundfile
 
 import auricle
 from auricle.audio.live import network
-from auricle.audio.live.base import Chunk, Reader
+from auricle.audio.live.base import LiveChunk, Reader
 from auricle.audio.live.pcm import pcm_chunks
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
@@ -181,10 +181,10 @@ def test_a_source_that_cannot_wait_drops_sound_and_says_how_much():
 
     def source():
         for i in range(6):
-            yield Chunk(np.full(100, i, np.float32), 100)
+            yield LiveChunk(np.full(100, i, np.float32), 100)
         full.set()
         release.wait(10)
-        yield Chunk(np.full(100, 9, np.float32), 100)
+        yield LiveChunk(np.full(100, 9, np.float32), 100)
 
     reader = Reader(source(), may_drop=True, waiting=4)
     full.wait(10)

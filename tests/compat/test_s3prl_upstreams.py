@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from auricle.compat import s3prl
-from auricle.compat.s3prl.checkpoints import Checkpoint, parse_checkpoint
+from auricle.compat.s3prl.checkpoints import UpstreamWeights, parse_checkpoint
 from auricle.compat.s3prl.upstreams import EncoderUpstream, M2DCalcNorm, M2DUpstream, MAEASTUpstream
 from auricle.core.errors import AuricleError
 from auricle.evaluation.suites.superb.featurizer import TOLERANCE, Featurizer
@@ -73,8 +73,10 @@ def test_m2d_takes_the_statistics_of_the_checkpoint_string_in_place_of_the_files
 
 
 def test_checkpoint_strings_are_read_from_their_end_and_refused_in_words():
-    assert parse_checkpoint("a,b/x.pth,-11.5,4.3", "m2d", stats_needed=True) == Checkpoint("a,b/x.pth", (-11.5, 4.3))
-    assert parse_checkpoint("mn04_as", "auricle") == Checkpoint("mn04_as")
+    assert parse_checkpoint("a,b/x.pth,-11.5,4.3", "m2d", stats_needed=True) == UpstreamWeights(
+        "a,b/x.pth", (-11.5, 4.3)
+    )
+    assert parse_checkpoint("mn04_as", "auricle") == UpstreamWeights("mn04_as")
     for text, words in {
         "x.pth": "m2d_calcnorm",
         "x.pth,1.0": "MEAN,STD",

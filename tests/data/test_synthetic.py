@@ -13,9 +13,9 @@ import soundfile
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest
-from auricle.data.synthetic.corpus import CLASSES, Recipe, make_corpus, synthesise
+from auricle.data.synthetic.corpus import CLASSES, ClipRecipe, make_corpus, synthesise
 
-QUICK = Recipe(seconds=1.0)
+QUICK = ClipRecipe(seconds=1.0)
 FEW = ("rain", "bell", "typing")
 
 
@@ -53,14 +53,14 @@ def test_a_clip_is_the_same_every_time_and_differs_from_the_next_and_from_anothe
     first = synthesise(name, 3, QUICK)
     assert np.array_equal(first, synthesise(name, 3, QUICK))
     assert not np.allclose(first, synthesise(name, 4, QUICK))
-    assert not np.allclose(first, synthesise(name, 3, Recipe(seed=1, seconds=1.0)))
+    assert not np.allclose(first, synthesise(name, 3, ClipRecipe(seed=1, seconds=1.0)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rate", "seconds"), [(8000, 0.5), (44100, 0.7), (32000, 2.3)])
 def test_every_class_works_at_any_rate_and_length(rate, seconds):
     for name in CLASSES:
-        wave = synthesise(name, 0, Recipe(rate=rate, seconds=seconds))
+        wave = synthesise(name, 0, ClipRecipe(rate=rate, seconds=seconds))
         assert wave.shape == (round(rate * seconds),)
         assert np.isfinite(wave).all()
         assert 0 < np.abs(wave).max() <= 1

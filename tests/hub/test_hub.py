@@ -15,7 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.data.audioset import audioset_classes, audioset_classes_by_id
 from auricle.hub import weight_cache as weights
 from auricle.hub.published import table as records
-from auricle.hub.published.record import BIBTEX, Record
+from auricle.hub.published.record import BIBTEX, PublishedRecord
 from auricle.hub.weight_file import read_encoder, save_encoder
 from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
@@ -256,7 +256,7 @@ def test_a_cache_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
 
 
 # ---- M2D
-def m2d_file(record: Record, **extra: torch.Tensor) -> tuple[M2DEncoder, dict]:
+def m2d_file(record: PublishedRecord, **extra: torch.Tensor) -> tuple[M2DEncoder, dict]:
     """A small network and the content of its file, which holds no statistics."""
     from auricle.hub.convert.m2d import to_published
 
@@ -266,7 +266,7 @@ def m2d_file(record: Record, **extra: torch.Tensor) -> tuple[M2DEncoder, dict]:
 
 
 @pytest.fixture
-def small_m2d(monkeypatch) -> Record:
+def small_m2d(monkeypatch) -> PublishedRecord:
     """A row like M2D's with a small network, since the real ones are 85 million parameters."""
     row = records.get("m2d_clap_vit_base-80x608p16x16-240128")
     config = replace(row.config, input_size="80x64", embed_dim=64, depth=2)

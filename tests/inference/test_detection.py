@@ -11,7 +11,7 @@ import torch
 import auricle
 from auricle.cli.main import main
 from auricle.inference.tag_results import FileTags
-from auricle.inference.tag_summary import Summary
+from auricle.inference.tag_summary import TagSummary
 from auricle.models.label_space import Detection, LabelSpace, only_likeliest
 from helpers.sounds import write_sound
 from helpers.tagging import CLASSES, LoudestBand
@@ -118,7 +118,7 @@ def test_a_detected_label_beyond_the_top_ones_is_not_lost():
 
 
 def test_a_summary_counts_what_is_detected():
-    summary = Summary(threshold=0.3)
+    summary = TagSummary(threshold=0.3)
     summary.add(one(tagger(thresholds=(1.0, 1.0, 1.0)), pure(2.0, 400.0)))
     assert summary.table("label")[1:] == []
 

@@ -10,7 +10,7 @@ from auricle.core.errors import AuricleError
 from auricle.inference.config import TagSettings
 from auricle.inference.events import Event
 from auricle.inference.tag_results import Failure, FileTags, Tag, Tags, WindowTags
-from auricle.inference.tag_summary import Summary
+from auricle.inference.tag_summary import TagSummary
 from auricle.inference.tagger import Tagger
 from helpers.sounds import write_sound
 from helpers.tagging import LoudestBand
@@ -79,7 +79,7 @@ def test_rows_of_events_have_seconds_and_the_clock():
 # ---- summaries
 @pytest.fixture
 def summary():
-    summary = Summary(threshold=0.3)
+    summary = TagSummary(threshold=0.3)
     for result in (NIGHT, WHOLE):
         summary.add(result)
     return summary
@@ -109,14 +109,14 @@ def test_an_event_is_cut_at_full_hours_of_the_day(summary):
 
 
 def test_the_hours_of_all_recordings_add_up_to_their_lengths():
-    summary = Summary(0.3)
+    summary = TagSummary(0.3)
     for begin in (0, 17, 59):
         summary.add(FileTags(f"20240501_{begin:02d}{begin % 60:02d}01.wav" if begin < 24 else "x.wav", 9000.5, ()))
     assert sum(part.seconds for part in summary.hours.values()) == pytest.approx(3 * 9000.5)
 
 
 def test_an_empty_summary_has_its_heading():
-    assert Summary(0.3).text("label") == "label  events  time  recordings  highest score"
+    assert TagSummary(0.3).text("label") == "label  events  time  recordings  highest score"
 
 
 # ---- which labels are reported

@@ -20,7 +20,7 @@ import argparse
 import sys
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
-from auricle.commands.export import Export, ExportConfig, Verification, export_model, verify_export
+from auricle.commands.export import BundleVerification, Export, ExportConfig, export_model, verify_export
 from auricle.core.console import printable
 from auricle.core.io import dumps
 
@@ -32,7 +32,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     config = config_from(ExportConfig, args)
-    result: Export | Verification
+    result: Export | BundleVerification
     if config.verify is not None:
         result = verify_export(config.verify)
     else:

@@ -14,9 +14,9 @@ from auricle.cli.main import EXIT_OK, exit_code
 from auricle.commands.models.merge import MergeConfig, merge
 from auricle.commands.models.models import (
     ConvertConfig,
-    Description,
     GetConfig,
     ListModelsConfig,
+    ModelDescription,
     ShowConfig,
     VerifyConfig,
     convert,
@@ -103,13 +103,13 @@ class Show:
             print("\n".join(_lines(description)))
 
 
-def _bibtex(description: Description) -> str:
+def _bibtex(description: ModelDescription) -> str:
     from auricle.hub.published.record import bibtex
 
     return bibtex(description.papers) or f"% no paper is known for {description.name}"
 
 
-def _lines(description: Description) -> Iterator[str]:
+def _lines(description: ModelDescription) -> Iterator[str]:
     yield description.name
     facts = dict(description.facts)
     heads = facts.pop("heads", {})

@@ -25,7 +25,7 @@ from auricle.commands.tag import TagConfig, Tagging, tag
 from auricle.core.console import printable, progress_bar
 from auricle.core.errors import AuricleError
 from auricle.inference.tag_results import Failure, FileTags
-from auricle.inference.tag_summary import SUMMARIES, Summary
+from auricle.inference.tag_summary import SUMMARIES, TagSummary
 
 
 def add_arguments(parser: VerbParser) -> None:
@@ -112,7 +112,7 @@ class SummaryPrinter(TextPrinter):
 
     def __init__(self, by: Sequence[str], threshold: float):
         super().__init__()
-        self.by, self.summary = by, Summary(threshold)
+        self.by, self.summary = by, TagSummary(threshold)
 
     def add(self, result: FileTags) -> None:
         self.summary.add(result)

@@ -176,7 +176,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Verification:
+class BundleVerification:
     """The golden clips of a bundle, replayed on this machine; prints as text.
 
     Attributes:
@@ -259,7 +259,7 @@ def export_model(config: ExportConfig, *, encoder: Encoder | None = None) -> Exp
     return Export(out, description, certificate, *((kept.table, kept.notes) if kept else ()))
 
 
-def verify_export(folder: str | Path) -> Verification:
+def verify_export(folder: str | Path) -> BundleVerification:
     """Replay the golden clips of a bundle in its own runtime. PyTorch is needed for the format ``torch`` alone.
 
     Raises:
@@ -285,7 +285,7 @@ def verify_export(folder: str | Path) -> Verification:
         ) from error
     recorded = "itself on the machine of the export" if certificate.quantized else "its source"
     _refuse(failures, f"{folder} does not give the numbers of {recorded} here")
-    return Verification(folder, found, this_machine(), versions(certificate.to))
+    return BundleVerification(folder, found, this_machine(), versions(certificate.to))
 
 
 def _clip_seconds(config: ExportConfig) -> float | None:

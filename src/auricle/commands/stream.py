@@ -18,7 +18,7 @@ from auricle.core.options import argument, check_choices, check_ranges, option, 
 from auricle.inference.config import LONG_WINDOW, PRECISIONS, EventSettings, TagSettings
 
 if TYPE_CHECKING:
-    from auricle.audio.live.base import Chunk
+    from auricle.audio.live.base import LiveChunk
     from auricle.inference.live.events import EventChange
     from auricle.inference.live.sinks.base import Sink
     from auricle.inference.live.stream import Stream, StreamAnswer, StreamWindow
@@ -197,7 +197,7 @@ class Listening:
         self._measure()
         return timed
 
-    def _take(self, chunk: Chunk) -> TimedAnswer | None:
+    def _take(self, chunk: LiveChunk) -> TimedAnswer | None:
         """Take a chunk, and tell the sinks."""
         from auricle.inference.live.stream import StreamAnswer
 
@@ -248,7 +248,7 @@ class Listening:
             return ""
         return (self.began + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
-    def _chunks(self) -> tuple[Iterator[Chunk], bool]:
+    def _chunks(self) -> tuple[Iterator[LiveChunk], bool]:
         """The source, and whether it cannot wait."""
         config, source = self.config, self.config.source
         if source == STDIN:
@@ -271,7 +271,7 @@ class Listening:
             return network_chunks(source, attempts=config.reconnect, on_trouble=self.on_trouble), True
         return self._played(), False
 
-    def _played(self) -> Iterator[Chunk]:
+    def _played(self) -> Iterator[LiveChunk]:
         from auricle.audio.live.played import played_chunks
         from auricle.audio.recording_time import start_time
         from auricle.audio.sources import find_audio

@@ -109,7 +109,7 @@ def tag(config: TagConfig) -> Tagging:
         if config.picture:
             make_folder(Path(config.picture).parent, "choose another --picture")
         folder = TagFolder(Path(config.out), _made_from(config, tagger)) if config.out else None
-        job = _Job(config, tagger, _sources(config), folder)
+        job = _TagJob(config, tagger, _sources(config), folder)
     except BaseException:
         locks.close()
         raise
@@ -182,7 +182,7 @@ def _thresholds(reader: HeadReader) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _TagJob:
     """The recordings of one command, and where the answers go."""
 
     config: TagConfig

@@ -27,7 +27,7 @@ MOST_FRAMES = 100_000  # that thresholds are fitted to, evenly taken: more chang
 
 
 @dataclass(frozen=True)
-class Window:
+class ScoredWindow:
     """The frames of one window of a recording.
 
     Attributes:
@@ -49,7 +49,7 @@ class Window:
 
 
 @torch.no_grad()
-def scored_windows(trainer: Trainer, progress: TrainProgress, data: TrainingData) -> list[Window]:
+def scored_windows(trainer: Trainer, progress: TrainProgress, data: TrainingData) -> list[ScoredWindow]:
     """Score the frames of a part by the weights that a run of fine-tuning gives."""
     objective = trainer.objective
     assert isinstance(objective, SupervisedFrames)
@@ -69,7 +69,7 @@ def scored_windows(trainer: Trainer, progress: TrainProgress, data: TrainingData
             clip = clips[id]
             start = clip.start or 0.0
             found.append(
-                Window(
+                ScoredWindow(
                     clip_of(id), group_of(clip), start, start + spans[:frames], logits[row, :frames],
                     (targets[row, :frames] >= 0.5).astype(np.float32), known[row], objective.windows[id].events,
                 )
@@ -78,7 +78,7 @@ def scored_windows(trainer: Trainer, progress: TrainProgress, data: TrainingData
     return found
 
 
-def decide_frames(windows: list[Window], space: LabelSpace, goal: ThresholdGoal) -> Decisions:
+def decide_frames(windows: list[ScoredWindow], space: LabelSpace, goal: ThresholdGoal) -> Decisions:
     """Fit calibration and thresholds to frames. Frames of a recording, or of a group of them, are held out together.
 
     Args:
@@ -105,9 +105,9 @@ def decide_frames(windows: list[Window], space: LabelSpace, goal: ThresholdGoal)
     )
 
 
-def scores_at(windows: list[Window], space: LabelSpace) -> dict[str, float]:
+def scores_at(windows: list[ScoredWindow], space: LabelSpace) -> dict[str, float]:
     """Return segment F, event F and onset F of the events that the thresholds of a label space give."""
-    recordings: dict[str, list[Window]] = {}
+    recordings: dict[str, list[ScoredWindow]] = {}
     for window in windows:
         recordings.setdefault(window.id, []).append(window)
     found, true = [], []

@@ -42,7 +42,7 @@ def why_too_few(targets: np.ndarray) -> str:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class NetworkComparison:
     """Scores of the trained network and of the frozen head on the same clips, which neither learnt from.
 
     Attributes:
@@ -74,7 +74,9 @@ class Comparison:
         )
 
 
-def compare(trained: PartScores, frozen: PartScores, kind: LabelKind, metric: Metric, *, seed: int = 0) -> Comparison:
+def compare(
+    trained: PartScores, frozen: PartScores, kind: LabelKind, metric: Metric, *, seed: int = 0
+) -> NetworkComparison:
     """Compare a trained network with a frozen head on the clips that both scored.
 
     The standard error of the difference is its deviation over bootstrap samples of the clips; with five groups or more, clips of
@@ -103,7 +105,7 @@ def compare(trained: PartScores, frozen: PartScores, kind: LabelKind, metric: Me
     score, before = metric(own, truth), metric(others, truth)
     loss = held_out_loss(own, trained.targets[kept], trained.known[kept], kind)
     gain = metric.sign * (score - before)
-    return Comparison(metric.name, score, before, gain, float(np.nanstd(gains, ddof=1)), loss, len(rows))
+    return NetworkComparison(metric.name, score, before, gain, float(np.nanstd(gains, ddof=1)), loss, len(rows))
 
 
 def _clip_means(part: PartScores) -> tuple[list[str], np.ndarray]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from auricle.exporting.description import Description
 
 
-class Opened(NamedTuple):
+class RuntimeCall(NamedTuple):
     """How ``run.py`` opens a graph.
 
     Attributes:
@@ -24,26 +24,26 @@ class Opened(NamedTuple):
 
 
 OPENED = {
-    "litert": Opened(
+    "litert": RuntimeCall(
         "ai-edge-litert",
         "ai_edge_litert.interpreter",
         'call = ai_edge_litert.interpreter.Interpreter(str(here / "model.tflite")).get_signature_runner()',
         'map(call(**{k: v.astype("f4" if k == "wave" else "i4") for k, v in inputs.items()}).get, names)',
     ),
-    "onnx": Opened(
+    "onnx": RuntimeCall(
         "onnxruntime",
         "onnxruntime",
         'session = onnxruntime.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])',
         "session.run(None, inputs)",
     ),
-    "openvino": Opened(
+    "openvino": RuntimeCall(
         "openvino",
         "openvino",
         'float32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}\n'
         'model = openvino.compile_model(str(here / "model.xml"), "CPU", float32)',
         "list(model(inputs).values())",
     ),
-    "torch": Opened(
+    "torch": RuntimeCall(
         "torch",
         "torch",
         'model = torch.export.load(here / "model.pt2").module(check_guards=False)',

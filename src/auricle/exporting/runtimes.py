@@ -99,7 +99,7 @@ def versions(to: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Piece:
+class GraphCall:
     """One call of the graph.
 
     Attributes:
@@ -111,7 +111,7 @@ class Piece:
     inputs: Inputs
 
 
-def pieces(wave: np.ndarray, description: Description) -> Iterator[Piece]:
+def pieces(wave: np.ndarray, description: Description) -> Iterator[GraphCall]:
     """Cut a recording (S,) into the calls that compute it: windows of ``window_samples``, the last one moved back."""
     size, clips = description.window_samples, description.batch_size or 1
     for first in range(0, max(1, len(wave)), size):
@@ -121,7 +121,7 @@ def pieces(wave: np.ndarray, description: Description) -> Iterator[Piece]:
         inputs = {"wave": np.repeat(padded[None], clips, axis=0)}
         if description.takes_samples:
             inputs["samples"] = np.full(clips, max(len(own), description.min_samples), np.int64)
-        yield Piece(padded if description.samples and not description.takes_samples else own, inputs)
+        yield GraphCall(padded if description.samples and not description.takes_samples else own, inputs)
 
 
 def replay(run: Run, wave: np.ndarray, description: Description) -> Outputs:

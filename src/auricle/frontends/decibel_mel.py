@@ -57,7 +57,7 @@ class DecibelMel(LogMel):
 
 
 def scaled_by_batch(values: Tensor) -> Tensor:
-    """Stretch decibels (B, F, T) so that the batch as a whole fills ``RANGE``, as the respiratory programs do.
+    """FilePart decibels (B, F, T) so that the batch as a whole fills ``RANGE``, as the respiratory programs do.
 
     A clip then depends on the batch that it is in. A batch of one value alone is returned as it is.
     """

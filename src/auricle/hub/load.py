@@ -14,7 +14,7 @@ from auricle.hub.huggingface.snapshot import obtain, weights_among
 from auricle.hub.published import table as records
 from auricle.hub.published.m2d import CLAP_NOTE
 from auricle.hub.published.read import check_recorded, read_published
-from auricle.hub.published.record import Record
+from auricle.hub.published.record import PublishedRecord
 from auricle.hub.run_folder import weights_in
 from auricle.hub.weight_file import is_described, read_encoder
 from auricle.models.base import Encoder
@@ -120,7 +120,7 @@ def repository_weights(name: str, *, offline: bool | None = None) -> Path:
     return snapshot.file(weights_among(snapshot.paths, repository, repository.file)[0])
 
 
-def load_record(record: Record, *, offline: bool | None = None) -> Encoder:
+def load_record(record: PublishedRecord, *, offline: bool | None = None) -> Encoder:
     """Load a published encoder, or one that needs no weights."""
     if record.config is None:
         return build({"family": record.family, "front_end_id": record.front_end}).eval()
@@ -154,7 +154,7 @@ def locate(name: str | Path) -> tuple[Path, Literal["file", "folder", "none"]]:
         return Path(name), "none"
 
 
-def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:
+def _read_file(path: Path, record: PublishedRecord | None, **options: Any) -> Encoder:
     if path.suffix == ".safetensors" and is_described(path):
         encoder = read_encoder(path)
         if record is not None:
@@ -165,7 +165,7 @@ def _read_file(path: Path, record: Record | None, **options: Any) -> Encoder:
     return read_published(path, record, **options)
 
 
-def _warn_of_note(record: Record) -> None:
+def _warn_of_note(record: PublishedRecord) -> None:
     """Warn that M2D-CLAP's files load without their text part."""
     if record.note == CLAP_NOTE:
         warnings.warn(f"{record.name}: {record.note}", UserWarning, stacklevel=3)

@@ -22,7 +22,7 @@ from auricle.hub.download import LARGEST, by_hand, fetch, is_offline
 from auricle.hub.pickles import RATIO, ROOM
 
 if TYPE_CHECKING:
-    from auricle.hub.published.record import Record
+    from auricle.hub.published.record import PublishedRecord
     from auricle.models.base import Encoder
 
 
@@ -91,12 +91,12 @@ def folder() -> Path:
     return cache_dir() / "weights"
 
 
-def converted(record: Record) -> Path:
+def converted(record: PublishedRecord) -> Path:
     """Return the path of the converted file of a published weight; it need not exist."""
     return folder() / f"{record.name}.safetensors"
 
 
-def published(record: Record) -> Path | None:
+def published(record: PublishedRecord) -> Path | None:
     """Return the published weight file on this machine; None if there is none yet."""
     place = folder() / "published" / record.folder
     if record.file:
@@ -105,7 +105,7 @@ def published(record: Record) -> Path | None:
     return files[0] if files else None
 
 
-def load(record: Record, *, offline: bool | None = None) -> Encoder:
+def load(record: PublishedRecord, *, offline: bool | None = None) -> Encoder:
     """Load the encoder of a record from the converted file, else from the published one, which is downloaded if necessary.
 
     Raises:
@@ -120,7 +120,7 @@ def load(record: Record, *, offline: bool | None = None) -> Encoder:
     return read_encoder(path)
 
 
-def install(record: Record, file: Path) -> Path:
+def install(record: PublishedRecord, file: Path) -> Path:
     """Convert a published file of this record into the cache. Return the path of the converted file."""
     from auricle.hub.published.read import read_published
     from auricle.hub.weight_file import save_encoder
@@ -133,7 +133,7 @@ def install(record: Record, file: Path) -> Path:
     return path
 
 
-def lineage(record: Record, file: Path) -> dict[str, Any]:
+def lineage(record: PublishedRecord, file: Path) -> dict[str, Any]:
     """Return the origin of a converted file, for its metadata."""
     return {
         "published": record.name,
@@ -144,7 +144,7 @@ def lineage(record: Record, file: Path) -> dict[str, Any]:
     }
 
 
-def obtain(record: Record, *, offline: bool | None = None) -> Path:
+def obtain(record: PublishedRecord, *, offline: bool | None = None) -> Path:
     """Return the published weight file; download it unless it is in the cache. Raise AuricleError if that fails."""
     cached = published(record)
     if cached is not None:
@@ -158,12 +158,12 @@ def obtain(record: Record, *, offline: bool | None = None) -> Path:
     return _from_archive(record, place, offline)
 
 
-def _known(record: Record) -> dict[str, Any]:
+def _known(record: PublishedRecord) -> dict[str, Any]:
     """Return the size and checksum of a record, as far as known."""
     return {key: value for key, value in asdict(record).items() if key in ("size", "sha256")}
 
 
-def _from_archive(record: Record, place: Path, offline: bool | None) -> Path:
+def _from_archive(record: PublishedRecord, place: Path, offline: bool | None) -> Path:
     """Download the archive, extract its weight file and delete the archive."""
     target = place / record.folder / (record.file or "the weight file in it")
     archive = place / f"{record.folder}.zip"

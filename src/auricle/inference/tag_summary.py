@@ -38,7 +38,7 @@ class Presence:
 
 
 @dataclass
-class Part:
+class TimePart:
     """What was found in a recording, an hour, or altogether: seconds recorded, and the labels."""
 
     seconds: float = 0.0
@@ -52,7 +52,7 @@ class Part:
         return sorted(self.labels.items(), key=lambda item: (-item[1].seconds, -item[1].score, item[0]))
 
 
-class Summary:
+class TagSummary:
     """Collects results and gives the tables.
 
     Args:
@@ -61,23 +61,23 @@ class Summary:
 
     def __init__(self, threshold: float):
         self.threshold = threshold
-        self.all = Part()
-        self.files: dict[str, Part] = {}
-        self.hours: dict[datetime | int, Part] = {}
+        self.all = TimePart()
+        self.files: dict[str, TimePart] = {}
+        self.hours: dict[datetime | int, TimePart] = {}
 
     def add(self, result: FileTags) -> None:
         """Add the result of a recording."""
-        part = self.files.setdefault(result.file, Part())
+        part = self.files.setdefault(result.file, TimePart())
         for whole in (part, self.all):
             whole.seconds += result.seconds
         began = start_time(result.file)
         for hour, start, end in _hours(began, 0.0, result.seconds):
-            self.hours.setdefault(hour, Part()).seconds += end - start
+            self.hours.setdefault(hour, TimePart()).seconds += end - start
         for event in self._events(result):
             for whole in (part, self.all):
                 whole.add(event, result.file, event.end - event.start)
             for hour, start, end in _hours(began, event.start, event.end):
-                self.hours.setdefault(hour, Part()).add(event, result.file, end - start)
+                self.hours.setdefault(hour, TimePart()).add(event, result.file, end - start)
 
     def _events(self, result: FileTags) -> Iterator[Event]:
         for name, head in result.by_head().items():
@@ -137,7 +137,7 @@ def _hours(began: datetime | None, start: float, end: float) -> Iterator[tuple[d
         at = until
 
 
-def _row(name: str, part: Part) -> tuple[str, ...]:
+def _row(name: str, part: TimePart) -> tuple[str, ...]:
     labels = part.by_length()
     shown = "; ".join(f"{printable(label)} {clock(total.seconds)}" for label, total in labels[:SHOWN_LABELS])
     more = f"; and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""

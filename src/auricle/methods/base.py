@@ -202,7 +202,7 @@ def without_noise(batch: Batch) -> Batch:
     return replace(batch, audio=batch.clean, clean=None)
 
 
-class Teacher:
+class FrameTeacher:
     """A frozen encoder that gives its frames of the batch that the student learns from.
 
     It is not a module: no state holds its weights and no optimiser sees them. If its front end is the student's, it takes

@@ -31,7 +31,7 @@ KNOWN = BEHIND | {b"fmt ", b"data"}
 
 
 @dataclass(frozen=True)
-class Chunk:
+class FileChunk:
     """A chunk: id, first byte of its head, first byte of its content, bytes of content as declared."""
 
     id: bytes
@@ -41,7 +41,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Family:
+class ChunkFormat:
     """How the chunks of a container are written.
 
     Attributes:
@@ -71,15 +71,15 @@ class Family:
 
 
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"
-WAV = Family("WAV", 12, 4, 4, "little", 2, b"data")
-RIFX = Family("RIFX", 12, 4, 4, "big", 2, b"data")
-W64 = Family("W64", 40, 16, 8, "little", 8, W64_DATA, own=24)
-CAF = Family("CAF", 8, 4, 8, "big", 1, b"data", skip=4)
-AIFF = Family("AIFF", 12, 4, 4, "big", 2, b"SSND", skip=8)
-SVX = Family("SVX", 12, 4, 4, "big", 2, b"BODY")
+WAV = ChunkFormat("WAV", 12, 4, 4, "little", 2, b"data")
+RIFX = ChunkFormat("RIFX", 12, 4, 4, "big", 2, b"data")
+W64 = ChunkFormat("W64", 40, 16, 8, "little", 8, W64_DATA, own=24)
+CAF = ChunkFormat("CAF", 8, 4, 8, "big", 1, b"data", skip=4)
+AIFF = ChunkFormat("AIFF", 12, 4, 4, "big", 2, b"SSND", skip=8)
+SVX = ChunkFormat("SVX", 12, 4, 4, "big", 2, b"BODY")
 
 
-def family_of(head: bytes) -> Family | None:
+def family_of(head: bytes) -> ChunkFormat | None:
     """Return the family of a file that begins with these 16 bytes; None for other formats."""
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return WAV
@@ -105,11 +105,11 @@ class SampleBytes:
         codec: the format tag of a WAV file.
     """
 
-    family: Family | None
+    family: ChunkFormat | None
     first: int
     start: int
     declared: tuple[int, ...]
-    chunks: tuple[Chunk, ...] = ()
+    chunks: tuple[FileChunk, ...] = ()
     codec: int = 0
 
     @property
@@ -183,7 +183,7 @@ def sample_bytes(file: BinaryIO, first: int, total: int) -> SampleBytes | None:
     return None
 
 
-def walk(file: BinaryIO, family: Family, at: int, total: int) -> Iterator[Chunk]:
+def walk(file: BinaryIO, family: ChunkFormat, at: int, total: int) -> Iterator[FileChunk]:
     """Yield the chunks from byte ``at`` on. The size of the last one may reach beyond the end."""
     for _ in range(MAX_CHUNKS):
         file.seek(at)
@@ -191,13 +191,13 @@ def walk(file: BinaryIO, family: Family, at: int, total: int) -> Iterator[Chunk]
         if len(head) < family.head:
             return
         size = max(0, int.from_bytes(head[family.id_bytes :], family.order) - family.own)
-        yield Chunk(head[: family.id_bytes], at, at + family.head, size)
+        yield FileChunk(head[: family.id_bytes], at, at + family.head, size)
         at += family.head + size + _padding(file, family, at + family.head, size)
         if at >= total:
             return
 
 
-def _padding(file: BinaryIO, family: Family, content: int, size: int) -> int:
+def _padding(file: BinaryIO, family: ChunkFormat, content: int, size: int) -> int:
     """Bytes between a chunk and the next one. Some programs forget the byte behind a WAV chunk of odd size."""
     padding = -size % family.align
     if family is not WAV or not padding:
@@ -207,7 +207,7 @@ def _padding(file: BinaryIO, family: Family, content: int, size: int) -> int:
     return 0 if behind[:4] in KNOWN and behind[1:] not in KNOWN else padding
 
 
-def _declared(file: BinaryIO, family: Family, chunks: list[Chunk], first: int) -> tuple[int, ...]:
+def _declared(file: BinaryIO, family: ChunkFormat, chunks: list[FileChunk], first: int) -> tuple[int, ...]:
     sizes = _known(family.size_bytes, chunks[-1].size + (family.own if family is W64 else 0))
     sizes = tuple(max(0, size - family.skip - family.own) for size in sizes)
     for chunk in chunks:
@@ -231,11 +231,11 @@ def _known(size_bytes: int, size: int) -> tuple[int, ...]:
     return () if size in OPEN_SIZES or size >= OPEN_FROM else (size,)
 
 
-def _aiff_common(chunks: list[Chunk] | tuple[Chunk, ...]) -> Chunk | None:
+def _aiff_common(chunks: list[FileChunk] | tuple[FileChunk, ...]) -> FileChunk | None:
     return next((chunk for chunk in chunks if chunk.id == b"COMM"), None)
 
 
-def _aiff_width(head: bytes, chunks: list[Chunk] | tuple[Chunk, ...], first: int) -> int:
+def _aiff_width(head: bytes, chunks: list[FileChunk] | tuple[FileChunk, ...], first: int) -> int:
     """Bytes of a frame of uncompressed AIFF; 0 for compressed."""
     common = _aiff_common(chunks)
     assert common is not None
@@ -244,7 +244,7 @@ def _aiff_width(head: bytes, chunks: list[Chunk] | tuple[Chunk, ...], first: int
     return 0 if compressed else channels * -(-bits // 8)
 
 
-def _wav_codec(file: BinaryIO, chunks: list[Chunk]) -> int:
+def _wav_codec(file: BinaryIO, chunks: list[FileChunk]) -> int:
     for chunk in chunks:
         if chunk.id == b"fmt ":
             file.seek(chunk.content)
@@ -264,7 +264,7 @@ def ends_well(file: BinaryIO, data: SampleBytes, end: int, total: int, slack: in
     return _are_chunks(file, data.family, end, total, slack) or _is_empty(file, end, total)
 
 
-def more_samples(file: BinaryIO, data: SampleBytes, end: int, total: int) -> list[Chunk]:
+def more_samples(file: BinaryIO, data: SampleBytes, end: int, total: int) -> list[FileChunk]:
     """Return further chunks of samples behind those that end at byte ``end``."""
     assert data.family is not None
     if total - end <= data.family.head:
@@ -278,7 +278,7 @@ def _is_tag(head: bytes) -> bool:
     return head[:3] in (b"TAG", b"ID3") or head[:8] in (b"APETAGEX", b"LYRICSBE") or head.lstrip()[:5] == b"<?xml"
 
 
-def _are_chunks(file: BinaryIO, family: Family | None, end: int, total: int, slack: int) -> bool:
+def _are_chunks(file: BinaryIO, family: ChunkFormat | None, end: int, total: int, slack: int) -> bool:
     """Chunks with printable ids, the last of which ends where the file ends or behind it."""
     if family is None:
         return False

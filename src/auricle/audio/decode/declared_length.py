@@ -31,7 +31,7 @@ CUT_FRAME = "it ends inside a frame: it is cut, or was never finished; all whole
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """A stretch of a file that one decoder reads.
 
     Attributes:
@@ -54,11 +54,11 @@ class Part:
 class Layout:
     """The parts of a file in order, and what its headers do not declare rightly, as statements about the file."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[FilePart, ...]
     notes: tuple[str, ...] = ()
 
 
-Found = list[tuple[Part, str]]  # parts, each with a note or ""
+Found = list[tuple[FilePart, str]]  # parts, each with a note or ""
 
 
 def layout_of(file: BinaryIO) -> Layout:
@@ -105,20 +105,20 @@ def _first_file(file: BinaryIO, start: int, total: int) -> tuple[Found, int]:
         stop = _next_beginning(file, max(first, total - flac.TAIL) if ends_in_frames else first, total)
         return _flac_parts(file, head, begin, stop), stop
     if (bare := bare_stream(ByteBuffer(file, total), begin, total)) is not None:
-        return [_bare_part(file, bare, Part(start, total))], total
+        return [_bare_part(file, bare, FilePart(start, total))], total
     if head[:1] == b"\xff" and head[1:2] >= b"\xe0" and not mpeg.tag_overruns(ByteBuffer(file, total), start):
         return _up_to_another(file, _mpeg_parts(file, start, begin, total), total)
     if (end := boxes.next_file(file, start, total)) < total:
-        return [(Part(start, end), "")], end
+        return [(FilePart(start, end), "")], end
     for first in dict.fromkeys((start, begin)):  # HTK and MAT4 begin with zeros
         if (plain := plain_samples(file, first, total)) is not None:
             return _plain_parts(file, first, plain, total)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         size = int.from_bytes(head[4:8], "little") + 8
         return [
-            (Part(begin, total, missing=(size, total - begin) if size - total + begin > SLACK else None), "")
+            (FilePart(begin, total, missing=(size, total - begin) if size - total + begin > SLACK else None), "")
         ], total
-    return _behind_a_wrong_tag(file, start, begin, total) or [(Part(start, total), "")], total
+    return _behind_a_wrong_tag(file, start, begin, total) or [(FilePart(start, total), "")], total
 
 
 def _up_to_another(file: BinaryIO, found: Found, total: int) -> tuple[Found, int]:
@@ -174,23 +174,25 @@ def _chunk_parts(file: BinaryIO, data: chunks.SampleBytes, total: int) -> tuple[
                 )
                 rewrite = bool(number or more or data.lacks_padding)
                 head = data.header_for(file, min(size, available)) if rewrite else b""
-                found = _samples(file, data, Part(data.first, stop), head, size)
+                found = _samples(file, data, FilePart(data.first, stop), head, size)
                 for chunk in more:
                     inner = replace(data, start=chunk.content)
-                    found += _samples(file, inner, Part(chunk.at, total), data.header_for(file, chunk.size), chunk.size)
+                    found += _samples(
+                        file, inner, FilePart(chunk.at, total), data.header_for(file, chunk.size), chunk.size
+                    )
                 return found, end
     if not data.declared:
-        return _samples(file, data, Part(data.first, total), data.header_for(file, available), available), total
+        return _samples(file, data, FilePart(data.first, total), data.header_for(file, available), available), total
     declared = max(data.declared)
     if declared > available:
-        return _samples(file, data, Part(data.first, total, missing=(declared, available)), b"", available), total
+        return _samples(file, data, FilePart(data.first, total, missing=(declared, available)), b"", available), total
     size = _overflowed(file, data, declared, total) or available
     reason = "its size modulo 4 GiB" if size - declared >= 1 << 32 else "it was never finished"
     note = f"its header declares {declared} bytes of samples, but {size} follow ({reason}); all were read"
     head = data.header_for(file, size)
     if head is None:
         note = f"its header declares {declared} bytes of samples; the {available - declared} behind them were not read"
-    return _samples(file, data, Part(data.first, total), head, size, note), total
+    return _samples(file, data, FilePart(data.first, total), head, size, note), total
 
 
 def _is_counted_with_header(data: chunks.SampleBytes, size: int, total: int) -> bool:
@@ -207,7 +209,7 @@ def _overflowed(file: BinaryIO, data: chunks.SampleBytes, declared: int, total: 
 
 
 def _samples(
-    file: BinaryIO, data: chunks.SampleBytes, part: Part, head: bytes | None, size: int, note: str = ""
+    file: BinaryIO, data: chunks.SampleBytes, part: FilePart, head: bytes | None, size: int, note: str = ""
 ) -> Found:
     """The part with another header if it needs one; of MPEG audio or a whole file in place of samples, what that is."""
     stop = min(part.stop, data.start + size)
@@ -227,7 +229,7 @@ def _samples(
     return [(piece, text or note) for piece, text in inner]
 
 
-def _bytes_missing(part: Part) -> str:
+def _bytes_missing(part: FilePart) -> str:
     assert part.missing is not None
     return f"{part.missing[1]} of {part.missing[0]} bytes are there"
 
@@ -237,27 +239,27 @@ def _plain_parts(file: BinaryIO, first: int, data: PlainSamples, total: int) -> 
     present, declared = total - data.start, data.declared
     if declared is None:
         rest = present % data.width
-        return [(Part(first, total - rest), CUT_SAMPLE if rest else "")], total
+        return [(FilePart(first, total - rest), CUT_SAMPLE if rest else "")], total
     end = data.start + declared
     if declared - present > SLACK:
         whole = present - present % data.width
         head, words = data.header_for(file, first, whole), f"{present} of {declared} bytes are there"
-        part = Part(first, total, missing=None if data.in_words else (declared, present), defect=words)
+        part = FilePart(first, total, missing=None if data.in_words else (declared, present), defect=words)
         return [(replace(part, start=data.start, stop=data.start + whole, head=head) if head else part, "")], total
     behind = next((at for at in (end, end + 1) if _begins_file(file, at)), total)  # a byte ends the blocks of a VOC
     if declared and (present - declared <= SLACK or data.more or behind < total):
-        return [(Part(first, min(end, total)), "")], behind
+        return [(FilePart(first, min(end, total)), "")], behind
     note = f"its header declares {declared} bytes of samples, but {present} follow; all were read" if present else ""
     head = data.header_for(file, first, present)
-    return [(Part(data.start, total, head) if head else Part(first, total), note)], total
+    return [(FilePart(data.start, total, head) if head else FilePart(first, total), note)], total
 
 
 # ---- Ogg
 def _ogg_parts(file: BinaryIO, start: int, total: int) -> Found:
     links, cut = ogg.links(file, start, total)
-    found: Found = [(Part(link.start, link.stop), "") for link in links]
+    found: Found = [(FilePart(link.start, link.stop), "") for link in links]
     if len(links) < 2 and not (links and _begins_file(file, links[0].stop)):
-        found = [(Part(start, total), "")]
+        found = [(FilePart(start, total), "")]
     if cut:
         found[-1] = (replace(found[-1][0], defect="it ends inside a page"), "")
     elif links and not links[-1].ended:
@@ -269,7 +271,7 @@ def _ogg_parts(file: BinaryIO, start: int, total: int) -> Found:
 
 
 # ---- AAC, AC-3 and AMR without a container
-def _bare_part(file: BinaryIO, stream: BareStream, part: Part) -> tuple[Part, str]:
+def _bare_part(file: BinaryIO, stream: BareStream, part: FilePart) -> tuple[FilePart, str]:
     if stream.cut:
         return replace(part, stop=stream.stop), CUT_FRAME
     file.seek(stream.stop)
@@ -282,7 +284,7 @@ def _bare_part(file: BinaryIO, stream: BareStream, part: Part) -> tuple[Part, st
 def _flac_parts(file: BinaryIO, head: bytes, start: int, total: int) -> Found:
     declared, present = flac.declared_samples(head), flac.last_samples(file, head, start, total)
     if not declared:
-        return [(Part(start, total, length="open"), "")]
+        return [(FilePart(start, total, length="open"), "")]
     rising = present == declared and flac.numbers_rise(file, head, start, total)
     begins = [start] if rising else flac.starts(file, start, total)
     if len(begins) > 1:
@@ -292,9 +294,9 @@ def _flac_parts(file: BinaryIO, head: bytes, start: int, total: int) -> Found:
             found += _flac_parts(file, file.read(42), begin, end)
         return found
     if present is None or present <= declared:
-        return [(Part(start, total), "")]  # decoding finds out whether it ends early
+        return [(FilePart(start, total), "")]  # decoding finds out whether it ends early
     note = f"its header declares {declared} samples, but there are {present}; all were read"
-    return [(Part(start + 42, total, flac.with_samples(head, present)), note)]
+    return [(FilePart(start + 42, total, flac.with_samples(head, present)), note)]
 
 
 # ---- MP3
@@ -302,19 +304,19 @@ def _mpeg_parts(file: BinaryIO, start: int, begin: int, stop: int) -> Found:
     """The streams of MPEG audio in the bytes [begin, stop); tags lie before them from ``start`` on."""
     first = mpeg.first_frame(file, begin, stop)
     if first is None:
-        return [(Part(start, stop, length="open"), "")]
+        return [(FilePart(start, stop, length="open"), "")]
     tags = _end_of_frames(file, stop)
     if (end := mpeg.declared_end(file, first, tags, SLACK)) is not None:
-        return [(Part(start, end if end < tags else stop), "")]
+        return [(FilePart(start, end if end < tags else stop), "")]
     streams = [stream for stream in mpeg.streams(file, first, stop) if stream.frames]
     found = [_stream_part(file, stream) for stream in streams]
     if len(found) == 1 and not found[0][0].head and stop - found[0][0].stop <= SLACK:
         found = [(replace(found[0][0], start=start, stop=stop), found[0][1])]
-    return found or [(Part(start, stop, length="open"), "")]
+    return found or [(FilePart(start, stop, length="open"), "")]
 
 
-def _stream_part(file: BinaryIO, stream: mpeg.Stream) -> tuple[Part, str]:
-    header, part = stream.header, Part(stream.start, stream.stop)
+def _stream_part(file: BinaryIO, stream: mpeg.MpegFrames) -> tuple[FilePart, str]:
+    header, part = stream.header, FilePart(stream.start, stream.stop)
     if header is None:
         note = CUT_FRAME if stream.cut else ""
         return replace(part, length="variable" if len(stream.kbps) > 1 else "open"), note

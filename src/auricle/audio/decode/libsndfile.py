@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, TruncatedAudioError, truncated
-from auricle.audio.decode.declared_length import Part
+from auricle.audio.decode.declared_length import FilePart
 from auricle.audio.decode.joined import SplicedFile
 from auricle.core.errors import AudioError
 
@@ -48,7 +48,7 @@ class SoundFileDecoder:
         part: what is known of its length.
     """
 
-    def __init__(self, file: Path | SplicedFile, name: str, part: Part):
+    def __init__(self, file: Path | SplicedFile, name: str, part: FilePart):
         if part.length == "variable":
             raise VariableRateError(f"{name}: an MP3 of variable bit rate without a length header")
         self.name = name
@@ -72,7 +72,7 @@ class SoundFileDecoder:
             raise
         self.exact = self._declared is not None
 
-    def _declared_length(self, part: Part) -> int | None:
+    def _declared_length(self, part: FilePart) -> int | None:
         """Samples the file declares, or None."""
         frames = self.file.frames
         if (part.length == "open" and self.file.format == "MP3") or frames > UNKNOWN_LENGTH:

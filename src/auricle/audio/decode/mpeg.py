@@ -52,7 +52,7 @@ class LengthHeader:
 
 
 @dataclass
-class Stream:
+class MpegFrames:
     """A row of frames that ends at the end of the file, at a length header, or where the format changes.
 
     Attributes:
@@ -173,10 +173,10 @@ def with_frames(frame: bytes, header: LengthHeader, frames: int, size: int) -> b
     return bytes(changed)
 
 
-def streams(file: BinaryIO, start: int, stop: int) -> list[Stream]:
+def streams(file: BinaryIO, start: int, stop: int) -> list[MpegFrames]:
     """Walk over all frames from ``start``, a frame, on; tags and damage between them are passed over."""
     buffer, found = ByteBuffer(file, stop), []
-    current: Stream | None = None
+    current: MpegFrames | None = None
     at: int | None = start
     while at is not None:
         frame = parse_mp3_frame(buffer(at, 4))
@@ -191,7 +191,7 @@ def streams(file: BinaryIO, start: int, stop: int) -> list[Stream]:
             break
         header = length_header(buffer(at, 200))
         if current is None or header is not None or (frame.rate, frame.channels) != _format(current):
-            current = Stream(at, at, frame, header, 0, set())
+            current = MpegFrames(at, at, frame, header, 0, set())
             found.append(current)
         if header is None:
             current.frames += 1
@@ -201,7 +201,7 @@ def streams(file: BinaryIO, start: int, stop: int) -> list[Stream]:
     return found
 
 
-def _format(stream: Stream) -> tuple[int, int]:
+def _format(stream: MpegFrames) -> tuple[int, int]:
     return stream.first.rate, stream.first.channels
 
 

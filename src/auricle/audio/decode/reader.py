@@ -27,7 +27,7 @@ import numpy as np
 import soundfile
 
 from auricle.audio.decode.base import AudioNote, Decoder, Levels, MissingMediaError, TruncatedAudioError
-from auricle.audio.decode.declared_length import Layout, Part, layout_of
+from auricle.audio.decode.declared_length import Layout, FilePart, layout_of
 from auricle.audio.decode.joined import JoinedDecoder, SplicedFile
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
@@ -304,7 +304,7 @@ def _decoder(file: Path | BinaryIO, name: str, layout: Layout, size: int) -> Dec
     return openers[0]() if len(openers) == 1 else JoinedDecoder(name, openers)
 
 
-def _part_decoder(file: Path | BinaryIO, name: str, part: Part, size: int) -> Decoder:
+def _part_decoder(file: Path | BinaryIO, name: str, part: FilePart, size: int) -> Decoder:
     """Open with libsndfile, else with PyAV. Only formats of PyAV report that it is missing."""
     try:
         return SoundFileDecoder(_content(file, part, size), name, part)
@@ -325,7 +325,7 @@ def _part_decoder(file: Path | BinaryIO, name: str, part: Part, size: int) -> De
         raise AudioError(f"{name}: not audio that can be decoded ({refusal})") from None
 
 
-def _content(file: Path | BinaryIO, part: Part, size: int) -> Path | SplicedFile:
+def _content(file: Path | BinaryIO, part: FilePart, size: int) -> Path | SplicedFile:
     """What a decoder opens: the path of a file that is one part, else the bytes of the part."""
     whole = not part.start and not part.head and part.stop >= size
     return file if whole and isinstance(file, Path) else SplicedFile(file, part.start, part.stop, part.head)

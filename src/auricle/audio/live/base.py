@@ -15,7 +15,7 @@ WAITING = 300  # chunks that may wait; about half a minute of the sources here
 
 
 @dataclass(frozen=True, eq=False)
-class Chunk:
+class LiveChunk:
     """Some sound.
 
     Attributes:
@@ -43,15 +43,15 @@ class Reader:
         waiting: the most chunks that wait.
     """
 
-    def __init__(self, chunks: Iterator[Chunk], *, may_drop: bool, waiting: int = WAITING):
+    def __init__(self, chunks: Iterator[LiveChunk], *, may_drop: bool, waiting: int = WAITING):
         self.may_drop = may_drop
         self._chunks = chunks
-        self._queue: queue.Queue[Chunk | BaseException | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[LiveChunk | BaseException | None] = queue.Queue(waiting)
         self._stopped = threading.Event()
         self._lost = 0.0  # seconds dropped behind the last chunk that waits
         threading.Thread(target=self._read, name="auricle-live", daemon=True).start()
 
-    def __iter__(self) -> Iterator[Chunk]:
+    def __iter__(self) -> Iterator[LiveChunk]:
         """Yield the chunks. An error of the source is raised here, behind the chunks before it."""
         while not self._stopped.is_set():
             try:
@@ -80,7 +80,7 @@ class Reader:
         if not self._stopped.is_set():
             self._queue.put(last)
 
-    def _put(self, chunk: Chunk) -> None:
+    def _put(self, chunk: LiveChunk) -> None:
         if not self.may_drop:
             self._queue.put(chunk)
             return

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from auricle.audio.live.base import Chunk
+from auricle.audio.live.base import LiveChunk
 from auricle.core.errors import AuricleError, MissingExtra
 
 BLOCK_SECONDS = 0.1
 SILENT_SECONDS = 5.0  # without a block, after which the microphone counts as gone
 
 
-def microphone_chunks(device: str = "") -> Iterator[Chunk]:
+def microphone_chunks(device: str = "") -> Iterator[LiveChunk]:
     """Yield what a microphone hears, at its own rate.
 
     Args:
@@ -37,7 +37,7 @@ def microphone_chunks(device: str = "") -> Iterator[Chunk]:
         with sound.InputStream(device=name, samplerate=rate, blocksize=size, dtype="float32", callback=on_block):
             while True:
                 samples, overflow = blocks.get(timeout=SILENT_SECONDS)
-                yield Chunk(samples, rate, BLOCK_SECONDS if overflow else 0.0)  # how much was lost is not told
+                yield LiveChunk(samples, rate, BLOCK_SECONDS if overflow else 0.0)  # how much was lost is not told
     except queue.Empty:
         raise AuricleError(
             f"the microphone gave nothing for {SILENT_SECONDS:g} s; is it still there? Connect it and start again"

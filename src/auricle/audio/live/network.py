@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.audio.live.base import Chunk
+from auricle.audio.live.base import LiveChunk
 from auricle.core.errors import AudioError, AuricleError, MissingExtra
 
 TIMEOUT_SECONDS = 10.0  # to connect, and without a packet
@@ -26,7 +26,7 @@ def network_chunks(
     timeout: float = TIMEOUT_SECONDS,
     first_wait: float = FIRST_WAIT,
     on_trouble: Callable[[str], None] = lambda text: None,
-) -> Iterator[Chunk]:
+) -> Iterator[LiveChunk]:
     """Yield the sound of a network stream. What was missed while it was away is in ``Chunk.lost``.
 
     Args:
@@ -46,7 +46,7 @@ def network_chunks(
         try:
             for samples, rate in _decoded(av, address, timeout):
                 lost = time.monotonic() - lost_at if lost_at else 0.0
-                yield Chunk(samples, rate, max(0.0, lost - len(samples) / rate), reconnected=lost_at > 0)
+                yield LiveChunk(samples, rate, max(0.0, lost - len(samples) / rate), reconnected=lost_at > 0)
                 failures, heard, lost_at, wait = 0, True, 0.0, first_wait
         except (av.error.FFmpegError, AudioError, ValueError) as error:
             reason = _reason(error, timeout)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from auricle.audio.live.base import Chunk
+from auricle.audio.live.base import LiveChunk
 from auricle.core.errors import AudioError
 
 READ_BYTES = 1 << 16
@@ -29,7 +29,7 @@ class Pipe(Protocol):
     def read(self, size: int, /) -> bytes | None: ...
 
 
-def pcm_chunks(pipe: Pipe, kind: str, rate: int, channels: int) -> Iterator[Chunk]:
+def pcm_chunks(pipe: Pipe, kind: str, rate: int, channels: int) -> Iterator[LiveChunk]:
     """Yield what a pipe brings, as it comes; WAV is recognised by its header, which then says kind, rate and channels.
 
     Args:
@@ -51,7 +51,7 @@ def pcm_chunks(pipe: Pipe, kind: str, rate: int, channels: int) -> Iterator[Chun
         whole = len(held) // size * size
         if whole:
             samples = _samples(held[:whole], kind).reshape(-1, channels)
-            yield Chunk(samples.mean(1, dtype=np.float32), rate)
+            yield LiveChunk(samples.mean(1, dtype=np.float32), rate)
         more = pipe.read(READ_BYTES)
         if not more:
             return

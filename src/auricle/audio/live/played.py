@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from auricle.audio.live.base import Chunk
+from auricle.audio.live.base import LiveChunk
 from auricle.audio.resample import Resampler
 from auricle.audio.sources import AudioSource
 
 CHUNK_SECONDS = 0.1
 
 
-def played_chunks(source: AudioSource, rate: int, resampler: Resampler, speed: float | None) -> Iterator[Chunk]:
+def played_chunks(source: AudioSource, rate: int, resampler: Resampler, speed: float | None) -> Iterator[LiveChunk]:
     """Yield a recording in chunks, each when its last sample would have been heard.
 
     Args:
@@ -26,4 +26,4 @@ def played_chunks(source: AudioSource, rate: int, resampler: Resampler, speed: f
             sent += len(part)
             if speed is not None:
                 time.sleep(max(0.0, began + sent / rate / speed - time.monotonic()))
-            yield Chunk(part, rate)
+            yield LiveChunk(part, rate)

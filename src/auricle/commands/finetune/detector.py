@@ -80,7 +80,7 @@ def _option(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedClips:
     """The clips that frozen heads learn from.
 
     Attributes:
@@ -100,11 +100,11 @@ class Opened:
 class Fitted:
     """Frozen heads, fitted on the clips that were opened."""
 
-    opened: Opened
+    opened: OpenedClips
     detector: FrozenDetector
 
 
-def open_frozen(config: FinetuneConfig, named: Collection[str] = (), *, quiet: bool = False) -> Opened:
+def open_frozen(config: FinetuneConfig, named: Collection[str] = (), *, quiet: bool = False) -> OpenedClips:
     """Open the clips of a detector on a frozen encoder, and say what was understood of them.
 
     Args:
@@ -135,10 +135,10 @@ def open_frozen(config: FinetuneConfig, named: Collection[str] = (), *, quiet: b
     doubts = data.warnings()
     if not quiet:
         say(*data.notes, *(f"health: {doubt}" for doubt in doubts))
-    return Opened(config, data, doubts, kept)
+    return OpenedClips(config, data, doubts, kept)
 
 
-def fit_frozen(opened: Opened, *, minutes: float | None = None, quiet: bool = False) -> Fitted:
+def fit_frozen(opened: OpenedClips, *, minutes: float | None = None, quiet: bool = False) -> Fitted:
     """Fit heads on the frozen encoder, and say which one is kept.
 
     Args:

@@ -26,7 +26,7 @@ from auricle.methods.supervised.config import FinetuneConfig
 if TYPE_CHECKING:
     from auricle.detectors.files import PartScores
     from auricle.detectors.frozen_heads import FrozenHead
-    from auricle.detectors.whole_network import Comparison
+    from auricle.detectors.whole_network import NetworkComparison
     from auricle.methods.supervised.data import LabelledData
     from auricle.training.run import CallbackFactory
 
@@ -244,7 +244,7 @@ def finish_kept(rivalry: Rivalry, fitted: Fitted) -> dict[str, Any]:
     return described
 
 
-def _trial(found: Comparison, config: FinetuneConfig, seconds: float) -> dict[str, Any]:
+def _trial(found: NetworkComparison, config: FinetuneConfig, seconds: float) -> dict[str, Any]:
     return {
         "head": FULL,
         "settings": {"lr": config.train.lr, "layer_decay": config.learning.layer_decay, "epochs": config.train.epochs},

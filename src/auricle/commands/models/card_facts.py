@@ -13,12 +13,12 @@ from auricle.hub.huggingface.card import CardFacts, CardScore
 from auricle.hub.huggingface.publish import facts_from_lineage, publishable
 
 if TYPE_CHECKING:
-    from auricle.hub.published.record import Record
+    from auricle.hub.published.record import PublishedRecord
 
 NOT_SCORES = ("classes_scored",)
 
 
-def facts_of_record(record: Record) -> CardFacts:
+def facts_of_record(record: PublishedRecord) -> CardFacts:
     """Return what is published about a weight."""
     from auricle.hub.published.record import bibtex
 

@@ -10,7 +10,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.options import argument, check_choices, option
 
 if TYPE_CHECKING:
-    from auricle.hub.published.record import Record, Table
+    from auricle.hub.published.record import PublishedRecord, Table
     from auricle.models.base import Encoder
 
 LAYOUTS = ("auricle", "efficientat", "m2d", "mae-ast")
@@ -80,7 +80,7 @@ class VerifyConfig:
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelDescription:
     """Description of a model: facts in the order of the output, and papers as keys of ``hub.published.citations``."""
 
     name: str
@@ -129,7 +129,7 @@ def list_models(config: ListModelsConfig) -> Table:
     return table.list_models(config.family)
 
 
-def show(config: ShowConfig) -> Description:
+def show(config: ShowConfig) -> ModelDescription:
     """Describe a name, a file or a run folder: architecture, size, front end, licence, score, source and lineage."""
     from auricle.hub.huggingface.name import is_repository
     from auricle.hub.load import locate
@@ -146,18 +146,20 @@ def show(config: ShowConfig) -> Description:
     return _opened(path, config)
 
 
-def _of_repository(config: ShowConfig) -> Description:
+def _of_repository(config: ShowConfig) -> ModelDescription:
     """Describe a repository of the Hugging Face Hub: what the hub and the card say, and the weights if they are here."""
     from auricle.commands.models.repositories import facts_of_repository
 
     name, facts, file = facts_of_repository(config.name)
     if file is None:
-        return Description(name, facts, licence=str(facts.get("licence") or facts.get("card: license") or "not stated"))
+        return ModelDescription(
+            name, facts, licence=str(facts.get("licence") or facts.get("card: license") or "not stated")
+        )
     opened = _opened(file, config)
-    return Description(name, {**facts, **opened.facts}, opened.papers, opened.licence)
+    return ModelDescription(name, {**facts, **opened.facts}, opened.papers, opened.licence)
 
 
-def _described(record: Record) -> Description:
+def _described(record: PublishedRecord) -> ModelDescription:
     from auricle.hub import weight_cache as weights
 
     row = record.row()
@@ -169,10 +171,10 @@ def _described(record: Record) -> Description:
     facts |= {"download": list(record.urls), "file": record.file or None, "note": record.note}
     here = weights.converted(record)
     facts["kept at"] = str(here) if here.is_file() else None
-    return Description(record.name, facts, record.papers, record.licence)
+    return ModelDescription(record.name, facts, record.papers, record.licence)
 
 
-def _opened(path: Path, config: ShowConfig) -> Description:
+def _opened(path: Path, config: ShowConfig) -> ModelDescription:
     """Describe a file by its content."""
     from auricle.hub.load import load
     from auricle.hub.run_folder import weights_in
@@ -189,7 +191,7 @@ def _opened(path: Path, config: ShowConfig) -> Description:
     facts |= info | {"statistics": list(encoder.statistics()), "lineage": lineage, "file": str(file)}
     facts["heads"] = {name: head_facts(encoder, name) for name in encoder.info.head_names}
     papers = tuple(lineage.get("papers", ()))
-    return Description(facts.pop("name"), facts, papers, encoder.info.licence)
+    return ModelDescription(facts.pop("name"), facts, papers, encoder.info.licence)
 
 
 def head_facts(encoder: Encoder, name: str) -> dict[str, Any]:
@@ -269,7 +271,7 @@ def _bring(name: str, config: GetConfig) -> InstalledWeight:
     return InstalledWeight(name, str(file), file.stat().st_size, sha256_of(file), encoder.info.licence)
 
 
-def _install(record: Record, config: GetConfig) -> InstalledWeight:
+def _install(record: PublishedRecord, config: GetConfig) -> InstalledWeight:
     from auricle.hub import checksums
     from auricle.hub import weight_cache as weights
 

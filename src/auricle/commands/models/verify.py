@@ -28,7 +28,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verification:
+class WeightVerification:
     """The checks of one name or file, up to the first one after which no other is possible."""
 
     name: str
@@ -39,14 +39,14 @@ class Verification:
         return all(check.passed for check in self.checks)
 
 
-def verify_models(config: VerifyConfig) -> list[Verification]:
+def verify_models(config: VerifyConfig) -> list[WeightVerification]:
     """Verify each name or file on its own. Raises AuricleError if none of them is a known name or a file."""
     if not config.names:
         raise AuricleError("name one published weight, file or run folder at least")
     files = {name: _file_or_error(name) for name in config.names}
     if all(isinstance(file, AuricleError) for file in files.values()):
         raise next(error for error in files.values() if isinstance(error, AuricleError))
-    return [Verification(name, tuple(_checks(name, file))) for name, file in files.items()]
+    return [WeightVerification(name, tuple(_checks(name, file))) for name, file in files.items()]
 
 
 def _file_or_error(name: str) -> Path | AuricleError:

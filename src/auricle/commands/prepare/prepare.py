@@ -21,7 +21,7 @@ from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
-    from auricle.data.manifest.summary import Summary
+    from auricle.data.manifest.summary import ManifestSummary
     from auricle.data.stores.conversion import ConversionFailure, ConversionTask, ConvertedClip
 
 
@@ -65,7 +65,7 @@ class PrepareResult:
     failed: tuple[ConversionFailure, ...]
     seconds: float
     notes: tuple[str, ...] = ()
-    source: Summary | None = None
+    source: ManifestSummary | None = None
     restored: tuple[str, ...] = ()
     file_notes: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from auricle.core.options import argument, check_choices, check_ranges, option
 
 if TYPE_CHECKING:
     from auricle.data.manifest.manifest import Manifest
-    from auricle.data.manifest.summary import Summary
+    from auricle.data.manifest.summary import ManifestSummary
     from auricle.data.stores.conversion import ConversionFailure
     from auricle.data.stores.recordings import MeasuredRecording, Recorder, Recording, WaveformFormat
 
@@ -76,7 +76,7 @@ class PublishedResult:
     failed: tuple[ConversionFailure, ...]
     seconds: float
     notes: tuple[str, ...] = ()
-    source: Summary | None = None
+    source: ManifestSummary | None = None
     restored: tuple[str, ...] = ()
 
 

@@ -25,7 +25,7 @@ WEIGHT_OFFSET = 0.01  # of drawing by weight ([evaluation 1.3](docs/specificatio
 
 
 @dataclass(frozen=True)
-class Task:
+class EvarTask:
     """A task.
 
     Attributes:
@@ -40,16 +40,16 @@ class Task:
 
 
 @cache
-def tasks() -> dict[str, Task]:
+def tasks() -> dict[str, EvarTask]:
     """Return the tasks by name: those of the suite ``evar``."""
     from auricle.evaluation.suites.probe_tasks import ProbeTask
     from auricle.evaluation.suites.read import read_suite
 
     records = [task for task in read_suite("evar").tasks if isinstance(task, ProbeTask)]
-    return {task.name: Task(task.task.seconds or 0.0, task.dataset, task.folder) for task in records}
+    return {task.name: EvarTask(task.task.seconds or 0.0, task.dataset, task.folder) for task in records}
 
 
-def find_task(name: str) -> Task:
+def find_task(name: str) -> EvarTask:
     """Return the task of a name. Raises AuricleError, with the nearest name, for an unknown one."""
     if name not in tasks():
         raise AuricleError(f"there is no task '{name}'{nearest(name, tuple(tasks()))}")

@@ -12,7 +12,7 @@ from auricle.compat.m2d.options import AUDIOSET, GENERAL, MAE, SPEECH, defaults_
 from auricle.core.errors import AuricleError, nearest
 
 
-class Family(NamedTuple):
+class MethodName(NamedTuple):
     """Auricle's name of a method, and the program of the original that trains it."""
 
     method: str
@@ -25,13 +25,13 @@ class Size(NamedTuple):
 
 
 FAMILIES = {
-    "m2d": Family("m2d", GENERAL),
-    "m2d_x": Family("m2d-x", GENERAL),
-    "m2d_d2v": Family("m2d-d2v", GENERAL),
-    "m2d_as": Family("m2d-as", AUDIOSET),
-    "m2d_s": Family("m2d-s", SPEECH),
-    "msm_mae": Family("msm-mae", MAE),
-    "mae": Family("msm-mae", MAE),
+    "m2d": MethodName("m2d", GENERAL),
+    "m2d_x": MethodName("m2d-x", GENERAL),
+    "m2d_d2v": MethodName("m2d-d2v", GENERAL),
+    "m2d_as": MethodName("m2d-as", AUDIOSET),
+    "m2d_s": MethodName("m2d-s", SPEECH),
+    "msm_mae": MethodName("msm-mae", MAE),
+    "mae": MethodName("msm-mae", MAE),
 }
 SIZES = {"base": Size(768, 12), "large": Size(1024, 24)}
 SINGLE = ("m2d_s", "m2d_d2v")  # published in the size "base" only

@@ -16,7 +16,7 @@ SETTINGS: dict[str, Any] = {"padding": "exact", "updates": 10000}
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class UpstreamWeights:
     """A parsed string.
 
     Attributes:
@@ -28,7 +28,7 @@ class Checkpoint:
     stats: tuple[float, float] | None = None
 
 
-def parse_checkpoint(text: Any, upstream: str, *, stats_needed: bool = False) -> Checkpoint:
+def parse_checkpoint(text: Any, upstream: str, *, stats_needed: bool = False) -> UpstreamWeights:
     """Parse ``PATH`` or ``PATH,MEAN,STD``.
 
     Args:
@@ -44,7 +44,7 @@ def parse_checkpoint(text: Any, upstream: str, *, stats_needed: bool = False) ->
         raise AuricleError(f"the upstream {upstream} needs a checkpoint: -k {form}")
     words = os.fspath(text).rsplit(",", 2)
     if len(words) == 1 and not stats_needed:
-        return Checkpoint(words[0])
+        return UpstreamWeights(words[0])
     stats = tuple(map(_number, words[1:]))
     if len(stats) != 2 or None in stats:
         raise AuricleError(
@@ -54,7 +54,7 @@ def parse_checkpoint(text: Any, upstream: str, *, stats_needed: bool = False) ->
     mean, std = float(stats[0] or 0.0), float(stats[1] or 0.0)
     if std <= 0:
         raise AuricleError(f"the standard deviation of '{text}' should be above 0")
-    return Checkpoint(words[0], (mean, std))
+    return UpstreamWeights(words[0], (mean, std))
 
 
 def _number(text: str) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auricle.compat.s3prl.checkpoints import Checkpoint, parse_checkpoint, read_settings
+from auricle.compat.s3prl.checkpoints import UpstreamWeights, parse_checkpoint, read_settings
 from auricle.core.errors import AuricleError
 from auricle.evaluation.suites.superb.hidden_states import HiddenStates, States
 from auricle.frontends.running_norm import RunningNorm
@@ -46,11 +46,11 @@ class EncoderUpstream(nn.Module):
             )
         self.states = HiddenStates(encoder.without_head().eval(), self.settings["padding"])
 
-    def _parse(self, ckpt: Any) -> Checkpoint:
+    def _parse(self, ckpt: Any) -> UpstreamWeights:
         return parse_checkpoint(ckpt, self.name, stats_needed=self.stats_needed)
 
     @staticmethod
-    def _load(checkpoint: Checkpoint) -> Encoder:
+    def _load(checkpoint: UpstreamWeights) -> Encoder:
         from auricle.hub.load import load
 
         encoder = load(checkpoint.path)
@@ -102,8 +102,8 @@ class M2DCalcNorm(EncoderUpstream):
         super().__init__(ckpt, model_config)
         self.norm = RunningNorm(self.settings["updates"])
 
-    def _parse(self, ckpt: Any) -> Checkpoint:
-        return Checkpoint(parse_checkpoint(str(ckpt or "").partition(",")[0], self.name).path)
+    def _parse(self, ckpt: Any) -> UpstreamWeights:
+        return UpstreamWeights(parse_checkpoint(str(ckpt or "").partition(",")[0], self.name).path)
 
     def forward(self, wavs: Sequence[Tensor]) -> dict[str, Any]:
         """Add a batch to the statistics and encode it with them, as the original does.

@@ -26,7 +26,7 @@ FRAMES_PER_FEATURE = 2  # 100 log-mel frames and 50 features a second
 SAMPLE_RATE = 16000
 
 
-class Pair(NamedTuple):
+class SpeechPair(NamedTuple):
     """A spectrogram and its features.
 
     Attributes:
@@ -102,14 +102,14 @@ class SpeechPairs(Spectrograms):
         targets = average_groups(features, self.target_frames // FRAMES_PER_FEATURE)
         return replace(crop, targets=targets, target_hop=self.target_frames * self.hop_seconds)
 
-    def pair(self, clip: Clip) -> Pair:
+    def pair(self, clip: Clip) -> SpeechPair:
         """Open the spectrogram and the features of a clip. Raises AudioError for files that are missing or damaged."""
         path = self.manifest.spectrogram(clip)
         if path.suffix == ".npz":
             return read_published_pair(path)
         features = open_array(features_path(self.manifest, clip))
         valid = len(features) * _clip_samples(clip) // _padded_samples(clip, self.min_seconds)
-        return Pair(self.store.open(clip).values, features, valid)
+        return SpeechPair(self.store.open(clip).values, features, valid)
 
 
 def published_front_end(manifest: Manifest) -> str | None:
@@ -118,15 +118,15 @@ def published_front_end(manifest: Manifest) -> str | None:
     return PUBLISHED_FRONT_END if key is not None and key.endswith(".npz") else None
 
 
-def read_published_pair(path: Path) -> Pair:
+def read_published_pair(path: Path) -> SpeechPair:
     """Read an ``.npz`` of the published layout. Raises AudioError for a file that is not one."""
     log_mel, features, valid = open_npz(path, ("arr_0", "arr_1", "arr_2"))
     if valid.size != 1:
         raise AudioError(f"{path}: arr_2 should be one number of features, found {valid.shape}")
-    return Pair(check_spectrogram(log_mel, path), check_spectrogram(features, path), int(valid.reshape(())))
+    return SpeechPair(check_spectrogram(log_mel, path), check_spectrogram(features, path), int(valid.reshape(())))
 
 
-def usable_features(pair: Pair, count: int, target_frames: int, id: str) -> int:
+def usable_features(pair: SpeechPair, count: int, target_frames: int, id: str) -> int:
     """Return how many features crops may come from: those of the recording, or of a crop where that is more.
 
     Args:

@@ -14,7 +14,7 @@ SHOWN = 12  # classes that are listed
 
 
 @dataclass(frozen=True)
-class Summary:
+class ManifestSummary:
     """What a manifest holds.
 
     Attributes:
@@ -70,7 +70,7 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word if number == 1 else plural}"
 
 
-def summarise(manifest: Manifest) -> Summary:
+def summarise(manifest: Manifest) -> ManifestSummary:
     """Count the clips, classes, events and parts of a manifest."""
     table = manifest.table
     labels = table.columns.get("labels")
@@ -81,7 +81,7 @@ def summarise(manifest: Manifest) -> Summary:
         labelled, several = int((counts > 0).sum()), int((counts > 1).sum())
         classes |= labels.frequencies()
     kind = "multi-label" if several else "single label" if labelled else "unlabelled"
-    return Summary(
+    return ManifestSummary(
         kind, len(manifest), labelled, several, classes, _events(table.columns.get("events")),
         *(len([value for value in table.distinct(name) if value is not None]) for name in ("split", "fold", "group")),
     )  # fmt: skip

@@ -65,7 +65,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Row:
+class StoredRow:
     """Where the embedding of a clip is: shard, row, first frame, number of frames; and what it was computed from."""
 
     shard: int
@@ -304,16 +304,16 @@ class EmbeddingStore:
 
         return self._index(read)
 
-    def rows(self, ids: Iterable[str]) -> dict[str, Row]:
+    def rows(self, ids: Iterable[str]) -> dict[str, StoredRow]:
         """Return where the embeddings are, by id; ids that the store lacks are left out."""
         ids = list(ids)
 
-        def look_up(db: sqlite3.Connection) -> dict[str, Row]:
+        def look_up(db: sqlite3.Connection) -> dict[str, StoredRow]:
             remaining, rows = iter(ids), {}
             while part := list(islice(remaining, QUERY_IDS)):
                 marks = ", ".join("?" * len(part))
                 query = f"SELECT id, shard, row, frame, frames, source FROM clips WHERE id IN ({marks})"
-                rows.update({id: Row(*place) for id, *place in db.execute(query, part)})
+                rows.update({id: StoredRow(*place) for id, *place in db.execute(query, part)})
             if not all(type(number) is int and number >= 0 for row in rows.values() for number in row.place):
                 raise sqlite3.DatabaseError("a place of a clip is no number")
             return rows

@@ -28,7 +28,7 @@ MIN_SECONDS, MIN_RATE = 0.5, 8000
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClipRecipe:
     """The settings that determine the samples of a clip.
 
     Attributes:
@@ -52,7 +52,7 @@ class Recipe:
         return round(self.seconds * self.rate)
 
 
-def synthesise(name: str, index: int, recipe: Recipe) -> np.ndarray:
+def synthesise(name: str, index: int, recipe: ClipRecipe) -> np.ndarray:
     """Generate a clip.
 
     Args:
@@ -105,7 +105,7 @@ def make_corpus(
     Raises:
         AuricleError: for unknown classes or invalid numbers, and if the folder holds other files or another corpus.
     """
-    out, recipe = Path(out), Recipe(seed, rate, seconds)
+    out, recipe = Path(out), ClipRecipe(seed, rate, seconds)
     names = _check_classes(classes, clips_per_class, folds)
     _check_folder(out, recipe)
     items = [(name, index) for index in range(clips_per_class) for name in names]
@@ -129,7 +129,7 @@ def _check_classes(classes: Sequence[str] | None, clips_per_class: int, folds: i
     return names
 
 
-def _check_folder(out: Path, recipe: Recipe) -> None:
+def _check_folder(out: Path, recipe: ClipRecipe) -> None:
     """Write the recipe to ``out/synthetic.json``. Raise AuricleError if the folder holds other files or another corpus."""
     path, expected = out / "synthetic.json", json.dumps(asdict(recipe))
     if path.exists():
@@ -144,12 +144,12 @@ def _check_folder(out: Path, recipe: Recipe) -> None:
         write_text(path, expected)
 
 
-def _write_clips(out: Path, recipe: Recipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
+def _write_clips(out: Path, recipe: ClipRecipe, items: Sequence[tuple[str, int]], workers: int) -> Iterable[None]:
     """Write clips in parallel; yield once per clip."""
     return parallel_map(partial(_write_clip, out, recipe), items, workers if len(items) > 1 else 1)
 
 
-def _write_clip(out: Path, recipe: Recipe, item: tuple[str, int]) -> None:
+def _write_clip(out: Path, recipe: ClipRecipe, item: tuple[str, int]) -> None:
     import soundfile
 
     with replacing(out / _path(*item)) as part:
@@ -160,7 +160,7 @@ def _path(name: str, index: int) -> str:
     return f"{name}/{name}-{index:04d}.flac"
 
 
-def _clip(recipe: Recipe, name: str, index: int, folds: int) -> Clip:
+def _clip(recipe: ClipRecipe, name: str, index: int, folds: int) -> Clip:
     path = _path(name, index)
     return Clip(
         id=path, path=path, labels=(name,), fold=1 + index % folds, rate=recipe.rate, num_samples=recipe.num_samples

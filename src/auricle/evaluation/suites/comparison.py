@@ -24,7 +24,7 @@ LISTED = 3  # published scores of a task in a terminal
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelPair:
     """Two models on one task.
 
     Attributes:
@@ -65,7 +65,7 @@ class TaskTable:
     metric: str
     rows: tuple[Result, ...]
     baselines: tuple[Result, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ModelPair, ...] = ()
     published: tuple[PublishedScore, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -117,15 +117,15 @@ def _table(
     return TaskTable(task, protocol, metric, tuple(row for _, row in group), tuple(baselines), pairs, beside)
 
 
-def _pair(one: tuple[Outcome, Result], other: tuple[Outcome, Result]) -> Pair:
+def _pair(one: tuple[Outcome, Result], other: tuple[Outcome, Result]) -> ModelPair:
     (own, a), (theirs, b) = one, other
     reasons = a.identity.differences(b.identity) + (
         [] if a.version == b.version else ["versions of the protocol differ"]
     )
     if reasons:
-        return Pair(a.model, b.model, None, reason="; ".join(reasons))
+        return ModelPair(a.model, b.model, None, reason="; ".join(reasons))
     difference = row_difference(a, b, own.evaluation, theirs.evaluation)
-    return Pair(a.model, b.model, difference, difference.verdict(a.metric))
+    return ModelPair(a.model, b.model, difference, difference.verdict(a.metric))
 
 
 VERDICTS = {
@@ -136,7 +136,7 @@ VERDICTS = {
 }
 
 
-def pair_sentence(pair: Pair, metric: str) -> str:
+def pair_sentence(pair: ModelPair, metric: str) -> str:
     """Return what is known of a pair in one sentence."""
     if pair.difference is None:
         return f"{pair.a} and {pair.b} are not compared: {pair.reason}."

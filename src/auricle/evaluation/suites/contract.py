@@ -70,7 +70,7 @@ class SuiteFile:
 
 
 @dataclass(frozen=True)
-class Record:
+class TaskRecord:
     """One entry of a suite's ``tasks``, without ``adapter``.
 
     Attributes:
@@ -194,7 +194,7 @@ class SuiteTask(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, record: Record) -> SuiteTask:
+    def read(cls, record: TaskRecord) -> SuiteTask:
         """Make the task of a record; data are not looked for. Raises AuricleError for a wrong record."""
 
     @abstractmethod

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.options import from_plain
 from auricle.evaluation.probes.evar import LEARNING_RATE, PUBLISHED_RATES
 from auricle.evaluation.protocols import Protocol, protocol
-from auricle.evaluation.suites.contract import Measured, MissingData, Record, SuiteFile, SuiteTask, Work, WorkContext
+from auricle.evaluation.suites.contract import (
+    Measured,
+    MissingData,
+    SuiteFile,
+    SuiteTask,
+    TaskRecord,
+    Work,
+    WorkContext,
+)
 from auricle.evaluation.tasks import SEEDS, Task
 
 if TYPE_CHECKING:
@@ -58,7 +66,7 @@ class ProbeTask(SuiteTask):
     url: str = ""
 
     @classmethod
-    def read(cls, record: Record) -> ProbeTask:
+    def read(cls, record: TaskRecord) -> ProbeTask:
         """Make the task of a record: the settings of a ``Task``, ``protocols``, ``dataset`` and ``folder``."""
         values, file = dict(record.values), record.file
         if not (values.get("source") or values.get("dataset")):

@@ -24,7 +24,7 @@ from typing import Any
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import read_yaml
-from auricle.evaluation.suites.contract import Record, SuiteFile, SuiteTask
+from auricle.evaluation.suites.contract import SuiteFile, SuiteTask, TaskRecord
 
 ADAPTERS = {
     "hear": "auricle.evaluation.suites.hear.tasks:HearTask",
@@ -147,7 +147,7 @@ def _task(values: Any, file: SuiteFile, adapter: Any) -> SuiteTask:
     if not isinstance(values, dict):
         raise file.fault(f"every task needs a 'source' or a 'dataset', found {values!r}")
     name = values.get("adapter", adapter)
-    record = Record({key: value for key, value in values.items() if key != "adapter"}, file)
+    record = TaskRecord({key: value for key, value in values.items() if key != "adapter"}, file)
     return adapter_of(name, file).read(record)
 
 

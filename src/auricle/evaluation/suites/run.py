@@ -104,7 +104,7 @@ def run_suite(
     Raises:
         AuricleError: A worker process died. What was finished is in the results store.
     """
-    jobs = [_Job(model, task, run) for model in models for task in suite.tasks]
+    jobs = [_TaskForModel(model, task, run) for model in models for task in suite.tasks]
     outcomes = []
     for part in parallel_map(_run_job, jobs, min(run.workers, len(jobs)), chunk=1):
         for outcome in part:
@@ -116,7 +116,7 @@ def run_suite(
 
 
 @dataclass(frozen=True)
-class _Job:
+class _TaskForModel:
     """One task for one model, sent to a process."""
 
     model: ModelToMeasure
@@ -124,7 +124,7 @@ class _Job:
     run: SuiteRun
 
 
-def _run_job(job: _Job) -> list[Outcome]:
+def _run_job(job: _TaskForModel) -> list[Outcome]:
     encoder = _loaded(job.model)
     if isinstance(encoder, str):
         return [Outcome(job.model.name, job.task.name, "", reason=encoder)]

@@ -17,7 +17,15 @@ import numpy as np
 
 from auricle.core.console import listed
 from auricle.core.errors import AuricleError
-from auricle.evaluation.suites.contract import Measured, MissingData, Record, SuiteFile, SuiteTask, Work, WorkContext
+from auricle.evaluation.suites.contract import (
+    Measured,
+    MissingData,
+    SuiteFile,
+    SuiteTask,
+    TaskRecord,
+    Work,
+    WorkContext,
+)
 from auricle.evaluation.tasks import Task
 
 if TYPE_CHECKING:
@@ -48,7 +56,7 @@ class TagsTask(SuiteTask):
     file: SuiteFile
 
     @classmethod
-    def read(cls, record: Record) -> TagsTask:
+    def read(cls, record: TaskRecord) -> TagsTask:
         """Make the task of a record: ``name``, ``source``, ``labels``, ``label_column``, ``seconds``."""
         record.only("name", "source", "labels", "label_column", "seconds")
         source, seconds = record.get("source"), record.get("seconds", (int, float))

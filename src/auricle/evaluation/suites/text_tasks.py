@@ -21,7 +21,15 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.data.audioset import audioset_classes
 from auricle.evaluation.protocols import protocol
-from auricle.evaluation.suites.contract import Measured, MissingData, Record, SuiteFile, SuiteTask, Work, WorkContext
+from auricle.evaluation.suites.contract import (
+    Measured,
+    MissingData,
+    SuiteFile,
+    SuiteTask,
+    TaskRecord,
+    Work,
+    WorkContext,
+)
 from auricle.evaluation.suites.probe_tasks import ProbeTask, ProbeWork, not_there
 
 if TYPE_CHECKING:
@@ -58,14 +66,14 @@ class ZeroShotTask(SuiteTask):
     captions: str | Mapping[str, str] = CAPTION
 
     @classmethod
-    def read(cls, record: Record) -> ZeroShotTask:
+    def read(cls, record: TaskRecord) -> ZeroShotTask:
         """Make the task of a record: that of a probe task without ``protocols``, and ``captions``."""
         captions = record.values.get("captions", CAPTION)
         mapping = isinstance(captions, dict) and all(isinstance(text, str) for text in captions.values())
         if not mapping and not (isinstance(captions, str) and "{}" in captions):
             raise record.file.fault(f"captions should be a text with {{}} or a mapping, found {captions!r}")
         values = {name: value for name, value in record.values.items() if name != "captions"}
-        entry = ProbeTask.read(Record(values, record.file))
+        entry = ProbeTask.read(TaskRecord(values, record.file))
         return cls(entry.name, entry, captions)
 
     def works(self, model: EncoderInfo, data: str | None = None) -> list[Work]:
@@ -199,7 +207,7 @@ class RetrievalTask(SuiteTask):
     url: str = ""
 
     @classmethod
-    def read(cls, record: Record) -> RetrievalTask:
+    def read(cls, record: TaskRecord) -> RetrievalTask:
         """Make the task of a record: ``name``, ``source`` and ``labels``."""
         record.only("name", "source", "labels", "url")
         source, table = record.get("source"), record.get("labels")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from auricle.hub.published.record import Record
+from auricle.hub.published.record import PublishedRecord
 from auricle.models.efficientat.config import FRONT_END, DyMNConfig, MNConfig
 
 SOURCE = "https://github.com/fschmid56/EfficientAT"
@@ -113,9 +113,11 @@ def front_end(hop: int = 320, mels: int = 128) -> str:
     return FRONT_END.replace("-m128-", f"-m{mels}-").replace("-h320-", f"-h{hop}-")
 
 
-def _record(name: str, family: str, file: str, config: MNConfig | DyMNConfig, summary: str, **more: Any) -> Record:
+def _record(
+    name: str, family: str, file: str, config: MNConfig | DyMNConfig, summary: str, **more: Any
+) -> PublishedRecord:
     size, sha256 = KNOWN_FILES.get(file, (None, ""))
-    return Record(
+    return PublishedRecord(
         name,
         family,
         summary,
@@ -137,7 +139,9 @@ def _tagger(count: int, score: float | None, *papers: str) -> dict[str, Any]:
     return labels | {"parameters": count, "score": score, "papers": papers, "use": "tagging; embeddings"}
 
 
-def _mn_audioset(width: float, name: str, file: str, score: float, special: str, settings: dict[str, Any]) -> Record:
+def _mn_audioset(
+    width: float, name: str, file: str, score: float, special: str, settings: dict[str, Any]
+) -> PublishedRecord:
     head = "fully_convolutional" if "_fc" in name else "mlp"
     mel = front_end(settings.get("hop", 320), settings.get("mels", 128))
     config = MNConfig(width=width, head=head, strides=settings.get("strides", (2, 2, 2, 2)), front_end=mel)
@@ -146,7 +150,9 @@ def _mn_audioset(width: float, name: str, file: str, score: float, special: str,
     return _record(name, "mn", file, config, summary, **_tagger(count, score, "schmid2023efficient"))
 
 
-def _dymn_audioset(width: float, name: str, file: str, score: float | None, blocks: str, special: str) -> Record:
+def _dymn_audioset(
+    width: float, name: str, file: str, score: float | None, blocks: str, special: str
+) -> PublishedRecord:
     config = DyMNConfig(width=width, dynamic_blocks=blocks)
     summary = f"dynamic MobileNet of width {width:g}, AudioSet" + (f", {special}" if special else "")
     count = (DYMN_PARAMETERS if blocks == "all" else REPLACE_SE_PARAMETERS)[width]
@@ -154,7 +160,7 @@ def _dymn_audioset(width: float, name: str, file: str, score: float | None, bloc
     return _record(name, "dymn", file, config, summary, note=note, **_tagger(count, score, "schmid2024dynamic"))
 
 
-def _imagenet(name: str, family: str, config: MNConfig | DyMNConfig, paper: str) -> Record:
+def _imagenet(name: str, family: str, config: MNConfig | DyMNConfig, paper: str) -> PublishedRecord:
     summary = f"width {config.width:g}, ImageNet start weights for training"
     return _record(
         f"{name}_im", family, f"{name}_im.pt", config, summary, note=IMAGENET_NOTE, papers=(paper,), use="training"
@@ -170,7 +176,7 @@ TORCHVISION = replace(
     note="torchvision's ImageNet weights with one input channel; its classifier (527 outputs) is random",
 )
 
-ROWS: tuple[Record, ...] = (
+ROWS: tuple[PublishedRecord, ...] = (
     *(_mn_audioset(*row) for row in MN_AUDIOSET),
     TORCHVISION,
     *(_imagenet(name, "mn", MNConfig(width=width), "schmid2023efficient") for name, width in MN_IMAGENET.items()),

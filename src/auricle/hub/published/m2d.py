@@ -6,7 +6,7 @@ Source: [m2d 6.7](docs/specification/m2d.md#s6-7).
 from __future__ import annotations
 
 from auricle.hub.convert.m2d import parse_name
-from auricle.hub.published.record import Record
+from auricle.hub.published.record import PublishedRecord
 from auricle.models.m2d.config import ViTConfig
 
 SOURCE = "https://github.com/nttcslab/m2d"
@@ -35,13 +35,13 @@ def _weight(
     score: float | None = None,
     statistics: str = IN_THE_FILE,
     note: str = "",
-) -> Record:
+) -> PublishedRecord:
     """Build a record; ``file`` is "" if the name inside the archive is unknown; ``further`` as in Record."""
     parsed = parse_name(name)
     if parsed is None:
         raise ValueError(f"{name} does not follow M2D's naming rule")
     tagger = release == FINETUNED
-    return Record(
+    return PublishedRecord(
         name,
         "m2d",
         summary,
@@ -65,7 +65,7 @@ def _weight(
     )
 
 
-ROWS: tuple[Record, ...] = (
+ROWS: tuple[PublishedRecord, ...] = (
     _weight(
         FINETUNED,
         "m2d_as_vit_base-80x1001p16x16-240213_AS-FT_enconly",

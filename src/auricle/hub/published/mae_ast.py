@@ -5,7 +5,7 @@ Source: [mae_ast 10](docs/specification/mae_ast.md#s10), [13](docs/specification
 
 from __future__ import annotations
 
-from auricle.hub.published.record import Record
+from auricle.hub.published.record import PublishedRecord
 from auricle.models.mae_ast.config import PRESETS
 
 SOURCE = "https://github.com/AlanBaade/MAE-AST-Public"
@@ -17,8 +17,8 @@ NOTE = (
 )
 
 
-def _weight(name: str, file: str, tokens: str, masking: str, scores: tuple[float | None, ...]) -> Record:
-    return Record(
+def _weight(name: str, file: str, tokens: str, masking: str, scores: tuple[float | None, ...]) -> PublishedRecord:
+    return PublishedRecord(
         name,
         "mae-ast",
         f"MAE-AST on {tokens} tokens, 12 layers, {masking} masking 75 %, AudioSet and LibriSpeech",
@@ -37,7 +37,7 @@ def _weight(name: str, file: str, tokens: str, masking: str, scores: tuple[float
     )
 
 
-ROWS: tuple[Record, ...] = (
+ROWS: tuple[PublishedRecord, ...] = (
     _weight(
         "mae_ast_patch",
         "chunk_patch_75_12LayerEncoder",

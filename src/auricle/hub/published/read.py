@@ -20,13 +20,13 @@ from auricle.models.mae_ast.config import RATES, MAEASTConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auricle.hub.published.record import Classes, Config, Record
+    from auricle.hub.published.record import Classes, Config, PublishedRecord
     from auricle.models.base import Encoder
 
 
 def read_published(
     path: Path | str,
-    record: Record | None = None,
+    record: PublishedRecord | None = None,
     *,
     same_classes: bool = True,
     input_size: str | None = None,
@@ -65,7 +65,7 @@ def read_published(
     )
 
 
-def _efficientat(tensors: dict[str, Tensor], path: Path, record: Record | None, same_classes: bool) -> Encoder:
+def _efficientat(tensors: dict[str, Tensor], path: Path, record: PublishedRecord | None, same_classes: bool) -> Encoder:
     if record is None:
         encoder = efficientat.build(tensors, efficientat.infer_config(tensors), path, name=path.stem)
         encoder.set_label_space(None)  # the file does not name its classes
@@ -91,7 +91,7 @@ def _settings_from_record(config: MNConfig | DyMNConfig) -> dict[str, Any]:
     return settings | ({"temperature": config.temperature} if isinstance(config, DyMNConfig) else {})
 
 
-def _classes(record: Record, count: int, path: Path, same: bool) -> Classes | None:
+def _classes(record: PublishedRecord, count: int, path: Path, same: bool) -> Classes | None:
     """Return the record's classes; None for a file with other classes, if that is allowed."""
     if record.classes is None or count == len(record.classes):
         return record.classes
@@ -103,7 +103,7 @@ def _classes(record: Record, count: int, path: Path, same: bool) -> Classes | No
     )
 
 
-def _label_space(record: Record, classes: Classes | None, count: int) -> LabelSpace | None:
+def _label_space(record: PublishedRecord, classes: Classes | None, count: int) -> LabelSpace | None:
     """Return the label space of ``count`` logits of the record's network; ``classes`` if they are known."""
     if record.label_type is None:
         return None
@@ -112,7 +112,7 @@ def _label_space(record: Record, classes: Classes | None, count: int) -> LabelSp
     return LabelSpace.of(classes, record.label_type)
 
 
-def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **sizes: Any) -> Encoder:
+def _m2d(content: Any, path: Path, record: PublishedRecord | None, same_classes: bool, **sizes: Any) -> Encoder:
     tensors = m2d.published_tensors(content, path)
     if record is None:
         encoder = m2d.build(tensors, m2d.infer_config(content, path, **sizes), path)
@@ -131,7 +131,7 @@ def _m2d(content: Any, path: Path, record: Record | None, same_classes: bool, **
     return encoder
 
 
-def _mae_ast(content: Any, path: Path, record: Record | None) -> Encoder:
+def _mae_ast(content: Any, path: Path, record: PublishedRecord | None) -> Encoder:
     encoder = mae_ast.build(content, path)
     if record is None:
         return encoder
@@ -142,7 +142,7 @@ def _mae_ast(content: Any, path: Path, record: Record | None) -> Encoder:
     return encoder
 
 
-def check_recorded(encoder: Encoder, path: Path, record: Record, *, same_classes: bool = True) -> None:
+def check_recorded(encoder: Encoder, path: Path, record: PublishedRecord, *, same_classes: bool = True) -> None:
     """Raise AuricleError if an encoder is not the network of the record, or has other classes."""
     config: Any = getattr(encoder, "config", None)
     if record.config is None or encoder.info.family != record.family or type(config) is not type(record.config):
@@ -162,7 +162,7 @@ def _as_trained(config: MAEASTConfig, known: MAEASTConfig) -> MAEASTConfig:
     return replace(config, **{name: getattr(known, name) for name in (*RATES, "max_token_length", "stored_positions")})
 
 
-def _check_network(config: Config, path: Path, record: Record) -> None:
+def _check_network(config: Config, path: Path, record: PublishedRecord) -> None:
     """Raise AuricleError if ``config`` differs from that of the record."""
     if changed := differences(config, record.config):
         differing = ", ".join(f"{n} {getattr(config, n)} (not {getattr(record.config, n)})" for n in changed)

@@ -83,7 +83,7 @@ CLASS_LISTS: dict[str, Callable[[], Classes]] = {
 
 
 @dataclass(frozen=True)
-class Record:
+class PublishedRecord:
     """A row of the table of published weights.
 
     Attributes:
@@ -149,7 +149,7 @@ class Record:
         return values | {"classes": len(self.classes or ()), "class_order": self.class_list}
 
 
-class Table(tuple[Record, ...]):
+class Table(tuple[PublishedRecord, ...]):
     """A tuple of records that prints as a table."""
 
     COLUMNS = ("name", "family", "mAP", "parameters", "licence", "summary")
@@ -171,7 +171,7 @@ class Table(tuple[Record, ...]):
         return "\n".join(_line(row) for row in (self.COLUMNS, rule, *self.cells()))
 
 
-def _cells(record: Record) -> tuple[str, ...]:
+def _cells(record: PublishedRecord) -> tuple[str, ...]:
     score = "" if record.score is None else f"{record.score:.3f}"
     count = "" if record.parameters is None else f"{record.parameters / 1e6:.2f} M"
     return record.name, record.family, score, count, record.licence, record.summary

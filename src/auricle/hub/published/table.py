@@ -8,10 +8,10 @@ from auricle.core.errors import AuricleError, nearest
 from auricle.hub.published import efficientat as records_efficientat
 from auricle.hub.published import m2d as records_m2d
 from auricle.hub.published import mae_ast as records_mae_ast
-from auricle.hub.published.record import Record, Table
+from auricle.hub.published.record import PublishedRecord, Table
 
 COMPUTED = (
-    Record(
+    PublishedRecord(
         "logmel-stats",
         "logmel-stats",
         "mean and standard deviation of a 128-band log-mel spectrogram at 32 kHz: the baseline of every probe",
@@ -22,7 +22,7 @@ COMPUTED = (
         use="baseline",
     ),
 )
-RECORDS: tuple[Record, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2d.ROWS, *records_mae_ast.ROWS)
+RECORDS: tuple[PublishedRecord, ...] = (*COMPUTED, *records_efficientat.ROWS, *records_m2d.ROWS, *records_mae_ast.ROWS)
 
 
 def list_models(family: str | None = None) -> Table:
@@ -47,16 +47,16 @@ def list_models(family: str | None = None) -> Table:
     return Table(record for record in RECORDS if family is None or record.family == family)
 
 
-def find(name: str) -> Record | None:
+def find(name: str) -> PublishedRecord | None:
     """Return the record of a name or alias; None without one."""
     return next((record for record in RECORDS if name in (record.name, *record.aliases)), None)
 
 
-def of_file(path: Path) -> Record | None:
+def of_file(path: Path) -> PublishedRecord | None:
     """Return the record of a published file by its name (of M2D by the folder's name); None if no record matches."""
     folder = path.resolve().parent.name
 
-    def fits(record: Record) -> bool:
+    def fits(record: PublishedRecord) -> bool:
         if record.folder:
             return record.folder == folder and record.file in (path.name, "")
         return record.file == path.name
@@ -64,7 +64,7 @@ def of_file(path: Path) -> Record | None:
     return next((record for record in RECORDS if fits(record)), None)
 
 
-def get(name: str) -> Record:
+def get(name: str) -> PublishedRecord:
     """Return the record of a name. Raise AuricleError, with the nearest names, for an unknown one."""
     record = find(name)
     if record is None:

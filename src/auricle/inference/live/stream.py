@@ -75,7 +75,7 @@ class StreamAnswer:
         return StreamAnswer(self.windows + other.windows, self.changes + other.changes)
 
 
-class Piece:
+class GaplessAudio:
     """Sound without a gap. Positions are samples from its beginning."""
 
     def __init__(self, tagger: Tagger, local: LocalLayers | None, origin: float):
@@ -143,7 +143,7 @@ class Stream:
         self._resampler: ResampleStream | None = None
         # in reduced precision the parts of a network would be rounded where the whole is not
         self._local = self.tagger.encoder.local_layers() if self.tagger.precision == "float32" else None
-        self._piece = Piece(self.tagger, self._local, 0.0)
+        self._piece = GaplessAudio(self.tagger, self._local, 0.0)
         self._started = False
 
     def push(self, samples: Any, *, sample_rate: int | None = None, at: float | None = None) -> StreamAnswer:
@@ -219,7 +219,7 @@ class Stream:
         return StreamAnswer()
 
     def _begin(self, time: float) -> None:
-        self.time, self._resampler, self._piece = time, None, Piece(self.tagger, self._local, time)
+        self.time, self._resampler, self._piece = time, None, GaplessAudio(self.tagger, self._local, time)
 
     def _end_resampling(self) -> StreamAnswer:
         """Take what the resampler still holds."""
@@ -249,7 +249,7 @@ class Stream:
         return sum(answers, StreamAnswer())
 
     @torch.inference_mode()
-    def _scores(self, piece: Piece) -> dict[str, Scores]:
+    def _scores(self, piece: GaplessAudio) -> dict[str, Scores]:
         """The scores of the window that has just been completed."""
         start, stop = piece.next, piece.next + self.tagger.window
         if piece.frames is None:

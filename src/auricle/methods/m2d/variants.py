@@ -15,7 +15,7 @@ from torch.nn import functional
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
-from auricle.methods.base import Teacher, TrainProgress, without_noise
+from auricle.methods.base import FrameTeacher, TrainProgress, without_noise
 from auricle.methods.m2d.config import M2DASConfig, M2DSConfig, OfflineConfig
 from auricle.methods.m2d.objective import M2D
 from auricle.methods.m2d.targets import Columns
@@ -108,7 +108,7 @@ class M2DX(M2DWithAuxLoss):
         width = teacher.info.frame_dim if teacher is not None else features
         super().__init__(model, predictor, config, width, stats=stats, **options)
         self.columns = Columns.of(self.online)
-        self.teacher = None if teacher is None else Teacher(teacher, self.online, stats)
+        self.teacher = None if teacher is None else FrameTeacher(teacher, self.online, stats)
 
     def depends_on(self) -> str:
         return "" if self.teacher is None else self.teacher.fingerprint

@@ -29,7 +29,7 @@ MOST_FOR_PSDS = 20_000  # recordings times classes: some ten seconds, after ever
 
 
 @dataclass(frozen=True)
-class FrameScores:
+class WindowPredictions:
     """What the network found in one window of a clip.
 
     Attributes:
@@ -113,14 +113,14 @@ class SupervisedFrames(Supervised):
         losses = self.label_loss(view).float().cpu().tolist()
         probabilities = self.frame_logits(view).float().sigmoid().cpu().numpy()
         return [
-            FrameScores(id, rows[: int(length)], loss)
+            WindowPredictions(id, rows[: int(length)], loss)
             for id, rows, length, loss in zip(batch.ids, probabilities, view.output.lengths, losses)
         ]
 
     def summarise(self, outputs: list[Any]) -> dict[str, float]:
         """Join the windows of each clip to events; return the loss, the metrics, and how many classes they score."""
         windows = [window for part in outputs for window in part]
-        clips: dict[str, list[FrameScores]] = defaultdict(list)
+        clips: dict[str, list[WindowPredictions]] = defaultdict(list)
         for window in windows:
             clips[clip_of(window.id)].append(window)
         found = [self.found_events(parts) for parts in clips.values()]
@@ -141,12 +141,12 @@ class SupervisedFrames(Supervised):
     def class_scores(self) -> dict[str, dict[str, float]]:
         return self.by_class
 
-    def found_events(self, parts: Sequence[FrameScores]) -> tuple[Segment, ...]:
+    def found_events(self, parts: Sequence[WindowPredictions]) -> tuple[Segment, ...]:
         """Return the events of a recording: frames at or above the threshold, joined also over windows that touch."""
         scores, edges = self.frames_of(parts)
         return events.spans_of(scores >= events.FRAME_THRESHOLD, edges, self.classes)
 
-    def frames_of(self, parts: Sequence[FrameScores]) -> tuple[np.ndarray, np.ndarray]:
+    def frames_of(self, parts: Sequence[WindowPredictions]) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities (T, C) of all frames of a recording, and start and end (T, 2) of each in seconds."""
         ordered = sorted(parts, key=lambda part: self.start_of(part.id))
         edges = [
@@ -154,7 +154,9 @@ class SupervisedFrames(Supervised):
         ]
         return np.concatenate([part.probabilities[: len(self.times)] for part in ordered]), np.concatenate(edges)
 
-    def psds(self, recordings: Sequence[Sequence[FrameScores]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
+    def psds(
+        self, recordings: Sequence[Sequence[WindowPredictions]], true: Sequence[Sequence[Segment]]
+    ) -> dict[str, float]:
         """Return the polyphonic sound detection score in both scenarios; {} where there is so much that it would take minutes."""
         if len(recordings) * len(self.classes) > MOST_FOR_PSDS:
             return {}
@@ -165,7 +167,7 @@ class SupervisedFrames(Supervised):
             lengths.append(float((edges[:, 1] - edges[:, 0]).sum()))
         return {name: psds(detections, true, lengths, settings).value for name, settings in SCENARIOS.items()}
 
-    def true_events(self, parts: Sequence[FrameScores]) -> tuple[Segment, ...]:
+    def true_events(self, parts: Sequence[WindowPredictions]) -> tuple[Segment, ...]:
         """Return the events of a recording, cut to the windows that were scored."""
         start = min(self.start_of(part.id) for part in parts)
         end = max(self.start_of(part.id) for part in parts) + self.seconds

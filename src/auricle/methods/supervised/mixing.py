@@ -60,7 +60,7 @@ def mix_spectrograms(values: Tensor, config: AugmentConfig, key: BatchKey) -> tu
 
 
 def scale_and_stripe(values: Tensor, front: FrontEnd, config: AugmentConfig, key: BatchKey | None) -> Tensor:
-    """Stretch a batch to its range and write stripes, where the settings ask for that: before normalisation.
+    """FilePart a batch to its range and write stripes, where the settings ask for that: before normalisation.
 
     See [finetuning 9.2](docs/specification/finetuning.md#s9-2).
 

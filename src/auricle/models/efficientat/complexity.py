@@ -46,7 +46,7 @@ class Complexity:
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerCost:
     """One convolution or linear layer as it ran, shapes without the batch axis. ``stage`` STAGES is the head."""
 
     name: str
@@ -130,10 +130,10 @@ def _sum(parts: Sequence[Complexity]) -> Complexity:
     )
 
 
-def layers(encoder: EfficientAT, bands: int, frames: int) -> list[Row]:
+def layers(encoder: EfficientAT, bands: int, frames: int) -> list[LayerCost]:
     """Every convolution and linear layer in the order it runs on one (bands, frames) input."""
     twin = _on_meta(encoder)
-    rows: list[Row] = []
+    rows: list[LayerCost] = []
     parts = [*enumerate(twin.stages()), (STAGES, twin.classifier), (STAGES, twin.heads)]
     for stage, part in parts:
         for name, module in part.named_modules() if part is not None else ():
@@ -143,9 +143,9 @@ def layers(encoder: EfficientAT, bands: int, frames: int) -> list[Row]:
     return rows
 
 
-def _recording(rows: list[Row], name: str, stage: int) -> Callable[..., None]:
+def _recording(rows: list[LayerCost], name: str, stage: int) -> Callable[..., None]:
     def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        rows.append(Row(name, stage, module, tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
+        rows.append(LayerCost(name, stage, module, tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
 
     return hook
 
@@ -157,7 +157,7 @@ def _on_meta(encoder: EfficientAT) -> EfficientAT:
     return copy.deepcopy(encoder, memo).eval()
 
 
-def receptive_field(rows: Sequence[Row]) -> int:
+def receptive_field(rows: Sequence[LayerCost]) -> int:
     """Mel bins and frames that one value of the last map depends on."""
     field = 1
     for row in reversed([row for row in rows if row.on_path]):
@@ -166,7 +166,7 @@ def receptive_field(rows: Sequence[Row]) -> int:
     return field
 
 
-def plain_memory(encoder: EfficientAT, rows: Sequence[Row]) -> int:
+def plain_memory(encoder: EfficientAT, rows: Sequence[LayerCost]) -> int:
     """Largest number of values held while a convolution runs: its input, its output, and what a residual keeps."""
     blocks = encoder.stages()
     peak = 0
@@ -179,7 +179,7 @@ def plain_memory(encoder: EfficientAT, rows: Sequence[Row]) -> int:
     return peak
 
 
-def efficient_memory(encoder: EfficientAT, rows: Sequence[Row]) -> int | None:
+def efficient_memory(encoder: EfficientAT, rows: Sequence[LayerCost]) -> int | None:
     """The same when blocks without a gate run in slices of their wide maps; None where the rule does not apply."""
     if not isinstance(encoder, MN):
         return None
@@ -197,11 +197,11 @@ def efficient_memory(encoder: EfficientAT, rows: Sequence[Row]) -> int | None:
     return peak
 
 
-def _gated(convs: Sequence[Row]) -> int:
+def _gated(convs: Sequence[LayerCost]) -> int:
     return math.prod(convs[2].inputs) + math.prod(convs[2].outputs) + math.prod(convs[0].inputs)
 
 
-def _sliced(convs: Sequence[Row]) -> int:
+def _sliced(convs: Sequence[LayerCost]) -> int:
     channels, bands, frames = convs[1].inputs
     stride = convs[1].reach[1]
     wide, narrow = channels * bands * frames, channels * (bands // stride) * (frames // stride)

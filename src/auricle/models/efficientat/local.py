@@ -20,8 +20,8 @@ def local_layers(network: MN) -> LocalLayers | None:
     if not gated or not native or network.exact_frames is not None or network.graphs is None:
         return None
     cut, name = gated[0], network.fingerprint()
-    first = Part(stages[:cut], None, f"{name} stages before {cut}")
-    rest = Part(stages[cut:], network.classifier, f"{name} stages from {cut}")
+    first = LocalPart(stages[:cut], None, f"{name} stages before {cut}")
+    rest = LocalPart(stages[cut:], network.classifier, f"{name} stages from {cut}")
     stride, left, right = sight(stages[:cut])
 
     def maps(values: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def sight(stages: Sequence[nn.Module]) -> tuple[int, int, int]:
     return stride, left, right
 
 
-class Part(nn.Module):
+class LocalPart(nn.Module):
     """Stages in a row, and a head behind them or none. A shape that keeps coming gets a graph, as for a whole network."""
 
     def __init__(self, stages: Sequence[nn.Module], head: nn.Module | None, name: str):

@@ -65,7 +65,7 @@ def _tsne(components: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _unit(points: np.ndarray) -> np.ndarray:
-    """Stretch each axis to [0, 1], the longer direction first: neither axis has a unit."""
+    """FilePart each axis to [0, 1], the longer direction first: neither axis has a unit."""
     turned = principal(points - points.mean(0), 2)
     turned = np.pad(turned, ((0, 0), (0, 2)))[:, :2]
     span = np.ptp(turned, axis=0)

@@ -3,7 +3,7 @@
 from auricle.data.manifest.tables.files import (
     CHUNK,
     TABLES,
-    Chunk,
+    TableChunk,
     check_table,
     named_class,
     place_of_row,
@@ -17,7 +17,7 @@ from auricle.data.manifest.tables.files import (
 __all__ = [
     "CHUNK",
     "TABLES",
-    "Chunk",
+    "TableChunk",
     "check_table",
     "named_class",
     "place_of_row",

@@ -28,7 +28,7 @@ from auricle.data.manifest.rows import (
     spans_of_another_recording,
 )
 from auricle.data.manifest.tables.files import place_of_row, read_chunks
-from auricle.data.manifest.tables.text import Chunk, Half, half_chunks, halves_of
+from auricle.data.manifest.tables.text import Half, TableChunk, half_chunks, halves_of
 
 DOUBTED = 20_000  # rows of a table up to which it is asked whether commas are parts of labels
 MAX_NAMED = 8  # columns that a note names
@@ -92,7 +92,7 @@ class Rows(NamedTuple):
     doubtful: set[str]
 
 
-def _read(chunks: Iterable[Chunk], path: Path, named: Mapping[str, str | None]) -> Rows:
+def _read(chunks: Iterable[TableChunk], path: Path, named: Mapping[str, str | None]) -> Rows:
     builder = TableBuilder()
     header: Sequence[str] = ()
     columns: dict[str, str] = {}
@@ -106,7 +106,7 @@ def _read(chunks: Iterable[Chunk], path: Path, named: Mapping[str, str | None]) 
     return Rows(builder.table(), header, columns, doubtful)
 
 
-def _add(builder: TableBuilder, chunk: Chunk, columns: Mapping[str, str], path: Path) -> None:
+def _add(builder: TableBuilder, chunk: TableChunk, columns: Mapping[str, str], path: Path) -> None:
     cells = {field: chunk.cells(column) for field, column in columns.items()}
     if chunk.decimal_comma:
         cells |= {field: [_with_point(cell) for cell in cells[field]] for field in DECIMALS if field in cells}

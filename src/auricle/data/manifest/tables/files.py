@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from auricle.core.errors import AuricleError, MissingExtra
 from auricle.core.io import replacing
 from auricle.data.manifest.tables.json_rows import json_chunks
-from auricle.data.manifest.tables.text import CHUNK, Chunk, line_of_row, text_chunks
+from auricle.data.manifest.tables.text import CHUNK, TableChunk, line_of_row, text_chunks
 
 WRITTEN = (".csv", ".tsv", ".parquet")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -46,7 +46,7 @@ def read_table(path: Path) -> Iterator[Mapping[str, Any]]:
             yield dict(zip(chunk.header, row))
 
 
-def read_chunks(path: Path) -> Iterator[Chunk]:
+def read_chunks(path: Path) -> Iterator[TableChunk]:
     """Iterate over the rows in chunks. Raises what ``read_table`` raises."""
     if not path.is_file():
         raise AuricleError(f"the table {path} does not exist")
@@ -79,7 +79,7 @@ def place_of_row(path: Path, number: int) -> str:
     return f"{path.name} row {number + 1}"
 
 
-def _parquet_chunks(path: Path) -> Iterator[Chunk]:
+def _parquet_chunks(path: Path) -> Iterator[TableChunk]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -96,7 +96,7 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
                     else column.to_pylist()
                     for name, column in zip(names, batch.columns)
                 ]
-                yield Chunk(names, columns, batch.num_rows)
+                yield TableChunk(names, columns, batch.num_rows)
     except pyarrow.ArrowException as error:
         raise AuricleError(f"cannot read the table {path}: {error}") from None
 

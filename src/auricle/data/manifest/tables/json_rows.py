@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.rows import is_name_of_path
-from auricle.data.manifest.tables.text import CHUNK, Chunk, is_blank
+from auricle.data.manifest.tables.text import CHUNK, TableChunk, is_blank
 
 FORMS = (
     'rows ([{"file_name": "a.wav", "label": "dog"}, …]), one such row per line (.jsonl), columns ({"file_name": […], '
@@ -20,13 +20,13 @@ FORMS = (
 HEAR_SECONDS = 0.001  # times in HEAR's files are milliseconds
 
 
-def json_chunks(path: Path) -> Iterator[Chunk]:
+def json_chunks(path: Path) -> Iterator[TableChunk]:
     """Yield the rows of a JSON or JSONL file in chunks of typed values."""
     rows = [row for row in _rows(path) if not is_blank(list(row.values()))]
     header = list(dict.fromkeys(name for row in rows for name in row))
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        yield Chunk(header, [[row.get(name) for row in part] for name in header], len(part))
+        yield TableChunk(header, [[row.get(name) for row in part] for name in header], len(part))
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:

@@ -21,7 +21,7 @@ HEAD = 1 << 16  # bytes that decide how a file is written
 BINARY = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how spreadsheets (and archives) begin, whatever their name
 
 
-class Chunk(NamedTuple):
+class TableChunk(NamedTuple):
     """Consecutive rows of a table, column by column.
 
     Attributes:
@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
         return self.columns[len(self.header) - 1 - list(reversed(self.header)).index(name)]
 
 
-class Layout(NamedTuple):
+class TableLayout(NamedTuple):
     """How a text table is written.
 
     Attributes:
@@ -57,7 +57,7 @@ class Layout(NamedTuple):
     skip_spaces: bool
 
 
-def layout_of(path: Path) -> Layout:
+def layout_of(path: Path) -> TableLayout:
     """Find out how a CSV or TSV file is written. Raises AuricleError for a spreadsheet's own format."""
     with path.open("rb") as file:
         head = file.read(HEAD)
@@ -73,7 +73,7 @@ def layout_of(path: Path) -> Layout:
     if _is_comment(before) and any(map(is_name_of_path, re.split(f"[{DELIMITERS}]", before))):
         skipped -= 1  # the header, as in AudioSet's "# YTID, start_seconds, …"
     delimiter = first[1] if first else _delimiter(lines[skipped], path)
-    return Layout(encoding, skipped, delimiter, f'{delimiter} "' in "".join(lines))
+    return TableLayout(encoding, skipped, delimiter, f'{delimiter} "' in "".join(lines))
 
 
 def _is_comment(line: str) -> bool:
@@ -88,7 +88,7 @@ def _delimiter(header: str, path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Layout, Any]]:
+def opened(path: Path) -> Iterator[tuple[TableLayout, Any]]:
     """Yield the layout of a text table, and a CSV reader whose first row is the header."""
     layout = layout_of(path)
     with path.open(encoding=layout.encoding, newline="") as file:
@@ -99,13 +99,13 @@ def opened(path: Path) -> Iterator[tuple[Layout, Any]]:
         yield layout, csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=layout.skip_spaces, strict=True)
 
 
-def text_chunks(path: Path) -> Iterator[Chunk]:
+def text_chunks(path: Path) -> Iterator[TableChunk]:
     """Yield the rows of a CSV or TSV file in chunks. Blank rows are skipped; missing cells at the end of a line are None."""
     with opened(path) as (layout, reader):
         yield from _chunks(reader, next(reader, []), layout, path)
 
 
-def _chunks(reader: Iterator[list[str]], header: list[str], layout: Layout, path: Path) -> Iterator[Chunk]:
+def _chunks(reader: Iterator[list[str]], header: list[str], layout: TableLayout, path: Path) -> Iterator[TableChunk]:
     while rows := list(islice(reader, CHUNK)):
         if set(map(len, rows)) != {len(header)}:
             rows = [_fitted(row, len(header), path) for row in rows if row]
@@ -114,7 +114,7 @@ def _chunks(reader: Iterator[list[str]], header: list[str], layout: Layout, path
             rows = [row for row in rows if not is_blank(row)]
             columns = list(zip(*rows))
         if rows:
-            yield Chunk(header, columns, len(rows), layout.delimiter in DECIMAL_COMMA)
+            yield TableChunk(header, columns, len(rows), layout.delimiter in DECIMAL_COMMA)
 
 
 def is_blank(row: Sequence[Any]) -> bool:
@@ -180,7 +180,7 @@ def halves_of(path: Path) -> tuple[Half, Half] | None:
     return None
 
 
-def half_chunks(path: Path, half: Half) -> Iterator[Chunk]:
+def half_chunks(path: Path, half: Half) -> Iterator[TableChunk]:
     """Yield the rows of a half of a CSV file in chunks. Raises csv.Error if it ends inside quotes."""
     layout = layout_of(path)
     with opened(path) as (_, reader):

@@ -23,7 +23,15 @@ import numpy as np
 from auricle.core.console import progress_bar
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import dumps
-from auricle.evaluation.suites.contract import Measured, MissingData, Record, SuiteFile, SuiteTask, Work, WorkContext
+from auricle.evaluation.suites.contract import (
+    Measured,
+    MissingData,
+    SuiteFile,
+    SuiteTask,
+    TaskRecord,
+    Work,
+    WorkContext,
+)
 from auricle.evaluation.suites.hear.events import Decoding, decode_events, decodings, timestamp_labels
 from auricle.evaluation.suites.hear.folder import HEAR_METRICS, METADATA, HearFolder
 
@@ -64,7 +72,7 @@ class HearTask(SuiteTask):
     reshuffle: bool = False
 
     @classmethod
-    def read(cls, record: Record) -> HearTask:
+    def read(cls, record: TaskRecord) -> HearTask:
         """Make the task of a record: ``name``, ``source`` or ``task`` and ``mode``, ``grid``, ``reshuffle``."""
         record.only("name", "source", "task", "mode", "grid", "reshuffle")
         source, task = record.get("source") or "", record.get("task") or ""
@@ -134,12 +142,12 @@ class HearWork(Work):
         files = {PREDICTED_SCORES: dumps(predicted_scores(self.folder, rounds), indent=1)}
         return Measured(tuple(rows), None, data.failed, files=files)
 
-    def _rounds(self, data: TaskData, quiet: bool) -> Sequence[Round]:
+    def _rounds(self, data: TaskData, quiet: bool) -> Sequence[FittedSplit]:
         """Choose the settings on the first split, train them on every split, and score its test part."""
         from auricle.core.randomness import RandomKey
         from auricle.evaluation.suites.hear.predictor import GRIDS, fit_best
 
-        key, rounds = RandomKey(SEED), list[Round]()
+        key, rounds = RandomKey(SEED), list[FittedSplit]()
         candidates = [
             replace(settings, **self._limits(), reshuffle=self.entry.reshuffle)
             for settings in GRIDS[self.entry.grid].candidates(key)
@@ -164,7 +172,7 @@ class HearWork(Work):
                         f"the test part of {split.name} gives no {undefined[0]}: every class needs a clip with it and one "
                         "without it"
                     )
-                rounds.append(Round(split.name, best, scores))
+                rounds.append(FittedSplit(split.name, best, scores))
         return rounds
 
     def _limits(self) -> dict[str, Any]:
@@ -178,7 +186,7 @@ class HearWork(Work):
         }
 
     def _rows(
-        self, data: TaskData, rounds: Sequence[Round], encoder: Encoder, context: WorkContext, seconds: float
+        self, data: TaskData, rounds: Sequence[FittedSplit], encoder: Encoder, context: WorkContext, seconds: float
     ) -> list[Result]:
         from auricle.evaluation.identity import task_identity
         from auricle.evaluation.suites.rows import ratio_of_test_clips, with_scores, work_row
@@ -200,7 +208,7 @@ class HearWork(Work):
 
 
 @dataclass(frozen=True)
-class Round:
+class FittedSplit:
     """One split: its predictor and the scores of its test part by our names of metrics."""
 
     split: str
@@ -359,7 +367,7 @@ def _class_notes(folder: HearFolder, clips: Manifest, splits: Sequence[Split]) -
     return ()
 
 
-def predicted_scores(folder: HearFolder, rounds: Sequence[Round]) -> dict[str, Any]:
+def predicted_scores(folder: HearFolder, rounds: Sequence[FittedSplit]) -> dict[str, Any]:
     """Return the scores in the layout of HEAR's ``test.predicted-scores.json``, by HEAR's names."""
     names = folder.scores
     folds: dict[str, Any] = {

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from auricle.evaluation.suites.contract import Measured, Record, SuiteFile, SuiteTask, Work, WorkContext
+from auricle.evaluation.suites.contract import Measured, SuiteFile, SuiteTask, TaskRecord, Work, WorkContext
 from auricle.evaluation.suites.maeb.library import (
     TaskSize,
     import_mteb,
@@ -53,7 +53,7 @@ class MaebTask(SuiteTask):
     subsets: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, record: Record) -> MaebTask:
+    def read(cls, record: TaskRecord) -> MaebTask:
         """Make the task of a record: ``name``, ``task``, ``subsets``."""
         record.only("name", "task", "subsets")
         task, subsets = record.get("task") or record.get("name"), record.get("subsets", list) or []

@@ -31,7 +31,7 @@ LEAST_SPEECH = 2 * RATE  # samples of a training clip of speaker verification
 
 
 @dataclass(frozen=True)
-class Round:
+class SplitScore:
     """One split with one seed.
 
     Attributes:
@@ -102,7 +102,7 @@ def prepare_task(encoder: Encoder, task: TaskClips, settings: HeadSettings, cont
 
 def measure_task(
     encoder: Encoder, task: TaskClips, settings: HeadSettings, seeds: Sequence[int], context: WorkContext
-) -> tuple[list[Round], dict[str, str]]:
+) -> tuple[list[SplitScore], dict[str, str]]:
     """Train a head for every split and seed, and test it.
 
     Args:
@@ -113,7 +113,7 @@ def measure_task(
         The rounds, and why clips could not be read, by id.
     """
     ready = prepare_task(encoder, task, settings, context)
-    splits, rounds = ready.task.splits, list[Round]()
+    splits, rounds = ready.task.splits, list[SplitScore]()
     with progress_bar(total=len(splits) * len(seeds) * settings.steps, what="head", quiet=context.quiet) as bar:
         for split in splits:
             rounds += [train_round(ready, split, seed, lambda: bar.update(1))[0] for seed in seeds]
@@ -140,7 +140,7 @@ def _without(task: TaskClips, ids: set[str], training_alone: bool = False) -> Ta
 
 def train_round(
     ready: Prepared, split: Split, seed: int, on_step: Callable[[], Any] = lambda: None
-) -> tuple[Round, Downstream]:
+) -> tuple[SplitScore, Downstream]:
     """Train a head on a split and test it."""
     task, settings, key = ready.task, ready.settings, RandomKey(seed)
     with torch.random.fork_rng(devices=[]):
@@ -163,7 +163,7 @@ def train_round(
             weights=weights, valid=valid, validate=validate, on_step=on_step,
         )  # fmt: skip
     score = score_model(ready, split.test, trained.model, inputs)
-    row = Round(split.name, seed, score, trained.validation, trained.step, trained.weights, trained.skipped)
+    row = SplitScore(split.name, seed, score, trained.validation, trained.step, trained.weights, trained.skipped)
     return row, trained.model
 
 

@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.io import dumps
-from auricle.evaluation.suites.contract import Measured, MissingData, Record, SuiteFile, SuiteTask, Work, WorkContext
+from auricle.evaluation.suites.contract import (
+    Measured,
+    MissingData,
+    SuiteFile,
+    SuiteTask,
+    TaskRecord,
+    Work,
+    WorkContext,
+)
 from auricle.evaluation.suites.superb.settings import SUPERB, HeadSettings, head_settings
 
 if TYPE_CHECKING:
@@ -62,7 +70,7 @@ class SuperbTask(SuiteTask):
     seeds: tuple[int, ...] = (SEED,)
 
     @classmethod
-    def read(cls, record: Record) -> SuperbTask:
+    def read(cls, record: TaskRecord) -> SuperbTask:
         """Make the task of a record. Raises AuricleError for unknown tasks, recipes and settings."""
         record.only("name", "task", "recipe", "words", *NUMBERS, *PATHS, *WORDS)
         name = record.get("name") or record.get("task") or ""
