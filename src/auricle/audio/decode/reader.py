@@ -27,7 +27,7 @@ import numpy as np
 import soundfile
 
 from auricle.audio.decode.base import AudioNote, Decoder, Levels, MissingMediaError, TruncatedAudioError
-from auricle.audio.decode.declared_length import Layout, FilePart, layout_of
+from auricle.audio.decode.declared_length import FilePart, Layout, layout_of
 from auricle.audio.decode.joined import JoinedDecoder, SplicedFile
 from auricle.audio.decode.libsndfile import SoundFileDecoder, VariableRateError
 from auricle.audio.decode.pyav import PyAVDecoder
