@@ -188,7 +188,7 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
     Raises:
         AuricleError: as ``suggest``.
     """
-    from auricle.detectors.window_scan import Choice, WindowScan
+    from auricle.detectors.window_scan import SuggestionChoice, WindowScan
     from auricle.hub.load import load
     from auricle.inference.embedder import Embedder
     from auricle.inference.head_reader import chosen_classes
@@ -211,7 +211,7 @@ def suggest_clips(config: SuggestConfig, encoder: Encoder | None = None, *, quie
     asked = chosen_classes(space, config.only)
     windows, notes = _windows(config)
     spans, more = _labelled_spans(config)
-    choice = Choice(config.top_k, config.random_ratio, config.near, config.seed)
+    choice = SuggestionChoice(config.top_k, config.random_ratio, config.near, config.seed)
     scan = WindowScan(windows, embedder, spans, choice, asked)
     scan.known_vectors += _kept_vectors(config, embedder.info.clip_dim)
     if not len(scan.open_rows):

@@ -28,7 +28,7 @@ KEPT_PER_CLIP, KEPT_AT_LEAST = 20, 1000  # embeddings of the most doubtful windo
 
 
 @dataclass(frozen=True)
-class Choice:
+class SuggestionChoice:
     """How many clips are chosen, the share of random ones, the similarity of near-duplicates, the seed of the random ones."""
 
     top_k: int
@@ -56,7 +56,12 @@ class WindowScan:
     """
 
     def __init__(
-        self, windows: Manifest, embedder: Embedder, spans: LabelledSpans, choice: Choice, asked: Sequence[int]
+        self,
+        windows: Manifest,
+        embedder: Embedder,
+        spans: LabelledSpans,
+        choice: SuggestionChoice,
+        asked: Sequence[int],
     ):
         space = embedder.info.label_space
         assert space is not None
