@@ -14,6 +14,7 @@ Readers see complete recordings only. Ids of spans are never used again. No PyTo
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -144,6 +145,7 @@ class SoundIndex:
             if not (folder / DESCRIPTION).exists():
                 _check_empty(folder)
                 index = cls(folder, info)
+                index._remove_unfinished()
                 index.database.create()
                 rows = [
                     (n, item.label, head.name, item.id)
@@ -171,6 +173,21 @@ class SoundIndex:
         index = cls(folder, IndexInfo.read(folder))
         index.database.check()
         return index
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a process left that was killed before it wrote the description. Raises AuricleError for more than that."""
+
+        def holds_files(db: sqlite3.Connection) -> bool:
+            made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone()
+            return bool(made and db.execute("SELECT 1 FROM files LIMIT 1").fetchone())
+
+        if self.database.file.exists() and self.database.read(holds_files):
+            raise AuricleError(
+                f"the index {self.folder} has lost {DESCRIPTION}; restore the file, or make the index again in another folder"
+            )
+        for file in self.folder.glob(f"{schema.FILE}*"):
+            file.unlink()
+        shutil.rmtree(self.folder / VECTORS, ignore_errors=True)
 
     @staticmethod
     def is_index(folder: str | Path) -> bool:

@@ -107,7 +107,10 @@ class IndexInfo:
         raise AuricleError(f"this index has no label '{text}'{nearest(text, self.labels)}")
 
     def differences(self, other: IndexInfo) -> list[str]:
-        """Return the settings in which two descriptions differ, as words; [] where windows of both belong together."""
+        """Return the settings in which two descriptions differ, as words; [] where windows of both belong together.
+
+        Thresholds may differ.
+        """
         named = {
             "fingerprint": "model",
             "front_end": "front end",
@@ -116,12 +119,12 @@ class IndexInfo:
             "dtype": "--dtype",
             "precision": "--precision",
             "min_score": "--min-score",
-            "heads": "classes or thresholds",
+            "heads": "classes",
         }
         found = []
         for name, word in named.items():
             mine, theirs = getattr(self, name), getattr(other, name)
-            if mine == theirs:
+            if mine == theirs or (name == "heads" and _same_classes(mine, theirs)):
                 continue
             if name == "fingerprint":
                 mine, theirs = f"{self.model} ({mine[:12]})", f"{other.model} ({theirs[:12]})"
@@ -158,6 +161,14 @@ class IndexInfo:
         if not (info.window > 0 and info.hop > 0 and info.dim > 0 and info.sample_rate > 0):
             raise _damaged(file, "a window, hop, rate or width is not above 0")
         return info
+
+
+def _same_classes(one: tuple[IndexedHead, ...], other: tuple[IndexedHead, ...]) -> bool:
+    """Return True for heads that differ in thresholds only: they decide about events, and scores stay what they are."""
+    names = [
+        [(head.name, head.kind, [(c.id, c.label) for c in head.classes]) for head in heads] for heads in (one, other)
+    ]
+    return names[0] == names[1]
 
 
 def labels_of_heads(names: Iterable[tuple[str, str]]) -> list[str]:

@@ -78,13 +78,17 @@ class Database:
         """Return what ``work`` reads, all of it from one moment. Raises AuricleError for a damaged database."""
         return self._run(work, "BEGIN")
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do ``work`` completely or not at all; when this returns, the disk holds it.
+    def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Do ``work`` completely or not at all.
+
+        Args:
+            work: what is written.
+            durable: return when the disk holds it, so that a power cut does not undo it.
 
         Raises:
             AuricleError: for a damaged database, a full disk, and a folder that cannot be written.
         """
-        return self._run(work, "BEGIN IMMEDIATE")
+        return self._run(work, "BEGIN IMMEDIATE", durable)
 
     def create(self) -> None:
         """Make the tables where there are none."""
@@ -113,9 +117,9 @@ class Database:
         if version < VERSION:
             raise self._damaged("its tables are missing")
 
-    def _run(self, work: Callable[[sqlite3.Connection], T], begin: str) -> T:
+    def _run(self, work: Callable[[sqlite3.Connection], T], begin: str, durable: bool = True) -> T:
         try:
-            with closing(self._connect()) as db:
+            with closing(self._connect(durable)) as db:
                 if not begin:
                     return work(db)
                 db.execute(begin)
@@ -137,12 +141,19 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise self._damaged(first_line(error)) from None
 
-    def _connect(self) -> sqlite3.Connection:
-        writable = os.access(self.file.parent, os.W_OK)
-        name = self.file.absolute().as_uri() + ("" if writable else "?immutable=1")  # WAL makes files beside it
+    def _connect(self, durable: bool) -> sqlite3.Connection:
+        name = self.file.absolute().as_uri()
+        if not os.access(self.file.parent, os.W_OK):
+            log = self.file.with_name(f"{self.file.name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise AuricleError(
+                    f"{self.file} is in a folder that cannot be written, and the last process that wrote into it did not finish: "
+                    "open the index once where it can be written"
+                )
+            name += "?immutable=1"  # otherwise files are made beside it
         db = sqlite3.connect(name, timeout=WAIT_SECONDS, isolation_level=None, uri=True)
         db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         return db
 
     def _damaged(self, reason: str) -> AuricleError:

@@ -233,7 +233,7 @@ class Tagger(Session):
             if first.waveform is None:
                 return [self._tag_windows(first, on_windows)]
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
-            _check_length(first.source.name, len(waves[0]), self.info)
+            check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
             scores = self.wave_scores(waves[0][None] if len(waves) == 1 else np.stack(waves))
             files = [audio.source.name for audio in batch]
@@ -266,7 +266,7 @@ class Tagger(Session):
         spans: list[tuple[int, int]] = []
         cut = windows(counted(prefetch(audio.blocks or ())), self.window, self.hop, self.tail)
         while batch := list(islice(cut, self.settings.batch_size)):
-            _check_length(audio.source.name, len(batch[0].wave), self.info)
+            check_length(audio.source.name, len(batch[0].wave), self.info)
             waves = np.stack([window.wave for window in batch])
             if self.level == "frames":
                 of_windows, of_frames = self._frame_scores(waves)
@@ -342,7 +342,7 @@ def _settings(options: dict[str, Any]) -> tuple[TagSettings, EventSettings]:
     )
 
 
-def _check_length(name: str, samples: int, info: EncoderInfo) -> None:
+def check_length(name: str, samples: int, info: EncoderInfo) -> None:
     """Raise AudioError for less than one analysis window: its score would be one of zero padding."""
     if samples < info.min_samples:
         rate = info.sample_rate
