@@ -16,7 +16,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
@@ -24,6 +24,7 @@ from auricle.cli.main import exit_code
 from auricle.commands.tag import TagConfig, Tagging, tag
 from auricle.core.console import printable, progress_bar
 from auricle.core.errors import AuricleError
+from auricle.inference.tag_formats import csv_header, csv_rows, event_header, event_rows
 from auricle.inference.tag_results import Failure, FileTags
 from auricle.inference.tag_summary import SUMMARIES, TagSummary
 
@@ -124,35 +125,27 @@ class SummaryPrinter(TextPrinter):
 class CsvPrinter(TextPrinter):
     """Print a row per window and label; with ``detects`` whether it is detected, and of several heads which one gives it."""
 
-    columns: tuple[str, ...] = ("file", "start", "end", "label", "score")
-
     def __init__(self, several_heads: bool = False, detects: bool = False) -> None:
         super().__init__()
-        self.several_heads, self.detects = several_heads, detects
+        self.form = {"several_heads": several_heads, "detects": detects}
         self.writer = csv.writer(sys.stdout, lineterminator="\n")
-        further = [*(["detected"] if detects else []), *(["head"] if several_heads else [])]
-        self.writer.writerow((*self.columns, *further))
+        self.writer.writerow(csv_header(**self.form))
 
     def add(self, result: FileTags) -> None:
-        for head, part in result.by_head().items():
-            name = (head,) if self.several_heads else ()
-            for row in self.rows(part):
-                self.writer.writerow((*row, *name))
-
-    def rows(self, result: FileTags) -> Iterator[tuple[str, ...]]:
-        for file, start, end, label, score, detected in result.rows():
-            answer = (("yes" if detected else "no"),) if self.detects else ()
-            yield file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", *answer
+        self.writer.writerows(csv_rows(result, **self.form))
 
 
-class EventsPrinter(CsvPrinter):
+class EventsPrinter(TextPrinter):
     """Print a row per event."""
 
-    columns = ("file", "start", "end", "label", "score", "clock")
+    def __init__(self, several_heads: bool = False) -> None:
+        super().__init__()
+        self.several_heads = several_heads
+        self.writer = csv.writer(sys.stdout, lineterminator="\n")
+        self.writer.writerow(event_header(several_heads=several_heads))
 
-    def rows(self, result: FileTags) -> Iterator[tuple[str, ...]]:
-        for file, start, end, label, score, clock in result.event_rows():
-            yield file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}", clock
+    def add(self, result: FileTags) -> None:
+        self.writer.writerows(event_rows(result, several_heads=self.several_heads))
 
 
 class JsonPrinter(TextPrinter):

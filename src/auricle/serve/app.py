@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
 from auricle.serve.errors import add_error_handlers
-from auricle.serve.routes import about, jobs, recordings
+from auricle.serve.routes import about, jobs, media, recordings, tags
 from auricle.serve.routes.shared import ERRORS
 from auricle.serve.security import Gate, token_of
 from auricle.serve.service import Service
@@ -19,7 +20,20 @@ from auricle.version import __version__
 
 PAGE = Path(__file__).with_name("page")
 SHARED = ("auricle.core", "page")  # modules of all pages
-ROUTERS = (about.router, recordings.router, jobs.router)
+FRESH = {"cache-control": "no-cache"}  # asked for again, and sent again where it has changed: after an update
+ROUTERS = (about.router, recordings.router, media.router, tags.router, jobs.router)
+
+
+class PageFiles(StaticFiles):
+    """The files of the page: its own, and those that all pages share."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=PAGE, packages=[SHARED], html=True)
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        answer = super().file_response(*args, **options)
+        answer.headers.update(FRESH)
+        return answer
 
 
 def make_app(config: ServeConfig, service: Service | None = None) -> FastAPI:
@@ -58,6 +72,6 @@ def make_app(config: ServeConfig, service: Service | None = None) -> FastAPI:
     add_error_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.mount("/", StaticFiles(directory=PAGE, packages=[SHARED], html=True), name="page")
+    app.mount("/", PageFiles(), name="page")
     app.add_middleware(Gate, config=config, token=token)
     return app

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RecordingId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="id of a recording")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+Window = Annotated[float, Field(ge=0.05, le=3600, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -69,6 +70,11 @@ class AboutReply(Reply):
     limits: LimitsReply
 
 
+class TagReply(Reply):
+    label: str
+    score: float = Field(description="0 to 1")
+
+
 class RecordingReply(Reply):
     id: RecordingId
     name: str
@@ -79,7 +85,8 @@ class RecordingReply(Reply):
     added: float | None = Field(description="of an upload, seconds since 1970")
     notes: list[str]
     error: str | None = Field(description="why it cannot be read")
-    tagged: list[str] = Field(description="models of which there are results")
+    tagged: list[str] = Field(description="ids of the models of which there are results")
+    tags: dict[str, list[TagReply]] = Field(description="the likeliest labels, by the model's id")
 
 
 class RecordingsReply(Reply):
@@ -97,6 +104,62 @@ class UploadedFile(Reply):
 
 class UploadReply(Reply):
     files: list[UploadedFile] = Field(description="in the order in which they were sent")
+    error: ErrorText | None = Field(default=None, description="why none of them was kept")
+
+
+class WaveformReply(Reply):
+    """Lowest and highest sample of equal parts of a span."""
+
+    start: float = Field(description="seconds")
+    end: float
+    min: list[float]
+    max: list[float]
+
+
+class EventReply(Reply):
+    label: str
+    start: float = Field(description="seconds")
+    end: float
+    score: float
+
+
+class LaneReply(Reply):
+    """One class over time."""
+
+    label: str
+    score: float = Field(description="the highest one")
+    threshold: float = Field(description="where an event begins")
+    scores: list[float] = Field(description="in each window; 0 where it is not among the likeliest of the window")
+
+
+class ResultsReply(Reply):
+    recording: str
+    model: str
+    window: float = Field(description="seconds")
+    hop: float
+    seconds: float
+    tags: list[TagReply] = Field(description="the highest score of each label in any window")
+    detected: list[TagReply] | None = Field(description="labels that reach their thresholds; null: the model has none")
+    events: list[EventReply]
+    windows: list[tuple[float, float]] = Field(description="start and end of each, in seconds")
+    lanes: list[LaneReply] = Field(description="classes over time: those with events first, then by score")
+    notes: list[str]
+
+
+class TagRequest(RequestBody):
+    recordings: list[RecordingId] = Field(min_length=1, max_length=1000)
+    model: str | None = Field(default=None, max_length=200, description="id of a model; null: the first")
+    window: Window | None = Field(default=None, description="seconds scored at a time; null: that of the server")
+    hop: Window | None = Field(default=None, description="seconds between two windows; null: half a window")
+
+
+class CompareRequest(RequestBody):
+    recording: RecordingId
+    models: list[Annotated[str, Field(max_length=200)]] = Field(
+        min_length=2, max_length=2, description="ids of two models"
+    )
+    window: Window | None = None
+    hop: Window | None = None
 
 
 class JobReply(Reply):

@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
 
 from auricle.core.io import dumps, make_folder, writable_cache
 from auricle.core.locks import held
@@ -21,10 +26,16 @@ from auricle.serve.decoding import DecoderProcesses
 from auricle.serve.decoding_work import DecodingLimits
 from auricle.serve.jobs import JobQueue, Work
 from auricle.serve.library import Library
+from auricle.serve.pictures import Pictures
+from auricle.serve.results import Results
 from auricle.serve.sessions import Models
 from auricle.serve.settings import ServeConfig
+from auricle.serve.sounds import PlayableSounds
+from auricle.serve.tagging import TagWork
 from auricle.serve.uploads import Uploads, UploadSettings
 
+R = TypeVar("R")
+HEAVY_THREADS = 2  # for pictures and searches
 LOCK = "lock"  # in the folder of state, as long as a server uses it
 
 
@@ -42,6 +53,7 @@ class Service:
         self.config = config
         self.state = state_folder(config)
         self.closing = False
+        self._heavy: CapacityLimiter | None = None
         self._locks = ExitStack()
         make_folder(self.state, "choose another --state")
         self._locks.enter_context(
@@ -75,11 +87,27 @@ class Service:
             self.decoders,
             UploadSettings(config.upload_bytes, config.stored_bytes, config.read_timeout),
         )
+        self.results = Results(self.state / "results")
+        self.pictures = Pictures(self.state / "pictures")
+        self.sounds = PlayableSounds(self.state / "sounds", self.decoders)
         self.jobs = JobQueue(self.state / "jobs", self._work(), config.jobs, config.queue)
 
     def _work(self) -> dict[str, Work]:
         """The kinds of jobs."""
-        return {}
+        tagging = TagWork(self.library, self.models, self.results)
+        return {"tag": tagging.tag, "compare": tagging.compare}
+
+    async def heavy(self, function: Callable[..., R], *values: Any) -> R:
+        """Call a function in one of a few threads, so that pictures and searches leave the others free."""
+        if self._heavy is None:  # it belongs to the event loop
+            self._heavy = CapacityLimiter(HEAVY_THREADS)
+        return await to_thread.run_sync(partial(function, *values), limiter=self._heavy)
+
+    def forget(self, id: str) -> None:
+        """Remove an upload and everything that was made of it. Raises Refusal for a recording that is no upload."""
+        self.library.remove_upload(id)
+        self.results.remove(id)
+        self.pictures.forget(id)
 
     def start(self) -> None:
         """Begin to run jobs."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
-from auricle.core.errors import AuricleError, nearest
+from auricle.core.errors import nearest
 from auricle.hub.load import load
 from auricle.inference.config import EmbedSettings, TagSettings
 from auricle.inference.embedder import Embedder
@@ -61,7 +59,7 @@ class Models:
         self.tagging = tagging
         self._models: dict[str, ServedModel] = {}
         self._lock = threading.Lock()
-        self._tagger: Callable[[str, str, TagSettings], Tagger] = lru_cache(MOST_TAGGERS)(self._make_tagger)
+        self._taggers: dict[tuple[str, TagSettings], Tagger] = {}
         self._embedders: dict[str, Embedder] = {}
 
     def add(self, path: str | Path, *, weights: str | None = None, trained: bool = False) -> ServedModel:
@@ -91,9 +89,18 @@ class Models:
             raise Refusal(
                 409, f"{model.id} has no classes, so that it cannot tag: train a head on it, or choose another model"
             )
-        window = window or self.tagging.window
-        hop = hop or (self.tagging.hop if self.tagging.window == window else None)
-        return self._tagger(model.id, str(id), replace(self.tagging, window=window, hop=hop, top_k=top_k))
+        settings = replace(
+            self.tagging,
+            window=window or self.tagging.window,
+            hop=hop or (self.tagging.hop if window in (None, self.tagging.window) else None),
+            top_k=top_k,
+        )
+        with self._lock:
+            tagger = self._taggers.pop((model.id, settings), None) or Tagger(model.encoder, settings=settings)
+            self._taggers[model.id, settings] = tagger  # the one used last comes last
+            if len(self._taggers) > MOST_TAGGERS:
+                del self._taggers[next(iter(self._taggers))]
+        return tagger
 
     def embedder(self, id: str | None) -> Embedder:
         """Return an embedding session of a model."""
@@ -104,9 +111,6 @@ class Models:
                 self._embedders[model.id] = Embedder(model.encoder, settings=settings)
             return self._embedders[model.id]
 
-    def _make_tagger(self, id: str, _: str, settings: TagSettings) -> Tagger:
-        return Tagger(self._models[id].encoder, settings=settings)
-
     def _free_id(self, path: str) -> str:
         """A short id that no other model has: of a path its last part."""
         name = Path(path).name.removesuffix(".safetensors").removesuffix(".pt") or path
@@ -115,8 +119,3 @@ class Models:
         while free in self._models:
             free, number = f"{base}-{number}", number + 1
         return free
-
-
-def settings_error(error: AuricleError) -> Refusal:
-    """Return the refusal of settings that a session does not accept."""
-    return Refusal(422, str(error))

@@ -41,6 +41,11 @@ def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def png(pixels: np.ndarray, anchors: str) -> str:
     """Return palette entries (rows, columns) uint8, first row at the top, as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(pixels, anchors)).decode()
+
+
+def png_bytes(pixels: np.ndarray, anchors: str, compression: int = 9) -> bytes:
+    """Return palette entries (rows, columns) uint8, first row at the top, as a PNG file."""
     height, width = pixels.shape
     raw = np.concatenate([np.zeros((height, 1), np.uint8), pixels], axis=1).tobytes()  # filter 0 before each row
     palette = np.concatenate([ramp(anchors), np.zeros((1, 3), np.uint8)]).tobytes()
@@ -48,10 +53,10 @@ def png(pixels: np.ndarray, anchors: str) -> str:
         _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
         _chunk(b"PLTE", palette),
         _chunk(b"tRNS", b"\xff" * LEVELS + b"\x00"),
-        _chunk(b"IDAT", zlib.compress(raw, 9)),
+        _chunk(b"IDAT", zlib.compress(raw, compression)),
         _chunk(b"IEND", b""),
     ]
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

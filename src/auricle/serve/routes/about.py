@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from auricle.inference.tag_formats import FORMATS
 from auricle.serve.routes.shared import TheService
 from auricle.serve.schemas import AboutReply, LimitsReply, ModelReply
 from auricle.serve.sessions import ServedModel
@@ -24,7 +25,7 @@ def about(service: TheService) -> AboutReply:
         runs=0,
         window=window,
         hop=hop,
-        formats={},
+        formats={name: form.title for name, form in FORMATS.items()},
         limits=LimitsReply(
             upload_bytes=config.upload_bytes,
             recording_seconds=config.max_seconds,

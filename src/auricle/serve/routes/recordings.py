@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from auricle.serve.errors import CODES, Refusal
 from auricle.serve.library import ServedRecording
 from auricle.serve.routes.shared import RecordingPath, TheService
-from auricle.serve.schemas import ErrorText, RecordingReply, RecordingsReply, UploadedFile, UploadReply
+from auricle.serve.schemas import ErrorText, RecordingReply, RecordingsReply, TagReply, UploadedFile, UploadReply
 from auricle.serve.service import Service
 
 router = APIRouter(prefix="/api/recordings", tags=["recordings"])
@@ -49,9 +49,11 @@ async def upload(service: TheService, request: Request, response: Response) -> U
     """
     outcomes = await service.uploads.receive(request)
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    if len(refusals) == len(outcomes):
-        response.status_code = refusals[0].status
-    return UploadReply(files=[uploaded(service, outcome) for outcome in outcomes])
+    files = [uploaded(service, outcome) for outcome in outcomes]
+    if len(refusals) < len(outcomes):
+        return UploadReply(files=files)
+    response.status_code = refusals[0].status
+    return UploadReply(files=files, error=files[0].error)
 
 
 @router.get("/{id}", summary="Describe a recording")
@@ -61,7 +63,7 @@ def recording(service: TheService, id: RecordingPath) -> RecordingReply:
 
 @router.delete("/{id}", summary="Remove an upload", status_code=204)
 def remove(service: TheService, id: RecordingPath) -> None:
-    service.library.remove_upload(id)
+    service.forget(id)
 
 
 def uploaded(service: Service, outcome: ServedRecording | Refusal) -> UploadedFile:
@@ -74,6 +76,7 @@ def uploaded(service: Service, outcome: ServedRecording | Refusal) -> UploadedFi
 
 def reply_of(service: Service, recording: ServedRecording) -> RecordingReply:
     """Describe a recording."""
+    tags = shown_tags(service, recording.id)
     return RecordingReply(
         id=recording.id,
         name=recording.name,
@@ -84,5 +87,13 @@ def reply_of(service: Service, recording: ServedRecording) -> RecordingReply:
         added=recording.added,
         notes=list(recording.notes),
         error=recording.error,
-        tagged=[],
+        tagged=list(tags),
+        tags=tags,
     )
+
+
+def shown_tags(service: Service, id: str) -> dict[str, list[TagReply]]:
+    """Return the likeliest labels of a recording by the id of the model."""
+    known = {model.id for model in service.models.all()}
+    found = {model: service.results.summary(id, model) for model in service.results.models(id) if model in known}
+    return {model: [TagReply(label=label, score=score) for label, score in tags] for model, tags in found.items()}
