@@ -71,7 +71,7 @@ class TaggedRecording:
         return cls(**plain | {"tags": FileTags.from_json(plain["tags"]), "lanes": lanes})
 
 
-class Results:
+class ResultStore:
     """The results of a server, in ``folder``. Threads may share it."""
 
     def __init__(self, folder: Path):

@@ -27,7 +27,7 @@ from auricle.serve.decoding_work import DecodingLimits
 from auricle.serve.jobs import JobQueue, Work
 from auricle.serve.library import Library
 from auricle.serve.pictures import Pictures
-from auricle.serve.results import Results
+from auricle.serve.results import ResultStore
 from auricle.serve.sessions import Models
 from auricle.serve.settings import ServeConfig
 from auricle.serve.sounds import PlayableSounds
@@ -87,7 +87,7 @@ class Service:
             self.decoders,
             UploadSettings(config.upload_bytes, config.stored_bytes, config.read_timeout),
         )
-        self.results = Results(self.state / "results")
+        self.results = ResultStore(self.state / "results")
         self.pictures = Pictures(self.state / "pictures")
         self.sounds = PlayableSounds(self.state / "sounds", self.decoders)
         self.jobs = JobQueue(self.state / "jobs", self._work(), config.jobs, config.queue)

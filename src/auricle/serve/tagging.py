@@ -14,7 +14,7 @@ from auricle.inference.tag_results import Failure
 from auricle.inference.tagger import Tagger
 from auricle.serve.jobs import JobHandle
 from auricle.serve.library import Library, ServedRecording
-from auricle.serve.results import SCORED, Results, TaggedRecording, lanes_of, shortened
+from auricle.serve.results import SCORED, ResultStore, TaggedRecording, lanes_of, shortened
 from auricle.serve.sessions import Models
 from auricle.serve.settings import WINDOW
 
@@ -28,7 +28,7 @@ class TagWork:
 
     library: Library
     models: Models
-    results: Results
+    results: ResultStore
 
     def tag(self, handle: JobHandle) -> dict[str, Any]:
         """Label the recordings of a job; those that it had finished before the server was stopped are not read again.
