@@ -39,7 +39,7 @@ def text_side(name: str, encoder: Encoder) -> Any:
         encoder: The encoder.
 
     Raises:
-        AuricleError: There is none, or it cannot be imported.
+        AuricleError: There is none, it cannot be imported, or what makes it fails.
     """
     if not name:
         if _encode_text(encoder) is None:
@@ -52,7 +52,7 @@ def text_side(name: str, encoder: Encoder) -> Any:
     if isinstance(made, type) or _encode_text(made) is None:
         if not callable(made):
             raise AuricleError(f"{name} has no encode_text(captions) and is nothing that makes a text side")
-        made = made(encoder)
+        made = _called(made, encoder)
     if _encode_text(made) is None:
         raise AuricleError(f"{name} gave an object without encode_text(captions)")
     return made
@@ -98,7 +98,7 @@ def similarity(sounds: np.ndarray, captions: np.ndarray) -> np.ndarray:
 
 
 def _called(method: Callable[[Any], Any], values: Any) -> Any:
-    """What a method of the user's gave. Raises AuricleError where it fails."""
+    """What a method or class of the user's gave. Raises AuricleError where it fails."""
     try:
         return method(values)
     except Exception as error:

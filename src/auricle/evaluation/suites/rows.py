@@ -61,3 +61,8 @@ def with_scores(row: Result, metric: str, scores: Mapping[str, float]) -> Result
 def ratio_of_test_clips(splits: Sequence[Split]) -> float:
     """Return the mean over splits of test clips per training clip."""
     return float(np.mean([len(split.test) / max(1, len(split.train)) for split in splits]))
+
+
+def unreadable_note(count: int) -> tuple[str, ...]:
+    """Return the note on clips that could not be read; () where all could."""
+    return (f"{count} clips could not be read",) if count else ()

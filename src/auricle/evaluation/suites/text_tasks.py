@@ -122,7 +122,7 @@ class ZeroShotWork(Work):
         cache = context.cache or EmbeddingCache()
         embedded = cache.embed(clips, encoder, settings, what=encoder.info.name, quiet=context.quiet)
         if not embedded.ids:
-            raise AuricleError(f"none of the {len(clips)} clips could be embedded")
+            raise _nothing_embedded(len(clips), embedded.failed)
         texts = caption_vectors(side, [caption_of(name, self.entry.captions) for name in targets.classes])
         scores = similarity(sound_vectors(side, embedded.clip), texts)
         place = {id: row for row, id in enumerate(plan.candidates.ids)}
@@ -186,6 +186,10 @@ class ZeroShotWork(Work):
             all_scores=scores.astype(np.float32),
             version=self.version,
         )
+
+
+def _nothing_embedded(count: int, failed: Mapping[str, str]) -> AuricleError:
+    return AuricleError(f"none of the {count} recordings could be embedded; the first: {next(iter(failed.values()))}")
 
 
 @dataclass(frozen=True)
@@ -277,7 +281,7 @@ class RetrievalWork(Work):
         settings = EmbedSettings(**vars(context.encode))
         embedded = cache.embed(self.clips, encoder, settings, what=encoder.info.name, quiet=context.quiet)
         if not embedded.ids:
-            raise AuricleError(f"none of the {len(self.clips)} recordings could be embedded")
+            raise _nothing_embedded(len(self.clips), embedded.failed)
         texts = [(row, text) for row, id in enumerate(embedded.ids) for text in self.captions[id]]
         vectors = caption_vectors(side, [text for _, text in texts])
         scores = retrieval_scores(
@@ -289,9 +293,8 @@ class RetrievalWork(Work):
 
     def _row(self, encoder: Encoder, context: WorkContext, sounds: int, failed: int) -> Any:
         from auricle.evaluation.identity import TaskIdentity
-        from auricle.evaluation.suites.rows import work_row
+        from auricle.evaluation.suites.rows import unreadable_note, work_row
 
         digits = self.fingerprint()[:16]
         identity = TaskIdentity(sounds, 0, PART, "whole clips", clips=digits, labels=digits, split=digits)
-        notes = (f"{failed} clips could not be read",) if failed else ()
-        return replace(work_row(self, encoder, context, identity), notes=notes)
+        return replace(work_row(self, encoder, context, identity), notes=unreadable_note(failed))

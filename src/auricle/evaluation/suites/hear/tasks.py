@@ -189,7 +189,7 @@ class HearWork(Work):
         self, data: TaskData, rounds: Sequence[FittedSplit], encoder: Encoder, context: WorkContext, seconds: float
     ) -> list[Result]:
         from auricle.evaluation.identity import task_identity
-        from auricle.evaluation.suites.rows import ratio_of_test_clips, with_scores, work_row
+        from auricle.evaluation.suites.rows import ratio_of_test_clips, unreadable_note, with_scores, work_row
 
         duration = self.folder.metadata.get("sample_duration")
         identity = task_identity(data.clips, data.labels, data.splits, duration, by_id=True)
@@ -198,7 +198,7 @@ class HearWork(Work):
             classes=len(self.folder.classes),
             seconds=seconds,
             test_ratio=ratio_of_test_clips(data.splits),
-            notes=tuple(data.notes),
+            notes=(*unreadable_note(len(data.failed)), *data.notes),
         )
         by_metric = {
             HEAR_METRICS[name]: {f"{own.split} / {SEED}": own.scores[HEAR_METRICS[name]] for own in rounds}

@@ -13,7 +13,7 @@ import numpy as np
 
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.manifest import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS, Clip, Manifest
-from auricle.evaluation.splits import Split, make_splits
+from auricle.evaluation.splits import Split, make_splits, split_notes
 from auricle.evaluation.targets import ClassTargets
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -136,9 +136,13 @@ def _classified(
     places = [{name: i for i, name in enumerate(slot)} for slot in names]
     targets = [np.array([place[label] for place, label in zip(places, row)]) for row in labels]
     task = TaskClips(clips, [], targets, names, notes=notes)
-    found = ClassTargets(tuple(str(i) for i in range(task.labels.shape[1])), task.labels, multilabel=True, metric="mAP")
+    classes = [value if len(names) == 1 else f"{slot}={value}" for slot, own in zip(SLOTS, names) for value in own]
+    present = np.asarray(task.labels.any(0))
+    known = tuple(name for name, there in zip(classes, present) if there)
+    found = ClassTargets(known, task.labels[:, present], multilabel=True, metric="mAP")
     splits = make_splits(clips, found, split_by)
-    return replace(task, splits=[_with_validation(split) for split in splits])
+    weak = split_notes(clips, found, splits)
+    return replace(task, splits=[_with_validation(split) for split in splits], notes=(*notes, *weak))
 
 
 def _with_validation(split: Split, share: float | None = None) -> Split:

@@ -195,7 +195,7 @@ class SuperbWork(Work):
 
     def measure(self, encoder: Encoder, context: WorkContext) -> Measured:
         from auricle.evaluation.identity import task_identity
-        from auricle.evaluation.suites.rows import ratio_of_test_clips, with_scores, work_row
+        from auricle.evaluation.suites.rows import ratio_of_test_clips, unreadable_note, with_scores, work_row
         from auricle.evaluation.suites.superb.scoring import measure_task
 
         start, found, settings = time.perf_counter(), self.clips, self.entry.settings
@@ -205,7 +205,7 @@ class SuperbWork(Work):
             work_row(self, encoder, context, identity, from_embeddings=False),  # its own sum of layers
             seconds=time.perf_counter() - start,
             test_ratio=ratio_of_test_clips(found.splits),
-            notes=(*found.notes, *([f"{len(failed)} clips could not be read"] if failed else [])),
+            notes=(*unreadable_note(len(failed)), *found.notes),
         )
         row = with_scores(row, settings.metric, {f"{r.split} / {r.seed}": r.score for r in rounds})
         learnt = [{**asdict(r), "settings": asdict(settings)} for r in rounds]
