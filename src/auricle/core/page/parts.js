@@ -4,11 +4,13 @@ import { COLOURS } from "./drawing.js";
 
 export const at = (id) => document.getElementById(id);
 
+const ATTRIBUTES = new Set(["list", "form"]); // whose properties of the same name cannot be set
+
 /** An element with properties or attributes, and children (elements or text). */
 export function element(tag, values = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(values)) {
-    if (name in made) made[name] = value; else made.setAttribute(name, value);
+    if (name in made && !ATTRIBUTES.has(name)) made[name] = value; else made.setAttribute(name, value);
   }
   made.append(...children);
   return made;

@@ -106,8 +106,8 @@ export function select(values, chosen, onchange, more = {}) {
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
 /** What a view shows where something is not there: why, and what to do. */
-export function emptyState(title, ...lines) {
-  return element("div", { className: "empty" }, element("h2", {}, title), ...lines.map((line) => (line instanceof Node ? line : element("p", {}, line))));
+export function emptyState(title, lines, heading = "h1") {
+  return element("div", { className: "empty" }, element(heading, {}, title), ...lines.map((line) => (line instanceof Node ? line : element("p", {}, line))));
 }
 
 export const command = (text) => element("pre", { className: "command", tabIndex: 0, role: "region", ariaLabel: "Command" }, text);

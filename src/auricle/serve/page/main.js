@@ -125,6 +125,7 @@ async function start() {
   }));
   at("theme").onclick = () => { nextTheme(); showTheme(); };
   at("help").onclick = showKeys;
+  document.querySelector(".skip").onclick = (event) => { event.preventDefault(); at("view").focus(); }; // the address belongs to the views
   at("model").onchange = ({ target }) => { chooseModel(target.value); show(false); };
   addEventListener("hashchange", () => show());
   addEventListener("keydown", onKey);

@@ -10,6 +10,10 @@ const MARGIN = 0.5; // share of the range that is fetched on each side, so that 
 const WAIT = 140; // milliseconds without movement before pictures are fetched
 const CLICK = 4; // pixels that a pointer may move in a click
 const MOST_PIXELS = 2400; // width of a fetched picture
+const KHZ = [0.25, 0.5, 1, 2, 4, 8, 16, 32]; // marks beside the spectrogram
+const CLOSEST = 0.075; // of its height, between two marks
+
+const mel = (hertz) => Math.log10(1 + hertz / 700); // the scale of the server's pictures, from 0 to half the rate
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -35,7 +39,7 @@ export class Timeline {
     this.cursor = element("i", { className: "cursor" });
     this.stage = element("div", {
       className: `stage ${height}`, tabIndex: 0, role: "slider", ariaLabel: "Position in the recording", ariaValueMin: 0, ariaValueMax: this.total.toFixed(1),
-    }, element("div", { className: "sky" }, this.image), this.canvas, this.mark, this.cursor);
+    }, element("div", { className: "sky" }, this.image), frequencies(this.recording.rate), this.canvas, this.mark, this.cursor);
     this.small = element("canvas", { role: "img", ariaLabel: "The whole recording" });
     this.box = element("div", { className: "viewport" });
     this.overview = element("div", { className: "overview", hidden: true }, this.small, this.box);
@@ -268,6 +272,22 @@ export class Timeline {
     else return false;
     return true;
   }
+}
+
+/** The marks of the frequency axis, in kHz. */
+function frequencies(rate) {
+  const made = element("div", { className: "kilohertz", ariaHidden: "true" }), top = mel(rate / 2);
+  let last = -1;
+  for (const khz of KHZ) {
+    const share = mel(1000 * khz) / top;
+    if (share > 0.97 || share - last < CLOSEST) continue;
+    last = share;
+    const mark = element("span", {}, `${khz}`);
+    mark.style.bottom = `${100 * share}%`;
+    made.append(mark);
+  }
+  made.lastChild?.append(" kHz");
+  return made;
 }
 
 /** The part of a lane that is shown: long recordings have many windows. */

@@ -13,9 +13,9 @@ const LANES = 5, ROWS = 12;
 
 export async function compareView(_, query, tools) {
   const models = state.about.models.filter(canTag);
-  if (models.length < 2) return { title: "Compare", node: emptyState("Two models are needed", "The server has one model with classes. Name two with --model A B, or train a head on your labels: it becomes a model.", element("div", { className: "row" }, link("Train a head", "#/train", { className: "button primary" }))) };
+  if (models.length < 2) return { title: "Compare", node: emptyState("Two models are needed", ["The server has one model with classes. Name two with --model A B, or train a head on your labels: it becomes a model.", element("div", { className: "row" }, link("Train a head", "#/train", { className: "button primary" }))]) };
   const { recordings } = await get("recordings", { limit: 200 });
-  if (!recordings.length) return { title: "Compare", node: emptyState("No recordings yet", link("Add one", "#/recordings", { className: "button primary" })) };
+  if (!recordings.length) return { title: "Compare", node: emptyState("No recordings yet", [link("Add one", "#/recordings", { className: "button primary" })]) };
   let id = query.recording && recordings.some((one) => one.id === query.recording) ? query.recording : recordings[0].id;
   if (query.recording && id !== query.recording) recordings.unshift(await get(`recordings/${id = query.recording}`));
   let [a, b] = [modelWith(query.a)?.id ?? state.model, modelWith(query.b)?.id];

@@ -20,7 +20,7 @@ const HELP = [
 
 export async function recordingView([id], query, tools) {
   const recording = await get(`recordings/${id}`);
-  if (recording.error) return { title: recording.name, node: emptyState(recording.name, recording.error, link("To the recordings", "#/recordings")) };
+  if (recording.error) return { title: recording.name, node: emptyState(recording.name, [recording.error, link("To the recordings", "#/recordings")]) };
   let result = null, labels = [], ranks = new Map();
 
   // ---- the time line, and its player
@@ -166,7 +166,7 @@ export async function recordingView([id], query, tools) {
       timeline.select(chosen);
     }
     if (!canTag(model)) { answer.replaceChildren(none("This model has no classes. Choose another one above, or train a head on your labels.")); return; }
-    try { await loadResult(); return; } catch (error) { if (error.status !== 404) { tools.report(error); return; } }
+    if (recording.tagged.includes(state.model)) { await loadResult().catch(tools.report); return; }
     if (recording.seconds > AT_ONCE) { answer.replaceChildren(none(`This recording lasts ${clock(recording.seconds)}. 'Find labels' scores it, which takes a while.`)); return; }
     answer.replaceChildren(waits);
     await tag();

@@ -15,7 +15,7 @@ const ANSWERS = [["yes", "y", "Yes"], ["no", "n", "No"], ["other", "o", "Other"]
 export async function reviewView(_, query, tools) {
   if (!state.about.index) return indexNeeded("Review");
   const classes = state.about.index.classes;
-  if (!classes.length) return { title: "Review", node: emptyState("Nothing to review", "The model of the index has no classes, so that nothing was detected.", link("Train a head on your labels", "#/train")) };
+  if (!classes.length) return { title: "Review", node: emptyState("Nothing to review", ["The model of the index has no classes, so that nothing was detected.", link("Train a head on your labels", "#/train")]) };
   let label = classes.includes(query.label) ? query.label : kept("review-label", ""), items = [], current = null, precision = 0.9, auto = kept("review-auto", true), busy = false;
   if (!classes.includes(label)) label = "";
 
@@ -45,7 +45,7 @@ export async function reviewView(_, query, tools) {
   }
 
   function show() {
-    if (!current) { card.replaceChildren(emptyState("All answered", `No detection of ${label} is left. Choose another class, or train a head on the answers.`, link("Train", "#/train", { className: "button primary" }))); return; }
+    if (!current) { card.replaceChildren(emptyState("All answered", [`No detection of ${label} is left. Choose another class, or train a head on the answers.`, link("Train", "#/train", { className: "button primary" })], "h2")); return; }
     const { recording, name, start, end, score } = current;
     const cursor = element("i", { className: "cursor", hidden: true });
     const image = element("img", { src: spectrogramOf(recording, { start, end, width: 900, height: 256, theme: isDark() ? "dark" : "light" }), alt: `Spectrogram of ${name}, ${spanText(start, end)}` });

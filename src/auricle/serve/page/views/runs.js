@@ -7,7 +7,7 @@ import { element } from "../parts.js";
 export async function runsView() {
   const { runs } = await get("runs");
   if (!runs.length) {
-    return { title: "Runs", node: emptyState("No runs to show", "Name the folder that holds your run folders; heads that are trained on this page appear here, too.", command("auricle serve FOLDER --model MODEL --runs runs")) };
+    return { title: "Runs", node: emptyState("No runs to show", ["Name the folder that holds your run folders; heads that are trained on this page appear here, too.", command("auricle serve FOLDER --model MODEL --runs runs")]) };
   }
   const cards = runs.map((run) => {
     const made = run.modified ? new Date(1000 * run.modified).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "";

@@ -13,8 +13,8 @@ const EMPTY = { examples: [], negatives: [], label: "", least: 0.5, filters: {},
 /** What the page says without an index: how to make one. */
 export function indexNeeded(title) {
   const model = state.about.models[0]?.name ?? "mn04_as", folder = state.about.folders[0] ?? "recordings";
-  return { title, node: emptyState(`${title} needs an index`, "The server was started without one. An index holds the vectors and scores of all windows of your recordings. Make it once, and name it:",
-    command(`auricle index ${folder} --model ${model} --out my.index\nauricle serve ${folder} --model ${model} --index my.index`), link("To the recordings", "#/recordings")) };
+  return { title, node: emptyState(`${title} needs an index`, ["The server was started without one. An index holds the vectors and scores of all windows of your recordings. Make it once, and name it:",
+    command(`auricle index ${folder} --model ${model} --out my.index\nauricle serve ${folder} --model ${model} --index my.index`), link("To the recordings", "#/recordings")]) };
 }
 
 export async function similarView(_, query, tools) {

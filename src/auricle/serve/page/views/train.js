@@ -53,8 +53,8 @@ export async function trainView(_, __, tools) {
   function show() {
     const title = element("div", { className: "head" }, element("div", {}, element("h1", {}, "A head for your sounds"), small("The model stays as it is; a small classifier on top of it learns your labels. It takes seconds to minutes.")));
     if (!table.labels.length) {
-      node.replaceChildren(title, emptyState("No labels yet", "Open a recording, drag over a sound and give it a label; or answer questions in the review. Two or more of each class are enough to begin.",
-        element("div", { className: "row" }, link("To the recordings", "#/recordings", { className: "button primary" }), ...(state.about.index ? [link("To the review", "#/review", { className: "button" })] : []))), outcome);
+      node.replaceChildren(title, emptyState("No labels yet", ["Open a recording, drag over a sound and give it a label; or answer questions in the review. Two or more of each class are enough to begin.",
+        element("div", { className: "row" }, link("To the recordings", "#/recordings", { className: "button primary" }), ...(state.about.index ? [link("To the review", "#/review", { className: "button" })] : []))], "h2"), outcome);
       return;
     }
     const rows = table.classes.map(({ label, yes, no }) => element("tr", {}, element("th", { scope: "row" }, label), element("td", { className: "n" }, yes), element("td", { className: "n" }, no || "–")));
