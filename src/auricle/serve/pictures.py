@@ -16,7 +16,7 @@ import numpy as np
 
 from auricle.audio.decode import blocks, read
 from auricle.core.io import file_stamp, make_folder, replacing
-from auricle.reports.drawing.media import MAGMA, levels, png_bytes
+from auricle.reports.drawing.media import levels, png_bytes
 from auricle.serve.library import ServedRecording
 
 BLOCK_SECONDS = 30.0
@@ -27,7 +27,8 @@ COLUMN_SAMPLES = 4096  # of a coarse column; its value is the loudest of its fra
 FRAME = 1024  # samples of a frame at rates up to 32 kHz; twice that above
 MOST_FRAMES = 4  # per pixel column of a short part
 DEPTH = 80.0  # decibels from the loudest band to the darkest colour
-LIGHT = " ".join(reversed(MAGMA.split()))  # dark on white
+LIGHT = "fdfdfb d6e6f2 9cc4e1 559acb 0b66a8 153f69 10161d"  # from the paper of the page over its accent to its ink
+DARK = "15181c 1f1a3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf"  # magma, from the paper of the dark page on
 FLOOR = 1e-10  # power
 
 
@@ -108,7 +109,7 @@ class Pictures:
             values = overview.bands[first // COLUMN_SAMPLES : -(-stop // COLUMN_SAMPLES)].astype(np.float32).T
         values = _resized(values, height, width)
         top = overview.loudest
-        return png_bytes(levels(values[::-1], top - DEPTH, top), MAGMA if dark else LIGHT, 6)
+        return png_bytes(levels(values[::-1], top - DEPTH, top), DARK if dark else LIGHT, 6)
 
     def overview(self, recording: ServedRecording) -> Overview:
         """Return the overview of a recording; it is made and kept the first time."""

@@ -27,7 +27,7 @@ export async function recordingView([id], query, tools) {
   const timeline = new Timeline({ recording, onSeek: (time) => seek(id, time).then(() => timeline.moveTo(time)).catch(tools.report), onSelect: showSelection, onError: tools.report });
   const playing = button([icon("play"), "Play"], playPause, { className: "primary play-main", ariaKeyShortcuts: "Space" }), where = element("span", { className: "number where" }, `0:00 / ${clock(recording.seconds)}`);
   const transport = element("div", { className: "row transport" }, playing, where, element("span", { className: "spacer" }),
-    iconButton("minus", "Show more time (-)", () => timeline.zoom(1 / 0.6)), iconButton("add", "Show less time (+)", () => timeline.zoom(0.6)), iconButton("fit", "The whole recording (0)", () => timeline.fit()));
+    element("span", { className: "group" }, iconButton("minus", "Show more time (-)", () => timeline.zoom(1 / 0.6)), iconButton("add", "Show less time (+)", () => timeline.zoom(0.6)), iconButton("fit", "The whole recording (0)", () => timeline.fit())));
   let selectedKey = "";
 
   function playPause() {
@@ -54,7 +54,7 @@ export async function recordingView([id], query, tools) {
   const selection = element("form", { className: "row chosen", hidden: true, ariaLabel: "The selection", onsubmit: (event) => { event.preventDefault(); labelSelection(); } },
     selectionText, button([icon("similar"), "Find similar"], findSimilar), element("span", { className: "pair" }, labelInput, element("button", { type: "submit" }, icon("label"), "Label this")),
     button("Zoom", () => timeline.show(...timeline.selection)), names, iconButton("close", "Select nothing", () => timeline.select(null)));
-  const hint = small("Drag over the spectrogram to select a part: play it, find similar sounds, or label it. Turn the wheel to zoom.");
+  const hint = small(`Drag over the spectrogram to select a part: play it, find similar sounds, or label it. ${matchMedia("(pointer: coarse)").matches ? "Two fingers zoom." : "The wheel zooms."}`);
 
   function showSelection(chosen) {
     selection.hidden = !chosen;
