@@ -34,6 +34,7 @@ def accessibility_problems(page: Any) -> list[str]:
     page.evaluate(axe_script())  # not a script element: the policy of the page forbids those
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations)")
     return [
-        f"{rule['id']} ({rule['impact']}): {rule['help']}: " + "; ".join(node["html"][:160] for node in rule["nodes"][:4])
+        f"{rule['id']} ({rule['impact']}): {rule['help']}: "
+        + "; ".join(node["html"][:160] for node in rule["nodes"][:4])
         for rule in found
     ]

@@ -28,7 +28,9 @@ FRAME = 1024  # samples of a frame at rates up to 32 kHz; twice that above
 MOST_FRAMES = 4  # per pixel column of a short part
 DEPTH = 80.0  # decibels from the loudest band to the darkest colour
 LIGHT = "fdfdfb d6e6f2 9cc4e1 559acb 0b66a8 153f69 10161d"  # from the paper of the page over its accent to its ink
-DARK = "15181c 1f1a3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf"  # magma, from the paper of the dark page on
+DARK = (
+    "15181c 1f1a3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf"  # magma, from the paper of the dark page on
+)
 FLOOR = 1e-10  # power
 
 
