@@ -77,6 +77,12 @@ class ReviewSession:
                 self._drawn[key] = choose(list(found), replace(self.choice, labels=(), least=least, most=most))
             return self._drawn[key]
 
+    def drawn(self, question: tuple[str, float | None, float | None, str]) -> ReviewItem | None:
+        """Return the item of a sample that asks a question (``ReviewItem.question``); None if none that was drawn does."""
+        with self._lock:
+            items = [item for sample in self._drawn.values() for item in sample]
+        return next((item for item in items if item.question == question), None)
+
     def record(self, item: ReviewItem, answer: str, other: str = "") -> Answer:
         """Keep an answer; when this returns, it is on disk.
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
 from auricle.serve.errors import add_error_handlers
-from auricle.serve.routes import about, jobs, media, recordings, tags
+from auricle.serve.routes import about, jobs, labels, media, recordings, review, runs, tags
 from auricle.serve.routes.shared import ERRORS
 from auricle.serve.security import Gate, token_of
 from auricle.serve.service import Service
@@ -21,7 +21,7 @@ from auricle.version import __version__
 PAGE = Path(__file__).with_name("page")
 SHARED = ("auricle.core", "page")  # modules of all pages
 FRESH = {"cache-control": "no-cache"}  # asked for again, and sent again where it has changed: after an update
-ROUTERS = (about.router, recordings.router, media.router, tags.router, jobs.router)
+TOPICS = (about, recordings, media, tags, jobs, review, labels, runs)
 
 
 class PageFiles(StaticFiles):
@@ -70,8 +70,8 @@ def make_app(config: ServeConfig, service: Service | None = None) -> FastAPI:
     token = token_of(config)
     app.state.service, app.state.token = service, token
     add_error_handlers(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    for topic in TOPICS:
+        app.include_router(topic.router)
     app.mount("/", PageFiles(), name="page")
     app.add_middleware(Gate, config=config, token=token)
     return app

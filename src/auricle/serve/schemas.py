@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 RecordingId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="id of a recording")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Window = Annotated[float, Field(ge=0.05, le=3600, allow_inf_nan=False)]
+LabelText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S", description="name of a class")]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -178,3 +179,120 @@ class JobReply(Reply):
 
 class JobsReply(Reply):
     jobs: list[JobReply]
+
+
+class LabelReply(Reply):
+    id: int | None = Field(description="of a label that was drawn; null: an answer of the review")
+    recording: str | None = Field(description="null: the recording is not offered any more")
+    name: str
+    start: float | None = Field(description="seconds; null: the whole recording")
+    end: float | None
+    label: str
+    known: bool = Field(description="false: the label is known not to hold")
+
+
+class ClassCount(Reply):
+    label: str
+    yes: int = Field(description="parts in which it holds")
+    no: int = Field(description="answers that it does not hold")
+
+
+class LabelsReply(Reply):
+    labels: list[LabelReply]
+    classes: list[ClassCount]
+
+
+class NewLabel(RequestBody):
+    recording: RecordingId
+    start: Seconds
+    end: Seconds
+    label: LabelText
+
+
+class LabelsRequest(RequestBody):
+    labels: list[NewLabel] = Field(min_length=1, max_length=1000)
+
+
+class TrainRequest(RequestBody):
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$", description="of the new model; an earlier one is replaced"
+    )
+    base: str | None = Field(default=None, max_length=200, description="model to train on; null: the first")
+
+
+class RunReply(Reply):
+    id: str
+    name: str
+    kind: str = Field(description="method")
+    model: str = Field(description="what it began from")
+    modified: float = Field(description="seconds since 1970")
+    scores: dict[str, float]
+    report: bool = Field(description="GET /api/runs/ID/report shows it")
+
+
+class RunsReply(Reply):
+    runs: list[RunReply]
+
+
+class ReviewItemReply(Reply):
+    recording: str | None = Field(description="null: the recording is not offered any more")
+    name: str
+    start: float
+    end: float
+    label: str
+    score: float | None
+
+
+class ReviewReply(Reply):
+    items: list[ReviewItemReply] = Field(description="the next questions: is the label in this part?")
+    answered: int
+    total: int = Field(description="questions of the sample")
+
+
+class NewAnswer(RequestBody):
+    recording: RecordingId
+    start: Seconds
+    end: Seconds
+    label: LabelText
+    answer: Literal["yes", "no", "other", "unsure"]
+    other: str = Field(default="", max_length=200, description="with other: what it is")
+    score: Score | None = None
+
+
+class AnswersRequest(RequestBody):
+    answers: list[NewAnswer] = Field(min_length=1, max_length=100)
+
+
+class AnswersReply(Reply):
+    answered: int = Field(description="answers that were kept")
+
+
+class AnswerReply(Reply):
+    name: str
+    start: float | None
+    end: float | None
+    label: str
+    answer: str
+    other: str
+
+
+class UndoReply(Reply):
+    undone: AnswerReply | None = Field(description="null: there was no answer")
+
+
+class CurvePointReply(Reply):
+    score: float
+    precision: float = Field(description="share of right ones among the answers from this score upwards")
+    low: float = Field(description="of the 95 % interval")
+    high: float
+    kept: float = Field(description="share of the right ones that have such a score")
+
+
+class CurveReply(Reply):
+    label: str
+    yes: int
+    no: int
+    unsure: int
+    points: list[CurvePointReply]
+    threshold: float | None = Field(description="score from which on the wanted precision is reached; null: none does")
+    reason: str = Field(description="why there is no threshold, or why it is not certain")

@@ -29,12 +29,14 @@ class ServedModel:
         path: the published name, weight file or run folder.
         encoder: the network.
         trained: True for a head that was trained on the page.
+        weights: local file of a published name.
     """
 
     id: str
     path: str
     encoder: Encoder
     trained: bool = False
+    weights: str | None = None
 
     @property
     def classes(self) -> dict[str, list[str]]:
@@ -62,12 +64,26 @@ class Models:
         self._taggers: dict[tuple[str, TagSettings], Tagger] = {}
         self._embedders: dict[str, Embedder] = {}
 
-    def add(self, path: str | Path, *, weights: str | None = None, trained: bool = False) -> ServedModel:
-        """Load a model and offer it. Raises AuricleError as ``auricle.load``."""
+    def add(
+        self, path: str | Path, *, weights: str | None = None, trained: bool = False, id: str | None = None
+    ) -> ServedModel:
+        """Load a model and offer it.
+
+        Args:
+            path: a published name, a weight file or a run folder.
+            weights: local file of a published name.
+            trained: it was trained on the page.
+            id: what requests call it, in place of a model that has this id; None: a free one.
+
+        Raises:
+            AuricleError: as ``auricle.load``.
+        """
         encoder = load(path, weights=weights)
         with self._lock:
-            model = ServedModel(self._free_id(str(path)), str(path), encoder, trained)
+            model = ServedModel(id or self._free_id(str(path)), str(path), encoder, trained, weights)
             self._models[model.id] = model
+            self._taggers = {key: tagger for key, tagger in self._taggers.items() if key[0] != model.id}
+            self._embedders.pop(model.id, None)
         return model
 
     def all(self) -> list[ServedModel]:

@@ -29,6 +29,7 @@ class ServeConfig:
     weights: str | None = option(None, "local weight file of the first --model, a published name")
     index: str | None = option(None, "folder of 'auricle index': similar sounds and review")
     runs: str | None = option(None, "folder of run folders, which are listed with their reports")
+    reviewer: str = option("", "name that is kept with the answers of the review", advanced=True)
     state: str | None = option(
         None,
         "folder for uploads, results, labels and trained heads; auto: one of its own in the cache, the same at the next start",

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from auricle.inference.tag_formats import FORMATS
 from auricle.serve.routes.shared import TheService
-from auricle.serve.schemas import AboutReply, LimitsReply, ModelReply
+from auricle.serve.schemas import AboutReply, IndexReply, LimitsReply, ModelReply
+from auricle.serve.service import Service
 from auricle.serve.sessions import ServedModel
 from auricle.version import __version__
 
@@ -20,9 +21,9 @@ def about(service: TheService) -> AboutReply:
     return AboutReply(
         version=__version__,
         models=[model_reply(model) for model in service.models.all()],
-        index=None,
+        index=index_reply(service),
         folders=[root.name for root in service.library.folders],
-        runs=0,
+        runs=len(service.runs()),
         window=window,
         hop=hop,
         formats={name: form.title for name, form in FORMATS.items()},
@@ -32,6 +33,21 @@ def about(service: TheService) -> AboutReply:
             jobs_at_once=config.jobs,
             jobs_waiting=config.queue,
         ),
+    )
+
+
+def index_reply(service: Service) -> IndexReply | None:
+    """Describe the index; None where none was named."""
+    if service.index is None:
+        return None
+    info = service.index.info
+    return IndexReply(
+        model=info.model,
+        window=info.window,
+        hop=info.hop,
+        spans=len(service.index),
+        files=len(service.index.files()),
+        classes=list(info.labels),
     )
 
 
