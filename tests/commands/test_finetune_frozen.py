@@ -110,6 +110,16 @@ def test_every_trial_is_in_the_results_store(result):
     assert all(row.protocol.startswith("finetune ") for row in rows)
 
 
+def test_results_show_the_head_that_was_kept_and_the_others_as_candidates_on_request(result, capsys):
+    place = str(result.run.resolve())
+    assert main(["results", "--model", place, "--json"]) == 0
+    (kept,) = json.loads(capsys.readouterr().out)
+    assert kept["protocol"].startswith(f"finetune {result.detector['head']['kind']}")
+    assert main(["results", "--model", place, "--candidates", "--json"]) == 0
+    roles = [row["role"] for row in json.loads(capsys.readouterr().out)]
+    assert sorted(roles) == [*["candidate"] * (len(result.detector["trials"]) - 1), "model"]
+
+
 def test_a_detector_has_a_report_and_nothing_to_continue(result, tmp_path):
     assert "detector.json" not in build_report(result.run, out=tmp_path / "page.html").read_text()
     with pytest.raises(AuricleError, match="nothing is left to continue"):

@@ -61,6 +61,7 @@ class ResultsConfig:
     task: str = option("", "only tasks whose name contains this text, or whose fingerprint starts with it")
     protocol: str = option("", "only protocols whose name contains this text, or linear, knn, fewshot")
     baselines: bool = option(True, "show the baselines too")
+    candidates: bool = option(False, "show the heads too that auricle finetune tried and did not keep")
     last: int | None = option(None, "only the last so many rows; none: all", special={"none": None}, old={0: None})
 
     def __post_init__(self) -> None:
@@ -94,7 +95,7 @@ def results(config: ResultsConfig) -> ResultsFound:
     store = ResultsStore(path)
     protocol = STORED.get(config.protocol, config.protocol)
     filters = {"model": config.model, "task": config.task, "protocol": protocol}
-    rows = store.select(**filters, baselines=config.baselines)[-(config.last or 0) :]
+    rows = store.select(**filters, baselines=config.baselines, candidates=config.candidates)[-(config.last or 0) :]
     return ResultsFound(tuple(rows), tuple(store.notes))
 
 

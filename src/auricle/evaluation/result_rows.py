@@ -21,6 +21,8 @@ from auricle.evaluation.identity import UNKNOWN, TaskIdentity, split_text
 from auricle.evaluation.scoring import FoldScore
 from auricle.metrics.table import metric_name
 
+CANDIDATE = "candidate"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -38,7 +40,7 @@ class Result:
         classes: How many classes were tested.
         clips: How many clips were tested.
         seconds: Time that the evaluation took.
-        role: "model" or "baseline".
+        role: "model", "baseline", or "candidate": a head that ``finetune`` tried and did not keep.
         environment: Versions and machine.
         command: The command line.
         test_ratio: Test clips per clip of the training part, the mean over splits; None in rows of earlier versions. A

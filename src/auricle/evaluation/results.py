@@ -23,6 +23,7 @@ from auricle.core.errors import AuricleError, content_fault
 from auricle.core.io import make_folder
 from auricle.evaluation.evaluation import Evaluation
 from auricle.evaluation.result_rows import (
+    CANDIDATE,
     FIELDS,
     FORMATS,
     Result,
@@ -103,7 +104,9 @@ class ResultsStore:
             rows = [replace(r, time=r.time or now) for r in results]
             return [(once and _repeated(db, row)) or _insert(db, row) for row in rows]
 
-    def select(self, *, model: str = "", task: str = "", protocol: str = "", baselines: bool = True) -> list[Result]:
+    def select(
+        self, *, model: str = "", task: str = "", protocol: str = "", baselines: bool = True, candidates: bool = True
+    ) -> list[Result]:
         """Return rows in the order they were written; an absent store is empty.
 
         Args:
@@ -111,12 +114,14 @@ class ResultsStore:
             task: Part of the task's name, or the first digits of its fingerprint.
             protocol: Part of the protocol's name.
             baselines: Return baselines too.
+            candidates: Return heads that ``finetune`` tried and did not keep too.
         """
         wanted = {"model": model, "task": task, "protocol": protocol}
+        left_out = {"baseline": not baselines, CANDIDATE: not candidates}
         return [
             row
             for row in self._rows()
-            if (baselines or row.role == "model") and all(_matches(row, name, part) for name, part in wanted.items())
+            if not left_out.get(row.role) and all(_matches(row, name, part) for name, part in wanted.items())
         ]
 
     def of_work(self, work: str) -> list[Result]:

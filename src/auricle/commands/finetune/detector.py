@@ -376,11 +376,26 @@ def detector_files(config: FinetuneConfig, *, always: bool = False) -> tuple[Cal
     return (lambda parts, run: [DetectorFiles(parts, run)],)
 
 
-def store_trials(fitted: Fitted, run: Path, more: Sequence[dict[str, Any]] = (), *, quiet: bool = False) -> None:
-    """Append the trials to the results store; ``more``: further ones, as ``detector.json`` lists them."""
+def store_trials(
+    fitted: Fitted,
+    run: Path,
+    more: Sequence[dict[str, Any]] = (),
+    *,
+    network_kept: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Append the trials to the results store: what was kept as the model, the others as candidates.
+
+    Args:
+        fitted: the detector.
+        run: its run folder.
+        more: trials of the whole network, as ``detector.json`` lists them.
+        network_kept: the whole network was kept, not the head.
+        quiet: nothing said.
+    """
     from auricle.commands.keep_scores import writable_store
     from auricle.detectors.files import describe_trial
-    from auricle.evaluation.results import Result
+    from auricle.evaluation.result_rows import CANDIDATE, Result
     from auricle.hub.run_folder import environment
 
     store, note = writable_store(None)
@@ -388,7 +403,7 @@ def store_trials(fitted: Fitted, run: Path, more: Sequence[dict[str, Any]] = (),
         say(note)
     machine, detector, config = environment(), fitted.detector, fitted.opened.config
 
-    def row(trial: dict[str, Any], name: str) -> Result:
+    def row(trial: dict[str, Any], name: str, kept: bool) -> Result:
         scores = {f"fold {k + 1}": score for k, score in enumerate(trial["fold_scores"])}
         return Result(
             model=config.model,
@@ -402,12 +417,15 @@ def store_trials(fitted: Fitted, run: Path, more: Sequence[dict[str, Any]] = (),
             classes=len(detector.space),
             clips=len(detector.features),
             seconds=trial["seconds"],
+            role="model" if kept else CANDIDATE,
             environment=machine,
             place=str(run.resolve()),
         )
 
-    named = [(describe_trial(trial), str(trial.choice)) for trial in detector.selection.trials if trial.fold_scores]
-    store.append([row(*pair) for pair in [*named, *((trial, trial["head"]) for trial in more)]])
+    selection = detector.selection
+    heads = [trial for trial in selection.trials if trial.fold_scores]
+    rows = [row(describe_trial(t), str(t.choice), t is selection.kept and not network_kept) for t in heads]
+    store.append(rows + [row(trial, trial["head"], network_kept) for trial in more])
 
 
 def say(*lines: str) -> None:

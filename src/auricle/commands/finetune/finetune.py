@@ -273,7 +273,7 @@ def frozen_heads_run(config: FinetuneConfig, named: Collection[str], *, quiet: b
     if note and not quiet:
         print(note, file=sys.stderr)
     if rivalry is not None and rivalry.kept:
-        store_trials(fitted, rivalry.result.run, [rivalry.trial], quiet=quiet)
+        store_trials(fitted, rivalry.result.run, [rivalry.trial], network_kept=True, quiet=quiet)
         return replace(rivalry.result, detector=finish_kept(rivalry, fitted))
     more = [rivalry.trial] if rivalry is not None and rivalry.trial else []
     run, described = write_frozen(fitted, more, note, quiet=quiet)
