@@ -46,6 +46,7 @@ export const remove = (path) => ask("DELETE", path);
 export const audioOf = (id) => address(`recordings/${id}/audio`);
 export const spectrogramOf = (id, query) => address(`recordings/${id}/spectrogram.png`, query);
 export const downloadOf = (id, format, model) => address(`recordings/${id}/download`, { format, model });
+export const tableOf = () => address("labels.csv");
 export const reportOf = (id) => address(`runs/${id}/report`);
 
 /** Send one file; resolves to its recording. `onProgress(share)`: of the bytes. An AbortSignal stops it. */

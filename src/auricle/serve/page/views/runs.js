@@ -13,7 +13,7 @@ export async function runsView() {
     const made = run.modified ? new Date(1000 * run.modified).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "";
     const scores = Object.entries(run.scores ?? {}).map(([label, score]) => ({ label, score }));
     return element("li", { className: "card run" }, element("h2", {}, run.name), small([run.kind, run.model, made].filter(Boolean).join(" · ")), chips(scores, 4),
-      run.report ? link("Open the report", reportOf(run.id), { className: "button", target: "_blank", rel: "noopener" }) : small("No report yet: auricle results RUN --report writes one."));
+      run.report ? link("Open the report", reportOf(run.id), { className: "button", target: "_blank", rel: "noopener" }) : small("No report yet: ‘auricle report RUN’ writes one."));
   });
   return { title: "Runs", node: element("div", {}, element("div", { className: "head" }, element("h1", {}, count(runs.length, "run"))), element("ul", { className: "cards" }, ...cards)) };
 }

@@ -99,7 +99,7 @@ export async function similarView(_, query, tools) {
       element("div", { className: "what" }, link(match.name, `#/recording/${match.recording}?start=${match.start}&end=${match.end}`), element("span", { className: "small" }, [spanText(match.start, match.end), about].filter(Boolean).join(" · "))),
       element("div", { className: "alike" }, meter, element("span", { className: "number", title: match.similarity === null ? "score" : "similarity" }, scoreText(value))),
       chips(match.tags),
-      element("div", { className: "row" }, button([icon("add"), "More like this"], add(asked.examples, asked.negatives)), button([icon("minus"), "Not this"], add(asked.negatives, asked.examples))));
+      element("div", { className: "row" }, button([icon("add"), "Like this"], add(asked.examples, asked.negatives)), button([icon("minus"), "Not this"], add(asked.negatives, asked.examples))));
   }
 
   showExamples();

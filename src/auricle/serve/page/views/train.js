@@ -1,11 +1,10 @@
 // Train: a head on the labels and answers of this page, on top of a model that is served.
 
-import { get, remove } from "../api.js";
-import { button, count, emptyState, field, iconButton, link, none, select, small, spanText } from "../controls.js";
+import { get, remove, tableOf } from "../api.js";
+import { count, emptyState, field, iconButton, link, none, playButton, select, small, spanText } from "../controls.js";
 import { runJob } from "../jobs.js";
 import { element } from "../parts.js";
 import { state } from "../state.js";
-import { playButton } from "../controls.js";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$/;
 const LEAST = 2; // labels of a class
@@ -50,6 +49,16 @@ export async function trainView(_, __, tools) {
     try { await remove(`labels/${id}`); table = await get("labels"); show(); } catch (error) { tools.report(error); }
   }
 
+  /** One label: a part that was drawn, or an answer of the review. A recording may have gone since. */
+  function labelRow(one) {
+    const where = one.start === null ? "the whole recording" : spanText(one.start, one.end), span = one.start === null ? {} : { start: one.start, end: one.end };
+    const play = one.recording ? playButton({ recording: one.recording, ...span, name: `${one.name}, ${where}`, report: tools.report }) : element("span", { className: "gap" });
+    const name = one.recording ? link(one.name, `#/recording/${one.recording}?${new URLSearchParams(span)}`) : element("b", {}, one.name);
+    const away = one.id ? [iconButton("trash", `Remove the label ${one.label} of ${one.name}, ${where}`, () => take(one.id))] : [];
+    return element("li", {}, play, element("div", { className: "what" }, name, element("span", { className: "small" }, one.id ? where : `${where} · answer of the review`)),
+      element("span", { className: "chips" }, element("span", { className: `chip ${one.known ? "" : "no"}` }, one.known ? one.label : `not ${one.label}`)), element("span", { className: "ends" }, ...away));
+  }
+
   function show() {
     const title = element("div", { className: "head" }, element("div", {}, element("h1", {}, "A head for your sounds"), small("The model stays as it is; a small classifier on top of it learns your labels. It takes seconds to minutes.")));
     if (!table.labels.length) {
@@ -63,11 +72,9 @@ export async function trainView(_, __, tools) {
     if (few.length) warn.push(small(`Fewer than ${LEAST} labels: ${few.join(", ")}. Such classes cannot be tested.`));
     if (table.classes.length < 2) warn.push(small("One class alone: parts without it are needed, too. Label something else, or answer “no” in the review."));
     const form = element("form", { className: "row fields", onsubmit: train, ariaLabel: "Training" }, field("On top of", base), field("Name", nameInput), start);
-    const items = table.labels.map((one) => element("li", {}, playButton({ recording: one.recording, start: one.start, end: one.end, name: `${one.name} ${spanText(one.start, one.end)}`, report: tools.report }),
-      element("div", { className: "what" }, link(one.name, `#/recording/${one.recording}?start=${one.start}&end=${one.end}`), element("span", { className: "small" }, spanText(one.start, one.end))),
-      element("span", { className: "chips" }, element("span", { className: `chip ${one.known === false ? "no" : ""}` }, one.known === false ? `not ${one.label}` : one.label)), element("span", { className: "ends" }, ...(one.id ? [iconButton("trash", `Remove the label ${one.label} of ${one.name}`, () => take(one.id))] : []))));
+    const items = table.labels.map(labelRow);
     node.replaceChildren(title, element("div", { className: "columns" }, element("section", {}, element("h2", {}, "What it learns from"), classes, ...warn), element("section", {}, element("h2", {}, "Training"), form, outcome)),
-      element("section", {}, element("div", { className: "head" }, element("h2", {}, count(table.labels.length, "label")), link("Download the table", "/api/labels.csv", { className: "button", download: "labels.csv" })), element("ul", { className: "recordings" }, ...items)));
+      element("section", {}, element("div", { className: "head" }, element("h2", {}, count(table.labels.length, "label")), link("Download the table", tableOf(), { className: "button", download: "labels.csv" })), element("ul", { className: "recordings" }, ...items)));
   }
 
   show();
