@@ -89,7 +89,7 @@ async function show(focus = true) {
 function showKeys() {
   const group = (title, keys) => [element("h3", {}, title), element("dl", {}, ...keys.flatMap(([key, text]) => [element("dt", {}, ...key.split(" ").map((part) => (/^[–,/]$|^or$/.test(part) ? ` ${part} ` : element("kbd", {}, part)))), element("dd", {}, text)]))];
   const close = button("Close", () => at("keys").close(), { className: "primary" });
-  at("keys").replaceChildren(element("h2", { id: "keys-title" }, "Keys"), ...(view?.help ? group(view.title, view.help) : []), ...group("Everywhere", GENERAL), close);
+  at("keys").replaceChildren(element("h2", { id: "keys-title" }, "Keys"), ...(view?.help ? group("In this view", view.help) : []), ...group("Everywhere", GENERAL), close);
   at("keys").showModal();
 }
 

@@ -14,7 +14,7 @@ const MOST_EVENTS = 200; // in the table; the downloads hold all
 const AT_ONCE = 30 * 60; // seconds: shorter recordings are scored when they are opened
 const WINDOWS = ["0.5", "1", "2", "5", "10", "30"]; // seconds
 const HELP = [
-  ["space", "play, pause; what is selected, if something is"], ["← →", "move; with shift: select"], ["+ –", "zoom"], ["0", "the whole recording"], ["PageUp PageDown", "the part before, after"],
+  ["space", "play, pause; what is selected, if something is"], ["← →", "move; with shift: select"], ["+ -", "zoom"], ["0", "the whole recording"], ["PageUp PageDown", "the part before, after"],
   ["s", "find similar sounds"], ["l", "label what is selected"], ["Esc", "select nothing"],
 ];
 
@@ -102,6 +102,7 @@ export async function recordingView([id], query, tools) {
   async function loadResult() {
     result = await get(`recordings/${id}/results`, { model: state.model });
     again.textContent = "Find labels again";
+    downloads.hidden = false;
     showResult();
   }
 
@@ -150,7 +151,7 @@ export async function recordingView([id], query, tools) {
   }
 
   const formats = Object.entries(state.about.formats);
-  const downloads = element("details", { className: "menu" }, element("summary", { className: "button" }, icon("download"), "Download"),
+  const downloads = element("details", { className: "menu", hidden: true }, element("summary", { className: "button" }, icon("download"), "Download"),
     element("ul", {}, ...formats.map(([format, what]) => element("li", {}, link(what, downloadOf(id, format, state.model), { download: "" })))));
   const facts = [clock(recording.seconds), `${+(recording.rate / 1000).toFixed(3)} kHz`, recording.channels === 1 ? "mono" : `${recording.channels} channels`, recording.source === "upload" ? "upload" : recording.source].join(" · ");
   const title = element("div", { className: "head" }, element("div", {}, element("h1", {}, recording.name), small(facts, ...(recording.notes.length ? [`; ${recording.notes.join("; ")}`] : []))),
