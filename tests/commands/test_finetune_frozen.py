@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import auricle
@@ -93,6 +94,14 @@ def test_the_scores_in_the_run_folder_are_those_of_the_living_detector(result, s
         np.testing.assert_allclose(
             [given[space.names[c]] for c in space.reported], row[list(space.reported)], atol=1e-3
         )
+
+
+def test_one_answer_for_a_recording_far_longer_than_the_clips_is_called_so(result, tmp_path, capsys):
+    soundfile.write(tmp_path / "long.wav", np.zeros(16000 * 20, np.float32), 16000)
+    assert main(["tag", str(tmp_path / "long.wav"), "--model", str(result.run)]) == 0
+    assert "note: one answer each for 1 recording that is far longer" in capsys.readouterr().err
+    assert main(["tag", str(tmp_path / "long.wav"), "--model", str(result.run), "--window", "1"]) == 0
+    assert "far longer" not in capsys.readouterr().err
 
 
 def test_features_and_labels_are_kept_so_that_the_detector_can_grow(result):

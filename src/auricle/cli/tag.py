@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     tagging = tag(config)
     printer = printer_of(args, config, tagging)
     failed: list[Failure] = []
-    done = 0
+    done = long = 0
     bar = progress_bar(total=tagging.count, what="tag", unit="file", quiet=args.quiet)
     tagging.listeners.append(bar.show_part)
     try:
@@ -76,11 +76,20 @@ def run(args: argparse.Namespace) -> int:
                         print(f"note: {printable(note)}", file=sys.stderr)
                     printer.add(outcome)
                     done += 1
+                    long += tagging.is_long(outcome)
                     sys.stdout.flush()
             bar.finish_step()
     finally:
         bar.close()
         printer.finish(failed)
+    if long:
+        seconds = f"{tagging.clip_seconds:.3g}"
+        recordings = "recordings that are" if long > 1 else "recording that is"
+        print(
+            f"note: one answer each for {long} {recordings} far longer than the clips of {seconds} s that this detector learnt "
+            f"from; --window {seconds} scores them over time",
+            file=sys.stderr,
+        )
     return exit_code(done, len(failed))
 
 

@@ -288,18 +288,6 @@ def verify_export(folder: str | Path) -> BundleVerification:
     return BundleVerification(folder, found, this_machine(), versions(certificate.to))
 
 
-def _clip_seconds(config: ExportConfig) -> float | None:
-    """The mean length of the clips that a detector learnt from, where the model is its run folder."""
-    from auricle.detectors.files import load_description
-    from auricle.hub.run_folder import RunFolder
-
-    folder = Path(config.model or "").expanduser()
-    if not RunFolder(folder).detector.is_file():
-        return None
-    learnt = load_description(folder)["parts"].get("train") or {}
-    return round(learnt["seconds"] / learnt["clips"], 3) if learnt.get("clips") and learnt.get("seconds") else None
-
-
 def _loaded(config: ExportConfig) -> Encoder:
     from auricle.hub.load import load
 
@@ -340,7 +328,9 @@ def _write(
     from auricle.exporting.source import source_outputs, timed
 
     graph, clips = _traced(config, source), given[0] | given[1]
-    description = replace(graph.description, clip_seconds=_clip_seconds(config))
+    from auricle.detectors.files import learnt_clip_seconds
+
+    description = replace(graph.description, clip_seconds=learnt_clip_seconds(config.model or ""))
     kept, threads = None, torch.get_num_threads()
     tolerances = _tolerances(description)
     if config.quantize == "none":

@@ -37,6 +37,7 @@ LOCK = "lock"  # in --out, as long as a command works there
 ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False, "thresholds": [], "level": "clip"}
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 Stamp = list[int] | str | None
+LONG = 2.0  # times the clips that a detector learnt from: one answer says little of such a recording
 KEPT = "; finished recordings are kept: the same command continues"
 
 
@@ -80,6 +81,7 @@ class Tagging:
         listeners: called with the share (0 to 1) of the present recording that is done, and a text about it.
         detects: the tagger has thresholds, so results say what is detected.
         several_heads: results hold the answers of several heads.
+        clip_seconds: mean length of the clips that a detector learnt from; None where it is not known.
     """
 
     model: str
@@ -88,6 +90,11 @@ class Tagging:
     listeners: list[Callable[[float, str], None]] = field(default_factory=list)
     detects: bool = False
     several_heads: bool = False
+    clip_seconds: float | None = None
+
+    def is_long(self, result: FileTags) -> bool:
+        """Return True for one answer about a recording that is far longer than the clips the detector learnt from."""
+        return self.clip_seconds is not None and not result.windows and result.seconds > LONG * self.clip_seconds
 
 
 def tag(config: TagConfig) -> Tagging:
@@ -97,6 +104,7 @@ def tag(config: TagConfig) -> Tagging:
         AuricleError: for an unknown model, and for an --out folder that was made with other settings or is in use.
     """
     from auricle.core.devices import tune_allocator
+    from auricle.detectors.files import learnt_clip_seconds
     from auricle.inference.tagger import Tagger
 
     locks = ExitStack()
@@ -115,7 +123,8 @@ def tag(config: TagConfig) -> Tagging:
         raise
     detects = any(reader.detection for reader in tagger.readers.values())
     several = len(tagger.readers) > 1
-    return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners, detects, several)
+    learnt = learnt_clip_seconds(config.model)
+    return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners, detects, several, learnt)
 
 
 def _lock_of(folder: Path) -> AbstractContextManager[None]:

@@ -199,3 +199,19 @@ def load_description(run: Path | str) -> dict[str, Any]:
     if wrong:
         raise AuricleError(f"{path} is damaged: its '{wrong}' cannot be read; train the detector again")
     return values
+
+
+def learnt_clip_seconds(model: str | Path) -> float | None:
+    """Return the mean length of the clips that a detector learnt from; None where it is not known.
+
+    Args:
+        model: a run folder of a detector; any other name, or one with a damaged description, tells nothing.
+    """
+    folder = Path(model).expanduser()
+    if not str(model) or not RunFolder(folder).detector.is_file():
+        return None
+    try:
+        learnt = load_description(folder)["parts"].get("train") or {}
+    except AuricleError:
+        return None
+    return round(learnt["seconds"] / learnt["clips"], 3) if learnt.get("clips") and learnt.get("seconds") else None
