@@ -22,6 +22,7 @@ from auricle.hub.run_folder import RunFolder
 from auricle.serve.jobs import JobHandle
 from auricle.serve.sessions import Models
 
+HOW = ("--how", "head", "--kind", "multilabel", "--quiet")  # a window of a recording may hold none of the classes
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0  # that the process gets to end
 TABLE, OUTPUT = "labels.csv", "run"
@@ -73,19 +74,7 @@ class TrainWork:
     def _finetune(self, handle: JobHandle, work: Path) -> dict[str, Any]:
         """Run the command and return the scores and notes of the head."""
         base = self.models.get(handle.settings["base"])
-        words = [
-            "finetune",
-            str(work / TABLE),
-            "--model",
-            base.path,
-            "--out",
-            str(work / OUTPUT),
-            "--how",
-            "head",
-            "--kind",
-            "multilabel",
-            "--quiet",
-        ]
+        words = ["finetune", str(work / TABLE), "--model", base.path, "--out", str(work / OUTPUT), *HOW]
         words += ["--weights", base.weights] if base.weights else []
         words += ["--device", self.models.tagging.device]
         with open(work / "said.txt", "wb") as said:

@@ -76,7 +76,7 @@ def remove_label(service: TheService, id: Annotated[int, PathParameter(ge=1, le=
 def table(service: TheService) -> Response:
     text = io.StringIO()
     with tempfile.TemporaryDirectory(dir=service.state) as folder:
-        rows = read_table(write_manifest(service.clips(), Path(folder) / "labels.csv"))
+        rows = [dict(row) for row in read_table(write_manifest(service.clips(), Path(folder) / "labels.csv"))]
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         for row in rows:  # the paths are relative to that folder
