@@ -11,6 +11,7 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
 from auricle.serve.errors import add_error_handlers
+from auricle.serve.patience import Patience
 from auricle.serve.routes import about, jobs, labels, media, recordings, review, runs, tags
 from auricle.serve.routes.shared import ERRORS
 from auricle.serve.security import Gate, token_of
@@ -73,5 +74,6 @@ def make_app(config: ServeConfig, service: Service | None = None) -> FastAPI:
     for topic in TOPICS:
         app.include_router(topic.router)
     app.mount("/", PageFiles(), name="page")
-    app.add_middleware(Gate, config=config, token=token)
+    app.add_middleware(Patience, config=config)
+    app.add_middleware(Gate, config=config, token=token)  # the outer one: strangers are refused first
     return app

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
+import sqlite3
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
@@ -63,6 +62,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AuricleError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    for kind in (OSError, MemoryError, sqlite3.Error):
+        app.add_exception_handler(kind, _on_machine)
     app.add_exception_handler(Exception, _on_fault)
 
 
@@ -92,11 +93,14 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     return error_answer(error.status_code, messages.get(error.status_code, str(error.detail)), error.headers)
 
 
-async def _on_fault(request: Request, error: Exception) -> JSONResponse:
-    """Answer after a fault of this program, of the disk or of the memory; the traceback of the first goes to standard error."""
+async def _on_machine(request: Request, error: Exception) -> JSONResponse:
+    """Answer after a failure of the disk or the memory; anything else is a fault of this program."""
     reason = failure_of_machine(error)
-    if reason is not None:
-        return error_answer(507, reason)
-    print(f"serve: {request.method} {request.url.path} failed", file=sys.stderr)
-    traceback.print_exception(error, file=sys.stderr)
+    if reason is None:
+        raise error
+    return error_answer(507, reason)
+
+
+async def _on_fault(request: Request, error: Exception) -> JSONResponse:
+    """Answer after a fault of this program; uvicorn writes the traceback to standard error."""
     return error_answer(500, "this request met a fault of the program; standard error of 'auricle serve' shows it")

@@ -7,6 +7,7 @@ spectrogram. It is kept in a file, so that a long recording is decoded once. A p
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.audio.decode import blocks, read
+from auricle.audio.decode import blocks, probe, read
 from auricle.core.io import file_stamp, make_folder, replacing
 from auricle.reports.drawing.media import levels, png_bytes
+from auricle.serve.errors import Refusal
 from auricle.serve.library import ServedRecording
 
 BLOCK_SECONDS = 30.0
@@ -65,6 +67,7 @@ class Pictures:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.stopping = False  # the server ends: overviews are not finished
         self._lock = threading.Lock()
         make_folder(folder)
 
@@ -130,7 +133,7 @@ class Pictures:
                 file.unlink()
 
     def _made(self, recording: ServedRecording, file: Path) -> Overview:
-        made = make_overview(recording.path, recording.rate)
+        made = make_overview(recording.path, recording.rate, lambda: self.stopping)
         self.forget(recording.id)
         with replacing(file, durable=False) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, rate=made.rate, samples=made.samples, peaks=made.peaks, bands=made.bands)
@@ -141,26 +144,27 @@ class Pictures:
         return read(recording.path, start=start, end=end, rate=overview.rate).wave
 
 
-def make_overview(path: Path, rate: int | None = None) -> Overview:
+def make_overview(path: Path, rate: int | None = None, must_stop: Callable[[], bool] = lambda: False) -> Overview:
     """Make the overview of a file in one pass, in bounded memory.
 
     Args:
         path: the file.
         rate: its rate in hertz; None: read from its header.
+        must_stop: asked after every BLOCK_SECONDS.
 
     Raises:
         AudioError: it cannot be decoded.
+        Refusal: it had to stop.
     """
-    if rate is None:
-        from auricle.audio.decode import probe
-
-        rate = probe(path).rate
+    rate = rate or probe(path).rate
     size = frame_size(rate)
     filters = mel_filters(rate, size, BANDS)
     peaks, bands = [], []
     rest = np.zeros(0, np.float32)
     samples = 0
     for block in blocks(path, seconds=BLOCK_SECONDS, rate=rate):
+        if must_stop():
+            raise Refusal(503, "the server is being stopped")
         samples += len(block)
         joined = np.concatenate([rest, block])
         whole = len(joined) - len(joined) % COLUMN_SAMPLES

@@ -15,9 +15,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from auricle.core.errors import AuricleError
+from auricle.serve.patience import TimedProtocol
 from auricle.serve.service import Service
 from auricle.serve.settings import ServeConfig
 
+SPARE = 50  # connections without a request
 BACKLOG = 512  # connections that wait to be accepted
 KEEP_ALIVE = 20  # seconds that a connection without requests is kept
 SHUTDOWN_SECONDS = 5  # that open requests get to end
@@ -119,13 +121,14 @@ def run_server(app: FastAPI, opened: socket.socket, config: ServeConfig, on_read
     """
     settings = uvicorn.Config(
         app,
+        http=TimedProtocol,
         log_config=None,
         access_log=False,
         lifespan="on",
         ws="none",
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=config.connections,
+        limit_concurrency=2 * config.connections + SPARE,  # Patience refuses earlier, and in JSON
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         backlog=BACKLOG,

@@ -44,7 +44,7 @@ from auricle.serve.settings import ServeConfig
 from auricle.serve.sounds import PlayableSounds
 from auricle.serve.tagging import TagWork
 from auricle.serve.training import TrainWork
-from auricle.serve.uploads import Uploads, UploadSettings
+from auricle.serve.uploads import Uploads
 
 R = TypeVar("R")
 HEAVY_THREADS = 2  # for pictures and searches
@@ -101,12 +101,7 @@ class Service:
         self._add_trained()
         limits = DecodingLimits(config.max_seconds, config.max_cpu, config.memory_bytes)
         self.decoders = DecoderProcesses(config.decoders, limits)
-        self.uploads = Uploads(
-            self.library,
-            self.state / "incoming",
-            self.decoders,
-            UploadSettings(config.upload_bytes, config.stored_bytes, config.read_timeout),
-        )
+        self.uploads = Uploads(self.library, self.state / "incoming", self.decoders, config.stored_bytes)
         self.labels = LabelBook(self.state / "labels.sqlite")
         self.results = ResultStore(self.state / "results")
         self.pictures = Pictures(self.state / "pictures")
@@ -186,7 +181,7 @@ class Service:
 
     def stop(self) -> None:
         """Stop jobs and decoders, and give the folder of state free."""
-        self.closing = True
+        self.closing = self.pictures.stopping = True
         self.decoders.stop()
         self.jobs.stop()
         self._locks.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from auricle.audio.decode.reader import opened
 from auricle.core.io import file_stamp, make_folder, temporary_name
 from auricle.serve.decoding import DecoderProcesses
+from auricle.serve.errors import Refusal
 from auricle.serve.library import UPLOAD, ServedRecording
 
 MEDIA_TYPES = {  # of files that browsers play, by suffix
@@ -45,8 +46,11 @@ class PlayableSounds:
         """Return a file that browsers play, and its media type.
 
         Raises:
+            Refusal: the file is gone.
             AuricleError: the recording cannot be decoded, or is too long for a copy.
         """
+        if not recording.path.is_file():
+            raise Refusal(404, f"{recording.name} is no longer there")
         media = MEDIA_TYPES.get(recording.path.suffix.lower())
         if recording.source == UPLOAD or (media and _is_played(recording.path)):
             return recording.path, media or "audio/wav"

@@ -37,15 +37,6 @@ UNNAMED = "recording"
 FIELD = "files"
 
 
-@dataclass(frozen=True)
-class UploadSettings:
-    """Most bytes of a request, most bytes of all decoded copies, and seconds in which a client must send something."""
-
-    largest: int
-    most_stored: int
-    patience: float
-
-
 @dataclass
 class ReceivedFile:
     """A file of a request, as it is written: its name for people, and where its bytes are."""
@@ -62,11 +53,11 @@ class Uploads:
         library: where they are kept.
         incoming: folder for what is being received; it is emptied.
         decoders: decode it.
-        settings: the limits.
+        most_stored: bytes that all decoded copies together may take.
     """
 
-    def __init__(self, library: Library, incoming: Path, decoders: DecoderProcesses, settings: UploadSettings):
-        self.library, self.incoming, self.decoders, self.settings = library, incoming, decoders, settings
+    def __init__(self, library: Library, incoming: Path, decoders: DecoderProcesses, most_stored: int):
+        self.library, self.incoming, self.decoders, self.most_stored = library, incoming, decoders, most_stored
         self._limiter: CapacityLimiter | None = (
             None  # threads that wait for decoders, apart from those of other requests
         )
@@ -80,7 +71,7 @@ class Uploads:
             For each file the recording that it became, or why it was refused, in their order.
 
         Raises:
-            Refusal: for the whole request: it is too large, no multipart form, or there is no room.
+            Refusal: for the whole request: it is no multipart form, or there is no room.
         """
         kind, options = parse_options_header(request.headers.get("content-type"))
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
@@ -99,35 +90,19 @@ class Uploads:
 
     def _check_room(self, declared: str | None) -> None:
         """Refuse a request before its body is read, where that is known to be in vain."""
-        largest = self.settings.largest
-        try:
-            size = int(declared) if declared is not None else 0
-        except ValueError:
-            raise Refusal(400, f"Content-Length is a number of bytes, not '{declared}'") from None
-        if size > largest:
-            raise Refusal(413, too_large(largest))
+        size = int(declared) if declared and declared.isdigit() else 0
         if shutil.disk_usage(self.incoming).free < size + DISK_RESERVE:
             raise Refusal(507, "the disk of the server is full; remove uploads, or make room there")
-        if self.library.stored_bytes() > self.settings.most_stored:
-            raise Refusal(507, f"uploads take more than {self.settings.most_stored / 1e9:g} GB already; remove some")
+        if self.library.stored_bytes() > self.most_stored:
+            raise Refusal(507, f"uploads take more than {self.most_stored / 1e9:g} GB already; remove some")
 
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """The blocks of a body. Raises Refusal for one that is too large or stops coming."""
-        total, stream = 0, request.stream().__aiter__()
-        while True:
-            try:
-                block = await asyncio.wait_for(anext(stream), self.settings.patience)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                message = f"nothing came for {self.settings.patience:g} s in the middle of the request; send it again"
-                raise Refusal(408, message, {"connection": "close"}) from None
-            except ClientDisconnect:
-                raise Refusal(400, "the client left in the middle of the request") from None
-            total += len(block)
-            if total > self.settings.largest:
-                raise Refusal(413, too_large(self.settings.largest), {"connection": "close"})
-            yield block
+        """The blocks of a body. Raises Refusal where the client left."""
+        try:
+            async for block in request.stream():
+                yield block
+        except ClientDisconnect:
+            raise Refusal(400, "the client left in the middle of the request") from None
 
     async def _kept(self, file: ReceivedFile) -> ServedRecording | Refusal:
         if self._limiter is None:  # it belongs to the event loop
@@ -160,14 +135,6 @@ class Uploads:
         finally:
             copy.unlink(missing_ok=True)
             file.path.unlink(missing_ok=True)
-
-
-def too_large(largest: int) -> str:
-    """Return the message about a body that is too large."""
-    return (
-        f"the upload is larger than {largest / 1e6:g} MB (--max-upload); send fewer files at once, or name their folder on the "
-        "command line: recordings there may have any size"
-    )
 
 
 def shown_name(text: str) -> str:
