@@ -12,7 +12,7 @@ const PAGE = 50; // recordings shown at first, and by each further step
 const HELP = [["u", "choose files"], ["r", "record, and end it"], ["/", "look for a name"]];
 
 export async function recordingsView(_, { query: wanted = "" }, tools) {
-  let query = wanted, rows = [], total = 0, recorder = null, waiting = 0;
+  let query = wanted, rows = [], total = 0, recorder = null, waiting = 0, known = new Map(); // rows by what they show
   const list = element("ul", { className: "recordings" }), more = button("Show more", () => load(rows.length).catch(tools.report), { hidden: true });
   const heading = element("h2", {}, ""), tagAll = button("Find their labels", tagShown);
   const uploads = element("ul", { className: "uploads", ariaLabel: "Uploads" });
@@ -27,7 +27,14 @@ export async function recordingsView(_, { query: wanted = "" }, tools) {
 
   function show() {
     heading.textContent = query ? `${count(total, "recording")} named “${query}”` : total ? count(total, "recording") : "No recordings yet";
-    list.replaceChildren(...rows.map(row));
+    const shown = new Map();
+    rows.forEach((recording, place) => { // rows that have not changed stay, and with them the focus
+      const key = JSON.stringify([state.model, recording]), made = known.get(key) ?? row(recording);
+      shown.set(key, made);
+      if (list.children[place] !== made) list.insertBefore(made, list.children[place] ?? null);
+    });
+    while (list.children.length > rows.length) list.lastChild.remove();
+    known = shown;
     more.hidden = rows.length >= total;
     const open = untagged();
     tagAll.hidden = !open.length || !canTag(currentModel());

@@ -12,39 +12,58 @@ import { indexNeeded } from "./similar.js";
 const HELP = [["y n", "yes, no"], ["o", "other: type its label"], ["u", "unsure"], ["z", "undo"], ["space", "play again"]];
 const ANSWERS = [["yes", "y", "Yes"], ["no", "n", "No"], ["other", "o", "Other"], ["unsure", "u", "Unsure"]];
 
+const AHEAD = 20, FEW = 5; // questions that are fetched; fewer that are left ask for more
+
 export async function reviewView(_, query, tools) {
   if (!state.about.index) return indexNeeded("Review");
   const classes = state.about.index.classes;
   if (!classes.length) return { title: "Review", node: emptyState("Nothing to review", ["The model of the index has no classes, so that nothing was detected.", link("Train a head on your labels", "#/train")]) };
-  let label = classes.includes(query.label) ? query.label : kept("review-label", ""), items = [], current = null, precision = 0.9, auto = kept("review-auto", true), busy = false;
+  let label = classes.includes(query.label) ? query.label : kept("review-label", ""), items = [], current = null, answered = 0, total = 0, precision = 0.9, auto = kept("review-auto", true), sent = Promise.resolve(), waiting = 0;
   if (!classes.includes(label)) label = "";
 
   const card = element("section", { className: "question", ariaLabel: "The clip" }), side = element("section", { className: "curve-side", ariaLabel: "Precision" });
   const progress = element("progress", { max: 1, value: 0, ariaLabel: "Answered" }), counts = element("p", { className: "small" });
-  const choice = select([["", "choose a class"], ...classes.map((name) => [name, name])], label, ({ target }) => { label = target.value; keep("review-label", label); load().catch(tools.report); });
+  const choice = select([["", "choose a class"], ...classes.map((name) => [name, name])], label, ({ target }) => { label = target.value; keep("review-label", label); current = null; load().catch(tools.report); });
 
-  // ---- the queue
+  // ---- the queue: some questions are here already, so that a fast hand does not wait for the server
   async function load() {
-    stop();
     if (!label) {
+      stop();
       card.replaceChildren(none("Choose a class: its detections are shown one by one, and you answer whether they are right."));
       side.replaceChildren();
       progress.hidden = true;
       counts.textContent = "";
       return;
     }
-    const queue = await get("review", { label });
+    const own = label, queue = await get("review", { label, count: AHEAD });
+    if (own !== label) return;
     items = queue.items.filter((item) => item.recording); // a recording may have gone since it was indexed
-    progress.hidden = false;
-    progress.max = Math.max(1, queue.total);
-    progress.value = queue.answered;
-    counts.textContent = `${queue.answered} of ${count(queue.total, "detection")} of ${label} answered`;
-    current = items[0] ?? null;
-    show();
+    ({ answered, total } = queue);
+    showProgress();
+    if (!current || !items[0] || keyOf(items[0]) !== keyOf(current)) {
+      current = items[0] ?? null;
+      show();
+    }
     await loadCurve();
   }
 
+  function showProgress() {
+    progress.hidden = false;
+    progress.max = Math.max(1, total);
+    progress.value = answered;
+    counts.textContent = `${answered} of ${count(total, "detection")} of ${label} answered`;
+  }
+
+  /** Send one after the other, in the order of the answers; ask for more questions when few are left. */
+  function send(work) {
+    waiting += 1;
+    sent = sent.then(work).then(async () => { if (waiting === 1) await (items.length < FEW ? load() : loadCurve()); })
+      .catch((error) => { tools.report(error); return load().catch(tools.report); }).finally(() => { waiting -= 1; });
+    return sent;
+  }
+
   function show() {
+    stop();
     if (!current) { card.replaceChildren(emptyState("All answered", [`No detection of ${label} is left. Choose another class, or train a head on the answers.`, link("Train", "#/train", { className: "button primary" })], "h2")); return; }
     const { recording, name, start, end, score } = current;
     const cursor = element("i", { className: "cursor", hidden: true });
@@ -71,26 +90,24 @@ export async function reviewView(_, query, tools) {
     current.cursor.style.setProperty("--at", Math.min(1, Math.max(0, share)));
   });
 
-  async function answer(value, other = "") {
-    if (!current || busy) return;
-    busy = true;
-    try {
-      await post("review/answers", { answers: [{ recording: current.recording, start: current.start, end: current.end, label, answer: value, other, score: current.score }] });
-      tools.say(`${value === "other" ? other : value}: ${current.name} ${spanText(current.start, current.end)}`);
-      await load();
-    } catch (error) { tools.report(error); }
-    busy = false;
+  function answer(value, other = "") {
+    if (!current) return;
+    const item = current, asked = label;
+    items.shift();
+    current = items[0] ?? null;
+    answered += 1;
+    showProgress();
+    show();
+    tools.say(`${value === "other" ? other : value}: ${item.name} ${spanText(item.start, item.end)}`);
+    send(() => post("review/answers", { answers: [{ recording: item.recording, start: item.start, end: item.end, label: asked, answer: value, other, score: item.score }] }));
   }
 
-  async function undo() {
-    if (busy) return;
-    busy = true;
-    try {
+  function undo() {
+    send(async () => {
       const { undone } = await remove("review/answers/last");
       tools.say(undone ? `Undone: ${undone.answer}, ${undone.label}.` : "Nothing to undo.");
       await load();
-    } catch (error) { tools.report(error); }
-    busy = false;
+    });
   }
 
   // ---- the curve
