@@ -47,7 +47,7 @@ async function refresh() {
   if (!state.about.models.some((model) => model.id === state.model)) state.model = kept("model", "");
   const chosen = currentModel();
   state.model = chosen?.id ?? "";
-  at("model").replaceChildren(...state.about.models.map((model) => element("option", { value: model.id }, `${model.name}${model.trained ? " (trained here)" : ""}${canTag(model) ? "" : " (no classes)"}`)));
+  at("model").replaceChildren(...state.about.models.map((model) => element("option", { value: model.id }, `${model.id}${model.trained ? " (trained here)" : ""}${canTag(model) ? "" : " (no classes)"}`)));
   at("model").value = state.model;
   at("model").disabled = state.about.models.length < 2;
 }

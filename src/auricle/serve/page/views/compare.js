@@ -22,7 +22,7 @@ export async function compareView(_, query, tools) {
   if (!models.some((model) => model.id === a)) a = models[0].id;
   b ??= models.find((model) => model.id !== a).id;
 
-  const options = models.map((model) => [model.id, model.name]);
+  const options = models.map((model) => [model.id, model.id]);
   const body = element("div"), pick = (set) => ({ target }) => { set(target.value); compare(); };
   const form = element("div", { className: "row fields" }, field("Recording", select(recordings.filter((one) => !one.error).map((one) => [one.id, one.name]), id, pick((value) => { id = value; }))),
     field("Model A", select(options, a, pick((value) => { a = value; }))), field("Model B", select(options, b, pick((value) => { b = value; }))));
@@ -47,7 +47,7 @@ export async function compareView(_, query, tools) {
     timelines.push(timeline);
     const lanes = result.lanes.slice(0, LANES);
     timeline.setLanes(lanes.map((lane, rank) => ({ ...lane, rank, windows: result.windows, values: lane.scores, limit: lane.threshold, events: result.events.filter((event) => event.label === lane.label) })), (lane) => timeline.onSeek(result.windows[lane.scores.indexOf(Math.max(...lane.scores))][0]));
-    return element("section", { ariaLabel: `Model ${"AB"[side]}` }, element("div", { className: "side-title" }, element("b", { className: "letter" }, "AB"[side]), element("h2", {}, modelWith(result.model)?.name ?? result.model), playButton({ recording: id, name: recording.name, report: tools.report })), timeline.root);
+    return element("section", { ariaLabel: `Model ${"AB"[side]}` }, element("div", { className: "side-title" }, element("b", { className: "letter" }, "AB"[side]), element("h2", {}, result.model), playButton({ recording: id, name: recording.name, report: tools.report })), timeline.root);
   }
 
   /** All labels that either model puts near the top, with both scores. */

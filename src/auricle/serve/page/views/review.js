@@ -115,7 +115,7 @@ export async function reviewView(_, query, tools) {
     const wanted = element("input", { type: "number", min: 0.5, max: 0.99, step: 0.01, value: precision });
     wanted.onchange = () => { precision = Math.min(0.99, Math.max(0.05, Number(wanted.value) || 0.9)); loadCurve().catch(tools.report); };
     const curve = await get("review/curve", { label, precision });
-    const words = curve.threshold === null ? `No threshold with a precision of ${precision} is known yet: ${curve.reason || "answer more questions"}.` : `From a score of ${curve.threshold.toFixed(3)} on, ${Math.round(100 * precision)} % or more are right${curve.reason ? `; ${curve.reason}` : ""}.`;
+    const words = curve.threshold === null ? `No threshold with a precision of ${precision} is known yet: ${curve.reason || "answer more questions"}.` : `From a score of ${curve.threshold.toFixed(3)} on, ${Math.round(100 * precision)} % or more are right.${curve.reason ? ` This is not certain: ${curve.reason}.` : ""}`;
     const drawn = curve.points.length ? [curvePicture(curve, precision), small("The line is the share of yes among the answers from a score upwards; the band is its 95 % interval.")] : [none("The curve begins with the first answers of yes or no.")];
     side.replaceChildren(element("h2", {}, "How precise is each score?"), ...drawn, field("Wanted precision", wanted), element("p", {}, words), small(`${curve.yes} yes, ${curve.no} no, ${curve.unsure} unsure.`));
   }

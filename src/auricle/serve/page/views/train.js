@@ -41,7 +41,7 @@ export async function trainView(_, __, tools) {
       element("div", { className: "row" }, link("To the recordings", "#/recordings", { className: "button primary" }), link("Compare it", "#/compare", { className: "button" })));
   }
 
-  const base = select(state.about.models.filter((model) => !model.trained).map((model) => [model.id, model.name]), state.about.models[0]?.id, () => {});
+  const base = select(state.about.models.filter((model) => !model.trained).map((model) => [model.id, model.id]), state.about.models[0]?.id, () => {});
   const nameInput = element("input", { value: "my-head", autocomplete: "off", required: true });
   const start = element("button", { type: "submit", className: "primary" }, "Train");
 
