@@ -24,11 +24,13 @@ from auricle.version import __version__
 if TYPE_CHECKING:
     from auricle.commands.export import export
     from auricle.commands.finetune.finetune import distill, finetune
+    from auricle.commands.index import build_index
     from auricle.commands.suggest import suggest
     from auricle.core.devices import set_threads
     from auricle.data.manifest.manifest import Manifest
     from auricle.hub.load import load
     from auricle.hub.published.table import list_models
+    from auricle.index.database import SoundIndex
     from auricle.inference.embedder import Embedder, embed
     from auricle.inference.live.stream import Stream
     from auricle.inference.tagger import Tagger, tag
@@ -36,9 +38,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Embedder",
     "Manifest",
+    "SoundIndex",
     "Stream",
     "Tagger",
     "__version__",
+    "build_index",
     "distill",
     "embed",
     "export",
@@ -52,8 +56,10 @@ __all__ = [
 _MODULES = {
     "Embedder": "auricle.inference.embedder",
     "Manifest": "auricle.data.manifest.manifest",
+    "SoundIndex": "auricle.index.database",
     "Stream": "auricle.inference.live.stream",
     "Tagger": "auricle.inference.tagger",
+    "build_index": "auricle.commands.index",
     "distill": "auricle.commands.finetune.finetune",
     "embed": "auricle.inference.embedder",
     "export": "auricle.commands.export",

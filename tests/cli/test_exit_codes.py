@@ -20,6 +20,7 @@ HOPELESS = {
     "doctor": "everything",
     "tag": "nowhere --model mn04_as --weights nowhere.pt",
     "embed": "nowhere --model logmel-stats --out e.npy --quiet",
+    "index": "nowhere --model logmel-stats --out i",
     "stream": "nowhere.wav --model logmel-stats --quiet",
     "prepare": "nowhere --out p",
     "prepare datasets": "nothing",

@@ -34,6 +34,7 @@ from auricle.commands.stream import StreamConfig
 from auricle.commands.suggest import SuggestConfig
 from auricle.commands.tag import TagConfig
 from auricle.core.errors import AuricleError
+from auricle.index.config import IndexConfig
 from auricle.methods.distillation.config import DistillConfig
 from auricle.methods.supervised.config import FinetuneConfig
 from auricle.serve.settings import ServeConfig
@@ -45,6 +46,7 @@ CONFIGS = {
     "advise": AdviseConfig,
     "tag": TagConfig,
     "embed": EmbedConfig,
+    "index": IndexConfig,
     "stream": StreamConfig,
     "export": ExportConfig,
     "suggest": SuggestConfig,
@@ -89,6 +91,11 @@ NEW_FORMS = [
         {"model": "RUN", "length": math.inf, "clip": ("a.wav",)},
     ),
     ("embed", "a.wav --model mn04_as --out e.npy", {"source": ("a.wav",), "out": "e.npy"}),
+    (
+        "index",
+        "night --out i --dtype auto --window 3",
+        {"source": ("night",), "out": "i", "dtype": None, "window": 3.0},
+    ),
     ("prepare", "sounds --out p --workers auto", {"source": "sounds", "out": "p", "workers": None}),
     ("prepare", "--out p --workers 3 sounds", {"source": "sounds", "out": "p", "workers": 3}),
     ("prepare datasets", "esc50 gtzan", {"names": ("esc50", "gtzan")}),

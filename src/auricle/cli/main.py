@@ -53,6 +53,9 @@ TOPICS = {
         "tag": Verb("tag", "label files, folders and long recordings"),
         "stream": Verb("stream", "listen to a microphone, a network stream or a pipe, and print events as they happen"),
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
+        "index": Verb(
+            "index", "make recordings searchable: vectors, scores and events of every window, kept up to date"
+        ),
     },
     "look at recordings in a browser": {
         "serve": Verb("serve", "open a page for recordings: labels, similar sounds, review, training; and an HTTP API"),

@@ -108,8 +108,9 @@ def index_recordings(config: IndexConfig, encoder: Encoder | None = None, *, qui
 
     table = None if config.recorders is None else read_recorders(config.recorders)
     found = find_recordings(config.source)
-    if not found.paths:
-        raise AuricleError(next(iter(found.failed.values()), "no recordings were named"))
+    if not any(map(os.path.exists, found.paths)):
+        reasons = [*found.failed.values(), *(f"{path}: no such file or folder" for path in found.paths)]
+        raise AuricleError(reasons[0] if reasons else "no recordings were named")
     config, weights = _with_index(config, encoder is not None)
     settings = TagSettings(
         window=config.window,
@@ -135,7 +136,11 @@ def index_recordings(config: IndexConfig, encoder: Encoder | None = None, *, qui
                 "stopped; the finished recordings are in the index: run the same command again to continue"
             ) from None
         writer.tidy()
-    return run.report(changes)
+    report = run.report(changes)
+    if report.failed and not (report.new or report.changed or report.moved or report.unchanged or report.others):
+        first = next(iter(report.failed.values()))
+        raise AuricleError(f"none of the {number_of(len(report.failed), 'file')} could be read; the first: {first}")
+    return report
 
 
 def _with_index(config: IndexConfig, has_encoder: bool) -> tuple[IndexConfig, str | None]:

@@ -110,14 +110,18 @@ class SpanCondition(Protocol):
 
 
 class SoundIndex:
-    """An index of recordings. ``create`` makes one, ``open`` opens one; threads may share it.
+    """An index of recordings. ``auricle.build_index`` fills one, ``open`` opens one; threads may share it.
 
-    Attributes:
+    Args:
         folder: the folder.
         info: what it was made with.
 
+    Raises:
+        AuricleError: ``open``: for a folder that is no index, one of a newer version, and a damaged one.
+
     Example:
-        index = SoundIndex.open("INDEX")
+        auricle.build_index("sounds", "mn04_as", out="INDEX")
+        index = auricle.SoundIndex.open("INDEX")
         for span, score in index.spans_by_score("Dog", 0.5):
             print(index.spans([span])[0].path, score)
     """
