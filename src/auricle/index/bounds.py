@@ -25,7 +25,9 @@ KERNEL_ROWS = 1 << 16  # multiplied at a time with several queries, so that the 
 ROUNDING = 1e-5  # of float32 sums over the parts of a bound, and of the length of unit vectors
 SAMPLE = 20_000  # rows that decide the projection
 STEP = 32  # widths of projections are multiples of it
-ENOUGH = 0.85  # of the squared length, that a projection must keep to be worth reading
+ENOUGH = (
+    0.85  # of the squared length, that projections for exact search keep: few rows remain then (benchmarks/RESULTS.md)
+)
 EXACT_COLUMNS = 1024  # products of int8 codes that float32 adds up without rounding (1024 x 127 x 127 < 2^24)
 
 
@@ -96,17 +98,20 @@ class CoarseVectors:
             yield about, most.add_(float(off[q]) + ROUNDING)
 
 
-def projection_of(units: UnitVectors) -> np.ndarray | None:
-    """Choose the projection that a first look at all vectors reads.
+def projection_of(units: UnitVectors, kept: float = ENOUGH) -> np.ndarray | None:
+    """Choose a projection to fewer dimensions: the leading directions of a sample.
+
+    Args:
+        units: the vectors.
+        kept: share of the squared length that the projections keep.
 
     Returns:
-        (D + 1, W) float64: the leading directions of a sample, as many as keep 85 % of the squared length; None where more
-        than half the dimensions are needed, so that reading the projections saves little.
+        (D + 1, W) float64; None where more than half the dimensions are needed, so that reading projections saves little.
     """
     sample = units.rows(np.linspace(0, len(units) - 1, min(SAMPLE, len(units))).astype(np.int64)).astype(np.float64)
     values, directions = np.linalg.eigh(sample.T @ sample)
-    kept = np.cumsum(values[::-1]) / max(float(values.sum()), 1e-300)
-    width = -(-(int(np.searchsorted(kept, ENOUGH)) + 1) // STEP) * STEP
+    shares = np.cumsum(values[::-1]) / max(float(values.sum()), 1e-300)
+    width = -(-(int(np.searchsorted(shares, kept)) + 1) // STEP) * STEP
     return np.ascontiguousarray(directions[:, ::-1][:, :width]) if 2 * width <= units.width else None
 
 
