@@ -22,6 +22,7 @@ OWN_ENVIRONMENT = {"litert"}  # needs older releases of what the others have
 IMPORTED_AS = {
     "tensorboard": "torch.utils.tensorboard",
     "paho-mqtt": "paho.mqtt",
+    "faiss-cpu": "faiss",
     "huggingface-hub": "huggingface_hub",
     "python-multipart": "python_multipart",
 }

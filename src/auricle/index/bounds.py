@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auricle.index.unit_vectors import BLOCK, CODES, UnitVectors, int8_codes, keep_array, map_array, new_array
+from auricle.data.stores.shards import LARGEST_CODE, int8_codes
+from auricle.index.unit_vectors import BLOCK, UnitVectors, keep_array, map_array, new_array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,11 +157,11 @@ def torch_multiplies_exactly() -> bool:
     """Return True if the int8 product of this PyTorch exists and does not saturate, as it may on processors without VNNI."""
     import torch
 
-    rows = torch.full((64, 512), CODES, dtype=torch.int8)
-    rows[1::2] = -CODES
+    rows = torch.full((64, 512), LARGEST_CODE, dtype=torch.int8)
+    rows[1::2] = -LARGEST_CODE
     try:
         for queries in (1, 16):
-            for value in (CODES, -CODES):
+            for value in (LARGEST_CODE, -LARGEST_CODE):
                 columns = torch.full((512, queries), value, dtype=torch.int8)
                 if not torch.equal(torch._int_mm(rows, columns).long(), rows.long() @ columns.long()):
                     return False

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from auricle.core.errors import AuricleError
+from auricle.data.stores.shards import int8_codes
 from auricle.detectors.suggestions import comparable
 
 BLOCK = 8192  # rows that are converted at a time
-CODES = 127  # the largest code of an int8 vector
 VALUES, SCALES, CENTRE = "units.npy", "scales.npy", "centre.npy"
 Blocks = Callable[[], Iterable[np.ndarray]]
 
@@ -43,20 +43,6 @@ def map_array(folder: Path, name: str) -> np.ndarray:
     """Map an array of a folder; nothing is read yet. Changes would stay in memory (PyTorch refuses arrays without them)."""
     file = folder / name
     return np.load(file, mmap_mode="c") if file.stat().st_size > 1024 else np.load(file)
-
-
-def int8_codes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round rows to int8 with one scale each.
-
-    Args:
-        rows: (n, W).
-
-    Returns:
-        codes (n, W) int8 from -127 to 127, scales (n,) float32: codes x scales are close to the rows.
-    """
-    largest = np.abs(rows).max(1, initial=0.0)
-    scales = np.where(largest > 0, largest / CODES, 1.0).astype(np.float32)
-    return np.rint(rows / scales[:, None]).clip(-CODES, CODES).astype(np.int8), scales
 
 
 @dataclass(frozen=True)
@@ -142,7 +128,7 @@ class UnitVectors:
             )
         if not np.isfinite(vectors).all():
             raise AuricleError("a query holds values that are no numbers; check its recording")
-        return comparable(vectors, self.centre)
+        return comparable(vectors, self.centre) if len(self) else np.zeros((len(vectors), self.width), np.float32)
 
     def rows(self, rows: np.ndarray | slice) -> np.ndarray:
         """Return unit vectors (m, D + 1) float32 by row number."""

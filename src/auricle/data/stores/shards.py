@@ -149,10 +149,23 @@ def _encoded(name: str, values: np.ndarray, dtype: np.dtype) -> dict[str, np.nda
     """Return the tensors that hold values (n, D) in a dtype: one, and for int8 also the scale of each row."""
     if dtype != np.int8:
         return {name: values.astype(dtype, copy=False)}
+    codes, scales = int8_codes(values)
+    return {name: codes, SCALE + name: scales}
+
+
+def int8_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round rows to whole numbers with one scale each.
+
+    Args:
+        values: (n, D).
+
+    Returns:
+        codes (n, D) int8 from -127 to 127, scales (n,) float32: codes x scales are close to the values.
+    """
     largest = np.abs(values).max(1, initial=0.0).astype(np.float32)
     scales = np.where(largest > 0, largest / np.float32(LARGEST_CODE), np.float32(1))
     codes = np.clip(np.rint(values / scales[:, None]), -LARGEST_CODE, LARGEST_CODE)
-    return {name: codes.astype(np.int8), SCALE + name: scales}
+    return codes.astype(np.int8), scales
 
 
 def values_of(arrays: Mapping[str, np.ndarray], name: str, rows: Any) -> np.ndarray:
