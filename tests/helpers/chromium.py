@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from helpers.patience import PATIENCE
+
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--mute-audio",
@@ -26,3 +28,12 @@ def chromium(*flags: str) -> Iterator[Any]:
         opened = p.chromium.launch(executable_path=program, args=[*QUIET, *flags])
         yield opened
         opened.close()
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait until a condition (JavaScript) holds. The pages allow no evaluation of texts, so playwright's own waiting is refused."""
+    for _ in range(round(PATIENCE / 0.05)):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never came true: {condition}")

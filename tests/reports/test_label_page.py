@@ -9,6 +9,7 @@ import pytest
 
 import auricle
 from auricle.data.manifest.formats import read_manifest
+from helpers.chromium import until
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 from helpers.tagging import LoudestBand
@@ -143,11 +144,3 @@ def test_the_page_fits_the_screen_and_has_names_for_everything(opened, width):
     assert page.evaluate(small) == 0
     page.click("#yes")
     assert page.evaluate("document.activeElement.id") == "name", "the next clip is read out, and the space bar plays it"
-
-
-def until(page, condition: str) -> None:
-    for _ in range(round(PATIENCE / 0.05)):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never came true: {condition}")

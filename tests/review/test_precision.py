@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
 from auricle.index.answers import Answer
-from auricle.review.precision import precision_of, precisions
+from auricle.review.precision import few_note, precision_of, precisions
 from auricle.review.queue import ReviewItem, draw
 from helpers.reviews import answered
 
@@ -25,7 +25,7 @@ def test_the_curve_counts_the_answers_at_and_above_each_score(pairs):
     for threshold, precision, low, high, kept in found.rows():
         above = scores >= threshold
         assert precision == pytest.approx(right[above].mean())
-        assert low <= precision <= high
+        assert low - 1e-12 <= precision <= high + 1e-12
         assert kept == pytest.approx(right[above].sum() / right.sum() if right.any() else 0.0)
         assert found.at(threshold)[0] == precision
 
@@ -106,7 +106,9 @@ def test_unsure_and_unscored_answers_do_not_enter_the_curve():
 
 
 def test_few_answers_say_so_and_unknown_classes_are_refused():
-    assert "review more" in precision_of(answered(np.linspace(0.1, 1, 19), np.ones(19)), "Frog").few
+    few = precision_of(answered(np.linspace(0.1, 1, 19), np.ones(19)), "Frog")
+    assert few.few
+    assert few_note([few]).endswith("review more of Frog (19, 19 yes)")
     assert not precision_of(answered(np.linspace(0.1, 1, 20), np.arange(20) > 9), "Frog").few
     with pytest.raises(AuricleError, match="did you mean Frog"):
         precision_of(answered(np.ones(1), np.ones(1)), "frog")

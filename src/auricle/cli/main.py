@@ -52,6 +52,9 @@ TOPICS = {
     "find out what is in recordings": {
         "tag": Verb("tag", "label files, folders and long recordings"),
         "stream": Verb("stream", "listen to a microphone, a network stream or a pipe, and print events as they happen"),
+        "review": Verb(
+            "review", "answer whether detections are right: precision, thresholds and labels from the answers"
+        ),
         "embed": Verb("embed", "compute embeddings of files, folders and tables"),
         "index": Verb(
             "index", "make recordings searchable: vectors, scores and events of every window, kept up to date"

@@ -154,11 +154,12 @@ def write_answers(path: str | os.PathLike, answers: Iterable[Answer]) -> Path:
     with text_file(Path(path)) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(_cells(answer) for answer in answers)
+        writer.writerows(cells_of(answer) for answer in answers)
     return Path(path)
 
 
-def _cells(answer: Answer) -> list[str]:
+def cells_of(answer: Answer) -> list[str]:
+    """Return the cells of an answer's row, in the order of ``COLUMNS``."""
     values = [getattr(answer, name) for name in COLUMNS]
     return ["" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value) for value in values]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.console import listed
 from auricle.core.errors import AuricleError, nearest
 from auricle.index.answers import Answer
 from auricle.inference.decisions.thresholds import CAUTION, FEW_POSITIVES, reaches_precision, threshold_at
@@ -25,6 +26,7 @@ from auricle.metrics.calibration import LEVEL, ThresholdCurve, threshold_curve
 
 ESTIMATE, CAUTIOUS, SURE = "estimate", "cautious", "sure"
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+LEAST_ANSWERS = 2 * FEW_POSITIVES  # with a score, for a threshold
 BOUNDS = {
     ESTIMATE: 0.0,
     CAUTIOUS: CAUTION,
@@ -63,6 +65,7 @@ class LabelPrecision:
         label: the class.
         right, wrong, unsure: number of answers.
         without_score: decided answers without a score, which the curve does not count.
+        models: those that gave the scores, "NAME@FINGERPRINT"; "" among them if that is not known of all.
         weighted: whether spans were drawn with different probabilities.
         lowest: lowest score that was reviewed; NaN without any.
         curve: what every threshold gives.
@@ -75,6 +78,7 @@ class LabelPrecision:
     wrong: int
     unsure: int
     without_score: int
+    models: tuple[str, ...]
     weighted: bool
     lowest: float
     curve: ThresholdCurve
@@ -83,15 +87,14 @@ class LabelPrecision:
     chosen: ChosenThreshold | None
 
     @property
-    def few(self) -> str:
-        """Why a threshold cannot be trusted, as a sentence; "" if it can."""
-        scored = self.right + self.wrong - self.without_score
-        if self.right < FEW_POSITIVES or scored < 2 * FEW_POSITIVES:
-            return (
-                f"{self.label}: {scored} answers with a score, {self.right} of them yes; a threshold needs "
-                f"{2 * FEW_POSITIVES}, {FEW_POSITIVES} of them yes: review more"
-            )
-        return ""
+    def few(self) -> bool:
+        """Whether there are too few answers with a score for a threshold: fewer than 20, or fewer than 10 yes."""
+        return self.right < FEW_POSITIVES or self.scored < LEAST_ANSWERS
+
+    @property
+    def scored(self) -> int:
+        """Number of answers that the curve counts."""
+        return self.right + self.wrong - self.without_score
 
     def at(self, threshold: float) -> tuple[float, float, float]:
         """Return the precision at a threshold with the ends of its 95 % interval; NaN, 0, 1 where no reviewed score reaches it."""
@@ -128,7 +131,7 @@ class LabelPrecision:
                 "kept": chosen.kept,
                 "answers": chosen.answers,
             },
-            "note": self.few,
+            "few": self.few,
         }
 
     def rows(self) -> list[tuple[float, float, float, float, float]]:
@@ -178,14 +181,25 @@ def precision_of(answers: Iterable[Answer], label: str, wanted: float = 0.9, bou
     yes = sum(bool(answer.holds) for answer in decided)
     lowest = float(scores.min()) if len(scores) else float("nan")
     chosen = _chosen(curve, low, high, wanted, BOUNDS[bound], scores)
+    models = tuple(sorted({answer.model for answer in scored}))
     unsure, unscored = len(own) - len(decided), len(decided) - len(scored)
-    return LabelPrecision(label, yes, len(decided) - yes, unsure, unscored, weighted, lowest, curve, low, high, chosen)
+    return LabelPrecision(
+        label, yes, len(decided) - yes, unsure, unscored, models, weighted, lowest, curve, low, high, chosen
+    )
 
 
 def precisions(answers: Iterable[Answer], wanted: float = 0.9, bound: str = CAUTIOUS) -> list[LabelPrecision]:
     """Return ``precision_of`` of every class that was reviewed, in the order of their names."""
     given = list(answers)
     return [precision_of(given, label, wanted, bound) for label in sorted({answer.label for answer in given})]
+
+
+def few_note(found: Iterable[LabelPrecision]) -> str:
+    """Return a sentence about the classes with too few answers for a threshold; "" without any."""
+    few = [f"{one.label} ({one.scored}, {one.right} yes)" for one in found if one.few]
+    if not few:
+        return ""
+    return f"a threshold needs {LEAST_ANSWERS} answers with a score, {FEW_POSITIVES} of them yes; review more of {listed(few)}"
 
 
 def _chosen(

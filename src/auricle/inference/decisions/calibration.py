@@ -59,6 +59,10 @@ class ClassDecision:
     false_alarms_per_hour: float | None
     shared: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; numbers that do not exist are null."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class Decisions:
@@ -85,11 +89,10 @@ class Decisions:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, without the label space; numbers that do not exist are null."""
-        classes = [{k: _plain(v) for k, v in asdict(c).items()} for c in self.classes]
         return {
             "goal": asdict(self.goal) | {"chosen": self.goal.chosen, "in_words": self.goal.in_words()},
             "fitted_on": self.space.thresholds_fitted_on,
-            "classes": classes,
+            "classes": [c.to_json() for c in self.classes],
             "notes": list(self.notes),
             "ece_before": _plain(self.ece_before),
             "ece_after": _plain(self.ece_after),
@@ -155,7 +158,7 @@ def fit_decisions(
     _note_single_groups(space, truth, groups, notes)
     decided = calibrated.with_thresholds(thresholds, fitted_on=f"{fitted_on}, for {goal.in_words()}")
     figures = tuple(
-        _figures(space.ids[c], scores[:, c], truth[:, c], thresholds[c], background, hours_of_background, both)
+        class_figures(space.ids[c], scores[:, c], truth[:, c], thresholds[c], background, hours_of_background, both)
         for c, both in ((c, shared[c] or shares[c]) for c in space.reported)
     )
     before, after = (_calibration_error(s, logits, truth) for s in (space.uncalibrated(), decided))
@@ -287,7 +290,7 @@ def _note_useless_scores(space: LabelSpace, logits: np.ndarray, truth: np.ndarra
         notes.append(f"{listed(useless)}: its scores are no higher where it holds")
 
 
-def _figures(
+def class_figures(
     id: str,
     scores: np.ndarray,
     truth: np.ndarray,
@@ -296,6 +299,16 @@ def _figures(
     hours: float | None,
     shared: bool,
 ) -> ClassDecision:
+    """Return what a threshold gives on clips.
+
+    Args:
+        id: of the class.
+        scores: (n,) its ``decision_scores``; truth: (n,), NaN where it was not annotated.
+        threshold: least score of a detection.
+        background: (n,) True for clips without any class (``background_rows``).
+        hours: length of these; None if it is not known.
+        shared: calibration or threshold are those of all classes.
+    """
     hits, decided, positives = precision_recall_at(scores, truth, float(np.float32(threshold)))
     _, alarms, _ = precision_recall_at(scores[background], truth[background], float(np.float32(threshold)))
     return ClassDecision(
