@@ -30,6 +30,7 @@ from auricle.commands.prepare.published import DatasetsConfig
 from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
+from auricle.commands.review.review import ReviewConfig
 from auricle.commands.stream import StreamConfig
 from auricle.commands.suggest import SuggestConfig
 from auricle.commands.tag import TagConfig
@@ -50,6 +51,7 @@ CONFIGS = {
     "stream": StreamConfig,
     "export": ExportConfig,
     "suggest": SuggestConfig,
+    "review": ReviewConfig,
     "serve": ServeConfig,
     "prepare": PrepareConfig,
     "prepare datasets": DatasetsConfig,
@@ -83,6 +85,8 @@ NEW_FORMS = [
     ("tag", "a.wav b.wav --model mn04_as", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("tag", "a.wav --model mn04_as b.wav", {"files": ("a.wav", "b.wav"), "model": "mn04_as"}),
     ("suggest", "night --model RUN --top-k 5 --out none", {"source": ("night",), "top_k": 5, "out": None}),
+    ("review", "tags --label Frog --sample all", {"source": ("tags",), "label": ("Frog",), "sample": None}),
+    ("review", "RUN --refit --target-precision 0.9", {"refit": True, "goal.target_precision": 0.9}),
     ("serve", "night --model RUN --port auto", {"folders": ("night",), "model": ("RUN",), "port": None}),
     ("stream", "live --model mn04_as --hop 1", {"source": "live", "model": "mn04_as", "hop": 1.0}),
     (

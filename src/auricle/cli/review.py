@@ -1,7 +1,7 @@
 """Ask a person whether detections are right, one by one; from the answers compute precision, thresholds and labels.
 
   auricle review night/                                 of auricle tag --out night: a page of 100 spans, review/review.html
-  auricle review INDEX "label:Dog bark > 0.3"           spans of an index with such a score
+  auricle review INDEX "label:Dog bark"                 spans of an index with a score of this class
   auricle review matches.csv --ask "Dog bark"           what auricle search found, asked about one class
   auricle review answers.csv --target-precision 0.9     what the answers say: report.html, labels.csv, thresholds
   auricle review ann.csv bob.csv                        of two reviewers: their agreement, too

@@ -45,12 +45,12 @@ class ReviewConfig:
     sample: int | None = option(
         100, "number of spans to draw, about equally many from each class and range of scores", special={"all": None}
     )
-    strata: int = option(5, "number of equally wide ranges of scores; 1: every span has the same chance")
+    strata: int = option(5, "number of equally wide ranges of scores; 1: every span has the same chance", advanced=True)
     top_k: int | None = option(
         None, "in place of a sample, this many spans with the highest scores", special={"none": None}
     )
     min_score: float = option(0.0, "ask about spans from this score on")
-    max_score: float = option(1.0, "ask about spans up to this score")
+    max_score: float = option(1.0, "ask about spans up to this score", advanced=True)
     spans: str = option(
         "auto",
         "of results with events and windows, which to ask about; auto: events where there are some",
@@ -58,8 +58,8 @@ class ReviewConfig:
     )
     exclude: tuple[str, ...] = option((), "tables of answers; their questions are not asked again")
     reviewer: str = option("", "name of the reviewer, kept with the answers")
-    context: float = option(1.0, "seconds that are heard before and after a span")
-    longest: float = option(15.0, "seconds of a span that are heard at most")
+    context: float = option(1.0, "seconds that are heard before and after a span", advanced=True)
+    longest: float = option(15.0, "seconds of a span that are heard at most", advanced=True)
     link: bool = option(False, "the page plays the recordings where they are, in place of holding the sound")
     overwrite: bool = option(False, "replace the page in --out")
     bound: str = option(
@@ -72,6 +72,7 @@ class ReviewConfig:
         "auto",
         "whether the classes exclude each other, for the table of labels; auto: as those of --update, else they do not",
         choices=FORMATS,
+        advanced=True,
     )
     update: str | None = option(
         None, "run folder of a detector that gets the new thresholds of the reviewed classes", special={"none": None}

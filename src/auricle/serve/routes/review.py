@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
+from auricle.review.precision import few_note
 from auricle.review.queue import ReviewItem
 from auricle.review.session import ReviewSession
 from auricle.serve.errors import Refusal
@@ -96,7 +97,7 @@ def curve(
         unsure=found.unsure,
         points=points,
         threshold=chosen.threshold if chosen else None,
-        reason=found.few or unreached,
+        reason=few_note([found]) or unreached,
     )
 
 
