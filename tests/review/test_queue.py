@@ -14,7 +14,7 @@ from auricle.index.answers import Answer
 from auricle.inference.events import Event
 from auricle.inference.tag_results import FileTags, Tag, WindowTags
 from auricle.review.found import read_found
-from auricle.review.queue import Choice, ReviewItem, choose, draw, shares, write_queue
+from auricle.review.queue import ReviewChoice, ReviewItem, choose, draw, shares, write_queue
 from helpers.reviews import small_index
 
 
@@ -49,23 +49,23 @@ def test_high_scores_are_heard_as_often_as_low_ones():
 
 def test_what_was_answered_is_not_asked_again_and_doubles_are_asked_once():
     found = items([0.2, 0.4, 0.6]) + items([0.3])
-    chosen = choose(found, Choice(sample=None), [Answer("/night.wav", 1.0, 2.0, "Frog", "no")])
+    chosen = choose(found, ReviewChoice(sample=None), [Answer("/night.wav", 1.0, 2.0, "Frog", "no")])
     assert sorted((item.start, item.score) for item in chosen) == [(0.0, 0.3), (2.0, 0.6)]
     with pytest.raises(AuricleError, match="all 3 spans are answered"):
-        choose(found, Choice(), [item.answered("yes") for item in found])
+        choose(found, ReviewChoice(), [item.answered("yes") for item in found])
 
 
 def test_the_best_come_first_on_request_and_classes_and_scores_are_filtered():
     found = items([0.2, 0.9, 0.6]) + items([0.8], "Owl")
-    assert [item.score for item in choose(found, Choice(top_k=2))] == [0.9, 0.8]
-    assert {item.label for item in choose(found, Choice(labels=("Frog",)))} == {"Frog"}
-    assert [item.score for item in choose(found, Choice(least=0.5, most=0.7))] == [0.6]
+    assert [item.score for item in choose(found, ReviewChoice(top_k=2))] == [0.9, 0.8]
+    assert {item.label for item in choose(found, ReviewChoice(labels=("Frog",)))} == {"Frog"}
+    assert [item.score for item in choose(found, ReviewChoice(least=0.5, most=0.7))] == [0.6]
     with pytest.raises(AuricleError, match="did you mean Frog"):
-        choose(found, Choice(labels=("Frogs",)))
+        choose(found, ReviewChoice(labels=("Frogs",)))
     with pytest.raises(AuricleError, match=r"none of the 4 spans .* from 0.95 to 1"):
-        choose(found, Choice(least=0.95))
+        choose(found, ReviewChoice(least=0.95))
     with pytest.raises(AuricleError, match="nothing was found"):
-        choose([], Choice())
+        choose([], ReviewChoice())
 
 
 def test_a_queue_is_read_as_it_was_written(tmp_path):

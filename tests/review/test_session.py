@@ -7,7 +7,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.index.database import SoundIndex
-from auricle.review.queue import Choice
+from auricle.review.queue import ReviewChoice
 from auricle.review.session import ReviewSession
 from helpers.reviews import small_index
 
@@ -16,7 +16,7 @@ from helpers.reviews import small_index
 def session(tmp_path) -> ReviewSession:
     scores = np.linspace(0.1, 0.99, 40)
     index = small_index(tmp_path / "index", [(score, 0.0) for score in scores])
-    return ReviewSession(index, reviewer="ann", choice=Choice(sample=30))
+    return ReviewSession(index, reviewer="ann", choice=ReviewChoice(sample=30))
 
 
 def test_questions_come_once_and_answers_outlive_the_session(session):

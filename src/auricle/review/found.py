@@ -31,14 +31,14 @@ NO_INDEX = (
 
 
 @dataclass
-class Found:
+class FoundItems:
     """Spans that were found, and notes about how they were read."""
 
     items: list[ReviewItem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto") -> Found:
+def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto") -> FoundItems:
     """Read what was found.
 
     Args:
@@ -47,12 +47,12 @@ def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto") -> Foun
         kind: of results with events and windows: "events", "windows", or "auto": events where there are some.
 
     Returns:
-        Found: items without selection (``queue.choose``).
+        FoundItems: items without selection (``queue.choose``).
 
     Raises:
         AuricleError: for a source that holds nothing of this kind, with its name.
     """
-    found, index = Found(), None
+    found, index = FoundItems(), None
     queries: dict[Path, list[str]] = {}
     for source in (os.fspath(source) for source in sources):
         if source.startswith(LABEL):
@@ -71,7 +71,7 @@ def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto") -> Foun
     return found
 
 
-def _read(path: Path, kind: str, found: Found) -> None:
+def _read(path: Path, kind: str, found: FoundItems) -> None:
     if path.is_dir():
         if not (path / TAG_LINES).is_file():
             raise AuricleError(

@@ -62,7 +62,7 @@ COLUMNS = tuple(field.name for field in fields(ReviewItem))
 
 
 @dataclass(frozen=True)
-class Choice:
+class ReviewChoice:
     """Which of the found spans are reviewed.
 
     Attributes:
@@ -83,7 +83,7 @@ class Choice:
     seed: int = 0
 
 
-def choose(found: Sequence[ReviewItem], choice: Choice, answered: Iterable[Answer] = ()) -> list[ReviewItem]:
+def choose(found: Sequence[ReviewItem], choice: ReviewChoice, answered: Iterable[Answer] = ()) -> list[ReviewItem]:
     """Choose which spans are reviewed.
 
     Args:
@@ -124,7 +124,7 @@ def choose(found: Sequence[ReviewItem], choice: Choice, answered: Iterable[Answe
     return [drawn[i] for i in RandomKey(choice.seed).of("review order").permutation(len(drawn))]
 
 
-def _is_wanted(item: ReviewItem, choice: Choice) -> bool:
+def _is_wanted(item: ReviewItem, choice: ReviewChoice) -> bool:
     if choice.labels and item.label not in choice.labels:
         return False
     return item.score is None or choice.least <= item.score <= choice.most

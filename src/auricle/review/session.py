@@ -11,7 +11,7 @@ from auricle.index.database import SoundIndex
 from auricle.review.agreement import joined
 from auricle.review.found import EVENTS, WINDOWS, indexed_events, scored_spans
 from auricle.review.precision import CAUTIOUS, LabelPrecision, precision_of
-from auricle.review.queue import Choice, ReviewItem, choose
+from auricle.review.queue import ReviewChoice, ReviewItem, choose
 
 
 class ReviewSession:
@@ -29,8 +29,8 @@ class ReviewSession:
         print(session.curve("Dog bark").chosen)
     """
 
-    def __init__(self, index: SoundIndex, *, reviewer: str = "", choice: Choice | None = None):
-        self.index, self.reviewer, self.choice = index, reviewer, choice or Choice()
+    def __init__(self, index: SoundIndex, *, reviewer: str = "", choice: ReviewChoice | None = None):
+        self.index, self.reviewer, self.choice = index, reviewer, choice or ReviewChoice()
         self._drawn: dict[tuple, list[ReviewItem]] = {}
         self._lock = threading.Lock()
 

@@ -16,7 +16,7 @@ from auricle.core.io import make_folder, write_text
 from auricle.index.answers import read_answers
 from auricle.reports.clip_pages.review_page import ReviewQuestions, review_page
 from auricle.review.found import read_found
-from auricle.review.queue import Choice, ReviewItem, choose, write_queue
+from auricle.review.queue import ReviewChoice, ReviewItem, choose, write_queue
 
 PAGE, QUEUE = "review.html", "queue.csv"  # in the output folder
 
@@ -73,7 +73,7 @@ def ask(config: ReviewConfig, *, quiet: bool = False) -> AskedQuestions:
     folder = _free_folder(config)
     found = read_found(config.source, config.spans)
     items = _asked_about(found.items, config.ask)
-    choice = Choice(
+    choice = ReviewChoice(
         config.label, config.min_score, config.max_score, config.sample, config.strata, config.top_k, config.seed
     )
     chosen = choose(items, choice, read_answers(config.exclude))
