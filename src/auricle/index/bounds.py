@@ -129,7 +129,8 @@ def int8_products(rows: np.ndarray, queries: np.ndarray) -> Tensor:
     import torch
 
     if len(rows) and len(queries) and torch_multiplies_exactly():
-        return _torch_products(torch.from_numpy(rows), torch.from_numpy(np.ascontiguousarray(queries.T)))
+        # a copy has the strides of its shape; the kernel misreads a row that is a view of a column
+        return _torch_products(torch.from_numpy(rows), torch.from_numpy(queries.T.copy()))
     products = np.zeros((len(queries), len(rows)), np.float32)
     for first in range(0, len(rows), BLOCK):
         here = slice(first, first + BLOCK)
