@@ -17,7 +17,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,6 +164,11 @@ class SoundIndex:
             raise AuricleError(
                 f"the index {folder} was made with {', '.join(different)}; give the same, or another --out"
             )
+        if (
+            index.info.heads != info.heads
+        ):  # thresholds, which decide about the events of recordings that are read from now on
+            index.info = replace(index.info, heads=info.heads)
+            index.info.write(folder)
         return index
 
     @classmethod
