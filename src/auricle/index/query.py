@@ -59,7 +59,7 @@ class LabelCondition:
     score: float
 
     def __str__(self) -> str:
-        return f"{self.label} {self.sign} {self.score:g}"
+        return self.label if (self.sign, self.score) == (">=", 0) else f"{self.label} {self.sign} {self.score:g}"
 
     @property
     def is_lower_bound(self) -> bool:

@@ -1,0 +1,379 @@
+"""Find spans of an index: like examples, by scores of labels, or near duplicates of each other; within filters.
+
+index = SoundIndex.open("INDEX")
+search = IndexSearch(index)
+results = search(read_query(["bark.wav", "label:Dog > 0.3"], [], index.info))
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from auricle.core.console import listed, number_of
+from auricle.core.errors import AuricleError, nearest
+from auricle.index.database import SoundIndex
+from auricle.index.nearest import NearestSpans
+from auricle.index.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
+from auricle.index.relevance import (
+    AUTO,
+    LINEAR,
+    METHODS,
+    NEAREST,
+    background_rows,
+    choose_method,
+    linear,
+    nearest_scores,
+    rocchio,
+)
+from auricle.index.search_results import Match, SearchResults
+from auricle.index.span_filter import SpanFilter
+from auricle.inference.tag_results import Tag
+
+if TYPE_CHECKING:
+    from auricle.inference.embedder import Embedder
+
+TAGS = 3  # labels of a match that are shown
+FEW = 1000  # spans that are taken out of an answer; more are taken out of what is searched
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How to search.
+
+    Attributes:
+        top_k: number of matches; of groups, for duplicates.
+        where: the spans that are searched.
+        method: "auto", "nearest" (to any example), "rocchio" (to the mean of the examples) or "linear" (a classifier).
+        min_score: matches with a lower similarity or score are left out; None: none are.
+        approximate: with FAISS, which may miss some.
+        near: similarity from which on two spans are near duplicates.
+    """
+
+    top_k: int = 20
+    where: SpanFilter = field(default_factory=SpanFilter)
+    method: str = AUTO
+    min_score: float | None = None
+    approximate: bool = False
+    near: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise AuricleError(f"method is one of {', '.join(METHODS)}, not '{self.method}'")
+        if self.top_k < 1:
+            raise AuricleError(f"top_k is a number of at least 1, not {self.top_k}")
+
+
+class DirectionSearch(Protocol):
+    """Finds the spans with the largest products with directions: exactly (``NearestSpans``) or approximately."""
+
+    def search_units(
+        self, units: np.ndarray, top_k: int = 10, allowed_ids: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class IndexSearch:
+    """A search session: the vectors and the model are opened when they are first needed. Threads may share it.
+
+    Args:
+        index: the index.
+        embedder: returns the session that embeds sounds, made with the model of the index (``embedder_of``); None: it is
+            loaded as the index names it.
+
+    Example:
+        search = IndexSearch(SoundIndex.open("INDEX"))
+        for match in search(SearchQuery(like=(SpanExample(12),))):
+            print(match.span.path, match.span.start, match.similarity)
+    """
+
+    def __init__(self, index: SoundIndex, embedder: Callable[[], Embedder] | None = None):
+        self.index = index
+        self._make_embedder = embedder or (lambda: embedder_of(index))
+        self._embedder: Embedder | None = None
+        self._nearest: tuple[int, NearestSpans] | None = None
+        self._approximate: tuple[int, Any] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, query: SearchQuery, settings: SearchSettings | None = None) -> SearchResults:
+        """Return the spans that a query finds, the best first.
+
+        Raises:
+            AuricleError: for an example that cannot be read or is not in the index, an index made with another model, an
+                empty index, and a missing extra.
+        """
+        settings = settings or SearchSettings()
+        if not len(self.index):
+            raise AuricleError(f"the index {self.index.folder} holds no spans; add recordings with 'auricle index'")
+        if query.duplicates:
+            return self._duplicates(query, settings)
+        notes: list[str] = []
+        allowed = self._allowed(query.labels, settings.where, notes)
+        searched = len(self.index) if allowed is None else len(allowed)
+        if query.like:
+            method, matches = self._by_example(query, settings, allowed, notes)
+        else:
+            method, matches = "", self._by_label(query.labels, settings, allowed)
+        notes += self._remarks(settings, matches, searched)
+        return SearchResults(str(query), method, tuple(self._with_tags(matches)), searched, tuple(notes))
+
+    # ---- which spans may be found
+    def _allowed(self, labels: Sequence[LabelCondition], where: SpanFilter, notes: list[str]) -> np.ndarray | None:
+        """The ids of spans that the filter and the labels leave, in rising order; None: all."""
+        if not labels:
+            return self.index.span_ids(where) if where else None
+        allowed = self.index.span_ids(where)
+        for condition in labels:
+            bound = condition.score
+            if condition.is_lower_bound and 0 < bound < self.index.info.min_score:
+                notes.append(
+                    f"this index keeps scores of at least {self.index.info.min_score:g}: '{condition}' means that"
+                )
+            scored = self.index.spans_by_score(condition.label, bound)
+            if condition.is_lower_bound:
+                ids = [id for id, score in scored if condition.holds(score)]
+                allowed = np.intersect1d(allowed, np.array(ids, np.int64))
+            else:
+                ids = [id for id, score in scored if not condition.holds(score)]
+                allowed = np.setdiff1d(allowed, np.array(ids, np.int64))
+        return allowed
+
+    def _by_label(
+        self, labels: Sequence[LabelCondition], settings: SearchSettings, allowed: np.ndarray | None
+    ) -> list[Match]:
+        """Matches by the score of the first label that is wanted; without one, in the order of the index."""
+        assert allowed is not None
+        first = next((condition for condition in labels if condition.is_lower_bound), None)
+        if first is None:
+            return [Match(span) for span in self.index.spans(allowed[: settings.top_k].tolist())]
+        known = set(allowed.tolist())
+        scored = self.index.spans_by_score(first.label, max(first.score, settings.min_score or 0.0))
+        best = [(id, score) for id, score in scored if id in known][: settings.top_k]
+        spans = {span.id: span for span in self.index.spans(id for id, _ in best)}
+        return [Match(spans[id], label=first.label, score=score) for id, score in best if id in spans]
+
+    # ---- by example
+    def _by_example(
+        self, query: SearchQuery, settings: SearchSettings, allowed: np.ndarray | None, notes: list[str]
+    ) -> tuple[str, list[Match]]:
+        exact = self.nearest()
+        like, own = self._units(query.like, exact, notes)
+        unlike, refused = self._units(query.unlike, exact, notes)
+        method = settings.method if settings.method != AUTO else choose_method(len(query.like), len(query.unlike))
+        if method == NEAREST and len(like) > len(query.like):
+            notes.append(f"the examples have {len(like)} windows; a span counts by the nearest of them")
+        excluded = np.union1d(own, refused)
+        if len(excluded) > FEW:
+            allowed = np.setdiff1d(self.index.span_ids() if allowed is None else allowed, excluded)
+        wanted = settings.top_k + min(len(excluded), FEW)
+        engine: DirectionSearch = self.approximate() if settings.approximate else exact
+        if method == NEAREST:
+            ids, scores = _nearest_to_any(engine, exact, like, unlike, wanted, allowed)
+        else:
+            background = exact.units.rows(background_rows(len(exact)))
+            direction = linear(like, unlike, background) if method == LINEAR else rocchio(like, unlike)
+            ids, products = (rows[0] for rows in engine.search_units(direction.unit[None], wanted, allowed))
+            scores = direction.scores(products)
+        left_out = set(excluded.tolist())
+        ranked = [pair for pair in zip(ids.tolist(), scores.tolist()) if pair[0] >= 0 and pair[0] not in left_out]
+        if settings.min_score is not None:
+            ranked = [pair for pair in ranked if pair[1] >= settings.min_score]
+        ranked = ranked[: settings.top_k]
+        spans = {span.id: span for span in self.index.spans(id for id, _ in ranked)}
+        matches = [Match(spans[id], score) for id, score in ranked if id in spans]
+        label = next((condition.label for condition in query.labels if condition.is_lower_bound), "")
+        if not label:
+            return method, matches
+        scored = self.index.scores(match.span.id for match in matches)
+        return method, [replace(match, label=label, score=scored[match.span.id].get(label)) for match in matches]
+
+    def _units(
+        self, examples: Sequence[Example], exact: NearestSpans, notes: list[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors (n, D + 1) of examples, and the ids of the spans of the index that they are."""
+        vectors, own = [np.zeros((0, self.index.info.dim), np.float32)], list[int]()
+        numbers = [example.id for example in examples if isinstance(example, SpanExample)]
+        if numbers:
+            ids, found = self.index.vectors(numbers)
+            missing = [f"#{id}" for id in numbers if id not in set(ids.tolist())]
+            if missing:
+                raise AuricleError(f"the index has no span {listed(missing)}; ids are printed by 'auricle search'")
+            vectors.append(found)
+            own += ids.tolist()
+        for example in examples:
+            if isinstance(example, SoundExample):
+                vectors.append(self._embed(example, notes))
+                own += self.index.span_ids(_Overlap(example)).tolist()
+        units = exact.units.of(np.concatenate(vectors)) if len(examples) else np.zeros((0, 1), np.float32)
+        return units, np.unique(np.array(own, np.int64))
+
+    def _embed(self, example: SoundExample, notes: list[str]) -> np.ndarray:
+        """The vectors (n, D) of the windows of a recording, cut as those of the index."""
+        from auricle.data.stores.shards import CLIP
+        from auricle.inference.coercion import as_manifest, cut_into_windows
+
+        manifest = as_manifest(example.path)
+        if example.start is not None:
+            clips = tuple(replace(clip, start=example.start, end=example.end) for clip in manifest)
+            manifest = replace(manifest, clips=clips)
+        windows = cut_into_windows(manifest, self.index.info.window, self.index.info.hop)
+        results = list(self.embedder().iterate(windows, names=(CLIP,)))
+        failed = [result.failure for result in results if result.failure]
+        if len(failed) == len(results):
+            raise AuricleError(f"the example {example} cannot be read: {failed[0] if failed else 'no audio'}")
+        notes += [f"left out of the examples: {failure}" for failure in failed]
+        return np.stack([result.vectors[CLIP] for result in results if not result.failure])
+
+    # ---- near duplicates
+    def _duplicates(self, query: SearchQuery, settings: SearchSettings) -> SearchResults:
+        from auricle.index.duplicates import near_duplicates
+
+        allowed = self.index.span_ids(settings.where)
+        groups = near_duplicates(self.nearest(), settings.near, allowed)[: settings.top_k]
+        matches: list[Match] = []
+        for number, group in enumerate(groups, 1):
+            matches += [Match(span, group=number) for span in self.index.spans(group)]
+        notes = self._remarks(settings, matches, len(allowed))
+        return SearchResults(str(query), "", tuple(self._with_tags(matches)), len(allowed), tuple(notes))
+
+    # ---- what is opened once
+    def embedder(self) -> Embedder:
+        """Return the session that embeds sounds."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self._make_embedder()
+            return self._embedder
+
+    def nearest(self) -> NearestSpans:
+        """Return exact search over the present vectors of the index."""
+        with self._lock:
+            changes = self.index.changes()
+            if self._nearest is None or self._nearest[0] != changes:
+                self._nearest = changes, NearestSpans.of_index(self.index)
+            return self._nearest[1]
+
+    def approximate(self) -> DirectionSearch:
+        """Return approximate search over the present vectors of the index. Raises MissingExtra without FAISS."""
+        from auricle.index.approximate import ApproximateSpans
+
+        with self._lock:
+            changes = self.index.changes()
+            if self._approximate is None or self._approximate[0] != changes:
+                self._approximate = changes, ApproximateSpans.of_index(self.index)
+            found: DirectionSearch = self._approximate[1]
+            return found
+
+    # ---- what is said about matches
+    def _with_tags(self, matches: Sequence[Match]) -> list[Match]:
+        scores = self.index.scores(match.span.id for match in matches)
+        return [
+            replace(match, tags=tuple(Tag(*pair) for pair in list(scores[match.span.id].items())[:TAGS]))
+            for match in matches
+        ]
+
+    def _remarks(self, settings: SearchSettings, matches: Sequence[Match], searched: int) -> list[str]:
+        """What should be known about an answer: above all, why it is empty."""
+        where, notes = settings.where, list[str]()
+        if matches:
+            return notes
+        if searched or not where:
+            return ["no span matches"] if searched else ["no span has such scores"]
+        files = self.index.files()
+        if (where.after or where.before) and not any(file.began for file in files):
+            notes.append(
+                "it is not known when any recording began, so --after and --before leave nothing; name the times in a table "
+                "(auricle index --recorders)"
+            )
+        for flag, names, known in (
+            ("recorder", where.recorders, {file.recorder for file in files}),
+            ("place", where.places, {file.place for file in files}),
+        ):
+            known = {name for name in known if name}
+            if names and not known:
+                notes.append(f"the {flag} of no recording is known; name them in a table (auricle index --recorders)")
+            elif names and not {name.lower() for name in names} & {name.lower() for name in known}:
+                notes.append(f"there is no {flag} '{names[0]}'{nearest(names[0], sorted(known))}")
+        return notes or [f"the filters leave none of {number_of(len(self.index), 'span')}"]
+
+
+def _nearest_to_any(
+    engine: DirectionSearch,
+    exact: NearestSpans,
+    like: np.ndarray,
+    unlike: np.ndarray,
+    wanted: int,
+    allowed: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids and scores (``nearest_scores``) of the best spans.
+
+    A score is never above the similarity to the nearest positive. Spans that no list of nearest ones holds are not more
+    similar than the last of the lists, so the best are known when enough scores reach that; else the lists grow.
+    """
+    count = wanted
+    while True:
+        ids, similarities = engine.search_units(like, count, allowed)
+        found = np.unique(ids[ids >= 0])
+        if not len(found):
+            return found, np.zeros(0)
+        rows = exact.rows_of(found)
+        numbers, scores = exact.ids[rows], nearest_scores(exact.units.rows(rows), like, unlike)
+        order = np.lexsort((rows, -scores))[:wanted]
+        whole = ids.shape[1] < count or count >= len(exact)  # the lists hold everything
+        if whole or (len(order) == wanted and scores[order[-1]] >= similarities[:, -1].max() - 1e-6):
+            return numbers[order], scores[order]
+        count *= 4
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """The spans of an index that overlap an example: itself and its neighbours. Of a folder, those of all its recordings."""
+
+    example: SoundExample
+
+    def sql(self) -> tuple[str, Sequence[Any]]:
+        path, start, end = self.example.path, self.example.start, self.example.end
+        if Path(path).is_dir():
+            return "substr(path, 1, ?) = ?", (len(path) + 1, f"{path}/")
+        if start is None:
+            return "path = ?", (path,)
+        return "path = ? AND start < ? AND stop > ?", (path, end, start)
+
+
+def embedder_of(
+    index: SoundIndex, model: str = "", weights: str = "", *, device: str = "auto", workers: int = 2
+) -> Embedder:
+    """Load the model of an index for embedding sounds.
+
+    Args:
+        index: the index.
+        model, weights: where the model is now, if not where the index says.
+        device, workers: as of ``Embedder``.
+
+    Raises:
+        AuricleError: the model cannot be loaded, or it is not the one that the index was made with.
+    """
+    from auricle.hub.load import load
+    from auricle.inference.embedder import Embedder
+
+    info = index.info
+    name, file = (model, weights) if model or weights else (info.model, info.weights)
+    try:
+        encoder = load(name or info.model, weights=file or None)
+    except AuricleError as error:
+        if model or weights:
+            raise
+        raise AuricleError(
+            f"the model of the index, {info.model}, cannot be loaded ({error}); say where it is with --model or --weights, or "
+            "search by '#SPAN' or 'label:NAME'"
+        ) from None
+    fingerprint = encoder.fingerprint()
+    if fingerprint != info.fingerprint:
+        raise AuricleError(
+            f"{name or info.model} is not the model that made the index {index.folder}: its fingerprint is {fingerprint[:12]}, "
+            f"that of the index {info.fingerprint[:12]}; name the one that did with --model, or make the index again"
+        )
+    return Embedder(encoder, precision=info.precision, device=device, workers=workers)
