@@ -1,6 +1,7 @@
 "use strict";
 // What the pages of clips share: what is kept in the browser, sound, places, the list of clips, tables, keys.
-// The script behind this one defines `page`: {key, settled(i), inWords(answer, clip), mark(answer), show(focus), leave(), finished()}.
+// The script behind this one defines `page`: {key, settled(i), inWords(answer, clip), mark(answer), show(focus), leave(), finished()},
+// and line() and playButton() of the present clip where there are several of them.
 const data = JSON.parse(document.getElementById("store").textContent);
 const at = id => document.getElementById(id);
 const START = { at: 0, answers: {}, added: [], history: [], auto: true };
@@ -69,11 +70,13 @@ function arrive() {
 }
 
 // ---- sound
+const lineOf = () => page.line ? page.line() : document.querySelector("#picture i");
+const playButton = () => page.playButton ? page.playButton() : at("play");
 function play() {
   stop();
   const c = clip(), start = data.link && c.start !== null ? c.from ?? c.start : 0;
   audio = new Audio(c.sound);
-  const own = audio, line = document.querySelector("#picture i");
+  const own = audio, line = lineOf();
   if (start) own.currentTime = start;
   const tick = () => {
     if (own !== audio) return;
@@ -82,7 +85,7 @@ function play() {
     if (own.ended || (data.link && share >= 1)) return stop();
     requestAnimationFrame(tick);
   };
-  own.play().then(() => { line.hidden = false; at("play").lastChild.nodeValue = " Stop"; tick(); }, error => {
+  own.play().then(() => { line.hidden = false; playButton().lastChild.nodeValue = " Stop"; tick(); }, error => {
     if (own !== audio) return;
     audio = null;
     if (error.name !== "AbortError" && error.name !== "NotAllowedError") say(`this clip cannot be played here (${error.message})`);
@@ -91,8 +94,9 @@ function play() {
 function stop() {
   if (audio) audio.pause();
   audio = null;
-  document.querySelector("#picture i").hidden = true;
-  at("play").lastChild.nodeValue = " Play";
+  if (!data.clips.length) return;
+  lineOf().hidden = true;
+  playButton().lastChild.nodeValue = " Play";
 }
 const toggle = () => audio ? stop() : play();
 

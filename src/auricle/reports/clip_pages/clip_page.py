@@ -125,7 +125,7 @@ def clip_document(title: str, page: str, facts: Mapping[str, str], store: Mappin
 
     Args:
         title: of the page.
-        page: name of its files: "label_page" for ``label_page.html`` and ``label_page.js``.
+        page: name of its files: "label_page" for ``label_page.html`` and ``label_page.js``; ``.css`` where it has its own.
         facts: HTML for the places ``[name]`` in its body; ``title`` and ``version`` are given.
         store: what the script reads, as JSON values.
         link: the page plays recordings beside it.
@@ -135,13 +135,14 @@ def clip_document(title: str, page: str, facts: Mapping[str, str], store: Mappin
     for name, value in {"title": text(title), "version": text(__version__), **facts}.items():
         body = body.replace(f"[{name}]", value)
     script = "".join(here.joinpath(name).read_text("utf-8") for name in ("clip_page.js", f"{page}.js"))
+    own = [f"clip_pages/{page}.css"] if here.joinpath(f"{page}.css").is_file() else []
     policy = POLICY.replace("media-src data: blob:", "media-src data: blob: 'self' file:") if link else POLICY
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{text(title)} · Auricle</title><style>{style('report.css', 'clip_pages/clip_page.css')}</style></head>"
+        f"<title>{text(title)} · Auricle</title><style>{style('report.css', 'clip_pages/clip_page.css', *own)}</style></head>"
         f"<body>{body}"
         f'<script type="application/json" id="store">{script_safe(json.dumps(store, separators=(",", ":")))}</script>'
         f"<script>{script}</script></body></html>"
