@@ -28,7 +28,7 @@ LONGEST_EXAMPLE = 30.0  # seconds of an example that the page plays
 
 @dataclass(frozen=True)
 class PageExample:
-    """A sound that was asked for: ``name`` as the user wrote it, and where it is (seconds; None: from its beginning, to its end)."""
+    """A sound that was asked for, as the user wrote it, and where it is: seconds, None for its beginning and its end."""
 
     name: str
     path: str
