@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from auricle.commands.export import export
     from auricle.commands.finetune.finetune import distill, finetune
     from auricle.commands.index import build_index
+    from auricle.commands.search import search
     from auricle.commands.suggest import suggest
     from auricle.core.devices import set_threads
     from auricle.data.manifest.manifest import Manifest
@@ -49,6 +50,7 @@ __all__ = [
     "finetune",
     "list_models",
     "load",
+    "search",
     "set_threads",
     "suggest",
     "tag",
@@ -66,6 +68,7 @@ _MODULES = {
     "finetune": "auricle.commands.finetune.finetune",
     "list_models": "auricle.hub.published.table",
     "load": "auricle.hub.load",
+    "search": "auricle.commands.search",
     "set_threads": "auricle.core.devices",
     "suggest": "auricle.commands.suggest",
     "tag": "auricle.inference.tagger",

@@ -59,6 +59,7 @@ TOPICS = {
         "index": Verb(
             "index", "make recordings searchable: vectors, scores and events of every window, kept up to date"
         ),
+        "search": Verb("search", "find where else a sound is, or a label, in an index of recordings"),
     },
     "look at recordings in a browser": {
         "serve": Verb("serve", "open a page for recordings: labels, similar sounds, review, training; and an HTTP API"),

@@ -77,6 +77,14 @@ def number_of(count: int, what: str) -> str:
     return f"{count:,} {what if count == 1 else plural}"
 
 
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the paths of recordings from their common folder on."""
+    if not paths:
+        return []
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [os.path.relpath(path, shared) for path in paths]
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Write names, separated by commas: the first ``most`` of them, and how many more there are."""
     more = len(names) - most

@@ -8,8 +8,10 @@ results = search(read_query(["bark.wav", "label:Dog > 0.3"], [], index.info))
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,14 +19,16 @@ import numpy as np
 
 from auricle.core.console import listed, number_of
 from auricle.core.errors import AuricleError, nearest
-from auricle.index.database import SoundIndex
+from auricle.index.database import SoundIndex, Span
 from auricle.index.nearest import NearestSpans
 from auricle.index.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
 from auricle.index.relevance import (
     AUTO,
     LINEAR,
     METHODS,
+    NEAR_DUPLICATE,
     NEAREST,
+    Direction,
     background_rows,
     choose_method,
     linear,
@@ -37,9 +41,11 @@ from auricle.inference.tag_results import Tag
 
 if TYPE_CHECKING:
     from auricle.inference.embedder import Embedder
+    from auricle.models.base import Encoder
 
 TAGS = 3  # labels of a match that are shown
 FEW = 1000  # spans that are taken out of an answer; more are taken out of what is searched
+HALF = 0.5 - 1e-6  # of the shorter span
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ class SearchSettings:
         method: "auto", "nearest" (to any example), "rocchio" (to the mean of the examples) or "linear" (a classifier).
         min_score: matches with a lower similarity or score are left out; None: none are.
         approximate: with FAISS, which may miss some.
+        overlapping: also spans of which a better one has half.
         near: similarity from which on two spans are near duplicates.
+        label: what the examples are: matches get this label, and their similarity from 0 on as its score; "" for none.
     """
 
     top_k: int = 20
@@ -60,7 +68,9 @@ class SearchSettings:
     method: str = AUTO
     min_score: float | None = None
     approximate: bool = False
-    near: float = 0.95
+    overlapping: bool = False
+    near: float = NEAR_DUPLICATE
+    label: str = ""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -113,13 +123,16 @@ class IndexSearch:
             return self._duplicates(query, settings)
         notes: list[str] = []
         allowed = self._allowed(query.labels, settings.where, notes)
-        searched = len(self.index) if allowed is None else len(allowed)
+        searched = len(self.index.span_ids(settings.where)) if settings.where else len(self.index)
         if query.like:
             method, matches = self._by_example(query, settings, allowed, notes)
         else:
             method, matches = "", self._by_label(query.labels, settings, allowed)
         notes += self._remarks(settings, matches, searched)
-        return SearchResults(str(query), method, tuple(self._with_tags(matches)), searched, tuple(notes))
+        info = self.index.info
+        scored = query.labels and not (query.like and settings.label)
+        model = f"{info.model}@{info.fingerprint}" if scored else ""
+        return SearchResults(str(query), method, tuple(self._with_tags(matches)), searched, model, tuple(notes))
 
     # ---- which spans may be found
     def _allowed(self, labels: Sequence[LabelCondition], where: SpanFilter, notes: list[str]) -> np.ndarray | None:
@@ -149,12 +162,13 @@ class IndexSearch:
         assert allowed is not None
         first = next((condition for condition in labels if condition.is_lower_bound), None)
         if first is None:
-            return [Match(span) for span in self.index.spans(allowed[: settings.top_k].tolist())]
-        known = set(allowed.tolist())
-        scored = self.index.spans_by_score(first.label, max(first.score, settings.min_score or 0.0))
-        best = [(id, score) for id, score in scored if id in known][: settings.top_k]
-        spans = {span.id: span for span in self.index.spans(id for id, _ in best)}
-        return [Match(spans[id], label=first.label, score=score) for id, score in best if id in spans]
+            return [Match(span) for span, _ in self._places(_prefixes(allowed, np.zeros(len(allowed))), settings)]
+        scored = self.index.spans_by_score(first.label, first.score)
+        ids = np.array([id for id, _ in scored], np.int64)
+        scores = np.array([score for _, score in scored])
+        left = np.isin(ids, allowed)
+        found = self._places(_prefixes(ids[left], scores[left]), settings)
+        return [Match(span, label=first.label, score=score) for span, score in found]
 
     # ---- by example
     def _by_example(
@@ -169,27 +183,47 @@ class IndexSearch:
         excluded = np.union1d(own, refused)
         if len(excluded) > FEW:
             allowed = np.setdiff1d(self.index.span_ids() if allowed is None else allowed, excluded)
-        wanted = settings.top_k + min(len(excluded), FEW)
         engine: DirectionSearch = self.approximate() if settings.approximate else exact
         if method == NEAREST:
-            ids, scores = _nearest_to_any(engine, exact, like, unlike, wanted, allowed)
+            ranked = partial(_nearest_to_any, engine, exact, like, unlike, allowed)
         else:
             background = exact.units.rows(background_rows(len(exact)))
             direction = linear(like, unlike, background) if method == LINEAR else rocchio(like, unlike)
-            ids, products = (rows[0] for rows in engine.search_units(direction.unit[None], wanted, allowed))
-            scores = direction.scores(products)
-        left_out = set(excluded.tolist())
-        ranked = [pair for pair in zip(ids.tolist(), scores.tolist()) if pair[0] >= 0 and pair[0] not in left_out]
-        if settings.min_score is not None:
-            ranked = [pair for pair in ranked if pair[1] >= settings.min_score]
-        ranked = ranked[: settings.top_k]
-        spans = {span.id: span for span in self.index.spans(id for id, _ in ranked)}
-        matches = [Match(spans[id], score) for id, score in ranked if id in spans]
+            ranked = partial(_along, engine, direction, allowed)
+        found = self._places(ranked, settings, set(excluded.tolist()))
+        matches = [Match(span, score) for span, score in found]
+        if settings.label:
+            return method, [replace(m, label=settings.label, score=_from_zero(m.similarity)) for m in matches]
         label = next((condition.label for condition in query.labels if condition.is_lower_bound), "")
         if not label:
             return method, matches
-        scored = self.index.scores(match.span.id for match in matches)
-        return method, [replace(match, label=label, score=scored[match.span.id].get(label)) for match in matches]
+        scores = self.index.scores(match.span.id for match in matches)
+        return method, [replace(match, label=label, score=scores[match.span.id].get(label)) for match in matches]
+
+    def _places(
+        self, ranked: Ranked, settings: SearchSettings, left_out: Container[int] = ()
+    ) -> list[tuple[Span, float]]:
+        """The best spans with their scores; of spans that overlap by half and more, the best one."""
+        count = settings.top_k + FEW
+        while True:
+            ids, scores = ranked(count)
+            pairs = [(id, score) for id, score in zip(ids.tolist(), scores.tolist()) if id not in left_out]
+            if settings.min_score is not None:
+                pairs = [pair for pair in pairs if pair[1] >= settings.min_score]
+            spans = {span.id: span for span in self.index.spans(id for id, _ in pairs)}
+            chosen: list[tuple[Span, float]] = []
+            taken: dict[str, list[Span]] = defaultdict(list)
+            for id, score in pairs:
+                span = spans.get(id)  # None: removed meanwhile
+                if span is None or (not settings.overlapping and any(_overlap(span, s) for s in taken[span.path])):
+                    continue
+                taken[span.path].append(span)
+                chosen.append((span, score))
+                if len(chosen) == settings.top_k:
+                    return chosen
+            if len(ids) < count:
+                return chosen
+            count *= 4
 
     def _units(
         self, examples: Sequence[Example], exact: NearestSpans, notes: list[str]
@@ -203,7 +237,8 @@ class IndexSearch:
             if missing:
                 raise AuricleError(f"the index has no span {listed(missing)}; ids are printed by 'auricle search'")
             vectors.append(found)
-            own += ids.tolist()
+            for span in self.index.spans(numbers):
+                own += self.index.span_ids(_Overlap(SoundExample(span.path, span.start, span.end))).tolist()
         for example in examples:
             if isinstance(example, SoundExample):
                 vectors.append(self._embed(example, notes))
@@ -238,7 +273,7 @@ class IndexSearch:
         for number, group in enumerate(groups, 1):
             matches += [Match(span, group=number) for span in self.index.spans(group)]
         notes = self._remarks(settings, matches, len(allowed))
-        return SearchResults(str(query), "", tuple(self._with_tags(matches)), len(allowed), tuple(notes))
+        return SearchResults(str(query), "", tuple(self._with_tags(matches)), len(allowed), notes=tuple(notes))
 
     # ---- what is opened once
     def embedder(self) -> Embedder:
@@ -300,37 +335,62 @@ class IndexSearch:
         return notes or [f"the filters leave none of {number_of(len(self.index), 'span')}"]
 
 
+def _from_zero(similarity: float | None) -> float:
+    return min(max(similarity or 0.0, 0.0), 1.0)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    """Return True if two spans of a recording have at least half of the shorter one in common."""
+    common = min(one.end, other.end) - max(one.start, other.start)
+    return common >= HALF * min(one.end - one.start, other.end - other.start)
+
+
+# ---- the best spans, as many as are asked for: ids (n,) and scores (n,); fewer where there are not more
+Ranked = Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+
+def _prefixes(ids: np.ndarray, scores: np.ndarray) -> Ranked:
+    return lambda count: (ids[:count], scores[:count])
+
+
+def _along(
+    engine: DirectionSearch, direction: Direction, allowed: np.ndarray | None, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    ids, products = (rows[0] for rows in engine.search_units(direction.unit[None], count, allowed))
+    return ids[ids >= 0], direction.scores(products[ids >= 0])
+
+
 def _nearest_to_any(
     engine: DirectionSearch,
     exact: NearestSpans,
     like: np.ndarray,
     unlike: np.ndarray,
-    wanted: int,
     allowed: np.ndarray | None,
+    count: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids and scores (``nearest_scores``) of the best spans.
+    """Rank by ``nearest_scores``.
 
     A score is never above the similarity to the nearest positive. Spans that no list of nearest ones holds are not more
     similar than the last of the lists, so the best are known when enough scores reach that; else the lists grow.
     """
-    count = wanted
+    each = count
     while True:
-        ids, similarities = engine.search_units(like, count, allowed)
+        ids, similarities = engine.search_units(like, each, allowed)
         found = np.unique(ids[ids >= 0])
         if not len(found):
             return found, np.zeros(0)
         rows = exact.rows_of(found)
         numbers, scores = exact.ids[rows], nearest_scores(exact.units.rows(rows), like, unlike)
-        order = np.lexsort((rows, -scores))[:wanted]
-        whole = ids.shape[1] < count or count >= len(exact)  # the lists hold everything
-        if whole or (len(order) == wanted and scores[order[-1]] >= similarities[:, -1].max() - 1e-6):
+        order = np.lexsort((rows, -scores))[:count]
+        whole = ids.shape[1] < each or each >= len(exact)  # the lists hold everything
+        if whole or (len(order) == count and scores[order[-1]] >= similarities[:, -1].max() - 1e-6):
             return numbers[order], scores[order]
-        count *= 4
+        each *= 4
 
 
 @dataclass(frozen=True)
 class _Overlap:
-    """The spans of an index that overlap an example: itself and its neighbours. Of a folder, those of all its recordings."""
+    """The spans of an index that have at least half in common with an example; of a folder, those of all its recordings."""
 
     example: SoundExample
 
@@ -338,31 +398,47 @@ class _Overlap:
         path, start, end = self.example.path, self.example.start, self.example.end
         if Path(path).is_dir():
             return "substr(path, 1, ?) = ?", (len(path) + 1, f"{path}/")
-        if start is None:
+        if start is None or end is None:
             return "path = ?", (path,)
-        return "path = ? AND start < ? AND stop > ?", (path, end, start)
+        common = "path = ? AND min(stop, ?) - max(start, ?) >= ? * min(stop - start, ?)"
+        return common, (path, end, start, HALF, end - start)
 
 
 def embedder_of(
-    index: SoundIndex, model: str = "", weights: str = "", *, device: str = "auto", workers: int = 2
+    index: SoundIndex, model: str | Encoder = "", weights: str = "", *, device: str = "auto", workers: int = 2
 ) -> Embedder:
     """Load the model of an index for embedding sounds.
 
     Args:
         index: the index.
-        model, weights: where the model is now, if not where the index says.
+        model, weights: where the model is now, if not where the index says; or the encoder.
         device, workers: as of ``Embedder``.
 
     Raises:
         AuricleError: the model cannot be loaded, or it is not the one that the index was made with.
     """
-    from auricle.hub.load import load
     from auricle.inference.embedder import Embedder
+    from auricle.models.base import Encoder
 
     info = index.info
-    name, file = (model, weights) if model or weights else (info.model, info.weights)
+    encoder = model if isinstance(model, Encoder) else _loaded(index, model, weights)
+    fingerprint = encoder.fingerprint()
+    if fingerprint != info.fingerprint:
+        name = encoder.info.name if isinstance(model, Encoder) else model or weights or info.model
+        raise AuricleError(
+            f"{name} is not the model that made the index {index.folder}: its fingerprint is {fingerprint[:12]}, that of the "
+            f"index {info.fingerprint[:12]}; name the one that did with --model, or make the index again"
+        )
+    return Embedder(encoder, precision=info.precision, device=device, workers=workers)
+
+
+def _loaded(index: SoundIndex, model: str, weights: str) -> Encoder:
+    from auricle.hub.load import load
+
+    info = index.info
+    name, file = (model or info.model, weights) if model or weights else (info.model, info.weights)
     try:
-        encoder = load(name or info.model, weights=file or None)
+        return load(name, weights=file or None)
     except AuricleError as error:
         if model or weights:
             raise
@@ -370,10 +446,3 @@ def embedder_of(
             f"the model of the index, {info.model}, cannot be loaded ({error}); say where it is with --model or --weights, or "
             "search by '#SPAN' or 'label:NAME'"
         ) from None
-    fingerprint = encoder.fingerprint()
-    if fingerprint != info.fingerprint:
-        raise AuricleError(
-            f"{name or info.model} is not the model that made the index {index.folder}: its fingerprint is {fingerprint[:12]}, "
-            f"that of the index {info.fingerprint[:12]}; name the one that did with --model, or make the index again"
-        )
-    return Embedder(encoder, precision=info.precision, device=device, workers=workers)

@@ -14,7 +14,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from auricle.core.errors import AuricleError
 from auricle.index.description import IndexInfo
@@ -30,14 +30,21 @@ KINDS = "a sound file, FILE@START-END (seconds), '#SPAN', 'label:NAME > SCORE' o
 
 @dataclass(frozen=True)
 class SoundExample:
-    """A recording, or the part from ``start`` to ``end`` seconds of it (None: from its beginning, to its end)."""
+    """A recording, or a part of it.
+
+    Attributes:
+        path: absolute.
+        start, end: seconds; None: from its beginning, to its end.
+        name: as the user wrote it; "": made of the others.
+    """
 
     path: str
     start: float | None = None
     end: float | None = None
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return self.path if self.start is None else f"{self.path}@{self.start:.12g}-{self.end:.12g}"
+        return self.name or (self.path if self.start is None else f"{self.path}@{self.start:.12g}-{self.end:.12g}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ def read_example(text: str, info: IndexInfo | None = None) -> Example:
         AuricleError: for anything else.
     """
     if os.path.exists(text) and text:
-        return SoundExample(os.path.abspath(text))
+        return SoundExample(os.path.abspath(text), name=text)
     if span := SPAN.fullmatch(text.strip()):
         return SpanExample(int(span[1]))
     part = PART.fullmatch(text)
@@ -143,7 +150,7 @@ def read_example(text: str, info: IndexInfo | None = None) -> Example:
         start, end = (_seconds(part[name], text) for name in ("start", "end"))
         if not start < end:
             raise AuricleError(f"'{text}': the end must come after the start")
-        return SoundExample(os.path.abspath(part["path"]), start, end)
+        return SoundExample(os.path.abspath(part["path"]), start, end, text)
     hint = _label_hint(text, info)
     missing = part["path"] if part else text
     raise AuricleError(f"there is no file '{missing}'{hint}; a query is {KINDS}")

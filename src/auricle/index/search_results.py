@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from auricle.core.console import number_of, printable
+from auricle.core.console import number_of, printable, short_names
 from auricle.index.database import Span
 from auricle.inference.events import Event
 from auricle.inference.tag_results import Tag
 
 # "suggested_label", as in suggestions.csv: a table of labels has a column "label", and nobody has confirmed these
-COLUMNS = (
+SEARCH_COLUMNS = (
     "path",
     "start",
     "end",
@@ -27,6 +28,7 @@ COLUMNS = (
     "place",
     "time",
     "top_scores",
+    "model",
 )
 SIMILAR = "similar"  # label of a match of an example in a label track
 
@@ -38,7 +40,8 @@ class Match:
     Attributes:
         span: where it is.
         similarity: to the examples: a cosine from -1 to 1, or the probability of a linear classifier; None without examples.
-        label, score: the label that was asked for, and its calibrated score; "" and None without one.
+        label, score: the label that was asked for, and its calibrated score; of a label that the user gave to what is like
+            the examples, the similarity from 0 on. "" and None without one.
         tags: the most likely labels of the span, the likeliest first.
         group: number of its group of near duplicates, from 1; None for another query.
     """
@@ -72,7 +75,7 @@ class Match:
         return values | {"tags": [{"label": tag.label, "score": round(tag.score, 6)} for tag in self.tags]}
 
     def row(self) -> tuple[str, ...]:
-        """Return the cells of ``COLUMNS``."""
+        """Return the cells of ``SEARCH_COLUMNS`` but the last."""
         span = self.span
         numbers = ("" if value is None else f"{value:.6f}" for value in (self.score, self.similarity))
         time = "" if self.time is None else self.time.isoformat(timespec="seconds")
@@ -99,6 +102,7 @@ class SearchResults:
         method: how examples were compared: "nearest", "rocchio" or "linear"; "" without examples.
         matches: the spans.
         searched: number of spans that the filters left.
+        model: "NAME@FINGERPRINT" of the model that gave the scores; "" where the scores are similarities.
         notes: what should be known about the result.
     """
 
@@ -106,6 +110,7 @@ class SearchResults:
     method: str
     matches: tuple[Match, ...]
     searched: int
+    model: str = ""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -119,10 +124,19 @@ class SearchResults:
         return {
             "query": self.query,
             "method": self.method or None,
+            "model": self.model,
             "searched": self.searched,
             "matches": [match.to_json() for match in self.matches],
             "notes": list(self.notes),
         }
+
+    def csv(self) -> str:
+        """Return a table with a row per match."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(SEARCH_COLUMNS)
+        writer.writerows((*match.row(), self.model) for match in self.matches)
+        return text.getvalue()
 
     def tracks(self) -> dict[str, list[Event]]:
         """Return the matches as events by recording, each in the order of time."""
@@ -134,17 +148,18 @@ class SearchResults:
     def __str__(self) -> str:
         how = f" ({self.method})" if self.method else ""
         head = f"{len(self)} of {number_of(self.searched, 'span')}: {printable(self.query)}{how}"
-        return "\n".join([head, *map(_line, self.matches)])
+        names = short_names([match.span.path for match in self.matches])
+        return "\n".join([head, *map(_line, self.matches, names)])
 
 
-def _line(match: Match) -> str:
+def _line(match: Match, name: str) -> str:
     span = match.span
     value = match.score if match.similarity is None else match.similarity
     parts = [
         "" if match.group is None else f"group {match.group}",
         "" if value is None else f"{value:.3f}",
         f"#{span.id}",
-        f"{printable(Path(span.path).name)} {span.start:g}-{span.end:g} s",
+        f"{printable(name)} {span.start:g}-{span.end:g} s",
         "" if match.time is None else f"{match.time:%Y-%m-%d %H:%M:%S}",
         printable(span.place),
         printable(match.tag_text()),

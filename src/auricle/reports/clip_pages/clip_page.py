@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from auricle.core.console import short_names as short_names
 from auricle.core.errors import AuricleError
 from auricle.reports.drawing.html import count, script_safe, style, text
 from auricle.reports.drawing.media import log_spectrogram, mp3, spectrogram
@@ -110,14 +111,6 @@ def check_size(media: Sequence[ClipMedia], advice: str) -> None:
         raise AuricleError(
             f"the page would hold {count(size / 1e6)} MB of sound and pictures, more than a browser opens well; {advice}"
         )
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Return the paths of recordings from their common folder on."""
-    if not paths:
-        return []
-    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [os.path.relpath(path, shared) for path in paths]
 
 
 def clip_document(title: str, page: str, facts: Mapping[str, str], store: Mapping[str, Any], *, link: bool) -> str:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auricle.core.console import short_names
 from auricle.detectors.suggestions import RANDOM, Suggestion
 from auricle.models.label_space import LabelKind
-from auricle.reports.clip_pages.clip_page import check_size, clip_document, clip_media, short_names
+from auricle.reports.clip_pages.clip_page import check_size, clip_document, clip_media
 from auricle.reports.drawing.html import text
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.core.console import number_of
+from auricle.core.console import number_of, short_names
 from auricle.core.errors import AudioError
 from auricle.index.database import Span
 from auricle.index.relevance import LINEAR, NEAREST, ROCCHIO
 from auricle.index.search_results import Match, SearchResults
-from auricle.reports.clip_pages.clip_page import ClipMedia, check_size, clip_document, clip_media, short_names
+from auricle.reports.clip_pages.clip_page import ClipMedia, check_size, clip_document, clip_media
 from auricle.reports.drawing.html import text
 
 HOW = {
