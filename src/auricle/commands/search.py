@@ -20,7 +20,8 @@ from auricle.core.options import (
     option_arguments,
     paths_as_text,
 )
-from auricle.index.relevance import AUTO, METHODS, NEAR_DUPLICATE
+from auricle.index.duplicates import THRESHOLD
+from auricle.index.relevance import AUTO, METHODS
 from auricle.index.search_results import SearchResults
 from auricle.index.span_filter import SpanFilter, read_moment
 from auricle.inference.events import SUFFIXES, WRITERS
@@ -61,9 +62,11 @@ class SearchConfig:
     method: str = option(
         AUTO, "compare with the nearest example, the mean of the examples, or a classifier", choices=METHODS
     )
-    near: float = option(NEAR_DUPLICATE, "similarity (-1 to 1) from which on spans are duplicates")
+    near: float = option(THRESHOLD, "similarity (-1 to 1) from which on spans are duplicates")
     approximate: bool = option(False, "faster in millions of spans, and may miss some; needs the [search] extra")
-    overlapping: bool = option(False, "find also spans of a recording that overlap a better one by half")
+    overlapping: bool = option(
+        False, "find also spans that overlap a better one by half, and duplicates within a recording"
+    )
     label: str = option("", "what the examples are: a name for what is found, so that auricle review can ask about it")
     format: str = option("table", "form of the answer", choices=FORMATS)
     out: str | None = option(
@@ -244,6 +247,7 @@ def answer_text(form: str, results: SearchResults, nyquist: float) -> str:
 
 def _write_page(config: SearchConfig, index: SoundIndex, query: SearchQuery, results: SearchResults) -> SearchResults:
     """Write the page; return the results with a note about each recording that cannot be read."""
+    from auricle.frontends.base import front_end
     from auricle.index.query import SoundExample, SpanExample
     from auricle.reports.clip_pages.search_page import NextSearch, PageExample, search_page
 
@@ -258,6 +262,7 @@ def _write_page(config: SearchConfig, index: SoundIndex, query: SearchQuery, res
     base = SearchConfig(config.index, config.query)
     options = option_arguments(replace(config, unlike=(), out=None, format="table", overwrite=True), base)
     then = NextSearch(config.index, config.query, config.unlike, options)
-    page, failed = search_page(results, examples, then, Path(config.page).absolute().parent, link=config.link)
+    folder, front = Path(config.page).absolute().parent, front_end(index.info.front_end)
+    page, failed = search_page(results, examples, then, folder, link=config.link, front=front)
     write_text(Path(config.page), page)
     return replace(results, notes=(*results.notes, *failed))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,13 @@ import numpy as np
 from auricle.core.console import listed, number_of
 from auricle.core.errors import AuricleError, nearest
 from auricle.index.database import SoundIndex, Span
+from auricle.index.duplicates import THRESHOLD, near_duplicates
 from auricle.index.nearest import NearestSpans
 from auricle.index.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
 from auricle.index.relevance import (
     AUTO,
     LINEAR,
     METHODS,
-    NEAR_DUPLICATE,
     NEAREST,
     Direction,
     background_rows,
@@ -37,6 +38,7 @@ from auricle.index.relevance import (
 )
 from auricle.index.search_results import Match, SearchResults
 from auricle.index.span_filter import SpanFilter
+from auricle.index.unit_vectors import UnitVectors
 from auricle.inference.tag_results import Tag
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 TAGS = 3  # labels of a match that are shown
 FEW = 1000  # spans that are taken out of an answer; more are taken out of what is searched
+PER_PLACE = 4  # spans that are looked at first for each that is wanted: neighbours overlap
 HALF = 0.5 - 1e-6  # of the shorter span
 
 
@@ -58,7 +61,7 @@ class SearchSettings:
         method: "auto", "nearest" (to any example), "rocchio" (to the mean of the examples) or "linear" (a classifier).
         min_score: matches with a lower similarity or score are left out; None: none are.
         approximate: with FAISS, which may miss some.
-        overlapping: also spans of which a better one has half.
+        overlapping: also spans of which a better one has half; duplicates also within one recording.
         near: similarity from which on two spans are near duplicates.
         label: what the examples are: matches get this label, and their similarity from 0 on as its score; "" for none.
     """
@@ -69,7 +72,7 @@ class SearchSettings:
     min_score: float | None = None
     approximate: bool = False
     overlapping: bool = False
-    near: float = NEAR_DUPLICATE
+    near: float = THRESHOLD
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -201,10 +204,10 @@ class IndexSearch:
         return method, [replace(match, label=label, score=scores[match.span.id].get(label)) for match in matches]
 
     def _places(
-        self, ranked: Ranked, settings: SearchSettings, left_out: Container[int] = ()
+        self, ranked: Ranked, settings: SearchSettings, left_out: AbstractSet[int] = frozenset()
     ) -> list[tuple[Span, float]]:
         """The best spans with their scores; of spans that overlap by half and more, the best one."""
-        count = settings.top_k + FEW
+        count = PER_PLACE * settings.top_k + min(len(left_out), FEW)
         while True:
             ids, scores = ranked(count)
             pairs = [(id, score) for id, score in zip(ids.tolist(), scores.tolist()) if id not in left_out]
@@ -265,15 +268,30 @@ class IndexSearch:
 
     # ---- near duplicates
     def _duplicates(self, query: SearchQuery, settings: SearchSettings) -> SearchResults:
-        from auricle.index.duplicates import near_duplicates
-
-        allowed = self.index.span_ids(settings.where)
-        groups = near_duplicates(self.nearest(), settings.near, allowed)[: settings.top_k]
+        """Groups of spans that are nearly the same, the largest first; of different recordings unless overlaps count too."""
+        exact = self.nearest()
+        ids, units = exact.ids, exact.units
+        if settings.where:
+            rows = exact.rows_of(self.index.span_ids(settings.where))
+            scales = None if units.scales is None else units.scales[rows]
+            ids, units = ids[rows], UnitVectors(units.values[rows], scales, units.centre)
+        recordings = None
+        if not settings.overlapping:
+            path_of = {span.id: span.path for span in self.index.spans()}
+            paths = [path_of.get(id, "") for id in ids.tolist()]
+            recordings = np.unique(paths, return_inverse=True)[1] if paths else np.zeros(0, np.int64)
+        groups = near_duplicates(ids, units, settings.near, recordings=recordings)
         matches: list[Match] = []
-        for number, group in enumerate(groups, 1):
-            matches += [Match(span, group=number) for span in self.index.spans(group)]
-        notes = self._remarks(settings, matches, len(allowed))
-        return SearchResults(str(query), "", tuple(self._with_tags(matches)), len(allowed), notes=tuple(notes))
+        for number, group in enumerate(groups[: settings.top_k], 1):
+            similarities = dict(zip(group.ids, group.similarities))
+            spans = self.index.spans(group.ids)
+            if not settings.overlapping:
+                spans = [s for i, s in enumerate(spans) if not any(_overlap(s, other) for other in spans[:i])]
+            matches += [Match(span, similarities[span.id], group=number) for span in spans]
+        notes = self._remarks(settings, matches, len(ids))
+        if len(groups) > settings.top_k:
+            notes.append(f"there are {len(groups)} groups; --top-k shows {settings.top_k}, the largest")
+        return SearchResults(str(query), "", tuple(self._with_tags(matches)), len(ids), notes=tuple(notes))
 
     # ---- what is opened once
     def embedder(self) -> Embedder:
@@ -340,7 +358,9 @@ def _from_zero(similarity: float | None) -> float:
 
 
 def _overlap(one: Span, other: Span) -> bool:
-    """Return True if two spans of a recording have at least half of the shorter one in common."""
+    """Return True if two spans are of one recording and have at least half of the shorter one in common."""
+    if one.path != other.path:
+        return False
     common = min(one.end, other.end) - max(one.start, other.start)
     return common >= HALF * min(one.end - one.start, other.end - other.start)
 

@@ -93,9 +93,14 @@ class SearchQuery:
     duplicates: bool = False
 
     def __str__(self) -> str:
-        parts = [*map(str, self.like), *(f"unlike {example}" for example in self.unlike)]
-        parts += [" and ".join(map(str, self.labels))] if self.labels else []
-        return ", ".join([*parts, *([DUPLICATES] if self.duplicates else [])])
+        """Return what follows "spans": "like bark.wav and #12, unlike #7, with Dog > 0.5"."""
+        if self.duplicates:
+            return "in groups of near duplicates"
+        parts = [f"{word} {' and '.join(map(str, what))}" for word, what in self._parts() if what]
+        return ", ".join(parts)
+
+    def _parts(self) -> tuple[tuple[str, Sequence[object]], ...]:
+        return ("like", self.like), ("unlike", self.unlike), ("with", self.labels)
 
 
 def read_query(texts: Sequence[str], unlike: Sequence[str], info: IndexInfo) -> SearchQuery:

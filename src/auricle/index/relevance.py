@@ -19,7 +19,6 @@ METHODS = (AUTO, NEAREST, ROCCHIO, LINEAR)
 NEAREST_NEGATIVE, MEAN_NEGATIVE = 0.25, 0.2
 LEAST_LINEAR = 3  # positives of a classifier
 BACKGROUND = 300  # spans drawn at random that a classifier takes for negatives
-NEAR_DUPLICATE = 0.95  # similarity
 LINEAR_C = 10.0  # of scikit-learn's LogisticRegression
 
 

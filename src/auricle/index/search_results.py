@@ -98,7 +98,7 @@ class SearchResults:
     """The spans of an index that a query found, the best first; prints as a table.
 
     Attributes:
-        query: in words.
+        query: in words: "like bark.wav".
         method: how examples were compared: "nearest", "rocchio" or "linear"; "" without examples.
         matches: the spans.
         searched: number of spans that the filters left.
@@ -147,7 +147,7 @@ class SearchResults:
 
     def __str__(self) -> str:
         how = f" ({self.method})" if self.method else ""
-        head = f"{len(self)} of {number_of(self.searched, 'span')}: {printable(self.query)}{how}"
+        head = f"{len(self)} of {number_of(self.searched, 'span')} {printable(self.query)}{how}"
         names = short_names([match.span.path for match in self.matches])
         return "\n".join([head, *map(_line, self.matches, names)])
 

@@ -26,7 +26,7 @@ from auricle.reports.page import POLICY
 from auricle.version import __version__
 
 if TYPE_CHECKING:
-    from auricle.models.base import Encoder
+    from auricle.frontends.base import FrontEnd
 
 MP3_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of MPEG-1, 2 and 2.5, layer 3
 COLUMNS_SHOWN = 600  # of a picture
@@ -57,7 +57,7 @@ def clip_media(
     folder: Path,
     *,
     link: bool = False,
-    encoder: Encoder | None = None,
+    front: FrontEnd | None = None,
 ) -> ClipMedia:
     """Read a span of a recording for a page.
 
@@ -66,7 +66,7 @@ def clip_media(
         start, end: seconds of the span; None: from its beginning, to its end.
         folder: where the page will stand.
         link: the sound is a link to the recording, relative to ``folder``, in place of data.
-        encoder: the picture is what it reads; None: a spectrogram with linear bands up to half the recording's rate.
+        front: draws the picture: what the model reads; None: a spectrogram with linear bands up to half the recording's rate.
 
     Returns:
         ClipMedia.
@@ -77,12 +77,12 @@ def clip_media(
     from auricle.audio.decode import read
 
     first = start or 0.0
-    if encoder is None:
+    if front is None:
         decoded = read(path, start=first, end=end)
         picture = log_spectrogram(decoded.wave, decoded.rate, (ROWS_SHOWN, COLUMNS_SHOWN))
     else:
-        decoded = read(path, start=first, end=end, rate=encoder.info.sample_rate, resampler=encoder.front.resampler)
-        picture = _what_it_reads(decoded.wave, encoder)
+        decoded = read(path, start=first, end=end, rate=front.sample_rate, resampler=front.resampler)
+        picture = _what_it_reads(decoded.wave, front)
     seconds = len(decoded.wave) / decoded.rate
     if link:
         return ClipMedia(quote(os.path.relpath(path, folder).replace(os.sep, "/")), picture, seconds)
@@ -91,12 +91,13 @@ def clip_media(
     return ClipMedia("data:audio/mpeg;base64," + base64.b64encode(mp3(wave, rate)).decode(), picture, seconds)
 
 
-def _what_it_reads(wave: np.ndarray, encoder: Encoder) -> str:
-    """Draw what the network reads of a waveform (S,): its spectrogram, as an image."""
+def _what_it_reads(wave: np.ndarray, front: FrontEnd) -> str:
+    """Draw what a network reads of a waveform (S,): its spectrogram, as an image."""
     import torch
 
+    padded = np.pad(wave, (0, max(0, front.min_samples - len(wave))))
     with torch.inference_mode():
-        values = encoder.frontend(torch.from_numpy(wave)[None].to(encoder.norm_stats.device)).values[0].cpu().numpy()
+        values = front(torch.from_numpy(padded)[None])[0].numpy()
     step = -(-values.shape[1] // COLUMNS_SHOWN)
     whole = values[:, : values.shape[1] // step * step]
     values = whole.reshape(len(values), -1, step).mean(2)

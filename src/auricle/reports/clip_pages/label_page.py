@@ -69,7 +69,7 @@ def label_page(questions: LabelQuestions, encoder: Encoder, folder: Path, *, lin
         AuricleError: the page would be too large for a browser.
     """
     media = [
-        clip_media(clip.path, clip.start, clip.end, folder, link=link, encoder=encoder) for clip in questions.clips
+        clip_media(clip.path, clip.start, clip.end, folder, link=link, front=encoder.front) for clip in questions.clips
     ]
     check_size(media, "use --link, a smaller --top-k, or a shorter --window")
     names = short_names([clip.path for clip in questions.clips])

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auricle.core.console import number_of, short_names
 from auricle.core.errors import AudioError
@@ -17,12 +18,15 @@ from auricle.index.search_results import Match, SearchResults
 from auricle.reports.clip_pages.clip_page import ClipMedia, check_size, clip_document, clip_media
 from auricle.reports.drawing.html import text
 
+if TYPE_CHECKING:
+    from auricle.frontends.base import FrontEnd
+
 HOW = {
     NEAREST: "by their similarity to the nearest example",
     ROCCHIO: "by their similarity to the mean of the examples",
     LINEAR: "by a classifier that learnt from the examples",
-    "": "",
 }
+MEASURES = {LINEAR: "probability"}
 LONGEST_EXAMPLE = 30.0  # seconds of an example that the page plays
 
 
@@ -59,6 +63,7 @@ def search_page(
     folder: Path,
     *,
     link: bool = False,
+    front: FrontEnd | None = None,
 ) -> tuple[str, list[str]]:
     """Return the document, and the reasons why recordings could not be read; those are left out.
 
@@ -68,6 +73,7 @@ def search_page(
         then: what the next command is made of.
         folder: where the page will stand.
         link: sounds are links to the recordings, relative to ``folder``, in place of data.
+        front: draws the pictures: that of the index's model.
 
     Raises:
         AuricleError: the page would be too large for a browser.
@@ -77,7 +83,8 @@ def search_page(
     failed: list[str] = []
     names = short_names([match.span.path for match in results])
     shown = [_example(example) for example in examples]
-    shown += [_match(match, number, name) for number, (match, name) in enumerate(zip(results, names), 1)]
+    measure = MEASURES.get(results.method, "similarity")
+    shown += [_match(match, number, name, measure) for number, (match, name) in enumerate(zip(results, names), 1)]
     for values in shown:
         start, end = values["start"], values["end"]
         assert start is None or isinstance(start, float)
@@ -85,14 +92,14 @@ def search_page(
         last = LONGEST_EXAMPLE + (start or 0.0) if values["example"] else None
         end = end if last is None else min(last, end or last)
         try:
-            its = clip_media(str(values["path"]), start, end, folder, link=link)
+            its = clip_media(str(values["path"]), start, end, folder, link=link, front=front)
         except AudioError as error:
             failed.append(str(error))
             continue
         media.append(its)
         clips.append({**values, "seconds": its.seconds, "sound": its.sound, "picture": its.picture})
     check_size(media, "use --link or a smaller --top-k")
-    title = f"{number_of(len(results), 'span')}: {results.query}"
+    title = f"{number_of(len(results), 'span')} {results.query}"
     spans = json.dumps([clip["span"] for clip in clips])
     store = {
         "key": hashlib.sha256(f"{then.index} {results.query} {spans}".encode()).hexdigest()[:16],
@@ -105,15 +112,10 @@ def search_page(
     }
     items = "".join(f"<li>{text(note)}</li>" for note in (*results.notes, *failed))
     notes = f'<ul class="warnings">{items}</ul>' if items else ""
-    summary = f"of {number_of(results.searched, 'span')} that were searched{_how(results)}."
+    how = f", {HOW[results.method]}" if results.method else ""
+    summary = f"of {number_of(results.searched, 'span')} that were searched{how}."
     facts = {"index": text(then.index), "summary": text(summary[0].upper() + summary[1:]), "notes": notes}
     return clip_document(title, "search_page", facts, store, link=link), failed
-
-
-def _how(results: SearchResults) -> str:
-    if results.method:
-        return f", {HOW[results.method]}"
-    return ", in groups of near duplicates" if any(match.group for match in results) else ""
 
 
 def _example(example: PageExample) -> dict[str, object]:
@@ -131,7 +133,7 @@ def _example(example: PageExample) -> dict[str, object]:
     }
 
 
-def _match(match: Match, number: int, name: str) -> dict[str, object]:
+def _match(match: Match, number: int, name: str, measure: str) -> dict[str, object]:
     span, by_label = match.span, match.similarity is None
     facts = [match.tag_text(), _where(span, match)]
     return {
@@ -143,7 +145,7 @@ def _match(match: Match, number: int, name: str) -> dict[str, object]:
         "end": span.end,
         "span": span.id,
         "value": match.score if by_label else match.similarity,
-        "measure": match.label if by_label else "similarity",
+        "measure": match.label if by_label else measure,
         "facts": [fact for fact in facts if fact],
     }
 
