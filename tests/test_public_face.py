@@ -20,6 +20,8 @@ from auricle.data.audioset import audioset_classes
 from auricle.hub import weight_cache
 from auricle.hub.published.table import get
 from auricle.hub.weight_file import save_encoder
+from auricle.index.build import index_recordings
+from auricle.index.config import IndexConfig
 from auricle.models.efficientat.config import MNConfig
 from auricle.models.efficientat.mn import MN
 
@@ -58,6 +60,7 @@ accuracy: float = learnt.validation["accuracy"]
 small = auricle.distill("sounds", teacher=["mn10_as"], out="small").run
 bundle = auricle.export(encoder, "graph", to="onnx")
 errors: dict[str, float] = bundle.certificate.largest
+places: list[float] = [match.span.start for match in auricle.search("INDEX", "a.wav", top_k=3)]
 unsure: list[str] = [clip.label for clip in auricle.suggest("sounds", encoder, top_k=3).clips]
 added: int = auricle.build_index(["night"], encoder, out="INDEX", dtype="int8").new
 index = auricle.SoundIndex.open("INDEX")
@@ -103,6 +106,8 @@ def test_the_example_of_every_public_name_runs(name, desk):
         {"auricle": auricle, "np": np, "torch": torch, "waveform": np.zeros(48000, np.float32)},
     )
     threads = torch.get_num_threads()
+    if name == "search":
+        index_recordings(IndexConfig(("sounds", "a.wav"), out="INDEX", model="mn04_as", window=1.0))
     try:
         if code.startswith(">>>"):
             test = doctest.DocTestParser().get_doctest(code, names, name, None, 0)

@@ -40,4 +40,4 @@ class LoudestBand(Encoder):
         thirds = torch.stack([part.mean(1) for part in clip.tensor_split(3, dim=1)], dim=1)
         logits = 6.0 * (thirds - thirds.mean(1, keepdim=True))
         times = torch.arange(frames.shape[1]) * spec.hop_seconds
-        return EncoderOutput(frames, times, spec.lengths, clip, logits=logits)
+        return EncoderOutput(frames, times, spec.lengths, clip, logits=logits, head_logits={"main": logits})

@@ -132,7 +132,7 @@ def search(
         AuricleError: for a folder that is no index, an example that cannot be read, an unknown label or setting.
 
     Example:
-        for match in auricle.search("INDEX", "bark.wav", top_k=5):
+        for match in auricle.search("INDEX", "a.wav", top_k=5):
             print(match.span.path, match.span.start, match.similarity)
     """
     from auricle.models.base import Encoder
