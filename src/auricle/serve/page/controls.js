@@ -80,7 +80,7 @@ export function scoreBar(label, score, { rank = null, mark = "", onclick = null 
   const bar = element("span", { className: "meter", ariaHidden: "true" });
   bar.style.setProperty("--share", Math.max(0, Math.min(1, score)));
   bar.style.setProperty("--own", rank === null ? "var(--soft)" : `var(--c${rank % COLOURS})`);
-  const marked = mark ? [element("b", { className: "mark" }, mark)] : [];
+  const marked = mark ? [" ", element("b", { className: "mark" }, mark)] : [];
   const name = onclick ? button(label, onclick, { className: "as-text" }) : element("span", {}, label);
   return element("li", {}, element("span", { className: "name" }, name, ...marked), bar, element("span", { className: "number" }, scoreText(score)));
 }

@@ -72,6 +72,7 @@ export async function similarView(_, query, tools) {
   }
 
   function show() {
+    heading.hidden = !found;
     heading.textContent = found ? (found.matches.length ? count(found.matches.length, "match", "matches") : "No matches") : "";
     notes.replaceChildren(...(found?.notes ?? []).map((note) => small(note)));
     if (!found) {
