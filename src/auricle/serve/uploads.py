@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -179,7 +179,7 @@ class FormFiles:
                     "on_end": self._on_end,
                 },
             )
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise Refusal(400, f"the form cannot be read: {error}") from None
 
     async def read(self, body: AsyncIterator[bytes]) -> None:
@@ -192,7 +192,7 @@ class FormFiles:
             try:
                 with writing(self.folder):
                     await run_in_threadpool(self._parser.write, block)
-            except MultipartParseError as error:
+            except FormParserError as error:
                 raise Refusal(400, f"the form cannot be read: {error}") from None
             except Refusal:
                 raise
