@@ -23,6 +23,7 @@ from auricle.serve.library import ServedRecording
 
 BLOCK_SECONDS = 30.0
 PEAK_SAMPLES = 512  # per pair of peaks
+PEAKS_PER_COLUMN = 8  # at least, or the samples themselves are read: peaks do not begin where columns do
 FINE_SECONDS = 90.0  # a part up to this long is decoded; of a longer one the overview is shown
 BANDS = 96  # rows of a coarse spectrogram
 COLUMN_SAMPLES = 4096  # of a coarse column; its value is the loudest of its frames
@@ -85,7 +86,7 @@ class Pictures:
         """
         overview = self.overview(recording)
         first, stop = _span(overview, start, end)
-        if (stop - first) / columns >= 2 * PEAK_SAMPLES:
+        if (stop - first) / columns >= PEAKS_PER_COLUMN * PEAK_SAMPLES:
             pairs = overview.peaks[first // PEAK_SAMPLES : -(-stop // PEAK_SAMPLES)]
             low, high = pairs[:, 0], pairs[:, 1]
         else:

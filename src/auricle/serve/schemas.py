@@ -296,3 +296,60 @@ class CurveReply(Reply):
     points: list[CurvePointReply]
     threshold: float | None = Field(description="score from which on the wanted precision is reached; null: none does")
     reason: str = Field(description="why there is no threshold, or why it is not certain")
+
+
+class ExampleRequest(RequestBody):
+    """A span of the index, or a part of a recording (without start and end: all of it)."""
+
+    span: int | None = Field(default=None, ge=0, le=2**53)
+    recording: RecordingId | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
+
+
+class FiltersRequest(RequestBody):
+    """Which spans are searched."""
+
+    after: str = Field(
+        default="", max_length=40, description="date, date and time, or time of day: 2024-06-01T05:30, 05:30"
+    )
+    before: str = Field(default="", max_length=40)
+    recorder: str = Field(default="", max_length=200, description="name; * and ? are wildcards")
+    place: str = Field(default="", max_length=200)
+    path: str = Field(default="", max_length=500, description="pattern of the path, or of its end: pond/*.wav")
+
+
+class SearchRequest(RequestBody):
+    examples: list[ExampleRequest] = Field(default=[], max_length=100, description="sounds that are meant")
+    negatives: list[ExampleRequest] = Field(default=[], max_length=100, description="sounds that are not meant")
+    label: str = Field(default="", max_length=200, description="a class of the index")
+    least: Score = Field(default=0.0, description="lowest score of the label")
+    most: Score = Field(default=1.0, description="highest score of the label")
+    top_k: int = Field(default=20, ge=1, le=500)
+    min_score: float | None = Field(
+        default=None, ge=-1, le=1, allow_inf_nan=False, description="least similarity or score"
+    )
+    overlapping: bool = Field(default=False, description="also spans of which a better one has half")
+    filters: FiltersRequest = Field(default=FiltersRequest())
+
+
+class MatchReply(Reply):
+    span: int
+    recording: str | None = Field(description="null: the recording is not offered any more")
+    name: str
+    start: float
+    end: float
+    similarity: float | None = Field(description="to the examples, -1 to 1; null without examples")
+    score: float | None = Field(description="of the label")
+    label: str
+    recorder: str
+    place: str
+    time: str | None = Field(description="when the span begins, by the recorder's clock")
+    tags: list[TagReply]
+
+
+class SearchReply(Reply):
+    method: str = Field(description="nearest, rocchio or linear; empty without examples")
+    searched: int = Field(description="spans that the filters left")
+    notes: list[str]
+    matches: list[MatchReply]
