@@ -75,6 +75,9 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    kind = request.headers.get("content-type", "")
+    if request.method == "POST" and "json" not in kind:
+        return error_answer(415, f"expected JSON, with 'Content-Type: application/json'; got '{kind}'")
     lines = []
     for fault in error.errors()[:5]:
         place = ".".join(str(part) for part in fault.get("loc", ())[1:]) or "the body"

@@ -112,7 +112,7 @@ def clips_to_learn(drawn: Iterable[DrawnLabel], answers: Iterable[Answer]) -> Ma
     there, and every other class is known to be absent. Of an answer only the class that was asked about is known.
 
     Raises:
-        AuricleError: there is nothing to learn from.
+        AuricleError: there is nothing to learn from, or no class of which parts with it and parts without it are known.
     """
     by_file: dict[str, list[DrawnLabel]] = defaultdict(list)
     for label in drawn:
@@ -129,7 +129,21 @@ def clips_to_learn(drawn: Iterable[DrawnLabel], answers: Iterable[Answer]) -> Ma
     if not clips:
         raise AuricleError("there are no labels yet: label parts of recordings, or answer questions of the review")
     unique = {clip.id: clip for clip in reversed(clips)}  # what was drawn counts before what was answered
-    return Manifest(tuple(reversed(unique.values())), Path("/"))
+    manifest = Manifest(tuple(reversed(unique.values())), Path("/"))
+    _check_classes(manifest)
+    return manifest
+
+
+def _check_classes(manifest: Manifest) -> None:
+    holds = {label for clip in manifest for label in clip.labels}
+    for label in holds:
+        if any(label not in clip.labels and (clip.known is None or label in clip.known) for clip in manifest):
+            return
+    names = ", ".join(sorted(holds)) or "no class"
+    raise AuricleError(
+        f"the labels name {names} alone: to tell it from other sounds, label parts with something else too, or answer 'no' in "
+        "the review"
+    )
 
 
 def _clips_of(labels: list[DrawnLabel], classes: list[str]) -> Iterator[Clip]:

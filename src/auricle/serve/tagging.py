@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from auricle.audio.sources import AudioSource
@@ -97,7 +97,8 @@ class TagWork:
             tagger.iterate([AudioSource(recording.name, recording.path, recording.name)], on_windows=on_windows)
         )
         if isinstance(outcome, Failure):
-            return outcome.error
+            return outcome.error.replace(str(recording.path), recording.name)
+        notes = tuple(note.replace(str(recording.path), recording.name) for note in outcome.notes)
         if file_stamp(recording.path) != stamp:
             return f"{recording.name}: the file changed while it was read; ask again"
         window, hop = tagger.settings.window_seconds
@@ -107,7 +108,7 @@ class TagWork:
             fingerprint=tagger.encoder.fingerprint(),
             window=window,
             hop=hop,
-            tags=shortened(outcome),
+            tags=replace(shortened(outcome), notes=notes),
             lanes=lanes_of(outcome, tagger),
             nyquist=tagger.info.sample_rate / 2,
             stamp=stamp,

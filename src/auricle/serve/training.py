@@ -94,7 +94,7 @@ class TrainWork:
             finally:
                 _end(process)
         if process.returncode not in (0, 1):  # 1: some recordings could not be read
-            raise AuricleError(_reason((work / "said.txt").read_text(encoding="utf-8", errors="replace")))
+            raise AuricleError(reason_in((work / "said.txt").read_text(encoding="utf-8", errors="replace")))
         run = work / OUTPUT
         return {"scores": scores_of(run), "notes": notes_of(run)}
 
@@ -126,7 +126,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _reason(text: str) -> str:
+def reason_in(text: str) -> str:
     """Return the error of the command from what it said: its last line."""
     lines = [line.removeprefix("auricle: ").strip() for line in text.splitlines() if line.strip()]
     return (
