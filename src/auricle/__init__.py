@@ -22,6 +22,7 @@ from auricle import models as _models
 from auricle.version import __version__
 
 if TYPE_CHECKING:
+    from auricle.commands.check import check
     from auricle.commands.export import export
     from auricle.commands.finetune.finetune import distill, finetune
     from auricle.commands.index import build_index
@@ -44,6 +45,7 @@ __all__ = [
     "Tagger",
     "__version__",
     "build_index",
+    "check",
     "distill",
     "embed",
     "export",
@@ -62,6 +64,7 @@ _MODULES = {
     "Stream": "auricle.inference.live.stream",
     "Tagger": "auricle.inference.tagger",
     "build_index": "auricle.commands.index",
+    "check": "auricle.commands.check",
     "distill": "auricle.commands.finetune.finetune",
     "embed": "auricle.inference.embedder",
     "export": "auricle.commands.export",

@@ -80,6 +80,7 @@ TOPICS = {
         "prepare speech": Verb("prepare", "prepare speech with the features of a speech model (M2D-S)", "Speech"),
         "prepare hear": Verb("prepare", "write a task folder in HEAR's format", "HearTaskFolder"),
         "prepare teacher": Verb("prepare", "store the outputs of a teacher for distill", "TeacherOutputs"),
+        "check": Verb("check", "find what is wrong with recordings and labels, before training", computes=False),
         "pretrain": Verb("pretrain", "pre-train an encoder on recordings without labels"),
         "finetune": Verb("finetune", "teach an encoder the labels of recordings"),
         "suggest": Verb("suggest", "find the clips most worth a label, with a page to label them on"),

@@ -358,6 +358,15 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line with one write, so that lines of several processes do not mix."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
 # ---- JSON and YAML
 def dumps(value: Any, **layout: Any) -> str:
     """Return JSON that every parser reads: NaN and infinite numbers, which JSON does not have, become null.

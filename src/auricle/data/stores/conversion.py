@@ -19,7 +19,7 @@ from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, AudioNote, blocks, p
 from auricle.audio.sources import AudioSource, files_below
 from auricle.audio.windows import SpanReader
 from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
-from auricle.core.io import check_unchanged, file_stamp, replacing, short_name
+from auricle.core.io import append_line, check_unchanged, file_stamp, replacing, short_name
 from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
 from auricle.data.manifest.manifest import Manifest
@@ -314,15 +314,6 @@ def _key(id: str, hashed: bool = False) -> str:
 def fingerprint(task: ConversionTask, stamp: list[int] | None) -> str:
     """Return size, modification time (``stamp``) and span of the audio; empty when the file is missing."""
     return f"{stamp[0]} {stamp[1]} {task.start}-{task.end}" if stamp else ""
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line with one write, so that lines of several processes do not mix."""
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
 
 
 def _read_journal(path: Path) -> dict[str, ConvertedClip]:

@@ -15,11 +15,11 @@ import numpy as np
 
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AudioError
-from auricle.core.io import check_unchanged, file_stamp, replacing
+from auricle.core.io import append_line, check_unchanged, file_stamp, replacing
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.base import ClipStore, StoredAudio
-from auricle.data.stores.conversion import ConversionFailure, append_line, keys_of
+from auricle.data.stores.conversion import ConversionFailure, keys_of
 
 WAVEFORMS = "waveforms"  # folder of the kept waveforms
 SUBTYPES = {32: "FLOAT", 16: "PCM_16"}  # of libsndfile, by bits a sample
