@@ -23,7 +23,7 @@ from auricle.core.options import argument, check_ranges, names_of, option, paths
 if TYPE_CHECKING:
     from auricle.data.checks.cleaned import CleanedManifest
     from auricle.data.checks.findings import Finding
-    from auricle.data.checks.matches import Candidate, Excerpt, SharedSound
+    from auricle.data.checks.matches import SharedSound
     from auricle.data.checks.measures import ClipMeasurer, ClipMeasures
     from auricle.data.checks.shared_sound import Copies
     from auricle.data.manifest.manifest import Manifest
@@ -57,14 +57,13 @@ class CheckConfig:
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None})
 
     def __post_init__(self) -> None:
-        source = self.source
-        source = (source,) if isinstance(source, (str, os.PathLike)) else tuple(source)
-        object.__setattr__(self, "source", source)
+        one = isinstance(self.source, (str, os.PathLike))
+        object.__setattr__(self, "source", (self.source,) if one else tuple(self.source))
         paths_as_text(self)
         check_ranges(self, ("workers",), 1)
-        if len(source) > 1 and (self.labels or self.label_column or self.group_column):
+        if len(self.source) > 1 and (self.labels or self.label_column or self.group_column):
             raise AuricleError(
-                f"--labels, --label-column and --group-column go with one folder or table, not with {len(source)}; "
+                f"--labels, --label-column and --group-column go with one folder or table, not with {len(self.source)}; "
                 "check them one by one, or write one table"
             )
 
@@ -232,11 +231,16 @@ def _read(config: CheckConfig) -> Manifest:
     from auricle.data.manifest.manifest import ManifestWarning
     from auricle.inference.coercion import as_manifest, is_archive
 
-    named = {"labels": config.labels, "label_column": config.label_column, "group_column": config.group_column}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ManifestWarning)
         if len(config.source) == 1 and not is_archive(config.source[0]):
-            return read_manifest(config.source[0], classes=config.classes, **named)
+            return read_manifest(
+                config.source[0],
+                labels=config.labels,
+                label_column=config.label_column,
+                group_column=config.group_column,
+                classes=config.classes,
+            )
         manifest = as_manifest(list(config.source))
     return replace(manifest, classes=read_class_list(config.classes)) if config.classes else manifest
 

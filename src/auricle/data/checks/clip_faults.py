@@ -100,9 +100,9 @@ def clip_findings(measures: Sequence[ClipMeasures]) -> Iterator[Finding]:
     if silent:
         yield Finding("silent", _counted(len(silent), len(measures)), silent)
     usable = [clip for clip in measures if is_usable(clip)]
-    for name, fault in FAULTS.items():
-        worst = sorted(((fault.badness(clip), clip) for clip in usable), key=lambda pair: -pair[0])
-        found = tuple(FoundClip(clip.id, fault.detail(clip)) for badness, clip in worst if badness > 0)
+    for name, kind in FAULTS.items():
+        worst = sorted(((kind.badness(clip), clip) for clip in usable), key=lambda pair: -pair[0])
+        found = tuple(FoundClip(clip.id, kind.detail(clip)) for badness, clip in worst if badness > 0)
         if found:
             yield Finding(name, _counted(len(found), len(measures)), found)
 

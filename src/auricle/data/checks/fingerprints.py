@@ -1,12 +1,12 @@
 """Fingerprints of sound that survive another gain, another codec and a shift: the sub-fingerprints of Haitsma and Kalker.
 
-Source: J. Haitsma and T. Kalker, "A Highly Robust Audio Fingerprinting System", ISMIR 2002, sections 4 and 5: frames of 0.37 s every
-11.6 ms, 33 bands on a logarithmic scale from 300 to 2000 Hz, and of every frame 32 bits: bit m is 1 if the difference of the energies
-of bands m and m + 1 has grown since the frame before. The bits whose difference is smallest are the ones that another copy of the
-sound may have otherwise; they are kept too.
+Source: J. Haitsma and T. Kalker, "A Highly Robust Audio Fingerprinting System", ISMIR 2002, sections 4 and 5: frames of 0.37 s
+every 11.6 ms, 33 bands on a logarithmic scale from 300 to 2000 Hz, and of every frame 32 bits: bit m is 1 if the difference of the
+energies of bands m and m + 1 has grown since the frame before. The bits whose difference is smallest are the ones that another copy
+of the sound may have otherwise; they are kept too.
 
-Different from there: frames are centred, with zeros around the clip, so that half a second of sound has frames too; frames far below
-the loudest one have no fingerprint, because the bits of silence are those of its rounding noise.
+Different from there: frames are centred, with zeros around the clip, so that half a second of sound has frames too; frames far
+below the loudest one have no fingerprint, because the bits of silence are those of its rounding noise.
 """
 
 from __future__ import annotations

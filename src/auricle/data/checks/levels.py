@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Clipped peaks pile up at one value: the outermost bins of the histogram of samples hold more of them than the many bins before. Around
-# the peak of a sine the ratio is 0.2 (the density of its samples is 1 / (pi sqrt(1 - x^2))), of noise and speech less.
+# Clipped peaks pile up at one value: the outermost bins of the histogram of samples hold more of them than the many bins before.
+# Around the peak of a sine the ratio is 0.2 (the density of its samples is 1 / (pi sqrt(1 - x^2))), of noise and speech less.
 SCALE = 8192  # bins for 0 to full scale
 RAIL, BESIDE = 3, 97  # bins: 0.04 % and 1.2 % of full scale
 LEAST_PILED = 10  # samples
@@ -76,7 +76,7 @@ class LevelMeter:
         self._histogram += np.bincount(bins, minlength=len(self._histogram))
         steps = np.abs(np.diff(block, axis=0))
         self._step = min(self._step, float(steps.min(initial=np.inf, where=steps > 0)))
-        self._find_pauses(~block.any(axis=1))
+        self._find_pauses(np.logical_not(block.any(axis=1)))
 
     def _find_pauses(self, silent: np.ndarray) -> None:
         """Count samples in runs of zeros of at least a pause, across blocks."""

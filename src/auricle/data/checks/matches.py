@@ -1,9 +1,9 @@
 """Find clips that hold the same sound: candidates by equal sub-fingerprints, then the waveforms themselves.
 
-A candidate is a pair of clips with equal sub-fingerprints at one and the same shift. In clips of a few seconds, sub-fingerprints that
-differ in an uncertain bit count as equal (Haitsma and Kalker, section 5.2). A candidate is a match if the waveforms correlate at that
-shift, in the telephone band and in its upper part alone: two takes of a word by one speaker can be alike in the lowest harmonics.
-Gain, polarity, codec, sample rate and a shift leave the correlation high. A change of speed or pitch is not found.
+A candidate is a pair of clips with equal sub-fingerprints at one and the same shift. In clips of a few seconds, sub-fingerprints
+that differ in an uncertain bit count as equal (Haitsma and Kalker, section 5.2). A candidate is a match if the waveforms correlate
+at that shift, in the telephone band and in its upper part alone: two takes of a word by one speaker can be alike in the lowest
+harmonics. Gain, polarity, codec, sample rate and a shift leave the correlation high. A change of speed or pitch is not found.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SEARCHED_SECONDS = 0.15  # of shift, around that of the fingerprints
 FINE = 4  # shifts tried per sample: at 3400 Hz a quarter of a sample at 8 kHz is 0.1 of a period
 BAND = (300.0, 3400.0)  # hertz; hum and offset of a recorder are alike in all its recordings
 UPPER_BAND = (1000.0, 3400.0)
-# In 2,400 clips (ESC-10, 2,000 spoken digits), two takes of a digit reach 0.86 in the whole band and 0.71 in its upper part at once;
-# copies as MP3, Ogg, Opus, telephone code or with noise 20 dB below them stay above 0.9 and 0.75 (`python -m benchmarks.check`).
+# In 2,400 clips (ESC-10, 2,000 spoken digits), two takes of a digit reach 0.86 in the whole band and 0.71 in its upper part at
+# once; copies as MP3, Ogg, Opus, telephone code or with noise 20 dB below them stay above 0.9 and 0.75 (`python -m benchmarks.check`).
 LEAST_CORRELATION, LEAST_UPPER = 0.85, 0.75
 
 
@@ -172,7 +172,7 @@ def compare(task: tuple[Candidate, Excerpt, Excerpt]) -> SharedSound | None:
         ]
     except AuricleError:
         return None
-    correlation, upper, lag = correlations(*waves, reach=round(SEARCHED_SECONDS * COMPARED_RATE))
+    correlation, upper, lag = correlations(waves[0], waves[1], round(SEARCHED_SECONDS * COMPARED_RATE))
     if correlation < LEAST_CORRELATION or upper < LEAST_UPPER:
         return None
     shift += lag / COMPARED_RATE

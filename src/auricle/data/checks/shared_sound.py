@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from auricle.core.console import listed, number_of
 from auricle.core.io import sha256_of
@@ -50,8 +49,7 @@ def candidate_tasks(
         measures: What was measured of them, in the same order.
         store: Opens them.
     """
-    first = {group[0] for group in identical_groups(measures)}
-    copies = {number for group in identical_groups(measures) for number in group} - first
+    copies = {number for group in identical_groups(measures) for number in group[1:]}
     compared = [n for n, clip in enumerate(measures) if is_usable(clip) and n not in copies]
     clips = manifest.table
     tasks = []
@@ -59,7 +57,8 @@ def candidate_tasks(
         one, other = compared[found.first], compared[found.second]
         if _recording(clips[one]) != _recording(clips[other]):
             pair = Candidate(one, other, found.shift, found.at, found.votes)
-            tasks.append((pair, *(_excerpt(store, clips[n], measures[n]) for n in (one, other))))
+            first_clip, second_clip = (_excerpt(store, clips[n], measures[n]) for n in (one, other))
+            tasks.append((pair, first_clip, second_clip))
     return tasks
 
 
@@ -119,7 +118,8 @@ def joined(groups: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
 
 def copy_findings(manifest: Manifest, copies: Copies) -> Iterator[Finding]:
     """Yield the findings about copies."""
-    bytewise, samples = [], []
+    bytewise: list[tuple[int, ...]] = []
+    samples: list[tuple[int, ...]] = []
     for group in copies.identical:
         (bytewise if _same_bytes(manifest, group) else samples).append(group)
     yield from _grouped("identical-files", bytewise, manifest, copies)
@@ -135,13 +135,9 @@ def _same_bytes(manifest: Manifest, group: Sequence[int]) -> bool:
         return False
     files = [manifest.root / str(clip.path) for clip in clips]
     try:
-        return len({file.stat().st_size for file in files}) == 1 and len(set(map(_digest, files))) == 1
+        return len({file.stat().st_size for file in files}) == 1 and len(set(map(sha256_of, files))) == 1
     except OSError:  # gone since it was measured
         return False
-
-
-def _digest(file: Path) -> str:
-    return sha256_of(file)
 
 
 def _grouped(name: str, groups: Sequence[Sequence[int]], manifest: Manifest, copies: Copies) -> Iterator[Finding]:
