@@ -1,9 +1,8 @@
 """The bandwidth of a recording: the frequency above which it holds nothing, where that edge is sharp.
 
 Sound that was recorded at a lower rate and upsampled, or that went through a codec or a telephone, ends at a sharp edge far below
-half its sample rate. Sound that just has little treble falls off slowly. The edge is looked for in the mean spectrum, as programs do
-that find MP3 files sold as lossless ones (B. D'Alessandro and Y. Q. Shi, "MP3 bit rate quality detection through frequency spectrum
-analysis", ACM MM&Sec 2009).
+half its sample rate. Sound that just has little treble falls off slowly. The edge is looked for in the mean spectrum, as in
+B. D'Alessandro and Y. Q. Shi, "MP3 bit rate quality detection through frequency spectrum analysis", ACM MM&Sec 2009.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ HARRIS = (
 )  # 4-term Blackman-Harris window, side lobes at -92 dB (F. J. Harris, Proc. IEEE 1978)
 SIDE, GAP = 10, 4  # bins compared on both sides of an edge, and between them and the edge
 BATCH = 512  # frames transformed together: 4 MB
-# An edge: the mean falls by at least 30 dB within GAP bins to both sides, and nothing above comes nearer than 25 dB. Half of the clips
-# of ESC-10 (Ogg) fall by more than 38 dB somewhere, most of them at 16 kHz (0.73 of half the rate), where many MP3 encoders end.
+# An edge: the mean falls by at least 30 dB within GAP bins to both sides, and nothing above comes nearer than 25 dB. Half of the
+# clips of ESC-10 (Ogg) fall by more than 38 dB somewhere, most of them at 16 kHz (0.73 of half the rate), where many MP3
+# encoders end.
 LEAST_DROP, LEAST_EMPTY = 30.0, 25.0  # dB
 LOWEST_EDGE = 2000.0  # hertz; below half the lowest usual rate, a steep fall is the sound's own
 HIGHEST_EDGE = 0.7  # of half the sample rate; above, the codec's usual low-pass is no fault
