@@ -61,6 +61,7 @@ small = auricle.distill("sounds", teacher=["mn10_as"], out="small").run
 bundle = auricle.export(encoder, "graph", to="onnx")
 errors: dict[str, float] = bundle.certificate.largest
 places: list[float] = [match.span.start for match in auricle.search("INDEX", "a.wav", top_k=3)]
+faults: list[str] = [finding.name for finding in auricle.check("sounds").findings]
 unsure: list[str] = [clip.label for clip in auricle.suggest("sounds", encoder, top_k=3).clips]
 added: int = auricle.build_index(["night"], encoder, out="INDEX", dtype="int8").new
 index = auricle.SoundIndex.open("INDEX")

@@ -30,6 +30,7 @@ HOPELESS = {
     "prepare speech": "nowhere --out p --features nowhere/model",
     "prepare hear": "nowhere --out t",
     "prepare teacher": "nowhere --out p --model logmel-stats",
+    "check": "nowhere",
     "pretrain": "nowhere --out r",
     "finetune": "nowhere --model logmel-stats --out r",
     "export": "--model nobody --out exported",

@@ -13,6 +13,7 @@ from auricle.cli import aliases
 from auricle.cli.flags import config_from
 from auricle.cli.main import VERBS, main, read
 from auricle.commands.advise.facts import AdviseConfig
+from auricle.commands.check import CheckConfig
 from auricle.commands.complexity import ComplexityConfig
 from auricle.commands.demo import DemoConfig
 from auricle.commands.embed import EmbedConfig
@@ -50,6 +51,7 @@ CONFIGS = {
     "index": IndexConfig,
     "stream": StreamConfig,
     "export": ExportConfig,
+    "check": CheckConfig,
     "suggest": SuggestConfig,
     "review": ReviewConfig,
     "serve": ServeConfig,
@@ -88,6 +90,7 @@ NEW_FORMS = [
     ("review", "tags --label Frog --sample all", {"source": ("tags",), "label": ("Frog",), "sample": None}),
     ("review", "RUN --refit --target-precision 0.9", {"refit": True, "goal.target_precision": 0.9}),
     ("serve", "night --model RUN --port auto", {"folders": ("night",), "model": ("RUN",), "port": None}),
+    ("check", "a b --clean c.csv --workers auto", {"source": ("a", "b"), "clean": "c.csv", "workers": None}),
     ("stream", "live --model mn04_as --hop 1", {"source": "live", "model": "mn04_as", "hop": 1.0}),
     (
         "export",

@@ -24,6 +24,10 @@ BATCH = 512  # frames transformed together: 4 MB
 # clips of ESC-10 (Ogg) fall by more than 38 dB somewhere, most of them at 16 kHz (0.73 of half the rate), where many MP3
 # encoders end.
 LEAST_DROP, LEAST_EMPTY = 30.0, 25.0  # dB
+NOTHING = (
+    -80.0
+)  # dB of full scale: white noise of this power is that of rounding to 13 bits; a recorder's own noise is louder
+TINY = 1e-20  # power of a bin, far below rounding
 LOWEST_EDGE = 2000.0  # hertz; below half the lowest usual rate, a steep fall is the sound's own
 HIGHEST_EDGE = 0.7  # of half the sample rate; above, the codec's usual low-pass is no fault
 
@@ -52,22 +56,27 @@ class Bandwidth:
 
     def finish(self) -> float | None:
         """Return the hertz above which the recording holds nothing; None where it has no sharp edge far below half its rate."""
-        if len(self._held):
+        if not self._frames:  # else the rest is left out: sound that ends inside a frame spreads over all frequencies
             self._add(np.pad(self._held, (0, SIZE - len(self._held)))[None])
-        power = self._power / max(self._frames, 1) + 1e-20
+        power = self._power / max(self._frames, 1) + TINY
         sums = np.concatenate([[0.0], np.cumsum(power)])
         edges = np.arange(max(SIDE + GAP, round(LOWEST_EDGE * SIZE / self.rate)), len(power) - SIDE - GAP)
         if not len(edges):
             return None
-        below = (sums[edges - GAP] - sums[edges - GAP - SIDE]) / SIDE
-        above = (sums[edges + GAP + SIDE] - sums[edges + GAP]) / SIDE
+        below = (sums[edges - GAP] - sums[edges - GAP - SIDE]).clip(TINY) / SIDE
+        above = (sums[edges + GAP + SIDE] - sums[edges + GAP]).clip(TINY) / SIDE
         drops = 10 * np.log10(below / above)
         best = int(drops.argmax())
         edge = int(edges[best])
         emptiness = 10 * np.log10(below[best] / power[edge + GAP :].max())
-        if edge > HIGHEST_EDGE * (len(power) - 1) or drops[best] < LEAST_DROP or emptiness < LEAST_EMPTY:
+        level = 10 * np.log10(power[edge + GAP :].mean() / float(np.square(_window()).sum()))
+        if edge > HIGHEST_EDGE * (len(power) - 1) or level > NOTHING:
             return None
-        return round(edge * self.rate / SIZE, -1)
+        if drops[best] < LEAST_DROP or emptiness < LEAST_EMPTY:
+            return None
+        near = power[edge - GAP - SIDE : edge + GAP + SIDE]
+        last = int(np.flatnonzero(near > np.sqrt(below[best] * above[best]))[-1]) + edge - GAP - SIDE
+        return round(last * self.rate / SIZE, -1)
 
     def _add(self, frames: np.ndarray) -> None:
         spectrum = np.fft.rfft(frames * _window(), axis=1)

@@ -46,7 +46,8 @@ def _offset(clip: ClipMeasures) -> float:
 
 
 def _coarse(clip: ClipMeasures) -> float:
-    return clip.levels.step if clip.levels.step >= COARSE and clip.samples >= ENOUGH_SAMPLES else 0.0
+    known = clip.samples >= ENOUGH_SAMPLES and clip.levels.peak <= LOUD
+    return clip.levels.step if clip.levels.step >= COARSE and known else 0.0
 
 
 def _lacking(clip: ClipMeasures) -> float:
