@@ -15,9 +15,9 @@ import pytest
 
 import auricle
 from auricle.cli.main import main
-from auricle.commands.check import CheckReport
 from auricle.core.errors import AuricleError
 from auricle.data.checks.findings import KINDS
+from auricle.data.checks.report import CheckReport
 from auricle.data.synthetic.corpus import make_corpus
 from helpers.faulty_sounds import clean_sound, write, write_clean_folder, write_faulty_folder
 from helpers.paths import SHARED

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from auricle.data.checks.findings import Finding
     from auricle.data.checks.matches import SharedSound
     from auricle.data.checks.measures import ClipMeasurer, ClipMeasures
+    from auricle.data.checks.report import CheckReport
     from auricle.data.checks.shared_sound import Copies
     from auricle.data.manifest.manifest import Manifest
 
 PAGE, FINDINGS, CLIPS, JSON = "report.html", "findings.csv", "clips.csv", "check.json"  # in the output folder
-SHOWN = 3  # clips of a finding that are printed
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,79 +66,6 @@ class CheckConfig:
                 f"--labels, --label-column and --group-column go with one folder or table, not with {len(self.source)}; "
                 "check them one by one, or write one table"
             )
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What was found; prints as text.
-
-    Attributes:
-        summary: The source in a sentence: clips, classes, splits.
-        clips: Number of clips.
-        usable: Number of clips that can be read and are not silent.
-        seconds: Length of all usable clips together.
-        findings: What was found, the most severe first.
-        classes: Number of clips of every class.
-        rates: Number of clips of every sample rate in hertz.
-        lengths: Shortest, median, mean and longest clip, in seconds.
-        failed: {id: error message} of the clips that cannot be read.
-        notes: What should be known about how the source was understood.
-        page: The page that was written; None: nothing was written.
-        cleaned: The cleaned manifest that was written, or None.
-        left_out: Why clips are not in it, with their number.
-    """
-
-    summary: str
-    clips: int
-    usable: int
-    seconds: float
-    findings: tuple[Finding, ...]
-    classes: dict[str, int]
-    rates: dict[int, int]
-    lengths: dict[str, float]
-    failed: dict[str, str]
-    notes: tuple[str, ...] = ()
-    page: Path | None = None
-    cleaned: Path | None = None
-    left_out: dict[str, int] | None = None
-
-    def named(self, name: str) -> Finding | None:
-        """Return the finding of a name such as ``clipped``; None where there is none. ``auricle check --help`` lists no names:
-        ``docs/commands/check.md`` does."""
-        return next((finding for finding in self.findings if finding.name == name), None)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "source": self.summary,
-            "clips": self.clips,
-            "usable": self.usable,
-            "seconds": self.seconds,
-            "findings": [finding.to_json() for finding in self.findings],
-            "classes": self.classes,
-            "rates": {str(rate): count for rate, count in self.rates.items()},
-            "lengths": self.lengths,
-            "failed": [{"id": id, "error": error} for id, error in self.failed.items()],
-            "notes": list(self.notes),
-            "page": self.page and str(self.page),
-            "cleaned": self.cleaned and str(self.cleaned),
-            "left_out": self.left_out,
-        }
-
-    def __str__(self) -> str:
-        from auricle.core.console import audio_length
-
-        lines = [self.summary, f"{audio_length(self.seconds)} of sound in {self.usable:,} usable clips"]
-        if self.lengths:
-            lines[-1] += ", {shortest:.3g} to {longest:.3g} s long, median {median:.3g} s".format(**self.lengths)
-        for finding in self.findings:
-            lines.append(f"{finding.severity:<8} {finding.name}: {finding.title}: {finding.summary}")
-            lines += [f"           {clip.id}: {clip.detail}" for clip in finding.clips[:SHOWN]]
-            if len(finding.clips) > SHOWN:
-                lines.append(f"           and {len(finding.clips) - SHOWN:,} more")
-        if not self.findings:
-            lines.append("nothing was found")
-        return "\n".join(lines)
 
 
 def check(
@@ -191,6 +118,7 @@ def check_clips(config: CheckConfig, manifest: Manifest | None = None, *, quiet:
     """
     from auricle.data.checks.clip_faults import is_usable
     from auricle.data.checks.label_faults import class_counts
+    from auricle.data.checks.report import CheckReport
     from auricle.data.checks.shared_sound import copies_of
     from auricle.data.manifest.summary import summarise
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from auricle.audio.decode import read
 from auricle.core.console import audio_length, number_of
 from auricle.core.errors import AuricleError
+from auricle.core.io import dumps
 from auricle.data.checks.findings import SEVERITIES, Finding, FoundClip
+from auricle.data.checks.measures import ClipMeasures
+from auricle.data.checks.report import CheckReport
 from auricle.data.manifest.manifest import Manifest
 from auricle.reports.drawing.html import count, details, play, section, subsection, table, text
 from auricle.reports.drawing.media import SECONDS, PageSounds, log_spectrogram
 from auricle.reports.page import document
-
-if TYPE_CHECKING:
-    from auricle.commands.check import CheckReport
-    from auricle.data.checks.measures import ClipMeasures
 
 LISTED = 50  # clips of a finding in its table
 SHOWN = 4  # of them with a spectrogram
@@ -51,8 +49,6 @@ def check_page(report: CheckReport, manifest: Manifest, measures: Sequence[ClipM
         manifest: The clips.
         measures: What was measured of them.
     """
-    from auricle.core.io import dumps
-
     sounds = PageSounds()
     parts = [_header(report), section("overview", "Overview", _overview(report.findings))]
     for severity in SEVERITIES:
