@@ -40,6 +40,9 @@ RATE, SECONDS, LEVELS = 32000, 5.0, (-6.0, 6.0)  # hertz; decibels of the second
 
 def measure(place: Place, results: Results, task: str, heads: str = CHOSEN) -> None:
     """Score every fold by a detector that was made of the others: by the chosen head, by the probe, or by prototypes."""
+    if results.have(part="calibration of all folds", heads=heads, task=task):  # the last result of a task
+        return
+    place.out.mkdir(parents=True, exist_ok=True)
     if task == MIXTURES:
         clips, kind = mixtures(place), "multilabel"
     else:
@@ -47,19 +50,20 @@ def measure(place: Place, results: Results, task: str, heads: str = CHOSEN) -> N
     answers = []
     for fold in map(int, np.unique(clips.folds)):
         path = place.out / f"calibration-{heads}-{task}-{fold}.npz"
-        if not results.have(part="calibration", heads=heads, task=task, fold=fold):
+        known = results.have(part="calibration", heads=heads, task=task, fold=fold)
+        if not (known and path.is_file()):  # the scores of clips stand in the folder beside the results
             others = clips.rows(*(other for other in np.unique(clips.folds) if other != fold))
             learnt, test = clips.features.take(others), clips.features.take(clips.rows(fold))
             figures, arrays = scored(learnt, test, clips.classes, kind, heads)
             np.savez(path, **arrays)
-            results.add(part="calibration", heads=heads, task=task, fold=fold, **figures)
+            if not known:
+                results.add(part="calibration", heads=heads, task=task, fold=fold, **figures)
         with np.load(path) as file:
             answers.append({name: file[name] for name in file.files})
-    if not results.have(part="calibration of all folds", heads=heads, task=task):
-        joined = {name: np.concatenate([arrays[name] for arrays in answers]) for name in answers[0]}
-        errors = {name: error_of(joined[name], joined["truth"], kind) for name in ("before", "after")}
-        pair = {"ece_before": errors["before"], "ece_after": errors["after"]}
-        results.add(part="calibration of all folds", heads=heads, task=task, **pair)
+    joined = {name: np.concatenate([arrays[name] for arrays in answers]) for name in answers[0]}
+    errors = {name: error_of(joined[name], joined["truth"], kind) for name in ("before", "after")}
+    pair = {"ece_before": errors["before"], "ece_after": errors["after"]}
+    results.add(part="calibration of all folds", heads=heads, task=task, **pair)
 
 
 def error_of(scores: np.ndarray, truth: np.ndarray, kind: LabelKind) -> float:
