@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auricle.audio.windows import windows
+from auricle.audio.windows import covering_enough, windows
 from auricle.compat.efficientat.command_line import zero_padded
 from auricle.core.errors import AuricleError
 
@@ -58,3 +58,16 @@ def test_a_long_stream_is_never_held_whole():
 def test_windows_without_length_are_refused(size, hop):
     with pytest.raises(AuricleError, match="at least one sample"):
         next(windows([np.zeros(3, np.float32)], size, hop))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"), [(5.0, [0]), (5.01, [0]), (5.3, [0, 0.3]), (7.6, [0, 2.5]), (7.8, [0, 2.5, 2.8])]
+)
+def test_a_rest_that_adds_hardly_anything_is_no_window(seconds, starts):
+    cut = windows([np.zeros(round(seconds * 100), np.float32)], 500, 250, covering_enough)
+    assert [round(window.start / 100, 2) for window in cut] == starts
+
+
+def test_a_rest_between_distant_windows_is_one_if_there_is_enough_of_it():
+    for samples, count in ((1010, 1), (1400, 2)):
+        assert len(list(windows([np.zeros(samples, np.float32)], 200, 1000, covering_enough))) == count

@@ -203,7 +203,7 @@ def test_nothing_to_read_makes_no_index(out, tmp_path):
         fill(out, tmp_path / "empty")
     assert not out.exists()
     (tmp_path / "bad.wav").write_bytes(b"no sound")
-    with pytest.raises(AuricleError, match="none of the 1 file could be read; the first: .*bad.wav"):
+    with pytest.raises(AuricleError, match="nothing could be read \\(1 file failed\\); the first: .*bad.wav"):
         fill(out, tmp_path / "bad.wav")
 
 

@@ -118,7 +118,9 @@ def test_approximate_search_keeps_its_files_and_makes_damaged_ones_known(recordi
 def test_an_index_of_unreadable_recordings_finds_nothing(tmp_path):
     (tmp_path / "sounds").mkdir()
     (tmp_path / "sounds" / "broken.wav").write_bytes(b"no sound")
-    found = NearestSpans.of_index(fill(tmp_path)).search(np.zeros((2, 256), np.float32), 5)
+    with pytest.raises(AuricleError, match="nothing could be read"):
+        fill(tmp_path)
+    found = NearestSpans.of_index(SoundIndex.open(tmp_path / "index")).search(np.zeros((2, 256), np.float32), 5)
     assert [values.shape for values in found] == [(2, 0), (2, 0)]
 
 

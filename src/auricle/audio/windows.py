@@ -86,6 +86,19 @@ def covering(remainder: Remainder, size: int, hop: int) -> Window | None:
     return Window(remainder.total - len(wave), remainder.total, wave)
 
 
+LEAST_NEW = 0.1  # of the hop: 5.01 s are no two windows of 5 s
+
+
+def covering_enough(remainder: Remainder, size: int, hop: int) -> Window | None:
+    """Return the last window as ``covering`` does, unless it adds less than a tenth of the hop to the windows before it.
+
+    For windows that are looked at one by one: two that hardly differ would be two answers to one question.
+    """
+    last = covering(remainder, size, hop)
+    seen = max(remainder.start - hop + size, remainder.start) if remainder.start else 0
+    return None if seen and remainder.total - seen < LEAST_NEW * hop else last
+
+
 KEPT_SECONDS = 60.0  # before the last span: threads take spans slightly out of order
 SEARCHES = 8  # spans far ahead that are read by themselves; with more of them, decoding what is between is cheaper
 

@@ -37,7 +37,6 @@ WINDOW = 5.0  # seconds: long enough to know a sound by, short enough to have on
 NEAR = (
     0.9  # similarity; overlapping windows of one recording have 0.88 in the median (ESC-10, mn04), two recordings -0.07
 )
-LEAST_NEW = 0.1  # share of the hop that the last window of a recording must add to be a clip
 
 
 @dataclass(frozen=True)
@@ -249,6 +248,7 @@ def _output_folder(config: SuggestConfig) -> Path | None:
 
 def _windows(config: SuggestConfig) -> tuple[Manifest, list[str]]:
     """The windows of all recordings, a clip each, and notes. A recording of one window is that window, as a whole."""
+    from auricle.audio.windows import LEAST_NEW
     from auricle.inference.coercion import as_manifest, cut_into_windows
 
     manifest = as_manifest(config.source if len(config.source) > 1 else config.source[0])

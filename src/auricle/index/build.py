@@ -139,7 +139,9 @@ def index_recordings(config: IndexConfig, encoder: Encoder | None = None, *, qui
     report = run.report(changes)
     if report.failed and not (report.new or report.changed or report.moved or report.unchanged or report.others):
         first = next(iter(report.failed.values()))
-        raise AuricleError(f"none of the {number_of(len(report.failed), 'file')} could be read; the first: {first}")
+        raise AuricleError(
+            f"nothing could be read ({number_of(len(report.failed), 'file')} failed); the first: {first}"
+        )
     return report
 
 

@@ -82,7 +82,7 @@ class IndexStatus:
 
 def _first(texts: list[str]) -> str:
     more = len(texts) - SHOWN
-    return ", ".join(texts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return "; ".join(texts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _status(index: SoundIndex, db: sqlite3.Connection) -> IndexStatus:

@@ -1,7 +1,8 @@
 """One pass over recordings: of every window the vector, the scores of all heads, and what decides about events.
 
-Windows are cut, scored and joined to events as ``auricle tag --window`` does it. A recording of any length takes bounded memory: of
-the scores that decide about events only those are held that an event may contain.
+Windows are cut, scored and joined to events as ``auricle tag --window`` does it; only a last window that would hardly differ from the
+one before it is left out (``covering_enough``). A recording of any length takes bounded memory: of the scores that decide about events
+only those are held that an event may contain.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from auricle.audio.decode import note_texts
 from auricle.audio.sources import AudioSource
-from auricle.audio.windows import windows
+from auricle.audio.windows import covering_enough, windows
 from auricle.core.errors import AuricleError
 from auricle.core.parallel import prefetch
 from auricle.index.description import IndexedClass, IndexedHead, IndexInfo, labels_of_heads
@@ -194,7 +195,7 @@ class WindowPass(Session):
 
         known = recording.windows
         try:
-            for number, window in enumerate(windows(counted(), self.window, self.hop)):
+            for number, window in enumerate(windows(counted(), self.window, self.hop, covering_enough)):
                 check_length(recording.path, len(window.wave), self.info)
                 if recording.broken:
                     return
