@@ -1,8 +1,8 @@
 """One pass over recordings: of every window the vector, the scores of all heads, and what decides about events.
 
-Windows are cut, scored and joined to events as ``auricle tag --window`` does it; only a last window that would hardly differ from the
-one before it is left out (``covering_enough``). A recording of any length takes bounded memory: of the scores that decide about events
-only those are held that an event may contain.
+Windows are cut, scored and joined to events as ``auricle tag --window`` does it; only a last window that would hardly differ
+from the one before it is left out (``covering_enough``). A recording of any length takes bounded memory: of the scores that
+decide about events only those are held that an event may contain.
 """
 
 from __future__ import annotations
