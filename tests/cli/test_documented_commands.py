@@ -13,6 +13,8 @@ from helpers.paths import ROOT
 
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINE = re.compile(r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(?:torchrun .*-m )?auricle (.*)$")
+# a command, up to a comment, a redirection, a pipe or an explanation; what is quoted may hold their signs
+END = re.compile(r"""(?:'[^']*'|"[^"]*"|(?!\s{2,}\S|\s+[#|>&]|\s+-\s+\|).)*""")
 INLINE = re.compile(r"`auricle ([^`]+)`")
 PLACEHOLDERS = ("…", "...", "[", "--continue", "--preset NAME")
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if path.is_file()]
@@ -22,7 +24,7 @@ def commands_in(text: str) -> list[str]:
     """The words after ``auricle`` of every command line, continued lines joined, comments and redirections cut."""
     joined = text.replace("\\\n", " ")
     lines = (match[1] for line in joined.splitlines() if (match := LINE.match(line)))
-    return [re.split(r"\s{2,}(?=\S)|\s+[#|>&]|\s+-\s+\|", line)[0].strip() for line in lines]
+    return [END.match(line)[0].strip() for line in lines]
 
 
 def check(command: str, capsys, *, whole: bool) -> None:

@@ -35,6 +35,7 @@ HOPELESS = {
     "finetune": "nowhere --model logmel-stats --out r",
     "export": "--model nobody --out exported",
     "review": "nowhere --out r",
+    "search": "nowhere bark.wav",
     "suggest": "nowhere --model logmel-stats --out none",
     "distill": "nowhere --teacher logmel-stats --out r",
     "evaluate": "nowhere --model logmel-stats",

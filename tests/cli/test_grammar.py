@@ -32,6 +32,7 @@ from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
 from auricle.commands.review.review import ReviewConfig
+from auricle.commands.search import SearchConfig
 from auricle.commands.stream import StreamConfig
 from auricle.commands.suggest import SuggestConfig
 from auricle.commands.tag import TagConfig
@@ -49,6 +50,7 @@ CONFIGS = {
     "tag": TagConfig,
     "embed": EmbedConfig,
     "index": IndexConfig,
+    "search": SearchConfig,
     "stream": StreamConfig,
     "export": ExportConfig,
     "check": CheckConfig,
@@ -102,6 +104,17 @@ NEW_FORMS = [
         "index",
         "night --out i --dtype auto --window 3",
         {"source": ("night",), "out": "i", "dtype": None, "window": 3.0},
+    ),
+    (
+        "search",
+        "INDEX bark.wav #12 --unlike a.wav #7 --after 22:00 --min-score none",
+        {
+            "index": "INDEX",
+            "query": ("bark.wav", "#12"),
+            "unlike": ("a.wav", "#7"),
+            "after": "22:00",
+            "min_score": None,
+        },
     ),
     ("prepare", "sounds --out p --workers auto", {"source": "sounds", "out": "p", "workers": None}),
     ("prepare", "--out p --workers 3 sounds", {"source": "sounds", "out": "p", "workers": 3}),

@@ -62,10 +62,10 @@ class SearchConfig:
     method: str = option(
         AUTO, "compare with the nearest example, the mean of the examples, or a classifier", choices=METHODS
     )
-    near: float = option(THRESHOLD, "similarity (-1 to 1) from which on spans are duplicates")
+    near: float = option(THRESHOLD, "similarity (0 to 1) from which on spans are duplicates")
     approximate: bool = option(False, "faster in millions of spans, and may miss some; needs the [search] extra")
     overlapping: bool = option(
-        False, "find also spans that overlap a better one by half, and duplicates within a recording"
+        False, "find also spans that overlap a better one by half, and duplicates within a recording", advanced=True
     )
     label: str = option("", "what the examples are: a name for what is found, so that auricle review can ask about it")
     format: str = option("table", "form of the answer", choices=FORMATS)
@@ -88,7 +88,8 @@ class SearchConfig:
         paths_as_text(self)
         check_choices(self)
         check_ranges(self, ("top_k", "workers"), 1)
-        check_ranges(self, ("near", "min_score"), -1, 1)
+        check_ranges(self, ("min_score",), -1, 1)
+        check_ranges(self, ("near",), 0, 1)
         if self.page is not None and Path(self.page).suffix.lower() not in (".html", ".htm"):
             raise AuricleError(f"--page {self.page}: expected a name that ends in .html")
 
