@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^```(?:bash|console)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\S+ )?auricle [a-z][^`]*)`")
+# up to a comment, a pipe, a redirection or an explanation; what is quoted may hold their signs
+SHOWN = re.compile(r"""(?:'[^']*'|"[^"]*"|(?!\s#\s|\s[|>]\s|\s{3,}[a-z]).)*""")
 NOT_PARSED = {"original"}  # what follows is another program's command line
 
 
@@ -27,7 +29,7 @@ def command_lines(page: Path, *, whole: bool) -> Iterator[str]:
         found.replace("\n", " ") for found in INLINE.findall(re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
     ]
     for line in blocks if whole else sentences:
-        shown = re.split(r"\s#\s|\s[|>]\s|\s{3,}(?=[a-z])", line.removeprefix("$ ").strip())[0]
+        shown = SHOWN.match(line.removeprefix("$ ").strip())[0]
         found = re.search(r"(?:^|\s|/)auricle ([a-z].*)", shown)
         if found and not re.search(r"…|\.\.\.|\bVERB\b|[{}]", found[1]):
             yield found[1]
