@@ -57,12 +57,12 @@ export async function similarView(_, query, tools) {
   async function search() {
     read();
     if (!asked.examples.length && !asked.label) { found = null; show(); return; }
-    const place = ({ recording, start, end, span }) => (span ? { span } : { recording, start, end });
+    const example = ({ recording, start, end, span }) => (span ? { span } : { recording, start, end });
     go.disabled = true;
     results.ariaBusy = "true";
     try {
       found = await post("search", {
-        examples: asked.examples.map(place), negatives: asked.negatives.map(place), top_k: asked.top_k, filters: asked.filters,
+        examples: asked.examples.map(example), negatives: asked.examples.length ? asked.negatives.map(example) : [], top_k: asked.top_k, filters: asked.filters,
         ...(asked.label ? { label: asked.label, least: asked.least } : {}),
       });
       show();
@@ -85,19 +85,21 @@ export async function similarView(_, query, tools) {
   function card(match) {
     const example = { recording: match.recording, name: match.name, start: match.start, end: match.end, span: match.span };
     const add = (list, other) => () => {
-      const own = (one) => one.recording === example.recording && one.start === example.start;
+      const own = (one) => (one.span ? one.span === example.span : one.recording === example.recording && one.start === example.start);
       for (const known of [list, other]) { const at = known.findIndex(own); if (at >= 0) known.splice(at, 1); }
       list.push(example);
       showExamples();
       search();
     };
+    const gone = match.recording === null; // the recording is not offered any more
     const meter = element("span", { className: "meter", ariaHidden: "true" }), value = match.similarity ?? match.score;
     meter.style.setProperty("--share", Math.max(0, value));
     const about = [match.recorder, match.place, match.time?.replace("T", " ")].filter(Boolean).join(" · ");
-    const picture = element("img", { src: spectrogramOf(match.recording, { start: match.start, end: match.end, width: 320, height: 96, theme: isDark() ? "dark" : "light" }), alt: "", loading: "lazy", width: 320, height: 96 });
+    const place = gone ? element("b", {}, match.name) : link(match.name, `#/recording/${match.recording}?start=${match.start}&end=${match.end}`);
+    const picture = gone ? null : element("img", { src: spectrogramOf(match.recording, { start: match.start, end: match.end, width: 320, height: 96, theme: isDark() ? "dark" : "light" }), alt: "", loading: "lazy", width: 320, height: 96 });
     return element("li", { className: "card" },
-      element("div", { className: "thumb" }, picture, playButton({ recording: match.recording, start: match.start, end: match.end, name: `${match.name} ${spanText(match.start, match.end)}`, report: tools.report })),
-      element("div", { className: "what" }, link(match.name, `#/recording/${match.recording}?start=${match.start}&end=${match.end}`), element("span", { className: "small" }, [spanText(match.start, match.end), about].filter(Boolean).join(" · "))),
+      ...(gone ? [] : [element("div", { className: "thumb" }, picture, playButton({ recording: match.recording, start: match.start, end: match.end, name: `${match.name} ${spanText(match.start, match.end)}`, report: tools.report }))]),
+      element("div", { className: "what" }, place, element("span", { className: "small" }, [spanText(match.start, match.end), about].filter(Boolean).join(" · "))),
       element("div", { className: "alike" }, meter, element("span", { className: "number", title: match.similarity === null ? "score" : "similarity" }, scoreText(value))),
       chips(match.tags),
       element("div", { className: "row" }, button([icon("add"), "Like this"], add(asked.examples, asked.negatives)), button([icon("minus"), "Not this"], add(asked.negatives, asked.examples))));
