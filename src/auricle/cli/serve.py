@@ -39,7 +39,6 @@ def run(args: argparse.Namespace) -> int:
 def serve(config: ServeConfig, *, json: bool = False, quiet: bool = False, open_page: bool = False) -> int:
     """Serve the page until a signal ends it, and return the exit code."""
     try:
-        from auricle.serve.app import make_app
         from auricle.serve.server import address_of, listen, run_server
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in (
@@ -51,7 +50,9 @@ def serve(config: ServeConfig, *, json: bool = False, quiet: bool = False, open_
         ):
             raise
         raise MissingExtra("auricle serve", "serve") from None
-    with listen(config) as opened:  # before models are loaded: a port in use is known at once
+    with listen(config) as opened:  # first: a port in use is known at once
+        from auricle.serve.app import make_app
+
         app = make_app(config)
         token, state = app.state.token, app.state.service.state
         address = address_of(config, opened, token)

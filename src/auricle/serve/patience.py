@@ -19,7 +19,6 @@ from auricle.serve.errors import error_answer
 from auricle.serve.settings import ServeConfig
 
 LARGEST_BODY = 4 * 2**20  # bytes of a request that is no upload
-HEADER_SECONDS = 15.0  # from the first byte of a request (or the connection) to the end of its headers
 SEND_SECONDS = 300.0  # that a client may read nothing; players read ahead and then pause
 UPLOADS = ("POST", "/api/recordings")
 RETRY_SECONDS = 2
@@ -102,9 +101,16 @@ def _sent(send: Send) -> Send:
 
 
 class TimedProtocol(H11Protocol):
-    """HTTP of uvicorn that closes a connection whose headers do not come; uvicorn itself waits for them without end."""
+    """HTTP of uvicorn that closes a connection whose headers do not come; uvicorn itself waits for them without end.
 
-    waiting: asyncio.TimerHandle | None = None
+    Args:
+        seconds: from the first byte of a request (or the connection) to the end of its headers.
+    """
+
+    def __init__(self, *values: Any, seconds: float, **named: Any):
+        super().__init__(*values, **named)
+        self.seconds = seconds
+        self.waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -122,7 +128,7 @@ class TimedProtocol(H11Protocol):
             self._wait()
 
     def _wait(self) -> None:
-        self.waiting = self.loop.call_later(HEADER_SECONDS, self._give_up)
+        self.waiting = self.loop.call_later(self.seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self.waiting is not None:

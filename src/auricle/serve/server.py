@@ -9,15 +9,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
 
 from auricle.core.errors import AuricleError
 from auricle.serve.patience import TimedProtocol
-from auricle.serve.service import Service
 from auricle.serve.settings import ServeConfig
+
+if TYPE_CHECKING:  # a port in use is told before PyTorch is loaded
+    from fastapi import FastAPI
+
+    from auricle.serve.service import Service
 
 SPARE = 50  # connections without a request
 BACKLOG = 512  # connections that wait to be accepted
@@ -121,7 +126,7 @@ def run_server(app: FastAPI, opened: socket.socket, config: ServeConfig, on_read
     """
     settings = uvicorn.Config(
         app,
-        http=TimedProtocol,
+        http=partial(TimedProtocol, seconds=config.read_timeout),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         lifespan="on",
