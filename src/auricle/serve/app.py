@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from auricle.serve.errors import add_error_handlers
 from auricle.serve.patience import Patience
-from auricle.serve.routes import about, jobs, labels, media, recordings, review, runs, tags
+from auricle.serve.routes import about, jobs, labels, media, recordings, review, runs, search, tags
 from auricle.serve.routes.shared import ERRORS
 from auricle.serve.security import Gate, token_of
 from auricle.serve.service import Service
@@ -22,7 +22,7 @@ from auricle.version import __version__
 PAGE = Path(__file__).with_name("page")
 SHARED = ("auricle.core", "page")  # modules of all pages
 FRESH = {"cache-control": "no-cache"}  # asked for again, and sent again where it has changed: after an update
-TOPICS = (about, recordings, media, tags, jobs, review, labels, runs)
+TOPICS = (about, recordings, media, tags, jobs, search, review, labels, runs)
 
 
 class PageFiles(StaticFiles):

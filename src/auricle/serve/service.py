@@ -28,7 +28,9 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.hub.run_folder import RunFolder
 from auricle.index.answers import Answer
 from auricle.index.database import SoundIndex
+from auricle.index.find import IndexSearch, embedder_of
 from auricle.inference.config import TagSettings
+from auricle.inference.embedder import Embedder
 from auricle.review.session import ReviewSession
 from auricle.serve.decoding import DecoderProcesses
 from auricle.serve.decoding_work import DecodingLimits
@@ -82,6 +84,7 @@ class Service:
         config = self.config
         self.index = None if config.index is None else SoundIndex.open(config.index)
         self.review = None if self.index is None else ReviewSession(self.index, reviewer=config.reviewer)
+        self.search = None if self.index is None else IndexSearch(self.index, self._index_embedder)
         self.run_roots = [existing(config.runs)] if config.runs else []
         self.library = Library(config.folders, self.state / "recordings", self._indexed)
         self.models = Models(
@@ -117,6 +120,14 @@ class Service:
     def _indexed(self) -> list[str]:
         """The paths of the recordings of the index."""
         return [] if self.index is None else [file.path for file in self.index.files()]
+
+    def _index_embedder(self) -> Embedder:
+        """Return the session that made the vectors of the index: that of a model that is loaded already, where it is one."""
+        assert self.index is not None
+        for model in self.models.all():
+            if model.encoder.fingerprint() == self.index.info.fingerprint:
+                return embedder_of(self.index, model.encoder, device=self.config.device)
+        return embedder_of(self.index, device=self.config.device)
 
     def paths_of(self, recording: ServedRecording) -> list[str]:
         """Return the paths under which the index has a recording, and its own behind them."""
