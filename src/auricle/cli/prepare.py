@@ -233,8 +233,9 @@ class HearTaskFolder:
       auricle prepare hear esc10/audio --labels esc10/meta.csv --out tasks/esc10-v1-full
       auricle evaluate --suite suite.yaml --model mn04_as     with 'adapter: hear' in suite.yaml
 
-    Folds of the table stay folds; parts of a table (train, valid, test) stay parts; --split-by groups makes a fold of every
-    group. A table with events makes a task of events. Audio that is there already is kept, so that the same command continues.
+    Folds of the table stay folds; parts of a table (train, valid, test) stay parts, and every tenth training clip validates where
+    none does; --split-by groups makes a fold of every group. A table with events makes a task of events. Audio that is there
+    already is kept, so that the same command continues.
     """
 
     @staticmethod
