@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from auricle.commands.search import SearchConfig, search_index
+from helpers.axe import accessibility_problems
 from helpers.patience import PATIENCE
 from helpers.tone_index import ToneIndex, make_tone_index
 
@@ -94,6 +95,15 @@ def test_page_of_nothing_says_so(opened):
     page = opened("label:low > 0.9", place="nowhere")
     assert "0 spans with low > 0.9" in page.inner_text("h1")
     assert "there is no place 'nowhere'" in page.inner_text(".warnings")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_is_accessible(opened, made, scheme):
+    page = opened(str(made.examples / "low.wav"), "label:low > 0.5", top_k=3)
+    page.emulate_media(color_scheme=scheme)
+    for key in ("ArrowRight", "y", "ArrowRight", "n"):
+        page.keyboard.press(key)
+    assert accessibility_problems(page) == []
 
 
 @pytest.mark.parametrize("width", [390, 800, 1400])

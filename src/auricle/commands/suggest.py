@@ -24,7 +24,7 @@ from auricle.detectors.suggestions import RANDOM, Suggestion
 from auricle.inference.config import PRECISIONS
 
 if TYPE_CHECKING:
-    from auricle.data.manifest.manifest import Clip, Manifest
+    from auricle.data.manifest.manifest import Manifest
     from auricle.detectors.labelled_spans import LabelledSpans
     from auricle.detectors.window_scan import WindowScan
     from auricle.inference.embedder import Embedder
@@ -248,8 +248,7 @@ def _output_folder(config: SuggestConfig) -> Path | None:
 
 def _windows(config: SuggestConfig) -> tuple[Manifest, list[str]]:
     """The windows of all recordings, a clip each, and notes. A recording of one window is that window, as a whole."""
-    from auricle.audio.windows import LEAST_NEW
-    from auricle.inference.coercion import as_manifest, cut_into_windows
+    from auricle.inference.coercion import as_manifest, cut_into_distinct_windows
 
     manifest = as_manifest(config.source if len(config.source) > 1 else config.source[0])
     recordings = replace(manifest, clips=tuple(clip for clip in manifest if clip.path is not None))
@@ -257,23 +256,11 @@ def _windows(config: SuggestConfig) -> tuple[Manifest, list[str]]:
         raise AuricleError(f"{' '.join(config.source)} holds no recordings, which a person could label by ear")
     if all(os.path.isdir(recordings.root / str(clip.path)) for clip in recordings):
         raise AuricleError(f"{' '.join(config.source)}: no audio in and below this folder")
-    hop = config.hop or config.window
-    cut = cut_into_windows(recordings, config.window, hop)
-    pairs = zip((None, *cut.clips), cut.clips)
-    cut = replace(
-        cut, clips=tuple(clip for before, clip in pairs if not _hardly_differs(before, clip, LEAST_NEW * hop))
-    )
+    cut = cut_into_distinct_windows(recordings, config.window, config.hop or config.window)
     whole = {clip.path for clip in recordings if clip.start is None and clip.end is None}
     single = {path for path, count in Counter(clip.path for clip in cut).items() if count == 1} & whole
     clips = tuple(replace(c, id=str(c.path), start=None, end=None) if c.path in single else c for c in cut)
     return replace(cut, clips=clips), list(manifest.notes_but_leaks())
-
-
-def _hardly_differs(before: Clip | None, clip: Clip, least: float) -> bool:
-    """Whether a window holds less than ``least`` seconds that the one before does not: the rest of 5.001 s is no second clip."""
-    if before is None or before.path != clip.path or before.start is None or clip.start is None:
-        return False
-    return 0 < clip.start - before.start < least
 
 
 def _labelled_spans(config: SuggestConfig) -> tuple[LabelledSpans, list[str]]:

@@ -252,13 +252,13 @@ class IndexSearch:
     def _embed(self, example: SoundExample, notes: list[str]) -> np.ndarray:
         """The vectors (n, D) of the windows of a recording, cut as those of the index."""
         from auricle.data.stores.shards import CLIP
-        from auricle.inference.coercion import as_manifest, cut_into_windows
+        from auricle.inference.coercion import as_manifest, cut_into_distinct_windows
 
         manifest = as_manifest(example.path)
         if example.start is not None:
             clips = tuple(replace(clip, start=example.start, end=example.end) for clip in manifest)
             manifest = replace(manifest, clips=clips)
-        windows = cut_into_windows(manifest, self.index.info.window, self.index.info.hop)
+        windows = cut_into_distinct_windows(manifest, self.index.info.window, self.index.info.hop)
         results = list(self.embedder().iterate(windows, names=(CLIP,)))
         failed = [result.failure for result in results if result.failure]
         if len(failed) == len(results):

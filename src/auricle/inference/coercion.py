@@ -10,6 +10,7 @@ from typing import Any
 
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import as_list, files_below, is_path
+from auricle.audio.windows import LEAST_NEW
 from auricle.core.errors import AuricleError
 from auricle.core.io import path_of
 from auricle.data.manifest.clip_table import ARCHIVES
@@ -94,6 +95,29 @@ def cut_into_windows(manifest: Manifest, window: float | None, hop: float | None
     window, hop = check_window(window, hop)
     store = open_store(manifest, "audio")
     return replace(manifest, clips=tuple(part for clip in manifest for part in _windows(store, clip, window, hop)))
+
+
+def cut_into_distinct_windows(manifest: Manifest, window: float, hop: float) -> Manifest:
+    """Cut every clip into windows, without a last one that adds less than a tenth of the hop (``audio.windows.covering_enough``).
+
+    Args:
+        window, hop: seconds.
+
+    Raises:
+        AuricleError: as ``cut_into_windows``.
+    """
+    cut = cut_into_windows(manifest, window, hop)
+    pairs = zip((None, *cut.clips), cut.clips)
+    return replace(
+        cut, clips=tuple(clip for before, clip in pairs if not _hardly_differs(before, clip, LEAST_NEW * hop))
+    )
+
+
+def _hardly_differs(before: Clip | None, clip: Clip, least: float) -> bool:
+    """Whether a window holds less than ``least`` seconds that the one before does not: the rest of 5.001 s is no second clip."""
+    if before is None or before.path != clip.path or before.start is None or clip.start is None:
+        return False
+    return 0 < clip.start - before.start < least
 
 
 def check_window(window: float | None, hop: float | None) -> tuple[float, float]:
