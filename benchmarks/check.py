@@ -30,7 +30,7 @@ DIGITS, ESC_COPIES, DIGIT_COPIES = 2000, 40, 60
 
 def files() -> list[Path]:
     """The clips of ESC-10 and the first digits."""
-    esc, digits = (sorted((SHARED / name / "audio").iterdir()) for name in ("esc10", "fsdd"))
+    esc, digits = (sorted((SHARED / name / "audio").glob("*.[of]*")) for name in ("esc10", "fsdd"))
     return [*esc, *digits[:DIGITS]]
 
 

@@ -24,6 +24,10 @@ BATCH = 512  # frames transformed together: 4 MB
 # clips of ESC-10 (Ogg) fall by more than 38 dB somewhere, most of them at 16 kHz (0.73 of half the rate), where many MP3
 # encoders end.
 LEAST_DROP, LEAST_EMPTY = 30.0, 25.0  # dB
+# A chirp has an upper edge too, but only while it sounds. So the mean of the logarithms over the frames must fall as well, in which
+# counts what is there all the time.
+LEAST_STEADY_DROP = 10.0  # dB
+ROUNDING = -101.0  # dB of full scale: the power of rounding to 16 bits; what is below counts as this
 NOTHING = (
     -80.0
 )  # dB of full scale: white noise of this power is that of rounding to 13 bits; a recorder's own noise is louder
@@ -43,7 +47,8 @@ class Bandwidth:
         self.rate = rate
         self._held = np.zeros(0, np.float32)
         self._power = np.zeros(SIZE // 2 + 1)
-        self._frames = 0
+        self._logarithms = np.zeros(SIZE // 2 + 1)
+        self._frames = self._sounding = 0
 
     def push(self, wave: np.ndarray) -> None:
         """Take the next samples (n,) float32."""
@@ -69,10 +74,14 @@ class Bandwidth:
         best = int(drops.argmax())
         edge = int(edges[best])
         emptiness = 10 * np.log10(below[best] / power[edge + GAP :].max())
-        level = 10 * np.log10(power[edge + GAP :].mean() / float(np.square(_window()).sum()))
+        level = 10 * np.log10(power[edge + GAP :].mean() / _energy())
         if edge > HIGHEST_EDGE * (len(power) - 1) or level > NOTHING:
             return None
-        if drops[best] < LEAST_DROP or emptiness < LEAST_EMPTY:
+        steady = (
+            self._logarithms[edge - GAP - SIDE : edge - GAP].mean()
+            - self._logarithms[edge + GAP : edge + GAP + SIDE].mean()
+        )
+        if drops[best] < LEAST_DROP or emptiness < LEAST_EMPTY or 10 * steady < LEAST_STEADY_DROP * self._sounding:
             return None
         near = power[edge - GAP - SIDE : edge + GAP + SIDE]
         last = int(np.flatnonzero(near > np.sqrt(below[best] * above[best]))[-1]) + edge - GAP - SIDE
@@ -80,11 +89,21 @@ class Bandwidth:
 
     def _add(self, frames: np.ndarray) -> None:
         spectrum = np.fft.rfft(frames * _window(), axis=1)
-        self._power += (spectrum.real**2 + spectrum.imag**2).sum(axis=0, dtype=np.float64)
-        self._frames += len(frames)
+        power = spectrum.real**2 + spectrum.imag**2
+        floor = 10 ** (ROUNDING / 10) * _energy()
+        sounding = power[power.mean(axis=1) > 2 * floor]
+        self._power += power.sum(axis=0, dtype=np.float64)
+        self._logarithms += np.log10(sounding + floor).sum(axis=0, dtype=np.float64)
+        self._frames, self._sounding = self._frames + len(frames), self._sounding + len(sounding)
 
 
 @lru_cache(maxsize=1)
 def _window() -> np.ndarray:
     angles = 2 * np.pi * np.arange(SIZE) / SIZE
     return sum((-1) ** k * a * np.cos(k * angles) for k, a in enumerate(HARRIS)).astype(np.float32)  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=1)
+def _energy() -> float:
+    """Power of a bin for white noise of power 1."""
+    return float(np.square(_window()).sum())
