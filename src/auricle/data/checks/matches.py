@@ -29,8 +29,8 @@ SEARCHED_SECONDS = 0.15  # of shift, around that of the fingerprints
 FINE = 4  # shifts tried per sample: at 3400 Hz a quarter of a sample at 8 kHz is 0.1 of a period
 BAND = (300.0, 3400.0)  # hertz; hum and offset of a recorder are alike in all its recordings
 UPPER_BAND = (1000.0, 3400.0)
-# When this was chosen, two takes of a digit reached 0.86 in the whole band and 0.71 in its upper part at once, in 2,400 clips (ESC-10
-# and 2,000 spoken digits). `python -m benchmarks.check --copies` counts the copies in other forms that are found.
+# When this was chosen, two takes of a digit reached 0.86 in the whole band and 0.71 in its upper part at once, in 2,400 clips
+# (ESC-10 and 2,000 spoken digits). `python -m benchmarks.check --copies` counts the copies in other forms that are found.
 LEAST_CORRELATION, LEAST_UPPER = 0.85, 0.75
 
 
