@@ -174,6 +174,12 @@ def test_a_broken_file_is_named_remembered_and_tried_again(sounds, out):
     assert not any(file.failure for file in SoundIndex.open(out).files())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_named_and_not_waited_for(sounds, out):
+    os.mkfifo(sounds / "pipe.wav")
+    assert list(fill(out, sounds).failed) == [str(sounds / "pipe.wav")]
+
+
 def test_a_recording_that_breaks_is_removed_and_one_that_is_too_short_named(sounds, out):
     fill(out, sounds)
     broken = sorted(sounds.rglob("*.wav"))[0]

@@ -19,8 +19,8 @@ import numpy as np
 
 from auricle.core.console import ProgressBar, number_of, progress_bar
 from auricle.core.errors import AuricleError
-from auricle.core.io import file_stamp, sha256_of
-from auricle.index.changes import Changes, find_changes, find_recordings
+from auricle.core.io import file_stamp
+from auricle.index.changes import Changes, checksum, find_changes, find_recordings
 from auricle.index.config import WINDOW, IndexConfig
 from auricle.index.database import SoundIndex
 from auricle.index.description import MIN_SCORE, IndexInfo
@@ -277,7 +277,7 @@ class _Run:
                 if stored is not None:
                     recording.windows = len(stored.spans)
                     recording.spans, recording.event_scores = [stored.spans], [stored.event_scores]
-                self.checksums[path] = self.session.pool.submit(_checksum, path)
+                self.checksums[path] = self.session.pool.submit(checksum, path)
                 yield recording
 
     def note_failure(self, outcome: NotRead) -> None:
@@ -323,12 +323,12 @@ class _Run:
         recording.event_scores.append(deciding)
         end = None
         if seconds is not None:
-            checksum = self.checksums.pop(path).result()
+            own = self.checksums.pop(path).result()
             if _changed(path, recording.stamp):
                 self.failed[path] = f"{path}: {CHANGED}"
                 self.writer.release(path)
                 return None
-            end = RecordingEnd(seconds, checksum, describe(path, self.table), self.session.events(recording))
+            end = RecordingEnd(seconds, own, describe(path, self.table), self.session.events(recording))
         width = self.index.info.dim
         vectors = np.stack([w.vector for w in encoded]) if encoded else np.zeros((0, width), np.float32)
         return RecordingPart(path, recording.stamp, first, spans, vectors, scores, deciding, end)
@@ -359,11 +359,3 @@ def _changed(path: str, stamp: FileStamp) -> bool:
         return stamp_of(path) != stamp
     except OSError:
         return True
-
-
-def _checksum(path: str) -> str:
-    """The SHA-256 of a file; "" of one that is gone, which is noticed when it is written."""
-    try:
-        return sha256_of(Path(path))
-    except OSError:
-        return ""

@@ -120,9 +120,9 @@ def find_changes(index: SoundIndex, found: FoundFiles, pool: Executor) -> Change
             doubtful.append((path, stamp))
         else:
             changes.changed.append(path)
-    sums = pool.map(_checksum, [path for path, _ in doubtful])
-    for (path, stamp), checksum in zip(doubtful, sums):
-        if checksum == known[path].sha256:
+    sums = pool.map(checksum, [path for path, _ in doubtful])
+    for (path, stamp), own in zip(doubtful, sums):
+        if own == known[path].sha256:
             changes.touched.append((path, stamp))
         else:
             changes.changed.append(path)
@@ -149,7 +149,7 @@ def _add_moves(
             gone.setdefault((row.stamp.size, row.sha256), []).append(path)
     sizes = {size for size, _ in gone}
     candidates = [(path, stamp) for path, stamp in new if stamp.size in sizes]
-    checksums = dict(zip((path for path, _ in candidates), pool.map(_checksum, [path for path, _ in candidates])))
+    checksums = dict(zip((path for path, _ in candidates), pool.map(checksum, [path for path, _ in candidates])))
     for path, stamp in new:
         before = gone.get((stamp.size, checksums.get(path, "")))
         if before:
@@ -177,10 +177,10 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
     return any(path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
 
 
-def _checksum(path: str) -> str:
-    """The SHA-256 of a file; "" of one that cannot be read, which reading it will explain."""
+def checksum(path: str) -> str:
+    """Return the SHA-256 of a file; "" of what is no file (a pipe would wait) or cannot be read: reading it says why."""
     try:
-        return sha256_of(Path(path))
+        return sha256_of(Path(path)) if os.path.isfile(path) else ""
     except OSError:
         return ""
 
