@@ -28,7 +28,9 @@ function makeCard(c, i) {
   line.hidden = true;
   view.append(image, line);
   view.addEventListener("click", () => choose(i));
-  item.append(view, part("h2", "", `${c.title} ${c.name}${span(c)}`));
+  const heading = part("h2", "", `${c.title} ${c.name}${span(c)}`);
+  heading.id = `heading-${i}`;
+  item.append(view, heading);
   if (c.value !== null) {
     const value = part("p", "value", `${c.measure} `), meter = part("span", "meter", ""), bar = document.createElement("i");
     bar.style.width = `${100 * Math.min(1, Math.max(0, c.value))}%`;
@@ -38,11 +40,12 @@ function makeCard(c, i) {
   }
   for (const text of c.facts) item.append(part("p", "", text));
   const marks = part("div", "marks", ""), play = button("sound", " Play", () => choose(i));
-  play.setAttribute("aria-label", `Play ${c.title} ${c.name}${span(c)}`);
+  play.setAttribute("aria-describedby", heading.id);
   marks.append(play);
   if (!c.example && c.span !== null) {
     for (const how of ["like", "unlike"]) {
       const made = button(how, how === "like" ? "Like this" : "Not this", () => { move(i); mark(how); });
+      made.setAttribute("aria-describedby", heading.id);
       made.setAttribute("aria-keyshortcuts", how === "like" ? "y" : "n");
       marks.append(made);
     }
