@@ -39,7 +39,7 @@ export function say(text, { error = false } = {}) {
   clearTimeout(say.timer);
   if (text && !error) say.timer = setTimeout(() => say(""), 6000);
 }
-const report = (error) => { if (error.name !== "AbortError") say(error.message, { error: true }); };
+const report = (error) => { if (error.name !== "AbortError") say(error.message, { error: error.code !== "cancelled" }); };
 
 // ---- what the server offers
 async function refresh() {
