@@ -264,9 +264,13 @@ class SoundIndex:
         Raises:
             AuricleError: for damaged vectors.
         """
-        known = self.span_ids()
-        chosen = known if ids is None else np.fromiter(map(int, ids), np.int64)
-        chosen = chosen if ids is None else chosen[np.isin(chosen, known)]
+        if ids is None:
+            chosen = self.span_ids()
+        else:
+            wanted = [int(id) for id in ids]
+            query = f"SELECT id FROM visible_spans WHERE id IN ({OF_SPANS})"
+            known = {id for (id,) in self._rows(query, (json.dumps(wanted),))}
+            chosen = np.array([id for id in wanted if id in known], np.int64)
         if not len(chosen):
             return chosen, np.zeros((0, self.info.dim), np.float32)
         names = [str(id) for id in chosen]
