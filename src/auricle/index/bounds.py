@@ -48,30 +48,39 @@ class CoarseVectors:
 
     @classmethod
     def make(cls, units: UnitVectors, projection: np.ndarray | None, folder: Path | None, name: str) -> CoarseVectors:
-        """Compute the codes of all rows, block by block; with a folder, into its files ``name``-*.npy."""
+        """Compute the codes of all rows, block by block; with a folder, into its files ``name``-*.npy.
+
+        Vectors of int8 are codes already; their files serve.
+        """
         width = units.width if projection is None else projection.shape[1]
-        codes = new_array(folder, f"{name}-codes.npy", (len(units), width), np.int8)
+        own = projection is None and units.scales is not None
+        codes = units.values if own else new_array(folder, f"{name}-codes.npy", (len(units), width), np.int8)
         numbers = new_array(folder, f"{name}-rows.npy", (3, len(units)), np.float32)
         for first in range(0, len(units), BLOCK):
             here = slice(first, first + BLOCK)
             whole = units.rows(here).astype(np.float64)
             part = whole if projection is None else whole @ projection
-            codes[here], scales = int8_codes(part)
+            if own:
+                scales = units.scales[here]  # type: ignore[index]
+            else:
+                codes[here], scales = int8_codes(part)
             error = np.linalg.norm(part - codes[here].astype(np.float64) * scales[:, None].astype(np.float64), axis=1)
             left = (whole**2).sum(1) - (part**2).sum(1) if projection is not None else np.zeros(len(whole))
             numbers[:, here] = scales, error * (1 + 1e-6) + 1e-9, np.sqrt(np.maximum(left, 0.0) + 1e-12) * (1 + 1e-6)
-        keep_array(folder, f"{name}-codes.npy", codes)
+        if not own:
+            keep_array(folder, f"{name}-codes.npy", codes)
         keep_array(folder, f"{name}-rows.npy", numbers)
         if projection is not None:
             keep_array(folder, f"{name}-projection.npy", projection)
         return cls(codes, numbers, projection)
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> CoarseVectors:
+    def open(cls, folder: Path, name: str, units: UnitVectors) -> CoarseVectors:
         """Map what ``make`` wrote to a folder."""
-        file = folder / f"{name}-projection.npy"
+        file, codes = folder / f"{name}-projection.npy", f"{name}-codes.npy"
         projection = np.load(file) if file.exists() else None
-        return cls(map_array(folder, f"{name}-codes.npy"), map_array(folder, f"{name}-rows.npy"), projection)
+        mapped = map_array(folder, codes) if (folder / codes).exists() else units.values
+        return cls(mapped, map_array(folder, f"{name}-rows.npy"), projection)
 
     def bounds(self, units: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
         """Bound the similarities of all rows with queries.

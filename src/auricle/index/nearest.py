@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from auricle.index.database import SoundIndex
 
-FORMAT = 1  # of the files below INDEX/search
+FORMAT = 2  # of the files below INDEX/search
 FEW = 16_384  # rows that are compared in full at once
 PROBES = 128  # rows whose full similarity gives the first bound
 GROUP_BYTES = 64 << 20  # of the similarities of a group of queries
@@ -70,7 +70,11 @@ class NearestSpans:
         Raises:
             AuricleError: for damaged vectors, and when the disk is full.
         """
-        ids, units, folder = prepared_vectors(index)
+        return cls.of_folder(*prepared_vectors(index))
+
+    @classmethod
+    def of_folder(cls, ids: np.ndarray, units: UnitVectors, folder: Path) -> NearestSpans:
+        """Search unit vectors whose codes ``make_coarse`` wrote to a folder; without codes there, they are made when needed."""
         nearest = cls.__new__(cls)
         nearest._set(ids, units, folder)
         return nearest
@@ -148,7 +152,7 @@ class NearestSpans:
         """The codes that are compared first; they are made when they are first needed."""
         if self._folder is not None and (self._folder / f"{ALL}-rows.npy").exists():
             names = [name for name in (FIRST, ALL) if (self._folder / f"{name}-rows.npy").exists()]
-            return [CoarseVectors.open(self._folder, name) for name in names]
+            return [CoarseVectors.open(self._folder, name, self.units) for name in names]
         return make_coarse(self.units, None)
 
     # ---- one group of queries
