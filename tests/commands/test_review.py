@@ -13,7 +13,7 @@ from auricle.cli.main import run
 from auricle.data.manifest.formats import read_manifest
 from auricle.hub.load import read_run
 from auricle.index.answers import read_answers, write_answers
-from auricle.review.found import read_found
+from auricle.review.found import model_id, read_found
 from helpers.detector_runs import make_detector
 from helpers.reviews import answered, small_index
 from helpers.sounds import tone, write_sound
@@ -117,12 +117,12 @@ def test_answers_give_a_report_labels_and_agreement(tmp_path, capsys):
 def test_a_detector_gets_the_thresholds_of_its_review_or_of_its_own_scores(tmp_path, capsys):
     detector = make_detector(tmp_path, "multilabel", sounds=False)
     scores = np.linspace(0.05, 0.99, 40)
-    write_answers(tmp_path / "answers.csv", answered(scores, scores > 0.6, "owl"))
+    encoder = read_run(detector)
+    model = model_id(encoder.info.name, encoder.fingerprint())
+    write_answers(tmp_path / "answers.csv", answered(scores, scores > 0.6, "owl", model=model))
     command = ["review", str(tmp_path / "answers.csv"), "--out", str(tmp_path / "out")]
     assert run([*command, "--update", str(detector)]) == 0
-    captured = capsys.readouterr()
-    assert "threshold of owl: 0.5" in captured.out
-    assert "do not tell which model" in captured.err
+    assert "threshold of owl: 0.5" in capsys.readouterr().out
     before = read_run(detector).info.label_space.thresholds
     assert run(["review", str(detector), "--refit", "--target-precision", "0.95"]) == 0
     assert "owl: threshold" in capsys.readouterr().out

@@ -70,15 +70,15 @@ def test_a_second_review_replaces_what_the_first_one_said(run):
 
 def test_classes_without_enough_answers_keep_their_threshold(run):
     found = reviewed(run)
-    few = precision_of(answered(np.ones(5), np.ones(5), "cricket"), "cricket")
+    few = precision_of(answered(np.ones(5), np.ones(5), "cricket", model=found.models[0]), "cricket")
     update = update_thresholds(run, [found, few])
     assert [change.label for change in update.changed] == ["owl"]
     assert "review more of cricket (5, 5 yes)" in update.kept[0]
-    assert "do not tell which model" in update.notes[0]
+    assert not update.notes
     before = (run / "encoder.safetensors").read_bytes()
     with pytest.raises(AuricleError, match="no threshold of .* was changed: .*review more of cricket"):
         update_thresholds(run, [few])
-    wrong = precision_of(answered(np.linspace(0.1, 1, 40), np.arange(40) % 2, "owl"), "owl")
+    wrong = precision_of(answered(np.linspace(0.1, 1, 40), np.arange(40) % 2, "owl", model=found.models[0]), "owl")
     with pytest.raises(AuricleError, match=r"no threshold has a precision of 0\.9"):
         update_thresholds(run, [wrong])
     assert (run / "encoder.safetensors").read_bytes() == before
@@ -87,6 +87,9 @@ def test_classes_without_enough_answers_keep_their_threshold(run):
 def test_scores_of_another_model_and_unknown_classes_are_refused(run, tmp_path):
     with pytest.raises(AuricleError, match="those of mn04_as@abc, and .* is another model"):
         update_thresholds(run, [reviewed(run, model="mn04_as@abc")])
+    with pytest.raises(AuricleError, match="do not say which model"):
+        update_thresholds(run, [reviewed(run, model="")])
+    assert "not its fingerprint" in update_thresholds(run, [reviewed(run, model=read_run(run).info.name)]).notes[0]
     with pytest.raises(AuricleError, match="did you mean owl"):
         update_thresholds(run, [replace(reviewed(run), label="owls")])
     with pytest.raises(AuricleError, match="not a run folder"):

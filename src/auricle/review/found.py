@@ -99,12 +99,13 @@ def _read(path: Path, kind: str, found: FoundItems) -> None:
 def _of_lines(path: Path, kind: str) -> Iterator[ReviewItem]:
     """The lines of tags.jsonl; one that was cut short, and those of failed recordings, are left out."""
     model = _model_of(path.parent)
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            result = FileTags.from_json(json.loads(line))
-        except Exception:  # any value may have any type
-            continue
-        yield from _of_result(result, model, kind, path.parent)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                result = FileTags.from_json(json.loads(line))
+            except Exception:  # any value may have any type
+                continue
+            yield from _of_result(result, model, kind, path.parent)
 
 
 def _model_of(folder: Path) -> str:

@@ -145,21 +145,29 @@ def _opened(run: str | Path) -> tuple[RunFolder, Encoder]:
 
 
 def _check_models(folder: RunFolder, encoder: Encoder, found: Sequence[LabelPrecision]) -> list[str]:
-    """Raise AuricleError for scores of another model; return a note about scores whose model is not known."""
-    mine, unknown = encoder.fingerprint(), False
+    """Raise AuricleError for scores of another model; return a note about scores whose model is known by its name alone."""
+    mine, named = encoder.fingerprint(), False
     for model in sorted({model for of_label in found for model in of_label.models}):
-        _, _, fingerprint = model.rpartition("@")
-        unknown |= "@" not in model
-        if "@" in model and fingerprint != mine:
+        name, _, fingerprint = model.rpartition("@")
+        if fingerprint == mine and name:
+            continue
+        advice = (
+            f"review what {folder.path} detects ('auricle tag … --model {folder.path} --out tags', 'auricle review tags'), or an "
+            "index that it made"
+        )
+        if not model:
             raise AuricleError(
-                f"the reviewed scores are those of {model}, and {folder.path} is another model ({mine}): review what it detects "
-                f"itself ('auricle tag … --model {folder.path} --out tags', 'auricle review tags')"
+                f"the answers do not say which model gave the scores, so no threshold is changed: {advice}"
             )
-    if not unknown:
+        if "@" in model or model != encoder.info.name:
+            raise AuricleError(
+                f"the reviewed scores are those of {model}, and {folder.path} is another model ({mine}): {advice}"
+            )
+        named = True
+    if not named:
         return []
     return [
-        f"the answers do not tell which model gave the scores; they are taken for those of {folder.path} (queues of 'auricle tag "
-        "--out' and of an index tell)"
+        f"the answers name the model, {encoder.info.name}, without its fingerprint; they are taken for those of {folder.path}"
     ]
 
 
