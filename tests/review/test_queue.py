@@ -114,6 +114,22 @@ def test_whole_recordings_and_heads_are_read(tmp_path):
     assert [(i.start, i.end, i.label) for i in read_found([file]).items] == [(None, None, "calls: Owl")]
 
 
+def test_spans_without_a_label_need_a_class_to_ask_about(tmp_path):
+    """A search by example finds spans that are alike, whatever they are."""
+    table = tmp_path / "matches.csv"
+    table.write_text("path,start,end,suggested_label,score,similarity\na.wav,0,1,,,0.9\nb.wav,0,1,,,0.8\n")
+    with pytest.raises(AuricleError, match="--ask"):
+        read_found([table])
+    assert [(item.label, item.score) for item in read_found([table], ask="Frog").items] == [("Frog", None)] * 2
+    table.write_text("path,start,end,label,score\na.wav,0,1,Frog,0.9\nb.wav,0,1,Owl,0.8\nc.wav,0,1,,\n")
+    assert [(item.label, item.score) for item in read_found([table], ask="Frog").items] == [
+        ("Frog", 0.9),
+        ("Frog", None),
+        ("Frog", None),
+    ]
+    assert "1 span without a label" in read_found([table]).notes[0]
+
+
 def test_suggestions_are_no_sample(tmp_path):
     table = tmp_path / "suggestions.csv"
     table.write_text("path,start,end,suggested_label,score,reason,probability\na.wav,,,Frog,0.5,random,0.1\n")
@@ -141,6 +157,9 @@ def test_an_index_gives_events_or_spans_by_score(tmp_path):
         ("x.csv", "path,label,score\na.wav,Frog,high\n", "'high' in the column score"),
         ("x.json", "[1]", "holds no results"),
         ("x.json", "{", "cannot be read"),
+        ("x.json", '{"matches": [1]}', "entry 1 is no mapping"),
+        ("x.json", '{"matches": {"a": 1}}', "entry 1 is no mapping"),
+        ("x.json", '{"results": 3}', "holds no results"),
         ("x.wav", "", "expected results of"),
     ],
 )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError, content_fault
 from auricle.data.manifest.tables import TABLES, place_of_row, read_table
 from auricle.index.answers import is_answers
@@ -38,13 +40,15 @@ class FoundItems:
     notes: list[str] = field(default_factory=list)
 
 
-def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto") -> FoundItems:
+def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto", ask: str | None = None) -> FoundItems:
     """Read what was found.
 
     Args:
         sources: files (JSON, JSONL or tables), folders of ``auricle tag --out``, and indexes, each perhaps with queries
             behind it.
         kind: of results with events and windows: "events", "windows", or "auto": events where there are some.
+        ask: the class to ask about in every span, also in those without a label; None: each span's own. Scores of other classes
+            are left out.
 
     Returns:
         FoundItems: items without selection (``queue.choose``).
@@ -65,13 +69,15 @@ def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto") -> Foun
             index = path
             queries.setdefault(path, [])
         else:
-            _read(path, kind, found)
+            _read(path, kind, ask, found)
     for path, asked in queries.items():
         found.items += _of_index(SoundIndex.open(path), asked, kind)
+    if ask is not None:
+        found.items = [item if item.label == ask else replace(item, label=ask, score=None) for item in found.items]
     return found
 
 
-def _read(path: Path, kind: str, found: FoundItems) -> None:
+def _read(path: Path, kind: str, ask: str | None, found: FoundItems) -> None:
     if path.is_dir():
         if not (path / TAG_LINES).is_file():
             raise AuricleError(
@@ -84,11 +90,11 @@ def _read(path: Path, kind: str, found: FoundItems) -> None:
             f"{path} does not exist; expected results of 'auricle tag', 'search' or 'suggest', or an index"
         )
     if path.suffix.lower() == ".json":
-        found.items += _of_json(path, kind)
+        found.items += _of_json(path, kind, ask)
     elif path.name == TAG_LINES or (path.suffix.lower() == ".jsonl" and _first_has(path, "tags")):
         found.items += _of_lines(path, kind)
     elif path.suffix.lower() in TABLES:
-        found.items += _of_table(path, found.notes)
+        found.items += _of_table(path, ask, found.notes)
     else:
         raise AuricleError(
             f"{path} is none of {', '.join(TABLES)}; expected results of 'auricle tag', 'search' or 'suggest'"
@@ -143,7 +149,7 @@ def _score(value: float) -> float:
 
 
 # ---- JSON
-def _of_json(path: Path, kind: str) -> Iterator[ReviewItem]:
+def _of_json(path: Path, kind: str, ask: str | None) -> Iterator[ReviewItem]:
     """What ``--json`` of tag, search and suggest prints."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -161,10 +167,7 @@ def _of_json(path: Path, kind: str) -> Iterator[ReviewItem]:
     except Exception as error:
         raise AuricleError(f"{path} cannot be read ({content_fault(error)})") from None
     model = str(values.get("model", "")) if isinstance(values, dict) else ""
-    for number, row in enumerate(rows):
-        item = _of_row(row, path, number, model)
-        if item is not None:
-            yield item
+    yield from _of_rows(enumerate(rows), path, model, ask, [])
 
 
 def _first_has(path: Path, name: str) -> bool:
@@ -177,24 +180,33 @@ def _first_has(path: Path, name: str) -> bool:
 
 
 # ---- tables
-def _of_table(path: Path, notes: list[str]) -> Iterator[ReviewItem]:
-    without = 0
-    for number, row in enumerate(read_table(path)):
-        plain = {name.strip().lower(): cell for name, cell in row.items()}
-        if number == 0:
-            _check_columns(plain, path)
-            if "reason" in plain:
-                notes.append(
-                    f"{path.name}: suggestions are clips of which the model is unsure; rates of them are not those of all "
-                    "recordings"
-                )
-        item = _of_row(plain, path, number, "")
-        if item is None:
-            without += 1
-        else:
+def _of_table(path: Path, ask: str | None, notes: list[str]) -> Iterator[ReviewItem]:
+    rows = ({name.strip().lower(): cell for name, cell in row.items()} for row in read_table(path))
+    first = next(rows, None)
+    if first is None:
+        return
+    _check_columns(first, path)
+    if "reason" in first:
+        notes.append(
+            f"{path.name}: suggestions are clips of which the model is unsure; rates of them are not those of all recordings"
+        )
+    yield from _of_rows(enumerate(chain([first], rows)), path, "", ask, notes)
+
+
+def _of_rows(
+    rows: Iterable[tuple[int, Any]], path: Path, model: str, ask: str | None, notes: list[str]
+) -> Iterator[ReviewItem]:
+    """Yield the items of numbered rows. Raises AuricleError where no row has a label and none is asked about."""
+    count = without = 0
+    for number, row in rows:
+        item = _of_row(row, path, number, model, ask)
+        count, without = count + 1, without + (item is None)
+        if item is not None:
             yield item
+    if without and without == count:
+        raise AuricleError(f"{path}: its spans have no label; say what to ask about, such as --ask 'Dog bark'")
     if without:
-        notes.append(f"{path.name}: {without} rows without a label are left out")
+        notes.append(f"{path.name}: {number_of(without, 'span')} without a label left out; --ask CLASS asks about them")
 
 
 def _check_columns(row: Mapping[str, Any], path: Path) -> None:
@@ -210,9 +222,11 @@ def _check_columns(row: Mapping[str, Any], path: Path) -> None:
             )
 
 
-def _of_row(row: Mapping[str, Any], path: Path, number: int, model: str) -> ReviewItem | None:
-    """Return the item of a row of any of the tables; None for one without a label."""
-    label = _text(row, LABELS)
+def _of_row(row: Any, path: Path, number: int, model: str, ask: str | None) -> ReviewItem | None:
+    """Return the item of a row of any of the tables; ``ask`` stands for a label that it lacks. None without either."""
+    if not isinstance(row, Mapping):
+        raise AuricleError(f"{path.name} entry {number + 1} is no mapping; expected path, start, end and label")
+    label = _text(row, LABELS) or ask
     if not label:
         return None
     try:

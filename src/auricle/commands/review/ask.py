@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ def ask(config: ReviewConfig, *, quiet: bool = False) -> AskedQuestions:
             recording can be read.
     """
     folder = _free_folder(config)
-    found = read_found(config.source, config.spans)
-    items = _asked_about(found.items, config.ask)
+    found = read_found(config.source, config.spans, config.ask)
+    items = found.items
     choice = ReviewChoice(
         config.label, config.min_score, config.max_score, config.sample, config.strata, config.top_k, config.seed
     )
@@ -112,13 +112,6 @@ def _free_folder(config: ReviewConfig) -> Path:
             "browser, and in the answers.csv that you saved)"
         )
     return folder
-
-
-def _asked_about(items: Sequence[ReviewItem], label: str | None) -> list[ReviewItem]:
-    """Return the items with ``label`` in place of their own; a score is that of the class that was found, so others have none."""
-    if label is None:
-        return list(items)
-    return [item if item.label == label else replace(item, label=label, score=None) for item in items]
 
 
 def _notes(items: Sequence[ReviewItem], config: ReviewConfig) -> list[str]:
