@@ -89,6 +89,14 @@ def test_a_stratified_sample_tells_the_precision_of_everything_within_its_interv
     assert covered >= 186, "93 of 100"
 
 
+def test_three_right_answers_alone_reach_no_precision():
+    scores = np.linspace(0.1, 0.95, 40)
+    right = (scores > 0.9) | (np.arange(40) % 3 == 0)
+    few = precision_of(answered(scores, right), "Frog", 0.9).chosen
+    assert (few.reached, few.precision) == (False, 1.0)
+    assert few.answers < 10
+
+
 def test_unsure_and_unscored_answers_do_not_enter_the_curve():
     answers = [
         Answer("/a.wav", 0.0, 1.0, "Frog", "yes", score=0.9),

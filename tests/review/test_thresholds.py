@@ -89,7 +89,7 @@ def test_scores_of_another_model_and_unknown_classes_are_refused(run, tmp_path):
         update_thresholds(run, [reviewed(run, model="mn04_as@abc")])
     with pytest.raises(AuricleError, match="do not say which model"):
         update_thresholds(run, [reviewed(run, model="")])
-    assert "not its fingerprint" in update_thresholds(run, [reviewed(run, model=read_run(run).info.name)]).notes[0]
+    assert "without its fingerprint" in update_thresholds(run, [reviewed(run, model=read_run(run).info.name)]).notes[0]
     with pytest.raises(AuricleError, match="did you mean owl"):
         update_thresholds(run, [replace(reviewed(run), label="owls")])
     with pytest.raises(AuricleError, match="not a run folder"):

@@ -41,7 +41,8 @@ class ChosenThreshold:
     Attributes:
         threshold: least score of a detection.
         wanted: the precision that was wanted.
-        reached: whether the precision, or its bound, reaches it; else the threshold is the one that comes nearest.
+        reached: whether the precision, or its bound, reaches it, with 10 answers or more; else the threshold is the one that comes
+            nearest.
         precision, low, high: the precision at it, with its 95 % interval.
         kept: share of the right spans that have such a score.
         answers: decided answers at or above it.
@@ -209,13 +210,14 @@ def _chosen(
         return None
     place, reached = reaches_precision(curve, wanted, caution)
     threshold = threshold_at(curve, place, float(scores.min()))
+    answers = int((scores >= threshold).sum())
     return ChosenThreshold(
         threshold,
         wanted,
-        reached,
+        reached and answers >= FEW_POSITIVES,
         float(curve.precision[place]),
         float(low[place]),
         float(high[place]),
         float(curve.recall[place]),
-        int((scores >= threshold).sum()),
+        answers,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError, nearest
 from auricle.core.options import as_plain
 from auricle.detectors.files import describe_decisions, load_description, load_scores, save_description
@@ -81,7 +82,7 @@ def update_thresholds(run: str | Path, found: Sequence[LabelPrecision]) -> Thres
         elif not chosen.reached:
             kept.append(
                 f"{of_label.label}: no threshold has a precision of {chosen.wanted:g} on the reviewed spans; the nearest one, "
-                f"{chosen.threshold:.3f}, has {chosen.precision:.2f}"
+                f"{chosen.threshold:.3f}, has {chosen.precision:.2f} ({number_of(chosen.answers, 'answer')} at or above it)"
             )
         else:
             space = spaces[head]

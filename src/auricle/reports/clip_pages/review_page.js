@@ -93,7 +93,7 @@ function precisionCurve(label) {
   return rows;
 }
 function chosenRow(rows) {
-  const reaching = rows.filter(row => row.hits > 0 && row.cautious >= data.wanted);
+  const reaching = rows.filter(row => row.hits > 0 && row.cautious >= data.wanted && row.answers >= data.least[1]);
   const most = Math.max(...reaching.map(row => row.hits));
   return reaching.find(row => row.hits === most);
 }
