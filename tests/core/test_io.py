@@ -210,3 +210,13 @@ def test_what_is_wrong_with_a_side_file_is_said_in_words(error, text):
     with pytest.raises(Exception) as raised:
         error()
     assert content_fault(raised.value) == text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in the file system are Unix's")
+def test_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for special in (pipe, Path("/dev/null")):
+        with pytest.raises(AuricleError, match="is a device or a pipe"):
+            write_text(special, "text")
+        assert not special.is_file()

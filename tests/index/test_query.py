@@ -95,6 +95,8 @@ def test_queries_that_do_not_go_together_are_refused():
         read_query(["label:Dog"], ["#3"], INFO)
     with pytest.raises(AuricleError, match="a query of its own"):
         read_query(["duplicates", "#3"], [], INFO)
+    with pytest.raises(AuricleError, match="#3 is named as what is meant and"):
+        read_query(["#2", "#3"], ["3"], INFO)
     assert read_query(["duplicates"], [], INFO) == SearchQuery(duplicates=True)
 
 

@@ -304,9 +304,12 @@ def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
             can be made again do without, because the wait takes longer than the work.
 
     Raises:
-        AuricleError: with the file's name, when the disk is full or the folder is not writable.
+        AuricleError: with the file's name, when the disk is full or the folder is not writable, and for a device or pipe,
+            which a file would take the place of.
     """
     path = Path(path)
+    if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise AuricleError(f"{path} is a device or a pipe and would be replaced by a file; name a file")
     make_folder(path.parent)
     remove_leftovers(path.parent.absolute())
     temporary = temporary_name(path)

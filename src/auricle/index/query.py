@@ -129,6 +129,8 @@ def read_query(texts: Sequence[str], unlike: Sequence[str], info: IndexInfo) -> 
     query = SearchQuery(tuple(like), tuple(read_example(text, info) for text in unlike), tuple(labels), duplicates)
     if query.unlike and not query.like:
         raise AuricleError("--unlike needs an example that is meant; name a sound or a span of the index as QUERY")
+    if both := set(query.like) & set(query.unlike):
+        raise AuricleError(f"{both.pop()} is named as what is meant and, with --unlike, as what is not; leave one out")
     if duplicates and (like or labels):
         raise AuricleError("duplicates is a query of its own; leave the other queries out (filters may stay)")
     if not (like or labels or duplicates):
