@@ -49,7 +49,7 @@ function drawAxis(context, [from, to], width, height, axis) {
   context.font = "12px system-ui, sans-serif";
   let free = 0;
   for (let time = Math.ceil(from / step) * step; time <= to + 1e-9; time += step) {
-    const x = (time - from) / (to - from) * width, text = step < 1 ? time.toFixed(1) : clock(time);
+    const x = (time - from) / (to - from) * width, text = step >= 1 ? clock(time) : time < 60 ? time.toFixed(1) : clock(Math.floor(time + 1e-6)) + (time % 1).toFixed(1).slice(1);
     const room = context.measureText(text).width;
     context.fillRect(Math.min(x, width - 1), height - axis, 1, 4);
     const left = Math.min(Math.max(0, x - room / 2), width - room);

@@ -39,7 +39,7 @@ export class Timeline {
     this.cursor = element("i", { className: "cursor" });
     this.stage = element("div", {
       className: `stage ${height}`, tabIndex: 0, role: "slider", ariaLabel: "Position in the recording", ariaValueMin: 0, ariaValueMax: this.total.toFixed(1),
-    }, element("div", { className: "sky" }, this.image), frequencies(this.recording.rate), this.canvas, this.mark, this.cursor);
+    }, element("div", { className: "sky waiting" }, this.image), frequencies(this.recording.rate), this.canvas, this.mark, this.cursor);
     this.small = element("canvas", { role: "img", ariaLabel: "The whole recording" });
     this.box = element("div", { className: "viewport" });
     this.overview = element("div", { className: "overview", hidden: true }, this.small, this.box);
@@ -165,6 +165,7 @@ export class Timeline {
     image.onload = () => {
       if (signal.aborted) return;
       this.image.src = image.src;
+      this.image.parentElement.classList.remove("waiting");
       this.image.alt = `Spectrogram from ${seconds(span[0])} to ${seconds(span[1])}`;
       this.pictured = span;
       this.draw();

@@ -59,7 +59,7 @@ export async function recordingView([id], query, tools) {
   function showSelection(chosen) {
     selection.hidden = !chosen;
     hint.hidden = Boolean(chosen);
-    if (chosen) selectionText.textContent = `${chosen[0].toFixed(2)} – ${chosen[1].toFixed(2)} s`;
+    if (chosen) selectionText.textContent = chosen[1] < 60 ? `${chosen[0].toFixed(2)} – ${chosen[1].toFixed(2)} s` : chosen.map(seconds).join(" – ");
   }
 
   function findSimilar() {
