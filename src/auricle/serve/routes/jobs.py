@@ -39,7 +39,7 @@ def cancel(service: TheService, id: JobPath) -> JobReply:
     "/{id}/events",
     summary="Progress of a job as server-sent events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def events(service: TheService, id: JobPath, request: Request) -> StreamingResponse:
     """Send ``progress`` (the job) at every change, ``partial`` with each result before the end, and ``end`` (the job)."""

@@ -61,7 +61,7 @@ def results(
     "/recordings/{id}/download",
     summary="What a model found in a recording, as a file",
     response_class=Response,
-    responses={200: {"content": {"*/*": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {form.media_type: {} for form in FORMATS.values()}}},
 )
 def download(
     service: TheService,
