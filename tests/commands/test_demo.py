@@ -109,3 +109,20 @@ def test_impossible_requests_are_refused_with_exit_code_2(sounds, tmp_path, caps
     line = [word.replace("SOUNDS", str(sounds)).replace("MANIFEST", str(sounds / "manifest.csv")) for word in line]
     assert main([*line, "--out", str(tmp_path / "out"), "--quiet"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_demo_ends_on_a_page_with_the_encoder_just_made(sounds, tmp_path):
+    pytest.importorskip("fastapi", reason="the [serve] extra is not installed")
+    from helpers.serving import RunningServer, ids_of
+
+    words = [str(sounds), "--out", str(tmp_path / "out"), "--minutes", "0.01", "--quiet", "--serve"]
+    with RunningServer(words, tmp_path / "log.txt", "demo") as server:
+        about = server.client.get("/api/about").json()
+        assert [model["id"] for model in about["models"]] == [RUN]
+        assert about["index"]["files"] == len(ids_of(server.client)) == 20
+        example = {"recording": ids_of(server.client)[0]}
+        assert server.client.post("/api/search", json={"examples": [example]}).json()["matches"]
+        run = server.client.get("/api/runs").json()["runs"][0]
+        assert "<html" in server.client.get(f"/api/runs/{run['id']}/report").text
+        assert server.stop() == 0

@@ -77,17 +77,16 @@ class RunningServer:
     Args:
         words: of the command line, beside --port and --json.
         log: file for standard error.
+        verb: "serve", or a verb that ends in a server.
     """
 
-    def __init__(self, words: list[str], log: Path, **environment: str):
+    def __init__(self, words: list[str], log: Path, verb: str = "serve"):
         self.log = log
-        line = [sys.executable, "-m", "auricle", "serve", *words, "--port", "auto", "--json"]
+        line = [sys.executable, "-m", "auricle", verb, *words, "--port", "auto", "--json"]
         with open(log, "a") as errors:
-            self.process = subprocess.Popen(
-                line, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | environment
-            )
+            self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout is not None
-        said = self.process.stdout.readline()
+        said = next((line for line in self.process.stdout if line.startswith('{"address"')), "")
         assert said, log.read_text()
         self.facts = json.loads(said)
         self.address = self.facts["address"].rstrip("/")

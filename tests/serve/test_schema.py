@@ -66,7 +66,9 @@ def test_requests_drawn_from_the_description_meet_no_fault(tmp_path):
         line += ["--max-examples", EXAMPLES or FEW_EXAMPLES, "--phases", phases, "--exclude-path", "/api/train"]
         line += ["--seed", "1", "--no-color", "--generation-database", "none", "--suppress-health-check", "all"]
         environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS), "AURICLE_KNOWN": json.dumps(known)}
-        answer = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=3 * PATIENCE)
+        answer = subprocess.run(
+            line, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=3 * PATIENCE
+        )
         assert answer.returncode == 0, answer.stdout[-5000:] + answer.stderr[-1000:]
         assert server.process.poll() is None
     assert "Traceback" not in (tmp_path / "log.txt").read_text()

@@ -12,6 +12,7 @@ and are there at the next start. Ctrl-C ends the server (exit code 130), SIGTERM
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 
 from auricle.cli.flags import VerbParser, add_flags, config_from
@@ -20,6 +21,8 @@ from auricle.core.console import printable
 from auricle.core.errors import MissingExtra
 from auricle.core.io import dumps
 from auricle.serve.settings import ServeConfig
+
+EXTRA = ("fastapi", "starlette", "uvicorn", "python_multipart", "pydantic", "anyio")
 
 
 def add_arguments(parser: VerbParser) -> None:
@@ -33,44 +36,52 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Return 0 after SIGTERM, 130 after Ctrl-C."""
-    return serve(config_from(ServeConfig, args), json=args.json, quiet=args.quiet, open_page=args.open)
+    config = config_from(ServeConfig, args)
+    with open_socket(config.host, config.port) as opened:  # first: a port in use is known before a model is loaded
+        return serve(config, opened, json=args.json, quiet=args.quiet, open_page=args.open)
 
 
-def serve(config: ServeConfig, *, json: bool = False, quiet: bool = False, open_page: bool = False) -> int:
-    """Serve the page until a signal ends it, and return the exit code."""
+def open_socket(host: str, port: int | None) -> socket.socket:
+    """Open the socket of a server.
+
+    Raises:
+        AuricleError: the port is in use, the address is not one of this machine, or the [serve] extra is missing.
+    """
     try:
-        from auricle.serve.server import address_of, listen, run_server
+        import fastapi  # noqa: F401
+
+        from auricle.serve.server import listen
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in (
-            "fastapi",
-            "starlette",
-            "uvicorn",
-            "python_multipart",
-            "pydantic",
-        ):
+        if (error.name or "").partition(".")[0] not in EXTRA:
             raise
-        raise MissingExtra("auricle serve", "serve") from None
-    with listen(config) as opened:  # first: a port in use is known at once
-        from auricle.serve.app import make_app
+        raise MissingExtra("the page in the browser", "serve") from None
+    return listen(host, port)
 
-        app = make_app(config)
-        token, state = app.state.token, app.state.service.state
-        address = address_of(config, opened, token)
 
-        def on_ready() -> None:
-            if json:
-                print(dumps({"address": address, "token": token, "state": str(state)}), flush=True)
-            else:
-                print(address, flush=True)
-            if not (json or quiet):
-                print(
-                    f"serve: uploads, results and labels are kept in {printable(str(state))}; Ctrl-C ends",
-                    file=sys.stderr,
-                )
-            if open_page:
-                import webbrowser
+def serve(
+    config: ServeConfig, opened: socket.socket, *, json: bool = False, quiet: bool = False, open_page: bool = False
+) -> int:
+    """Serve the page until a signal ends it, and return the exit code."""
+    from auricle.serve.app import make_app
+    from auricle.serve.server import address_of, run_server
 
-                webbrowser.open(address)
+    app = make_app(config)
+    token, state = app.state.token, app.state.service.state
+    address = address_of(config, opened, token)
 
-        interrupted = run_server(app, opened, config, on_ready)
+    def on_ready() -> None:
+        if json:
+            print(dumps({"address": address, "token": token, "state": str(state)}), flush=True)
+        else:
+            print(address, flush=True)
+        if not (json or quiet):
+            print(
+                f"serve: uploads, results and labels are kept in {printable(str(state))}; Ctrl-C ends", file=sys.stderr
+            )
+        if open_page:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    interrupted = run_server(app, opened, config, on_ready)
     return EXIT_INTERRUPTED if interrupted else EXIT_OK

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROBES = {"logistic": "linear", "knn-vote": "knn"}  # protocols, and their names on the command line
 METHOD, PRESET = "msm-mae", "small"  # why: docs/small-scale.md
 RUN = f"{PRESET}-{METHOD}"
+CORPUS = "corpus"  # in the output folder
 SMALLEST_RUN = 20  # weight updates; with fewer nothing is learnt
 
 
@@ -57,8 +58,8 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Run folder and report, the evaluations (none without labels), a verdict in one or two sentences, and what else is to
-    be known: why nothing was measured, where scores went, what could not be written."""
+    """Run folder and report, the evaluations (none without labels), a verdict in one or two sentences, what else is to
+    be known (why nothing was measured, where scores went, what could not be written), and the folder of the recordings."""
 
     run: Path
     report: Path
@@ -67,6 +68,7 @@ class DemoResult:
     verdict: str
     seconds: float
     notes: tuple[str, ...] = ()
+    recordings: Path = Path()
 
 
 def demo(config: DemoConfig) -> DemoResult:
@@ -105,7 +107,15 @@ def demo(config: DemoConfig) -> DemoResult:
         verdict,
         time.monotonic() - started,
         (*notes, *problems),
+        recordings_of(config, out),
     )
+
+
+def recordings_of(config: DemoConfig, out: Path) -> Path:
+    """Return the folder of the recordings: that of the source, or of the corpus that was made."""
+    if not config.source:
+        return out / CORPUS
+    return Path(config.source) if os.path.isdir(config.source) else source_manifest(config).root
 
 
 def out_folder(config: DemoConfig) -> Path:
@@ -135,7 +145,7 @@ def prepare_sounds(config: DemoConfig, out: Path) -> PrepareResult:
         from auricle.data.synthetic.corpus import make_corpus
 
         cores = config.workers or os.cpu_count() or 1
-        folder = out / "corpus"
+        folder = out / CORPUS
         source = str(
             make_corpus(
                 folder, clips_per_class=config.clips_per_class, seed=config.seed, workers=cores, quiet=config.quiet

@@ -70,19 +70,18 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def listen(config: ServeConfig) -> socket.socket:
-    """Open the socket of the server.
+def listen(host: str, port: int | None) -> socket.socket:
+    """Open the socket of the server; port None: any that is free.
 
     Raises:
         AuricleError: the port is in use, or the address is not one of this machine.
     """
+    elsewhere = "name an address of this machine, such as 127.0.0.1"
     try:
-        family, _, _, _, address = socket.getaddrinfo(config.host, config.port or 0, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
         opened = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise AuricleError(
-            f"--host {config.host}: {error}; name an address of this machine, such as 127.0.0.1"
-        ) from None
+        raise AuricleError(f"--host {host}: {error}; {elsewhere}") from None
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
@@ -92,15 +91,11 @@ def listen(config: ServeConfig) -> socket.socket:
         opened.close()
         if error.errno == errno.EADDRINUSE:
             raise AuricleError(
-                f"--port {config.port} is in use by another program; choose another one, or --port auto for any that is free"
+                f"--port {port} is in use by another program; choose another one, or --port auto for any that is free"
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise AuricleError(
-                f"--port {config.port} needs rights that this user lacks; choose one from 1024 on"
-            ) from None
-        raise AuricleError(
-            f"--host {config.host}: {error.strerror or error}; name an address of this machine, such as 127.0.0.1"
-        ) from None
+            raise AuricleError(f"--port {port} needs rights that this user lacks; choose one from 1024 on") from None
+        raise AuricleError(f"--host {host}: {error.strerror or error}; {elsewhere}") from None
     return opened
 
 
