@@ -65,7 +65,7 @@ faults: list[str] = [finding.name for finding in auricle.check("sounds").finding
 unsure: list[str] = [clip.label for clip in auricle.suggest("sounds", encoder, top_k=3).clips]
 added: int = auricle.build_index(["night"], encoder, out="INDEX", dtype="int8").new
 index = auricle.SoundIndex.open("INDEX")
-places: list[str] = [index.spans([id])[0].path for id, score in index.spans_by_score("Dog", 0.5)]
+dogs: list[str] = [index.spans([id])[0].path for id, score in index.spans_by_score("Dog", 0.5)]
 auricle.set_threads(1)
 """
 
