@@ -11,6 +11,7 @@ from auricle.index.answers import read_answers
 from auricle.reports.clip_pages.review_page import ReviewQuestions, review_page
 from auricle.review.precision import precision_of
 from auricle.review.queue import ReviewItem
+from helpers.axe import accessibility_problems
 from helpers.chromium import until
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
@@ -152,3 +153,15 @@ def test_the_page_fits_the_screen_and_has_names_for_everything(opened, width):
       !(e.textContent.trim() || e.alt || e.getAttribute('aria-label') || (e.labels && e.labels.length))).map(e => e.outerHTML)"""
     assert page.evaluate(unnamed) == []
     assert page.evaluate("document.activeElement.id") == "name"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, page_file, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    press(page, "y", "n")
+    try:
+        assert accessibility_problems(page) == []
+    finally:
+        context.close()
