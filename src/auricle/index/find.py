@@ -108,6 +108,7 @@ class IndexSearch:
         self.index = index
         self._make_embedder = embedder or (lambda: embedder_of(index))
         self._embedder: Embedder | None = None
+        self._count: tuple[int, int] | None = None
         self._nearest: tuple[int, NearestSpans] | None = None
         self._approximate: tuple[int, Any] | None = None
         self._lock = threading.Lock()
@@ -120,13 +121,14 @@ class IndexSearch:
                 empty index, and a missing extra.
         """
         settings = settings or SearchSettings()
-        if not len(self.index):
+        size = self._size()
+        if not size:
             raise AuricleError(f"the index {self.index.folder} holds no spans; add recordings with 'auricle index'")
         if query.duplicates:
             return self._duplicates(query, settings)
         notes: list[str] = []
         allowed = self._allowed(query.labels, settings.where, notes)
-        searched = len(self.index.span_ids(settings.where)) if settings.where else len(self.index)
+        searched = len(self.index.span_ids(settings.where)) if settings.where else size
         if query.like:
             method, matches = self._by_example(query, settings, allowed, notes)
         else:
@@ -300,6 +302,14 @@ class IndexSearch:
             if self._embedder is None:
                 self._embedder = self._make_embedder()
             return self._embedder
+
+    def _size(self) -> int:
+        """The number of spans, which takes a look at each: counted again when the index has changed."""
+        with self._lock:
+            changes = self.index.changes()
+            if self._count is None or self._count[0] != changes:
+                self._count = changes, len(self.index)
+            return self._count[1]
 
     def nearest(self) -> NearestSpans:
         """Return exact search over the present vectors of the index."""
