@@ -3,7 +3,7 @@
 export const COLOURS = 8;
 
 /** A context whose units are CSS pixels, cleared, with the size of the canvas's box. */
-export function prepared(canvas) {
+function prepared(canvas) {
   const { width, height } = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(width * ratio));
   canvas.height = Math.max(1, Math.round(height * ratio));
@@ -12,7 +12,7 @@ export function prepared(canvas) {
   return { context, width, height };
 }
 
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** The lowest and highest sample of each of `columns` equal parts. */
 export function envelope(samples, columns) {

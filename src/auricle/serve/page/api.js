@@ -3,7 +3,7 @@
 const POLL = 1000; // milliseconds between two looks at a job, where events do not arrive
 
 /** A refusal of the server, in its words. `status`: of HTTP; 0: the server cannot be reached. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(message, status = 0, code = "") {
     super(message);
     Object.assign(this, { name: "ApiError", status, code });
