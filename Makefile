@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 STAMPS := pyproject.toml constraints.txt
-TEST_EXTRAS := dev,media,train,data,plots,hf,live,mqtt,onnx,e2e,docs
+TEST_EXTRAS := dev,media,train,data,plots,hf,live,mqtt,search,serve,onnx,e2e,docs
 QUICK := $(addprefix tests/,core metrics audio frontends data)
 WORKERS ?= 2
 
