@@ -129,8 +129,8 @@ def test_old_jobs_are_forgotten(tmp_path, queue, monkeypatch):
     for _ in range(6):
         jobs.append(queue.submit("fail", {}))
         wait_for(lambda: jobs[-1].state == "failed")
-    assert len(queue.jobs()) == 3
-    assert len(list(tmp_path.glob("*.json"))) == 3
+    wait_for(lambda: len(queue.jobs()) == 3)
+    wait_for(lambda: len(list(tmp_path.glob("*.json"))) == 3)
     with pytest.raises(Refusal, match="no job"):
         queue.get(jobs[0].id)
 

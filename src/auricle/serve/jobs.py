@@ -68,7 +68,7 @@ class JobHandle:
 
     def __init__(self, queue: JobQueue, job: Job):
         self._queue, self._job = queue, job
-        self.settings = job.settings
+        self.id, self.settings = job.id, job.settings
 
     def progress(self, share: float, message: str = "") -> None:
         """Report that a share (0 to 1) is done. Raises JobCancelled where the job must stop."""
@@ -157,8 +157,8 @@ class JobQueue:
 
     def jobs(self) -> list[Job]:
         """Return all jobs that are kept, the latest first."""
-        with self._condition:
-            return sorted(self._jobs.values(), key=lambda job: -job.created)
+        # without the lock, under which files are written: sorted() copies first
+        return sorted(self._jobs.values(), key=lambda job: -job.created)
 
     def get(self, id: str) -> Job:
         """Return a job. Raises Refusal (404) for an unknown one."""

@@ -24,7 +24,8 @@ from auricle.core.io import file_stamp, make_folder, remove_leftovers, replacing
 from auricle.serve.errors import Refusal
 
 DESCRIPTION, SOUND = "recording.json", "audio.wav"  # in the folder of an upload
-RESCAN_SECONDS = 5.0  # after which the folders are listed again
+RESCAN_SECONDS = 5.0  # after which the folders are listed again; later where listing them takes long
+RESCAN_FACTOR = 20.0
 FOLDER, UPLOAD, INDEX = "folder", "upload", "index"
 
 
@@ -81,6 +82,7 @@ class Library:
         self._uploads = {recording.id: recording for recording in self._kept_uploads()}
         self._files: dict[str, ServedRecording] = {}
         self._scanned = -float("inf")
+        self._listing = 0.0  # seconds that it took
         self._headers: dict[tuple[str, str], ServedRecording] = {}  # by id and stamp
 
     def recordings(self, query: str = "") -> list[ServedRecording]:
@@ -183,14 +185,16 @@ class Library:
 
     # ---- files
     def _scan(self, now: bool = False) -> None:
-        """List the folders again, at most every RESCAN_SECONDS."""
+        """List the folders again, at most every RESCAN_SECONDS; ``now``: at most as often as the listing allows."""
         with self._lock:
-            age = time.monotonic() - self._scanned
-            if age < RESCAN_SECONDS and not (now and age > 0.5):
+            began = time.monotonic()
+            age, least = began - self._scanned, RESCAN_FACTOR * self._listing
+            if age < (max(0.5, least) if now else max(RESCAN_SECONDS, least)):
                 return
-            self._scanned = time.monotonic()
+            self._scanned = began
         found = {recording.id: recording for recording in (*self._indexed_files(), *self._named_files())}
         with self._lock:
+            self._listing = time.monotonic() - began
             self._files = dict(sorted(found.items(), key=lambda item: item[1].name))
 
     def _named_files(self) -> Iterator[ServedRecording]:

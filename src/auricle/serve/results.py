@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -72,52 +69,57 @@ class TaggedRecording:
 
 
 class ResultStore:
-    """The results of a server, in ``folder``. Threads may share it."""
+    """The results of a server, in ``folder``, by recording and the key of the model (``key_of``). Threads may share it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._summaries: dict[tuple[str, str], tuple[tuple[str, float], ...]] = {}
         make_folder(folder)
 
-    def get(self, recording: str, model: str) -> TaggedRecording | None:
+    def get(self, recording: str, key: str) -> TaggedRecording | None:
         """Return what a model found in a recording; None where there is nothing, or a damaged file."""
         try:
-            return TaggedRecording.from_json(json.loads(self._file(recording, model).read_text(encoding="utf-8")))
+            return TaggedRecording.from_json(json.loads(self._file(recording, key).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def put(self, result: TaggedRecording) -> None:
         """Keep a result, in place of an earlier one."""
-        write_text(self._file(result.recording, result.model), json.dumps(result.to_json()))
+        key = key_of(result.model, result.fingerprint)
+        write_text(self._file(result.recording, key), json.dumps(result.to_json()))
 
-    def summary(self, recording: str, model: str) -> tuple[tuple[str, float], ...]:
+    def summary(self, recording: str, key: str) -> tuple[tuple[str, float], ...]:
         """Return the likeliest labels of a recording; () where there is no result."""
-        file = self._file(recording, model)
-        key = str(file), str(file_stamp(file))
-        if key not in self._summaries:
-            result = self.get(recording, model)
+        file = self._file(recording, key)
+        place = str(file), str(file_stamp(file))
+        if place not in self._summaries:
+            result = self.get(recording, key)
             tags = result.tags.with_heads_joined().tags[:SUMMARY_LABELS] if result else ()
             if len(self._summaries) >= MOST_SUMMARIES:
                 self._summaries.clear()
-            self._summaries[key] = tuple((tag.label, tag.score) for tag in tags)
-        return self._summaries.get(key, ())
+            self._summaries[place] = tuple((tag.label, tag.score) for tag in tags)
+        return self._summaries.get(place, ())
 
-    def models(self, recording: str) -> list[str]:
-        """Return the models of which there are results of a recording."""
-        return sorted(self._names(recording))
+    def keys(self, recording: str) -> set[str]:
+        """Return the keys of the models of which there are results of a recording."""
+        try:
+            return {
+                name.removesuffix(".json") for name in os.listdir(self.folder / recording) if name.endswith(".json")
+            }
+        except OSError:
+            return set()
 
     def remove(self, recording: str) -> None:
         """Remove all results of a recording."""
         shutil.rmtree(self.folder / recording, ignore_errors=True)
 
-    def _names(self, recording: str) -> Iterator[str]:
-        with suppress(OSError):
-            for entry in os.scandir(self.folder / recording):
-                if entry.name.endswith(".json"):
-                    yield entry.name.removesuffix(".json").rpartition("@")[0]
+    def _file(self, recording: str, key: str) -> Path:
+        return self.folder / recording / f"{key}.json"
 
-    def _file(self, recording: str, model: str) -> Path:
-        return self.folder / recording / f"{model}@{sha256(model.encode()).hexdigest()[:8]}.json"
+
+def key_of(model: str, fingerprint: str) -> str:
+    """Return what results of a model are kept under: another network under the same id has another key."""
+    return f"{model}@{fingerprint[:12]}"
 
 
 def lanes_of(result: FileTags, tagger: Tagger) -> tuple[Lane, ...]:

@@ -14,6 +14,7 @@ from auricle.inference.embedder import Embedder
 from auricle.inference.tagger import Tagger
 from auricle.models.base import Encoder
 from auricle.serve.errors import Refusal
+from auricle.serve.results import key_of
 
 NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 LONGEST_ID = 60  # characters
@@ -30,6 +31,7 @@ class ServedModel:
         encoder: the network.
         trained: True for a head that was trained on the page.
         weights: local file of a published name.
+        fingerprint: of the encoder.
     """
 
     id: str
@@ -37,6 +39,12 @@ class ServedModel:
     encoder: Encoder
     trained: bool = False
     weights: str | None = None
+    fingerprint: str = ""
+
+    @property
+    def key(self) -> str:
+        """What results of this model are kept under."""
+        return key_of(self.id, self.fingerprint)
 
     @property
     def classes(self) -> dict[str, list[str]]:
@@ -80,7 +88,9 @@ class Models:
         """
         encoder = load(path, weights=weights)
         with self._lock:
-            model = ServedModel(id or self._free_id(str(path)), str(path), encoder, trained, weights)
+            model = ServedModel(
+                id or self._free_id(str(path)), str(path), encoder, trained, weights, encoder.fingerprint()
+            )
             self._models[model.id] = model
             self._taggers = {key: tagger for key, tagger in self._taggers.items() if key[0] != model.id}
             self._embedders.pop(model.id, None)

@@ -64,7 +64,7 @@ class TagWork:
             if error := self._labelled(handle, id, name, number, len(names)):
                 raise AuricleError(error)
             handle.add({"recording": id, "model": name, "error": None})
-        found = [self.results.get(id, name) for name in names]
+        found = [self.results.get(id, self.models.get(name).key) for name in names]
         scores = [{tag.label: tag.score for tag in result.tags.with_heads_joined().tags} for result in found if result]
         labels = dict.fromkeys(label for part in scores for label in part)
         rows = [(label, [part.get(label) for part in scores]) for label in labels]
@@ -82,7 +82,7 @@ class TagWork:
         settings = handle.settings
         window, hop = settings.get("window"), settings.get("hop")
         tagger = self.models.tagger(model, window=window, hop=hop, top_k=_labels_for(recording, window, hop))
-        earlier = self.results.get(id, model)
+        earlier = self.results.get(id, self.models.get(model).key)
         if earlier is not None and self._is_current(earlier, tagger, recording):
             return None
         stamp = file_stamp(recording.path)
@@ -105,7 +105,7 @@ class TagWork:
         result = TaggedRecording(
             recording=id,
             model=model,
-            fingerprint=tagger.encoder.fingerprint(),
+            fingerprint=self.models.get(model).fingerprint,
             window=window,
             hop=hop,
             tags=replace(shortened(outcome), notes=notes),
@@ -118,8 +118,7 @@ class TagWork:
 
     def _is_current(self, result: TaggedRecording, tagger: Tagger, recording: ServedRecording) -> bool:
         same_windows = (result.window, result.hop) == tagger.settings.window_seconds
-        same = same_windows and result.fingerprint == tagger.encoder.fingerprint()
-        return same and result.stamp is not None and result.stamp == file_stamp(recording.path)
+        return same_windows and result.stamp is not None and result.stamp == file_stamp(recording.path)
 
 
 def _labels_for(recording: ServedRecording, window: float | None, hop: float | None) -> int:

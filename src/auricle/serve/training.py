@@ -57,7 +57,7 @@ class TrainWork:
         """
         settings = handle.settings
         target = self.folder / settings["name"]
-        work = self.working / settings["name"]
+        work = self.working / handle.id
         shutil.rmtree(work, ignore_errors=True)  # of a server that was stopped
         make_folder(work)
         try:

@@ -64,11 +64,11 @@ class Uploads:
         shutil.rmtree(incoming, ignore_errors=True)
         make_folder(incoming)
 
-    async def receive(self, request: Request) -> list[ServedRecording | Refusal]:
+    async def receive(self, request: Request) -> list[tuple[str, ServedRecording | Refusal]]:
         """Take the files of a request.
 
         Returns:
-            For each file the recording that it became, or why it was refused, in their order.
+            For each file, in their order, its name and the recording that it became, or why it was refused.
 
         Raises:
             Refusal: for the whole request: it is no multipart form, or there is no room.
@@ -82,7 +82,8 @@ class Uploads:
             await form.read(self._body(request))
             if not form.files:
                 raise Refusal(422, f"the request holds no file; send at least one in the field '{FIELD}'")
-            return list(await asyncio.gather(*(self._kept(file) for file in form.files)))
+            outcomes = await asyncio.gather(*(self._kept(file) for file in form.files))
+            return [(file.name, outcome) for file, outcome in zip(form.files, outcomes)]
         finally:
             form.close()
             for file in form.files:

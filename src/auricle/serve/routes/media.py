@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from auricle.serve.errors import Refusal
 from auricle.serve.library import ServedRecording
 from auricle.serve.routes.shared import RecordingPath, TheService
 from auricle.serve.schemas import WaveformReply
+from auricle.serve.service import Service
 
 router = APIRouter(prefix="/api/recordings/{id}", tags=["sound and pictures"])
 CACHED = {"cache-control": "private, max-age=60"}
@@ -33,8 +35,7 @@ End = Annotated[float | None, Query(ge=0, le=1e7, allow_inf_nan=False, descripti
 )
 async def audio(service: TheService, id: RecordingPath) -> FileResponse:
     """Return the file where browsers play its format, else a copy as WAV. Ranges are supported."""
-    recording = service.library.get(id)
-    path, media = await service.heavy(service.sounds.playable, readable(recording))
+    path, media = await service.heavy(playable, service, id)
     return FileResponse(path, media_type=media, headers=CACHED, content_disposition_type="inline")
 
 
@@ -46,11 +47,7 @@ async def waveform(
     end: End = None,
     columns: Annotated[int, Query(ge=1, le=MOST_COLUMNS)] = 1000,
 ) -> WaveformReply:
-    recording = readable(service.library.get(id))
-    check_span(recording, start, end)
-    low, high = await service.heavy(service.pictures.waveform, recording, start, end, columns)
-    stop = recording.seconds if end is None else end
-    return WaveformReply(start=start, end=stop or 0.0, min=rounded(low), max=rounded(high))
+    return await service.heavy(extremes, service, id, start, end, columns)
 
 
 @router.get(
@@ -69,14 +66,34 @@ async def spectrogram(
     theme: Literal["light", "dark"] = "dark",
 ) -> Response:
     """Time goes from left to right. Frequency goes upwards on the mel scale, 2595 log10(1 + f / 700), from 0 to half the rate."""
-    recording = readable(service.library.get(id))
-    check_span(recording, start, end)
-    drawn = await service.heavy(service.pictures.spectrogram, recording, start, end, width, height, theme == "dark")
+    drawn = await service.heavy(picture, service, id, start, end, width, height, theme == "dark")
     return Response(drawn, media_type="image/png", headers=CACHED)
 
 
-def readable(recording: ServedRecording) -> ServedRecording:
-    """Return the recording. Raises Refusal (415) for one that cannot be read."""
+def playable(service: Service, id: str) -> tuple[Path, str]:
+    """Return the file that browsers play, and its media type."""
+    return service.sounds.playable(readable(service, id))
+
+
+def extremes(service: Service, id: str, start: float, end: float | None, columns: int) -> WaveformReply:
+    """Return the lowest and the highest samples of a span."""
+    recording = readable(service, id)
+    check_span(recording, start, end)
+    low, high = service.pictures.waveform(recording, start, end, columns)
+    stop = recording.seconds if end is None else end
+    return WaveformReply(start=start, end=stop or 0.0, min=rounded(low), max=rounded(high))
+
+
+def picture(service: Service, id: str, start: float, end: float | None, width: int, height: int, dark: bool) -> bytes:
+    """Return the spectrogram of a span as PNG."""
+    recording = readable(service, id)
+    check_span(recording, start, end)
+    return service.pictures.spectrogram(recording, start, end, width, height, dark)
+
+
+def readable(service: Service, id: str) -> ServedRecording:
+    """Return a recording. Raises Refusal (415) for one that cannot be read."""
+    recording = service.library.get(id)
     if recording.error:
         raise Refusal(415, recording.error)
     return recording

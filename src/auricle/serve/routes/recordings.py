@@ -48,8 +48,8 @@ async def upload(service: TheService, request: Request, response: Response) -> U
     The status is 201 if at least one was kept, else that of the first refusal.
     """
     outcomes = await service.uploads.receive(request)
-    refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    files = [uploaded(service, outcome) for outcome in outcomes]
+    refusals = [outcome for _, outcome in outcomes if isinstance(outcome, Refusal)]
+    files = [uploaded(service, name, outcome) for name, outcome in outcomes]
     if len(refusals) < len(outcomes):
         return UploadReply(files=files)
     response.status_code = refusals[0].status
@@ -66,12 +66,11 @@ def remove(service: TheService, id: RecordingPath) -> None:
     service.forget(id)
 
 
-def uploaded(service: Service, outcome: ServedRecording | Refusal) -> UploadedFile:
+def uploaded(service: Service, name: str, outcome: ServedRecording | Refusal) -> UploadedFile:
     """Describe what became of one file of an upload."""
     if isinstance(outcome, Refusal):
-        name = str(outcome).partition(":")[0]
         return UploadedFile(name=name, error=ErrorText(message=str(outcome), code=CODES.get(outcome.status, "error")))
-    return UploadedFile(name=outcome.name, recording=reply_of(service, outcome))
+    return UploadedFile(name=name, recording=reply_of(service, outcome))
 
 
 def reply_of(service: Service, recording: ServedRecording) -> RecordingReply:
@@ -94,6 +93,6 @@ def reply_of(service: Service, recording: ServedRecording) -> RecordingReply:
 
 def shown_tags(service: Service, id: str) -> dict[str, list[TagReply]]:
     """Return the likeliest labels of a recording by the id of the model."""
-    known = {model.id for model in service.models.all()}
-    found = {model: service.results.summary(id, model) for model in service.results.models(id) if model in known}
+    keys = service.results.keys(id)
+    found = {model.id: service.results.summary(id, model.key) for model in service.models.all() if model.key in keys}
     return {model: [TagReply(label=label, score=score) for label, score in tags] for model, tags in found.items()}

@@ -87,7 +87,7 @@ def checked(service: Service, model: str | None, window: float | None, hop: floa
 def result_of(service: Service, id: str, model: str | None) -> TaggedRecording:
     """Return a result. Raises Refusal (404) where there is none yet."""
     recording, named = service.library.get(id), service.models.get(model)
-    result = service.results.get(id, named.id)
+    result = service.results.get(id, named.key)
     if result is None:
         raise Refusal(404, f"{recording.name} has not been labelled by {named.id} yet; POST /api/tag does it")
     return result
