@@ -9,6 +9,7 @@ kept, so that the bounds hold for any vectors. Products of codes are integers: e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from auricle.index.unit_vectors import BLOCK, UnitVectors, keep_array, map_array
 if TYPE_CHECKING:
     from torch import Tensor
 
-KERNEL_ROWS = 1 << 16  # multiplied at a time with several queries, so that the processor's cache holds the products
+KERNEL_ROWS = 1 << 16  # that a thread multiplies at a time: the processor's cache holds the products
 ROUNDING = 1e-5  # of float32 sums over the parts of a bound, and of the length of unit vectors
 SAMPLE = 20_000  # rows that decide the projection
 STEP = 32  # widths of projections are multiples of it
@@ -153,12 +154,14 @@ def _torch_products(rows: Tensor, columns: Tensor) -> Tensor:
     """(n, W) and (W, Q) int8 -> (Q, n) int32. PyTorch has no public product of int8; this one reads at the memory's speed."""
     import torch
 
-    if columns.shape[1] == 1:
-        return torch._int_mm(rows, columns).T
     products = torch.empty(columns.shape[1], len(rows), dtype=torch.int32)
-    for first in range(0, len(rows), KERNEL_ROWS):
+
+    def multiply(first: int) -> None:
         here = slice(first, first + KERNEL_ROWS)
         products[:, here] = torch._int_mm(rows[here], columns).T
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # the kernel itself uses one for a single query
+        list(threads.map(multiply, range(0, len(rows), KERNEL_ROWS)))
     return products
 
 
