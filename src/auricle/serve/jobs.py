@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from auricle.core.devices import recheck
 from auricle.core.errors import AuricleError, is_out_of_memory
 from auricle.core.io import dumps, failure_of_machine, make_folder, write_text
 from auricle.serve.errors import Refusal
@@ -71,8 +72,12 @@ class JobHandle:
         self.id, self.settings = job.id, job.settings
 
     def progress(self, share: float, message: str = "") -> None:
-        """Report that a share (0 to 1) is done. Raises JobCancelled where the job must stop."""
+        """Report that a share (0 to 1) is done. Raises JobCancelled where the job must stop.
+
+        Like a progress bar, it lets the number of threads follow the load of the machine.
+        """
         self.check()
+        recheck()
         self._job.progress = min(max(share, self._job.progress), 1.0)
         self._job.message = message or self._job.message
         self._queue.changed(self._job)
