@@ -75,26 +75,32 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(world):
+def browser():
+    with chromium(*MICROPHONE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page(browser, world):
     """The page. At the end: nothing was asked of others, and the console is empty."""
     troubles: list[str] = []
-    with chromium(*MICROPHONE) as browser:
-        context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
-        context.set_default_timeout(1000 * PATIENCE)
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(1000 * PATIENCE)
 
-        def own(route):
-            if route.request.url.startswith(world.address):
-                return route.continue_()
-            troubles.append(route.request.url)
-            return route.abort()
+    def own(route):
+        if route.request.url.startswith(world.address):
+            return route.continue_()
+        troubles.append(route.request.url)
+        return route.abort()
 
-        context.route(lambda url: not url.startswith(("blob:", "data:")), own)
-        opened = context.new_page()
-        opened.on("console", lambda message: troubles.append(message.text))
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.goto(world.address)
-        opened.wait_for_selector("html[data-ready]")
-        yield opened
+    context.route(lambda url: not url.startswith(("blob:", "data:")), own)
+    opened = context.new_page()
+    opened.on("console", lambda message: troubles.append(message.text))
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.goto(world.address)
+    opened.wait_for_selector("html[data-ready]")
+    yield opened
+    context.close()
     assert troubles == []
 
 
