@@ -13,8 +13,8 @@ from collections import defaultdict
 import numpy as np
 
 import auricle
-from auricle.index.relevance import background_rows, choose_method, linear, nearest_scores, rocchio
-from auricle.index.unit_vectors import UnitVectors
+from auricle.index.search.relevance import background_rows, choose_method, linear, nearest_scores, rocchio
+from auricle.index.search.unit_vectors import UnitVectors
 
 POSITIVES, NEGATIVES, FIRST = (1, 3, 5, 10, 20), (0, 3, 10, 30), 10
 PLAIN = "plain linear"

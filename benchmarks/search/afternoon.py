@@ -25,8 +25,8 @@ from auricle.detectors.features import LabelledFeatures, read_features
 from auricle.detectors.frozen import select_head
 from auricle.detectors.frozen_heads import fit_head, logits_of
 from auricle.detectors.suggestions import doubts_of, random_rows, varied_rows
-from auricle.index.nearest import NearestSpans
-from auricle.index.relevance import NEAREST, background_rows, choose_method, linear, nearest_scores
+from auricle.index.search.nearest import NearestSpans
+from auricle.index.search.relevance import NEAREST, background_rows, choose_method, linear, nearest_scores
 from auricle.inference.decisions.calibration import probabilities
 from auricle.metrics.table import metric
 from auricle.models.label_space import LabelSpace

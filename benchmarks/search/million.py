@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import auricle
-from auricle.index.approximate import ApproximateSpans
-from auricle.index.nearest import NearestSpans, make_coarse
-from auricle.index.unit_vectors import UnitVectors
+from auricle.index.search.approximate import ApproximateSpans
+from auricle.index.search.nearest import NearestSpans, make_coarse
+from auricle.index.search.unit_vectors import UnitVectors
 from benchmarks.detectors.settings import MODEL, WEIGHTS
 from benchmarks.small_scale.sounds import esc10
 

@@ -11,7 +11,7 @@ import numpy as np
 from auricle.index.build import index_recordings
 from auricle.index.config import IndexConfig
 from auricle.index.database import SoundIndex
-from auricle.index.nearest import NearestSpans
+from auricle.index.search.nearest import NearestSpans
 from benchmarks.search.clips import classes_by_path, encoders
 
 TOP_K = 10

@@ -13,7 +13,7 @@ from auricle.cli.main import run
 from auricle.commands.search import SearchConfig, search_index
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.label_tracks import read_track
-from auricle.index.search_results import SEARCH_COLUMNS
+from auricle.index.search.results import SEARCH_COLUMNS
 from auricle.review.found import read_found
 from helpers.tone_index import RECORDINGS, ToneIndex, make_tone_index
 

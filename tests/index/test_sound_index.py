@@ -15,7 +15,7 @@ from auricle.index.answers import Answer
 from auricle.index.database import IndexedEvent, SoundIndex, Span
 from auricle.index.description import IndexedClass, IndexedHead, IndexInfo, labels_of_heads
 from auricle.index.recorders import RecordingPlace
-from auricle.index.span_filter import SpanFilter
+from auricle.index.search.span_filter import SpanFilter
 from auricle.index.writer import SCORE, FileStamp, IndexWriter, RecordingEnd, RecordingPart
 from auricle.inference.events import Event
 

@@ -20,16 +20,16 @@ from auricle.core.options import (
     option_arguments,
     paths_as_text,
 )
-from auricle.index.duplicates import THRESHOLD
-from auricle.index.relevance import AUTO, METHODS
-from auricle.index.search_results import SearchResults
-from auricle.index.span_filter import SpanFilter, read_moment
+from auricle.index.search.duplicates import THRESHOLD
+from auricle.index.search.relevance import AUTO, METHODS
+from auricle.index.search.results import SearchResults
+from auricle.index.search.span_filter import SpanFilter, read_moment
 from auricle.inference.events import SUFFIXES, WRITERS
 
 if TYPE_CHECKING:
     from auricle.index.database import SoundIndex
-    from auricle.index.find import SearchSettings
-    from auricle.index.query import SearchQuery
+    from auricle.index.search.find import SearchSettings
+    from auricle.index.search.query import SearchQuery
     from auricle.models.base import Encoder
 
 FORMATS = ("table", "json", "csv", *WRITERS)
@@ -157,8 +157,8 @@ def search_index(config: SearchConfig, encoder: Encoder | None = None) -> Search
         AuricleError: as ``search``.
     """
     from auricle.index.database import SoundIndex
-    from auricle.index.find import IndexSearch, embedder_of
-    from auricle.index.query import read_query
+    from auricle.index.search.find import IndexSearch, embedder_of
+    from auricle.index.search.query import read_query
 
     index = SoundIndex.open(config.index)
     query = read_query(config.query, config.unlike, index.info)
@@ -182,7 +182,7 @@ def search_index(config: SearchConfig, encoder: Encoder | None = None) -> Search
 
 
 def _settings(config: SearchConfig) -> SearchSettings:
-    from auricle.index.find import SearchSettings
+    from auricle.index.search.find import SearchSettings
 
     where = SpanFilter(
         after=None if config.after is None else read_moment(config.after, "--after"),
@@ -249,7 +249,7 @@ def answer_text(form: str, results: SearchResults, nyquist: float) -> str:
 def _write_page(config: SearchConfig, index: SoundIndex, query: SearchQuery, results: SearchResults) -> SearchResults:
     """Write the page; return the results with a note about each recording that cannot be read."""
     from auricle.frontends.base import front_end
-    from auricle.index.query import SoundExample, SpanExample
+    from auricle.index.search.query import SoundExample, SpanExample
     from auricle.reports.clip_pages.search_page import NextSearch, PageExample, search_page
 
     assert config.page is not None

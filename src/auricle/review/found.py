@@ -19,7 +19,7 @@ from auricle.core.errors import AuricleError, content_fault
 from auricle.data.manifest.tables import TABLES, place_of_row, read_table
 from auricle.index.answers import is_answers
 from auricle.index.database import SoundIndex
-from auricle.index.query import LABEL, read_labels
+from auricle.index.search.query import LABEL, read_labels
 from auricle.inference.tag_results import FileTags
 from auricle.review.queue import ReviewItem, absolute
 

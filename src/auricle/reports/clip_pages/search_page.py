@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from auricle.core.console import number_of, short_names
 from auricle.core.errors import AudioError
 from auricle.index.database import Span
-from auricle.index.relevance import LINEAR, NEAREST, ROCCHIO
-from auricle.index.search_results import Match, SearchResults
+from auricle.index.search.relevance import LINEAR, NEAREST, ROCCHIO
+from auricle.index.search.results import Match, SearchResults
 from auricle.reports.clip_pages.clip_page import ClipMedia, check_size, clip_document, clip_media
 from auricle.reports.drawing.html import text
 

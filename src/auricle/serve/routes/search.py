@@ -6,10 +6,10 @@ import os
 
 from fastapi import APIRouter
 
-from auricle.index.find import IndexSearch, SearchSettings
-from auricle.index.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
-from auricle.index.search_results import Match, SearchResults
-from auricle.index.span_filter import SpanFilter, read_moment
+from auricle.index.search.find import IndexSearch, SearchSettings
+from auricle.index.search.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
+from auricle.index.search.results import Match, SearchResults
+from auricle.index.search.span_filter import SpanFilter, read_moment
 from auricle.serve.errors import Refusal
 from auricle.serve.routes.media import check_span
 from auricle.serve.routes.shared import TheService

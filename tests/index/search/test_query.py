@@ -6,7 +6,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.index.description import IndexedClass, IndexedHead, IndexInfo
-from auricle.index.query import LabelCondition, SearchQuery, SoundExample, SpanExample, read_query
+from auricle.index.search.query import LabelCondition, SearchQuery, SoundExample, SpanExample, read_query
 
 NAMES = ("Dog", "Dog bark", "Rhythm and blues", "Drum and bass", "Cat, domestic")
 INFO = IndexInfo(

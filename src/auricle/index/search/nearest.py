@@ -22,8 +22,8 @@ import numpy as np
 from auricle.core.io import make_folder, replacing_folder, writing
 from auricle.core.locks import locked
 from auricle.data.stores.shards import CLIP
-from auricle.index.bounds import CoarseVectors, projection_of
-from auricle.index.unit_vectors import BLOCK, UnitVectors
+from auricle.index.search.bounds import CoarseVectors, projection_of
+from auricle.index.search.unit_vectors import BLOCK, UnitVectors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auricle.core.errors import AuricleError
-from auricle.index.bounds import ROUNDING, projection_of
-from auricle.index.nearest import NearestSpans
-from auricle.index.unit_vectors import BLOCK, UnitVectors
+from auricle.index.search.bounds import ROUNDING, projection_of
+from auricle.index.search.nearest import NearestSpans
+from auricle.index.search.unit_vectors import BLOCK, UnitVectors
 
 if TYPE_CHECKING:
     from auricle.index.database import SoundIndex

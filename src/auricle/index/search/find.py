@@ -21,10 +21,10 @@ import numpy as np
 from auricle.core.console import listed, number_of
 from auricle.core.errors import AuricleError, nearest
 from auricle.index.database import SoundIndex, Span
-from auricle.index.duplicates import THRESHOLD, near_duplicates
-from auricle.index.nearest import NearestSpans
-from auricle.index.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
-from auricle.index.relevance import (
+from auricle.index.search.duplicates import THRESHOLD, near_duplicates
+from auricle.index.search.nearest import NearestSpans
+from auricle.index.search.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
+from auricle.index.search.relevance import (
     AUTO,
     LINEAR,
     METHODS,
@@ -36,9 +36,9 @@ from auricle.index.relevance import (
     nearest_scores,
     rocchio,
 )
-from auricle.index.search_results import Match, SearchResults
-from auricle.index.span_filter import SpanFilter
-from auricle.index.unit_vectors import UnitVectors
+from auricle.index.search.results import Match, SearchResults
+from auricle.index.search.span_filter import SpanFilter
+from auricle.index.search.unit_vectors import UnitVectors
 from auricle.inference.tag_results import Tag
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class IndexSearch:
 
     def approximate(self) -> DirectionSearch:
         """Return approximate search over the present vectors of the index. Raises MissingExtra without FAISS."""
-        from auricle.index.approximate import ApproximateSpans
+        from auricle.index.search.approximate import ApproximateSpans
 
         with self._lock:
             changes = self.index.changes()

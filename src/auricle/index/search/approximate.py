@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auricle.core.errors import AuricleError, MissingExtra, first_line
-from auricle.index.bounds import projection_of
-from auricle.index.nearest import FEW, NearestSpans, prepared
+from auricle.index.search.bounds import projection_of
+from auricle.index.search.nearest import FEW, NearestSpans, prepared
 
 if TYPE_CHECKING:
     from auricle.index.database import SoundIndex

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auricle.data.stores.shards import LARGEST_CODE, int8_codes
-from auricle.index.unit_vectors import BLOCK, UnitVectors, keep_array, map_array, new_array
+from auricle.index.search.unit_vectors import BLOCK, UnitVectors, keep_array, map_array, new_array
 
 if TYPE_CHECKING:
     from torch import Tensor

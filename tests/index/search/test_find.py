@@ -16,12 +16,12 @@ from auricle.core.errors import AuricleError
 from auricle.index.build import index_recordings
 from auricle.index.config import IndexConfig
 from auricle.index.database import SoundIndex
-from auricle.index.find import IndexSearch, SearchSettings, _nearest_to_any, embedder_of
-from auricle.index.nearest import NearestSpans
-from auricle.index.query import read_query
-from auricle.index.relevance import nearest_scores
-from auricle.index.search_results import SearchResults
-from auricle.index.span_filter import SpanFilter
+from auricle.index.search.find import IndexSearch, SearchSettings, _nearest_to_any, embedder_of
+from auricle.index.search.nearest import NearestSpans
+from auricle.index.search.query import read_query
+from auricle.index.search.relevance import nearest_scores
+from auricle.index.search.results import SearchResults
+from auricle.index.search.span_filter import SpanFilter
 from helpers.tagging import LoudestBand
 from helpers.tone_index import RECORDINGS, ToneIndex, make_tone_index
 

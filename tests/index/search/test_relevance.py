@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auricle.index.relevance import (
+from auricle.index.search.relevance import (
     BACKGROUND,
     LINEAR,
     NEAREST,

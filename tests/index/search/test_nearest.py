@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
 from auricle.detectors.suggestions import comparable
-from auricle.index import bounds, nearest
-from auricle.index.nearest import NearestSpans
+from auricle.index.search import bounds, nearest
+from auricle.index.search.nearest import NearestSpans
 
 
 def brute_force(spans: NearestSpans, queries: np.ndarray, top_k: int, rows: np.ndarray | None = None):

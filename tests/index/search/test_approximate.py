@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.index import approximate
-from auricle.index.approximate import ApproximateSpans, import_faiss
-from auricle.index.nearest import NearestSpans
+from auricle.index.search import approximate
+from auricle.index.search.approximate import ApproximateSpans, import_faiss
+from auricle.index.search.nearest import NearestSpans
 
 
 @pytest.fixture

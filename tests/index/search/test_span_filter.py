@@ -9,7 +9,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.index.database import clock_seconds
-from auricle.index.span_filter import SpanFilter, read_moment
+from auricle.index.search.span_filter import SpanFilter, read_moment
 
 FILES = [  # each with spans that begin at 0 s and at 1800 s
     ("/d/pond/a.wav", "M7", "Pond", "2024-06-01T21:45:00"),

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import AuricleError
-from auricle.index import approximate, nearest
-from auricle.index.approximate import ApproximateSpans
 from auricle.index.build import index_recordings
 from auricle.index.config import IndexConfig
 from auricle.index.database import SoundIndex
-from auricle.index.duplicates import duplicates_of_index
-from auricle.index.nearest import NearestSpans
+from auricle.index.search import approximate, nearest
+from auricle.index.search.approximate import ApproximateSpans
+from auricle.index.search.duplicates import duplicates_of_index
+from auricle.index.search.nearest import NearestSpans
 from helpers.encoders import logmel_stats
 from helpers.sounds import tone, write_sound
 

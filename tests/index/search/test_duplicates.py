@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from auricle.core.errors import AuricleError
-from auricle.index import duplicates
-from auricle.index.duplicates import near_duplicates
-from auricle.index.nearest import NearestSpans
+from auricle.index.search import duplicates
+from auricle.index.search.duplicates import near_duplicates
+from auricle.index.search.nearest import NearestSpans
 
 
 def planted(groups: list[int], others: int, width: int, seed: int) -> tuple[np.ndarray, list[set[int]]]:
