@@ -29,10 +29,10 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/auricle demo
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 quick: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(QUICK)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(QUICK)
 
 types: $(VENV)/test.stamp
 	$(BIN)/mypy

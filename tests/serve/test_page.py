@@ -25,7 +25,8 @@ from helpers.patience import PATIENCE
 from helpers.serving import RunningServer, make_tagger
 from helpers.sounds import tone, write_sound
 
-pytestmark = pytest.mark.slow  # one server, an index, a browser, and a head that is trained
+# one server, an index, a browser, and a head that is trained: all in one process
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve page")]
 
 PUBLISHED, ESC10 = SHARED / "weights/mn04_as_mAP_432.pt", SHARED / "data/esc10"
 REAL = PUBLISHED.is_file() and ESC10.is_dir()

@@ -18,7 +18,7 @@ from helpers.patience import PATIENCE
 from helpers.serving import RunningServer, finished, ids_of, make_world
 from helpers.sounds import tone, write_sound
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server process")]
 
 GOOD = encode_audio(tone(2.0), 16000, ".wav")
 BROKEN = (
