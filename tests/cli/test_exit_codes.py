@@ -29,6 +29,7 @@ HOPELESS = {
     "prepare as-list": "nowhere.csv nowhere.csv --out w.csv",
     "prepare speech": "nowhere --out p --features nowhere/model",
     "prepare hear": "nowhere --out t",
+    "prepare shards": "nowhere --out t",
     "prepare teacher": "nowhere --out p --model logmel-stats",
     "check": "nowhere",
     "pretrain": "nowhere --out r",

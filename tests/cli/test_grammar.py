@@ -28,6 +28,7 @@ from auricle.commands.prepare.lists import AsListConfig, ListConfig
 from auricle.commands.prepare.log_mel_folder import LmsConfig
 from auricle.commands.prepare.prepare import PrepareConfig
 from auricle.commands.prepare.published import DatasetsConfig
+from auricle.commands.prepare.shards import ShardsConfig
 from auricle.commands.prepare.speech import SpeechConfig
 from auricle.commands.prepare.teacher import TeacherOutputsConfig
 from auricle.commands.results import ReportConfig, ResultsConfig
@@ -64,6 +65,7 @@ CONFIGS = {
     "prepare as-list": AsListConfig,
     "prepare speech": SpeechConfig,
     "prepare hear": HearTaskConfig,
+    "prepare shards": ShardsConfig,
     "prepare teacher": TeacherOutputsConfig,
     "pretrain": None,  # one of each method
     "finetune": FinetuneConfig,
@@ -127,6 +129,11 @@ NEW_FORMS = [
         "prepare hear",
         "d --out t --rates 16000 --seconds 2",
         {"source": "d", "out": "t", "rates": (16000,), "seconds": 2.0},
+    ),
+    (
+        "prepare shards",
+        "d --out s --shard-size 1GB --encode flac --no-check",
+        {"source": "d", "out": "s", "shard_size": "1GB", "encode": "flac", "check": False},
     ),
     ("prepare teacher", "d --model mn10_as --out s", {"source": "d", "out": "s", "model": "mn10_as"}),
     ("pretrain", "data", {"source": "data", "method": "msm-mae"}),

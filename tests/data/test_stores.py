@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,8 +63,18 @@ def hdf5_audio(folder: Path) -> Case:
     return Case(Manifest([Clip(name, store=f"{name}.hdf", key=f"{name}.mp3") for name in "ab"], folder), waves, "audio")
 
 
+def tar_audio(folder: Path) -> Case:
+    loose = audio_files(folder / "loose")
+    for name in loose.stored:  # each in a shard of its own
+        with tarfile.open(folder / f"{name}.tar", "w") as shard:
+            shard.add(folder / f"loose/{name}.flac", f"{name}.flac")
+    clips = [Clip(name, store=f"{name}.tar", key=f"{name}.flac") for name in loose.stored]
+    return Case(Manifest(clips, folder), loose.stored, "audio")
+
+
 CASES = {
     "audio files": audio_files,
+    "tar shards": tar_audio,
     "hdf5 audio": hdf5_audio,
     "npy files": partial(spectrogram_files, save=np.save, suffix=".npy"),
     "npz files": partial(spectrogram_files, save=np.savez, suffix=".npz"),

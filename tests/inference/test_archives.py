@@ -11,7 +11,7 @@ from auricle.cli.main import main
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
-from auricle.data.stores.hdf5 import archive_manifest
+from auricle.data.stores.base import archive_manifest
 from auricle.inference.coercion import as_manifest, cut_into_windows
 from auricle.inference.embedder import Embedder
 from helpers.finetune_runs import weight_file

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from auricle.core.errors import AuricleError
+from auricle.core.options import size_of
 from auricle.serve.security import token_of
-from auricle.serve.settings import ServeConfig, size_of
+from auricle.serve.settings import ServeConfig
 from helpers.serving import client_of
 
 

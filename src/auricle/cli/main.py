@@ -78,6 +78,7 @@ TOPICS = {
         "prepare list": Verb("prepare", "list the training files of a folder (CSV)", "FileList"),
         "prepare as-list": Verb("prepare", "make the weighted AudioSet list of M2D-AS", "AudioSetList"),
         "prepare speech": Verb("prepare", "prepare speech with the features of a speech model (M2D-S)", "Speech"),
+        "prepare shards": Verb("prepare", "write recordings and labels as tar shards (webdataset)", "Shards"),
         "prepare hear": Verb("prepare", "write a task folder in HEAR's format", "HearTaskFolder"),
         "prepare teacher": Verb("prepare", "store the outputs of a teacher for distill", "TeacherOutputs"),
         "check": Verb("check", "find what is wrong with recordings and labels, before training", computes=False),

@@ -18,9 +18,10 @@ from auricle.commands.prepare.lists import AsListConfig, ListConfig, prepare_as_
 from auricle.commands.prepare.log_mel_folder import LmsConfig, prepare_lms
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.commands.prepare.published import DatasetsConfig, PublishedConfig, prepare_published
+from auricle.commands.prepare.shards import ShardsConfig, prepare_shards
 from auricle.commands.prepare.speech import SpeechConfig, prepare_speech
 from auricle.commands.prepare.teacher import TeacherOutputsConfig, prepare_teacher
-from auricle.core.console import printable
+from auricle.core.console import number_of, printable
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.manifest.summary import summarise
 from auricle.data.published.base import PublishedDataset
@@ -225,6 +226,33 @@ class TeacherOutputs:
         result = prepare_teacher(config, on_read=lambda manifest: _print_source(config.source, manifest))
         _print_notes(result.notes)
         return _answer(result, "clips with the outputs of the teacher", "already there", args.json)
+
+
+class Shards:
+    """Write recordings and their labels as tar shards in the layout of webdataset, with a manifest that training reads.
+
+      auricle prepare shards esc50/audio --labels esc50/meta.csv --out shards
+      auricle finetune shards --model mn10_as --out runs/esc50
+
+    OUT holds <split>-000000.tar with its index, and so on (clips-… where there are no splits), manifest.csv and
+    failed.csv (recordings that are damaged, and why; the exit code is then 1). A crop is read from a shard on a disk, or with
+    --url from an address that fsspec knows ([cloud] extra). The same command continues a run that was stopped.
+    """
+
+    @staticmethod
+    def add_arguments(parser: VerbParser) -> None:
+        add_flags(parser, ShardsConfig)
+        parser.add_argument("--json", action="store_true", help=JSON)
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        config = config_from(ShardsConfig, args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            result = prepare_shards(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        _print_notes(result.restored)
+        what = f"recordings written to {number_of(result.shards, 'shard')} of {result.size / 1e6:,.1f} MB"
+        return _answer(result, what, "already there", args.json, str(result.out / "failed.csv"))
 
 
 class HearTaskFolder:

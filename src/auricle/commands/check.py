@@ -204,12 +204,11 @@ def _check_target(config: CheckConfig, manifest: Manifest) -> None:
 def _measurer(config: CheckConfig, manifest: Manifest) -> ClipMeasurer:
     """What measures a clip. It is sent to other processes, so its store does not hold the rows of the manifest."""
     from auricle.data.checks.measures import JOURNAL, ClipMeasurer
-    from auricle.data.stores.base import AudioFiles, ClipStore, StoredAudio, open_store
-    from auricle.data.stores.hdf5 import HDF5Audio
+    from auricle.data.stores.base import ClipStore, StoredAudio, open_store
 
     rootless = replace(manifest, clips=(), notes=())
-    archived = isinstance(open_store(manifest, "audio"), HDF5Audio)
-    store: ClipStore[StoredAudio] = HDF5Audio(rootless) if archived else AudioFiles(rootless)
+    opened: Any = open_store(manifest, "audio")
+    store: ClipStore[StoredAudio] = replace(opened, manifest=rootless)
     return ClipMeasurer(store, manifest.root, None if config.out is None else Path(config.out) / JOURNAL)
 
 

@@ -148,9 +148,8 @@ def _sources(config: TagConfig) -> list[AudioSource]:
 
 
 def archived(archive: str) -> list[AudioSource]:
-    """Return the recordings in an HDF5 file, each under the name of the file and its own."""
-    from auricle.data.stores.base import open_store
-    from auricle.data.stores.hdf5 import archive_manifest
+    """Return the recordings in an HDF5 file or a tar shard, each under the name of the file and its own."""
+    from auricle.data.stores.base import archive_manifest, open_store
     from auricle.inference.pipeline import source_of
 
     path = Path(archive)

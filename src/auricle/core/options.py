@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
+import re
 import reprlib
 import types
 import typing
@@ -18,6 +19,9 @@ from auricle.core.errors import AuricleError, nearest
 
 NUMBERS = {int: numbers.Integral, float: numbers.Real}  # also those of NumPy
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", types.NoneType: "nothing (null)"}
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG]?[iI]?[bB]?)\s*")
 
 
 def option(
@@ -83,6 +87,24 @@ def check_ranges(config: Any, names: tuple[str, ...], least: float, most: float 
             continue
         bound = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
         raise AuricleError(f"--{name.replace('_', '-')} must be a number {bound}, not {value}")
+
+
+def size_of(text: str, name: str = "size") -> int:
+    """Return the number of bytes of a size in words.
+
+    Raises:
+        AuricleError: for anything else.
+
+    Example:
+        >>> size_of("200MB"), size_of("1.5 GiB")
+        (200000000, 1610612736)
+    """
+    match = SIZE.fullmatch(text)
+    unit = UNITS.get(match[2].upper()) if match else None
+    count = int(float(match[1]) * unit) if match and unit else 0
+    if count < 1:
+        raise AuricleError(f"{name} is a size such as 200MB or 2GB, got '{text}'")
+    return count
 
 
 def check_choices(config: Any) -> None:

@@ -18,8 +18,7 @@ from auricle.data.manifest.folders import spelt_in_utf8
 from auricle.data.manifest.formats import read_manifest
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.manifest.tables import TABLES
-from auricle.data.stores.base import ClipStore, StoredAudio, open_store, seconds_of
-from auricle.data.stores.hdf5 import archive_manifest
+from auricle.data.stores.base import ClipStore, StoredAudio, archive_manifest, open_store, seconds_of
 
 ROUNDING = 1e-9  # seconds: 9 * 0.6 is a little more than 5.4
 
@@ -63,7 +62,7 @@ def as_manifest(source: Manifest | str | Path | Sequence[str | Path]) -> Manifes
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return True for an HDF5 file of recordings, by its suffix."""
+    """Return True for an HDF5 file or a tar shard of recordings, by its suffix."""
     return str(path).lower().endswith(ARCHIVES) and os.path.isfile(path)
 
 

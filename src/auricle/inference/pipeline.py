@@ -261,8 +261,8 @@ def source_of(manifest: Manifest, store: ClipStore[StoredAudio], clip: Clip) -> 
 def encoded_bytes(store: ClipStore[StoredAudio], clip: Clip) -> bytes:
     """Return the encoded audio of a clip in an archive. Raises AudioError where it cannot be read."""
     file = store.open(clip).file
-    assert isinstance(file, io.BytesIO)
-    return file.getvalue()
+    assert isinstance(file, io.IOBase)
+    return file.getvalue() if isinstance(file, io.BytesIO) else file.read()
 
 
 def part_of(source: AudioSource, length: float, rate: int, settings: EmbedSettings) -> AudioSource:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
 
 from auricle.core.errors import AuricleError
-from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
+from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text, size_of
 from auricle.inference.config import PRECISIONS
 
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG]?[iI]?[bB]?)\s*")
 WINDOW = 2.0  # seconds; short enough to show when something sounds, long enough for a tagger
 SHORTEST_TOKEN = 8  # characters
 
@@ -107,21 +104,3 @@ class ServeConfig:
     @property
     def stored_bytes(self) -> int:
         return size_of(self.max_stored)
-
-
-def size_of(text: str, name: str = "size") -> int:
-    """Return the number of bytes of a size in words.
-
-    Raises:
-        AuricleError: for anything else.
-
-    Example:
-        >>> size_of("200MB"), size_of("1.5 GiB")
-        (200000000, 1610612736)
-    """
-    match = SIZE.fullmatch(text)
-    unit = UNITS.get(match[2].upper()) if match else None
-    count = int(float(match[1]) * unit) if match and unit else 0
-    if count < 1:
-        raise AuricleError(f"{name} is a size such as 200MB or 2GB, got '{text}'")
-    return count

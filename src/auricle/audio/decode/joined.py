@@ -18,6 +18,15 @@ from auricle.audio.decode.base import Decoder, MissingMediaError, TruncatedAudio
 from auricle.core.errors import AudioError
 
 
+class BytesInMemory(io.BytesIO):
+    """A whole file in memory for a C library: a position outside is moved to the nearest one inside, without an error."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        size = self.getbuffer().nbytes
+        base = {os.SEEK_CUR: self.tell(), os.SEEK_END: size}.get(whence, 0)
+        return super().seek(min(max(0, base + offset), size))
+
+
 class SplicedFile(io.RawIOBase):
     """Reads ``head``, then the bytes [start, stop) of another file.
 

@@ -11,7 +11,7 @@ import soundfile
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, TruncatedAudioError, truncated
 from auricle.audio.decode.declared_length import FilePart
-from auricle.audio.decode.joined import SplicedFile
+from auricle.audio.decode.joined import BytesInMemory, SplicedFile
 from auricle.core.errors import AudioError
 
 BYTES_PER_SAMPLE = {
@@ -48,7 +48,7 @@ class SoundFileDecoder:
         part: what is known of its length.
     """
 
-    def __init__(self, file: Path | SplicedFile, name: str, part: FilePart):
+    def __init__(self, file: Path | BytesInMemory | SplicedFile, name: str, part: FilePart):
         if part.length == "variable":
             raise VariableRateError(f"{name}: an MP3 of variable bit rate without a length header")
         self.name = name
@@ -131,7 +131,7 @@ class SoundFileDecoder:
 
     def _reopen(self) -> None:
         self.file.close()
-        if isinstance(self.content, SplicedFile):
+        if isinstance(self.content, (BytesInMemory, SplicedFile)):
             self.content.seek(0)
         self.file = SequentialFile(self.content)
 

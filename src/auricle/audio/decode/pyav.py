@@ -19,7 +19,7 @@ import numpy as np
 
 from auricle.audio.decode.base import BLOCK_SAMPLES, MissingMediaError, truncated
 from auricle.audio.decode.declared_length import FilePart
-from auricle.audio.decode.joined import SplicedFile
+from auricle.audio.decode.joined import BytesInMemory, SplicedFile
 from auricle.audio.resample import recut_blocks
 from auricle.core.errors import AudioError
 
@@ -45,7 +45,7 @@ def tag_options(version: str) -> dict[str, str]:
 class PyAVDecoder:
     """A ``Decoder`` on FFmpeg. Raises AudioError for a file that FFmpeg refuses or that holds no audio."""
 
-    def __init__(self, file: Path | SplicedFile, name: str, part: FilePart):
+    def __init__(self, file: Path | BytesInMemory | SplicedFile, name: str, part: FilePart):
         self.name, self.defect = name, part.defect
         self.av, self.content = _pyav(name), file
         self.container = self._open(file)
@@ -62,7 +62,7 @@ class PyAVDecoder:
             self.close()
             raise
 
-    def _open(self, file: Path | SplicedFile) -> Any:
+    def _open(self, file: Path | BytesInMemory | SplicedFile) -> Any:
         try:
             source = str(file.absolute()) if isinstance(file, Path) else file
             return self.av.open(source, options={"format_whitelist": FORMATS}, **tag_options(self.av.__version__))

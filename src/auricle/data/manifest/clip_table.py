@@ -28,7 +28,8 @@ from auricle.data.manifest.columns import (
     present_codes,
 )
 
-ARCHIVES = (".hdf", ".hdf5", ".h5")  # suffixes of a ``store`` that holds encoded audio
+TAR_SUFFIXES = (".tar",)
+ARCHIVES = (".hdf", ".hdf5", ".h5", *TAR_SUFFIXES)  # suffixes of a ``store`` that holds encoded audio
 
 
 class Segment(NamedTuple):
@@ -46,7 +47,8 @@ class Clip:
     Attributes:
         id: Unique name. By default the path, with ``@start-end`` added for a part of a recording.
         path: File of the recording.
-        store: Folder or archive that holds the stored form (a spectrogram, encoded audio), relative to the root.
+        store: Folder or archive that holds the stored form (a spectrogram, encoded audio), relative to the root; of tar shards
+            also an address such as ``s3://bucket/clips-000000.tar``.
         key: Name of the stored form inside ``store``.
         start: Where the clip begins in the recording, in seconds (None: at the first sample).
         end: Where the clip ends in the recording, in seconds (None: at the last sample).
@@ -81,7 +83,7 @@ class Clip:
 
     @property
     def in_archive(self) -> bool:
-        """True if the recording is encoded audio in an archive (HDF5): ``key`` is its name there."""
+        """True if the recording is encoded audio in an archive (HDF5, tar): ``key`` is its name there."""
         return self.store is not None and self.store.lower().endswith(ARCHIVES)
 
     @property

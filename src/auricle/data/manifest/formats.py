@@ -294,6 +294,8 @@ def _rebased(manifest: Manifest, folder: Path) -> ClipTable:
         return table
 
     def moved(path: str) -> str:
+        if "://" in path:  # the address of a shard
+            return path
         return Path(os.path.relpath(root / path, here)).as_posix()
 
     if "path" in table.columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar, overload
 
 import numpy as np
@@ -11,7 +12,7 @@ from auricle.audio.decode import AudioInfo, Decoded, File, probe, read
 from auricle.audio.resample import Resampler
 from auricle.core.console import progress_bar
 from auricle.core.errors import AudioError, AuricleError
-from auricle.data.manifest.clip_table import ARCHIVES, ClipTable
+from auricle.data.manifest.clip_table import ARCHIVES, TAR_SUFFIXES, ClipTable
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.npy import open_array
 
@@ -122,11 +123,31 @@ def open_store(manifest: Manifest, kind: str) -> ClipStore[StoredAudio] | ClipSt
     """
     if kind != "audio":
         return SpectrogramFiles(manifest)
-    if any((store or "").lower().endswith(ARCHIVES) for store in manifest.table.distinct("store")):
+    stores = [(store or "").lower() for store in manifest.table.distinct("store")]
+    if any(store.endswith(TAR_SUFFIXES) for store in stores):
+        from auricle.data.stores.tar.store import TarAudio
+
+        return TarAudio(manifest)
+    if any(store.endswith(ARCHIVES) for store in stores):
         from auricle.data.stores.hdf5 import HDF5Audio
 
         return HDF5Audio(manifest)
     return AudioFiles(manifest)
+
+
+def archive_manifest(path: Path) -> Manifest:
+    """Return the recordings in an HDF5 file or a tar shard as clips that are read from it; ids are their names.
+
+    Raises:
+        AudioError: The archive is missing or damaged.
+    """
+    if path.name.lower().endswith(TAR_SUFFIXES):
+        from auricle.data.stores.tar.store import shard_manifest
+
+        return shard_manifest(path)
+    from auricle.data.stores.hdf5 import hdf5_manifest
+
+    return hdf5_manifest(path)
 
 
 # ---- lengths that a manifest lacks, from the headers of the files

@@ -124,7 +124,7 @@ def archive_names(path: Path) -> list[str]:
         return [name.decode("utf-8", "replace") for name in file[NAMES][:].tolist()]
 
 
-def archive_manifest(path: Path) -> Manifest:
+def hdf5_manifest(path: Path) -> Manifest:
     """Return the recordings in a file as clips that are read from it; ids are their names. Raises what ``open_archive`` raises."""
     return Manifest([Clip(name, store=path.name, key=name) for name in archive_names(path)], path.parent)
 
