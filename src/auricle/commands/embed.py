@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.console import stdin_bytes
 from auricle.core.errors import AuricleError
+from auricle.core.executors.base import LocalExecutor, MakeWorker
+from auricle.core.executors.config import CorpusSettings
 from auricle.core.io import make_folder, scratch_folder, write_text, writing
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from auricle.inference.embedder import Embedder
 
 SUFFIXES = (".npy", ".npz", ".parquet")
+Workers = tuple[CorpusSettings, "MakeWorker[Any, Any] | None"]
 STDIN = "-"
 PART_CLIPS = 256  # clips per shard; a killed run loses at most so many
 
@@ -73,6 +77,7 @@ class EmbedConfig:
         advanced=True,
     )
     settings: EmbedSettings = field(default_factory=EmbedSettings)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
     overwrite: bool = option(False, "replace an output of other settings or clips")
 
     def __post_init__(self) -> None:
@@ -134,17 +139,29 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     """
     from auricle.inference.embedder import Embedder
 
-    model: Any = config.model or config.ensemble
-    weights = config.weights
-    if config.frame_hop is not None:
-        from auricle.hub.load import load
-
-        model, weights = load(config.model, weights=weights).with_frame_hop(config.frame_hop), None
+    model, weights = _open_model(config)
     with _manifest(config) as manifest:
         embedder = Embedder(model, weights=weights, settings=config.settings, level=config.level)
         make_folder(Path(config.out).parent, "choose another --out")
         write = _to_store if config.to_store else _to_file
         return write(config, manifest, embedder, quiet)
+
+
+def _open_model(config: EmbedConfig) -> tuple[Any, str | None]:
+    """Return model and weights as ``Embedder`` takes them."""
+    if config.frame_hop is None:
+        return config.model or config.ensemble, config.weights
+    from auricle.hub.load import load
+
+    return load(config.model, weights=config.weights).with_frame_hop(config.frame_hop), None
+
+
+def _workers(config: EmbedConfig) -> Workers:
+    """Return where the work runs, and what makes its workers in other processes."""
+    from auricle.inference.corpus.embed_worker import make_embed_worker
+
+    opens = partial(_open_model, config)
+    return config.corpus, partial(make_embed_worker, opens, config.settings, config.level, None)
 
 
 def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
@@ -159,7 +176,7 @@ def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet
         EmbeddingStore.open(out).remove()
     store = EmbeddingStore.create(out, description)
     notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
-    kept, failed, file_notes = append_clips(manifest, embedder, store, quiet)
+    kept, failed, file_notes = append_clips(manifest, embedder, store, quiet, workers=_workers(config))
     clips = len(manifest) - len(failed)
     if not clips:
         raise _none_read(manifest, failed)
@@ -192,7 +209,7 @@ def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quie
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
     parts = _parts(out.with_name(f"{out.name}.parts"), made_from)
-    kept, failed, file_notes = append_clips(manifest, embedder, parts, quiet)
+    kept, failed, file_notes = append_clips(manifest, embedder, parts, quiet, workers=_workers(config))
     ids = [id for id in manifest.ids if id not in failed]
     if not ids:
         parts.remove()
@@ -277,6 +294,7 @@ def append_clips(
     quiet: bool,
     *,
     names: Sequence[str] | None = None,
+    workers: Workers | None = None,
 ) -> tuple[int, dict[str, str], tuple[str, ...]]:
     """Embed the clips that the store lacks or whose audio changed, shard by shard; clips that failed are tried again.
 
@@ -284,6 +302,7 @@ def append_clips(
         manifest, embedder, store: the clips, what embeds them, and where they go.
         quiet: no progress bar.
         names: the vectors to compute, as of ``Embedder.iterate``.
+        workers: where the work runs, and what makes workers in other processes; None: in this one.
 
     Returns:
         The number of clips that were there before, the messages of those that failed, in the order of the clips, and notes
@@ -292,6 +311,7 @@ def append_clips(
     from auricle.audio.decode import note_texts
     from auricle.core.console import progress_bar
     from auricle.embeddings.cache import source_text
+    from auricle.inference.corpus.embed_worker import embed_batches, embed_manifest
     from auricle.inference.pipeline import PartDone
 
     sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}
@@ -302,7 +322,12 @@ def append_clips(
     notes: list[AudioNote] = []
     try:
         with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
-            results = embedder.iterate(rest, names=names, on_part=None if bar.disable else PartDone(bar.show_part))
+            on_part = None if bar.disable else PartDone(bar.show_part)
+            settings, make = workers or (CorpusSettings(executor="local"), None)
+            executor = settings.make_executor(len(rest), embedder.device.type)
+            if make is None or isinstance(executor, LocalExecutor):
+                make = partial(embed_batches, embedder, names)
+            results = embed_manifest(rest, embedder, executor, make, on_part)
             for result in store.append_in_shards(results, sources, replace=True, shard_clips=PART_CLIPS):
                 if result.failure:
                     failed[result.id] = result.failure

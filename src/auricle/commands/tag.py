@@ -7,21 +7,22 @@ recordings that have changed since.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.console import stdin_bytes
 from auricle.core.errors import AuricleError
-from auricle.core.io import file_stamp, make_folder, short_name, write_text, writing
+from auricle.core.executors.base import LocalExecutor
+from auricle.core.executors.config import CorpusSettings, CorpusShard
+from auricle.core.io import make_folder
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, option, paths_as_text
 from auricle.inference.config import EventSettings, TagSettings
-from auricle.inference.events import SUFFIXES, WRITERS
+from auricle.inference.corpus.tag_folder import TagFolder
 from auricle.inference.tag_results import Failure, FileTags
 
 if TYPE_CHECKING:
@@ -33,12 +34,7 @@ STDIN = "-"
 LABEL_TRACKS = ("audacity", "raven")
 PICTURES = (".png", ".svg", ".pdf")
 LOCK = "lock"  # in --out, as long as a command works there
-# settings that older folders do not name
-ABSENT: dict[str, Any] = {"only": [], "min_score": 0.0, "strict": False, "thresholds": [], "level": "clip"}
-CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
-Stamp = list[int] | str | None
 LONG = 2.0  # times the clips that a detector learnt from: one answer says little of such a recording
-KEPT = "; finished recordings are kept: the same command continues"
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ class TagConfig:
     )
     settings: TagSettings = field(default_factory=TagSettings)
     events: EventSettings = field(default_factory=EventSettings)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
     out: str = option("", "folder for the answers: tags.jsonl, a line per finished file; run again to continue")
     labels_out: str | None = option(None, "label tracks of the events into --out", choices=LABEL_TRACKS)
     picture: str = option("", "picture of one recording to write: spectrogram and events (.png, .svg, .pdf)")
@@ -68,6 +65,8 @@ class TagConfig:
             raise AuricleError(f"--picture {self.picture}: expected a name that ends in {', '.join(PICTURES)}")
         if self.labels_out and not (self.out and self.settings.window):
             raise AuricleError("--labels-out writes events into a folder: it needs --out and --window")
+        if self.corpus.shard and not self.out:
+            raise AuricleError("--shard writes its share of the answers into a folder: it needs --out")
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,13 @@ def tag(config: TagConfig) -> Tagging:
     locks = ExitStack()
     try:
         if config.out:
-            locks.enter_context(_lock_of(Path(config.out)))
+            locks.enter_context(_lock_of(Path(config.out), config.corpus.share))
         tune_allocator()
         model, weights = config.model or config.ensemble, config.weights or None
         tagger = Tagger(model, weights=weights, settings=config.settings, events=config.events)
         if config.picture:
             make_folder(Path(config.picture).parent, "choose another --picture")
-        folder = TagFolder(Path(config.out), _made_from(config, tagger)) if config.out else None
+        folder = _folder_of(config, _made_from(config, tagger)) if config.out else None
         job = _TagJob(config, tagger, _sources(config), folder)
     except BaseException:
         locks.close()
@@ -127,11 +126,19 @@ def tag(config: TagConfig) -> Tagging:
     return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners, detects, several, learnt)
 
 
-def _lock_of(folder: Path) -> AbstractContextManager[None]:
-    """Refuse a file, and a folder in which another process tags."""
+def _lock_of(folder: Path, shard: CorpusShard | None) -> AbstractContextManager[None]:
+    """Refuse a file, and a folder in which another process tags the same share of the recordings."""
     if folder.exists() and not folder.is_dir():
         raise AuricleError(f"--out {folder} is a file; expected a folder, which is made")
+    if shard:
+        what = f"--shard {shard.number}/{shard.count} of --out {folder}"
+        return held(folder / f"{shard.folder}.{LOCK}", what, "wait until it has finished")
     return held(folder / LOCK, f"--out {folder}", "wait until it has finished, or choose another --out")
+
+
+def _folder_of(config: TagConfig, made_from: dict[str, Any]) -> TagFolder:
+    out, shard = Path(config.out), config.corpus.share
+    return TagFolder.of_shard(out, shard, made_from) if shard else TagFolder(out, made_from)
 
 
 def _sources(config: TagConfig) -> list[AudioSource]:
@@ -142,6 +149,8 @@ def _sources(config: TagConfig) -> list[AudioSource]:
     sources = find_audio([source for name in named for source in (archived(name) if is_archive(name) else [name])])
     if STDIN in config.files:
         sources.append(AudioSource(STDIN, stdin_bytes(), "stdin"))
+    if shard := config.corpus.share:
+        sources = [source for source in sources if shard.holds(source.name)]
     if config.picture and len(sources) != 1:
         raise AuricleError(f"--picture draws one recording, but {len(sources)} are named")
     return sources
@@ -212,26 +221,26 @@ class _TagJob:
                     self._write_extras(source, finished[source.name])
                     yield finished[source.name]
             yield from self._new_outcomes([source for source in self.sources if source.name not in finished])
+            if self.folder:
+                self.folder.finish()
 
     def _new_outcomes(self, sources: list[AudioSource]) -> Iterator[FileTags | Failure]:
-        stamps: dict[str, Stamp] = {}
-
-        def stamped() -> Iterator[AudioSource]:
-            for source in sources:  # taken from here just before it is opened
-                stamps[source.name] = stamp(source)
-                yield source
-
+        from auricle.inference.corpus.tag_worker import lost_recording, make_tag_worker, tag_sources
         from auricle.inference.pipeline import PartDone
 
-        parts = PartDone(self._show_part)
+        config, parts = self.config, PartDone(self._show_part)
+        executor = config.corpus.make_executor(len(sources), self.tagger.device.type)
+        make: Any = partial(tag_sources, self.tagger)
+        if not isinstance(executor, LocalExecutor):
+            named = config.model or config.ensemble, config.weights or None
+            make = partial(make_tag_worker, *named, config.settings, config.events)
         try:
-            for source, outcome in zip(sources, self.tagger.iterate(stamped(), on_windows=parts)):
-                if isinstance(outcome, FileTags) and stamp(source) != stamps[source.name]:
-                    outcome = Failure(source.name, f"{source.name}: {CHANGED}")
+            answers = executor.run(make, sources, lost_recording, lambda told: parts(*told))
+            for source, answer in zip(sources, answers, strict=True):
                 if self.folder:
-                    self.folder.add(source, outcome, stamps[source.name])
-                self._write_extras(source, outcome)
-                yield outcome
+                    self.folder.add(source, answer.outcome, answer.stamp)
+                self._write_extras(source, answer.outcome)
+                yield answer.outcome
         except KeyboardInterrupt:
             where = f"; finished recordings are in {self.config.out}: run the same command again to continue"
             raise KeyboardInterrupt(f"stopped{where if self.folder else ''}") from None
@@ -251,94 +260,3 @@ class _TagJob:
             from auricle.reports.tag_picture import draw
 
             draw(source, outcome.with_heads_joined(), self.tagger.encoder, Path(self.config.picture))
-
-
-class TagFolder:
-    """The files of ``--out FOLDER``.
-
-    Args:
-        made_from: everything that decides the answers.
-
-    Raises:
-        AuricleError: for a folder that was made from something else.
-    """
-
-    def __init__(self, folder: Path, made_from: dict[str, Any]):
-        self.folder, self.lines = folder, folder / "tags.jsonl"
-        settings = folder / "settings.json"
-        if settings.is_file():
-            before = _json_object(settings.read_text(encoding="utf-8", errors="replace"))
-            if not before:
-                raise AuricleError(f"{settings} is damaged: choose another --out, or remove the folder")
-            changed = sorted(name for name in made_from if before.get(name, ABSENT.get(name)) != made_from[name])
-            if changed:
-                raise AuricleError(
-                    f"{folder} holds tags made with another {', '.join(changed)}; choose another --out, or remove it"
-                )
-        else:
-            write_text(settings, json.dumps(made_from, indent=1))
-
-    def finished(self, sources: list[AudioSource]) -> dict[str, FileTags]:
-        """Return what an earlier run finished of these sources; lines of failed, changed and damaged ones are removed."""
-        text = self.lines.read_text(encoding="utf-8", errors="replace") if self.lines.is_file() else ""
-        stamps = {source.name: stamp(source) for source in sources}
-        lines: dict[str, str] = {}
-        results: dict[str, FileTags] = {}
-        for line in text.splitlines():
-            values = _json_object(line)
-            result = _result_of(values)
-            if result and "stamp" in values and values["stamp"] == stamps.get(result.file, values["stamp"]):
-                lines[result.file], results[result.file] = line, result
-        complete = "".join(f"{line}\n" for line in lines.values())
-        if complete != text:
-            write_text(self.lines, complete)
-        return {name: result for name, result in results.items() if name in stamps}
-
-    def add(self, source: AudioSource, outcome: FileTags | Failure, before: Stamp = None) -> None:
-        """Append the outcome as a line, on disk before the next recording is begun.
-
-        Args:
-            before: the stamp of the recording when it was opened; None: that of now.
-        """
-        if isinstance(outcome, Failure):
-            line = asdict(outcome)
-        else:
-            line = outcome.to_json(time_line=True) | {"stamp": before or stamp(source)}
-        with writing(self.lines, KEPT), open(self.lines, "a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(line)}\n")
-
-    def add_labels(self, source: AudioSource, result: FileTags, kind: str, nyquist: float) -> Path:
-        """Write the label track of a recording, under the recording's own relative path, and return its path.
-
-        A name that would be too long for the file system is shortened.
-        """
-        place = Path(source.place)
-        path = self.folder / place.parent / short_name(place.name, SUFFIXES[kind])
-        write_text(path, WRITERS[kind](result.with_heads_joined().events or (), nyquist))
-        return path
-
-
-def stamp(source: AudioSource) -> Stamp:
-    """Return size and modification time of a file, or a checksum of bytes; None for a file that does not exist."""
-    if callable(source.content) or isinstance(source.content, bytes):
-        content = source.content() if callable(source.content) else source.content
-        return hashlib.sha256(content).hexdigest()
-    assert isinstance(source.content, Path)
-    return file_stamp(source.content)
-
-
-def _result_of(values: dict[str, Any]) -> FileTags | None:
-    """The result in a line; None for a failure and for a damaged line."""
-    try:
-        return FileTags.from_json(values)
-    except Exception:  # any value may have any type
-        return None
-
-
-def _json_object(line: str) -> dict[str, Any]:
-    """The JSON object of a line; an empty one for a line that was cut short."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

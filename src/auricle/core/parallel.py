@@ -47,9 +47,9 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T], processes: int,
     from multiprocessing import get_context
 
     try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=start_worker) as pool:
             try:
-                with _blocked(signal.SIGINT):
+                with blocked(signal.SIGINT):
                     results = pool.map(function, items, chunksize=chunk)
                 yield from results
             except KeyboardInterrupt:
@@ -63,7 +63,7 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T], processes: int,
 
 
 @contextmanager
-def _blocked(number: int) -> Iterator[None]:
+def blocked(number: int) -> Iterator[None]:
     """Block a signal while processes are started. They inherit the block, so only this process receives the signal."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -75,7 +75,7 @@ def _blocked(number: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """In each process: one thread, Ctrl-C ignored, and an end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     POLICY.fix(1)

@@ -6,7 +6,7 @@ All of them come from one pass through the encoder. A broken file is named in ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -171,19 +171,45 @@ class Embedder(Session):
     def _results(
         self, clips: Manifest | list[tuple[float, AudioSource]], names: Sequence[str], on_part: OnPart | None
     ) -> Iterator[ClipEmbedding]:
+        failed, batches = self.batches(clips)
+        yield from failed
+        for results in self.iterate_batches(batches, names=names, on_part=on_part):
+            yield from results
+
+    def batches(
+        self, clips: Manifest | list[tuple[float, AudioSource]]
+    ) -> tuple[list[ClipEmbedding], Iterator[list[AudioSource]]]:
+        """Return the failures of clips that cannot be opened, and batches of the others, sorted by length."""
+        failed: list[LoadedAudio] = []
         if isinstance(clips, Manifest):
             clips, failed = clip_sources(clips, self.info.sample_rate, self.settings, self.pool)
-            yield from (ClipEmbedding(audio.source.name, failure=audio.error) for audio in failed)
+        failures = [ClipEmbedding(audio.source.name, failure=audio.error) for audio in failed]
+        return failures, batches_by_length(clips, self.settings.batch_size)
+
+    def iterate_batches(
+        self,
+        batches: Iterable[list[AudioSource]],
+        *,
+        names: Sequence[str] | None = None,
+        on_part: OnPart | None = None,
+    ) -> Iterator[list[ClipEmbedding]]:
+        """Yield the results of each batch; those that follow are decoded meanwhile.
+
+        Args:
+            batches: as ``batches`` gives them.
+            names, on_part: as for ``iterate``.
+        """
+        names = names or self.names
         longest = pipeline.BATCH_SECONDS if self.encoder.chunked else float("inf")
-        for batch in self.load_ahead(batches_by_length(clips, self.settings.batch_size), longest):
-            whole = [audio for audio in batch if audio.waveform is not None]
+        for batch in self.load_ahead(batches, longest):
+            results: list[ClipEmbedding] = []
             for audio in batch:
                 if audio.error:
-                    yield ClipEmbedding(audio.source.name, failure=audio.error)
+                    results.append(ClipEmbedding(audio.source.name, failure=audio.error))
                 elif audio.blocks is not None:
-                    yield from self._embed([audio], names, on_part)
-            if whole:
-                yield from self._embed(whole, names)
+                    results += self._embed([audio], names, on_part)
+            whole = [audio for audio in batch if audio.waveform is not None]
+            yield results + (self._embed(whole, names) if whole else [])
 
     def _clips(self, source: Any, sample_rate: int | None) -> Manifest | list[tuple[float, AudioSource]]:
         """The clips to embed, in windows if asked for: of files a manifest, of anything else (seconds, source)."""

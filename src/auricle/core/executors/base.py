@@ -1,0 +1,46 @@
+"""The Executor contract: a worker that holds a model, mapped over the parts of a job; results come in the order of the parts.
+
+    executor.run(make, parts, lost, hear)    # -> one result per part
+
+A *part* is what is worked on and named together: a recording, a batch of clips. A *worker* is a function of a stream of parts that
+yields one result per part, in order; it may read a few parts ahead, to decode them. ``make`` makes a worker, once in each
+process, so that the process loads its model once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Tell = Callable[[Any], None]  # takes a message about the present part, such as how much of it is done
+Worker = Callable[[Iterable[T]], Iterator[R]]
+MakeWorker = Callable[[Tell], Callable[[Iterable[T]], Iterator[R]]]
+Lost = Callable[[T, str], R]  # the result of a part that cannot be worked on, and why
+
+
+class Executor(Protocol):
+    """Runs workers. All executors give equal results, in the order of the parts."""
+
+    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
+        """Yield one result per part, in order.
+
+        Args:
+            make: makes the worker in its process. Executors with other processes pickle it, the parts and the results.
+            parts: what is worked on; taken as they are needed.
+            lost: makes the result of a part whose worker died each time.
+            hear: called here with the messages that workers tell.
+
+        An exception of a worker is raised here and stops the rest, and so does closing the iterator.
+        """
+        ...
+
+
+class LocalExecutor:
+    """Work in this process, with its threads."""
+
+    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
+        """Yield one result per part, in order; see ``Executor.run``."""
+        yield from make(hear)(parts)

@@ -1,0 +1,110 @@
+"""Settings of work on a corpus: where it runs, with how many processes, and which share of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from auricle.core.devices import available_cores
+from auricle.core.errors import AuricleError
+from auricle.core.executors.base import Executor, LocalExecutor
+from auricle.core.options import check_choices, check_ranges, option
+
+EXECUTORS = ("auto", "local", "pool", "ray")
+POOL_PAYS = 600  # recordings, from which on a pool ends earlier: `python -m benchmarks.corpus --start`
+SHARD = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class CorpusShard:
+    """One share of a corpus of ``count``, counted from 1: the recordings whose names have this remainder of their hash.
+
+    A recording keeps its share when others are added, and shares differ little in size.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> CorpusShard:
+        """Return the share that a text such as ``3/16`` means. Raises AuricleError for any other text."""
+        found = SHARD.fullmatch(text.strip())
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise AuricleError(f"--shard {text}: expected a share and their number, such as 3/16 (from 1/16 to 16/16)")
+        return cls(int(found[1]), int(found[2]))
+
+    def holds(self, name: str) -> bool:
+        """Return True if the recording of this name belongs to this share."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+    @property
+    def folder(self) -> str:
+        """The name of a folder of this share."""
+        width = len(str(self.count))
+        return f"shard-{self.number:0{width}d}-of-{self.count}"
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """Where the work on many recordings runs. No setting changes an answer."""
+
+    executor: str = option(
+        "auto",
+        "where recordings are worked on: local: this process; pool: a process of one thread per core; ray: the actors of a Ray "
+        f"cluster; auto: pool from {POOL_PAYS} recordings on, on CPUs, where there are two cores",
+        choices=EXECUTORS,
+        group="this machine",
+        advanced=True,
+    )
+    processes: int | None = option(
+        None,
+        "processes of the pool, or actors of Ray; auto: one per core",
+        special={"auto": None},
+        group="this machine",
+        advanced=True,
+    )
+    shard: str | None = option(
+        None,
+        "work on one share of the recordings, such as 3/16, or none: all of them. Shares are written apart; the same command "
+        "without --shard joins them",
+        special={"none": None},
+        group="this machine",
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.processes is not None:
+            check_ranges(self, ("processes",), 1)
+        if self.shard is not None:
+            CorpusShard.parse(self.shard)
+
+    @property
+    def share(self) -> CorpusShard | None:
+        """The share of the recordings that is worked on; None: all of them."""
+        return None if self.shard is None else CorpusShard.parse(self.shard)
+
+    def make_executor(self, items: int, device: str) -> Executor:
+        """Return what runs the work.
+
+        Args:
+            items: number of recordings or clips.
+            device: type of the device that computes: "cpu", "cuda".
+
+        Raises:
+            AuricleError: for Ray where it is not installed.
+        """
+        processes = self.processes or available_cores()
+        if self.executor == "pool" or (
+            self.executor == "auto" and device == "cpu" and processes > 1 and items >= POOL_PAYS
+        ):
+            from auricle.core.executors.pool import PoolExecutor
+
+            return PoolExecutor(min(processes, max(1, items)))
+        if self.executor == "ray":
+            from auricle.core.executors.ray_data import RayExecutor
+
+            return RayExecutor(processes)
+        return LocalExecutor()
