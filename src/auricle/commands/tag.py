@@ -225,15 +225,18 @@ class _TagJob:
                 self.folder.finish()
 
     def _new_outcomes(self, sources: list[AudioSource]) -> Iterator[FileTags | Failure]:
-        from auricle.inference.corpus.tag_worker import lost_recording, make_tag_worker, tag_sources
+        from auricle.inference.corpus.tag_worker import frequent_lengths, lost_recording, make_tag_worker, tag_sources
         from auricle.inference.pipeline import PartDone
 
         config, parts = self.config, PartDone(self._show_part)
         executor = config.corpus.make_executor(len(sources), self.tagger.device.type)
+        lengths = frequent_lengths(self.sources) if executor.repeatable else []
+        if executor.repeatable:
+            self.tagger.fix_graphs(lengths)
         make: Any = partial(tag_sources, self.tagger)
         if not isinstance(executor, LocalExecutor):
             named = config.model or config.ensemble, config.weights or None
-            make = partial(make_tag_worker, *named, config.settings, config.events)
+            make = partial(make_tag_worker, *named, config.settings, config.events, lengths)
         try:
             answers = executor.run(make, sources, lost_recording, lambda told: parts(*told))
             for source, answer in zip(sources, answers, strict=True):

@@ -8,7 +8,7 @@ that memory stays bounded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -223,6 +223,17 @@ class Tagger(Session):
             for scores, length in zip(read, lengths)
         ]
         return {self.main: reader.join(best)}, frames
+
+    def fix_graphs(self, seconds: Collection[float]) -> None:
+        """Let no number depend on what was tagged before: recordings of these lengths are computed by compiled graphs.
+
+        Args:
+            seconds: lengths that are frequent. Windows have a graph in any case.
+        """
+        rate = self.info.sample_rate
+        self.encoder.fix_graphs(
+            {(self.settings.batch_size, self.window)} | {(self.whole_batch, round(length * rate)) for length in seconds}
+        )
 
     def _outcomes(self, batch: list[LoadedAudio], on_windows: OnWindows = None) -> list[FileTags | Failure]:
         """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""

@@ -7,7 +7,7 @@ Shapes: B batch, S samples, F mel bins, T frames, N patches, D width, C classes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -201,6 +201,13 @@ class Encoder(PretrainedMethods, nn.Module):
     def local_layers(self) -> LocalLayers | None:
         """Return the inference form in two parts, of which the first sees a few frames; None where it has no such parts."""
         return None
+
+    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> None:
+        """Compute waveforms (B, S) of these shapes by compiled graphs, and others without, whatever was computed before.
+
+        Otherwise a shape gets its graph when it has come often, and the last bits of a result depend on how often. Encoders
+        without graphs do nothing.
+        """
 
     @property
     def one_front_end(self) -> bool:

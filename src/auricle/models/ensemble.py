@@ -10,7 +10,7 @@ another grid, the frame nearest in time is taken. Probabilities are the sigmoid 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,6 +67,10 @@ class Ensemble(Encoder):
     def encoders(self) -> list[Encoder]:
         """The members."""
         return list(self.members)  # type: ignore[arg-type]
+
+    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> None:
+        for member in self.encoders:
+            member.fix_graphs(shapes)
 
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any

@@ -10,7 +10,10 @@ process, so that the process loads its model once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any, Protocol, TypeVar
+
+from auricle.core.devices import one_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,7 +25,14 @@ Lost = Callable[[T, str], R]  # the result of a part that cannot be worked on, a
 
 
 class Executor(Protocol):
-    """Runs workers. All executors give equal results, in the order of the parts."""
+    """Runs workers. All executors give equal results, in the order of the parts.
+
+    Attributes:
+        repeatable: workers compute on one thread, and are to compute the same bits whatever they computed before, so that
+            results do not depend on which process worked on what.
+    """
+
+    repeatable: bool
 
     def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
         """Yield one result per part, in order.
@@ -39,8 +49,16 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Work in this process, with its threads."""
+    """Work in this process.
+
+    Args:
+        repeatable: on one thread; else on as many as this process uses.
+    """
+
+    def __init__(self, repeatable: bool = False):
+        self.repeatable = repeatable
 
     def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
         """Yield one result per part, in order; see ``Executor.run``."""
-        yield from make(hear)(parts)
+        with one_thread() if self.repeatable else nullcontext():
+            yield from make(hear)(parts)

@@ -52,8 +52,8 @@ class CorpusSettings:
 
     executor: str = option(
         "auto",
-        "where recordings are worked on: local: this process; pool: a process of one thread per core; ray: the actors of a Ray "
-        f"cluster; auto: pool from {POOL_PAYS} recordings on, on CPUs, where there are two cores",
+        "where recordings are worked on, on one thread each: local: this process; pool: a process per core; ray: the actors of a "
+        f"Ray cluster; auto: on CPUs a pool from {POOL_PAYS} recordings on, else this process and all its threads",
         choices=EXECUTORS,
         group="this machine",
         advanced=True,
@@ -107,4 +107,4 @@ class CorpusSettings:
             from auricle.core.executors.ray_data import RayExecutor
 
             return RayExecutor(processes)
-        return LocalExecutor()
+        return LocalExecutor(repeatable=self.executor == "local")

@@ -37,6 +37,8 @@ class PoolExecutor:
         processes: their number.
     """
 
+    repeatable = True
+
     def __init__(self, processes: int):
         self.processes = processes
 

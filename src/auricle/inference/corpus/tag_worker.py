@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from auricle.audio.sources import AudioSource
@@ -14,6 +15,7 @@ from auricle.inference.pipeline import Model
 from auricle.inference.tag_results import Failure, FileTags
 from auricle.inference.tagger import Tagger
 
+SAMPLED, FREQUENT, MOST_LENGTHS = 64, 8, 3  # recordings that are looked at; of one length; lengths with a graph
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 
 
@@ -26,10 +28,22 @@ class StampedOutcome:
 
 
 def make_tag_worker(
-    model: Model, weights: str | None, settings: TagSettings, events: EventSettings, tell: Tell
+    model: Model,
+    weights: str | None,
+    settings: TagSettings,
+    events: EventSettings,
+    lengths: Collection[float],
+    tell: Tell,
 ) -> Worker[AudioSource, StampedOutcome]:
-    """Return a worker with a tagger of its own; arguments as of ``Tagger``."""
-    return tag_sources(Tagger(model, weights=weights, settings=settings, events=events), tell)
+    """Return a worker with a tagger of its own.
+
+    Args:
+        model, weights, settings, events: as of ``Tagger``.
+        lengths: of ``frequent_lengths``.
+    """
+    tagger = Tagger(model, weights=weights, settings=settings, events=events)
+    tagger.fix_graphs(lengths)
+    return tag_sources(tagger, tell)
 
 
 def tag_sources(tagger: Tagger, tell: Tell) -> Worker[AudioSource, StampedOutcome]:
@@ -54,6 +68,15 @@ def tag_sources(tagger: Tagger, tell: Tell) -> Worker[AudioSource, StampedOutcom
             yield StampedOutcome(outcome, before)
 
     return worker
+
+
+def frequent_lengths(sources: Sequence[AudioSource]) -> list[float]:
+    """Return the lengths in seconds that many of the first recordings have, by their headers."""
+    found: Counter[float] = Counter()
+    for source in sources[:SAMPLED]:
+        with suppress(Exception):  # reading it later says why
+            found[source.length()] += 1
+    return [seconds for seconds, count in found.most_common(MOST_LENGTHS) if count >= FREQUENT]
 
 
 def lost_recording(source: AudioSource, reason: str) -> StampedOutcome:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -389,6 +389,11 @@ class EfficientAT(Encoder):
         self.check_spec(spec)
         values = spec.values if spec.normalised else self.normalise(spec.values)
         return (self.graphs(self, values) if self.graphs else self.class_scores(values)).float()
+
+    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> None:
+        if self.graphs is not None:
+            frames = {(batch, self.front.num_frames(samples)) for batch, samples in shapes}
+            self.graphs.fixed = {(batch, self.front.n_mels, count) for batch, count in frames}
 
     def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
         for name in taps:

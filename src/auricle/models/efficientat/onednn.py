@@ -61,6 +61,7 @@ Shape = tuple[int, ...]
 Graph = Callable[[Tensor], Tensor]
 CALLS_BEFORE_GRAPH = 16  # with one shape, for the first two graphs of the process; twice as many for each further one
 GRAPHS_PER_PROCESS = 8
+ALWAYS = CALLS_BEFORE_GRAPH << GRAPHS_PER_PROCESS  # calls that are enough for any further graph
 SHAPES_COUNTED = 4  # the last shapes whose calls are counted
 WARMUP_CALLS = 2  # the first calls of a traced network, in which PyTorch learns the shapes and builds the graph
 
@@ -96,10 +97,14 @@ class Graphs:
 
     The results equal those of the network within float32 rounding. Threads may share it. It is an attribute of the network
     and does not refer to it: a network that nobody uses is freed at once.
+
+    Attributes:
+        fixed: the shapes that get a graph, at their first call; None: those that come often.
     """
 
     def __init__(self) -> None:
         self.fingerprint = ""  # of the network, from the first graph on
+        self.fixed: set[Shape] | None = None
         self.calls: OrderedDict[Shape, int] = OrderedDict()
         self.built: dict[Shape, Graph] = {}
         self.lock = threading.Lock()
@@ -113,7 +118,7 @@ class Graphs:
         shape = tuple(values.shape)
         with self.lock:
             if shape not in self.built:
-                calls = self.count(shape)
+                calls = self.count(shape) if self.fixed is None else ALWAYS * (shape in self.fixed)
                 if calls <= CALLS_BEFORE_GRAPH:
                     return None
                 self.fingerprint = self.fingerprint or network.fingerprint()  # type: ignore[operator]
@@ -121,7 +126,7 @@ class Graphs:
                 if graph is None:
                     return None
                 self.built[shape] = graph
-            return self.built[shape]
+            return self.built[shape] if self.fixed is None or shape in self.fixed else None
 
     def count(self, shape: Shape) -> int:
         """Count a call and return the number of calls with this shape. Only the last few shapes are counted."""
