@@ -3,6 +3,7 @@
 Finished clips are stored in an embedding store beside the output (FILE.parts), so that the same command continues a stopped
 run; memory holds at most one shard of them. The file is written from that store. If the output is a
 folder, it is the store itself, and the same command appends the clips that it lacks.
+With ``--shard`` a share of the clips goes into a store in NAME.shards; the command without it takes what these stores hold.
 At level "frames" the rows of all clips follow each other; the index holds the first row and the number of rows of each
 clip. The times (seconds from the start of the clip) are in NAME.times.npy, in ``times`` of an npz or ``time`` of a Parquet.
 """
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.core.console import stdin_bytes
 from auricle.core.errors import AuricleError
 from auricle.core.executors.base import LocalExecutor, MakeWorker
-from auricle.core.executors.config import CorpusSettings
+from auricle.core.executors.config import CorpusSettings, CorpusShard
 from auricle.core.io import make_folder, scratch_folder, write_text, writing
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
@@ -143,6 +144,8 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     with _manifest(config) as manifest:
         embedder = Embedder(model, weights=weights, settings=config.settings, level=config.level)
         make_folder(Path(config.out).parent, "choose another --out")
+        if config.corpus.share:
+            return _to_shard(config, config.corpus.share, manifest, embedder, quiet)
         write = _to_store if config.to_store else _to_file
         return write(config, manifest, embedder, quiet)
 
@@ -167,15 +170,14 @@ def _workers(config: EmbedConfig) -> Workers:
 def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
     """Append the clips that the store lacks, or whose audio changed."""
     from auricle.data.stores.embeddings import INDEX, EmbeddingStore
-    from auricle.embeddings.cache import describe_encoding
+    from auricle.embeddings.corpus_shards import shards_of, take_shards
 
-    out = Path(config.out)
-    description = describe_encoding(embedder.encoder, config.settings) | _shape_of(config, embedder)
-    description |= {"window": config.window, "hop": config.hop, "root": str(Path(manifest.root).resolve())}
+    out, description = Path(config.out), _describe(config, manifest, embedder)
     if config.overwrite and EmbeddingStore.is_store(out) and EmbeddingStore.open(out).description != description:
         EmbeddingStore.open(out).remove()
     store = EmbeddingStore.create(out, description)
     notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
+    take_shards(shards_of(out), description, manifest, store)
     kept, failed, file_notes = append_clips(manifest, embedder, store, quiet, workers=_workers(config))
     clips = len(manifest) - len(failed)
     if not clips:
@@ -183,6 +185,38 @@ def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet
     widths = store.widths()
     width = widths.pop("frames", None) or sum(widths.values())
     return EmbedResult(out, out / INDEX, clips, kept, width, failed, (*notes, *file_notes))
+
+
+def _describe(config: EmbedConfig, manifest: Manifest, embedder: Embedder) -> dict[str, Any]:
+    """Return what determines the vector of every clip, as JSON values."""
+    from auricle.embeddings.cache import describe_encoding
+
+    description = describe_encoding(embedder.encoder, config.settings) | _shape_of(config, embedder)
+    return description | {"window": config.window, "hop": config.hop, "root": str(Path(manifest.root).resolve())}
+
+
+def _to_shard(
+    config: EmbedConfig, shard: CorpusShard, manifest: Manifest, embedder: Embedder, quiet: bool
+) -> EmbedResult:
+    """Embed one share of the clips into a store of its own; it gets its name when every clip was tried."""
+    from auricle.data.stores.embeddings import INDEX, EmbeddingStore
+    from auricle.embeddings.corpus_shards import shards_of, share_of
+
+    shards = shards_of(Path(config.out))
+    whole = shards / shard.folder
+    what = f"--shard {shard.number}/{shard.count} of --out {config.out}"
+    with held(shards / f"{shard.folder}.lock", what, "wait until it has finished"):
+        folder = whole if whole.exists() else shards / f"{shard.folder}.part"
+        store = EmbeddingStore.create(folder, _describe(config, manifest, embedder))
+        notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
+        share = share_of(manifest, shard)
+        kept, failed, file_notes = append_clips(share, embedder, store, quiet, workers=_workers(config))
+        widths = store.widths()
+        if folder != whole:
+            with writing(whole):
+                folder.rename(whole)
+    width = widths.pop("frames", None) or sum(widths.values())
+    return EmbedResult(whole, whole / INDEX, len(share) - len(failed), kept, width, failed, (*notes, *file_notes))
 
 
 def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
@@ -196,6 +230,7 @@ def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet:
 
 def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
     from auricle.embeddings.arrays import Selection, holds
+    from auricle.embeddings.corpus_shards import shards_of, take_shards
 
     out, notes = Path(config.out), manifest.notes_but_leaks()
     made_from = _made_from(manifest, embedder, config)
@@ -209,6 +244,7 @@ def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quie
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
     parts = _parts(out.with_name(f"{out.name}.parts"), made_from)
+    take_shards(shards_of(out), _describe(config, manifest, embedder), manifest, parts)
     kept, failed, file_notes = append_clips(manifest, embedder, parts, quiet, workers=_workers(config))
     ids = [id for id in manifest.ids if id not in failed]
     if not ids:

@@ -13,6 +13,7 @@ from auricle.core.options import check_choices, check_ranges, option
 
 EXECUTORS = ("auto", "local", "pool", "ray")
 POOL_PAYS = 600  # recordings, from which on a pool ends earlier: `python -m benchmarks.corpus --start`
+MOST_AUTO = 8  # processes, unless more are asked for: each holds PyTorch and the model, half a gigabyte or more
 SHARD = re.compile(r"(\d+)/(\d+)")
 
 
@@ -60,7 +61,7 @@ class CorpusSettings:
     )
     processes: int | None = option(
         None,
-        "processes of the pool, or actors of Ray; auto: one per core",
+        f"processes of the pool, or actors of Ray; auto: one per core, {MOST_AUTO} at most",
         special={"auto": None},
         group="this machine",
         advanced=True,
@@ -96,7 +97,7 @@ class CorpusSettings:
         Raises:
             AuricleError: for Ray where it is not installed.
         """
-        processes = self.processes or available_cores()
+        processes = self.processes or min(available_cores(), MOST_AUTO)
         if self.executor == "pool" or (
             self.executor == "auto" and device == "cpu" and processes > 1 and items >= POOL_PAYS
         ):

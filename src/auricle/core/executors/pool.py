@@ -48,7 +48,7 @@ class PoolExecutor:
         Raises:
             AuricleError: when the processes cannot be started.
         """
-        run = _Run(make, parts, lost, hear)
+        run = _PoolRun(make, parts, lost, hear)
         try:
             for _ in range(self.processes):
                 run.start_process()
@@ -58,7 +58,7 @@ class PoolExecutor:
 
 
 @dataclass
-class _Part:
+class _PoolPart:
     """A part, its place in the order, and how many workers died with it."""
 
     number: int
@@ -67,7 +67,7 @@ class _Part:
 
 
 @dataclass
-class _Process:
+class _PoolProcess:
     """A process and what it was given.
 
     Attributes:
@@ -78,21 +78,21 @@ class _Process:
 
     process: BaseProcess
     connection: Connection
-    held: deque[_Part] = field(default_factory=deque)
+    held: deque[_PoolPart] = field(default_factory=deque)
     wants: bool = False
     alone: bool = False
     used: bool = False
 
 
-class _Run:
+class _PoolRun:
     """One run of a pool: what was given out, what is done, and what is done again."""
 
     def __init__(self, make: MakeWorker[Any, Any], parts: Iterable[Any], lost: Lost[Any, Any], hear: Tell):
         self.make, self.lost, self.hear = make, lost, hear
         self.parts = enumerate(parts)
         self.context = get_context("spawn")
-        self.processes: list[_Process] = []
-        self.again: deque[_Part] = deque()
+        self.processes: list[_PoolProcess] = []
+        self.again: deque[_PoolPart] = deque()
         self.done: dict[int, Any] = {}
         self.turn = self.given = self.early_deaths = 0
         self.all_given = False
@@ -104,7 +104,7 @@ class _Run:
         with blocked(signal.SIGINT):
             process.start()
         theirs.close()
-        self.processes.append(_Process(process, ours))
+        self.processes.append(_PoolProcess(process, ours))
 
     def stop(self) -> None:
         """End the processes: those that wait end by themselves, the others are ended."""
@@ -133,7 +133,7 @@ class _Run:
             for one in [one for one in self.processes if one.connection in ready]:
                 self._receive(one)
 
-    def _answer(self, one: _Process) -> None:
+    def _answer(self, one: _PoolProcess) -> None:
         """Give a process that asks the next part, or None: finish what you hold. Without either it waits."""
         if one.held and (self.again or one.alone or (part := self._next()) is None):
             self._send(one, None)
@@ -146,17 +146,17 @@ class _Run:
             one.alone = False
             self._send(one, part)
 
-    def _next(self) -> _Part | None:
+    def _next(self) -> _PoolPart | None:
         """Take the next part; None where there is none, or too many are done before their turn."""
         if self.all_given or self.given - self.turn >= AHEAD * len(self.processes):
             return None
         for number, content in self.parts:
             self.given = number + 1
-            return _Part(number, content)
+            return _PoolPart(number, content)
         self.all_given = True
         return None
 
-    def _send(self, one: _Process, part: _Part | None) -> None:
+    def _send(self, one: _PoolProcess, part: _PoolPart | None) -> None:
         one.wants = False
         if part is not None:
             one.held.append(part)
@@ -164,7 +164,7 @@ class _Run:
         with suppress(OSError):  # it died: receiving from it says so
             one.connection.send(None if part is None else (part.content,))
 
-    def _receive(self, one: _Process) -> None:
+    def _receive(self, one: _PoolProcess) -> None:
         try:
             kind, content = one.connection.recv()
         except (EOFError, OSError):
@@ -182,7 +182,7 @@ class _Run:
         else:
             raise content
 
-    def _bury(self, one: _Process) -> None:
+    def _bury(self, one: _PoolProcess) -> None:
         """Take back what a dead process held, and start another."""
         one.process.join(STOP_SECONDS)
         one.connection.close()

@@ -1,0 +1,148 @@
+"""``tag`` and ``embed`` of many recordings: equal answers from one process and a pool, and from all shares of a corpus."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from auricle.cli.main import main
+from auricle.core.executors.config import CorpusShard
+from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.hub.weight_file import save_encoder
+from auricle.models.efficientat.config import MNConfig
+from auricle.models.efficientat.mn import MN
+from helpers.patience import PATIENCE
+from helpers.sounds import tone, write_sound
+
+RATE = 32000
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tagger of three classes with random weights."""
+    classes = (("a", "Bird"), ("b", "Chirp, tweet"), ("c", "Rain"))
+    encoder = MN(MNConfig(width=0.1, num_classes=3), classes=classes, label_type="multilabel", seed=0)
+    file = tmp_path_factory.mktemp("model") / "tagger.safetensors"
+    save_encoder(encoder, file)
+    return str(file)
+
+
+@pytest.fixture
+def sounds(tmp_path, monkeypatch):
+    """Twenty-four recordings of one second, two of other lengths, and a file that is no audio."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(24):
+        write_sound(tmp_path / "sounds" / f"{number:02d}.wav", tone(1.0, RATE, 100.0 + 10 * number), RATE)
+    write_sound(tmp_path / "sounds" / "long.wav", tone(3.0, RATE), RATE)
+    write_sound(tmp_path / "sounds" / "short.wav", tone(0.4, RATE), RATE)
+    (tmp_path / "sounds" / "broken.wav").write_bytes(b"no audio")
+    return tmp_path / "sounds"
+
+
+def run(*words) -> int:
+    return main([*map(str, words), "--quiet"])
+
+
+def store_bytes(folder):
+    return [file.read_bytes() for file in sorted(folder.glob("*.safetensors"))]
+
+
+@pytest.mark.slow
+def test_a_pool_gives_the_answers_of_one_process_in_the_same_order(sounds, model, capsys):
+    answers = {}
+    for where in ("local", "pool"):
+        assert run("tag", "sounds", "--model", model, "--json", "--executor", where, "--processes", 2) == 1
+        answers[where] = capsys.readouterr().out
+        assert run("embed", "sounds", "--model", model, "--out", where, "--executor", where, "--processes", 2) == 1
+        capsys.readouterr()
+    assert answers["pool"] == answers["local"]
+    assert len(json.loads(answers["pool"])["results"]) == 26
+    assert store_bytes(sounds.parent / "pool") == store_bytes(sounds.parent / "local")
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_pool_keeps_what_is_finished_and_leaves_no_process(sounds, model):
+    for number in range(24, 400):
+        os.link(sounds / "00.wav", sounds / f"{number}.wav")
+    words = [sys.executable, "-m", "auricle", "tag", "sounds", "--model", model, "--out", "out", "--executor", "pool"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*words, "--quiet"], cwd=sounds.parent, start_new_session=True, **pipes) as process:
+        lines = sounds.parent / "out" / "tags.jsonl"
+        end = time.monotonic() + PATIENCE
+        while not (lines.exists() and lines.stat().st_size) and time.monotonic() < end:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "run the same command again to continue" in error
+    assert "Traceback" not in error
+    assert all(json.loads(line) for line in lines.read_text().splitlines())
+    while (left := is_running(process.pid)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left, "the processes of the pool end too"
+
+
+def is_running(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_shares_of_tag_together_are_the_whole(sounds, model, capsys):
+    line = ("tag", "sounds", "--model", model, "--executor", "local")
+    run(*line, "--json")
+    whole = capsys.readouterr().out
+    codes = [run(*line, "--out", "out", "--shard", f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(codes) == [0, 0, 1], "the broken recording is in one share"
+    folders = [sounds.parent / "out" / f"shard-{number}-of-3" for number in (1, 2, 3)]
+    assert sum(len((folder / "tags.jsonl").read_text().splitlines()) for folder in folders) == 27
+    before = [(folder / "tags.jsonl").stat().st_mtime_ns for folder in folders]
+    assert run(*line, "--out", "out", "--shard", "1/3") == codes[0]
+    after = [(folder / "tags.jsonl").stat().st_mtime_ns for folder in folders]
+    assert codes[0] == 1 or after == before, "a finished share is not tagged again"
+    capsys.readouterr()
+    assert run(*line, "--out", "out", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["results"] == json.loads(whole)["results"]
+
+
+def test_shares_that_were_made_otherwise_are_not_joined(sounds, model, capsys):
+    line = ("tag", "sounds", "--model", model, "--out", "out")
+    run(*line, "--shard", "1/3", "--top-k", 2)
+    assert run(*line) == 2
+    assert "shard-1-of-3 holds tags made with another top_k" in capsys.readouterr().err
+    assert run("tag", "sounds", "--model", model, "--shard", "1/3") == 2
+    assert "it needs --out" in capsys.readouterr().err
+
+
+def test_the_shares_of_embed_are_joined_without_computing_again(sounds, model, capsys, monkeypatch):
+    line = ("embed", "sounds", "--model", model, "--batch-size", 1)
+    run(*line, "--out", "whole")
+    for out in ("joined", "joined.npz"):
+        for number in (1, 2):
+            run(*line, "--out", out, "--shard", f"{number}/2")
+        shards = sounds.parent / f"{out}.shards"
+        assert sorted(folder.name for folder in shards.iterdir()) == ["shard-1-of-2", "shard-2-of-2"]
+        capsys.readouterr()
+        assert run(*line, "--out", out) == 1
+        assert "26 of them finished before" in capsys.readouterr().out
+    whole, joined = (EmbeddingStore.open(sounds.parent / name) for name in ("whole", "joined"))
+    assert np.array_equal(whole.vectors(), joined.vectors(whole.ids))
+    with np.load(sounds.parent / "joined.npz") as arrays:
+        assert np.array_equal(arrays["embeddings"], whole.vectors([str(id) for id in arrays["ids"]]))
+
+
+def test_a_share_without_recordings_is_finished(sounds, model):
+    names = [name for name in (f"sounds/{number:02d}.wav" for number in range(24)) if CorpusShard(1, 8).holds(name)]
+    alone = sounds.parent / names[0]
+    for verb, place in (("tag", "out"), ("embed", "out.shards")):
+        assert run(verb, alone.relative_to(sounds.parent), "--model", model, "--out", "out", "--shard", "2/8") == 0
+        assert (sounds.parent / place / "shard-2-of-8").is_dir()

@@ -1,0 +1,71 @@
+"""Workers for the tests of executors; a pool imports them by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from auricle.core.executors.base import Tell
+
+
+def doubles(tell: Tell):
+    """Twice each number; even ones take longer."""
+
+    def worker(parts: Iterable[int]) -> Iterator[int]:
+        for part in parts:
+            time.sleep(0.01 * (part % 2 == 0))
+            yield 2 * part
+
+    return worker
+
+
+def greedy(tell: Tell):
+    """Reads five parts before it gives the result of the first."""
+
+    def worker(parts: Iterable[int]) -> Iterator[int]:
+        parts = iter(parts)
+        while held := list(islice(parts, 5)):
+            yield from held
+
+    return worker
+
+
+def mortal(folder: Path, once: int, always: int, tell: Tell):
+    """Dies by SIGKILL at the part ``always``, and the first time at the part ``once``."""
+
+    def worker(parts: Iterable[int]) -> Iterator[int]:
+        for part in parts:
+            tell(part)
+            died = folder / str(part)
+            if part == always or (part == once and not died.exists()):
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield part
+
+    return worker
+
+
+def still_born(tell: Tell):
+    """Cannot be made: the process ends."""
+    os._exit(7)
+
+
+def faulty(tell: Tell):
+    """Raises at the second part."""
+
+    def worker(parts: Iterable[int]) -> Iterator[int]:
+        for part in parts:
+            if part == 1:
+                raise ValueError("part 1")
+            yield part
+
+    return worker
+
+
+def mortal_in(folder: Path, once: int = -1, always: int = -1):
+    return partial(mortal, folder, once, always)
