@@ -10,8 +10,10 @@ from helpers.paths import TESTS
 from helpers.patience import PATIENCE
 
 
-def torchrun(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+def torchrun(*words: str, expect: int | None = 0, restarts: int = 0) -> subprocess.CompletedProcess:
+    """Args: ``restarts``: how often all processes are started again when one died."""
+    launch = ["--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
+    command = [sys.executable, "-m", "torch.distributed.run", *launch, *words]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

@@ -54,6 +54,11 @@ class RunFolder:
         old = self.path / "state"
         return old if old.is_dir() else self.path / "checkpoints"
 
+    @property
+    def commands(self) -> Path:
+        """The command that began the run, and those that continued it."""
+        return self.path / "command.txt"
+
     def has_checkpoints(self) -> bool:
         return any(self.checkpoints.glob("step-*"))
 
@@ -196,16 +201,40 @@ class RunFolder:
 
     def note_command(self) -> None:
         """Append this call to command.txt and write the environment."""
-        path = self.path / "command.txt"
-        with writing(path), open(path, "a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(shlex.join(["auricle", *sys.argv[1:]]) + "\n")
-        write_text(self.path / "environment.json", json.dumps({**environment(), "folder": os.getcwd()}, indent=1))
+        with writing(self.commands), open(self.commands, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(this_command() + "\n")
+        facts = {**environment(), "folder": os.getcwd(), **({"job": job} if (job := launch()) else {})}
+        write_text(self.path / "environment.json", json.dumps(facts, indent=1))
+
+    def is_of_this_launch(self) -> bool:
+        """Return True if this very ``torchrun`` began the run, with this command: its processes were started again."""
+        try:
+            first = self.commands.read_text(encoding="utf-8", errors="surrogateescape").split("\n", 1)[0]
+            noted = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return False
+        job = launch()
+        return job is not None and isinstance(noted, dict) and noted.get("job") == job and first == this_command()
 
 
 def weights_in(folder: Path | str) -> Path:
     """Return the weight file of a run folder, or of a folder that ``Encoder.save_pretrained`` wrote; it need not exist."""
     run, pretrained = RunFolder(Path(folder)).encoder, Path(folder) / PRETRAINED
     return pretrained if pretrained.is_file() and not run.is_file() else run
+
+
+def this_command() -> str:
+    """Return the command line of this process, quoted for a shell, on one line."""
+    return shlex.join(["auricle", *sys.argv[1:]])
+
+
+def launch() -> str | None:
+    """Return what names the ``torchrun`` that started this process, the same after a restart; None without one.
+
+    That is its ``--rdzv-id``. Without one, and without ``--standalone``, the id is "none", and the name is that of its process.
+    """
+    identity = os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"process {os.getppid()} on {platform.node()}" if identity == "none" else identity
 
 
 def environment() -> dict[str, Any]:

@@ -93,12 +93,26 @@ def dist_context(device: str, *, quiet: bool = False) -> Iterator[DistContext]:
         yield DistContext(0, 1, chosen, quiet)
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=TIMEOUT)
+    store = store_of_this_attempt()
+    distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
     _groups.append(distributed.group.WORLD)
     try:
         yield DistContext(rank, world, chosen, quiet or rank > 0)
     finally:
         distributed.destroy_process_group()
+
+
+def store_of_this_attempt() -> distributed.Store:
+    """Return the store through which the processes find each other, without what an earlier attempt left there.
+
+    The ``torchrun`` of PyTorch 2.13 keeps one store over all its restarts: processes that are started again read the addresses of
+    dead ones, and gloo cannot connect or never ends. On one machine all processes know the number of the attempt. Agents of several
+    machines count differently; there ``TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1`` makes ``torchrun`` open a store per attempt.
+    """
+    store, _, world = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+    if int(os.environ.get("LOCAL_WORLD_SIZE", 0)) != world:
+        return store
+    return distributed.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def exit_process(code: int) -> NoReturn:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -81,6 +82,8 @@ def train(
 ) -> RunResult:
     """Start a new run, or continue one from its newest checkpoint to the same numbers.
 
+    Processes that the same ``torchrun`` starts again (``--max-restarts``) continue the run that they began.
+
     Args:
         run: the folder of the run to continue; None: a new run in ``config.out``.
         callbacks: functions of the parts and the folder of the run that return its callbacks.
@@ -92,6 +95,9 @@ def train(
     """
     with ExitStack() as owned, dist_context(config.train.device, quiet=quiet) as dist:
         config = replace(config, out=dist.broadcast(config.out or default_folder(config)))
+        if run is None and dist.broadcast(RunFolder(Path(str(config.out))).is_of_this_launch()):
+            run = RunFolder.open(Path(str(config.out)))
+            config = replace(read_settings(run.read_config(), str(run.config)), out=config.out)
         if run is not None and dist.is_main:
             owned.enter_context(only_one(run.path))
         if run is None and dist.is_main:
@@ -213,6 +219,13 @@ def resolve_batch_size(config: PretrainConfig, method: Method, data: TrainingDat
 
 
 def default_folder(config: PretrainConfig) -> str:
+    """Return a folder named by the method and the time.
+
+    Raises:
+        AuricleError: under ``torchrun --max-restarts``, where the processes that go on could not find it.
+    """
+    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)):
+        raise AuricleError("name the run folder with --out: processes that torchrun starts again find the run by it")
     return f"runs/{config.method}-{time.strftime('%y%m%d-%H%M%S')}"
 
 
