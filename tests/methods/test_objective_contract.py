@@ -10,6 +10,7 @@ from auricle.core.randomness import BatchKey
 from auricle.methods.base import TrainProgress
 from auricle.methods.registry import METHODS
 from auricle.models.base import Encoder
+from auricle.models.layers.transformer import recompute_activations
 from auricle.training.optimizers import make_optimizer
 from helpers.objectives import OBJECTIVES
 
@@ -64,6 +65,21 @@ def test_a_gradient_reaches_everything_that_is_trained_and_nothing_else(case):
     for name, parameter in objective.named_parameters():
         assert parameter.requires_grad == (parameter.grad is not None), name
         assert parameter.grad is None or (parameter.grad.abs().max() > 0) == (name not in case.zero), name
+
+
+def test_recomputed_activations_give_the_same_gradients(case):
+    """Dropout is drawn again as it was."""
+    found = []
+    for recomputed in (False, True):
+        objective, batch = case.make().train(), case.batch(CLIPS)
+        assert not recomputed or recompute_activations(objective)
+        torch.manual_seed(3)
+        loss_of(objective, batch).backward()
+        found.append({name: p.grad for name, p in objective.named_parameters() if p.grad is not None})
+    plain, again = found
+    assert plain.keys() == again.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(again[name], gradient, rtol=0, atol=1e-6 * (1 + float(gradient.abs().max())))
 
 
 def test_the_optimiser_gets_every_trained_parameter_once(case):

@@ -26,6 +26,7 @@ from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import Method, PretrainConfig, TrainConfig
 from auricle.methods.data import TrainingData
 from auricle.methods.registry import method_of, read_settings
+from auricle.models.layers.transformer import recompute_activations
 from auricle.training.callbacks import Callback
 from auricle.training.distributed import DistContext, dist_context
 from auricle.training.dry_run import MEASURED_STEPS, DryRun, largest_batch, measure_cost
@@ -197,7 +198,25 @@ def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = 
             f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({number_of(length.steps, 'weight update')}, "
             f"{length.micro_steps / length.per_epoch:g} epochs): nothing is left"
         )
-    return RunParts(config, dist, data, method.build(config, data), length, tuple(notes))
+    return RunParts(config, dist, data, build_objective(config, method, data), length, tuple(notes))
+
+
+def build_objective(config: PretrainConfig, method: Method, data: TrainingData) -> Objective:
+    """Return the method's objective, with recomputed activations where the settings ask for them.
+
+    Raises:
+        AuricleError: if they do and the encoder has nothing to recompute.
+    """
+    objective = method.build(config, data)
+    if not config.train.checkpoint_activations:
+        return objective
+    if not recompute_activations(objective.encoder()):
+        raise AuricleError(
+            "--checkpoint-activations recomputes the blocks of transformers, and this encoder has none; leave it out, "
+            "and use a smaller --batch-size with --accum-iter"
+        )
+    recompute_activations(objective)  # also what only training has, such as a predictor
+    return objective
 
 
 def warmup_note(train: TrainConfig, length: TrainingLength) -> str:
@@ -212,7 +231,7 @@ def resolve_batch_size(config: PretrainConfig, method: Method, data: TrainingDat
     """Replace a batch size of auto by the largest that fits; accumulation keeps ``--effective-batch``."""
     if config.train.batch_size is not None:
         return config
-    objective = method.build(config, data).to(dist.device)
+    objective = build_objective(config, method, data).to(dist.device)
     wanted = -(-config.train.effective_batch // dist.world)
     size = min(dist.gather(largest_batch(objective, data, wanted)))
     return replace(config, train=replace(config.train, batch_size=size, accum_iter=wanted // size))

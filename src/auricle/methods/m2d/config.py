@@ -252,8 +252,6 @@ def build_masked(kind: type[Kind], config: Any, data: TrainingData, *more: Any, 
         **options,
     )
     objective.feature_eval_freq = config.feature_eval_freq
-    for stack in (objective.online.transformer, objective.predictor.transformer):
-        stack.recompute = config.train.checkpoint_activations
     return objective
 
 

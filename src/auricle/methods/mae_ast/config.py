@@ -181,10 +181,7 @@ def build_mae_ast(config: MAEASTPretrain, data: TrainingData) -> MAEAST:
     from auricle.methods.mae_ast.objective import MAEAST
 
     name = Path(config.out or config.method).name
-    objective = MAEAST(config.model, config.objective, seed=config.train.seed, name=name)
-    for stack in (objective.online.encoder, objective.online.decoder):
-        stack.recompute = config.train.checkpoint_activations
-    return objective
+    return MAEAST(config.model, config.objective, seed=config.train.seed, name=name)
 
 
 MAE_AST = Method(MAEASTPretrain, build_mae_ast, open_data, PRESETS)

@@ -305,6 +305,14 @@ class Transformer(nn.Module):
         return block(x, key_mask, last)
 
 
+def recompute_activations(network: nn.Module) -> int:
+    """Let every stack of blocks in ``network`` compute its activations again in the backward pass; return how many there are."""
+    stacks = [module for module in network.modules() if isinstance(module, Transformer)]
+    for stack in stacks:
+        stack.recompute = True
+    return len(stacks)
+
+
 class PatchEmbed(nn.Module):
     """Cut a spectrogram into patches and embed them: a convolution with kernel = stride, as a matrix product.
 
