@@ -352,3 +352,16 @@ def test_a_request_that_fails_or_is_cut_is_an_error_and_is_not_kept(addressed, m
 def test_an_address_must_be_one():
     with pytest.raises(AuricleError, match="--url is an address"):
         ShardsConfig("sounds", "out", url="folder")
+
+
+def test_webdataset_reads_the_shards(source, tmp_path):
+    webdataset = pytest.importorskip("webdataset", reason="pip install webdataset, where its reading is to be tested")
+    out = prepared(source, tmp_path / "out")
+    samples = list(webdataset.WebDataset(sorted(map(str, out.glob("*.tar"))), shardshuffle=False))
+    assert len(samples) == 12
+    for sample in samples:
+        metadata = json.loads(sample["json"])
+        suffix = metadata["id"].rpartition(".")[2]
+        assert sample["__key__"] + "." + suffix == metadata["id"]
+        assert sample[suffix] == (source / metadata["id"]).read_bytes()
+        assert ["cat", "dog"][int(sample["cls"])] == metadata["labels"][0]
