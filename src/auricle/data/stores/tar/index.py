@@ -21,6 +21,8 @@ from auricle.data.stores.tar.ranges import ByteRanges, MemberFile, open_ranges
 SUFFIX = ".tar"
 FORMAT = 1
 HEADER = tarfile.BLOCKSIZE  # bytes before the content of a member
+NAME_BYTES = 100  # at the beginning of a header; longer names are in a header of their own
+SIZE_FIELD = slice(124, 135)  # octal digits
 
 
 class ShardMember(NamedTuple):
@@ -119,14 +121,21 @@ def scan_shard(shard: ByteRanges) -> ShardIndex:
     return ShardIndex(shard.size, recordings)
 
 
-def check_header(shard: ByteRanges, name: str, member: ShardMember) -> None:
-    """Raise AudioError if there is no header of a member of this size before its content: shard and index do not fit."""
+def check_header(header: bytes, shard: str, name: str, member: ShardMember) -> None:
+    """Raise AudioError if the bytes before its content are not the header of this member: shard and index do not fit.
+
+    Args:
+        header: The ``HEADER`` bytes before the content.
+        shard: Path or address of the shard, for the message.
+        name: Name of the recording in the shard.
+        member: What the index says of it.
+    """
+    if header[SIZE_FIELD] == b"%011o" % member.size and header[:NAME_BYTES].rstrip(b"\0") == name.encode():
+        return  # the usual case, quick
     try:
-        header = tarfile.TarInfo.frombuf(
-            shard.read(member.offset - HEADER, HEADER), tarfile.ENCODING, "surrogateescape"
-        )
-        fits = header.size == member.size and (len(name) > 99 or not name.isascii() or header.name == name)
+        found = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
+        fits = found.size == member.size and (len(name) >= NAME_BYTES or not name.isascii() or found.name == name)
     except tarfile.HeaderError:
         fits = False
     if not fits:
-        raise AudioError(f"{shard.name} is damaged: '{name}' is not at byte {member.offset}, where the index has it")
+        raise AudioError(f"{shard} is damaged: '{name}' is not at byte {member.offset}, where the index has it")

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from auricle.audio.sources import NamedBytes
@@ -15,13 +15,13 @@ from auricle.data.manifest.clip_table import TAR_SUFFIXES
 from auricle.data.manifest.manifest import Clip, Manifest
 from auricle.data.stores.base import StoredAudio
 from auricle.data.stores.hdf5 import HDF5Audio
-from auricle.data.stores.tar.index import ShardIndex, check_header, read_index
+from auricle.data.stores.tar.index import HEADER, ShardIndex, check_header, read_index
 from auricle.data.stores.tar.ranges import ByteRanges, MemberFile, is_address, open_ranges
 
 OPEN_SHARDS = 128  # open at a time in a process
-UNCOMPRESSED = frozenset((".wav", ".wave", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"))
-WHOLE = 1 << 20  # bytes of a compressed recording that is read whole: one read is quicker than the many of a decoder
-WHOLE_UNCOMPRESSED = 1 << 17  # a crop of a longer recording is found without reading what is before it
+UNCOMPRESSED = (".wav", ".wave", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64")
+WHOLE = 1 << 20  # bytes of a recording that is read whole: one read is quicker than the many of a decoder
+WHOLE_UNCOMPRESSED = 1 << 17  # the same of WAV at an address: of a longer one fewer bytes are fetched
 
 
 class OpenShard(NamedTuple):
@@ -51,15 +51,14 @@ class TarAudio:
         store, key = str(clip.store), str(clip.key)
         if clip.path is not None or not store.lower().endswith(TAR_SUFFIXES):
             return self._other().open(clip)
-        address = store if is_address(store) else str(self.manifest.root / store)
+        address = store if is_address(store) else os.path.join(self.manifest.root, store)
         shard = self._shard(address)
         member = shard.contents.recordings.get(key)
         if member is None:
             raise AudioError(f"{address} holds no '{key}'{nearest(key, list(shard.contents.recordings))}")
-        check_header(shard.ranges, key, member)
-        name = f"{address}/{key}"
-        most = WHOLE_UNCOMPRESSED if PurePosixPath(key).suffix.lower() in UNCOMPRESSED else WHOLE
-        if member.size <= most:
+        check_header(shard.ranges.read(member.offset - HEADER, HEADER), address, key, member)
+        name, far = f"{address}/{key}", is_address(address)
+        if member.size <= (WHOLE_UNCOMPRESSED if far and key.lower().endswith(UNCOMPRESSED) else WHOLE):
             return StoredAudio(NamedBytes(shard.ranges.read(member.offset, member.size), name))
         return StoredAudio(cast(BinaryIO, MemberFile(shard.ranges, member.offset, member.size, name)))
 

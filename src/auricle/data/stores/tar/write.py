@@ -33,12 +33,12 @@ from auricle.data.stores.conversion import keys_of
 from auricle.data.stores.recordings import Recording, stamp_text
 from auricle.data.stores.tar.index import SUFFIX, ShardIndex, ShardMember, index_name, read_index
 from auricle.data.stores.tar.ranges import LocalRanges
+from auricle.data.stores.tar.store import UNCOMPRESSED
 
 FLAC_BITS = {"pcm_24": 24, "pcm_32": 24, "float": 24, "double": 24}  # by coding of the source; all others: 16
 MOST_FLAC_CHANNELS = 8
 LOSSY_RATIO = 6.0  # bytes of FLAC for a byte of MP3 at 128 kbit/s, about; FLAC of WAV has half the bytes
 PLAIN_RATIO = 0.5
-PLAIN = (".wav", ".wave", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64")
 
 
 class ShardEntry(NamedTuple):
@@ -171,7 +171,7 @@ def estimated_size(recording: Recording, size: int, encode: str) -> int:
     if encode == "keep":
         return size
     suffix = _suffix(recording)
-    return round(size * (1.0 if suffix == ".flac" else PLAIN_RATIO if suffix in PLAIN else LOSSY_RATIO))
+    return round(size * (1.0 if suffix == ".flac" else PLAIN_RATIO if suffix in UNCOMPRESSED else LOSSY_RATIO))
 
 
 def stored_size(manifest: Manifest, recording: Recording) -> int:
