@@ -10,7 +10,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.serve.errors import Refusal
-from auricle.serve.jobs import JobQueue
+from auricle.serve.jobs.jobs import JobQueue
 from helpers.patience import PATIENCE
 
 
@@ -124,7 +124,7 @@ def test_damaged_and_foreign_files_are_no_jobs(tmp_path, gates):
 
 
 def test_old_jobs_are_forgotten(tmp_path, queue, monkeypatch):
-    monkeypatch.setattr("auricle.serve.jobs.MOST_KEPT", 3)
+    monkeypatch.setattr("auricle.serve.jobs.jobs.MOST_KEPT", 3)
     jobs = []
     for _ in range(6):
         jobs.append(queue.submit("fail", {}))
@@ -137,7 +137,7 @@ def test_old_jobs_are_forgotten(tmp_path, queue, monkeypatch):
 
 def test_a_job_without_room_on_the_disk_is_refused(tmp_path, gates, monkeypatch):
     queue = JobQueue(tmp_path, {"wait": gates}, workers=1, most_waiting=1)
-    monkeypatch.setattr("auricle.serve.jobs.write_text", full_disk)
+    monkeypatch.setattr("auricle.serve.jobs.jobs.write_text", full_disk)
     with pytest.raises(AuricleError, match="No space left"):
         queue.submit("wait", {"number": 0})
     assert queue.jobs() == []

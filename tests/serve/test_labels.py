@@ -10,8 +10,8 @@ import pytest
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.formats import read_manifest
 from auricle.index.answers import Answer
+from auricle.serve.jobs.training import reason_in
 from auricle.serve.labels import DrawnLabel, clips_to_learn
-from auricle.serve.training import reason_in
 from helpers.serving import client_of, finished, ids_of, make_world
 from helpers.sounds import tone, write_sound
 

@@ -11,10 +11,10 @@ import soundfile
 
 from auricle.audio.decode import read
 from auricle.audio.write import encode_audio
-from auricle.serve.decoding import DecoderProcesses
-from auricle.serve.decoding_work import DecodingLimits
 from auricle.serve.errors import Refusal
-from auricle.serve.uploads import shown_name
+from auricle.serve.uploads.decoding import DecoderProcesses
+from auricle.serve.uploads.decoding_work import DecodingLimits
+from auricle.serve.uploads.uploads import shown_name
 from helpers.serving import client_of
 from helpers.sounds import tone
 

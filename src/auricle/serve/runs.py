@@ -11,8 +11,8 @@ from typing import Any
 from auricle.core.errors import AuricleError
 from auricle.core.options import as_plain
 from auricle.hub.run_folder import RunFolder
+from auricle.serve.jobs.training import scores_of
 from auricle.serve.library import id_of
-from auricle.serve.training import scores_of
 
 DEEPEST = 4  # folders below the one that was named
 MOST_RUNS = 1000

@@ -32,21 +32,21 @@ from auricle.index.search.find import IndexSearch, embedder_of
 from auricle.inference.config import TagSettings
 from auricle.inference.embedder import Embedder
 from auricle.review.session import ReviewSession
-from auricle.serve.decoding import DecoderProcesses
-from auricle.serve.decoding_work import DecodingLimits
 from auricle.serve.errors import Refusal
-from auricle.serve.jobs import JobQueue, Work
+from auricle.serve.jobs.jobs import JobQueue, Work
+from auricle.serve.jobs.results import ResultStore
+from auricle.serve.jobs.tagging import TagWork
+from auricle.serve.jobs.training import TrainWork
 from auricle.serve.labels import LabelBook, clips_to_learn
 from auricle.serve.library import Library, ServedRecording, existing
 from auricle.serve.pictures import Pictures
-from auricle.serve.results import ResultStore
 from auricle.serve.runs import ServedRun, find_runs
 from auricle.serve.sessions import Models
 from auricle.serve.settings import ServeConfig
 from auricle.serve.sounds import PlayableSounds
-from auricle.serve.tagging import TagWork
-from auricle.serve.training import TrainWork
-from auricle.serve.uploads import Uploads
+from auricle.serve.uploads.decoding import DecoderProcesses
+from auricle.serve.uploads.decoding_work import DecodingLimits
+from auricle.serve.uploads.uploads import Uploads
 
 R = TypeVar("R")
 HEAVY_THREADS = 2  # for pictures and searches

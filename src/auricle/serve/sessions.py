@@ -14,7 +14,7 @@ from auricle.inference.embedder import Embedder
 from auricle.inference.tagger import Tagger
 from auricle.models.base import Encoder
 from auricle.serve.errors import Refusal
-from auricle.serve.results import key_of
+from auricle.serve.jobs.results import key_of
 
 NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 LONGEST_ID = 60  # characters

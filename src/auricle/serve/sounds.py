@@ -9,9 +9,9 @@ from pathlib import Path
 
 from auricle.audio.decode.reader import opened
 from auricle.core.io import file_stamp, make_folder, temporary_name
-from auricle.serve.decoding import DecoderProcesses
 from auricle.serve.errors import Refusal
 from auricle.serve.library import UPLOAD, ServedRecording
+from auricle.serve.uploads.decoding import DecoderProcesses
 
 MEDIA_TYPES = {  # of files that browsers play, by suffix
     ".wav": "audio/wav",

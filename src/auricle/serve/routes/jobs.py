@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from auricle.core.io import dumps
-from auricle.serve.jobs import ENDED, Job
+from auricle.serve.jobs.jobs import ENDED, Job
 from auricle.serve.routes.shared import JobPath, TheService
 from auricle.serve.schemas import JobReply, JobsReply
 from auricle.serve.service import Service

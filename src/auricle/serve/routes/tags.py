@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from auricle.inference.tag_formats import FORMATS
 from auricle.serve.errors import Refusal
-from auricle.serve.results import TaggedRecording
+from auricle.serve.jobs.results import TaggedRecording
 from auricle.serve.routes.jobs import job_reply
 from auricle.serve.routes.shared import RecordingPath, TheService
 from auricle.serve.schemas import (

@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from auricle.serve.decoding_work import DecodedCopy, DecodingLimits, decode_in_process
 from auricle.serve.errors import Refusal
+from auricle.serve.uploads.decoding_work import DecodedCopy, DecodingLimits, decode_in_process
 
 WALL_FACTOR = 4.0  # real seconds per processor second that are allowed, on a busy machine
 LEAST_WALL = 60.0
@@ -35,7 +35,7 @@ class DecoderProcesses:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":  # a new process then takes milliseconds
-            self._context.set_forkserver_preload(["auricle.serve.decoding_work"])
+            self._context.set_forkserver_preload(["auricle.serve.uploads.decoding_work"])
         self._starting = threading.Lock()
         self._running: set[Any] = set()
         self._stopping = False

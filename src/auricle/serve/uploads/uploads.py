@@ -26,9 +26,9 @@ from starlette.requests import ClientDisconnect
 from auricle.core.console import printable
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder, writing
-from auricle.serve.decoding import DecoderProcesses
 from auricle.serve.errors import Refusal
 from auricle.serve.library import UPLOAD, Library, ServedRecording
+from auricle.serve.uploads.decoding import DecoderProcesses
 
 MOST_FILES = 100  # of one request
 LONGEST_NAME = 200  # characters that are shown of a file's name

@@ -19,7 +19,7 @@ from auricle.core.io import make_folder
 from auricle.data.manifest.formats import write_manifest
 from auricle.data.manifest.manifest import Manifest
 from auricle.hub.run_folder import RunFolder
-from auricle.serve.jobs import JobHandle
+from auricle.serve.jobs.jobs import JobHandle
 from auricle.serve.sessions import Models
 
 HOW = ("--how", "head", "--kind", "multilabel", "--quiet")  # a window of a recording may hold none of the classes

@@ -12,9 +12,9 @@ from auricle.core.io import file_stamp
 from auricle.inference.pipeline import LONG_SECONDS
 from auricle.inference.tag_results import Failure
 from auricle.inference.tagger import Tagger
-from auricle.serve.jobs import JobHandle
+from auricle.serve.jobs.jobs import JobHandle
+from auricle.serve.jobs.results import SCORED, ResultStore, TaggedRecording, lanes_of, shortened
 from auricle.serve.library import Library, ServedRecording
-from auricle.serve.results import SCORED, ResultStore, TaggedRecording, lanes_of, shortened
 from auricle.serve.sessions import Models
 from auricle.serve.settings import WINDOW
 
