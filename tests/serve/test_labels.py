@@ -46,6 +46,12 @@ def test_labels_are_kept_counted_and_removed(client):
     assert len(client.get("/api/labels").json()["labels"]) == 2
 
 
+@pytest.mark.parametrize("label", [" ", "two\nlines", "tab\tled", "nothing\0"])
+def test_a_label_is_one_line_of_text(client, label):
+    assert draw(client, (ids_of(client)[0], 0, 1, label)).status_code == 422
+    assert draw(client, (ids_of(client)[0], 0, 1, 'Käuzchen 犬 "x", y')).status_code == 201
+
+
 def test_the_table_is_one_that_finetune_reads(client, tmp_path):
     first, second = ids_of(client)
     draw(client, (first, 0, 1, "owl"), (second, 1, 2, "frog"))

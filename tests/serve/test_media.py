@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -42,6 +44,25 @@ def test_recordings_of_the_folders_are_listed_and_links_that_lead_out_are_not(cl
     assert sorted(found) == ["a.wav", "b.aiff", "c.wav"]
     assert (found["a.wav"]["seconds"], found["a.wav"]["rate"]) == (3.0, 16000)
     assert found["c.wav"]["error"].startswith("c.wav: ")
+
+
+def test_a_file_whose_name_is_no_utf8_is_shown_and_labelled_by_a_model_but_not_in_a_table(tmp_path):
+    plain = write_sound(tmp_path / "night" / "a.wav", tone(1.0))
+    names = (b"b\xff.wav", b"c\nd.wav")
+    try:
+        for name in names:
+            shutil.copy(plain, os.path.join(os.fsencode(plain.parent), name))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with client_of(folders=str(plain.parent), model="logmel-stats", state=str(tmp_path / "state")) as client:
+        found = by_name(client)
+        assert sorted(found) == ["a.wav", "b\\udcff.wav", "c\\u000ad.wav"]
+        for item in found.values():
+            for part in ("audio", "waveform", "spectrogram.png"):
+                assert client.get(f"/api/recordings/{item['id']}/{part}").status_code == 200
+        label = {"recording": found["b\\udcff.wav"]["id"], "start": 0, "end": 1, "label": "owl"}
+        answer = client.post("/api/labels", json={"labels": [label]})
+        assert (answer.status_code, "rename" in answer.json()["error"]["message"]) == (422, True)
 
 
 def test_lists_are_cut_into_pages(client):

@@ -57,7 +57,17 @@ class LabelBook:
             database.execute(TABLE)
 
     def add(self, labels: Iterable[DrawnLabel]) -> list[DrawnLabel]:
-        """Keep labels, each once, and return them with their numbers."""
+        """Keep labels, each once, and return them with their numbers.
+
+        Raises:
+            Refusal: there are too many, or a path cannot be written in the table that is learnt from.
+        """
+        labels = list(labels)
+        for item in labels:
+            if not _is_utf8(item.path):
+                raise Refusal(
+                    422, f"the path of {item.name} holds bytes that are no UTF-8; rename the file to label it"
+                )
         rows = [
             (
                 item.recording,
@@ -103,6 +113,14 @@ class LabelBook:
     def _database(self) -> Iterator[sqlite3.Connection]:
         with self._lock, writing(self.file), closing(sqlite3.connect(self.file, timeout=10.0)) as database, database:
             yield database
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def clips_to_learn(drawn: Iterable[DrawnLabel], answers: Iterable[Answer]) -> Manifest:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from auricle.audio.decode import AUDIO_SUFFIXES, probe
 from auricle.audio.sources import files_below
+from auricle.core.console import printable
 from auricle.core.errors import AuricleError
 from auricle.core.io import file_stamp, make_folder, remove_leftovers, replacing_folder, write_text
 from auricle.serve.errors import Refusal
@@ -35,7 +36,8 @@ class ServedRecording:
 
     Attributes:
         id: 16 hexadecimal digits.
-        name: what people see: the path below its folder, or the name of the upload.
+        name: what people see: the path below its folder, or the name of the upload. It is UTF-8 without control characters,
+            which names of files need not be.
         path: the file that is read; of an upload its decoded copy.
         source: folder, upload or index.
         seconds, rate, channels: None until the header was read; of an upload those of the file that was sent.
@@ -200,19 +202,19 @@ class Library:
     def _named_files(self) -> Iterator[ServedRecording]:
         for root in self.folders:
             if root.is_file():
-                yield ServedRecording(id_of(root), root.name, root, FOLDER)
+                yield ServedRecording(id_of(root), printable(root.name), root, FOLDER)
                 continue
             shown = f"{root.name}/" if len(self.folders) > 1 else ""
             for name in files_below(root, AUDIO_SUFFIXES):
                 path = Path(os.path.realpath(root / name))
                 if path.is_file() and self._is_inside(path):
-                    yield ServedRecording(id_of(path), shown + name, path, FOLDER)
+                    yield ServedRecording(id_of(path), printable(shown + name), path, FOLDER)
 
     def _indexed_files(self) -> Iterator[ServedRecording]:
         for name in self.indexed():
             path = Path(os.path.realpath(name))
             if path.suffix.lower() in AUDIO_SUFFIXES:
-                yield ServedRecording(id_of(path), os.path.basename(name), path, INDEX)
+                yield ServedRecording(id_of(path), printable(os.path.basename(name)), path, INDEX)
 
     def _is_inside(self, path: Path) -> bool:
         real = Path(os.path.realpath(path))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from auricle.core.console import printable
 from auricle.core.errors import AuricleError
 from auricle.core.options import as_plain
 from auricle.hub.run_folder import RunFolder
@@ -55,7 +56,7 @@ def _runs_below(root: Path) -> Iterator[ServedRun]:
 
 def _described(path: Path, root: Path) -> ServedRun:
     run = RunFolder(path)
-    name = path.name if path == root else str(path.relative_to(root))
+    name = printable(path.name if path == root else str(path.relative_to(root)))
     try:
         settings: dict[str, Any] = as_plain(run.read_config())
     except AuricleError:  # damaged; its report may be whole

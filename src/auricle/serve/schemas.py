@@ -9,7 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 RecordingId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="id of a recording")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Window = Annotated[float, Field(ge=0.05, le=3600, allow_inf_nan=False)]
-LabelText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S", description="name of a class")]
+# the name of a class is a cell of tables and a line of label tracks: one line, without control characters
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+ONE_LINE_OF_TEXT = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+LabelText = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=ONE_LINE_OF_TEXT, description="name of a class: one line")
+]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -255,7 +260,7 @@ class NewAnswer(RequestBody):
     end: Seconds
     label: LabelText
     answer: Literal["yes", "no", "other", "unsure"]
-    other: str = Field(default="", max_length=200, description="with other: what it is")
+    other: str = Field(default="", max_length=200, pattern=ONE_LINE, description="with other: what it is")
     score: Score | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from auricle.core.console import printable
 from auricle.inference.tag_formats import FORMATS
 from auricle.serve.routes.shared import TheService
 from auricle.serve.schemas import AboutReply, IndexReply, LimitsReply, ModelReply
@@ -22,7 +23,7 @@ def about(service: TheService) -> AboutReply:
         version=__version__,
         models=[model_reply(model) for model in service.models.all()],
         index=index_reply(service),
-        folders=[root.name for root in service.library.folders],
+        folders=[printable(root.name) for root in service.library.folders],
         runs=len(service.runs()),
         window=window,
         hop=hop,
