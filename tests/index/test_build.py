@@ -331,6 +331,14 @@ def test_lost_vectors_are_computed_again(sounds, out):
     assert content(out).keys() == before.keys()
 
 
+def test_a_lost_folder_of_vectors_is_filled_again(sounds, out):
+    fill(out, sounds)
+    before = content(out)
+    shutil.rmtree(out / "vectors")
+    assert fill(out, sounds).new == 3
+    assert content(out).keys() == before.keys()
+
+
 def test_a_full_disk_is_told_in_words_and_the_next_run_continues(sounds, out, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

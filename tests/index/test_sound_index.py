@@ -196,6 +196,7 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("dear", encoding="utf-8")
     with pytest.raises(AuricleError, match="is no index and holds other files \\(letter.txt"):
         SoundIndex.create(tmp_path, INFO)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     with pytest.raises(AuricleError, match="is no index .*auricle index RECORDINGS"):
         SoundIndex.open(tmp_path)
     with pytest.raises(AuricleError, match="does not exist"):
@@ -209,6 +210,16 @@ def test_what_a_killed_process_left_before_the_description_is_made_anew(tmp_path
     monkeypatch.undo()
     index = SoundIndex.create(tmp_path / "INDEX", replace(INFO, fingerprint="other"))
     assert len(index) == 0
+
+
+@pytest.mark.parametrize("damage", ["[]", None], ids=["damaged", "lost"])
+def test_a_lost_description_of_the_vectors_costs_none_of_them(index, damage):
+    before, described = index.vectors(), index.folder / "vectors" / "description.json"
+    described.unlink()
+    if damage:
+        described.write_text(damage, encoding="utf-8")
+    again = SoundIndex.create(index.folder, INFO)
+    assert [part.tolist() for part in again.vectors()] == [part.tolist() for part in before]
 
 
 def test_a_lost_description_does_not_cost_the_rest(index):

@@ -27,7 +27,7 @@ import numpy as np
 from auricle.core.errors import AuricleError
 from auricle.core.io import make_folder
 from auricle.core.locks import locked
-from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.data.stores.embeddings import EmbeddingStore, LostDescriptionError
 from auricle.data.stores.shards import CLIP, DamagedShardError
 from auricle.index import schema
 from auricle.index.answers import Answer
@@ -145,6 +145,8 @@ class SoundIndex:
         """
         folder = Path(folder)
         make_folder(folder, "choose another --out")
+        if not cls.is_index(folder):
+            _check_empty(folder)  # before the lock, which would stay among the files of the user
         with locked(folder / LOCK):
             if not (folder / DESCRIPTION).exists():
                 _check_empty(folder)
@@ -164,6 +166,8 @@ class SoundIndex:
             raise AuricleError(
                 f"the index {folder} was made with {', '.join(different)}; give the same, or another --out"
             )
+        with locked(folder / LOCK):
+            index._mend_store()
         if (
             index.info.heads != info.heads
         ):  # thresholds, which decide about the events of recordings that are read from now on
@@ -209,6 +213,13 @@ class SoundIndex:
         if self._store is None:
             self._store = EmbeddingStore.open(self.folder / VECTORS)
         return self._store
+
+    def _mend_store(self) -> None:
+        """Write the description of the vectors again where it is lost or damaged: what is in it follows from that of the index."""
+        try:
+            EmbeddingStore.open(self.folder / VECTORS)
+        except LostDescriptionError:
+            EmbeddingStore.describe_again(self.folder / VECTORS, self._about_vectors(), dtype=self.info.dtype)
 
     def _about_vectors(self) -> dict[str, Any]:
         return {"encoder": self.info.fingerprint, "window": self.info.window, "hop": self.info.hop}

@@ -79,6 +79,10 @@ class StoredRow:
         return self.shard, self.row, self.frame, self.frames
 
 
+class LostDescriptionError(AuricleError):
+    """The description of an embedding store cannot be read."""
+
+
 class EmbeddingStore:
     """Embeddings on disk, by id. ``create`` opens a store for writing, ``open`` an existing one.
 
@@ -113,13 +117,12 @@ class EmbeddingStore:
         if dtype not in DTYPES:
             raise AuricleError(f"the dtype of an embedding store is one of {', '.join(DTYPES)}, got '{dtype}'")
         make_folder(folder)
+        if not cls.is_store(folder):
+            _check_empty(folder)  # before the lock, which would stay among the files of the user
         with locked(folder / LOCK):
             if not cls.is_store(folder):
-                others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
-                if others := [name for name in others if not name.startswith(f".{DESCRIPTION}.")]:
-                    raise AuricleError(f"{folder} is no embedding store and holds other files ({others[0]} …)")
-                text = json.dumps({"format": FORMAT, "dtype": dtype, "description": wanted}, indent=1)
-                write_text(folder / DESCRIPTION, text)
+                _check_empty(folder)
+                _write_description(folder, wanted, dtype)
         store = cls.open(folder)
         different = {key for key in {*wanted, *store.description} if wanted.get(key) != store.description.get(key)}
         if different or store.dtype != dtype:
@@ -145,7 +148,7 @@ class EmbeddingStore:
             if not isinstance(description, dict) or dtype not in DTYPES:
                 raise TypeError("description or dtype")
         except Exception as error:  # any value may have any type, and any depth
-            raise AuricleError(
+            raise LostDescriptionError(
                 f"{folder} is no embedding store: {DESCRIPTION} cannot be read ({content_fault(error)}); choose another name, "
                 "or remove the folder"
             ) from None
@@ -157,6 +160,18 @@ class EmbeddingStore:
         else:
             store._complete_index()
         return store
+
+    @classmethod
+    def describe_again(cls, folder: str | Path, description: Mapping[str, Any], *, dtype: str) -> None:
+        """Write the description of a store whose description is lost or damaged; its shards stay as they are.
+
+        Args:
+            folder: made if it does not exist.
+            description, dtype: those with which the store was made.
+        """
+        make_folder(Path(folder))
+        with locked(Path(folder) / LOCK):
+            _write_description(Path(folder), description, dtype)
 
     @property
     def read_dtype(self) -> str:
@@ -491,3 +506,15 @@ def _insert(db: sqlite3.Connection, number: int, shard: Shard) -> None:
 def _widths(clip: ClipEmbedding) -> dict[str, int]:
     widths = {name: int(np.size(vector)) for name, vector in clip.vectors.items()}
     return widths if clip.frames is None else widths | {FRAMES: clip.frames.shape[1]}
+
+
+def _check_empty(folder: Path) -> None:
+    """Raise AuricleError for a folder with files that are not those of a store that was about to be made."""
+    others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+    if others := [name for name in others if not name.startswith(f".{DESCRIPTION}.")]:
+        raise AuricleError(f"{folder} is no embedding store and holds other files ({others[0]} …)")
+
+
+def _write_description(folder: Path, description: Mapping[str, Any], dtype: str) -> None:
+    text = json.dumps({"format": FORMAT, "dtype": dtype, "description": dict(description)}, indent=1)
+    write_text(folder / DESCRIPTION, text)
