@@ -75,6 +75,15 @@ def test_part_of_a_recording_finds_what_is_heard_there_and_not_itself(session, m
     assert (night.name, 2.0) not in places(results)
 
 
+def test_part_ends_with_its_recording_wherever_its_end_is_said_to_be(session, made):
+    night = made.sounds / "pond/20240601_220000.WAV"
+    results = find(session, f"{night}@2-99999999999", top_k=3)
+    assert len(results) == 3
+    assert any("with the recording" in note for note in results.notes)
+    with pytest.raises(AuricleError, match="starts at 99999.000 s, but the file ends"):
+        find(session, f"{night}@99999-99999999999")
+
+
 def test_recording_of_the_index_is_not_found_by_itself(session, made):
     name = "pond/20240601_220000.WAV"
     results = find(session, str(made.sounds / name), top_k=50)

@@ -7,10 +7,12 @@ results = search(read_query(["bark.wav", "label:Dog > 0.3"], [], index.info))
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from auricle.audio.decode import probe
 from auricle.core.console import listed, number_of
 from auricle.core.errors import AuricleError, nearest
 from auricle.index.database import SoundIndex, Span
@@ -42,6 +45,7 @@ from auricle.index.search.unit_vectors import UnitVectors
 from auricle.inference.tag_results import Tag
 
 if TYPE_CHECKING:
+    from auricle.data.manifest.manifest import Clip
     from auricle.inference.embedder import Embedder
     from auricle.models.base import Encoder
 
@@ -258,7 +262,7 @@ class IndexSearch:
 
         manifest = as_manifest(example.path)
         if example.start is not None:
-            clips = tuple(replace(clip, start=example.start, end=example.end) for clip in manifest)
+            clips = tuple(_part_of(clip, example, notes) for clip in manifest)
             manifest = replace(manifest, clips=clips)
         windows = cut_into_distinct_windows(manifest, self.index.info.window, self.index.info.hop)
         results = list(self.embedder().iterate(windows, names=(CLIP,)))
@@ -361,6 +365,23 @@ class IndexSearch:
             elif names and not {name.lower() for name in names} & {name.lower() for name in known}:
                 notes.append(f"there is no {flag} '{names[0]}'{nearest(names[0], sorted(known))}")
         return notes or [f"the filters leave none of {number_of(len(self.index), 'span')}"]
+
+
+def _part_of(clip: Clip, example: SoundExample, notes: list[str]) -> Clip:
+    """The part of a recording that an example names, up to the end of the recording.
+
+    Without that limit an end far behind the recording would be cut into as many windows as fit before it.
+    """
+    start, end = example.start or 0.0, example.end or math.inf
+    if clip.path is not None:
+        with suppress(AuricleError):  # who reads the clip says why it cannot be read
+            seconds = probe(example.path).seconds
+            if start < seconds < end:
+                notes.append(f"{example} ends at {seconds:.12g} s, with the recording")
+                end = seconds
+            elif seconds <= start:  # refused when it is read
+                end = min(end, start + 1.0)
+    return replace(clip, start=start, end=end)
 
 
 def _from_zero(similarity: float | None) -> float:
