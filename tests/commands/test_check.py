@@ -176,6 +176,14 @@ def test_what_is_checked_is_never_replaced(tmp_path, capsys):
     assert len(auricle.Manifest.read(other)) == 2
 
 
+def test_a_table_of_the_user_in_the_output_folder_is_not_replaced(tmp_path):
+    write(tmp_path / "sounds" / "a.wav", clean_sound(1))
+    (tmp_path / "sounds" / "clips.csv").write_text("mine", encoding="utf-8")
+    with pytest.raises(AuricleError, match="clips.csv exists and is not of an earlier run"):
+        auricle.check(tmp_path / "sounds", out=tmp_path / "sounds")
+    assert (tmp_path / "sounds" / "clips.csv").read_text(encoding="utf-8") == "mine"
+
+
 def test_several_folders_are_compared(tmp_path, capsys):
     write_clean_folder(tmp_path / "train", 2)
     write(tmp_path / "test/copy.flac", clean_sound(0))

@@ -129,6 +129,30 @@ def test_a_detector_gets_the_thresholds_of_its_review_or_of_its_own_scores(tmp_p
     assert read_run(detector).info.label_space.thresholds != before
 
 
+def test_files_of_the_user_in_the_output_folder_are_not_replaced(detections, tmp_path, capsys):
+    write_answers(tmp_path / "ann.csv", answered(np.array([0.9, 0.5]), np.array([True, False])))
+    for name, command in (("labels.csv", "ann.csv"), ("queue.csv", detections.name)):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("mine", encoding="utf-8")
+        assert run(["review", str(tmp_path / command), "--out", str(folder), "--quiet"]) == 2
+        assert f"{name} exists and is not of an earlier run" in capsys.readouterr().err
+        assert [(path.name, path.read_text(encoding="utf-8")) for path in folder.iterdir()] == [(name, "mine")]
+
+
+def test_conflicts_that_are_settled_are_gone_and_never_the_answers_themselves(tmp_path, capsys):
+    scores, out = np.array([0.9, 0.5]), tmp_path / "out"
+    write_answers(tmp_path / "ann.csv", answered(scores, np.array([True, False]), reviewer="ann"))
+    for holds in (True, False):
+        write_answers(tmp_path / "bob.csv", answered(scores, np.array([True, holds]), reviewer="bob"))
+        assert run(["review", str(tmp_path / "ann.csv"), str(tmp_path / "bob.csv"), "--out", str(out)]) == 0
+        assert (out / "conflicts.csv").exists() == holds
+    write_answers(out / "conflicts.csv", answered(scores, np.array([True, True])))
+    assert run(["review", str(out / "conflicts.csv"), "--out", str(out)]) == 2
+    assert "a file that this review writes" in capsys.readouterr().err
+    assert len(read_answers(out / "conflicts.csv")) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -175,7 +175,8 @@ def _read(config: CheckConfig) -> Manifest:
 
 def _check_target(config: CheckConfig, manifest: Manifest) -> None:
     """Raise AuricleError, before anything is measured, for clips without sound and for places that cannot be written."""
-    from auricle.core.io import check_folder, make_folder
+    from auricle.core.io import check_folder, check_own, make_folder
+    from auricle.data.checks.measures import JOURNAL
     from auricle.data.manifest.tables import check_table
 
     silent = next((clip.id for clip in manifest if clip.path is None and not clip.in_archive), None)
@@ -198,6 +199,9 @@ def _check_target(config: CheckConfig, manifest: Manifest) -> None:
     if config.out is not None:
         if Path(config.out).exists() and not Path(config.out).is_dir():
             raise AuricleError(f"--out {config.out} is a file; expected a folder, which is made")
+        check_own(
+            Path(config.out), (PAGE, FINDINGS, CLIPS, JSON), (JOURNAL,), "choose another --out, or rename the file"
+        )
         make_folder(Path(config.out), "choose another --out")
 
 

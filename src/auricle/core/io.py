@@ -20,7 +20,7 @@ import sys
 import tempfile
 import traceback
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import IOBase
@@ -281,6 +281,21 @@ def check_folder(folder: Path, advice: str = "choose another place") -> None:
         raise AuricleError(f"cannot make the folder {folder}: {there} is not a folder; {advice}")
     if not os.access(there, os.W_OK):
         raise AuricleError(f"cannot make the folder {folder}: the folder {there} cannot be written; {advice}")
+
+
+def check_own(folder: Path, names: Iterable[str], marks: Iterable[str], advice: str) -> None:
+    """Raise AuricleError if files that are about to be replaced in a folder are not those of an earlier run.
+
+    Args:
+        folder: the output folder; it need not exist.
+        names: of the files that are about to be written.
+        marks: files of which an earlier run has left at least one, and nobody else any.
+        advice: the end of the message, such as "choose another --out".
+    """
+    if any((folder / mark).exists() for mark in marks):
+        return
+    if others := [name for name in names if (folder / name).exists()]:
+        raise AuricleError(f"{folder / others[0]} exists and is not of an earlier run: it would be replaced; {advice}")
 
 
 def _check_steps_up(folder: Path, advice: str) -> None:

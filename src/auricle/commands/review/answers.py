@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from auricle.commands.review.review import ReviewConfig
+from auricle.commands.review.review import PAGE, QUEUE, ReviewConfig
 from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, write_text
+from auricle.core.io import check_own, make_folder, write_text
 from auricle.data.manifest.tables import text_file
 from auricle.index.answers import COLUMNS, Answer, cells_of, read_answers
 from auricle.reports.review_report import review_report
@@ -105,26 +105,40 @@ def read_review(config: ReviewConfig) -> ReviewedAnswers:
     wanted = [answer for answer in given if not config.label or answer.label in config.label]
     if not wanted:
         raise AuricleError(f"no answer is about {', '.join(config.label)}")
+    folder = Path(config.out)
+    _check_out(folder, config.source)
     settled, conflicts = joined(wanted)
     found = precisions(settled, config.goal.wanted_precision, config.bound)
     pairs = agreements(wanted)
-    folder = Path(config.out)
     make_folder(folder, "choose another --out")
-    files, notes = {}, [note for note in (few_note(found),) if note]
-    files["labels"], more = _labels(settled, config, folder)
+    notes = [note for note in (few_note(found),) if note]
+    precision = _precision_table(found, folder / PRECISION)  # first: it marks the folder as that of a review
+    labels, more = _labels(settled, config, folder)
     notes += more
-    files["precision"] = _precision_table(found, folder / PRECISION)
-    if conflicts:
-        files["conflicts"] = _conflict_table(conflicts, folder / CONFLICTS)
+    files: dict[str, Path | None] = {"labels": labels, "precision": precision}
+    files["conflicts"] = _conflict_table(conflicts, folder / CONFLICTS) if conflicts else None
+    for name, file in (("labels", LABELS), ("conflicts", CONFLICTS)):
+        if files[name] is None:  # what earlier answers gave no longer holds
+            (folder / file).unlink(missing_ok=True)
     write_text(folder / REPORT, review_report(found, pairs, conflicts, notes, config.goal.wanted_precision))
     files["report"] = folder / REPORT
     update = None
     if config.update:
         update = update_thresholds(config.update, found)
         notes += [*update.notes, *update.kept]
-    labels = files["labels"]
     written = {name: path for name, path in files.items() if path is not None}
     return ReviewedAnswers(tuple(found), tuple(pairs), tuple(conflicts), labels, written, update, tuple(notes))
+
+
+def _check_out(folder: Path, sources: Sequence[str]) -> None:
+    """Raise AuricleError for files in ``--out`` that would be replaced and are not of an earlier review, or are the answers."""
+    for source in sources:
+        if Path(source).resolve() in {(folder / name).resolve() for name in (LABELS, PRECISION, CONFLICTS)}:
+            raise AuricleError(
+                f"{source} is a file that this review writes; rename the table of answers, or choose another --out"
+            )
+    advice = "choose another --out, or rename the file"
+    check_own(folder, (REPORT, LABELS, PRECISION, CONFLICTS), (PRECISION, PAGE, QUEUE), advice)
 
 
 def _with_reviewers(tables: Sequence[str]) -> list[Answer]:

@@ -9,16 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from auricle.commands.review.review import ReviewConfig
+from auricle.commands.review.review import PAGE, QUEUE, ReviewConfig
 from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
-from auricle.core.io import make_folder, write_text
+from auricle.core.io import check_own, make_folder, write_text
 from auricle.index.answers import read_answers
 from auricle.reports.clip_pages.review_page import ReviewQuestions, review_page
 from auricle.review.found import read_found
 from auricle.review.queue import ReviewChoice, ReviewItem, choose, write_queue
-
-PAGE, QUEUE = "review.html", "queue.csv"  # in the output folder
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,7 @@ def _free_folder(config: ReviewConfig) -> Path:
             f"{folder} holds a page already; choose another --out, or replace it with --overwrite (answers are kept in the "
             "browser, and in the answers.csv that you saved)"
         )
+    check_own(folder, (QUEUE,), (PAGE,), "choose another --out, or rename the file")
     return folder
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KINDS = ("auto", "events", "windows")  # ``review.found.KINDS``, which needs more imports than --help has time for
 BOUNDS = ("estimate", "cautious", "sure")  # ``review.precision.BOUNDS``
 FORMATS = ("auto", "yes", "no")
+PAGE, QUEUE = "review.html", "queue.csv"  # of questions, in the output folder
 
 
 @dataclass(frozen=True)
