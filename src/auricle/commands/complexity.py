@@ -117,7 +117,7 @@ def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
 
     samples = max(1, round(config.seconds * encoder.info.sample_rate))
     wave = 0.1 * torch.randn(1, samples, generator=RandomKey(0).torch("complexity"))
-    _fit_batch_norms(encoder, wave)
+    fit_batch_norms(encoder, wave)
     ready, times = encoder.for_inference(), []
     with torch.inference_mode():
         for _ in range(config.rounds + 2):  # the first two warm up
@@ -129,7 +129,7 @@ def _measured(encoder: Encoder, config: ComplexityConfig) -> dict[str, Any]:
     return measured | {"threads": torch.get_num_threads()}
 
 
-def _fit_batch_norms(encoder: Encoder, wave: Tensor) -> None:
+def fit_batch_norms(encoder: Encoder, wave: Tensor) -> None:
     """Give new batch norms the statistics of this waveform; otherwise numbers become denormal, and slow."""
     import torch
     from torch import nn
