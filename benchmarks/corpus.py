@@ -7,9 +7,9 @@ The recordings of a folder (ESC-10: 400 clips of 5 s) are tagged with mn04_as in
 - ``pool``: what ``auricle tag --executor pool --processes P`` runs.
 
 A round of a form is every recording once. The pool's rounds follow each other: ``LEAD`` answers before the clock starts
-replace those that are under way when it stops. Wall time counts; beside other busy processes look at the processor time. ``floor`` is the
-processor time of one clip on one core by its parts. ``--start`` measures instead what a pool costs before its first answer. Exit
-code 1 when a ratio misses its bar.
+replace those that are under way when it stops. Wall time counts; beside other busy processes look at the processor time.
+``floor`` is the processor time of one clip on one core by its parts. ``--start`` measures instead what a pool costs before its
+first answer. Exit code 1 when a ratio misses its bar.
 """
 
 from __future__ import annotations

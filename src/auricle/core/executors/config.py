@@ -105,7 +105,7 @@ class CorpusSettings:
 
             return PoolExecutor(min(processes, max(1, items)))
         if self.executor == "ray":
-            from auricle.core.executors.ray_data import RayExecutor
+            from auricle.core.executors.ray_actors import RayExecutor
 
             return RayExecutor(processes)
         return LocalExecutor(repeatable=self.executor == "local")
