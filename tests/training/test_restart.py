@@ -7,11 +7,14 @@ import signal
 
 import pytest
 
+from auricle.cli.main import run_verb
 from auricle.core.errors import AuricleError
 from auricle.hub.run_folder import RunFolder, launch
+from auricle.training.log import read_log
 from auricle.training.run import default_folder
+from helpers.finetune_runs import labelled_sounds, weight_file
 from helpers.paths import TESTS
-from helpers.stopping import same
+from helpers.stopping import Stop, same, stop_after
 from helpers.torchrun import torchrun
 from helpers.training_runs import config, flags, prepared
 
@@ -64,6 +67,22 @@ def test_a_launch_without_an_id_is_named_by_its_process(launched, tmp_path, monk
     run = RunFolder.create(tmp_path / "run", {})
     assert json.loads((run.path / "environment.json").read_text())["job"] == launch()
     assert "process" in launch()
+
+
+def test_fine_tuning_continues_the_run_that_it_began(launched, tmp_path, monkeypatch, capsys):
+    """With its fitted head in ``start.safetensors``, which a new run would refuse to find there."""
+    sounds, model, out = labelled_sounds(tmp_path / "sounds"), weight_file(tmp_path, "m2d"), tmp_path / "run"
+    words = f"finetune {sounds} --model {model} --out {out} --how full --workers 0 --quiet"
+    monkeypatch.setattr("sys.argv", ["auricle", *words.split()])
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Stop):
+            run_verb("finetune", words.split()[1:])
+    assert (out / "start.safetensors").is_file()
+    assert run_verb("finetune", words.split()[1:]) == 0
+    steps = [row["step"] for row in read_log(out / "metrics.jsonl", "step")]
+    assert steps == sorted(set(steps))
+    assert (out / "card.md").is_file()
 
 
 def test_a_run_that_may_be_restarted_needs_a_name(launched, tmp_path):

@@ -63,6 +63,7 @@ def add_options(argv: Sequence[str], parser: VerbParser, settings: type[Finetune
 def run(args: argparse.Namespace) -> int:
     from auricle.commands.finetune.finetune import continue_finetune, detector_run, finetune_run
     from auricle.compat.original_run import original_callbacks
+    from auricle.hub.run_folder import RunFolder
 
     if args.continue_from:
         if args.dry_run:
@@ -87,6 +88,10 @@ def run(args: argparse.Namespace) -> int:
         cost = dry_run(of_training(config, typed_options(args, args.settings), args.recipe or ""))
         print(dumps(asdict(cost)) if args.json else cost)
         return EXIT_OK
+    if config.out and RunFolder(Path(config.out)).is_of_this_launch():  # torchrun started these processes again
+        watchers = original_callbacks(Path(config.out))
+        result = continue_finetune(Path(config.out), verb=args.verb_name, callbacks=watchers, quiet=args.quiet)
+        return answer(result, args.json)
     if args.method != "supervised":
         return answer(finetune_run(config, quiet=args.quiet), args.json)
     named = typed_options(args, args.settings)
