@@ -31,6 +31,7 @@ POSITIVE = (
     "keep_checkpoints",
     "save_freq",
     "batch_size",
+    "shuffle_buffer",
     "decay_start",
     "decay_every",
 )
@@ -127,6 +128,13 @@ class TrainConfig:
     compile: bool = option(False, "compile the networks (faster on GPUs only)")
     seed: int = option(0, "seed of every random draw", advanced=False)
     device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one", advanced=False)
+    shuffle: str = option(
+        "clips",
+        "order of an epoch: clips, or shards: one shard of the source after the other, mixed within --shuffle-buffer clips, so "
+        "that few shards are read at a time",
+        choices=("clips", "shards"),
+    )
+    shuffle_buffer: int = option(16384, "shuffle shards: clips that are mixed")
     workers: int = option(
         2, "number of processes that read data, 0 or more; does not change the results", advanced=False
     )

@@ -153,7 +153,32 @@ class TrainingData:
     def training_sampler(self) -> Any:
         """Return the sampler of this process's training batches, at the beginning of the run."""
         rank, world = self.processes.rank, self.processes.world
-        return ShuffledBatches(self.clips, self.batch_clips, self.train.seed, rank, world, weights=self.weights)
+        return ShuffledBatches(
+            self.clips,
+            self.batch_clips,
+            self.train.seed,
+            rank,
+            world,
+            weights=self.weights,
+            shards=self.shards(),
+            buffer=self.train.shuffle_buffer,
+        )
+
+    def shards(self) -> np.ndarray | None:
+        """Return the number of the shard of every clip of the data set, (n,); None where clips come in any order.
+
+        Raises:
+            AuricleError: the clips are loose files, and --shuffle is shards.
+        """
+        if self.train.shuffle == "clips":
+            return None
+        numbers, names = self.dataset.manifest.table.codes("store")
+        if names == [None]:
+            raise AuricleError(
+                "--shuffle shards needs clips in archives, and these are loose files; 'auricle prepare shards' writes them, and "
+                "--shuffle clips needs none"
+            )
+        return np.resize(numbers, len(self.dataset))
 
     def scoring_sampler(self) -> HeldOutBatches:
         """Return the sampler of this process's scored batches."""

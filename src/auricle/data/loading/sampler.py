@@ -35,9 +35,11 @@ class ShuffledBatches:
         weights: One per clip: an epoch draws clips in proportion. None: every clip once.
         drawn: Clips of an epoch, at most ``clips``; None: as many as there are.
         replacement: Weighted draws may take a clip more than once.
+        shards: (clips,) number of the shard of every clip: the drawn clips come shard by shard (``by_shard``). None: in any order.
+        buffer: Clips that are mixed, with ``shards``.
 
     Raises:
-        AuricleError: The clips do not fill one batch, or the weights do not fit.
+        AuricleError: The clips do not fill one batch, or weights or shards do not fit.
     """
 
     clips: int
@@ -51,6 +53,8 @@ class ShuffledBatches:
     weights: Sequence[float] | np.ndarray | None = None
     drawn: int | None = None
     replacement: bool = True
+    shards: np.ndarray | None = None
+    buffer: int = 16384
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.rank < self.world:
@@ -70,6 +74,12 @@ class ShuffledBatches:
         if self.weights is not None and not self.replacement and np.count_nonzero(self.weights) < self.epoch_clips:
             raise AuricleError(
                 f"an epoch of {self.epoch_clips} clips without repetition needs as many clips with a weight above 0"
+            )
+
+        if self.shards is not None and (len(self.shards) != self.clips or self.buffer < 1):
+            raise AuricleError(
+                f"expected the shards of {self.clips} clips and a buffer of at least 1 clip, got {len(self.shards)} and "
+                f"{self.buffer}"
             )
 
     @property
@@ -92,6 +102,11 @@ class ShuffledBatches:
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the clips of an epoch, (clips,) indices, the same on every rank."""
+        drawn = self._drawn(epoch)
+        return drawn if self.shards is None else by_shard(drawn, self.shards, self.buffer, RandomKey(self.seed, epoch))
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        """The clips of an epoch, (clips,) indices, in the order in which they are drawn."""
         if self.weights is None:
             return order_of(self.seed, epoch, self.clips)[: self.epoch_clips]
         weights = np.asarray(self.weights, np.float64)
@@ -102,6 +117,27 @@ class ShuffledBatches:
         """Return this rank's positions in the global order at a micro-step."""
         start = (step * self.world + self.rank) * self.batch_size
         return range(start, start + self.batch_size)
+
+
+def by_shard(drawn: np.ndarray, shards: np.ndarray, buffer: int, key: RandomKey) -> np.ndarray:
+    """Return drawn clips in an order that reads one shard after the other.
+
+    The shards are in an order of their own in every epoch; their clips follow each other, and each ``buffer`` clips of this row
+    are mixed. So at any time only as many shards are read as a buffer of clips comes from, and one more. The result holds the
+    same clips as ``drawn``, and does not depend on the number of ranks.
+
+    Args:
+        drawn: (n,) indices of clips; an index may come more than once.
+        shards: (clips,) number of the shard of every clip, from 0 on.
+        buffer: Clips that are mixed.
+        key: Key of the epoch.
+
+    Returns:
+        (n,) indices.
+    """
+    places = key.of("shard order").permutation(int(shards.max()) + 1)
+    row = drawn[np.argsort(places[shards[drawn]], kind="stable")]
+    return row[np.lexsort((key.of("shard buffer").random(len(row)), np.arange(len(row)) // buffer))]
 
 
 @dataclass(frozen=True, eq=False)

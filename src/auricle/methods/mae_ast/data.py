@@ -72,6 +72,10 @@ class LengthBatchedData(TrainingData):
         return super().replaced() + sum(part.left_out for part in parts)
 
     def training_sampler(self) -> BucketBatches:
+        if self.train.shuffle != "clips":
+            raise AuricleError(
+                "--shuffle shards does not go with batches of clips of one length, which come from all shards; leave it out"
+            )
         return BucketBatches(self.groups, self.train.seed, self.processes.rank, self.processes.world)
 
     def scoring_sampler(self) -> HeldOutBatches:

@@ -86,6 +86,8 @@ class LabelledData(TrainingData):
             weights=self.weights,
             drawn=self.clips,
             replacement=False,
+            shards=self.shards(),
+            buffer=self.train.shuffle_buffer,
         )
 
     def scoring_sampler(self) -> HeldOutBatches:
