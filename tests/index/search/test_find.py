@@ -227,6 +227,16 @@ def test_unknown_spans_unreadable_examples_and_other_models_are_refused(session,
         embedder_of(made.index, OtherEncoder())
 
 
+def test_lost_vectors_are_named_with_what_to_do(made, tmp_path):
+    folder = Path(shutil.copytree(made.index.folder, tmp_path / "INDEX"))
+    shutil.rmtree(folder / "search", ignore_errors=True)
+    for damage in (lambda file: file.write_bytes(file.read_bytes()[:-9]), Path.unlink):
+        for shard in (folder / "vectors").glob("shard-*.safetensors"):
+            damage(shard)
+        with pytest.raises(AuricleError, match=r"vectors of the index cannot be read .*run 'auricle index'"):
+            find(IndexSearch(SoundIndex.open(folder)), "#1")
+
+
 def test_model_that_is_gone_is_named_with_what_to_do(made):
     index = SoundIndex.open(made.index.folder)
     index.info = replace(index.info, model="/gone/run")

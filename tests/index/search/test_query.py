@@ -100,5 +100,9 @@ def test_queries_that_do_not_go_together_are_refused():
     assert read_query(["duplicates"], [], INFO) == SearchQuery(duplicates=True)
 
 
+def test_an_example_that_is_named_twice_counts_once():
+    assert read_query(["#1", "1", "#2"], ["#3", "#3"], INFO) == read_query(["#1", "#2"], ["#3"], INFO)
+
+
 def test_query_is_told_in_words():
     assert str(read_query(["#1", "#2", "label:Dog > 0.5"], ["#3"], INFO)) == "like #1 and #2, unlike #3, with Dog > 0.5"

@@ -23,6 +23,8 @@ import numpy as np
 from auricle.audio.decode import probe
 from auricle.core.console import listed, number_of
 from auricle.core.errors import AuricleError, nearest
+from auricle.data.stores.embeddings import LostDescriptionError
+from auricle.data.stores.shards import DamagedShardError
 from auricle.index.database import SoundIndex, Span
 from auricle.index.search.duplicates import THRESHOLD, near_duplicates
 from auricle.index.search.nearest import NearestSpans
@@ -124,7 +126,15 @@ class IndexSearch:
             AuricleError: for an example that cannot be read or is not in the index, an index made with another model, an
                 empty index, and a missing extra.
         """
-        settings = settings or SearchSettings()
+        try:
+            return self._found(query, settings or SearchSettings())
+        except (DamagedShardError, LostDescriptionError) as error:
+            raise AuricleError(
+                f"vectors of the index cannot be read ({error}); run 'auricle index' with its recordings again: what is lost is "
+                "read anew"
+            ) from None
+
+    def _found(self, query: SearchQuery, settings: SearchSettings) -> SearchResults:
         size = self._size()
         if not size:
             raise AuricleError(f"the index {self.index.folder} holds no spans; add recordings with 'auricle index'")

@@ -126,7 +126,9 @@ def read_query(texts: Sequence[str], unlike: Sequence[str], info: IndexInfo) -> 
             duplicates = True
         else:
             like.append(read_example(text, info))
-    query = SearchQuery(tuple(like), tuple(read_example(text, info) for text in unlike), tuple(labels), duplicates)
+    not_meant = [read_example(text, info) for text in unlike]
+    like, not_meant = list(dict.fromkeys(like)), list(dict.fromkeys(not_meant))  # one that is named twice counts once
+    query = SearchQuery(tuple(like), tuple(not_meant), tuple(labels), duplicates)
     if query.unlike and not query.like:
         raise AuricleError("--unlike needs an example that is meant; name a sound or a span of the index as QUERY")
     if both := set(query.like) & set(query.unlike):
