@@ -83,7 +83,7 @@ def test_names_that_are_not_utf8_are_left_out_and_reported(tmp_path, capsys):
     assert main(["prepare", str(tmp_path / "sounds"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     said = capsys.readouterr()
     assert "1 clip" in said.out
-    assert "their names are not UTF-8" in said.err
+    assert "names that are not UTF-8" in said.err
     assert (tmp_path / "out/manifest.csv").read_text(encoding="utf-8").splitlines()[1].startswith("good.wav,")
     words = [
         "embed",
@@ -94,10 +94,10 @@ def test_names_that_are_not_utf8_are_left_out_and_reported(tmp_path, capsys):
         "--quiet",
     ]
     assert main([*words, "--out", str(tmp_path / "e.npy")]) == 0
-    assert "their names are not UTF-8" in capsys.readouterr().err
+    assert "names that are not UTF-8" in capsys.readouterr().err
     (tmp_path / "sounds" / "good.wav").unlink()
     assert main(["prepare", str(tmp_path / "sounds"), "--out", str(tmp_path / "none"), "--quiet"]) == 2
-    assert "their names are not UTF-8" in capsys.readouterr().err
+    assert "names that are not UTF-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["embed", "prepare", "tag"])

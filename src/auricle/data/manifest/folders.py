@@ -10,6 +10,7 @@ from typing import Any
 
 from auricle.audio.decode import AUDIO_SUFFIXES
 from auricle.audio.sources import files_below, has_suffix
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.label_tracks import SUFFIX, Tracks, tracks_of
 from auricle.data.manifest.manifest import BACKGROUND_NAMES, Manifest
@@ -158,5 +159,7 @@ def spelt_in_utf8(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     for name in names:
         (strange if SURROGATES.search(name) else good).append(name)
     shown = ascii(strange[0]) if strange else ""
-    note = f"{len(strange)} files are left out: their names are not UTF-8, such as {shown}; rename them"
+    note = (
+        f"left out because of names that are not UTF-8: {number_of(len(strange), 'file')}, such as {shown}; rename them"
+    )
     return good, (note,) if strange else ()
