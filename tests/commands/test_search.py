@@ -104,6 +104,17 @@ def test_impossible_settings_are_refused(made, settings, message):
         searched(made, "#1", **settings)
 
 
+def test_neither_an_example_nor_the_index_nor_the_other_answer_is_replaced(made, tmp_path):
+    example, page = str(made.examples / "low.wav"), str(tmp_path / "low.html")
+    with pytest.raises(AuricleError, match="is an example, which is never replaced"):
+        searched(made, example, out=example, overwrite=True)
+    with pytest.raises(AuricleError, match="lies in the folder of the index"):
+        searched(made, "#1", out=str(made.index.folder / "index.sqlite"), overwrite=True)
+    with pytest.raises(AuricleError, match="--out and --page both name"):
+        searched(made, "#1", out=page, page=page)
+    assert not Path(page).exists()
+
+
 def test_folder_without_an_index_is_refused_with_the_command_that_makes_one(tmp_path, capsys):
     assert run(["search", str(tmp_path), "label:Dog"]) == 2
     assert "auricle index RECORDINGS --model NAME" in capsys.readouterr().err

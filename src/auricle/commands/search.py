@@ -163,7 +163,7 @@ def search_index(config: SearchConfig, encoder: Encoder | None = None) -> Search
     index = SoundIndex.open(config.index)
     query = read_query(config.query, config.unlike, index.info)
     settings = _settings(config)
-    _check_targets(config)
+    _check_targets(config, query)
     search = IndexSearch(
         index,
         lambda: embedder_of(
@@ -195,8 +195,23 @@ def _settings(config: SearchConfig) -> SearchSettings:
     return SearchSettings(where=where, **{name: getattr(config, name) for name in named})
 
 
-def _check_targets(config: SearchConfig) -> None:
-    """Make the folders that are written into. Raises AuricleError for a file that exists, before anything is computed."""
+def _check_targets(config: SearchConfig, query: SearchQuery) -> None:
+    """Make the folders that are written into.
+
+    Raises:
+        AuricleError: for a file that exists, the same file twice, an example and a file of the index, before anything is computed.
+    """
+    from auricle.index.search.query import SoundExample
+
+    index = Path(config.index).resolve()
+    if config.out is not None and config.page is not None and Path(config.out).resolve() == Path(config.page).resolve():
+        raise AuricleError(f"--out and --page both name {config.out}; give the page another name")
+    examples = {Path(one.path).resolve() for one in (*query.like, *query.unlike) if isinstance(one, SoundExample)}
+    for flag, name in (("--out", config.out), ("--page", config.page)):
+        if name is not None and Path(name).resolve() in examples:
+            raise AuricleError(f"{flag} {name} is an example, which is never replaced; choose another {flag}")
+        if name is not None and index in (Path(name).resolve(), *Path(name).resolve().parents):
+            raise AuricleError(f"{flag} {name} lies in the folder of the index; choose another {flag}")
     for flag, name in (("--out", config.out), ("--page", config.page)):
         if name is None:
             continue
