@@ -112,9 +112,8 @@ class Trainer:
             Health(),
             Console(length.steps, verb=objective.verb, quiet=quiet or not dist.is_main),
         )
-        self.network = dist.wrap(objective, unused=objective.unused_parameters)
-        if config.compile:
-            self.network = torch.compile(self.network)  # type: ignore[assignment]
+        self.replica = dist.wrap(objective, unused=objective.unused_parameters)
+        self.network = torch.compile(self.replica) if config.compile else self.replica
         self.micro_step = config.start_epoch * length.per_epoch
         self.saved_at, self.saved_time = -1, time.monotonic()
         self.step_log: dict[str, Tensor] = {}  # of the last weight update
@@ -178,7 +177,7 @@ class Trainer:
             self.set_lr(rate_at(progress, self.config, self.peak_lr))
         torch.manual_seed(key_of(self.config.seed, progress.micro_step, self.dist.rank, "dropout") & 0x7FFF_FFFF)
         last = place == self.length.accum - 1
-        with without_sync(self.network, not last):
+        with without_sync(self.replica, not last):
             with autocast(self.precision, self.dist.device):
                 loss, log = self.network(batch.to(self.dist.device, non_blocking=True), progress, self.key(batch))
             self.scaler.scale(loss / self.length.accum).backward()
