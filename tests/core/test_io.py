@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,11 +21,13 @@ from auricle.core.io import (
     check_unchanged,
     dumps,
     file_stamp,
+    is_full_disk,
     make_folder,
     replacing,
     sha256_of,
     short_name,
     write_text,
+    writing,
 )
 
 
@@ -142,6 +145,13 @@ def test_a_full_disk_is_one_line_whatever_library_writes(write, tmp_path, small_
     assert "\n" not in message
     assert (tmp_path / "out").read_text() == "old"
     assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EACCES, False)])
+def test_a_full_disk_is_known_behind_other_errors(number, full, tmp_path):
+    with pytest.raises(AuricleError) as raised, writing(tmp_path / "a.txt"):
+        raise OSError(number, "no")
+    assert is_full_disk(raised.value) == full
 
 
 def test_an_error_about_something_else_keeps_its_traceback(tmp_path):

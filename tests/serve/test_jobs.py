@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -12,6 +13,7 @@ from auricle.core.errors import AuricleError
 from auricle.serve.errors import Refusal
 from auricle.serve.jobs.jobs import JobQueue
 from helpers.patience import PATIENCE
+from helpers.serving import client_of, ids_of, make_world
 
 
 class Gates:
@@ -138,10 +140,20 @@ def test_old_jobs_are_forgotten(tmp_path, queue, monkeypatch):
 def test_a_job_without_room_on_the_disk_is_refused(tmp_path, gates, monkeypatch):
     queue = JobQueue(tmp_path, {"wait": gates}, workers=1, most_waiting=1)
     monkeypatch.setattr("auricle.serve.jobs.jobs.write_text", full_disk)
-    with pytest.raises(AuricleError, match="No space left"):
+    with pytest.raises(AuricleError, match="cannot write"):
         queue.submit("wait", {"number": 0})
     assert queue.jobs() == []
 
 
-def full_disk(path, text):
-    raise AuricleError(f"cannot write {path}: No space left on device")
+def full_disk(path, *values, **named):
+    raise AuricleError(f"cannot write {path}") from OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_as_such_by_every_route_and_pictures_do_not_need_it(tmp_path, monkeypatch):
+    with client_of(**make_world(tmp_path)) as client:
+        id = ids_of(client)[0]
+        monkeypatch.setattr("auricle.serve.jobs.jobs.write_text", full_disk)
+        answer = client.post("/api/tag", json={"recordings": [id]})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_full")
+        monkeypatch.setattr("auricle.serve.pictures.replacing", full_disk)
+        assert client.get(f"/api/recordings/{id}/spectrogram.png").status_code == 200

@@ -103,6 +103,8 @@ def test_answers_become_labels_to_learn_from(client):
         ({"label": "cat"}, 422),
         ({"answer": "maybe"}, 422),
         ({"start": 5.0, "end": 1.0}, 422),
+        ({"start": 500.0, "end": 502.0}, 422),
+        ({"answer": "other", "other": "two\nlines"}, 422),
         ({"recording": "f" * 16}, 404),
         ({"answer": "yes", "other": "fox"}, 422),
     ],
@@ -110,7 +112,8 @@ def test_answers_become_labels_to_learn_from(client):
 def test_answers_to_what_was_not_asked_are_refused(client, change, status):
     item = questions(client)["items"][0]
     body = {name: item[name] for name in ("recording", "start", "end", "label")} | {"answer": "yes"} | change
-    answered = client.post("/api/review/answers", json={"answers": [body]})
+    right = {name: item[name] for name in ("recording", "start", "end", "label")} | {"answer": "yes"}
+    answered = client.post("/api/review/answers", json={"answers": [right, body]})  # none is kept, or all are
     assert answered.status_code == status
     assert answered.json()["error"]["message"]
     assert questions(client)["answered"] == 0

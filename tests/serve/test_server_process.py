@@ -67,6 +67,22 @@ def upload(address, name, content):
         return client.post(f"{address}/api/recordings", files=[("files", (name, content))])
 
 
+def test_what_strangers_send_fills_no_log(server, world):
+    log = world[1] / "log.txt"
+    before = log.read_text()
+    host, port = server.address.removeprefix("http://").rstrip("/").split(":")
+    for request in (
+        b"\x16\x03\x01 no HTTP\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n",
+    ):
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+            connection.sendall(request)
+            assert connection.recv(100)
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    assert httpx.post(f"{server.address}/api/recordings", content=b"no form", headers=kind).status_code == 400
+    assert log.read_text() == before
+
+
 def test_parallel_uploads_of_good_and_broken_files_are_all_answered_in_bounded_memory(server, world):
     def one(number):
         broken = number % 2

@@ -196,6 +196,17 @@ def write_failure(error: BaseException) -> str | None:
     return None
 
 
+def is_full_disk(error: BaseException | None) -> bool:
+    """Return True for an exception that a full disk caused, itself or by one behind it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        if isinstance(error, _of("sqlite3", "Error")) and _sqlite_code(error) == SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def file_in_use(error: BaseException) -> str:
     """Return the name of the file that was open where an exception was raised, for errors that name none; else "a file"."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 from auricle.core.errors import AuricleError
@@ -91,8 +92,12 @@ class ReviewSession:
             answer: "yes", "no", "other" or "unsure".
             other: with "other", the name of what it is.
         """
-        given = item.answered(answer, other, self.reviewer, now())
-        self.index.add_answers([given])
+        return self.record_all([(item, answer, other)])[0]
+
+    def record_all(self, answers: Iterable[tuple[ReviewItem, str, str]]) -> list[Answer]:
+        """Keep several answers, as ``record`` takes them: all of them, or none where one cannot be kept."""
+        given = [item.answered(answer, other, self.reviewer, now()) for item, answer, other in answers]
+        self.index.add_answers(given)
         return given
 
     def undo(self) -> Answer | None:

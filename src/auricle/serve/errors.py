@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from auricle.core.console import printable
 from auricle.core.errors import AudioError, AuricleError
-from auricle.core.io import failure_of_machine
+from auricle.core.io import failure_of_machine, is_full_disk
 
 CODES = {
     400: "bad_request",
@@ -70,6 +70,8 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Refusal):
         return error_answer(error.status, str(error), error.headers)
+    if is_full_disk(error):
+        return error_answer(507, str(error))
     return error_answer(415 if isinstance(error, AudioError) else 422, str(error))
 
 

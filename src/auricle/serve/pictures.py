@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from auricle.audio.decode import blocks, probe, read
+from auricle.core.errors import AuricleError
 from auricle.core.io import file_stamp, make_folder, replacing
 from auricle.reports.drawing.media import levels, png_bytes
 from auricle.serve.errors import Refusal
@@ -136,7 +137,11 @@ class Pictures:
     def _made(self, recording: ServedRecording, file: Path) -> Overview:
         made = make_overview(recording.path, recording.rate, lambda: self.stopping)
         self.forget(recording.id)
-        with replacing(file, durable=False) as temporary, open(temporary, "wb") as stream:
+        with (
+            suppress(AuricleError),  # without room for it, it is made again for the next picture
+            replacing(file, durable=False) as temporary,
+            open(temporary, "wb") as stream,
+        ):
             np.savez(stream, rate=made.rate, samples=made.samples, peaks=made.peaks, bands=made.bands)
         return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 import threading
@@ -119,11 +120,13 @@ def run_server(app: FastAPI, opened: socket.socket, config: ServeConfig, on_read
     Returns:
         True if Ctrl-C ended it.
     """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     settings = uvicorn.Config(
         app,
         http=partial(TimedProtocol, seconds=config.read_timeout),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
+        log_level="error",  # faults of this program; what strangers send is answered, and fills no log
         lifespan="on",
         ws="none",
         proxy_headers=False,

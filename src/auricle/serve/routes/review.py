@@ -13,6 +13,7 @@ from auricle.review.precision import few_note
 from auricle.review.queue import ReviewItem
 from auricle.review.session import ReviewSession
 from auricle.serve.errors import Refusal
+from auricle.serve.routes.media import check_span
 from auricle.serve.routes.shared import TheService
 from auricle.serve.schemas import (
     AnswerReply,
@@ -49,10 +50,11 @@ def questions(
 
 @router.post("/answers", summary="Answer questions", status_code=201)
 def answer(service: TheService, request: AnswersRequest) -> AnswersReply:
-    """Keep answers; when this returns, they are on disk."""
+    """Keep answers; when this returns, they are on disk. Where one of them cannot be kept, none is."""
     session = session_of(service)
-    for given in request.answers:
-        session.record(item_of(service, session, given), given.answer, given.other.strip())
+    session.record_all(
+        [(item_of(service, session, given), given.answer, given.other.strip()) for given in request.answers]
+    )
     return AnswersReply(answered=len(request.answers))
 
 
@@ -133,6 +135,7 @@ def item_reply(service: Service, item: ReviewItem) -> ReviewItemReply:
 def item_of(service: Service, session: ReviewSession, given: NewAnswer) -> ReviewItem:
     """Return the question that was answered: the one of the sample, with its probability, else one with what the client knows."""
     recording = service.library.get(given.recording)
+    check_span(recording, given.start, given.end)
     label = canonical(service, given.label)
     asked = ReviewItem(service.paths_of(recording)[0], given.start, given.end, label, given.score)
     for path in service.paths_of(recording):
