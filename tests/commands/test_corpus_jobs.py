@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -54,17 +55,21 @@ def store_bytes(folder):
     return [file.read_bytes() for file in sorted(folder.glob("*.safetensors"))]
 
 
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="[ray] is not installed")
+
+
 @pytest.mark.slow
-def test_a_pool_gives_the_answers_of_one_process_in_the_same_order(sounds, model, capsys):
+@pytest.mark.parametrize("executor", ["pool", pytest.param("ray", marks=needs_ray)])
+def test_every_executor_gives_the_answers_of_one_process_in_the_same_order(sounds, model, capsys, executor):
     answers = {}
-    for where in ("local", "pool"):
+    for where in ("local", executor):
         assert run("tag", "sounds", "--model", model, "--json", "--executor", where, "--processes", 2) == 1
         answers[where] = capsys.readouterr().out
         assert run("embed", "sounds", "--model", model, "--out", where, "--executor", where, "--processes", 2) == 1
         capsys.readouterr()
-    assert answers["pool"] == answers["local"]
-    assert len(json.loads(answers["pool"])["results"]) == 26
-    assert store_bytes(sounds.parent / "pool") == store_bytes(sounds.parent / "local")
+    assert answers[executor] == answers["local"]
+    assert len(json.loads(answers[executor])["results"]) == 26
+    assert store_bytes(sounds.parent / executor) == store_bytes(sounds.parent / "local")
 
 
 @pytest.mark.slow
