@@ -68,6 +68,7 @@ def test_auto_is_a_pool_only_for_many_recordings_on_processors():
     assert isinstance(auto.make_executor(POOL_PAYS, "cpu"), PoolExecutor)
     assert isinstance(auto.make_executor(POOL_PAYS - 1, "cpu"), LocalExecutor)
     assert isinstance(auto.make_executor(POOL_PAYS, "cuda"), LocalExecutor)
+    assert isinstance(CorpusSettings(executor="pool").make_executor(0, "cpu"), LocalExecutor)
     assert CorpusSettings(executor="pool", processes=4).make_executor(2, "cpu").processes == 2
 
 

@@ -97,13 +97,15 @@ class CorpusSettings:
         Raises:
             AuricleError: for Ray where it is not installed.
         """
+        if not items:  # no process is started for nothing
+            return LocalExecutor()
         processes = self.processes or min(available_cores(), MOST_AUTO)
         if self.executor == "pool" or (
             self.executor == "auto" and device == "cpu" and processes > 1 and items >= POOL_PAYS
         ):
             from auricle.core.executors.pool import PoolExecutor
 
-            return PoolExecutor(min(processes, max(1, items)))
+            return PoolExecutor(min(processes, items))
         if self.executor == "ray":
             from auricle.core.executors.ray_actors import RayExecutor
 
