@@ -16,6 +16,7 @@ from auricle.audio.decode import read
 from auricle.audio.windows import windows
 from auricle.cli.main import main
 from auricle.core.errors import AuricleError
+from auricle.data.manifest.formats import read_manifest
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.coercion import cut_into_windows, window_spans
 from auricle.inference.embedder import embed
@@ -115,9 +116,14 @@ def test_standard_input_is_a_recording(recording, tmp_path, monkeypatch, capsys)
 def test_windows_of_a_manifest_keep_its_labels(recording, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("path,label,start,end\nday.wav,dog,0.5,2\n")
-    from auricle.data.manifest.formats import read_manifest
-
     cut = cut_into_windows(read_manifest(table), 1.0)
     assert [(clip.start, clip.end, clip.labels) for clip in cut] == [(0.5, 1.5, ("dog",)), (1.0, 2.0, ("dog",))]
     table.write_text("id,path,start,end\nu,day.wav,0,2\nv,day.wav,1,2.3\n")
     assert cut_into_windows(read_manifest(table), 1.0, 1.0).ids == ("u@0-1", "u@1-2", "v@1-2", "v@1.3-2.3")
+
+
+def test_windows_end_with_the_recording_wherever_a_table_says_that_the_part_ends(recording, tmp_path):
+    table = tmp_path / "parts.csv"
+    table.write_text("id,path,start,end\nu,day.wav,0,999999999\nv,day.wav,1.5,99\nw,day.wav,5,6\n")
+    assert cut_into_windows(read_manifest(table), 1.0, 1.0).ids == ("u@0-1", "u@1-2", "u@1.3-2.3", "v@1.5-2.3", "w")
+    assert embed(table, logmel_stats(), window=1.0, hop=1.0).failed.keys() == {"w"}

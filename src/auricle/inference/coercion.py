@@ -129,11 +129,13 @@ def check_window(window: float | None, hop: float | None) -> tuple[float, float]
 
 
 def _windows(store: ClipStore[StoredAudio], clip: Clip, window: float, hop: float) -> Iterator[Clip]:
-    seconds = seconds_of(store, clip)
-    if isinstance(seconds, str):
+    first, seconds = clip.start or 0.0, seconds_of(store, clip)
+    if clip.end is not None and isinstance(seconds, float):  # which may lie far behind the end of the recording
+        present = seconds_of(store, replace(clip, end=None, num_samples=None))
+        seconds = present if isinstance(present, str) else min(seconds, present)
+    if isinstance(seconds, str) or seconds <= 0:
         yield clip
         return
-    first = clip.start or 0.0
     for start, end in window_spans(seconds, window, hop):
         start, end = first + start, first + end
         yield replace(clip, id=f"{clip.id}@{start:.12g}-{end:.12g}", start=start, end=end)
