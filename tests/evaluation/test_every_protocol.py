@@ -146,15 +146,18 @@ def test_a_fault_of_one_task_is_said_and_counted_and_the_rest_is_measured(place,
     assert kept["whole"].score > 0.6
 
 
-def test_an_encoder_that_gives_nan_is_refused_by_every_adapter(place, here, capsys):
+def test_an_encoder_that_gives_nan_is_refused_by_every_adapter(place, here):
     encoder = m2d(pools="frames").with_classes(3, classes=[(name, name) for name in CLASSES])
     encoder.patch_embed.proj.weight.data.fill_(3e38)  # finite, and its products are not
     save_encoder(encoder, here / "nan.safetensors")
     line = command(place, "every.yaml", here / "r.sqlite")
     line[line.index("--model") + 1] = str(here / "nan.safetensors")
-    assert main([*line, "--json"]) == 2
-    reasons = json.loads(capsys.readouterr().out)["absent"]
-    assert len(reasons) == 12 + HAS_MTEB
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", TESTS, place)))}
+    words = [sys.executable, "-m", "auricle", *line, "--json"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    reasons = json.loads(done.stdout)["absent"]
+    assert len(reasons) == 12 + HAS_MTEB, reasons
     for name, reason in reasons.items():
         assert "not expected" not in reason, (name, reason)
         assert "finite" in reason or "NaN" in reason, (name, reason)
