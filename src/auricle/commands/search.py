@@ -157,7 +157,8 @@ def search_index(config: SearchConfig, encoder: Encoder | None = None) -> Search
         AuricleError: as ``search``.
     """
     from auricle.index.database import SoundIndex
-    from auricle.index.search.find import IndexSearch, embedder_of
+    from auricle.index.search.examples import embedder_of
+    from auricle.index.search.find import IndexSearch
     from auricle.index.search.query import read_query
 
     index = SoundIndex.open(config.index)

@@ -130,7 +130,7 @@ def check_window(window: float | None, hop: float | None) -> tuple[float, float]
 
 def _windows(store: ClipStore[StoredAudio], clip: Clip, window: float, hop: float) -> Iterator[Clip]:
     first, seconds = clip.start or 0.0, seconds_of(store, clip)
-    if clip.end is not None and isinstance(seconds, float):  # which may lie far behind the end of the recording
+    if clip.end is not None and isinstance(seconds, float) and seconds >= window:  # it may end far behind the recording
         present = seconds_of(store, replace(clip, end=None, num_samples=None))
         seconds = present if isinstance(present, str) else min(seconds, present)
     if isinstance(seconds, str) or seconds <= 0:

@@ -28,7 +28,8 @@ from auricle.data.manifest.manifest import Manifest
 from auricle.hub.run_folder import RunFolder
 from auricle.index.answers import Answer
 from auricle.index.database import SoundIndex
-from auricle.index.search.find import IndexSearch, embedder_of
+from auricle.index.search.examples import embedder_of
+from auricle.index.search.find import IndexSearch
 from auricle.inference.config import TagSettings
 from auricle.inference.embedder import Embedder
 from auricle.review.session import ReviewSession

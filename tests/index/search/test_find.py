@@ -16,7 +16,8 @@ from auricle.core.errors import AuricleError
 from auricle.index.build import index_recordings
 from auricle.index.config import IndexConfig
 from auricle.index.database import SoundIndex
-from auricle.index.search.find import IndexSearch, SearchSettings, _nearest_to_any, embedder_of
+from auricle.index.search.examples import embedder_of
+from auricle.index.search.find import IndexSearch, SearchSettings, _nearest_to_any
 from auricle.index.search.nearest import NearestSpans
 from auricle.index.search.query import read_query
 from auricle.index.search.relevance import nearest_scores

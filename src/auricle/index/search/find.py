@@ -7,26 +7,23 @@ results = search(read_query(["bark.wav", "label:Dog > 0.3"], [], index.info))
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from auricle.audio.decode import probe
 from auricle.core.console import listed, number_of
 from auricle.core.errors import AuricleError, nearest
 from auricle.data.stores.embeddings import LostDescriptionError
 from auricle.data.stores.shards import DamagedShardError
 from auricle.index.database import SoundIndex, Span
 from auricle.index.search.duplicates import THRESHOLD, near_duplicates
+from auricle.index.search.examples import HALF, OverlappingSpans, embed_example, embedder_of
 from auricle.index.search.nearest import NearestSpans
 from auricle.index.search.query import Example, LabelCondition, SearchQuery, SoundExample, SpanExample
 from auricle.index.search.relevance import (
@@ -47,14 +44,12 @@ from auricle.index.search.unit_vectors import UnitVectors
 from auricle.inference.tag_results import Tag
 
 if TYPE_CHECKING:
-    from auricle.data.manifest.manifest import Clip
     from auricle.inference.embedder import Embedder
-    from auricle.models.base import Encoder
 
 TAGS = 3  # labels of a match that are shown
 FEW = 1000  # spans that are taken out of an answer; more are taken out of what is searched
 PER_PLACE = 4  # spans that are looked at first for each that is wanted: neighbours overlap
-HALF = 0.5 - 1e-6  # of the shorter span
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -114,9 +109,7 @@ class IndexSearch:
         self.index = index
         self._make_embedder = embedder or (lambda: embedder_of(index))
         self._embedder: Embedder | None = None
-        self._count: tuple[int, int] | None = None
-        self._nearest: tuple[int, NearestSpans] | None = None
-        self._approximate: tuple[int, Any] | None = None
+        self._opened: dict[str, tuple[int, Any]] = {}  # with the count of changes of the index at that time
         self._lock = threading.Lock()
 
     def __call__(self, query: SearchQuery, settings: SearchSettings | None = None) -> SearchResults:
@@ -141,8 +134,9 @@ class IndexSearch:
         if query.duplicates:
             return self._duplicates(query, settings)
         notes: list[str] = []
-        allowed = self._allowed(query.labels, settings.where, notes)
-        searched = len(self.index.span_ids(settings.where)) if settings.where else size
+        inside = self.index.span_ids(settings.where) if settings.where or query.labels else None
+        searched = size if inside is None else len(inside)
+        allowed = inside if inside is None else self._allowed(inside, query.labels, notes)
         if query.like:
             method, matches = self._by_example(query, settings, allowed, notes)
         else:
@@ -154,11 +148,8 @@ class IndexSearch:
         return SearchResults(str(query), method, tuple(self._with_tags(matches)), searched, model, tuple(notes))
 
     # ---- which spans may be found
-    def _allowed(self, labels: Sequence[LabelCondition], where: SpanFilter, notes: list[str]) -> np.ndarray | None:
-        """The ids of spans that the filter and the labels leave, in rising order; None: all."""
-        if not labels:
-            return self.index.span_ids(where) if where else None
-        allowed = self.index.span_ids(where)
+    def _allowed(self, allowed: np.ndarray, labels: Sequence[LabelCondition], notes: list[str]) -> np.ndarray:
+        """Those of the ids of spans that the labels leave, in rising order."""
         for condition in labels:
             bound = condition.score
             if condition.is_lower_bound and 0 < bound < self.index.info.min_score:
@@ -257,30 +248,13 @@ class IndexSearch:
                 raise AuricleError(f"the index has no span {listed(missing)}; ids are printed by 'auricle search'")
             vectors.append(found)
             for span in self.index.spans(numbers):
-                own += self.index.span_ids(_Overlap(SoundExample(span.path, span.start, span.end))).tolist()
+                own += self.index.span_ids(OverlappingSpans(SoundExample(span.path, span.start, span.end))).tolist()
         for example in examples:
             if isinstance(example, SoundExample):
-                vectors.append(self._embed(example, notes))
-                own += self.index.span_ids(_Overlap(example)).tolist()
+                vectors.append(embed_example(example, self.index.info, self.embedder(), notes))
+                own += self.index.span_ids(OverlappingSpans(example)).tolist()
         units = exact.units.of(np.concatenate(vectors)) if len(examples) else np.zeros((0, 1), np.float32)
         return units, np.unique(np.array(own, np.int64))
-
-    def _embed(self, example: SoundExample, notes: list[str]) -> np.ndarray:
-        """The vectors (n, D) of the windows of a recording, cut as those of the index."""
-        from auricle.data.stores.shards import CLIP
-        from auricle.inference.coercion import as_manifest, cut_into_distinct_windows
-
-        manifest = as_manifest(example.path)
-        if example.start is not None:
-            clips = tuple(_part_of(clip, example, notes) for clip in manifest)
-            manifest = replace(manifest, clips=clips)
-        windows = cut_into_distinct_windows(manifest, self.index.info.window, self.index.info.hop)
-        results = list(self.embedder().iterate(windows, names=(CLIP,)))
-        failed = [result.failure for result in results if result.failure]
-        if len(failed) == len(results):
-            raise AuricleError(f"the example {example} cannot be read: {failed[0] if failed else 'no audio'}")
-        notes += [f"left out of the examples: {failure}" for failure in failed]
-        return np.stack([result.vectors[CLIP] for result in results if not result.failure])
 
     # ---- near duplicates
     def _duplicates(self, query: SearchQuery, settings: SearchSettings) -> SearchResults:
@@ -318,31 +292,27 @@ class IndexSearch:
             return self._embedder
 
     def _size(self) -> int:
-        """The number of spans, which takes a look at each: counted again when the index has changed."""
-        with self._lock:
-            changes = self.index.changes()
-            if self._count is None or self._count[0] != changes:
-                self._count = changes, len(self.index)
-            return self._count[1]
+        """The number of spans, which takes a look at each."""
+        return self._present("size", lambda: len(self.index))
 
     def nearest(self) -> NearestSpans:
         """Return exact search over the present vectors of the index."""
-        with self._lock:
-            changes = self.index.changes()
-            if self._nearest is None or self._nearest[0] != changes:
-                self._nearest = changes, NearestSpans.of_index(self.index)
-            return self._nearest[1]
+        return self._present("nearest", lambda: NearestSpans.of_index(self.index))
 
     def approximate(self) -> DirectionSearch:
         """Return approximate search over the present vectors of the index. Raises MissingExtra without FAISS."""
         from auricle.index.search.approximate import ApproximateSpans
 
+        return self._present("approximate", lambda: ApproximateSpans.of_index(self.index))
+
+    def _present(self, name: str, make: Callable[[], T]) -> T:
+        """Return what was made of the index, made again when the index has changed."""
         with self._lock:
             changes = self.index.changes()
-            if self._approximate is None or self._approximate[0] != changes:
-                self._approximate = changes, ApproximateSpans.of_index(self.index)
-            found: DirectionSearch = self._approximate[1]
-            return found
+            if name not in self._opened or self._opened[name][0] != changes:
+                self._opened[name] = changes, make()
+            made: T = self._opened[name][1]
+            return made
 
     # ---- what is said about matches
     def _with_tags(self, matches: Sequence[Match]) -> list[Match]:
@@ -375,23 +345,6 @@ class IndexSearch:
             elif names and not {name.lower() for name in names} & {name.lower() for name in known}:
                 notes.append(f"there is no {flag} '{names[0]}'{nearest(names[0], sorted(known))}")
         return notes or [f"the filters leave none of {number_of(len(self.index), 'span')}"]
-
-
-def _part_of(clip: Clip, example: SoundExample, notes: list[str]) -> Clip:
-    """The part of a recording that an example names, up to the end of the recording.
-
-    Without that limit an end far behind the recording would be cut into as many windows as fit before it.
-    """
-    start, end = example.start or 0.0, example.end or math.inf
-    if clip.path is not None:
-        with suppress(AuricleError):  # who reads the clip says why it cannot be read
-            seconds = probe(example.path).seconds
-            if start < seconds < end:
-                notes.append(f"{example} ends at {seconds:.12g} s, with the recording")
-                end = seconds
-            elif seconds <= start:  # refused when it is read
-                end = min(end, start + 1.0)
-    return replace(clip, start=start, end=end)
 
 
 def _from_zero(similarity: float | None) -> float:
@@ -447,63 +400,3 @@ def _nearest_to_any(
         if whole or (len(order) == count and scores[order[-1]] >= similarities[:, -1].max() - 1e-6):
             return numbers[order], scores[order]
         each *= 4
-
-
-@dataclass(frozen=True)
-class _Overlap:
-    """The spans of an index that have at least half in common with an example; of a folder, those of all its recordings."""
-
-    example: SoundExample
-
-    def sql(self) -> tuple[str, Sequence[Any]]:
-        path, start, end = self.example.path, self.example.start, self.example.end
-        if Path(path).is_dir():
-            return "substr(path, 1, ?) = ?", (len(path) + 1, f"{path}/")
-        if start is None or end is None:
-            return "path = ?", (path,)
-        common = "path = ? AND min(stop, ?) - max(start, ?) >= ? * min(stop - start, ?)"
-        return common, (path, end, start, HALF, end - start)
-
-
-def embedder_of(
-    index: SoundIndex, model: str | Encoder = "", weights: str = "", *, device: str = "auto", workers: int = 2
-) -> Embedder:
-    """Load the model of an index for embedding sounds.
-
-    Args:
-        index: the index.
-        model, weights: where the model is now, if not where the index says; or the encoder.
-        device, workers: as of ``Embedder``.
-
-    Raises:
-        AuricleError: the model cannot be loaded, or it is not the one that the index was made with.
-    """
-    from auricle.inference.embedder import Embedder
-    from auricle.models.base import Encoder
-
-    info = index.info
-    encoder = model if isinstance(model, Encoder) else _loaded(index, model, weights)
-    fingerprint = encoder.fingerprint()
-    if fingerprint != info.fingerprint:
-        name = encoder.info.name if isinstance(model, Encoder) else model or weights or info.model
-        raise AuricleError(
-            f"{name} is not the model that made the index {index.folder}: its fingerprint is {fingerprint[:12]}, that of the "
-            f"index {info.fingerprint[:12]}; name the one that did with --model, or make the index again"
-        )
-    return Embedder(encoder, precision=info.precision, device=device, workers=workers)
-
-
-def _loaded(index: SoundIndex, model: str, weights: str) -> Encoder:
-    from auricle.hub.load import load
-
-    info = index.info
-    name, file = (model or info.model, weights) if model or weights else (info.model, info.weights)
-    try:
-        return load(name, weights=file or None)
-    except AuricleError as error:
-        if model or weights:
-            raise
-        raise AuricleError(
-            f"the model of the index, {info.model}, cannot be loaded ({error}); say where it is with --model or --weights, or "
-            "search by '#SPAN' or 'label:NAME'"
-        ) from None
