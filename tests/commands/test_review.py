@@ -13,7 +13,7 @@ from auricle.cli.main import run
 from auricle.data.manifest.formats import read_manifest
 from auricle.hub.load import read_run
 from auricle.index.answers import read_answers, write_answers
-from auricle.review.found import model_id, read_found
+from auricle.review.detections import model_id, read_detections
 from helpers.detector_runs import make_detector
 from helpers.reviews import answered, small_index
 from helpers.sounds import tone, write_sound
@@ -37,7 +37,7 @@ def test_detections_become_a_page_and_a_queue(detections, tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["items"]) == 12
     assert answer["found"] == 30
-    queue = read_found([out / "queue.csv"]).items
+    queue = read_detections([out / "queue.csv"]).items
     assert [(item.label, item.score) for item in queue] == [(i["label"], i["score"]) for i in answer["items"]]
     page = (out / "review.html").read_text(encoding="utf-8")
     assert page.count("data:audio/mpeg") == 12
@@ -63,7 +63,7 @@ def test_a_recording_that_cannot_be_read_costs_no_other(detections, tmp_path, ca
     error = capsys.readouterr().err
     assert "broken.wav" in error
     assert "absent.wav" in error
-    assert len(read_found([tmp_path / "out" / "queue.csv"]).items) == 30
+    assert len(read_detections([tmp_path / "out" / "queue.csv"]).items) == 30
     assert run(["review", str(detections), "--label", "Toad", "--out", str(tmp_path / "no"), "--quiet"]) == 2
     assert not (tmp_path / "no").exists()
 
@@ -71,7 +71,7 @@ def test_a_recording_that_cannot_be_read_costs_no_other(detections, tmp_path, ca
 def test_one_class_is_asked_about_in_every_span_on_request(detections, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(["review", str(detections), "--ask", "Frog", "--top-k", "9", "--out", str(out), "--quiet"]) == 0
-    items = read_found([out / "queue.csv"]).items
+    items = read_detections([out / "queue.csv"]).items
     assert {item.label for item in items} == {"Frog"}
     error = capsys.readouterr().err
     assert "no fair sample" in error
@@ -83,12 +83,14 @@ def test_an_index_is_asked_and_what_was_answered_is_not_asked_again(tmp_path, ca
     small_index(tmp_path / "index", [(0.9, 0.1), (0.7, 0.1), (0.4, 0.1), (0.2, 0.1)], recording=recording)
     base = ["review", str(tmp_path / "index"), "label:Frog > 0.3"]
     assert run([*base, "--out", str(tmp_path / "one"), "--quiet"]) == 0
-    first = read_found([tmp_path / "one" / "queue.csv"]).items
+    first = read_detections([tmp_path / "one" / "queue.csv"]).items
     assert sorted(item.score for item in first) == [0.4, 0.7, 0.9]
     write_answers(tmp_path / "answers.csv", [first[0].answered("yes")])
     again = [*base, "--exclude", str(tmp_path / "answers.csv"), "--out", str(tmp_path / "two"), "--quiet"]
     assert run(again) == 0
-    assert {i.question for i in read_found([tmp_path / "two" / "queue.csv"]).items} == {i.question for i in first[1:]}
+    assert {i.question for i in read_detections([tmp_path / "two" / "queue.csv"]).items} == {
+        i.question for i in first[1:]
+    }
 
 
 def test_answers_give_a_report_labels_and_agreement(tmp_path, capsys):

@@ -14,7 +14,7 @@ from auricle.commands.search import SearchConfig, search_index
 from auricle.core.errors import AuricleError
 from auricle.data.manifest.label_tracks import read_track
 from auricle.index.search.results import SEARCH_COLUMNS
-from auricle.review.found import read_found
+from auricle.review.detections import read_detections
 from helpers.tone_index import RECORDINGS, ToneIndex, make_tone_index
 
 
@@ -49,7 +49,7 @@ def test_table_of_a_label_is_a_queue_of_review(made, tmp_path):
     rows = list(csv.DictReader(out.open(encoding="utf-8")))
     assert tuple(rows[0]) == SEARCH_COLUMNS
     assert {row["suggested_label"] for row in rows} == {"high"}
-    items = read_found([out]).items
+    items = read_detections([out]).items
     assert [(item.path, item.start, item.label) for item in items] == [
         (match.span.path, match.span.start, "high") for match in outcome.results
     ]
@@ -60,7 +60,7 @@ def test_table_of_a_label_is_a_queue_of_review(made, tmp_path):
 def test_named_examples_are_a_queue_of_review_too(made, tmp_path, form):
     out = tmp_path / f"found.{form}"
     searched(made, str(made.examples / "low.wav"), label="hum", format=form, out=out, top_k=3)
-    items = read_found([out]).items
+    items = read_detections([out]).items
     assert [item.label for item in items] == ["hum"] * 3
     assert all(item.score > 0.9 for item in items)
 

@@ -13,8 +13,8 @@ from auricle.core.executors.pool import TRIES, PoolExecutor
 from helpers import corpus_workers
 
 
-def results(executor, make, parts, heard=None):
-    return list(executor.run(make, parts, "{}: {}".format, ([] if heard is None else heard).append))
+def results(executor, make, parts, messages=None):
+    return list(executor.run(make, parts, "{}: {}".format, ([] if messages is None else messages).append))
 
 
 @pytest.mark.parametrize("executor", [LocalExecutor(), PoolExecutor(2)], ids=["local", "pool"])
@@ -38,9 +38,9 @@ def test_only_the_part_that_kills_its_workers_is_named_after_two_more_tries(tmp_
 
 
 def test_workers_tell_the_caller_how_far_they_are(tmp_path):
-    heard: list[int] = []
-    results(PoolExecutor(2), corpus_workers.mortal_in(tmp_path), range(6), heard)
-    assert sorted(heard) == list(range(6))
+    messages: list[int] = []
+    results(PoolExecutor(2), corpus_workers.mortal_in(tmp_path), range(6), messages)
+    assert sorted(messages) == list(range(6))
 
 
 def test_processes_that_cannot_start_end_the_run():

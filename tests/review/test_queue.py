@@ -13,7 +13,7 @@ from auricle.core.errors import AuricleError
 from auricle.index.answers import Answer
 from auricle.inference.events import Event
 from auricle.inference.tag_results import FileTags, Tag, WindowTags
-from auricle.review.found import read_found
+from auricle.review.detections import read_detections
 from auricle.review.queue import ReviewChoice, ReviewItem, choose, draw, shares, write_queue
 from helpers.reviews import small_index
 
@@ -70,7 +70,7 @@ def test_the_best_come_first_on_request_and_classes_and_scores_are_filtered():
 
 def test_a_queue_is_read_as_it_was_written(tmp_path):
     queue = draw(items(np.linspace(0.1, 0.9, 9)), 4, 2, 0)
-    assert read_found([write_queue(tmp_path / "queue.csv", queue)]).items == queue
+    assert read_detections([write_queue(tmp_path / "queue.csv", queue)]).items == queue
 
 
 RESULT = FileTags(
@@ -91,18 +91,18 @@ def test_results_of_tag_are_read_in_every_format(tmp_path):
     (folder / "night.wav").touch()
     path = str(folder / "night.wav")
     event = ReviewItem(path, 0.0, 2.0, "Frog", 0.9, "mn04_as@abcd")
-    assert read_found([folder]).items == read_found([folder / "tags.jsonl"]).items == [event]
-    assert [(i.start, i.label, i.score) for i in read_found([folder], "windows").items] == [
+    assert read_detections([folder]).items == read_detections([folder / "tags.jsonl"]).items == [event]
+    assert [(i.start, i.label, i.score) for i in read_detections([folder], "windows").items] == [
         (0.0, "Frog", 0.9),
         (0.0, "Owl", 0.2),
         (2.0, "Owl", 0.1),
     ]
     json_file = folder / "answer.json"
     json_file.write_text(json.dumps({"model": "mn04_as", "results": [RESULT.to_json()], "failed": []}))
-    assert read_found([json_file]).items == [ReviewItem(path, 0.0, 2.0, "Frog", 0.9, "mn04_as")]
+    assert read_detections([json_file]).items == [ReviewItem(path, 0.0, 2.0, "Frog", 0.9, "mn04_as")]
     table = folder / "events.csv"
     table.write_text("file,start,end,label,score,clock\nnight.wav,0.000,2.000,Frog,0.900000,\n")
-    assert read_found([table]).items == [ReviewItem(path, 0.0, 2.0, "Frog", 0.9)]
+    assert read_detections([table]).items == [ReviewItem(path, 0.0, 2.0, "Frog", 0.9)]
 
 
 def test_whole_recordings_and_heads_are_read(tmp_path):
@@ -111,7 +111,7 @@ def test_whole_recordings_and_heads_are_read(tmp_path):
     )
     file = tmp_path / "tags.json"
     file.write_text(json.dumps({"model": "", "results": [whole.to_json()]}))
-    assert [(i.start, i.end, i.label) for i in read_found([file]).items] == [(None, None, "calls: Owl")]
+    assert [(i.start, i.end, i.label) for i in read_detections([file]).items] == [(None, None, "calls: Owl")]
 
 
 def test_spans_without_a_label_need_a_class_to_ask_about(tmp_path):
@@ -119,21 +119,21 @@ def test_spans_without_a_label_need_a_class_to_ask_about(tmp_path):
     table = tmp_path / "matches.csv"
     table.write_text("path,start,end,suggested_label,score,similarity\na.wav,0,1,,,0.9\nb.wav,0,1,,,0.8\n")
     with pytest.raises(AuricleError, match="--ask"):
-        read_found([table])
-    assert [(item.label, item.score) for item in read_found([table], ask="Frog").items] == [("Frog", None)] * 2
+        read_detections([table])
+    assert [(item.label, item.score) for item in read_detections([table], ask="Frog").items] == [("Frog", None)] * 2
     table.write_text("path,start,end,label,score\na.wav,0,1,Frog,0.9\nb.wav,0,1,Owl,0.8\nc.wav,0,1,,\n")
-    assert [(item.label, item.score) for item in read_found([table], ask="Frog").items] == [
+    assert [(item.label, item.score) for item in read_detections([table], ask="Frog").items] == [
         ("Frog", 0.9),
         ("Frog", None),
         ("Frog", None),
     ]
-    assert "1 span without a label" in read_found([table]).notes[0]
+    assert "1 span without a label" in read_detections([table]).notes[0]
 
 
 def test_suggestions_are_no_sample(tmp_path):
     table = tmp_path / "suggestions.csv"
     table.write_text("path,start,end,suggested_label,score,reason,probability\na.wav,,,Frog,0.5,random,0.1\n")
-    found = read_found([table])
+    found = read_detections([table])
     assert [(item.label, item.probability) for item in found.items] == [("Frog", None)]
     assert "unsure" in found.notes[0]
 
@@ -141,10 +141,13 @@ def test_suggestions_are_no_sample(tmp_path):
 def test_an_index_gives_events_or_spans_by_score(tmp_path):
     small_index(tmp_path / "index", [(0.9, 0.0), (0.6, 0.8), (0.3, 0.6), (0.01, 0.2)])
     index = tmp_path / "index"
-    assert [(i.start, i.label, i.score) for i in read_found([index]).items] == [(0.0, "Frog", 0.9), (1.0, "Frog", 0.6)]
-    assert [i.score for i in read_found([index, "label:frog > 0.2"]).items] == [0.9, 0.6, 0.3]
-    assert [i.start for i in read_found([index, "label:Frog > 0.2 and Owl > 0.5"]).items] == [1.0, 2.0]
-    assert read_found([index], "windows").items[0].model == "mn@0123456789abcdef"
+    assert [(i.start, i.label, i.score) for i in read_detections([index]).items] == [
+        (0.0, "Frog", 0.9),
+        (1.0, "Frog", 0.6),
+    ]
+    assert [i.score for i in read_detections([index, "label:frog > 0.2"]).items] == [0.9, 0.6, 0.3]
+    assert [i.start for i in read_detections([index, "label:Frog > 0.2 and Owl > 0.5"]).items] == [1.0, 2.0]
+    assert read_detections([index], "windows").items[0].model == "mn@0123456789abcdef"
 
 
 @pytest.mark.parametrize(
@@ -166,13 +169,13 @@ def test_an_index_gives_events_or_spans_by_score(tmp_path):
 def test_other_files_are_refused_in_words(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(AuricleError, match=message):
-        read_found([tmp_path / name])
+        read_detections([tmp_path / name])
 
 
 def test_a_query_needs_an_index(tmp_path):
     with pytest.raises(AuricleError, match="needs an index before it"):
-        read_found(["label:Frog > 0.5"])
+        read_detections(["label:Frog > 0.5"])
     with pytest.raises(AuricleError, match="holds neither an index nor"):
-        read_found([tmp_path])
+        read_detections([tmp_path])
     with pytest.raises(AuricleError, match="does not exist"):
-        read_found([tmp_path / "nothing"])
+        read_detections([tmp_path / "nothing"])

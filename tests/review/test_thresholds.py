@@ -14,7 +14,7 @@ from auricle.hub.load import read_run
 from auricle.hub.run_folder import RunFolder
 from auricle.hub.weight_file import describe
 from auricle.metrics.threshold_goal import ThresholdGoal
-from auricle.review.found import model_id
+from auricle.review.detections import model_id
 from auricle.review.precision import precision_of
 from auricle.review.thresholds import is_exclusive, refit_thresholds, update_thresholds
 from helpers.detector_runs import make_detector

@@ -10,7 +10,7 @@ from auricle.core.errors import AuricleError
 from auricle.index.answers import Answer, now
 from auricle.index.database import SoundIndex
 from auricle.review.agreement import joined
-from auricle.review.found import EVENTS, WINDOWS, indexed_events, scored_spans
+from auricle.review.detections import EVENTS, WINDOWS, indexed_events, scored_spans
 from auricle.review.precision import CAUTIOUS, LabelPrecision, precision_of
 from auricle.review.queue import ReviewChoice, ReviewItem, choose
 

@@ -15,7 +15,7 @@ from auricle.core.errors import AuricleError
 from auricle.core.io import check_own, make_folder, write_text
 from auricle.index.answers import read_answers
 from auricle.reports.clip_pages.review_page import ReviewQuestions, review_page
-from auricle.review.found import read_found
+from auricle.review.detections import read_detections
 from auricle.review.queue import ReviewChoice, ReviewItem, choose, write_queue
 
 
@@ -69,7 +69,7 @@ def ask(config: ReviewConfig, *, quiet: bool = False) -> AskedQuestions:
             recording can be read.
     """
     folder = _free_folder(config)
-    found = read_found(config.source, config.spans, config.ask)
+    found = read_detections(config.source, config.spans, config.ask)
     items = found.items
     choice = ReviewChoice(
         config.label, config.min_score, config.max_score, config.sample, config.strata, config.top_k, config.seed

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from auricle.commands.review.ask import AskedQuestions
     from auricle.inference.decisions.calibration import Decisions
 
-KINDS = ("auto", "events", "windows")  # ``review.found.KINDS``, which needs more imports than --help has time for
+KINDS = ("auto", "events", "windows")  # ``review.detections.KINDS``, which needs more imports than --help has time for
 BOUNDS = ("estimate", "cautious", "sure")  # ``review.precision.BOUNDS``
 FORMATS = ("auto", "yes", "no")
 PAGE, QUEUE = "review.html", "queue.csv"  # of questions, in the output folder

@@ -1,6 +1,6 @@
 """The Executor contract: a worker that holds a model, mapped over the parts of a job; results come in the order of the parts.
 
-    executor.run(make, parts, lost, hear)    # -> one result per part
+    executor.run(make, parts, lost, on_message)    # -> one result per part
 
 A *part* is what is worked on and named together: a recording, a batch of clips. A *worker* is a function of a stream of parts that
 yields one result per part, in order; it may read a few parts ahead, to decode them. ``make`` makes a worker, once in each
@@ -34,14 +34,14 @@ class Executor(Protocol):
 
     repeatable: bool
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
+    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
         """Yield one result per part, in order.
 
         Args:
             make: makes the worker in its process. Executors with other processes pickle it, the parts and the results.
             parts: what is worked on; taken as they are needed.
             lost: makes the result of a part whose worker died each time.
-            hear: called here with the messages that workers tell.
+            on_message: called here with the messages that workers tell.
 
         An exception of a worker is raised here and stops the rest, and so does closing the iterator.
         """
@@ -58,7 +58,7 @@ class LocalExecutor:
     def __init__(self, repeatable: bool = False):
         self.repeatable = repeatable
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
+    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
         """Yield one result per part, in order; see ``Executor.run``."""
         with one_thread() if self.repeatable else nullcontext():
-            yield from make(hear)(parts)
+            yield from make(on_message)(parts)

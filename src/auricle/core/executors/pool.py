@@ -42,13 +42,13 @@ class PoolExecutor:
     def __init__(self, processes: int):
         self.processes = processes
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
+    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
         """Yield one result per part, in order; see ``Executor.run``.
 
         Raises:
             AuricleError: when the processes cannot be started.
         """
-        run = _PoolRun(make, parts, lost, hear)
+        run = _PoolRun(make, parts, lost, on_message)
         try:
             for _ in range(self.processes):
                 run.start_process()
@@ -87,8 +87,8 @@ class _PoolProcess:
 class _PoolRun:
     """One run of a pool: what was given out, what is done, and what is done again."""
 
-    def __init__(self, make: MakeWorker[Any, Any], parts: Iterable[Any], lost: Lost[Any, Any], hear: Tell):
-        self.make, self.lost, self.hear = make, lost, hear
+    def __init__(self, make: MakeWorker[Any, Any], parts: Iterable[Any], lost: Lost[Any, Any], on_message: Tell):
+        self.make, self.lost, self.on_message = make, lost, on_message
         self.parts = enumerate(parts)
         self.context = get_context("spawn")
         self.processes: list[_PoolProcess] = []
@@ -178,7 +178,7 @@ class _PoolRun:
             self.early_deaths = 0
             self.done[one.held.popleft().number] = content
         elif kind == TOLD:
-            self.hear(content)
+            self.on_message(content)
         else:
             raise content
 

@@ -43,7 +43,7 @@ class RayExecutor:
             raise AuricleError("--executor ray needs Ray: pip install 'auricle[ray]'; or choose --executor pool")
         self.processes = processes
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], hear: Tell) -> Iterator[R]:
+    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
         """Yield one result per part, in order; see ``Executor.run``.
 
         Raises:
@@ -54,7 +54,7 @@ class RayExecutor:
         ours = not ray.is_initialized()
         if ours:
             _join_cluster(self.processes)
-        run = _RayRun(make, parts, lost, hear)
+        run = _RayRun(make, parts, lost, on_message)
         try:
             for _ in range(self.processes):
                 run.start_actor()
@@ -92,8 +92,8 @@ class _Bundle:
 class _RayRun:
     """One run on a cluster: the calls that are under way, and what is done again."""
 
-    def __init__(self, make: MakeWorker[Any, Any], parts: Iterable[Any], lost: Lost[Any, Any], hear: Tell):
-        self.make, self.lost, self.hear = make, lost, hear
+    def __init__(self, make: MakeWorker[Any, Any], parts: Iterable[Any], lost: Lost[Any, Any], on_message: Tell):
+        self.make, self.lost, self.on_message = make, lost, on_message
         self.parts = iter(parts)
         self.calls: dict[Any, tuple[Any, _Bundle]] = {}  # by reference of the result: the actor, and what it was given
         self.actors: list[Any] = []
@@ -159,7 +159,7 @@ class _RayRun:
             return
         self.early_deaths = 0
         for message in told:
-            self.hear(message)
+            self.on_message(message)
         self.done |= zip(range(bundle.first, bundle.first + len(bundle.parts)), results, strict=True)
 
     def _bury(self, actor: Any, bundle: _Bundle, reason: str) -> None:

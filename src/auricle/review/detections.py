@@ -1,7 +1,7 @@
-"""Read what was found: results of ``auricle tag``, ``search`` and ``suggest`` in all their formats, queues, and spans of an index.
+"""Read detections: results of ``auricle tag``, ``search`` and ``suggest`` in all their formats, queues, and spans of an index.
 
-items, notes = read_found(["night/"])                          the folder of ``auricle tag --out night``
-items, notes = read_found(["INDEX", "label:Dog bark > 0.5"])   spans of an index
+items, notes = read_detections(["night/"])                          the folder of ``auricle tag --out night``
+items, notes = read_detections(["INDEX", "label:Dog bark > 0.5"])   spans of an index
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ NO_INDEX = (
 
 
 @dataclass
-class FoundItems:
-    """Spans that were found, and notes about how they were read."""
+class Detections:
+    """Detected spans, and notes about how they were read."""
 
     items: list[ReviewItem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto", ask: str | None = None) -> FoundItems:
-    """Read what was found.
+def read_detections(sources: Sequence[str | os.PathLike], kind: str = "auto", ask: str | None = None) -> Detections:
+    """Read detections.
 
     Args:
         sources: files (JSON, JSONL or tables), folders of ``auricle tag --out``, and indexes, each perhaps with queries
@@ -51,12 +51,12 @@ def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto", ask: st
             are left out.
 
     Returns:
-        FoundItems: items without selection (``queue.choose``).
+        Detections: items without selection (``queue.choose``).
 
     Raises:
         AuricleError: for a source that holds nothing of this kind, with its name.
     """
-    found, index = FoundItems(), None
+    detections, index = Detections(), None
     queries: dict[Path, list[str]] = {}
     for source in (os.fspath(source) for source in sources):
         if source.startswith(LABEL):
@@ -69,15 +69,17 @@ def read_found(sources: Sequence[str | os.PathLike], kind: str = "auto", ask: st
             index = path
             queries.setdefault(path, [])
         else:
-            _read(path, kind, ask, found)
+            _read(path, kind, ask, detections)
     for path, asked in queries.items():
-        found.items += _of_index(SoundIndex.open(path), asked, kind)
+        detections.items += _of_index(SoundIndex.open(path), asked, kind)
     if ask is not None:
-        found.items = [item if item.label == ask else replace(item, label=ask, score=None) for item in found.items]
-    return found
+        detections.items = [
+            item if item.label == ask else replace(item, label=ask, score=None) for item in detections.items
+        ]
+    return detections
 
 
-def _read(path: Path, kind: str, ask: str | None, found: FoundItems) -> None:
+def _read(path: Path, kind: str, ask: str | None, detections: Detections) -> None:
     if path.is_dir():
         if not (path / TAG_LINES).is_file():
             raise AuricleError(
@@ -90,11 +92,11 @@ def _read(path: Path, kind: str, ask: str | None, found: FoundItems) -> None:
             f"{path} does not exist; expected results of 'auricle tag', 'search' or 'suggest', or an index"
         )
     if path.suffix.lower() == ".json":
-        found.items += _of_json(path, kind, ask)
+        detections.items += _of_json(path, kind, ask)
     elif path.name == TAG_LINES or (path.suffix.lower() == ".jsonl" and _first_has(path, "tags")):
-        found.items += _of_lines(path, kind)
+        detections.items += _of_lines(path, kind)
     elif path.suffix.lower() in TABLES:
-        found.items += _of_table(path, ask, found.notes)
+        detections.items += _of_table(path, ask, detections.notes)
     else:
         raise AuricleError(
             f"{path} is none of {', '.join(TABLES)}; expected results of 'auricle tag', 'search' or 'suggest'"
