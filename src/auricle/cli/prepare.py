@@ -7,9 +7,9 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from auricle.cli.flags import VerbParser, add_flags, config_from, leaves
 from auricle.cli.main import EXIT_OK, EXIT_SOME_FAILED, SHOWN_FAILURES, exit_code, print_failures
@@ -28,6 +28,7 @@ from auricle.data.published.base import PublishedDataset
 from auricle.data.published.table import DATASETS, published_dataset
 
 JSON = "print the result as JSON"
+R = TypeVar("R")
 
 
 class Prepare:
@@ -60,9 +61,7 @@ class Prepare:
         if hasattr(args, "dataset"):
             return _run_published(config_from(PublishedConfig, args), args.json)
         config = config_from(PrepareConfig, args)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the notes say the same
-            result = prepare(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        result = _run_quietly(prepare, config)
         _print_notes((*result.restored, *result.file_notes))
         return _answer(result, "clips prepared", "already finished", args.json, str(result.out / "failed.csv"))
 
@@ -114,11 +113,16 @@ def _folder_of_that_name(dataset: PublishedDataset) -> str:
     return f" ('{dataset.name}' is taken as the name of the data set; ./{dataset.name} is the folder of audio)"
 
 
-def _run_published(config: PublishedConfig, as_json: bool) -> int:
-    """Prepare a published data set and print the result; return the exit code."""
+def _run_quietly(prepare_source: Callable[..., R], config: Any) -> R:
+    """Run one of the ways to prepare a source: print what was understood of it; the notes say what warnings would."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        result = prepare_published(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        return prepare_source(config, on_read=lambda manifest: _print_source(config.source, manifest))
+
+
+def _run_published(config: PublishedConfig, as_json: bool) -> int:
+    """Prepare a published data set and print the result; return the exit code."""
+    result = _run_quietly(prepare_published, config)
     _print_notes(result.restored)
     what = "recordings kept" if config.cache else "recordings read"
     return _answer(result, what, "already finished", as_json, str(result.out / "failed.csv"))
@@ -197,9 +201,7 @@ class Speech:
     @staticmethod
     def run(args: argparse.Namespace) -> int:
         config = config_from(SpeechConfig, args)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            result = prepare_speech(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        result = _run_quietly(prepare_speech, config)
         _print_notes(result.restored)
         return _answer(result, "clips with features", "already finished", args.json)
 
@@ -247,9 +249,7 @@ class Shards:
     @staticmethod
     def run(args: argparse.Namespace) -> int:
         config = config_from(ShardsConfig, args)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            result = prepare_shards(config, on_read=lambda manifest: _print_source(config.source, manifest))
+        result = _run_quietly(prepare_shards, config)
         _print_notes(result.restored)
         what = f"recordings written to {number_of(result.shards, 'shard')} of {result.size / 1e6:,.1f} MB"
         return _answer(result, what, "already there", args.json, str(result.out / "failed.csv"))

@@ -20,6 +20,7 @@ from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
 
 if TYPE_CHECKING:
+    from auricle.commands.prepare.shards import ShardsConfig
     from auricle.data.manifest.manifest import Manifest
     from auricle.data.manifest.summary import ManifestSummary
     from auricle.data.stores.conversion import ConversionFailure, ConversionTask, ConvertedClip
@@ -70,7 +71,21 @@ class PrepareResult:
     file_notes: tuple[str, ...] = ()
 
 
-def check_source(source: str) -> None:
+def read_source(config: PrepareConfig | ShardsConfig) -> Manifest:
+    """Read the clips and labels of a source. Raises AuricleError for one that is not there, or cannot be read."""
+    from auricle.data.manifest.formats import read_manifest
+
+    _check_source(config.source)
+    return read_manifest(
+        config.source,
+        labels=config.labels,
+        label_column=config.label_column,
+        group_column=config.group_column,
+        classes=config.classes,
+    )
+
+
+def _check_source(source: str) -> None:
     """Raise AuricleError for a name that is neither a published data set nor a file or folder here, such as esc5."""
     from auricle.data.published.table import DATASETS
 
@@ -94,20 +109,12 @@ def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None
     Raises:
         AuricleError: The source cannot be read, the folder was made with other settings, or no clip could be prepared.
     """
-    from auricle.data.manifest.formats import read_manifest
     from auricle.data.manifest.summary import summarise
     from auricle.data.stores.conversion import JOURNAL, find_finished, tasks_of
     from auricle.data.stores.npy import claim_folder
 
     started, out = time.monotonic(), Path(config.out)
-    check_source(config.source)
-    manifest = read_manifest(
-        config.source,
-        labels=config.labels,
-        label_column=config.label_column,
-        group_column=config.group_column,
-        classes=config.classes,
-    )
+    manifest = read_source(config)
     tasks = tasks_of(manifest)
     restored = claim_folder(out, settings_of(config), out / JOURNAL)
     if on_read is not None:

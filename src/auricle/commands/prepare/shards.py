@@ -83,22 +83,15 @@ def prepare_shards(config: ShardsConfig, *, on_read: Callable[[Manifest], None] 
     Raises:
         AuricleError: The source cannot be read, the folder was made with other settings, or no recording can be used.
     """
-    from auricle.commands.prepare.prepare import check_source, write_failed
-    from auricle.data.manifest.formats import read_manifest, write_manifest
+    from auricle.commands.prepare.prepare import read_source, write_failed
+    from auricle.data.manifest.formats import write_manifest
     from auricle.data.manifest.summary import summarise
     from auricle.data.stores.conversion import JOURNAL, ConversionFailure
     from auricle.data.stores.npy import claim_folder
     from auricle.data.stores.tar.write import manifest_of_shards, plan_shards, remove_other_shards
 
     started, out = time.monotonic(), Path(config.out)
-    check_source(config.source)
-    manifest = read_manifest(
-        config.source,
-        labels=config.labels,
-        label_column=config.label_column,
-        group_column=config.group_column,
-        classes=config.classes,
-    )
+    manifest = read_source(config)
     _check_recordings(manifest)
     restored = claim_folder(out, settings_of(config), out / JOURNAL)
     if on_read is not None:
