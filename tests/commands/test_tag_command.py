@@ -17,14 +17,12 @@ from auricle.cli.main import main
 from auricle.commands.tag import TagConfig, TagFolder, tag
 from auricle.core.errors import AuricleError
 from auricle.core.locks import held
-from auricle.hub.weight_file import save_encoder
 from auricle.inference.config import TagSettings
 from auricle.inference.tag_results import Failure, FileTags, Tag
-from auricle.models.efficientat.config import MNConfig
-from auricle.models.efficientat.mn import MN
 from auricle.reports.tag_picture import time_marks
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
+from helpers.tagging import save_random_tagger
 
 RATE = 32000
 
@@ -32,11 +30,7 @@ RATE = 32000
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A tagger of three classes with random weights."""
-    classes = (("a", "Bird"), ("b", "Chirp, tweet"), ("c", "Rain"))
-    encoder = MN(MNConfig(width=0.1, num_classes=3), classes=classes, label_type="multilabel", seed=0)
-    file = tmp_path_factory.mktemp("model") / "tagger.safetensors"
-    save_encoder(encoder, file)
-    return str(file)
+    return save_random_tagger(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

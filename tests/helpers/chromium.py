@@ -30,6 +30,13 @@ def chromium(*flags: str) -> Iterator[Any]:
         opened.close()
 
 
+def watch(page: Any, troubles: list[str]) -> None:
+    """Add what goes wrong in a page of one file, and what it asks of the network, to ``troubles``."""
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else troubles.append(r.url))
+
+
 def until(page: Any, condition: str) -> None:
     """Wait until a condition (JavaScript) holds. The pages allow no evaluation of texts, so playwright's own waiting is refused."""
     for _ in range(round(PATIENCE / 0.05)):

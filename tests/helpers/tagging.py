@@ -1,11 +1,16 @@
-"""A tagger of toy size whose answers are known: it names the loudest of three bands."""
+"""Taggers of toy size: one whose answers are known (it names the loudest of three bands), and one with random weights."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 from auricle.frontends.base import front_end
+from auricle.hub.weight_file import save_encoder
 from auricle.models.base import Encoder
+from auricle.models.efficientat.config import MNConfig
+from auricle.models.efficientat.mn import MN
 from auricle.models.info import EncoderInfo
 from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import EncoderOutput, Spectrogram
@@ -41,3 +46,12 @@ class LoudestBand(Encoder):
         logits = 6.0 * (thirds - thirds.mean(1, keepdim=True))
         times = torch.arange(frames.shape[1]) * spec.hop_seconds
         return EncoderOutput(frames, times, spec.lengths, clip, logits=logits, head_logits={"main": logits})
+
+
+def save_random_tagger(folder: Path) -> str:
+    """Save a tagger of three classes with random weights, and return its file."""
+    classes = (("a", "Bird"), ("b", "Chirp, tweet"), ("c", "Rain"))
+    encoder = MN(MNConfig(width=0.1, num_classes=3), classes=classes, label_type="multilabel", seed=0)
+    file = folder / "tagger.safetensors"
+    save_encoder(encoder, file)
+    return str(file)

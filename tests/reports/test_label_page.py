@@ -9,7 +9,7 @@ import pytest
 
 import auricle
 from auricle.data.manifest.formats import read_manifest
-from helpers.chromium import until
+from helpers.chromium import until, watch
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 from helpers.tagging import LoudestBand
@@ -42,9 +42,7 @@ def opened(browser, pages):
         context = contexts.get(name) or browser.new_context(viewport={"width": width, "height": 900})
         contexts[name] = context
         page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else troubles.append(r.url))
+        watch(page, troubles)
         page.goto(pages[name].as_uri())
         return page
 

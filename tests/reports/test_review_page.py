@@ -12,7 +12,7 @@ from auricle.reports.clip_pages.review_page import ReviewQuestions, review_page
 from auricle.review.precision import precision_of
 from auricle.review.queue import ReviewItem
 from helpers.axe import accessibility_problems
-from helpers.chromium import until
+from helpers.chromium import until, watch
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 
@@ -44,9 +44,7 @@ def opened(browser, page_file):
     def open_page(width: int = 1200):
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else troubles.append(r.url))
+        watch(page, troubles)
         page.goto(page_file.as_uri())
         return page
 

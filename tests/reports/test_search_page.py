@@ -8,6 +8,7 @@ import pytest
 
 from auricle.commands.search import SearchConfig, search_index
 from helpers.axe import accessibility_problems
+from helpers.chromium import watch
 from helpers.patience import PATIENCE
 from helpers.tone_index import ToneIndex, make_tone_index
 
@@ -29,9 +30,7 @@ def opened(browser, made, tmp_path):
         context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else troubles.append(r.url))
+        watch(page, troubles)
         page.goto(page_file.as_uri())
         return page
 
