@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from auricle.core.console import short_names as short_names
 from auricle.core.errors import AuricleError
 from auricle.reports.drawing.html import count, script_safe, style, text
 from auricle.reports.drawing.media import log_spectrogram, mp3, spectrogram
@@ -32,6 +31,7 @@ MP3_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of
 COLUMNS_SHOWN = 600  # of a picture
 ROWS_SHOWN = 160  # of a picture without an encoder
 QUIET = 0.4  # of the range of a picture above its median that is drawn dark
+SHARED = ("clip_sound", "clip_navigation")  # parts of the pages that show one clip at a time
 LARGEST = 100_000_000  # bytes of a page; browsers open larger ones slowly
 
 
@@ -126,6 +126,8 @@ def clip_document(title: str, page: str, facts: Mapping[str, str], store: Mappin
     """
     here = files(__package__)
     body = here.joinpath(f"{page}.html").read_text("utf-8")
+    for name in SHARED:
+        body = body.replace(f"[{name}]\n", here.joinpath(f"{name}.html").read_text("utf-8"))
     for name, value in {"title": text(title), "version": text(__version__), **facts}.items():
         body = body.replace(f"[{name}]", value)
     script = "".join(here.joinpath(name).read_text("utf-8") for name in ("clip_page.js", f"{page}.js"))

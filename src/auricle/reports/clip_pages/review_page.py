@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.core.console import number_of, progress_bar
+from auricle.core.console import number_of, progress_bar, short_names
 from auricle.core.errors import AuricleError, first_line
 from auricle.inference.decisions.thresholds import FEW_POSITIVES
-from auricle.reports.clip_pages.clip_page import ClipMedia, check_size, clip_document, clip_media, short_names
+from auricle.reports.clip_pages.clip_page import ClipMedia, check_size, clip_document, clip_media
 from auricle.reports.drawing.html import text
 from auricle.review.precision import BOUNDS, CAUTIOUS, LEAST_ANSWERS
 from auricle.review.queue import ReviewItem
