@@ -1,8 +1,10 @@
-"""Shared facts of the test suite: where the real data and the golden vectors stand, one thread per process, Ctrl-C."""
+"""Shared facts of the test suite: where the real data stand, one thread per process, Ctrl-C, no test's modules in another."""
 
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real data: ../shared does not stand beside this checkout")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def forget_modules_of_temporary_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget what a test imported from its own folder: the next test may write another module of the same name."""
+    before = set(sys.modules)
+    yield
+    base = tmp_path_factory.getbasetemp()
+    for name in set(sys.modules) - before:
+        place = getattr(sys.modules[name], "__file__", None)
+        if place and Path(place).is_relative_to(base):
+            del sys.modules[name]
