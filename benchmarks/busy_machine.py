@@ -1,4 +1,4 @@
-"""How much do busy neighbours cost? ``python -m benchmarks.busy_machine [--cells train-small tag …] [--ways passive one] [--rounds 3]``
+"""How much do busy neighbours cost? ``python -m benchmarks.busy_machine [--cells tag …] [--ways passive one] [--rounds 3]``
 
 Runs whole commands (training of the small preset and of a ViT-B, tagging, embedding, the logistic probe) on a machine
 that is otherwise idle and beside two busy processes, in four ways:
