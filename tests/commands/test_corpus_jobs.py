@@ -1,23 +1,26 @@
-"""``tag`` and ``embed`` of many recordings: equal answers from one process and a pool, and from all shares of a corpus."""
+"""Work on many recordings: equal answers from one process, a pool and Ray, also where a worker dies, and from all shares."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from auricle.cli.main import main
-from auricle.core.executors.config import CorpusShard
+from auricle.core.executors.config import CorpusSettings, CorpusShard
 from auricle.data.stores.embeddings import EmbeddingStore
+from helpers.corpus_workers import KilledOnce
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 from helpers.tagging import save_random_tagger
@@ -47,25 +50,63 @@ def run(*words) -> int:
     return main([*map(str, words), "--quiet"])
 
 
-def store_bytes(folder):
-    return [file.read_bytes() for file in sorted(folder.glob("*.safetensors"))]
+def files_of(out: Path) -> dict[str, bytes]:
+    """The bytes of all files of an output; of a database its rows."""
+    files = {}
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
+        name = str(path.relative_to(out))
+        if path.suffix == ".sqlite":
+            with closing(sqlite3.connect(path)) as db:
+                files[name] = "\n".join(db.iterdump()).encode()
+        else:
+            files[name] = path.read_bytes()
+    return files
 
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="[ray] is not installed")
+JOBS = {
+    "tag": ("tag", "sounds", "--model", "MODEL", "--out", "out"),
+    "embed": ("embed", "sounds", "--model", "MODEL", "--batch-size", 4, "--out", "out"),
+    "teacher": ("prepare", "teacher", "sounds", "--model", "MODEL", "--batch-size", 4, "--frames", "--out", "out"),
+}
+
+
+@pytest.fixture
+def run_job(sounds, model):
+    """Run a job by an executor, and return the files of its output, which is removed."""
+
+    def run_by(job: str, executor: str) -> dict[str, bytes]:
+        words = [model if word == "MODEL" else word for word in JOBS[job]]
+        assert run(*words, "--executor", executor, "--processes", 2) == 1, "one file is no audio"
+        out = sounds.parent / "out"
+        files = files_of(out)
+        shutil.rmtree(out)
+        return files
+
+    return run_by
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["pool", pytest.param("ray", marks=needs_ray)])
-def test_every_executor_gives_the_answers_of_one_process_in_the_same_order(sounds, model, capsys, executor):
-    answers = {}
-    for where in ("local", executor):
-        assert run("tag", "sounds", "--model", model, "--json", "--executor", where, "--processes", 2) == 1
-        answers[where] = capsys.readouterr().out
-        assert run("embed", "sounds", "--model", model, "--out", where, "--executor", where, "--processes", 2) == 1
-        capsys.readouterr()
-    assert answers[executor] == answers["local"]
-    assert len(json.loads(answers[executor])["results"]) == 26
-    assert store_bytes(sounds.parent / executor) == store_bytes(sounds.parent / "local")
+@pytest.mark.parametrize("job", JOBS)
+def test_every_executor_writes_the_bytes_of_one_process_also_when_a_worker_is_killed(
+    job, executor, run_job, tmp_path, monkeypatch
+):
+    expected = run_job(job, "local")
+    make_executor = CorpusSettings.make_executor
+    monkeypatch.setattr(CorpusSettings, "make_executor", lambda *args: KilledOnce(make_executor(*args), tmp_path))
+    assert run_job(job, executor) == expected
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.slow
+def test_the_pool_prints_the_answers_of_one_process_in_the_same_order(sounds, model, capsys):
+    line, answers = ("tag", "sounds", "--model", model, "--json", "--processes", 2, "--executor"), []
+    for executor in ("local", "pool"):
+        assert run(*line, executor) == 1
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+    assert len(json.loads(answers[0])["results"]) == 26
 
 
 @pytest.mark.slow
@@ -142,6 +183,20 @@ def test_the_shares_of_embed_are_joined_without_computing_again(sounds, model, c
     assert np.array_equal(whole.vectors(), joined.vectors(whole.ids))
     with np.load(sounds.parent / "joined.npz") as arrays:
         assert np.array_equal(arrays["embeddings"], whole.vectors([str(id) for id in arrays["ids"]]))
+
+
+def test_the_shares_of_a_teacher_are_joined_without_computing_again(sounds, model, capsys):
+    line = ("prepare", "teacher", "sounds", "--model", model, "--batch-size", 1, "--json")
+    run(*line, "--out", "whole")
+    for number in (1, 2, 3):
+        run(*line, "--out", "joined", "--shard", f"{number}/3")
+    capsys.readouterr()
+    assert run(*line, "--out", "joined") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["done"], answer["skipped"], len(answer["failed"])) == (0, 26, 1)
+    whole, joined = (EmbeddingStore.open(sounds.parent / name) for name in ("whole", "joined"))
+    assert np.array_equal(whole.vectors(), joined.vectors(whole.ids)), "logits and clip embedding side by side"
+    assert run(*line, "--out", "joined", "--float16") == 2, "one store holds one type of numbers"
 
 
 def test_a_share_without_recordings_is_finished(sounds, model):

@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from auricle.cli.main import main
-from auricle.commands import embed as job
 from auricle.commands.embed import EmbedConfig, embed
 from auricle.compat.sklearn import AudioEncoder
 from auricle.core.errors import AuricleError
 from auricle.core.locks import held
 from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.embeddings import corpus_store
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.embedder import embed as embed_all
 from helpers.encoders import logmel_stats, m2d
@@ -90,7 +90,7 @@ def test_a_finished_output_is_not_changed_and_another_not_overwritten(folder, tm
 
 
 def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "PART_CLIPS", 4)
+    monkeypatch.setattr(corpus_store, "STORE_CLIPS", 4)
     out, whole = tmp_path / "e.npy", tmp_path / "whole.npy"
     embed(config(folder, whole, level="frames"), quiet=True)
 
@@ -108,9 +108,9 @@ def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
 
 SLOW = """
 import itertools, sys, time
-from auricle.commands import embed as job
+from auricle.embeddings import corpus_store
 from auricle.inference import embedder as inner
-job.PART_CLIPS = 2
+corpus_store.STORE_CLIPS = 2
 encode = inner.Embedder._encode
 calls = itertools.count()
 inner.Embedder._encode = lambda *a: (next(calls) < 4 or time.sleep(600), encode(*a))[1]  # it is killed in the fifth call
@@ -232,7 +232,7 @@ def test_a_store_of_other_settings_is_refused_or_overwritten(folder, tmp_path):
 @pytest.mark.parametrize("level", ["clip", "frames"])
 def test_files_are_written_in_parts_with_the_bytes_that_numpy_writes(folder, tmp_path, monkeypatch, level):
     monkeypatch.setattr("auricle.embeddings.arrays.CLIPS_AT_ONCE", 2)
-    monkeypatch.setattr(job, "PART_CLIPS", 4)
+    monkeypatch.setattr(corpus_store, "STORE_CLIPS", 4)
     expected = embed_all(folder, logmel_stats(), level=level)
     rows = expected.clip if expected.frames is None else np.ascontiguousarray(np.concatenate(expected.frames))
     arrays = {"ids": np.array(expected.ids), "embeddings": rows}

@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from auricle.core.executors.base import Tell
+from auricle.core.executors.base import Executor, MakeWorker, Tell
 
 
 def doubles(tell: Tell):
@@ -69,3 +70,37 @@ def faulty(tell: Tell):
 
 def mortal_in(folder: Path, once: int = -1, always: int = -1):
     return partial(mortal, folder, once, always)
+
+
+@dataclass(frozen=True)
+class KilledOnce:
+    """Runs the workers of a job by another executor; the first process that takes a third part is killed by SIGKILL.
+
+    Args:
+        executor: with other processes.
+        folder: keeps the file ``died``, so that the others live.
+    """
+
+    executor: Executor
+    folder: Path
+    repeatable = True
+
+    def run(self, make: MakeWorker, parts, lost, on_message):
+        return self.executor.run(partial(dies_once, self.folder / "died", make), parts, lost, on_message)
+
+
+def dies_once(died: Path, make: MakeWorker, tell: Tell):
+    """The worker of ``make``, whose process dies at its third part unless one has died before."""
+    worker = make(tell)
+    count = 0
+
+    def counted(parts: Iterable) -> Iterator:
+        nonlocal count
+        for part in parts:
+            count += 1
+            if count == 3 and not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield part
+
+    return lambda parts: worker(counted(parts))

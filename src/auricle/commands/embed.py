@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -23,24 +23,21 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.console import stdin_bytes
 from auricle.core.errors import AuricleError
-from auricle.core.executors.base import LocalExecutor, MakeWorker
-from auricle.core.executors.config import CorpusSettings, CorpusShard
+from auricle.core.executors.config import CorpusSettings
 from auricle.core.io import make_folder, scratch_folder, write_text, writing
 from auricle.core.locks import held
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
 from auricle.inference.config import LEVELS, EmbedSettings
 
 if TYPE_CHECKING:
-    from auricle.audio.decode import AudioNote
     from auricle.data.manifest.manifest import Clip, Manifest
     from auricle.data.stores.embeddings import EmbeddingStore
     from auricle.embeddings.arrays import Selection
+    from auricle.embeddings.corpus_store import CorpusEmbedding
     from auricle.inference.embedder import Embedder
 
 SUFFIXES = (".npy", ".npz", ".parquet")
-Workers = tuple[CorpusSettings, "MakeWorker[Any, Any] | None"]
 STDIN = "-"
-PART_CLIPS = 256  # clips per shard; a killed run loses at most so many
 
 
 @dataclass(frozen=True)
@@ -144,9 +141,7 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     with _manifest(config) as manifest:
         embedder = Embedder(model, weights=weights, settings=config.settings, level=config.level)
         make_folder(Path(config.out).parent, "choose another --out")
-        if config.corpus.share:
-            return _to_shard(config, config.corpus.share, manifest, embedder, quiet)
-        write = _to_store if config.to_store else _to_file
+        write = _to_store if config.to_store or config.corpus.share else _to_file
         return write(config, manifest, embedder, quiet)
 
 
@@ -159,32 +154,13 @@ def _open_model(config: EmbedConfig) -> tuple[Any, str | None]:
     return load(config.model, weights=config.weights).with_frame_hop(config.frame_hop), None
 
 
-def _workers(config: EmbedConfig) -> Workers:
-    """Return where the work runs, and what makes its workers in other processes."""
+def _embedding(config: EmbedConfig, embedder: Embedder, quiet: bool) -> CorpusEmbedding:
+    """Return how and where the clips are embedded."""
+    from auricle.embeddings.corpus_store import CorpusEmbedding
     from auricle.inference.corpus.embed_worker import make_embed_worker
 
-    opens = partial(_open_model, config)
-    return config.corpus, partial(make_embed_worker, opens, config.settings, config.level, None)
-
-
-def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
-    """Append the clips that the store lacks, or whose audio changed."""
-    from auricle.data.stores.embeddings import INDEX, EmbeddingStore
-    from auricle.embeddings.corpus_shards import shards_of, take_shards
-
-    out, description = Path(config.out), _describe(config, manifest, embedder)
-    if config.overwrite and EmbeddingStore.is_store(out) and EmbeddingStore.open(out).description != description:
-        EmbeddingStore.open(out).remove()
-    store = EmbeddingStore.create(out, description)
-    notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
-    take_shards(shards_of(out), description, manifest, store)
-    kept, failed, file_notes = append_clips(manifest, embedder, store, quiet, workers=_workers(config))
-    clips = len(manifest) - len(failed)
-    if not clips:
-        raise _none_read(manifest, failed)
-    widths = store.widths()
-    width = widths.pop("frames", None) or sum(widths.values())
-    return EmbedResult(out, out / INDEX, clips, kept, width, failed, (*notes, *file_notes))
+    make = partial(make_embed_worker, partial(_open_model, config), config.settings, config.level, None)
+    return CorpusEmbedding(embedder, config.corpus, make, quiet=quiet)
 
 
 def _describe(config: EmbedConfig, manifest: Manifest, embedder: Embedder) -> dict[str, Any]:
@@ -195,28 +171,22 @@ def _describe(config: EmbedConfig, manifest: Manifest, embedder: Embedder) -> di
     return description | {"window": config.window, "hop": config.hop, "root": str(Path(manifest.root).resolve())}
 
 
-def _to_shard(
-    config: EmbedConfig, shard: CorpusShard, manifest: Manifest, embedder: Embedder, quiet: bool
-) -> EmbedResult:
-    """Embed one share of the clips into a store of its own; it gets its name when every clip was tried."""
+def _to_store(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
+    """Append the clips that the store lacks, or whose audio changed; those of a share to a store of its own."""
     from auricle.data.stores.embeddings import INDEX, EmbeddingStore
-    from auricle.embeddings.corpus_shards import shards_of, share_of
+    from auricle.embeddings.corpus_store import fill_store
 
-    shards = shards_of(Path(config.out))
-    whole = shards / shard.folder
-    what = f"--shard {shard.number}/{shard.count} of --out {config.out}"
-    with held(shards / f"{shard.folder}.lock", what, "wait until it has finished"):
-        folder = whole if whole.exists() else shards / f"{shard.folder}.part"
-        store = EmbeddingStore.create(folder, _describe(config, manifest, embedder))
-        notes = (*manifest.notes_but_leaks(), *store.notes, *store.discard_damaged())
-        share = share_of(manifest, shard)
-        kept, failed, file_notes = append_clips(share, embedder, store, quiet, workers=_workers(config))
-        widths = store.widths()
-        if folder != whole:
-            with writing(whole):
-                folder.rename(whole)
-    width = widths.pop("frames", None) or sum(widths.values())
-    return EmbedResult(whole, whole / INDEX, len(share) - len(failed), kept, width, failed, (*notes, *file_notes))
+    out, description = Path(config.out), _describe(config, manifest, embedder)
+    whole = config.corpus.share is None
+    replaced = EmbeddingStore.open(out) if whole and config.overwrite and EmbeddingStore.is_store(out) else None
+    if replaced is not None and replaced.description != description:
+        replaced.remove()
+    filled = fill_store(out, description, manifest, _embedding(config, embedder, quiet))
+    if whole and not filled.clips:
+        raise _none_read(manifest, filled.failed)
+    width = filled.widths.pop("frames", None) or sum(filled.widths.values())
+    notes = (*manifest.notes_but_leaks(), *filled.notes)
+    return EmbedResult(filled.folder, filled.folder / INDEX, filled.clips, filled.kept, width, filled.failed, notes)
 
 
 def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
@@ -230,7 +200,7 @@ def _to_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet:
 
 def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quiet: bool) -> EmbedResult:
     from auricle.embeddings.arrays import Selection, holds
-    from auricle.embeddings.corpus_shards import shards_of, take_shards
+    from auricle.embeddings.corpus_store import append_clips, shards_of, take_shards
 
     out, notes = Path(config.out), manifest.notes_but_leaks()
     made_from = _made_from(manifest, embedder, config)
@@ -244,8 +214,8 @@ def _make_file(config: EmbedConfig, manifest: Manifest, embedder: Embedder, quie
             f"{out} exists and was made from other clips or settings; choose another --out, or --overwrite"
         )
     parts = _parts(out.with_name(f"{out.name}.parts"), made_from)
-    take_shards(shards_of(out), _describe(config, manifest, embedder), manifest, parts)
-    kept, failed, file_notes = append_clips(manifest, embedder, parts, quiet, workers=_workers(config))
+    take_shards(shards_of(out), manifest, parts, _describe(config, manifest, embedder))
+    kept, failed, file_notes = append_clips(manifest, parts, _embedding(config, embedder, quiet))
     ids = [id for id in manifest.ids if id not in failed]
     if not ids:
         parts.remove()
@@ -321,59 +291,6 @@ def _parts(folder: Path, made_from: dict[str, Any]) -> EmbeddingStore:
     store = EmbeddingStore.create(folder, made_from)
     store.discard_damaged()
     return store
-
-
-def append_clips(
-    manifest: Manifest,
-    embedder: Embedder,
-    store: EmbeddingStore,
-    quiet: bool,
-    *,
-    names: Sequence[str] | None = None,
-    workers: Workers | None = None,
-) -> tuple[int, dict[str, str], tuple[str, ...]]:
-    """Embed the clips that the store lacks or whose audio changed, shard by shard; clips that failed are tried again.
-
-    Args:
-        manifest, embedder, store: the clips, what embeds them, and where they go.
-        quiet: no progress bar.
-        names: the vectors to compute, as of ``Embedder.iterate``.
-        workers: where the work runs, and what makes workers in other processes; None: in this one.
-
-    Returns:
-        The number of clips that were there before, the messages of those that failed, in the order of the clips, and notes
-        about files that are unusual.
-    """
-    from auricle.audio.decode import note_texts
-    from auricle.core.console import progress_bar
-    from auricle.embeddings.cache import source_text
-    from auricle.inference.corpus.embed_worker import embed_batches, embed_manifest
-    from auricle.inference.pipeline import PartDone
-
-    sources = {clip.id: source_text(manifest, clip) if clip.path else "" for clip in manifest}
-    present = store.rows(sources)
-    missing = {id for id, source in sources.items() if id not in present or source not in ("", present[id].source)}
-    rest = manifest.select(ids=missing)
-    failed: dict[str, str] = {}
-    notes: list[AudioNote] = []
-    try:
-        with progress_bar(total=len(rest), what="embed", quiet=quiet) as bar:
-            on_part = None if bar.disable else PartDone(bar.show_part)
-            settings, make = workers or (CorpusSettings(executor="local"), None)
-            executor = settings.make_executor(len(rest), embedder.device.type)
-            if make is None or isinstance(executor, LocalExecutor):
-                make = partial(embed_batches, embedder, names)
-            results = embed_manifest(rest, embedder, executor, make, on_part)
-            for result in store.append_in_shards(results, sources, replace=True, shard_clips=PART_CLIPS):
-                if result.failure:
-                    failed[result.id] = result.failure
-                notes.extend(result.notes)
-                bar.finish_step()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "stopped; the finished clips were saved: run the same command again to continue"
-        ) from None
-    return len(manifest) - len(rest), {id: failed[id] for id in rest.ids if id in failed}, note_texts(notes)
 
 
 # ---- the output: the array and its index

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import CorpusSettings
 from auricle.core.options import argument, option
 from auricle.inference.config import OLD_PRECISIONS, PRECISIONS, EmbedSettings
 
@@ -40,6 +42,7 @@ class TeacherOutputsConfig:
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(16, "most clips encoded together", advanced=True)
     workers: int = option(2, "threads that decode audio; does not change the results", advanced=True)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -83,16 +86,17 @@ def prepare_teacher(
     """Store the logits, the clip embedding and with ``frames`` the features over time of every clip, by its id.
 
     A store of the same teacher and settings is continued: clips that it holds are not computed again, unless their file
-    changed.
+    changed. With a share (``corpus.shard``) the outputs of its clips go to a store of their own, which the same call without it
+    takes.
 
     Raises:
         AuricleError: for a wrong source or teacher, a store of another teacher or other settings, and if no clip can be read.
     """
-    from auricle.commands.embed import append_clips
     from auricle.data.manifest.formats import read_manifest
     from auricle.data.stores.conversion import ConversionFailure
-    from auricle.data.stores.embeddings import EmbeddingStore
     from auricle.data.stores.shards import CLIP, LOGITS
+    from auricle.embeddings.corpus_store import CorpusEmbedding, fill_store
+    from auricle.inference.corpus.embed_worker import make_embed_worker
     from auricle.inference.embedder import Embedder
 
     started = time.monotonic()
@@ -100,25 +104,24 @@ def prepare_teacher(
     if on_read is not None:
         on_read(manifest)
     level = "frames" if config.frames else "clip"
-    embedder = Embedder(config.model or config.ensemble, weights=config.weights, settings=config.settings, level=level)
+    model, weights = _teacher(config)
+    embedder = Embedder(model, weights=weights, settings=config.settings, level=level)
     names = (*([LOGITS] if embedder.encoder.num_classes() else []), CLIP)
-    store = EmbeddingStore.create(
-        config.out, description(config, embedder), dtype="float16" if config.float16 else "float32"
-    )
-    notes = (*store.notes, *store.discard_damaged())
-    kept, failed, file_notes = append_clips(manifest, embedder, store, config.quiet, names=names)
-    if len(failed) == len(manifest):
+    make = partial(make_embed_worker, partial(_teacher, config), config.settings, level, names)
+    embedding = CorpusEmbedding(embedder, config.corpus, make, names, config.quiet)
+    dtype = "float16" if config.float16 else "float32"
+    filled = fill_store(Path(config.out), description(config, embedder), manifest, embedding, dtype=dtype)
+    failed = filled.failed
+    if failed and not filled.clips and config.corpus.share is None:
         raise AuricleError(f"none of the {len(manifest)} clips could be read; the first: {next(iter(failed.values()))}")
     failures = tuple(ConversionFailure(id, manifest[id].path or "", message) for id, message in failed.items())
-    return TeacherOutputsResult(
-        Path(config.out),
-        len(manifest) - kept - len(failed),
-        kept,
-        failures,
-        time.monotonic() - started,
-        store.widths(),
-        (*notes, *file_notes),
-    )
+    done, seconds = filled.clips - filled.kept, time.monotonic() - started
+    return TeacherOutputsResult(filled.folder, done, filled.kept, failures, seconds, filled.widths, filled.notes)
+
+
+def _teacher(config: TeacherOutputsConfig) -> tuple[Any, str | None]:
+    """Return model and weights as ``Embedder`` takes them."""
+    return config.model or config.ensemble, config.weights
 
 
 def description(config: TeacherOutputsConfig, embedder: Embedder) -> dict[str, Any]:
