@@ -370,7 +370,7 @@ class EmbeddingStore:
         """
         number, row, first, count = map(int, self._places([id])[0])
         arrays = self._arrays(number)
-        vectors = {name[len(VECTOR) :]: values_of(arrays, name, row) for name in arrays if name.startswith(VECTOR)}
+        vectors = {name: values_of(arrays, VECTOR + name, row) for name in self._header(number).names}
         own = slice(first, first + count)
         frames, times = (values_of(arrays, name, own) if name in arrays else None for name in (FRAMES, TIMES))
         return ClipEmbedding(id, vectors, frames, times)
