@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from auricle.cli.main import main
-from auricle.core.executors.config import CorpusSettings, CorpusShard
+from auricle.core.executors.config import CorpusShard, ExecutorSettings
 from auricle.data.stores.embeddings import EmbeddingStore
+from auricle.index.database import SoundIndex
 from helpers.corpus_workers import KilledOnce
 from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
@@ -51,16 +52,21 @@ def run(*words) -> int:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    """The bytes of all files of an output; of a database its rows."""
-    files = {}
-    for path in sorted(path for path in out.rglob("*") if path.is_file()):
-        name = str(path.relative_to(out))
-        if path.suffix == ".sqlite":
-            with closing(sqlite3.connect(path)) as db:
-                files[name] = "\n".join(db.iterdump()).encode()
-        else:
-            files[name] = path.read_bytes()
-    return files
+    """The bytes of all files of an output; of a database its rows, and of an index the vectors by window.
+
+    How many windows an index writes together depends on the time.
+    """
+    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
+    content = {name: path.read_bytes() for name, path in files.items() if path.suffix != ".sqlite"}
+    for name in files.keys() - content.keys():
+        with closing(sqlite3.connect(files[name])) as db:
+            rows = "\n".join(line for line in db.iterdump() if "'changes'" not in line)
+            content[name] = rows.encode()
+    if SoundIndex.is_index(out):
+        ids, vectors = SoundIndex.open(out).vectors()
+        content = {name: bytes for name, bytes in content.items() if not name.startswith("vectors/")}
+        content |= {"ids": ids.tobytes(), "vectors": vectors.tobytes()}
+    return content
 
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="[ray] is not installed")
@@ -68,6 +74,7 @@ JOBS = {
     "tag": ("tag", "sounds", "--model", "MODEL", "--out", "out"),
     "embed": ("embed", "sounds", "--model", "MODEL", "--batch-size", 4, "--out", "out"),
     "teacher": ("prepare", "teacher", "sounds", "--model", "MODEL", "--batch-size", 4, "--frames", "--out", "out"),
+    "index": ("index", "sounds", "--model", "MODEL", "--window", 0.5, "--batch-size", 4, "--out", "out"),
 }
 
 
@@ -93,8 +100,8 @@ def test_every_executor_writes_the_bytes_of_one_process_also_when_a_worker_is_ki
     job, executor, run_job, tmp_path, monkeypatch
 ):
     expected = run_job(job, "local")
-    make_executor = CorpusSettings.make_executor
-    monkeypatch.setattr(CorpusSettings, "make_executor", lambda *args: KilledOnce(make_executor(*args), tmp_path))
+    make_executor = ExecutorSettings.make_executor
+    monkeypatch.setattr(ExecutorSettings, "make_executor", lambda *args: KilledOnce(make_executor(*args), tmp_path))
     assert run_job(job, executor) == expected
     assert (tmp_path / "died").exists()
 

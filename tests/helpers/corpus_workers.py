@@ -74,33 +74,42 @@ def mortal_in(folder: Path, once: int = -1, always: int = -1):
 
 @dataclass(frozen=True)
 class KilledOnce:
-    """Runs the workers of a job by another executor; the first process that takes a third part is killed by SIGKILL.
+    """Runs the workers of a job by another executor; one process is killed by SIGKILL.
 
     Args:
         executor: with other processes.
         folder: keeps the file ``died``, so that the others live.
+        telling: the first process with a third message dies; else the first one that takes a third part.
     """
 
     executor: Executor
     folder: Path
+    telling: bool = False
     repeatable = True
 
     def run(self, make: MakeWorker, parts, lost, on_message):
-        return self.executor.run(partial(dies_once, self.folder / "died", make), parts, lost, on_message)
+        dying = partial(dies_once, self.folder / "died", self.telling, make)
+        return self.executor.run(dying, parts, lost, on_message)
 
 
-def dies_once(died: Path, make: MakeWorker, tell: Tell):
-    """The worker of ``make``, whose process dies at its third part unless one has died before."""
-    worker = make(tell)
-    count = 0
+def dies_once(died: Path, telling: bool, make: MakeWorker, tell: Tell):
+    """The worker of ``make``, whose process dies at its third part or message unless one has died before."""
+    counts = {"parts": 0, "messages": 0}
+
+    def count(what: str) -> None:
+        counts[what] += 1
+        if counts["messages" if telling else "parts"] == 3 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def telling_worker(message) -> None:
+        tell(message)
+        count("messages")
 
     def counted(parts: Iterable) -> Iterator:
-        nonlocal count
         for part in parts:
-            count += 1
-            if count == 3 and not died.exists():
-                died.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
+            count("parts")
             yield part
 
+    worker = make(telling_worker)
     return lambda parts: worker(counted(parts))

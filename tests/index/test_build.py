@@ -11,12 +11,14 @@ import pytest
 
 from auricle.commands.index import build_index, read_status
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import ExecutorSettings
 from auricle.index import build
 from auricle.index.config import IndexConfig
 from auricle.index.database import SoundIndex
 from auricle.index.window_pass import WindowPass
 from auricle.inference.embedder import Embedder
 from auricle.inference.tagger import Tagger
+from helpers.corpus_workers import KilledOnce
 from helpers.encoders import m2d, mn
 from helpers.indexes import assert_same, content, encoder, fill, recording
 
@@ -40,13 +42,13 @@ def encoded(monkeypatch) -> list[str]:
     names: list[str] = []
     outcomes = WindowPass.outcomes
 
-    def noted(self, recordings, on_part=None):
+    def noted(self, recordings, on_part=None, **options):
         def named():
             for item in recordings:
                 names.append(Path(item.path).name)
                 yield item
 
-        return outcomes(self, named(), on_part)
+        return outcomes(self, named(), on_part, **options)
 
     monkeypatch.setattr(WindowPass, "outcomes", noted)
     return names
@@ -239,6 +241,23 @@ def test_a_stopped_run_continues_within_a_recording_and_finds_the_same_events(ou
     assert counts(fill(out, long)) == {"new": 1}
     assert sum(batches) == 39 - 24  # six batches of four windows were stored
     assert_same(out, tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_within_long_recordings_leaves_each_window_once(out, tmp_path, monkeypatch):
+    for number, hertz in enumerate((300.0, 500.0, 700.0)):
+        recording(tmp_path / "sounds" / f"{number}.wav", 10.0, hertz)
+    fill(tmp_path / "whole", tmp_path / "sounds", corpus=ExecutorSettings(executor="local"))
+    monkeypatch.setattr(build, "PART_WINDOWS", 8)
+    monkeypatch.setattr(build, "LEAST_PART", 4)
+    monkeypatch.setattr(build, "EARLY_WINDOWS", 12)  # recordings are written before their turn
+    make_executor = ExecutorSettings.make_executor
+    mortal = lambda *args: KilledOnce(make_executor(*args), tmp_path, telling=True)  # noqa: E731
+    monkeypatch.setattr(ExecutorSettings, "make_executor", mortal)
+    report = fill(out, tmp_path / "sounds", corpus=ExecutorSettings(executor="pool", processes=2))
+    assert (tmp_path / "died").exists()
+    assert counts(report) == {"new": 3}
+    assert_same(out, tmp_path / "whole", exact=True)
 
 
 def test_a_recording_that_changed_since_a_part_was_stored_is_read_from_the_start(out, tmp_path, monkeypatch):

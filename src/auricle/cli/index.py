@@ -7,8 +7,8 @@
   auricle index INDEX --status                                what is in it
 
 New and changed files are read; moved ones are recognised by their content; those that are gone are removed. The same command
-continues a run that was stopped, and several processes may fill one index. A broken file is named, and tried again the next time
-(exit code 1). Then: auricle search INDEX QUERY
+continues a run that was stopped, and several commands may fill one index. Many recordings are read by a process per core
+(--executor pool). A broken file is named, and tried again the next time (exit code 1). Then: auricle search INDEX QUERY
 """
 
 from __future__ import annotations

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError, nearest
-from auricle.core.options import names_of
+from auricle.core.options import names_of, with_values
 from auricle.index.build import IndexReport, index_recordings
 from auricle.index.config import IndexConfig
 from auricle.index.status import IndexStatus
@@ -70,7 +69,7 @@ def build_index(
     )
     for name in settings.keys() - (names_of(config) - {"status"}):
         raise AuricleError(f"there is no setting '{name}'{nearest(name, tuple(sorted(names_of(config))))}")
-    config = replace(config, **settings)
+    config = with_values(config, settings)
     return index_recordings(config, model if isinstance(model, Encoder) else None, quiet=quiet)
 
 

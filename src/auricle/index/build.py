@@ -1,17 +1,20 @@
 """Fill an index: encode the recordings that it lacks, and follow those that moved, changed or were deleted.
 
-One pass gives vectors, scores and events. What is encoded is written in batches: complete recordings appear together, and of a long
-one, parts are stored that the next run continues after. Several processes may fill one index: each claims the recordings that it
-reads.
+One pass gives vectors, scores and events. An executor runs it, in this process or in others; this process alone writes. What is
+encoded is written in batches, in the order of the recordings: complete recordings appear together, and of a long one, parts are
+stored that the next run continues after. Several runs may fill one index: each claims the recordings that it reads.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +22,9 @@ import numpy as np
 
 from auricle.core.console import ProgressBar, number_of, progress_bar
 from auricle.core.errors import AuricleError
+from auricle.core.executors.base import Executor, LocalExecutor, MakeWorker
 from auricle.core.io import file_stamp
-from auricle.index.changes import Changes, checksum, find_changes, find_recordings
+from auricle.index.changes import Changes, find_changes, find_recordings
 from auricle.index.config import WINDOW, IndexConfig
 from auricle.index.database import SoundIndex
 from auricle.index.description import MIN_SCORE, IndexInfo
@@ -36,11 +40,13 @@ from auricle.index.writer import (
 from auricle.inference.config import TagSettings
 
 if TYPE_CHECKING:
-    from auricle.index.window_pass import EncodedWindow, NotRead, ReadToEnd, RecordingInPass, WindowPass
-    from auricle.inference.pipeline import OnPart
+    from auricle.index.window_pass import EncodedWindow, RecordingToRead, WindowPass
+    from auricle.index.window_worker import RecordingRead, Told
+    from auricle.inference.pipeline import Model
     from auricle.models.base import Encoder
 
 PART_WINDOWS = 256  # windows that are written together
+EARLY_WINDOWS = 1024  # of a recording whose turn has not come, from which on they are written all the same
 PART_SECONDS = 20.0  # the longest time between two writes; a killed process loses at most what came after the last one
 LEAST_PART = 16  # windows of an unfinished recording that are worth a write
 CLAIMED_AT_ONCE = 8  # recordings
@@ -121,11 +127,13 @@ def index_recordings(config: IndexConfig, encoder: Encoder | None = None, *, qui
         workers=config.workers,
         strict=config.strict,
     )
-    session = WindowPass(encoder or config.model, weights, settings, config.min_score or 0.0)
-    model = _name_of(config.model, session.info.name)
-    index = SoundIndex.create(config.out, session.describe(model, weights or "", config.dtype or "float32"))
+    model: Model = encoder or config.model
+    session = WindowPass(model, weights, settings, config.min_score or 0.0)
+    work = _WindowWork(session, model, weights, config)
+    name = _name_of(config.model, session.info.name)
+    index = SoundIndex.create(config.out, session.describe(name, weights or "", config.dtype or "float32"))
     with IndexWriter(index) as writer:
-        run = _Run(writer, session, table, config, quiet)
+        run = _Run(writer, work, table, quiet)
         run.notes += writer.repair()
         changes = find_changes(index, found, session.pool)
         run.follow(changes)
@@ -175,23 +183,75 @@ def _name_of(given: str, name: str) -> str:
     return (os.path.abspath(given) if os.path.exists(given) else given) or name
 
 
+@dataclass(frozen=True, eq=False)
+class _WindowWork:
+    """What encodes the windows of recordings: a session of this process, and how others make theirs."""
+
+    session: WindowPass
+    model: Model
+    weights: str | None
+    config: IndexConfig
+
+    def executor(self, recordings: int) -> tuple[Executor, MakeWorker[RecordingToRead, RecordingRead]]:
+        """Return where so many recordings are read, and what makes workers there."""
+        from auricle.index.window_worker import encode_recordings, make_window_worker
+        from auricle.models.base import Encoder
+
+        session, corpus = self.session, self.config.corpus
+        here = isinstance(self.model, Encoder) and corpus.executor == "auto"  # it may be one that cannot be sent
+        executor = LocalExecutor() if here else corpus.make_executor(recordings, session.device.type)
+        if isinstance(executor, LocalExecutor):
+            return executor, partial(encode_recordings, session, executor.repeatable)
+        opens = partial(_named, self.model, self.weights)
+        return executor, partial(make_window_worker, opens, session.settings, session.min_score)
+
+
+def _named(model: Model, weights: str | None) -> tuple[Model, str | None]:
+    return model, weights
+
+
+@dataclass(eq=False)
+class _Reading:
+    """A recording that was claimed: what is stored, told and written of it.
+
+    Attributes:
+        stamp: of its file.
+        received: number of windows that are stored or were told; a worker that takes the place of a dead one tells some again.
+        written: number of windows that are stored.
+        spans, event_scores: of all windows that are stored.
+        early: batches that were told before its turn.
+        held: windows that were told and are not stored.
+        end: set when it was read to its end.
+    """
+
+    stamp: FileStamp
+    received: int = 0
+    written: int = 0
+    spans: list[np.ndarray] = field(default_factory=list)
+    event_scores: list[np.ndarray] = field(default_factory=list)
+    early: list[list[EncodedWindow]] = field(default_factory=list)
+    held: list[EncodedWindow] = field(default_factory=list)
+    end: tuple[float, str] | None = None  # seconds and SHA-256
+
+    def hold_early(self) -> None:
+        self.held += chain.from_iterable(self.early)
+        self.early.clear()
+
+
 class _Run:
     """One run over recordings: what it reads, what it still holds, and what it counts."""
 
-    def __init__(
-        self, writer: IndexWriter, session: WindowPass, table: RecorderTable | None, config: IndexConfig, quiet: bool
-    ):
-        self.writer, self.index, self.session, self.table = writer, writer.index, session, table
-        self.config, self.quiet = config, quiet
+    def __init__(self, writer: IndexWriter, work: _WindowWork, table: RecorderTable | None, quiet: bool):
+        self.writer, self.index, self.work, self.table = writer, writer.index, work, table
+        self.session, self.config, self.quiet = work.session, work.config, quiet
         self.notes: list[str] = (
-            [] if session.heads else [f"{session.info.name} has no classes: the index has vectors only"]
+            [] if self.session.heads else [f"{self.session.info.name} has no classes: the index has vectors only"]
         )
         self.failed: dict[str, str] = {}
         self.done: set[str] = set()
         self.others: set[str] = set()
-        self.held: dict[str, list[EncodedWindow]] = {}  # encoded, not written
-        self.ends: dict[str, tuple[RecordingInPass, float]] = {}
-        self.checksums: dict[str, Future[str]] = {}
+        self.readings: dict[str, _Reading] = {}  # claimed and not yet done, in the order in which they are read
+        self.turns: deque[str] = deque()  # those that a worker has or will have
         self.written_at = time.monotonic()
 
     # ---- files that are not read
@@ -234,31 +294,38 @@ class _Run:
 
     def read(self, paths: Sequence[str], bar: ProgressBar) -> None:
         """Read the recordings that can be claimed."""
-        from auricle.index.window_pass import EncodedWindow, NotRead
+        from auricle.index.window_worker import lost_recording_windows
         from auricle.inference.pipeline import PartDone
 
-        on_part: OnPart | None = None if bar.disable else PartDone(bar.show_part)
+        show_part = None if bar.disable else PartDone(bar.show_part)
+
+        def on_message(told: Told) -> None:
+            if isinstance(told, list):
+                self.receive(told)
+            elif show_part is not None:
+                show_part(*told)
+
+        claimed = self.claimed(paths)
+        first = next(claimed, None)
+        if first is None:
+            return  # no process is started to wait for others
+        executor, make = self.work.executor(len(paths))
+        recordings = chain([first], claimed)
         try:
-            for outcome in self.session.outcomes(self.claimed(paths), on_part):
-                recording = outcome.recording
-                if isinstance(outcome, EncodedWindow):
-                    self.held.setdefault(recording.path, []).append(outcome)
-                    recording.windows += 1
-                elif isinstance(outcome, NotRead):
-                    self.note_failure(outcome)
+            with closing(executor.run(make, recordings, lost_recording_windows, on_message)) as results:
+                for read in results:
+                    self.finish(read)
                     bar.finish_step()
-                else:
-                    self.finish(outcome)
-                    bar.finish_step()
-                self.write_if_due()
         except KeyboardInterrupt:
+            for reading in self.readings.values():
+                reading.hold_early()
             self.write()
             raise
         self.write()
 
-    def claimed(self, paths: Sequence[str]) -> Iterator[RecordingInPass]:
-        """Yield the recordings that no other writer reads, each with what is stored of it."""
-        from auricle.index.window_pass import RecordingInPass
+    def claimed(self, paths: Sequence[str]) -> Iterator[RecordingToRead]:
+        """Yield the recordings that no other writer reads; note what is stored of each."""
+        from auricle.index.window_pass import RecordingToRead
 
         for first in range(0, len(paths), CLAIMED_AT_ONCE):
             for path in self.writer.claim(paths[first : first + CLAIMED_AT_ONCE]):
@@ -272,66 +339,105 @@ class _Run:
                     self.others.add(path)
                     self.writer.release(path)
                     continue
-                recording = RecordingInPass(path, stamp)
+                reading = _Reading(stamp)
                 stored = self.writer.stored_part(path, stamp)
                 if stored is not None:
-                    recording.windows = len(stored.spans)
-                    recording.spans, recording.event_scores = [stored.spans], [stored.event_scores]
-                self.checksums[path] = self.session.pool.submit(checksum, path)
-                yield recording
+                    reading.received = reading.written = len(stored.spans)
+                    reading.spans, reading.event_scores = [stored.spans], [stored.event_scores]
+                self.readings[path] = reading
+                self.turns.append(path)
+                yield RecordingToRead(path, reading.written)
 
-    def note_failure(self, outcome: NotRead) -> None:
-        recording = outcome.recording
-        self.held.pop(recording.path, None)
-        self.checksums.pop(recording.path, None)
-        self.failed[recording.path] = outcome.reason
-        self.writer.fail(recording.path, recording.stamp, outcome.reason, describe(recording.path, self.table))
+    # ---- what workers tell
+    def receive(self, windows: list[EncodedWindow]) -> None:
+        """Take windows of one recording: write them in its turn, or before it if they are many."""
+        path = windows[0].path
+        reading = self.readings[path]
+        windows = [window for window in windows if window.position >= reading.received]
+        reading.received += len(windows)
+        if path == self.turns[0]:
+            self.hold(reading, windows)
+            return
+        reading.early.append(windows)
+        if sum(map(len, reading.early)) >= EARLY_WINDOWS:
+            reading.hold_early()
+            self.write_parts([path])
 
-    def finish(self, outcome: ReadToEnd) -> None:
-        self.ends[outcome.recording.path] = outcome.recording, outcome.seconds
-        self.held.setdefault(outcome.recording.path, [])
-        self.notes += [note for note in outcome.notes if note not in self.notes]
+    def hold(self, reading: _Reading, windows: list[EncodedWindow]) -> None:
+        reading.held += windows
+        self.write_if_due()
+
+    def finish(self, read: RecordingRead) -> None:
+        """Take the end of a recording, whose turn it is."""
+        from auricle.index.window_pass import NotRead
+
+        path = self.turns.popleft()
+        reading = self.readings[path]
+        if isinstance(read.end, NotRead):
+            del self.readings[path]
+            self.failed[path] = read.end.reason
+            self.writer.fail(path, reading.stamp, read.end.reason, describe(path, self.table))
+            self.start_turn()
+            return
+        reading.held += [window for window in read.windows if window.position >= reading.received]
+        reading.end = read.end.seconds, read.sha256
+        self.notes += [note for note in read.end.notes if note not in self.notes]
+        self.write_if_due()
+        self.start_turn()
+
+    def start_turn(self) -> None:
+        """Write what the next recording's worker told before its turn, batch by batch, as if it came now."""
+        if self.turns:
+            reading = self.readings[self.turns[0]]
+            batches, reading.early = reading.early, []
+            for windows in batches:
+                self.hold(reading, windows)
 
     # ---- writing
     def write_if_due(self) -> None:
-        count = sum(map(len, self.held.values()))
+        count = sum(len(reading.held) for reading in self.readings.values())
         if count >= PART_WINDOWS or time.monotonic() - self.written_at > PART_SECONDS:
             self.write()
 
     def write(self) -> None:
         """Write what is finished, and the unfinished recordings of which enough is there."""
+        self.write_parts(list(self.readings))
+        self.written_at = time.monotonic()
+
+    def write_parts(self, paths: Sequence[str]) -> None:
         parts = []
-        for path, encoded in list(self.held.items()):
-            if path in self.ends or len(encoded) >= LEAST_PART:
-                part = self.part_of(path, self.held.pop(path))
+        for path in paths:
+            reading = self.readings[path]
+            if reading.end is not None or len(reading.held) >= LEAST_PART:
+                part = self.part_of(path, reading)
                 parts += [part] if part is not None else []
+            if reading.end is not None:
+                del self.readings[path]
         late = set(self.writer.add(parts)) if parts else set()
         self.others |= late
         self.done |= {part.path for part in parts if part.end is not None} - late
-        self.written_at = time.monotonic()
 
-    def part_of(self, path: str, encoded: list[EncodedWindow]) -> RecordingPart | None:
-        """Join encoded windows; None for a file that was changed while it was read."""
-        recording, seconds = self.ends.pop(path, None) or (encoded[0].recording, None)
-        first = recording.windows - len(encoded)
+    def part_of(self, path: str, reading: _Reading) -> RecordingPart | None:
+        """Join the windows that are held; None for a file that was changed while it was read."""
+        encoded, first = reading.held, reading.written
         spans = np.array([(window.start, window.end) for window in encoded]).reshape(-1, 2)
-        for position, window in enumerate(encoded, first):
-            window.scores["window"] = window.event_scores["window"] = position
         scores = np.concatenate([np.zeros(0, SCORE), *(window.scores for window in encoded)])
         deciding = np.concatenate([np.zeros(0, SCORE), *(window.event_scores for window in encoded)])
-        recording.spans.append(spans)
-        recording.event_scores.append(deciding)
+        reading.spans.append(spans)
+        reading.event_scores.append(deciding)
         end = None
-        if seconds is not None:
-            own = self.checksums.pop(path).result()
-            if _changed(path, recording.stamp):
+        if reading.end is not None:
+            seconds, own = reading.end
+            if _changed(path, reading.stamp):
                 self.failed[path] = f"{path}: {CHANGED}"
                 self.writer.release(path)
                 return None
-            end = RecordingEnd(seconds, own, describe(path, self.table), self.session.events(recording))
+            events = self.session.events(reading.spans, reading.event_scores)
+            end = RecordingEnd(seconds, own, describe(path, self.table), events)
         width = self.index.info.dim
         vectors = np.stack([w.vector for w in encoded]) if encoded else np.zeros((0, width), np.float32)
-        return RecordingPart(path, recording.stamp, first, spans, vectors, scores, deciding, end)
+        reading.held, reading.written = [], first + len(encoded)
+        return RecordingPart(path, reading.stamp, first, spans, vectors, scores, deciding, end)
 
     def report(self, changes: Changes) -> IndexReport:
         files = [file for file in self.index.files() if not file.failure]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import ExecutorSettings
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text
 from auricle.inference.config import OLD_PRECISIONS, PRECISION_NAMES, PRECISIONS
 
@@ -56,6 +57,7 @@ class IndexConfig:
     device: str = option("auto", "cpu, cuda, cuda:1, or auto: the first GPU if there is one")
     batch_size: int = option(16, "windows encoded together", advanced=True)
     workers: int = option(2, "threads that decode audio; does not change the results", advanced=True)
+    corpus: ExecutorSettings = field(default_factory=ExecutorSettings)
 
     def __post_init__(self) -> None:
         source = (self.source,) if isinstance(self.source, (str, os.PathLike)) else tuple(self.source)

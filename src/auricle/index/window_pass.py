@@ -7,8 +7,8 @@ decide about events only those are held that an event may contain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from auricle.audio.windows import covering_enough, windows
 from auricle.core.errors import AuricleError
 from auricle.core.parallel import prefetch
 from auricle.index.description import IndexedClass, IndexedHead, IndexInfo, labels_of_heads
-from auricle.index.writer import SCORE, FileStamp
+from auricle.index.writer import SCORE
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.events import Event, find_events
 from auricle.inference.head_reader import HeadReader
@@ -33,29 +33,25 @@ ROUNDING = 1e-6  # relative, of a score that is compared with a threshold in ano
 
 
 @dataclass(eq=False)
-class RecordingInPass:
-    """A recording that is read, and how far.
+class RecordingToRead:
+    """A recording that is to be read.
 
     Attributes:
-        path, stamp: the file.
-        windows: number of windows that are encoded.
-        spans: (n, 2) arrays of start and end of all of them in seconds, in order.
-        event_scores: SCORE arrays of all of them.
+        path: absolute.
+        windows: number of windows that are encoded already, and skipped.
         broken: it cannot be read further.
     """
 
     path: str
-    stamp: FileStamp
     windows: int = 0
-    spans: list[np.ndarray] = field(default_factory=list)
-    event_scores: list[np.ndarray] = field(default_factory=list)
     broken: bool = False
 
 
 class EncodedWindow(NamedTuple):
-    """A window: its recording, start and end in seconds, vector (D,), scores that are kept and those that decide about events."""
+    """A window: path, position, start and end in seconds, vector (D,), scores that are kept and those about events."""
 
-    recording: RecordingInPass
+    path: str
+    position: int
     start: float
     end: float
     vector: np.ndarray
@@ -66,7 +62,7 @@ class EncodedWindow(NamedTuple):
 class ReadToEnd(NamedTuple):
     """All windows of a recording were yielded; it has so many seconds."""
 
-    recording: RecordingInPass
+    path: str
     seconds: float
     notes: tuple[str, ...]
 
@@ -74,7 +70,7 @@ class ReadToEnd(NamedTuple):
 class NotRead(NamedTuple):
     """A recording cannot be read, for a reason."""
 
-    recording: RecordingInPass
+    path: str
     reason: str
 
 
@@ -84,10 +80,18 @@ Outcome = EncodedWindow | ReadToEnd | NotRead
 class _Cut(NamedTuple):
     """A window before it is encoded: samples (S,) at the encoder's rate, from ``start`` to ``stop``."""
 
-    recording: RecordingInPass
+    recording: RecordingToRead
+    position: int
     start: int
     stop: int
     wave: np.ndarray
+
+
+class _Last(NamedTuple):
+    """What follows the last window of a recording."""
+
+    recording: RecordingToRead
+    outcome: ReadToEnd | NotRead
 
 
 class WindowPass(Session):
@@ -142,34 +146,40 @@ class WindowPass(Session):
             heads=self.heads,
         )
 
-    def outcomes(self, recordings: Iterable[RecordingInPass], on_part: OnPart | None = None) -> Iterator[Outcome]:
+    def outcomes(
+        self, recordings: Iterable[RecordingToRead], on_part: OnPart | None = None, *, apart: bool = False
+    ) -> Iterator[Outcome]:
         """Yield the windows of recordings in order, the end of each behind its last window, and what cannot be read.
 
         Args:
-            recordings: taken as they are needed. Of one with ``windows`` above 0, so many windows are skipped.
+            recordings: taken as they are needed.
             on_part: called with a recording and the seconds of it that are done.
+            apart: no batch holds windows of two recordings. The last bits of numbers depend on what is in the batch.
         """
-        held: list[_Cut | ReadToEnd | NotRead] = []
+        held: list[_Cut | _Last] = []
         count = 0
         for item in self._cuts(recordings, on_part):
             held.append(item)
             count += isinstance(item, _Cut)
-            if count == self.settings.batch_size:
+            if count == self.settings.batch_size or (apart and isinstance(item, _Last)):
                 yield from self._encoded(held)
                 held, count = [], 0
         yield from self._encoded(held)
 
-    def events(self, recording: RecordingInPass) -> tuple[tuple[int, Event], ...]:
-        """Return the events of a recording of which all windows are encoded, with the numbers of their classes."""
-        spans = np.concatenate([np.zeros((0, 2)), *recording.spans])
-        scores = np.concatenate([np.zeros(0, SCORE), *recording.event_scores])
-        return tuple(found for events in self._events.values() for found in events.find(spans, scores))
+    def events(self, spans: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> tuple[tuple[int, Event], ...]:
+        """Return the events of a recording with the numbers of their classes.
+
+        Args:
+            spans: (n, 2) arrays of start and end in seconds of all its windows, in order.
+            scores: SCORE arrays, those that decide about events.
+        """
+        all_spans = np.concatenate([np.zeros((0, 2)), *spans])
+        all_scores = np.concatenate([np.zeros(0, SCORE), *scores])
+        return tuple(found for events in self._events.values() for found in events.find(all_spans, all_scores))
 
     # ---- cutting
-    def _cuts(
-        self, recordings: Iterable[RecordingInPass], on_part: OnPart | None
-    ) -> Iterator[_Cut | ReadToEnd | NotRead]:
-        waiting: dict[str, RecordingInPass] = {}
+    def _cuts(self, recordings: Iterable[RecordingToRead], on_part: OnPart | None) -> Iterator[_Cut | _Last]:
+        waiting: dict[str, RecordingToRead] = {}
 
         def sources() -> Iterator[list[AudioSource]]:
             for recording in recordings:
@@ -180,10 +190,11 @@ class WindowPass(Session):
             yield from self._windows_of(waiting.pop(audio.source.name), audio, on_part)
 
     def _windows_of(
-        self, recording: RecordingInPass, audio: LoadedAudio, on_part: OnPart | None
-    ) -> Iterator[_Cut | ReadToEnd | NotRead]:
+        self, recording: RecordingToRead, audio: LoadedAudio, on_part: OnPart | None
+    ) -> Iterator[_Cut | _Last]:
+        path = recording.path
         if audio.error:
-            yield NotRead(recording, audio.error)
+            yield _Last(recording, NotRead(path, audio.error))
             return
         rate, total = self.info.sample_rate, 0
 
@@ -193,28 +204,27 @@ class WindowPass(Session):
                 total += len(block)
                 yield block
 
-        known = recording.windows
         try:
             for number, window in enumerate(windows(counted(), self.window, self.hop, covering_enough)):
-                check_length(recording.path, len(window.wave), self.info)
+                check_length(path, len(window.wave), self.info)
                 if recording.broken:
                     return
-                if number >= known:
-                    yield _Cut(recording, window.start, window.stop, window.wave)
+                if number >= recording.windows:
+                    yield _Cut(recording, number, window.start, window.stop, window.wave)
                 if on_part is not None:
                     on_part(audio.source, window.stop / rate)
         except AuricleError as error:
-            yield NotRead(recording, str(error))
+            yield _Last(recording, NotRead(path, str(error)))
             return
-        yield ReadToEnd(recording, total / rate, note_texts(audio.notes))
+        yield _Last(recording, ReadToEnd(path, total / rate, note_texts(audio.notes)))
 
     # ---- encoding
-    def _encoded(self, items: list[_Cut | ReadToEnd | NotRead]) -> Iterator[Outcome]:
+    def _encoded(self, items: list[_Cut | _Last]) -> Iterator[Outcome]:
         results = iter(self._encode_each([item for item in items if isinstance(item, _Cut)]))
         for item in items:
-            outcome = next(results) if isinstance(item, _Cut) else item
-            if not outcome.recording.broken:
-                outcome.recording.broken = isinstance(outcome, NotRead)
+            outcome = next(results) if isinstance(item, _Cut) else item.outcome
+            if not item.recording.broken:
+                item.recording.broken = isinstance(outcome, NotRead)
                 yield outcome
 
     def _encode_each(self, cuts: list[_Cut]) -> list[EncodedWindow | NotRead]:
@@ -228,7 +238,7 @@ class WindowPass(Session):
             if failure is None:
                 raise
         if len(cuts) == 1:
-            return [NotRead(cuts[0].recording, failure)]
+            return [NotRead(cuts[0].recording.path, failure)]
         return [outcome for cut in cuts for outcome in self._encode_each([cut])]
 
     @torch.inference_mode()
@@ -246,15 +256,24 @@ class WindowPass(Session):
             finite &= torch.isfinite(logits).all(1).cpu().numpy()
             scores, events = reader.scores(logits), self._events[name]
             for i, (row, compared) in enumerate(zip(scores.rows, reader.event_scores(scores))):
-                kept[i].append(_sparse(row, np.float32(self.min_score), events.first))
-                deciding[i].append(_sparse(compared, events.lowest, events.first))
+                position = cuts[i].position
+                kept[i].append(_sparse(row, np.float32(self.min_score), position, events.first))
+                deciding[i].append(_sparse(compared, events.lowest, position, events.first))
         rate = self.info.sample_rate
         return [
-            EncodedWindow(cut.recording, cut.start / rate, cut.stop / rate, vectors[i], _joined(kept[i]), _joined(deciding[i]))
+            EncodedWindow(
+                cut.recording.path,
+                cut.position,
+                cut.start / rate,
+                cut.stop / rate,
+                vectors[i],
+                _joined(kept[i]),
+                _joined(deciding[i]),
+            )
             if finite[i]
-            else NotRead(cut.recording, _not_finite(cut.recording.path, self.info.name))
+            else NotRead(cut.recording.path, _not_finite(cut.recording.path, self.info.name))
             for i, cut in enumerate(cuts)
-        ]  # fmt: skip
+        ]
 
 
 class _EventScores:
@@ -308,11 +327,11 @@ def _heads_of(readers: dict[str, HeadReader]) -> tuple[IndexedHead, ...]:
     return tuple(heads)
 
 
-def _sparse(row: np.ndarray, least: np.ndarray | np.float32, first: int) -> np.ndarray:
-    """Return the scores of a row (C,) that reach ``least``, as SCORE with the numbers of their classes; the window is set later."""
+def _sparse(row: np.ndarray, least: np.ndarray | np.float32, position: int, first: int) -> np.ndarray:
+    """Return the scores of a row (C,) that reach ``least``, as SCORE with the position of the window and numbers of classes."""
     columns = np.flatnonzero(row >= least)
     scores = np.zeros(len(columns), SCORE)
-    scores["label"], scores["score"] = columns + first, row[columns]
+    scores["window"], scores["label"], scores["score"] = position, columns + first, row[columns]
     return scores
 
 

@@ -9,7 +9,7 @@ process, so that the process loads its model once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any, Protocol, TypeVar
 
@@ -34,7 +34,9 @@ class Executor(Protocol):
 
     repeatable: bool
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
+    def run(
+        self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell
+    ) -> Generator[R, None, None]:
         """Yield one result per part, in order.
 
         Args:
@@ -58,7 +60,9 @@ class LocalExecutor:
     def __init__(self, repeatable: bool = False):
         self.repeatable = repeatable
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
+    def run(
+        self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell
+    ) -> Generator[R, None, None]:
         """Yield one result per part, in order; see ``Executor.run``."""
         with one_thread() if self.repeatable else nullcontext():
             yield from make(on_message)(parts)

@@ -48,7 +48,7 @@ class CorpusShard:
 
 
 @dataclass(frozen=True)
-class CorpusSettings:
+class ExecutorSettings:
     """Where the work on many recordings runs. No setting changes an answer."""
 
     executor: str = option(
@@ -66,26 +66,11 @@ class CorpusSettings:
         group="this machine",
         advanced=True,
     )
-    shard: str | None = option(
-        None,
-        "work on one share of the recordings, such as 3/16, or none: all of them. Shares are written apart; the same command "
-        "without --shard joins them",
-        special={"none": None},
-        group="this machine",
-        advanced=True,
-    )
 
     def __post_init__(self) -> None:
         check_choices(self)
         if self.processes is not None:
             check_ranges(self, ("processes",), 1)
-        if self.shard is not None:
-            CorpusShard.parse(self.shard)
-
-    @property
-    def share(self) -> CorpusShard | None:
-        """The share of the recordings that is worked on; None: all of them."""
-        return None if self.shard is None else CorpusShard.parse(self.shard)
 
     def make_executor(self, items: int, device: str) -> Executor:
         """Return what runs the work.
@@ -111,3 +96,27 @@ class CorpusSettings:
 
             return RayExecutor(processes)
         return LocalExecutor(repeatable=self.executor == "local")
+
+
+@dataclass(frozen=True)
+class CorpusSettings(ExecutorSettings):
+    """Where the work on many recordings runs, and on which share of them."""
+
+    shard: str | None = option(
+        None,
+        "work on one share of the recordings, such as 3/16, or none: all of them. Shares are written apart; the same command "
+        "without --shard joins them",
+        special={"none": None},
+        group="this machine",
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shard is not None:
+            CorpusShard.parse(self.shard)
+
+    @property
+    def share(self) -> CorpusShard | None:
+        """The share of the recordings that is worked on; None: all of them."""
+        return None if self.shard is None else CorpusShard.parse(self.shard)

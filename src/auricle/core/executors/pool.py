@@ -11,7 +11,7 @@ import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -42,7 +42,9 @@ class PoolExecutor:
     def __init__(self, processes: int):
         self.processes = processes
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
+    def run(
+        self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell
+    ) -> Generator[R, None, None]:
         """Yield one result per part, in order; see ``Executor.run``.
 
         Raises:

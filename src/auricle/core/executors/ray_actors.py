@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -43,7 +43,9 @@ class RayExecutor:
             raise AuricleError("--executor ray needs Ray: pip install 'auricle[ray]'; or choose --executor pool")
         self.processes = processes
 
-    def run(self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell) -> Iterator[R]:
+    def run(
+        self, make: MakeWorker[T, R], parts: Iterable[T], lost: Lost[T, R], on_message: Tell
+    ) -> Generator[R, None, None]:
         """Yield one result per part, in order; see ``Executor.run``.
 
         Raises:
