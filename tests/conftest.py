@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the pages of the documentation: they take minutes, one after the other, and would run alone at the end."""
     items.sort(key=lambda item: item.path.name != "test_docs_run.py")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves, a million objects, out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
