@@ -19,7 +19,7 @@ from auricle.hub.weight_file import save_encoder
 from auricle.methods.registry import read_settings
 from auricle.reports.page import build_report
 from auricle.reports.run_view import RunView
-from auricle.training.checkpoint import CheckpointStore, find_damage
+from auricle.training.checkpoint import CheckpointStore, find_damage, optimizer_tensors
 from auricle.training.log import read_log
 from helpers.detector_runs import make_detector
 from helpers.raw_weights import small_m2d
@@ -222,7 +222,7 @@ def store(tmp_path) -> CheckpointStore:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     store = CheckpointStore(tmp_path / "checkpoints")
     for step in (1, 2):
-        store.save({"micro_step": step, "log_size": 0, "health": {}}, network, optimizer)
+        store.save({"micro_step": step, "log_size": 0, "health": {}}, network, optimizer_tensors(optimizer))
     return store
 
 

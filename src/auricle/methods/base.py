@@ -84,6 +84,7 @@ class Objective(nn.Module):
     Only ``forward`` and ``encoder`` must be written. All other methods are hooks with harmless defaults.
 
     unused_parameters: True if some parameter takes no part in some step; distributed training then searches for them.
+    unfreezes: True if parameters that were frozen are trained from some epoch on.
     verb: of the command line that starts and continues a run of this objective.
     best_by: the score of the validation part (a name that ``summarise`` returns) that chooses the best encoder, and 1, or -1
         where lower is better.
@@ -91,6 +92,7 @@ class Objective(nn.Module):
     """
 
     unused_parameters: bool = False
+    unfreezes: bool = False
     verb: str = "pretrain"
     best_by: tuple[str, int] = ("loss", -1)
     keeps_best: bool = False

@@ -125,6 +125,12 @@ class TrainConfig:
         advanced=False,
     )
     checkpoint_activations: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    parallel: str = option(
+        "auto",
+        "how several processes (torchrun) share the work: ddp, each holds the whole network; fsdp, its weights, gradients and "
+        "optimiser state are spread over them, for networks that do not fit; auto: ddp",
+        choices=("auto", "ddp", "fsdp"),
+    )
     compile: bool = option(False, "compile the networks (faster on GPUs only)")
     seed: int = option(0, "seed of every random draw", advanced=False)
     device: str = option("auto", "cpu, cuda, cuda:1, …; auto: a GPU where there is one", advanced=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,13 @@ class CheckpointStore:
     def __init__(self, folder: Path, keep: int = 2):
         self.folder, self.keep = folder, keep
 
-    def save(self, state: dict[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
+    def save(self, state: dict[str, Any], network: nn.Module, optimizer: Mapping[str, Tensor]) -> Path:
         """Write a checkpoint at ``state["micro_step"]``.
+
+        Args:
+            state: position and other state of the loop.
+            network: its whole state is saved.
+            optimizer: what ``optimizer_tensors`` returns.
 
         Raises:
             AuricleError: if the disk is full; older checkpoints stay intact.
@@ -65,7 +70,7 @@ class CheckpointStore:
         try:
             self._remove_partial()
             partial.mkdir(parents=True)
-            for name, tensors in zip(FILES, (network.state_dict(), optimizer_tensors(optimizer))):
+            for name, tensors in zip(FILES, (network.state_dict(), optimizer)):
                 with usual_rights(partial / name):
                     save_file(_contiguous(tensors), partial / name)
             self._seal(partial, state)
@@ -173,7 +178,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -216,13 +221,15 @@ class EncoderFiles:
     def save_last(self, progress: TrainProgress) -> None:
         self._write(self.folder.encoder, progress)
 
-    def choose_best(self) -> None:
-        """Make the best encoder the one that the run gives; the last one stays as ``encoder-last.safetensors``."""
-        self.objective.encoder().load_state_dict(load_file(self.folder.best))
+    def choose_best(self) -> dict[str, Tensor]:
+        """Make the best encoder the one that the run gives, and return its weights; the last one stays as
+        ``encoder-last.safetensors``."""
+        weights = load_file(self.folder.best)
         if self.is_main:
             os.replace(self.folder.encoder, self.folder.last)
             with replacing(self.folder.encoder) as temporary:
                 shutil.copyfile(self.folder.best, temporary)
+        return weights
 
     def _write(self, path: Path, progress: TrainProgress, **more: Any) -> None:
         if not self.is_main:

@@ -21,18 +21,19 @@ from torch import Tensor
 
 from auricle.core.devices import autocast, resolve_precision
 from auricle.core.errors import AuricleError
-from auricle.core.randomness import BatchKey, key_of
+from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.hub.run_folder import RunFolder
 from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.methods.data import TrainingData
 from auricle.training.callbacks import Callback
-from auricle.training.checkpoint import CheckpointStore, EncoderFiles, restore_optimizer
-from auricle.training.distributed import DistContext, without_sync
+from auricle.training.checkpoint import CheckpointStore, EncoderFiles
+from auricle.training.distributed import DistContext
 from auricle.training.health import Health, level_warnings, unusual_clips
 from auricle.training.log import Console, MetricsLog
 from auricle.training.optimizers import TrainingLength, make_optimizer, rate_at
+from auricle.training.replica import Replica
 
 # ---- Ctrl-C: the first one asks the loop to save and stop between two updates, the second stops at once
 
@@ -80,6 +81,10 @@ class Trainer:
         dist: this process among those of the run.
         callbacks: called on the main process.
         quiet: no progress line.
+
+    Attributes:
+        objective: with the weights that callbacks see, on the main process.
+        learner: the objective whose parameters this process updates; the same one, but with ``--parallel fsdp``.
     """
 
     def __init__(
@@ -94,12 +99,13 @@ class Trainer:
         *,
         quiet: bool = False,
     ):
-        self.objective, self.data, self.length, self.config = objective.to(dist.device), data, length, config
-        self.objective.encoder().prepare_training()
+        self.objective, self.data, self.length, self.config = objective, data, length, config
         self.folder, self.dist, self.callbacks = folder, dist, callbacks if dist.is_main else ()
         self.precision = resolve_precision(config.precision, dist.device)
         self.peak_lr = config.peak_lr(dist.world)
-        groups = objective.param_groups(config.weight_decay)
+        self.replica = Replica(objective, config, self.precision, dist)
+        self.learner = self.replica.objective
+        groups = self.learner.param_groups(config.weight_decay)
         self.optimizer = make_optimizer(
             groups, config.optim, self.peak_lr, config.betas, config.eps, amsgrad=config.amsgrad
         )
@@ -112,8 +118,6 @@ class Trainer:
             Health(),
             Console(length.steps, verb=objective.verb, quiet=quiet or not dist.is_main),
         )
-        self.replica = dist.wrap(objective, unused=objective.unused_parameters)
-        self.network = torch.compile(self.replica) if config.compile else self.replica
         self.micro_step = config.start_epoch * length.per_epoch
         self.saved_at, self.saved_time = -1, time.monotonic()
         self.step_log: dict[str, Tensor] = {}  # of the last weight update
@@ -129,13 +133,14 @@ class Trainer:
         """
         if self.micro_step == 0:
             self.check_data()
-        self.objective.train()  # an encoder that was loaded comes in evaluation mode
+        for objective in (self.objective, self.learner):
+            objective.train()  # an encoder that was loaded comes in evaluation mode
         with Interrupt() as interrupt:
             batches, waited, began = self.data.batches(self.micro_step), 0.0, time.monotonic()
             while self.micro_step < self.last_micro_step():
                 progress = self.length.at(self.micro_step)
                 if self.micro_step % self.length.per_epoch == 0:
-                    self.objective.on_epoch_start(progress)
+                    self.learner.on_epoch_start(progress)
                 start = time.monotonic()
                 batch = next(batches)
                 waited += time.monotonic() - start
@@ -175,11 +180,13 @@ class Trainer:
         if place == 0:
             self.optimizer.zero_grad(set_to_none=True)
             self.set_lr(rate_at(progress, self.config, self.peak_lr))
-        torch.manual_seed(key_of(self.config.seed, progress.micro_step, self.dist.rank, "dropout") & 0x7FFF_FFFF)
+        self.replica.begin_micro_step(progress.micro_step)
         last = place == self.length.accum - 1
-        with without_sync(self.replica, not last):
+        with self.replica.without_sync(not last):
             with autocast(self.precision, self.dist.device):
-                loss, log = self.network(batch.to(self.dist.device, non_blocking=True), progress, self.key(batch))
+                loss, log = self.replica.network(
+                    batch.to(self.dist.device, non_blocking=True), progress, self.key(batch)
+                )
             self.scaler.scale(loss / self.length.accum).backward()
         return {**log, "grad_norm": self.update_weights(progress)} if last else None
 
@@ -190,10 +197,10 @@ class Trainer:
         """Clip the gradient, step, move the teacher; return the norm of the gradient before clipping."""
         self.scaler.unscale_(self.optimizer)
         largest = math.inf if self.config.clip_grad is None else self.config.clip_grad
-        norm = torch.nn.utils.clip_grad_norm_(self.trained, largest, foreach=True)
+        norm = self.replica.number(torch.nn.utils.clip_grad_norm_(self.trained, largest, foreach=True))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.objective.after_step(progress)
+        self.learner.after_step(progress)
         return norm
 
     def set_lr(self, lr: float) -> None:
@@ -220,6 +227,7 @@ class Trainer:
         if self.data.valid is not None and self.validation_due(after.step):
             self.validate(after, self.data.valid.scored_batches())
         if self.encoder_files.due(after.step):
+            self.replica.gather(self.micro_step)
             self.encoder_files.save_update(after)
 
     def log_row(self, kind: str, progress: TrainProgress, row: dict[str, Any]) -> None:
@@ -249,7 +257,7 @@ class Trainer:
     def check_health(self, progress: TrainProgress, values: dict[str, float], batch: Batch, waiting: float) -> None:
         """Run the objective's networks on the batch once more, log its diagnosis, and print warnings."""
         with torch.no_grad(), autocast(self.precision, self.dist.device):
-            diagnosis = self.objective.diagnose(batch.to(self.dist.device), self.key(batch))
+            diagnosis = self.learner.diagnose(batch.to(self.dist.device), self.key(batch))
         log, unusual = {**values, **diagnosis}, unusual_clips(batch)
         warnings = self.health.check(norm=values["grad_norm"], waiting=waiting, log=log, unusual=unusual)
         self.log_row("health", progress, {**diagnosis, "warnings": warnings})
@@ -282,10 +290,11 @@ class Trainer:
         """Score ``batches``; the best score so far (the objective says which) marks a checkpoint, unless a callback decides."""
         scores = self.score("val", progress, batches)
         found = self.health.check_validation(
-            progress.epoch, scores.get("val_loss", math.nan), self.objective.warnings(progress)
+            progress.epoch, scores.get("val_loss", math.nan), self.learner.warnings(progress)
         )
         self.warn(progress, found)
-        name, sign = self.objective.best_by
+        self.replica.gather(self.micro_step)
+        name, sign = self.learner.best_by
         score = sign * scores.get(f"val_{name}", math.nan)
         if math.isfinite(score) and self.dist.is_main and not any(c.decides_best for c in self.callbacks):
             self.mark_best(score, progress)
@@ -293,18 +302,18 @@ class Trainer:
     @torch.no_grad()
     def score(self, prefix: str, progress: TrainProgress, batches: Iterable[Batch]) -> dict[str, float]:
         """Score batches that are not learnt from, of which each process holds its share, and log "<prefix>_loss" …"""
-        self.objective.eval()
+        self.learner.eval()
         outputs = []
         for batch in batches:
             with autocast(self.precision, self.dist.device):
                 moved = batch.to(self.dist.device, non_blocking=True)
-                outputs.append(self.objective.validate(moved, progress, self.key(batch)))
-        self.objective.train()
+                outputs.append(self.learner.validate(moved, progress, self.key(batch)))
+        self.learner.train()
         rows = zip_longest(*self.dist.gather(outputs))
-        metrics = self.objective.summarise([output for row in rows for output in row if output is not None])
+        metrics = self.learner.summarise([output for row in rows for output in row if output is not None])
         scores = {f"{prefix}_{name}": value for name, value in metrics.items()}
         self.log_row("validation", progress, scores)
-        if classes := self.objective.class_scores():
+        if classes := self.learner.class_scores():
             self.log_row("classes", progress, {"part": prefix, "classes": classes})
         self.console.log(f"update {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         return scores
@@ -313,13 +322,14 @@ class Trainer:
         """Log the end of an epoch, save its encoder where asked for, and call the callbacks."""
         progress = self.length.at(self.micro_step)
         epoch = self.micro_step // self.length.per_epoch
-        if self.dist.is_main:
-            facts = self.objective.on_epoch_end(epoch, self.data.sample)
-            self.log_row("epoch", progress, {"epoch": epoch, **facts})
-        if self.length.epochs and epoch % self.config.save_freq == 0:
-            self.encoder_files.save_epoch(epoch, progress)
-        for callback in self.callbacks:
-            callback.on_epoch_end(self, progress)
+        with self.replica.gathered(self.micro_step):
+            if self.dist.is_main:
+                facts = self.objective.on_epoch_end(epoch, self.data.sample)
+                self.log_row("epoch", progress, {"epoch": epoch, **facts})
+            if self.length.epochs and epoch % self.config.save_freq == 0:
+                self.encoder_files.save_epoch(epoch, progress)
+            for callback in self.callbacks:
+                callback.on_epoch_end(self, progress)
         patience = self.config.early_stop_epochs
         self.stopped_early = self.dist.any(patience is not None and progress.epoch > self.best_epoch + patience)
 
@@ -334,6 +344,9 @@ class Trainer:
 
     def checkpoint_due(self, updated: bool) -> bool:
         """Return True if a checkpoint is to be saved here. The main process decides what depends on the clock."""
+        return self.replica.agreed(self._wants_checkpoint(updated))
+
+    def _wants_checkpoint(self, updated: bool) -> bool:
         step, every = self.length.at(self.micro_step).step, self.config.checkpoint_steps
         at_step = every is not None and step % every == 0
         if self.best_score is not None or (updated and (self.encoder_files.due(step) or at_step)):
@@ -345,7 +358,7 @@ class Trainer:
         return time.monotonic() - self.saved_time > 60 * minutes
 
     def save(self) -> None:
-        """Save a checkpoint on the main process (all processes hold the same state).
+        """Save a checkpoint on the main process: all processes hold the same state, or shares of it, which are gathered.
 
         Raises:
             AuricleError: if the loss is not finite: such a checkpoint would be of no use.
@@ -353,6 +366,8 @@ class Trainer:
         if self.step_log:
             self.check_finite({name: float(self.step_log[name]) for name in ("loss", "grad_norm")})
         self.saved_at, self.saved_time = self.micro_step, time.monotonic()
+        self.replica.gather(self.micro_step)
+        moments = self.replica.optimizer_tensors(self.optimizer)
         if not self.dist.is_main:
             return
         assert self.metrics is not None
@@ -365,7 +380,7 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "stopped_early": self.stopped_early,
         }
-        path = self.checkpoints.save(state, self.objective, self.optimizer)
+        path = self.checkpoints.save(state, self.objective, moments)
         if self.best_score is not None:
             self.checkpoints.mark_best(path, self.best_score)
             self.best_score = None
@@ -388,8 +403,7 @@ class Trainer:
             return self.length.at(self.micro_step)
         checkpoint = self.checkpoints.read(self.console.log)
         checkpoint.check(self.dependencies())
-        self.objective.load_state_dict(checkpoint.weights)
-        restore_optimizer(self.optimizer, checkpoint.optimizer)
+        self.replica.restore(checkpoint.weights, self.optimizer, checkpoint.optimizer)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(checkpoint.state["scaler"])
         self.health.restore(checkpoint.state["health"])
@@ -402,11 +416,12 @@ class Trainer:
 
     def finish(self) -> TrainProgress:
         """Save the last checkpoint and the encoder, and close the progress line."""
-        if self.saved_at != self.micro_step or self.best_score is not None:
+        if self.replica.agreed(self.saved_at != self.micro_step or self.best_score is not None):
             self.save()
         progress = self.length.at(self.micro_step)
+        self.replica.gather(self.micro_step)
         self.encoder_files.save_last(progress)
         if self.objective.keeps_best and self.dist.broadcast(self.folder.best.is_file()):
-            self.encoder_files.choose_best()
+            self.replica.restore_encoder(self.encoder_files.choose_best())
         self.console.close()
         return progress

@@ -198,7 +198,12 @@ def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = 
             f"--start-epoch {config.train.start_epoch} lies behind the end of the run ({number_of(length.steps, 'weight update')}, "
             f"{length.micro_steps / length.per_epoch:g} epochs): nothing is left"
         )
-    return RunParts(config, dist, data, build_objective(config, method, data), length, tuple(notes))
+    objective = build_objective(config, method, data)
+    if config.train.parallel == "fsdp":
+        from auricle.training.sharding import check_shardable  # needs a second to import
+
+        check_shardable(objective, config.train, dist.world)
+    return RunParts(config, dist, data, objective, length, tuple(notes))
 
 
 def build_objective(config: PretrainConfig, method: Method, data: TrainingData) -> Objective:
@@ -291,8 +296,9 @@ def end_run(trainer: Trainer, progress: TrainProgress) -> None:
         return
     if data.report():
         trainer.console.log(data.report())
-    for callback in trainer.callbacks:
-        callback.on_end(trainer, progress)
+    with trainer.replica.gathered(trainer.micro_step):
+        for callback in trainer.callbacks:
+            callback.on_end(trainer, progress)
 
 
 def last_loss(run: RunFolder) -> float:

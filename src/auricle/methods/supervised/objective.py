@@ -112,7 +112,8 @@ class Supervised(Objective):
                 f"{DecibelMel().id}, or leave it out"
             )
         self.never_found: tuple[str, ...] = ()  # classes of the last scored part that were never predicted
-        self.unused_parameters = bool(encoder.params_without_grad) or learning.unfreeze_epochs > 0
+        self.unfreezes = learning.unfreeze_epochs > 0
+        self.unused_parameters = bool(encoder.params_without_grad) or self.unfreezes
         self.warm_norms = NormWarmup(encoder) if learning.norm_warmup else None
         self.frozen = frozen_groups(encoder, learning.freeze)
         freeze(encoder, self.frozen)

@@ -240,7 +240,8 @@ class Transformer(nn.Module):
     """A stack of blocks with a LayerNorm after (pre-norm) or before it (post-norm): (B, N, D) -> (B, N, D).
 
     With ``recompute``, activations are computed again in the backward pass, which saves memory and costs time. Layerdrop
-    and dropout use PyTorch's default generator; ``layers`` always runs all blocks.
+    and dropout use PyTorch's default generator, layerdrop ``layerdrop_generator`` where it is set; ``layers`` always runs
+    all blocks.
     """
 
     def __init__(self, embed_dim: int, depth: int, num_heads: int, style: BlockStyle = BlockStyle()):
@@ -249,6 +250,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, style) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=style.eps)
         self.recompute = False
+        self.layerdrop_generator: torch.Generator | None = None
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         x = self._input_norm(x)
@@ -296,7 +298,7 @@ class Transformer(nn.Module):
         """Return the blocks of this forward pass: all, or in training those that layerdrop does not skip."""
         if not self.training or self.style.layerdrop == 0:
             return list(self.blocks)
-        drawn = torch.rand(len(self.blocks)).tolist()
+        drawn = torch.rand(len(self.blocks), generator=self.layerdrop_generator).tolist()
         return [block for block, u in zip(self.blocks, drawn) if u > self.style.layerdrop]
 
     def _run(self, block: nn.Module, x: Tensor, key_mask: Tensor | None, last: int | None = None) -> Tensor:
@@ -305,9 +307,14 @@ class Transformer(nn.Module):
         return block(x, key_mask, last)
 
 
+def stacks_of(network: nn.Module) -> list[Transformer]:
+    """Return every stack of blocks in ``network``."""
+    return [module for module in network.modules() if isinstance(module, Transformer)]
+
+
 def recompute_activations(network: nn.Module) -> int:
     """Let every stack of blocks in ``network`` compute its activations again in the backward pass; return how many there are."""
-    stacks = [module for module in network.modules() if isinstance(module, Transformer)]
+    stacks = stacks_of(network)
     for stack in stacks:
         stack.recompute = True
     return len(stacks)
