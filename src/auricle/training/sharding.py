@@ -11,13 +11,15 @@ checkpoints and weight files are those of any other run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from auricle.core.errors import AuricleError
 from auricle.methods.base import Objective
@@ -84,21 +86,31 @@ def shard(objective: Objective, precision: str, device: torch.device) -> torch.G
     objective.to(device)
     for parameter in objective.parameters():
         parameter.data = parameter.data.contiguous()
-    mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
+    world = distributed.get_world_size()
+    shares: dict[str, Any] = {
+        "mesh": init_device_mesh(device.type, (world,)),
+        "shard_placement_fn": partial(placement, world),
+    }
     low = LOW_PRECISION.get(precision)
     for block in blocks_of(objective):
         parts = matrix_parts(block) if low else []
         if parts:
-            fully_shard(parts, mesh=mesh, mp_policy=MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32))
+            fully_shard(parts, mp_policy=MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32), **shares)
         else:
-            fully_shard(block, mesh=mesh)
-    fully_shard(objective, mesh=mesh, reshard_after_forward=True)  # shares alone are left between two steps
+            fully_shard(block, **shares)
+    fully_shard(objective, **shares, reshard_after_forward=True)  # shares alone are left between two steps
     for name in FORWARD_METHODS:
         register_fsdp_forward_method(objective, name)
     generator = torch.Generator()
     for stack in stacks_of(objective):
         stack.layerdrop_generator = generator
     return generator
+
+
+def placement(world: int, parameter: Tensor) -> Shard:
+    """Return the axis that is cut into shares: the first one, or another one where that is too short and the other divides."""
+    axes = [axis for axis, size in enumerate(parameter.shape) if size % world == 0]
+    return Shard(axes[0] if axes and len(parameter) < world else 0)
 
 
 def blocks_of(objective: Objective) -> list[nn.Module]:
@@ -120,12 +132,10 @@ def blocks_of_encoder(encoder: Encoder) -> Iterator[nn.Module]:
 
 
 def matrix_parts(block: nn.Module) -> list[nn.Module]:
-    """Return the parts of a block that hold no norm, such as attention and MLP; [] if a norm is inside of a part."""
-    parts = [part for part in block.children() if any(part.parameters())]
-    norms = [part for part in parts if isinstance(part, NORMS)]
-    others = [part for part in parts if not isinstance(part, NORMS)]
-    mixed = any(isinstance(inner, NORMS) for part in others for inner in part.modules())
-    return [] if mixed or not norms else others
+    """Return the parts of a block beside its norms, such as attention and MLP; [] if one of them holds a norm inside."""
+    parts = [part for part in block.children() if [*part.parameters()] and not isinstance(part, NORMS)]
+    mixed = any(isinstance(inner, NORMS) for part in parts for inner in part.modules())
+    return [] if mixed else parts
 
 
 def whole(tensor: Tensor) -> Tensor:
