@@ -49,6 +49,19 @@ def whole(data, tmp_path_factory):
     return out
 
 
+def test_checkpoints_by_time_come_between_weight_updates(data, whole, tmp_path, monkeypatch):
+    """Not in the middle of an accumulation group, whose first gradients a continued run would lack."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(Stop):
+            always = dict(accum_iter=2, epochs=4, save_freq=1, checkpoint_minutes=0.0, keep_checkpoints=9)
+            pretrain(config(data, tmp_path / "run", **always), quiet=True)
+    saved = CheckpointStore(tmp_path / "run/checkpoints").checkpoints()
+    assert [path.name for path in saved] == ["step-000000004", "step-000000002"]
+    continue_run(tmp_path / "run", quiet=True)
+    same(whole, tmp_path / "run")
+
+
 @pytest.mark.parametrize("micro_steps", [1, 5, 6, 7, 15])
 def test_a_run_cut_anywhere_continues_to_the_same_weights(data, whole, tmp_path, monkeypatch, micro_steps):
     with monkeypatch.context() as patch:

@@ -354,6 +354,8 @@ class Trainer:
         if every is not None:
             return False
         at_epoch_end = self.micro_step % self.length.per_epoch == 0
+        if not (updated or at_epoch_end):
+            return False  # gradients of half an accumulation group are not saved
         minutes = self.config.checkpoint_minutes * (0.1 if at_epoch_end else 1.0)
         return time.monotonic() - self.saved_time > 60 * minutes
 
