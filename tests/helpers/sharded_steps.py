@@ -1,16 +1,13 @@
-"""Run by ``torchrun``: weight updates of small objectives by DDP and with spread parameters; rank 0 writes how far they differ.
+"""Weight updates of small objectives on each of several processes, by DDP and with spread parameters, and how far they differ.
 
-``sharded_steps.py OUT.json NAME[:PRECISION[:OPTIMISER]]…``, names of ``CASES``.
+What is compared is written NAME:PRECISION:OPTIMISER, with a name of ``CASES``.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,23 +19,25 @@ from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.models.layers.transformer import recompute_activations
-from auricle.training.distributed import DistContext, dist_context, exit_process
+from auricle.training.distributed import DistContext
 from auricle.training.optimizers import make_optimizer
 from auricle.training.replica import Replica
-from helpers import encoders, mae_ast_tiny, objectives
+from helpers import mae_ast_tiny, objectives
 
 CLIPS, UPDATES = 4, 3
 
 
-def of_encoder(make: Callable[[], object]) -> Callable[[], Objective]:
+def convolutions(network: str) -> Callable[[], Objective]:
     """Learning labels with an encoder that has batch norms; without dropout, which every rank draws for itself."""
 
     def objective() -> Objective:
         from auricle.methods.supervised.config import AugmentConfig, LearningConfig
         from auricle.methods.supervised.objective import Supervised
+        from auricle.models.efficientat import config, dymn, mn
 
         names = [(f"class {c}", f"class {c}") for c in range(objectives.CLASSES)]
-        encoder = make().with_classes(objectives.CLASSES, classes=names)
+        make, settings = {"MN": (mn.MN, config.MNConfig), "DyMN": (dymn.DyMN, config.DyMNConfig)}[network]
+        encoder = make(settings(width=0.1, num_classes=objectives.CLASSES), seed=1, classes=names)
         for module in encoder.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -59,8 +58,8 @@ def recomputed() -> Objective:
 
 CASES = {
     **{name: (case.make, case.batch) for name, case in objectives.OBJECTIVES.items()},
-    "mn": (of_encoder(encoders.mn), labelled_sound),
-    "dymn": (of_encoder(encoders.dymn), labelled_sound),
+    "mn": (convolutions("MN"), labelled_sound),
+    "dymn": (convolutions("DyMN"), labelled_sound),
     "recomputed": (recomputed, objectives.spectrograms),
     "layerdrop": (lambda: mae_ast_tiny.tiny("patch-chunk", encoder_layerdrop=0.5), objectives.kaldi),
 }
@@ -99,7 +98,21 @@ def learn(case: str, parallel: str, precision: str, optim: str, dist: DistContex
     held = held_bytes(objective, optimizer)
     moments = replica.optimizer_tensors(optimizer)
     replica.gather(UPDATES)
-    return {"losses": losses, "norms": norms, "weights": replica.whole.state_dict(), "moments": moments, "held": held}
+    weights = {name: value.clone() for name, value in replica.whole.state_dict().items()} if dist.is_main else {}
+    return {"losses": losses, "norms": norms, "weights": weights, "moments": moments, "held": held}
+
+
+def restored(case: str, optim: str, saved: dict, dist: DistContext) -> bool:
+    """Return True if spread parameters give back, to the bit, the whole weights and moments that they are restored from."""
+    replica = Replica(CASES[case][0](), TrainConfig(parallel="fsdp", optim=optim), "float32", dist)
+    optimizer = make_optimizer(replica.objective.param_groups(0.05), optim, 1e-3)
+    weights, moments = dist.broadcast((saved["weights"], saved["moments"]))
+    replica.restore(weights, optimizer, moments)
+    replica.gather(0)
+    back = replica.optimizer_tensors(optimizer)
+    if not dist.is_main:
+        return True
+    return not farthest(saved["weights"], replica.whole.state_dict()) and not farthest(saved["moments"], back)
 
 
 def held_bytes(objective: Objective, optimizer: torch.optim.Optimizer) -> list[int]:
@@ -119,9 +132,12 @@ def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return max(float((value.float() - other[name].float()).abs().max()) for name, value in one.items())
 
 
-def compare(case: str, precision: str, optim: str, dist: DistContext) -> dict:
+def compare(words: str, dist: DistContext) -> dict:
+    """Return losses, norms and bytes held by DDP and with spread parameters, and the largest differences; {} on rank 1."""
+    case, precision, optim = words.split(":")
     ddp, fsdp = (learn(case, parallel, precision, optim, dist) for parallel in ("ddp", "fsdp"))
     held = dist.gather((ddp["held"], fsdp["held"]))
+    exact = restored(case, optim, ddp, dist)
     if not dist.is_main:
         return {}
     assert all(map(math.isfinite, ddp["losses"]))
@@ -131,20 +147,5 @@ def compare(case: str, precision: str, optim: str, dist: DistContext) -> dict:
         "weights": farthest(ddp["weights"], fsdp["weights"]),
         "moments": farthest(ddp["moments"], fsdp["moments"]),
         "held": held,
+        "restored": exact,
     }
-
-
-def main(out: str, *wanted: str) -> None:
-    torch.set_num_threads(1)
-    found = {}
-    with dist_context("cpu") as dist:
-        for words in wanted:
-            case, precision, optim = [*words.split(":"), *["float32", "adamw"][words.count(":") :]]
-            found[words] = compare(case, precision, optim, dist)
-            if dist.is_main:
-                Path(out).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
-    exit_process(0)

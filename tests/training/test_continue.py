@@ -53,8 +53,8 @@ def test_checkpoints_by_time_come_between_weight_updates(data, whole, tmp_path, 
     """Not in the middle of an accumulation group, whose first gradients a continued run would lack."""
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
+        always = dict(accum_iter=2, epochs=4, save_freq=1, checkpoint_minutes=0.0, keep_checkpoints=9)
         with pytest.raises(Stop):
-            always = dict(accum_iter=2, epochs=4, save_freq=1, checkpoint_minutes=0.0, keep_checkpoints=9)
             pretrain(config(data, tmp_path / "run", **always), quiet=True)
     saved = CheckpointStore(tmp_path / "run/checkpoints").checkpoints()
     assert [path.name for path in saved] == ["step-000000004", "step-000000002"]

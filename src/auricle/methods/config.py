@@ -193,6 +193,7 @@ class TrainConfig:
         if self.start_epoch < 0 or (self.start_epoch >= self.epochs and not self.max_updates):
             raise AuricleError(f"--start-epoch must lie between 0 and the last of {self.epochs} epochs")
         self._check_warmup()
+        self._check_parallel()
         if len(self.betas) not in (0, 2) or not all(0 <= beta < 1 for beta in self.betas):
             raise AuricleError(f"--betas takes two numbers from 0 to below 1, not {' '.join(map(str, self.betas))}")
 
@@ -211,6 +212,17 @@ class TrainConfig:
             raise AuricleError(
                 f"the warm-up ({self.warmup_updates} weight updates) must be shorter than the schedule ({span} weight "
                 "updates); set --warmup-updates (auto: a tenth of it), or allow it with --long-warmup"
+            )
+
+    def _check_parallel(self) -> None:
+        """Raise AuricleError for settings that do not go with spread parameters."""
+        if self.parallel != "fsdp":
+            return
+        if self.compile:
+            raise AuricleError("--parallel fsdp does not go with --compile: leave one of them out")
+        if self.batch_size is None:
+            raise AuricleError(
+                "--batch-size auto measures the whole network on one device; with --parallel fsdp give the clips per process"
             )
 
     def peak_lr(self, world: int) -> float:

@@ -83,7 +83,8 @@ def measure_cost(
     """Measure a few steps of an objective on repeated clips of the data, and return the cost of the whole run."""
     objective.to(dist.device)
     train = data.train
-    memory = state_bytes(objective) + saved_bytes(objective, data, data.batch_clips)
+    shares = dist.world if train.parallel == "fsdp" else 1
+    memory = state_bytes(objective) // shares + saved_bytes(objective, data, data.batch_clips)
     flops = operations(objective, data)
     seconds = time_of_step(objective, data, steps)
     tokens, visible = data.config.tokens()

@@ -171,6 +171,12 @@ def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = 
     Raises:
         AuricleError: for data or settings that cannot be trained.
     """
+    sharded = config.train.parallel == "fsdp"
+    if sharded and dist.world == 1:
+        raise AuricleError(
+            "--parallel fsdp spreads a network over several processes, and this is one: start it with 'torchrun "
+            "--nproc-per-node N -m auricle …' (one process per GPU), or leave --parallel out"
+        )
     method, notes = method_of(config), list[str]()
     data = method.open_data(config, dist)
     config = resolve_batch_size(config, method, data, dist)
@@ -199,10 +205,10 @@ def assemble(config: PretrainConfig, dist: DistContext, *, repeat_clips: bool = 
             f"{length.micro_steps / length.per_epoch:g} epochs): nothing is left"
         )
     objective = build_objective(config, method, data)
-    if config.train.parallel == "fsdp":
-        from auricle.training.sharding import check_shardable  # needs a second to import
+    if sharded:
+        from auricle.training.sharding import check_shardable  # its PyTorch modules take most of a second to import
 
-        check_shardable(objective, config.train, dist.world)
+        check_shardable(objective)
     return RunParts(config, dist, data, objective, length, tuple(notes))
 
 

@@ -10,6 +10,7 @@ checkpoints and weight files are those of any other run.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import takewhile
@@ -23,7 +24,6 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from auricle.core.errors import AuricleError
 from auricle.methods.base import Objective
-from auricle.methods.config import TrainConfig
 from auricle.models.base import Encoder
 from auricle.models.layers.transformer import stacks_of
 from auricle.training.distributed import synchronise
@@ -34,35 +34,16 @@ HEAD = "head"  # the group of ``Encoder.layer_groups`` that is used in other way
 FORWARD_METHODS = ("validate", "diagnose")  # that processes call together beside ``forward``
 
 
-def check_shardable(objective: Objective, config: TrainConfig, world: int) -> None:
-    """Refuse runs whose parameters cannot be spread over the processes.
-
-    Args:
-        objective: what is trained.
-        config: the settings of the loop.
-        world: number of processes.
-
-    Raises:
-        AuricleError: for one process, and for what FSDP2 cannot train exactly; the message says what to use instead.
-    """
-    instead = "use --parallel ddp"
-    if world == 1:
-        raise AuricleError(
-            "--parallel fsdp spreads a network over several processes, and this is one: start it with 'torchrun "
-            "--nproc-per-node N -m auricle …' (one process per GPU), or leave --parallel out"
-        )
-    if config.compile:
-        raise AuricleError(
-            f"--parallel fsdp trains networks as they are, not compiled: leave --compile out, or {instead}"
-        )
+def check_shardable(objective: Objective) -> None:
+    """Raise AuricleError for an objective whose parameters cannot be spread over processes."""
     if objective.unfreezes:
         raise AuricleError(
-            f"--parallel fsdp cannot unfreeze layers on the way: leave --unfreeze-epochs out, or {instead}"
+            "--parallel fsdp cannot unfreeze layers on the way: leave --unfreeze-epochs out, or use --parallel ddp"
         )
     if numbers := [name for name, parameter in objective.named_parameters() if parameter.ndim == 0]:
         raise AuricleError(
             f"--parallel fsdp cannot spread a parameter of a single number ({', '.join(numbers)}): choose another --head, or "
-            f"{instead}"
+            "use --parallel ddp"
         )
 
 
@@ -82,6 +63,9 @@ def shard(objective: Objective, precision: str, device: torch.device) -> torch.G
         What the blocks to skip are drawn with (layerdrop), to be seeded alike on all processes: a block is gathered on all of
         them or on none.
     """
+    warnings.filterwarnings(
+        "ignore", message="FSDP2-wrapped module"
+    )  # of in-place sums after a block, which are nowhere here
     synchronise(objective)
     objective.to(device)
     for parameter in objective.parameters():
@@ -121,13 +105,14 @@ def blocks_of(objective: Objective) -> list[nn.Module]:
 
 
 def blocks_of_encoder(encoder: Encoder) -> Iterator[nn.Module]:
-    """Yield the modules that hold exactly one layer group each, but the head; a group of loose parts or one layer is no block."""
+    """Yield the modules that are one layer group each: not the head, no loose parts, no single layer."""
     for group in encoder.layer_groups():
         paths = [name.split(".")[:-1] for name in group.parameter_names]
         path = ".".join(steps[0] for steps in takewhile(lambda steps: len(set(steps)) == 1, zip(*paths)))
         block = encoder.get_submodule(path)
-        container = isinstance(block, (nn.ModuleList, nn.ModuleDict))
-        if path and group.name.rpartition(".")[2] != HEAD and not container and any(block.children()):
+        is_whole = {*map(id, block.parameters())} == {*map(id, group.parameters)}
+        called = any(block.children()) and not isinstance(block, (nn.ModuleList, nn.ModuleDict))
+        if group.name.rpartition(".")[2] != HEAD and is_whole and called:
             yield block
 
 
