@@ -52,9 +52,9 @@ def run(*words) -> int:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    """The bytes of all files of an output; of a database its rows, and of an index the vectors by window.
+    """The bytes of all files of an output; of a database its rows, of an index the vectors by window, of a journal its lines.
 
-    How many windows an index writes together depends on the time.
+    How many windows an index writes together depends on the time, and so does the order of lines in a journal.
     """
     files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
     content = {name: path.read_bytes() for name, path in files.items() if path.suffix != ".sqlite"}
@@ -62,6 +62,8 @@ def files_of(out: Path) -> dict[str, bytes]:
         with closing(sqlite3.connect(files[name])) as db:
             rows = "\n".join(line for line in db.iterdump() if "'changes'" not in line)
             content[name] = rows.encode()
+    for name in [name for name in content if Path(name).name.startswith("done")]:
+        content[name] = b"\n".join(sorted(content[name].splitlines()))
     if SoundIndex.is_index(out):
         ids, vectors = SoundIndex.open(out).vectors()
         content = {name: bytes for name, bytes in content.items() if not name.startswith("vectors/")}
@@ -75,6 +77,9 @@ JOBS = {
     "embed": ("embed", "sounds", "--model", "MODEL", "--batch-size", 4, "--out", "out"),
     "teacher": ("prepare", "teacher", "sounds", "--model", "MODEL", "--batch-size", 4, "--frames", "--out", "out"),
     "index": ("index", "sounds", "--model", "MODEL", "--window", 0.5, "--batch-size", 4, "--out", "out"),
+    "prepare": ("prepare", "sounds", "--out", "out"),
+    "lms": ("prepare", "lms", "sounds", "--out", "out"),
+    "shards": ("prepare", "shards", "sounds", "--shard-size", "200KB", "--encode", "flac", "--out", "out"),
 }
 
 
@@ -84,7 +89,8 @@ def run_job(sounds, model):
 
     def run_by(job: str, executor: str) -> dict[str, bytes]:
         words = [model if word == "MODEL" else word for word in JOBS[job]]
-        assert run(*words, "--executor", executor, "--processes", 2) == 1, "one file is no audio"
+        processes = "--workers" if job in ("prepare", "lms", "shards") else "--processes"
+        assert run(*words, "--executor", executor, processes, 2) == 1, "one file is no audio"
         out = sounds.parent / "out"
         files = files_of(out)
         shutil.rmtree(out)
@@ -204,6 +210,26 @@ def test_the_shares_of_a_teacher_are_joined_without_computing_again(sounds, mode
     whole, joined = (EmbeddingStore.open(sounds.parent / name) for name in ("whole", "joined"))
     assert np.array_equal(whole.vectors(), joined.vectors(whole.ids)), "logits and clip embedding side by side"
     assert run(*line, "--out", "joined", "--float16") == 2, "one store holds one type of numbers"
+
+
+@pytest.mark.parametrize("job", ["prepare", "lms", "shards"])
+def test_the_shares_of_a_preparation_are_joined_without_preparing_again(job, run_job, sounds, capsys):
+    line = [*JOBS[job], "--executor", "local", "--json"]
+    whole = run_job(job, "local")
+    for number in (1, 2, 3):
+        run(*line, "--shard", f"{number}/3")
+    assert not list((sounds.parent / "out").glob("manifest.csv")), "it belongs to the whole"
+    times = {path: path.stat().st_mtime_ns for path in sounds.parent.glob("out/**/*.[nt][pa][yr]")}
+    assert times
+    capsys.readouterr()
+    assert run(*line) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["done"], answer["skipped"], len(answer["failed"])) == (0, 26, 1)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    joined = files_of(sounds.parent / "out")
+    assert {name: joined[name] for name in whole if "done" not in name} == {
+        name: content for name, content in whole.items() if "done" not in name
+    }
 
 
 def test_a_share_without_recordings_is_finished(sounds, model):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, executor_option, shard_option
 from auricle.core.options import argument, check_ranges, option
 from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
@@ -37,6 +39,8 @@ class LmsConfig:
     sample_rate: int = option(16000, "rate of the log-mel front end in hertz: 16000 or 32000")
     float16: bool = option(False, HALF)
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
+    executor: str = executor_option(POOL_PAYS_FILES)
+    shard: str | None = shard_option("All shares write into one folder")
     strict: bool = option(
         False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
     )
@@ -49,6 +53,12 @@ class LmsConfig:
         check_ranges(self, ("skip", "min_length", "workers"), 0)
         if not self.suffix.strip("."):
             raise AuricleError("name a suffix such as .wav, or 'any'")
+        _ = self.corpus  # checks it
+
+    @property
+    def corpus(self) -> CorpusSettings:
+        """Where the work runs, and on which share of it."""
+        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ def prepare_lms(config: LmsConfig, *, on_file: Callable[[str], None] | None = No
 
     started, out = time.monotonic(), Path(config.out)
     names = list_audio(Path(config.source), suffixes_of(config))[config.skip :]
+    if share := config.corpus.share:
+        names = [name for name in names if share.holds(name)]
     claim_mirror(out, config)
     results = []
     try:
@@ -118,12 +130,10 @@ def claim_mirror(out: Path, config: LmsConfig) -> None:
 
 def _convert(names: list[str], config: LmsConfig) -> Iterable[ConvertedFile | ConversionFailure]:
     from auricle.core.console import progress_bar
-    from auricle.core.parallel import num_processes, parallel_map
-    from auricle.data.stores.conversion import FolderConverter, LogMelConverter
+    from auricle.data.stores.conversion import FolderConverter, LogMelConverter, lost_file
 
+    source = Path(config.source)
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_length, strict=config.strict)
-    mirror = FolderConverter(
-        Path(config.source), Path(config.out), log_mel_of, "float16" if config.float16 else "float32"
-    )
-    results = parallel_map(mirror, names, num_processes(len(names), config.workers))
+    mirror = FolderConverter(source, Path(config.out), log_mel_of, "float16" if config.float16 else "float32")
+    results = config.corpus.map(mirror, names, partial(lost_file, source))
     return progress_bar(results, total=len(names), what="prepare lms", unit="file", quiet=config.quiet or not names)

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import reduce
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, CorpusShard, executor_option, shard_option
+from auricle.core.io import make_folder
 from auricle.core.options import argument, check_ranges, option, paths_as_text
 from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
@@ -40,6 +43,8 @@ class PrepareConfig:
     min_seconds: float = option(0.0, "zero-pad shorter sound to this many seconds (the original M2D program: 6.1)")
     float16: bool = option(False, HALF)
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
+    executor: str = executor_option(POOL_PAYS_FILES)
+    shard: str | None = shard_option("The same command without --shard then writes what concerns all of them")
     strict: bool = option(
         False, "refuse files whose header does not declare the length of what is there (a recorder that stopped)"
     )
@@ -52,6 +57,12 @@ class PrepareConfig:
                 f"the sample rate must be {' or '.join(map(str, FRONT_ENDS))} Hz, not {self.sample_rate}"
             )
         check_ranges(self, ("min_seconds", "workers"), 0)
+        _ = self.corpus  # checks it
+
+    @property
+    def corpus(self) -> CorpusSettings:
+        """Where the work runs, and on which share of it."""
+        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)
@@ -104,19 +115,21 @@ def _check_source(source: str) -> None:
 def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None = None) -> PrepareResult:
     """Write ``lms/*.npy``, ``manifest.csv``, ``statistics.json``, ``prepare.json`` and ``failed.csv`` into the folder.
 
-    ``on_read`` is called with the manifest of the source before the work begins.
+    ``on_read`` is called with the manifest of the source before the work begins. With ``shard`` only the spectrograms of a share
+    are written; the same call without it takes them, and writes the tables.
 
     Raises:
         AuricleError: The source cannot be read, the folder was made with other settings, or no clip could be prepared.
     """
     from auricle.data.manifest.summary import summarise
-    from auricle.data.stores.conversion import JOURNAL, find_finished, tasks_of
-    from auricle.data.stores.npy import claim_folder
+    from auricle.data.stores.conversion import find_finished, tasks_of
 
     started, out = time.monotonic(), Path(config.out)
     manifest = read_source(config)
-    tasks = tasks_of(manifest)
-    restored = claim_folder(out, settings_of(config), out / JOURNAL)
+    tasks, share = tasks_of(manifest), config.corpus.share
+    if share is not None:
+        tasks = [task for task, clip in zip(tasks, manifest) if share.holds(clip.path or "")]
+    restored = claim(out, settings_of(config), share)
     if on_read is not None:
         on_read(manifest)
     before = find_finished(out, tasks, dtype_of(config))
@@ -124,11 +137,44 @@ def prepare(config: PrepareConfig, *, on_read: Callable[[Manifest], None] | None
         results = [*before.values(), *_convert([task for task in tasks if task.id not in before], config)]
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; finished clips are kept: run the same command again to go on") from None
-    failed = _finish(out, manifest, results, config)
+    failed = failures_of(manifest, results)
+    if share is None:
+        _finish(out, manifest, results, failed, FRONT_ENDS[config.sample_rate])
     done = len(results) - len(before) - len(failed)
     seconds, source = time.monotonic() - started, summarise(manifest)
     notes = _file_notes(results)
     return PrepareResult(out, done, len(before), failed, seconds, manifest.notes, source, restored, notes)
+
+
+def claim(
+    out: Path, settings: dict[str, Any], share: CorpusShard | None, within: Path | None = None
+) -> tuple[str, ...]:
+    """Claim the folder of a preparation as ``claim_folder`` does; several runs of shares may begin at once.
+
+    Args:
+        out, settings: as of ``claim_folder``.
+        share: None: the run is the only one, and takes no lock.
+        within: the folder with the journal, if ``out`` is in it.
+    """
+    from auricle.core.locks import locked
+    from auricle.data.stores.journal import JOURNAL
+    from auricle.data.stores.npy import claim_folder
+
+    folder = out.absolute()
+    if share is not None:
+        make_folder(folder.parent, "choose another --out")
+    with nullcontext() if share is None else locked(folder.with_name(f".{folder.name}.lock")):
+        return claim_folder(out, settings, (within or out) / JOURNAL)
+
+
+def failures_of(
+    manifest: Manifest, results: Iterable[ConvertedClip | ConversionFailure]
+) -> tuple[ConversionFailure, ...]:
+    """Return the failures among the results, in the order of the clips."""
+    from auricle.data.stores.conversion import ConversionFailure
+
+    failures = {result.id: result for result in results if isinstance(result, ConversionFailure)}
+    return tuple(failures[id] for id in manifest.ids if id in failures)
 
 
 def _file_notes(results: list[ConvertedClip | ConversionFailure]) -> tuple[str, ...]:
@@ -156,33 +202,33 @@ def dtype_of(config: PrepareConfig) -> str:
 
 def _convert(tasks: list[ConversionTask], config: PrepareConfig) -> Iterable[ConvertedClip | ConversionFailure]:
     from auricle.core.console import progress_bar
-    from auricle.core.parallel import num_processes, parallel_map
-    from auricle.data.stores.conversion import Converter, LogMelConverter, by_recording
+    from auricle.data.stores.conversion import Converter, LogMelConverter, by_recording, lost_clips
+    from auricle.data.stores.journal import Journal
 
+    out, corpus = Path(config.out), config.corpus
     log_mel_of = LogMelConverter(FRONT_ENDS[config.sample_rate], config.min_seconds, strict=config.strict)
-    converter = Converter(Path(config.out), log_mel_of, dtype_of(config))
-    recordings = parallel_map(
-        converter.convert_recording, by_recording(tasks), num_processes(len(tasks), config.workers)
-    )
+    converter = Converter(out, log_mel_of, dtype_of(config), Journal(out, corpus.share))
+    recordings = corpus.map(converter.convert_recording, by_recording(tasks), lost_clips)
     results = chain.from_iterable(recordings)
     return progress_bar(results, total=len(tasks), what="prepare", quiet=config.quiet or not tasks)
 
 
 def _finish(
-    out: Path, manifest: Manifest, results: list[ConvertedClip | ConversionFailure], config: PrepareConfig
-) -> tuple[ConversionFailure, ...]:
-    """Write the files about the whole corpus; return what failed."""
-    from auricle.data.stores.conversion import ConversionFailure, ConvertedClip
+    out: Path,
+    manifest: Manifest,
+    results: list[ConvertedClip | ConversionFailure],
+    failed: tuple[ConversionFailure, ...],
+    front_end: str,
+) -> None:
+    """Write the files about the whole corpus."""
+    from auricle.data.stores.conversion import ConvertedClip
 
     done = {result.id: result for result in results if isinstance(result, ConvertedClip)}
-    failures = {result.id: result for result in results if isinstance(result, ConversionFailure)}
-    failed = tuple(failures[id] for id in manifest.ids if id in failures)
     write_failed(out / "failed.csv", failed)
     if not done:
         raise AuricleError(f"none of {len(failed)} clips could be prepared; the first: {failed[0].error}")
-    _write_statistics(out / "statistics.json", list(done.values()), FRONT_ENDS[config.sample_rate])
+    _write_statistics(out / "statistics.json", list(done.values()), front_end)
     _write_manifest(out, manifest, done)
-    return failed
 
 
 def write_failed(path: Path, failed: tuple[ConversionFailure, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, executor_option, shard_option
 from auricle.core.options import argument, check_choices, check_ranges, option
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class PublishedConfig:
         advanced=True,
     )
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None})
+    executor: str = executor_option(POOL_PAYS_FILES)
+    shard: str | None = shard_option("The same command without --shard then writes what concerns all of them")
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -55,6 +58,12 @@ class PublishedConfig:
             raise AuricleError("--cache and --hdf5 are two ways to keep recordings; choose one")
         if self.bits not in (16, 32):
             raise AuricleError(f"--bits is 16 or 32, not {self.bits}")
+        _ = self.corpus  # checks it
+
+    @property
+    def corpus(self) -> CorpusSettings:
+        """Where the work runs, and on which share of it."""
+        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)
@@ -83,19 +92,19 @@ class PublishedResult:
 def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], None] | None = None) -> PublishedResult:
     """Write ``manifest.csv``, ``prepare.json``, ``failed.csv`` and, with ``cache``, ``waveforms/*.wav`` into the folder.
 
-    ``on_read`` is called with the manifest of the data set before the work begins.
+    ``on_read`` is called with the manifest of the data set before the work begins. With ``shard`` the recordings of a share are
+    read; the same call without it takes what was read, and writes the tables.
 
     Raises:
         AuricleError: The data set is unknown, its folder is laid out in another way, ``out`` was made with other settings,
             or no recording can be used.
     """
-    from auricle.commands.prepare.prepare import write_failed
+    from auricle.commands.prepare.prepare import claim, write_failed
     from auricle.data.manifest.formats import write_manifest
     from auricle.data.manifest.summary import summarise
     from auricle.data.published.base import read_published
     from auricle.data.published.table import published_dataset
-    from auricle.data.stores.conversion import JOURNAL, ConversionFailure
-    from auricle.data.stores.npy import claim_folder
+    from auricle.data.stores.conversion import ConversionFailure
     from auricle.data.stores.recordings import WAVEFORMS, find_measured, recordings_of, waveform_keys, with_measurements
 
     started, out = time.monotonic(), Path(config.out)
@@ -104,14 +113,17 @@ def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], 
         raise AuricleError(f"{dataset.title} is not written as HDF5; --cache keeps its recordings as samples")
     clips = read_published(dataset, config.source)
     manifest = clips.manifest
-    restored = claim_folder(out, settings_of(config), out / JOURNAL)
+    share = config.corpus.share
+    restored = claim(out, settings_of(config), share)
     if config.cache:
-        restored += claim_folder(out / WAVEFORMS, format_settings(config), out / JOURNAL)
+        restored += claim(out / WAVEFORMS, format_settings(config), share, within=out)
     if on_read is not None:
         on_read(manifest)
     recorder = recorder_of(manifest, config)
     recordings = recordings_of(manifest)
     tasks = list(zip(recordings, waveform_keys(recordings)))
+    if share is not None:
+        tasks = [task for task in tasks if share.holds(task[0].name)]
     before = find_measured(recorder, tasks)
     try:
         results = list(_record(recorder, [task for task in tasks if task[0].name not in before], config))
@@ -120,6 +132,11 @@ def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], 
     broken = [result for result in results if isinstance(result, ConversionFailure)]
     measured = before | {r.recording: r for r in results if not isinstance(r, ConversionFailure)}
     failed = (*(ConversionFailure(id, path, f"{path}: {MISSING}") for id, path in clips.missing), *broken)
+    done, seconds = len(results) - len(broken), time.monotonic() - started
+    if share is not None:
+        return PublishedResult(
+            out, config.dataset, done, len(before), tuple(broken), seconds, manifest.notes, None, restored
+        )
     write_failed(out / "failed.csv", failed)
     if not measured:
         raise AuricleError(f"none of {len(recordings):,} recordings can be used; the first: {broken[0].error}")
@@ -129,15 +146,14 @@ def prepare_published(config: PublishedConfig, *, on_read: Callable[[Manifest], 
     write_manifest(replace(usable, notes=()), out / "manifest.csv")
     seconds = time.monotonic() - started
     return PublishedResult(
-        out, config.dataset, len(results) - len(broken), len(before), failed, seconds, manifest.notes, summarise(usable),
-        restored,
-    )  # fmt: skip
+        out, config.dataset, done, len(before), failed, seconds, manifest.notes, summarise(usable), restored
+    )
 
 
 def recorder_of(manifest: Manifest, config: PublishedConfig) -> Recorder:
     """Return what reads the recordings of a manifest; it holds no clips, so that it is small to send."""
     from auricle.data.stores.base import open_store
-    from auricle.data.stores.conversion import JOURNAL
+    from auricle.data.stores.journal import Journal
     from auricle.data.stores.recordings import Recorder
 
     store: Any = open_store(manifest, "audio")
@@ -145,7 +161,7 @@ def recorder_of(manifest: Manifest, config: PublishedConfig) -> Recorder:
         replace(store, manifest=replace(manifest, clips=())),
         manifest.root,
         Path(config.out),
-        JOURNAL,
+        Journal(Path(config.out), config.corpus.share),
         format_of(config),
     )
 
@@ -170,8 +186,8 @@ def _record(
     recorder: Recorder, tasks: list[tuple[Recording, str]], config: PublishedConfig
 ) -> Iterable[MeasuredRecording | ConversionFailure]:
     from auricle.core.console import progress_bar
-    from auricle.core.parallel import num_processes, parallel_map
+    from auricle.data.stores.recordings import lost_measurement
 
-    results = parallel_map(recorder, tasks, num_processes(len(tasks), config.workers))
+    results = config.corpus.map(recorder, tasks, lost_measurement)
     what = "keeping recordings" if config.cache else "reading lengths"
     return progress_bar(results, total=len(tasks), what=what, quiet=config.quiet or not tasks)

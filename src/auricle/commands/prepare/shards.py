@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
+from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, executor_option
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text, size_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ class ShardsConfig:
     )
     check: bool = option(True, "decode every recording to its end, so that damaged ones are found and left out")
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None})
+    executor: str = executor_option(POOL_PAYS_FILES)
+    shard: str | None = option(
+        None,
+        "write a share of the shards, such as 3/16, or none: all. The same command without --shard then writes the manifest",
+        special={"none": None},
+        group="this machine",
+        advanced=True,
+    )
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
@@ -54,8 +63,14 @@ class ShardsConfig:
         check_choices(self)
         check_ranges(self, ("workers",), 0)
         size_of(self.shard_size, "--shard-size")
+        _ = self.corpus  # checks it
         if self.url is not None and "://" not in self.url:
             raise AuricleError(f"--url is an address such as s3://bucket/folder, got '{self.url}'")
+
+    @property
+    def corpus(self) -> CorpusSettings:
+        """Where the work runs, and on which share of it."""
+        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)
@@ -78,32 +93,37 @@ class ShardsResult:
 def prepare_shards(config: ShardsConfig, *, on_read: Callable[[Manifest], None] | None = None) -> ShardsResult:
     """Write ``<split>-000000.tar`` and its index, …, ``manifest.csv``, ``prepare.json`` and ``failed.csv``.
 
-    ``on_read`` is called with the manifest of the source before the work begins.
+    ``on_read`` is called with the manifest of the source before the work begins. With ``shard`` a share of the tar shards is
+    written; the same call without it takes them, and writes the tables.
 
     Raises:
         AuricleError: The source cannot be read, the folder was made with other settings, or no recording can be used.
     """
-    from auricle.commands.prepare.prepare import read_source, write_failed
+    from auricle.commands.prepare.prepare import claim, read_source, write_failed
     from auricle.data.manifest.formats import write_manifest
     from auricle.data.manifest.summary import summarise
-    from auricle.data.stores.conversion import JOURNAL, ConversionFailure
-    from auricle.data.stores.npy import claim_folder
+    from auricle.data.stores.conversion import ConversionFailure
     from auricle.data.stores.tar.write import manifest_of_shards, plan_shards, remove_other_shards
 
     started, out = time.monotonic(), Path(config.out)
     manifest = read_source(config)
     _check_recordings(manifest)
-    restored = claim_folder(out, settings_of(config), out / JOURNAL)
+    share = config.corpus.share
+    restored = claim(out, settings_of(config), share)
     if on_read is not None:
         on_read(manifest)
     tasks = plan_shards(
         manifest, _sizes(manifest, config.encode), size_of(config.shard_size), shuffled=config.order == "shuffled"
     )
+    if share is not None:
+        tasks = [task for task in tasks if share.holds(task.name)]
     try:
         shards = list(_write(tasks, manifest, config))
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; finished shards are kept: run the same command again to go on") from None
     failed = tuple(ConversionFailure(name, name, error) for shard in shards for name, error in shard.failed)
+    if share is not None:
+        return _result(config, manifest, shards, failed, None, restored, time.monotonic() - started)
     write_failed(out / "failed.csv", failed)
     remove_other_shards(out, shards)
     if not any(shard.members for shard in shards):
@@ -119,7 +139,7 @@ def _result(
     manifest: Manifest,
     shards: list[WrittenShard],
     failed: tuple[ConversionFailure, ...],
-    source: ManifestSummary,
+    source: ManifestSummary | None,
     restored: tuple[str, ...],
     seconds: float,
 ) -> ShardsResult:
@@ -167,12 +187,11 @@ def _sizes(manifest: Manifest, encode: str) -> list[int]:
 
 def _write(tasks: list[ShardTask], manifest: Manifest, config: ShardsConfig) -> Iterable[WrittenShard]:
     from auricle.core.console import progress_bar
-    from auricle.core.parallel import num_processes, parallel_map
     from auricle.data.stores.base import open_store
-    from auricle.data.stores.tar.write import ShardWriter
+    from auricle.data.stores.tar.write import ShardWriter, lost_shard
 
     store: Any = open_store(manifest, "audio")
     store = replace(store, manifest=replace(manifest, clips=()))  # without rows it is small to send
     writer = ShardWriter(store, manifest.root, Path(config.out), config.encode, config.check)
-    results = parallel_map(writer, tasks, num_processes(len(tasks), config.workers))
+    results = config.corpus.map(writer, tasks, lost_shard)
     return progress_bar(results, total=len(tasks), what="shards", unit="shard", quiet=config.quiet)

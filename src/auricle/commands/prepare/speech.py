@@ -106,7 +106,7 @@ def extractor(config: SpeechConfig) -> SpeechFeatures:
 def claim_features(out: Path, config: SpeechConfig) -> tuple[str, ...]:
     """Write the settings of the features into their folder, or compare them; return a note if they were damaged."""
     from auricle.data.datasets.speech import FEATURES
-    from auricle.data.stores.conversion import JOURNAL
+    from auricle.data.stores.journal import JOURNAL
     from auricle.data.stores.npy import claim_folder
 
     model = str(Path(config.features).resolve()) if Path(config.features).exists() else config.features

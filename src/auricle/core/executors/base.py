@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from auricle.core.devices import one_thread
@@ -48,6 +49,11 @@ class Executor(Protocol):
         An exception of a worker is raised here and stops the rest, and so does closing the iterator.
         """
         ...
+
+
+def mapping(function: Callable[[T], R], tell: Tell) -> Worker[T, R]:
+    """Return a worker that applies a function to each part: ``partial(mapping, function)`` makes such workers."""
+    return partial(map, function)
 
 
 class LocalExecutor:

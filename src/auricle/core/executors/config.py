@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from auricle.core.devices import available_cores
 from auricle.core.errors import AuricleError
-from auricle.core.executors.base import Executor, LocalExecutor
+from auricle.core.executors.base import Executor, LocalExecutor, Lost, R, T, mapping
 from auricle.core.options import check_choices, check_ranges, option
+from auricle.core.parallel import FEW_ITEMS
 
 EXECUTORS = ("auto", "local", "pool", "ray")
 POOL_PAYS = 600  # recordings, from which on a pool ends earlier: `python -m benchmarks.corpus --start`
+POOL_PAYS_FILES = FEW_ITEMS + 1  # the same for work without a network, whose processes start sooner
 MOST_AUTO = 8  # processes, unless more are asked for: each holds PyTorch and the model, half a gigabyte or more
 SHARD = re.compile(r"(\d+)/(\d+)")
 
@@ -47,18 +52,34 @@ class CorpusShard:
         return f"shard-{self.number:0{width}d}-of-{self.count}"
 
 
-@dataclass(frozen=True)
-class ExecutorSettings:
-    """Where the work on many recordings runs. No setting changes an answer."""
-
-    executor: str = option(
+def executor_option(pool_from: int) -> Any:
+    """Return the field of ``--executor``; ``pool_from`` recordings on, auto is a pool."""
+    return option(
         "auto",
         "where recordings are worked on, on one thread each: local: this process; pool: a process per core; ray: the actors of a "
-        f"Ray cluster; auto: on CPUs a pool from {POOL_PAYS} recordings on, else this process and all its threads",
+        f"Ray cluster; auto: on CPUs a pool from {pool_from} recordings on, else this process and all its threads",
         choices=EXECUTORS,
         group="this machine",
         advanced=True,
     )
+
+
+def shard_option(joined: str) -> Any:
+    """Return the field of ``--shard``; ``joined`` says what becomes of the shares."""
+    return option(
+        None,
+        f"work on one share of the recordings, such as 3/16, or none: all of them. {joined}",
+        special={"none": None},
+        group="this machine",
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """Where the work on many recordings runs. No setting changes an answer."""
+
+    executor: str = executor_option(POOL_PAYS)
     processes: int | None = option(
         None,
         f"processes of the pool, or actors of Ray; auto: one per core, {MOST_AUTO} at most",
@@ -72,12 +93,13 @@ class ExecutorSettings:
         if self.processes is not None:
             check_ranges(self, ("processes",), 1)
 
-    def make_executor(self, items: int, device: str) -> Executor:
+    def make_executor(self, items: int, device: str, pool_from: int = POOL_PAYS) -> Executor:
         """Return what runs the work.
 
         Args:
             items: number of recordings or clips.
             device: type of the device that computes: "cpu", "cuda".
+            pool_from: number of items from which on auto is a pool.
 
         Raises:
             AuricleError: for Ray where it is not installed.
@@ -86,7 +108,7 @@ class ExecutorSettings:
             return LocalExecutor()
         processes = self.processes or min(available_cores(), MOST_AUTO)
         if self.executor == "pool" or (
-            self.executor == "auto" and device == "cpu" and processes > 1 and items >= POOL_PAYS
+            self.executor == "auto" and device == "cpu" and processes > 1 and items >= pool_from
         ):
             from auricle.core.executors.pool import PoolExecutor
 
@@ -97,19 +119,22 @@ class ExecutorSettings:
             return RayExecutor(processes)
         return LocalExecutor(repeatable=self.executor == "local")
 
+    def map(self, function: Callable[[T], R], parts: Sequence[T], lost: Lost[T, R]) -> Generator[R, None, None]:
+        """Yield ``function(part)`` for each part, in order; auto is a pool from ``POOL_PAYS_FILES`` parts on.
+
+        Args:
+            function: work on files without a network. Executors with other processes pickle it.
+            parts, lost: as of ``Executor.run``.
+        """
+        executor = self.make_executor(len(parts), "cpu", POOL_PAYS_FILES)
+        return executor.run(partial(mapping, function), parts, lost, lambda message: None)
+
 
 @dataclass(frozen=True)
 class CorpusSettings(ExecutorSettings):
     """Where the work on many recordings runs, and on which share of them."""
 
-    shard: str | None = option(
-        None,
-        "work on one share of the recordings, such as 3/16, or none: all of them. Shares are written apart; the same command "
-        "without --shard joins them",
-        special={"none": None},
-        group="this machine",
-        advanced=True,
-    )
+    shard: str | None = shard_option("Shares are written apart; the same command without --shard joins them")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,13 +5,13 @@ A converter processes one file at a time, so that a pool of processes can share 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +19,15 @@ from auricle.audio.decode import AUDIO_SUFFIXES, AudioInfo, AudioNote, blocks, p
 from auricle.audio.sources import AudioSource, files_below
 from auricle.audio.windows import SpanReader
 from auricle.core.errors import AudioError, AuricleError, is_out_of_memory
-from auricle.core.io import append_line, check_unchanged, file_stamp, replacing, short_name
+from auricle.core.io import check_unchanged, file_stamp, replacing, short_name
 from auricle.core.randomness import key_of
 from auricle.data.loading.statistics import Moments
 from auricle.data.manifest.manifest import Manifest
+from auricle.data.stores.journal import Journal, journal_lines
 from auricle.data.stores.npy import is_complete, write_array
 from auricle.frontends.base import FrontEnd, front_end
 
-FOLDER, JOURNAL = "lms", "done.jsonl"
+FOLDER = "lms"
 TOO_LARGE = "its spectrogram needs more memory than there is; cut the recording into clips"
 SEARCHED = ("mp3", "mp2", "mpeg", "mpegts", "aac", "ac3", "eac3", "amr", "matroska")
 
@@ -183,11 +184,13 @@ class Converter:
         out: Folder of the store.
         log_mel_of: Computes the spectrograms.
         dtype: ``float32`` or ``float16``.
+        journal: None: that of a run over all clips, in ``out``.
     """
 
     out: Path
     log_mel_of: LogMelConverter
     dtype: str = "float32"
+    journal: Journal | None = None
 
     def __call__(self, task: ConversionTask) -> ConvertedClip | ConversionFailure:
         """Convert one clip. A file that cannot be used gives a ConversionFailure.
@@ -232,7 +235,17 @@ class Converter:
                 np.save(file, values[None])
             line = asdict(done)
             del line["notes"]
-            append_line(self.out / JOURNAL, json.dumps(line) + "\n")
+            (self.journal or Journal(self.out)).append(line)
+
+
+def lost_clips(tasks: Sequence[ConversionTask], reason: str) -> list[ConvertedClip | ConversionFailure]:
+    """Return the failures of the clips of a recording that could not be worked on."""
+    return [ConversionFailure(task.id, str(task.audio), f"{task.audio}: {reason}") for task in tasks]
+
+
+def lost_file(source: Path, name: str, reason: str) -> ConvertedFile | ConversionFailure:
+    """Return the failure of a file, named by its path relative to ``source``, that could not be worked on."""
+    return ConversionFailure(name, str(source / name), f"{source / name}: {reason}")
 
 
 def _failure_of(audio: Path, error: Exception) -> str:
@@ -266,15 +279,20 @@ def _is_searched(info: AudioInfo) -> bool:
 
 def find_finished(out: Path, tasks: list[ConversionTask], dtype: str = "float32") -> dict[str, ConvertedClip]:
     """Return the tasks whose spectrogram is stored and whose audio has not changed since, by id."""
-    journal = _read_journal(out / JOURNAL)
-    return {
-        task.id: done
-        for task in tasks
-        if (done := journal.get(task.id)) is not None
-        and done.key == task.key
-        and done.source == fingerprint(task, file_stamp(task.audio))
-        and _is_complete(out / FOLDER / task.key, done, dtype)
-    }
+    finished: dict[str, ConvertedClip] = {}
+    for lines in journal_lines(out):
+        entries = {entry.id: entry for entry in map(_entry, lines) if entry is not None}  # the last line of each id
+        for task in tasks:
+            done = entries.get(task.id)
+            if done is not None and task.id not in finished and _holds(out, task, done, dtype):
+                finished[task.id] = done
+    return finished
+
+
+def _holds(out: Path, task: ConversionTask, done: ConvertedClip, dtype: str) -> bool:
+    """Return True if the spectrogram of a clip is that of its audio as it is now, and whole."""
+    current = done.key == task.key and done.source == fingerprint(task, file_stamp(task.audio))
+    return current and _is_complete(out / FOLDER / task.key, done, dtype)
 
 
 def _is_complete(path: Path, done: ConvertedClip, dtype: str) -> bool:
@@ -316,18 +334,11 @@ def fingerprint(task: ConversionTask, stamp: list[int] | None) -> str:
     return f"{stamp[0]} {stamp[1]} {task.start}-{task.end}" if stamp else ""
 
 
-def _read_journal(path: Path) -> dict[str, ConvertedClip]:
-    """Return the last line of each id; incomplete lines of a killed run and damaged ones are ignored."""
-    if not path.is_file():
-        return {}
-    lines = map(_entry, path.read_text(encoding="utf-8", errors="replace").split("\n"))
-    return {entry.id: entry for entry in lines if entry is not None}
-
-
-def _entry(line: str) -> ConvertedClip | None:
+def _entry(values: Any) -> ConvertedClip | None:
+    """Return the clip of a line of a journal; None for any other line."""
     try:
-        entry = ConvertedClip(**json.loads(line))
-    except (ValueError, TypeError, RecursionError):
+        entry = ConvertedClip(**values)
+    except TypeError:
         return None
     texts, counts = (entry.id, entry.key, entry.source), (entry.rate, entry.num_samples, entry.count)
     whole = all(isinstance(text, str) for text in texts) and all(type(n) is int and n >= 0 for n in counts)

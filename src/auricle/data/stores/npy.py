@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from auricle.core.errors import AudioError, AuricleError, content_fault
-from auricle.core.io import replacing, write_text, writing
+from auricle.core.io import is_left_over, replacing, write_text, writing
 from auricle.data.manifest.manifest import Manifest
 
 # ---- the card of a folder
@@ -133,9 +133,10 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def clear_leftovers(out: Path) -> None:
-    """Remove the incomplete files of a killed run."""
+    """Remove the incomplete files of killed runs; those of runs that go on, here or on another machine, stay."""
     for leftover in out.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        if is_left_over(leftover.name):
+            leftover.unlink(missing_ok=True)
 
 
 # ---- arrays

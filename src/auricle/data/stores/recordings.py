@@ -5,21 +5,21 @@ A recorder processes one recording at a time, so that a pool of processes can sh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AudioError
-from auricle.core.io import append_line, check_unchanged, file_stamp, replacing
+from auricle.core.io import check_unchanged, file_stamp, replacing
 from auricle.data.manifest.clip_table import Clip
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.base import ClipStore, StoredAudio
 from auricle.data.stores.conversion import ConversionFailure, keys_of
+from auricle.data.stores.journal import Journal, journal_lines
 
 WAVEFORMS = "waveforms"  # folder of the kept waveforms
 SUBTYPES = {32: "FLOAT", 16: "PCM_16"}  # of libsndfile, by bits a sample
@@ -85,15 +85,15 @@ class Recorder:
     Attributes:
         store: Opens the recordings.
         root: Folder that their paths start from.
-        out: Folder of the journal and of the kept waveforms.
-        journal: Name of the journal.
+        out: Folder of the kept waveforms.
+        journal: Takes a line for each recording that is finished.
         format: How recordings are kept; None keeps none.
     """
 
     store: ClipStore[StoredAudio]
     root: Path
     out: Path
-    journal: str
+    journal: Journal
     format: WaveformFormat | None = None
 
     def __call__(self, task: tuple[Recording, str]) -> MeasuredRecording | ConversionFailure:
@@ -116,8 +116,14 @@ class Recorder:
         except MemoryError:
             return ConversionFailure(recording.name, recording.name, f"{file}: needs more memory than there is")
         measured = MeasuredRecording(recording.name, stamp_text(stamp), rate, size, kept)
-        append_line(self.out / self.journal, json.dumps(asdict(measured)) + "\n")
+        self.journal.append(asdict(measured))
         return measured
+
+
+def lost_measurement(task: tuple[Recording, str], reason: str) -> MeasuredRecording | ConversionFailure:
+    """Return the failure of a recording that could not be worked on."""
+    name = task[0].name
+    return ConversionFailure(name, name, f"{name}: {reason}")
 
 
 def write_waveform(path: Path, wave: np.ndarray, format: WaveformFormat) -> None:
@@ -141,7 +147,17 @@ def waveform_keys(recordings: Sequence[Recording]) -> list[str]:
 
 def find_measured(recorder: Recorder, tasks: Iterable[tuple[Recording, str]]) -> dict[str, MeasuredRecording]:
     """Return the recordings that an earlier run finished and that have not changed since, by name."""
-    journal = _read_journal(recorder.out / recorder.journal)
+    tasks, done = list(tasks), dict[str, MeasuredRecording]()
+    for lines in journal_lines(recorder.journal.folder):
+        done |= _measured(recorder, tasks, _entries(lines))
+    return done
+
+
+def _measured(
+    recorder: Recorder,
+    tasks: Iterable[tuple[Recording, str]],
+    journal: dict[tuple[str, bool], MeasuredRecording],
+) -> dict[str, MeasuredRecording]:
     done = {}
     for recording, key in tasks:
         entry = journal.get((recording.name, recorder.format is not None))
@@ -165,15 +181,13 @@ def stamp_text(stamp: list[int] | None) -> str:
     return f"{stamp[0]} {stamp[1]}" if stamp else ""
 
 
-def _read_journal(path: Path) -> dict[tuple[str, bool], MeasuredRecording]:
-    """Return the last line of each recording, with and without a waveform; lines that are not whole are ignored."""
-    if not path.is_file():
-        return {}
+def _entries(lines: Iterable[Any]) -> dict[tuple[str, bool], MeasuredRecording]:
+    """Return the last line of each recording, with and without a waveform; other lines are ignored."""
     entries = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for values in lines:
         try:
-            entry = MeasuredRecording(**json.loads(line))
-        except (ValueError, TypeError, RecursionError):
+            entry = MeasuredRecording(**values)
+        except TypeError:
             continue
         texts = (entry.recording, entry.source, entry.kept)
         if all(isinstance(text, str) for text in texts) and all(

@@ -286,6 +286,15 @@ class ShardWriter:
         return file.read()
 
 
+def lost_shard(task: ShardTask, reason: str) -> WrittenShard:
+    """Return a shard that could not be written: all its recordings failed."""
+    together = (
+        "" if len(task.entries) == 1 else f" with {len(task.entries):,} recordings, of which one may be the reason"
+    )
+    failed = tuple((entry.recording.name, f"{entry.recording.name}: {reason}{together}") for entry in task.entries)
+    return WrittenShard(task.name, 0, (), failed, kept=False)
+
+
 def _add(shard: tarfile.TarFile, name: str, content: bytes) -> int:
     """Add a member without time and owner; return where its content begins."""
     member = tarfile.TarInfo(name)
