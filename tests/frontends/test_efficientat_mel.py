@@ -6,7 +6,6 @@ import torch
 
 from auricle.core.errors import AuricleError
 from auricle.core.randomness import BatchKey
-from auricle.frontends import framing
 from auricle.frontends.base import front_end
 from auricle.frontends.efficientat_mel import DEFAULT_ID, EfficientATMel
 from auricle.frontends.framing import kaldi_bank
@@ -104,13 +103,6 @@ def test_a_wave_too_short_to_reflect_is_refused():
     assert torch.isfinite(front(noise(1, front.min_samples))).all()
     with pytest.raises(AuricleError, match="514"):
         front(noise(1, front.min_samples - 1))
-
-
-def test_long_audio_in_blocks_equals_one_piece(monkeypatch):
-    wave = noise(2, 20000)
-    whole = EfficientATMel()(wave)
-    monkeypatch.setattr(framing, "BLOCK_FRAMES", 14)
-    torch.testing.assert_close(EfficientATMel()(wave), whole, atol=1e-6, rtol=0)
 
 
 def test_constants_made_in_inference_mode_serve_training():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from auricle.core.errors import AuricleError
-from auricle.frontends import framing
 from auricle.frontends.base import front_end
 from auricle.frontends.fbank import DEFAULT_ID, N_FFT, WIN_LENGTH, KaldiFbank, window_of
 from auricle.frontends.framing import kaldi_bank
@@ -114,13 +113,6 @@ def test_an_id_names_its_front_end_completely():
     for wrong in ("mae-ast-fbank/8k", "mae-ast-fbank/16k-m0", "mae-ast-fbank/"):
         with pytest.raises(AuricleError, match="16k-m80"):
             front_end(wrong)
-
-
-def test_long_audio_in_blocks_equals_one_piece(monkeypatch):
-    wave, front = noise(2, 20000), KaldiFbank()
-    whole = front(wave)
-    monkeypatch.setattr(framing, "BLOCK_FRAMES", 14)
-    torch.testing.assert_close(front(wave), whole, atol=1e-5, rtol=0)
 
 
 def test_constants_made_in_inference_mode_serve_training():

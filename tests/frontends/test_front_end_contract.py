@@ -199,7 +199,7 @@ def test_an_exported_front_end_has_real_operations_alone_and_takes_any_length(id
         efficientat_mel.hann,
         fbank.window_of,
         framing.slaney_bank,
-        framing.kaldi_band_groups,
+        framing.band_groups,
     ):
         cached.cache_clear()  # as in a new process
     any_size = torch.export.Dim.DYNAMIC
@@ -210,6 +210,22 @@ def test_an_exported_front_end_has_real_operations_alone_and_takes_any_length(id
     exported = program.module()
     for other in (wave, noise(3, 12345)):
         close(exported(other), front(other), TOLERANCES["Kaldi fbank"].atol)  # another Fourier transform in float32
+
+
+@pytest.mark.parametrize("samples", [1, 5000, 80000])  # a block holds one frame, a part of a clip, or several clips
+def test_blocks_of_frames_change_nothing(front, samples, monkeypatch):
+    wave = noise(3, front.min_samples + 30 * front.hop_length)
+    whole = front(wave)
+    monkeypatch.setattr(framing, "CACHED_SAMPLES", samples)
+    close(front(wave), whole, 1e-5)
+
+
+def test_a_wave_that_needs_a_gradient_gives_the_same_values(front, monkeypatch):
+    wave = noise(2, front.min_samples + 30 * front.hop_length)
+    monkeypatch.setattr(framing, "BLOCK_FRAMES", 14)
+    graded = front(wave.clone().requires_grad_())
+    assert graded.requires_grad
+    close(graded.detach(), front(wave), 1e-4 if front.id.startswith("decibel") else 1e-5)
 
 
 def test_autocast_changes_nothing(front):

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.core.errors import AuricleError
-from auricle.frontends import framing
 from auricle.frontends.base import front_end
 from auricle.frontends.framing import hz_to_mel, mel_to_hz, slaney_bank
 from auricle.frontends.log_mel import EPS, LogMel, hann
@@ -115,13 +114,6 @@ def test_samples_after_the_end_of_a_clip_may_be_nan(front):
 def test_equal_lengths_are_the_plain_batch(front):
     wave = noise(3, 2000)
     assert torch.equal(front(wave, torch.tensor([2000] * 3)), front(wave))
-
-
-def test_blocks_of_frames_change_nothing(front, monkeypatch):
-    wave = noise(2, 20000)
-    whole = front(wave)
-    monkeypatch.setattr(framing, "BLOCK_FRAMES", 13)
-    assert torch.allclose(front(wave), whole, atol=1e-5)
 
 
 def test_a_tone_peaks_in_the_band_around_it(front):

@@ -6,16 +6,14 @@ Source: [finetuning 9.2](docs/specification/finetuning.md#s9-2).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
-from auricle.frontends.framing import blocks_of_frames, htk_bank, kaldi_centres, power, reflect
-from auricle.frontends.log_mel import LogMel, hann
+from auricle.frontends.framing import band_groups, htk_bank, kaldi_centres
+from auricle.frontends.log_mel import LogMel
 
 LEAST_POWER = 1e-10  # digital silence is -100 dB
 RANGE = (-100.0, 40.0)  # dB of digital silence and of a sine at full scale: what the programs take from each batch
@@ -46,18 +44,12 @@ class DecibelMel(LogMel):
         return "sinc"
 
     def log_mel(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        padded = reflect(wave, lengths, self.n_fft // 2)
-        window = hann(self.n_fft, wave.device)
-        bank = htk_bank(self.sample_rate, self.n_fft, self.n_mels, self.fmin, wave.device)
-        blocks = blocks_of_frames(padded, self.n_fft, self.hop_length)
-        sizes: dict[str, Any] = {"bins": self.n_fft // 2 + 1, "support": (0, self.n_fft)}
-        parts = [bank @ power(frames, window, **sizes).transpose(1, 2) for frames in blocks]
-        mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        return mel.clamp_(min=LEAST_POWER).log10_().mul_(10.0)
+        bank = band_groups(htk_bank, self.sample_rate, self.n_fft, self.n_mels, self.fmin, device=wave.device)
+        return self.mel(wave, lengths, bank).clamp_(min=LEAST_POWER).log10_().mul_(10.0)
 
 
 def scaled_by_batch(values: Tensor) -> Tensor:
-    """FilePart decibels (B, F, T) so that the batch as a whole fills ``RANGE``, as the respiratory programs do.
+    """Scale decibels (B, F, T) so that the batch as a whole fills ``RANGE``, as the respiratory programs do.
 
     A clip then depends on the batch that it is in. A batch of one value alone is returned as it is.
     """

@@ -20,13 +20,7 @@ from torch import Tensor
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import (
-    band_power,
-    blocks_of_frames,
-    kaldi_band_groups,
-    kaldi_centres,
-    reflect,
-)
+from auricle.frontends.framing import band_groups, band_power, kaldi_bank, kaldi_centres, reflect
 
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5
@@ -110,16 +104,13 @@ class EfficientATMel(FrontEnd):
         return 1 + (samples - 1) // self.hop_length
 
     def log_mel(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        difference = wave[:, 1:] - PRE_EMPHASIS * wave[:, :-1]
+        difference = (wave[:, :-1] * -PRE_EMPHASIS).add_(wave[:, 1:])
         emphasised = reflect(difference, None if lengths is None else lengths - 1, self.n_fft // 2)
         window = hann(self.win_length, self.n_fft, wave.device)
-        bank = kaldi_band_groups(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax, wave.device)
+        settings = self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax
+        bank = band_groups(kaldi_bank, *settings, device=wave.device)
         support = even_support(self.win_length, self.n_fft)
-        parts = [
-            band_power(frames, window, bank, support)
-            for frames in blocks_of_frames(emphasised, self.n_fft, self.hop_length)
-        ]
-        mel = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).transpose(1, 2).contiguous()
+        mel = band_power(emphasised, window, self.hop_length, bank, support=support)
         return mel.add_(LOG_OFFSET).log_().add_(SHIFT).div_(SCALE)
 
 

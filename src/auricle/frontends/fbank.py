@@ -17,7 +17,7 @@ from torch.nn import functional
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import band_power, blocks_of_frames, kaldi_band_groups, kaldi_centres
+from auricle.frontends.framing import band_groups, band_power, kaldi_bank, kaldi_centres
 
 FLOOR = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(FLOOR) = -15.942385
 PRE_EMPHASIS = 0.97
@@ -85,13 +85,8 @@ class KaldiFbank(FrontEnd):
         emphasised = functional.pad(wave[:, 1:] - PRE_EMPHASIS * wave[:, :-1], (1, N_FFT - WIN_LENGTH))
         offset = (1 - PRE_EMPHASIS) * wave.unfold(1, WIN_LENGTH, HOP_LENGTH).mean(dim=2, keepdim=True)
         window = window_of(self.window, wave.device)
-        bank = kaldi_band_groups(self.n_mels, N_FFT, self.sample_rate, FMIN, FMAX, wave.device)
-        parts, start = [], 0
-        for frames in blocks_of_frames(emphasised, N_FFT, HOP_LENGTH):
-            level = offset[:, start : start + frames.shape[1]]
-            parts.append(band_power(frames - level, window, bank, (0, WIN_LENGTH)))
-            start += frames.shape[1]
-        mel = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).transpose(1, 2).contiguous()
+        bank = band_groups(kaldi_bank, self.n_mels, N_FFT, self.sample_rate, FMIN, FMAX, device=wave.device)
+        mel = band_power(emphasised, window, HOP_LENGTH, bank, support=(0, WIN_LENGTH), offset=offset)
         return mel.clamp_min(FLOOR).log()
 
 

@@ -1,4 +1,4 @@
-"""What the front ends share: frames of a waveform, power spectra, mel filter banks.
+"""What the front ends share: frames of a waveform, power spectra, mel filter banks, and the power in their bands.
 
 Frames are reflected at each clip's own end and are made in blocks of bounded memory.
 """
@@ -6,7 +6,7 @@ Frames are reflected at each clip's own end and are made in blocks of bounded me
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 BLOCK_FRAMES = 4096  # frames held at once per thread, over the whole batch; 16 MB at 1024 samples a frame
+CACHED_SAMPLES = 1 << 18  # of frames that a thread transforms at once: they and their spectra stay in its cache
+FEWEST_FRAMES = 16  # with fewer, products take another kernel, and the last bit of a frame depends on their number
 
 
 def reflect(wave: Tensor, lengths: Tensor | None, pad: int) -> Tensor:
@@ -24,7 +26,11 @@ def reflect(wave: Tensor, lengths: Tensor | None, pad: int) -> Tensor:
         lengths: (B,) samples of each clip, each above ``pad``; None: all S. Values more than ``pad`` samples past a
             clip's own end are unspecified.
     """
-    padded = torch.nn.functional.pad(wave, (pad, pad), mode="reflect")
+    if torch.compiler.is_exporting():  # formats know this operation
+        padded = torch.nn.functional.pad(wave, (pad, pad), mode="reflect")
+    else:  # a fifth of its time
+        last = wave.shape[1] - 1
+        padded = torch.cat([wave[:, 1 : pad + 1].flip(1), wave, wave[:, last - pad : last].flip(1)], dim=1)
     if lengths is None:
         return padded
     step = torch.arange(pad, device=wave.device)
@@ -93,11 +99,12 @@ BREAK_MEL = BREAK_HZ / HZ_PER_MEL
 LOG_STEP = np.log(6.4) / 27.0  # logarithmic above
 
 GROUP = 16  # bands multiplied together with the few bins they use: a quarter of the time of one product with all bins
+WIDE = 64  # groups that use more bins are halved
 
 
 class BandGroup(NamedTuple):
-    """Bands next to each other: the first bin that they use, the one after the last, (bins, GROUP) weights of power, and (2 bins,
-    GROUP) the same of the squares of real and imaginary parts side by side."""
+    """Bands next to each other: the first bin that they use, the one after the last, weights (bands, bins) of power, and the
+    same (bands, 2 bins) of the squares of real and imaginary parts side by side."""
 
     first: int
     stop: int
@@ -184,28 +191,92 @@ def kaldi_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: flo
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def kaldi_band_groups(
-    n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float, device: torch.device
-) -> BandGroups:
-    """Return ``kaldi_bank`` in groups of bands."""
-    groups = []
-    for rows in kaldi_bank(n_mels, n_fft, sample_rate, fmin, fmax, torch.device("cpu")).split(GROUP):
-        used = [0, *rows.any(0).nonzero()[:, 0].tolist()]
-        first, stop = used[min(1, len(used) - 1)], used[-1] + 1
-        weights = rows[:, first:stop].t().contiguous().to(device)
-        groups.append(BandGroup(first, stop, weights, weights.repeat_interleave(2, 0)))
-    return tuple(groups)
+def band_groups(bank: Callable[..., Tensor], *settings: float, device: torch.device) -> BandGroups:
+    """Return the bank ``bank(*settings, device)`` in groups of bands."""
+    weights = bank(*settings, torch.device("cpu"))
+    groups = [part for rows in weights.split(GROUP) for part in halves(rows)]
+    return tuple(
+        BandGroup(first, stop, rows.contiguous().to(device), rows.repeat_interleave(2, 1).to(device))
+        for first, stop, rows in groups
+    )
 
 
-def band_power(frames: Tensor, window: Tensor, groups: BandGroups, support: tuple[int, int]) -> Tensor:
-    """Compute the power of windowed frames (B, T, n) in the bands of a bank: (B, T, n_mels).
+def halves(rows: Tensor) -> list[tuple[int, int, Tensor]]:
+    """Return the bins [first, stop) that bands use and their weights (bands, bins), by halves of the bands if these are many."""
+    used = rows.any(0).nonzero()[:, 0].tolist() or [0]
+    first, stop = used[0], used[-1] + 1
+    if stop - first > WIDE and len(rows) > GROUP // 2:
+        return [part for half in rows.split(GROUP // 2) for part in halves(half)]
+    return [(first, stop, rows[:, first:stop])]
+
+
+# ---- from a padded wave to the power in the bands of a bank
+
+
+def band_power(
+    wave: Tensor,
+    window: Tensor,
+    hop: int,
+    groups: BandGroups,
+    *,
+    support: tuple[int, int],
+    offset: Tensor | None = None,
+) -> Tensor:
+    """Compute the power of the frames of padded waves in the bands of a bank: (B, S) -> (B, F, T), T = 1 + (S - n) // hop.
+
+    On a CPU this runs in blocks that stay in the cache. With gradients, on a GPU and while PyTorch traces, it is a chain of
+    operations on many frames. Both give the same values but for rounding.
+
+    Args:
+        wave: (B, S) float32.
+        window: (n,) weights of the samples of a frame, n even.
+        hop: samples from one frame to the next.
+        groups: of ``band_groups``.
+        support: the first sample whose weight is not 0, and the one after the last; an even number of samples.
+        offset: (B, T, 1) is subtracted from the samples of each frame; None: nothing.
+    """
+    traced = torch.compiler.is_exporting() or torch.compiler.is_compiling()
+    if wave.is_cpu and not wave.requires_grad and not traced:
+        return band_power_cached(wave.unfold(1, len(window), hop), window, groups, offset)
+    parts, start, bins = [], 0, max(group.stop for group in groups)
+    for frames in blocks_of_frames(wave, len(window), hop):
+        stop = start + frames.shape[1]
+        level = frames if offset is None else frames - offset[:, start:stop]
+        spectrum = power(level, window, bins=bins, support=support).transpose(1, 2)
+        parts.append(torch.cat([group.weights @ spectrum[:, group.first : group.stop] for group in groups], dim=1))
+        start = stop
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def band_power_cached(frames: Tensor, window: Tensor, groups: BandGroups, offset: Tensor | None) -> Tensor:
+    """Compute the power of frames (B, T, n) in the bands of a bank, (B, F, T), block by block.
 
     The bank is multiplied with the squares of real and imaginary parts, which the transform leaves side by side: adding them up
-    first takes longer. ``support``, and what an exported graph holds, as for ``power``.
+    first takes longer.
     """
-    if torch.compiler.is_exporting():
-        spectrum = power(frames, window, bins=max(group.stop for group in groups), support=support)
-        return torch.cat([spectrum[..., group.first : group.stop] @ group.weights for group in groups], dim=2)
-    parts = torch.view_as_real(torch.fft.rfft(frames * window)).flatten(2)
-    squares = parts.square() if parts.requires_grad else parts.square_()
-    return torch.cat([squares[..., 2 * group.first : 2 * group.stop] @ group.of_squares for group in groups], dim=2)
+    clips, total, size = frames.shape
+    bands = [len(group.weights) for group in groups]
+    mel = frames.new_empty(clips, sum(bands), total)
+    for clip, frame in cached_blocks(clips, total, size):
+        block = frames[clip, frame]
+        windowed = block * window if offset is None else (block - offset[clip, frame]).mul_(window)
+        rows = windowed.flatten(0, 1)
+        count = len(rows)
+        if count < FEWEST_FRAMES:
+            rows = torch.nn.functional.pad(rows, (0, 0, 0, FEWEST_FRAMES - count))
+        squares = torch.view_as_real(torch.fft.rfft(rows)).flatten(1).square_().t()
+        power = rows.new_empty(sum(bands), len(rows))
+        for group, out in zip(groups, power.split(bands)):
+            torch.mm(group.of_squares, squares[2 * group.first : 2 * group.stop], out=out)
+        mel[clip, :, frame] = power[:, :count].unflatten(1, block.shape[:2]).transpose(0, 1)
+    return mel
+
+
+def cached_blocks(clips: int, total: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Yield which clips and which of their frames belong to a block: whole clips, or a part of one."""
+    most = max(1, CACHED_SAMPLES * torch.get_num_threads() // size)
+    together = max(1, most // total)
+    length = -(-total // -(-total // most))  # of equal parts
+    for clip in range(0, clips, together):
+        for frame in range(0, total, length):
+            yield slice(clip, clip + together), slice(frame, frame + length)

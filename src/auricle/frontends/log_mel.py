@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from auricle.audio.resample import Resampler
 from auricle.core.errors import AuricleError
 from auricle.frontends.base import Count, FrontEnd
-from auricle.frontends.framing import blocks_of_frames, power, reflect, slaney_bank, slaney_centres
+from auricle.frontends.framing import BandGroups, band_groups, band_power, reflect, slaney_bank, slaney_centres
 
 EPS = 1.1920929e-07  # float32 machine epsilon: digital silence is ln(EPS) = -15.942385
 RATES = {"16k": 16000, "32k": 32000}
@@ -89,14 +88,14 @@ class LogMel(FrontEnd):
         return 1 + samples // self.hop_length
 
     def log_mel(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
+        bank = band_groups(slaney_bank, self.sample_rate, self.n_fft, self.n_mels, self.fmin, device=wave.device)
+        return self.mel(wave, lengths, bank).add_(EPS).log_()
+
+    def mel(self, wave: Tensor, lengths: Tensor | None, bank: BandGroups) -> Tensor:
+        """Compute the power in the bands of a bank, (B, F, T)."""
         padded = reflect(wave, lengths, self.n_fft // 2)
         window = hann(self.n_fft, wave.device)
-        bank = slaney_bank(self.sample_rate, self.n_fft, self.n_mels, self.fmin, wave.device)
-        blocks = blocks_of_frames(padded, self.n_fft, self.hop_length)
-        sizes: dict[str, Any] = {"bins": self.n_fft // 2 + 1, "support": (0, self.n_fft)}
-        parts = [bank @ power(frames, window, **sizes).transpose(1, 2) for frames in blocks]
-        mel = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        return mel.add_(EPS).log_()
+        return band_power(padded, window, self.hop_length, bank, support=(0, self.n_fft))
 
 
 @lru_cache(maxsize=16)
