@@ -19,11 +19,14 @@ import torch
 from auricle.commands.finetune.detector import detector_files
 from auricle.commands.finetune.finetune import finetune_run
 from auricle.commands.pretrain import continue_run, pretrain
+from auricle.core.errors import AuricleError
+from auricle.methods.config import TrainConfig
 from auricle.training import run as runs
 from auricle.training.distributed import DistContext, dist_context, exit_process
 from auricle.training.loop import Trainer
+from auricle.training.replica import Replica
 from helpers.finetune_runs import config as finetune_config
-from helpers.sharded_steps import compare
+from helpers.sharded_steps import CASES, compare
 from helpers.training_runs import config
 
 SETTINGS = dict(epochs=3, batch_size=2, accum_iter=2, checkpoint_steps=2, feature_eval_freq=1, eval_freq=1, save_freq=2)
@@ -93,8 +96,9 @@ def killed(folder: Path, dist: DistContext) -> None:
 
 
 def learn(folder: Path, name: str, parallel: str) -> None:
-    """Learn labels, keep the best epoch, and make the run a detector at its end."""
-    settings = dict(epochs=2, batch_size=3, how="full", calibrate="on", lr=1e-3, parallel=parallel)
+    """Learn labels, keep the best epoch, and make the run a detector at its end. Rank 0 has more batches to score."""
+    settings = dict(epochs=2, batch_size=2, optim="sgd", lr=1e-2, how="full", calibrate="on", valid_ratio=0.4)
+    settings["parallel"] = parallel
     made = finetune_config(folder / "sounds", folder / name, folder / "m2d.safetensors", **settings)
     finetune_run(made, callbacks=detector_files(made), quiet=True)
 
@@ -102,6 +106,22 @@ def learn(folder: Path, name: str, parallel: str) -> None:
 def labels(folder: Path, dist: DistContext) -> None:
     learn(folder, "labels-whole", "ddp")
     learn(folder, "labels-spread", "fsdp")
+
+
+def unequal(folder: Path, dist: DistContext) -> None:
+    """Clips of rank 1 take two chunks, those of rank 0 one: both processes are told so instead of waiting for each other."""
+    objective = CASES["supervised"][0]()
+    objective.online.augment_in_training(mask_ratio=0.5)
+    replica = Replica(objective, TrainConfig(parallel="fsdp"), "float32", dist)
+    batch = CASES["supervised"][1](2).map(lambda x: x.repeat(1, 1, 2) if dist.rank and x.ndim == 3 else x)
+    try:
+        replica.begin_micro_step(0, batch)
+        message = ""
+    except AuricleError as error:
+        message = str(error)
+    told = dist.gather(message)
+    if dist.is_main:
+        (folder / "unequal.json").write_text(json.dumps(told))
 
 
 def main(folder: str, *names: str) -> None:

@@ -81,7 +81,7 @@ def learn(case: str, parallel: str, precision: str, optim: str, dist: DistContex
     objective.train()
     for step in range(UPDATES):
         progress = TrainProgress(step, UPDATES, step, UPDATES, 0.0, None)
-        replica.begin_micro_step(step)
+        replica.begin_micro_step(step, batch)
         with autocast(precision, dist.device):
             loss, log = replica.network(batch, progress, key)
         loss.backward()
@@ -94,7 +94,9 @@ def learn(case: str, parallel: str, precision: str, optim: str, dist: DistContex
     objective.eval()
     with torch.no_grad(), autocast(precision, dist.device):
         objective.diagnose(batch, key)
-        objective.validate(batch, progress, key)
+        with replica.scoring():
+            for _ in range(1 + dist.rank):  # rank 1 has one batch more
+                objective.validate(batch, progress, key)
     held = held_bytes(objective, optimizer)
     moments = replica.optimizer_tensors(optimizer)
     replica.gather(UPDATES)

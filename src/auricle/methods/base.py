@@ -133,6 +133,10 @@ class Objective(nn.Module):
     def after_step(self, progress: TrainProgress) -> None:
         """Run after each update of the weights (such as the average of a teacher)."""
 
+    def passes(self, batch: Batch) -> int:
+        """Return how often ``forward`` runs the blocks of the encoder in training."""
+        return 1
+
     def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
         """Return what ``summarise`` needs of one validation batch, in evaluation mode and without gradients.
 

@@ -41,6 +41,7 @@ class Encoder(PretrainedMethods, nn.Module):
     info: EncoderInfo
     params_without_grad: frozenset[str] = frozenset()
     made_for_inference: bool = False  # whether ``for_inference`` made it
+    one_pass: bool = False  # in training, whether all chunks of a batch run through the blocks together
     heads: nn.ModuleDict  # those of ``with_head``; a family's own head stands beside them
     norm_stats: Tensor
 
@@ -523,6 +524,15 @@ class Encoder(PretrainedMethods, nn.Module):
 
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of dynamic convolutions; families without them ignore it."""
+
+    def training_passes(self, lengths: Tensor, frames: int) -> int:
+        """Return how often ``encode`` runs through the blocks in training with ``one_pass``; most families do once.
+
+        Args:
+            lengths: (B,) valid frames of the spectrograms.
+            frames: of the padded batch.
+        """
+        return 1
 
     def prepare_training(self) -> None:
         """Lay parameters out in memory as training on their device is fastest. No value changes; most families do nothing."""

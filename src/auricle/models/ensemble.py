@@ -96,6 +96,9 @@ class Ensemble(Encoder):
             raise AuricleError("the members have different front ends: call the ensemble with the waveform")
         return joined([member.encode(spec, padding=padding, key=key) for member in self.encoders])
 
+    def training_passes(self, lengths: Tensor, frames: int) -> int:
+        return sum(member.training_passes(lengths, frames) for member in self.encoders)
+
     def _core(
         self, values: Tensor, lengths: Tensor | None, layers: tuple[int, ...]
     ) -> tuple[CoreOutput, tuple[Tensor, ...]]:

@@ -180,7 +180,7 @@ class Trainer:
         if place == 0:
             self.optimizer.zero_grad(set_to_none=True)
             self.set_lr(rate_at(progress, self.config, self.peak_lr))
-        self.replica.begin_micro_step(progress.micro_step)
+        self.replica.begin_micro_step(progress.micro_step, batch)
         last = place == self.length.accum - 1
         with self.replica.without_sync(not last):
             with autocast(self.precision, self.dist.device):
@@ -304,10 +304,11 @@ class Trainer:
         """Score batches that are not learnt from, of which each process holds its share, and log "<prefix>_loss" …"""
         self.learner.eval()
         outputs = []
-        for batch in batches:
-            with autocast(self.precision, self.dist.device):
-                moved = batch.to(self.dist.device, non_blocking=True)
-                outputs.append(self.learner.validate(moved, progress, self.key(batch)))
+        with self.replica.scoring():
+            for batch in batches:
+                with autocast(self.precision, self.dist.device):
+                    moved = batch.to(self.dist.device, non_blocking=True)
+                    outputs.append(self.learner.validate(moved, progress, self.key(batch)))
         self.learner.train()
         rows = zip_longest(*self.dist.gather(outputs))
         metrics = self.learner.summarise([output for row in rows for output in row if output is not None])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from auricle.core.errors import AuricleError
 from auricle.core.randomness import key_of
+from auricle.data.batch import Batch
 from auricle.methods.base import Objective
 from auricle.methods.config import TrainConfig
 from auricle.training.checkpoint import optimizer_tensors, restore_optimizer
@@ -56,11 +58,27 @@ class Replica:
         self._layerdrop = shard(self.objective, precision, self.dist.device)
         self.network = self._averaging = self.objective
 
-    def begin_micro_step(self, micro_step: int) -> None:
-        """Seed what PyTorch draws in a micro-step: dropout on each process apart, skipped blocks of shares on all alike."""
+    def begin_micro_step(self, micro_step: int, batch: Batch) -> None:
+        """Seed what PyTorch draws in a micro-step: dropout on each process apart, skipped blocks of shares on all alike.
+
+        Raises:
+            AuricleError: with spread parameters, if the processes would run the blocks a different number of times: one would wait
+                for the others for ever.
+        """
         torch.manual_seed(key_of(self.seed, micro_step, self.dist.rank, "dropout") & 0x7FFF_FFFF)
         if self.sharded:
             self._layerdrop.manual_seed(key_of(self.seed, micro_step, "layerdrop") & 0x7FFF_FFFF)
+            self._check_passes(batch)
+
+    def _check_passes(self, batch: Batch) -> None:
+        if type(self.objective).passes is Objective.passes:
+            return  # once, on every process
+        passes = self.dist.gather(self.objective.passes(batch))
+        if len(set(passes)) > 1:
+            raise AuricleError(
+                "--parallel fsdp needs batches that the encoder takes in equally many chunks on all processes, here they take "
+                f"{' and '.join(map(str, sorted(set(passes))))}: train on shorter crops (--seconds), or use --parallel ddp"
+            )
 
     def without_sync(self, skip: bool) -> AbstractContextManager[None]:
         """Return a context that keeps gradients local if ``skip``: inside an accumulation group, until its last micro-step.
@@ -76,6 +94,14 @@ class Replica:
         from auricle.training.sharding import whole
 
         return whole(value)
+
+    def scoring(self) -> AbstractContextManager[None]:
+        """Return a context in which this process may run the network alone, as often as it has batches to score."""
+        if not self.sharded:
+            return nullcontext()
+        from auricle.training.sharding import unsharded
+
+        return unsharded(self.objective)
 
     # ---- between shares and the whole: all processes take part
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from auricle.core.errors import AuricleError
@@ -31,7 +32,7 @@ from auricle.training.distributed import synchronise
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 LOW_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 HEAD = "head"  # the group of ``Encoder.layer_groups`` that is used in other ways than by its ``forward``
-FORWARD_METHODS = ("validate", "diagnose")  # that processes call together beside ``forward``
+FORWARD_METHODS = ("diagnose",)  # that processes call together beside ``forward``
 
 
 def check_shardable(objective: Objective) -> None:
@@ -85,10 +86,27 @@ def shard(objective: Objective, precision: str, device: torch.device) -> torch.G
     fully_shard(objective, **shares, reshard_after_forward=True)  # shares alone are left between two steps
     for name in FORWARD_METHODS:
         register_fsdp_forward_method(objective, name)
+    objective.encoder().one_pass = True  # blocks are gathered as often on all processes
     generator = torch.Generator()
     for stack in stacks_of(objective):
         stack.layerdrop_generator = generator
     return generator
+
+
+@contextmanager
+def unsharded(objective: Objective) -> Iterator[None]:
+    """A context in which every process holds all parameters, and may run the network as often as it likes."""
+    objective._get_fsdp_state()._lazy_init()  # type: ignore[operator]  # else the first pass of a run decides which module is the root
+    units = [module for module in objective.modules() if isinstance(module, FSDPModule)]
+    for unit in units:
+        unit.set_reshard_after_forward(False, recurse=False)
+        unit.unshard()
+    try:
+        yield
+    finally:
+        for unit in units:
+            unit.set_reshard_after_forward(True, recurse=False)
+            unit.reshard()
 
 
 def placement(world: int, parameter: Tensor) -> Shard:

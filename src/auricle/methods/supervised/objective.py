@@ -167,6 +167,14 @@ class Supervised(Objective):
         loss = self.batch_label_loss(view)
         return loss, {"loss": loss.detach()}
 
+    def passes(self, batch: Batch) -> int:
+        front = self.online.front
+        if batch.spec is not None:
+            return self.online.training_passes(batch.lengths, batch.spec.shape[2])
+        assert batch.audio is not None
+        padded = max(batch.audio.shape[1], self.online.info.min_samples)
+        return self.online.training_passes(front.num_frames(batch.lengths), front.num_frames(padded))
+
     def encode(self, batch: Batch, key: BatchKey) -> View:
         """Encode a batch, augmented in training mode."""
         front = self.online.front

@@ -194,6 +194,9 @@ class M2DEncoder(Encoder):
     ) -> None:
         self.training_mask = TrainingMask(mask_ratio, published_mask) if mask_ratio else None
 
+    def training_passes(self, lengths: Tensor, frames: int) -> int:
+        return 1 if self.training_mask is None else len(self._chunk_columns(frames))
+
     def freeze_embed(self) -> None:
         """Keep the patch embedding as it is in training ([m2d 6.4](docs/specification/m2d.md#s6-4))."""
         self.patch_embed.requires_grad_(False)
@@ -365,7 +368,9 @@ class M2DEncoder(Encoder):
         rows, width = self.config.grid[0], self.config.embed_dim
         shape = (len(values), pieces.total, rows, width)
         grids = [values.new_zeros(shape) for _ in wanted]
-        for group in pieces.passes(max(1, TOKENS_PER_PASS // (rows * pieces.full))):
+        together = self.training and self.one_pass
+        bound = len(pieces.pieces) if together else max(1, TOKENS_PER_PASS // (rows * pieces.full))
+        for group in pieces.passes(bound):
             batch, mask = pieces.gather(values, group, rows)
             for grid, layer in zip(grids, self._blocks(batch, wanted, mask)):
                 pieces.scatter(grid, layer.float(), group)

@@ -396,6 +396,10 @@ class MAEASTEncoder(MAEASTNetwork):
         count = torch.full((len(ids_keep),), ids_keep.shape[1], device=ids_keep.device)
         return EncoderOutput(None, torch.zeros(0, device=ids_keep.device), count, tokens.mean(dim=1), tokens=tokens)
 
+    def training_passes(self, lengths: Tensor, frames: int) -> int:
+        span = int(self.info.chunk_frames or 0) // self.config.patch[1]
+        return -(-int(self.steps(lengths, frames, "exact").max()) // span)
+
     def _encode_chunks(self, values: Tensor, steps: Tensor, wanted: Sequence[int], *, together: bool) -> list[Tensor]:
         """Encode chunk by chunk; return one grid (B, T, C, D) per wanted layer, 0 after the end of a clip.
 
