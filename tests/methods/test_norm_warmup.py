@@ -1,10 +1,15 @@
 """Running statistics of batch norms begin as plain averages, so that short runs from random weights score what they learnt."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from auricle.methods.supervised.norms import NormWarmup
 from auricle.methods.supervised.recipes import RECIPES
+from auricle.training.distributed import RankBatchNorm
+from helpers.sharded_steps import CASES
 
 
 def network(momentum: float = 0.01) -> nn.Sequential:
@@ -66,3 +71,13 @@ def test_published_recipes_keep_the_original_statistics():
     learning = {name: preset.values for name, preset in RECIPES.items()}
     assert learning
     assert all(values.get("norm_warmup") is False for values in learning.values())
+
+
+def test_fixed_norms_are_fixed_too_where_they_are_over_all_processes():
+    objective = CASES["mn"][0]()
+    objective.learning = replace(objective.learning, fixed_norms=True)
+    first = objective.online.features[0]
+    place = next(i for i, module in enumerate(first) if isinstance(module, torch.nn.BatchNorm2d))
+    first[place] = RankBatchNorm(first[place].num_features)
+    objective.train()
+    assert not any(module.training for module in objective.modules() if isinstance(module, _BatchNorm))

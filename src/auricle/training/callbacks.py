@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class Callback:
     """Hooks that a run calls on its main process, callback by callback in order. Every hook may be left out.
 
+    ``trainer.objective`` is whole. With ``--parallel fsdp`` its weights are those of the moment in ``on_epoch_end``,
+    ``on_save`` and ``on_end``; in ``on_log`` they may be older.
+
     decides_best: True if the callback calls ``Trainer.mark_best`` itself; the validation loss then decides nothing.
     """
 

@@ -86,7 +86,9 @@ def shard(objective: Objective, precision: str, device: torch.device) -> torch.G
     fully_shard(objective, **shares, reshard_after_forward=True)  # shares alone are left between two steps
     for name in FORWARD_METHODS:
         register_fsdp_forward_method(objective, name)
-    objective.encoder().one_pass = True  # blocks are gathered as often on all processes
+    for module in objective.encoder().modules():
+        if isinstance(module, Encoder):  # also each of an ensemble
+            module.one_pass = True  # blocks are gathered as often on all processes
     generator = torch.Generator()
     for stack in stacks_of(objective):
         stack.layerdrop_generator = generator

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from auricle.core.console import listed
 from auricle.core.errors import AuricleError
@@ -39,7 +40,6 @@ from auricle.metrics.classification import truth_of
 from auricle.models.base import Encoder
 from auricle.models.outputs import EncoderOutput
 
-BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
 BY_KIND = {  # losses that depend on whether classes exclude each other
     "auto": {"multiclass": "cross-entropy", "multilabel": "bce"},
     "evar": {"multiclass": "nll", "multilabel": "bce"},
@@ -136,7 +136,7 @@ class Supervised(Objective):
         super().train(mode)
         if mode and self.learning.fixed_norms:
             for module in self.online.modules():
-                if isinstance(module, BATCH_NORMS):
+                if isinstance(module, _BatchNorm):  # also one over all processes
                     module.eval()
         if mode and self.frozen:
             for group in self.online.layer_groups():
