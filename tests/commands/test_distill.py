@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 import auricle
 from auricle.commands.finetune.finetune import continue_finetune, finetune_run
@@ -15,6 +16,7 @@ from auricle.core.options import with_values
 from auricle.data.manifest.formats import read_manifest
 from auricle.methods.distillation.config import DistillConfig, TeacherConfig
 from auricle.methods.distillation.stored import StoredTeacher
+from auricle.training.checkpoint import CheckpointStore
 from auricle.training.log import read_log
 from helpers.finetune_runs import labelled_sounds, tone_detector, weight_file
 from helpers.stopping import Stop, same, stop_after
@@ -71,8 +73,18 @@ def test_features_of_another_family_are_learnt_and_the_loss_falls(features, soun
     assert sum(values[-3:]) < sum(values[:3])
 
 
+def test_blocks_of_the_teacher_are_learnt_as_means_over_time_beside_the_clip(sounds, teacher, student, tmp_path):
+    learnt = TeacherConfig((str(teacher),), logits=False, features="clip", feature_layers=(0, 1), standardise=True)
+    result = finetune_run(config(sounds, tmp_path / "run", student, learnt, epochs=8), quiet=True)
+    values = [row["feature_loss"] for row in losses(result.run)]
+    assert sum(values[-3:]) < sum(values[:3])
+    state = load_file(CheckpointStore(result.run / "checkpoints").checkpoints()[0] / "weights.safetensors")
+    assert {name.split(".")[1] for name in state if name.startswith("projections.")} == {"0", "1", "2"}
+    assert all(state[f"standardisers.{place}.count"] > 0 for place in range(3))
+
+
 def test_a_distillation_cut_anywhere_continues_to_the_same_weights(sounds, teacher, student, tmp_path, monkeypatch):
-    learnt = TeacherConfig((str(teacher),), features="clip")
+    learnt = TeacherConfig((str(teacher),), features="clip", standardise=True)
     finetune_run(config(sounds, tmp_path / "whole", student, learnt, mixup=0.3), quiet=True)
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
@@ -132,6 +144,8 @@ def test_an_index_that_would_run_code_is_refused(tmp_path):
         ({}, "name a teacher"),
         ({"teacher": ("a",), "teacher_predictions": "b"}, "not both"),
         ({"teacher": ("a",), "logits": False}, "something else must be learnt"),
+        ({"teacher": ("a",), "feature_layers": (0,)}, "--feature-layers is about the teacher's features"),
+        ({"teacher": ("a",), "standardise": True}, "--standardise-features is about the teacher's features"),
         ({"teacher": ("a",), "kd_lambda": 2.0}, "a share from 0 to 1"),
     ],
 )

@@ -148,6 +148,12 @@ def test_stored_frames_teach_like_live_ones(sounds, teacher, store, student, tmp
     assert losses(runs[0], "feature_loss")[0] == pytest.approx(losses(runs[1], "feature_loss")[0], rel=1e-2)
 
 
+def test_blocks_of_a_stored_teacher_are_refused_for_it_holds_the_last_frames_alone(sounds, store, student, tmp_path):
+    learnt = TeacherConfig((str(store),), logits=False, features="clip", feature_layers=(0,))
+    with pytest.raises(AuricleError, match="--feature-layers needs a live --teacher"):
+        finetune_run(distillation(sounds, tmp_path / "run", student, learnt), quiet=True)
+
+
 def test_a_run_with_a_stored_teacher_continues_to_the_same_weights(sounds, store, student, tmp_path, monkeypatch):
     learnt = TeacherConfig(teacher_predictions=str(store), features="clip")
     finetune_run(distillation(sounds, tmp_path / "whole", student, learnt, mixup=0.3), quiet=True)

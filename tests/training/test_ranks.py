@@ -66,8 +66,8 @@ def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path):
     assert scores[1] == pytest.approx(scores[0], rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["small", "mn"])
-def test_batch_norm_sees_the_batch_of_all_ranks(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["small", "mn", "standardised"])
+def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(tmp_path, kind):
     torchrun(str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), kind)
     two = load_file(tmp_path / "out.safetensors")
     net = network(kind)

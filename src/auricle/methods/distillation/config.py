@@ -63,7 +63,16 @@ class TeacherConfig:
         choices=FEATURES,
         advanced=False,
     )
-    feature_layers: tuple[int, ...] = option((), "0-based blocks of the teacher whose frames are learnt too")
+    feature_layers: tuple[int, ...] = option(
+        (),
+        "0-based blocks of a live teacher that are learnt too: their frames, or with --features clip the mean over these",
+    )
+    standardise: bool = option(
+        False,
+        "standardise each value of the teacher's features by its mean and standard deviation over the clips so far: the student "
+        "then learns what tells clips apart, not what they have in common",
+        flag="standardise_features",
+    )
     feature_weight: float = option(1.0, "weight of the loss of the features")
     use_labels: bool = option(True, "learn labels too, where they are classes of the teacher")
 
@@ -82,6 +91,9 @@ class TeacherConfig:
             )
         if self.teacher_weights and len(self.teacher_weights) != len(self.teacher):
             raise AuricleError("--teacher-weights names one file for each --teacher")
+        if self.features == "none" and (self.feature_layers or self.standardise):
+            option = "--feature-layers" if self.feature_layers else "--standardise-features"
+            raise AuricleError(f"{option} is about the teacher's features; name them with --features clip or frames")
         if not self.logits and self.features == "none":
             raise AuricleError("without --teacher-logits something else must be learnt: --features clip or frames")
         if (self.teacher_predictions or "").endswith(".npy") and self.features != "none":

@@ -89,6 +89,8 @@ def check_answers(teacher: Teacher, config: DistillConfig) -> None:
             f"the stored teacher has no features '{wanted}'; store them with auricle prepare teacher{more}, or name a live "
             "--teacher"
         )
+    if config.distillation.feature_layers and not teacher.layer_dims:
+        raise AuricleError("--feature-layers needs a live --teacher: a store holds the teacher's last frames alone")
     augment = config.augment
     if wanted == "frames" and isinstance(teacher, TeacherStore) and (augment.roll or augment.wave_mixup):
         raise AuricleError(

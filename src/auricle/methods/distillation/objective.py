@@ -12,6 +12,7 @@ from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective, TrainProgress
 from auricle.methods.distillation.config import TeacherConfig
+from auricle.methods.distillation.standardising import RunningStandardiser
 from auricle.methods.distillation.teachers import Teacher, TeacherOutput
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
 from auricle.methods.supervised.groups import Groups
@@ -26,7 +27,8 @@ class Distillation(Supervised):
 
     loss = kd_lambda * loss of the labels + (1 - kd_lambda) * loss of the teacher's logits
     ([efficientat_training 9](docs/specification/efficientat_training.md#s9)), plus feature_weight * loss of the features:
-    1 - cosine between the teacher's features and a linear function of the student's, for the clip or for every frame.
+    1 - cosine between the teacher's features and a linear function of the student's, for the clip or for every frame, mean over
+    the layers that are learnt.
 
     Args:
         encoder: the student, with a head of the teacher's classes where logits are learnt.
@@ -58,11 +60,14 @@ class Distillation(Supervised):
         if not with_labels:
             self.best_by = ("loss", -1)
         info = encoder.info
-        sizes = {"none": [], "clip": [(info.clip_dim, teacher.clip_dim)]}.get(
-            config.features, [(info.frame_dim, dim) for dim in teacher.frame_dims]
-        )
-        self.projections = nn.ModuleList(nn.Linear(own, theirs) for own, theirs in sizes)
+        own, theirs = {
+            "none": (0, ()),
+            "clip": (info.clip_dim, (teacher.clip_dim, *teacher.layer_dims)),
+            "frames": (info.frame_dim, teacher.frame_dims),
+        }[config.features]
+        self.projections = nn.ModuleList(nn.Linear(own, dim) for dim in theirs)
         keyed(self.projections, seed, linear_rule, prefix="projections")
+        self.standardisers = nn.ModuleList(RunningStandardiser(dim) for dim in theirs if config.standardise)
 
     def depends_on(self) -> str:
         return self.teacher.fingerprint()
@@ -101,24 +106,34 @@ class Distillation(Supervised):
         return (share * own + (1 - share) * other) * answer.known
 
     def feature_loss(self, view: View, answer: TeacherOutput) -> Tensor:
-        """Mean of 1 - cosine over the clips that the teacher knows, or over their frames and layers.
+        """Mean of 1 - cosine over the layers and the clips that the teacher knows, of frames over these too.
 
         Of a mixed clip the teacher's features are mixed likewise.
         """
         output, known = view.output, answer.known
         if view.mix is not None:
             known = known * known[view.mix.partner.to(known.device)]
+        losses = []
+        for place, projection in enumerate(self.projections):
+            wanted = self.wanted(answer, place)
+            wanted = wanted if view.mix is None else view.mix(wanted)
+            if self.distillation.features == "clip":
+                own = projection(output.clip).float()
+            else:
+                assert output.frames is not None
+                own = at_times(projection(output.frames).float(), output.times, answer.frames[place][1])
+            distance = 1 - functional.cosine_similarity(own, wanted, dim=-1)
+            losses.append(mean_of(distance.flatten(1).mean(1) if distance.ndim > 1 else distance, known))
+        return torch.stack(losses).mean()
+
+    def wanted(self, answer: TeacherOutput, place: int) -> Tensor:
+        """The teacher's features that projection ``place`` learns: (B, D) of clips, (B, T, D) of frames."""
         if self.distillation.features == "clip":
             assert answer.clip is not None
-            wanted = answer.clip if view.mix is None else view.mix(answer.clip)
-            return mean_of(1 - functional.cosine_similarity(self.projections[0](output.clip).float(), wanted), known)
-        assert output.frames is not None
-        losses = []
-        for projection, (frames, times) in zip(self.projections, answer.frames):
-            wanted = frames if view.mix is None else view.mix(frames)
-            aligned = at_times(projection(output.frames).float(), output.times, times)
-            losses.append(mean_of((1 - functional.cosine_similarity(aligned, wanted, dim=2)).mean(1), known))
-        return torch.stack(losses).mean()
+            features = (answer.clip, *answer.layer_clips)[place]
+        else:
+            features = answer.frames[place][0]
+        return self.standardisers[place](features, answer.known) if len(self.standardisers) else features
 
     def validate(self, batch: Batch, progress: TrainProgress, key: BatchKey) -> Any:
         if self.with_labels:

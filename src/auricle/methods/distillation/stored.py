@@ -41,6 +41,7 @@ class StoredTeacher:
 
     clip_dim = 0
     frame_dims: tuple[int, ...] = ()
+    layer_dims: tuple[int, ...] = ()
     space: LabelSpace | None = None
 
     def __init__(self, logits: np.ndarray, rows: dict[str, int], source: Path):
@@ -97,6 +98,8 @@ class TeacherStore:
     Raises:
         AuricleError: the store was made by another command.
     """
+
+    layer_dims: tuple[int, ...] = ()
 
     def __init__(self, store: EmbeddingStore, starts: Mapping[str, float] | None = None):
         widths = store.widths()

@@ -13,6 +13,7 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AuricleError
 from auricle.data.batch import Batch
 from auricle.models.base import Encoder
+from auricle.models.inputs import mean_over_time
 from auricle.models.label_space import LabelSpace
 from auricle.models.outputs import EncoderOutput
 
@@ -26,12 +27,14 @@ class TeacherOutput:
         known: (B,) 1 where the teacher has an answer.
         clip: (B, D) embeddings of all teachers side by side, or None.
         frames: per teacher and layer, frames (B, T, D) with their times (T,) in seconds of the crop.
+        layer_clips: per teacher and layer that was asked for, the mean over its frames (B, D).
     """
 
     logits: Tensor | None
     known: Tensor
     clip: Tensor | None = None
     frames: tuple[tuple[Tensor, Tensor], ...] = ()
+    layer_clips: tuple[Tensor, ...] = ()
 
 
 class Teacher(Protocol):
@@ -40,6 +43,7 @@ class Teacher(Protocol):
     space: LabelSpace | None
     clip_dim: int
     frame_dims: tuple[int, ...]
+    layer_dims: tuple[int, ...]
 
     def __call__(self, batch: Batch) -> TeacherOutput: ...
 
@@ -57,7 +61,7 @@ class LiveTeachers:
 
     Args:
         encoders: one or several. The logits of several are averaged, as published for ensembles; their classes agree.
-        layers: 0-based blocks whose frames are given beside the last ones.
+        layers: 0-based blocks whose frames, and their means over time, are given beside the last ones.
     """
 
     def __init__(self, encoders: Sequence[Encoder], layers: Sequence[int] = ()):
@@ -69,6 +73,7 @@ class LiveTeachers:
         self.clip_dim = sum(encoder.info.clip_dim for encoder in encoders)
         probe = [self._frame_dims(encoder) for encoder in encoders]
         self.frame_dims = tuple(dim for dims in probe for dim in dims)
+        self.layer_dims = tuple(dim for dims in probe for dim in dims[1:])
 
     def fingerprint(self) -> str:
         return " ".join(encoder.fingerprint() for encoder in self.encoders)
@@ -86,8 +91,11 @@ class LiveTeachers:
         logits = [output.logits for output in outputs if output.logits is not None]
         mean = torch.stack([x.float() for x in logits]).mean(0) if len(logits) == len(outputs) else None
         frames = [part for output in outputs for part in frames_of(output)]
+        means = [mean_over_time(layer.frames, layer.lengths) for output in outputs for layer in output.layers]
         known = torch.ones(len(batch), device=batch.audio.device)
-        return TeacherOutput(mean, known, torch.cat([output.clip for output in outputs], 1), tuple(frames))
+        return TeacherOutput(
+            mean, known, torch.cat([output.clip for output in outputs], 1), tuple(frames), tuple(means)
+        )
 
     def _encode(self, encoder: Encoder, batch: Batch) -> EncoderOutput:
         assert batch.audio is not None
@@ -97,7 +105,7 @@ class LiveTeachers:
             other = resample(wave.cpu().numpy(), batch.rate, rate, encoder.front.resampler)
             wave = torch.from_numpy(other).to(wave.device)
             lengths = (lengths * rate / batch.rate).round().long().clamp(1, wave.shape[1])
-        return encoder(wave, lengths, layers=self.layers or None)
+        return encoder.for_inference()(wave, lengths, layers=self.layers or None)
 
     def _frame_dims(self, encoder: Encoder) -> tuple[int, ...]:
         with torch.no_grad():
