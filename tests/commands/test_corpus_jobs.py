@@ -71,7 +71,8 @@ def files_of(out: Path) -> dict[str, bytes]:
     return content
 
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="[ray] is not installed")
+installed = all(importlib.util.find_spec(name) is not None for name in ("ray", "pandas", "pyarrow"))
+needs_ray = pytest.mark.skipif(not installed, reason="[ray] is not installed")
 JOBS = {
     "tag": ("tag", "sounds", "--model", "MODEL", "--out", "out"),
     "embed": ("embed", "sounds", "--model", "MODEL", "--batch-size", 4, "--out", "out"),

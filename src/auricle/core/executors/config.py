@@ -114,7 +114,7 @@ class ExecutorSettings:
 
             return PoolExecutor(min(processes, items))
         if self.executor == "ray":
-            from auricle.core.executors.ray_actors import RayExecutor
+            from auricle.core.executors.ray_data import RayExecutor
 
             return RayExecutor(processes)
         return LocalExecutor(repeatable=self.executor == "local")

@@ -235,10 +235,10 @@ def _work(connection: Connection, make: MakeWorker[Any, Any]) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody waits for results any more
     except Exception as error:
-        connection.send((RAISED, _portable(error)))
+        connection.send((RAISED, portable_error(error)))
 
 
-def _portable(error: Exception) -> Exception:
+def portable_error(error: Exception) -> Exception:
     """The exception, or one that says the same and can be sent to another process."""
     error.add_note("".join(traceback.format_exception(error)))
     try:
