@@ -12,10 +12,13 @@ from torch import nn
 from auricle.cli.main import main
 from auricle.commands.prepare.speech import SpeechConfig, padded_wave, prepare_speech
 from auricle.core.errors import AuricleError
+from auricle.core.executors.base import LocalExecutor
+from auricle.core.executors.config import ExecutorSettings
 from auricle.data.datasets.speech import SpeechPairs, features_path
 from auricle.data.manifest.formats import read_manifest
 from auricle.inference.speech_features import SpeechFeatures, check_hop, standardised
 from auricle.training.log import read_log
+from helpers.corpus_workers import KilledOnce
 from helpers.sounds import tone, write_sound
 
 
@@ -176,3 +179,25 @@ def test_the_published_layout_is_trained_on_through_its_list(speech, tmp_path):
     listed = tmp_path / "data/files.csv"
     assert main(["prepare", "list", str(tmp_path / "data/hybrid"), "--out", str(listed), "--suffix", ".npz"]) == 0
     assert trained(listed, tmp_path / "run", "--noise-ratio", "0") > 0
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_features_of_one_also_when_one_is_killed(hubert, speech, tmp_path, monkeypatch):
+    for number in range(6):
+        write_sound(speech / f"{number}.flac", tone(0.5, hertz=200.0 + 50 * number))
+    make_executor, executors = ExecutorSettings.make_executor, []
+
+    def mortal(*args):
+        executors.append(KilledOnce(make_executor(*args), tmp_path) if executors else LocalExecutor(repeatable=True))
+        return executors[-1]  # the first one makes spectrograms
+
+    def written(executor: str) -> list[bytes]:
+        settings = config(speech, tmp_path / executor, features=str(hubert), device="cpu", executor=executor, workers=2)
+        assert prepare_speech(settings).done == 8
+        return [file.read_bytes() for file in sorted((tmp_path / executor).glob("features/**/*.npy"))]
+
+    expected = written("local")
+    monkeypatch.setattr(ExecutorSettings, "make_executor", mortal)
+    assert written("pool") == expected
+    assert len(expected) == 8
+    assert (tmp_path / "died").exists()

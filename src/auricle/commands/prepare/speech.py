@@ -6,13 +6,16 @@ Source: [m2d 5.8](docs/specification/m2d.md#s5-8).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.core.errors import AudioError, AuricleError
+from auricle.core.executors.base import LocalExecutor, Tell, Worker, mapping
+from auricle.core.executors.config import POOL_PAYS, CorpusSettings, executor_option
 from auricle.core.options import argument, option
 from auricle.data.stores.npy import HALF
 
@@ -35,14 +38,19 @@ class SpeechConfig:
     min_seconds: float = option(7.0, "zero-pad shorter sound to this many seconds, for both")
     float16: bool = option(False, HALF + "; features keep three digits")
     device: str = option("auto", "of the speech model: cpu, cuda, cuda:1, or auto: the first GPU if there is one")
-    workers: int | None = option(
-        None, "processes that make log-mel, or auto: one per core", special={"auto": None}, old={0: None}
-    )
+    workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
+    executor: str = executor_option(POOL_PAYS)
     quiet: bool = option(False, "show no progress")
 
     def __post_init__(self) -> None:
         if self.layer < 0:
             raise AuricleError(f"the layer must be 0 (the input embedding) or more, not {self.layer}")
+        _ = self.corpus  # checks it
+
+    @property
+    def corpus(self) -> CorpusSettings:
+        """Where the work runs."""
+        return CorpusSettings(self.executor, self.workers or None)
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,10 @@ def prepare_speech(
         MissingExtra: transformers is not installed.
         AuricleError: as ``prepare``.
     """
+    from auricle.core.console import progress_bar
     from auricle.data.manifest.formats import read_manifest
 
-    started, out = time.monotonic(), Path(config.out)
+    started, out, given = time.monotonic(), Path(config.out), extract is not None
     if not Path(config.source).exists():  # before a speech model is downloaded
         raise AuricleError(f"there is no file or folder {config.source}")
     extract = extract or extractor(config)
@@ -83,14 +92,20 @@ def prepare_speech(
             min_seconds=config.min_seconds,
             float16=config.float16,
             workers=config.workers,
+            executor=config.executor,
             quiet=config.quiet,
         ),
         on_read=on_read,
     )
     manifest = read_manifest(out)
     restored = (*prepared.restored, *claim_features(out, config))
-    wanted = [clip for clip in manifest if not has_features(manifest, clip)]
-    broken = [failure for clip in _progress(wanted, config) if (failure := _extract(manifest, clip, extract, config))]
+    wanted = [_spoken(manifest, clip) for clip in manifest if not has_features(manifest, clip)]
+    executor = LocalExecutor() if given else config.corpus.make_executor(len(wanted), extract.device.type)
+    here = isinstance(executor, LocalExecutor)
+    make = partial(mapping, partial(_extract, config, extract)) if here else partial(_feature_worker, config)
+    outcomes = executor.run(make, wanted, _lost_clip, lambda message: None)
+    bar = progress_bar(outcomes, total=len(wanted), what="features", quiet=config.quiet or not wanted)
+    broken = [failure for failure in bar if failure]
     failed = (*prepared.failed, *broken)
     seconds = time.monotonic() - started
     return SpeechResult(out, len(wanted) - len(broken), len(manifest) - len(wanted), failed, seconds, restored)
@@ -127,35 +142,60 @@ def has_features(manifest: Manifest, clip: Clip) -> bool:
     return is_complete(features) and features.stat().st_mtime_ns >= spectrogram.stat().st_mtime_ns
 
 
-def _extract(manifest: Manifest, clip: Clip, extract: SpeechFeatures, config: SpeechConfig) -> ConversionFailure | None:
-    from auricle.core.io import check_unchanged, file_stamp
+@dataclass(frozen=True)
+class SpokenClip:
+    """A clip that gets features: its recording, from ``start`` to ``end`` in seconds, and the file of the features."""
+
+    id: str
+    audio: Path
+    start: float
+    end: float | None
+    features: Path
+
+
+def _spoken(manifest: Manifest, clip: Clip) -> SpokenClip:
     from auricle.data.datasets.speech import features_path
+
+    return SpokenClip(clip.id, manifest.audio(clip), clip.start or 0.0, clip.end, features_path(manifest, clip))
+
+
+def _feature_worker(config: SpeechConfig, tell: Tell) -> Worker[SpokenClip, ConversionFailure | None]:
+    """Return a worker with a speech model of its own."""
+    return mapping(partial(_extract, config, extractor(config)), tell)
+
+
+def _extract(config: SpeechConfig, extract: SpeechFeatures, clip: SpokenClip) -> ConversionFailure | None:
+    """Write the features of a clip; return why it has none."""
+    from auricle.core.io import check_unchanged, file_stamp
     from auricle.data.stores.conversion import ConversionFailure
     from auricle.data.stores.npy import write_array
 
-    audio = manifest.audio(clip)
-    stamp = file_stamp(audio)
+    stamp = file_stamp(clip.audio)
     try:
-        values = extract(padded_wave(manifest, clip, config.min_seconds))
-        check_unchanged(audio, stamp)
+        values = extract(_padded(clip, config.min_seconds))
+        check_unchanged(clip.audio, stamp)
     except AudioError as error:
-        return ConversionFailure(clip.id, str(audio), str(error))
-    write_array(features_path(manifest, clip), values, dtype_of(config))
+        return ConversionFailure(clip.id, str(clip.audio), str(error))
+    write_array(clip.features, values, dtype_of(config))
     return None
+
+
+def _lost_clip(clip: SpokenClip, reason: str) -> ConversionFailure | None:
+    from auricle.data.stores.conversion import ConversionFailure
+
+    return ConversionFailure(clip.id, str(clip.audio), f"{clip.audio}: {reason}")
 
 
 def padded_wave(manifest: Manifest, clip: Clip, min_seconds: float) -> np.ndarray:
     """Return the waveform (S,) at 16 kHz, zero-padded at the end to ``min_seconds``."""
+    return _padded(_spoken(manifest, clip), min_seconds)
+
+
+def _padded(clip: SpokenClip, min_seconds: float) -> np.ndarray:
     import numpy as np
 
     from auricle.audio.decode import read
     from auricle.data.datasets.speech import SAMPLE_RATE
 
-    wave = read(manifest.audio(clip), start=clip.start or 0.0, end=clip.end, rate=SAMPLE_RATE, mono="mean").wave
+    wave = read(clip.audio, start=clip.start, end=clip.end, rate=SAMPLE_RATE, mono="mean").wave
     return np.pad(wave, (0, max(0, int(min_seconds * SAMPLE_RATE) - len(wave))))
-
-
-def _progress(clips: list[Clip], config: SpeechConfig) -> Iterable[Clip]:
-    from auricle.core.console import progress_bar
-
-    return progress_bar(clips, what="features", quiet=config.quiet or not clips)

@@ -1,8 +1,8 @@
 """Ray Data on a cluster: parts are rows of a data set, and a pool of actors, each on one thread, maps a worker over its batches.
 
 Ray Data starts another actor where one dies, and gives it the batch that the dead one held; the rows come back in order. What it
-does not know is which part kills its workers. A small actor, the *watch*, therefore counts how often a batch was begun: one that was
-begun before is worked on part by part, and a part that was begun ``TRIES`` times is given up and named.
+does not know is which part kills its workers. A small actor, the *watch*, therefore counts how often a batch was begun: one that
+was begun before is worked on part by part, and a part that was begun ``TRIES`` times is given up and named.
 
 Of what is done only results travel. Recordings are read where the actor is, so that all machines need the same files under the same
 names. Ray Data plans the whole data set before it begins: unlike the other executors, this one takes all parts at once.
