@@ -16,6 +16,7 @@ from auricle.frontends.base import front_end
 from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
 from auricle.models.efficientat.encoder import Classes, EfficientAT, build_head
 from auricle.models.label_space import LabelKind
+from auricle.models.efficientat.training_units import ConvUnit
 from auricle.models.layers.init import keyed
 from auricle.models.local_layers import LocalLayers
 from auricle.models.outputs import Spectrogram
@@ -69,6 +70,9 @@ class MN(EfficientAT):
         """Channels-last on CPUs: a training step of mn10 takes a fifth to a quarter less time (``LAB.md``, 2026-11-30)."""
         if next(self.parameters()).device.type == "cpu":
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for module in self.modules():
+                if isinstance(module, ConvUnit):
+                    module.fast = True
 
     def local_layers(self) -> LocalLayers | None:
         from auricle.models.efficientat.local import local_layers
@@ -114,12 +118,12 @@ def conv_unit(
     dilation: int = 1,
     groups: int = 1,
     activation: str | None = None,
-) -> nn.Sequential:
+) -> ConvUnit:
     """Convolution without bias, batch norm, activation (in place) or none."""
     padding = (kernel - 1) // 2 * dilation
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
     tail = [ACTIVATIONS[activation](inplace=True)] if activation else []
-    return nn.Sequential(conv, batch_norm(outputs), *tail)
+    return ConvUnit(conv, batch_norm(outputs), *tail)
 
 
 class InvertedResidual(nn.Module):
