@@ -55,7 +55,9 @@ def close(got: Tensor, want: Tensor, atol: float = 1e-5, rtol: float = 1e-4) -> 
     torch.testing.assert_close(got.detach(), want, atol=atol, rtol=rtol)
 
 
-def training_step(name: str, temperature: float | None = None, kind: torch.dtype = torch.float32) -> None:
+def training_step(
+    name: str, temperature: float | None = None, kind: torch.dtype = torch.float32, *, prepared: bool = False
+) -> None:
     """One step of Adam (lr 1e-3) on binary cross entropy, compared tensor by tensor.
 
     DyMN's needs float64. The gradient of an activation jumps at its kinks, and on some processors the rounding of float32
@@ -64,6 +66,8 @@ def training_step(name: str, temperature: float | None = None, kind: torch.dtype
     tensors, metadata = golden(name)
     tensors = {key: value.to(kind) if value.is_floating_point() else value for key, value in tensors.items()}
     net = network(tensors, metadata).to(kind).train()
+    if prepared:
+        net.prepare_training()
     if temperature is not None:
         net.set_temperature(temperature)  # type: ignore[union-attr]
     parameters = dict(net.named_parameters())

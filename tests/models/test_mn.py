@@ -45,8 +45,9 @@ def test_every_variant_agrees_with_the_original(name):
             close(x, tensors[f"fmap.{index}"])
 
 
-def test_a_training_step_agrees_with_the_original():
-    training_step("mn_train_step")
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_training_step_agrees_with_the_original(prepared):
+    training_step("mn_train_step", prepared=prepared)
 
 
 def test_channels_round_as_published():

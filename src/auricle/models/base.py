@@ -35,11 +35,13 @@ class Encoder(PretrainedMethods, nn.Module):
 
     A family sets ``info`` and implements ``_encode``, ``_core``, ``_architecture``, ``_stages``, ``frame_times`` and
     ``frame_lengths``; one with a head of its own (published layouts) also ``_native_classes`` and ``_drop_native_head``.
-    ``params_without_grad`` names parameters that no gradient reaches by design.
+    ``params_without_grad`` names parameters that no gradient reaches by design. ``trains_frame_logits`` is False where an
+    objective reads no logits of frames in training: families whose own head takes long for them leave them out there.
     """
 
     info: EncoderInfo
     params_without_grad: frozenset[str] = frozenset()
+    trains_frame_logits: bool = True
     made_for_inference: bool = False  # whether ``for_inference`` made it
     one_pass: bool = False  # in training, whether all chunks of a batch run through the blocks together
     heads: nn.ModuleDict  # those of ``with_head``; a family's own head stands beside them

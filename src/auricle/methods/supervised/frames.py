@@ -79,6 +79,7 @@ class SupervisedFrames(Supervised):
         if learning.loss not in ("auto", "bce"):
             raise AuricleError(f"--level frames learns with the loss bce, not {learning.loss}")
         super().__init__(encoder, learning, augment, **options)
+        encoder.trains_frame_logits = True
         self.windows, self.times, self.seconds, self.classes = windows, times, seconds, tuple(classes)
         self.by_class: dict[str, dict[str, float]] = {}  # of the last scored part
 

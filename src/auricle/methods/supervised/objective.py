@@ -115,6 +115,7 @@ class Supervised(Objective):
         self.unfreezes = learning.unfreeze_epochs > 0
         self.unused_parameters = bool(encoder.params_without_grad) or self.unfreezes
         self.warm_norms = NormWarmup(encoder) if learning.norm_warmup else None
+        encoder.trains_frame_logits = False
         self.frozen = frozen_groups(encoder, learning.freeze)
         freeze(encoder, self.frozen)
         encoder.augment_in_training(

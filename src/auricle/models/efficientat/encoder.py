@@ -423,10 +423,16 @@ class EfficientAT(Encoder):
             lengths=last.lengths,
             clip=clip,
             logits=None if logits is None else logits.float(),
-            frame_logits=None if self.classifier is None else self.classifier.per_frame(y).float(),  # type: ignore
+            frame_logits=self._frame_logits(y),
             layers=tuple(self._layer(maps[i], i, lengths) for i in request.stages),
             taps={name: available[name].float() for name in request.taps},
         )
+
+    def _frame_logits(self, y: Tensor) -> Tensor | None:
+        """(B, T', C) of the family's own head; None in training where nobody reads them."""
+        if self.classifier is None or (self.training and not self.trains_frame_logits):
+            return None
+        return self.classifier.per_frame(y).float()  # type: ignore[operator]
 
     def _layer(self, x: Tensor, stage: int, lengths: Tensor) -> LayerOutput:
         """Average a feature map (B, C, F', T') over frequency to frames (B, T', C)."""

@@ -15,8 +15,8 @@ from auricle.core.errors import AuricleError
 from auricle.frontends.base import front_end
 from auricle.models.efficientat.config import STEM, BlockShape, MNConfig, round8, stem_size
 from auricle.models.efficientat.encoder import Classes, EfficientAT, build_head
+from auricle.models.efficientat.training_units import ConvUnit, excite, supported
 from auricle.models.label_space import LabelKind
-from auricle.models.efficientat.training_units import ConvUnit
 from auricle.models.layers.init import keyed
 from auricle.models.local_layers import LocalLayers
 from auricle.models.outputs import Spectrogram
@@ -71,7 +71,7 @@ class MN(EfficientAT):
         if next(self.parameters()).device.type == "cpu":
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for module in self.modules():
-                if isinstance(module, ConvUnit):
+                if isinstance(module, (ConvUnit, SqueezeExcite)):
                     module.fast = True
 
     def local_layers(self) -> LocalLayers | None:
@@ -175,7 +175,12 @@ class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation along one axis ([efficientat 2.3](docs/specification/efficientat.md#s2-3)).
 
     The mean over the other axes of (B, C, F, T), two linear layers, a sigmoid along ``axis``.
+
+    Attributes:
+        fast: as of ``ConvUnit``.
     """
+
+    fast = False
 
     def __init__(self, axis: int, size: int, ratio: int):
         super().__init__()
@@ -184,6 +189,8 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Linear(round8(size // ratio), size)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fast and self.axis == AXES["c"] and supported(x, self.fc1.weight):
+            return excite(x, self.fc1, self.fc2)
         gate = torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean(self.others)))))
         shape = [x.shape[0], 1, 1, 1]
         shape[self.axis] = x.shape[self.axis]

@@ -4,12 +4,12 @@ A unit is a convolution, a batch norm and an activation. PyTorch runs them one a
 read or write a feature map thirteen times; most of a training step of MN is waiting for memory. Two facts save half of that
 for a 1x1 convolution z = W x whose output is wider than its input (the first unit of a block, six times as wide):
 
-- The statistics of z follow from those of x: its mean is W mean(x), its variance the diagonal of W cov(x) W'. So scale and shift
-  of the batch norm are known before z, go into the weights, and z is never stored.
-- The gradient of the batch norm is a dy + b (z - mean) + c per channel, with z = W x again. So the gradients of W and x are
-  matrix products with dy and x, and again z is not needed.
+- The statistics of z follow from those of x: its mean is W mean(x), its variance the diagonal of W cov(x) W'. So the scale of the
+  batch norm is known before z, goes into the weights, and z is never stored.
+- The gradient of the batch norm is a dy + b (z - mean) + c per channel, with z - mean = W (x - mean) again. So the gradients of W
+  and x are matrix products with dy and x - mean, and again z is not needed.
 
-Covariances are summed in float64 over pieces of ``ROWS`` positions. The results equal PyTorch's own within float32 rounding
+The results equal PyTorch's own within float32 rounding
 (tests/models/test_training_units.py).
 """
 
@@ -23,6 +23,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 ROWS = 512  # positions whose products are summed in float32
+CACHED = 2**18  # values per thread (1 MiB) of which a piece is made
 FEWEST_ROWS = 100  # per input channel: with fewer, the products of channels with channels take longer than they save
 ACTIVATIONS = {nn.ReLU: "relu", nn.Hardswish: "hardswish"}
 
@@ -40,6 +41,8 @@ class ConvUnit(nn.Sequential):
         if not (self.fast and self._can_be_fast(x)):
             return super().forward(x)
         conv, norm, *rest = self
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
         if conv.groups == 1 and conv.kernel_size == (1, 1):
             if conv.out_channels > conv.in_channels and x.numel() >= FEWEST_ROWS * x.shape[1] ** 2:
                 return expand(x, conv.weight, norm, ACTIVATIONS[type(rest[0])] if rest else "none")
@@ -50,16 +53,23 @@ class ConvUnit(nn.Sequential):
         return functional.hardswish(y) if rest and type(rest[0]) is nn.Hardswish else rest[0](y) if rest else y
 
     def _can_be_fast(self, x: Tensor) -> bool:
-        """Return True in training mode, in float32 on a CPU, for layers that nobody replaced."""
-        if not (torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32):
-            return False
-        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available():
-            return False
+        """Return True for a training step that ``supported`` covers, of layers that nobody replaced."""
         conv, norm, *rest = self
-        plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and all(type(m) in ACTIVATIONS for m in rest)
-        if not plain or conv.weight.dtype != torch.float32:
+        if (
+            type(conv) is not nn.Conv2d
+            or type(norm) is not nn.BatchNorm2d
+            or any(type(m) not in ACTIVATIONS for m in rest)
+        ):
             return False
-        return norm.training and norm.affine and norm.track_running_stats
+        return supported(x, conv.weight) and norm.training and norm.affine and norm.track_running_stats
+
+
+def supported(x: Tensor, weight: Tensor) -> bool:
+    """Return True where gradients are computed in float32 on a CPU, eagerly."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
+        return False
+    eager = torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    return eager and not torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()
 
 
 def rows_of(x: Tensor) -> Tensor:
@@ -105,13 +115,12 @@ class _Pointwise(torch.autograd.Function):
 # ---- 1x1 convolution to more channels, batch norm, activation
 
 
-def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (C,) and covariance (C, C), divided by N, of the rows of (N, C); summed in float64."""
-    whole = len(x) // ROWS * ROWS
-    pieces, rest = x[:whole].view(-1, ROWS, x.shape[1]), x[whole:]
+def covariance_of(centred: Tensor) -> Tensor:
+    """Return the covariance (C, C) of rows (N, C) whose mean is zero, divided by N; summed in float64."""
+    whole = len(centred) // ROWS * ROWS
+    pieces, rest = centred[:whole].view(-1, ROWS, centred.shape[1]), centred[whole:]
     products = torch.bmm(pieces.transpose(1, 2), pieces).double().sum(0) + (rest.t() @ rest).double()
-    mean = (pieces.sum(1).double().sum(0) + rest.sum(0).double()) / len(x)
-    return mean.float(), (products / len(x) - torch.outer(mean, mean)).float()
+    return (products / len(centred)).float()
 
 
 def expand(x: Tensor, weight: Tensor, norm: nn.BatchNorm2d, activation: str) -> Tensor:
@@ -135,41 +144,65 @@ class _Expand(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, norm: nn.BatchNorm2d, activation: str
     ) -> Tensor:
         rows, wide = rows_of(x), weight.flatten(1)
-        mean_x, covariance = moments(rows)
-        mean, variance = wide @ mean_x, ((wide @ covariance) * wide).sum(1).clamp_(min=0)
-        update_running(norm, mean, variance, len(rows))
+        mean_x = rows.mean(0)
+        centred = rows - mean_x  # without it float32 sums of squares lose the variance of values far from zero
+        covariance = covariance_of(centred)
+        variance = ((wide @ covariance) * wide).sum(1).clamp_(min=0)
+        update_running(norm, wide @ mean_x, variance, len(rows))
         inverse_std = (variance + norm.eps).rsqrt()
-        scale = gamma * inverse_std
-        shift = beta - scale * mean
-        fused = "relu" if activation == "relu" else "none"
-        normal = linear(rows, scale[:, None] * wide, shift, fused)
-        ctx.save_for_backward(rows, weight, gamma, normal, mean_x, covariance, inverse_std)
+        scaled = (gamma * inverse_std)[:, None] * wide
+        normal = linear(centred, scaled, beta, "relu" if activation == "relu" else "none")
+        ctx.save_for_backward(centred, weight, gamma, normal, covariance, inverse_std)
         ctx.activation = activation
         return maps_of(functional.hardswish(normal) if activation == "hardswish" else normal, x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, weight, gamma, normal, mean_x, covariance, inverse_std = ctx.saved_tensors
-        count, wide = len(x), weight.flatten(1)
-        dy = rows_of(grad)
-        if ctx.activation == "relu":
-            dy = torch.ops.aten.threshold_backward(dy, normal, 0)
-        elif ctx.activation == "hardswish":
-            dy = torch.ops.aten.hardswish_backward(dy, normal)
-        dbeta = dy.sum(0)
-        centred = (dy.t() @ x).addr_(dbeta, mean_x, alpha=-1)  # sum of dy (x - mean)
-        dgamma = (centred * wide).sum(1) * inverse_std
-        scale = gamma * inverse_std
+        x, weight, gamma, normal, covariance, inverse_std = ctx.saved_tensors
+        count, wide, scale = len(x), weight.flatten(1), gamma * inverse_std
+        dy_scaled, dbeta, products = products_with_gradient(
+            rows_of(grad), normal, ctx.activation, x, scale[:, None] * wide if ctx.needs_input_grad[0] else None
+        )
+        dgamma = (products * wide).sum(1) * inverse_std
         slope = -scale * inverse_std * dgamma / count  # of z - mean in the gradient of z
-        dw = (scale[:, None] * centred).addcmul_(slope[:, None], wide @ covariance, value=count)
+        dw = (scale[:, None] * products).addcmul_(slope[:, None], wide @ covariance, value=count)
         dx = None
-        if ctx.needs_input_grad[0]:
-            again = wide.t() @ (slope[:, None] * wide)  # symmetric
-            offset = -(scale * dbeta / count) @ wide - mean_x @ again
-            dx = linear(dy, (scale[:, None] * wide).t().contiguous(), offset)
-            dx = maps_of(dx.addmm_(x, again), grad)
+        if dy_scaled is not None:
+            again = wide.t() @ (slope[:, None] * wide)
+            dx = maps_of(dy_scaled.addmm_(x, again).sub_((scale * dbeta / count) @ wide), grad)
         return dx, dw.view_as(weight), dgamma, dbeta, None, None
+
+
+def products_with_gradient(
+    grad: Tensor, normal: Tensor, activation: str, x: Tensor, weight: Tensor | None
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Take the gradient dy through an activation and return dy W, the sum of dy and dy' x, in pieces that fit in a cache.
+
+    Args:
+        grad, normal: (N, Cout) gradient after the activation; what the activation got (of "relu": gave).
+        activation: "relu", "hardswish" or "none".
+        x, weight: (N, Cin), (Cout, Cin); without a weight the first result is None.
+
+    Returns:
+        (N, Cin), (Cout,) and (Cout, Cin).
+    """
+    outputs, inputs = grad.shape[1], x.shape[1]
+    size = max(ROWS, CACHED * torch.get_num_threads() // outputs)
+    dx = None if weight is None else x.new_empty(x.shape)
+    total, products, piece = x.new_zeros(outputs), x.new_zeros(outputs, inputs), x.new_empty(size, outputs)
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        dy, out = grad[rows], piece[: len(x) - start]
+        if activation == "relu":
+            dy = torch.ops.aten.threshold_backward.grad_input(dy, normal[rows], 0, grad_input=out)
+        elif activation == "hardswish":
+            dy = torch.ops.aten.hardswish_backward.out(dy, normal[rows], out=out)
+        total += dy.sum(0)
+        products.addmm_(dy.t(), x[rows])
+        if dx is not None and weight is not None:
+            torch.mm(dy, weight, out=dx[rows])
+    return dx, total, products
 
 
 def update_running(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -181,6 +214,36 @@ def update_running(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: 
     momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
     norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
     norm.running_var.lerp_((variance * count / max(1, count - 1)).to(norm.running_var.dtype), momentum)
+
+
+# ---- squeeze-and-excitation over channels
+
+
+def excite(x: Tensor, fc1: nn.Linear, fc2: nn.Linear) -> Tensor:
+    """Scale every channel of every clip: (B, C, F, T) times the sigmoid of fc2(relu(fc1(mean over F and T)))."""
+    return _Excite.apply(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias, fc1, fc2)
+
+
+class _Excite(torch.autograd.Function):
+    """Backward, both uses of x (the mean and the product) are one pass over its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, fc1: Any, fc2: Any) -> Tensor:
+        mean = x.mean((2, 3))
+        hidden = torch.relu(fc1(mean))  # as a module: its output may be asked for by name
+        gate = torch.sigmoid(fc2(hidden))
+        ctx.save_for_backward(x, mean, hidden, gate, w1, w2)
+        return x * gate[:, :, None, None]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, mean, hidden, gate, w1, w2 = ctx.saved_tensors
+        d2 = (grad * x).sum((2, 3)) * gate * (1 - gate)
+        d1 = (d2 @ w2) * (hidden > 0)
+        offset = (d1 @ w1) / x.shape[2:].numel()
+        dx = torch.addcmul(offset[:, :, None, None], grad, gate[:, :, None, None])
+        return dx, d1.t() @ mean, d1.sum(0), d2.t() @ hidden, d2.sum(0), None, None
 
 
 # ---- depthwise convolution
