@@ -537,7 +537,10 @@ class Encoder(PretrainedMethods, nn.Module):
         return 1
 
     def prepare_training(self) -> None:
-        """Lay parameters out in memory as training on their device is fastest. No value changes; most families do nothing."""
+        """Make training on the present device as fast as it can be: layout in memory, other functions for the same results.
+
+        No parameter changes, and results by rounding alone; most families do nothing.
+        """
 
     def freeze_embed(self) -> None:
         """Keep what comes before the blocks as it is in training."""

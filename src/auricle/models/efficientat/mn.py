@@ -67,7 +67,7 @@ class MN(EfficientAT):
         return (2, *(shape.run_stride for shape in self.config.shapes), 1)
 
     def prepare_training(self) -> None:
-        """Channels-last on CPUs: a training step of mn10 takes a fifth to a quarter less time (``LAB.md``, 2026-11-30)."""
+        """Choose channels-last memory and ``training_units`` on CPUs (``benchmarks/RESULTS.md``, "The step of fine-tuning")."""
         if next(self.parameters()).device.type == "cpu":
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for module in self.modules():
