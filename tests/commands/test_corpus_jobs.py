@@ -52,22 +52,24 @@ def run(*words) -> int:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    """The bytes of all files of an output; of a database its rows, of an index the vectors by window, of a journal its lines.
+    """The bytes of all files of an output; of a database its rows, of an index what it answers, of a journal its lines.
 
-    How many windows an index writes together depends on the time, and so does the order of lines in a journal.
+    How many windows an index writes together depends on the time, and so does the order of lines in a journal, which has two of
+    what was done twice.
     """
     files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
     content = {name: path.read_bytes() for name, path in files.items() if path.suffix != ".sqlite"}
     for name in files.keys() - content.keys():
         with closing(sqlite3.connect(files[name])) as db:
-            rows = "\n".join(line for line in db.iterdump() if "'changes'" not in line)
-            content[name] = rows.encode()
+            content[name] = "\n".join(db.iterdump()).encode()
     for name in [name for name in content if Path(name).name.startswith("done")]:
-        content[name] = b"\n".join(sorted(content[name].splitlines()))
+        content[name] = b"\n".join(sorted(set(content[name].splitlines())))
     if SoundIndex.is_index(out):
-        ids, vectors = SoundIndex.open(out).vectors()
-        content = {name: bytes for name, bytes in content.items() if not name.startswith("vectors/")}
-        content |= {"ids": ids.tobytes(), "vectors": vectors.tobytes()}
+        index = SoundIndex.open(out)
+        ids, vectors = index.vectors()
+        scores = index.scores(ids)
+        answers = (index.spans(), scores, index.events(), sorted(map(str, index.files())))
+        content = {"index.json": content["index.json"], "vectors": vectors.tobytes(), "answers": repr(answers).encode()}
     return content
 
 

@@ -112,6 +112,7 @@ def _join_cluster(processes: int) -> None:
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # deaths of actors are told by the results
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {"num_cpus": processes, "object_store_memory": STORE_BYTES, "include_dashboard": False}
