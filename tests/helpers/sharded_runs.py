@@ -20,10 +20,13 @@ from auricle.commands.finetune.detector import detector_files
 from auricle.commands.finetune.finetune import finetune_run
 from auricle.commands.pretrain import continue_run, pretrain
 from auricle.core.errors import AuricleError
+from auricle.core.randomness import BatchKey
+from auricle.methods.base import TrainProgress
 from auricle.methods.config import TrainConfig
 from auricle.training import run as runs
 from auricle.training.distributed import DistContext, dist_context, exit_process
 from auricle.training.loop import Trainer
+from auricle.training.optimizers import make_optimizer
 from auricle.training.replica import Replica
 from helpers.finetune_runs import config as finetune_config
 from helpers.sharded_steps import CASES, compare
@@ -122,6 +125,27 @@ def unequal(folder: Path, dist: DistContext) -> None:
     told = dist.gather(message)
     if dist.is_main:
         (folder / "unequal.json").write_text(json.dumps(told))
+
+
+def overflow(folder: Path, dist: DistContext) -> None:
+    """The scaled gradient is infinite in the shares of rank 1 alone."""
+    replica = Replica(CASES["m2d"][0](), TrainConfig(parallel="fsdp"), "float32", dist)
+    optimizer = make_optimizer(replica.objective.param_groups(0.05), "adamw", 1e-3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    batch = CASES["m2d"][1](2)
+    loss, _ = replica.network(batch, TrainProgress(0, 1, 0, 1, 0.0, None), BatchKey(0, 0, batch.positions))
+    scaler.scale(loss).backward()
+    trained = [parameter for parameter in replica.objective.parameters() if parameter.grad is not None]
+    before = [parameter.to_local().clone() for parameter in trained]
+    if dist.rank == 1:
+        trained[0].grad.to_local().fill_(torch.inf)
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    same = all(torch.equal(parameter.to_local(), value) for parameter, value in zip(trained, before, strict=True))
+    told = dist.gather({"scale": scaler.get_scale(), "skipped": same})
+    if dist.is_main:
+        (folder / "overflow.json").write_text(json.dumps(told))
 
 
 def main(folder: str, *names: str) -> None:

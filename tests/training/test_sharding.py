@@ -41,7 +41,7 @@ def runs(tmp_path_factory):
     prepared(folder / "data", clips=16)
     labelled_sounds(folder / "sounds")
     weight_file(folder, "m2d")
-    names = ("whole", "spread", "terminated", "changing", "labels", "unequal", *FLOAT32, *BF16, LAYERDROP)
+    names = ("whole", "spread", "terminated", "changing", "labels", "unequal", "overflow", *FLOAT32, *BF16, LAYERDROP)
     torchrun(RUNS, str(folder), *names)
     return folder
 
@@ -179,6 +179,12 @@ def test_batches_of_unequally_many_chunks_are_refused_on_all_processes(runs):
     told = json.loads((runs / "unequal.json").read_text())
     assert "equally many chunks on all processes, here they take 1 and 2" in told[0]
     assert told[0] == told[1]
+
+
+@pytest.mark.slow
+def test_an_overflow_on_one_process_skips_the_update_on_all(runs):
+    """As fp16 training on GPUs finds it: the scale of the loss falls everywhere."""
+    assert json.loads((runs / "overflow.json").read_text()) == [{"scale": 4.0, "skipped": True}] * 2
 
 
 # ---- what is spread together, and what is refused

@@ -121,7 +121,8 @@ def largest_batch(objective: Objective, data: TrainingData, wanted: int) -> int:
     if not fits:
         raise AuricleError(
             f"not even one clip fits: a step needs {one / 1e9:.2f} GB beside {state_bytes(objective) / 1e9:.2f} GB of weights and "
-            f"optimiser, {free_bytes(data.processes.device) / 1e9:.2f} GB are free; try --checkpoint-activations or a smaller model"
+            f"optimiser, {free_bytes(data.processes.device) / 1e9:.2f} GB are free; try --checkpoint-activations, a smaller model, "
+            "or several processes that share the network (--parallel fsdp)"
         )
     return max(fits)
 
