@@ -18,9 +18,11 @@ import torch
 
 import auricle
 from auricle.audio.decode import read
+from auricle.audio.sources import AudioSource
 from auricle.core.errors import AuricleError
 from auricle.hub.weight_file import save_encoder
 from auricle.inference.config import EmbedOptions, EmbedSettings, EventSettings, TagOptions, TagSettings
+from auricle.inference.corpus.tag_worker import frequent_lengths
 from auricle.inference.pipeline import equal_length_batches, load_audio
 from auricle.inference.tag_results import Failure
 from auricle.models.efficientat import onednn
@@ -305,9 +307,35 @@ def test_recordings_of_one_length_are_scored_together_where_that_is_faster(files
         assert [t.score for t in one.tags] == pytest.approx([t.score for t in other.tags], abs=1e-5)
 
 
+def test_the_graph_of_a_frequent_length_gives_equal_bits_whatever_stands_beside_a_recording(
+    files, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(onednn, "SHARED", onednn.SharedGraphs())
+    tagger = auricle.Tagger(mn(), top_k=5)
+    tagger.fix_graphs({0.5: 4})
+    same = [write_sound(tmp_path / f"same{i}.wav", tone(0.5, RATE, seed=i), RATE) for i in range(6)]
+    together, alone = tagger(same), [tagger(file).results[0] for file in same]
+    assert list(tagger.encoder.graphs.built) == [(4, 128, 50)]
+    mixed = tagger([*same[3:], files[0], "none.wav", *same[:3]])
+    assert list(together.results) == alone == [*mixed.results[4:], *mixed.results[:3]]
+    assert [failure.file for failure in mixed.failed] == ["none.wav"]
+
+
+def test_recordings_are_scored_together_where_nearly_all_have_one_length():
+    def lengths(*seconds: float) -> dict[float, int]:
+        return frequent_lengths(
+            [AudioSource("", np.zeros(int(s * 1000), np.float32), sample_rate=1000) for s in seconds]
+        )
+
+    assert lengths(*[5.0] * 60, 3.0, 2.0) == {5.0: 4}
+    assert lengths(*[5.0] * 40, *[3.0] * 20) == {5.0: 1, 3.0: 1}
+    assert lengths(*[30.0] * 60) == {30.0: 1}
+    assert lengths(*[5.0] * 7) == {}
+
+
 def test_a_batch_with_a_bad_recording_spoils_no_other():
     loaded = [load_audio(source, RATE, "soxr", 9.0) for source in _sources(3)]
-    assert [len(batch) for batch in equal_length_batches(loaded, 8)] == [3]
+    assert [len(batch) for batch in equal_length_batches(loaded, lambda samples: 8)] == [3]
     network = LoudestBand()
     tagger, logits = auricle.Tagger(network), network.logits_by_head
 

@@ -230,7 +230,7 @@ class _TagJob:
 
         config, parts = self.config, PartDone(self._show_part)
         executor = config.corpus.make_executor(len(sources), self.tagger.device.type)
-        lengths = frequent_lengths(self.sources) if executor.repeatable else []
+        lengths = frequent_lengths(self.sources) if executor.repeatable else {}
         if executor.repeatable:
             self.tagger.fix_graphs(lengths)
         make: Any = partial(tag_sources, self.tagger)

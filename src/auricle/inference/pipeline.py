@@ -183,15 +183,21 @@ def _span_readers(
     }
 
 
-def equal_length_batches(loaded: Iterable[LoadedAudio], batch_size: int) -> Iterator[list[LoadedAudio]]:
-    """Group neighbours whose waveforms have one length, at most ``batch_size``; anything else is a batch of its own."""
+def equal_length_batches(
+    loaded: Iterable[LoadedAudio], batch_size: Callable[[int], int]
+) -> Iterator[list[LoadedAudio]]:
+    """Group neighbours whose waveforms have one length; anything else is a batch of its own.
+
+    Args:
+        batch_size: called with the samples of a waveform, returns how many of them make a batch at most.
+    """
     batch: list[LoadedAudio] = []
     for audio in loaded:
         if batch and (audio.waveform is None or len(audio.waveform) != len(batch[0].waveform)):  # type: ignore[arg-type]
             yield batch
             batch = []
         batch.append(audio)
-        if audio.waveform is None or len(batch) == batch_size:
+        if audio.waveform is None or len(batch) >= batch_size(len(audio.waveform)):
             yield batch
             batch = []
     if batch:

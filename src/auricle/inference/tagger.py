@@ -8,7 +8,7 @@ that memory stays bounded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -99,6 +99,7 @@ class Tagger(Session):
         self.level = self._level(model)
         # one by one on a CPU: a shape that keeps coming gets a graph there, which is faster than a batch
         self.whole_batch = 1 if self.device.type == "cpu" else self.settings.batch_size
+        self.together: dict[int, int] = {}  # number of recordings scored together, by their samples; see ``fix_graphs``
 
     def __call__(self, audio: Any, *, sample_rate: int | None = None, quiet: bool = True) -> Tags:
         """Return the most likely labels of every recording.
@@ -139,7 +140,7 @@ class Tagger(Session):
         sources = (replace(s, strict=strict) if strict else s for s in audio_sources(audio, sample_rate))
         batches = ([source] for source in sources)
         loaded = (batch[0] for batch in self.load_ahead(batches, longest))
-        for batch in equal_length_batches(loaded, self.whole_batch):
+        for batch in equal_length_batches(loaded, lambda samples: self.together.get(samples, self.whole_batch)):
             yield from self._outcomes(batch, on_windows)
 
     def probabilities(self, waves: np.ndarray) -> np.ndarray:
@@ -224,16 +225,18 @@ class Tagger(Session):
         ]
         return {self.main: reader.join(best)}, frames
 
-    def fix_graphs(self, seconds: Collection[float]) -> None:
+    def fix_graphs(self, together: Mapping[float, int]) -> None:
         """Let no number depend on what was tagged before: recordings of these lengths are computed by compiled graphs.
 
         Args:
-            seconds: lengths that are frequent. Windows have a graph in any case.
+            together: seconds of frequent lengths, and how many recordings of each are scored together on a CPU: a graph of
+                several takes less time for each. A group that ends early is filled up, because the last bits of a result
+                depend on the number. Windows have a graph in any case.
         """
-        rate = self.info.sample_rate
-        self.encoder.fix_graphs(
-            {(self.settings.batch_size, self.window)} | {(self.whole_batch, round(length * rate)) for length in seconds}
-        )
+        counts = {round(length * self.info.sample_rate): count for length, count in together.items()}
+        shapes = {(self.settings.batch_size, self.window)} | {(count, samples) for samples, count in counts.items()}
+        if self.encoder.fix_graphs(shapes) and self.device.type == "cpu":
+            self.together = counts
 
     def _outcomes(self, batch: list[LoadedAudio], on_windows: OnWindows = None) -> list[FileTags | Failure]:
         """Outcomes of recordings of one length, or of a long or broken one; if a batch fails, of each by itself."""
@@ -246,7 +249,8 @@ class Tagger(Session):
             waves = [audio.waveform for audio in batch if audio.waveform is not None]
             check_length(first.source.name, len(waves[0]), self.info)
             seconds = len(waves[0]) / self.info.sample_rate
-            scores = self.wave_scores(waves[0][None] if len(waves) == 1 else np.stack(waves))
+            missing = self.together.get(len(waves[0]), 1) - len(waves)
+            scores = self.wave_scores(np.stack(waves + waves[:1] * missing))
             files = [audio.source.name for audio in batch]
             parts = {name: reader.whole(scores[name], files, seconds) for name, reader in self.readers.items()}
             return [

@@ -205,12 +205,15 @@ class Encoder(PretrainedMethods, nn.Module):
         """Return the inference form in two parts, of which the first sees a few frames; None where it has no such parts."""
         return None
 
-    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> None:
+    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> bool:
         """Compute waveforms (B, S) of these shapes by compiled graphs, and others without, whatever was computed before.
 
-        Otherwise a shape gets its graph when it has come often, and the last bits of a result depend on how often. Encoders
-        without graphs do nothing.
+        Otherwise a shape gets its graph when it has come often, and the last bits of a result depend on how often.
+
+        Returns:
+            False for an encoder without graphs, which does nothing.
         """
+        return False
 
     @property
     def one_front_end(self) -> bool:

@@ -68,9 +68,9 @@ class Ensemble(Encoder):
         """The members."""
         return list(self.members)  # type: ignore[arg-type]
 
-    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> None:
-        for member in self.encoders:
-            member.fix_graphs(shapes)
+    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> bool:
+        fixed = [member.fix_graphs(shapes) for member in self.encoders]
+        return any(fixed)
 
     def forward(
         self, wave: Tensor, lengths: Tensor | None = None, *, sample_rate: int | None = None, **options: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ from auricle.inference.tag_results import Failure, FileTags
 from auricle.inference.tagger import Tagger
 
 SAMPLED, FREQUENT, MOST_LENGTHS = 64, 8, 3  # recordings that are looked at; of one length; lengths with a graph
+TOGETHER = 4  # recordings that are scored together if nearly all have one length
+ALIKE, LONGEST = 0.9, 10.0  # the share that has this length, at least, and its seconds, at most
 CHANGED = "the file changed while it was read, so its labels are not kept; run the same command again"
 
 
@@ -32,7 +34,7 @@ def make_tag_worker(
     weights: str | None,
     settings: TagSettings,
     events: EventSettings,
-    lengths: Collection[float],
+    lengths: Mapping[float, int],
     tell: Tell,
 ) -> Worker[AudioSource, StampedOutcome]:
     """Return a worker with a tagger of its own.
@@ -70,13 +72,21 @@ def tag_sources(tagger: Tagger, tell: Tell) -> Worker[AudioSource, StampedOutcom
     return worker
 
 
-def frequent_lengths(sources: Sequence[AudioSource]) -> list[float]:
-    """Return the lengths in seconds that many of the first recordings have, by their headers."""
+def frequent_lengths(sources: Sequence[AudioSource]) -> dict[float, int]:
+    """Return the lengths in seconds that many of the first recordings have, by their headers, and how many to score together.
+
+    These are several if nearly all recordings have one length. Otherwise groups would end early, and be filled up.
+    """
     found: Counter[float] = Counter()
     for source in sources[:SAMPLED]:
         with suppress(Exception):  # reading it later says why
             found[source.length()] += 1
-    return [seconds for seconds, count in found.most_common(MOST_LENGTHS) if count >= FREQUENT]
+    alike = ALIKE * found.total()
+    return {
+        seconds: TOGETHER if count >= alike and seconds <= LONGEST else 1
+        for seconds, count in found.most_common(MOST_LENGTHS)
+        if count >= FREQUENT
+    }
 
 
 def lost_recording(source: AudioSource, reason: str) -> StampedOutcome:

@@ -390,10 +390,12 @@ class EfficientAT(Encoder):
         values = spec.values if spec.normalised else self.normalise(spec.values)
         return (self.graphs(self, values) if self.graphs else self.class_scores(values)).float()
 
-    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> None:
-        if self.graphs is not None:
-            frames = {(batch, self.front.num_frames(samples)) for batch, samples in shapes}
-            self.graphs.fixed = {(batch, self.front.n_mels, count) for batch, count in frames}
+    def fix_graphs(self, shapes: Collection[tuple[int, int]]) -> bool:
+        if self.graphs is None:
+            return False
+        frames = {(batch, self.front.num_frames(samples)) for batch, samples in shapes}
+        self.graphs.fixed = {(batch, self.front.n_mels, count) for batch, count in frames}
+        return True
 
     def _check_taps(self, taps: Sequence[str]) -> tuple[str, ...]:
         for name in taps:
