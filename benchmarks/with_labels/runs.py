@@ -14,13 +14,9 @@ from statistics import fmean
 from typing import Any
 
 import auricle
-from auricle.commands.finetune.finetune import FinetuneResult
 from auricle.training.log import read_log
-from benchmarks.small_scale.sounds import pool as prepared_pool
 from benchmarks.with_labels import settings
-from benchmarks.with_labels.sounds import Row, clips, few, honest_folds, pool_rows, split_rows, write_table
-
-UNTAUGHT = {"model": settings.STUDENT, "initial": "random"}
+from benchmarks.with_labels.sounds import Row, clips, split_rows, write_table
 
 
 @dataclass(frozen=True)
@@ -81,15 +77,16 @@ class Runs:
     def tested(
         self, name: tuple[str, str, str, str, int], rows: list[Row], options: dict[str, Any], **start: Any
     ) -> None:
-        """Fine-tune on the training rows, score the test rows, and keep the result."""
+        """Learn labels on the training rows, score the test rows, and keep the result."""
         if self.results.have(*name):
             return
-        stem = "-".join(map(str, name)).replace(" ", "_")
+        stem, began = "-".join(map(str, name)).replace(" ", "_"), time.monotonic()
         run, table = self.folder / "runs" / stem, write_table(rows, self.folder / "tables" / f"{stem}.csv")
         shutil.rmtree(run, ignore_errors=True)  # of a run that was killed
         result = auricle.finetune(table, out=run, quiet=True, seed=name[-1], **start, **options)
         test = sum(row["split"] == "test" for row in rows)
-        self.results.add(Result(*name, result.test["accuracy"], test, result.training.seconds, data_wait(run)))
+        seconds = time.monotonic() - began if result.training is None else result.training.seconds
+        self.results.add(Result(*name, result.test["accuracy"], test, seconds, data_wait(run)))
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
     @property
@@ -133,53 +130,13 @@ class Runs:
                 self.results.add(Result("folds", "frozen probe", task, f"fold {fold}", 0, scored.score, test, seconds))
 
     def search(self, tasks: list[str]) -> None:
-        """Candidates within the training part of fold 1, which is not used: learnt from folds 3 on, tested on fold 2. Of the
-        students without a teacher: learnt from four clips a class of their training folds but the last, tested on that."""
+        """Candidates within the training part of fold 1, which is not used: learnt from folds 3 on, tested on fold 2."""
         for task in tasks:
             folds = sorted({int(row["fold"]) for row in self.clips[task]})
             rows = split_rows(self.clips[task], folds[2:], folds[1:2])
             for name, values in settings.CANDIDATES[task].items():
                 options = {**settings.FINE_TUNED[task], **values}
                 self.tested(("search", name, task, "fold 2", 0), rows, options, **self.published)
-            options, train = settings.STUDENTS[task], honest_folds(task)[0]
-            rows = few(split_rows(self.clips[task], train[:-1], train[-1:]), seed=0)
-            for name, values in settings.STUDENT_CANDIDATES.items():
-                self.tested(("search", name, task, f"fold {train[-1]}", 0), rows, {**options, **values}, **UNTAUGHT)
-
-    def students(self, seeds: list[int], arms: list[str], tasks: list[str]) -> None:
-        """A small network from four labelled clips a class: from random weights, and from what a teacher taught it."""
-        for seed in seeds:
-            for arm in arms:
-                start = {"model": str(self.distilled(arm))} if arm in settings.TEACHERS else UNTAUGHT
-                for task in tasks:
-                    rows = few(split_rows(self.clips[task], *honest_folds(task)), seed)
-                    self.tested(("students", arm, task, "test", seed), rows, settings.STUDENTS[task], **start)
-
-    def distilled(self, arm: str) -> Path:
-        """The student that learnt from a teacher on the pool without labels, once for all seeds of the labels."""
-        run = self.folder / "runs" / f"taught-{arm}".replace(" ", "_")
-        options = {**settings.DISTILLED, **settings.TEACHERS[arm], "seed": 0}
-        if options["teacher"] == settings.MODEL:
-            options["teacher_weights"] = (str(self.shared / settings.WEIGHTS),)
-        else:
-            options["teacher"] = str(self.small_encoder())
-        table = write_table(pool_rows(self.clips), self.folder / "tables" / "pool.csv")
-
-        def start() -> FinetuneResult:
-            return auricle.distill(table, model=settings.STUDENT, out=run, quiet=True, **options)
-
-        finished("distill", run, start)
-        return run
-
-    def small_encoder(self) -> Path:
-        """The encoder of the preset small on the pool."""
-        run, data = self.folder / "small-encoder", prepared_pool(self.shared, "honest", self.folder)
-
-        def start() -> None:
-            auricle_command("pretrain", str(data), "--method", "msm-mae", *settings.PRETRAIN, "--out", str(run))
-
-        finished("pretrain", run, start)
-        return run
 
 
 def finished(verb: str, run: Path, start: Callable[[], Any]) -> None:

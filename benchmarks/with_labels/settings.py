@@ -24,7 +24,7 @@ FINE_TUNED: dict[str, dict[str, Any]] = {
 }
 RANDOM = {**ESC10, "seconds": 2.5, "epochs": 16, "warmup_epochs": 2.0, "lr": 2e-3}
 
-FEW = {**COMMON, "batch_size": 8, "epochs": 60, "warmup_epochs": 3.0, "mixup": 0.3, "lr": 3e-3, "log_interval": 10}
+FEW = {**COMMON, "batch_size": 8, "epochs": 180, "warmup_epochs": 18.0, "mixup": 0.3, "lr": 1e-2, "log_interval": 10}
 STUDENTS: dict[str, dict[str, Any]] = {
     "ESC-10": {**FEW, "seconds": 2.5, "roll": 4000},
     "digits": {**FEW, "seconds": 1.0, "roll": 1600},
@@ -33,18 +33,36 @@ DISTILLED = {
     **COMMON,
     "seconds": 1.0,
     "batch_size": 32,
-    "epochs": 4,
-    "warmup_epochs": 1.0,
+    "epochs": 12,
+    "warmup_epochs": 1.2,
     "lr": 3e-3,
+    "logits": False,
+    "features": "clip",
+    "standardise": True,
     "use_labels": False,
     "roll": 1600,
     "gain": 12,
     "log_interval": 10,
 }
 TEACHERS: dict[str, dict[str, Any]] = {
-    "logits of mn04_as": {"teacher": MODEL},
-    "logits and embedding of mn04_as": {"teacher": MODEL, "features": "clip"},
-    "features of the small encoder": {"teacher": "small", "logits": False, "features": "clip"},
+    "mn04_as": {"teacher": MODEL, "feature_layers": (10,)},
+    "small encoder": {"teacher": "small"},  # its stored answers: a live one takes longer than the student's step
+}
+HEAD = {"how": "head"}  # a head on the frozen student, chosen by cross-validation among the labelled clips
+# mn04_as from the labelled clips, and the student from its answers to clips without labels
+TAUGHT_TEACHER = {**FEW, "seconds": 1.0, "roll": 1600, "epochs": 60, "warmup_epochs": 6.0, "lr": 3e-3}
+ANSWERED = {
+    **COMMON,
+    "seconds": 1.0,
+    "batch_size": 32,
+    "epochs": 8,
+    "warmup_epochs": 0.8,
+    "lr": 1e-2,
+    "mixup": 0.3,
+    "use_labels": False,
+    "roll": 1600,
+    "gain": 12,
+    "log_interval": 10,
 }
 PRETRAIN = ("--preset", "small", "--seed", "0")
 
@@ -56,4 +74,12 @@ CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "digits": {f"lr {lr:g}, 2 epochs": {"lr": lr, "epochs": 2, "warmup_epochs": 0.5} for lr in (1e-3, 3e-3)},
 }
-STUDENT_CANDIDATES = {f"student, labels alone, lr {lr:g}": {"lr": lr} for lr in (1e-3, 3e-3)}
+STUDENT_CANDIDATES: dict[str, dict[str, Any]] = {
+    "300 updates, lr 0.003": {"epochs": 60, "warmup_epochs": 3.0, "lr": 3e-3},
+    "400 updates of 20 clips, lr 0.003": {"epochs": 200, "warmup_epochs": 20.0, "batch_size": 20, "lr": 3e-3},
+    "900 updates, lr 0.003": {"lr": 3e-3},
+    "900 updates, lr 0.003, masks": {"lr": 3e-3, "freq_mask": 24, "time_mask": 20},
+    "900 updates, lr 0.01": {"lr": 1e-2},
+    "900 updates, lr 0.03": {"lr": 3e-2},
+}
+HELD = 1  # the training fold and speaker on which the students' settings are chosen

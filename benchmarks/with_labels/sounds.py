@@ -23,7 +23,7 @@ from benchmarks.small_scale.sounds import HONEST, SPEAKERS, digits, esc10
 RATE = 32000
 SECONDS = {"ESC-10": 5.0, "digits": 1.0}
 LABELLED = 4  # clips of a class in the students' part
-PIECES = 5  # places of an ESC-10 clip in the pool: one for every second
+PIECES = 5  # of an ESC-10 clip in the pool: one for every second
 Row = dict[str, str]
 
 
@@ -84,14 +84,22 @@ def honest_folds(task: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(places[name] for name in HONEST.train[1]), tuple(places[name] for name in HONEST.test[1])
 
 
-def pool_rows(found: dict[str, list[Row]]) -> list[Row]:
-    """The training clips of both tasks without labels; a clip of five seconds stands there five times."""
+def pool_rows(found: dict[str, list[Row]], without: Iterable[int] = ()) -> list[Row]:
+    """The training clips of both tasks without labels, in pieces of a second.
+
+    Args:
+        found: as ``clips`` returns them.
+        without: training folds (speakers) that are left out.
+    """
     pool = []
     for name, rows in found.items():
-        train = set(map(str, honest_folds(name)[0]))
+        train = {str(fold) for fold in honest_folds(name)[0] if fold not in set(without)}
         times = PIECES if name == "ESC-10" else 1
         for row in rows:
             if row["fold"] in train:
                 stem = Path(row["path"]).stem
-                pool += [{"id": f"{name} {stem} {place}", "path": row["path"]} for place in range(times)]
+                pool += [
+                    {"id": f"{name} {stem} {place}", "path": row["path"], "start": str(place), "end": str(place + 1)}
+                    for place in range(times)
+                ]
     return pool

@@ -12,7 +12,7 @@ def markdown(rows: Iterable[Result]) -> str:
     rows = list(rows)
     parts = [folds_table(rows, task) for task in ("ESC-10", "digits")]
     parts += [students_table([row for row in rows if row.part == "students"])]
-    parts += [search_table([row for row in rows if row.part == "search"])]
+    parts += [search_table([row for row in rows if row.part == part]) for part in ("search", "student search")]
     return "\n\n".join(filter(None, parts))
 
 

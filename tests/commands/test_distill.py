@@ -65,6 +65,15 @@ def test_labels_and_teacher_share_the_loss_by_kd_lambda(sounds, teacher, student
     assert "accuracy" in result.validation
 
 
+def test_a_teacher_whose_classes_exclude_each_other_teaches_probabilities(sounds, teacher, student, tmp_path):
+    first = {}
+    for loss in ("auto", "cross-entropy", "bce"):
+        learnt = TeacherConfig((str(teacher),), kd_lambda=0.0, teacher_loss=loss)
+        result = finetune_run(config(sounds, tmp_path / loss, student, learnt, epochs=1), quiet=True)
+        first[loss] = losses(result.run)[0]["distillation_loss"]
+    assert first["auto"] == first["cross-entropy"] != first["bce"]
+
+
 @pytest.mark.parametrize("features", ["clip", "frames"])
 def test_features_of_another_family_are_learnt_and_the_loss_falls(features, sounds, teacher, student, tmp_path):
     learnt = TeacherConfig((str(teacher),), logits=False, features=features, kd_lambda=0.0)

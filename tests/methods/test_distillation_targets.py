@@ -1,9 +1,10 @@
-"""Standardised features of a teacher have mean 0 and deviation 1 over the clips that were learnt from."""
+"""What is learnt of a teacher: features with mean 0 and deviation 1 over the clips so far, and its probabilities."""
 
 import pytest
 import torch
 
 from auricle.methods.distillation.standardising import RunningStandardiser
+from auricle.methods.supervised.mixing import teacher_cross_entropy
 
 CLIPS, WIDTH = 16, 6
 
@@ -50,3 +51,20 @@ def test_the_statistics_rest_in_evaluation_mode_and_are_part_of_the_state():
     assert set(before) == {"count", "mean", "variance"}
     standardiser.eval()(features(1, CLIPS), torch.ones(CLIPS))
     assert all(torch.equal(before[name], value) for name, value in standardiser.state_dict().items())
+
+
+def test_the_cross_entropy_with_a_teacher_is_least_at_its_own_probabilities_whatever_is_added_to_all_logits():
+    teacher = torch.tensor([[2.0, -1.0, 0.5]])
+    student = (teacher + 3.0).requires_grad_()
+    loss = teacher_cross_entropy(student, teacher)
+    probabilities = teacher.softmax(1)
+    torch.testing.assert_close(loss, -(probabilities * probabilities.log()).sum(1))
+    loss.sum().backward()
+    torch.testing.assert_close(student.grad, torch.zeros_like(student), atol=1e-6, rtol=0)
+
+
+def test_a_temperature_softens_the_probabilities_of_the_teacher():
+    teacher, student = torch.tensor([[4.0, 0.0]]), torch.tensor([[4.0, 0.0]])
+    torch.testing.assert_close(
+        teacher_cross_entropy(student, teacher, 4.0), teacher_cross_entropy(student, teacher / 4.0)
+    )

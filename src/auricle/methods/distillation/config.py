@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 FEATURES = ("none", "clip", "frames")
+TEACHER_LOSSES = ("auto", "bce", "cross-entropy")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class TeacherConfig:
         "weight of the label loss; the teacher's loss has 1 - kd_lambda. Without usable labels it is 0",
     )
     teacher_temperature: float = option(1.0, "the teacher's logits are divided by it")
+    teacher_loss: str = option(
+        "auto",
+        "loss of the teacher's logits: bce against their sigmoids, as published; cross-entropy against their softmax; auto: by "
+        "whether the teacher's classes exclude each other (multiclass: cross-entropy)",
+        choices=TEACHER_LOSSES,
+    )
     logits: bool = option(True, "learn the teacher's logits", flag="teacher_logits")
     features: str = option(
         "none",

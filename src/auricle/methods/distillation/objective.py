@@ -16,17 +16,20 @@ from auricle.methods.distillation.standardising import RunningStandardiser
 from auricle.methods.distillation.teachers import Teacher, TeacherOutput
 from auricle.methods.supervised.config import AugmentConfig, LearningConfig
 from auricle.methods.supervised.groups import Groups
-from auricle.methods.supervised.mixing import teacher_bce
+from auricle.methods.supervised.mixing import teacher_bce, teacher_cross_entropy
 from auricle.methods.supervised.objective import Supervised, View
 from auricle.models.base import Encoder
 from auricle.models.layers.init import keyed, linear_rule
+
+TEACHER_LOSSES = {"bce": teacher_bce, "cross-entropy": teacher_cross_entropy}
 
 
 class Distillation(Supervised):
     """Train an encoder to give what a teacher gives.
 
     loss = kd_lambda * loss of the labels + (1 - kd_lambda) * loss of the teacher's logits
-    ([efficientat_training 9](docs/specification/efficientat_training.md#s9)), plus feature_weight * loss of the features:
+    ([efficientat_training 9](docs/specification/efficientat_training.md#s9); of a teacher whose classes exclude each other the loss
+    of the logits is the cross-entropy with its probabilities), plus feature_weight * loss of the features:
     1 - cosine between the teacher's features and a linear function of the student's, for the clip or for every frame, mean over
     the layers that are learnt.
 
@@ -57,6 +60,8 @@ class Distillation(Supervised):
     ):
         super().__init__(encoder, learning, augment, lr=lr, class_weights=class_weights, groups=groups)
         self.teacher, self.distillation, self.with_labels = teacher, config, with_labels
+        by_kind = {"multiclass": "cross-entropy", "multilabel": "bce"}[self.kind]
+        self.answer_loss = TEACHER_LOSSES[by_kind if config.teacher_loss == "auto" else config.teacher_loss]
         if not with_labels:
             self.best_by = ("loss", -1)
         info = encoder.info
@@ -96,11 +101,11 @@ class Distillation(Supervised):
         """
         assert answer.logits is not None, "a teacher of logits has a head"
         temperature = self.distillation.teacher_temperature
-        own = teacher_bce(view.logits.float(), answer.logits, temperature)
+        own = self.answer_loss(view.logits.float(), answer.logits, temperature)
         if view.mix is None:
             return own * answer.known
         share, partner = view.mix.share.to(own), view.mix.partner.to(own.device)
-        other = teacher_bce(view.logits.float(), answer.logits[partner], temperature)
+        other = self.answer_loss(view.logits.float(), answer.logits[partner], temperature)
         if not self.distillation.published_missing:
             other = other * answer.known[partner]
         return (share * own + (1 - share) * other) * answer.known

@@ -252,3 +252,14 @@ def teacher_bce(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
         logits, teacher: (B, C) logits.
     """
     return bce(logits, (teacher.float() / temperature).sigmoid())
+
+
+def teacher_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Distillation loss of each clip whose classes exclude each other: cross-entropy against softmax(teacher / temperature), (B,).
+
+    The student's logits are not divided by the temperature, as in ``teacher_bce``.
+
+    Args:
+        logits, teacher: (B, C) logits.
+    """
+    return cross_entropy(logits, (teacher.float() / temperature).softmax(1))
