@@ -237,6 +237,13 @@ class _Reading:
         self.held += chain.from_iterable(self.early)
         self.early.clear()
 
+    def note_written(self, part: RecordingPart) -> None:
+        """Forget the windows that are held, which are stored now."""
+        self.spans.append(part.spans)
+        self.event_scores.append(part.event_scores)
+        self.written += len(self.held)
+        self.held = []
+
 
 class _Run:
     """One run over recordings: what it reads, what it still holds, and what it counts."""
@@ -405,39 +412,36 @@ class _Run:
         self.written_at = time.monotonic()
 
     def write_parts(self, paths: Sequence[str]) -> None:
-        parts = []
-        for path in paths:
-            reading = self.readings[path]
-            if reading.end is not None or len(reading.held) >= LEAST_PART:
-                part = self.part_of(path, reading)
-                parts += [part] if part is not None else []
-            if reading.end is not None:
-                del self.readings[path]
+        """Write what is held of recordings. It is forgotten once it is on disk, so that Ctrl-C may come at any time."""
+        due = [path for path in paths if self.readings[path].end or len(self.readings[path].held) >= LEAST_PART]
+        parts = [part for path in due if (part := self.part_of(path, self.readings[path])) is not None]
         late = set(self.writer.add(parts)) if parts else set()
+        for part in parts:
+            self.readings[part.path].note_written(part)
+            if part.end is not None:
+                del self.readings[part.path]
         self.others |= late
         self.done |= {part.path for part in parts if part.end is not None} - late
 
     def part_of(self, path: str, reading: _Reading) -> RecordingPart | None:
         """Join the windows that are held; None for a file that was changed while it was read."""
-        encoded, first = reading.held, reading.written
+        encoded = reading.held
         spans = np.array([(window.start, window.end) for window in encoded]).reshape(-1, 2)
         scores = np.concatenate([np.zeros(0, SCORE), *(window.scores for window in encoded)])
         deciding = np.concatenate([np.zeros(0, SCORE), *(window.event_scores for window in encoded)])
-        reading.spans.append(spans)
-        reading.event_scores.append(deciding)
         end = None
         if reading.end is not None:
             seconds, own = reading.end
             if _changed(path, reading.stamp):
                 self.failed[path] = f"{path}: {CHANGED}"
                 self.writer.release(path)
+                del self.readings[path]
                 return None
-            events = self.session.events(reading.spans, reading.event_scores)
+            events = self.session.events([*reading.spans, spans], [*reading.event_scores, deciding])
             end = RecordingEnd(seconds, own, describe(path, self.table), events)
         width = self.index.info.dim
         vectors = np.stack([w.vector for w in encoded]) if encoded else np.zeros((0, width), np.float32)
-        reading.held, reading.written = [], first + len(encoded)
-        return RecordingPart(path, reading.stamp, first, spans, vectors, scores, deciding, end)
+        return RecordingPart(path, reading.stamp, reading.written, spans, vectors, scores, deciding, end)
 
     def report(self, changes: Changes) -> IndexReport:
         files = [file for file in self.index.files() if not file.failure]
