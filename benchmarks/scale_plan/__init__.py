@@ -1,0 +1,1 @@
+"""A discrete-event simulation (SimPy) of pre-training and of tagging on many machines, from costs measured on one."""
