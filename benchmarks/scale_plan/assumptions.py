@@ -13,12 +13,15 @@ class Gpus:
     """Machines with GPUs.
 
     peak              bf16 operations per second of a GPU, dense: NVIDIA's data sheets (H100 SXM 989e12, A100 312e12)
-    utilisation       share of the peak that a step reaches. 0.35: between the 0.38 to 0.43 of Llama 3 ("The Llama 3 herd of models",
-                      2024, table 4), which is larger and better tuned, and what short sequences of a ViT-B leave
+    utilisation       share of the peak that a step reaches. 0.35: somewhat below the 0.38 to 0.43 of Llama 3 ("The Llama 3 herd
+                      of models", 2024, table 4), a larger network with longer sequences
+    batch             crops of a micro-step at most; more are accumulated
+    update            seconds of an update: 111 M weights are read and written about seven times (AdamW), 85 M three times (the
+                      teacher), in float32 at 3.35e12 bytes per second (the same data sheet), rounded up
     step_overhead     seconds of a step at least, however few crops: kernels of about 1,500 operations at 10 microseconds each
     per_node          GPUs in a machine (NVIDIA DGX H100)
     cores             cores of a machine (DGX H100: two Xeon 8480C of 56 cores), as fast as those that were measured
-    loaders           loader processes of a GPU: its share of the cores
+    loaders           loader processes of a GPU: two for each of its cores, since they wait for the storage in between
     link_bytes        bytes per second through which a ring leaves a machine: eight cards of 400 Gbit/s, one ring each, at 80 %
     link_latency      seconds of a message between two ranks
     overlap           share of forward and backward during which gradients are exchanged (the backward pass is two thirds)
@@ -35,6 +38,8 @@ class Gpus:
 
     peak: float = 989e12
     utilisation: float = 0.35
+    batch: int = 256
+    update: float = 0.002
     step_overhead: float = 0.015
     per_node: int = 8
     cores: int = 112
@@ -53,7 +58,7 @@ class Gpus:
     @property
     def loaders(self) -> int:
         """Loader processes of a GPU."""
-        return self.cores // self.per_node
+        return 2 * self.cores // self.per_node
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,8 @@ class Corpus:
 
     rows            recordings in the manifest
     crops           that are learnt from in all
-    row_seconds     of sound in a recording: a reader of a crop reads a recording of up to 1 MiB whole, of a longer one blocks of 256 KiB
-                    (``data/stores/tar/ranges.py``)
+    row_seconds     of sound in a recording: a reader of a crop reads a recording of up to 1 MiB whole, of a longer one blocks
+                    of 256 KiB (``data/stores/tar/ranges.py``)
     """
 
     name: str
@@ -113,7 +118,12 @@ class Corpus:
         return (1, whole) if whole <= 1 << 20 else (SEEKS, SEEKS * (1 << 18))
 
 
+GPUS, STORAGE = Gpus(), Storage()
 SEEKS = 3  # blocks that are read of a long recording: where the crop is looked for, and the crop
+ROW_SECONDS, ROW_BYTES = (
+    5.5e-6,
+    270,
+)  # of a recording in the manifest of a rank: ``benchmarks.sampler_scale``, its two largest sizes
 CROP_FLOPS = 83.6e9  # M2D ViT-B, 80x608: ``auricle pretrain … --method m2d --dry-run``, forward and backward
 PARAMETERS, TRAINED = 196_318_464, 111_262_464  # the same
 BATCHES = (
@@ -126,7 +136,7 @@ MILLION_HOURS = Corpus("1 M hours", 1_000_000, 10 * 360e6, 3600.0)  # 10 crops o
 
 
 @dataclass(frozen=True)
-class Tagging:
+class TagMachines:
     """Machines that tag.
 
     core_hour       dollars of a core; a stated price, no offer
@@ -136,6 +146,8 @@ class Tagging:
     variation       standard deviation of the logarithm of the speed of machines
     mtbf            seconds until a worker dies or its machine is taken away: once a day, as cheap machines that others may take
     replaced        seconds until another stands in its place
+    per_shard       seconds of a shard besides: opening it, renaming what was written, asking for the next
+    per_recording   seconds of a recording of a shard besides: a line of the shard's index
     """
 
     core_hour: float = 0.04
@@ -145,8 +157,11 @@ class Tagging:
     variation: float = 0.05
     mtbf: float = 24 * HOUR
     replaced: float = 120.0
+    per_shard: float = 0.2
+    per_recording: float = 5e-6
 
 
+TAG_MACHINES = TagMachines()
 WORKERS = (8, 16, 32, 64, 128, 256, 512, 1024)
 SHARD_HOURS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 977)  # 977: one shard per worker of 1,024
 TAG_HOURS = 1e6

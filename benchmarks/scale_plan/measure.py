@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AuricleError
+from benchmarks.scale_plan.parts import Clocks, children_seconds
 
 MEASURED = Path(__file__).with_name("measured.jsonl")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -39,10 +40,16 @@ class Sources:
 
 @dataclass(frozen=True)
 class Timed:
-    """A command that ran: its seconds, and when each line of a file came, seconds after its start."""
+    """A command that ran: its seconds, those that processors worked, and when each line of a file came, seconds after its start."""
 
     seconds: float
+    processor: float
     lines: list[float]
+
+    @property
+    def clocks(self) -> Clocks:
+        """Seconds that passed, and that processors worked."""
+        return self.seconds, self.processor
 
     def rate(self, skip: int) -> float:
         """Return lines per second between the ``skip``-th and the ``skip``-th last one."""
@@ -56,7 +63,7 @@ def run_timed(command: Sequence[str], watched: Path | None = None) -> Timed:
     Raises:
         AuricleError: the command fails.
     """
-    began = time.perf_counter()
+    began, before = time.perf_counter(), children_seconds()
     process = subprocess.Popen(
         command, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -75,7 +82,7 @@ def run_timed(command: Sequence[str], watched: Path | None = None) -> Timed:
     message = process.stderr.read()
     if process.returncode:
         raise AuricleError(f"{' '.join(command)}: exit {process.returncode}; its last words: {message[-500:]}")
-    return Timed(seconds, lines)
+    return Timed(seconds, children_seconds() - before, lines)
 
 
 def auricle(*words: str) -> list[str]:
@@ -98,7 +105,14 @@ def part(name: str, *words: str, beside: int = 1) -> dict[str, Any]:
     found = [json.loads(process.communicate()[0]) for process in processes]
     if beside == 1:
         return found[0]
-    return {key: statistics.mean(one[key] for one in found) for key in found[0]}
+    return {key: _mean([one[key] for one in found]) for key in found[0]}
+
+
+def _mean(values: list[Any]) -> Any:
+    """The mean of numbers, or of each of several clocks."""
+    return (
+        [statistics.mean(clock) for clock in zip(*values)] if isinstance(values[0], list) else statistics.mean(values)
+    )
 
 
 def exchange(size: int) -> dict[str, Any]:
@@ -115,40 +129,44 @@ def busy_ticks() -> tuple[float, float]:
     return busy, own.user + own.system + own.children_user + own.children_system
 
 
+def _run(timed: Timed, skip: int, count: int) -> dict[str, Any]:
+    return {"seconds": timed.clocks, "rate": timed.rate(skip), "count": count}
+
+
 def tagging_round(sources: Sources, folder: Path) -> dict[str, Any]:
     """Measure the parts of tagging, and the runs of pools of one and of two processes, by turns."""
     tagged = [sources.recordings, "--weights", sources.weights]
     first = sorted(str(path) for path in Path(sources.recordings).iterdir())[0]
     command = ("--model", "mn04_as", "--weights", sources.weights, "--quiet")
 
-    def run(processes: int) -> dict[str, float]:
+    def run(processes: int) -> dict[str, Any]:
         out = folder / f"tag{processes}"
         words = (sources.recordings, *command, "--out", str(out), "--executor", "pool", "--processes")
         timed = run_timed(auricle("tag", *words, str(processes)), out / "tags.jsonl")
-        return {"seconds": timed.seconds, "rate": timed.rate(SKIP_ANSWERS), "count": len(timed.lines)}
+        return _run(timed, SKIP_ANSWERS, len(timed.lines))
 
     alone, one = part("tagging", *tagged), run(1)
     together, two = part("tagging", *tagged, beside=2), run(2)
     pool = part("pool", *tagged)
-    start = run_timed(auricle("tag", first, *command, "--executor", "local")).seconds
+    start = run_timed(auricle("tag", first, *command, "--executor", "local")).clocks
     return {"alone": alone, "together": together, "pool": pool, "command": start, "runs": {"1": one, "2": two}}
 
 
 def training_round(sources: Sources, folder: Path) -> dict[str, Any]:
     """Measure the parts of pre-training, and the runs of one and of two ranks, by turns."""
 
-    def run(ranks: int) -> dict[str, float]:
+    def run(ranks: int) -> dict[str, Any]:
         out = folder / f"train{ranks}"
         words = ("pretrain", sources.prepared, *TRAIN, "--max-updates", str(UPDATES), "--out", str(out), "--quiet")
         timed = run_timed(torchrun(ranks, "-m", "auricle", *words), out / "metrics.jsonl")
-        return {"seconds": timed.seconds, "rate": timed.rate(SKIP_UPDATES), "count": UPDATES}
+        return _run(timed, SKIP_UPDATES, UPDATES)
 
     alone, one = part("training", sources.prepared), run(1)
     together, two = part("training", sources.prepared, beside=2), run(2)
     network = exchange(int(alone["gradient_bytes"]))
     short = ("pretrain", sources.prepared, *TRAIN, "--max-updates", "2", "--out", str(folder / "short"), "--quiet")
-    start = run_timed(auricle(*short)).seconds
-    agent = run_timed(torchrun(1, "--no-python", "true")).seconds
+    start = run_timed(auricle(*short)).clocks
+    agent = run_timed(torchrun(1, "--no-python", "true")).clocks
     return {
         "alone": alone,
         "together": together,

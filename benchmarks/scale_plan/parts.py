@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,37 @@ from typing import Any
 MODEL = "mn04_as"
 PASSES = 5
 EXCHANGES = 20
+Clocks = tuple[float, float]  # seconds that passed, and those that the processor worked for this process
 
 
-def seconds_each(work: Callable[[], object], count: int, passes: int = PASSES) -> float:
+def clocks() -> Clocks:
+    """Return what both clocks show."""
+    return time.perf_counter(), time.process_time()
+
+
+def since(before: Clocks) -> Clocks:
+    """Return what passed since both clocks showed ``before``."""
+    now = clocks()
+    return now[0] - before[0], now[1] - before[1]
+
+
+def median_of(times: Sequence[Clocks], count: int = 1) -> Clocks:
+    """Return the median of each clock, divided by ``count``."""
+    return statistics.median(wall for wall, _ in times) / count, statistics.median(cpu for _, cpu in times) / count
+
+
+def seconds_each(work: Callable[[], object], count: int, passes: int = PASSES) -> Clocks:
     """Return the median over passes of the seconds of ``work``, divided by the ``count`` things that it does."""
     times = []
     for _ in range(passes):
-        began = time.perf_counter()
+        before = clocks()
         work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times) / count
+        times.append(since(before))
+    return median_of(times, count)
 
 
 # ---- tagging
-def tagging(args: argparse.Namespace) -> dict[str, float]:
+def tagging(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds per clip: decoding with resampling, and from the waveform to labels."""
     import torch
 
@@ -58,6 +76,12 @@ def tagging(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
+def children_seconds() -> float:
+    """Return the processor seconds of all child processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 class SameAnswer:
     """Makes a worker that answers every recording at once, with the pickled answer that it was given."""
 
@@ -76,9 +100,8 @@ class SameAnswer:
         return worker
 
 
-def pool(args: argparse.Namespace) -> dict[str, float]:
-    """Seconds per recording of a pool's own work, in its process and in the command; seconds until its first answer."""
-    import os
+def pool(args: argparse.Namespace) -> dict[str, Any]:
+    """Processor seconds per recording of a pool's own work, in its process and in the command; seconds until its first answer."""
     from itertools import cycle, islice
     from multiprocessing import active_children
 
@@ -90,11 +113,12 @@ def pool(args: argparse.Namespace) -> dict[str, float]:
 
     sources = find_audio(args.folder)
     settings = MODEL, args.weights, TagSettings(), EventSettings(), frequent_lengths(sources)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), children_seconds()
     run = PoolExecutor(1).run(partial(make_tag_worker, *settings), sources[:1], lost_recording, lambda told: None)
     answer = next(run)
     start = time.perf_counter() - began
-    run.close()  # type: ignore[attr-defined]
+    list(run)
+    started = start, children_seconds() - before
     answers = PoolExecutor(1).run(SameAnswer(pickle.dumps(answer)), cycle(sources), lost_recording, lambda told: None)
     next(answers)
     child = active_children()[0].pid
@@ -105,14 +129,13 @@ def pool(args: argparse.Namespace) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as name:
         folder = TagFolder(Path(name) / "tags", {})
-        before, own = child_seconds(), time.process_time()
-        count = 4000
+        own, before, count = time.process_time(), child_seconds(), 4000
         for source, outcome in zip(cycle(sources), islice(answers, count)):
             folder.add(source, outcome.outcome, outcome.stamp)
         found = {
             "hand_over": (child_seconds() - before) / count,
             "gather": (time.process_time() - own) / count,
-            "process": start,
+            "process": started,
         }
     answers.close()  # type: ignore[attr-defined]
     return found
@@ -142,38 +165,34 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
         )
         parts.objective.train()
         batches = parts.data.batches(0)
-        times: dict[str, list[float]] = {part: [] for part in ("load", "forward_backward", "update", "log")}
-        weights_moved = [0.0]
+        times: dict[str, list[Clocks]] = {part: [] for part in ("load", "step", "update", "log")}
         plain_update = trainer.update_weights
 
         def timed_update(progress: Any) -> Any:
-            began = time.perf_counter()
+            before = clocks()
             norm = plain_update(progress)
-            weights_moved[0] = time.perf_counter() - began
+            times["update"].append(since(before))
             return norm
 
         trainer.update_weights = timed_update  # type: ignore[method-assign]
         for number in range(args.clips):
-            began = time.perf_counter()
+            before = clocks()
             batch = next(batches)
-            loaded = time.perf_counter()
+            times["load"].append(since(before))
             progress = parts.length.at(number)
-            log = trainer.train_batch(batch, progress)
-            stepped = time.perf_counter()
+            before = clocks()
+            log = trainer.train_batch(batch, progress)  # forward, backward and update
+            times["step"].append(since(before))
             assert log is not None
             trainer.micro_step += 1
+            before = clocks()
             trainer.after_update(progress, log, batch, 0.0)
-            for part, seconds in zip(
-                times, (loaded - began, stepped - loaded - weights_moved[0], weights_moved[0], 0.0)
-            ):
-                times[part].append(seconds)
-            times["log"][-1] = time.perf_counter() - stepped
-        warm = {part: values[3:] for part, values in times.items()}
+            times["log"].append(since(before))
         health = seconds_each(
             lambda: trainer.check_health(progress, {"loss": 1.0, "grad_norm": 1.0}, batch, 0.0), 1, passes=2
         )
-        found = {part: statistics.median(values) for part, values in warm.items()}
-        steps = [a + b for a, b in zip(warm["forward_backward"], warm["update"])]
+        found: dict[str, Any] = {part: median_of(values[3:]) for part, values in times.items()}
+        steps = [cpu for _, cpu in times["step"][3:]]
         middle = statistics.median(steps)
         return found | {
             "health": health,
@@ -181,12 +200,12 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
             "checkpoint": seconds_each(trainer.save, 1, passes=3),
             "checkpoint_bytes": sum(file.stat().st_size for file in trainer.checkpoints.checkpoints()[-1].iterdir()),
             "gradient_bytes": 4 * sum(p.numel() for p in trainer.trained),
-            "variation": statistics.pstdev([s / middle - 1 for s in steps if s < 2 * middle]),
+            "variation": statistics.pstdev([seconds / middle - 1 for seconds in steps if seconds < 2 * middle]),
             "clips": parts.config.train.batch_size,
         }
 
 
-def exchange(args: argparse.Namespace) -> dict[str, float]:
+def exchange(args: argparse.Namespace) -> dict[str, Clocks]:
     """Seconds of an all-reduce between two processes, of ``--bytes`` and of four bytes; run by ``torchrun``."""
     import torch
     from torch import distributed
@@ -199,10 +218,10 @@ def exchange(args: argparse.Namespace) -> dict[str, float]:
         times = []
         for _ in range(EXCHANGES):
             distributed.barrier()
-            began = time.perf_counter()
+            before = clocks()
             distributed.all_reduce(values)
-            times.append(time.perf_counter() - began)
-        found[name] = statistics.median(times[3:])
+            times.append(since(before))
+        found[name] = median_of(times[3:])
     main = distributed.get_rank() == 0
     distributed.destroy_process_group()
     return found if main else {}
@@ -214,8 +233,8 @@ def _take(read: Callable[[Any], object], things: Iterable[Any]) -> None:
         read(thing)
 
 
-def crops(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Processor seconds and bytes of a crop of 6.08 s at 16 kHz out of 10-s recordings, and of reading these whole, by format.
+def crops(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Seconds and bytes of a crop of 6.08 s at 16 kHz out of 10-s recordings, and of reading these whole, by format.
 
     The recordings are clips of the folder, one behind the other, encoded by libsndfile.
     """
@@ -233,7 +252,7 @@ def crops(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     torch.set_num_threads(1)
     rate, seconds = 16000, 10
     sources = find_audio(args.folder)[: args.clips]
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         waves = [np.resize(source.read(rate, "soxr"), rate * seconds) for source in sources]

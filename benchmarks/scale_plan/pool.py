@@ -50,11 +50,13 @@ class PoolRun:
     seconds       from the start of the command to its end
     answers       when each answer was gathered, seconds
     utilisation   of the cores, 0 to 1
+    processor     seconds that all cores worked
     """
 
     seconds: float
     answers: list[float]
     utilisation: float
+    processor: float
 
     def rate(self, skip: int) -> float:
         """Return the clips per second between the ``skip``-th answer and the ``skip``-th last one."""
@@ -91,7 +93,7 @@ def simulate_pool(costs: PoolCosts, cores: int, processes: int, clips: int) -> P
         yield machine.use(costs.end)
 
     env.run(env.process(run()))
-    return PoolRun(env.now, answers, machine.utilisation())
+    return PoolRun(env.now, answers, machine.utilisation(), machine.busy)
 
 
 def _decoded(

@@ -22,14 +22,17 @@ class SharedRate:
         env: the simulation.
         rate: work per second that each of n jobs gets, for n = 1, 2, …
         capacity: work per second of the whole resource when it is busy; only for ``utilisation``.
+        servers: jobs that it works on at a moment, such as cores; only for ``busy``.
 
     Attributes:
         work_done: by all jobs, since ``count_from_now``.
+        busy: seconds of all servers in which they worked, as a processor's clock counts them.
     """
 
-    def __init__(self, env: simpy.Environment, rate: Callable[[int], float], capacity: float):
+    def __init__(self, env: simpy.Environment, rate: Callable[[int], float], capacity: float, servers: int = 1):
         self.env, self.rate, self.capacity = env, rate, capacity
-        self.work_done = 0.0
+        self.servers = servers
+        self.work_done = self.busy = 0.0
         self._jobs: list[tuple[float, int, simpy.Event]] = []
         self._numbers = count()
         self._virtual = self._updated = self._since = 0.0
@@ -59,7 +62,8 @@ class SharedRate:
     def count_from_now(self) -> None:
         """Leave what was done so far out of ``work_done`` and ``utilisation``."""
         self._advance()
-        self.work_done, self._since = 0.0, self.env.now
+        self.work_done = self.busy = 0.0
+        self._since = self.env.now
 
     def utilisation(self) -> float:
         """Return the share of the capacity that was used, 0 to 1."""
@@ -74,6 +78,7 @@ class SharedRate:
             gained = passed * self.rate(len(self._jobs))
             self._virtual += gained
             self.work_done += gained * len(self._jobs)
+            self.busy += passed * min(len(self._jobs), self.servers)
         self._updated = self.env.now
 
     def _set_alarm(self) -> None:
@@ -108,7 +113,7 @@ def cores_of(env: simpy.Environment, cores: int, slowdown: float = 1.0) -> Share
         surplus = (slowdown - 1) * (busy - 1) / (cores - 1) if cores > 1 else 0.0
         return busy / jobs / (1 + surplus)
 
-    return SharedRate(env, rate, cores / slowdown if cores > 1 else 1.0)
+    return SharedRate(env, rate, cores / slowdown if cores > 1 else 1.0, cores)
 
 
 def link_of(env: simpy.Environment, total: float, each: float) -> SharedRate:

@@ -19,7 +19,7 @@ PREFETCH = 2  # batches that a loader makes ahead: ``prefetch_factor`` of PyTorc
 
 @dataclass(frozen=True)
 class StepCosts:
-    """Costs of one weight update of one rank.
+    """Costs of one micro-step of one rank, and of a weight update after ``micro_steps`` of them.
 
     load              seconds of one core: reading apart, everything that a loader does for a batch
     read_bytes        bytes that a loader reads for a batch
@@ -37,6 +37,7 @@ class StepCosts:
     update: float
     gradient_bytes: float
     variation: float = 0.0
+    micro_steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,19 @@ class StepsRun:
     waiting              seconds per update that a rank waits for its batch, mean over ranks
     straggling           seconds per update that a rank waits for slower ones
     exchange             seconds per update that the exchange of gradients takes beyond the backward pass
+    processor            seconds of all cores that work, per update
     cores                used share of all cores, 0 to 1
-    storage              used share of the storage's bandwidth
+    storage, link        used share of the storage's bandwidth, and of that of a machine to it
     """
 
     seconds: float
     waiting: float
     straggling: float
     exchange: float
+    processor: float
     cores: float
     storage: float
+    link: float
 
 
 def all_reduce_seconds(ranks: int, size: float, link_bytes: float, latency: float) -> float:
@@ -121,7 +125,8 @@ def exposed_exchange(costs: StepCosts, cluster: Cluster) -> float:
 def simulate_steps(costs: StepCosts, cluster: Cluster, updates: int, skip: int = 0, seed: int = 0) -> StepsRun:
     """Run ``skip`` weight updates on all ranks, in which loaders fill their queues, and then ``updates`` that are counted."""
     env = simpy.Environment()
-    storage = link_of(env, cluster.storage_total, cluster.storage_node / max(1, cluster.ranks * cluster.loaders))
+    storage = link_of(env, cluster.storage_total, cluster.storage_total)
+    links = [link_of(env, cluster.storage_node, cluster.storage_node) for _ in range(cluster.nodes)]
     machines = [cores_of(env, cluster.cores, cluster.slowdown) for _ in range(cluster.nodes)]
     barrier = _Barrier(env, cluster.world)
     exchange = exposed_exchange(costs, cluster)
@@ -131,13 +136,13 @@ def simulate_steps(costs: StepCosts, cluster: Cluster, updates: int, skip: int =
         node = number // cluster.ranks
         source = np.random.default_rng([seed, number])
         factors = source.lognormal(0.0, costs.variation, skip + updates) * (cluster.slow_by if node < slow else 1.0)
-        ranks.append(_Rank(env, costs, cluster, machines[node], storage, barrier, exchange, factors))
+        ranks.append(_Rank(env, costs, cluster, machines[node], (links[node], storage), barrier, exchange, factors))
     runs = [env.process(rank.run()) for rank in ranks]
     began = 0.0
     if skip:
         env.run(ranks[0].skipped(skip))
         began = env.now
-        for resource in (*machines, storage):
+        for resource in (*machines, *links, storage):
             resource.count_from_now()
     env.run(simpy.AllOf(env, runs))
     return StepsRun(
@@ -145,8 +150,10 @@ def simulate_steps(costs: StepCosts, cluster: Cluster, updates: int, skip: int =
         waiting=float(np.mean([rank.waits[skip:] for rank in ranks])),
         straggling=float(np.mean([rank.straggles[skip:] for rank in ranks])),
         exchange=exchange,
+        processor=sum(machine.busy for machine in machines) / updates,
         cores=float(np.mean([machine.utilisation() for machine in machines])),
         storage=storage.utilisation(),
+        link=float(np.mean([link.utilisation() for link in links])),
     )
 
 
@@ -175,13 +182,13 @@ class _Rank:
         costs: StepCosts,
         cluster: Cluster,
         machine: SharedRate,
-        storage: SharedRate,
+        ways: tuple[SharedRate, ...],
         barrier: _Barrier,
         exchange: float,
         factors: np.ndarray,
     ):
         self.env, self.costs, self.cluster = env, costs, cluster
-        self.machine, self.storage, self.barrier, self.exchange = machine, storage, barrier, exchange
+        self.machine, self.ways, self.barrier, self.exchange = machine, ways, barrier, exchange
         self.factors = factors.tolist()
         self.waits: list[float] = []
         self.straggles: list[float] = []
@@ -197,13 +204,16 @@ class _Rank:
         for made in self.made:
             self.env.process(self._load(made))
         for number, factor in enumerate(self.factors):
-            began = self.env.now
-            if self.made:
-                yield self.made[number % len(self.made)].get()
-            else:
-                yield from self._make_batch()
-            self.waits.append(self.env.now - began)
-            yield self._compute(self.costs.forward_backward * factor)
+            waited = 0.0
+            for part in range(self.costs.micro_steps):
+                began = self.env.now
+                if self.made:
+                    yield self.made[(number * self.costs.micro_steps + part) % len(self.made)].get()
+                else:
+                    yield from self._make_batch()
+                waited += self.env.now - began
+                yield self._compute(self.costs.forward_backward * factor)
+            self.waits.append(waited)
             arrived = self.env.now
             yield self.barrier.wait()
             self.straggles.append(self.env.now - arrived)
@@ -223,5 +233,5 @@ class _Rank:
 
     def _make_batch(self) -> Generator[simpy.Event]:
         yield self.env.timeout(self.cluster.storage_latency * self.costs.reads)
-        yield self.storage.use(self.costs.read_bytes)
+        yield simpy.AllOf(self.env, [way.use(self.costs.read_bytes) for way in self.ways])  # the narrower one counts
         yield self.machine.use(self.costs.load)

@@ -13,6 +13,7 @@ from benchmarks.scale_plan.pool import PoolCosts, simulate_pool
 from benchmarks.scale_plan.sharing import cores_of
 from benchmarks.scale_plan.steps import Cluster, StepCosts, simulate_steps
 
+WALL, PROCESSOR = 0, 1  # clocks: seconds that passed, and those that processors worked
 CORES = 2  # of the machine of the rounds
 BAR = 0.15  # error at most
 HEALTH_INTERVAL = 50  # updates between two health checks: the default of ``--health-interval``
@@ -39,101 +40,112 @@ class Compared:
 
 
 # ---- tagging
-def pool_costs(row: dict[str, Any]) -> PoolCosts:
+def pool_costs(row: dict[str, Any], clock: int) -> PoolCosts:
     """Return the costs of a round; the slowdown is that of two processes that decode and score beside each other."""
     alone, together, pool = row["alone"], row["together"], row["pool"]
-    clip = alone["decode"] + alone["score"]
+    clip = alone["decode"][clock] + alone["score"][clock]
     return PoolCosts(
-        command=row["command"] - clip,
-        process=pool["process"] - clip,
-        decode=alone["decode"],
-        score=alone["score"],
+        command=row["command"][clock] - clip,
+        process=pool["process"][clock] - clip,
+        decode=alone["decode"][clock],
+        score=alone["score"][clock],
         hand_over=pool["hand_over"],
         gather=pool["gather"],
         end=0.0,  # in ``command``
-        slowdown=max(1.0, (together["decode"] + together["score"]) / clip),
+        slowdown=max(1.0, (together["decode"][clock] + together["score"][clock]) / clip),
     )
 
 
-def compare_tagging() -> list[Compared]:
+def compare_tagging(clock: int) -> list[Compared]:
     """Compare pools of one and two processes."""
     found = []
     for processes in (1, 2):
-        runs = [row["runs"][str(processes)] for row in rounds("tagging")]
+        measured = [row["runs"][str(processes)] for row in rounds("tagging")]
         simulated = [
-            simulate_pool(pool_costs(row), CORES, processes, int(run["count"]))
-            for row, run in zip(rounds("tagging"), runs)
+            simulate_pool(pool_costs(row, clock), CORES, processes, run["count"])
+            for row, run in zip(rounds("tagging"), measured)
         ]
-        name = f"tag, {processes} process" + "es" * (processes > 1)
+        name = "tag, one process" if processes == 1 else "tag, two processes"
+        wholes = [run["seconds"][clock] for run in measured]
+        if clock == PROCESSOR:
+            found.append(Compared(name, "s", wholes, [run.processor for run in simulated]))
+            continue
+        rates = [run["rate"] for run in measured]
         found += [
-            Compared(
-                f"{name}, steady",
-                "clips/s",
-                [run["rate"] for run in runs],
-                [run.rate(SKIP_ANSWERS) for run in simulated],
-            ),
-            Compared(f"{name}, whole", "s", [run["seconds"] for run in runs], [run.seconds for run in simulated]),
+            Compared(f"{name}, steady", "clips/s", rates, [run.rate(SKIP_ANSWERS) for run in simulated]),
+            Compared(f"{name}, whole command", "s", wholes, [run.seconds for run in simulated]),
         ]
     return found
 
 
 # ---- training
-def step_costs(row: dict[str, Any]) -> StepCosts:
+def step_costs(row: dict[str, Any], clock: int) -> StepCosts:
     """Return the costs of an update of the small preset; reading from memory is part of loading."""
-    alone = row["alone"]
+    alone = {part: value[clock] for part, value in row["alone"].items() if isinstance(value, list)}
     return StepCosts(
         load=alone["load"],
         read_bytes=0.0,
         reads=0,
-        forward_backward=alone["forward_backward"],
+        forward_backward=alone["step"] - alone["update"],
         update=alone["update"] + alone["log"] + alone["health"] / HEALTH_INTERVAL,
-        gradient_bytes=alone["gradient_bytes"],
-        variation=alone["variation"],
+        gradient_bytes=row["alone"]["gradient_bytes"],
+        variation=row["alone"]["variation"],
     )
 
 
-def this_machine(row: dict[str, Any], ranks: int) -> Cluster:
+def this_machine(row: dict[str, Any], clock: int, ranks: int) -> Cluster:
     """Return this machine with so many ranks, each with one loader. With all cores busy nothing hides the exchange."""
     alone, together, exchange = row["alone"], row["together"], row["exchange"]
-    parts = ("forward_backward", "update", "load")
-    latency = exchange["message"] / 2  # two messages follow each other in a ring of two
+    both = sum(together[part][clock] for part in ("step", "load"))
+    message, whole = exchange["message"][clock], exchange["all_reduce"][clock]
     return Cluster(
         nodes=1,
         ranks=ranks,
         cores=CORES,
         loaders=1,
-        slowdown=max(1.0, sum(together[part] for part in parts) / sum(alone[part] for part in parts)),
+        slowdown=max(1.0, both / sum(alone[part][clock] for part in ("step", "load"))),
         cpu=True,
-        link_bytes=alone["gradient_bytes"] / max(1e-9, exchange["all_reduce"] - exchange["message"]),
-        link_latency=latency,
+        link_bytes=alone["gradient_bytes"] / max(1e-9, whole - message),
+        link_latency=message / 2,  # two messages follow each other in a ring of two
     )
 
 
-def start_seconds(row: dict[str, Any], ranks: int, slowdown: float) -> float:
-    """Return the seconds of the launcher and of ranks that start beside each other, and of the end of the run."""
+def start_seconds(row: dict[str, Any], clock: int, ranks: int, slowdown: float) -> tuple[float, float]:
+    """Return the seconds, and processor seconds, of the launcher, of ranks that start beside each other, and of their end."""
     env = simpy.Environment()
     machine = cores_of(env, CORES, slowdown)
-    steps = 2 * (row["alone"]["forward_backward"] + row["alone"]["update"])
-    env.run(simpy.AllOf(env, [machine.use(row["command"] - steps) for _ in range(ranks)]))
-    return env.now + row["agent"]
+    work = row["command"][clock] - 2 * row["alone"]["step"][clock]
+    env.run(simpy.AllOf(env, [machine.use(work) for _ in range(ranks)]))
+    return env.now + row["agent"][clock], machine.busy + row["agent"][clock]
 
 
-def compare_training() -> list[Compared]:
+def compare_training(clock: int) -> list[Compared]:
     """Compare runs of one and two ranks."""
     found = []
     for ranks in (1, 2):
-        measured_rates, measured_wholes, rates, wholes = [], [], [], []
+        steps, starts = [], []
         for row in rounds("training"):
-            cluster = this_machine(row, ranks)
-            steady = simulate_steps(step_costs(row), cluster, UPDATES - SKIP_UPDATES, SKIP_UPDATES)
-            measured_rates.append(row["runs"][str(ranks)]["rate"])
-            measured_wholes.append(row["runs"][str(ranks)]["seconds"])
-            rates.append(1 / steady.seconds)
-            wholes.append(start_seconds(row, ranks, cluster.slowdown) + UPDATES * steady.seconds)
-        name = f"pretrain, {ranks} rank" + "s" * (ranks > 1)
+            cluster = this_machine(row, clock, ranks)
+            steps.append(simulate_steps(step_costs(row, clock), cluster, UPDATES - SKIP_UPDATES, SKIP_UPDATES))
+            starts.append(start_seconds(row, clock, ranks, cluster.slowdown))
+        measured = [row["runs"][str(ranks)] for row in rounds("training")]
+        wholes = [run["seconds"][clock] for run in measured]
+        name = "pretrain, one rank" if ranks == 1 else "pretrain, two ranks"
+        if clock == PROCESSOR:
+            spent = [
+                busy + UPDATES * (step.processor + ranks * step.exchange) for step, (_, busy) in zip(steps, starts)
+            ]
+            found.append(Compared(name, "s", wholes, spent))
+            continue
+        rates = [run["rate"] for run in measured]
         found += [
-            Compared(f"{name}, steady", "updates/s", measured_rates, rates),
-            Compared(f"{name}, whole", "s", measured_wholes, wholes),
+            Compared(f"{name}, steady", "updates/s", rates, [1 / step.seconds for step in steps]),
+            Compared(
+                f"{name}, whole command",
+                "s",
+                wholes,
+                [seconds + UPDATES * step.seconds for step, (seconds, _) in zip(steps, starts)],
+            ),
         ]
     return found
 
