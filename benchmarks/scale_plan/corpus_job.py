@@ -93,7 +93,7 @@ class _Job:
         self.idle_from = math.inf
 
     def run(self) -> CorpusRun:
-        speeds = np.random.default_rng([self.source.integers(1 << 31), 1]).lognormal(
+        speeds = np.random.default_rng([int(self.source.integers(1 << 31)), 1]).lognormal(
             0.0, self.job.variation, self.job.workers
         )
         workers = [self.env.process(self._work(float(slower))) for slower in speeds]

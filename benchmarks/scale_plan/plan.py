@@ -32,7 +32,7 @@ FULL = 0.9  # used share of a resource from which on it sets the pace
 
 @dataclass(frozen=True)
 class Costs:
-    """Medians of the measured rounds.
+    """The least of the measured rounds: other work on the machine only adds to them.
 
     crops              processor seconds of a crop by format
     slowdown           of cores while all of them are busy
@@ -52,18 +52,17 @@ class Costs:
 
     @classmethod
     def measured(cls) -> Costs:
-        """Return the medians of the rounds of ``measured.jsonl``."""
+        """Return the costs of the rounds of ``measured.jsonl``, by the processor's clock where they are computing."""
         tagging, training, plan = rounds("tagging"), rounds("training"), rounds("plan")
-        middle = statistics.median
         pools = [pool_costs(row, PROCESSOR) for row in tagging]
         return cls(
-            crops={form: middle(row["crops"][form]["crop"][PROCESSOR] for row in plan) for form in plan[0]["crops"]},
-            slowdown=middle(pool.slowdown for pool in pools),
-            clip=middle(pool.clip for pool in pools),
+            crops={form: min(row["crops"][form]["crop"][PROCESSOR] for row in plan) for form in plan[0]["crops"]},
+            slowdown=statistics.median(pool.slowdown for pool in pools),
+            clip=min(pool.clip for pool in pools),
             audio=tagging[0]["alone"]["audio_seconds"],
-            decode=middle(pool.decode + pool.hand_over + pool.gather for pool in pools),
-            start=middle(pool.command + pool.process for pool in pools),
-            checkpoint=middle(row["alone"]["checkpoint_bytes"] / row["alone"]["checkpoint"][WALL] for row in training),
+            decode=min(pool.decode + pool.hand_over + pool.gather for pool in pools),
+            start=min(pool.command + pool.process for pool in pools),
+            checkpoint=max(row["alone"]["checkpoint_bytes"] / row["alone"]["checkpoint"][WALL] for row in training),
         )
 
 

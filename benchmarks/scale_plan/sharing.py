@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from itertools import count
 
@@ -36,7 +37,7 @@ class SharedRate:
         self._jobs: list[tuple[float, int, simpy.Event]] = []
         self._numbers = count()
         self._virtual = self._updated = self._since = 0.0
-        self._alarm = 0  # number of the alarm that is valid; earlier ones ring for nothing
+        self._alarm = math.inf  # when the next one rings
 
     def use(self, work: float) -> simpy.Event:
         """Return an event that happens when ``work`` is done."""
@@ -82,22 +83,27 @@ class SharedRate:
         self._updated = self.env.now
 
     def _set_alarm(self) -> None:
-        """Ring when the job with the least work left will be done, if none comes or goes before."""
-        self._alarm += 1
+        """Ring when the job with the least work left would be done if no other came. An earlier alarm rings first, and looks."""
         if not self._jobs:
             return
         seconds = max(0.0, self._jobs[0][0] - self._virtual) / self.rate(len(self._jobs))
-        ring = self.env.timeout(seconds, self._alarm)
-        ring.callbacks.append(self._finish)  # type: ignore[union-attr]
+        if self.env.now + seconds < self._alarm:
+            self._alarm = self.env.now + seconds
+            self.env.timeout(seconds, self._alarm).callbacks.append(self._finish)  # type: ignore[union-attr]
 
     def _finish(self, ring: simpy.Event) -> None:
         if ring.value != self._alarm:
-            return
+            return  # a later alarm was set for an earlier time
+        self._alarm = math.inf
         self._advance()
-        self._virtual = max(self._virtual, self._jobs[0][0])
-        while self._jobs and self._jobs[0][0] <= self._virtual + DONE * max(1.0, abs(self._virtual)):
+        while self._jobs and self._is_done(self._jobs[0][0]):
             heapq.heappop(self._jobs)[2].succeed()
         self._set_alarm()
+
+    def _is_done(self, end: float) -> bool:
+        """Return True for a job without work left, and for one whose rest takes less time than the clock can show."""
+        left = end - self._virtual
+        return left <= DONE or self.env.now + left / self.rate(len(self._jobs)) <= self.env.now
 
 
 def cores_of(env: simpy.Environment, cores: int, slowdown: float = 1.0) -> SharedRate:

@@ -232,6 +232,7 @@ class _Rank:
             yield made.put(None)
 
     def _make_batch(self) -> Generator[simpy.Event]:
-        yield self.env.timeout(self.cluster.storage_latency * self.costs.reads)
-        yield simpy.AllOf(self.env, [way.use(self.costs.read_bytes) for way in self.ways])  # the narrower one counts
+        if self.costs.reads:
+            yield self.env.timeout(self.cluster.storage_latency * self.costs.reads)
+            yield from [way.use(self.costs.read_bytes) for way in self.ways]  # begun at once: the narrowest counts
         yield self.machine.use(self.costs.load)
