@@ -24,8 +24,8 @@ from benchmarks.scale_plan.parts import Clocks, children_seconds
 MEASURED = Path(__file__).with_name("measured.jsonl")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 LOOK_SECONDS = 0.005  # between two looks at a file that grows
-UPDATES = 150  # of a training run that is compared
-SKIP_ANSWERS, SKIP_UPDATES = 50, 20  # at either end of a run, which is not its steady state
+UPDATES = 60  # of a training run that is compared
+SKIP_ANSWERS, SKIP_UPDATES = 50, 10  # at either end of a run, which is not its steady state
 TRAIN = ("--preset", "small", "--workers", "1", "--log-interval", "1", "--warmup-updates", "1", "--device", "cpu")
 
 
@@ -161,8 +161,9 @@ def training_round(sources: Sources, folder: Path) -> dict[str, Any]:
         timed = run_timed(torchrun(ranks, "-m", "auricle", *words), out / "metrics.jsonl")
         return _run(timed, SKIP_UPDATES, UPDATES)
 
-    alone, one = part("training", sources.prepared), run(1)
-    together, two = part("training", sources.prepared, beside=2), run(2)
+    steps = (sources.prepared, "--clips", "30")
+    alone, one = part("training", *steps), run(1)
+    together, two = part("training", *steps, beside=2), run(2)
     network = exchange(int(alone["gradient_bytes"]))
     short = ("pretrain", sources.prepared, *TRAIN, "--max-updates", "2", "--out", str(folder / "short"), "--quiet")
     start = run_timed(auricle(*short)).clocks
