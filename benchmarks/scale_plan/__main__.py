@@ -2,7 +2,7 @@
 
     python -m benchmarks.scale_plan --measure tagging --recordings ESC10/audio --weights FILE    a round of measurements
     python -m benchmarks.scale_plan --measure training --prepared FOLDER     (auricle prepare lms ESC10/audio --suffix any)
-    python -m benchmarks.scale_plan --measure plan --recordings ESC10/audio
+    python -m benchmarks.scale_plan --measure plan --recordings ESC10/audio --prepared FOLDER
     python -m benchmarks.scale_plan --validate      the simulation against the runs of all rounds; exit code 1 beyond 15 %
     python -m benchmarks.scale_plan --simulate      the whole plan, some minutes
     python -m benchmarks.scale_plan --page          tables and figures of docs/scale-plan.md, from what was kept
@@ -31,8 +31,8 @@ def main() -> int:
     args = parser.parse_args()
     if not (args.measure or args.validate or args.simulate or args.page):
         parser.error("choose at least one of --measure, --validate, --simulate, --page")
-    if args.measure == "training" and not args.prepared:
-        parser.error("--measure training needs --prepared FOLDER: auricle prepare lms RECORDINGS --out FOLDER")
+    if args.measure in ("training", "plan") and not args.prepared:
+        parser.error(f"--measure {args.measure} needs --prepared FOLDER: auricle prepare lms RECORDINGS --out FOLDER")
     try:
         return _run(args)
     except AuricleError as error:

@@ -105,21 +105,25 @@ class Corpus:
     crops           that are learnt from in all
     row_seconds     of sound in a recording: a reader of a crop reads a recording of up to 1 MiB whole, of a longer one blocks
                     of 256 KiB (``data/stores/tar/ranges.py``)
+    seeks           blocks that are read of a long recording: where the crop is looked for, and the crop
     """
 
     name: str
     rows: float
     crops: float
     row_seconds: float
+    seeks: int = 3
+
+    def is_long(self, form: Form) -> bool:
+        """Return True if a recording is not read whole for a crop."""
+        return self.row_seconds * form.second > 1 << 20
 
     def reads(self, form: Form) -> tuple[int, float]:
         """Return the requests for a crop and their bytes."""
-        whole = self.row_seconds * form.second
-        return (1, whole) if whole <= 1 << 20 else (SEEKS, SEEKS * (1 << 18))
+        return (self.seeks, self.seeks * (1 << 18)) if self.is_long(form) else (1, self.row_seconds * form.second)
 
 
 GPUS, STORAGE = Gpus(), Storage()
-SEEKS = 3  # blocks that are read of a long recording: where the crop is looked for, and the crop
 ROW_SECONDS, ROW_BYTES = (
     5.5e-6,
     270,

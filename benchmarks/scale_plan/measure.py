@@ -26,6 +26,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 LOOK_SECONDS = 0.005  # between two looks at a file that grows
 UPDATES = 60  # of a training run that is compared
 SKIP_ANSWERS, SKIP_UPDATES = 50, 10  # at either end of a run, which is not its steady state
+CHECKPOINT = ("checkpoint", "checkpoint_bytes")
 TRAIN = ("--preset", "small", "--workers", "1", "--log-interval", "1", "--warmup-updates", "1", "--device", "cpu")
 
 
@@ -179,8 +180,9 @@ def training_round(sources: Sources, folder: Path) -> dict[str, Any]:
 
 
 def plan_round(sources: Sources, folder: Path) -> dict[str, Any]:
-    """Measure what only the plan needs: crops and whole recordings by format."""
-    return {"crops": part("crops", sources.recordings)}
+    """Measure what only the plan needs: crops and whole recordings by format, and a checkpoint."""
+    training = part("training", sources.prepared, "--clips", "8")
+    return {"crops": part("crops", sources.recordings), "checkpoint": {k: training[k] for k in CHECKPOINT}}
 
 
 ROUNDS = {"tagging": tagging_round, "training": training_round, "plan": plan_round}

@@ -27,7 +27,8 @@ from benchmarks.scale_plan.validation import PROCESSOR, WALL, pool_costs
 
 SEEDS = 5  # whole runs whose mean is taken
 CHECKPOINT_EVERY = 600.0  # seconds: the default of ``--checkpoint-minutes``
-FULL = 0.9  # used share of a resource from which on it sets the pace
+LATE = 0.02  # share of an update that ranks wait for their own batch, from which on data are late
+FULL = 0.85  # used share of a resource from which on it sets the pace
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Costs:
     @classmethod
     def measured(cls) -> Costs:
         """Return the costs of the rounds of ``measured.jsonl``, by the processor's clock where they are computing."""
-        tagging, training, plan = rounds("tagging"), rounds("training"), rounds("plan")
+        tagging, plan = rounds("tagging"), rounds("plan")
         pools = [pool_costs(row, PROCESSOR) for row in tagging]
         return cls(
             crops={form: min(row["crops"][form]["crop"][PROCESSOR] for row in plan) for form in plan[0]["crops"]},
@@ -62,7 +63,9 @@ class Costs:
             audio=tagging[0]["alone"]["audio_seconds"],
             decode=min(pool.decode + pool.hand_over + pool.gather for pool in pools),
             start=min(pool.command + pool.process for pool in pools),
-            checkpoint=max(row["alone"]["checkpoint_bytes"] / row["alone"]["checkpoint"][WALL] for row in training),
+            checkpoint=max(
+                row["checkpoint"]["checkpoint_bytes"] / row["checkpoint"]["checkpoint"][WALL] for row in plan
+            ),
         )
 
 
@@ -122,7 +125,7 @@ def train_point(
         slow_by=machines.slow_by,
     )
     turns = math.ceil(machines.loaders / step.micro_steps)  # updates in which each loader has its turn once
-    steps = simulate_steps(step, cluster, 2 * turns, turns)
+    steps = simulate_steps(step, cluster, turns, turns)
     run = _whole_run(costs, corpus, steps.seconds * corpus.crops / batch, nodes, machines)
     device = step.micro_steps * step.forward_backward + step.update
     limit = _limit(steps, device, step.forward_backward > machines.step_overhead)
@@ -167,11 +170,12 @@ def _whole_run(costs: Costs, corpus: Corpus, work: float, nodes: int, machines: 
 
 def _limit(step: StepsRun, device: float, computes: bool) -> str:
     """Name what most of an update goes to."""
+    data_is_late = step.waiting > LATE * step.seconds  # then ranks wait for others that wait for data
     shares = {
         "GPUs" if computes else "kernel launches": device,
-        "data": step.waiting,
+        "data": step.waiting + (step.straggling if data_is_late else 0.0),
         "network": step.exchange,
-        "slow ranks": step.straggling,
+        "slow ranks": 0.0 if data_is_late else step.straggling,
     }
     largest = max(shares, key=lambda name: shares[name])
     if largest != "data":
@@ -193,6 +197,8 @@ def train_points(costs: Costs, corpus: Corpus, batch: int, forms: tuple[str, ...
 def sensitivity(costs: Costs, corpus: Corpus, form: str, batch: int, nodes: int) -> list[tuple[str, TrainPoint]]:
     """Return the point with one assumption changed at a time."""
     machines, storage = GPUS, STORAGE
+    minutes = replace(corpus, row_seconds=60.0, rows=corpus.rows * corpus.row_seconds / 60)
+    one_block = replace(corpus, seeks=1)
     changed: list[tuple[str, Gpus, Storage]] = [
         ("as assumed", machines, storage),
         ("25 % of the peak", replace(machines, utilisation=0.25), storage),
@@ -210,7 +216,11 @@ def sensitivity(costs: Costs, corpus: Corpus, form: str, batch: int, nodes: int)
         ("kernel launches of 5 ms", replace(machines, step_overhead=0.005), storage),
         ("machines fail ten times as often", replace(machines, node_mtbf=machines.node_mtbf / 10), storage),
     ]
-    return [(name, train_point(costs, corpus, form, batch, nodes, m, s)) for name, m, s in changed]
+    points = [(name, train_point(costs, corpus, form, batch, nodes, m, s)) for name, m, s in changed]
+    if corpus.is_long(assumptions.FORMS[form]):
+        points.append(("MP3 in recordings of a minute", train_point(costs, minutes, "MP3", batch, nodes)))
+        points.append(("one block read a crop", train_point(costs, one_block, form, batch, nodes)))
+    return points
 
 
 # ---- tagging

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,30 @@ def tag_row(point: TagPoint) -> dict[str, Any]:
 def simulate() -> None:
     """Simulate the whole plan and write ``results.json``; takes some minutes."""
     costs = Costs.measured()
-    found: dict[str, Any] = {"train": [], "sensitivity": {}, "shards": {}}
+    found = {"costs": asdict(costs), **simulate_training(costs), **simulate_tagging(costs)}
+    RESULTS.write_text(json.dumps(_rounded(found), indent=0) + "\n", encoding="utf-8")
+
+
+def simulate_training(costs: Costs) -> dict[str, Any]:
+    """Simulate pre-training on growing numbers of machines, and with one assumption changed at a time."""
+    rows = []
     for corpus, batch in RUNS:
         for form in SHOWN_FORMS:
             for nodes in assumptions.NODES:
-                found["train"].append(train_row(plan.train_point(costs, corpus, form, batch, nodes)))
+                rows.append(train_row(plan.train_point(costs, corpus, form, batch, nodes)))
                 print(f"{corpus.name}, {batch} crops, {form}, {nodes} machines", file=sys.stderr)
+    changes = {}
     for name, corpus, batch, nodes in REFERENCE:
-        rows = plan.sensitivity(costs, corpus, "FLAC", batch, nodes)
-        found["sensitivity"][name] = [{"changed": changed, **train_row(point)} for changed, point in rows]
-    found["tag"] = [tag_row(point) for point in plan.tag_points(costs, SHARD_HOURS)]
+        points = plan.sensitivity(costs, corpus, "FLAC", batch, nodes)
+        changes[name] = [{"changed": changed, **train_row(point)} for changed, point in points]
+    return {"train": rows, "sensitivity": changes}
+
+
+def simulate_tagging(costs: Costs) -> dict[str, Any]:
+    """Simulate tagging with growing numbers of workers, and with shards of growing size."""
+    workers = [tag_row(point) for point in plan.tag_points(costs, SHARD_HOURS)]
     sweep = plan.shard_sweep(costs, SWEPT_WORKERS)
-    found["shards"] = {kind: [tag_row(point) for point in points] for kind, points in sweep.items()}
-    RESULTS.write_text(json.dumps(_rounded(found), indent=0) + "\n", encoding="utf-8")
+    return {"tag": workers, "shards": {kind: [tag_row(point) for point in points] for kind, points in sweep.items()}}
 
 
 def _rounded(value: Any) -> Any:

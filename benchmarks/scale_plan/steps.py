@@ -136,7 +136,10 @@ def simulate_steps(costs: StepCosts, cluster: Cluster, updates: int, skip: int =
         node = number // cluster.ranks
         source = np.random.default_rng([seed, number])
         factors = source.lognormal(0.0, costs.variation, skip + updates) * (cluster.slow_by if node < slow else 1.0)
-        ranks.append(_Rank(env, costs, cluster, machines[node], (links[node], storage), barrier, exchange, factors))
+        place = number % cluster.ranks / cluster.ranks
+        ranks.append(
+            _Rank(env, costs, cluster, machines[node], (links[node], storage), barrier, exchange, factors, place)
+        )
     runs = [env.process(rank.run()) for rank in ranks]
     began = 0.0
     if skip:
@@ -186,10 +189,11 @@ class _Rank:
         barrier: _Barrier,
         exchange: float,
         factors: np.ndarray,
+        place: float,
     ):
         self.env, self.costs, self.cluster = env, costs, cluster
         self.machine, self.ways, self.barrier, self.exchange = machine, ways, barrier, exchange
-        self.factors = factors.tolist()
+        self.factors, self.place = factors.tolist(), place
         self.waits: list[float] = []
         self.straggles: list[float] = []
         self.ended = 0.0
@@ -201,8 +205,11 @@ class _Rank:
         return self.awaited.setdefault(updates, self.env.event())
 
     def run(self) -> Generator[simpy.Event]:
-        for made in self.made:
-            self.env.process(self._load(made))
+        cycle = self.cluster.storage_latency * self.costs.reads + self.costs.load
+        for number, made in enumerate(
+            self.made
+        ):  # evenly apart, as they come to be: else all would read, then all compute
+            self.env.process(self._load(made, (number + self.place) / len(self.made) * cycle))
         for number, factor in enumerate(self.factors):
             waited = 0.0
             for part in range(self.costs.micro_steps):
@@ -226,7 +233,8 @@ class _Rank:
     def _compute(self, seconds: float) -> simpy.Event:
         return self.machine.use(seconds) if self.cluster.cpu else self.env.timeout(seconds)
 
-    def _load(self, made: simpy.Store) -> Generator[simpy.Event]:
+    def _load(self, made: simpy.Store, later: float) -> Generator[simpy.Event]:
+        yield self.env.timeout(later)
         while True:
             yield from self._make_batch()
             yield made.put(None)

@@ -16,6 +16,7 @@ from benchmarks.scale_plan.steps import Cluster, StepCosts, simulate_steps
 WALL, PROCESSOR = 0, 1  # clocks: seconds that passed, and those that processors worked
 CORES = 2  # of the machine of the rounds
 BAR = 0.15  # error at most
+FREE = 0.15  # cores that others used on average in a round whose seconds count; processor seconds count in all rounds
 HEALTH_INTERVAL = 50  # updates between two health checks: the default of ``--health-interval``
 
 
@@ -39,6 +40,11 @@ class Compared:
         return statistics.median(self.errors)
 
 
+def counted(kind: str, clock: int) -> list[dict[str, Any]]:
+    """Return the rounds whose figures of this clock mean something; seconds that passed only say much on a free machine."""
+    return [row for row in rounds(kind) if clock == PROCESSOR or row["other_cores"] <= FREE]
+
+
 # ---- tagging
 def pool_costs(row: dict[str, Any], clock: int) -> PoolCosts:
     """Return the costs of a round; the slowdown is that of two processes that decode and score beside each other."""
@@ -58,12 +64,12 @@ def pool_costs(row: dict[str, Any], clock: int) -> PoolCosts:
 
 def compare_tagging(clock: int) -> list[Compared]:
     """Compare pools of one and two processes."""
-    found = []
-    for processes in (1, 2):
-        measured = [row["runs"][str(processes)] for row in rounds("tagging")]
+    found: list[Compared] = []
+    rows = counted("tagging", clock)
+    for processes in (1, 2) if rows else ():
+        measured = [row["runs"][str(processes)] for row in rows]
         simulated = [
-            simulate_pool(pool_costs(row, clock), CORES, processes, run["count"])
-            for row, run in zip(rounds("tagging"), measured)
+            simulate_pool(pool_costs(row, clock), CORES, processes, run["count"]) for row, run in zip(rows, measured)
         ]
         name = "tag, one process" if processes == 1 else "tag, two processes"
         wholes = [run["seconds"][clock] for run in measured]
@@ -121,14 +127,15 @@ def start_seconds(row: dict[str, Any], clock: int, ranks: int, slowdown: float) 
 
 def compare_training(clock: int) -> list[Compared]:
     """Compare runs of one and two ranks."""
-    found = []
-    for ranks in (1, 2):
+    found: list[Compared] = []
+    rows = counted("training", clock)
+    for ranks in (1, 2) if rows else ():
         steps, starts = [], []
-        for row in rounds("training"):
+        for row in rows:
             cluster = this_machine(row, clock, ranks)
             steps.append(simulate_steps(step_costs(row, clock), cluster, UPDATES - SKIP_UPDATES, SKIP_UPDATES))
             starts.append(start_seconds(row, clock, ranks, cluster.slowdown))
-        measured = [row["runs"][str(ranks)] for row in rounds("training")]
+        measured = [row["runs"][str(ranks)] for row in rows]
         wholes = [run["seconds"][clock] for run in measured]
         name = "pretrain, one rank" if ranks == 1 else "pretrain, two ranks"
         if clock == PROCESSOR:
@@ -151,7 +158,9 @@ def compare_training(clock: int) -> list[Compared]:
 
 
 def validation_table(compared: list[Compared]) -> str:
-    """Return a Markdown table."""
+    """Return a Markdown table, or a sentence where nothing was compared."""
+    if not compared:
+        return "No round was measured on a free machine yet."
     head = "| run | measured | simulated | error | error by round |\n|---|---:|---:|---:|---|"
     middle = statistics.median
     rows = [
