@@ -167,5 +167,5 @@ class TagMachines:
 
 TAG_MACHINES = TagMachines()
 WORKERS = (8, 16, 32, 64, 128, 256, 512, 1024)
-SHARD_HOURS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 977)  # 977: one shard per worker of 1,024
+SHARD_HOURS = (8, 16, 32, 64, 128, 256, 512, 977)  # 977: one shard per worker of 1,024
 TAG_HOURS = 1e6

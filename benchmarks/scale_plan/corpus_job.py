@@ -128,9 +128,11 @@ class _Job:
             compute = hours * job.hour_seconds * slower
             least = max(compute, hours * job.hour_reads * job.storage_latency / job.ahead)
             read = self.storage.use(hours * job.hour_bytes)
-            shard = read & env.timeout(least)
-            yield shard if math.isinf(dies_at) else shard | env.timeout(max(0.0, dies_at - env.now))
-            if shard.triggered:
+            left = dies_at - env.now
+            yield env.timeout(max(0.0, min(least, left)))
+            if left >= least and not read.triggered:  # computed, and the storage is late
+                yield read if math.isinf(dies_at) else read | env.timeout(max(0.0, dies_at - env.now))
+            if left >= least and read.triggered:
                 self.computed += compute
                 hours = 0.0
                 continue

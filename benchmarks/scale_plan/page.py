@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +139,10 @@ def write_page(page: Path = PAGE) -> None:
     """Replace the tables of the page and draw its figures."""
     text = page.read_text(encoding="utf-8")
     for name, content in tables().items():
-        pattern = rf"(<!-- table {re.escape(name)} -->\n).*?(\n<!-- end -->)"
-        text, count = re.subn(pattern, lambda found, new=content: f"{found[1]}{new}{found[2]}", text, flags=re.DOTALL)
-        assert count == 1, f"{page} has no table {name}"
+        begin, end = f"<!-- table {name} -->\n", "<!-- end -->"
+        before, found, rest = text.partition(begin)
+        assert found, f"{page} has no table {name}"
+        text = f"{before}{begin}{content}\n{end}{rest.partition(end)[2]}"
     page.write_text(text, encoding="utf-8")
     draw(results())
 
@@ -170,16 +170,16 @@ def draw(found: dict[str, Any], folder: Path = IMAGES) -> None:
         axes[0].plot([row["workers"] for row in rows], [row["hours"] for row in rows], "o-", color=colour, label=kind)
     _loglog(axes[0], "workers", "hours for 1 M hours of sound")
     axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_formatter("{x:,g}")
     axes[0].legend(frameon=False)
-    styles = ((BLUE, "-"), (BLUE, "--"), (ORANGE, "-"), (ORANGE, "--"))
-    for (kind, rows), (colour, style) in zip(found["shards"].items(), styles):
+    styles = ((BLUE, "-", 5), (BLUE, "--", 5), (ORANGE, "-", 2), (ORANGE, "--", 2))
+    for (kind, rows), (colour, style, width) in zip(found["shards"].items(), styles):
         axes[1].plot(
             [r["shard_hours"] for r in rows],
             [r["hours"] for r in rows],
             style,
             color=colour,
-            marker="o",
-            ms=4,
+            lw=width,
             label=kind,
         )
     _loglog(axes[1], "hours of sound in a shard", "hours on 1,024 cores")
@@ -190,9 +190,9 @@ def draw(found: dict[str, Any], folder: Path = IMAGES) -> None:
 
 def _lines(axis: Any, rows: list[Row], value: str, title: str, label: str) -> None:
     """A line per format, and the ideal: the first point divided evenly, at equal cost."""
-    for form, colour in COLOURS.items():
+    for (form, colour), width in zip(COLOURS.items(), (6, 3.5, 1.5)):  # all can be seen where they lie on each other
         mine = [row for row in rows if row["form"] == form]
-        axis.plot([row["gpus"] for row in mine], [row[value] for row in mine], "o-", color=colour, label=form)
+        axis.plot([row["gpus"] for row in mine], [row[value] for row in mine], lw=width, color=colour, label=form)
     gpus = sorted({row["gpus"] for row in rows})
     work = min(row["device_ms"] / row["ms"] * row[value] for row in rows if row["gpus"] == gpus[0])
     ideal = [work * gpus[0] / n if value == "hours" else work for n in gpus]
@@ -200,6 +200,8 @@ def _lines(axis: Any, rows: list[Row], value: str, title: str, label: str) -> No
     axis.set_title(title)
     _loglog(axis, "GPUs", label)
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:,g}")
+    axis.yaxis.set_minor_formatter("")
 
 
 def _loglog(axis: Any, x: str, y: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from benchmarks.scale_plan import assumptions
@@ -27,7 +27,7 @@ from benchmarks.scale_plan.validation import PROCESSOR, WALL, pool_costs
 
 SEEDS = 5  # whole runs whose mean is taken
 CHECKPOINT_EVERY = 600.0  # seconds: the default of ``--checkpoint-minutes``
-LATE = 0.02  # share of an update that ranks wait for their own batch, from which on data are late
+LATE = 0.05  # share of an update that ranks wait for their batch, from which on data set the pace
 FULL = 0.85  # used share of a resource from which on it sets the pace
 
 
@@ -170,28 +170,18 @@ def _whole_run(costs: Costs, corpus: Corpus, work: float, nodes: int, machines: 
 
 def _limit(step: StepsRun, device: float, computes: bool) -> str:
     """Name what most of an update goes to."""
-    data_is_late = step.waiting > LATE * step.seconds  # then ranks wait for others that wait for data
-    shares = {
-        "GPUs" if computes else "kernel launches": device,
-        "data": step.waiting + (step.straggling if data_is_late else 0.0),
-        "network": step.exchange,
-        "slow ranks": 0.0 if data_is_late else step.straggling,
-    }
-    largest = max(shares, key=lambda name: shares[name])
-    if largest != "data":
-        return largest
+    if step.waiting <= LATE * step.seconds:
+        shares = {
+            "GPUs" if computes else "kernel launches": device,
+            "network": step.exchange,
+            "slow ranks": step.straggling,
+        }
+        return max(shares, key=lambda name: shares[name])
     if step.storage > FULL:
         return "storage"
     if step.link > FULL:
         return "link to the storage"
     return "cores" if step.cores > FULL else "latency of the storage"
-
-
-def train_points(costs: Costs, corpus: Corpus, batch: int, forms: tuple[str, ...]) -> Iterator[TrainPoint]:
-    """Yield the points of a corpus, by format and number of machines."""
-    for form in forms:
-        for nodes in assumptions.NODES:
-            yield train_point(costs, corpus, form, batch, nodes)
 
 
 def sensitivity(costs: Costs, corpus: Corpus, form: str, batch: int, nodes: int) -> list[tuple[str, TrainPoint]]:

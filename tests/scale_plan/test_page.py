@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_tables_of_the_page_are_those_of_the_kept_measurements_and_results():
     text = (ROOT / page.PAGE).read_text(encoding="utf-8")
     for name, content in page.tables().items():
-        assert f"<!-- table {name} -->\n{content}\n<!-- end -->" in text, f"run python -m benchmarks.scale_plan --page: {name}"
+        assert f"<!-- table {name} -->\n{content}\n<!-- end -->" in text, (
+            f"run python -m benchmarks.scale_plan --page: {name}"
+        )
 
 
 def test_the_figures_of_the_page_are_drawn_from_the_results(tmp_path):
