@@ -8,7 +8,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.core.executors.base import LocalExecutor
-from auricle.core.executors.config import POOL_PAYS, CorpusSettings, CorpusShard
+from auricle.core.executors.config import POOL_PAYS, POOL_PAYS_FILES, CorpusSettings, CorpusShard
 from auricle.core.executors.pool import TRIES, PoolExecutor
 from helpers import corpus_workers
 
@@ -86,3 +86,12 @@ def test_every_name_is_in_one_share_and_stays_there():
 def test_a_share_that_does_not_exist_is_refused(text):
     with pytest.raises(AuricleError, match="such as 3/16"):
         CorpusSettings(shard=text)
+
+
+def test_work_on_files_without_a_network_pays_in_a_pool_sooner(monkeypatch):
+    made = []
+    make_executor = CorpusSettings.make_executor
+    monkeypatch.setattr(CorpusSettings, "make_executor", lambda *args: made.append(make_executor(*args)) or made[-1])
+    for count in (POOL_PAYS_FILES - 1, POOL_PAYS_FILES):
+        assert list(CorpusSettings(processes=2).map(abs, range(-count, 0), str)) == list(range(count, 0, -1))
+    assert [type(executor) for executor in made] == [LocalExecutor, PoolExecutor]

@@ -38,7 +38,9 @@ class SpeechConfig:
     min_seconds: float = option(7.0, "zero-pad shorter sound to this many seconds, for both")
     float16: bool = option(False, HALF + "; features keep three digits")
     device: str = option("auto", "of the speech model: cpu, cuda, cuda:1, or auto: the first GPU if there is one")
-    workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None}, old={0: None})
+    workers: int | None = option(
+        None, "processes, or auto: one per core, 8 at most with the speech model", special={"auto": None}, old={0: None}
+    )
     executor: str = executor_option(POOL_PAYS)
     quiet: bool = option(False, "show no progress")
 

@@ -93,20 +93,23 @@ class ExecutorSettings:
         if self.processes is not None:
             check_ranges(self, ("processes",), 1)
 
-    def make_executor(self, items: int, device: str, pool_from: int = POOL_PAYS) -> Executor:
+    def make_executor(
+        self, items: int, device: str, pool_from: int = POOL_PAYS, most: int | None = MOST_AUTO
+    ) -> Executor:
         """Return what runs the work.
 
         Args:
             items: number of recordings or clips.
             device: type of the device that computes: "cpu", "cuda".
             pool_from: number of items from which on auto is a pool.
+            most: processes, unless more are asked for; None: one per core.
 
         Raises:
             AuricleError: for Ray where it is not installed.
         """
         if not items:  # no process is started for nothing
             return LocalExecutor()
-        processes = self.processes or min(available_cores(), MOST_AUTO)
+        processes = self.processes or min(available_cores(), most or available_cores())
         if self.executor == "pool" or (
             self.executor == "auto" and device == "cpu" and processes > 1 and items >= pool_from
         ):
@@ -126,7 +129,7 @@ class ExecutorSettings:
             function: work on files without a network. Executors with other processes pickle it.
             parts, lost: as of ``Executor.run``.
         """
-        executor = self.make_executor(len(parts), "cpu", POOL_PAYS_FILES)
+        executor = self.make_executor(len(parts), "cpu", POOL_PAYS_FILES, None)
         return executor.run(partial(mapping, function), parts, lost, lambda message: None)
 
 
