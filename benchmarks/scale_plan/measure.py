@@ -65,22 +65,26 @@ def run_timed(command: Sequence[str], watched: Path | None = None) -> Timed:
         AuricleError: the command fails.
     """
     began, before = time.perf_counter(), children_seconds()
-    process = subprocess.Popen(
-        command, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
     lines: list[float] = []
     size = 0
-    while process.poll() is None:
-        if watched is not None and watched.is_file() and (now := watched.stat().st_size) > size:
-            with watched.open("rb") as file:
-                file.seek(size)
-                new = file.read(now - size).count(b"\n")
-            lines += [time.perf_counter() - began] * new
-            size = now
-        time.sleep(LOOK_SECONDS)
-    seconds = time.perf_counter() - began
-    assert process.stderr is not None
-    message = process.stderr.read()
+    with tempfile.TemporaryFile("w+") as messages:
+        process = subprocess.Popen(
+            command, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL, stderr=messages, text=True
+        )
+        running = True
+        while running:
+            running = process.poll() is None
+            if watched is not None and watched.is_file() and (now := watched.stat().st_size) > size:
+                with watched.open("rb") as file:
+                    file.seek(size)
+                    new = file.read(now - size).count(b"\n")
+                lines += [time.perf_counter() - began] * new
+                size = now
+            if running:
+                time.sleep(LOOK_SECONDS)
+        seconds = time.perf_counter() - began
+        messages.seek(0)
+        message = messages.read()
     if process.returncode:
         raise AuricleError(f"{' '.join(command)}: exit {process.returncode}; its last words: {message[-500:]}")
     return Timed(seconds, children_seconds() - before, lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from benchmarks.scale_plan import page
 from benchmarks.scale_plan.results import results
 
@@ -19,6 +20,7 @@ def test_the_tables_of_the_page_are_those_of_the_kept_measurements_and_results()
 
 
 def test_the_figures_of_the_page_are_drawn_from_the_results(tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the [plots] extra")
     page.draw(results(), tmp_path)
     drawn = sorted(file.name for file in tmp_path.iterdir())
     assert drawn == ["scale_plan_tagging.png", "scale_plan_training.png"]
