@@ -135,8 +135,10 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     Raises:
         AuricleError: for a wrong source, model or setting, and for an output of other clips or settings.
     """
+    from auricle.core.devices import tune_allocator
     from auricle.inference.embedder import Embedder
 
+    tune_allocator()
     model, weights = _open_model(config)
     with _manifest(config) as manifest:
         embedder = Embedder(model, weights=weights, settings=config.settings, level=config.level)

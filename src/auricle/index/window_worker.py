@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from auricle.audio.sources import AudioSource
+from auricle.core.devices import tune_allocator
 from auricle.core.executors.base import Tell, Worker
 from auricle.index.changes import checksum
 from auricle.index.window_pass import EncodedWindow, NotRead, ReadToEnd, RecordingToRead, WindowPass
@@ -47,6 +48,7 @@ def make_window_worker(
         open_model: returns model and weights, as ``WindowPass`` takes them.
         settings, min_score: as of ``WindowPass``.
     """
+    tune_allocator()
     return encode_recordings(WindowPass(*open_model(), settings, min_score), True, tell)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from auricle.audio.sources import AudioSource
+from auricle.core.devices import tune_allocator
 from auricle.core.executors.base import Executor, MakeWorker, Tell, Worker
 from auricle.data.manifest.manifest import Manifest
 from auricle.data.stores.shards import ClipEmbedding
@@ -30,6 +31,7 @@ def make_embed_worker(
         settings, level: as of ``Embedder``.
         names: the vectors to compute, as of ``Embedder.iterate``.
     """
+    tune_allocator()
     model, weights = open_model()
     return embed_batches(Embedder(model, weights=weights, settings=settings, level=level), names, tell)
 

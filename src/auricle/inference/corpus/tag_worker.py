@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from auricle.audio.sources import AudioSource
+from auricle.core.devices import tune_allocator
 from auricle.core.executors.base import Tell, Worker
 from auricle.inference.config import EventSettings, TagSettings
 from auricle.inference.corpus.stamps import Stamp, stamp
@@ -43,6 +44,7 @@ def make_tag_worker(
         model, weights, settings, events: as of ``Tagger``.
         lengths: of ``frequent_lengths``.
     """
+    tune_allocator()
     tagger = Tagger(model, weights=weights, settings=settings, events=events)
     tagger.fix_graphs(lengths)
     return tag_sources(tagger, tell)
