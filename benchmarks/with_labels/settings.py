@@ -62,7 +62,7 @@ HEAD = {"how": "head"}  # a head on the frozen student, chosen by cross-validati
 # mn04_as from the labelled clips: on ESC-10 a head is as good as the whole network ("fold" tables of RESULTS.md)
 TAUGHT_TEACHER: dict[str, dict[str, Any]] = {
     "ESC-10": HEAD,
-    "digits": {**FEW, "seconds": 1.0, "roll": 1600, "epochs": 60, "warmup_epochs": 6.0, "lr": 3e-3, "gain": None},
+    "digits": {**FEW, "seconds": 1.0, "roll": 1600, "epochs": 60, "warmup_epochs": 6.0, "lr": 3e-3},
 }
 # and the student from its answers to clips without labels
 ANSWERED = {

@@ -77,16 +77,13 @@ class Students(Runs):
         if options["teacher"] == settings.MODEL:
             options["teacher_weights"] = (str(self.shared / settings.WEIGHTS),)
         else:
-            options["teacher"] = str(self.answers(self.small_encoder()))
+            options["teacher"] = str(self.answers(self.small_encoder(), pool_rows(self.clips), "answers"))
         distil(table, run, options)
         return run
 
-    def answers(self, encoder: Path) -> Path:
-        """The store of an encoder's answers to the whole pool; one that was stopped is continued."""
-        table, store = (
-            write_table(pool_rows(self.clips), self.folder / "tables" / "pool.csv"),
-            self.folder / "answers",
-        )
+    def answers(self, encoder: Path, rows: list[Row], name: str) -> Path:
+        """The store of an encoder's answers to recordings; one that was stopped is continued."""
+        table, store = write_table(rows, self.folder / "tables" / f"{name}.csv"), self.folder / name
         auricle_command("prepare", "teacher", str(table), "--model", str(encoder), "--out", str(store), "--quiet")
         return store
 
@@ -119,7 +116,8 @@ class Students(Runs):
         run = self.folder / "runs" / f"answered-{teacher.name}"
         pool = [row for row in pool_rows(self.clips, without) if row["id"].startswith(task)]
         table, began = write_table(pool, self.folder / "tables" / f"{run.name}.csv"), time.monotonic()
-        distil(table, run, {**settings.ANSWERED, "teacher": str(teacher), "seed": seed})
+        store = self.answers(teacher, pool, f"answers-{teacher.name}")
+        distil(table, run, {**settings.ANSWERED, "teacher": str(store), "seed": seed})
         test_rows = [row for row in rows if row["split"] == "test"]
         self.results.add(Result(*name, accuracy(run, test_rows), len(test_rows), time.monotonic() - began))
 
