@@ -66,6 +66,7 @@ def students_table(rows: list[Result]) -> str:
     if not rows:
         return ""
     tasks, arms = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("task", "arm"))
+    tasks.sort()
     arms.sort(key=lambda arm: not arm.startswith("labels alone"))
     lines = [f"| taught by | {' | '.join(tasks)} |", "| --- " * (len(tasks) + 1) + "|"]
     for arm in arms:
