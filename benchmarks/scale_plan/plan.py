@@ -25,6 +25,7 @@ from benchmarks.scale_plan.measure import rounds
 from benchmarks.scale_plan.steps import Cluster, StepCosts, StepsRun, simulate_steps
 from benchmarks.scale_plan.validation import PROCESSOR, WALL, pool_costs
 
+TURNS = 1  # of each loader that count, after one that does not; what waits in queues then makes late data up to a tenth too fast
 SEEDS = 5  # whole runs whose mean is taken
 CHECKPOINT_EVERY = 600.0  # seconds: the default of ``--checkpoint-minutes``
 LATE = 0.05  # share of an update that ranks wait for their batch, from which on data set the pace
@@ -125,7 +126,7 @@ def train_point(
         slow_by=machines.slow_by,
     )
     turns = math.ceil(machines.loaders / step.micro_steps)  # updates in which each loader has its turn once
-    steps = simulate_steps(step, cluster, turns, turns)
+    steps = simulate_steps(step, cluster, TURNS * turns, turns)
     run = _whole_run(costs, corpus, steps.seconds * corpus.crops / batch, nodes, machines)
     device = step.micro_steps * step.forward_backward + step.update
     limit = _limit(steps, device, step.forward_backward > machines.step_overhead)
