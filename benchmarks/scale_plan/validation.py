@@ -16,7 +16,7 @@ from benchmarks.scale_plan.steps import Cluster, StepCosts, simulate_steps
 WALL, PROCESSOR = 0, 1  # clocks: seconds that passed, and those that processors worked
 CORES = 2  # of the machine of the rounds
 BAR = 0.15  # error at most
-FREE = 0.15  # cores that others used on average in a round whose seconds count; processor seconds count in all rounds
+FREE = 0.4  # of two cores, that others used on average in a round whose seconds count; processor seconds count in all rounds
 HEALTH_INTERVAL = 50  # updates between two health checks: the default of ``--health-interval``
 
 
@@ -47,18 +47,25 @@ def counted(kind: str, clock: int) -> list[dict[str, Any]]:
 
 # ---- tagging
 def pool_costs(row: dict[str, Any], clock: int) -> PoolCosts:
-    """Return the costs of a round; the slowdown is that of two processes that decode and score beside each other."""
+    """Return the costs of a round.
+
+    Threads that decode beside the network of their process make both dearer, as measured in one process (``threads``; not in the
+    first rounds). The slowdown is that of two processes that decode and score beside each other. Both by the processor's clock,
+    which short disturbances do not change.
+    """
     alone, together, pool = row["alone"], row["together"], row["pool"]
+    parts = alone["decode"][PROCESSOR] + alone["score"][PROCESSOR]
+    threads = max(1.0, alone["threads"][PROCESSOR] / parts) if "threads" in alone else 1.0
     clip = alone["decode"][clock] + alone["score"][clock]
     return PoolCosts(
         command=row["command"][clock] - clip,
         process=pool["process"][clock] - clip,
-        decode=alone["decode"][clock],
-        score=alone["score"][clock],
+        decode=alone["decode"][clock] * threads,
+        score=alone["score"][clock] * threads,
         hand_over=pool["hand_over"],
         gather=pool["gather"],
         end=0.0,  # in ``command``
-        slowdown=max(1.0, (together["decode"][clock] + together["score"][clock]) / clip),
+        slowdown=max(1.0, (together["decode"][PROCESSOR] + together["score"][PROCESSOR]) / parts),
     )
 
 
@@ -102,14 +109,14 @@ def step_costs(row: dict[str, Any], clock: int) -> StepCosts:
 def this_machine(row: dict[str, Any], clock: int, ranks: int) -> Cluster:
     """Return this machine with so many ranks, each with one loader. With all cores busy nothing hides the exchange."""
     alone, together, exchange = row["alone"], row["together"], row["exchange"]
-    both = sum(together[part][clock] for part in ("step", "load"))
+    both = sum(together[part][PROCESSOR] for part in ("step", "load"))  # short disturbances do not change it
     message, whole = exchange["message"][clock], exchange["all_reduce"][clock]
     return Cluster(
         nodes=1,
         ranks=ranks,
         cores=CORES,
         loaders=1,
-        slowdown=max(1.0, both / sum(alone[part][clock] for part in ("step", "load"))),
+        slowdown=max(1.0, both / sum(alone[part][PROCESSOR] for part in ("step", "load"))),
         cpu=True,
         link_bytes=alone["gradient_bytes"] / max(1e-9, whole - message),
         link_latency=message / 2,  # two messages follow each other in a ring of two
