@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 BLOCK_FRAMES = 4096  # frames held at once per thread, over the whole batch; 16 MB at 1024 samples a frame
-CACHED_SAMPLES = 1 << 17  # of frames that a thread transforms at once: they and their spectra stay in its cache
+CACHED_SAMPLES = 1 << 18  # of frames that a thread transforms at once: they and their spectra stay in its cache
 FEWEST_FRAMES = 16  # with fewer, products take another kernel, and the last bit of a frame depends on their number
 
 
