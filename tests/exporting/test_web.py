@@ -148,8 +148,14 @@ def open_page(bundles, sounds):
 
 def choose(page, file: Path) -> None:
     """Give the page a file, and wait for an answer or a message."""
+    forget_status(page)
     page.set_input_files("#file", file)
     page.wait_for_selector("#status:has-text('Done'), #trouble:not([hidden])")
+
+
+def forget_status(page) -> None:
+    """Empty the status line, so that waiting for its next words does not end with the last ones."""
+    page.evaluate("document.querySelector('#status').textContent = ''")
 
 
 def saved(page, button: str) -> str:
@@ -222,6 +228,7 @@ def test_the_time_line_follows_the_keyboard_and_fits_a_phone(open_page, sounds):
     page.keyboard.press("Tab")
     assert page.locator("#heads .events tbody tr").count() < before
     page.check("#own")
+    forget_status(page)
     page.select_option("#window", "5")
     page.wait_for_selector("#status:has-text('Done')")
     assert len(table(saved(page, "#save-scores"))) == 1 + 2
