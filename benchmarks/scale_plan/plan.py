@@ -79,6 +79,7 @@ class TrainPoint:
     run       where the time of the whole run went, mean of several
     device    seconds of an update that a GPU computes
     limit     what sets the pace
+    gpu_hour  dollars
     """
 
     corpus: Corpus
@@ -89,12 +90,17 @@ class TrainPoint:
     run: LongRunTime
     device: float
     limit: str
-    dollars: float
+    gpu_hour: float
 
     @property
     def gpu_hours(self) -> float:
         """Hours of all GPUs."""
         return self.gpus * self.run.seconds / HOUR
+
+    @property
+    def dollars(self) -> float:
+        """Price of these hours."""
+        return self.gpu_hours * self.gpu_hour
 
 
 def train_point(
@@ -130,9 +136,7 @@ def train_point(
     run = _whole_run(costs, corpus, steps.seconds * corpus.crops / batch, nodes, machines)
     device = step.micro_steps * step.forward_backward + step.update
     limit = _limit(steps, device, step.forward_backward > machines.step_overhead)
-    return TrainPoint(
-        corpus, form_name, batch, gpus, steps, run, device, limit, gpus * run.seconds / HOUR * machines.gpu_hour
-    )
+    return TrainPoint(corpus, form_name, batch, gpus, steps, run, device, limit, machines.gpu_hour)
 
 
 def _step_costs(costs: Costs, corpus: Corpus, form: Form, crops: int, machines: Gpus) -> StepCosts:
@@ -223,12 +227,17 @@ class TagPoint:
     workers: int
     shard_hours: float
     run: CorpusRun
-    dollars: float
+    worker_hour: float  # dollars
 
     @property
     def worker_hours(self) -> float:
         """Hours of all workers, until the last one has finished."""
         return self.workers * self.run.seconds / HOUR
+
+    @property
+    def dollars(self) -> float:
+        """Price of these hours."""
+        return self.worker_hours * self.worker_hour
 
 
 def corpus_job(
@@ -263,13 +272,12 @@ def on_gpus(costs: Costs, job: CorpusJob, gpus: Gpus = GPUS, storage: Storage = 
 def tag_points(costs: Costs, shard_hours: float) -> list[TagPoint]:
     """Return the points on cores and on GPUs."""
     price, gpu_price = TAG_MACHINES.core_hour, GPUS.gpu_hour
-    found = []
+    points = []
     for workers in assumptions.WORKERS:
         job = corpus_job(costs, workers, shard_hours)
-        for kind, one, dollars in (("cores", job, price), ("GPUs", on_gpus(costs, job), gpu_price)):
-            run = simulate_job(one)
-            found.append(TagPoint(kind, workers, shard_hours, run, workers * run.seconds / HOUR * dollars))
-    return found
+        points.append(TagPoint("cores", workers, shard_hours, simulate_job(job), price))
+        points.append(TagPoint("GPUs", workers, shard_hours, simulate_job(on_gpus(costs, job)), gpu_price))
+    return points
 
 
 SHARD_KINDS: dict[str, Callable[[CorpusJob], CorpusJob]] = {
@@ -283,10 +291,10 @@ SHARD_KINDS: dict[str, Callable[[CorpusJob], CorpusJob]] = {
 def shard_sweep(costs: Costs, workers: int) -> dict[str, list[TagPoint]]:
     """Return, for each way to run a job, its points by the size of shards."""
     price = TAG_MACHINES.core_hour
-    found: dict[str, list[TagPoint]] = {}
-    for kind, change in SHARD_KINDS.items():
-        for hours in assumptions.SHARD_HOURS:
-            run = simulate_job(change(corpus_job(costs, workers, hours)))
-            point = TagPoint(kind, workers, hours, run, workers * run.seconds / HOUR * price)
-            found.setdefault(kind, []).append(point)
-    return found
+    return {
+        kind: [
+            TagPoint(kind, workers, hours, simulate_job(change(corpus_job(costs, workers, hours))), price)
+            for hours in assumptions.SHARD_HOURS
+        ]
+        for kind, change in SHARD_KINDS.items()
+    }

@@ -1,4 +1,4 @@
-"""The Objective contract, and what several objectives share: progress, previews, spectrograms of a batch, teachers."""
+"""The Objective contract, and what several objectives share: progress, previews, spectrograms of a batch, teachers, rank sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from auricle.audio.resample import resample
@@ -17,6 +17,14 @@ from auricle.core.randomness import BatchKey
 from auricle.data.batch import Batch
 from auricle.models.base import Encoder
 from auricle.models.outputs import EncoderOutput, Spectrogram
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Add up values of all ranks, in place, and return them; those of one process stay as they are."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(values)
+    return values
+
 
 # ---- distances between predicted and target tokens, in float32
 

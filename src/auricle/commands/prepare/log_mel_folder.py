@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.core.errors import AuricleError
-from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, executor_option, shard_option
+from auricle.core.executors.config import POOL_PAYS_FILES, FileJob, executor_option, shard_option
 from auricle.core.options import argument, check_ranges, option
 from auricle.data.stores.npy import HALF
 from auricle.models.m2d.config import FRONT_ENDS
@@ -26,7 +26,7 @@ MIN_LENGTH = 6.1  # seconds, so that 608 frames need no padding: [m2d 1.3](docs/
 
 
 @dataclass(frozen=True)
-class LmsConfig:
+class LmsConfig(FileJob):
     """What to convert, and how."""
 
     source: str = argument("folder of audio, searched with its subfolders")
@@ -54,11 +54,6 @@ class LmsConfig:
         if not self.suffix.strip("."):
             raise AuricleError("name a suffix such as .wav, or 'any'")
         _ = self.corpus  # checks it
-
-    @property
-    def corpus(self) -> CorpusSettings:
-        """Where the work runs, and on which share of it."""
-        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)

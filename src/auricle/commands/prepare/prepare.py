@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, CorpusShard, executor_option, shard_option
+from auricle.core.executors.config import POOL_PAYS_FILES, CorpusShard, FileJob, executor_option, shard_option
 from auricle.core.io import make_folder
 from auricle.core.options import argument, check_ranges, option, paths_as_text
 from auricle.data.stores.npy import HALF
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PrepareConfig:
+class PrepareConfig(FileJob):
     """What to prepare, and how."""
 
     source: str = argument("audio folder, manifest (CSV, TSV, Parquet) or one audio file")
@@ -58,11 +58,6 @@ class PrepareConfig:
             )
         check_ranges(self, ("min_seconds", "workers"), 0)
         _ = self.corpus  # checks it
-
-    @property
-    def corpus(self) -> CorpusSettings:
-        """Where the work runs, and on which share of it."""
-        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, executor_option, shard_option
+from auricle.core.executors.config import POOL_PAYS_FILES, FileJob, executor_option, shard_option
 from auricle.core.options import argument, check_choices, check_ranges, option
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MISSING = "it is listed, but the file is not there"
 
 
 @dataclass(frozen=True)
-class PublishedConfig:
+class PublishedConfig(FileJob):
     """Which data set to prepare, and how."""
 
     dataset: str = argument("name of the data set")
@@ -59,11 +59,6 @@ class PublishedConfig:
         if self.bits not in (16, 32):
             raise AuricleError(f"--bits is 16 or 32, not {self.bits}")
         _ = self.corpus  # checks it
-
-    @property
-    def corpus(self) -> CorpusSettings:
-        """Where the work runs, and on which share of it."""
-        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)

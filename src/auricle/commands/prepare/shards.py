@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
-from auricle.core.executors.config import POOL_PAYS_FILES, CorpusSettings, executor_option
+from auricle.core.executors.config import POOL_PAYS_FILES, FileJob, executor_option, shard_option
 from auricle.core.options import argument, check_choices, check_ranges, option, paths_as_text, size_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ShardsConfig:
+class ShardsConfig(FileJob):
     """Which recordings become shards, and how."""
 
     source: str = argument("audio folder, manifest (CSV, TSV, Parquet) or prepared data set")
@@ -49,12 +49,8 @@ class ShardsConfig:
     check: bool = option(True, "decode every recording to its end, so that damaged ones are found and left out")
     workers: int | None = option(None, "processes, or auto: one per core", special={"auto": None})
     executor: str = executor_option(POOL_PAYS_FILES)
-    shard: str | None = option(
-        None,
-        "write a share of the shards, such as 3/16, or none: all. The same command without --shard then writes the manifest",
-        special={"none": None},
-        group="this machine",
-        advanced=True,
+    shard: str | None = shard_option(
+        "The same command without --shard then writes the manifest", "write a share of the shards"
     )
     quiet: bool = option(False, "show no progress")
 
@@ -66,11 +62,6 @@ class ShardsConfig:
         _ = self.corpus  # checks it
         if self.url is not None and "://" not in self.url:
             raise AuricleError(f"--url is an address such as s3://bucket/folder, got '{self.url}'")
-
-    @property
-    def corpus(self) -> CorpusSettings:
-        """Where the work runs, and on which share of it."""
-        return CorpusSettings(self.executor, self.workers or None, self.shard)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from auricle.commands.prepare.prepare import PrepareConfig, prepare
 from auricle.core.errors import AudioError, AuricleError
 from auricle.core.executors.base import LocalExecutor, Tell, Worker, mapping
-from auricle.core.executors.config import POOL_PAYS, CorpusSettings, executor_option
+from auricle.core.executors.config import POOL_PAYS, FileJob, executor_option
 from auricle.core.options import argument, option
 from auricle.data.stores.npy import HALF
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SpeechConfig:
+class SpeechConfig(FileJob):
     """What to prepare, and with which features."""
 
     source: str = argument("folder of speech, manifest or one file")
@@ -48,11 +48,6 @@ class SpeechConfig:
         if self.layer < 0:
             raise AuricleError(f"the layer must be 0 (the input embedding) or more, not {self.layer}")
         _ = self.corpus  # checks it
-
-    @property
-    def corpus(self) -> CorpusSettings:
-        """Where the work runs."""
-        return CorpusSettings(self.executor, self.workers or None)
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,11 @@ def executor_option(pool_from: int) -> Any:
     )
 
 
-def shard_option(joined: str) -> Any:
-    """Return the field of ``--shard``; ``joined`` says what becomes of the shares."""
+def shard_option(joined: str, work: str = "work on one share of the recordings") -> Any:
+    """Return the field of ``--shard``; ``joined`` says what becomes of the shares, ``work`` what is done."""
     return option(
         None,
-        f"work on one share of the recordings, such as 3/16, or none: all of them. {joined}",
+        f"{work}, such as 3/16, or none: all of them. {joined}",
         special={"none": None},
         group="this machine",
         advanced=True,
@@ -148,3 +148,16 @@ class CorpusSettings(ExecutorSettings):
     def share(self) -> CorpusShard | None:
         """The share of the recordings that is worked on; None: all of them."""
         return None if self.shard is None else CorpusShard.parse(self.shard)
+
+
+class FileJob:
+    """What configs of work on files have in common: ``workers`` processes, an ``executor``, and a ``shard`` or none."""
+
+    workers: int | None
+    executor: str
+    shard: str | None = None
+
+    @property
+    def corpus(self) -> CorpusSettings:
+        """Where the work runs, and on which share of it. Raises AuricleError for settings that mean nothing."""
+        return CorpusSettings(self.executor, self.workers or None, self.shard)

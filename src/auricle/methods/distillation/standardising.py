@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+
+from auricle.methods.base import sum_over_ranks
 
 VARIANCE_FLOOR = 1e-5  # as a share of the mean variance: a value that hardly varies is not blown up
 
@@ -42,22 +44,13 @@ class RunningStandardiser(nn.Module):
     def update(self, rows: Tensor, known: Tensor, frames: int) -> None:
         """Count rows (B T, D) of clips ``known`` (B,), T frames each, by Chan's rule for joining means and variances."""
         weights = known.to(rows).repeat_interleave(frames)[:, None]
-        count, total = weights.sum(), (rows * weights).sum(0)
-        count, total = over_ranks(count), over_ranks(total)
+        count, total = sum_over_ranks(weights.sum()), sum_over_ranks((rows * weights).sum(0))
         if not count:
             return
         mean = total / count
-        variance = over_ranks(((rows - mean).square() * weights).sum(0)) / count
+        variance = sum_over_ranks(((rows - mean).square() * weights).sum(0)) / count
         share = count / (self.count + count)
         apart = (mean - self.mean).square() * share * (1 - share)
         self.variance.lerp_(variance, share).add_(apart)
         self.mean.lerp_(mean, share)
         self.count += count
-
-
-def over_ranks(values: Tensor) -> Tensor:
-    """The sum of values over all ranks."""
-    if distributed.is_available() and distributed.is_initialized():
-        values = values.clone()
-        distributed.all_reduce(values)
-    return values

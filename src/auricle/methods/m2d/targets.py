@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from auricle.core.errors import AuricleError
-from auricle.methods.base import TrainProgress
+from auricle.methods.base import TrainProgress, sum_over_ranks
 from auricle.metrics.rank import rank_me
 from auricle.models.m2d.encoder import M2DEncoder
 
@@ -149,9 +149,7 @@ class Centring(nn.Module):
         """Move the running mean of every position that this batch masks; the first batches count in full."""
         sums = torch.zeros_like(self.mean).index_add_(0, ids.flatten(), target.flatten(0, 1))
         counts = torch.bincount(ids.flatten(), minlength=len(self.seen)).to(sums.dtype)
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(sums)
-            distributed.all_reduce(counts)
+        sums, counts = sum_over_ranks(sums), sum_over_ranks(counts)
         masked = counts > 0
         self.seen += masked
         ratio = torch.where(masked, (1 / self.seen.clamp(min=1)).clamp(min=1 - MOMENTUM), 0.0)[:, None]
