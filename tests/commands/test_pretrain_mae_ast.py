@@ -15,10 +15,10 @@ from auricle.core.errors import AuricleError
 from auricle.hub.load import load
 from auricle.methods.mae_ast.config import MAEASTPretrain
 from auricle.training.checkpoint import CheckpointStore
-from auricle.training.log import read_log
 from auricle.training.loop import Trainer
 from helpers import mae_ast_runs
 from helpers.mae_ast_runs import config, lists
+from helpers.stopping import logged
 from helpers.torchrun import torchrun
 
 PRINTED = {"loss", "loss_recon", "loss_info_nce", "nll_loss", "ppl", "accuracy", "masked_ratio"}
@@ -41,10 +41,6 @@ def weights(run):
     return load_file(CheckpointStore(run / "checkpoints").checkpoints()[0] / "weights.safetensors")
 
 
-def rows(run, kind):
-    return [{k: v for k, v in row.items() if k != "data_wait"} for row in read_log(run / "metrics.jsonl", kind)]
-
-
 def test_the_defaults_are_the_published_ones():
     settings = MAEASTPretrain("mae-ast", "x")
     train = settings.train
@@ -55,7 +51,7 @@ def test_the_defaults_are_the_published_ones():
 
 
 def test_a_run_learns_from_lists_and_its_encoder_loads(whole):
-    steps = rows(whole, "step")
+    steps = logged(whole, "step")
     assert len(steps) == 6
     assert set(steps[0]) >= PRINTED
     assert [row["lr"] for row in steps] == pytest.approx([0, 5e-4, 1e-3, 7.5e-4, 5e-4, 2.5e-4])
@@ -65,11 +61,11 @@ def test_a_run_learns_from_lists_and_its_encoder_loads(whole):
 
 
 def test_validation_and_test_are_logged_and_the_best_state_kept(whole):
-    logged = rows(whole, "validation")
-    assert [row["step"] for row in logged] == [2, 4, 6, 6]
-    assert {"val_loss", "val_accuracy"} <= logged[0].keys()
-    assert "test_loss" in logged[-1]
-    losses = {f"{row['val_loss']:.9g}": row["micro_step"] for row in logged[:-1]}
+    scored = logged(whole, "validation")
+    assert [row["step"] for row in scored] == [2, 4, 6, 6]
+    assert {"val_loss", "val_accuracy"} <= scored[0].keys()
+    assert "test_loss" in scored[-1]
+    losses = {f"{row['val_loss']:.9g}": row["micro_step"] for row in scored[:-1]}
     best = CheckpointStore(whole / "checkpoints").best()
     assert losses[f"{-best['score']:.9g}"] == int(best["state"].removeprefix("step-"))
     assert (whole / "encoder-best.safetensors").is_file()
@@ -95,19 +91,19 @@ def test_a_run_cut_anywhere_continues_to_the_same_numbers(source, whole, tmp_pat
     one, other = weights(whole), weights(tmp_path / "run")
     assert all(torch.equal(one[name], other[name]) for name in one)
     for kind in ("step", "validation"):
-        assert rows(whole, kind) == rows(tmp_path / "run", kind)
+        assert logged(whole, kind) == logged(tmp_path / "run", kind)
 
 
 def test_the_number_of_workers_does_not_change_the_weights(source, whole, tmp_path):
     pretrain(config(source, tmp_path / "run", workers=2, validate_interval_updates=2), quiet=True)
-    assert rows(whole, "step") == rows(tmp_path / "run", "step")
-    assert rows(whole, "validation") == rows(tmp_path / "run", "validation")
+    assert logged(whole, "step") == logged(tmp_path / "run", "step")
+    assert logged(whole, "validation") == logged(tmp_path / "run", "validation")
 
 
 def test_validation_does_not_change_the_training(source, whole, tmp_path):
     pretrain(config(source / "train.tsv", tmp_path / "run"), quiet=True)
-    assert rows(whole, "step") == rows(tmp_path / "run", "step")
-    assert not rows(tmp_path / "run", "validation")
+    assert logged(whole, "step") == logged(tmp_path / "run", "step")
+    assert not logged(tmp_path / "run", "validation")
 
 
 def test_encoders_are_kept_every_so_many_updates(source, tmp_path):
@@ -134,7 +130,7 @@ def test_two_ranks_equal_one_with_the_double_batch(tmp_path):
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=2e-5, rtol=1e-5)
     for kind, names in (("step", ("loss", "grad_norm", "accuracy")), ("validation", ("val_loss", "val_accuracy"))):
-        for a, b in zip(rows(tmp_path / "one", kind), rows(tmp_path / "two", kind), strict=True):
+        for a, b in zip(logged(tmp_path / "one", kind), logged(tmp_path / "two", kind), strict=True):
             assert [b[name] for name in names] == pytest.approx([a[name] for name in names], rel=1e-4)
 
 

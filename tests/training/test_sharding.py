@@ -14,13 +14,12 @@ from auricle.core.errors import AuricleError
 from auricle.detectors.files import load_description
 from auricle.methods.config import TrainConfig
 from auricle.training.checkpoint import CheckpointStore
-from auricle.training.log import read_log
 from auricle.training.sharding import blocks_of, check_shardable, matrix_parts, placement
 from helpers import objectives
 from helpers.finetune_runs import labelled_sounds, weight_file
 from helpers.paths import TESTS
 from helpers.sharded_steps import CASES
-from helpers.stopping import same, weights
+from helpers.stopping import logged, same, weights
 from helpers.torchrun import torchrun
 from helpers.training_runs import config, prepared
 
@@ -112,10 +111,10 @@ def test_a_run_is_that_of_ddp(runs):
     """Losses, norms, checks of the targets, the spectrum of the features and scores of callbacks; weights and moments."""
     kinds = ("step", "health", "epoch", "evaluation")
     for kind in kinds:
-        one, other = (read_log(runs / name / "metrics.jsonl", kind) for name in ("whole", "spread"))
+        one, other = (logged(runs / name, kind) for name in ("whole", "spread"))
         assert one
         for a, b in zip(one, other, strict=True):
-            numbers = [name for name, value in a.items() if isinstance(value, (int, float)) and name != "data_wait"]
+            numbers = [name for name, value in a.items() if isinstance(value, (int, float))]
             assert all(b[name] == pytest.approx(a[name], rel=1e-4, abs=1e-6) for name in numbers)
     one, other = weights(runs / "whole"), weights(runs / "spread")
     assert one.keys() == other.keys()
@@ -162,9 +161,9 @@ def test_saved_encoders_are_the_gathered_ones(runs):
 @pytest.mark.slow
 def test_learning_labels_is_that_of_ddp_and_ends_as_a_detector(runs):
     for kind in ("step", "validation"):
-        one, other = (read_log(runs / f"labels-{name}" / "metrics.jsonl", kind) for name in ("whole", "spread"))
+        one, other = (logged(runs / f"labels-{name}", kind) for name in ("whole", "spread"))
         for a, b in zip(one, other, strict=True):
-            numbers = [name for name, value in a.items() if isinstance(value, float) and name != "data_wait"]
+            numbers = [name for name, value in a.items() if isinstance(value, float)]
             assert all(b[name] == pytest.approx(a[name], rel=1e-4) for name in numbers)
     for name in ("encoder.safetensors", "encoder-last.safetensors"):
         pair = [auricle.load(runs / f"labels-{run}" / name).state_dict() for run in ("whole", "spread")]
