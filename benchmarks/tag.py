@@ -31,8 +31,8 @@ WARM_UP = 4
 class Case:
     """Milliseconds, medians over the rounds; ``faster`` is the median of the ratios of whole calls within a round.
 
-    exported holds, for each form of ``--exported``, its milliseconds, how many times as long as ours it takes (the median of ratios
-    within a round), and how far its logits are from ours.
+    exported holds, for each form of ``--exported``, its milliseconds and how many times as long as ours it takes (the median of
+    ratios within a round), of the whole call and of the network alone, and how far its logits are from ours.
 
     floor is the time of the network's multiply-adds at the rate of a large matrix product in the same run.
     """
@@ -54,7 +54,7 @@ class Case:
 def measure(model: str, batch: int, threads: int, args: argparse.Namespace) -> Case:
     weights = ["--weights", args.weights] if args.weights and model == "mn04" else []
     options = ["--model", model, "--batch", str(batch), "--threads", str(threads), "--clock", args.clock, *weights]
-    forms = (*FORMS, *args.exported)
+    forms = (*FORMS, *args.exported, *(f"{form}-network" for form in args.exported))
     workers = {form: Worker(form, options, "benchmarks.tag_forms") for form in forms}
     every = {form: worker.ask("answer") for form, worker in workers.items()}
     answers = {form: every[form] for form in FORMS}
@@ -80,6 +80,10 @@ def measure(model: str, batch: int, threads: int, args: argparse.Namespace) -> C
             form: {
                 "milliseconds": 1e3 * statistics.median(r[form]["whole"] for r in kept),
                 "of_ours": statistics.median(r[form]["whole"] / r["auricle"]["whole"] for r in kept),
+                "network": 1e3 * statistics.median(r[f"{form}-network"]["network"] for r in kept),
+                "network_of_ours": statistics.median(
+                    r[f"{form}-network"]["network"] / r["auricle"]["network"] for r in kept
+                ),
                 "apart": max(abs(a - b) for p, o in zip(every["auricle"], every[form]) for a, b in zip(p, o)),
             }
             for form in args.exported
@@ -127,7 +131,8 @@ def line(c: Case) -> str:
         f" {o['mel']:13.2f} {o['network']:8.2f} {o['whole']:7.2f} {o['once']:7.2f} {c.faster:6.2f}x"
         f" {c.least['plain'] / c.least['auricle']:11.2f}x {c.floor:6.2f} {c.decode:7.2f} {c.apart:8.0e}"
         + "".join(
-            f"\n  exported, {form}: {found['milliseconds']:.2f} ms, {found['of_ours']:.2f} times ours, {found['apart']:.0e} apart"
+            f"\n  exported, {form}: {found['milliseconds']:.2f} ms, {found['of_ours']:.2f} times ours; the network alone"
+            f" {found['network']:.2f} ms, {found['network_of_ours']:.2f} times ours; {found['apart']:.0e} apart"
             for form, found in c.exported.items()
         )
     )

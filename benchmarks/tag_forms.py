@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +77,19 @@ class Ours:
         return logits
 
 
+class Logits(nn.Module):
+    """The network of an encoder alone: from a spectrogram to logits."""
+
+    def __init__(self, encoder: MN | DyMN):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, values: Tensor) -> Tensor:
+        logits = self.encoder.core(values).logits
+        assert logits is not None
+        return logits
+
+
 class Exported:
     """The graph of ``auricle export`` in its own runtime: any length and, for MN, any number of clips. It has no parts."""
 
@@ -98,8 +113,53 @@ class ExportedOpenVINO(Exported):
     to = "openvino"
 
 
+class ExportedNetwork:
+    """The network alone in ONNX Runtime: a graph of one shape, from the spectrogram of our front end to logits."""
+
+    def __init__(self, args: argparse.Namespace, wave: Tensor):
+        self.encoder = encoder_of(args, wave).eval()
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+            file = Path(folder) / "network.onnx"
+            program = torch.onnx.export(Logits(self.encoder), (self.spectrogram(wave),), dynamo=True, verbose=False)
+            assert program is not None
+            program.save(file)
+            self.run = self.open(file, args.threads)
+
+    def open(self, file: Path, threads: int) -> Callable[[Any], Any]:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return lambda values: session.run(None, {session.get_inputs()[0].name: values})[0]
+
+    def spectrogram(self, wave: Tensor) -> Tensor:
+        return self.encoder.frontend(wave).values
+
+    def network(self, values: Tensor) -> Tensor:
+        return torch.from_numpy(self.run(values.numpy()))
+
+    def whole(self, wave: Tensor) -> Tensor:
+        return self.network(self.spectrogram(wave))
+
+
+class ExportedNetworkOpenVINO(ExportedNetwork):
+    """The same in OpenVINO, with its float32 hint."""
+
+    def open(self, file: Path, threads: int) -> Callable[[Any], Any]:
+        import openvino
+
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        compiled = openvino.compile_model(openvino.convert_model(file), "CPU", settings)
+        return lambda values: compiled([values])[0].copy()
+
+
 FORMS = {"plain": Plain, "auricle": Ours}
 EXPORTED = {"onnx": Exported, "openvino": ExportedOpenVINO}
+NETWORKS = {
+    "onnx-network": ExportedNetwork,
+    "openvino-network": ExportedNetworkOpenVINO,
+}  # of EXPORTED, in processes of their own
 
 
 def encoder_of(args: argparse.Namespace, wave: Tensor) -> MN | DyMN:
@@ -133,19 +193,19 @@ def timed(clock: Callable[[], float], step: Callable[[], object]) -> tuple[float
     return clock() - start, result
 
 
-def costs(form: Plain | Ours | Exported, wave: Tensor, clock: Callable[[], float]) -> dict[str, float]:
-    """Seconds of the whole call from waveform to logits, of its two parts, and of a single clip (``once``).
+def costs(form: Any, wave: Tensor, clock: Callable[[], float]) -> dict[str, float]:
+    """Seconds of the whole call from waveform to logits, of its two parts, and of a single clip (``once``), where a form has them.
 
     One call before them is not timed: the other form's threads have just stopped, and ours sleep.
     """
     form.whole(wave)
-    whole, _ = timed(clock, lambda: form.whole(wave))
-    if isinstance(form, Exported):
-        return {"whole": whole}
-    once, _ = timed(clock, lambda: form.once(wave))
-    mel, values = timed(clock, lambda: form.spectrogram(wave))
-    network, _ = timed(clock, lambda: form.network(values))  # type: ignore[arg-type]
-    return {"whole": whole, "mel": mel, "network": network, "once": once}
+    found = {"whole": timed(clock, lambda: form.whole(wave))[0]}
+    if hasattr(form, "once"):
+        found["once"] = timed(clock, lambda: form.once(wave))[0]
+    if hasattr(form, "network"):
+        found["mel"], values = timed(clock, lambda: form.spectrogram(wave))
+        found["network"] = timed(clock, lambda: form.network(values))[0]
+    return found
 
 
 def matmul_rate(clock: Callable[[], float]) -> float:
@@ -175,13 +235,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("form", choices=(*FORMS, *EXPORTED))
+    parser.add_argument("form", choices=(*FORMS, *EXPORTED, *NETWORKS))
     add_arguments(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     clock = time.process_time if args.clock == "cpu" else time.perf_counter
     wave = 0.1 * torch.randn(args.batch, int(SECONDS * RATE), generator=torch.Generator().manual_seed(1))
-    form = (FORMS | EXPORTED)[args.form](args, wave)
+    form: Any = (FORMS | EXPORTED | NETWORKS)[args.form](args, wave)
     for command in map(str.strip, sys.stdin):
         if command == "time":
             answer: object = costs(form, wave, clock)

@@ -25,6 +25,8 @@ class PoolCosts:
     hand_over       of a clip, in the process: asking for it, its file's stamp, sending the answer
     gather          of a clip, in the command: giving it out, receiving the answer, writing the line
     end             of the command, after the last answer
+    wait            of a clip, in the process: the thread of the network waits for the interpreter, which the decoding threads hold
+                    meanwhile; no core works for it
     slowdown        times that all of this takes longer while every core is busy
     """
 
@@ -35,6 +37,7 @@ class PoolCosts:
     hand_over: float
     gather: float
     end: float
+    wait: float = 0.0
     slowdown: float = 1.0
 
     @property
@@ -84,6 +87,7 @@ def simulate_pool(costs: PoolCosts, cores: int, processes: int, clips: int) -> P
         for decoded in _decoded(env, machine, costs.decode, parts):
             yield decoded
             yield machine.use(costs.score + costs.hand_over)
+            yield env.timeout(costs.wait)
             gathered.append(env.process(gather()))
         yield simpy.AllOf(env, gathered)
 

@@ -49,13 +49,13 @@ def counted(kind: str, clock: int) -> list[dict[str, Any]]:
 def pool_costs(row: dict[str, Any], clock: int) -> PoolCosts:
     """Return the costs of a round.
 
-    Threads that decode beside the network of their process make both dearer, as measured in one process (``threads``; not in the
-    first rounds). The slowdown is that of two processes that decode and score beside each other. Both by the processor's clock,
-    which short disturbances do not change.
+    Threads that decode beside the network of their process make both dearer, as measured in one process (``threads``), and let the
+    thread of the network wait for the interpreter: what a clip takes there, less its scoring. The slowdown is that of two processes
+    that decode and score beside each other. What is dearer counts by the processor's clock, which short disturbances do not change.
     """
     alone, together, pool = row["alone"], row["together"], row["pool"]
     parts = alone["decode"][PROCESSOR] + alone["score"][PROCESSOR]
-    threads = max(1.0, alone["threads"][PROCESSOR] / parts) if "threads" in alone else 1.0
+    threads = max(1.0, alone["threads"][PROCESSOR] / parts)
     clip = alone["decode"][clock] + alone["score"][clock]
     return PoolCosts(
         command=row["command"][clock] - clip,
@@ -65,6 +65,7 @@ def pool_costs(row: dict[str, Any], clock: int) -> PoolCosts:
         hand_over=pool["hand_over"],
         gather=pool["gather"],
         end=0.0,  # in ``command``
+        wait=max(0.0, alone["threads"][WALL] - threads * alone["score"][WALL]) if clock == WALL else 0.0,
         slowdown=max(1.0, (together["decode"][PROCESSOR] + together["score"][PROCESSOR]) / parts),
     )
 
