@@ -1,7 +1,8 @@
 """The blocks of README and of every page of the documentation run as they are written, block by block.
 
 A page starts with the files that ``docs/examples.md`` makes; the tutorial and the task pages start in an empty folder. A block that
-cannot run here has a line ``<!-- not run: REASON -->`` above it.
+cannot run here has a line ``<!-- not run: REASON -->`` above it. The pages that everybody starts with run true processes, the
+others forks of one that has imported PyTorch.
 """
 
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +22,14 @@ from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
 from helpers.paths import SHARED
+from helpers.preloaded import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples.md"
 FROM_EMPTY = [DOCS / "tutorial.md", *sorted((DOCS / "tasks").glob("*.md"))]
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+TRUE_PROCESSES = [ROOT / "README.md", DOCS / "tutorial.md", DOCS / "shared-machines.md"]
 PUBLISHED = SHARED / "weights" / "mn04_as_mAP_432.pt"
 BLOCK = re.compile(r"^(?:<!-- not run: (\S[^\n]*) -->\n)?```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"bash", "python"}
@@ -74,18 +78,28 @@ def keep_weights(cache: Path) -> None:
             save_encoder(network, weights / f"{name}.safetensors")
 
 
-def run_blocks(page: Path, folder: Path, cache: Path) -> None:
-    """Run the blocks of a page in a folder, one after the other."""
+def run_blocks(page: Path, folder: Path, cache: Path, programs: Path | None = None) -> None:
+    """Run the blocks of a page in a folder, one after the other; ``programs``: a folder that comes first in PATH."""
     keep_weights(cache)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    python = str(programs / "python") if programs else sys.executable
+    path = os.pathsep.join(
+        [*([str(programs)] if programs else []), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
     environment = {**os.environ, "PATH": path, "AURICLE_CACHE": str(cache), "AURICLE_OFFLINE": "1"}
     for reason, language, code in blocks_of(page):
         if reason or language not in LANGUAGES:
             continue
-        command = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
+        command = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [python, "-c"]
         result = subprocess.run([*command, code], cwd=folder, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, f"{code}\n{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
         assert "old spelling" not in result.stderr, f"{code}\nuses an old spelling: {result.stderr[-500:]}"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with ``auricle`` and ``python`` that start at once."""
+    with preloaded(tmp_path_factory.mktemp("preloaded")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +124,10 @@ def test_every_block_runs_or_shows_something(page: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", RUN, ids=relative)
-def test_blocks_run_as_written(page: Path, examples: Path, tmp_path: Path) -> None:
+def test_blocks_run_as_written(page: Path, examples: Path, programs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     if page in FROM_EMPTY:
         folder.mkdir()
     else:
         shutil.copytree(examples, folder)
-    run_blocks(page, folder, tmp_path / "cache")
+    run_blocks(page, folder, tmp_path / "cache", None if page in TRUE_PROCESSES else programs)
