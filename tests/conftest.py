@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from helpers.paths import SHARED
+from helpers.preloaded import preloaded
 
 torch.set_num_threads(1)
 
@@ -36,6 +37,13 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real data: ../shared does not stand beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with ``auricle`` and ``python`` that start at once, for tests whose claim is not about the start of a process."""
+    with preloaded(tmp_path_factory.mktemp("preloaded")) as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)

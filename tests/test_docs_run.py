@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ from auricle.models.efficientat.config import DyMNConfig, MNConfig
 from auricle.models.efficientat.dymn import DyMN
 from auricle.models.efficientat.mn import MN
 from helpers.paths import SHARED
-from helpers.preloaded import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -93,13 +91,6 @@ def run_blocks(page: Path, folder: Path, cache: Path, programs: Path | None = No
         result = subprocess.run([*command, code], cwd=folder, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, f"{code}\n{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
         assert "old spelling" not in result.stderr, f"{code}\nuses an old spelling: {result.stderr[-500:]}"
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with ``auricle`` and ``python`` that start at once."""
-    with preloaded(tmp_path_factory.mktemp("preloaded")) as folder:
-        yield folder
 
 
 @pytest.fixture(scope="session")
