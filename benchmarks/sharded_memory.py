@@ -40,7 +40,7 @@ def measure(words: str, dim: int, depth: int) -> None:
     from auricle.training import sharding
     from auricle.training.distributed import dist_context, exit_process
     from auricle.training.optimizers import make_optimizer
-    from auricle.training.replica import Replica
+    from auricle.training.replica import replica_of
 
     parallel, precision, *rest = words.split()
     if rest:
@@ -51,7 +51,7 @@ def measure(words: str, dim: int, depth: int) -> None:
         model = ViTConfig("80x208", "16x16", embed_dim=dim, depth=depth, num_heads=dim // 64)
         objective = MsmMae(model, PredictorConfig(384, 2, 6), MsmMaeConfig())
         parameters = sum(parameter.numel() for parameter in objective.parameters())
-        replica = Replica(objective, TrainConfig(parallel=parallel), precision, dist)
+        replica = replica_of(objective, TrainConfig(parallel=parallel), precision, dist)
         learner = replica.objective
         optimizer = make_optimizer(learner.param_groups(0.05), "adamw", 1e-4)
         spec = torch.randn(CLIPS, 80, 208)

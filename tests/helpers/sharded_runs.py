@@ -27,7 +27,7 @@ from auricle.training import run as runs
 from auricle.training.distributed import DistContext, dist_context, exit_process
 from auricle.training.loop import Trainer
 from auricle.training.optimizers import make_optimizer
-from auricle.training.replica import Replica
+from auricle.training.replica import replica_of
 from helpers.finetune_runs import config as finetune_config
 from helpers.sharded_steps import CASES, compare
 from helpers.training_runs import config
@@ -115,7 +115,7 @@ def unequal(folder: Path, dist: DistContext) -> None:
     """Clips of rank 1 take two chunks, those of rank 0 one: both processes are told so instead of waiting for each other."""
     objective = CASES["supervised"][0]()
     objective.online.augment_in_training(mask_ratio=0.5)
-    replica = Replica(objective, TrainConfig(parallel="fsdp"), "float32", dist)
+    replica = replica_of(objective, TrainConfig(parallel="fsdp"), "float32", dist)
     batch = CASES["supervised"][1](2).map(lambda x: x.repeat(1, 1, 2) if dist.rank and x.ndim == 3 else x)
     try:
         replica.begin_micro_step(0, batch)
@@ -129,7 +129,7 @@ def unequal(folder: Path, dist: DistContext) -> None:
 
 def overflow(folder: Path, dist: DistContext) -> None:
     """The scaled gradient is infinite in the shares of rank 1 alone."""
-    replica = Replica(CASES["m2d"][0](), TrainConfig(parallel="fsdp"), "float32", dist)
+    replica = replica_of(CASES["m2d"][0](), TrainConfig(parallel="fsdp"), "float32", dist)
     optimizer = make_optimizer(replica.objective.param_groups(0.05), "adamw", 1e-3)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     batch = CASES["m2d"][1](2)

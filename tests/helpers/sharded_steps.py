@@ -21,7 +21,7 @@ from auricle.methods.config import TrainConfig
 from auricle.models.layers.transformer import recompute_activations
 from auricle.training.distributed import DistContext
 from auricle.training.optimizers import make_optimizer
-from auricle.training.replica import Replica
+from auricle.training.replica import replica_of
 from helpers import mae_ast_tiny, objectives
 
 CLIPS, UPDATES = 4, 3
@@ -69,7 +69,7 @@ def learn(case: str, parallel: str, precision: str, optim: str, dist: DistContex
     """Make a few weight updates on this rank's half of the clips; return what came out, whole."""
     make, clips = CASES[case]
     config = TrainConfig(parallel=parallel, optim=optim)
-    replica = Replica(make(), config, precision, dist)
+    replica = replica_of(make(), config, precision, dist)
     objective = replica.objective
     optimizer = make_optimizer(objective.param_groups(0.05), optim, 1e-3)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -106,7 +106,7 @@ def learn(case: str, parallel: str, precision: str, optim: str, dist: DistContex
 
 def restored(case: str, optim: str, saved: dict, dist: DistContext) -> bool:
     """Return True if spread parameters give back, to the bit, the whole weights and moments that they are restored from."""
-    replica = Replica(CASES[case][0](), TrainConfig(parallel="fsdp", optim=optim), "float32", dist)
+    replica = replica_of(CASES[case][0](), TrainConfig(parallel="fsdp", optim=optim), "float32", dist)
     optimizer = make_optimizer(replica.objective.param_groups(0.05), optim, 1e-3)
     weights, moments = dist.broadcast((saved["weights"], saved["moments"]))
     replica.restore(weights, optimizer, moments)

@@ -33,7 +33,7 @@ from auricle.training.distributed import DistContext
 from auricle.training.health import Health, level_warnings, unusual_clips
 from auricle.training.log import Console, MetricsLog
 from auricle.training.optimizers import TrainingLength, make_optimizer, rate_at
-from auricle.training.replica import Replica
+from auricle.training.replica import replica_of
 
 # ---- Ctrl-C: the first one asks the loop to save and stop between two updates, the second stops at once
 
@@ -103,7 +103,7 @@ class Trainer:
         self.folder, self.dist, self.callbacks = folder, dist, callbacks if dist.is_main else ()
         self.precision = resolve_precision(config.precision, dist.device)
         self.peak_lr = config.peak_lr(dist.world)
-        self.replica = Replica(objective, config, self.precision, dist)
+        self.replica = replica_of(objective, config, self.precision, dist)
         self.learner = self.replica.objective
         groups = self.learner.param_groups(config.weight_decay)
         self.optimizer = make_optimizer(

@@ -1,15 +1,13 @@
-"""What one process trains of an objective: all of it, alone or beside equal replicas (DDP), or a share of every tensor (FSDP2)."""
+"""What one process trains of an objective: all of it, alone or beside equal replicas (DDP)."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from auricle.core.errors import AuricleError
 from auricle.core.randomness import key_of
 from auricle.data.batch import Batch
 from auricle.methods.base import Objective
@@ -18,151 +16,83 @@ from auricle.training.checkpoint import optimizer_tensors, restore_optimizer
 from auricle.training.distributed import DistContext, without_sync
 
 
-class Replica:
-    """The replica of an objective that this process trains.
-
-    With ``--parallel fsdp`` its parameters are shares of those of the objective. The main process then keeps the objective
-    itself on the CPU, as a whole: ``gather`` gives it the present weights, for what is saved, evaluated and reported.
-    Otherwise both are one, and gathering does nothing.
+def replica_of(objective: Objective, config: TrainConfig, precision: str, dist: DistContext) -> Replica:
+    """Return the replica that this process trains: shares of every tensor with ``--parallel fsdp``, else all of them.
 
     Args:
         objective: with the weights to begin from, equal on all processes.
         config: the settings of the loop.
         precision: "float32", "bf16" or "fp16".
         dist: this process among those of the run.
+    """
+    if config.parallel == "fsdp":
+        from auricle.training.sharded_replica import ShardedReplica
+
+        return ShardedReplica(objective, config, precision, dist)
+    return Replica(objective, config, dist)
+
+
+class Replica:
+    """The replica of an objective that this process trains, as a whole. ``ShardedReplica`` trains shares of it.
+
+    Methods about the whole and the shares (``gather`` …) are called by all processes alike; here they do nothing.
 
     Attributes:
-        whole: the objective as a whole, on the main process.
+        whole: the objective as a whole, on the main process: what is saved, evaluated and reported.
         objective: what is trained here: its parameters are updated, its hooks are called.
         network: what a micro-step calls.
     """
 
-    def __init__(self, objective: Objective, config: TrainConfig, precision: str, dist: DistContext):
+    def __init__(self, objective: Objective, config: TrainConfig, dist: DistContext):
         self.whole, self.objective, self.dist, self.seed = objective, objective, dist, config.seed
-        self.sharded = config.parallel == "fsdp"
-        self.gathered_at: int | None = None  # micro-step
-        self.network: nn.Module
-        if self.sharded:
-            self._shard(precision)
-            return
         objective.to(dist.device)
         objective.encoder().prepare_training()
-        self._averaging = dist.wrap(objective, unused=objective.unused_parameters)
-        self.network = torch.compile(self._averaging) if config.compile else self._averaging  # type: ignore[assignment]
-
-    def _shard(self, precision: str) -> None:
-        from auricle.training.sharding import shard
-
-        self.whole.cpu()
-        self.objective = copy.deepcopy(self.whole) if self.dist.is_main else self.whole
-        self._layerdrop = shard(self.objective, precision, self.dist.device)
-        self.network = self._averaging = self.objective
+        self.averaging: nn.Module = dist.wrap(objective, unused=objective.unused_parameters)
+        self.network: nn.Module = torch.compile(self.averaging) if config.compile else self.averaging  # type: ignore[assignment]
 
     def begin_micro_step(self, micro_step: int, batch: Batch) -> None:
-        """Seed what PyTorch draws in a micro-step: dropout on each process apart, skipped blocks of shares on all alike.
-
-        Raises:
-            AuricleError: with spread parameters, if the processes would run the blocks a different number of times: one would wait
-                for the others for ever.
-        """
+        """Seed what PyTorch draws in a micro-step, such as dropout, on each process apart."""
         torch.manual_seed(key_of(self.seed, micro_step, self.dist.rank, "dropout") & 0x7FFF_FFFF)
-        if self.sharded:
-            self._layerdrop.manual_seed(key_of(self.seed, micro_step, "layerdrop") & 0x7FFF_FFFF)
-            self._check_passes(batch)
-
-    def _check_passes(self, batch: Batch) -> None:
-        if type(self.objective).passes is Objective.passes:
-            return  # once, on every process
-        passes = self.dist.gather(self.objective.passes(batch))
-        if len(set(passes)) > 1:
-            raise AuricleError(
-                "--parallel fsdp needs batches that the encoder takes in equally many chunks on all processes, here they take "
-                f"{' and '.join(map(str, sorted(set(passes))))}: train on shorter crops (--seconds), or use --parallel ddp"
-            )
 
     def without_sync(self, skip: bool) -> AbstractContextManager[None]:
-        """Return a context that keeps gradients local if ``skip``: inside an accumulation group, until its last micro-step.
-
-        Gradients of shares are averaged in every micro-step, because whole ones might not fit.
-        """
-        return without_sync(self._averaging, skip)
+        """Return a context that keeps gradients local if ``skip``: inside an accumulation group, until its last micro-step."""
+        return without_sync(self.averaging, skip)
 
     def number(self, value: Tensor) -> Tensor:
         """Return a scalar that may be spread, such as a norm of gradients, as a plain one."""
-        if not self.sharded:
-            return value
-        from auricle.training.sharding import whole
-
-        return whole(value)
+        return value
 
     def scoring(self) -> AbstractContextManager[None]:
         """Return a context in which this process may run the network alone, as often as it has batches to score."""
-        if not self.sharded:
-            return nullcontext()
-        from auricle.training.sharding import unsharded
-
-        return unsharded(self.objective)
-
-    # ---- between shares and the whole: all processes take part
+        return nullcontext()
 
     def agreed(self, flag: bool) -> bool:
         """Return True on every process that has to take part if one of them wants to gather."""
-        return self.dist.any(flag) if self.sharded else flag
+        return flag
 
     def gather(self, micro_step: int) -> None:
         """Give the whole objective the weights of this micro-step, once."""
-        if not self.sharded or self.gathered_at == micro_step:
-            return
-        from auricle.training.sharding import gathered
-
-        weights = gathered(self.objective.state_dict(), keep=self.dist.is_main)
-        if self.dist.is_main:
-            self.whole.load_state_dict(weights)
-        self.gathered_at = micro_step
 
     @contextmanager
     def gathered(self, micro_step: int) -> Iterator[None]:
         """A context in which the main process has the whole objective with its present weights on the device."""
-        self.gather(micro_step)
-        moved = self.sharded and self.dist.is_main
-        if moved:
-            self.whole.to(self.dist.device)
-        try:
-            yield
-        finally:
-            if moved:
-                self.whole.cpu()
+        yield
 
     def optimizer_tensors(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Return the whole state of the optimiser as flat tensors, on the main process."""
-        tensors = optimizer_tensors(optimizer)
-        if not self.sharded:
-            return tensors
-        from auricle.training.sharding import gathered
-
-        return gathered(tensors, keep=self.dist.is_main)
+        return optimizer_tensors(optimizer)
 
     def restore(
         self, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, state: dict[str, Tensor]
     ) -> None:
         """Load the weights and the optimiser's state of a checkpoint, which every process has read."""
-        self._load(self.objective, weights)
-        if self.sharded:
-            from auricle.training.sharding import share_of
-
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            state = {name: share_of(value, parameters[int(name.split(".")[0])]) for name, value in state.items()}
+        self.load(self.objective, weights)
         restore_optimizer(optimizer, state)
 
     def restore_encoder(self, weights: Mapping[str, Tensor]) -> None:
         """Load the weights of the encoder, which every process has read."""
-        self._load(self.objective.encoder(), weights)
+        self.load(self.objective.encoder(), weights)
 
-    def _load(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        if not self.sharded:
-            module.load_state_dict(weights)
-            return
-        from auricle.training.sharding import restore_shares
-
-        restore_shares(module, weights)
-        self.gathered_at = None
+    def load(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        """Load whole weights into a part of the objective that is trained here."""
+        module.load_state_dict(weights)
