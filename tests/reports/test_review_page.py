@@ -104,6 +104,17 @@ def test_answers_are_kept_and_undone_and_the_name_of_the_class_itself_is_a_yes(o
     assert [(a.answer, a.reviewer) for a in saved(page, tmp_path)] == [("yes", "bob")]
 
 
+def test_answers_in_two_tabs_are_joined(opened, tmp_path):
+    one, other = opened(), opened()
+    press(one, "y", "n")
+    until(other, "Object.keys(state.answers).length === 2")
+    other.locator("#all button").nth(2).click()
+    press(other, "u")
+    until(one, "Object.keys(state.answers).length === 3")
+    assert "3 of 6 answered, 1 unsure" in one.inner_text("#counts")
+    assert [a.answer for a in saved(one, tmp_path)] == ["yes", "no", "unsure"]
+
+
 def test_a_class_can_be_reviewed_alone(opened):
     page = opened()
     page.select_option("#filter", "Owl")

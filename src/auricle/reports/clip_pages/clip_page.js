@@ -1,7 +1,7 @@
 "use strict";
 // What the pages of clips share: what is kept in the browser, sound, places, the list of clips, tables, keys.
 // The script behind this one defines `page`: {key, settled(i), inWords(answer, clip), mark(answer), show(focus), leave(), finished()},
-// and line() and playButton() of the present clip where there are several of them.
+// named() where names of classes are buttons, and line() and playButton() of the present clip where there are several of them.
 const data = JSON.parse(document.getElementById("store").textContent);
 const at = id => document.getElementById(id);
 const START = { at: 0, answers: {}, added: [], history: [], auto: true };
@@ -16,6 +16,13 @@ function restore() {
   state.at = Math.min(Math.max(0, state.at | 0), Math.max(0, data.clips.length - 1));
 }
 const keep = () => { try { localStorage.setItem(page.key, JSON.stringify(state)); } catch { at("lost").hidden = false; } };
+addEventListener("storage", event => { // the page is open in another tab too: its answers are ours, or the next one here would undo them
+  if (event.key !== page.key || !event.newValue) return;
+  const { answers, added, history } = JSON.parse(event.newValue);
+  Object.assign(state, { answers, added, history });
+  page.named?.();
+  page.show(false);
+});
 const clip = () => data.clips[state.at];
 const span = c => c.start === null ? "" : ` ${+c.start.toFixed(3)}–${+c.end.toFixed(3)} s`;
 const say = words => { at("status").textContent = words; };

@@ -9,6 +9,7 @@ const page = {
   show,
   move: place => move(place - state.at),
   leave: () => { draft = null; },
+  named: () => buttons(),
   finished: () => {
     say("All clips have an answer: download labels.csv.");
     at("download").focus();
