@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import json
 import resource
 import subprocess
 import sys
@@ -25,10 +27,19 @@ def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree_of(path)))
+
+
 def imports_of(name: str, path: Path, *, top_only: bool) -> set[str]:
     """Names inside the package that a module imports, relative to it; ``top_only`` leaves out imports inside functions."""
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_only else list(ast.walk(tree))
+    nodes = tree_of(path).body if top_only else nodes_of(path)
     found = set()
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("auricle"):
@@ -86,7 +97,7 @@ FAMILY_CLASSES = {
 def test_no_two_classes_share_a_name():
     places: dict[str, list[str]] = {}
     for name, path in modules().items():
-        for node in ast.parse(path.read_text()).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(name)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
@@ -98,7 +109,7 @@ def test_only_models_and_hub_ask_for_the_class_of_a_family():
     for name, path in modules().items():
         if name.split(".")[0] in ("models", "hub"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
                 asked = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
                 asked |= {part.attr for part in ast.walk(node.args[1]) if isinstance(part, ast.Attribute)}
@@ -111,18 +122,34 @@ def test_importing_loads_no_heavy_package():
     assert run(code).stdout.strip() == "[]"
 
 
+HELP_OF_EVERY_VERB = """
+import contextlib, io, json, sys
+from auricle.cli.main import VERBS, main
+printed = {}
+for verb in VERBS:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main([*verb.split(), "--help"])
+    printed[verb] = (out.getvalue(), "torch" in sys.modules)
+print(json.dumps(printed))
+"""
+
+
 def test_every_verb_prints_its_help_without_pytorch():
+    """One process for all: a module that a verb imports stays imported, and so does PyTorch."""
     from auricle.cli.main import VERBS
 
-    for verb in VERBS:
-        code = (
-            "import sys\nfrom auricle.cli.main import main\n"
-            f"try:\n    main([*{verb!r}.split(), '--help'])\nexcept SystemExit:\n    pass\n"
-            "sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
-        )
-        result = run(code)
-        assert result.returncode == 0, f"{verb}: {result.stderr}"
-        assert "usage: auricle" in result.stdout
+    result = run(HELP_OF_EVERY_VERB)
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed.keys() == VERBS.keys()
+    for verb, (text, torch_imported) in printed.items():
+        assert "usage: auricle" in text, verb
+        assert not torch_imported, verb
+
+
+def test_the_published_weights_are_listed_without_pytorch():
+    code = "import sys; from auricle.cli.main import main; main(['models', 'list']); print('torch' in sys.modules)"
+    assert run(code).stdout.splitlines()[-1] == "False"
 
 
 def test_help_is_printed_at_once():

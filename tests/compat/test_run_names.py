@@ -6,7 +6,7 @@ import pytest
 
 from auricle.compat.m2d.names import initials, number, run_folder_name
 from auricle.compat.m2d.options import AUDIOSET, GENERAL, MAE, SPEECH
-from auricle.hub.convert.m2d import parse_name
+from auricle.hub.convert.m2d_names import parse_name
 
 ICBHI = dict(  # the guide's further pre-training
     model="m2d_x_vit_base", input_size="80x200", patch_size="16x4", epochs=600, batch_size=64, accum_iter=2, seed=6,

@@ -15,7 +15,7 @@ import auricle
 from auricle.commands.models.models import ConvertConfig, convert
 from auricle.compat import PortableM2D
 from auricle.core.errors import AuricleError
-from auricle.hub.convert.m2d import parse_name
+from auricle.hub.convert.m2d_names import parse_name
 from auricle.hub.pickles import read_pickle
 from auricle.models.inputs import mean_over_time
 from helpers.golden_files import close, read_golden

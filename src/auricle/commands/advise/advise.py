@@ -265,7 +265,7 @@ def start_of(strategy: str, kind: str, high: bool, fine: bool) -> Start | None:
 
 def rate_of(start: Start) -> int:
     """Return the sample rate of a start weight in hertz."""
-    from auricle.hub.convert.m2d import parse_name
+    from auricle.hub.convert.m2d_names import parse_name
 
     parts = parse_name(start.weight)
     assert parts is not None
@@ -324,7 +324,7 @@ def sizes_of(kind: str, fine: bool, start: Start | None) -> tuple[str, str]:
     """Return input and patch size: those of the start weight, or from scratch those that suit the kind of sound."""
     if start is None:
         return rules.SIZES["speech" if kind == "speech" else "fine" if fine else "plain"]
-    from auricle.hub.convert.m2d import parse_name
+    from auricle.hub.convert.m2d_names import parse_name
 
     parts = parse_name(start.weight)
     assert parts is not None

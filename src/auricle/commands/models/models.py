@@ -349,7 +349,8 @@ def _to_efficientat(encoder: Encoder, source: Path, out: Path) -> tuple[int, str
 
 
 def _to_m2d(encoder: Encoder, source: Path, out: Path) -> tuple[int, str]:
-    from auricle.hub.convert.m2d import folder_name, m2d_content, parse_name
+    from auricle.hub.convert.m2d import m2d_content
+    from auricle.hub.convert.m2d_names import folder_name, parse_name
     from auricle.hub.pickles import write_pickle
     from auricle.hub.warm_start import read_tensors
 

@@ -18,7 +18,7 @@ from auricle.compat.m2d.options import AUDIOSET, GENERAL, MAE, options_of
 from auricle.compat.m2d.published_files import PUBLISHED
 from auricle.core.errors import AuricleError
 from auricle.core.options import with_values
-from auricle.hub.convert.m2d import RATES
+from auricle.hub.convert.m2d_names import RATES
 from auricle.methods.registry import find_method
 from auricle.models.m2d.config import front_end_of
 

@@ -1,5 +1,5 @@
-"""Read and write the published M2D layouts; the tensors determine the architecture, the names of folders state sizes and
-sample rate.
+"""Read and write the published M2D layouts; the tensors determine the architecture, the names of folders (``m2d_names.py``)
+state sizes and sample rate.
 
 Source: [m2d 6.1](docs/specification/m2d.md#s6-1), [6.2](docs/specification/m2d.md#s6-2), [6.6](docs/specification/m2d.md#s6-6).
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import AuricleError
+from auricle.hub.convert.m2d_names import RATES, SIZE, PublishedName, parse_name
 from auricle.hub.pickles import read_pickle
 from auricle.hub.weight_file import as_tensors, build_strictly, reading
 from auricle.models.m2d.config import M2DHeadConfig, ViTConfig
@@ -21,51 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from auricle.models.m2d.encoder import M2DEncoder
-
-
-RATES = {"16k": 16000, "32k": 32000}
-SIZE = re.compile(r"\d+x\d+")
-
-
-@dataclass(frozen=True)
-class PublishedName:
-    """The parts of a folder name such as ``m2d_vit_base-80x608p16x16p16k-221006-mr7`` ([m2d 6.1](docs/specification/m2d.md#s6-1)).
-
-    Attributes:
-        model: "m2d_vit_base".
-        input_size: mel bins x frames.
-        patch_size: mel bins x frames.
-        sample_rate: hertz.
-        extras: the parts after the sample rate (M2D-CLAP names its text encoder there).
-    """
-
-    model: str
-    input_size: str
-    patch_size: str
-    sample_rate: int
-    extras: tuple[str, ...] = ()
-
-
-def parse_name(text: str) -> PublishedName | None:
-    """Parse a folder name; None if it does not follow the naming rule.
-
-    Raises:
-        AuricleError: if M2D does not have the sample rate.
-    """
-    model, *rest = text.split("-")
-    sizes = rest[0].split("p") if rest else []
-    if len(sizes) < 2 or not all(SIZE.fullmatch(size) for size in sizes[:2]):
-        return None
-    rate = sizes[2] if len(sizes) > 2 else "16k"
-    if rate not in RATES:
-        raise AuricleError(f"'{text}' names the sample rate '{rate}'; M2D has {' and '.join(RATES)}")
-    return PublishedName(model, sizes[0], sizes[1], RATES[rate], tuple(sizes[3:]))
-
-
-def folder_name(input_size: str, patch_size: str, sample_rate: int, model: str = "m2d_vit_base") -> str:
-    """Return the start of a folder name that M2D's own loaders can parse: "m2d_vit_base-80x608p16x16p16k"."""
-    return f"{model}-{input_size}p{patch_size}p{sample_rate // 1000}k"
-
 
 # (published, Auricle's) prefixes of names; the first that matches applies. "online." is the encoder of an objective.
 NAMES = (

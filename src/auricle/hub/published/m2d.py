@@ -5,7 +5,7 @@ Source: [m2d 6.7](docs/specification/m2d.md#s6-7).
 
 from __future__ import annotations
 
-from auricle.hub.convert.m2d import parse_name
+from auricle.hub.convert.m2d_names import parse_name
 from auricle.hub.published.record import PublishedRecord
 from auricle.models.m2d.config import ViTConfig
 
