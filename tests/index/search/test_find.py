@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from datetime import datetime, time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from auricle.core.errors import AuricleError
 from auricle.index.build import index_recordings
@@ -23,6 +25,7 @@ from auricle.index.search.query import read_query
 from auricle.index.search.relevance import nearest_scores
 from auricle.index.search.results import SearchResults
 from auricle.index.search.span_filter import SpanFilter
+from helpers.sounds import write_sound
 from helpers.tagging import LoudestBand
 from helpers.tone_index import RECORDINGS, ToneIndex, make_tone_index
 
@@ -97,6 +100,18 @@ def test_span_of_the_index_is_an_example_and_not_found_itself(session, made):
     results = find(session, f"#{first.id}", top_k=3)
     assert heard(results) == ["high"] * 3
     assert first.id not in {match.span.id for match in results}
+
+
+def test_silence_in_an_example_is_named(session, made, tmp_path):
+    sound, rate = soundfile.read(made.examples / "low.wav", dtype="float32")
+    write_sound(tmp_path / "silent.wav", np.zeros(rate, np.float32), rate)
+    assert any("silent.wav: digital silence" in note for note in find(session, str(tmp_path / "silent.wav")).notes)
+    longer = np.concatenate([np.resize(sound, rate), np.zeros(3 * rate, np.float32)])
+    write_sound(tmp_path / "half.wav", longer, rate)
+    assert any(
+        re.search(r"\d windows? of .*half.wav", note) for note in find(session, str(tmp_path / "half.wav")).notes
+    )
+    assert not any("silence" in note for note in find(session, str(made.examples / "low.wav")).notes)
 
 
 def test_folder_of_examples_counts_each_recording(session, made):

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auricle.audio.decode import probe
+from auricle.core.console import number_of
 from auricle.core.errors import AuricleError
 from auricle.index.database import SoundIndex
 from auricle.index.description import IndexInfo
 from auricle.index.search.query import SoundExample
 
 if TYPE_CHECKING:
+    from auricle.data.manifest.manifest import Manifest
     from auricle.inference.embedder import Embedder
     from auricle.models.base import Encoder
 
@@ -48,6 +50,7 @@ def embed_example(example: SoundExample, info: IndexInfo, embedder: Embedder, no
     if len(failed) == len(results):
         raise AuricleError(f"the example {example} cannot be read: {failed[0] if failed else 'no audio'}")
     notes += [f"left out of the examples: {failure}" for failure in failed]
+    notes += _silence_note(example, windows, embedder.info.sample_rate)
     return np.stack([result.vectors[CLIP] for result in results if not result.failure])
 
 
@@ -58,6 +61,20 @@ def _end_note(example: SoundExample) -> list[str]:
         if example.end is not None and (example.start or 0.0) < seconds < example.end:
             return [f"{example} ends at {seconds:.12g} s, with the recording"]
     return []
+
+
+def _silence_note(example: SoundExample, windows: Manifest, rate: int) -> list[str]:
+    """A sentence about windows that hold nothing but zeros: a model hears something in these too."""
+    from auricle.data.stores.base import open_store
+
+    store, silent = open_store(windows, "audio"), 0
+    for clip in windows:
+        with suppress(AuricleError):  # said already
+            silent += not store.open(clip).read(clip.start or 0.0, clip.end, rate=clip.rate or rate).wave.any()
+    if not silent:
+        return []
+    which = str(example) if silent == len(windows) else f"{number_of(silent, 'window')} of {example}"
+    return [f"{which}: digital silence, so what is like it is what the model makes of silence"]
 
 
 @dataclass(frozen=True)
