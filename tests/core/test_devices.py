@@ -126,6 +126,28 @@ def test_small_products_run_on_one_thread_and_blocks_may_overlap(two_blas_thread
         assert two_blas_threads() == {2}, "a large product keeps its threads"
 
 
+def test_a_block_gives_back_the_threads_that_it_found(two_blas_threads):
+    from threadpoolctl import threadpool_limits
+
+    policy = ThreadPolicy()
+    for threads in (2, 1, 2):
+        with threadpool_limits(threads):
+            with policy.one_thread():
+                assert two_blas_threads() == {1}
+            assert two_blas_threads() == {threads}
+
+
+def test_libraries_are_looked_for_again_where_modules_were_imported(monkeypatch):
+    policy = ThreadPolicy()
+    with policy.one_thread():
+        pools = policy._pools
+    with policy.one_thread():
+        assert policy._pools is pools
+    monkeypatch.setitem(sys.modules, "a module that was imported", sys)
+    with policy.one_thread():
+        assert policy._pools is not pools
+
+
 def test_the_basis_of_a_logistic_probe_is_computed_on_one_thread(two_blas_threads, monkeypatch):
     import numpy as np
 

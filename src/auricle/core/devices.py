@@ -228,6 +228,8 @@ class ThreadPolicy:
         self._clock: _CpuClock | None = None
         self._blocks, self._block_lock = 0, threading.Lock()  # of ``one_thread``, running now
         self._limit: Any = None
+        self._pools: Any = None  # of the libraries that were loaded with ``_modules`` modules
+        self._modules = 0
 
     def start(self) -> None:
         """Choose waiting policy and number of threads for a command. Call it before PyTorch is imported."""
@@ -291,12 +293,10 @@ class ThreadPolicy:
     @contextmanager
     def one_thread(self) -> Iterator[None]:
         """Run a block on one thread; see :func:`one_thread`. Blocks may overlap: the last one to end gives the threads back."""
-        from threadpoolctl import threadpool_limits
-
         with self._block_lock:
             self._blocks += 1
             if self._blocks == 1:
-                self._limit = threadpool_limits(1)
+                self._limit = self._find_pools().limit(limits=1)
         try:
             yield
         finally:
@@ -304,6 +304,15 @@ class ThreadPolicy:
                 self._blocks -= 1
                 if self._blocks == 0:
                     self._limit.restore_original_limits()
+
+    def _find_pools(self) -> Any:
+        """Return the thread pools of the loaded libraries. Looking for them takes as long as a small fit (2 ms), and a new library
+        comes with a module: they are looked for again only where modules were imported."""
+        from threadpoolctl import ThreadpoolController
+
+        if self._pools is None or self._modules != len(sys.modules):
+            self._pools, self._modules = ThreadpoolController(), len(sys.modules)
+        return self._pools
 
     def describe(self) -> str:
         """Return one sentence on threads and load, for progress lines and ``auricle doctor``."""
