@@ -13,6 +13,7 @@ import pytest
 import auricle
 from auricle.core import devices
 from auricle.core.devices import ThreadPolicy, available_cores, threads_for
+from helpers.patience import PATIENCE
 
 SHOW = """
 import os, sys
@@ -22,8 +23,9 @@ print(POLICY.managed, POLICY.waiting, os.environ.get("OMP_NUM_THREADS"), "torch"
 """
 
 
-def spin(until: float) -> None:
-    while time.time() < until:
+def spin(begun) -> None:
+    begun.release()
+    while os.getppid() != 1:  # the test ended without it
         pass
 
 
@@ -51,14 +53,13 @@ def test_environment_variables_of_the_user_are_not_changed():
 def test_beside_busy_processes_threads_wait_passively_and_are_few():
     if available_cores() < 2:
         pytest.skip("one core: there is nothing to choose")
-    neighbours = [
-        multiprocessing.get_context("spawn").Process(target=spin, args=(time.time() + 60,), daemon=True)
-        for _ in range(available_cores())
-    ]
+    context = multiprocessing.get_context("spawn")
+    begun = context.Semaphore(0)
+    neighbours = [context.Process(target=spin, args=(begun,), daemon=True) for _ in range(available_cores())]
     for process in neighbours:
         process.start()
     try:
-        time.sleep(2.0)  # the neighbours have started
+        assert all(begun.acquire(timeout=PATIENCE) for _ in neighbours)
         managed, waiting, count, torch_loaded = shown()
         assert (managed, waiting, torch_loaded) == ("True", "passive", "False")
         assert 1 <= int(count) < available_cores()

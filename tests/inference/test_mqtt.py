@@ -14,6 +14,7 @@ import pytest
 
 from auricle.core.errors import AuricleError
 from auricle.inference.live.events import EventChange
+from helpers.patience import PATIENCE
 
 paho = pytest.importorskip("paho.mqtt.client", reason="the [mqtt] extra is not installed")
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -43,7 +44,7 @@ class Broker:
 
     def start(self):
         self.process = subprocess.Popen([MOSQUITTO, "-c", str(self.config)], stderr=subprocess.DEVNULL)
-        for _ in range(400):
+        for _ in range(round(PATIENCE / 0.05)):
             with socket.socket() as trial:
                 if trial.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
@@ -77,7 +78,7 @@ def listen():
         client.connect("127.0.0.1", port)
         client.loop_start()
         clients.append(client)
-        ready.get(timeout=20)
+        ready.get(timeout=PATIENCE)
         return heard
 
     yield make
@@ -89,7 +90,7 @@ def listen():
 def until(heard: queue.Queue, topic: str, payload: str = "") -> str:
     """Return the next message of a topic, or the next one that holds this."""
     while True:
-        name, text, _ = heard.get(timeout=30)
+        name, text, _ = heard.get(timeout=PATIENCE)
         if name == topic and payload in text:
             return text
 
@@ -137,7 +138,7 @@ def test_a_broker_that_forgets_everything_is_told_sensors_and_states_again(broke
     late = listen(broker.port)  # comes when all has been told, or while it is
     kept, wanted = {}, {CONFIG, CONFIG.replace("dog_bark", "rain"), "house/rain/state", "house/dog-bark/state"}
     while not wanted <= set(kept) or kept.get("house/status") != "online":
-        topic, text, _ = late.get(timeout=30)
+        topic, text, _ = late.get(timeout=PATIENCE)
         kept[topic] = text
     assert (kept["house/dog-bark/state"], kept["house/rain/state"]) == ("ON", "OFF")
     sink.take(change("closed", 0), "")
@@ -178,7 +179,7 @@ def test_home_assistant_finds_a_sensor_for_each_label(broker, listen):
     sink = MQTT(f"mqtt://127.0.0.1:{broker.port}/house", [LABEL, "Rain"])
     told = {}
     while "house/status" not in told:
-        topic, text, _ = heard.get(timeout=30)
+        topic, text, _ = heard.get(timeout=PATIENCE)
         told[topic] = text
     found, other = (json.loads(told[topic]) for topic in (CONFIG, CONFIG.replace("dog_bark", "rain")))
     for config in (found, other):
