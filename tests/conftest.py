@@ -6,6 +6,7 @@ import gc
 import signal
 import sys
 from collections.abc import Iterator
+from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with ``auricle`` and ``python`` that start at once, for tests whose claim is not about the start of a process."""
     with preloaded(tmp_path_factory.mktemp("preloaded")) as folder:
         yield folder
+
+
+@pytest.fixture
+def quick_workers(programs: Path) -> Iterator[None]:
+    """Worker processes that a test starts (``multiprocessing``) are forks as well: they need not import PyTorch again."""
+    before = spawn.get_executable()
+    spawn.set_executable(str(programs / "python"))
+    yield
+    spawn.set_executable(before)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +46,23 @@ def copy(tmp_path) -> Path:
     return Path(shutil.copytree(FILES, tmp_path / "first_edition"))
 
 
-def command(folder: Path, *words: str) -> str:
-    """Run ``auricle WORDS`` in a folder and return its standard output."""
-    environment = {**os.environ, "AURICLE_CACHE": str(folder / "cache"), "AURICLE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-m", "auricle", *words]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
-    return done.stdout
+@pytest.fixture
+def command(copy, programs):
+    """Run ``auricle WORDS`` in the copy and return its standard output."""
+
+    def run(*words: str) -> str:
+        environment = {
+            **os.environ,
+            "AURICLE_CACHE": str(copy / "cache"),
+            "AURICLE_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        line = [programs / "auricle", *words]
+        done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
+        return done.stdout
+
+    return run
 
 
 def losses(run: Path) -> list[float]:
@@ -91,44 +100,44 @@ def test_fingerprints_do_not_change(file):
 
 
 @pytest.mark.parametrize("name", EXPECTED["tags of audio/high/00.flac"])
-def test_a_weight_file_with_a_head_tags_with_its_labels(copy, name):
+def test_a_weight_file_with_a_head_tags_with_its_labels(command, name):
     words = ("tag", "audio/high/00.flac", "--model", f"weights/{name}.safetensors", "--json")
-    answer = json.loads(command(copy, *words))
+    answer = json.loads(command(*words))
     scores = {tag["label"]: tag["score"] for tag in answer["results"][0]["tags"]}
     assert scores == pytest.approx(EXPECTED["tags of audio/high/00.flac"][name], abs=1e-4)
 
 
-def test_an_interrupted_run_continues_to_the_recorded_encoder(copy):
+def test_an_interrupted_run_continues_to_the_recorded_encoder(copy, command):
     run = copy / "runs" / "m2d-x"
     assert not (run / "encoder.safetensors").exists()
-    command(copy, "pretrain", "--continue", "runs/m2d-x", "--quiet")
+    command("pretrain", "--continue", "runs/m2d-x", "--quiet")
     assert losses(run) == pytest.approx(EXPECTED["losses of m2d-x"], rel=1e-4)
     same_weights(run, FILES / "expected-m2d-x.safetensors", tolerance=1e-4)
 
 
 @pytest.mark.parametrize("name", ["msm-mae", "mae-ast"])
-def test_a_finished_run_is_known_to_be_finished(copy, name):
-    command(copy, "pretrain", "--continue", f"runs/{name}", "--quiet")
+def test_a_finished_run_is_known_to_be_finished(copy, command, name):
+    command("pretrain", "--continue", f"runs/{name}", "--quiet")
     assert losses(copy / "runs" / name) == losses(FILES / "runs" / name)
     same_weights(copy / "runs" / name, FILES / "runs" / name, tolerance=0.0)
 
 
 @pytest.mark.parametrize("name", ["msm-mae", "mae-ast"])
-def test_the_same_data_and_command_give_the_same_losses(copy, name):
+def test_the_same_data_and_command_give_the_same_losses(copy, command, name):
     words = shlex.split((FILES / "runs" / name / "command.txt").read_text(encoding="utf-8"))[1:]
     words[words.index("--out") + 1] = "runs/again"
-    command(copy, *words)
+    command(*words)
     assert losses(copy / "runs" / "again") == pytest.approx(losses(FILES / "runs" / name), rel=1e-4)
 
 
-def test_the_results_store_is_read(copy):
-    rows = json.loads(command(copy, "results", "--store", "results.sqlite", "--json"))
+def test_the_results_store_is_read(command):
+    rows = json.loads(command("results", "--store", "results.sqlite", "--json"))
     found = [{name: row[name] for name in ("model", "task", "protocol", "score")} for row in rows]
     assert found == EXPECTED["results"]
 
 
-def test_the_report_of_a_run_shows_its_evaluation(copy):
+def test_the_report_of_a_run_shows_its_evaluation(copy, command):
     pytest.importorskip("matplotlib")
-    command(copy, "report", "runs/msm-mae")
+    command("report", "runs/msm-mae")
     page = (copy / "runs" / "msm-mae" / "report.html").read_text(encoding="utf-8")
     assert "first_edition, drawn, 0.4 s" in page

@@ -87,7 +87,7 @@ JOBS = {
 
 
 @pytest.fixture
-def run_job(sounds, model):
+def run_job(sounds, model, quick_workers):
     """Run a job by an executor, and return the files of its output, which is removed."""
 
     def run_by(job: str, executor: str) -> dict[str, bytes]:
@@ -116,7 +116,7 @@ def test_every_executor_writes_the_bytes_of_one_process_also_when_a_worker_is_ki
 
 
 @pytest.mark.slow
-def test_the_pool_prints_the_answers_of_one_process_in_the_same_order(sounds, model, capsys):
+def test_the_pool_prints_the_answers_of_one_process_in_the_same_order(sounds, model, quick_workers, capsys):
     line, answers = ("tag", "sounds", "--model", model, "--json", "--processes", 2, "--executor"), []
     for executor in ("local", "pool"):
         assert run(*line, executor) == 1

@@ -182,7 +182,9 @@ def test_the_published_layout_is_trained_on_through_its_list(speech, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_write_the_features_of_one_also_when_one_is_killed(hubert, speech, tmp_path, monkeypatch):
+def test_two_processes_write_the_features_of_one_also_when_one_is_killed(
+    hubert, speech, quick_workers, tmp_path, monkeypatch
+):
     for number in range(6):
         write_sound(speech / f"{number}.flac", tone(0.5, hertz=200.0 + 50 * number))
     make_executor, executors = ExecutorSettings.make_executor, []

@@ -1,15 +1,16 @@
 """Commands that start at once: ``auricle`` and ``python`` in a folder for PATH, forks of a process that has imported PyTorch.
 
 A fresh process spends two seconds of the processor on imports, and the pages of the documentation start two hundred. Here a small
-program sends its command line, folder, environment and streams to a server, which forks: the child runs the line as Python would
+program sends its command line, folder, environment and open files to a server, which forks: the child runs the line as Python would
 (``-m``, ``-c``, a file). Signals to the program reach the child. What happens while modules are imported (the choice of threads,
-Ctrl-C) is not covered; ``tests/cli/`` starts true processes.
+Ctrl-C) is not covered, and the child is in the process group of the server; ``tests/cli/`` starts true processes.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -33,14 +34,23 @@ IMPORTED = (
     "auricle.training.run", "auricle.evaluation", "sklearn.linear_model", "scipy.optimize", "matplotlib.pyplot",
 )  # fmt: skip
 
+MOST_FILES = 200  # open ones of a program
+
 PROGRAM = """\
 #!{python} -IS
 import json, os, signal, socket, sys
 words = {words!r} + sys.argv[1:]
-line = json.dumps([words, os.getcwd(), dict(os.environ)]).encode()
+files = []
+for number in map(int, os.listdir("/dev/fd")):
+    try:
+        os.fstat(number)
+    except OSError:
+        continue
+    files.append(number)
+line = json.dumps([words, os.getcwd(), dict(os.environ), files]).encode()
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-socket.send_fds(server, [len(line).to_bytes(8, "little")], [0, 1, 2])
+socket.send_fds(server, [len(line).to_bytes(8, "little")], files)
 server.sendall(line)
 answers = server.makefile("r")
 child = int(answers.readline())
@@ -63,7 +73,8 @@ def preloaded(folder: Path) -> Iterator[Path]:
         program = programs / name
         program.write_text(PROGRAM.format(python=sys.executable, words=words, address=address), encoding="utf-8")
         program.chmod(0o755)
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(TESTS)}
+    places = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": places}
     server = subprocess.Popen(
         [sys.executable, "-m", "helpers.preloaded", address], env=environment, stdout=subprocess.PIPE
     )
@@ -101,24 +112,32 @@ def _next_request(address: str) -> tuple[list[str], str, dict[str, str]]:
                 connection.close()
                 continue
             listening.close()
-            size, streams, *_ = socket.recv_fds(connection, 8, 3)
+            size, received, *_ = socket.recv_fds(connection, 8, MOST_FILES)
             with connection.makefile("rb") as file:
-                words, folder, environment = json.loads(file.read(int.from_bytes(size, "little")))
+                words, folder, environment, files = json.loads(file.read(int.from_bytes(size, "little")))
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             child = os.fork()
             if child == 0:
                 connection.close()
-                for number, stream in enumerate(streams):
-                    os.dup2(stream, number)
-                    os.close(stream)
+                _take(received, files)
                 return words, folder, environment
-            for stream in streams:
-                os.close(stream)
+            for file in received:
+                os.close(file)
             with contextlib.suppress(OSError):  # the program was killed
                 connection.sendall(f"{child}\n".encode())
                 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                 connection.sendall(f"{code}\n".encode())
             os._exit(0)
+
+
+def _take(received: list[int], wanted: list[int]) -> None:
+    """Give received files the numbers that they have in the program."""
+    aside = [fcntl.fcntl(file, fcntl.F_DUPFD, max(wanted) + 1) for file in received]
+    for file in received:
+        os.close(file)
+    for file, number in zip(aside, wanted, strict=True):
+        os.dup2(file, number)
+        os.close(file)
 
 
 def _run(words: list[str], folder: str, environment: dict[str, str]) -> None:
@@ -129,6 +148,8 @@ def _run(words: list[str], folder: str, environment: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.orig_argv = [sys.executable, *words]
     sys.path[:] = [place for place in sys.path if place != str(TESTS)]
+    if words[0] == "-B":  # of a worker whose parent writes no bytecode: the server does as its environment says
+        words = words[1:]
     if words[0] == "-m":
         sys.argv, sys.path[0:0] = words[1:], [folder]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
