@@ -105,9 +105,16 @@ def _next_request(address: str) -> tuple[list[str], str, dict[str, str]]:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
+        listening.settimeout(10.0)
         print("ready", flush=True)
+        parent = os.getppid()
         while True:
-            connection, _ = listening.accept()
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                if os.getppid() == parent:
+                    continue
+                os._exit(0)  # whoever started the server was killed
             if os.fork():
                 connection.close()
                 continue
