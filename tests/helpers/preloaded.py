@@ -31,7 +31,7 @@ from helpers.patience import PATIENCE
 
 IMPORTED = (
     "auricle", "auricle.cli.main", "auricle.detectors.files", "auricle.inference.tagger", "auricle.inference.embedder",
-    "auricle.training.run", "auricle.evaluation", "sklearn.linear_model", "scipy.optimize", "matplotlib.pyplot",
+    "auricle.training.run", "torch._dynamo", "auricle.evaluation", "sklearn.linear_model", "scipy.optimize", "matplotlib.pyplot",
 )  # fmt: skip
 
 MOST_FILES = 200  # open ones of a program
