@@ -78,11 +78,12 @@ class RunningServer:
         words: of the command line, beside --port and --json.
         log: file for standard error.
         verb: "serve", or a verb that ends in a server.
+        python: that starts it; another one than this is a fixture (``programs``).
     """
 
-    def __init__(self, words: list[str], log: Path, verb: str = "serve"):
+    def __init__(self, words: list[str], log: Path, verb: str = "serve", python: str | Path = sys.executable):
         self.log = log
-        line = [sys.executable, "-m", "auricle", verb, *words, "--port", "auto", "--json"]
+        line = [python, "-m", "auricle", verb, *words, "--port", "auto", "--json"]
         with open(log, "a") as errors:
             self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout is not None
