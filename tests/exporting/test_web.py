@@ -51,6 +51,7 @@ def detector():
     return first.with_head(make_head("linear", encoder, 3, seed=7), place, name="place").eval()
 
 
+@functools.cache
 def tagger_network():
     """mn04_as as published where it is at hand; else a tiny MN with random weights."""
     if REAL:
